@@ -1,0 +1,103 @@
+namespace MemSim.Boot;
+
+/// <summary>The part of the boot log that tells about zonelists and the amount of memory.</summary>
+internal static class ClosingLog
+{
+    // x86-64 allocates the top-level entries of the vmalloc area before it counts free pages.
+    private const long VmallocTablePages = 64;
+
+    public static void Write(BootPlan plan, List<string> log)
+    {
+        MachineSpec spec = plan.Spec;
+        bool numaKernel = spec.Architecture is Architecture.X86_64 or Architecture.Arm64;
+        if (numaKernel)
+        {
+            log.AddRange(plan.Nodes.Select(node => $"Fallback order for Node {node.Id}: {string.Concat(node.NodeOrder.Select(id => id + " "))}"));
+        }
+
+        if (spec.CommandLine.MemoryInitLogLevel >= 4)
+        {
+            WriteZonelists(plan, log, numaKernel);
+        }
+
+        log.Add($"Built {plan.Nodes.Count} zonelists, mobility grouping {(plan.MobilityGrouping ? "on" : "off")}.  Total pages: {plan.EstimatedPages}");
+        if (numaKernel)
+        {
+            log.Add($"Policy zone: {plan.PolicyZone.KernelName()}");
+        }
+
+        log.Add($"Kernel command line: {spec.CommandLine}");
+        List<string> unknown = [.. spec.CommandLine.UnknownParameters];
+        if (!ArchitectureInfo.Of(spec.Architecture).HasCma && spec.CommandLine.Cma is not null)
+        {
+            unknown.Add("cma=" + spec.CommandLine.ValueOf("cma"));
+        }
+
+        if (unknown.Count > 0)
+        {
+            log.Add($"Unknown kernel command line parameters \"{string.Join(' ', unknown)}\", will be passed to user space.");
+        }
+
+        if (spec.Zones is not null)
+        {
+            return;
+        }
+
+        if (!numaKernel)
+        {
+            WriteHighMemory(plan, log);
+        }
+
+        log.Add(MemoryLine(plan));
+        log.AddRange(plan.Nodes.Where(node => node.FirstDeferred is not null).Select(node => $"node {node.Id} deferred pages initialised in 0ms"));
+        log.AddRange(plan.Releases.Where(range => range.Phase is ReleasePhase.BeforeInitcalls or ReleasePhase.AfterInitcalls).Select(range => $"Freeing {range.What} memory: {range.Pages * 4}K"));
+    }
+
+    private static void WriteZonelists(BootPlan plan, List<string> log, bool numaKernel)
+    {
+        ArchitectureInfo architecture = ArchitectureInfo.Of(plan.Spec.Architecture);
+        foreach (BootNode node in plan.Nodes)
+        {
+            Write("general", node, node.FallbackZonelist);
+            if (numaKernel)
+            {
+                Write("thisnode", node, node.LocalZonelist);
+            }
+        }
+
+        void Write(string list, BootNode node, IReadOnlyList<BootZone> zonelist)
+        {
+            foreach (BootZone zone in node.Zones.Where(zone => zone.IsPopulated))
+            {
+                int index = architecture.IndexOf(zone.Type);
+                IEnumerable<BootZone> usable = zonelist.Where(candidate => architecture.IndexOf(candidate.Type) <= index);
+                log.Add($"mminit::zonelist {list} {node.Id}:{zone.Type.KernelName()} = {string.Concat(usable.Select(candidate => $"{candidate.Node}:{candidate.Type.KernelName()} "))}");
+            }
+        }
+    }
+
+    private static void WriteHighMemory(BootPlan plan, List<string> log)
+    {
+        bool movableIsHigh = plan.Nodes[0].Zones.Any(zone => zone.Type == ZoneType.HighMem && zone.SpannedPages > 0);
+        foreach (BootZone zone in plan.Nodes[0].Zones)
+        {
+            if (zone.Type == ZoneType.HighMem || (zone.Type == ZoneType.Movable && movableIsHigh))
+            {
+                log.Add($"Initializing {zone.Type.KernelName()} for node {zone.Node} ({zone.Start.Value:x8}:{zone.End.Value:x8})");
+            }
+        }
+    }
+
+    private static string MemoryLine(BootPlan plan)
+    {
+        KernelImage kernel = plan.Spec.Kernel;
+        long present = plan.Zones.Sum(zone => zone.PresentPages);
+        long early = Sum(ReleasePhase.HighMemory) + Sum(ReleasePhase.Memblock), deferred = Sum(ReleasePhase.Deferred), cma = Sum(ReleasePhase.Cma);
+        long free = early - (plan.Spec.Architecture == Architecture.X86_64 ? VmallocTablePages : 0);
+        string high = plan.Spec.Architecture is Architecture.X86_32 or Architecture.X86_32Pae ? $", {Sum(ReleasePhase.HighMemory) * 4}K highmem" : "";
+        return $"Memory: {free * 4}K/{present * 4}K available ({kernel.CodeKiB}K kernel code, {kernel.DataKiB}K rwdata, {kernel.ConstantKiB}K rodata, {kernel.InitKiB}K init, {kernel.BssKiB}K bss, "
+            + $"{(present - early - deferred - cma) * 4}K reserved, {cma * 4}K cma-reserved{high})";
+
+        long Sum(ReleasePhase phase) => plan.Releases.Where(range => range.Phase == phase).Sum(range => range.Pages);
+    }
+}

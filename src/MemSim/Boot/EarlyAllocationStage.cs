@@ -1,0 +1,331 @@
+using System.Numerics;
+using MemSim.PageAllocation;
+
+namespace MemSim.Boot;
+
+/// <summary>What the kernel reserves before its page allocator works: the image, what the boot loader left, memory map, per-CPU areas, hash tables.</summary>
+/// <remarks>A model with the sizes and the order of Debian's 6.1 kernels: the large pieces are exact, the many small ones are one piece (<see cref="KernelImage.SmallAllocationPages"/>).</remarks>
+internal sealed class EarlyAllocationStage
+{
+    private const ulong Page = PageGeometry.PageSize, HugePage = 2 << 20, FourGiB = 1UL << 32, LowestPreferred = 16 << 20;
+    private const ulong SwiotlbBytes = 64 << 20, DefaultCmaBytes = 64 << 20;
+
+    private readonly MachineSpec spec;
+    private readonly Memblock memblock;
+    private readonly List<string> log;
+    private readonly KernelImage kernel;
+    private readonly bool x86;
+
+    public EarlyAllocationStage(MachineSpec spec, Memblock memblock, List<string> log)
+    {
+        this.spec = spec;
+        this.memblock = memblock;
+        this.log = log;
+        kernel = spec.Kernel;
+        x86 = spec.Architecture != Architecture.Arm64;
+    }
+
+    /// <summary>What was reserved, in order.</summary>
+    public List<EarlyAllocation> Done { get; } = [];
+
+    /// <summary>The default contiguous memory area.</summary>
+    public PfnRange? Cma { get; private set; }
+
+    /// <summary>Where the kernel image starts.</summary>
+    public ulong ImageStart => kernel.LoadOffset + (x86 ? 0 : memblock.Memory[0].Start);
+
+    /// <summary>Where the initial RAM disk is, or null.</summary>
+    public (ulong Start, ulong Length)? Initrd { get; private set; }
+
+    /// <summary>What boot loader and kernel image occupy, before anything is allocated.</summary>
+    public void ReserveImage()
+    {
+        ulong end = ImageStart + kernel.Length;
+        if (!memblock.Memory.Any(region => region.Start <= ImageStart && region.End >= end))
+        {
+            throw new ArgumentException($"no usable memory from 0x{ImageStart:x} to 0x{end:x}, where the kernel image lies: the machine has {ByteSize.FromKiB(memblock.MemoryBytes >> 10)} of memory");
+        }
+
+        if (x86)
+        {
+            Reserve("first megabyte", 0, 1 << 20);
+        }
+
+        Reserve("kernel image", ImageStart, kernel.Length);
+        if (!x86)
+        {
+            ReserveArm64Blobs();
+        }
+        else if (spec.Initrd.Bytes > 0)
+        {
+            // Boot loaders put it as high as the kernel accepts; a 32-bit kernel then moves it into memory it maps.
+            ulong length = (spec.Initrd.Bytes + Page - 1) & ~(Page - 1);
+            ulong? start = Allocate("initrd", length, Page, max: Math.Min(memblock.CurrentLimit, FourGiB));
+            Initrd = (start!.Value, length);
+            log.Add($"RAMDISK: [mem 0x{start:x8}-0x{start + length - 1:x8}]");
+        }
+    }
+
+    /// <summary>Descriptors of the nodes.</summary>
+    public void AllocateNodes(IEnumerable<(int Id, bool HasMemory)> nodes)
+    {
+        foreach ((int id, bool hasMemory) in nodes)
+        {
+            if (kernel.NodeDataBytes > 0)
+            {
+                ulong start = Allocate("node data", (ulong)kernel.NodeDataBytes, Page, node: hasMemory ? id : Memblock.AnyNode)!.Value;
+                string range = $"[mem 0x{start:x8}-0x{start + (ulong)kernel.NodeDataBytes - 1:x8}]";
+                log.Add(x86 ? $"NODE_DATA({id}) allocated {range}" : $"NUMA: NODE_DATA {range}");
+            }
+        }
+    }
+
+    /// <summary>Page tables of the direct map: arm64 maps it page by page.</summary>
+    public void AllocatePageTables()
+    {
+        if (!x86)
+        {
+            ulong tables = 0;
+            foreach (MemblockRegion region in memblock.Memory)
+            {
+                tables += Units(region.Length, HugePage) + Units(region.Length, 1 << 30) + 1;
+            }
+
+            Allocate("page tables", tables * Page, Page);
+        }
+    }
+
+    /// <summary><c>crashkernel=</c>.</summary>
+    public void ReserveCrashKernel()
+    {
+        if (spec.CommandLine.CrashKernel is not { } crash)
+        {
+            return;
+        }
+
+        const ulong Align = 16 << 20;
+        ulong highest = spec.Architecture switch
+        {
+            Architecture.X86_64 or Architecture.Arm64 => crash.High ? ulong.MaxValue : FourGiB,
+            _ => Math.Min(512UL << 20, memblock.CurrentLimit),
+        };
+        ulong align = x86 ? Align : HugePage, min = crash.Base ?? (x86 ? Align : 0), max = crash.Base is { } at ? at + crash.Size.Bytes : highest;
+        ulong? start = memblock.Find(crash.Size.Bytes, align, min, max);
+        if (start is null)
+        {
+            throw new ArgumentException($"crashkernel={spec.CommandLine.ValueOf("crashkernel")}: there is no free memory of {crash.Size} {(crash.Base is null ? "the kernel could use" : $"at 0x{crash.Base:x}")}");
+        }
+
+        Reserve("crash kernel", start.Value, crash.Size.Bytes);
+        log.Add($"Reserving {crash.Size.Bytes >> 20}MB of memory at {start.Value >> 20}MB for crashkernel (System RAM: {memblock.MemoryBytes >> 20}MB)");
+    }
+
+    /// <summary>Descriptors of the page frames.</summary>
+    public void AllocateMemoryMap(IReadOnlyList<int> nodes)
+    {
+        if (spec.MemoryModel == MemoryModel.Flat)
+        {
+            foreach (int node in nodes)
+            {
+                AllocateFlatMap(node);
+            }
+
+            return;
+        }
+
+        Allocate("section roots", x86 ? 32UL << 10 : 128UL << 10, Page);
+        ulong bytesOfSection = (ulong)UnavailableRanges.SectionPages * (ulong)kernel.StructPageBytes;
+        foreach (int node in nodes)
+        {
+            ulong sections = 0;
+            foreach ((long start, long end) in UnavailableRanges.SectionsOf(memblock, node))
+            {
+                sections += (ulong)((end - start) / UnavailableRanges.SectionPages);
+            }
+
+            if (sections == 0)
+            {
+                continue;
+            }
+
+            Allocate("memory map", sections * bytesOfSection, HugePage, LowestPreferred, node);
+            Allocate("memory map page tables", (1 + Units(sections * bytesOfSection, 1 << 30)) * Page, Page, LowestPreferred, node);
+        }
+    }
+
+    /// <summary>Contiguous memory area: <c>cma=</c>, or the built-in 64 MiB where the kernel has CMA.</summary>
+    public void ReserveCma()
+    {
+        if (!ArchitectureInfo.Of(spec.Architecture).HasCma)
+        {
+            return;
+        }
+
+        CmaParameter cma = spec.CommandLine.Cma ?? new CmaParameter(new ByteSize(DefaultCmaBytes), null, null);
+        ulong block = (ulong)PageGeometry.PageSize << ArchitectureInfo.Of(spec.Architecture).PageblockOrder;
+        ulong length = (cma.Size.Bytes + block - 1) & ~(block - 1);
+        if (length == 0)
+        {
+            return;
+        }
+
+        bool fixedPlace = cma is { Base: not null, Limit: null };
+        if (fixedPlace && (cma.Base & (block - 1)) != 0)
+        {
+            throw new ArgumentException($"cma={spec.CommandLine.ValueOf("cma")}: the base is not a multiple of {block >> 20}M");
+        }
+
+        ulong limit = cma.Limit ?? (fixedPlace ? cma.Base!.Value + length : FourGiB);
+        ulong? start = memblock.Find(length, block, cma.Base ?? 0, limit);
+        if (start is null)
+        {
+            // The built-in area is optional; one that was asked for is not.
+            log.Add($"cma: Failed to reserve {length >> 20} MiB");
+            if (spec.CommandLine.Cma is not null)
+            {
+                throw new ArgumentException($"cma={spec.CommandLine.ValueOf("cma")}: there is no free memory of {length >> 20}M {(fixedPlace ? $"at 0x{cma.Base:x}" : $"below 0x{limit:x}")}");
+            }
+
+            return;
+        }
+
+        Reserve("contiguous memory area", start.Value, length);
+        Cma = new PfnRange(new PhysicalAddress(start.Value).Pfn, (long)(length >> PageGeometry.PageShift));
+        log.Add($"cma: Reserved {length >> 20} MiB at 0x{start:x16}");
+    }
+
+    /// <summary>Per-CPU areas and the many small allocations.</summary>
+    public void AllocatePercpu(IReadOnlyList<IReadOnlyList<int>> cpusOfNodes, int possible)
+    {
+        Allocate("small allocations", (ulong)kernel.SmallAllocationPages * Page, Page);
+        ulong area = (ulong)kernel.PercpuPages * Page;
+        int[] groups = [.. cpusOfNodes.Select(cpus => cpus.Count(cpu => cpu < possible)).Where(count => count > 0)];
+        ulong unit = spec.Architecture == Architecture.X86_64 ? PercpuUnit(area, groups, possible) : area;
+        ulong align = spec.Architecture == Architecture.X86_64 ? HugePage : Page;
+        log.Add($"percpu: Embedded {kernel.PercpuPages} pages/cpu u{unit}");
+        for (int node = 0; node < cpusOfNodes.Count; node++)
+        {
+            ulong cpus = (ulong)cpusOfNodes[node].Count(cpu => cpu < possible);
+            if (cpus == 0)
+            {
+                continue;
+            }
+
+            ulong length = (cpus * unit + align - 1) & ~(align - 1);
+            ulong start = Allocate("per-CPU areas", length, align, LowestPreferred, node)!.Value;
+            for (ulong offset = 0; offset < length; offset += unit)
+            {
+                ulong used = offset / unit < cpus ? area : 0;
+                memblock.Free(start + offset + used, unit - used);
+            }
+        }
+    }
+
+    /// <summary>Hash tables of the file system caches, and the bounce buffers of devices that cannot reach all memory.</summary>
+    public void AllocateTables(long kernelPages, long allPages, bool distributed, long maxPfn)
+    {
+        if (!distributed)
+        {
+            Hash("Dentry cache", 13);
+            Hash("Inode-cache", 14);
+        }
+
+        bool beyondDevices = (ulong)maxPfn << PageGeometry.PageShift > FourGiB && spec.Architecture != Architecture.X86_32;
+        if (beyondDevices)
+        {
+            Allocate("software IO TLB", SwiotlbBytes, Page, max: Math.Min(FourGiB, memblock.CurrentLimit));
+            log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)spec.CpuCount)}.");
+        }
+
+        void Hash(string name, int scale)
+        {
+            int bits = ArchitectureInfo.Of(spec.Architecture).Bits;
+            ulong bucket = (ulong)bits / 8, entries = (ulong)((kernelPages + 255) & ~255L);
+            if (bits == 64)
+            {
+                // Four times the memory, beyond 64 GiB, only doubles the table.
+                for (ulong adapt = (64UL << 30) >> PageGeometry.PageShift; adapt < entries; adapt <<= 2)
+                {
+                    scale++;
+                }
+            }
+
+            entries = Math.Max(entries >> (scale - PageGeometry.PageShift), Page / bucket);
+            entries = Math.Min(BitOperations.RoundUpToPowerOf2(entries), BitOperations.RoundUpToPowerOf2(Math.Max(1, ((ulong)allPages << PageGeometry.PageShift) / 16 / bucket + 1) / 2));
+            ulong length = entries * bucket;
+            Allocate(name + " hash table", length, 64);
+            log.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");
+        }
+    }
+
+    // As many units as possible share a 2 MiB page, unless more than a third of all units would stay empty or more pages would be needed.
+    private static ulong PercpuUnit(ulong area, int[] groups, int possible)
+    {
+        int best = 1, bestPages = int.MaxValue;
+        for (int units = (int)(HugePage / area); units > 0; units--)
+        {
+            if (HugePage % (ulong)units != 0 || HugePage / (ulong)units % Page != 0)
+            {
+                continue;
+            }
+
+            int pages = groups.Sum(cpus => (cpus + units - 1) / units), wasted = pages * units - groups.Sum();
+            if (wasted > possible / 3)
+            {
+                continue;
+            }
+
+            if (pages > bestPages)
+            {
+                break;
+            }
+
+            (best, bestPages) = (units, pages);
+        }
+
+        return HugePage / (ulong)best;
+    }
+
+    private static ulong Units(ulong length, ulong unit) => (length + unit - 1) / unit;
+
+    // QEMU's arm64 boot loader: the RAM disk 128 MiB (at most half of memory) into memory, the device tree behind it.
+    private void ReserveArm64Blobs()
+    {
+        MemblockRegion first = memblock.Memory[0];
+        ulong start = first.Start + Math.Min(first.Length / 2, 128 << 20);
+        if (spec.Initrd.Bytes > 0)
+        {
+            ulong length = (spec.Initrd.Bytes + Page - 1) & ~(Page - 1);
+            Reserve("initrd", start, length);
+            Initrd = (start, length);
+            start += (length + HugePage - 1) & ~(HugePage - 1);
+        }
+
+        Reserve("device tree", start, 1 << 20);
+    }
+
+    private void AllocateFlatMap(int node)
+    {
+        const long MaxOrderPages = 1L << PageGeometry.MaxOrder;
+        List<(long Start, long End, int Node)> ranges = [.. memblock.PageRanges().Where(range => range.Node == node)];
+        if (ranges.Count > 0)
+        {
+            long pages = ((ranges[^1].End + MaxOrderPages - 1) & ~(MaxOrderPages - 1)) - (ranges[0].Start & ~(MaxOrderPages - 1));
+            Allocate("memory map", (ulong)pages * (ulong)kernel.StructPageBytes, 64, node: node);
+        }
+    }
+
+    private void Reserve(string what, ulong start, ulong length)
+    {
+        memblock.Reserve(start, length);
+        Done.Add(new EarlyAllocation(what, start, length, Memblock.AnyNode));
+    }
+
+    private ulong? Allocate(string what, ulong length, ulong align, ulong min = 0, int node = Memblock.AnyNode, ulong max = 0)
+    {
+        ulong start = memblock.Allocate(length, align, min, max, node)
+            ?? throw new ArgumentException($"{ByteSize.FromKiB(memblock.MemoryBytes >> 10)} of memory are not enough to boot: no room for {what} ({ByteSize.FromKiB(length >> 10)})");
+        Done.Add(new EarlyAllocation(what, start, length, node));
+        return start;
+    }
+}

@@ -1,0 +1,122 @@
+namespace MemSim.Boot;
+
+/// <summary>A part of the kernel image that is freed when the boot is over.</summary>
+/// <param name="What">As in dmesg's "Freeing ... memory" line, e.g. <c>unused kernel image (initmem)</c>.</param>
+/// <param name="Offset">Bytes from the start of the image.</param>
+/// <param name="Length">Length in bytes.</param>
+/// <param name="BeforeInitcalls">Whether it is freed before the initcalls run.</param>
+public sealed record KernelImagePart(string What, ulong Offset, ulong Length, bool BeforeInitcalls = false);
+
+/// <summary>A kernel image as far as memory is concerned: place, sizes of its parts, sizes of what it allocates early. Sizes in bytes unless the name says otherwise.</summary>
+public sealed record KernelImage
+{
+    /// <summary>Where it is loaded: an address on x86, bytes from the start of memory on arm64.</summary>
+    public required ulong LoadOffset { get; init; }
+
+    /// <summary>Its length in memory, uninitialised data and early heap (brk) included.</summary>
+    public required ulong Length { get; init; }
+
+    /// <summary>KiB of code.</summary>
+    public required int CodeKiB { get; init; }
+
+    /// <summary>KiB of data that is written.</summary>
+    public required int DataKiB { get; init; }
+
+    /// <summary>KiB of constant data.</summary>
+    public required int ConstantKiB { get; init; }
+
+    /// <summary>KiB of code and data that only the boot needs.</summary>
+    public required int InitKiB { get; init; }
+
+    /// <summary>KiB of uninitialised data.</summary>
+    public required int BssKiB { get; init; }
+
+    /// <summary>Parts that are freed when the boot is over, in the order in which that happens.</summary>
+    public IReadOnlyList<KernelImagePart> FreedParts { get; init; } = [];
+
+    /// <summary>Size of the kernel's descriptor of a page frame (<c>struct page</c>).</summary>
+    public required int StructPageBytes { get; init; }
+
+    /// <summary>Size of a node's descriptor with its zones (<c>pg_data_t</c>), whole pages.</summary>
+    public required int NodeDataBytes { get; init; }
+
+    /// <summary>Pages of a CPU's first per-CPU area.</summary>
+    public required int PercpuPages { get; init; }
+
+    /// <summary>Pages of the many small allocations (resource names, section tables, command lines, fixed page tables) that are modelled as one.</summary>
+    public required int SmallAllocationPages { get; init; }
+
+    /// <summary>The image of Debian 12's kernel 6.1 for an architecture (6.1.0-56-amd64, 6.1.0-50-686, -686-pae, -arm64).</summary>
+    /// <param name="architecture">The architecture.</param>
+    public static KernelImage Debian(Architecture architecture) => architecture switch
+    {
+        Architecture.X86_64 => new()
+        {
+            LoadOffset = 0x100_0000,
+            Length = 0x341_1000,
+            CodeKiB = 14343,
+            DataKiB = 2338,
+            ConstantKiB = 9132,
+            InitKiB = 2824,
+            BssKiB = 17344,
+            FreedParts =
+            [
+                new("SMP alternatives", 0x230_6000, 0x9000, BeforeInitcalls: true),
+                new("unused decrypted", 0x320_3000, 0x1f_d000),
+                new("unused kernel image (initmem)", 0x204_4000, 0x2c_2000),
+                new("unused kernel image (text/rodata gap)", 0xe0_2000, 0x1f_e000),
+                new("unused kernel image (rodata/data gap)", 0x18e_b000, 0x11_5000),
+            ],
+            StructPageBytes = 64,
+            NodeDataBytes = 0x2b000,
+            PercpuPages = 62,
+            SmallAllocationPages = 6,
+        },
+        Architecture.X86_32 => new()
+        {
+            LoadOffset = 0x100_0000,
+            Length = 0xef_6000,
+            CodeKiB = 9327,
+            DataKiB = 1246,
+            ConstantKiB = 3188,
+            InitKiB = 912,
+            BssKiB = 464,
+            FreedParts = [new("SMP alternatives", 0xe6_a000, 0x8000, BeforeInitcalls: true), new("unused kernel image (initmem)", 0xd8_6000, 0xe_4000)],
+            StructPageBytes = 40,
+            NodeDataBytes = 0,
+            PercpuPages = 33,
+            SmallAllocationPages = 2,
+        },
+        Architecture.X86_32Pae => new()
+        {
+            LoadOffset = 0x100_0000,
+            Length = 0xf2_4000,
+            CodeKiB = 9423,
+            DataKiB = 1265,
+            ConstantKiB = 3188,
+            InitKiB = 928,
+            BssKiB = 476,
+            FreedParts = [new("SMP alternatives", 0xe8_c000, 0x8000, BeforeInitcalls: true), new("unused kernel image (initmem)", 0xda_4000, 0xe_8000)],
+            StructPageBytes = 40,
+            NodeDataBytes = 0,
+            PercpuPages = 33,
+            SmallAllocationPages = 2,
+        },
+        Architecture.Arm64 => new()
+        {
+            LoadOffset = 0x21_0000,
+            Length = 0x1ff_b000,
+            CodeKiB = 13248,
+            DataKiB = 2806,
+            ConstantKiB = 9504,
+            InitKiB = 6464,
+            BssKiB = 627,
+            FreedParts = [new("unused kernel", 0x165_0000, 0x65_0000)],
+            StructPageBytes = 64,
+            NodeDataBytes = 0x3000,
+            PercpuPages = 31,
+            SmallAllocationPages = 44,
+        },
+        _ => throw new ArgumentOutOfRangeException(nameof(architecture)),
+    };
+}

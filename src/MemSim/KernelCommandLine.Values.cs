@@ -1,0 +1,269 @@
+using System.Globalization;
+
+namespace MemSim;
+
+/// <content>How each known parameter's value is read.</content>
+public sealed partial class KernelCommandLine
+{
+    // Known to the kernel, without meaning for memory: kept, but not reported as unknown.
+    private static readonly HashSet<string> KnownElsewhere =
+    [
+        "console", "quiet", "debug", "loglevel", "panic", "no_hash_pointers", "earlyprintk", "earlycon", "root", "ro", "rw", "rootfstype", "rootwait", "rootflags", "rootdelay", "init",
+        "rdinit", "initrd", "noinitrd", "BOOT_IMAGE", "apparmor", "security", "lsm", "audit", "selinux", "acpi", "pci", "noapic", "nolapic", "nosmp", "nosmt", "mitigations", "nopti",
+        "spectre_v2", "isolcpus", "nohz", "nohz_full", "rcu_nocbs", "trace_event", "trace_buf_size", "ftrace", "trace_options", "trace_clock", "tp_printk", "clocksource", "tsc", "hpet", "idle",
+        "reboot", "printk_time", "log_buf_len", "ignore_loglevel", "keep_bootcon", "initcall_debug", "memtest", "possible_cpus", "additional_cpus", "percpu_alloc", "dhash_entries",
+        "ihash_entries", "mhash_entries", "mphash_entries", "thash_entries", "uhash_entries", "swiotlb", "iommu", "intel_iommu", "amd_iommu", "hugetlb_cma", "hugetlb_free_vmemmap",
+        "init_on_alloc", "init_on_free", "page_poison", "debug_pagealloc", "debug_guardpage_minorder", "numa_balancing", "swapaccount", "cgroup_disable", "cgroup_enable", "psi", "kmemleak",
+        "kasan", "slub_min_objects", "slub_min_order", "slub_max_order", "slab_max_order", "default_hugepagesz", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
+        "video", "nomodeset", "resume", "noresume", "hibernate", "maxcpus", "cpuidle", "random", "randomize_kstack_offset", "rodata", "kpti", "nokpti", "stack_depot_disable", "sched_verbose",
+        "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages", "nogbpages",
+        "ip", "nfsroot", "root_delay", "net.ifnames", "kunit", "pti_off", "cpu0_hotplug", "trace_trigger", "kprobe_event", "mem_encrypt", "disable_mtrr_cleanup", "enable_mtrr_cleanup", "disable_mtrr_trim",
+    ];
+
+    private void Apply(string token, string name, string? value)
+    {
+        switch (name)
+        {
+            case "mem":
+                if (value != "nopentium")
+                {
+                    MemoryLimit = NonZero(token, value);
+                }
+
+                break;
+            case "memmap":
+                ApplyMemmap(token, value);
+                break;
+            case "kernelcore":
+                KernelCore = Core(token, value);
+                break;
+            case "movablecore":
+                MovableCore = Core(token, value);
+                break;
+            case "movable_node":
+                MovableNode = true;
+                break;
+            case "numa":
+                ApplyNuma(token, value);
+                break;
+            case "cma":
+                Cma = CmaOf(token, value);
+                break;
+            case "crashkernel":
+                CrashKernel = CrashKernelOf(token, value) ?? CrashKernel;
+                break;
+            case "nr_cpus":
+                CpuLimit = (int)Number(token, value, 1, MachineSpec.MaxCpus);
+                break;
+            case "maxcpus":
+                MaxCpus = (int)Number(token, value, 0, MachineSpec.MaxCpus);
+                break;
+            case "highmem":
+                HighMemory = Size(token, value);
+                break;
+            case "vmalloc":
+                Vmalloc = NonZero(token, value);
+                break;
+            case "hugepagesz":
+                hugePages.Add((NonZero(token, value), 0));
+                break;
+            case "hugepages":
+                ApplyHugepages(Number(token, value, 0, long.MaxValue));
+                break;
+            case "transparent_hugepage":
+                TransparentHugePage = OneOf(token, value, "always", "madvise", "never");
+                break;
+            case "page_owner":
+                PageOwner = OneOf(token, value, "on", "off", "1", "0") is "on" or "1";
+                break;
+            case "page_alloc.shuffle":
+                ShufflePageAllocator = OneOf(token, value ?? "1", "1", "0", "y", "n", "Y", "N") is "1" or "y" or "Y";
+                break;
+            case "slub_debug" or "slab_debug":
+                SlubDebug = value ?? "";
+                break;
+            case "slab_nomerge" or "slub_nomerge":
+                SlabNoMerge = true;
+                break;
+            case "slab_merge" or "slub_merge":
+                SlabNoMerge = false;
+                break;
+            case "slab_allocator":
+                SlabAllocator = OneOf(token, value, "slub", "slab");
+                break;
+            case "mminit_loglevel":
+                MemoryInitLogLevel = (int)Number(token, value, 0, 10);
+                break;
+            case "memblock":
+                MemblockDebug |= value == "debug";
+                break;
+            default:
+                ApplyOther(token, name, value);
+                break;
+        }
+    }
+
+    private void ApplyOther(string token, string name, string? value)
+    {
+        if (name.StartsWith("sysctl.vm.", StringComparison.Ordinal) || name.StartsWith("sysctl.vm/", StringComparison.Ordinal))
+        {
+            sysctls.Add((name["sysctl.vm.".Length..], value ?? throw Error(token, "a value is missing")));
+        }
+        else if (!name.Contains('.', StringComparison.Ordinal) && !KnownElsewhere.Contains(name))
+        {
+            unknown.Add(token); // a name with a dot belongs to a module, which may come later
+        }
+    }
+
+    private void ApplyHugepages(long pages)
+    {
+        if (hugePages.Count > 0 && hugePages[^1].Pages == 0 && hugePages[^1].PageSize.Bytes != 0)
+        {
+            hugePages[^1] = (hugePages[^1].PageSize, pages);
+        }
+        else
+        {
+            hugePages.Add((default, pages));
+        }
+    }
+
+    private void ApplyMemmap(string token, string? value)
+    {
+        foreach (string part in (value ?? throw Error(token, "a value is missing")).Split(','))
+        {
+            if (part == "exactmap")
+            {
+                ExactMemoryMap = true;
+                memoryMapChanges.Clear();
+                continue;
+            }
+
+            int separator = part.IndexOfAny(['@', '#', '$', '!']);
+            if (separator < 0)
+            {
+                memoryMapChanges.Add(new MemoryMapChange(NonZero(token, part), 0, null));
+                continue;
+            }
+
+            MemoryRangeKind kind = part[separator] switch
+            {
+                '@' => MemoryRangeKind.Usable,
+                '#' => MemoryRangeKind.AcpiData,
+                '$' => MemoryRangeKind.Reserved,
+                _ => MemoryRangeKind.PersistentByCommandLine,
+            };
+            ByteSize size = NonZero(token, part[..separator]);
+            ulong start = Size(token, part[(separator + 1)..]).Bytes;
+            memoryMapChanges.Add(start + size.Bytes < start ? throw Error(token, "the range reaches beyond the address space") : new MemoryMapChange(size, start, kind));
+        }
+    }
+
+    private void ApplyNuma(string token, string? value)
+    {
+        foreach (string part in (value ?? throw Error(token, "a value is missing")).Split(','))
+        {
+            switch (part)
+            {
+                case "off":
+                    NumaOff = true;
+                    break;
+                case "noacpi" or "nohmat":
+                    break;
+                default:
+                    NumaFake = part.StartsWith("fake=", StringComparison.Ordinal) ? Fake(token, part["fake=".Length..]) : throw Error(token, "'off' and 'fake=' are known");
+                    break;
+            }
+        }
+    }
+
+    private static NumaFakeParameter Fake(string token, string text)
+    {
+        if (text.EndsWith('U') || text.Contains(':', StringComparison.Ordinal))
+        {
+            throw Error(token, "only a number of nodes or a size per node is supported");
+        }
+
+        return text.Length > 0 && char.IsAsciiLetter(text[^1])
+            ? new NumaFakeParameter(0, NonZero(token, text))
+            : new NumaFakeParameter((int)Number(token, text, 1, NumaTopology.MaxNodes), default);
+    }
+
+    private static CoreSize Core(string token, string? value)
+    {
+        if (value == "mirror")
+        {
+            throw Error(token, "memory mirrored by firmware does not exist in the simulated machines");
+        }
+
+        return value is not null && value.EndsWith('%')
+            ? new CoreSize(default, (int)Number(token, value[..^1], 1, 100))
+            : new CoreSize(Size(token, value), 0);
+    }
+
+    private static CmaParameter CmaOf(string token, string? value)
+    {
+        string text = value ?? throw Error(token, "a value is missing");
+        int at = text.IndexOf('@', StringComparison.Ordinal);
+        if (at < 0)
+        {
+            return new CmaParameter(Size(token, text), null, null);
+        }
+
+        int dash = text.IndexOf('-', at);
+        ulong start = Size(token, dash < 0 ? text[(at + 1)..] : text[(at + 1)..dash]).Bytes;
+        ByteSize size = Size(token, text[..at]);
+        ulong? limit = dash < 0 ? null : Size(token, text[(dash + 1)..]).Bytes;
+        return limit is { } end && (end < start || end - start < size.Bytes)
+            ? throw Error(token, "the area does not fit between base and limit")
+            : new CmaParameter(size, start, limit);
+    }
+
+    // crashkernel=SIZE[@BASE], SIZE,high; SIZE,low only adds to the latter and is left to the planner's default.
+    private static CrashKernelParameter? CrashKernelOf(string token, string? value)
+    {
+        string text = value ?? throw Error(token, "a value is missing");
+        if (text.Contains(':', StringComparison.Ordinal))
+        {
+            throw Error(token, "sizes that depend on the amount of memory are not supported");
+        }
+
+        if (text.EndsWith(",low", StringComparison.Ordinal))
+        {
+            Size(token, text[..^4]);
+            return null;
+        }
+
+        bool high = text.EndsWith(",high", StringComparison.Ordinal);
+        text = high ? text[..^5] : text;
+        int at = text.IndexOf('@', StringComparison.Ordinal);
+        return at < 0
+            ? new CrashKernelParameter(NonZero(token, text), null, high)
+            : new CrashKernelParameter(NonZero(token, text[..at]), Size(token, text[(at + 1)..]).Bytes, high);
+    }
+
+    private static ByteSize Size(string token, string? value) =>
+        ByteSize.TryParse(value, out ByteSize size) ? size : throw Error(token, $"'{value}' is not an amount of memory (digits and one of K, M, G, T)");
+
+    private static ByteSize NonZero(string token, string? value) =>
+        Size(token, value) is { Bytes: > 0 } size ? size : throw Error(token, "the amount must not be 0");
+
+    private static long Number(string token, string? value, long min, long max) =>
+        long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number >= min && number <= max
+            ? number
+            : throw Error(token, $"'{value}' is not a number from {min} to {max}");
+
+    private static string OneOf(string token, string? value, params ReadOnlySpan<string> choices)
+    {
+        foreach (string choice in choices)
+        {
+            if (choice == value)
+            {
+                return choice;
+            }
+        }
+
+        throw Error(token, $"'{value}' is none of {string.Join(", ", choices.ToArray())}");
+    }
+
+    private static ArgumentException Error(string token, string reason) => new($"kernel command line: '{token}': {reason}");
+}

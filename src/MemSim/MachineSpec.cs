@@ -1,0 +1,211 @@
+using MemSim.Boot;
+using Microsoft.Extensions.Logging;
+
+namespace MemSim;
+
+/// <summary>What machine to boot: architecture, memory, nodes, CPUs, kernel command line and options of the simulation.</summary>
+/// <remarks>Immutable: each <c>With...</c> method returns a changed copy. Nothing is planned or allocated before the boot.</remarks>
+public sealed record MachineSpec
+{
+    /// <summary>The largest number of CPUs (the kernel's <c>NR_CPUS</c> on amd64).</summary>
+    public const int MaxCpus = 8192;
+
+    private MachineSpec(Architecture architecture, int cpus)
+    {
+        if (cpus is < 1 or > MaxCpus)
+        {
+            throw new ArgumentOutOfRangeException(nameof(cpus), $"a machine of {cpus} CPUs: 1 to {MaxCpus} are possible");
+        }
+
+        Architecture = architecture;
+        CpuCount = cpus;
+        MemoryModel = ArchitectureInfo.Of(architecture).SparseVmemmap ? MemoryModel.SparseVmemmap : MemoryModel.Flat;
+        Kernel = KernelImage.Debian(architecture);
+    }
+
+    /// <summary>The architecture.</summary>
+    public Architecture Architecture { get; }
+
+    /// <summary>CPUs of the machine, before <c>nr_cpus=</c> and <c>maxcpus=</c>.</summary>
+    public int CpuCount { get; }
+
+    /// <summary>The firmware's memory map; null when <see cref="Zones"/> are given.</summary>
+    public MemoryMap? Memory { get; private init; }
+
+    /// <summary>The zones as they shall be, instead of a memory map; null when <see cref="Memory"/> is given.</summary>
+    public IReadOnlyList<BootZone>? Zones { get; private init; }
+
+    /// <summary>The nodes, or null for one node with everything.</summary>
+    public NumaTopology? Topology { get; private init; }
+
+    /// <summary>The kernel command line.</summary>
+    public KernelCommandLine CommandLine { get; private init; } = KernelCommandLine.Empty;
+
+    /// <summary>The kernel image: where it lies, how large its parts and its early allocations are.</summary>
+    public KernelImage Kernel { get; private init; }
+
+    /// <summary>Size of the initial RAM disk; 0 for none.</summary>
+    public ByteSize Initrd { get; private init; }
+
+    /// <summary>Whether memory has contents, or only page frames are simulated.</summary>
+    public bool HasContents { get; private init; } = true;
+
+    /// <summary>Whether several host threads may drive CPUs at the same time.</summary>
+    public bool ParallelCpus { get; private init; }
+
+    /// <summary>Whether every page remembers who allocated it (also <c>page_owner=on</c>).</summary>
+    public bool PageOwner => pageOwner || CommandLine.PageOwner;
+
+    /// <summary>How frame numbers lead to page frames.</summary>
+    public MemoryModel MemoryModel { get; private init; }
+
+    /// <summary>What happens on misuse.</summary>
+    public BugPolicy BugPolicy { get; private init; }
+
+    /// <summary>Sysctls to set once the machine runs: names below <c>vm.</c> with the text to write, in order; those of the command line come first.</summary>
+    public IReadOnlyList<(string Name, string Text)> Sysctls => sysctls.Count == 0 ? CommandLine.VmSysctls : [.. CommandLine.VmSysctls, .. sysctls];
+
+    /// <summary>Where the machine logs to; null for nowhere.</summary>
+    public ILoggerFactory? LoggerFactory { get; private init; }
+
+    private IReadOnlyList<(string Name, string Text)> sysctls { get; init; } = [];
+
+    private bool pageOwner { get; init; }
+
+    /// <summary>A 64-bit PC, like QEMU's with so much memory.</summary>
+    /// <param name="memory">RAM, whole pages, up to 64 TiB.</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    public static MachineSpec X86_64(ByteSize memory, int cpus = 1) => Preset(Architecture.X86_64, memory, cpus);
+
+    /// <summary>A 32-bit PC without PAE, like QEMU's with so much memory.</summary>
+    /// <param name="memory">RAM, whole pages, up to 4 GiB (what QEMU puts above the 4 GiB boundary is lost).</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    public static MachineSpec X86_32(ByteSize memory, int cpus = 1) => Preset(Architecture.X86_32, memory, cpus);
+
+    /// <summary>A 32-bit PC with PAE, like QEMU's with so much memory.</summary>
+    /// <param name="memory">RAM, whole pages, up to 64 GiB.</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    public static MachineSpec X86_32Pae(ByteSize memory, int cpus = 1) => Preset(Architecture.X86_32Pae, memory, cpus);
+
+    /// <summary>A 64-bit ARM machine, like QEMU's <c>virt</c> with so much memory.</summary>
+    /// <param name="memory">RAM, whole pages, up to 128 TiB.</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    public static MachineSpec Arm64(ByteSize memory, int cpus = 1) => Preset(Architecture.Arm64, memory, cpus);
+
+    /// <summary>A machine of any architecture with the preset memory map.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="memory">RAM, whole pages.</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The memory is 0, not whole pages or more than the architecture can have; or the number of CPUs is impossible.</exception>
+    public static MachineSpec Preset(Architecture architecture, ByteSize memory, int cpus = 1)
+    {
+        ByteSize limit = MemoryLimit(architecture);
+        if (memory.Bytes == 0 || memory.Bytes % PageGeometry.PageSize != 0 || memory.Bytes > limit.Bytes)
+        {
+            string name = ArchitectureInfo.Of(architecture).Name;
+            throw new ArgumentOutOfRangeException(nameof(memory), $"{memory} ({memory.Bytes} bytes) of memory: {name} machines have whole pages of 4K, more than 0 and at most {limit}");
+        }
+
+        return new MachineSpec(architecture, cpus) { Memory = MemoryMap.Preset(architecture, memory) };
+    }
+
+    /// <summary>A machine with an explicit firmware memory map.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="memory">The map.</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    public static MachineSpec FromMemoryMap(Architecture architecture, MemoryMap memory, int cpus = 1)
+    {
+        ArgumentNullException.ThrowIfNull(memory);
+        return new MachineSpec(architecture, cpus) { Memory = memory };
+    }
+
+    /// <summary>A machine whose zones are given instead of derived, such as the twin of a real one.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="zones">The zones with start, spanned, present and managed pages. Where a zone does not say where its holes and reserved pages are, they lie at its start: first the holes, then the reserved pages.</param>
+    /// <param name="cpus">Number of CPUs.</param>
+    /// <exception cref="ArgumentException">Zones overlap, are not of the architecture, or their page counts contradict each other.</exception>
+    public static MachineSpec FromZones(Architecture architecture, IReadOnlyList<BootZone> zones, int cpus = 1)
+    {
+        ArgumentNullException.ThrowIfNull(zones);
+        return new MachineSpec(architecture, cpus) { Zones = ExplicitZones.Check(ArchitectureInfo.Of(architecture), zones) };
+    }
+
+    /// <summary>The most memory a machine of an architecture can have.</summary>
+    /// <param name="architecture">The architecture.</param>
+    public static ByteSize MemoryLimit(Architecture architecture) => architecture switch
+    {
+        Architecture.X86_64 => ByteSize.FromGiB(64 << 10),
+        Architecture.X86_32 => ByteSize.FromGiB(4),
+        Architecture.X86_32Pae => ByteSize.FromGiB(64),
+        Architecture.Arm64 => ByteSize.FromGiB(128 << 10),
+        _ => throw new ArgumentOutOfRangeException(nameof(architecture)),
+    };
+
+    /// <summary>With these nodes.</summary>
+    /// <param name="topology">The nodes; CPUs that no node has go to the nodes in turn.</param>
+    public MachineSpec WithNodes(NumaTopology topology)
+    {
+        ArgumentNullException.ThrowIfNull(topology);
+        foreach (NumaNode node in topology.Nodes)
+        {
+            foreach (int cpu in node.Cpus)
+            {
+                if (cpu < 0 || cpu >= CpuCount)
+                {
+                    throw new ArgumentException($"node {node.Id} has CPU {cpu}, the machine has CPUs 0 to {CpuCount - 1}", nameof(topology));
+                }
+            }
+        }
+
+        return this with { Topology = topology };
+    }
+
+    /// <summary>With nodes of these sizes, laid out one after the other as QEMU does; CPUs are dealt out evenly in runs.</summary>
+    /// <param name="sizes">Memory of each node; together all of the machine.</param>
+    public MachineSpec WithNodes(params IReadOnlyList<ByteSize> sizes) =>
+        Memory is null ? throw new InvalidOperationException("a machine made from zones has the nodes of its zones") : WithNodes(NodeLayout.Sequential(Memory, sizes, CpuCount));
+
+    /// <summary>With a kernel command line.</summary>
+    /// <param name="text">The line.</param>
+    /// <exception cref="ArgumentException">A parameter has an impossible value.</exception>
+    public MachineSpec WithCommandLine(string text) => this with { CommandLine = KernelCommandLine.Parse(text) };
+
+    /// <summary>With another kernel image.</summary>
+    /// <param name="kernel">The image.</param>
+    public MachineSpec WithKernel(KernelImage kernel) => this with { Kernel = kernel ?? throw new ArgumentNullException(nameof(kernel)) };
+
+    /// <summary>With an initial RAM disk of this size, which is freed at the end of the boot.</summary>
+    /// <param name="size">Its size.</param>
+    public MachineSpec WithInitrd(ByteSize size) => this with { Initrd = size };
+
+    /// <summary>Without contents of memory: only page frames are simulated, for machines of terabytes.</summary>
+    public MachineSpec WithoutContents() => this with { HasContents = false };
+
+    /// <summary>With locks that let several host threads drive CPUs at the same time.</summary>
+    public MachineSpec WithParallelCpus() => this with { ParallelCpus = true };
+
+    /// <summary>With a record of who allocated each page.</summary>
+    public MachineSpec WithPageOwner() => this with { pageOwner = true };
+
+    /// <summary>With another memory model than the architecture's usual one.</summary>
+    /// <param name="model">The model.</param>
+    public MachineSpec WithMemoryModel(MemoryModel model) => this with { MemoryModel = model };
+
+    /// <summary>With another answer to misuse.</summary>
+    /// <param name="policy">The answer.</param>
+    public MachineSpec WithBugPolicy(BugPolicy policy) => this with { BugPolicy = policy };
+
+    /// <summary>With a sysctl set once the machine runs.</summary>
+    /// <param name="name">Its name, with or without <c>vm.</c>.</param>
+    /// <param name="text">What one would write to the file of that name.</param>
+    public MachineSpec WithSysctl(string name, string text)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        ArgumentNullException.ThrowIfNull(text);
+        return this with { sysctls = [.. sysctls, (name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name, text)] };
+    }
+
+    /// <summary>With a place to log to.</summary>
+    /// <param name="factory">Makes the loggers.</param>
+    public MachineSpec WithLogging(ILoggerFactory factory) => this with { LoggerFactory = factory };
+}
