@@ -1,0 +1,69 @@
+using FluentAssertions;
+using MemSim.Boot;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.Boot;
+
+/// <summary>The planned layout against what real kernels printed and ended with.</summary>
+public class BootLayoutTests(ITestOutputHelper output)
+{
+    private static readonly string[] ExactLines =
+    [
+        "BIOS-provided", "BIOS-e820:", "user-defined", "user:", "last_pfn", "only ", "highmem size", "No NUMA", "NUMA: No", "NUMA: Fak", "Faking a node", "Zone ranges:", "  DMA", "  Normal",
+        "  HighMem", "  Device", "Movable zone start", "  Node ", "Early memory", "  node ", "Initmem", "On node", "Fallback order", "mminit::zonelist", "Built ", "Policy zone",
+        "Kernel command line", "Unknown kernel", "software IO TLB", "Initializing ", "Reserving ",
+    ];
+
+    public static TheoryData<string> Boots => [.. RecordedBoot.All.Select(boot => boot.Name)];
+
+    public static TheoryData<string> Boots61 => [.. RecordedBoot.All.Where(boot => boot.Is61).Select(boot => boot.Name)];
+
+    public static TheoryData<string> Captures => [.. RecordedBoot.All.Select(boot => boot.Name).Where(name => name.StartsWith("captures/", StringComparison.Ordinal))];
+
+    [Theory]
+    [MemberData(nameof(Boots))]
+    public void Zones_of_the_recorded_firmware_map_are_those_of_the_kernel(string name)
+    {
+        RecordedBoot boot = RecordedBoot.Named(name);
+        Layout(BootPlanner.Plan(boot.FromFirmware())).Should().Equal(Layout(boot));
+    }
+
+    [Theory]
+    [MemberData(nameof(Captures))]
+    public void Zones_of_the_preset_machine_are_those_of_the_kernel(string name)
+    {
+        RecordedBoot boot = RecordedBoot.Named(name);
+        Layout(BootPlanner.Plan(boot.FromArguments())).Should().Equal(Layout(boot));
+    }
+
+    [Theory]
+    [MemberData(nameof(Boots61))]
+    public void Lines_about_layout_and_zonelists_are_those_of_the_kernel(string name)
+    {
+        RecordedBoot boot = RecordedBoot.Named(name);
+        IEnumerable<string> Relevant(IEnumerable<string> lines) => lines.Where(line => ExactLines.Any(prefix => line.StartsWith(prefix, StringComparison.Ordinal)));
+        Relevant(BootPlanner.Plan(boot.FromFirmware()).BootLog).Should().Equal(Relevant(boot.Log));
+    }
+
+    [Theory]
+    [MemberData(nameof(Boots61))]
+    public void Managed_pages_come_close(string name)
+    {
+        RecordedBoot boot = RecordedBoot.Named(name);
+        BootPlan plan = BootPlanner.Plan(boot.FromFirmware());
+        string Memory(IEnumerable<string> lines) => lines.First(line => line.StartsWith("Memory: ", StringComparison.Ordinal));
+        output.WriteLine(Memory(plan.BootLog) + "\n" + Memory(boot.Log));
+        foreach (var zone in boot.Zones.Where(zone => zone.Present > 0))
+        {
+            BootZone planned = plan.Zones.Single(candidate => candidate.Node == zone.Node && candidate.Type == zone.Type);
+            output.WriteLine($"DIFF {name} {zone.Node} {zone.Type} {planned.ManagedPages - zone.Managed}");
+            planned.ManagedPages.Should().BeCloseTo(zone.Managed, 200);
+        }
+    }
+
+    private static IEnumerable<string> Layout(BootPlan plan) =>
+        plan.Nodes.SelectMany(node => node.Zones).Where(zone => zone.PresentPages > 0).Select(zone => $"{zone.Node} {zone.Type} {zone.Start.Value} {zone.SpannedPages} {zone.PresentPages}");
+
+    private static IEnumerable<string> Layout(RecordedBoot boot) =>
+        boot.Zones.Where(zone => zone.Present > 0).Select(zone => $"{zone.Node} {zone.Type} {zone.Start} {zone.Spanned} {zone.Present}");
+}
