@@ -1,3 +1,5 @@
+using System.Numerics;
+
 namespace MemSim.Boot;
 
 /// <summary>The part of the boot log that tells about zonelists and the amount of memory.</summary>
@@ -6,7 +8,7 @@ internal static class ClosingLog
     // x86-64 allocates the top-level entries of the vmalloc area before it counts free pages.
     private const long VmallocTablePages = 64;
 
-    public static void Write(BootPlan plan, List<string> log)
+    public static void Write(BootPlan plan, List<string> log, bool bounceBuffers)
     {
         MachineSpec spec = plan.Spec;
         bool numaKernel = spec.Architecture is Architecture.X86_64 or Architecture.Arm64;
@@ -41,6 +43,11 @@ internal static class ClosingLog
         if (spec.Zones is not null)
         {
             return;
+        }
+
+        if (bounceBuffers)
+        {
+            log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)plan.PossibleCpus)}.");
         }
 
         if (!numaKernel)

@@ -8,7 +8,7 @@ namespace MemSim.Boot;
 internal sealed class EarlyAllocationStage
 {
     private const ulong Page = PageGeometry.PageSize, HugePage = 2 << 20, FourGiB = 1UL << 32, LowestPreferred = 16 << 20;
-    private const ulong SwiotlbBytes = 64 << 20, DefaultCmaBytes = 64 << 20;
+    private const ulong SwiotlbBytes = 64 << 20, SwiotlbSlotBytes = 2048, DefaultCmaBytes = 64 << 20;
 
     private readonly MachineSpec spec;
     private readonly Memblock memblock;
@@ -30,6 +30,9 @@ internal sealed class EarlyAllocationStage
 
     /// <summary>The default contiguous memory area.</summary>
     public PfnRange? Cma { get; private set; }
+
+    /// <summary>Whether memory beyond 4 GiB made the kernel reserve bounce buffers.</summary>
+    public bool HasBounceBuffers { get; private set; }
 
     /// <summary>Where the kernel image starts.</summary>
     public ulong ImageStart => kernel.LoadOffset + (x86 ? 0 : memblock.Memory[0].Start);
@@ -224,22 +227,29 @@ internal sealed class EarlyAllocationStage
     /// <summary>Hash tables of the file system caches, and the bounce buffers of devices that cannot reach all memory.</summary>
     public void AllocateTables(long kernelPages, long allPages, bool distributed, long maxPfn)
     {
+        int bits = ArchitectureInfo.Of(spec.Architecture).Bits;
         if (!distributed)
         {
             Hash("Dentry cache", 13);
             Hash("Inode-cache", 14);
         }
 
+        if (spec.PageOwner || spec.CommandLine.SlubDebug is { } debug && (debug.Length == 0 || debug.Contains('U', StringComparison.OrdinalIgnoreCase)))
+        {
+            Hash("stackdepot", 14);
+        }
+
         bool beyondDevices = (ulong)maxPfn << PageGeometry.PageShift > FourGiB && spec.Architecture != Architecture.X86_32;
         if (beyondDevices)
         {
+            ulong slots = SwiotlbBytes / SwiotlbSlotBytes;
             Allocate("software IO TLB", SwiotlbBytes, Page, max: Math.Min(FourGiB, memblock.CurrentLimit));
-            log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)spec.CpuCount)}.");
+            Allocate("software IO TLB slots", slots * (bits == 64 ? 24UL : 16UL), Page);
+            HasBounceBuffers = true;
         }
 
         void Hash(string name, int scale)
         {
-            int bits = ArchitectureInfo.Of(spec.Architecture).Bits;
             ulong bucket = (ulong)bits / 8, entries = (ulong)((kernelPages + 255) & ~255L);
             if (bits == 64)
             {

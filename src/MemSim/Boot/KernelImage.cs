@@ -70,7 +70,7 @@ public sealed record KernelImage
             StructPageBytes = 64,
             NodeDataBytes = 0x2b000,
             PercpuPages = 62,
-            SmallAllocationPages = 6,
+            SmallAllocationPages = 7,
         },
         Architecture.X86_32 => new()
         {
@@ -100,7 +100,7 @@ public sealed record KernelImage
             StructPageBytes = 40,
             NodeDataBytes = 0,
             PercpuPages = 33,
-            SmallAllocationPages = 2,
+            SmallAllocationPages = 4,
         },
         Architecture.Arm64 => new()
         {
@@ -115,7 +115,7 @@ public sealed record KernelImage
             StructPageBytes = 64,
             NodeDataBytes = 0x3000,
             PercpuPages = 31,
-            SmallAllocationPages = 44,
+            SmallAllocationPages = 14,
         },
         _ => throw new ArgumentOutOfRangeException(nameof(architecture)),
     };

@@ -24,6 +24,10 @@ internal static class NodeStage
         if (topology is not null)
         {
             CheckCovered(memblock, topology);
+            if (x86)
+            {
+                LogJoined(topology, end, log);
+            }
         }
         else if (numaKernel)
         {
@@ -90,6 +94,31 @@ internal static class NodeStage
         }
 
         return NumaTopology.Of([.. topology.Nodes.Select((node, i) => node with { Cpus = cpusOf[i] })], distances);
+    }
+
+    // Ranges of a node are treated as one where no other node has memory in between; each such step is a line of the log.
+    private static void LogJoined(NumaTopology topology, ulong end, List<string> log)
+    {
+        List<(int Node, ulong Start, ulong End)> blocks =
+            [.. topology.Nodes.SelectMany(node => node.Memory.Select(range => (node.Id, range.Start, Math.Min(end, range.Start + range.Length)))).Where(block => block.Start < block.Item3)];
+        for (int i = 0; i < blocks.Count; i++)
+        {
+            for (int j = i + 1; j < blocks.Count; j++)
+            {
+                (int node, ulong start, ulong stop) = blocks[i];
+                ulong low = Math.Min(start, blocks[j].Start), high = Math.Max(stop, blocks[j].End);
+                if (blocks[j].Node != node || blocks.Exists(block => block.Node != node && low < block.End && high > block.Start))
+                {
+                    continue;
+                }
+
+                log.Add($"NUMA: Node {node} {Range(start, stop)} + {Range(blocks[j].Start, blocks[j].End)} -> {Range(low, high)}");
+                blocks[i] = (node, low, high);
+                blocks.RemoveAt(j--);
+            }
+        }
+
+        static string Range(ulong from, ulong to) => $"[mem 0x{from:x8}-0x{to - 1:x8}]";
     }
 
     private static void CheckCovered(Memblock memblock, NumaTopology topology)
