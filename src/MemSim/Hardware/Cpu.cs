@@ -22,7 +22,7 @@ public sealed partial class Cpu
     private int _irqDisableDepth;
     private int _spinlocksHeld;
     private KernelTask _current;
-    private KernelTask _idle;
+    private readonly KernelTask _idle;
 
     /// <summary>Whether an allocation has to look at the context at all: anything but plain process context with an ordinary task.</summary>
     internal bool IsSpecial;

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using MemSim.PageAllocation;
-using MemSim.Pages;
 using MemSim.Zones;
 
 namespace MemSim;

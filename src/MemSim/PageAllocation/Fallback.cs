@@ -1,5 +1,4 @@
 using System.Numerics;
-using MemSim.Pages;
 using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
@@ -11,15 +10,13 @@ internal sealed class Fallback
     /// <summary>Below this order a movable request rather takes the smallest block than the largest.</summary>
     private readonly int _stealOrder;
 
-    private readonly FrameArray _frames;
     private readonly BuddyLists _buddy;
     private readonly int _pageblockOrder;
     private readonly Machine _machine;
 
-    public Fallback(Machine machine, FrameArray frames, BuddyLists buddy, int pageblockOrder)
+    public Fallback(Machine machine, BuddyLists buddy, int pageblockOrder)
     {
         _machine = machine;
-        _frames = frames;
         _buddy = buddy;
         _pageblockOrder = pageblockOrder;
         _stealOrder = pageblockOrder / 2;

@@ -20,7 +20,6 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
-        ulong nodeMask = ulong.MaxValue;
         if (node is null)
         {
             node = cpu.Node;
@@ -30,7 +29,7 @@ internal sealed partial class PageAllocator
             }
         }
 
-        return AllocateOnNode(cpu, gfp, order, node, nodeMask);
+        return AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
     }
 
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
@@ -86,7 +85,13 @@ internal sealed partial class PageAllocator
         Gfp gfp = request.Gfp;
         if (request.Type == (int)MigrateType.HighAtomic)
         {
-            _machine.Bugs.IllegalFlags(request.Cpu, gfp, "both __GFP_MOVABLE and __GFP_RECLAIMABLE name a migrate type");
+            _machine.Bugs.IllegalFlags(request.Cpu, gfp, "__GFP_MOVABLE and __GFP_RECLAIMABLE each name a migrate type");
+            return -1;
+        }
+
+        if (request.Zonelist.IsIllegal)
+        {
+            _machine.Bugs.IllegalFlags(request.Cpu, gfp, "the zone modifiers contradict each other (Debian's kernel would take ZONE_DMA)");
             return -1;
         }
 

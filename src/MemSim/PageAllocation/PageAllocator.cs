@@ -25,7 +25,7 @@ internal sealed partial class PageAllocator
         _pageblockOrder = pageblockOrder;
         _parallel = parallel;
         _buddy = new BuddyLists(frames, pageblockOrder);
-        _fallback = new Fallback(machine, frames, _buddy, pageblockOrder);
+        _fallback = new Fallback(machine, _buddy, pageblockOrder);
         _pcpLists = new PcpLists(machine, frames, _buddy, _fallback, pageblockOrder);
     }
 
@@ -48,7 +48,7 @@ internal sealed partial class PageAllocator
     public int AllocateFrom(Cpu cpu, Zonelist zonelist, Gfp gfp, int order)
     {
         Zone[] zones = zonelist.Zones;
-        int type = (int)(gfp >> 3) & 3;
+        int type = (int)((uint)gfp >> 3) & 3;
         if (zones.Length != 0 && type != (int)MigrateType.HighAtomic && (!zonelist.AvoidsFragmentation || (gfp & Gfp.KswapdReclaim) == 0))
         {
             Zone zone = zones[0];

@@ -22,7 +22,7 @@ internal readonly struct Request
     /// <summary>The nodes a memory policy allows, one bit each.</summary>
     public readonly ulong NodeMask;
 
-    public int Type => (int)(Gfp >> 3) & 3;
+    public int Type => (int)((uint)Gfp >> 3) & 3;
 
     public bool CanReclaim => (Gfp & Gfp.DirectReclaim) != 0;
 

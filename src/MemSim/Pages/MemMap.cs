@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 namespace MemSim.Pages;
 
 /// <summary>The memory map (<c>mem_map</c>, vmemmap): one <see cref="PageFrame"/> for each frame number from 0 to the machine's last, in host memory that is only taken when touched.</summary>
-internal sealed unsafe partial class MemMap : IDisposable
+internal sealed unsafe partial class MemMap
 {
     private const int ProtReadWrite = 3;
     private const int MapPrivateAnonymousNoReserve = 0x02 | 0x20 | 0x4000;
@@ -34,7 +34,7 @@ internal sealed unsafe partial class MemMap : IDisposable
         Frames = frames;
         _listHeads = maxListHeads;
         NextListHead = (int)frames;
-        long length = frames + maxListHeads;
+        long length = Length = frames + maxListHeads;
         _bytes = ((length * PageFrame.SizeInBytes) + 4095) & ~4095L;
         _memory = Reserve(_bytes, out _mapped);
         GC.AddMemoryPressure(PressureBytes);
@@ -46,6 +46,9 @@ internal sealed unsafe partial class MemMap : IDisposable
 
     /// <summary>The number of frames, rounded up to whole blocks of the largest order.</summary>
     public long Frames { get; }
+
+    /// <summary>Frames and list heads together.</summary>
+    public long Length { get; }
 
     /// <summary>The frames.</summary>
     public FrameArray Array { get; }
@@ -77,7 +80,7 @@ internal sealed unsafe partial class MemMap : IDisposable
     }
 
     /// <summary>Gives the host memory back but keeps the address space until the map is unreachable: a stale <see cref="Page"/> then reads zeroes instead of other memory.</summary>
-    public void Dispose()
+    public void Discard()
     {
         if (_mapped && _memory != null)
         {

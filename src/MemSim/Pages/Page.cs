@@ -3,7 +3,7 @@ using MemSim.Pages;
 namespace MemSim;
 
 /// <summary>A handle to a page frame of a machine: what kernel code holds as <c>struct page *</c>.</summary>
-/// <remarks>Nullable through <see cref="IsNull"/>, as a failed allocation returns it. 16 bytes; equality is identity of the frame. Reading a null handle's properties throws <see cref="NullReferenceException"/>.</remarks>
+/// <remarks>Nullable through <see cref="IsNull"/>, as a failed allocation returns it. 16 bytes; equality is identity of the frame. Reading a null handle's properties throws <see cref="InvalidOperationException"/>.</remarks>
 public readonly struct Page : IEquatable<Page>
 {
     private readonly Machine? _machine;
@@ -93,7 +93,7 @@ public readonly struct Page : IEquatable<Page>
 
     internal int FrameIndex => _pfn;
 
-    private Machine Owner => _machine ?? throw new NullReferenceException("the page handle is null: the allocation that returned it failed");
+    private Machine Owner => _machine ?? throw new InvalidOperationException("the page handle is null: the allocation that returned it failed");
 
     /// <summary>Whether two handles name the same frame.</summary>
     public static bool operator ==(Page left, Page right) => left.Equals(right);

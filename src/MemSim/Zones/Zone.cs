@@ -110,6 +110,9 @@ public sealed class Zone
     /// <summary>The frame after the last one spanned.</summary>
     public Pfn EndPfn => StartPfn + SpannedPages;
 
+    /// <summary>Managed frames whose use is not known to the machine: what a restored state had in use.</summary>
+    public long UntrackedPages { get; internal set; }
+
     /// <summary>Whether the zone has frames at all.</summary>
     public bool IsPopulated => PresentPages != 0;
 
