@@ -87,6 +87,11 @@ internal ref struct TraceFields
             }
         }
 
+        if ((result._seen & (Seen.FallbackOrder | Seen.PageblockOrder)) == (Seen.FallbackOrder | Seen.PageblockOrder))
+        {
+            result.Fragmenting = result.FallbackOrder < result.PageblockOrder;
+        }
+
         Seen missing = Required(kind) & ~result._seen;
         reason = missing == Seen.None ? "" : $"lacks fields: {missing}";
         return missing == Seen.None;
@@ -137,7 +142,10 @@ internal ref struct TraceFields
             case 11 when key.SequenceEqual("alloc_order"u8):
                 return Mark(Seen.Order, TryInt(value, 0, 63, out Order));
             case 11 when key.SequenceEqual("fragmenting"u8):
-                return Mark(Seen.Fragmenting, TryBool(value, out Fragmenting));
+                // trace-cmd evaluates the comparison behind this field wrongly and prints an order ("fragmenting=10").
+                bool isNumber = TryInt(value, 0, 63, out int printed);
+                Fragmenting = printed == 1;
+                return Mark(Seen.Fragmenting, isNumber);
             case 13 when key.SequenceEqual("percpu_refill"u8):
                 return Mark(Seen.Refill, TryBool(value, out PercpuRefill));
             case 14 when key.SequenceEqual("fallback_order"u8):
