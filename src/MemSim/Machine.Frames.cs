@@ -22,6 +22,8 @@ public sealed partial class Machine
 
     internal FrameArray Frames => _frames;
 
+    internal long FrameCount => _memMap.Frames;
+
     internal long FrameArrayLength => _memMap.Length;
 
     /// <summary>The page with a frame number (<c>pfn_to_page()</c>).</summary>

@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim.Pages;
@@ -32,7 +31,7 @@ internal readonly unsafe struct FrameArray
         get
         {
 #if DEBUG
-            Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
+            System.Diagnostics.Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
 #endif
             return ref _frames[(uint)index];
         }
