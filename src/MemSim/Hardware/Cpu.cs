@@ -1,0 +1,198 @@
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <summary>A CPU: the actor on which simulated kernel code runs, with its execution context and current task.</summary>
+/// <remarks>
+/// Everything that depends on "the current CPU" is called on this object. One host thread may drive a CPU at a time; several threads may drive several CPUs
+/// only on a machine with parallel CPUs.
+/// </remarks>
+public sealed partial class Cpu
+{
+    // The kernel's preempt_count: 8 bits of preemption depth, 8 of softirq, 4 of hardirq, 4 of NMI.
+    private const int SoftIrqUnit = 1 << 8;
+    private const int HardIrqUnit = 1 << 16;
+    private const int NmiUnit = 1 << 20;
+    private const int PreemptMask = 0xff;
+    private const int SoftIrqMask = 0xff00;
+    private const int HardIrqMask = 0xf0000;
+    private const int NmiMask = 0xf00000;
+
+    private int _preemptCount;
+    private int _irqDisableDepth;
+    private int _spinlocksHeld;
+    private KernelTask _current;
+    private readonly KernelTask _idle;
+
+    /// <summary>Whether an allocation has to look at the context at all: anything but plain process context with an ordinary task.</summary>
+    internal bool IsSpecial;
+
+    internal Cpu(Machine machine, int id, Node node)
+    {
+        Machine = machine;
+        Id = id;
+        Node = node;
+        _current = _idle = new KernelTask($"swapper/{id}", 0);
+    }
+
+    /// <summary>The machine this CPU belongs to.</summary>
+    public Machine Machine { get; }
+
+    /// <summary>The CPU's number.</summary>
+    public int Id { get; }
+
+    /// <summary>The node the CPU is on.</summary>
+    public Node Node { get; }
+
+    /// <summary>Whether the CPU is online.</summary>
+    public bool IsOnline { get; internal set; } = true;
+
+    /// <summary>The task that runs on the CPU.</summary>
+    public KernelTask Current => _current;
+
+    /// <summary>How often preemption is disabled, spinlocks included (<c>preempt_count()</c> without interrupts).</summary>
+    public int PreemptDepth => _preemptCount & PreemptMask;
+
+    /// <summary>Whether interrupts are disabled (<c>irqs_disabled()</c>).</summary>
+    public bool InterruptsDisabled => _irqDisableDepth != 0;
+
+    /// <summary>Spinlocks held.</summary>
+    public int SpinlocksHeld => _spinlocksHeld;
+
+    /// <summary>Whether the CPU serves a hardware interrupt (<c>in_hardirq()</c>).</summary>
+    public bool InHardIrq => (_preemptCount & HardIrqMask) != 0;
+
+    /// <summary>Whether the CPU serves a soft interrupt (<c>in_serving_softirq()</c>).</summary>
+    public bool InSoftIrq => (_preemptCount & SoftIrqMask) != 0;
+
+    /// <summary>Whether the CPU serves a non-maskable interrupt (<c>in_nmi()</c>).</summary>
+    public bool InNmi => (_preemptCount & NmiMask) != 0;
+
+    /// <summary>Whether the CPU is in any interrupt (<c>in_interrupt()</c>).</summary>
+    public bool InInterrupt => (_preemptCount & (HardIrqMask | SoftIrqMask | NmiMask)) != 0;
+
+    /// <summary>Whether code running now must not sleep: in an interrupt, with preemption or interrupts disabled, or holding a spinlock.</summary>
+    public bool InAtomic => _preemptCount != 0 || _irqDisableDepth != 0;
+
+    /// <summary>The kernel's <c>preempt_count</c> word, as reports print it.</summary>
+    public int PreemptCount => _preemptCount;
+
+    /// <summary>Serves a hardware interrupt until the scope is disposed: nothing may sleep, the current task's rights do not count.</summary>
+    public ContextScope HardIrq() => Enter(ContextKind.HardIrq);
+
+    /// <summary>Serves a soft interrupt until the scope is disposed.</summary>
+    public ContextScope SoftIrq() => Enter(ContextKind.SoftIrq);
+
+    /// <summary>Serves a non-maskable interrupt until the scope is disposed: the page allocator must not be used at all.</summary>
+    public ContextScope Nmi() => Enter(ContextKind.Nmi);
+
+    /// <summary>Disables preemption until the scope is disposed (<c>preempt_disable()</c>).</summary>
+    public ContextScope DisablePreemption() => Enter(ContextKind.Preempt);
+
+    /// <summary>Disables interrupts until the scope is disposed (<c>local_irq_save()</c>).</summary>
+    public ContextScope DisableInterrupts() => Enter(ContextKind.Irq);
+
+    /// <summary>Holds a spinlock until the scope is disposed (<c>spin_lock()</c>): preemption is off.</summary>
+    public ContextScope HoldSpinlock() => Enter(ContextKind.Spinlock);
+
+    /// <summary>Keeps reclaim from starting I/O until the scope is disposed (<c>memalloc_noio_save()</c>).</summary>
+    public ContextScope MemAllocNoIo() => EnterTaskFlag(TaskFlags.MemAllocNoIo);
+
+    /// <summary>Keeps reclaim from calling file systems until the scope is disposed (<c>memalloc_nofs_save()</c>).</summary>
+    public ContextScope MemAllocNoFs() => EnterTaskFlag(TaskFlags.MemAllocNoFs);
+
+    /// <summary>Gives the current task access to all reserves until the scope is disposed (<c>PF_MEMALLOC</c>, <c>memalloc_noreclaim_save()</c>).</summary>
+    public ContextScope MemAlloc() => EnterTaskFlag(TaskFlags.MemAlloc);
+
+    /// <summary>Runs a task on this CPU until the scope is disposed.</summary>
+    /// <param name="task">The task.</param>
+    /// <exception cref="InvalidOperationException">The CPU is in an interrupt or another context in which it cannot switch tasks.</exception>
+    public ContextScope Run(KernelTask task)
+    {
+        ArgumentNullException.ThrowIfNull(task);
+        if (InAtomic)
+        {
+            throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: scheduling while atomic (preempt_count 0x{_preemptCount:x8})");
+        }
+
+        KernelTask previous = _current;
+        _current = task;
+        UpdateSpecial();
+        return new ContextScope(this, ContextKind.Task, previous, default);
+    }
+
+    /// <summary>Complains when the code running now must not sleep (<c>might_sleep()</c>).</summary>
+    /// <param name="what">The function that might sleep.</param>
+    /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
+    public void MightSleep(string what = "might_sleep")
+    {
+        if (InAtomic)
+        {
+            Machine.Bugs.SleepingInAtomic(this, what);
+        }
+    }
+
+    internal void UpdateSpecial() =>
+        IsSpecial = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
+
+    internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)
+    {
+        switch (kind)
+        {
+            case ContextKind.Task:
+                _current = previous ?? _idle;
+                break;
+            case ContextKind.TaskFlag:
+                previous!.Flags &= ~added;
+                break;
+            case ContextKind.Irq:
+                _irqDisableDepth--;
+                break;
+            case ContextKind.Spinlock:
+                _spinlocksHeld--;
+                _preemptCount--;
+                break;
+            default:
+                _preemptCount -= Unit(kind);
+                break;
+        }
+
+        UpdateSpecial();
+    }
+
+    private static int Unit(ContextKind kind) => kind switch
+    {
+        ContextKind.HardIrq => HardIrqUnit,
+        ContextKind.SoftIrq => SoftIrqUnit,
+        ContextKind.Nmi => NmiUnit + HardIrqUnit,
+        _ => 1,
+    };
+
+    private ContextScope Enter(ContextKind kind)
+    {
+        switch (kind)
+        {
+            case ContextKind.Irq:
+                _irqDisableDepth++;
+                break;
+            case ContextKind.Spinlock:
+                _spinlocksHeld++;
+                _preemptCount++;
+                break;
+            default:
+                _preemptCount += Unit(kind);
+                break;
+        }
+
+        UpdateSpecial();
+        return new ContextScope(this, kind, null, default);
+    }
+
+    private ContextScope EnterTaskFlag(TaskFlags flag)
+    {
+        TaskFlags added = flag & ~_current.Flags;
+        _current.Flags |= flag;
+        UpdateSpecial();
+        return new ContextScope(this, ContextKind.TaskFlag, _current, added);
+    }
+}

@@ -1,0 +1,61 @@
+namespace MemSim;
+
+/// <summary>The per-task flags that the allocators look at (<c>PF_*</c> and the OOM victim mark).</summary>
+[Flags]
+public enum TaskFlags
+{
+    /// <summary>None.</summary>
+    None = 0,
+
+    /// <summary><c>PF_MEMALLOC</c>: may use all reserves, must not reclaim.</summary>
+    MemAlloc = 1,
+
+    /// <summary><c>PF_MEMALLOC_NOIO</c>: allocations behave as if without <see cref="Gfp.Io"/> and <see cref="Gfp.Fs"/>.</summary>
+    MemAllocNoIo = 2,
+
+    /// <summary><c>PF_MEMALLOC_NOFS</c>: allocations behave as if without <see cref="Gfp.Fs"/>.</summary>
+    MemAllocNoFs = 4,
+
+    /// <summary><c>TIF_MEMDIE</c>: chosen by the OOM killer, may use half of the min watermark.</summary>
+    OomVictim = 8,
+
+    /// <summary>A real-time task: in process context it has the rights of <see cref="Gfp.High"/> when it cannot get memory.</summary>
+    RealTime = 16,
+}
+
+/// <summary>A task: a process or kernel thread, as far as memory allocation is concerned.</summary>
+public sealed class KernelTask
+{
+    private MemoryPolicy? _policy;
+
+    /// <summary>Creates a task.</summary>
+    /// <param name="name">Its name (<c>comm</c>).</param>
+    /// <param name="pid">Its process id.</param>
+    public KernelTask(string name, int pid)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        Name = name;
+        Pid = pid;
+    }
+
+    /// <summary>The task's name.</summary>
+    public string Name { get; }
+
+    /// <summary>The task's process id.</summary>
+    public int Pid { get; }
+
+    /// <summary>The task's flags. Set them before the task runs on a CPU, or through the scopes of <see cref="Cpu"/>.</summary>
+    public TaskFlags Flags { get; set; }
+
+    /// <summary>The NUMA policy of the task; null is local allocation.</summary>
+    public MemoryPolicy? Policy
+    {
+        get => _policy;
+        set => _policy = value;
+    }
+
+    internal bool NeedsAttention => Flags != TaskFlags.None || _policy is not null;
+
+    /// <summary>The task as <c>name:pid</c>.</summary>
+    public override string ToString() => $"{Name}:{Pid}";
+}

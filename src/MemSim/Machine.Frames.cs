@@ -1,0 +1,291 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim;
+
+/// <content>Page frames: handles, addresses, what a frame is part of.</content>
+public sealed partial class Machine
+{
+    private readonly MemMap _memMap;
+    private readonly FrameArray _frames;
+    private readonly List<PresentRange> _presentRanges = [];
+    private readonly List<(long Start, long End)> _reserved;
+    private readonly long _directMapEndPfn;
+    private readonly ulong _directMapPhysicalBase;
+
+    /// <summary>The first address of the direct map of physical memory.</summary>
+    public VirtualAddress DirectMapStart => new(Architecture.PageOffset);
+
+    /// <summary>The address after the last one of the direct map.</summary>
+    public VirtualAddress DirectMapEnd => new(Architecture.PageOffset + ((ulong)_directMapEndPfn << PageGeometry.PageShift) - _directMapPhysicalBase);
+
+    internal FrameArray Frames => _frames;
+
+    internal long FrameCount => _memMap.Frames;
+
+    internal long FrameArrayLength => _memMap.Length;
+
+    /// <summary>The page with a frame number (<c>pfn_to_page()</c>).</summary>
+    /// <param name="pfn">The frame number.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No zone of the machine spans the frame.</exception>
+    public Page GetPage(Pfn pfn) =>
+        TryGetPage(pfn, out Page page) ? page : throw new ArgumentOutOfRangeException(nameof(pfn), pfn, "no zone of this machine has such a frame");
+
+    /// <summary>The page with a frame number, where the machine has that frame (<c>pfn_valid()</c> and <c>pfn_to_page()</c>).</summary>
+    /// <param name="pfn">The frame number.</param>
+    /// <param name="page">The page, or a null page.</param>
+    /// <returns>Whether the machine has the frame.</returns>
+    public bool TryGetPage(Pfn pfn, out Page page)
+    {
+        ThrowIfDisposed();
+        bool exists = (ulong)pfn.Value < (ulong)_memMap.Frames && ZoneOf((int)pfn.Value) is not null;
+        page = exists ? new Page(this, (int)pfn.Value) : default;
+        return exists;
+    }
+
+    /// <summary>The page behind an address of the direct map (<c>virt_addr_valid()</c> and <c>virt_to_page()</c>).</summary>
+    /// <param name="address">The address.</param>
+    /// <param name="page">The page, or a null page.</param>
+    /// <returns>Whether the address belongs to the direct map and to memory that exists.</returns>
+    public bool TryGetPage(VirtualAddress address, out Page page)
+    {
+        page = default;
+        return address.Value >= Architecture.PageOffset && address.Value < DirectMapEnd.Value
+            && TryGetPage(new Pfn((long)((address.Value - Architecture.PageOffset + _directMapPhysicalBase) >> PageGeometry.PageShift)), out page);
+    }
+
+    /// <summary>The physical address behind an address of the direct map (<c>__pa()</c>).</summary>
+    /// <param name="address">The address.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The address is not in the direct map.</exception>
+    public PhysicalAddress ToPhysical(VirtualAddress address) =>
+        address.Value >= Architecture.PageOffset && address.Value < DirectMapEnd.Value
+            ? new PhysicalAddress(address.Value - Architecture.PageOffset + _directMapPhysicalBase)
+            : throw new ArgumentOutOfRangeException(nameof(address), address, $"not in the direct map ({DirectMapStart} to {DirectMapEnd})");
+
+    /// <summary>The direct-map address of a physical address (<c>__va()</c>).</summary>
+    /// <param name="address">The address.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The memory there is not permanently mapped.</exception>
+    public VirtualAddress ToVirtual(PhysicalAddress address)
+    {
+        ulong end = (ulong)_directMapEndPfn << PageGeometry.PageShift;
+        return address.Value >= _directMapPhysicalBase && address.Value < end
+            ? new VirtualAddress(address.Value - _directMapPhysicalBase + Architecture.PageOffset)
+            : throw new ArgumentOutOfRangeException(nameof(address), address, "high memory and addresses beyond RAM have no place in the direct map");
+    }
+
+    internal ref PageFrame FrameOf(int pfn)
+    {
+        ThrowIfDisposed();
+        return ref _frames[pfn];
+    }
+
+    /// <summary>Whether a page is the first of an allocated block of an order, with one reference, in nobody's use: the whole check of a good free.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool MayFree(Page page, int order)
+    {
+        if (!page.BelongsTo(this) || _disposed)
+        {
+            return false;
+        }
+
+        ref PageFrame frame = ref _frames[page.FrameIndex];
+        return frame.State == (PageFrame.OneReference | (uint)order) && (uint)order <= PageGeometry.MaxOrder
+            && ((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping) == 0;
+    }
+
+    internal bool IsAllocatedHead(int pfn, int order) => pfn < _memMap.Frames && MayFree(new Page(this, pfn), order);
+
+    internal void AddReferences(int pfn, int references)
+    {
+        uint change = (uint)(references * (int)PageFrame.OneReference);
+        if (_parallel)
+        {
+            Interlocked.Add(ref _frames[pfn].RefOrder, change);
+        }
+        else
+        {
+            _frames[pfn].RefOrder += change;
+        }
+    }
+
+    /// <summary>Takes a second reference to a single page that has one; fails when it has more.</summary>
+    internal bool TryMark(int pfn)
+    {
+        bool single = _frames[pfn].RefOrder == PageFrame.OneReference;
+        if (single)
+        {
+            AddReferences(pfn, 1);
+        }
+
+        return single;
+    }
+
+    internal void Unmark(int pfn) => AddReferences(pfn, -1);
+
+    internal VirtualAddress AddressOf(int pfn) =>
+        pfn < _directMapEndPfn ? new VirtualAddress(Architecture.PageOffset + ((ulong)pfn << PageGeometry.PageShift) - _directMapPhysicalBase) : default;
+
+    internal PageFlags FlagsOf(int pfn)
+    {
+        ref PageFrame frame = ref FrameOf(pfn);
+        PageFlags flags = frame.StoredFlags;
+        const PageFlags swapCache = PageFlags.OwnerPrivate1 | PageFlags.SwapBacked;
+        flags |= (flags & swapCache) == swapCache ? PageFlags.SwapCache : 0;
+        flags |= (flags & PageFlags.Reclaim) != 0 && (frame.Mapping & 3) == 2 ? PageFlags.Isolated : 0;
+        flags |= TypeOf(pfn) switch
+        {
+            PageType.Buddy => PageFlags.Buddy,
+            PageType.Table => PageFlags.Table,
+            PageType.Guard => PageFlags.Guard,
+            PageType.Offline => PageFlags.Offline,
+            _ => 0,
+        };
+        if (CompoundHeadOf(pfn) != pfn)
+        {
+            flags |= PageFlags.Tail;
+        }
+
+        return IsReserved(pfn) ? flags | PageFlags.Reserved : flags;
+    }
+
+    internal PageType TypeOf(int pfn)
+    {
+        int inverted = FrameOf(pfn).InvertedMapCount & ~PageFrame.PcpFree;
+        return inverted > 0 ? (PageType)inverted : PageType.None;
+    }
+
+    /// <summary>The kernel's <c>_mapcount</c>: the complement of what is stored; a frame in a per-CPU list has no type.</summary>
+    internal int RawMapCountOf(int pfn)
+    {
+        ref PageFrame frame = ref FrameOf(pfn);
+        return frame.IsPcp ? -1 : ~frame.InvertedMapCount;
+    }
+
+    internal (Page Previous, Page Next) LruOf(int pfn)
+    {
+        ref PageFrame frame = ref FrameOf(pfn);
+        bool listed = frame.IsBuddy || frame.IsPcp || (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0;
+        return listed ? (Neighbour(frame.Prev), Neighbour(frame.Next)) : default;
+    }
+
+    /// <summary>The first frame of the block, allocated or free, that holds a frame; -1 when none does.</summary>
+    internal int BlockHeadOf(int pfn, out int order)
+    {
+        for (int candidate = 0; candidate <= PageGeometry.MaxOrder; candidate++)
+        {
+            int head = pfn & ~((1 << candidate) - 1);
+            ref PageFrame frame = ref FrameOf(head);
+            bool isHead = frame.RefCount != 0 || frame.IsBuddy || frame.IsPcp;
+            int size = frame.IsBuddy ? frame.Private : frame.IsPcp ? PcpOrder(head) : frame.Order;
+            if (isHead && size >= candidate)
+            {
+                order = size;
+                return head;
+            }
+        }
+
+        order = 0;
+        return -1;
+    }
+
+    /// <summary>The head of the compound page a frame belongs to, or the frame itself.</summary>
+    /// <remarks>Tail pages are not marked: a compound page of any order costs one frame. The head is found by its alignment, at most eleven looks.</remarks>
+    internal int CompoundHeadOf(int pfn)
+    {
+        if (FrameOf(pfn).RefOrder != 0)
+        {
+            return pfn;
+        }
+
+        for (int order = 1; order <= PageGeometry.MaxOrder; order++)
+        {
+            int head = pfn & ~((1 << order) - 1);
+            ref PageFrame frame = ref _frames[head];
+            if ((frame.FlagsAndZone & (uint)PageFlags.Head) != 0 && frame.RefOrder != 0 && frame.Order >= order)
+            {
+                return head;
+            }
+        }
+
+        return pfn;
+    }
+
+    internal Zone? ZoneOf(int pfn)
+    {
+        int low = 0;
+        int high = _presentRanges.Count - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) / 2;
+            PresentRange range = _presentRanges[middle];
+            if (pfn < range.Start)
+            {
+                high = middle - 1;
+            }
+            else if (pfn >= range.End)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                return range.Zone;
+            }
+        }
+
+        return null;
+    }
+
+    internal bool IsReserved(int pfn)
+    {
+        int low = 0;
+        int high = _reserved.Count - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) / 2;
+            (long start, long end) = _reserved[middle];
+            if (pfn < start)
+            {
+                high = middle - 1;
+            }
+            else if (pfn >= end)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The order of a block in a per-CPU list, from the list it is on.</summary>
+    private int PcpOrder(int pfn)
+    {
+        int list = pfn;
+        while (list < _memMap.Frames)
+        {
+            list = _frames[list].Next;
+        }
+
+        foreach (Zone zone in _zones)
+        {
+            foreach (PerCpuPages pcp in zone.Pcp)
+            {
+                int index = list - pcp.FirstHead;
+                if ((uint)index < PerCpuPages.Lists)
+                {
+                    return PerCpuPages.ListOrder(index, PageblockOrder);
+                }
+            }
+        }
+
+        return 0;
+    }
+
+    private Page Neighbour(int index) => index < _memMap.Frames ? new Page(this, index) : default;
+
+    private readonly record struct PresentRange(long Start, long End, Zone Zone);
+}

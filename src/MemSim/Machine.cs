@@ -1,0 +1,313 @@
+using System.Runtime.CompilerServices;
+using MemSim.Hardware;
+using MemSim.Observability;
+using MemSim.PageAllocation;
+using MemSim.Pages;
+using MemSim.Zones;
+using Microsoft.Extensions.Logging;
+
+namespace MemSim;
+
+/// <summary>A simulated computer with the memory manager of a Linux kernel: nodes, zones, CPUs and the allocators.</summary>
+/// <remarks>
+/// A machine has no state outside itself: the same calls give the same frames, always. Dispose it to give the host memory back; using it afterwards throws
+/// <see cref="ObjectDisposedException"/>.
+/// </remarks>
+public sealed partial class Machine : IDisposable
+{
+    private readonly List<Node> _nodes = [];
+    private readonly List<Cpu> _cpus = [];
+    private readonly List<Zone> _zones = [];
+    private readonly Tracepoints _tracepoints;
+    private readonly bool _parallel;
+    private readonly bool _refusesIllegalFlags;
+    private bool _disposed;
+
+    internal Machine(MachineBlueprint blueprint)
+    {
+        Architecture = blueprint.Architecture;
+        PageblockOrder = blueprint.PageblockOrder;
+        WatermarkBoostFactor = blueprint.WatermarkBoostFactor;
+        _parallel = blueprint.Parallel;
+        _refusesIllegalFlags = blueprint.RefusesIllegalFlags;
+        _reserved = [.. blueprint.Reserved];
+        LoggerFactory = blueprint.LoggerFactory;
+        ILogger logger = blueprint.LoggerFactory.CreateLogger("MemSim");
+        Bugs = new BugReporter(this, logger, blueprint.BugPolicy);
+        Reports = new FailureReports(this, logger);
+        Proc = new ProcFs(this);
+        Reclaim = NoReclaim.Instance;
+
+        foreach (NodeBlueprint node in blueprint.Nodes)
+        {
+            _nodes.Add(new Node(node.Id));
+        }
+
+        for (int cpu = 0; cpu < blueprint.CpuNodes.Count; cpu++)
+        {
+            _cpus.Add(new Cpu(this, cpu, GetNode(blueprint.CpuNodes[cpu])));
+        }
+
+        int zoneCount = blueprint.Nodes.Count * Architecture.ZoneTypes.Count;
+        if (zoneCount > 256)
+        {
+            throw new ArgumentException($"{blueprint.Nodes.Count} nodes with {Architecture.ZoneTypes.Count} zones each are more than the 256 zones a machine can have");
+        }
+
+        long endPfn = blueprint.Zones.Select(z => z.StartPfn + z.SpannedPages).DefaultIfEmpty(1).Max();
+        _memMap = new MemMap(endPfn, zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists)));
+        _frames = _memMap.Array;
+        Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents);
+        BuildZones(blueprint);
+        _directMapEndPfn = _zones.Where(z => z.Type == ZoneType.HighMem && z.IsPopulated).Select(z => z.StartPfn.Value).DefaultIfEmpty(_memMap.Frames).Min();
+        _directMapPhysicalBase = Architecture.Architecture == MemSim.Architecture.Arm64
+            ? (ulong)_zones.Where(z => z.IsPopulated).Select(z => z.StartPfn.Value).DefaultIfEmpty(0).Min() << PageGeometry.PageShift & ~((1UL << 30) - 1)
+            : 0;
+        Pages = new PageAllocator(this, _frames, PageblockOrder, _parallel);
+        BuildZonelists(blueprint);
+        OwnerTracker = blueprint.TracksOwners ? new PageOwnerTracker(this) : null;
+        _tracepoints = new Tracepoints(OwnerTracker);
+        Trace = _tracepoints.IsIdle ? null : _tracepoints;
+        foreach (Cpu cpu in _cpus)
+        {
+            cpu.Pages = Pages;
+            cpu.Pcp = [.. _zones.Select(z => z.Pcp[cpu.Id])];
+            cpu.Zonelists = cpu.Node.Zonelists;
+            cpu.UpdateSpecial();
+        }
+    }
+
+    /// <summary>The architecture's description.</summary>
+    public ArchitectureInfo Architecture { get; }
+
+    /// <summary>The CPUs by number.</summary>
+    public IReadOnlyList<Cpu> Cpus => _cpus;
+
+    /// <summary>The nodes, ascending by number.</summary>
+    public IReadOnlyList<Node> Nodes => _nodes;
+
+    /// <summary>All zones of all nodes, empty ones included, by node and kernel index.</summary>
+    public IReadOnlyList<Zone> Zones => _zones;
+
+    /// <summary>log2 of the pages in a page block.</summary>
+    public int PageblockOrder { get; }
+
+    /// <summary>Whether the machine was booted with parallel CPUs: its locks are real and several host threads may drive one CPU each.</summary>
+    public bool IsParallel => _parallel;
+
+    /// <summary>The <c>/proc</c> files and reports about memory, in the kernel's own format.</summary>
+    public ProcFs Proc { get; }
+
+    /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until something better is plugged in.</summary>
+    public IReclaim Reclaim { get; set; }
+
+    /// <summary>How many requests failed since boot, those with <see cref="Gfp.NoWarn"/> included.</summary>
+    public long AllocationFailures => Reports.Failures;
+
+    /// <summary>The last page allocation failure report; null when there was none since, or when the last failure asked for none.</summary>
+    public string? LastFailureReport => Reports.Last;
+
+    internal BugReporter Bugs { get; }
+
+    internal FailureReports Reports { get; }
+
+    internal PageAllocator Pages { get; }
+
+    internal PhysicalMemory Memory { get; }
+
+    internal ILoggerFactory LoggerFactory { get; }
+
+    internal PageOwnerTracker? OwnerTracker { get; }
+
+    /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
+    internal Tracepoints? Trace { get; private set; }
+
+    internal int WatermarkBoostFactor { get; set; }
+
+    /// <summary>Whether every request must take the checked way in.</summary>
+    internal bool NeedsAttention => _disposed;
+
+    internal ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
+
+    /// <summary>The node with a number.</summary>
+    /// <param name="id">The number.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is none.</exception>
+    public Node GetNode(int id) => NodeOrDefault(id) ?? throw new ArgumentOutOfRangeException(nameof(id), id, "the machine has no such node");
+
+    /// <summary>Attaches a receiver of tracepoints.</summary>
+    /// <param name="sink">The receiver.</param>
+    public void AttachTrace(IPageTraceSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        _tracepoints.Attach(sink);
+        Trace = _tracepoints;
+    }
+
+    /// <summary>Detaches a receiver of tracepoints; nothing happens when it is not attached.</summary>
+    /// <param name="sink">The receiver.</param>
+    public void DetachTrace(IPageTraceSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        _tracepoints.Detach(sink);
+        Trace = _tracepoints.IsIdle ? null : _tracepoints;
+    }
+
+    /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
+    public void DrainAllPages()
+    {
+        ThrowIfDisposed();
+        foreach (Cpu cpu in _cpus)
+        {
+            cpu.DrainLocalPages();
+        }
+    }
+
+    /// <summary>Checks every invariant of the machine: lists, counters, flags, that no two blocks overlap and that no page is lost.</summary>
+    /// <remarks>Costs a walk over every frame: for tests, after everything. No CPU may be driven by another thread meanwhile.</remarks>
+    /// <exception cref="KernelBugException">Something is inconsistent; the message names the first thing found.</exception>
+    public void Verify()
+    {
+        ThrowIfDisposed();
+        new StateVerifier(this).Verify();
+    }
+
+    /// <summary>Gives the machine's host memory back.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+        {
+            return;
+        }
+
+        _disposed = true;
+        foreach (Cpu cpu in _cpus)
+        {
+            cpu.UpdateSpecial();
+        }
+
+        _memMap.Discard();
+    }
+
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+
+    internal Node? NodeOrDefault(int id)
+    {
+        foreach (Node node in _nodes)
+        {
+            if (node.Id == id)
+            {
+                return node;
+            }
+        }
+
+        return null;
+    }
+
+    internal Zone Owned(Zone zone) =>
+        zone.Id < _zones.Count && ReferenceEquals(_zones[zone.Id], zone) ? zone : throw new ArgumentException($"{zone} belongs to another machine", nameof(zone));
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Lock(Zone zone)
+    {
+        if (_parallel)
+        {
+            zone.Lock.Enter();
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void Unlock(Zone zone)
+    {
+        if (_parallel)
+        {
+            zone.Lock.Exit();
+        }
+    }
+
+    private void BuildZones(MachineBlueprint blueprint)
+    {
+        foreach (Node node in _nodes)
+        {
+            node.Distances = Distances(blueprint, node);
+            for (int index = 0; index < Architecture.ZoneTypes.Count; index++)
+            {
+                ZoneType type = Architecture.ZoneTypes[index];
+                Zone zone = new(node, type, index, _zones.Count, PageblockOrder, _frames, _memMap.TakeListHeads(FreeArea.ListHeads))
+                {
+                    Reserve = new long[Architecture.ZoneTypes.Count],
+                };
+                ZoneBlueprint? plan = blueprint.Zones.FirstOrDefault(z => z.Node == node.Id && z.Type == type);
+                if (plan is not null)
+                {
+                    zone.StartPfn = new Pfn(plan.StartPfn);
+                    zone.SpannedPages = plan.SpannedPages;
+                    zone.PresentPages = plan.PresentPages;
+                    zone.ManagedPages = plan.ManagedPages;
+                    zone.FirstPageblock = plan.StartPfn >> PageblockOrder;
+                    zone.PageblockTypes = new byte[PageblocksTouched(plan)];
+                    Array.Fill(zone.PageblockTypes, (byte)MigrateType.Movable);
+                    foreach ((long start, long end) in plan.Ranges.Count != 0 ? plan.Ranges : [(plan.StartPfn, plan.StartPfn + plan.SpannedPages)])
+                    {
+                        _presentRanges.Add(new PresentRange(start, end, zone));
+                    }
+                }
+
+                zone.Pcp = [.. _cpus.Select(cpu => new PerCpuPages(zone, cpu.Id, _frames, _memMap.TakeListHeads(PerCpuPages.Lists)))];
+                _zones.Add(zone);
+                node.Add(zone);
+            }
+
+            foreach (Cpu cpu in _cpus.Where(c => c.Node == node))
+            {
+                node.Add(cpu);
+            }
+        }
+
+        _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+    }
+
+    private long PageblocksTouched(ZoneBlueprint plan) =>
+        plan.SpannedPages == 0 ? 0 : ((plan.StartPfn + plan.SpannedPages - 1) >> PageblockOrder) - (plan.StartPfn >> PageblockOrder) + 1;
+
+    private static int[] Distances(MachineBlueprint blueprint, Node node)
+    {
+        IReadOnlyList<int> given = blueprint.Nodes.First(n => n.Id == node.Id).Distances;
+        int highest = blueprint.Nodes.Max(n => n.Id);
+        int[] distances = new int[highest + 1];
+        for (int i = 0; i <= highest; i++)
+        {
+            distances[i] = i < given.Count ? given[i] : i == node.Id ? 10 : 20;
+        }
+
+        return distances;
+    }
+
+    private void BuildZonelists(MachineBlueprint blueprint)
+    {
+        NodeOrder order = new(_nodes);
+        foreach (Node node in _nodes)
+        {
+            node.Zonelists = new Zonelist[16];
+            node.ThisNodeZonelists = new Zonelist[16];
+            IReadOnlyList<Node> near = order.From(node);
+            for (int bits = 0; bits < 16; bits++)
+            {
+                bool illegal = _refusesIllegalFlags && GfpZones.IsIllegal((Gfp)bits);
+                int highest = GfpZones.HighestZoneIndex((Gfp)bits, Architecture);
+                node.Zonelists[bits] = MakeZonelist(near, highest, illegal);
+                node.ThisNodeZonelists[bits] = MakeZonelist([node], highest, illegal);
+            }
+        }
+    }
+
+    private Zonelist MakeZonelist(IEnumerable<Node> nodes, int highest, bool illegal)
+    {
+        Zone[] zones = illegal ? [] : [.. nodes.SelectMany(n => n.Zones.Reverse()).Where(z => z.Index <= highest && z.ManagedPages != 0 && z.Type != ZoneType.Device)];
+        return new Zonelist(zones, highest, illegal, zones.Length != 0 && AvoidsFragmentation(zones[0]));
+    }
+
+    /// <summary>6.1 prefers another zone to mixing types only where DMA32 lies below Normal; on several nodes only when the node has it.</summary>
+    private bool AvoidsFragmentation(Zone preferred) =>
+        preferred.Type == ZoneType.Normal && Architecture.IndexOf(ZoneType.Dma32) >= 0
+        && (_nodes.Count == 1 || preferred.Node.GetZone(ZoneType.Dma32).IsPopulated);
+}

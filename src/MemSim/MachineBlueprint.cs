@@ -1,0 +1,51 @@
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace MemSim;
+
+/// <summary>Everything needed to build the objects of a machine, before a single page is free: what the boot planner or a recorded state comes to.</summary>
+internal sealed class MachineBlueprint
+{
+    public required ArchitectureInfo Architecture { get; init; }
+
+    public required int PageblockOrder { get; init; }
+
+    /// <summary>The nodes' numbers and distances.</summary>
+    public required IReadOnlyList<NodeBlueprint> Nodes { get; init; }
+
+    /// <summary>The node of each CPU.</summary>
+    public required IReadOnlyList<int> CpuNodes { get; init; }
+
+    /// <summary>The zones, empty ones may be left out.</summary>
+    public required IReadOnlyList<ZoneBlueprint> Zones { get; init; }
+
+    /// <summary>Ranges of frames that the allocator never gets, ascending; for messages and flags.</summary>
+    public IReadOnlyList<(long Start, long End)> Reserved { get; init; } = [];
+
+    public bool HasContents { get; init; } = true;
+
+    public bool Parallel { get; init; }
+
+    public bool TracksOwners { get; init; }
+
+    /// <summary>Whether contradictory zone flags are a bug (as with <c>CONFIG_DEBUG_VM</c>) or mean ZONE_DMA (as in Debian's kernel).</summary>
+    public bool RefusesIllegalFlags { get; init; } = true;
+
+    public BugPolicy BugPolicy { get; init; }
+
+    public ILoggerFactory LoggerFactory { get; init; } = NullLoggerFactory.Instance;
+
+    public int WatermarkBoostFactor { get; init; } = 15000;
+}
+
+/// <summary>A node to build.</summary>
+/// <param name="Id">Its number.</param>
+/// <param name="Distances">The distance to every node, by number; empty for the usual 10 and 20.</param>
+internal sealed record NodeBlueprint(int Id, IReadOnlyList<int> Distances);
+
+/// <summary>A zone to build.</summary>
+internal sealed record ZoneBlueprint(int Node, ZoneType Type, long StartPfn, long SpannedPages, long PresentPages, long ManagedPages)
+{
+    /// <summary>The ranges of frames that exist, ascending; empty when only the span is known.</summary>
+    public IReadOnlyList<(long Start, long End)> Ranges { get; init; } = [];
+}

@@ -1,0 +1,223 @@
+using System.Diagnostics.CodeAnalysis;
+using System.Globalization;
+using System.Text;
+using MemSim.Pages;
+using Microsoft.Extensions.Logging;
+
+namespace MemSim.Observability;
+
+/// <summary>Tells misuse from failure: the checks that are not needed on a good call, and the reports of a bad one.</summary>
+internal sealed partial class BugReporter
+{
+    private readonly Machine _machine;
+    private readonly ILogger _logger;
+    private readonly BugPolicy _policy;
+
+    public BugReporter(Machine machine, ILogger logger, BugPolicy policy)
+    {
+        _machine = machine;
+        _logger = logger;
+        _policy = policy;
+    }
+
+    /// <summary>Checks a request's flags, order and context.</summary>
+    public void CheckRequest(Cpu cpu, Gfp gfp, int order)
+    {
+        if (order < 0)
+        {
+            Raise(KernelBugKind.WrongOrder, $"kernel BUG at alloc_pages: order {order} is negative", Context(cpu));
+        }
+
+        if (!cpu.IsOnline)
+        {
+            Raise(KernelBugKind.NotAllocated, $"kernel BUG: CPU {cpu.Id} is offline and cannot run code", Context(cpu));
+        }
+
+        if ((gfp & ~Gfp.BitsMask) != 0)
+        {
+            IllegalFlags(cpu, gfp, "bits that are no flags are set");
+        }
+
+        if (cpu.InNmi)
+        {
+            Raise(KernelBugKind.CalledFromNmi, "BUG: page allocator called from NMI context", Context(cpu)
+                + "The allocator's locks may be held by the code that was interrupted. Allocate before, or hand the work to an irq_work.");
+        }
+
+        if ((gfp & Gfp.DirectReclaim) != 0 && cpu.InAtomic)
+        {
+            SleepingInAtomic(cpu, "alloc_pages", gfp);
+        }
+    }
+
+    /// <summary>Reports something that may sleep in atomic context.</summary>
+    public void SleepingInAtomic(Cpu cpu, string what, Gfp gfp = Gfp.None)
+    {
+        string advice = gfp == Gfp.None ? "" : $"Use GFP_ATOMIC or GFP_NOWAIT here; {GfpText.FormatWithHex(gfp)} may reclaim, and reclaim sleeps.";
+        Raise(KernelBugKind.SleepingInAtomic, $"BUG: sleeping function called from invalid context at {what}", string.Create(CultureInfo.InvariantCulture,
+            $"in_atomic(): {(cpu.PreemptCount != 0 ? 1 : 0)}, irqs_disabled(): {(cpu.InterruptsDisabled ? 1 : 0)}, non_block: 0, pid: {cpu.Current.Pid}, name: {cpu.Current.Name}\npreempt_count: {cpu.PreemptCount:x}, expected: 0\n")
+            + Context(cpu) + advice);
+    }
+
+    public void IllegalFlags(Cpu cpu, Gfp gfp, string why) =>
+        Raise(KernelBugKind.IllegalFlags, $"WARNING: illegal gfp flags {GfpText.FormatWithHex(gfp)}: {why}", Context(cpu));
+
+    public void NoFailCannotSucceed(Cpu cpu, Gfp gfp, int order) =>
+        Raise(KernelBugKind.Deadlock, $"Kernel panic - not syncing: System is deadlocked on memory: order-{order} {GfpText.FormatWithHex(gfp)} must not fail and nothing can be reclaimed",
+            Context(cpu) + "A real kernel would loop here for ever. Give the machine an IReclaim that can free memory, or leave __GFP_NOFAIL out.");
+
+    /// <summary>The page behind a direct-map address; a null page after a logged complaint.</summary>
+    public Page PageAt(Cpu cpu, VirtualAddress address, string what)
+    {
+        if (_machine.TryGetPage(address, out Page page))
+        {
+            return page;
+        }
+
+        Raise(KernelBugKind.ForeignAddress, $"BUG: {what}: address {address} is not in the direct map of this machine", Context(cpu)
+            + $"The direct map covers {_machine.DirectMapStart} to {_machine.DirectMapEnd}. Addresses from vmalloc, kmap or a process need their own calls.");
+        return default;
+    }
+
+    /// <summary>The head of the allocated block or compound page a page belongs to; a null page after a logged complaint.</summary>
+    public Page AllocatedHead(Cpu cpu, Page page, string what)
+    {
+        if (!page.BelongsTo(_machine))
+        {
+            Foreign(cpu, page, what);
+            return default;
+        }
+
+        Page head = page.CompoundHead;
+        if (_machine.FrameOf(head.FrameIndex).RefCount > 0)
+        {
+            return head;
+        }
+
+        Raise(KernelBugKind.NotAllocated, $"VM_BUG_ON_PAGE(page_ref_count(page) <= 0): {what} of a page that is not allocated", Describe(page) + Context(cpu), page);
+        return default;
+    }
+
+    /// <summary>Says why a block cannot be freed.</summary>
+    public void BadFree(Cpu cpu, Page page, int order, string what)
+    {
+        _machine.ThrowIfDisposed();
+        if (!page.BelongsTo(_machine))
+        {
+            Foreign(cpu, page, what);
+            return;
+        }
+
+        (KernelBugKind kind, string why) = Diagnose(page, order);
+        Raise(kind, string.Create(CultureInfo.InvariantCulture, $"BUG: Bad page state in process {cpu.Current.Name}  pfn:{page.Pfn.Value:x5}: {what}: {why}"), Describe(page) + Context(cpu), page);
+    }
+
+    /// <summary>Reports and, by policy, throws.</summary>
+    public void Raise(KernelBugKind kind, string message, string report, Page page = default)
+    {
+        LogBug(_logger, kind, message, report);
+        if (_policy == BugPolicy.Throw)
+        {
+            throw new KernelBugException(kind, message, report, page);
+        }
+    }
+
+    /// <summary>Reports corruption of the allocator's own state: thrown whatever the policy.</summary>
+    [DoesNotReturn]
+    public static void Corrupt(string what) => throw new KernelBugException(KernelBugKind.Corruption, "Verify: " + what, "The allocator's state is inconsistent. This is a bug of MemSim unless the state was restored from a file.");
+
+    private void Foreign(Cpu cpu, Page page, string what) =>
+        Raise(KernelBugKind.ForeignAddress, $"BUG: {what}: {page} belongs to another machine", Context(cpu), page);
+
+    private (KernelBugKind Kind, string Why) Diagnose(Page page, int order)
+    {
+        int pfn = page.FrameIndex;
+        ref readonly PageFrame frame = ref _machine.FrameOf(pfn);
+        if ((uint)order > PageGeometry.MaxOrder)
+        {
+            return (KernelBugKind.WrongOrder, $"order {order} does not exist");
+        }
+
+        if (frame.IsBuddy)
+        {
+            return (KernelBugKind.DoubleFree, $"double free: the page is the first of a free block of order {frame.Private}");
+        }
+
+        if (frame.IsPcp)
+        {
+            return (KernelBugKind.DoubleFree, "double free: the page is in a per-CPU list");
+        }
+
+        if (frame.RefCount == 0)
+        {
+            return DiagnoseUnreferenced(page);
+        }
+
+        if (frame.RefCount > 1)
+        {
+            return (KernelBugKind.StillInUse, $"{frame.RefCount} references are left (use put_page())");
+        }
+
+        if (frame.InvertedMapCount != 0)
+        {
+            return (KernelBugKind.StillInUse, frame.MapCount > 0 ? $"nonzero mapcount {frame.MapCount}" : $"page type {_machine.TypeOf(pfn)} is set");
+        }
+
+        if (frame.Mapping != 0)
+        {
+            return (KernelBugKind.StillInUse, "non-NULL mapping");
+        }
+
+        if ((frame.FlagsAndZone & PageFrame.CheckAtFree) != 0)
+        {
+            return (KernelBugKind.StillInUse, $"PAGE_FLAGS_CHECK_AT_FREE flag(s) set: {(PageFlags)(frame.FlagsAndZone & PageFrame.CheckAtFree)}");
+        }
+
+        return frame.Order != order
+            ? (KernelBugKind.WrongOrder, $"freed with order {order} but allocated with order {frame.Order}")
+            : (KernelBugKind.StillInUse, "the call does not apply to this page");
+    }
+
+    private (KernelBugKind Kind, string Why) DiagnoseUnreferenced(Page page)
+    {
+        int head = _machine.BlockHeadOf(page.FrameIndex, out int headOrder);
+        if (head >= 0)
+        {
+            ref readonly PageFrame frame = ref _machine.FrameOf(head);
+            return frame.RefCount > 0
+                ? (KernelBugKind.NotFirstPage, $"the page is number {page.FrameIndex - head} of the block of order {headOrder} at pfn 0x{head:x}{(page.IsTail ? " (tail of a compound page)" : "")}")
+                : (KernelBugKind.DoubleFree, $"double free: the page lies in the free block of order {headOrder} at pfn 0x{head:x}");
+        }
+
+        return _machine.IsReserved(page.FrameIndex)
+            ? (KernelBugKind.ReservedPage, "the page is reserved: the page allocator never handed it out")
+            : (KernelBugKind.ReservedPage, "the page allocator never handed this page out");
+    }
+
+    private string Describe(Page page)
+    {
+        int pfn = page.FrameIndex;
+        ref readonly PageFrame frame = ref _machine.FrameOf(pfn);
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $"page: refcount:{frame.RefCount} mapcount:{frame.MapCount} mapping:{frame.Mapping:x8} index:0x{frame.Index:x} pfn:0x{pfn:x}\n");
+        text.Append(CultureInfo.InvariantCulture, $"flags: {page.Flags}, order {page.Order}, private 0x{frame.Private:x}");
+        if (_machine.ZoneOf(pfn) is { } zone)
+        {
+            text.Append(CultureInfo.InvariantCulture, $", {zone}, page block type {zone.PageblockType(page.Pfn)?.ToString() ?? "none"}");
+        }
+
+        text.Append('\n');
+        text.Append(_machine.OwnerTracker?.Describe(pfn) ?? "page_owner is off: boot with MachineSpec.WithPageOwner() to see who allocated and freed the page\n");
+        return text.ToString();
+    }
+
+    private static string Context(Cpu cpu)
+    {
+        string where = cpu.InNmi ? "NMI" : cpu.InHardIrq ? "hardirq" : cpu.InSoftIrq ? "softirq" : "process";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name} context: {where}, preempt depth {cpu.PreemptDepth}, interrupts {(cpu.InterruptsDisabled ? "off" : "on")}, spinlocks held {cpu.SpinlocksHeld}\n");
+    }
+
+    [LoggerMessage(EventId = 1, Level = LogLevel.Critical, Message = "{Message} [{Kind}]\n{Report}")]
+    private static partial void LogBug(ILogger logger, KernelBugKind kind, string message, string report);
+}

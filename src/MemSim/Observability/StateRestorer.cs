@@ -1,0 +1,160 @@
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.Observability;
+
+/// <summary>Builds a machine whose allocator is in a recorded state: every list in its order, every counter, every page block type.</summary>
+/// <remarks>Frames that are in no list were in use, reserved or holes when the state was taken; the allocator treats all three alike and nobody can free them.</remarks>
+internal static class StateRestorer
+{
+    /// <summary>Builds the machine.</summary>
+    /// <param name="state">The state.</param>
+    /// <param name="configure">Changes the blueprint's options; null for a machine like Debian's kernel: contents off, contradictory flags mean ZONE_DMA.</param>
+    /// <exception cref="FormatException">The state contradicts itself; the message names the zone and the block.</exception>
+    public static Machine Restore(AllocatorState state, Func<MachineBlueprint, Machine>? configure = null)
+    {
+        MachineBlueprint blueprint = new()
+        {
+            Architecture = ArchitectureInfo.Of(state.Architecture),
+            PageblockOrder = state.PageblockOrder,
+            Nodes = [.. state.Zones.Select(z => z.Node).Distinct().Order().Select(n => new NodeBlueprint(n, []))],
+            CpuNodes = [.. Enumerable.Range(0, state.CpuCount).Select(_ => state.Zones[0].Node)],
+            Zones = [.. state.Zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.StartPfn, z.SpannedPages, z.PresentPages, z.ManagedPages))],
+            HasContents = false,
+            RefusesIllegalFlags = false,
+            WatermarkBoostFactor = state.WatermarkBoostFactor,
+        };
+        Machine machine = configure is null ? new Machine(blueprint) : configure(blueprint);
+        try
+        {
+            Fill(machine, state);
+            return machine;
+        }
+        catch
+        {
+            machine.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>Puts the lists, counters and types of a state into a machine whose zones are still empty.</summary>
+    public static void Fill(Machine machine, AllocatorState state)
+    {
+        foreach (ZoneState source in state.Zones)
+        {
+            FillZone(machine.Frames, machine.GetNode(source.Node).GetZone(source.Type), source, state);
+        }
+    }
+
+    private static void FillZone(FrameArray frames, Zone zone, ZoneState source, AllocatorState state)
+    {
+        zone.MarkMin = source.WatermarkMin;
+        zone.MarkLow = source.WatermarkLow;
+        zone.MarkHigh = source.WatermarkHigh;
+        zone.MarkPromo = source.WatermarkPromo;
+        zone.Boost = source.WatermarkBoost;
+        zone.HighAtomicReserved = source.ReservedHighAtomicPages;
+        zone.IsolatedPageblocks = source.IsolatedPageblocks;
+        zone.Flags = (ZoneFlags)source.Flags;
+        zone.FreePagesFolded = source.FreePages;
+        for (int i = 0; i < Math.Min(zone.Reserve.Length, source.LowmemReserve.Length); i++)
+        {
+            zone.Reserve[i] = source.LowmemReserve[i];
+        }
+
+        for (int i = 0; i < source.Pageblocks.Length; i++)
+        {
+            long block = source.FirstPageblock + i - zone.FirstPageblock;
+            if ((ulong)block < (ulong)zone.PageblockTypes.Length)
+            {
+                zone.PageblockTypes[block] = source.Pageblocks[i];
+            }
+        }
+
+        // Before the lists, so that frames on an LRU list that a free block covers after all are overwritten.
+        foreach ((long start, long count) in source.LruOrMovable)
+        {
+            for (long pfn = start; pfn < start + count; pfn++)
+            {
+                Check(zone.SpansIndex(pfn), zone, pfn, "an LRU page");
+                frames[(int)pfn].FlagsAndZone = PageFrame.ZoneBits(zone.Id) | (uint)PageFlags.Lru;
+            }
+        }
+
+        FillFreeLists(frames, zone, source);
+        FillPcp(frames, zone, source, state.PageblockOrder);
+        zone.UntrackedPages = zone.ManagedPages - zone.Pcp.Sum(p => p.Count) - Enumerable.Range(0, PageGeometry.OrderCount).Sum(o => zone.FreeArea.Blocks(o) << o);
+        if (zone.UntrackedPages < 0)
+        {
+            throw new FormatException($"{zone}: more pages are free than the {zone.ManagedPages} managed ones");
+        }
+    }
+
+    private static void FillFreeLists(FrameArray frames, Zone zone, ZoneState source)
+    {
+        for (int order = 0; order < source.FreeLists.Length; order++)
+        {
+            for (int type = 0; type < source.FreeLists[order].Length; type++)
+            {
+                foreach (long pfn in source.FreeLists[order][type])
+                {
+                    bool inside = (pfn & ((1L << order) - 1)) == 0 && zone.SpansIndex(pfn) && zone.SpansIndex(pfn + (1L << order) - 1);
+                    Check(inside && frames[(int)pfn].State == 0, zone, pfn, $"a free block of order {order}");
+                    ref PageFrame frame = ref frames[(int)pfn];
+                    frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
+                    frame.State = PageFrame.BuddyState;
+                    frame.Index = (uint)type;
+                    zone.FreeArea.AddLast((int)pfn, order, type);
+                    if (type == (int)MigrateType.Cma)
+                    {
+                        zone.FreeCmaPagesCount += 1L << order;
+                    }
+                }
+            }
+        }
+    }
+
+    private static void FillPcp(FrameArray frames, Zone zone, ZoneState source, int pageblockOrder)
+    {
+        for (int cpu = 0; cpu < Math.Min(zone.Pcp.Length, source.Pcp.Count); cpu++)
+        {
+            PcpState from = source.Pcp[cpu];
+            PerCpuPages pcp = zone.Pcp[cpu];
+            pcp.High = from.High;
+            pcp.Batch = from.Batch;
+            pcp.FreeFactor = from.FreeFactor;
+            pcp.StatThreshold = source.StatThreshold;
+            pcp.FreePagesDiff = cpu < source.FreePagesCpuDiff.Length ? source.FreePagesCpuDiff[cpu] : 0;
+            for (int list = 0; list < from.Lists.Length; list++)
+            {
+                int order = PerCpuPages.ListOrder(list, pageblockOrder);
+                for (int i = 0; i < from.Lists[list].Length; i++)
+                {
+                    long pfn = from.Lists[list][i];
+                    bool inside = zone.SpansIndex(pfn) && zone.SpansIndex(pfn + (1L << order) - 1);
+                    Check(inside && frames[(int)pfn].State == 0, zone, pfn, $"a block of order {order} in a list of CPU {cpu}");
+                    ref PageFrame frame = ref frames[(int)pfn];
+                    frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
+                    frame.State = PageFrame.PcpState;
+                    frame.Index = from.CachedTypes.Length != 0 ? from.CachedTypes[list][i] : (uint)ListType(zone, list, (int)pfn);
+                    frames.AddLast(pcp.FirstHead + list, (int)pfn);
+                    pcp.Count += 1 << order;
+                }
+            }
+        }
+    }
+
+    /// <summary>The cached type where a recording does not tell: that of the list, or for the huge page list that two types share, the page block's.</summary>
+    private static int ListType(Zone zone, int list, int pfn) =>
+        list < PerCpuPages.LowOrderLists ? list % PerCpuPages.PcpTypes
+        : list == PerCpuPages.LowOrderLists + 1 ? (int)MigrateType.Movable
+        : zone.BlockType(pfn) == (int)MigrateType.Reclaimable ? (int)MigrateType.Reclaimable : (int)MigrateType.Unmovable;
+
+    private static void Check(bool good, Zone zone, long pfn, string what)
+    {
+        if (!good)
+        {
+            throw new FormatException($"{zone}: pfn 0x{pfn:x} cannot be {what}: outside the zone, misaligned or named twice");
+        }
+    }
+}

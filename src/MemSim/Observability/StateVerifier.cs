@@ -1,0 +1,219 @@
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.Observability;
+
+/// <summary>Checks every invariant of the page allocator: lists, counters, types, and that no two blocks overlap.</summary>
+/// <remarks>Walks the lists first and then every frame of every zone, so that what is in no list is found as well. Names the first thing that is wrong.</remarks>
+internal sealed class StateVerifier
+{
+    private readonly Machine _machine;
+    private readonly FrameArray _frames;
+
+    public StateVerifier(Machine machine)
+    {
+        _machine = machine;
+        _frames = machine.Frames;
+    }
+
+    public void Verify()
+    {
+        foreach (Zone zone in _machine.Zones)
+        {
+            Counts listed = default;
+            VerifyFreeLists(zone, ref listed);
+            VerifyPcp(zone, ref listed);
+            VerifyFrames(zone, listed);
+            VerifyFigures(zone);
+        }
+    }
+
+    private static void Fail(Zone zone, string what) => BugReporter.Corrupt($"{zone}: {what}");
+
+    private void VerifyFreeLists(Zone zone, ref Counts listed)
+    {
+        long free = 0;
+        long cma = 0;
+        for (int order = 0; order < PageGeometry.OrderCount; order++)
+        {
+            long blocks = 0;
+            for (int type = 0; type < FreeArea.MigrateTypes; type++)
+            {
+                long count = VerifyFreeList(zone, order, type);
+                if (count != 0 != ((zone.FreeArea.Orders(type) >> order & 1) != 0))
+                {
+                    Fail(zone, $"the summary of order {order} type {(MigrateType)type} says {(count == 0 ? "blocks" : "no blocks")} but the list holds {count}");
+                }
+
+                blocks += count;
+                free += type == (int)MigrateType.Isolate ? 0 : count << order;
+                cma += type == (int)MigrateType.Cma ? count << order : 0;
+            }
+
+            listed.FreeBlocks += blocks;
+            listed.FreePages += blocks << order;
+            if (blocks != zone.FreeArea.Blocks(order))
+            {
+                Fail(zone, $"nr_free[{order}]={zone.FreeArea.Blocks(order)} but the lists hold {blocks}");
+            }
+        }
+
+        if (free != zone.TrueFreePages)
+        {
+            Fail(zone, $"the free-page counter says {zone.TrueFreePages} but the lists hold {free} pages");
+        }
+
+        if (zone.HasCma && cma != zone.FreeCmaPagesCount)
+        {
+            Fail(zone, $"the free CMA counter says {zone.FreeCmaPagesCount} but the lists hold {cma} pages");
+        }
+    }
+
+    private long VerifyFreeList(Zone zone, int order, int type)
+    {
+        int head = zone.FreeArea.Head(order, type);
+        long count = 0;
+        for (int pfn = Follow(zone, head); pfn != head; pfn = Follow(zone, pfn))
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            bool good = frame.IsBuddy && frame.RefOrder == 0 && frame.Identity == PageFrame.FreeIdentity(zone.Id, order) && frame.Index == (uint)type;
+            if (!good)
+            {
+                Fail(zone, $"pfn 0x{pfn:x} in the list of order {order} type {(MigrateType)type} says of itself: order {frame.Private}, type {frame.Index}, {_machine.FlagsOf(pfn)}, {frame.RefCount} references");
+            }
+
+            count++;
+        }
+
+        return count;
+    }
+
+    private void VerifyPcp(Zone zone, ref Counts listed)
+    {
+        foreach (PerCpuPages pcp in zone.Pcp)
+        {
+            int pages = 0;
+            for (int list = 0; list < PerCpuPages.Lists; list++)
+            {
+                int head = pcp.FirstHead + list;
+                int order = PerCpuPages.ListOrder(list, zone.PageblockOrder);
+                for (int pfn = Follow(zone, head); pfn != head; pfn = Follow(zone, pfn))
+                {
+                    ref PageFrame frame = ref _frames[pfn];
+                    if (!frame.IsPcp || frame.RefOrder != 0 || frame.ZoneId != zone.Id || frame.StoredFlags != PageFlags.None)
+                    {
+                        Fail(zone, $"pfn 0x{pfn:x} in list {list} of CPU {pcp.Cpu} is not a free page of this zone");
+                    }
+
+                    pages += 1 << order;
+                    listed.PcpBlocks++;
+                    listed.PcpPages += 1 << order;
+                }
+            }
+
+            if (pages != pcp.Count)
+            {
+                Fail(zone, $"CPU {pcp.Cpu}: count={pcp.Count} but the lists hold {pages} pages");
+            }
+
+            if (Math.Abs((long)pcp.FreePagesDiff) > pcp.StatThreshold)
+            {
+                Fail(zone, $"CPU {pcp.Cpu} keeps {pcp.FreePagesDiff} pages of the free counter to itself, more than its threshold {pcp.StatThreshold}");
+            }
+        }
+    }
+
+    /// <summary>Follows a link and checks that it leads back.</summary>
+    private int Follow(Zone zone, int index)
+    {
+        int next = _frames[index].Next;
+        if ((uint)next >= (ulong)_machine.FrameArrayLength || _frames[next].Prev != index)
+        {
+            Fail(zone, $"list corruption: 0x{index:x} points to 0x{next:x}, which does not point back");
+        }
+
+        return next;
+    }
+
+    private void VerifyFrames(Zone zone, in Counts listed)
+    {
+        Counts seen = default;
+        long allocated = 0;
+        long end = zone.EndPfn.Value;
+        long blockEnd = zone.StartPfn.Value;
+        string block = "";
+        for (long pfn = zone.StartPfn.Value; pfn < end; pfn++)
+        {
+            ref PageFrame frame = ref _frames[(int)pfn];
+            if (frame.State == 0 || frame.ZoneId != zone.Id)
+            {
+                continue;
+            }
+
+            if (pfn < blockEnd)
+            {
+                Fail(zone, $"pfn 0x{pfn:x} is a block of its own inside {block}");
+            }
+
+            int order = frame.IsPcp ? -1 : frame.IsBuddy ? frame.Private : frame.Order;
+            if (frame.IsBuddy)
+            {
+                seen.FreeBlocks++;
+            }
+            else if (frame.IsPcp)
+            {
+                seen.PcpBlocks++;
+                _ = _machine.BlockHeadOf((int)pfn, out order);
+            }
+            else
+            {
+                allocated += 1L << order;
+            }
+
+            if ((pfn & ((1L << order) - 1)) != 0 || pfn + (1L << order) > end)
+            {
+                Fail(zone, $"the block of order {order} at pfn 0x{pfn:x} is misaligned or leaves the zone");
+            }
+
+            blockEnd = pfn + (1L << order);
+            block = $"the block of order {order} at pfn 0x{pfn:x}";
+        }
+
+        if (seen.FreeBlocks != listed.FreeBlocks || seen.PcpBlocks != listed.PcpBlocks)
+        {
+            Fail(zone, $"{seen.FreeBlocks} free blocks and {seen.PcpBlocks} blocks of per-CPU lists exist, but the lists hold {listed.FreeBlocks} and {listed.PcpBlocks}");
+        }
+
+        long known = listed.FreePages + listed.PcpPages + allocated + zone.UntrackedPages;
+        if (zone.Type != ZoneType.Device && known != zone.ManagedPages)
+        {
+            Fail(zone, $"{zone.ManagedPages} pages are managed, but {listed.FreePages} are free, {listed.PcpPages} in per-CPU lists, {allocated} allocated and {zone.UntrackedPages} held since boot");
+        }
+    }
+
+    private static void VerifyFigures(Zone zone)
+    {
+        if (zone.MarkMin > zone.MarkLow || zone.MarkLow > zone.MarkHigh)
+        {
+            Fail(zone, $"watermarks out of order: min {zone.MarkMin}, low {zone.MarkLow}, high {zone.MarkHigh}");
+        }
+
+        if (zone.ManagedPages > zone.PresentPages || zone.PresentPages > zone.SpannedPages)
+        {
+            Fail(zone, $"spanned {zone.SpannedPages}, present {zone.PresentPages}, managed {zone.ManagedPages} are out of order");
+        }
+
+        if (zone.Lock.IsHeld || zone.LruLock.IsHeld)
+        {
+            Fail(zone, "a lock is held although nobody is inside");
+        }
+    }
+
+    private struct Counts
+    {
+        public long FreeBlocks;
+        public long FreePages;
+        public long PcpBlocks;
+        public long PcpPages;
+    }
+}

@@ -1,0 +1,253 @@
+using System.Numerics;
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.PageAllocation;
+
+/// <summary>The buddy arithmetic: taking blocks off a zone's free lists, splitting, merging. What it may not do is decide which type to take from: see <see cref="Fallback"/>.</summary>
+/// <remarks>The caller holds the zone's lock. Placement follows 6.1: allocations take from the front, upper halves of a split go to the front, freed blocks to the front unless a larger merge is likely.</remarks>
+internal sealed class BuddyLists
+{
+    private readonly FrameArray _frames;
+    private readonly int _pageblockOrder;
+
+    public BuddyLists(FrameArray frames, int pageblockOrder)
+    {
+        _frames = frames;
+        _pageblockOrder = pageblockOrder;
+    }
+
+    /// <summary>Takes the front block of the smallest sufficient order of one type and splits it down.</summary>
+    /// <returns>The first frame, or -1. Its frame has neither type nor references: the caller says what it is now.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int TakeSmallest(Zone zone, int order, int type)
+    {
+        uint orders = zone.FreeArea.Orders(type) >> order;
+        if (orders == 0)
+        {
+            return -1;
+        }
+
+        int found = order + BitOperations.TrailingZeroCount(orders);
+        int pfn = zone.FreeArea.First(found, type);
+        zone.FreeArea.Remove(pfn, found, type);
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
+        frame.State = 0;
+        if (found > order)
+        {
+            Expand(zone, pfn, order, found, type);
+        }
+
+        return pfn;
+    }
+
+    /// <summary>Gives the upper halves of a block back, one an order, keeping the lowest block of the order wanted.</summary>
+    private void Expand(Zone zone, int pfn, int low, int high, int type)
+    {
+        ref FreeArea area = ref zone.FreeArea;
+        while (high > low)
+        {
+            high--;
+            int upper = pfn + (1 << high);
+            ref PageFrame frame = ref _frames[upper];
+            frame.Identity = PageFrame.FreeIdentity(zone.Id, high);
+            frame.State = PageFrame.BuddyState;
+            frame.Index = (uint)type;
+            area.AddFirst(upper, high, type);
+        }
+    }
+
+    /// <summary>Frees a block: merges it with free buddies and puts the result into the list of <paramref name="type"/>.</summary>
+    /// <param name="zone">The zone.</param>
+    /// <param name="pcp">The lists of the CPU that frees: it counts.</param>
+    /// <param name="pfn">The first frame, whose state is neither free nor in use any more.</param>
+    /// <param name="order">The order of the block.</param>
+    /// <param name="type">The list it goes to, whatever lists its buddies were in.</param>
+    /// <param name="toTail">Whether the result goes to the back whatever its neighbours look like (boot, putting isolated blocks back).</param>
+    public void Free(Zone zone, PerCpuPages pcp, int pfn, int order, int type, bool toTail = false)
+    {
+        CountFree(zone, pcp, 1 << order, type);
+        ref FreeArea area = ref zone.FreeArea;
+        int buddy = 0;
+        while (order < PageGeometry.MaxOrder)
+        {
+            buddy = pfn ^ (1 << order);
+            ref PageFrame b = ref _frames[buddy];
+            if (b.State != PageFrame.BuddyState || b.Identity != PageFrame.FreeIdentity(zone.Id, order))
+            {
+                break;
+            }
+
+            if (order >= _pageblockOrder && !MayMergeBlocks(zone.BlockType(buddy), type))
+            {
+                break;
+            }
+
+            area.Remove(buddy, order, (int)b.Index);
+            b.State = 0;
+            pfn &= buddy;
+            order++;
+        }
+
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
+        frame.State = PageFrame.BuddyState;
+        frame.Index = (uint)type;
+        if (toTail || MergeIsLikely(zone, pfn, buddy, order))
+        {
+            area.AddLast(pfn, order, type);
+        }
+        else
+        {
+            area.AddFirst(pfn, order, type);
+        }
+    }
+
+    /// <summary>Takes a particular free block off its list and leaves it to the caller.</summary>
+    public void Isolate(Zone zone, PerCpuPages pcp, int pfn, int order)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        int type = (int)frame.Index;
+        zone.FreeArea.Remove(pfn, order, type);
+        frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
+        frame.State = 0;
+        CountFree(zone, pcp, -(1 << order), type);
+    }
+
+    /// <summary>Takes one frame out of the free block that holds it and gives the rest back at the front of the lists, as the kernel takes a poisoned page off.</summary>
+    /// <returns>Whether the frame was free in the buddy lists.</returns>
+    public bool TakeFrame(Zone zone, PerCpuPages pcp, int pfn)
+    {
+        int order = FindFreeBlock(pfn, out int head);
+        if (order < 0)
+        {
+            return false;
+        }
+
+        int type = (int)_frames[head].Index;
+        zone.FreeArea.Remove(head, order, type);
+        _frames[head].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+        _frames[head].State = 0;
+        int low = head;
+        while (order > 0)
+        {
+            order--;
+            int upper = low + (1 << order);
+            int given = pfn >= upper ? low : upper;
+            low = pfn >= upper ? upper : low;
+            ref PageFrame frame = ref _frames[given];
+            frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
+            frame.State = PageFrame.BuddyState;
+            frame.Index = (uint)type;
+            zone.FreeArea.AddFirst(given, order, type);
+        }
+
+        _frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+        _frames[pfn].State = 0;
+        CountFree(zone, pcp, -1, type);
+        return true;
+    }
+
+    /// <summary>The free block that holds a frame.</summary>
+    /// <returns>Its order, or -1 when the frame is not free in the buddy lists.</returns>
+    public int FindFreeBlock(int pfn, out int head)
+    {
+        for (int order = 0; order <= PageGeometry.MaxOrder; order++)
+        {
+            head = pfn & ~((1 << order) - 1);
+            ref PageFrame frame = ref _frames[head];
+            if (frame.IsBuddy && frame.Private >= order)
+            {
+                return frame.Private;
+            }
+        }
+
+        head = -1;
+        return -1;
+    }
+
+    /// <summary>Moves every free block of a range to the back of another type's lists, in address order, and counts the pages in use that can be moved.</summary>
+    /// <returns>Free pages moved.</returns>
+    public int MoveRange(Zone zone, int start, int end, int type, out int movable)
+    {
+        int moved = 0;
+        movable = 0;
+        int pfn = start;
+        while (pfn < end)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            if (frame.IsBuddy)
+            {
+                int order = frame.Private;
+                MoveToTail(zone, pfn, order, type);
+                moved += 1 << order;
+                pfn += 1 << order;
+                continue;
+            }
+
+            bool canMove = (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 || (frame.Mapping & 3) == 2;
+            int pages = frame.RefOrder != 0 ? 1 << frame.Order : 1;
+            bool compound = (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
+            if (canMove)
+            {
+                movable += compound ? Math.Min(pages, end - pfn) : 1;
+            }
+
+            pfn += pages;
+        }
+
+        return moved;
+    }
+
+    /// <summary>Moves a free block to the back of another type's list.</summary>
+    public void MoveToTail(Zone zone, int pfn, int order, int type)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        int from = (int)frame.Index;
+        zone.FreeArea.MoveToLast(pfn, order, from, type);
+        frame.Index = (uint)type;
+        if (zone.HasCma && (from == (int)MigrateType.Cma) != (type == (int)MigrateType.Cma))
+        {
+            zone.FreeCmaPagesCount += type == (int)MigrateType.Cma ? 1 << order : -(1 << order);
+        }
+    }
+
+    /// <summary>Counts pages that became free (or, negative, that were taken); isolated ones are not counted as free.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void CountFree(Zone zone, PerCpuPages pcp, int pages, int type)
+    {
+        if (type >= (int)MigrateType.Cma)
+        {
+            if (type == (int)MigrateType.Isolate)
+            {
+                return;
+            }
+
+            zone.FreeCmaPagesCount += pages;
+        }
+
+        zone.AddFreePages(pcp, pages);
+    }
+
+    /// <summary>Whole page blocks of different types only merge when both are of the ordinary types.</summary>
+    private static bool MayMergeBlocks(int buddyType, int type) =>
+        buddyType == type || (buddyType < PerCpuPages.PcpTypes && type < PerCpuPages.PcpTypes);
+
+    /// <summary>
+    /// Whether the buddy of the block one order up is free: then the lower buddy is likely to come back soon and the two to merge again, so the block is better not handed out next.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool MergeIsLikely(Zone zone, int pfn, int buddy, int order)
+    {
+        if (order >= PageGeometry.MaxOrder - 1)
+        {
+            return false;
+        }
+
+        int higherBuddy = (pfn & buddy) ^ (1 << (order + 1));
+        ref PageFrame frame = ref _frames[higherBuddy];
+        return frame.State == PageFrame.BuddyState && frame.Identity == PageFrame.FreeIdentity(zone.Id, order + 1);
+    }
+}

@@ -1,0 +1,171 @@
+using System.Runtime.CompilerServices;
+using MemSim.Zones;
+
+namespace MemSim.PageAllocation;
+
+/// <summary>One attempt over all zones of a request, and the checks before the first.</summary>
+internal sealed partial class PageAllocator
+{
+    /// <summary>The way in for every request that is not plain: special context, another node, a policy, a bad order.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public int AllocateChecked(Cpu cpu, Gfp gfp, int order, Node? node)
+    {
+        _machine.ThrowIfDisposed();
+        _machine.Bugs.CheckRequest(cpu, gfp, order);
+        gfp = InContext(cpu, gfp);
+        if (order > PageGeometry.MaxOrder)
+        {
+            // The kernel warns once and fails: an order that large can come from a size that a user chose.
+            _machine.Reports.OrderTooLarge(cpu, gfp, order);
+            return -1;
+        }
+
+        if (node is null)
+        {
+            node = cpu.Node;
+            if (cpu.Current.Policy is { } policy && !cpu.InInterrupt && (gfp & Gfp.ThisNode) == 0)
+            {
+                return AllocateByPolicy(cpu, gfp, order, policy);
+            }
+        }
+
+        return AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
+    }
+
+    private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
+    {
+        Zonelist zonelist = ((gfp & Gfp.ThisNode) != 0 ? node.ThisNodeZonelists : node.Zonelists)[(int)(gfp & Gfp.ZoneMask)];
+        return nodeMask == ulong.MaxValue
+            ? AllocateFrom(cpu, zonelist, gfp, order)
+            : AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
+    }
+
+    private int AllocateByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy)
+    {
+        Node node = cpu.Node;
+        switch (policy.Mode)
+        {
+            case MemoryPolicyMode.Interleave:
+                node = _machine.NodeOrDefault(policy.NextInterleaved()) ?? node;
+                int pfn = AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
+                if (pfn >= 0)
+                {
+                    PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
+                    pcp.NumaInterleave += pcp.Zone.Node == node ? 1 : 0;
+                }
+
+                return pfn;
+            case MemoryPolicyMode.Preferred:
+                return AllocateOnNode(cpu, gfp, order, _machine.NodeOrDefault(policy.FirstNode) ?? node, ulong.MaxValue);
+            default:
+                // A binding that has no memory in the zones the request can use would make it fail for no reason the task can change.
+                Zonelist zonelist = node.Zonelists[(int)(gfp & Gfp.ZoneMask)];
+                bool possible = new Request(cpu, zonelist, gfp, order, policy.NodeMask).Preferred is not null;
+                return AllocateOnNode(cpu, gfp, order, node, possible ? policy.NodeMask : ulong.MaxValue);
+        }
+    }
+
+    /// <summary>The flags that the current task's scopes leave (<c>current_gfp_context()</c>).</summary>
+    private static Gfp InContext(Cpu cpu, Gfp gfp)
+    {
+        if (cpu.InInterrupt)
+        {
+            return gfp;
+        }
+
+        TaskFlags task = cpu.Current.Flags;
+        return (task & TaskFlags.MemAllocNoIo) != 0 ? gfp & ~(Gfp.Io | Gfp.Fs)
+            : (task & TaskFlags.MemAllocNoFs) != 0 ? gfp & ~Gfp.Fs
+            : gfp;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateGeneral(in Request request, int firstZone)
+    {
+        Gfp gfp = request.Gfp;
+        if (request.Type == (int)MigrateType.HighAtomic)
+        {
+            _machine.Bugs.IllegalFlags(request.Cpu, gfp, "__GFP_MOVABLE and __GFP_RECLAIMABLE each name a migrate type");
+            return -1;
+        }
+
+        if (request.Zonelist.IsIllegal)
+        {
+            _machine.Bugs.IllegalFlags(request.Cpu, gfp, "the zone modifiers contradict each other (Debian's kernel would take ZONE_DMA)");
+            return -1;
+        }
+
+        AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request);
+        if (request.Zonelist.AvoidsFragmentation && (gfp & Gfp.KswapdReclaim) != 0)
+        {
+            flags |= AllocFlags.NoFragment;
+        }
+
+        int pfn = Attempt(request, flags, firstZone);
+        return pfn >= 0 ? pfn : AllocateSlow(request);
+    }
+
+    private static AllocFlags CmaRight(in Request request) => request.Type == (int)MigrateType.Movable ? AllocFlags.Cma : 0;
+
+    /// <summary>Visits the zones of a request in order and takes the block from the first that passes its watermark (<c>get_page_from_freelist()</c>).</summary>
+    private int Attempt(in Request request, AllocFlags flags, int firstZone = 0)
+    {
+        Zone[] zones = request.Zonelist.Zones;
+        Zone? preferred = request.Preferred;
+        while (true)
+        {
+            for (int i = firstZone; i < zones.Length; i++)
+            {
+                Zone zone = zones[i];
+                if (!request.Allows(zone))
+                {
+                    continue;
+                }
+
+                if ((flags & AllocFlags.NoFragment) != 0 && zone.Node != preferred!.Node)
+                {
+                    // Remote memory costs more than a mixed page block: allow mixing at home first.
+                    break;
+                }
+
+                if (!Passes(request, zone, flags))
+                {
+                    continue;
+                }
+
+                int pfn = TakeFromZone(request.Cpu, zone, request.Order, request.Type, flags);
+                if (pfn >= 0)
+                {
+                    Finish(request.Cpu, zone, preferred!, pfn, request.Gfp, request.Order, request.Type);
+                    if (request.Order > 0 && (flags & AllocFlags.HighAtomic) != 0)
+                    {
+                        ReserveHighAtomic(zone, pfn);
+                    }
+
+                    return pfn;
+                }
+            }
+
+            if ((flags & AllocFlags.NoFragment) == 0)
+            {
+                return -1;
+            }
+
+            flags &= ~AllocFlags.NoFragment;
+            firstZone = 0;
+        }
+    }
+
+    private static bool Passes(in Request request, Zone zone, AllocFlags flags)
+    {
+        long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
+        return (flags & AllocFlags.NoWatermarks) != 0 || WatermarkCheck.Passes(zone, request.Order, mark, request.Zonelist.HighestZoneIndex, flags, request.Gfp);
+    }
+
+    private void ReserveHighAtomic(Zone zone, int pfn)
+    {
+        _machine.Lock(zone);
+        _fallback.ReserveHighAtomic(zone, pfn);
+        _machine.Unlock(zone);
+    }
+}

@@ -1,0 +1,160 @@
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.PageAllocation;
+
+/// <summary>Many single pages at once (<c>alloc_pages_bulk()</c>, <c>free_unref_page_list()</c>) and blocks split into single pages.</summary>
+internal sealed partial class PageAllocator
+{
+    /// <summary>Fills the null entries of an array with single pages from one zone's per-CPU list.</summary>
+    /// <returns>How many entries of the array hold a page now; may be fewer than its length.</returns>
+    public int AllocateBulk(Cpu cpu, Gfp gfp, Span<Page> pages)
+    {
+        int filled = 0;
+        while (filled < pages.Length && !pages[filled].IsNull)
+        {
+            filled++;
+        }
+
+        int want = pages.Length - filled;
+        if (want == 0)
+        {
+            return filled;
+        }
+
+        _machine.ThrowIfDisposed();
+        _machine.Bugs.CheckRequest(cpu, gfp, 0);
+        gfp = InContext(cpu, gfp);
+        Request request = new(cpu, cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
+        Zone? zone = want > 1 ? ZoneForBulk(request, want) : null;
+        int got = 0;
+        if (zone is not null)
+        {
+            got = TakeBulk(request, zone, pages, filled);
+        }
+
+        if (got == 0)
+        {
+            int pfn = Allocate(cpu, gfp, 0);
+            if (pfn >= 0)
+            {
+                pages[filled++] = new Page(_machine, pfn);
+                filled = SkipFilled(pages, filled);
+            }
+
+            return filled;
+        }
+
+        return SkipFilled(pages, filled + got);
+    }
+
+    /// <summary>Frees single pages that passed the checks, in order, after all page block types were read.</summary>
+    public void FreeList(Cpu cpu, ReadOnlySpan<Page> pages)
+    {
+        // Types first: draining while freeing could otherwise show a later page another type than the kernel saw.
+        foreach (Page page in pages)
+        {
+            int pfn = page.FrameIndex;
+            ref PageFrame frame = ref _frames[pfn];
+            frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
+            _machine.Trace?.MmPageFree(cpu, pfn, 0);
+        }
+
+        foreach (Page page in pages)
+        {
+            int pfn = page.FrameIndex;
+            ref PageFrame frame = ref _frames[pfn];
+            _machine.Trace?.MmPageFreeBatched(cpu, pfn);
+            FreeToPcp(cpu, cpu.Pcp[frame.ZoneId], pfn, 0, (int)frame.Index);
+        }
+    }
+
+    /// <summary>Makes every frame of an allocated block a single allocated page (<c>split_page()</c>); no list changes.</summary>
+    public void Split(int pfn, int order)
+    {
+        uint zone = _frames[pfn].FlagsAndZone & ~(uint)PageFlags.StoredMask;
+        for (int i = pfn; i < pfn + (1 << order); i++)
+        {
+            ref PageFrame frame = ref _frames[i];
+            frame.Identity = zone;
+            frame.State = PageFrame.OneReference;
+            frame.Mapping = 0;
+        }
+    }
+
+    /// <summary>The first zone that stays above its low watermark even after the whole request.</summary>
+    private static Zone? ZoneForBulk(in Request request, int want)
+    {
+        AllocFlags flags = AllocFlags.WatermarkLow | CmaRight(request);
+        Zone? preferred = request.Preferred;
+        foreach (Zone zone in request.Zonelist.Zones)
+        {
+            if (zone.Node != preferred!.Node)
+            {
+                return null;
+            }
+
+            // The reserve is that against the first usable zone, not the highest of the request.
+            if (WatermarkCheck.Passes(zone, 0, zone.MarkLow + zone.Boost + want, preferred.Index, flags, request.Gfp))
+            {
+                return zone;
+            }
+        }
+
+        return null;
+    }
+
+    private static int SkipFilled(ReadOnlySpan<Page> pages, int index)
+    {
+        while (index < pages.Length && !pages[index].IsNull)
+        {
+            index++;
+        }
+
+        return index;
+    }
+
+    private int TakeBulk(in Request request, Zone zone, Span<Page> pages, int index)
+    {
+        Cpu cpu = request.Cpu;
+        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        AllocFlags flags = AllocFlags.WatermarkLow | CmaRight(request);
+        int got = 0;
+        if (_parallel)
+        {
+            pcp.Lock.Enter();
+        }
+
+        for (; index < pages.Length; index++)
+        {
+            if (!pages[index].IsNull)
+            {
+                continue;
+            }
+
+            int pfn = PopPcp(cpu, pcp, 0, request.Type, flags);
+            if (pfn < 0)
+            {
+                break;
+            }
+
+            _frames[pfn].State = PageFrame.OneReference;
+            if ((request.Gfp & Gfp.Zero) != 0)
+            {
+                _machine.Memory.Zero(pfn, 1);
+            }
+
+            pages[index] = new Page(_machine, pfn);
+            got++;
+        }
+
+        if (_parallel)
+        {
+            pcp.Lock.Exit();
+        }
+
+        pcp.PagesAllocated += got;
+        pcp.NumaHit += got;
+        return got;
+    }
+}

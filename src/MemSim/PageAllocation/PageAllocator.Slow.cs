@@ -1,0 +1,353 @@
+using System.Runtime.CompilerServices;
+
+namespace MemSim.PageAllocation;
+
+/// <summary>The slow path: what is tried, in which order, when no zone is above its low watermark.</summary>
+/// <remarks>Kernel 6.1: <c>__alloc_pages_slowpath()</c>.</remarks>
+internal sealed partial class PageAllocator
+{
+    /// <summary>Rounds without progress after which reclaim is given up (<c>MAX_RECLAIM_RETRIES</c>).</summary>
+    private const int MaxReclaimRetries = 16;
+
+    /// <summary>Rounds of compaction tried for orders that should not fail (<c>MAX_COMPACT_RETRIES</c>).</summary>
+    private const int MaxCompactRetries = 16;
+
+    private enum Next
+    {
+        GiveUp,
+        Retry,
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateSlow(in Request original)
+    {
+        Request request = original.CanReclaim && (original.Gfp & Gfp.AtomicBit) != 0 ? original.Without(Gfp.AtomicBit) : original;
+        AllocFlags flags = FlagsOf(request);
+        if (request.Preferred is null)
+        {
+            return Fail(request);
+        }
+
+        WakeKswapds(request, flags);
+        int pfn = Attempt(request, flags);
+        if (pfn >= 0)
+        {
+            return pfn;
+        }
+
+        SlowPathState state = default;
+        state.Priority = CompactionPriority.SyncLight;
+        if (CompactsFirst(request))
+        {
+            pfn = CompactAndTry(request, flags, CompactionPriority.Async, ref state);
+            if (pfn >= 0)
+            {
+                return pfn;
+            }
+
+            if (request.IsCostly && (request.Gfp & Gfp.NoRetry) != 0)
+            {
+                if (state.Compaction is CompactionOutcome.Skipped or CompactionOutcome.Deferred)
+                {
+                    return Fail(request);
+                }
+
+                state.Priority = CompactionPriority.Async;
+            }
+        }
+
+        while (true)
+        {
+            pfn = Round(request, ref flags, ref state, out Next next);
+            if (pfn >= 0)
+            {
+                return pfn;
+            }
+
+            if (next == Next.GiveUp)
+            {
+                if ((request.Gfp & Gfp.NoFail) == 0 || !request.CanReclaim)
+                {
+                    return Fail(request);
+                }
+
+                pfn = LastResortOfNoFail(request, ref state);
+                if (pfn >= 0)
+                {
+                    return pfn;
+                }
+            }
+        }
+    }
+
+    /// <summary>One round: kswapd, reserves, direct reclaim, compaction, the OOM killer.</summary>
+    private int Round(in Request request, ref AllocFlags flags, ref SlowPathState state, out Next next)
+    {
+        next = Next.GiveUp;
+        WakeKswapds(request, flags);
+        AllocFlags reserves = ReserveRights(request);
+        Request attempt = request;
+        if (reserves != 0)
+        {
+            flags = reserves | CmaRight(request) | (flags & AllocFlags.Kswapd);
+            attempt = new Request(request.Cpu, request.Zonelist, request.Gfp, request.Order);
+        }
+
+        int pfn = Attempt(attempt, flags);
+        if (pfn >= 0 || !request.CanReclaim || IsMemAlloc(request.Cpu))
+        {
+            return pfn;
+        }
+
+        pfn = ReclaimAndTry(attempt, flags, ref state);
+        if (pfn < 0)
+        {
+            pfn = CompactAndTry(attempt, flags, state.Priority, ref state);
+        }
+
+        if (pfn >= 0 || (request.Gfp & Gfp.NoRetry) != 0 || (request.IsCostly && (request.Gfp & Gfp.RetryMayFail) == 0))
+        {
+            return pfn;
+        }
+
+        if (WorthReclaiming(attempt, flags, ref state) || (state.Reclaimed > 0 && WorthCompacting(request, ref state)))
+        {
+            next = Next.Retry;
+            return -1;
+        }
+
+        return AfterOutOfMemory(attempt, flags, ref state, out next);
+    }
+
+    private int AfterOutOfMemory(in Request request, AllocFlags flags, ref SlowPathState state, out Next next)
+    {
+        next = Next.GiveUp;
+        int pfn = TryOutOfMemory(request, out bool progress);
+        if (pfn >= 0)
+        {
+            return pfn;
+        }
+
+        bool victim = (request.Cpu.Current.Flags & TaskFlags.OomVictim) != 0;
+        if (victim && ((flags & AllocFlags.Oom) != 0 || (request.Gfp & Gfp.NoMemAlloc) != 0))
+        {
+            return -1;
+        }
+
+        if (progress)
+        {
+            state.RoundsWithoutProgress = 0;
+            next = Next.Retry;
+        }
+
+        return -1;
+    }
+
+    /// <summary>A last look at the high watermark, in case somebody just freed a lot, then the OOM killer for those who may call it.</summary>
+    private int TryOutOfMemory(in Request request, out bool progress)
+    {
+        progress = false;
+        int pfn = Attempt(request.Without(Gfp.DirectReclaim), AllocFlags.WatermarkHigh);
+        if (pfn >= 0)
+        {
+            return pfn;
+        }
+
+        // Killing somebody does not make large blocks, low memory or memory of one node, and these callers cope with failure.
+        ArchitectureInfo arch = _machine.Architecture;
+        if (request.IsCostly || (request.Gfp & (Gfp.RetryMayFail | Gfp.ThisNode)) != 0
+            || request.Zonelist.HighestZoneIndex < arch.IndexOf(ZoneType.Normal))
+        {
+            return -1;
+        }
+
+        progress = _machine.Reclaim.OutOfMemory(request.ToReclaim());
+        if (progress && (request.Gfp & Gfp.NoFail) != 0)
+        {
+            pfn = Attempt(request, AllocFlags.NoWatermarks);
+        }
+
+        return pfn;
+    }
+
+    /// <summary>What remains for a request that must not fail: a part of the reserves, again and again. Without reclaim that can help it would never end.</summary>
+    private int LastResortOfNoFail(in Request request, ref SlowPathState state)
+    {
+        int pfn = Attempt(request, AllocFlags.MinReserve | CmaRight(request));
+        if (pfn < 0 && ++state.HopelessRounds > MaxReclaimRetries)
+        {
+            _machine.Bugs.NoFailCannotSucceed(request.Cpu, request.Gfp, request.Order);
+        }
+
+        return pfn;
+    }
+
+    /// <summary>The rights of a request in the slow path, from its flags (<c>gfp_to_alloc_flags()</c>).</summary>
+    private static AllocFlags FlagsOf(in Request request)
+    {
+        Gfp gfp = request.Gfp;
+        AllocFlags flags = AllocFlags.WatermarkMin | (AllocFlags)(gfp & Gfp.High) | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request);
+        if ((gfp & Gfp.DirectReclaim) == 0)
+        {
+            if ((gfp & Gfp.NoMemAlloc) == 0)
+            {
+                flags |= AllocFlags.NonBlock;
+                if (request.Order > 0 && (gfp & Gfp.High) != 0)
+                {
+                    flags |= AllocFlags.HighAtomic;
+                }
+            }
+        }
+        else if ((request.Cpu.Current.Flags & TaskFlags.RealTime) != 0 && !request.Cpu.InInterrupt)
+        {
+            flags |= AllocFlags.MinReserve;
+        }
+
+        return flags;
+    }
+
+    /// <summary>Who may ignore watermarks altogether, and who half of one (<c>__gfp_pfmemalloc_flags()</c>).</summary>
+    private static AllocFlags ReserveRights(in Request request)
+    {
+        if ((request.Gfp & Gfp.NoMemAlloc) != 0)
+        {
+            return 0;
+        }
+
+        if ((request.Gfp & Gfp.MemAlloc) != 0)
+        {
+            return AllocFlags.NoWatermarks;
+        }
+
+        TaskFlags task = request.Cpu.Current.Flags;
+        if ((task & TaskFlags.MemAlloc) != 0 && (!request.Cpu.InInterrupt || (request.Cpu.InSoftIrq && !request.Cpu.InHardIrq)))
+        {
+            return AllocFlags.NoWatermarks;
+        }
+
+        return (task & TaskFlags.OomVictim) != 0 && !request.Cpu.InInterrupt ? AllocFlags.Oom : 0;
+    }
+
+    private static bool IsMemAlloc(Cpu cpu) => (cpu.Current.Flags & TaskFlags.MemAlloc) != 0;
+
+    private static bool CompactsFirst(in Request request) =>
+        request.CanReclaim && (request.IsCostly || (request.Order > 0 && request.Type != (int)MigrateType.Movable)) && ReserveRights(request) == 0;
+
+    /// <summary>Wakes kswapd of every node the request may use (<c>wake_all_kswapds()</c>).</summary>
+    private void WakeKswapds(in Request request, AllocFlags flags)
+    {
+        if ((flags & AllocFlags.Kswapd) == 0)
+        {
+            return;
+        }
+
+        Node? last = null;
+        ReclaimRequest reclaim = request.ToReclaim();
+        foreach (Zone zone in request.Zonelist.Zones)
+        {
+            if (zone.Node != last && request.Allows(zone))
+            {
+                _machine.Reclaim.WakeKswapd(zone, reclaim);
+                last = zone.Node;
+            }
+        }
+    }
+
+    private int ReclaimAndTry(in Request request, AllocFlags flags, ref SlowPathState state)
+    {
+        state.Reclaimed = _machine.Reclaim.DirectReclaim(request.ToReclaim());
+        if (state.Reclaimed == 0)
+        {
+            return -1;
+        }
+
+        int pfn = Attempt(request, flags);
+        if (pfn < 0)
+        {
+            // The pages may be stuck in per-CPU lists or in the reserve of atomic requests.
+            _fallback.UnreserveHighAtomic(request.Zonelist, request.Type, force: false);
+            _machine.DrainAllPages();
+            pfn = Attempt(request, flags);
+        }
+
+        return pfn;
+    }
+
+    private int CompactAndTry(in Request request, AllocFlags flags, CompactionPriority priority, ref SlowPathState state)
+    {
+        if (request.Order == 0)
+        {
+            return -1;
+        }
+
+        state.Compaction = _machine.Reclaim.Compact(request.ToReclaim(), priority);
+        return state.Compaction == CompactionOutcome.Skipped ? -1 : Attempt(request, flags);
+    }
+
+    /// <summary>Whether another round of reclaim could bring a zone above its min watermark (<c>should_reclaim_retry()</c>).</summary>
+    private bool WorthReclaiming(in Request request, AllocFlags flags, ref SlowPathState state)
+    {
+        // Progress for a costly order says nothing about large blocks.
+        state.RoundsWithoutProgress = state.Reclaimed > 0 && !request.IsCostly ? 0 : state.RoundsWithoutProgress + 1;
+        if (state.RoundsWithoutProgress > MaxReclaimRetries)
+        {
+            return _fallback.UnreserveHighAtomic(request.Zonelist, request.Type, force: true);
+        }
+
+        foreach (Zone zone in request.Zonelist.Zones)
+        {
+            if (request.Allows(zone))
+            {
+                long available = _machine.Reclaim.ReclaimablePages(zone) + zone.TrueFreePages;
+                if (Zones.WatermarkCheck.PassesFull(zone, request.Order, zone.MarkMin + zone.Boost, request.Zonelist.HighestZoneIndex, flags, available))
+                {
+                    return true;
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private static bool WorthCompacting(in Request request, ref SlowPathState state)
+    {
+        if (request.Order == 0)
+        {
+            return false;
+        }
+
+        int limit = request.IsCostly ? MaxCompactRetries / 4 : MaxCompactRetries;
+        if (state.Compaction is CompactionOutcome.Complete or CompactionOutcome.Success && ++state.CompactionRounds <= limit)
+        {
+            return true;
+        }
+
+        CompactionPriority hardest = request.IsCostly ? CompactionPriority.SyncLight : CompactionPriority.SyncFull;
+        if (state.Priority > hardest)
+        {
+            state.Priority--;
+            state.CompactionRounds = 0;
+            return true;
+        }
+
+        return false;
+    }
+
+    private int Fail(in Request request)
+    {
+        _machine.Reports.AllocationFailed(request.Cpu, request.Gfp, request.Order, request.NodeMask);
+        _machine.Trace?.MmPageAlloc(request.Cpu, -1, request.Order, (MigrateType)request.Type, request.Gfp);
+        return -1;
+    }
+
+    /// <summary>What one request's slow path remembers between rounds.</summary>
+    private struct SlowPathState
+    {
+        public long Reclaimed;
+        public int RoundsWithoutProgress;
+        public int CompactionRounds;
+        public int HopelessRounds;
+        public CompactionPriority Priority;
+        public CompactionOutcome Compaction;
+    }
+}

@@ -1,0 +1,97 @@
+using System.Runtime.CompilerServices;
+
+namespace MemSim.Pages;
+
+/// <summary>The frames of a machine and the list heads behind them, indexed by frame number. A view of <see cref="MemMap"/>'s memory that hot code can hold.</summary>
+/// <remarks>
+/// The only type besides <see cref="MemMap"/> that holds a pointer to the frames. In range by construction: indexes come either from links that only this
+/// type writes, or from frame numbers that the API entry compared with <see cref="MemMap.Frames"/>; buddy arithmetic stays inside because the array is
+/// rounded up to whole blocks of the largest order.
+/// </remarks>
+internal readonly unsafe struct FrameArray
+{
+    private readonly PageFrame* _frames;
+#if DEBUG
+    private readonly long _length;
+#endif
+
+    public FrameArray(PageFrame* frames, long length)
+    {
+        _frames = frames;
+#if DEBUG
+        _length = length;
+#else
+        _ = length;
+#endif
+    }
+
+    public ref PageFrame this[int index]
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get
+        {
+#if DEBUG
+            System.Diagnostics.Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
+#endif
+            return ref _frames[(uint)index];
+        }
+    }
+
+    /// <summary>Makes <paramref name="head"/> an empty list.</summary>
+    public void InitList(int head)
+    {
+        ref PageFrame h = ref this[head];
+        h.Next = head;
+        h.Prev = head;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsEmpty(int head) => this[head].Next == head;
+
+    /// <summary>Puts a frame at the front: the end that allocations take from.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddFirst(int head, int index)
+    {
+        ref PageFrame h = ref this[head];
+        ref PageFrame f = ref this[index];
+        int next = h.Next;
+        f.Next = next;
+        f.Prev = head;
+        this[next].Prev = index;
+        h.Next = index;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddLast(int head, int index)
+    {
+        ref PageFrame h = ref this[head];
+        ref PageFrame f = ref this[index];
+        int prev = h.Prev;
+        f.Prev = prev;
+        f.Next = head;
+        this[prev].Next = index;
+        h.Prev = index;
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Remove(int index)
+    {
+        ref PageFrame f = ref this[index];
+        int next = f.Next;
+        int prev = f.Prev;
+        this[next].Prev = prev;
+        this[prev].Next = next;
+    }
+
+    /// <summary>The number of members, or <paramref name="limit"/> when there are at least that many.</summary>
+    public int Count(int head, int limit)
+    {
+        int n = 0;
+        for (int i = this[head].Next; i != head && n < limit; i = this[i].Next)
+        {
+            n++;
+        }
+
+        return n;
+    }
+}

@@ -1,0 +1,142 @@
+using System.Runtime.InteropServices;
+
+namespace MemSim.Pages;
+
+/// <summary>The memory map (<c>mem_map</c>, vmemmap): one <see cref="PageFrame"/> for each frame number from 0 to the machine's last, in host memory that is only taken when touched.</summary>
+internal sealed unsafe partial class MemMap
+{
+    private const int ProtReadWrite = 3;
+    private const int MapPrivateAnonymousNoReserve = 0x02 | 0x20 | 0x4000;
+    private const int AdviseDontNeed = 4;
+    private const int AdviseHugePages = 14;
+    private const int AdviseNoHugePages = 15;
+
+    /// <summary>Up to this size the map is backed by huge host pages, which saves TLB misses; beyond it, a touched frame should cost no more than a small page.</summary>
+    private const long HugePageLimitBytes = 64L << 20;
+
+    private readonly long _bytes;
+    private readonly bool _mapped;
+    private void* _memory;
+    private int _listHeads;
+
+    /// <summary>Reserves the map.</summary>
+    /// <param name="endPfn">The first frame number beyond the machine.</param>
+    /// <param name="maxListHeads">How many list heads will be asked for.</param>
+    /// <exception cref="OutOfMemoryException">The host has not that much address space.</exception>
+    public MemMap(long endPfn, int maxListHeads)
+    {
+        long frames = (endPfn + (1 << PageGeometry.MaxOrder) - 1) & ~((1L << PageGeometry.MaxOrder) - 1);
+        if (frames + maxListHeads > int.MaxValue)
+        {
+            throw new ArgumentOutOfRangeException(nameof(endPfn), endPfn, "frame numbers of 2^31 and more (8 TiB) are not supported");
+        }
+
+        Frames = frames;
+        _listHeads = maxListHeads;
+        NextListHead = (int)frames;
+        long length = Length = frames + maxListHeads;
+        _bytes = ((length * PageFrame.SizeInBytes) + 4095) & ~4095L;
+        _memory = Reserve(_bytes, out _mapped);
+        GC.AddMemoryPressure(PressureBytes);
+        Array = new FrameArray((PageFrame*)_memory, length);
+    }
+
+    /// <summary>Gives the address space back once nothing can reach it any more.</summary>
+    ~MemMap() => Release();
+
+    /// <summary>The number of frames, rounded up to whole blocks of the largest order.</summary>
+    public long Frames { get; }
+
+    /// <summary>Frames and list heads together.</summary>
+    public long Length { get; }
+
+    /// <summary>The frames.</summary>
+    public FrameArray Array { get; }
+
+    /// <summary>Host address space reserved, in bytes.</summary>
+    public long ReservedBytes => _bytes;
+
+    private int NextListHead { get; set; }
+
+    private long PressureBytes => Math.Min(_bytes, 1 << 20);
+
+    /// <summary>Hands out list heads: indexes beyond the last frame.</summary>
+    public int TakeListHeads(int count)
+    {
+        if (count > _listHeads)
+        {
+            throw new InvalidOperationException("more list heads taken than reserved");
+        }
+
+        int first = NextListHead;
+        NextListHead += count;
+        _listHeads -= count;
+        for (int i = first; i < first + count; i++)
+        {
+            Array.InitList(i);
+        }
+
+        return first;
+    }
+
+    /// <summary>Gives the host memory back but keeps the address space until the map is unreachable: a stale <see cref="Page"/> then reads zeroes instead of other memory.</summary>
+    public void Discard()
+    {
+        if (_mapped && _memory != null)
+        {
+            _ = Advise(_memory, (nuint)_bytes, AdviseDontNeed);
+        }
+    }
+
+    private static void* Reserve(long bytes, out bool mapped)
+    {
+        mapped = OperatingSystem.IsLinux() && Environment.Is64BitProcess;
+        if (mapped)
+        {
+            bool huge = bytes <= HugePageLimitBytes;
+            void* memory = Map(null, (nuint)bytes, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
+            if ((nint)memory != -1)
+            {
+                // Only advice: a host that does not take it still works.
+                _ = Advise(memory, (nuint)bytes, huge ? AdviseHugePages : AdviseNoHugePages);
+                return memory;
+            }
+
+            mapped = false;
+        }
+
+        return NativeMemory.AllocZeroed((nuint)bytes);
+    }
+
+    private void Release()
+    {
+        void* memory = _memory;
+        if (memory == null)
+        {
+            return;
+        }
+
+        _memory = null;
+        GC.RemoveMemoryPressure(PressureBytes);
+        if (_mapped)
+        {
+            _ = Unmap(memory, (nuint)_bytes);
+        }
+        else
+        {
+            NativeMemory.Free(memory);
+        }
+    }
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial void* Map(void* address, nuint length, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Unmap(void* address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Advise(void* address, nuint length, int advice);
+}

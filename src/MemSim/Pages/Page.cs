@@ -1,0 +1,117 @@
+using MemSim.Pages;
+
+namespace MemSim;
+
+/// <summary>A handle to a page frame of a machine: what kernel code holds as <c>struct page *</c>.</summary>
+/// <remarks>Nullable through <see cref="IsNull"/>, as a failed allocation returns it. 16 bytes; equality is identity of the frame. Reading a null handle's properties throws <see cref="InvalidOperationException"/>.</remarks>
+public readonly struct Page : IEquatable<Page>
+{
+    private readonly Machine? _machine;
+    private readonly int _pfn;
+
+    internal Page(Machine machine, int pfn)
+    {
+        _machine = machine;
+        _pfn = pfn;
+    }
+
+    /// <summary>Whether this is the null handle.</summary>
+    public bool IsNull => _machine is null;
+
+    /// <summary>The machine the page belongs to; null for the null handle.</summary>
+    public Machine? Machine => _machine;
+
+    /// <summary>The page frame number.</summary>
+    public Pfn Pfn => new(_pfn);
+
+    /// <summary>The physical address of the first byte.</summary>
+    public PhysicalAddress PhysicalAddress => Pfn.PhysicalAddress;
+
+    /// <summary>The address in the direct map (<c>page_address()</c>); null for high memory that is not mapped.</summary>
+    public VirtualAddress Address => Owner.AddressOf(_pfn);
+
+    /// <summary>The page's flags: those stored, and those the kernel encodes elsewhere (tail, buddy, table, …).</summary>
+    public PageFlags Flags => Owner.FlagsOf(_pfn);
+
+    /// <summary>The number of references to the page, or to the compound page it is part of; 0 for a free page (<c>page_count()</c>).</summary>
+    public int Count => Owner.FrameOf(IsTail ? CompoundHead._pfn : _pfn).RefCount;
+
+    /// <summary>The raw <c>_refcount</c> of this frame: 0 for the tail pages of a compound page.</summary>
+    public int RefCount => Owner.FrameOf(_pfn).RefCount;
+
+    /// <summary>How many page tables map the page (<c>page_mapcount()</c>).</summary>
+    public int MapCount => Owner.FrameOf(_pfn).MapCount;
+
+    /// <summary>The raw <c>_mapcount</c> as the kernel encodes it: -1 when not mapped; a page type reads as a large negative number with its bit cleared.</summary>
+    public int RawMapCount => Owner.RawMapCountOf(_pfn);
+
+    /// <summary>What kind of unmapped page it is.</summary>
+    public PageType Type => Owner.TypeOf(_pfn);
+
+    /// <summary>The owner's word (<c>page->private</c>): of a free block in the buddy lists its order.</summary>
+    public int Private => Owner.FrameOf(_pfn).Private;
+
+    /// <summary>The address space the page belongs to, with the kernel's low bits (1 anonymous, 2 driver-movable); 0 for none (<c>page->mapping</c>).</summary>
+    public uint Mapping => Owner.FrameOf(_pfn).Mapping;
+
+    /// <summary>The page's offset in its address space in pages (<c>page->index</c>); of a free page the migrate type it is kept under.</summary>
+    public uint Index => Owner.FrameOf(_pfn).Index;
+
+    /// <summary>The neighbours on whatever list the page is on (<c>page->lru</c>): null handles at the ends and for pages that are on none.</summary>
+    public (Page Previous, Page Next) Lru => Owner.LruOf(_pfn);
+
+    /// <summary>The order of the block whose first page this is: as allocated, or as free in the buddy lists; 0 for other pages.</summary>
+    public int Order
+    {
+        get
+        {
+            ref readonly PageFrame frame = ref Owner.FrameOf(_pfn);
+            return frame.IsBuddy ? frame.Private : frame.Order;
+        }
+    }
+
+    /// <summary>Whether the page is part of a compound page.</summary>
+    public bool IsCompound => IsHead || IsTail;
+
+    /// <summary>Whether it is the first page of a compound page.</summary>
+    public bool IsHead => (Owner.FrameOf(_pfn).FlagsAndZone & (uint)PageFlags.Head) != 0;
+
+    /// <summary>Whether it is a page of a compound page other than the first.</summary>
+    public bool IsTail => Owner.CompoundHeadOf(_pfn) != _pfn;
+
+    /// <summary>The first page of the compound page this one is part of, or the page itself (<c>compound_head()</c>).</summary>
+    public Page CompoundHead => new(Owner, Owner.CompoundHeadOf(_pfn));
+
+    /// <summary>The order of the compound page this one is part of; 0 for others (<c>compound_order()</c>).</summary>
+    public int CompoundOrder => IsCompound ? Owner.FrameOf(Owner.CompoundHeadOf(_pfn)).Order : 0;
+
+    /// <summary>The zone the frame belongs to.</summary>
+    public Zone Zone => Owner.ZoneOf(_pfn) ?? throw new InvalidOperationException($"page frame {Pfn} lies in a hole: no zone spans it");
+
+    /// <summary>The migrate type of the page block the frame lies in.</summary>
+    public MigrateType MigrateType => Zone.PageblockType(Pfn) ?? MigrateType.Unmovable;
+
+    internal int FrameIndex => _pfn;
+
+    private Machine Owner => _machine ?? throw new InvalidOperationException("the page handle is null: the allocation that returned it failed");
+
+    /// <summary>Whether two handles name the same frame.</summary>
+    public static bool operator ==(Page left, Page right) => left.Equals(right);
+
+    /// <summary>Whether two handles name different frames.</summary>
+    public static bool operator !=(Page left, Page right) => !left.Equals(right);
+
+    /// <inheritdoc/>
+    public bool Equals(Page other) => ReferenceEquals(_machine, other._machine) && _pfn == other._pfn;
+
+    /// <inheritdoc/>
+    public override bool Equals(object? obj) => obj is Page other && Equals(other);
+
+    /// <inheritdoc/>
+    public override int GetHashCode() => _pfn;
+
+    /// <summary>The handle as <c>page pfn:0x62ce</c>, or <c>null</c>.</summary>
+    public override string ToString() => IsNull ? "null" : $"page pfn:{Pfn}";
+
+    internal bool BelongsTo(Machine machine) => ReferenceEquals(_machine, machine);
+}

@@ -1,0 +1,101 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+
+namespace MemSim.Zones;
+
+/// <summary>The free lists of a zone: for each order and migrate type a list of blocks, head first, linked through the frames.</summary>
+/// <remarks>Kernel: <c>zone->free_area[]</c>. The caller holds the zone's lock.</remarks>
+internal struct FreeArea
+{
+    public const int MigrateTypes = 6;
+
+    public const int ListHeads = PageGeometry.OrderCount * MigrateTypes;
+
+    private readonly FrameArray _frames;
+    private readonly int _firstHead;
+    private OrderCounts _counts;
+    private TypeMasks _nonEmpty;
+
+    public FreeArea(FrameArray frames, int firstHead)
+    {
+        _frames = frames;
+        _firstHead = firstHead;
+    }
+
+    /// <summary>The list head of an order and type.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly int Head(int order, int type) => _firstHead + (type * PageGeometry.OrderCount) + order;
+
+    /// <summary>Free blocks of an order, of all types.</summary>
+    public readonly long Blocks(int order) => _counts[order];
+
+    /// <summary>The orders of which a type has blocks, one bit an order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly uint Orders(int type) => _nonEmpty[type];
+
+    /// <summary>The orders of which any type that ordinary requests fall back to has blocks.</summary>
+    public readonly uint OrdinaryOrders
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _nonEmpty[0] | _nonEmpty[1] | _nonEmpty[2];
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly int First(int order, int type) => _frames[Head(order, type)].Next;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddFirst(int pfn, int order, int type)
+    {
+        _frames.AddFirst(Head(order, type), pfn);
+        Added(order, type);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddLast(int pfn, int order, int type)
+    {
+        _frames.AddLast(Head(order, type), pfn);
+        Added(order, type);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Remove(int pfn, int order, int type)
+    {
+        ref PageFrame f = ref _frames[pfn];
+        int next = f.Next;
+        int prev = f.Prev;
+        _frames[next].Prev = prev;
+        _frames[prev].Next = next;
+        _counts[order]--;
+
+        // Both neighbours are the head: the list has become empty.
+        if (next == prev && next == Head(order, type))
+        {
+            _nonEmpty[type] &= ~(1u << order);
+        }
+    }
+
+    public void MoveToLast(int pfn, int order, int fromType, int toType)
+    {
+        Remove(pfn, order, fromType);
+        AddLast(pfn, order, toType);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Added(int order, int type)
+    {
+        _counts[order]++;
+        _nonEmpty[type] |= 1u << order;
+    }
+
+    [InlineArray(PageGeometry.OrderCount)]
+    private struct OrderCounts
+    {
+        private long _first;
+    }
+
+    [InlineArray(MigrateTypes)]
+    private struct TypeMasks
+    {
+        private uint _first;
+    }
+}

@@ -1,0 +1,99 @@
+using System.Runtime.CompilerServices;
+using MemSim.PageAllocation;
+
+namespace MemSim.Zones;
+
+/// <summary>Whether a zone has enough free pages for a request (<c>zone_watermark_ok()</c> and its fast form), by the rules of 6.1.</summary>
+internal static class WatermarkCheck
+{
+    /// <summary>The check of an allocation attempt: free pages above the watermark and the lowmem reserve, and a block that is large enough.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool Passes(Zone zone, int order, long mark, int highestZoneIndex, AllocFlags flags, Gfp gfp)
+    {
+        // Order 0 has a quick answer in most cases: no rights lower the limit here, so it never says yes where the full check says no.
+        if (order == 0)
+        {
+            long free = zone.FreePagesForChecks;
+            long unusable = Unusable(zone, 0, flags);
+            long usable = free - Math.Min(free, unusable);
+            if (usable > mark + zone.Reserve[highestZoneIndex])
+            {
+                return true;
+            }
+        }
+
+        return PassesFull(zone, order, mark, highestZoneIndex, flags, zone.FreePagesForChecks)
+            || (order == 0 && PassesWithoutBoost(zone, highestZoneIndex, flags, gfp));
+    }
+
+    /// <summary>The full check with a given number of free pages.</summary>
+    public static bool PassesFull(Zone zone, int order, long mark, int highestZoneIndex, AllocFlags flags, long free)
+    {
+        free -= Unusable(zone, order, flags);
+        if ((flags & AllocFlags.Reserves) != 0)
+        {
+            mark = Lowered(mark, flags);
+        }
+
+        return free > mark + zone.Reserve[highestZoneIndex] && (order == 0 || HasBlock(zone, order, flags));
+    }
+
+    /// <summary>The limit after the rights of the request: high priority takes half, and a quarter of the rest where it cannot wait; an OOM victim half.</summary>
+    private static long Lowered(long mark, AllocFlags flags)
+    {
+        if ((flags & AllocFlags.MinReserve) != 0)
+        {
+            mark -= mark / 2;
+            if ((flags & AllocFlags.NonBlock) != 0)
+            {
+                mark -= mark / 4;
+            }
+        }
+
+        if ((flags & AllocFlags.Oom) != 0)
+        {
+            mark -= mark / 2;
+        }
+
+        return mark;
+    }
+
+    /// <summary>Free pages that do not count: all but one of the block itself, those reserved for others, and CMA's for those who may not use it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static long Unusable(Zone zone, int order, AllocFlags flags)
+    {
+        long unusable = (1L << order) - 1;
+        if ((flags & AllocFlags.Reserves) == 0)
+        {
+            unusable += zone.HighAtomicReserved;
+        }
+
+        if (zone.HasCma && (flags & AllocFlags.Cma) == 0)
+        {
+            unusable += zone.FreeCmaPagesCount;
+        }
+
+        return unusable;
+    }
+
+    private static bool HasBlock(Zone zone, int order, AllocFlags flags)
+    {
+        uint orders = zone.FreeArea.OrdinaryOrders;
+        if ((flags & AllocFlags.Cma) != 0)
+        {
+            orders |= zone.FreeArea.Orders((int)MigrateType.Cma);
+        }
+
+        if ((flags & (AllocFlags.HighAtomic | AllocFlags.Oom)) != 0)
+        {
+            orders |= zone.FreeArea.Orders((int)MigrateType.HighAtomic);
+        }
+
+        return orders >> order != 0;
+    }
+
+    /// <summary>An order-0 request marked atomic may ignore the boost: a zone that was only boosted should not fail it.</summary>
+    private static bool PassesWithoutBoost(Zone zone, int highestZoneIndex, AllocFlags flags, Gfp gfp) =>
+        (gfp & Gfp.AtomicBit) != 0 && zone.Boost != 0 && (flags & AllocFlags.WatermarkMask) == AllocFlags.WatermarkMin
+        && PassesFull(zone, 0, zone.MarkMin, highestZoneIndex, flags, zone.FreePagesForChecks);
+}

@@ -1,0 +1,308 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim;
+
+/// <summary>The flags of a zone, as the kernel's <c>enum zone_flags</c>.</summary>
+[Flags]
+public enum ZoneFlags
+{
+    /// <summary>None.</summary>
+    None = 0,
+
+    /// <summary><c>ZONE_BOOSTED_WATERMARK</c>: the watermark was boosted and kswapd not yet woken for it.</summary>
+    BoostedWatermark = 1,
+
+    /// <summary><c>ZONE_RECLAIM_ACTIVE</c>: kswapd is reclaiming; per-CPU lists are kept short.</summary>
+    ReclaimActive = 2,
+}
+
+/// <summary>The four watermarks of a zone.</summary>
+public enum Watermark
+{
+    /// <summary>Below it only requests with special rights succeed.</summary>
+    Min = 0,
+
+    /// <summary>Below it kswapd is woken.</summary>
+    Low = 1,
+
+    /// <summary>Above it kswapd goes to sleep.</summary>
+    High = 2,
+
+    /// <summary>Above it memory tiering promotes pages.</summary>
+    Promo = 3,
+}
+
+/// <summary>A range of a node's page frames that is managed as one pool (<c>struct zone</c>).</summary>
+/// <remarks>All counts are in pages unless a name says otherwise. Behaviour is that of Linux 6.1.</remarks>
+public sealed class Zone
+{
+    /// <summary>Marks a page block without memory.</summary>
+    internal const byte NoPageblock = 0xff;
+
+    internal readonly FrameArray Frames;
+
+    /// <summary>The machine's number of this zone: what page frames carry.</summary>
+    internal readonly int Id;
+
+    internal readonly int PageblockOrder;
+
+    // ---- read by every allocation
+    internal long FreePagesFolded;
+    internal long HighAtomicReserved;
+    internal long FreeCmaPagesCount;
+    internal long MarkMin;
+    internal long MarkLow;
+    internal long MarkHigh;
+    internal long MarkPromo;
+    internal long Boost;
+    internal long[] Reserve = [];
+    internal bool HasCma;
+
+    // ---- changed by the buddy lists under the lock
+    internal FreeArea FreeArea;
+    internal byte[] PageblockTypes = [];
+    internal long FirstPageblock;
+    internal PaddedLock Lock;
+    internal PaddedLock LruLock;
+    internal PerCpuPages[] Pcp = [];
+
+    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead)
+    {
+        Node = node;
+        Type = type;
+        Index = index;
+        Id = id;
+        PageblockOrder = pageblockOrder;
+        Frames = frames;
+        FreeArea = new FreeArea(frames, firstHead);
+        Counters = new ZoneCounters();
+    }
+
+    /// <summary>The node this zone belongs to.</summary>
+    public Node Node { get; }
+
+    /// <summary>The kind of zone.</summary>
+    public ZoneType Type { get; }
+
+    /// <summary>The kernel's index of the zone within its node: the position among the architecture's zone types.</summary>
+    public int Index { get; }
+
+    /// <summary>The kernel's name: <c>DMA</c>, <c>DMA32</c>, <c>Normal</c>, <c>HighMem</c>, <c>Movable</c>, <c>Device</c>.</summary>
+    public string Name => Type.KernelName();
+
+    /// <summary>The first frame spanned.</summary>
+    public Pfn StartPfn { get; internal set; }
+
+    /// <summary>Frames spanned, holes included.</summary>
+    public long SpannedPages { get; internal set; }
+
+    /// <summary>Frames that exist.</summary>
+    public long PresentPages { get; internal set; }
+
+    /// <summary>Frames given to the buddy allocator.</summary>
+    public long ManagedPages { get; internal set; }
+
+    /// <summary>Frames set aside for contiguous allocations.</summary>
+    public long CmaPages { get; internal set; }
+
+    /// <summary>The frame after the last one spanned.</summary>
+    public Pfn EndPfn => StartPfn + SpannedPages;
+
+    /// <summary>Managed frames whose use is not known to the machine: what a restored state had in use.</summary>
+    public long UntrackedPages { get; internal set; }
+
+    /// <summary>Whether the zone has frames at all.</summary>
+    public bool IsPopulated => PresentPages != 0;
+
+    /// <summary>The free-page counter that watermark checks read: what the CPUs have folded in. See <see cref="TrueFreePages"/>.</summary>
+    public long FreePages => FreePagesFolded;
+
+    /// <summary>Free pages including what each CPU has not folded in yet.</summary>
+    public long TrueFreePages
+    {
+        get
+        {
+            long free = FreePagesFolded;
+            foreach (PerCpuPages pcp in Pcp)
+            {
+                free += pcp.FreePagesDiff;
+            }
+
+            return free;
+        }
+    }
+
+    /// <summary>Pages in blocks reserved for high-order atomic requests (<c>nr_reserved_highatomic</c>).</summary>
+    public long ReservedHighAtomicPages => HighAtomicReserved;
+
+    /// <summary>Free pages in CMA blocks.</summary>
+    public long FreeCmaPages => FreeCmaPagesCount;
+
+    /// <summary>Page blocks that are isolated.</summary>
+    public long IsolatedPageblocks { get; internal set; }
+
+    /// <summary>Pages currently added to each watermark because of fragmentation (<c>watermark_boost</c>).</summary>
+    public long WatermarkBoost => Boost;
+
+    /// <summary>The zone's state flags.</summary>
+    public ZoneFlags Flags { get; internal set; }
+
+    /// <summary>Pages kept back from a request whose highest usable zone has the index of the position (<c>lowmem_reserve</c>, "protection").</summary>
+    public IReadOnlyList<long> LowmemReserve => Reserve;
+
+    /// <summary>The LRU and event counters of the zone (<c>vm_stat</c>).</summary>
+    public ZoneCounters Counters { get; }
+
+    /// <summary>Pages scanned since a page was last freed (the textbook's <c>pages_scanned</c>; per node since 4.8).</summary>
+    public long PagesScanned { get; internal set; }
+
+    /// <summary>Entries of the table of wait queues for locked pages (<c>wait_table_hash_nr_entries</c> until 4.9): one per 256 pages, a power of two, 4 to 4096.</summary>
+    public long WaitTableEntries => Math.Clamp((long)System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, (SpannedPages + 255) / 256)), 4, 4096);
+
+    /// <summary>log2 of <see cref="WaitTableEntries"/> (<c>wait_table_bits</c>).</summary>
+    public int WaitTableBits => System.Numerics.BitOperations.Log2((ulong)WaitTableEntries);
+
+    /// <summary>A watermark without boost.</summary>
+    /// <param name="watermark">Which one.</param>
+    /// <returns>Pages.</returns>
+    public long GetWatermark(Watermark watermark) => watermark switch
+    {
+        Watermark.Min => MarkMin,
+        Watermark.Low => MarkLow,
+        Watermark.High => MarkHigh,
+        Watermark.Promo => MarkPromo,
+        _ => throw new ArgumentOutOfRangeException(nameof(watermark)),
+    };
+
+    /// <summary>A watermark as checks use it: with boost (<c>wmark_pages()</c>).</summary>
+    /// <param name="watermark">Which one.</param>
+    /// <returns>Pages.</returns>
+    public long GetWatermarkPages(Watermark watermark) => GetWatermark(watermark) + Boost;
+
+    /// <summary>Free blocks of an order, of all migrate types (<c>free_area[order].nr_free</c>).</summary>
+    /// <param name="order">0 to <see cref="PageGeometry.MaxOrder"/>.</param>
+    public long FreeBlocks(int order)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(order);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(order, PageGeometry.MaxOrder);
+        return FreeArea.Blocks(order);
+    }
+
+    /// <summary>The first frames of the free blocks of an order and type, from the head of the list: the head is what the next allocation takes.</summary>
+    /// <param name="order">0 to <see cref="PageGeometry.MaxOrder"/>.</param>
+    /// <param name="type">The migrate type of the list.</param>
+    public IEnumerable<Pfn> FreeList(int order, MigrateType type)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(order);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(order, PageGeometry.MaxOrder);
+        return Walk(FreeArea.Head(order, (int)type));
+    }
+
+    /// <summary>The first frames of the blocks in one of a CPU's page lists, from the head.</summary>
+    /// <param name="cpu">The CPU's number.</param>
+    /// <param name="order">0 to 3, or the order of a page block.</param>
+    /// <param name="type">Unmovable, movable or reclaimable.</param>
+    public IEnumerable<Pfn> PcpList(int cpu, int order, MigrateType type) =>
+        Walk(Pcp[cpu].FirstHead + PerCpuPages.ListIndex(order, (int)type));
+
+    /// <summary>The state of a CPU's page lists in this zone.</summary>
+    /// <param name="cpu">The CPU's number.</param>
+    public PagesetInfo Pageset(int cpu)
+    {
+        PerCpuPages pcp = Pcp[cpu];
+        return new PagesetInfo(pcp.Count, pcp.High, pcp.Batch, pcp.FreeFactor, pcp.StatThreshold);
+    }
+
+    /// <summary>The migrate type of the page block that holds a frame; null where the zone has no memory.</summary>
+    /// <param name="pfn">A frame the zone spans.</param>
+    public MigrateType? PageblockType(Pfn pfn)
+    {
+        long block = (pfn.Value >> PageblockOrder) - FirstPageblock;
+        return (ulong)block >= (ulong)PageblockTypes.Length || PageblockTypes[block] == NoPageblock ? null : (MigrateType)PageblockTypes[block];
+    }
+
+    /// <summary>Whether a frame lies in the range the zone spans.</summary>
+    public bool Spans(Pfn pfn) => pfn.Value >= StartPfn.Value && pfn.Value < EndPfn.Value;
+
+    /// <summary>The zone as <c>Node 0, zone   Normal</c>.</summary>
+    public override string ToString() => $"Node {Node.Id}, zone {Name,8}";
+
+    /// <summary>The folded counter as checks read it: a negative one reads as 0.</summary>
+    internal long FreePagesForChecks
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => Math.Max(0, FreePagesFolded);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal int BlockType(int pfn) => PageblockTypes[(pfn >> PageblockOrder) - (int)FirstPageblock];
+
+    internal void SetBlockType(int pfn, int type) => PageblockTypes[(pfn >> PageblockOrder) - (int)FirstPageblock] = (byte)type;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool SpansIndex(long pfn) => pfn >= StartPfn.Value && pfn < StartPfn.Value + SpannedPages;
+
+    /// <summary>Changes the free-page counter on behalf of a CPU: into its own remainder first, folded when that grows beyond the threshold.</summary>
+    /// <remarks>Kernel: <c>__mod_zone_page_state(NR_FREE_PAGES)</c>. The caller holds the lock.</remarks>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void AddFreePages(PerCpuPages pcp, int pages)
+    {
+        int diff = pcp.FreePagesDiff + pages;
+        if (diff > pcp.StatThreshold || diff < -pcp.StatThreshold)
+        {
+            FreePagesFolded += diff;
+            diff = 0;
+        }
+
+        pcp.FreePagesDiff = diff;
+    }
+
+    private IEnumerable<Pfn> Walk(int head)
+    {
+        for (int i = Frames[head].Next; i != head; i = Frames[i].Next)
+        {
+            yield return new Pfn(i);
+        }
+    }
+}
+
+/// <summary>The state of one CPU's page lists in a zone (<c>pageset</c> in zoneinfo).</summary>
+/// <param name="Count">Pages in the lists.</param>
+/// <param name="High">From this many pages on, a free drains.</param>
+/// <param name="Batch">Pages moved at a time.</param>
+/// <param name="FreeFactor">How often consecutive frees have doubled the drain.</param>
+/// <param name="StatThreshold">How many pages of the free counter this CPU may keep to itself.</param>
+public readonly record struct PagesetInfo(int Count, int High, int Batch, int FreeFactor, int StatThreshold);
+
+/// <summary>The per-zone counters of <c>/proc/zoneinfo</c> that later subsystems change, in pages.</summary>
+public sealed class ZoneCounters
+{
+    /// <summary><c>nr_zone_inactive_anon</c>.</summary>
+    public long InactiveAnon { get; internal set; }
+
+    /// <summary><c>nr_zone_active_anon</c>.</summary>
+    public long ActiveAnon { get; internal set; }
+
+    /// <summary><c>nr_zone_inactive_file</c>.</summary>
+    public long InactiveFile { get; internal set; }
+
+    /// <summary><c>nr_zone_active_file</c>.</summary>
+    public long ActiveFile { get; internal set; }
+
+    /// <summary><c>nr_zone_unevictable</c>.</summary>
+    public long Unevictable { get; internal set; }
+
+    /// <summary><c>nr_zone_write_pending</c>.</summary>
+    public long WritePending { get; internal set; }
+
+    /// <summary><c>nr_mlock</c>.</summary>
+    public long Mlock { get; internal set; }
+
+    /// <summary><c>nr_bounce</c>.</summary>
+    public long Bounce { get; internal set; }
+
+    /// <summary><c>nr_zspages</c>.</summary>
+    public long ZsPages { get; internal set; }
+}
