@@ -65,9 +65,9 @@ internal sealed class BootLog
         const string Freeing = "Freeing ";
         const string Memory = " memory: ";
         int start = line.IndexOf(Freeing, StringComparison.Ordinal);
-        int middle = line.IndexOf(Memory, StringComparison.Ordinal);
-        int end = line.IndexOf('K', Math.Max(middle, 0) + Memory.Length - 1);
-        if (start < 0 || middle < start || end < 0
+        int middle = start < 0 ? -1 : line.IndexOf(Memory, start, StringComparison.Ordinal);
+        int end = middle < 0 ? -1 : line.IndexOf('K', middle + Memory.Length);
+        if (end < 0
             || !long.TryParse(line.AsSpan(middle + Memory.Length, end - middle - Memory.Length), NumberStyles.None, CultureInfo.InvariantCulture, out long kib))
         {
             return false;
