@@ -8,15 +8,16 @@ internal static class TwinRows
 {
     private const string Blank = "blanked out or missing in the capture";
 
-    public static void Add(List<TwinRow> rows, string step, ZoneInfoFile zoneInfo, CapturedMachine captured, TwinState state)
+    public static void Add(List<TwinRow> rows, string step, CapturedMachine captured, TwinState state)
     {
+        ZoneInfoFile zoneInfo = captured.ZoneInfo;
         if (step == "base")
         {
             string computed = state.ComputedMinFreeKbytes.ToString(CultureInfo.InvariantCulture);
             rows.Add(Row(step, "min_free_kbytes", null, null, state.CapturedMinFreeKbytes, computed, state.MinFreeUnknown));
         }
 
-        string? pcpUnknown = captured.CpuNodesKnown ? state.PcpUnknown : "the capture does not tell the CPUs' nodes";
+        string? highUnknown = captured.CpuNodesKnown ? state.PcpHighUnknown : "the capture does not tell the CPUs' nodes";
         for (int i = 0; i < zoneInfo.Zones.Count; i++)
         {
             ZoneInfoZone zone = zoneInfo.Zones[i];
@@ -24,9 +25,12 @@ internal static class TwinRows
             AddWatermarks(rows, step, zone, reserve, state.WatermarksUnknown);
             string protection = "(" + string.Join(", ", reserve.LowmemReserve) + ")";
             rows.Add(Compare(step, "protection", zone, null, zone.Protection is null ? null : "(" + string.Join(", ", zone.Protection) + ")", protection, state.ProtectionUnknown));
-            foreach (ZoneInfoPageset pageset in zone.Pagesets)
+            foreach (CpuLayout cpu in captured.Layout.Cpus.Where(c => c.Online && zone.Present != 0))
             {
-                AddPageset(rows, step, zone, pageset, reserve, captured.Layout.Kernel, pcpUnknown, state.ThresholdsUnknown);
+                ZoneInfoPageset pageset = zone.Pagesets.Find(p => p.Cpu == cpu.Cpu) ?? new ZoneInfoPageset(cpu.Cpu);
+                AddHigh(rows, step, zone, pageset, reserve, captured.Layout.Kernel, highUnknown);
+                rows.Add(Row(step, "pcp batch", zone, pageset.Cpu, pageset.Batch, Text(reserve.PcpBatch), state.BatchUnknown(i)));
+                rows.Add(Row(step, "stat threshold", zone, pageset.Cpu, pageset.StatThreshold, Text(reserve.StatThreshold), state.ThresholdUnknown(i)));
             }
         }
     }
@@ -44,42 +48,22 @@ internal static class TwinRows
         }
     }
 
-    private static void AddPageset(
-        List<TwinRow> rows,
-        string step,
-        ZoneInfoZone zone,
-        ZoneInfoPageset pageset,
-        ZoneReserve reserve,
-        KernelPersonality kernel,
-        string? pcpUnknown,
-        string? thresholdsUnknown)
+    private static void AddHigh(List<TwinRow> rows, string step, ZoneInfoZone zone, ZoneInfoPageset pageset, ZoneReserve reserve, KernelPersonality kernel, string? unknown)
     {
-        if (kernel.TunesPcpHigh)
+        if (!kernel.TunesPcpHigh)
         {
-            rows.Add(TunedHigh(step, zone, pageset, reserve, pcpUnknown));
-            if (pageset.HighMin is not null || pageset.HighMax is not null)
-            {
-                rows.Add(Row(step, "pcp high_min", zone, pageset.Cpu, pageset.HighMin, Text(reserve.PcpHighMin), pcpUnknown));
-                rows.Add(Row(step, "pcp high_max", zone, pageset.Cpu, pageset.HighMax, Text(reserve.PcpHighMax), pcpUnknown));
-            }
-        }
-        else
-        {
-            rows.Add(Row(step, "pcp high", zone, pageset.Cpu, pageset.High, Text(reserve.PcpHighMin), pcpUnknown));
+            rows.Add(Row(step, "pcp high", zone, pageset.Cpu, pageset.High, Text(reserve.PcpHighMin), unknown));
+            return;
         }
 
-        rows.Add(Row(step, "pcp batch", zone, pageset.Cpu, pageset.Batch, Text(reserve.PcpBatch), pcpUnknown));
-        rows.Add(Row(step, "stat threshold", zone, pageset.Cpu, pageset.StatThreshold, Text(reserve.StatThreshold), thresholdsUnknown));
-    }
-
-    /// <summary>A limit that moves with the load is no function of the layout: it can be refuted by its bounds, never confirmed. 0: the CPU has not used the zone.</summary>
-    private static TwinRow TunedHigh(string step, ZoneInfoZone zone, ZoneInfoPageset pageset, ZoneReserve reserve, string? unknown)
-    {
+        // A limit that moves with the load is no function of the layout. Not even its bounds refute it: it follows new ones only when the CPU next uses the zone.
         string bounds = $"{reserve.PcpHighMin}..{reserve.PcpHighMax}";
-        bool outside = pageset.High is long high && high != 0 && (high < reserve.PcpHighMin || high > reserve.PcpHighMax);
-        return outside && unknown is null
-            ? Compare(step, "pcp high", zone, pageset.Cpu, Text(pageset.High!.Value), bounds, null)
-            : Compare(step, "pcp high", zone, pageset.Cpu, pageset.High is long value ? Text(value) : null, bounds, unknown ?? "moves with the load between the bounds computed");
+        rows.Add(Row(step, "pcp high", zone, pageset.Cpu, pageset.High, bounds, unknown ?? "moves with the load between the bounds computed"));
+        if (pageset.HighMin is not null || pageset.HighMax is not null)
+        {
+            rows.Add(Row(step, "pcp high_min", zone, pageset.Cpu, pageset.HighMin, Text(reserve.PcpHighMin), unknown));
+            rows.Add(Row(step, "pcp high_max", zone, pageset.Cpu, pageset.HighMax, Text(reserve.PcpHighMax), unknown));
+        }
     }
 
     private static TwinRow Row(string step, string figure, ZoneInfoZone? zone, int? cpu, long? captured, string computed, string? unknown) =>

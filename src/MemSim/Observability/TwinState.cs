@@ -7,8 +7,11 @@ namespace MemSim.Observability;
 /// <remarks>The kernel recomputes only what a change calls for; the rest stays what an earlier layout gave. So the figures are carried along, not computed afresh.</remarks>
 internal sealed class TwinState
 {
-    private const long LargestLateFreePages = 128L << (20 - PageGeometry.PageShift);
-    private readonly bool _khugepaged;
+    /// <summary>No initramfs with the init sections of a kernel is larger: 256 MiB.</summary>
+    private const long LargestLateFreePages = 256L << (20 - PageGeometry.PageShift);
+    private readonly TransparentHugePages _thp;
+    private string? _thresholdsUnknown;
+    private string? _batchesUnknown;
     private ReserveLayout _layout;
     private bool _started;
     private int? _minFreeBeforeSeries;
@@ -16,9 +19,9 @@ internal sealed class TwinState
     public TwinState(CapturedMachine machine)
     {
         _layout = machine.Layout;
-        _khugepaged = machine.TransparentHugePages != TransparentHugePages.Never;
+        _thp = machine.CurrentTransparentHugePages;
         Sysctls = machine.Sysctls.Clone();
-        CapturedMinFreeKbytes = machine.KnownSysctls.Contains(VmSysctlTable.MinFreeKbytes) ? machine.Sysctls.MinFreeKbytes : null;
+        CapturedMinFreeKbytes = machine.KnownSysctls.Contains(VmSysctlTable.MinFreeKbytes) && machine.Sysctls.MinFreeKbytes != 0 ? machine.Sysctls.MinFreeKbytes : null;
         if (machine.BootLayout is ReserveLayout boot)
         {
             // What the boot computes starts from the settings of a boot, not from those found later.
@@ -30,7 +33,7 @@ internal sealed class TwinState
                 Sysctls.SetMinFreeKbytesByKernel(sysctls.MinFreeKbytes);
             }
 
-            ApplySettingsOfUserSpace(sysctls);
+            ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
             return;
         }
 
@@ -42,9 +45,8 @@ internal sealed class TwinState
 
         Figures = ReserveCalculator.Compute(_layout, Sysctls);
         ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
-        WatermarksUnknown = PcpUnknown = ProtectionUnknown = MinFreeUnknown = reason;
-        ThresholdsUnknown = ThresholdsDependOnBoot() ? reason : null;
-        ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes));
+        WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = MinFreeUnknown = _thresholdsUnknown = _batchesUnknown = reason;
+        ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
     }
 
     /// <summary>The figures now.</summary>
@@ -54,7 +56,7 @@ internal sealed class TwinState
     public VmSysctls Sysctls { get; }
 
     /// <summary>The <c>min_free_kbytes</c> the boot chose, computed.</summary>
-    public int ComputedMinFreeKbytes { get; }
+    public int ComputedMinFreeKbytes { get; private set; }
 
     /// <summary>The <c>min_free_kbytes</c> captured in the base state.</summary>
     public int? CapturedMinFreeKbytes { get; }
@@ -62,17 +64,20 @@ internal sealed class TwinState
     /// <summary>Why the watermarks cannot be known; null where they are.</summary>
     public string? WatermarksUnknown { get; private set; }
 
-    /// <summary>Why batch and limits of the per-CPU lists cannot be known.</summary>
-    public string? PcpUnknown { get; private set; }
+    /// <summary>Why the limits of the per-CPU lists cannot be known.</summary>
+    public string? PcpHighUnknown { get; private set; }
 
     /// <summary>Why the reserves cannot be known.</summary>
     public string? ProtectionUnknown { get; private set; }
 
-    /// <summary>Why the counters' thresholds cannot be known.</summary>
-    public string? ThresholdsUnknown { get; private set; }
-
     /// <summary>Why the boot's <c>min_free_kbytes</c> cannot be known.</summary>
     public string? MinFreeUnknown { get; }
+
+    /// <summary>Why a zone's threshold cannot be known; it is where no amount freed late moves the zone over a step of the logarithm that the threshold follows.</summary>
+    public string? ThresholdUnknown(int zone) => AnyLateFreeGivesTheSame(zone, pages => ReserveCalculator.StatThresholdOf(pages, _layout.OnlineCpus)) ? null : _thresholdsUnknown;
+
+    /// <summary>Why a zone's batch cannot be known.</summary>
+    public string? BatchUnknown(int zone) => AnyLateFreeGivesTheSame(zone, ReserveCalculator.PcpBatchOf) ? null : _batchesUnknown;
 
     /// <summary>Goes on to the state after a step.</summary>
     public void Apply(TwinStep step, CapturedMachine captured)
@@ -110,8 +115,14 @@ internal sealed class TwinState
     }
 
     /// <summary>What <c>/etc/sysctl.d</c> and the like have changed since the boot was recomputed from the layout of that time, the present one.</summary>
-    private void ApplySettingsOfUserSpace(VmSysctls boot)
+    private void ApplySettingsOfUserSpace(VmSysctls boot, TransparentHugePages bootThp, ReserveLayout bootLayout)
     {
+        if (_thp != bootThp && ReserveCalculator.HasKhugepaged(bootLayout))
+        {
+            ReserveCalculator.SetRecommendedMinFreeKbytes(_layout, boot, Figures, _thp);
+            ComputedMinFreeKbytes = boot.MinFreeKbytes;
+        }
+
         foreach (string name in (string[])[VmSysctlTable.WatermarkScaleFactor, VmSysctlTable.PercpuPagelistHighFraction, VmSysctlTable.LowmemReserveRatio])
         {
             if (Sysctls.Get(name) != boot.Get(name))
@@ -138,24 +149,27 @@ internal sealed class TwinState
 
     private void Recompute(string name, ReserveLayout layout)
     {
+        ReserveCalculator.AfterWrite(name, layout, Sysctls, Figures);
         switch (name)
         {
             case VmSysctlTable.MinFreeKbytes or VmSysctlTable.WatermarkScaleFactor:
-                ReserveCalculator.SetupWatermarks(layout, Sysctls, Figures);
-                WatermarksUnknown = null;
-                PcpUnknown = null;
+                WatermarksUnknown = PcpHighUnknown = _batchesUnknown = null;
                 break;
             case VmSysctlTable.PercpuPagelistHighFraction:
-                ReserveCalculator.UpdatePcp(layout, Sysctls, Figures);
-                PcpUnknown = Sysctls.PercpuPagelistHighFraction == 0 ? WatermarksUnknown : null;
+                PcpRecomputed();
                 break;
             case VmSysctlTable.LowmemReserveRatio:
-                SetupLowmemReserve(layout);
+                ProtectionUnknown = null;
                 break;
             default:
-                // Nothing in zoneinfo derives from the other settings.
                 break;
         }
+    }
+
+    private void PcpRecomputed()
+    {
+        PcpHighUnknown = Sysctls.PercpuPagelistHighFraction == 0 ? WatermarksUnknown : null;
+        _batchesUnknown = null;
     }
 
     private void SetupLowmemReserve(ReserveLayout layout)
@@ -170,8 +184,8 @@ internal sealed class TwinState
             .Concat(_layout.Cpus.Where(o => o.Online && !layout.Cpus.Any(c => c.Cpu == o.Cpu))))
         {
             ReserveCalculator.CpuChanged(layout, Sysctls, Figures, cpu.Cpu);
-            PcpUnknown = Sysctls.PercpuPagelistHighFraction == 0 ? WatermarksUnknown : null;
-            ThresholdsUnknown = null;
+            PcpRecomputed();
+            _thresholdsUnknown = null;
         }
     }
 
@@ -188,15 +202,16 @@ internal sealed class TwinState
             return;
         }
 
-        ReserveCalculator.MemoryBlockChanged(layout, Sysctls, Figures, _khugepaged ? TransparentHugePages.Always : TransparentHugePages.Never);
-        WatermarksUnknown = PcpUnknown = ProtectionUnknown = ThresholdsUnknown = null;
+        ReserveCalculator.MemoryBlockChanged(layout, Sysctls, Figures, _thp);
+        WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = _thresholdsUnknown = _batchesUnknown = null;
     }
 
-    /// <summary>Whether memory freed late can have moved a zone over a step of the logarithm that its threshold follows.</summary>
-    private bool ThresholdsDependOnBoot() => _layout.Zones.Any(z =>
-        z.IsPopulated
-        && ReserveCalculator.StatThresholdOf(z.ManagedPages, _layout.OnlineCpus)
-            != ReserveCalculator.StatThresholdOf(Math.Max(z.ManagedPages - LargestLateFreePages, 0), _layout.OnlineCpus));
+    /// <summary>Whether a figure that grows with a zone is the same for all page counts the zone may have had when the boot computed it.</summary>
+    private bool AnyLateFreeGivesTheSame(int zone, Func<long, int> figure)
+    {
+        long managed = _layout.Zones[zone].ManagedPages;
+        return figure(managed) == figure(Math.Max(managed - LargestLateFreePages, 0));
+    }
 
     private static string Canonical(string name, string value, ReserveLayout layout)
     {

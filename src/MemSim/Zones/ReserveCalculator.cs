@@ -2,19 +2,6 @@ using System.Numerics;
 
 namespace MemSim;
 
-/// <summary>The state of transparent huge pages: khugepaged asks for more free memory when they are on.</summary>
-public enum TransparentHugePages
-{
-    /// <summary>Off (<c>never</c>).</summary>
-    Never,
-
-    /// <summary>On where a process asks for them.</summary>
-    Madvise,
-
-    /// <summary>On everywhere.</summary>
-    Always,
-}
-
 /// <summary>Computes watermarks, lowmem reserves, limits of per-CPU lists and counter thresholds as the kernel does, from the layout alone.</summary>
 /// <remarks>
 /// The kernel recomputes these figures at different moments, each from the page counts of that moment; the methods are those moments:
@@ -57,13 +44,44 @@ public static class ReserveCalculator
         RefreshStatThresholds(layout, figures);
         SetupLowmemReserve(layout, sysctls, figures);
 
-        // hugepage_init() switches itself off on small machines, before it would look at min_free_kbytes.
-        if (layout.TotalManagedPages >= 512L << (20 - PageGeometry.PageShift))
+        if (thp != TransparentHugePages.Unavailable && HasKhugepaged(layout))
         {
             SetRecommendedMinFreeKbytes(layout, sysctls, figures, thp);
         }
 
         return figures;
+    }
+
+    /// <summary>Whether the machine is large enough for transparent huge pages: on one of less than 512 MiB the boot switches them off before it would look at <c>min_free_kbytes</c>.</summary>
+    /// <param name="layout">The machine with the pages managed when the initcalls ran.</param>
+    public static bool HasKhugepaged(ReserveLayout layout)
+    {
+        ArgumentNullException.ThrowIfNull(layout);
+        return layout.TotalManagedPages >= 512L << (20 - PageGeometry.PageShift);
+    }
+
+    /// <summary>Recomputes what the kernel recomputes when a file of <c>/proc/sys/vm</c> was written (for <c>lowmem_reserve_ratio</c>: or read).</summary>
+    /// <param name="name">The file.</param>
+    /// <param name="layout">The machine.</param>
+    /// <param name="sysctls">The settings, with the new value.</param>
+    /// <param name="figures">The figures to change.</param>
+    public static void AfterWrite(string name, ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
+    {
+        switch (name)
+        {
+            case VmSysctlTable.MinFreeKbytes or VmSysctlTable.WatermarkScaleFactor:
+                SetupWatermarks(layout, sysctls, figures);
+                break;
+            case VmSysctlTable.PercpuPagelistHighFraction:
+                UpdatePcp(layout, sysctls, figures);
+                break;
+            case VmSysctlTable.LowmemReserveRatio:
+                SetupLowmemReserve(layout, sysctls, figures);
+                break;
+            default:
+                // Nothing here derives from the other settings.
+                break;
+        }
     }
 
     /// <summary>The <c>min_free_kbytes</c> (KiB) of <c>init_per_zone_wmark_min()</c>: the square root of 16 times low memory in KiB, within 128..262144.</summary>
@@ -268,7 +286,7 @@ public static class ReserveCalculator
         SetupWatermarks(layout, sysctls, figures);
         RefreshStatThresholds(layout, figures);
         SetupLowmemReserve(layout, sysctls, figures);
-        if (thp != TransparentHugePages.Never)
+        if (thp is TransparentHugePages.Madvise or TransparentHugePages.Always)
         {
             SetRecommendedMinFreeKbytes(layout, sysctls, figures, thp);
         }

@@ -5,8 +5,9 @@ namespace MemSim.Observability.Import;
 /// <summary>Memory that the kernel gave to a zone only after it had computed its figures for the first time.</summary>
 /// <param name="What">What it held, in the kernel's words.</param>
 /// <param name="Pages">How much, in pages.</param>
-/// <param name="Start">A frame of it, null where the log does not say.</param>
-internal sealed record LateFree(string What, long Pages, Pfn? Start);
+/// <param name="First">The first frame of where it lay, null where the log does not say.</param>
+/// <param name="Last">The last frame of where it lay, null where the log does not say.</param>
+internal sealed record LateFree(string What, long Pages, Pfn? First, Pfn? Last);
 
 /// <summary>What a boot log tells about the moments at which memory reached the zones.</summary>
 internal sealed class BootLog
@@ -21,6 +22,18 @@ internal sealed class BootLog
     /// <summary>The kernel's first line, null where the log does not begin with the boot.</summary>
     public string? Version => _lines.FirstOrDefault(l => l.Contains("Linux version ", StringComparison.Ordinal));
 
+    /// <summary>The CPUs that came up, null where the log does not say: <c>smp: Brought up 1 node, 4 CPUs</c>.</summary>
+    public int? Cpus
+    {
+        get
+        {
+            const string Mark = "Brought up ";
+            string? line = _lines.FirstOrDefault(l => l.Contains(Mark, StringComparison.Ordinal));
+            string? word = line?[line.IndexOf(',', line.IndexOf(Mark, StringComparison.Ordinal))..].Split(' ', StringSplitOptions.RemoveEmptyEntries).ElementAtOrDefault(1);
+            return int.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out int cpus) && cpus is > 0 and <= 8192 ? cpus : null;
+        }
+    }
+
     public static BootLog Parse(string text) => new(text.Split('\n'));
 
     /// <summary>
@@ -32,7 +45,8 @@ internal sealed class BootLog
     {
         var frees = new List<LateFree>();
         List<(string Name, long First, long Last)> ranges = Ranges(iomem);
-        long kernel = ranges.Find(r => r.Name == "Kernel code").First;
+        Pfn? kernelFirst = Frame(ranges.Find(r => r.Name == "Kernel code").First);
+        Pfn? kernelLast = Frame(ranges.FindLast(r => r.Name is "Kernel bss" or "Kernel data").Last);
         bool initSections = false;
         foreach (string line in _lines)
         {
@@ -43,12 +57,13 @@ internal sealed class BootLog
 
             if (what == "initrd")
             {
-                frees.Add(new LateFree(what, pages, InitrdStart(ranges, pages)));
+                Pfn? first = InitrdStart(ranges, pages);
+                frees.Add(new LateFree(what, pages, first, first + Math.Max(pages - 1, 0)));
             }
             else if (what.StartsWith("unused ", StringComparison.Ordinal))
             {
                 initSections = true;
-                frees.Add(new LateFree(what, pages, kernel == 0 ? null : new PhysicalAddress((ulong)kernel).Pfn));
+                frees.Add(new LateFree(what, pages, kernelFirst, kernelLast));
             }
 
             // "SMP alternatives" is freed before any initcall runs.
@@ -98,6 +113,9 @@ internal sealed class BootLog
         var candidates = ranges.FindAll(r => r.Name == "reserved" && r.Last + 1 - r.First >= bytes && r.Last + 1 - r.First <= bytes + Slack);
         return candidates.Count == 1 ? new PhysicalAddress((ulong)candidates[0].First).Pfn : null;
     }
+
+    /// <summary>The frame of an address; none for address 0, which is what an unprivileged reader of iomem sees.</summary>
+    private static Pfn? Frame(long address) => address == 0 ? null : new PhysicalAddress((ulong)address).Pfn;
 
     private static List<(string Name, long First, long Last)> Ranges(string iomem)
     {

@@ -101,11 +101,23 @@ internal sealed class CaptureFolder
         }
     }
 
-    /// <summary>The state of transparent huge pages when the capture was made: <c>[always] madvise never</c>.</summary>
+    /// <summary>The state of transparent huge pages when the capture was made: <c>[always] madvise never</c>; empty where sysfs has no such file, null where that is not known.</summary>
     public string? TransparentHugePages()
     {
-        string live = Path.Combine(Machine, "..", "sys", "kernel", "mm", "transparent_hugepage", "enabled");
-        return MachineText("thp-enabled") ?? (IsLiveProc && File.Exists(live) ? File.ReadAllText(live) : null);
+        if (MachineText("thp-enabled") is string text)
+        {
+            return text;
+        }
+
+        string live = Path.Combine(Machine, "..", "sys", "kernel", "mm");
+        if (IsLiveProc && System.IO.Directory.Exists(live))
+        {
+            string file = Path.Combine(live, "transparent_hugepage", "enabled");
+            return File.Exists(file) ? File.ReadAllText(file) : "";
+        }
+
+        // A listing of /sys/kernel/mm without them says that the kernel has none.
+        return MachineText("sys-kernel-mm.txt") is string listing && !listing.Contains("transparent_hugepage", StringComparison.Ordinal) ? "" : null;
     }
 
     /// <summary>The settings, as (file, line, name, value).</summary>

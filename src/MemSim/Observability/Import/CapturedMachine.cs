@@ -35,7 +35,7 @@ public sealed class CapturedMachine
     public TransparentHugePages BootTransparentHugePages { get; private init; }
 
     /// <summary>Transparent huge pages when the figures were read.</summary>
-    public TransparentHugePages TransparentHugePages { get; private init; }
+    public TransparentHugePages CurrentTransparentHugePages { get; private init; }
 
     /// <summary>Distances between nodes, by node; empty where the folder has none.</summary>
     public IReadOnlyDictionary<int, int[]> NodeDistances { get; private init; } = new Dictionary<int, int[]>();
@@ -67,18 +67,18 @@ public sealed class CapturedMachine
         KernelPersonality kernel = PersonalityOf(kernelText, zoneInfo);
         ArchitectureInfo architecture = ArchitectureOf(kernelText, zoneInfo, pageblockOrder);
         ZoneType[] zoneTypes = ZoneTypesOf(zoneInfo, architecture, path);
-        List<CpuLayout> cpus = ReadCpus(folder, zoneInfo, path, out bool cpuNodesKnown);
+        List<CpuLayout> cpus = ReadCpus(folder, zoneInfo, path, log.Cpus, out bool cpuNodesKnown);
         var layout = new ReserveLayout(architecture, kernel, [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
         VmSysctls sysctls = ReadSysctls(folder, zoneTypes, out HashSet<string> known);
         string commandLine = folder.CommandLine();
         TransparentHugePages? thp = ParseTransparentHugePages(folder.TransparentHugePages());
-        TransparentHugePages bootThp = BootThp(commandLine, thp, layout);
+        TransparentHugePages bootThp = BootThp(commandLine, thp);
         ReserveLayout? boot = LayoutBefore(layout, log.LateFrees(folder.MachineText("iomem") ?? "", out string? reason), ref reason);
         return new CapturedMachine(directory, zoneInfo, layout, sysctls)
         {
             KnownSysctls = known,
             CommandLine = commandLine,
-            TransparentHugePages = thp ?? bootThp,
+            CurrentTransparentHugePages = thp ?? bootThp,
             BootTransparentHugePages = bootThp,
             NodeDistances = ReadDistances(folder),
             CpuNodesKnown = cpuNodesKnown,
@@ -148,7 +148,7 @@ public sealed class CapturedMachine
         }
     }
 
-    private static List<CpuLayout> ReadCpus(CaptureFolder folder, ZoneInfoFile zoneInfo, string zoneInfoPath, out bool nodesKnown)
+    private static List<CpuLayout> ReadCpus(CaptureFolder folder, ZoneInfoFile zoneInfo, string zoneInfoPath, int? bootCpus, out bool nodesKnown)
     {
         var nodeOf = new SortedDictionary<int, int>();
         foreach ((int node, string path) in folder.NodeFiles("cpulist"))
@@ -161,6 +161,12 @@ public sealed class CapturedMachine
 
         nodesKnown = nodeOf.Count != 0 || zoneInfo.Zones.All(z => z.Node == zoneInfo.Zones[0].Node);
         var online = new SortedSet<int>(zoneInfo.Zones.SelectMany(z => z.Pagesets.Select(p => p.Cpu)));
+        if (online.Count == 0)
+        {
+            // Blanked out: sysfs lists the CPUs that are online, the boot log counts those of the boot.
+            online.UnionWith(nodeOf.Count != 0 ? nodeOf.Keys : Enumerable.Range(0, bootCpus ?? 0));
+        }
+
         if (online.Count == 0)
         {
             throw new InputFileException(zoneInfoPath, 1, "no zone has a CPU below 'pagesets'");
@@ -202,7 +208,7 @@ public sealed class CapturedMachine
         foreach ((string path, int line, string name, string value) in folder.Sysctls())
         {
             // Files of other kernels are none of the simulator's business; a value without a digit is one blanked out.
-            if (!VmSysctls.Has(name) || !value.Any(c => char.IsAsciiLetterOrDigit(c)))
+            if (!VmSysctls.Has(name) || !value.Any(char.IsAsciiDigit))
             {
                 continue;
             }
@@ -267,29 +273,31 @@ public sealed class CapturedMachine
         return distances;
     }
 
-    private static TransparentHugePages? ParseTransparentHugePages(string? text)
+    private static TransparentHugePages? ParseTransparentHugePages(string? text) => text?.Trim() switch
     {
-        if (text is null)
+        null => null,
+        "" => TransparentHugePages.Unavailable,
+        string modes when modes.Contains("[never]", StringComparison.Ordinal) => TransparentHugePages.Never,
+        string modes when modes.Contains("[madvise]", StringComparison.Ordinal) => TransparentHugePages.Madvise,
+        string modes when modes.Contains("[always]", StringComparison.Ordinal) => TransparentHugePages.Always,
+        _ => null,
+    };
+
+    /// <summary>The command line decides; without it Debian's kernel has them on. What sysfs says later may have been written since.</summary>
+    private static TransparentHugePages BootThp(string commandLine, TransparentHugePages? captured)
+    {
+        if (captured == TransparentHugePages.Unavailable)
         {
-            return null;
+            return TransparentHugePages.Unavailable;
         }
 
-        return text.Contains("[never]", StringComparison.Ordinal) ? MemSim.TransparentHugePages.Never
-            : text.Contains("[madvise]", StringComparison.Ordinal) ? MemSim.TransparentHugePages.Madvise
-            : MemSim.TransparentHugePages.Always;
-    }
-
-    /// <summary>The command line decides; without it Debian's kernel has them on. A machine that is too small says never in sysfs whatever the command line says.</summary>
-    private static TransparentHugePages BootThp(string commandLine, TransparentHugePages? captured, ReserveLayout layout)
-    {
         const string Key = "transparent_hugepage=";
         string? word = commandLine.Split(' ').LastOrDefault(w => w.StartsWith(Key, StringComparison.Ordinal));
         return word?[Key.Length..] switch
         {
-            "never" => MemSim.TransparentHugePages.Never,
-            "madvise" => MemSim.TransparentHugePages.Madvise,
-            "always" => MemSim.TransparentHugePages.Always,
-            _ => captured ?? MemSim.TransparentHugePages.Always,
+            "never" => TransparentHugePages.Never,
+            "madvise" => TransparentHugePages.Madvise,
+            _ => TransparentHugePages.Always,
         };
     }
 
@@ -303,8 +311,8 @@ public sealed class CapturedMachine
         long[] managed = [.. layout.Zones.Select(z => z.ManagedPages)];
         foreach (LateFree free in frees)
         {
-            int zone = ZoneOf(layout, free.Start);
-            if (zone < 0)
+            int zone = ZoneOf(layout, free.First);
+            if (zone < 0 || zone != ZoneOf(layout, free.Last))
             {
                 reason = $"it cannot be told into which zone '{free.What}' ({free.Pages} pages) was freed during boot";
                 return null;
