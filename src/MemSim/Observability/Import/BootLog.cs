@@ -1,0 +1,137 @@
+using System.Globalization;
+
+namespace MemSim.Observability.Import;
+
+/// <summary>Memory that the kernel gave to a zone only after it had computed its figures for the first time.</summary>
+/// <param name="What">What it held, in the kernel's words.</param>
+/// <param name="Pages">How much, in pages.</param>
+/// <param name="First">The first frame of where it lay, null where the log does not say.</param>
+/// <param name="Last">The last frame of where it lay, null where the log does not say.</param>
+internal sealed record LateFree(string What, long Pages, Pfn? First, Pfn? Last);
+
+/// <summary>What a boot log tells about the moments at which memory reached the zones.</summary>
+internal sealed class BootLog
+{
+    private readonly string[] _lines;
+
+    private BootLog(string[] lines)
+    {
+        _lines = lines;
+    }
+
+    /// <summary>The kernel's first line, null where the log does not begin with the boot.</summary>
+    public string? Version => _lines.FirstOrDefault(l => l.Contains("Linux version ", StringComparison.Ordinal));
+
+    /// <summary>The CPUs that came up, null where the log does not say: <c>smp: Brought up 1 node, 4 CPUs</c>.</summary>
+    public int? Cpus
+    {
+        get
+        {
+            const string Mark = "Brought up ";
+            string? line = _lines.FirstOrDefault(l => l.Contains(Mark, StringComparison.Ordinal));
+            string? word = line?[line.IndexOf(',', line.IndexOf(Mark, StringComparison.Ordinal))..].Split(' ', StringSplitOptions.RemoveEmptyEntries).ElementAtOrDefault(1);
+            return int.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out int cpus) && cpus is > 0 and <= 8192 ? cpus : null;
+        }
+    }
+
+    public static BootLog Parse(string text) => new(text.Split('\n'));
+
+    /// <summary>
+    /// What was freed late: init sections, gaps of the kernel image and the initramfs, with their frames. Null with a reason where the log does not tell.
+    /// </summary>
+    /// <param name="iomem">The text of <c>/proc/iomem</c>, which places the kernel image and reserved ranges; may be empty.</param>
+    /// <param name="reason">Why it cannot be told.</param>
+    public List<LateFree>? LateFrees(string iomem, out string? reason)
+    {
+        var frees = new List<LateFree>();
+        List<(string Name, long First, long Last)> ranges = Ranges(iomem);
+        Pfn? kernelFirst = Frame(ranges.Find(r => r.Name == "Kernel code").First);
+        Pfn? kernelLast = Frame(ranges.FindLast(r => r.Name is "Kernel bss" or "Kernel data").Last);
+        bool initSections = false;
+        foreach (string line in _lines)
+        {
+            if (!TryFreed(line, out string what, out long pages))
+            {
+                continue;
+            }
+
+            if (what == "initrd")
+            {
+                Pfn? first = InitrdStart(ranges, pages);
+                frees.Add(new LateFree(what, pages, first, first + Math.Max(pages - 1, 0)));
+            }
+            else if (what.StartsWith("unused ", StringComparison.Ordinal))
+            {
+                initSections = true;
+                frees.Add(new LateFree(what, pages, kernelFirst, kernelLast));
+            }
+
+            // "SMP alternatives" is freed before any initcall runs.
+        }
+
+        reason = initSections ? null : "the boot log does not say how much was freed to the zones after the boot had computed its figures";
+        return initSections ? frees : null;
+    }
+
+    private static bool TryFreed(string line, out string what, out long pages)
+    {
+        what = "";
+        pages = 0;
+        const string Freeing = "Freeing ";
+        const string Memory = " memory: ";
+        int start = line.IndexOf(Freeing, StringComparison.Ordinal);
+        int middle = start < 0 ? -1 : line.IndexOf(Memory, start, StringComparison.Ordinal);
+        int end = middle < 0 ? -1 : line.IndexOf('K', middle + Memory.Length);
+        if (end < 0
+            || !long.TryParse(line.AsSpan(middle + Memory.Length, end - middle - Memory.Length), NumberStyles.None, CultureInfo.InvariantCulture, out long kib))
+        {
+            return false;
+        }
+
+        what = line[(start + Freeing.Length)..middle];
+        pages = kib >> (PageGeometry.PageShift - 10);
+        return true;
+    }
+
+    private Pfn? InitrdStart(List<(string Name, long First, long Last)> ranges, long pages)
+    {
+        // x86 moves an initramfs that the direct map does not reach, and frees where it came from at once.
+        const string Mark = "RAMDISK: [mem 0x";
+        string? line = _lines.LastOrDefault(l => l.Contains(Mark, StringComparison.Ordinal));
+        if (line is not null)
+        {
+            int start = line.IndexOf(Mark, StringComparison.Ordinal) + Mark.Length;
+            int dash = line.IndexOf('-', start);
+            return dash > 0 && long.TryParse(line.AsSpan(start, dash - start), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out long address)
+                ? new PhysicalAddress((ulong)address).Pfn
+                : null;
+        }
+
+        // arm64 logs no such line; its initramfs is a reserved range of about that size.
+        const long Slack = 64 * 1024;
+        long bytes = pages << PageGeometry.PageShift;
+        var candidates = ranges.FindAll(r => r.Name == "reserved" && r.Last + 1 - r.First >= bytes && r.Last + 1 - r.First <= bytes + Slack);
+        return candidates.Count == 1 ? new PhysicalAddress((ulong)candidates[0].First).Pfn : null;
+    }
+
+    /// <summary>The frame of an address; none for address 0, which is what an unprivileged reader of iomem sees.</summary>
+    private static Pfn? Frame(long address) => address == 0 ? null : new PhysicalAddress((ulong)address).Pfn;
+
+    private static List<(string Name, long First, long Last)> Ranges(string iomem)
+    {
+        var ranges = new List<(string Name, long First, long Last)>();
+        foreach (string line in iomem.Split('\n'))
+        {
+            int dash = line.IndexOf('-', StringComparison.Ordinal);
+            int colon = line.IndexOf(" : ", StringComparison.Ordinal);
+            if (dash > 0 && colon > dash
+                && long.TryParse(line.AsSpan(0, dash).Trim(), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out long first)
+                && long.TryParse(line.AsSpan(dash + 1, colon - dash - 1), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out long last))
+            {
+                ranges.Add((line[(colon + 3)..].Trim(), first, last));
+            }
+        }
+
+        return ranges;
+    }
+}

@@ -1,0 +1,221 @@
+using System.Globalization;
+using MemSim.Observability.Import;
+
+namespace MemSim.Observability;
+
+/// <summary>The computed figures of a captured machine as it is taken from one state to the next, and which of them are known.</summary>
+/// <remarks>The kernel recomputes only what a change calls for; the rest stays what an earlier layout gave. So the figures are carried along, not computed afresh.</remarks>
+internal sealed class TwinState
+{
+    /// <summary>No initramfs with the init sections of a kernel is larger: 256 MiB.</summary>
+    private const long LargestLateFreePages = 256L << (20 - PageGeometry.PageShift);
+    private readonly TransparentHugePages _thp;
+    private string? _thresholdsUnknown;
+    private string? _batchesUnknown;
+    private ReserveLayout _layout;
+    private bool _started;
+    private int? _minFreeBeforeSeries;
+
+    public TwinState(CapturedMachine machine)
+    {
+        _layout = machine.Layout;
+        _thp = machine.CurrentTransparentHugePages;
+        Sysctls = machine.Sysctls.Clone();
+        CapturedMinFreeKbytes = machine.KnownSysctls.Contains(VmSysctlTable.MinFreeKbytes) && machine.Sysctls.MinFreeKbytes != 0 ? machine.Sysctls.MinFreeKbytes : null;
+        if (machine.BootLayout is ReserveLayout boot)
+        {
+            // What the boot computes starts from the settings of a boot, not from those found later.
+            var sysctls = new VmSysctls(machine.Layout.ZoneTypes);
+            Figures = ReserveCalculator.Boot(boot, sysctls, machine.BootTransparentHugePages);
+            ComputedMinFreeKbytes = sysctls.MinFreeKbytes;
+            if (CapturedMinFreeKbytes is null)
+            {
+                Sysctls.SetMinFreeKbytesByKernel(sysctls.MinFreeKbytes);
+            }
+
+            ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
+            return;
+        }
+
+        string reason = machine.BootLayoutUnknownReason ?? "the page counts at the time the boot computed it are not known";
+        if (CapturedMinFreeKbytes is null)
+        {
+            _ = ReserveCalculator.Boot(_layout, Sysctls, machine.BootTransparentHugePages);
+        }
+
+        Figures = ReserveCalculator.Compute(_layout, Sysctls);
+        ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
+        WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = MinFreeUnknown = _thresholdsUnknown = _batchesUnknown = reason;
+        ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
+    }
+
+    /// <summary>The figures now.</summary>
+    public ReserveFigures Figures { get; }
+
+    /// <summary>The settings now.</summary>
+    public VmSysctls Sysctls { get; }
+
+    /// <summary>The <c>min_free_kbytes</c> the boot chose, computed.</summary>
+    public int ComputedMinFreeKbytes { get; private set; }
+
+    /// <summary>The <c>min_free_kbytes</c> captured in the base state.</summary>
+    public int? CapturedMinFreeKbytes { get; }
+
+    /// <summary>Why the watermarks cannot be known; null where they are.</summary>
+    public string? WatermarksUnknown { get; private set; }
+
+    /// <summary>Why the limits of the per-CPU lists cannot be known.</summary>
+    public string? PcpHighUnknown { get; private set; }
+
+    /// <summary>Why the reserves cannot be known.</summary>
+    public string? ProtectionUnknown { get; private set; }
+
+    /// <summary>Why the boot's <c>min_free_kbytes</c> cannot be known.</summary>
+    public string? MinFreeUnknown { get; }
+
+    /// <summary>Why a zone's threshold cannot be known; it is where no amount freed late moves the zone over a step of the logarithm that the threshold follows.</summary>
+    public string? ThresholdUnknown(int zone) => AnyLateFreeGivesTheSame(zone, pages => ReserveCalculator.StatThresholdOf(pages, _layout.OnlineCpus)) ? null : _thresholdsUnknown;
+
+    /// <summary>Why a zone's batch cannot be known.</summary>
+    public string? BatchUnknown(int zone) => AnyLateFreeGivesTheSame(zone, ReserveCalculator.PcpBatchOf) ? null : _batchesUnknown;
+
+    /// <summary>Goes on to the state after a step.</summary>
+    public void Apply(TwinStep step, CapturedMachine captured)
+    {
+        ReserveLayout layout = captured.Layout;
+        if (!_started)
+        {
+            // Between the base figures and the first step somebody read lowmem_reserve_ratio, which recomputes the reserves.
+            _started = true;
+            SetupLowmemReserve(layout);
+        }
+
+        SeriesWithMinFreeStartsOrEnds(step);
+        CpusChanged(layout);
+        MemoryBlocksChanged(layout);
+        _layout = layout;
+        foreach ((string name, string value, string path) in CapturedMachine.StepSysctls(step.Directory))
+        {
+            // A value other than that of the last step was written in between, whatever became of this step's own.
+            bool written = (step.Written == name && !step.IsBefore && !step.Refused) || Sysctls.Get(name) != Canonical(name, value, layout);
+            if (written && !Sysctls.TrySet(name, value, out string? error))
+            {
+                throw new InputFileException(path, 1, error);
+            }
+
+            if (written)
+            {
+                Recompute(name, layout);
+            }
+            else if (name == VmSysctlTable.LowmemReserveRatio)
+            {
+                SetupLowmemReserve(layout);
+            }
+        }
+    }
+
+    /// <summary>What <c>/etc/sysctl.d</c> and the like have changed since the boot was recomputed from the layout of that time, the present one.</summary>
+    private void ApplySettingsOfUserSpace(VmSysctls boot, TransparentHugePages bootThp, ReserveLayout bootLayout)
+    {
+        if (_thp != bootThp && ReserveCalculator.HasKhugepaged(bootLayout))
+        {
+            ReserveCalculator.SetRecommendedMinFreeKbytes(_layout, boot, Figures, _thp);
+            ComputedMinFreeKbytes = boot.MinFreeKbytes;
+        }
+
+        foreach (string name in (string[])[VmSysctlTable.WatermarkScaleFactor, VmSysctlTable.PercpuPagelistHighFraction, VmSysctlTable.LowmemReserveRatio])
+        {
+            if (Sysctls.Get(name) != boot.Get(name))
+            {
+                Recompute(name, _layout);
+            }
+        }
+    }
+
+    /// <summary>A series under another <c>min_free_kbytes</c> puts back the one it found, of which no step of its own tells.</summary>
+    private void SeriesWithMinFreeStartsOrEnds(TwinStep step)
+    {
+        if (step.HoldsMinFree)
+        {
+            _minFreeBeforeSeries ??= Sysctls.MinFreeKbytes;
+        }
+        else if (_minFreeBeforeSeries is int before)
+        {
+            _minFreeBeforeSeries = null;
+            _ = Sysctls.TrySet(VmSysctlTable.MinFreeKbytes, before.ToString(CultureInfo.InvariantCulture), out _);
+            Recompute(VmSysctlTable.MinFreeKbytes, _layout);
+        }
+    }
+
+    private void Recompute(string name, ReserveLayout layout)
+    {
+        ReserveCalculator.AfterWrite(name, layout, Sysctls, Figures);
+        switch (name)
+        {
+            case VmSysctlTable.MinFreeKbytes or VmSysctlTable.WatermarkScaleFactor:
+                WatermarksUnknown = PcpHighUnknown = _batchesUnknown = null;
+                break;
+            case VmSysctlTable.PercpuPagelistHighFraction:
+                PcpRecomputed();
+                break;
+            case VmSysctlTable.LowmemReserveRatio:
+                ProtectionUnknown = null;
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void PcpRecomputed()
+    {
+        PcpHighUnknown = Sysctls.PercpuPagelistHighFraction == 0 ? WatermarksUnknown : null;
+        _batchesUnknown = null;
+    }
+
+    private void SetupLowmemReserve(ReserveLayout layout)
+    {
+        ReserveCalculator.SetupLowmemReserve(layout, Sysctls, Figures);
+        ProtectionUnknown = null;
+    }
+
+    private void CpusChanged(ReserveLayout layout)
+    {
+        foreach (CpuLayout cpu in layout.Cpus.Where(c => c.Online != _layout.Cpus.Any(o => o.Cpu == c.Cpu && o.Online))
+            .Concat(_layout.Cpus.Where(o => o.Online && !layout.Cpus.Any(c => c.Cpu == o.Cpu))))
+        {
+            ReserveCalculator.CpuChanged(layout, Sysctls, Figures, cpu.Cpu);
+            PcpRecomputed();
+            _thresholdsUnknown = null;
+        }
+    }
+
+    private void MemoryBlocksChanged(ReserveLayout layout)
+    {
+        bool same = layout.Zones.Count == _layout.Zones.Count;
+        for (int i = 0; same && i < layout.Zones.Count; i++)
+        {
+            same = layout.Zones[i].PresentPages == _layout.Zones[i].PresentPages;
+        }
+
+        if (same)
+        {
+            return;
+        }
+
+        ReserveCalculator.MemoryBlockChanged(layout, Sysctls, Figures, _thp);
+        WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = _thresholdsUnknown = _batchesUnknown = null;
+    }
+
+    /// <summary>Whether a figure that grows with a zone is the same for all page counts the zone may have had when the boot computed it.</summary>
+    private bool AnyLateFreeGivesTheSame(int zone, Func<long, int> figure)
+    {
+        long managed = _layout.Zones[zone].ManagedPages;
+        return figure(managed) == figure(Math.Max(managed - LargestLateFreePages, 0));
+    }
+
+    private static string Canonical(string name, string value, ReserveLayout layout)
+    {
+        var sysctls = new VmSysctls(layout.ZoneTypes);
+        return sysctls.TryLoad(name, value, out _) ? sysctls.Get(name) : value;
+    }
+}
