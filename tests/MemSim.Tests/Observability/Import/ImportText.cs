@@ -1,0 +1,8 @@
+using System.Text;
+
+namespace MemSim.Tests.Observability.Import;
+
+internal static class ImportText
+{
+    public static Stream Of(params string[] lines) => new MemoryStream(Encoding.UTF8.GetBytes(string.Join('\n', lines) + "\n"));
+}
