@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Boot;
 using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.PageAllocation;
@@ -65,6 +66,9 @@ public sealed partial class Machine : IDisposable
             : 0;
         Pages = new PageAllocator(this, _frames, PageblockOrder, _parallel);
         BuildZonelists(blueprint);
+        MemoryModel = blueprint.MemoryModel;
+        MobilityGrouping = blueprint.MobilityGrouping;
+        Settings = new MachineSettings(this, KernelPersonality.Linux61);
         OwnerTracker = blueprint.TracksOwners ? new PageOwnerTracker(this) : null;
         _tracepoints = new Tracepoints(OwnerTracker);
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
@@ -91,6 +95,18 @@ public sealed partial class Machine : IDisposable
 
     /// <summary>log2 of the pages in a page block.</summary>
     public int PageblockOrder { get; }
+
+    /// <summary>How frame numbers lead to page frames.</summary>
+    public MemoryModel MemoryModel { get; }
+
+    /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
+    public bool MobilityGrouping { get; }
+
+    /// <summary>What was said while booting, a line each, as dmesg prints it; empty for a machine restored from a state.</summary>
+    public IReadOnlyList<string> BootLog => BootPlan?.BootLog ?? [];
+
+    /// <summary>The kernel whose rules the machine follows.</summary>
+    public KernelPersonality Personality => Settings.Personality;
 
     /// <summary>Whether the machine was booted with parallel CPUs: its locks are real and several host threads may drive one CPU each.</summary>
     public bool IsParallel => _parallel;
@@ -127,7 +143,44 @@ public sealed partial class Machine : IDisposable
     /// <summary>Whether every request must take the checked way in.</summary>
     internal bool NeedsAttention => _disposed;
 
+    /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
+    internal BootPlan? BootPlan { get; set; }
+
+    /// <summary>The sysctls and derived figures.</summary>
+    internal MachineSettings Settings { get; set; }
+
     internal ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
+
+    /// <summary>Boots a machine: plans its memory, computes its watermarks and reserves, frees what is free into the buddy lists in the real order.</summary>
+    /// <param name="spec">What to boot.</param>
+    /// <exception cref="ArgumentException">The description contradicts itself; the message names the value.</exception>
+    public static Machine Boot(MachineSpec spec) => MachineBooter.Boot(spec);
+
+    /// <summary>Writes to a file below <c>/proc/sys/vm</c>; watermarks, reserves and per-CPU limits change as the kernel recalculates them.</summary>
+    /// <param name="name">The file's name, with or without <c>vm.</c>, e.g. <c>min_free_kbytes</c>.</param>
+    /// <param name="text">What to write; several numbers are separated by spaces or tabs.</param>
+    /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text.</exception>
+    public void SetSysctl(string name, string text)
+    {
+        ThrowIfDisposed();
+        Settings.Set(SysctlName(name), text);
+    }
+
+    /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>
+    /// <param name="name">The file's name, with or without <c>vm.</c>.</param>
+    /// <returns>The text, without the newline.</returns>
+    /// <exception cref="ArgumentException">There is no such file.</exception>
+    public string GetSysctl(string name)
+    {
+        ThrowIfDisposed();
+        return Settings.Read(SysctlName(name));
+    }
+
+    private static string SysctlName(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name;
+    }
 
     /// <summary>The node with a number.</summary>
     /// <param name="id">The number.</param>
@@ -284,12 +337,11 @@ public sealed partial class Machine : IDisposable
 
     private void BuildZonelists(MachineBlueprint blueprint)
     {
-        NodeOrder order = new(_nodes);
         foreach (Node node in _nodes)
         {
             node.Zonelists = new Zonelist[16];
             node.ThisNodeZonelists = new Zonelist[16];
-            IReadOnlyList<Node> near = order.From(node);
+            Node[] near = [.. blueprint.Nodes.First(n => n.Id == node.Id).FallbackOrder.Select(GetNode)];
             for (int bits = 0; bits < 16; bits++)
             {
                 bool illegal = _refusesIllegalFlags && GfpZones.IsIllegal((Gfp)bits);

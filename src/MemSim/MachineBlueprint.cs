@@ -35,13 +35,20 @@ internal sealed class MachineBlueprint
 
     public ILoggerFactory LoggerFactory { get; init; } = NullLoggerFactory.Instance;
 
+    /// <summary>Whether free lists are kept apart by migrate type.</summary>
+    public bool MobilityGrouping { get; init; } = true;
+
+    /// <summary>The memory model; only what it costs differs.</summary>
+    public MemoryModel MemoryModel { get; init; }
+
     public int WatermarkBoostFactor { get; init; } = 15000;
 }
 
 /// <summary>A node to build.</summary>
 /// <param name="Id">Its number.</param>
 /// <param name="Distances">The distance to every node, by number; empty for the usual 10 and 20.</param>
-internal sealed record NodeBlueprint(int Id, IReadOnlyList<int> Distances);
+/// <param name="FallbackOrder">The nodes in the order in which memory is looked for, itself first.</param>
+internal sealed record NodeBlueprint(int Id, IReadOnlyList<int> Distances, IReadOnlyList<int> FallbackOrder);
 
 /// <summary>A zone to build.</summary>
 internal sealed record ZoneBlueprint(int Node, ZoneType Type, long StartPfn, long SpannedPages, long PresentPages, long ManagedPages)

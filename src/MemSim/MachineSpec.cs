@@ -1,4 +1,5 @@
 using MemSim.Boot;
+using MemSim.Observability.Import;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim;
@@ -68,6 +69,12 @@ public sealed record MachineSpec
     /// <summary>Where the machine logs to; null for nowhere.</summary>
     public ILoggerFactory? LoggerFactory { get; private init; }
 
+    /// <summary>The kernel whose rules the machine follows.</summary>
+    public KernelPersonality Personality { get; private init; } = KernelPersonality.Linux61;
+
+    /// <summary>The captured machine this one is the twin of.</summary>
+    internal TwinOrigin? Twin { get; private init; }
+
     private IReadOnlyList<(string Name, string Text)> sysctls { get; init; } = [];
 
     private bool pageOwner { get; init; }
@@ -128,6 +135,17 @@ public sealed record MachineSpec
     {
         ArgumentNullException.ThrowIfNull(zones);
         return new MachineSpec(architecture, cpus) { Zones = ExplicitZones.Check(ArchitectureInfo.Of(architecture), zones) };
+    }
+
+    /// <summary>The twin of a real machine: its layout is read, every derived figure is computed from it.</summary>
+    /// <param name="directory">A captured folder with <c>zoneinfo</c> and, where present, <c>sysctl-vm.txt</c>, <c>uname</c>, <c>proc-cmdline</c>, <c>node/</c>; or <c>/proc</c> itself on a live Linux.</param>
+    /// <exception cref="Observability.Import.InputFileException">A file is missing or malformed.</exception>
+    public static MachineSpec FromProc(string directory)
+    {
+        TwinOrigin twin = TwinOrigin.Read(directory);
+        CapturedMachine captured = twin.Captured;
+        MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, twin.Zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
+        return spec with { Twin = twin, Personality = captured.Layout.Kernel };
     }
 
     /// <summary>The most memory a machine of an architecture can have.</summary>
@@ -204,6 +222,10 @@ public sealed record MachineSpec
         ArgumentNullException.ThrowIfNull(text);
         return this with { sysctls = [.. sysctls, (name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name, text)] };
     }
+
+    /// <summary>With the rules of another kernel version.</summary>
+    /// <param name="personality">The version's rules.</param>
+    public MachineSpec WithPersonality(KernelPersonality personality) => this with { Personality = personality ?? throw new ArgumentNullException(nameof(personality)) };
 
     /// <summary>With a place to log to.</summary>
     /// <param name="factory">Makes the loggers.</param>

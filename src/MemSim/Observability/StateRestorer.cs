@@ -17,7 +17,7 @@ internal static class StateRestorer
         {
             Architecture = ArchitectureInfo.Of(state.Architecture),
             PageblockOrder = state.PageblockOrder,
-            Nodes = [.. state.Zones.Select(z => z.Node).Distinct().Order().Select(n => new NodeBlueprint(n, []))],
+            Nodes = [.. state.Zones.Select(z => z.Node).Distinct().Order().Select(n => new NodeBlueprint(n, [], [n]))],
             CpuNodes = [.. Enumerable.Range(0, state.CpuCount).Select(_ => state.Zones[0].Node)],
             Zones = [.. state.Zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.StartPfn, z.SpannedPages, z.PresentPages, z.ManagedPages))],
             HasContents = false,
@@ -45,6 +45,10 @@ internal static class StateRestorer
             FillZone(machine.Frames, machine.GetNode(source.Node).GetZone(source.Type), source, state);
         }
     }
+
+    /// <summary>Managed pages that are neither free nor allocated by the machine.</summary>
+    public static long UntrackedPagesOf(Zone zone) =>
+        zone.ManagedPages - zone.Pcp.Sum(p => p.Count) - Enumerable.Range(0, PageGeometry.OrderCount).Sum(o => zone.FreeArea.Blocks(o) << o);
 
     private static void FillZone(FrameArray frames, Zone zone, ZoneState source, AllocatorState state)
     {
@@ -83,7 +87,7 @@ internal static class StateRestorer
 
         FillFreeLists(frames, zone, source);
         FillPcp(frames, zone, source, state.PageblockOrder);
-        zone.UntrackedPages = zone.ManagedPages - zone.Pcp.Sum(p => p.Count) - Enumerable.Range(0, PageGeometry.OrderCount).Sum(o => zone.FreeArea.Blocks(o) << o);
+        zone.UntrackedPages = UntrackedPagesOf(zone);
         if (zone.UntrackedPages < 0)
         {
             throw new FormatException($"{zone}: more pages are free than the {zone.ManagedPages} managed ones");

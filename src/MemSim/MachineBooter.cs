@@ -1,0 +1,217 @@
+using MemSim.Boot;
+using MemSim.Observability;
+using MemSim.PageAllocation;
+using MemSim.Pages;
+using MemSim.Zones;
+using Microsoft.Extensions.Logging.Abstractions;
+
+namespace MemSim;
+
+/// <summary>Carries a boot plan out: builds the machine, computes its figures when the kernel would, frees memory in the kernel's order.</summary>
+internal static class MachineBooter
+{
+    public static Machine Boot(MachineSpec spec)
+    {
+        ArgumentNullException.ThrowIfNull(spec);
+        BootPlan plan = BootPlanner.Plan(spec);
+        Machine machine = new(Blueprint(plan));
+        try
+        {
+            machine.BootPlan = plan;
+            machine.Settings = new MachineSettings(machine, spec.Personality);
+            for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
+            {
+                machine.Cpus[cpu].IsOnline = false;
+            }
+
+            SetPageblockTypes(machine, plan);
+            SetCmaArea(machine, plan);
+            Release(machine, plan, early: true);
+            machine.Settings.ComputeAtBoot(plan);
+            Release(machine, plan, early: false);
+            CountUntracked(machine);
+            foreach ((string name, string text) in spec.Sysctls)
+            {
+                machine.Settings.Set(name, text);
+            }
+
+            foreach (Cpu cpu in machine.Cpus)
+            {
+                cpu.UpdateSpecial();
+            }
+
+            return machine;
+        }
+        catch
+        {
+            machine.Dispose();
+            throw;
+        }
+    }
+
+    private static MachineBlueprint Blueprint(BootPlan plan)
+    {
+        MachineSpec spec = plan.Spec;
+        int[] cpuNodes = new int[plan.PossibleCpus];
+        foreach (BootNode node in plan.Nodes)
+        {
+            foreach (int cpu in node.Cpus)
+            {
+                if (cpu < cpuNodes.Length)
+                {
+                    cpuNodes[cpu] = node.Id;
+                }
+            }
+        }
+
+        List<(long Start, long End, int Node)> memory = [.. plan.Memblock.PageRanges()];
+        return new MachineBlueprint
+        {
+            Architecture = ArchitectureInfo.Of(spec.Architecture),
+            PageblockOrder = ArchitectureInfo.Of(spec.Architecture).PageblockOrder,
+            Nodes = [.. plan.Nodes.Select(n => new NodeBlueprint(n.Id, Distances(plan, n.Id), n.NodeOrder))],
+            CpuNodes = cpuNodes,
+            Zones = [.. plan.Zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.Start.Value, z.SpannedPages, z.PresentPages, z.ManagedPages) { Ranges = RangesOf(z, memory) })],
+            Reserved = ReservedRanges(plan),
+            MobilityGrouping = plan.MobilityGrouping,
+            MemoryModel = spec.MemoryModel,
+            HasContents = spec.HasContents,
+            Parallel = spec.ParallelCpus,
+            TracksOwners = spec.PageOwner,
+            BugPolicy = spec.BugPolicy,
+            LoggerFactory = spec.LoggerFactory ?? NullLoggerFactory.Instance,
+        };
+    }
+
+    private static IReadOnlyList<int> Distances(BootPlan plan, int node) =>
+        plan.Topology is { } topology ? [.. Enumerable.Range(0, plan.Nodes.Max(n => n.Id) + 1).Select(other => plan.Nodes.Any(n => n.Id == other) ? topology.Distance(node, other) : 20)] : [];
+
+    /// <summary>The memory of a zone: the node's ranges, cut at the zone's ends.</summary>
+    private static List<(long Start, long End)> RangesOf(BootZone zone, List<(long Start, long End, int Node)> memory)
+    {
+        List<(long Start, long End)> ranges = [];
+        foreach ((long start, long end, int node) in memory)
+        {
+            long from = Math.Max(start, zone.Start.Value);
+            long to = Math.Min(end, zone.End.Value);
+            if (from < to && (node == zone.Node || node == Memblock.AnyNode))
+            {
+                ranges.Add((from, to));
+            }
+        }
+
+        return ranges;
+    }
+
+    /// <summary>Everything in memory that is never released.</summary>
+    private static List<(long Start, long End)> ReservedRanges(BootPlan plan)
+    {
+        List<(long Start, long End)> released = [.. plan.Releases.Select(r => (r.Start.Value, r.End.Value)).OrderBy(r => r.Item1)];
+        List<(long Start, long End)> reserved = [];
+        int next = 0;
+        foreach ((long start, long end, _) in plan.Memblock.PageRanges().OrderBy(r => r.Start))
+        {
+            long at = start;
+            while (next < released.Count && released[next].End <= at)
+            {
+                next++;
+            }
+
+            for (int i = next; i < released.Count && released[i].Start < end; i++)
+            {
+                if (released[i].Start > at)
+                {
+                    reserved.Add((at, released[i].Start));
+                }
+
+                at = Math.Max(at, released[i].End);
+            }
+
+            if (at < end)
+            {
+                reserved.Add((at, end));
+            }
+        }
+
+        return reserved;
+    }
+
+    private static void SetPageblockTypes(Machine machine, BootPlan plan)
+    {
+        foreach ((BootZone zone, long first, long count) in plan.UnmovablePageblocks)
+        {
+            Zone target = machine.GetNode(zone.Node).GetZone(zone.Type);
+            for (long block = first; block < first + count; block++)
+            {
+                if ((ulong)(block - target.FirstPageblock) < (ulong)target.PageblockTypes.Length)
+                {
+                    target.PageblockTypes[block - target.FirstPageblock] = (byte)MigrateType.Unmovable;
+                }
+            }
+        }
+
+        if (!plan.MobilityGrouping)
+        {
+            foreach (Zone zone in machine.Zones)
+            {
+                Array.Fill(zone.PageblockTypes, (byte)MigrateType.Unmovable);
+            }
+        }
+    }
+
+    private static void SetCmaArea(Machine machine, BootPlan plan)
+    {
+        if (plan.Cma is not { } cma)
+        {
+            return;
+        }
+
+        for (long pfn = cma.Start.Value; pfn < cma.End.Value; pfn += 1L << machine.PageblockOrder)
+        {
+            Zone zone = machine.ZoneOf((int)pfn) ?? throw new InvalidOperationException($"the contiguous memory area at pfn 0x{pfn:x} lies in a hole");
+            zone.HasCma = true;
+            zone.CmaPages += 1L << machine.PageblockOrder;
+            zone.SetBlockType((int)pfn, (int)MigrateType.Cma);
+        }
+    }
+
+    /// <summary>Frees the planned ranges: before the initcalls straight into the free lists, afterwards page by page as any free.</summary>
+    private static void Release(Machine machine, BootPlan plan, bool early)
+    {
+        FrameArray frames = machine.Frames;
+        Cpu cpu = machine.Cpus[0];
+        foreach (ReleaseRange range in plan.Releases)
+        {
+            if ((range.Phase == ReleasePhase.AfterInitcalls) == early)
+            {
+                continue;
+            }
+
+            Zone zone = machine.GetNode(range.Zone.Node).GetZone(range.Zone.Type);
+            PerCpuPages pcp = zone.Pcp[0];
+            foreach ((Pfn start, int order) in range.Blocks(machine.PageblockOrder))
+            {
+                int pfn = (int)start.Value;
+                ref PageFrame frame = ref frames[pfn];
+                frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
+                if (range.PageByPage)
+                {
+                    frame.State = PageFrame.OneReference;
+                    machine.Pages.FreeBlock(cpu, pfn, order);
+                }
+                else
+                {
+                    machine.Pages.Buddy.Free(zone, pcp, pfn, order, zone.BlockType(pfn), range.ToTail);
+                }
+            }
+        }
+    }
+
+    private static void CountUntracked(Machine machine)
+    {
+        foreach (Zone zone in machine.Zones)
+        {
+            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone);
+        }
+    }
+}

@@ -1,0 +1,151 @@
+using MemSim.Boot;
+using MemSim.Zones;
+
+namespace MemSim;
+
+/// <summary>A machine's sysctls and the figures derived from them: recomputed when the kernel would, and copied to the zones.</summary>
+internal sealed class MachineSettings
+{
+    private readonly Machine _machine;
+    private ReserveLayout _layout;
+    private ReserveFigures _figures;
+
+    public MachineSettings(Machine machine, KernelPersonality personality)
+    {
+        _machine = machine;
+        Personality = personality;
+        _layout = LayoutNow();
+        _figures = new ReserveFigures(_layout);
+        Sysctls = new VmSysctls(machine.Architecture.ZoneTypes);
+    }
+
+    public KernelPersonality Personality { get; }
+
+    public VmSysctls Sysctls { get; private set; }
+
+    public TransparentHugePages HugePages { get; private set; } = TransparentHugePages.Always;
+
+    public ReserveFigures Figures => _figures;
+
+    /// <summary>Computes the figures from the pages managed when the initcalls run, or takes those of the machine this one is the twin of.</summary>
+    public void ComputeAtBoot(BootPlan plan)
+    {
+        if (plan.Spec.Twin is { } twin)
+        {
+            HugePages = twin.HugePages;
+            _layout = LayoutNow();
+            _figures = InOrderOfZones(twin);
+            Sysctls = twin.Sysctls.Clone();
+        }
+        else
+        {
+            HugePages = plan.Spec.CommandLine.TransparentHugePage switch
+            {
+                "never" => TransparentHugePages.Never,
+                "madvise" => TransparentHugePages.Madvise,
+                _ => TransparentHugePages.Always,
+            };
+            List<ZoneLayout> zones = [];
+            foreach (Zone zone in _machine.Zones)
+            {
+                BootZone? planned = plan.Zones.FirstOrDefault(z => z.Node == zone.Node.Id && z.Type == zone.Type);
+                zones.Add(LayoutOf(zone) with { ManagedPages = planned?.InitcallManagedPages ?? 0 });
+            }
+
+            _figures = ReserveCalculator.Boot(LayoutNow().WithZones(zones), Sysctls, HugePages);
+            _layout = LayoutNow();
+        }
+
+        Apply();
+    }
+
+    /// <summary>What one writes to a file below <c>/proc/sys/vm</c>.</summary>
+    /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text; the message says why.</exception>
+    public void Set(string name, string text)
+    {
+        if (!Sysctls.TrySet(name, text, out string? error))
+        {
+            throw new ArgumentException($"vm.{name}: {error}", nameof(text));
+        }
+
+        _layout = LayoutNow();
+        ReserveCalculator.AfterWrite(name, _layout, Sysctls, _figures);
+        Apply();
+    }
+
+    /// <summary>What one reads from a file below <c>/proc/sys/vm</c>.</summary>
+    public string Read(string name)
+    {
+        string text = Sysctls.Get(name);
+        if (name == "lowmem_reserve_ratio")
+        {
+            _layout = LayoutNow();
+            ReserveCalculator.AfterWrite(name, _layout, Sysctls, _figures);
+            Apply();
+        }
+
+        return text;
+    }
+
+    /// <summary>Recomputes what changes when a CPU comes or goes.</summary>
+    public void CpuChanged(int cpu)
+    {
+        _layout = LayoutNow();
+        ReserveCalculator.CpuChanged(_layout, Sysctls, _figures, cpu);
+        Apply();
+    }
+
+    /// <summary>Recomputes what changes when memory comes or goes.</summary>
+    public void MemoryChanged()
+    {
+        _layout = LayoutNow();
+        ReserveCalculator.MemoryBlockChanged(_layout, Sysctls, _figures, HugePages);
+        Apply();
+    }
+
+    /// <summary>The figures of a captured machine by this machine's zones: a capture prints no zones of nodes without memory.</summary>
+    private ReserveFigures InOrderOfZones(TwinOrigin twin)
+    {
+        ReserveFigures figures = new(_layout);
+        for (int i = 0; i < figures.Zones.Length; i++)
+        {
+            ZoneLayout zone = _layout.Zones[i];
+            for (int j = 0; j < twin.Captured.Layout.Zones.Count; j++)
+            {
+                ZoneLayout captured = twin.Captured.Layout.Zones[j];
+                if (captured.Node == zone.Node && captured.Type == zone.Type)
+                {
+                    figures.Zones[i] = twin.Figures.Zones[j];
+                }
+            }
+        }
+
+        return figures;
+    }
+
+    private static ZoneLayout LayoutOf(Zone zone) =>
+        new(zone.Node.Id, zone.Type, zone.StartPfn.Value, zone.SpannedPages, zone.PresentPages, zone.ManagedPages, zone.CmaPages);
+
+    private ReserveLayout LayoutNow() => new(_machine.Architecture, Personality, [.. _machine.Zones.Select(LayoutOf)], [.. _machine.Cpus.Select(c => new CpuLayout(c.Id, c.Node.Id, c.IsOnline))]);
+
+    private void Apply()
+    {
+        _machine.WatermarkBoostFactor = Sysctls.WatermarkBoostFactor;
+        for (int i = 0; i < _machine.Zones.Count && i < _figures.Zones.Length; i++)
+        {
+            Zone zone = _machine.Zones[i];
+            ZoneReserve from = _figures.Zones[i];
+            zone.MarkMin = from.Min;
+            zone.MarkLow = from.Low;
+            zone.MarkHigh = from.High;
+            zone.MarkPromo = from.Promo;
+            from.LowmemReserve.AsSpan(0, Math.Min(from.LowmemReserve.Length, zone.Reserve.Length)).CopyTo(zone.Reserve);
+            foreach (PerCpuPages pcp in zone.Pcp)
+            {
+                pcp.High = from.PcpHighMin;
+                pcp.Batch = from.PcpBatch;
+                pcp.StatThreshold = from.StatThreshold;
+            }
+        }
+    }
+}
