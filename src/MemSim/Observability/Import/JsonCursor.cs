@@ -55,7 +55,7 @@ internal ref struct JsonCursor
             return false;
         }
 
-        name = _reader.GetString()!;
+        name = GetString();
         _field = $"'{name}'";
         Next();
         return true;
@@ -90,7 +90,7 @@ internal ref struct JsonCursor
     public readonly string Text()
     {
         Expect(JsonTokenType.String, "a string");
-        return _reader.GetString()!;
+        return GetString();
     }
 
     /// <summary>The value as an array of numbers within bounds.</summary>
@@ -121,6 +121,18 @@ internal ref struct JsonCursor
 
     /// <summary>A fault at the current token.</summary>
     public readonly InputFileException Fault(string reason) => new(_path, Line, reason);
+
+    private readonly string GetString()
+    {
+        try
+        {
+            return _reader.GetString()!;
+        }
+        catch (InvalidOperationException e)
+        {
+            throw new InputFileException(_path, Line, "a string is no valid UTF-8", e);
+        }
+    }
 
     private void Next()
     {
