@@ -27,7 +27,7 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
 
         // 6.12 moves the limit of the per-CPU lists with the load: the only figure that is no function of the layout.
         report.Rows.Where(r => r.Verdict == TwinVerdict.NotComparable)
-            .Should().OnlyContain(r => report.Kernel == "Linux 6.12" && r.Figure == "pcp high" && r.Reason!.StartsWith("moves with the load"));
+            .Should().NotContain(r => report.Kernel != "Linux 6.12" || r.Figure != "pcp high" || !r.Reason!.StartsWith("moves with the load"));
     }
 
     [Fact]
@@ -119,7 +119,9 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
             accepted.Should().Be(note.Groups[3].Value == "ok", error);
             if (accepted)
             {
-                sysctls.Get(file).Should().Be(File.ReadAllText(Path.Combine(step, file)).TrimEnd());
+                // Numbers that were not written are what the step before left.
+                int count = Math.Min(value.Split(' ').Length, sysctls.Get(file).Split('\t').Length);
+                sysctls.Get(file).Split('\t').Take(count).Should().Equal(File.ReadAllText(Path.Combine(step, file)).TrimEnd().Split('\t').Take(count));
             }
         }
     }
