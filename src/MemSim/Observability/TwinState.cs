@@ -10,6 +10,7 @@ internal sealed class TwinState
     /// <summary>No initramfs with the init sections of a kernel is larger: 256 MiB.</summary>
     private const long LargestLateFreePages = 256L << (20 - PageGeometry.PageShift);
     private readonly TransparentHugePages _thp;
+    private readonly Dictionary<string, string> _beforeSeries = new(StringComparer.Ordinal);
     private string? _thresholdsUnknown;
     private string? _batchesUnknown;
     private ReserveLayout _layout;
@@ -19,7 +20,7 @@ internal sealed class TwinState
     public TwinState(CapturedMachine machine)
     {
         _layout = machine.Layout;
-        _thp = machine.CurrentTransparentHugePages;
+        _thp = ReserveCalculator.HasKhugepaged(machine.BootLayout ?? machine.Layout) ? machine.CurrentTransparentHugePages : TransparentHugePages.Never;
         Sysctls = machine.Sysctls.Clone();
         CapturedMinFreeKbytes = machine.KnownSysctls.Contains(VmSysctlTable.MinFreeKbytes) && machine.Sysctls.MinFreeKbytes != 0 ? machine.Sysctls.MinFreeKbytes : null;
         if (machine.BootLayout is ReserveLayout boot)
@@ -94,7 +95,7 @@ internal sealed class TwinState
         CpusChanged(layout);
         MemoryBlocksChanged(layout);
         _layout = layout;
-        foreach ((string name, string value, string path) in CapturedMachine.StepSysctls(step.Directory))
+        foreach ((string name, string value, string path) in SettingsInForce(step))
         {
             // A value other than that of the last step was written in between, whatever became of this step's own.
             bool written = (step.Written == name && !step.IsBefore && !step.Refused) || Sysctls.Get(name) != Canonical(name, value, layout);
@@ -132,10 +133,36 @@ internal sealed class TwinState
         }
     }
 
+    /// <summary>The settings that a step tells: by their files, else by its note, its name, or because a series puts back what it found.</summary>
+    private List<(string Name, string Value, string Path)> SettingsInForce(TwinStep step)
+    {
+        List<(string Name, string Value, string Path)> settings = [.. CapturedMachine.StepSysctls(step.Directory)];
+        if (step.Written is string written)
+        {
+            if (step.IsBefore)
+            {
+                _beforeSeries[written] = Sysctls.Get(written);
+            }
+
+            AddMissing(written, step.IsRestored ? _beforeSeries.GetValueOrDefault(written) : step.NotedValue);
+            AddMissing(VmSysctlTable.MinFreeKbytes, step.HeldMinFree);
+        }
+
+        return settings;
+
+        void AddMissing(string name, string? value)
+        {
+            if (value is not null && !settings.Exists(s => s.Name == name))
+            {
+                settings.Add((name, value, Path.Combine(step.Directory, "note")));
+            }
+        }
+    }
+
     /// <summary>A series under another <c>min_free_kbytes</c> puts back the one it found, of which no step of its own tells.</summary>
     private void SeriesWithMinFreeStartsOrEnds(TwinStep step)
     {
-        if (step.HoldsMinFree)
+        if (step.HeldMinFree is not null)
         {
             _minFreeBeforeSeries ??= Sysctls.MinFreeKbytes;
         }
@@ -180,10 +207,11 @@ internal sealed class TwinState
 
     private void CpusChanged(ReserveLayout layout)
     {
-        foreach (CpuLayout cpu in layout.Cpus.Where(c => c.Online != _layout.Cpus.Any(o => o.Cpu == c.Cpu && o.Online))
-            .Concat(_layout.Cpus.Where(o => o.Online && !layout.Cpus.Any(c => c.Cpu == o.Cpu))))
+                var online = new HashSet<int>(layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
+        online.SymmetricExceptWith(_layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
+        foreach (int cpu in online.Order())
         {
-            ReserveCalculator.CpuChanged(layout, Sysctls, Figures, cpu.Cpu);
+            ReserveCalculator.CpuChanged(layout, Sysctls, Figures, cpu);
             PcpRecomputed();
             _thresholdsUnknown = null;
         }

@@ -1,26 +1,27 @@
 namespace MemSim.Observability.Import;
 
-/// <summary>An input file could not be understood; nothing was done with it.</summary>
-public sealed class InputFileException : Exception
+/// <summary>An input file does not hold what it should: says where and why, as <c>path(line): reason</c>.</summary>
+public sealed class InputFileException : IOException
 {
-    /// <summary>Says what is wrong with a file, and where.</summary>
-    /// <param name="path">The file.</param>
-    /// <param name="line">The line, from 1; 0 where no single line is at fault.</param>
-    /// <param name="reason">What is wrong.</param>
-    public InputFileException(string path, int line, string reason)
-        : base($"{path}({line}): {reason}")
+    /// <summary>A fault at a line of a file.</summary>
+    /// <param name="path">The file as the caller named it.</param>
+    /// <param name="line">The 1-based line, or 0 where the file as a whole is at fault.</param>
+    /// <param name="reason">What is wrong, without the place.</param>
+    /// <param name="inner">What failed below, if anything.</param>
+    public InputFileException(string path, int line, string reason, Exception? inner = null)
+        : base(line > 0 ? $"{path}({line}): {reason}" : $"{path}: {reason}", inner)
     {
         Path = path;
         Line = line;
         Reason = reason;
     }
 
-    /// <summary>The file.</summary>
+    /// <summary>The file as the caller named it.</summary>
     public string Path { get; }
 
-    /// <summary>The line, from 1; 0 where no single line is at fault.</summary>
+    /// <summary>The 1-based line, or 0 where the file as a whole is at fault.</summary>
     public int Line { get; }
 
-    /// <summary>What is wrong.</summary>
+    /// <summary>What is wrong, without the place.</summary>
     public string Reason { get; }
 }
