@@ -35,6 +35,7 @@ internal sealed class TwinState
             }
 
             ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
+            ApplySettingsOfCommandLine(machine.CommandLine);
             return;
         }
 
@@ -48,6 +49,7 @@ internal sealed class TwinState
         ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
         WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = MinFreeUnknown = _thresholdsUnknown = _batchesUnknown = reason;
         ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
+        ApplySettingsOfCommandLine(machine.CommandLine);
     }
 
     /// <summary>The figures now.</summary>
@@ -72,7 +74,7 @@ internal sealed class TwinState
     public string? ProtectionUnknown { get; private set; }
 
     /// <summary>Why the boot's <c>min_free_kbytes</c> cannot be known.</summary>
-    public string? MinFreeUnknown { get; }
+    public string? MinFreeUnknown { get; private set; }
 
     /// <summary>Why a zone's threshold cannot be known; it is where no amount freed late moves the zone over a step of the logarithm that the threshold follows.</summary>
     public string? ThresholdUnknown(int zone) => AnyLateFreeGivesTheSame(zone, pages => ReserveCalculator.StatThresholdOf(pages, _layout.OnlineCpus)) ? null : _thresholdsUnknown;
@@ -171,6 +173,26 @@ internal sealed class TwinState
             _minFreeBeforeSeries = null;
             _ = Sysctls.TrySet(VmSysctlTable.MinFreeKbytes, before.ToString(CultureInfo.InvariantCulture), out _);
             Recompute(VmSysctlTable.MinFreeKbytes, _layout);
+        }
+    }
+
+    /// <summary>The kernel writes the settings named <c>sysctl.vm.NAME=</c> on its command line right before it starts init, when all memory has reached the zones.</summary>
+    private void ApplySettingsOfCommandLine(string commandLine)
+    {
+        foreach (string word in commandLine.Split(' '))
+        {
+            int equals = word.IndexOf('=', StringComparison.Ordinal);
+            string key = equals < 0 ? "" : word[..equals].Replace('/', '.');
+            const string Prefix = "sysctl.vm.";
+            if (key.StartsWith(Prefix, StringComparison.Ordinal) && Sysctls.TrySet(key[Prefix.Length..], word[(equals + 1)..], out _))
+            {
+                Recompute(key[Prefix.Length..], _layout);
+                if (key[Prefix.Length..] == VmSysctlTable.MinFreeKbytes)
+                {
+                    ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
+                    MinFreeUnknown = null;
+                }
+            }
         }
     }
 

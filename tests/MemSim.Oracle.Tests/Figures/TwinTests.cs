@@ -82,6 +82,22 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
     }
 
     [Fact]
+    public void A_setting_on_the_command_line_is_applied_to_the_final_layout()
+    {
+        // The same value written at run time is what the capture has figures for.
+        string copy = captures.Copy("amd64-1G-runtime");
+        string step = Path.Combine(copy, "runtime", "min_free_kbytes-16384");
+        File.AppendAllText(Path.Combine(copy, "proc-cmdline"), " sysctl.vm.min_free_kbytes=16384");
+        File.Copy(Path.Combine(step, "zoneinfo"), Path.Combine(copy, "zoneinfo"), overwrite: true);
+        Directory.Delete(Path.Combine(copy, "runtime"), recursive: true);
+
+        TwinReport report = TwinComparison.Run(copy);
+
+        report.Rows.Where(r => r.Figure is not ("min_free_kbytes" or "protection")).Should().OnlyContain(r => r.Verdict == TwinVerdict.Match);
+        report.Rows.Should().ContainSingle(r => r.Figure == "min_free_kbytes").Which.Computed.Should().Be("16384");
+    }
+
+    [Fact]
     public void A_figure_that_is_one_page_off_is_found()
     {
         string copy = captures.Copy("amd64-2G-numa2");

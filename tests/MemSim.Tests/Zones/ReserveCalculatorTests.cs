@@ -115,6 +115,17 @@ public class ReserveCalculatorTests
     }
 
     [Fact]
+    public void A_CPU_of_several_emulated_nodes_counts_in_each_but_once_in_all()
+    {
+        ZoneLayout[] zones = [.. new[] { 0, 1 }.Select(node => new ZoneLayout(node, ZoneType.Normal, 1 + (node * 100_000), 100_000, 100_000, 100_000))];
+        CpuLayout[] cpus = [new CpuLayout(0, 0), new CpuLayout(0, 1), new CpuLayout(1, 0), new CpuLayout(1, 1)];
+        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelPersonality.Linux61, zones, cpus);
+
+        layout.OnlineCpus.Should().Be(2);
+        ReserveCalculator.Compute(layout, With(layout, ("percpu_pagelist_high_fraction", "8"))).Zones.Select(z => z.PcpHighMin).Should().Equal(6250, 6250);
+    }
+
+    [Fact]
     public void A_CPU_that_comes_up_is_counted_for_every_node_until_the_next_recomputation()
     {
         ZoneLayout[] zones = [.. new[] { 0, 1 }.Select(node => new ZoneLayout(node, ZoneType.Normal, 1 + (node * 100_000), 100_000, 100_000, 100_000))];
