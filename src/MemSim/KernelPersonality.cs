@@ -54,7 +54,9 @@ public sealed record KernelPersonality
         foreach (string word in text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
         {
             string[] parts = word.Split('.', 3);
-            if (parts.Length < 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int major))
+
+            // A boot log's first line starts with the time 0.000000.
+            if (parts.Length < 2 || !int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int major) || major == 0)
             {
                 continue;
             }

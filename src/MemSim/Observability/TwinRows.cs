@@ -25,7 +25,7 @@ internal static class TwinRows
             AddWatermarks(rows, step, zone, reserve, state.WatermarksUnknown);
             string protection = "(" + string.Join(", ", reserve.LowmemReserve) + ")";
             rows.Add(Compare(step, "protection", zone, null, zone.Protection is null ? null : "(" + string.Join(", ", zone.Protection) + ")", protection, state.ProtectionUnknown));
-            foreach (CpuLayout cpu in captured.Layout.Cpus.Where(c => c.Online && zone.Present != 0))
+            foreach (CpuLayout cpu in captured.Layout.Cpus.Where(c => c.Online && zone.Present != 0).DistinctBy(c => c.Cpu))
             {
                 ZoneInfoPageset pageset = zone.Pagesets.Find(p => p.Cpu == cpu.Cpu) ?? new ZoneInfoPageset(cpu.Cpu);
                 AddHigh(rows, step, zone, pageset, reserve, captured.Layout.Kernel, highUnknown);

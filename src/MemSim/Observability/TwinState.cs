@@ -10,6 +10,7 @@ internal sealed class TwinState
     /// <summary>No initramfs with the init sections of a kernel is larger: 256 MiB.</summary>
     private const long LargestLateFreePages = 256L << (20 - PageGeometry.PageShift);
     private readonly TransparentHugePages _thp;
+    private readonly Dictionary<string, string> _beforeSeries = new(StringComparer.Ordinal);
     private string? _thresholdsUnknown;
     private string? _batchesUnknown;
     private ReserveLayout _layout;
@@ -19,7 +20,7 @@ internal sealed class TwinState
     public TwinState(CapturedMachine machine)
     {
         _layout = machine.Layout;
-        _thp = machine.CurrentTransparentHugePages;
+        _thp = ReserveCalculator.HasKhugepaged(machine.BootLayout ?? machine.Layout) ? machine.CurrentTransparentHugePages : TransparentHugePages.Never;
         Sysctls = machine.Sysctls.Clone();
         CapturedMinFreeKbytes = machine.KnownSysctls.Contains(VmSysctlTable.MinFreeKbytes) && machine.Sysctls.MinFreeKbytes != 0 ? machine.Sysctls.MinFreeKbytes : null;
         if (machine.BootLayout is ReserveLayout boot)
@@ -34,6 +35,7 @@ internal sealed class TwinState
             }
 
             ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
+            ApplySettingsOfCommandLine(machine.CommandLine);
             return;
         }
 
@@ -47,6 +49,7 @@ internal sealed class TwinState
         ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
         WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = MinFreeUnknown = _thresholdsUnknown = _batchesUnknown = reason;
         ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
+        ApplySettingsOfCommandLine(machine.CommandLine);
     }
 
     /// <summary>The figures now.</summary>
@@ -71,7 +74,7 @@ internal sealed class TwinState
     public string? ProtectionUnknown { get; private set; }
 
     /// <summary>Why the boot's <c>min_free_kbytes</c> cannot be known.</summary>
-    public string? MinFreeUnknown { get; }
+    public string? MinFreeUnknown { get; private set; }
 
     /// <summary>Why a zone's threshold cannot be known; it is where no amount freed late moves the zone over a step of the logarithm that the threshold follows.</summary>
     public string? ThresholdUnknown(int zone) => AnyLateFreeGivesTheSame(zone, pages => ReserveCalculator.StatThresholdOf(pages, _layout.OnlineCpus)) ? null : _thresholdsUnknown;
@@ -94,7 +97,7 @@ internal sealed class TwinState
         CpusChanged(layout);
         MemoryBlocksChanged(layout);
         _layout = layout;
-        foreach ((string name, string value, string path) in CapturedMachine.StepSysctls(step.Directory))
+        foreach ((string name, string value, string path) in SettingsInForce(step))
         {
             // A value other than that of the last step was written in between, whatever became of this step's own.
             bool written = (step.Written == name && !step.IsBefore && !step.Refused) || Sysctls.Get(name) != Canonical(name, value, layout);
@@ -132,10 +135,36 @@ internal sealed class TwinState
         }
     }
 
+    /// <summary>The settings that a step tells: by their files, else by its note, its name, or because a series puts back what it found.</summary>
+    private List<(string Name, string Value, string Path)> SettingsInForce(TwinStep step)
+    {
+        List<(string Name, string Value, string Path)> settings = [.. CapturedMachine.StepSysctls(step.Directory)];
+        if (step.Written is string written)
+        {
+            if (step.IsBefore)
+            {
+                _beforeSeries[written] = Sysctls.Get(written);
+            }
+
+            AddMissing(written, step.IsRestored ? _beforeSeries.GetValueOrDefault(written) : step.NotedValue);
+            AddMissing(VmSysctlTable.MinFreeKbytes, step.HeldMinFree);
+        }
+
+        return settings;
+
+        void AddMissing(string name, string? value)
+        {
+            if (value is not null && !settings.Exists(s => s.Name == name))
+            {
+                settings.Add((name, value, Path.Combine(step.Directory, "note")));
+            }
+        }
+    }
+
     /// <summary>A series under another <c>min_free_kbytes</c> puts back the one it found, of which no step of its own tells.</summary>
     private void SeriesWithMinFreeStartsOrEnds(TwinStep step)
     {
-        if (step.HoldsMinFree)
+        if (step.HeldMinFree is not null)
         {
             _minFreeBeforeSeries ??= Sysctls.MinFreeKbytes;
         }
@@ -144,6 +173,26 @@ internal sealed class TwinState
             _minFreeBeforeSeries = null;
             _ = Sysctls.TrySet(VmSysctlTable.MinFreeKbytes, before.ToString(CultureInfo.InvariantCulture), out _);
             Recompute(VmSysctlTable.MinFreeKbytes, _layout);
+        }
+    }
+
+    /// <summary>The kernel writes the settings named <c>sysctl.vm.NAME=</c> on its command line right before it starts init, when all memory has reached the zones.</summary>
+    private void ApplySettingsOfCommandLine(string commandLine)
+    {
+        foreach (string word in commandLine.Split(' '))
+        {
+            int equals = word.IndexOf('=', StringComparison.Ordinal);
+            string key = equals < 0 ? "" : word[..equals].Replace('/', '.');
+            const string Prefix = "sysctl.vm.";
+            if (key.StartsWith(Prefix, StringComparison.Ordinal) && Sysctls.TrySet(key[Prefix.Length..], word[(equals + 1)..], out _))
+            {
+                Recompute(key[Prefix.Length..], _layout);
+                if (key[Prefix.Length..] == VmSysctlTable.MinFreeKbytes)
+                {
+                    ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
+                    MinFreeUnknown = null;
+                }
+            }
         }
     }
 
@@ -180,10 +229,11 @@ internal sealed class TwinState
 
     private void CpusChanged(ReserveLayout layout)
     {
-        foreach (CpuLayout cpu in layout.Cpus.Where(c => c.Online != _layout.Cpus.Any(o => o.Cpu == c.Cpu && o.Online))
-            .Concat(_layout.Cpus.Where(o => o.Online && !layout.Cpus.Any(c => c.Cpu == o.Cpu))))
+                var online = new HashSet<int>(layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
+        online.SymmetricExceptWith(_layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
+        foreach (int cpu in online.Order())
         {
-            ReserveCalculator.CpuChanged(layout, Sysctls, Figures, cpu.Cpu);
+            ReserveCalculator.CpuChanged(layout, Sysctls, Figures, cpu);
             PcpRecomputed();
             _thresholdsUnknown = null;
         }

@@ -23,6 +23,7 @@ public sealed record ZoneLayout(int Node, ZoneType Type, long StartPfn, long Spa
 /// <param name="Cpu">The number of the CPU.</param>
 /// <param name="Node">Its NUMA node.</param>
 /// <param name="Online">Whether it runs.</param>
+/// <remarks>With emulated nodes (<c>numa=fake=</c>) a CPU belongs to several nodes; it is listed once for each.</remarks>
 public sealed record CpuLayout(int Cpu, int Node, bool Online = true);
 
 /// <summary>What a machine's derived figures depend on: its zones, its CPUs, its architecture and its kernel.</summary>
@@ -54,7 +55,7 @@ public sealed class ReserveLayout
         Cpus = cpus;
         ZoneTypes = zoneTypes ?? architecture.ZoneTypes;
         PageblockOrder = pageblockOrder ?? architecture.PageblockOrder;
-        OnlineCpus = cpus.Count(c => c.Online);
+        OnlineCpus = cpus.Where(c => c.Online).DistinctBy(c => c.Cpu).Count();
         if (OnlineCpus == 0)
         {
             throw new ArgumentException("a machine needs a CPU that is online", nameof(cpus));

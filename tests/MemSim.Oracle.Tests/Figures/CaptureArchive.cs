@@ -9,6 +9,8 @@ public sealed class CaptureArchive : IDisposable
     private static readonly string Archive = Path.Combine(AppContext.BaseDirectory, "Data", "captures", "figures.tar.gz");
     private readonly string _root = Directory.CreateTempSubdirectory("memsim-captures-").FullName;
 
+    private int _copies;
+
     public CaptureArchive()
     {
         using var stream = new GZipStream(File.OpenRead(Archive), CompressionMode.Decompress);
@@ -35,7 +37,7 @@ public sealed class CaptureArchive : IDisposable
     /// <summary>A copy of a captured machine to change files in.</summary>
     public string Copy(string name)
     {
-        string target = Directory.CreateTempSubdirectory("memsim-capture-").FullName;
+        string target = Path.Combine(_root, "copies", (++_copies).ToString(), name);
         foreach (string file in Directory.GetFiles(Folder(name), "*", SearchOption.AllDirectories))
         {
             string copy = Path.Combine(target, Path.GetRelativePath(Folder(name), file));

@@ -27,7 +27,7 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
 
         // 6.12 moves the limit of the per-CPU lists with the load: the only figure that is no function of the layout.
         report.Rows.Where(r => r.Verdict == TwinVerdict.NotComparable)
-            .Should().OnlyContain(r => report.Kernel == "Linux 6.12" && r.Figure == "pcp high" && r.Reason!.StartsWith("moves with the load"));
+            .Should().NotContain(r => report.Kernel != "Linux 6.12" || r.Figure != "pcp high" || !r.Reason!.StartsWith("moves with the load"));
     }
 
     [Fact]
@@ -82,6 +82,22 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
     }
 
     [Fact]
+    public void A_setting_on_the_command_line_is_applied_to_the_final_layout()
+    {
+        // The same value written at run time is what the capture has figures for.
+        string copy = captures.Copy("amd64-1G-runtime");
+        string step = Path.Combine(copy, "runtime", "min_free_kbytes-16384");
+        File.AppendAllText(Path.Combine(copy, "proc-cmdline"), " sysctl.vm.min_free_kbytes=16384");
+        File.Copy(Path.Combine(step, "zoneinfo"), Path.Combine(copy, "zoneinfo"), overwrite: true);
+        Directory.Delete(Path.Combine(copy, "runtime"), recursive: true);
+
+        TwinReport report = TwinComparison.Run(copy);
+
+        report.Rows.Where(r => r.Figure is not ("min_free_kbytes" or "protection")).Should().OnlyContain(r => r.Verdict == TwinVerdict.Match);
+        report.Rows.Should().ContainSingle(r => r.Figure == "min_free_kbytes").Which.Computed.Should().Be("16384");
+    }
+
+    [Fact]
     public void A_figure_that_is_one_page_off_is_found()
     {
         string copy = captures.Copy("amd64-2G-numa2");
@@ -119,7 +135,9 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
             accepted.Should().Be(note.Groups[3].Value == "ok", error);
             if (accepted)
             {
-                sysctls.Get(file).Should().Be(File.ReadAllText(Path.Combine(step, file)).TrimEnd());
+                // Numbers that were not written are what the step before left.
+                int count = Math.Min(value.Split(' ').Length, sysctls.Get(file).Split('\t').Length);
+                sysctls.Get(file).Split('\t').Take(count).Should().Equal(File.ReadAllText(Path.Combine(step, file)).TrimEnd().Split('\t').Take(count));
             }
         }
     }

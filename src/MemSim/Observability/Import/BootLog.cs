@@ -69,7 +69,9 @@ internal sealed class BootLog
             // "SMP alternatives" is freed before any initcall runs.
         }
 
-        reason = initSections ? null : "the boot log does not say how much was freed to the zones after the boot had computed its figures";
+        reason = initSections ? null
+            : _lines.All(string.IsNullOrWhiteSpace) ? "without a boot log it is not known how much was freed to the zones after the boot had computed its figures"
+            : "the boot log does not say how much was freed to the zones after the boot had computed its figures";
         return initSections ? frees : null;
     }
 

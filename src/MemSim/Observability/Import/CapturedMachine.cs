@@ -150,21 +150,18 @@ public sealed class CapturedMachine
 
     private static List<CpuLayout> ReadCpus(CaptureFolder folder, ZoneInfoFile zoneInfo, string zoneInfoPath, int? bootCpus, out bool nodesKnown)
     {
-        var nodeOf = new SortedDictionary<int, int>();
+        var nodes = new SortedSet<(int Cpu, int Node)>();
         foreach ((int node, string path) in folder.NodeFiles("cpulist"))
         {
-            foreach (int cpu in ParseCpuList(File.ReadAllText(path).Trim(), path))
-            {
-                nodeOf[cpu] = node;
-            }
+            nodes.UnionWith(ParseCpuList(File.ReadAllText(path).Trim(), path).Select(cpu => (cpu, node)));
         }
 
-        nodesKnown = nodeOf.Count != 0 || zoneInfo.Zones.All(z => z.Node == zoneInfo.Zones[0].Node);
+        nodesKnown = nodes.Count != 0 || zoneInfo.Zones.All(z => z.Node == zoneInfo.Zones[0].Node);
         var online = new SortedSet<int>(zoneInfo.Zones.SelectMany(z => z.Pagesets.Select(p => p.Cpu)));
         if (online.Count == 0)
         {
             // Blanked out: sysfs lists the CPUs that are online, the boot log counts those of the boot.
-            online.UnionWith(nodeOf.Count != 0 ? nodeOf.Keys : Enumerable.Range(0, bootCpus ?? 0));
+            online.UnionWith(nodes.Count != 0 ? nodes.Select(n => n.Cpu) : Enumerable.Range(0, bootCpus ?? 0));
         }
 
         if (online.Count == 0)
@@ -172,13 +169,9 @@ public sealed class CapturedMachine
             throw new InputFileException(zoneInfoPath, 1, "no zone has a CPU below 'pagesets'");
         }
 
-        var cpus = new List<CpuLayout>();
-        foreach (int cpu in online.Union(nodeOf.Keys).Order())
-        {
-            cpus.Add(new CpuLayout(cpu, nodeOf.GetValueOrDefault(cpu), online.Contains(cpu)));
-        }
-
-        return cpus;
+        // A CPU that no list names belongs to the first node, or to the only one.
+        nodes.UnionWith(online.Except(nodes.Select(n => n.Cpu)).Select(cpu => (cpu, zoneInfo.Zones[0].Node)));
+        return [.. nodes.Select(n => new CpuLayout(n.Cpu, n.Node, online.Contains(n.Cpu)))];
     }
 
     private static IEnumerable<int> ParseCpuList(string text, string path)
