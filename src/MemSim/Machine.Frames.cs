@@ -94,6 +94,40 @@ public sealed partial class Machine
             && ((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping) == 0;
     }
 
+    /// <summary>The frame that carries the state of an allocated page: its own, or its compound page's head.</summary>
+    internal ref PageFrame OwnedFrame(Page page, string what)
+    {
+        ThrowIfDisposed();
+        Page head = page.CompoundHead;
+        if (_frames[head.FrameIndex].RefCount == 0)
+        {
+            // Whatever the policy: there is no frame that could be changed without damage.
+            throw new KernelBugException(KernelBugKind.NotAllocated, $"BUG: {what} of {page}, which is not allocated", Bugs.Describe(page), page);
+        }
+
+        return ref _frames[head.FrameIndex];
+    }
+
+    internal void ChangeFlags(Page page, PageFlags set, PageFlags clear)
+    {
+        const PageFlags allocators = PageFlags.Head | PageFlags.Reserved;
+        if (((set | clear) & (allocators | ~PageFlags.StoredMask)) != 0)
+        {
+            throw new ArgumentException($"{(set | clear) & (allocators | ~PageFlags.StoredMask)} cannot be set: derived from other state, or the allocator's own", nameof(set));
+        }
+
+        ref PageFrame frame = ref OwnedFrame(page, "change of page->flags");
+        if (_parallel)
+        {
+            Interlocked.Or(ref frame.FlagsAndZone, (uint)set);
+            Interlocked.And(ref frame.FlagsAndZone, ~(uint)clear);
+        }
+        else
+        {
+            frame.FlagsAndZone = (frame.FlagsAndZone | (uint)set) & ~(uint)clear;
+        }
+    }
+
     internal bool IsAllocatedHead(int pfn, int order) => pfn < _memMap.Frames && MayFree(new Page(this, pfn), order);
 
     internal void AddReferences(int pfn, int references)

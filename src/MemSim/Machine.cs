@@ -22,6 +22,7 @@ public sealed partial class Machine : IDisposable
     private readonly Tracepoints _tracepoints;
     private readonly bool _parallel;
     private readonly bool _refusesIllegalFlags;
+    private readonly long _deviceStart;
     private bool _disposed;
 
     internal Machine(MachineBlueprint blueprint)
@@ -56,7 +57,8 @@ public sealed partial class Machine : IDisposable
         }
 
         long endPfn = blueprint.Zones.Select(z => z.StartPfn + z.SpannedPages).DefaultIfEmpty(1).Max();
-        _memMap = new MemMap(endPfn, zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists)));
+        _deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
+        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists)));
         _frames = _memMap.Array;
         Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents);
         BuildZones(blueprint);
@@ -99,6 +101,12 @@ public sealed partial class Machine : IDisposable
     /// <summary>How frame numbers lead to page frames.</summary>
     public MemoryModel MemoryModel { get; }
 
+    /// <summary>What the page frames cost under this memory model, in the real kernel and here.</summary>
+    public MemoryMapCost MemoryMapCost => MemoryMapCost.Of(MemoryModel, Architecture, [.. _presentRanges.Select(r => (r.Start, r.End))], _memMap.ReservedBytes);
+
+    /// <summary>Host memory taken for the contents of simulated RAM, in bytes.</summary>
+    public long ContentBytes => Memory.TouchedBytes;
+
     /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
     public bool MobilityGrouping { get; }
 
@@ -139,6 +147,9 @@ public sealed partial class Machine : IDisposable
     internal Tracepoints? Trace { get; private set; }
 
     internal int WatermarkBoostFactor { get; set; }
+
+    /// <summary>The first section above RAM: where device memory is plugged in.</summary>
+    internal long DeviceStart => _deviceStart;
 
     /// <summary>Whether every request must take the checked way in.</summary>
     internal bool NeedsAttention => _disposed;
