@@ -82,6 +82,21 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
     }
 
     [Fact]
+    public void A_min_free_kbytes_written_since_boot_is_reported_and_the_rest_follows_from_it()
+    {
+        string copy = captures.Copy("amd64-1G-runtime");
+        string step = Path.Combine(copy, "runtime", "min_free_kbytes-65536");
+        string sysctls = Path.Combine(copy, "sysctl-vm.txt");
+        File.WriteAllText(sysctls, File.ReadAllText(sysctls).Replace("min_free_kbytes = 45056", "min_free_kbytes = 65536"));
+        File.Copy(Path.Combine(step, "zoneinfo"), Path.Combine(copy, "zoneinfo"), overwrite: true);
+        Directory.Delete(Path.Combine(copy, "runtime"), recursive: true);
+
+        TwinReport report = TwinComparison.Run(copy);
+
+        report.Rows.Where(r => r.Verdict == TwinVerdict.Mismatch && r.Figure != "protection").Should().ContainSingle().Which.Figure.Should().Be("min_free_kbytes");
+    }
+
+    [Fact]
     public void A_setting_on_the_command_line_is_applied_to_the_final_layout()
     {
         // The same value written at run time is what the capture has figures for.
