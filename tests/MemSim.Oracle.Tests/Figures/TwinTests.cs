@@ -196,6 +196,32 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
         machine.Layout.PageblockOrder.Should().Be(machine.Layout.Architecture.PageblockOrder);
     }
 
+    [Theory]
+    [InlineData("sysctl-vm.txt", "swappiness = 60", "swappiness = 6x", "not a number that fits")]
+    [InlineData("sysctl-vm.txt", "swappiness = 60", "swappiness 60", "is not like 'name = value'")]
+    [InlineData("node/node0-cpulist", "0", "3-1", "is not a list of CPUs")]
+    [InlineData("node/node0-distance", "10", "ten", "is not a distance")]
+    [InlineData("pagetypeinfo", "order: 9", "order: x", "names no order")]
+    public void A_malformed_file_is_refused_by_name_and_line(string file, string find, string replace, string reason)
+    {
+        string path = Path.Combine(captures.Copy("amd64-2G-numa2"), file);
+        File.WriteAllText(path, File.ReadAllText(path).Replace(find, replace));
+
+        Action read = () => CapturedMachine.Read(path[..^(file.Length + 1)]);
+
+        InputFileException error = read.Should().Throw<InputFileException>().Which;
+        error.Path.Should().Be(path);
+        error.Line.Should().BePositive();
+        error.Reason.Should().Contain(reason);
+    }
+
+    [Fact]
+    public void A_folder_without_zoneinfo_is_refused()
+    {
+        Action read = () => TwinComparison.Run(Path.Combine(captures.Folder("amd64-2G-numa2"), "node"));
+        read.Should().Throw<InputFileException>().WithMessage("*zoneinfo*no such file*");
+    }
+
     private static void Blank(string folder)
     {
         foreach (string zoneInfo in Directory.GetFiles(folder, "zoneinfo", SearchOption.AllDirectories))
