@@ -245,7 +245,7 @@ internal sealed class TwinState
 
     private void CpusChanged(ReserveLayout layout)
     {
-                var online = new HashSet<int>(layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
+        var online = new HashSet<int>(layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
         online.SymmetricExceptWith(_layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
         foreach (int cpu in online.Order())
         {
