@@ -118,7 +118,7 @@ public static class BootPlanner
             : [.. ReleaseStage.UnmovablePageblocks(spec, memblock, nodes).Select(block => (Final(block.Zone), block.First, block.Count))];
         plan.MobilityGrouping = plan.EstimatedPages >= (5L << ArchitectureInfo.Of(spec.Architecture).PageblockOrder);
         plan.PolicyZone = plan.Zones.Where(zone => zone.Type is not (ZoneType.Movable or ZoneType.Device)).Max(zone => zone.Type);
-        ClosingLog.Write(plan, log, early is { HasBounceBuffers: true });
+        ClosingLog.Write(plan, log, early);
         plan.BootLog = log;
     }
 
