@@ -79,6 +79,16 @@ public class BootPlannerTests
     }
 
     [Fact]
+    public void A_node_without_memory_uses_the_memory_of_the_others()
+    {
+        BootPlan plan = BootPlanner.Plan(MachineSpec.X86_64("6G", cpus: 3).WithNodes("3G", "3G", "0"));
+        plan.Nodes[2].PresentPages.Should().Be(0);
+        plan.Nodes[2].NodeOrder.Should().Equal(2, 0, 1);
+        plan.Nodes[2].FallbackZonelist.Select(zone => (zone.Node, zone.Type)).Should().Equal((0, ZoneType.Dma32), (0, ZoneType.Dma), (1, ZoneType.Normal));
+        plan.BootLog.Should().Contain("Initmem setup node 2 as memoryless").And.Contain(line => line.StartsWith("Built 3 zonelists", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public void Cpus_beyond_nr_cpus_do_not_exist()
     {
         BootPlan plan = BootPlanner.Plan(MachineSpec.X86_64("2G", cpus: 8).WithNodes("1G", "1G").WithCommandLine("nr_cpus=5 maxcpus=2"));
