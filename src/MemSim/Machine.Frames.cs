@@ -22,6 +22,12 @@ public sealed partial class Machine
 
     internal FrameArray Frames => _frames;
 
+    /// <summary>Frames that exist, ascending.</summary>
+    internal IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
+
+    /// <summary>Frames that exist but that the allocator never gets, ascending.</summary>
+    internal IReadOnlyList<(long Start, long End)> ReservedRanges => _reserved;
+
     internal long FrameCount => _memMap.Frames;
 
     internal long FrameArrayLength => _memMap.Length;
@@ -320,6 +326,4 @@ public sealed partial class Machine
     }
 
     private Page Neighbour(int index) => index < _memMap.Frames ? new Page(this, index) : default;
-
-    private readonly record struct PresentRange(long Start, long End, Zone Zone);
 }

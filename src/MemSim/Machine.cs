@@ -135,6 +135,8 @@ public sealed partial class Machine : IDisposable
 
     internal FailureReports Reports { get; }
 
+    internal bool RefusesIllegalFlags => _refusesIllegalFlags;
+
     internal PageAllocator Pages { get; }
 
     internal PhysicalMemory Memory { get; }
@@ -224,6 +226,14 @@ public sealed partial class Machine : IDisposable
         {
             cpu.DrainLocalPages();
         }
+    }
+
+    /// <summary>Takes a snapshot of the complete state: fork the world, try a what-if, compare.</summary>
+    /// <remarks>Copies the contents of RAM that was touched. No CPU may be driven by another thread meanwhile.</remarks>
+    public MachineSnapshot Snapshot()
+    {
+        ThrowIfDisposed();
+        return MachineSnapshot.Take(this);
     }
 
     /// <summary>Checks every invariant of the machine: lists, counters, flags, that no two blocks overlap and that no page is lost.</summary>
@@ -350,9 +360,10 @@ public sealed partial class Machine : IDisposable
     {
         foreach (Node node in _nodes)
         {
+            node.FallbackOrder = blueprint.Nodes.First(n => n.Id == node.Id).FallbackOrder;
             node.Zonelists = new Zonelist[16];
             node.ThisNodeZonelists = new Zonelist[16];
-            Node[] near = [.. blueprint.Nodes.First(n => n.Id == node.Id).FallbackOrder.Select(GetNode)];
+            Node[] near = [.. node.FallbackOrder.Select(GetNode)];
             for (int bits = 0; bits < 16; bits++)
             {
                 bool illegal = _refusesIllegalFlags && GfpZones.IsIllegal((Gfp)bits);
