@@ -79,7 +79,7 @@ public sealed partial class Machine : IDisposable
             cpu.Pages = Pages;
             cpu.Pcp = [.. _zones.Select(z => z.Pcp[cpu.Id])];
             cpu.Zonelists = cpu.Node.Zonelists;
-            cpu.UpdateSpecial();
+            cpu.UpdateMode();
         }
     }
 
@@ -206,7 +206,7 @@ public sealed partial class Machine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(sink);
         _tracepoints.Attach(sink);
-        Trace = _tracepoints;
+        UpdateTrace();
     }
 
     /// <summary>Detaches a receiver of tracepoints; nothing happens when it is not attached.</summary>
@@ -215,7 +215,7 @@ public sealed partial class Machine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(sink);
         _tracepoints.Detach(sink);
-        Trace = _tracepoints.IsIdle ? null : _tracepoints;
+        UpdateTrace();
     }
 
     /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
@@ -256,7 +256,7 @@ public sealed partial class Machine : IDisposable
         _disposed = true;
         foreach (Cpu cpu in _cpus)
         {
-            cpu.UpdateSpecial();
+            cpu.UpdateMode();
         }
 
         _memMap.Discard();
@@ -275,6 +275,15 @@ public sealed partial class Machine : IDisposable
         }
 
         return null;
+    }
+
+    private void UpdateTrace()
+    {
+        Trace = _tracepoints.IsIdle ? null : _tracepoints;
+        foreach (Cpu cpu in _cpus)
+        {
+            cpu.UpdateMode();
+        }
     }
 
     internal Zone Owned(Zone zone) =>

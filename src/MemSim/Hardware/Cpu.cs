@@ -24,8 +24,8 @@ public sealed partial class Cpu
     private KernelTask _current;
     private readonly KernelTask _idle;
 
-    /// <summary>Whether an allocation has to look at the context at all: anything but plain process context with an ordinary task.</summary>
-    internal bool IsSpecial;
+    /// <summary>What the hot paths have to look at.</summary>
+    internal CpuMode Mode = CpuMode.Special;
 
     internal Cpu(Machine machine, int id, Node node)
     {
@@ -117,7 +117,7 @@ public sealed partial class Cpu
 
         KernelTask previous = _current;
         _current = task;
-        UpdateSpecial();
+        UpdateMode();
         return new ContextScope(this, ContextKind.Task, previous, default);
     }
 
@@ -132,8 +132,11 @@ public sealed partial class Cpu
         }
     }
 
-    internal void UpdateSpecial() =>
-        IsSpecial = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
+    internal void UpdateMode()
+    {
+        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
+        Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.Trace is not null ? CpuMode.Observed : CpuMode.Plain;
+    }
 
     internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)
     {
@@ -157,7 +160,7 @@ public sealed partial class Cpu
                 break;
         }
 
-        UpdateSpecial();
+        UpdateMode();
     }
 
     private static int Unit(ContextKind kind) => kind switch
@@ -184,7 +187,7 @@ public sealed partial class Cpu
                 break;
         }
 
-        UpdateSpecial();
+        UpdateMode();
         return new ContextScope(this, kind, null, default);
     }
 
@@ -192,7 +195,7 @@ public sealed partial class Cpu
     {
         TaskFlags added = flag & ~_current.Flags;
         _current.Flags |= flag;
-        UpdateSpecial();
+        UpdateMode();
         return new ContextScope(this, ContextKind.TaskFlag, _current, added);
     }
 }

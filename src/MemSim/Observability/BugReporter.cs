@@ -50,6 +50,24 @@ internal sealed partial class BugReporter
         }
     }
 
+    /// <summary>Whether pages may be freed where the CPU is.</summary>
+    public bool CheckFreeContext(Cpu cpu)
+    {
+        if (!cpu.IsOnline)
+        {
+            Raise(KernelBugKind.NotAllocated, $"kernel BUG: CPU {cpu.Id} is offline and cannot run code", Context(cpu));
+            return false;
+        }
+
+        if (cpu.InNmi)
+        {
+            Raise(KernelBugKind.CalledFromNmi, "BUG: pages freed from NMI context", Context(cpu) + "The allocator's locks may be held by the code that was interrupted.");
+            return false;
+        }
+
+        return true;
+    }
+
     /// <summary>Reports something that may sleep in atomic context.</summary>
     public void SleepingInAtomic(Cpu cpu, string what, Gfp gfp = Gfp.None)
     {

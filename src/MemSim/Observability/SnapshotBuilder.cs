@@ -149,7 +149,7 @@ internal static class SnapshotBuilder
         for (int cpu = 0; cpu < document.Cpus.Count; cpu++)
         {
             machine.Cpus[cpu].IsOnline = document.Cpus[cpu].Online;
-            machine.Cpus[cpu].UpdateSpecial();
+            machine.Cpus[cpu].UpdateMode();
         }
     }
 

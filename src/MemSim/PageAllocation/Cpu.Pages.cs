@@ -143,13 +143,10 @@ public sealed partial class Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void FreePages(Page page, int order = 0)
     {
-        if (!Machine.MayFree(page, order))
+        if (!Pages.TryFree(this, page, order))
         {
             FreeRefused(page, order);
-            return;
         }
-
-        Pages.FreeBlock(this, page.FrameIndex, order);
     }
 
     /// <summary>Frees a block by its address in the direct map (<c>free_pages()</c>).</summary>

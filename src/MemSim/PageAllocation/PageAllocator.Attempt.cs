@@ -36,7 +36,7 @@ internal sealed partial class PageAllocator
     {
         Zonelist zonelist = ((gfp & Gfp.ThisNode) != 0 ? node.ThisNodeZonelists : node.Zonelists)[(int)(gfp & Gfp.ZoneMask)];
         return nodeMask == ulong.MaxValue
-            ? AllocateFrom(cpu, zonelist, gfp, order)
+            ? AllocateFrom<ObservedPath>(cpu, zonelist, gfp, order)
             : AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
     }
 
@@ -80,6 +80,9 @@ internal sealed partial class PageAllocator
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateGeneral(Cpu cpu, Zonelist zonelist, Gfp gfp, int order, int firstZone) =>
+        AllocateGeneral(new Request(cpu, zonelist, gfp, order), firstZone);
+
     private int AllocateGeneral(in Request request, int firstZone)
     {
         Gfp gfp = request.Gfp;
@@ -133,10 +136,12 @@ internal sealed partial class PageAllocator
                     continue;
                 }
 
-                int pfn = TakeFromZone(request.Cpu, zone, request.Order, request.Type, flags);
+                PerCpuPages pcp = request.Cpu.Pcp[zone.Id];
+                int pfn = TakeFromZone<ObservedPath>(request.Cpu, zone, pcp, request.Order, request.Type, flags);
                 if (pfn >= 0)
                 {
-                    Finish(request.Cpu, zone, preferred!, pfn, request.Gfp, request.Order, request.Type);
+                    CountPlace(request.Cpu, zone, preferred!);
+                    Finish<ObservedPath>(request.Cpu, pcp, pfn, request.Gfp, request.Order, request.Type);
                     if (request.Order > 0 && (flags & AllocFlags.HighAtomic) != 0)
                     {
                         ReserveHighAtomic(zone, pfn);

@@ -65,7 +65,7 @@ internal sealed partial class PageAllocator
             int pfn = page.FrameIndex;
             ref PageFrame frame = ref _frames[pfn];
             _machine.Trace?.MmPageFreeBatched(cpu, pfn);
-            FreeToPcp(cpu, cpu.Pcp[frame.ZoneId], pfn, 0, (int)frame.Index);
+            FreeToPcp<ObservedPath>(cpu, cpu.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
         }
     }
 
@@ -145,6 +145,7 @@ internal sealed partial class PageAllocator
             }
 
             pages[index] = new Page(_machine, pfn);
+            _machine.Trace?.BulkPage(cpu, pfn, (MigrateType)request.Type, request.Gfp);
             got++;
         }
 

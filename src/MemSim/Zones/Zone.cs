@@ -60,6 +60,8 @@ public sealed class Zone
     internal long[] Reserve = [];
     internal bool HasCma;
 
+    private ZoneFlags _flags;
+
     // ---- changed by the buddy lists under the lock
     internal FreeArea FreeArea;
     internal byte[] PageblockTypes = [];
@@ -147,7 +149,22 @@ public sealed class Zone
     public long WatermarkBoost => Boost;
 
     /// <summary>The zone's state flags.</summary>
-    public ZoneFlags Flags { get; internal set; }
+    public ZoneFlags Flags
+    {
+        get => _flags;
+        internal set
+        {
+            bool reclaim = ((_flags ^ value) & ZoneFlags.ReclaimActive) != 0;
+            _flags = value;
+            if (reclaim)
+            {
+                foreach (PerCpuPages pcp in Pcp)
+                {
+                    pcp.UpdateTrim();
+                }
+            }
+        }
+    }
 
     /// <summary>Pages kept back from a request whose highest usable zone has the index of the position (<c>lowmem_reserve</c>, "protection").</summary>
     public IReadOnlyList<long> LowmemReserve => Reserve;
