@@ -11,10 +11,17 @@ internal static class Sampler
     public const int Samples = 9;
 
     private const double SampleMilliseconds = 30;
-    private const double WarmUpMilliseconds = 350;
+    /// <summary>Longer than the pause without new methods after which the JIT begins to count calls, and to compile what was counted.</summary>
+    private const int TieringPauseMilliseconds = 150;
 
-    /// <summary>Beyond this many calls every method of the pattern has left the first tier, loops included.</summary>
-    private const int WarmUpCalls = 100;
+    /// <summary>More calls than it takes to leave a tier.</summary>
+    private const int CallsPerTier = 40;
+
+    /// <summary>Unoptimised, instrumented, optimised; one more in case another method's compilation delayed a step.</summary>
+    private const int TierSteps = 4;
+
+    /// <summary>A workload this slow in one turn is not about instructions: it is run a few times and measured.</summary>
+    private const double SlowMilliseconds = 5;
 
     public static Figures Measure(Workload work)
     {
@@ -31,17 +38,18 @@ internal static class Sampler
     /// <summary>Runs a workload until it is compiled for good, and finds how many turns make a sample.</summary>
     public static int WarmUp(Workload work)
     {
-        // Many short calls first: call counting promotes methods, and promotion waits until no new method has been compiled for a while.
+        // Many short calls with pauses: without the pauses the loop itself would stay in the code that on-stack replacement made for it.
         int turns = 1;
-        Stopwatch total = Stopwatch.StartNew();
         double last = Time(work.Run, turns);
-        for (int call = 1; last < SampleMilliseconds && (call < WarmUpCalls || total.Elapsed.TotalMilliseconds < WarmUpMilliseconds); call++)
+        for (int step = 0; step < TierSteps && last < SlowMilliseconds; step++)
         {
-            last = Time(work.Run, turns);
-            if (last < WarmUpMilliseconds / (2 * WarmUpCalls))
+            for (int call = 0; call < CallsPerTier; call++)
             {
-                turns = checked(turns * 2);
+                last = Time(work.Run, turns);
+                turns *= last < SlowMilliseconds / 10 ? 2 : 1;
             }
+
+            Thread.Sleep(TieringPauseMilliseconds);
         }
 
         while (last < SampleMilliseconds)

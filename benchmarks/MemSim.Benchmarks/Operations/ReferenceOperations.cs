@@ -41,7 +41,7 @@ internal static unsafe class ReferenceOperations
 
     private static Workload L1Load()
     {
-        int[] ring = new int[64];
+        nint[] ring = new nint[64];
         for (int i = 0; i < ring.Length; i++)
         {
             ring[i] = (i + 17) % ring.Length;
@@ -52,10 +52,10 @@ internal static unsafe class ReferenceOperations
 
     /// <summary>Each load's address depends on the load before.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static int Follow(int[] ring, int turns)
+    private static nint Follow(nint[] ring, int turns)
     {
-        ref int first = ref MemoryMarshal.GetArrayDataReference(ring);
-        int at = 0;
+        ref nint first = ref MemoryMarshal.GetArrayDataReference(ring);
+        nint at = 0;
         for (int i = 0; i < turns; i++)
         {
             at = Unsafe.Add(ref first, at);
