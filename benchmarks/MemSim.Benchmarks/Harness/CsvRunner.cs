@@ -32,7 +32,7 @@ internal static class CsvRunner
                 TwoCpuSampler.Result result = TwoCpuSampler.Measure(work);
                 string name = operation.Name + "_2cpu";
                 Print(SubjectOf(operation, options), name, result.PerThread);
-                Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"# {name}: throughput of two CPUs {result.MedianScaling:F2} times that of one (median), {result.BestScaling:F2} (best)"));
+                Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"# {name}: throughput of two CPUs {result.MedianScaling:F2} times that of one (median), {result.BestScaling:F2} (best); by CPU time {result.CpuScaling:F2}"));
             }
         }
 

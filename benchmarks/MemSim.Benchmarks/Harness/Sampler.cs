@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace MemSim.Benchmarks.Harness;
 
 /// <summary>Nanoseconds an operation, of several samples.</summary>
@@ -64,9 +62,9 @@ internal static class Sampler
 
     public static double Time(Action<int> run, int turns)
     {
-        long start = Stopwatch.GetTimestamp();
+        double start = ThreadClock.Milliseconds;
         run(turns);
-        return Stopwatch.GetElapsedTime(start).TotalMilliseconds;
+        return ThreadClock.Milliseconds - start;
     }
 
     public static Figures FiguresOf(double[] samples)
