@@ -39,36 +39,30 @@ internal static unsafe class ReferenceOperations
         }
     }
 
+    /// <summary>A pointer that points to itself: each load's address is the value of the load before.</summary>
     private static Workload L1Load()
     {
-        nint[] ring = new nint[64];
-        for (int i = 0; i < ring.Length; i++)
-        {
-            ring[i] = (i + 17) % ring.Length;
-        }
-
-        return new Workload(turns => GC.KeepAlive(Follow(ring, turns) >= 0), OperationsPerTurn: 8);
+        nint[] cell = GC.AllocateArray<nint>(1, pinned: true);
+        cell[0] = Marshal.UnsafeAddrOfPinnedArrayElement(cell, 0);
+        return new Workload(turns => GC.KeepAlive(Follow((nint*)cell[0], turns) == cell[0]), OperationsPerTurn: 8);
     }
 
-    /// <summary>Each load's address depends on the load before.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static nint Follow(nint[] ring, int turns)
+    private static nint Follow(nint* at, int turns)
     {
-        ref nint first = ref MemoryMarshal.GetArrayDataReference(ring);
-        nint at = 0;
         for (int i = 0; i < turns; i++)
         {
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
-            at = Unsafe.Add(ref first, at);
+            at = (nint*)*at;
+            at = (nint*)*at;
+            at = (nint*)*at;
+            at = (nint*)*at;
+            at = (nint*)*at;
+            at = (nint*)*at;
+            at = (nint*)*at;
+            at = (nint*)*at;
         }
 
-        return at;
+        return (nint)at;
     }
 
     private static Workload CasLockPair()
