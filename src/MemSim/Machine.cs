@@ -79,6 +79,8 @@ public sealed partial class Machine : IDisposable
             cpu.Pages = Pages;
             cpu.Pcp = [.. _zones.Select(z => z.Pcp[cpu.Id])];
             cpu.Zonelists = cpu.Node.Zonelists;
+            cpu.Choices = FirstChoice.For(cpu.Zonelists, cpu.Pcp);
+            cpu.HomePcp = cpu.Choices[0].Pcp ?? cpu.Pcp[0];
             cpu.UpdateMode();
         }
     }

@@ -10,6 +10,12 @@ public sealed partial class Cpu
     /// <summary>This CPU's page lists by the machine's zone number.</summary>
     internal PerCpuPages[] Pcp = [];
 
+    /// <summary>The lists most frees go to: those of the first zone of an ordinary request.</summary>
+    internal PerCpuPages HomePcp = null!;
+
+    /// <summary>Where requests made here look first, by their low four flag bits.</summary>
+    internal FirstChoice[] Choices = [];
+
     /// <summary>The zones searched for a request made here, by its low four flag bits.</summary>
     internal Zonelist[] Zonelists = [];
 

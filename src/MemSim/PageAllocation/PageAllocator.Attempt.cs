@@ -35,9 +35,7 @@ internal sealed partial class PageAllocator
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
     {
         Zonelist zonelist = ((gfp & Gfp.ThisNode) != 0 ? node.ThisNodeZonelists : node.Zonelists)[(int)(gfp & Gfp.ZoneMask)];
-        return nodeMask == ulong.MaxValue
-            ? AllocateFrom<ObservedPath>(cpu, zonelist, gfp, order)
-            : AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
+        return AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
     }
 
     private int AllocateByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy)

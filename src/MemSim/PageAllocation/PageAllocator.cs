@@ -42,7 +42,7 @@ internal sealed partial class PageAllocator
             return AllocateUnusual(cpu, gfp, order);
         }
 
-        return AllocateFrom<PlainPath>(cpu, cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+        return AllocateFrom<PlainPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>A request on a machine with locks or listeners, in a special context, or with a strange order or node.</summary>
@@ -54,41 +54,43 @@ internal sealed partial class PageAllocator
             return AllocateChecked(cpu, gfp, order, node: null);
         }
 
-        return AllocateFrom<ObservedPath>(cpu, cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+        return AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>The fast path: the first zone of the list at its low watermark, from the CPU's own lists where the order has them.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int AllocateFrom<TPath>(Cpu cpu, Zonelist zonelist, Gfp gfp, int order)
+    public int AllocateFrom<TPath>(Cpu cpu, FirstChoice choice, Gfp gfp, int order)
         where TPath : struct, IPath
     {
-        Zone[] zones = zonelist.Zones;
         int type = (int)((uint)gfp >> 3) & 3;
-        if (zones.Length != 0 && type != (int)MigrateType.HighAtomic && !zonelist.NeedsGeneralPath)
+        PerCpuPages? pcp = choice.Pcp;
+        if (pcp is null || type == (int)MigrateType.HighAtomic)
         {
-            Zone zone = zones[0];
-            AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim);
-            if (zone.HasCma && type == (int)MigrateType.Movable)
-            {
-                flags |= AllocFlags.Cma;
-            }
-
-            if (WatermarkCheck.Passes(zone, order, zone.MarkLow + zone.Boost, zonelist.HighestZoneIndex, flags, gfp))
-            {
-                PerCpuPages pcp = cpu.Pcp[zone.Id];
-                int pfn = TakeFromZone<TPath>(cpu, zone, pcp, order, type, flags);
-                if (pfn >= 0)
-                {
-                    pcp.NumaHit++;
-                    Finish<TPath>(cpu, pcp, pfn, gfp, order, type);
-                    return pfn;
-                }
-
-                return AllocateGeneral(cpu, zonelist, gfp, order, firstZone: 1);
-            }
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
 
-        return AllocateGeneral(cpu, zonelist, gfp, order, firstZone: 0);
+        Zone zone = pcp.Zone;
+        if (zone.HasCma || !WatermarkCheck.PassesQuickly(zone, order, choice.HighestZoneIndex))
+        {
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
+        }
+
+        // Avoiding fragmentation only matters once the lists are empty: the right to say no goes along.
+        AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim);
+        if (choice.AvoidsFragmentation && (gfp & Gfp.KswapdReclaim) != 0)
+        {
+            flags |= AllocFlags.NoFragment;
+        }
+
+        int pfn = TakeFromZone<TPath>(cpu, zone, pcp, order, type, flags);
+        if (pfn < 0)
+        {
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 1);
+        }
+
+        pcp.NumaHit++;
+        Finish<TPath>(cpu, pcp, pfn, gfp, order, type);
+        return pfn;
     }
 
     /// <summary>Takes a block from a zone that passed the watermark check (<c>rmqueue()</c>).</summary>
@@ -129,7 +131,11 @@ internal sealed partial class PageAllocator
             pcp.Lock.Enter();
         }
 
-        pcp.FreeFactor >>= 1;
+        if (pcp.FreeFactor != 0)
+        {
+            pcp.FreeFactor >>= 1;
+        }
+
         int pfn = PopPcp(cpu, pcp, order, type, flags);
         if (TPath.IsObserved && _parallel)
         {
@@ -143,8 +149,9 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int PopPcp(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
     {
+        FrameArray frames = _frames;
         int list = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
-        ref PageFrame head = ref _frames[list];
+        ref PageFrame head = ref frames[list];
         int pfn = head.Next;
         if (pfn == list)
         {
@@ -156,9 +163,9 @@ internal sealed partial class PageAllocator
             pfn = head.Next;
         }
 
-        int next = _frames[pfn].Next;
+        int next = frames[pfn].Next;
         head.Next = next;
-        _frames[next].Prev = list;
+        frames[next].Prev = list;
         pcp.Count -= 1 << order;
         return pfn;
     }
@@ -276,12 +283,11 @@ internal sealed partial class PageAllocator
     private bool TryFreeUnusual(Cpu cpu, int pfn, int order)
     {
         _machine.ThrowIfDisposed();
-        if (!_machine.Bugs.CheckFreeContext(cpu))
+        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckFreeContext(cpu))
         {
-            return true;
+            FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
         }
 
-        FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
         return true;
     }
 
@@ -292,22 +298,43 @@ internal sealed partial class PageAllocator
     private void FreeBlock<TPath>(Cpu cpu, ref PageFrame frame, int pfn, int order)
         where TPath : struct, IPath
     {
-        PerCpuPages pcp = cpu.Pcp[frame.ZoneId];
+        // Compared instead of looked up: what follows then need not wait for the frame's zone, nor below for its page block's type.
+        uint flags = frame.FlagsAndZone;
+        PerCpuPages pcp = cpu.HomePcp;
+        if (flags >> PageFrame.ZoneShift != (uint)pcp.ZoneId)
+        {
+            pcp = OtherPcp(cpu, flags);
+        }
+
         if (TPath.IsObserved)
         {
             _machine.Trace?.MmPageFree(cpu, pfn, order);
         }
 
         int type = pcp.Zone.BlockType(pfn);
-        if (order <= PageGeometry.CostlyOrder || order == _pageblockOrder)
-        {
-            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, type);
-        }
-        else
+        if (order > PageGeometry.CostlyOrder && order != _pageblockOrder)
         {
             FreeToBuddy(pcp, pfn, order, type);
         }
+        else if (type == (int)MigrateType.Unmovable)
+        {
+            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, (int)MigrateType.Unmovable);
+        }
+        else if (type == (int)MigrateType.Movable)
+        {
+            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, (int)MigrateType.Movable);
+        }
+        else
+        {
+            FreeRareType(cpu, pcp, pfn, order, type);
+        }
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeRareType(Cpu cpu, PerCpuPages pcp, int pfn, int order, int type) => FreeToPcp<ObservedPath>(cpu, pcp, ref _frames[pfn], pfn, order, type);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static PerCpuPages OtherPcp(Cpu cpu, uint flags) => cpu.Pcp[(int)(flags >> PageFrame.ZoneShift)];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void FreeToPcp<TPath>(Cpu cpu, PerCpuPages pcp, ref PageFrame frame, int pfn, int order, int type)

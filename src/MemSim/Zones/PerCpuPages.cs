@@ -16,12 +16,14 @@ internal sealed class PerCpuPages
     public PerCpuPages(Zone zone, int cpu, FrameArray frames, int firstHead)
     {
         Zone = zone;
+        ZoneId = zone.Id;
         Cpu = cpu;
         Frames = frames;
         FirstHead = firstHead;
     }
 
     public readonly Zone Zone;
+    public readonly int ZoneId;
     public readonly FrameArray Frames;
     public readonly int FirstHead;
     public readonly int Cpu;

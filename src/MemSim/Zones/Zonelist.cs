@@ -19,7 +19,4 @@ internal sealed class Zonelist(Zone[] zones, int highestZoneIndex, bool isIllega
 
     /// <summary>Whether a first attempt should rather go to another zone than mix migrate types in a page block (6.1: only where Normal comes first and DMA32 exists).</summary>
     public readonly bool AvoidsFragmentation = avoidsFragmentation;
-
-    /// <summary>Whether even a first attempt is not a plain look at the first zone.</summary>
-    public bool NeedsGeneralPath => AvoidsFragmentation || IsIllegal;
 }
