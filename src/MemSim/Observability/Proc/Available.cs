@@ -18,7 +18,7 @@ internal static class Available
     /// <summary>What a new program could get without swapping: free memory and the larger part of what can be reclaimed (<c>MemAvailable</c>).</summary>
     public static long Pages(Machine machine)
     {
-        long low = machine.Zones.Sum(z => z.MarkLow);
+        long low = machine.Zones.Sum(z => z.GetWatermarkPages(Watermark.Low));
         long pageCache = Sum(machine, static n => n.ActiveFile + n.InactiveFile);
         long reclaimable = Sum(machine, static n => n.SlabReclaimable + n.KernelMiscReclaimable);
         long available = FreePages(machine) - TotalReservePages(machine);

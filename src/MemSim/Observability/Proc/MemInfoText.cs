@@ -124,9 +124,13 @@ internal static class MemInfoText
         {
             Architecture.X86_64 => 34359738367,
             Architecture.Arm64 => 133143592960,
-            _ => (long)((FixedMappings32 - Math.Min(FixedMappings32, machine.DirectMapEnd.Value + Gap32)) >> 10),
+            _ => (long)((FixedMappings32 - Math.Min(FixedMappings32, machine.Architecture.PageOffset + LowMemoryBytes(machine) + Gap32)) >> 10),
         };
     }
+
+    /// <summary>Memory below the first high memory, holes included.</summary>
+    private static ulong LowMemoryBytes(Machine machine) =>
+        (ulong)machine.Zones.Where(z => z.IsPopulated && !KernelBuild.IsHighMemory(machine, z)).Select(z => z.EndPfn.Value).DefaultIfEmpty(0).Max() << PageGeometry.PageShift;
 
     /// <summary>Lines of a name and a figure; both fill 24 columns together.</summary>
     private sealed class Writer

@@ -50,14 +50,21 @@ internal static class RecordedCounters
         }
     }
 
-    /// <summary>Sets the per-CPU counts of a machine whose lists are others than the recorded ones.</summary>
-    public static void FeedPagesets(Machine machine, ZoneInfoFile file)
+    /// <summary>Sets what moves while a machine runs and is no function of its layout: per-CPU counts, boosts, 6.12's limits of the per-CPU lists; and the contiguous areas.</summary>
+    public static void FeedMovingFigures(Machine machine, ZoneInfoFile file)
     {
         foreach (ZoneInfoZone from in file.Zones)
         {
+            Zone zone = machine.GetNode(from.Node).GetZone(from.Type);
+            zone.Boost = from.Boost!.Value;
+            zone.CmaPages = from.Cma;
             foreach (ZoneInfoPageset pageset in from.Pagesets)
             {
-                machine.GetNode(from.Node).GetZone(from.Type).Pcp[pageset.Cpu].Count = (int)pageset.Count!.Value;
+                zone.Pcp[pageset.Cpu].Count = (int)pageset.Count!.Value;
+                if (machine.Personality.TunesPcpHigh)
+                {
+                    zone.Pcp[pageset.Cpu].High = (int)pageset.High!.Value;
+                }
             }
         }
     }

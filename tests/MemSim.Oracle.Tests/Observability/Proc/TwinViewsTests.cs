@@ -18,7 +18,7 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
         using Machine machine = Twin(name);
         string expected = File.ReadAllText(path);
         RecordedCounters.FeedZoneInfo(machine, expected);
-        RecordedCounters.FeedPagesets(machine, ZoneInfoFile.Read(path));
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(path));
 
         machine.Proc.ZoneInfo.ShouldBeExactly(expected);
     }
@@ -29,7 +29,9 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
     {
         using Machine machine = Twin(name);
         string expected = recorded.Read("captures", Path.Combine(name, "meminfo"));
-        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(Path.Combine(captures.Folder(name), "zoneinfo")));
+        string zoneInfo = Path.Combine(captures.Folder(name), "zoneinfo");
+        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(zoneInfo));
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(zoneInfo));
         RecordedCounters.FeedMemInfo(machine, expected);
 
         machine.Proc.MemInfo.ShouldBeExactly(expected);
@@ -41,7 +43,9 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
     {
         using Machine machine = Twin(name);
         string expected = recorded.Read("captures", Path.Combine(name, "vmstat"));
-        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(Path.Combine(captures.Folder(name), "zoneinfo")));
+        string zoneInfo = Path.Combine(captures.Folder(name), "zoneinfo");
+        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(zoneInfo));
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(zoneInfo));
         RecordedCounters.FeedVmStat(machine, expected);
 
         string[] actual = machine.Proc.VmStat.Split('\n');
