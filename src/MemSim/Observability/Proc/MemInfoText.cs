@@ -118,13 +118,13 @@ internal static class MemInfoText
     /// <summary>The vmalloc area without randomisation: fixed on 64 bits; on 32 bits what the direct map leaves between 8 MiB above it and the fixed mappings.</summary>
     private static long UsualVmallocKiB(Machine machine)
     {
-        const ulong FixedMappings32 = 0xfebf_e000;
+        ulong fixedMappings32 = machine.Architecture.Architecture == Architecture.X86_32Pae ? 0xfeff_e000 : 0xfebf_e000;
         const ulong Gap32 = 8 << 20;
         return machine.Architecture.Architecture switch
         {
             Architecture.X86_64 => 34359738367,
             Architecture.Arm64 => 133143592960,
-            _ => (long)((FixedMappings32 - Math.Min(FixedMappings32, machine.Architecture.PageOffset + LowMemoryBytes(machine) + Gap32)) >> 10),
+            _ => (long)((fixedMappings32 - Math.Min(fixedMappings32, machine.Architecture.PageOffset + LowMemoryBytes(machine) + Gap32)) >> 10),
         };
     }
 

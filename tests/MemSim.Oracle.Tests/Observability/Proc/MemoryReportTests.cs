@@ -77,12 +77,11 @@ public sealed partial class MemoryReportTests(RecordedViews recorded) : IClassFi
             (zone.MarkMin, zone.MarkLow, zone.MarkHigh) = (z["min"] - zone.Boost, z["low"] - zone.Boost, z["high"] - zone.Boost);
             (c.ActiveAnon, c.InactiveAnon, c.Unevictable, c.Mlock) = (z["active_anon"], z["inactive_anon"], z["unevictable"], z["mlocked"]);
             Array.ForEach(zone.Pcp, p => p.FreePagesDiff = 0);
-            zone.Pcp[^1].Count = (int)(z["free_pcp"] - z["local_pcp"]);
-            zone.Pcp[cpu].Count = (int)z["local_pcp"] + (cpu == zone.Pcp.Length - 1 ? zone.Pcp[cpu].Count : 0);
-            if (cpu == zone.Pcp.Length - 1 && cpu != 0)
+            int elsewhere = (int)(z["free_pcp"] - z["local_pcp"]);
+            zone.Pcp[cpu].Count = (int)z["local_pcp"];
+            if (zone.Pcp.Length > 1)
             {
-                zone.Pcp[0].Count = (int)(z["free_pcp"] - z["local_pcp"]);
-                zone.Pcp[cpu].Count = (int)z["local_pcp"];
+                zone.Pcp[cpu == 0 ? 1 : 0].Count = elsewhere;
             }
 
             report[at + 1].Split(' ', StringSplitOptions.RemoveEmptyEntries).Skip(1).Select(long.Parse).ToArray().CopyTo(zone.Reserve, 0);
