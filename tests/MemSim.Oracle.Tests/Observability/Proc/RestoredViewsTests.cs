@@ -1,4 +1,3 @@
-using FluentAssertions;
 using MemSim.Observability;
 using MemSim.Observability.Import;
 using Xunit;
