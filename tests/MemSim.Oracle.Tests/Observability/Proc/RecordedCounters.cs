@@ -17,8 +17,7 @@ internal static class RecordedCounters
             string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
             if (line.StartsWith("Node ", StringComparison.Ordinal))
             {
-                ZoneTypeNames.TryParse(words[3], out ZoneType type);
-                zone = machine.GetNode(int.Parse(words[1].TrimEnd(','))).GetZone(type);
+                zone = machine.GetNode(int.Parse(words[1].TrimEnd(','), CultureInfo.InvariantCulture)).Zones.Single(z => z.Name == words[3]);
             }
             else if (line.StartsWith("      ", StringComparison.Ordinal) && line[6] != ' ')
             {
