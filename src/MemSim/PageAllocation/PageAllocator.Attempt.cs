@@ -64,7 +64,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>The flags that the current task's scopes leave (<c>current_gfp_context()</c>).</summary>
-    private static Gfp InContext(Cpu cpu, Gfp gfp)
+    internal static Gfp InContext(Cpu cpu, Gfp gfp)
     {
         if (cpu.InInterrupt)
         {
@@ -106,7 +106,7 @@ internal sealed partial class PageAllocator
         return pfn >= 0 ? pfn : AllocateSlow(request);
     }
 
-    private static AllocFlags CmaRight(in Request request) => request.Type == (int)MigrateType.Movable ? AllocFlags.Cma : 0;
+    internal static AllocFlags CmaRight(in Request request) => request.Type == (int)MigrateType.Movable ? AllocFlags.Cma : 0;
 
     /// <summary>Visits the zones of a request in order and takes the block from the first that passes its watermark (<c>get_page_from_freelist()</c>).</summary>
     private int Attempt(in Request request, AllocFlags flags, int firstZone = 0)
@@ -159,7 +159,7 @@ internal sealed partial class PageAllocator
         }
     }
 
-    private static bool Passes(in Request request, Zone zone, AllocFlags flags)
+    internal static bool Passes(in Request request, Zone zone, AllocFlags flags)
     {
         long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
         return (flags & AllocFlags.NoWatermarks) != 0 || WatermarkCheck.Passes(zone, request.Order, mark, request.Zonelist.HighestZoneIndex, flags, request.Gfp);

@@ -183,7 +183,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>The rights of a request in the slow path, from its flags (<c>gfp_to_alloc_flags()</c>).</summary>
-    private static AllocFlags FlagsOf(in Request request)
+    internal static AllocFlags FlagsOf(in Request request)
     {
         Gfp gfp = request.Gfp;
         AllocFlags flags = AllocFlags.WatermarkMin | (AllocFlags)(gfp & Gfp.High) | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request);
@@ -207,7 +207,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>Who may ignore watermarks altogether, and who half of one (<c>__gfp_pfmemalloc_flags()</c>).</summary>
-    private static AllocFlags ReserveRights(in Request request)
+    internal static AllocFlags ReserveRights(in Request request)
     {
         if ((request.Gfp & Gfp.NoMemAlloc) != 0)
         {
