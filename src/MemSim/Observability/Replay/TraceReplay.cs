@@ -17,6 +17,9 @@ public sealed class TraceReplay : IDisposable
     private const int MostInferencesInARow = 1 << 16;
     private const int MostPassedOver = 64;
 
+    /// <summary>The most pages of a counter that a CPU may keep to itself: they are kept in a signed byte.</summary>
+    private const int MostUnfolded = 125;
+
     private readonly TraceReplayFolder _folder;
     private readonly TraceReplayRecording _recording;
     private readonly ReplayTally _tally = new();
@@ -29,9 +32,11 @@ public sealed class TraceReplay : IDisposable
     private readonly KernelTask _memAlloc = new("reclaim", 1) { Flags = TaskFlags.MemAlloc };
     private readonly KernelTask _victim = new("victim", 1) { Flags = TaskFlags.OomVictim };
     private readonly long[] _boosts;
+    private readonly int[] _thresholds;
     private readonly (long Allocations, long Predicted)[] _cpus;
     private readonly Stack<int> _passedOver = new();
     private long _inferred;
+    private long _inferredFromRefills;
     private long _untracedNoticed;
     private long _foundAtFree;
     private long _failed;
@@ -45,6 +50,7 @@ public sealed class TraceReplay : IDisposable
         _exact = exact;
         _cpus = new (long, long)[recording.CpuCount];
         _boosts = new long[machine?.Zones.Count ?? 0];
+        _thresholds = [.. machine?.Zones.Select(z => z.Pcp[0].StatThreshold) ?? []];
         if (machine is not null)
         {
             _frames = new TraceReplayFrames(machine);
@@ -128,8 +134,17 @@ public sealed class TraceReplay : IDisposable
             case TraceStep.Drain:
                 Drained(e);
                 break;
+            case TraceStep.UntracedRefill:
+                RefilledUntraced(e);
+                break;
             case TraceStep.KswapdWakes:
                 BeginKswapdRound(_machine!.Cpus[e.Cpu].Node);
+                break;
+            case TraceStep.WakesKswapd:
+                SetThresholds(_machine!.Cpus[e.Cpu].Node, pressure: true);
+                break;
+            case TraceStep.KswapdSleeps:
+                SetThresholds(_machine!.Cpus[e.Cpu].Node, pressure: false);
                 break;
             case TraceStep.ReclaimBegins:
                 _reclaiming.Add(e.Pid);
@@ -152,7 +167,7 @@ public sealed class TraceReplay : IDisposable
         Cpu cpu = _machine!.Cpus[e.Cpu];
         ref (long Allocations, long Predicted) counts = ref _cpus[e.Cpu];
         counts.Allocations++;
-        int pfn = Ask(cpu, e);
+        int pfn = e.Refilled ? AskPastRefill(cpu, e) : Ask(cpu, e);
         for (int i = 0; pfn >= 0 && pfn != e.Pfn && _recording.IsFreedNext(pfn) && i < MostInferencesInARow; i++)
         {
             // Stays allocated: the free that comes finds it so.
@@ -174,6 +189,74 @@ public sealed class TraceReplay : IDisposable
         if ((e.Gfp & Gfp.Movable) != 0 && _frames!.ZoneOf(e.Pfn, e.Order) is not null)
         {
             _frames.MarkLru(e.Pfn);
+        }
+    }
+
+    /// <summary>
+    /// Allocates where the recording shows that the list was empty and refilled: blocks still in the list here were taken without an event, unless the recording
+    /// shows them being allocated later.
+    /// </summary>
+    private int AskPastRefill(Cpu cpu, in TraceStepEvent e)
+    {
+        long before = _sink.ZoneLocked;
+        _passedOver.Clear();
+        int pfn = Ask(cpu, e);
+        while (pfn >= 0 && pfn != e.Pfn && _sink.ZoneLocked == before && SameZone(pfn, e.Pfn) && !_recording.IsAllocatedNext(pfn) && _passedOver.Count < MostPassedOver)
+        {
+            _passedOver.Push(pfn);
+            pfn = Ask(cpu, e);
+        }
+
+        if (pfn >= 0 && pfn != e.Pfn && _sink.ZoneLocked == before)
+        {
+            // The list is not empty for another reason: a prediction like any other.
+            return TakeBackPassedOver(cpu, e, pfn);
+        }
+
+        _inferredFromRefills += (long)_passedOver.Count << e.Order;
+        return pfn;
+    }
+
+    private bool SameZone(int pfn, int other) => _machine!.Zones[_machine.FrameOf(pfn).ZoneId] == _machine.ZoneOf(other);
+
+    /// <summary>Undoes all allocations since <see cref="_passedOver"/> was empty but the first.</summary>
+    private int TakeBackPassedOver(Cpu cpu, in TraceStepEvent e, int pfn)
+    {
+        int type = (int)GfpZones.MigrateTypeOf(e.Gfp);
+        while (_passedOver.TryPop(out int passed))
+        {
+            _frames!.Return(cpu, pfn, e.Order, type);
+            pfn = passed;
+        }
+
+        return pfn;
+    }
+
+    /// <summary>A refill that no recorded allocation asked for: somebody emptied the list and takes blocks of it without an event.</summary>
+    private void RefilledUntraced(in TraceStepEvent e)
+    {
+        Gfp gfp = (MigrateType)e.MigrateType switch
+        {
+            MigrateType.Movable => Gfp.HighUserMovable,
+            MigrateType.Reclaimable => Gfp.Kernel | Gfp.Reclaimable,
+            _ => Gfp.Kernel,
+        };
+        TraceStepEvent request = e with { Gfp = gfp };
+        Cpu cpu = _machine!.Cpus[e.Cpu];
+        long before = _sink.ZoneLocked;
+        int pfn = AskPastRefill(cpu, request);
+        if (pfn < 0)
+        {
+            return;
+        }
+
+        if (_sink.ZoneLocked == before || _recording.IsAllocatedNext(pfn))
+        {
+            _frames!.Return(cpu, pfn, e.Order, (int)GfpZones.MigrateTypeOf(gfp));
+        }
+        else
+        {
+            _inferredFromRefills += 1L << e.Order;
         }
     }
 
@@ -263,6 +346,11 @@ public sealed class TraceReplay : IDisposable
         int type = (int)GfpZones.MigrateTypeOf(e.Gfp);
         if (pfn >= 0)
         {
+            if (!SameZone(pfn, e.Pfn))
+            {
+                FoldCounters();
+            }
+
             _frames!.Return(cpu, pfn, e.Order, type);
         }
 
@@ -273,7 +361,21 @@ public sealed class TraceReplay : IDisposable
 
         if (_frames!.ZoneOf(e.Pfn, e.Order) is not null)
         {
+            _frames.SetAsideWhatIsAhead(cpu, e.Pfn, e.Order, type);
             _frames.Claim(cpu, e.Pfn, e.Order);
+        }
+    }
+
+    /// <summary>Another zone passed its watermark there: the worker that folds the CPUs' counters once a second, unrecorded, has been there.</summary>
+    private void FoldCounters()
+    {
+        foreach (Zone zone in _machine!.Zones)
+        {
+            foreach (PerCpuPages pcp in zone.Pcp)
+            {
+                zone.FreePagesFolded += pcp.FreePagesDiff;
+                pcp.FreePagesDiff = 0;
+            }
         }
     }
 
@@ -326,7 +428,9 @@ public sealed class TraceReplay : IDisposable
 
         if (_frames!.ZoneOf(e.Pfn, e.Order) is not null && _frames.Find(e.Pfn, out int head, out int order) == FramePlace.PcpList && head == e.Pfn && order == e.Order)
         {
+            // No rule of the lists explains it: somebody had the lists drained, perhaps those of another CPU.
             _explicitDrains++;
+            _frames.Drain(_machine!.Cpus[e.Cpu], head, order);
         }
     }
 
@@ -347,6 +451,35 @@ public sealed class TraceReplay : IDisposable
             zone.Flags &= ~ZoneFlags.ReclaimActive;
             zone.Boost -= Math.Min(zone.Boost, _boosts[zone.Id]);
             _boosts[zone.Id] = 0;
+        }
+    }
+
+    /// <summary>
+    /// While kswapd is awake each CPU may keep more of the free counter to itself: as much as all CPUs together cannot hide the distance between the min and
+    /// the low watermark with.
+    /// </summary>
+    /// <remarks>
+    /// Only in zones with a drift mark. 6.1 sets it where the ordinary threshold could hide that distance, which it always could when a second CPU came online
+    /// before the watermarks were computed; it never takes the mark away again.
+    /// </remarks>
+    private void SetThresholds(Node node, bool pressure)
+    {
+        int cpus = _machine!.Cpus.Count;
+        foreach (Zone zone in node.Zones)
+        {
+            if (cpus == 1 && _thresholds[zone.Id] <= zone.MarkLow - zone.MarkMin)
+            {
+                continue;
+            }
+
+            int threshold = pressure
+                ? (int)Math.Clamp((zone.MarkLow - zone.MarkMin) / cpus, 1, MostUnfolded)
+                : _thresholds[zone.Id];
+            foreach (PerCpuPages pcp in zone.IsPopulated ? zone.Pcp : [])
+            {
+                pcp.StatThreshold = threshold;
+                zone.AddFreePages(pcp, 0);
+            }
         }
     }
 
@@ -431,6 +564,7 @@ public sealed class TraceReplay : IDisposable
         Cpus = [.. _cpus.Select((c, i) => new TraceReplayCpu(i, c.Allocations, c.Predicted))],
         Misses = [.. _misses.Select(m => new TraceReplayMiss(m.Key, m.Value)).OrderByDescending(m => m.Count).ThenBy(m => m.Reason, StringComparer.Ordinal)],
         UntracedPagesInferred = _inferred,
+        UntracedPagesInferredFromRefills = _inferredFromRefills,
         UntracedPagesNoticed = _untracedNoticed,
         UntracedPagesFoundAtFree = _foundAtFree,
         FailedAllocations = _failed,

@@ -104,6 +104,33 @@ internal sealed class TraceReplayFrames
         _machine.Pages.Buddy.Free(pcp.Zone, cpu.Pcp[pcp.Zone.Id], head, order, (int)_frames[head].Index);
     }
 
+    /// <summary>
+    /// Blocks ahead of one that was handed out cannot have been in this list: the task that freed them had moved to another CPU by then, so they go to the
+    /// back of the next CPU's list.
+    /// </summary>
+    public void SetAsideWhatIsAhead(Cpu cpu, int pfn, int order, int type)
+    {
+        if (_machine.Cpus.Count == 1 || Find(pfn, out int head, out int size) != FramePlace.PcpList || head != pfn || size != order)
+        {
+            return;
+        }
+
+        PerCpuPages pcp = PcpOf(pfn, out int list);
+        if (pcp.Cpu != cpu.Id || list != PerCpuPages.ListIndex(order, type))
+        {
+            return;
+        }
+
+        PerCpuPages other = pcp.Zone.Pcp[(cpu.Id + 1) % _machine.Cpus.Count];
+        for (int first = _frames[pcp.FirstHead + list].Next; first != pfn; first = _frames[pcp.FirstHead + list].Next)
+        {
+            _frames.Remove(first);
+            pcp.Count -= 1 << order;
+            _frames.AddLast(other.FirstHead + list, first);
+            other.Count += 1 << order;
+        }
+    }
+
     /// <summary>Marks a block of user pages as being on an LRU list, which block stealing looks at.</summary>
     public void MarkLru(int pfn) => _frames[pfn].FlagsAndZone |= (uint)PageFlags.Lru;
 

@@ -14,7 +14,18 @@ internal enum TraceStep : byte
     FreePrepared,
     FreeListed,
     Refill,
+
+    /// <summary>The first <see cref="Refill"/> of a list that no recorded allocation asked for: somebody who leaves no event did.</summary>
+    UntracedRefill,
+
+    /// <summary>Taken from the free lists for the requester.</summary>
+    TakenDirectly,
     Drain,
+
+    /// <summary>Somebody wakes kswapd.</summary>
+    WakesKswapd,
+
+    /// <summary>Kswapd begins a round of reclaim.</summary>
     KswapdWakes,
     KswapdSleeps,
     ReclaimBegins,
@@ -23,8 +34,11 @@ internal enum TraceStep : byte
 
 /// <summary>A recorded event as far as the page allocator is concerned, packed: a recording has hundreds of thousands.</summary>
 [StructLayout(LayoutKind.Auto)]
-internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, ushort Cpu, bool InInterrupt, int Pfn, Gfp Gfp, int Line, int Pid, bool IsKswapd)
+internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, byte MigrateType, ushort Cpu, bool InInterrupt, int Pfn, Gfp Gfp, int Line, int Pid, bool IsKswapd)
 {
+    /// <summary>Of an allocation: whether it refilled its per-CPU list, so that the list was empty.</summary>
+    public bool Refilled { get; init; }
+
     /// <summary>Whether kswapd ends a round of reclaim with this.</summary>
     public bool EndsKswapdRound { get; init; }
 }
@@ -98,6 +112,9 @@ internal sealed class TraceReplayRecording
     /// <summary>Whether the next thing the recording says about a frame is that it is freed.</summary>
     public bool IsFreedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && _events[next].Step is TraceStep.Free or TraceStep.FreePrepared;
 
+    /// <summary>Whether the next thing the recording says about a frame is that it is allocated, so that it must be free now.</summary>
+    public bool IsAllocatedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && _events[next].Step == TraceStep.Allocate;
+
     /// <summary>Whether a frame of a block is known to be in use at the start, because the first thing recorded of it is that it is freed.</summary>
     public bool FreesFirst(long pfn, int order)
     {
@@ -132,7 +149,7 @@ internal sealed class TraceReplayRecording
             TraceEventKind.PageAlloc => e.Failed ? TraceStep.AllocationFailed : TraceStep.Allocate,
             TraceEventKind.PageFree => TraceStep.Free,
             TraceEventKind.PageFreeBatched => TraceStep.FreeListed,
-            TraceEventKind.PageAllocZoneLocked => e.Failed ? null : TraceStep.Refill,
+            TraceEventKind.PageAllocZoneLocked => e.Failed ? null : e.PercpuRefill ? TraceStep.Refill : TraceStep.TakenDirectly,
             TraceEventKind.PagePcpuDrain => TraceStep.Drain,
             TraceEventKind.Other => StepOf(e.EventName),
             _ => null,
@@ -150,13 +167,14 @@ internal sealed class TraceReplayRecording
 
         bool interrupt = (e.Context & (TraceContext.HardInterrupt | TraceContext.SoftInterrupt | TraceContext.NonMaskableInterrupt)) != 0;
         bool kswapd = e.TaskName.StartsWith("kswapd", StringComparison.Ordinal);
-        _events.Add(new TraceStepEvent(known, (byte)Math.Max(e.Order, 0), (ushort)e.Cpu, interrupt, (int)e.Pfn, e.Gfp, e.Line, e.Pid, kswapd));
+        _events.Add(new TraceStepEvent(known, (byte)Math.Max(e.Order, 0), (byte)Math.Max(e.MigrateType, 0), (ushort)e.Cpu, interrupt, (int)e.Pfn, e.Gfp, e.Line, e.Pid, kswapd));
     }
 
     private void Count(string name) => _counts[name] = _counts.GetValueOrDefault(name) + 1;
 
     private static TraceStep? StepOf(string name) => name switch
     {
+        "mm_vmscan_wakeup_kswapd" => TraceStep.WakesKswapd,
         "mm_vmscan_kswapd_wake" => TraceStep.KswapdWakes,
         "mm_vmscan_kswapd_sleep" => TraceStep.KswapdSleeps,
         "mm_vmscan_direct_reclaim_begin" => TraceStep.ReclaimBegins,
@@ -168,6 +186,7 @@ internal sealed class TraceReplayRecording
     private void Link()
     {
         MarkPrepared();
+        MarkRefills();
         Resequence();
         MarkEndsOfRounds();
         LinkFrames();
@@ -198,6 +217,53 @@ internal sealed class TraceReplayRecording
         }
     }
 
+    /// <summary>Finds which allocation asked for each refill: it gets the first block of it.</summary>
+    private void MarkRefills()
+    {
+        int[] first = new int[CpuCount];
+        Array.Fill(first, None);
+        Span<TraceStepEvent> events = CollectionsMarshal.AsSpan(_events);
+        for (int i = 0; i <= events.Length; i++)
+        {
+            // After the last event every refill still waiting has nobody.
+            if (i == events.Length)
+            {
+                foreach (int left in first)
+                {
+                    MarkUntraced(events, left);
+                }
+
+                break;
+            }
+
+            ref TraceStepEvent e = ref events[i];
+            ref int start = ref first[e.Cpu];
+            if (e.Step == TraceStep.Refill && start != None && events[start].Order == e.Order && events[start].MigrateType == e.MigrateType)
+            {
+                continue;
+            }
+
+            if (e.Step == TraceStep.Allocate && start != None && events[start].Pfn == e.Pfn)
+            {
+                e = e with { Refilled = true };
+            }
+            else
+            {
+                MarkUntraced(events, start);
+            }
+
+            start = e.Step == TraceStep.Refill ? i : None;
+        }
+    }
+
+    private static void MarkUntraced(Span<TraceStepEvent> events, int start)
+    {
+        if (start != None)
+        {
+            events[start] = events[start] with { Step = TraceStep.UntracedRefill };
+        }
+    }
+
     /// <summary>
     /// Moves each event to where it touched the zone. Refills and drains are recorded under the zone's lock, so they are in order between CPUs; the allocation
     /// that refilled is recorded after its refill, the free that drained before its drain, and another CPU may have come in between.
@@ -222,7 +288,7 @@ internal sealed class TraceReplayRecording
             ref int free = ref lastFree[e.Cpu];
             switch (e.Step)
             {
-                case TraceStep.Refill:
+                case TraceStep.Refill or TraceStep.TakenDirectly:
                     refill = refill == None ? i : refill;
                     free = None;
                     break;

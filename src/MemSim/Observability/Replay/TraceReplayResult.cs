@@ -44,6 +44,9 @@ public sealed record TraceReplayResult
     /// <summary>Pages taken out of the free lists because the next event recorded of them is a free, so that somebody had taken them without an event.</summary>
     public long UntracedPagesInferred { get; init; }
 
+    /// <summary>Pages taken out because the recording refills the list they are in, which happens to empty lists only.</summary>
+    public long UntracedPagesInferredFromRefills { get; init; }
+
     /// <summary>Pages found to have been taken without an event because, after a wrong prediction, the recorded frame came next once they were out of the way.</summary>
     public long UntracedPagesNoticed { get; init; }
 
