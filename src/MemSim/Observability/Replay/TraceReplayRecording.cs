@@ -236,7 +236,13 @@ internal sealed class TraceReplayRecording
                 break;
             }
 
+            // An allocation that boosted the watermark wakes kswapd between its refill and its own event.
             ref TraceStepEvent e = ref events[i];
+            if (e.Step == TraceStep.WakesKswapd)
+            {
+                continue;
+            }
+
             ref int start = ref first[e.Cpu];
             if (e.Step == TraceStep.Refill && start != None && events[start].Order == e.Order && events[start].MigrateType == e.MigrateType)
             {
@@ -303,6 +309,8 @@ internal sealed class TraceReplayRecording
                 case TraceStep.Free or TraceStep.FreeListed:
                     free = i;
                     refill = None;
+                    break;
+                case TraceStep.WakesKswapd:
                     break;
                 default:
                     refill = free = None;
