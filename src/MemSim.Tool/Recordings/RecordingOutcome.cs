@@ -1,0 +1,42 @@
+using MemSim.Tool.Json;
+
+namespace MemSim.Tool.Recordings;
+
+/// <summary>What came of a replay, of whatever kind the recording is.</summary>
+internal sealed record RecordingOutcome(string Name, string Kind)
+{
+    /// <summary>Operations or events replayed.</summary>
+    public long Operations { get; init; }
+
+    /// <summary>How long it took, reading and comparing included.</summary>
+    public double Seconds { get; init; }
+
+    public long Matched { get; init; }
+
+    public long Compared { get; init; }
+
+    public IReadOnlyList<CountDocument> Counts { get; init; } = [];
+
+    /// <summary>The first few comparisons that fell short.</summary>
+    public IReadOnlyList<string> Mismatches { get; init; } = [];
+
+    /// <summary>Why the replay could not go on to the end; null where it could.</summary>
+    public string? StoppedAt { get; init; }
+
+    /// <summary>The share that has to be equal unless the user says otherwise, in percent.</summary>
+    public double AtLeastPercent { get; init; } = 100;
+
+    /// <summary>The zones at the end.</summary>
+    public IReadOnlyList<ZoneDocument> Zones { get; init; } = [];
+
+    /// <summary>Text for people between the heading and the counts.</summary>
+    public string Report { get; init; } = "";
+
+    /// <summary>Further figures by name.</summary>
+    public IReadOnlyDictionary<string, string> Statistics { get; init; } = new Dictionary<string, string>();
+
+    public double Percent => Compared == 0 ? 100 : 100.0 * Matched / Compared;
+
+    /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing.</summary>
+    public bool FallsShortOf(double percent) => StoppedAt is not null || Compared == 0 || (percent >= 100 ? Matched != Compared : Percent < percent);
+}
