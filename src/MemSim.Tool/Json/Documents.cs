@@ -65,13 +65,24 @@ internal sealed record ReplayDocument(
     IReadOnlyList<ZoneDocument> Zones,
     IReadOnlyDictionary<string, string> Statistics);
 
-internal sealed record RunPartDocument(string Name, string What, long Operations, double Seconds, double OperationsPerSecond, long Matched, long Compared, bool FellShort);
+internal sealed record RunPartDocument(
+    string Recording,
+    string Kind,
+    long Operations,
+    double Seconds,
+    double OperationsPerSecond,
+    long Matched,
+    long Compared,
+    double AtLeastPercent,
+    bool FellShort,
+    IReadOnlyList<CountDocument> Counts);
 
 internal sealed record RunDocument(
     string Verb,
     bool Quick,
     string Machine,
     IReadOnlyList<string> BootLog,
+    string Workload,
     IReadOnlyList<ZoneDocument> Before,
     IReadOnlyList<ZoneDocument> After,
     IReadOnlyList<RunPartDocument> Parts,

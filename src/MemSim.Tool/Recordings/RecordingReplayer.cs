@@ -71,17 +71,17 @@ internal static class RecordingReplayer
     /// <param name="console">Where progress goes.</param>
     /// <param name="directory">The run.</param>
     /// <param name="quiet">Whether to show no progress.</param>
-    /// <param name="look">Looks at the machine before (true) and after (false); null for nobody.</param>
-    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, Action<Machine, bool>? look = null)
+    /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
+    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, MapRecorder? maps = null)
     {
         string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
         long lines = LineCount.Of(Path.Combine(directory, "ops.txt.gz"));
         using ExactReplay replay = ExactReplay.Open(directory);
-        look?.Invoke(replay.Machine, true);
+        maps?.Before(replay.Machine);
         try
         {
-            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, replay.Run), out double seconds);
-            look?.Invoke(replay.Machine, false);
+            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new Watched(progress, line => maps?.During(replay.Machine, line)))), out double seconds);
+            maps?.After(replay.Machine);
             return Of(result, "page allocator run", seconds, lines) with { Zones = ZoneFigures.Of(replay.Machine) };
         }
         catch (ReplayDivergedException e)
@@ -120,4 +120,14 @@ internal static class RecordingReplayer
     };
 
     private static bool Has(string directory, string file) => File.Exists(Path.Combine(directory, file));
+
+    /// <summary>Looks at the machine whenever the replay says how far it is.</summary>
+    private sealed class Watched(IProgress<long> progress, Action<long> look) : IProgress<long>
+    {
+        public void Report(long value)
+        {
+            progress.Report(value);
+            look(value);
+        }
+    }
 }
