@@ -11,7 +11,8 @@ internal static class TwinCommand
     {
         var directories = new Argument<string[]>("DIR") { Description = "Captured machines: folders with zoneinfo, or /proc on a live Linux.", Arity = ArgumentArity.OneOrMore };
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("twin", "Computes every derived figure of captured machines and compares it with the kernel's own.") { directories, json };
+        var all = new Option<bool>("--all") { Description = "Print every figure, equal ones and those that cannot be compared too." };
+        var command = new Command("twin", "Computes every derived figure of captured machines and compares it with the kernel's own.") { directories, all, json };
         command.SetAction(parsed =>
         {
             string[] names = parsed.GetValue(directories) ?? [];
@@ -36,7 +37,7 @@ internal static class TwinCommand
             }
             else
             {
-                Write(console, reports);
+                Write(console, reports, parsed.GetValue(all));
                 console.Out.WriteLine($"matched {matched} of {compared}");
             }
 
@@ -45,18 +46,20 @@ internal static class TwinCommand
         return command;
     }
 
-    public static TwinMachineDocument ToDocument(TwinReport report) => new(
+    private static TwinMachineDocument ToDocument(TwinReport report) => new(
         report.Directory,
         report.Kernel,
         report.Matched,
         report.Compared,
         [.. report.Rows.GroupBy(r => r.Step).Select(s => new TwinStepDocument(
             s.Key, s.Count(r => r.Verdict == TwinVerdict.Match), s.Count(r => r.Verdict != TwinVerdict.NotComparable), s.Count(r => r.Verdict == TwinVerdict.NotComparable)))],
-        [.. report.Rows.Where(r => r.Verdict == TwinVerdict.Mismatch).Select(r => new TwinRowDocument(r.Step, r.Figure, r.Node, r.Zone, r.Cpu, r.Captured, r.Computed))],
+        [.. report.Rows.Where(r => r.Verdict == TwinVerdict.Mismatch).Select(ToDocument)],
         [.. report.Rows.Where(r => r.Verdict == TwinVerdict.NotComparable).GroupBy(r => (r.Step, Reason: r.Reason ?? "")).Select(g => new TwinApartDocument(
-            g.Key.Step, g.Key.Reason, g.Count(), [.. g.Select(r => r.Figure).Distinct()]))]);
+            g.Key.Step, g.Key.Reason, g.Count(), [.. g.Select(ToDocument)]))]);
 
-    private static void Write(ToolConsole console, List<TwinReport> reports)
+    private static TwinRowDocument ToDocument(TwinRow row) => new(row.Step, row.Figure, row.Node, row.Zone, row.Cpu, row.Captured, row.Computed);
+
+    private static void Write(ToolConsole console, List<TwinReport> reports, bool all)
     {
         foreach (TwinReport report in reports)
         {
@@ -65,7 +68,7 @@ internal static class TwinCommand
                 console.Out.WriteLine($"{report.Directory} ({report.Kernel}): {report.Matched} of {report.Compared}, {report.NotComparable} not comparable");
             }
 
-            WriteMismatches(console, report);
+            WriteRows(console, report, all);
             if (reports.Count == 1)
             {
                 WriteWhole(console, report);
@@ -73,11 +76,18 @@ internal static class TwinCommand
         }
     }
 
-    private static void WriteMismatches(ToolConsole console, TwinReport report)
+    private static void WriteRows(ToolConsole console, TwinReport report, bool all)
     {
-        foreach (TwinRow row in report.Rows.Where(r => r.Verdict == TwinVerdict.Mismatch))
+        foreach (TwinRow row in report.Rows)
         {
-            console.Out.WriteLine($"differs: {row}");
+            if (row.Verdict == TwinVerdict.Mismatch)
+            {
+                console.Out.WriteLine($"differs: {row}");
+            }
+            else if (all)
+            {
+                console.Out.WriteLine($"{(row.Verdict == TwinVerdict.Match ? "equal" : "not comparable")}: {row}");
+            }
         }
     }
 

@@ -32,7 +32,7 @@ internal sealed record BootDocument(
 
 internal sealed record TwinRowDocument(string Step, string Figure, int? Node, string? Zone, int? Cpu, string? Captured, string Computed);
 
-internal sealed record TwinApartDocument(string Step, string Reason, int Count, IReadOnlyList<string> Figures);
+internal sealed record TwinApartDocument(string Step, string Reason, int Count, IReadOnlyList<TwinRowDocument> Rows);
 
 internal sealed record TwinStepDocument(string Step, int Matched, int Compared, int NotComparable);
 

@@ -37,6 +37,6 @@ internal sealed record RecordingOutcome(string Name, string Kind)
 
     public double Percent => Compared == 0 ? 100 : 100.0 * Matched / Compared;
 
-    /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing.</summary>
-    public bool FallsShortOf(double percent) => StoppedAt is not null || Compared == 0 || (percent >= 100 ? Matched != Compared : Percent < percent);
+    /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing where something is wanted.</summary>
+    public bool FallsShortOf(double percent) => StoppedAt is not null || (Compared == 0 && percent > 0) || (percent >= 100 ? Matched != Compared : Percent < percent);
 }
