@@ -54,19 +54,29 @@ internal sealed partial class PageAllocator
         // Types first: draining while freeing could otherwise show a later page another type than the kernel saw.
         foreach (Page page in pages)
         {
-            int pfn = page.FrameIndex;
-            ref PageFrame frame = ref _frames[pfn];
-            frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
-            _machine.Trace?.MmPageFree(cpu, pfn, 0);
+            PrepareListed(cpu, page.FrameIndex);
         }
 
         foreach (Page page in pages)
         {
-            int pfn = page.FrameIndex;
-            ref PageFrame frame = ref _frames[pfn];
-            _machine.Trace?.MmPageFreeBatched(cpu, pfn);
-            FreeToPcp(cpu, cpu.Pcp[frame.ZoneId], pfn, 0, (int)frame.Index);
+            FreePrepared(cpu, page.FrameIndex);
         }
+    }
+
+    /// <summary>The first half of freeing a single page as part of a list: its page block's type is read now.</summary>
+    public void PrepareListed(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
+        _machine.Trace?.MmPageFree(cpu, pfn, 0);
+    }
+
+    /// <summary>The second half: the page goes to the per-CPU list of the type read before.</summary>
+    public void FreePrepared(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        _machine.Trace?.MmPageFreeBatched(cpu, pfn);
+        FreeToPcp(cpu, cpu.Pcp[frame.ZoneId], pfn, 0, (int)frame.Index);
     }
 
     /// <summary>Makes every frame of an allocated block a single allocated page (<c>split_page()</c>); no list changes.</summary>

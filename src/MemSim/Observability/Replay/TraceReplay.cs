@@ -1,0 +1,421 @@
+using System.Globalization;
+using MemSim.Observability.Import;
+using MemSim.Zones;
+
+namespace MemSim.Observability.Replay;
+
+/// <summary>Replays a recorded stream of kmem events against a twin of the machine that recorded it, and predicts the frame of every allocation.</summary>
+/// <remarks>
+/// <para>The machine starts from the lists recorded before the trace (<c>before-mmlists</c>), or from the counts of free blocks where the lists were not recorded.
+/// At each <c>mm_page_alloc</c> it allocates with the recorded flags and order, on the recorded CPU; a prediction is right when it returns the recorded frame.</para>
+/// <para>One inference is made: a frame that the machine would hand out and whose next recorded event is a free must have been taken just before by somebody who
+/// leaves no event (bulk allocations do), so it is taken out and the machine asked again. After a wrong prediction the machine is corrected to what was recorded,
+/// so that one divergence does not become many.</para>
+/// </remarks>
+public sealed class TraceReplay : IDisposable
+{
+    private const int MostInferencesInARow = 1 << 16;
+    private const int MostPassedOver = 64;
+
+    private readonly TraceReplayFolder _folder;
+    private readonly TraceReplayRecording _recording;
+    private readonly ReplayTally _tally = new();
+    private readonly TraceReplayFrames? _frames;
+    private readonly TraceReplaySink _sink = new();
+    private readonly Machine? _machine;
+    private readonly bool _exact;
+    private readonly Dictionary<string, long> _misses = new(StringComparer.Ordinal);
+    private readonly HashSet<int> _reclaiming = [];
+    private readonly KernelTask _memAlloc = new("reclaim", 1) { Flags = TaskFlags.MemAlloc };
+    private readonly (long Allocations, long Predicted)[] _cpus;
+    private readonly Stack<int> _passedOver = new();
+    private long _inferred;
+    private long _untracedNoticed;
+    private long _foundAtFree;
+    private long _failed;
+    private long _explicitDrains;
+
+    private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, Machine? machine, bool exact)
+    {
+        _folder = folder;
+        _recording = recording;
+        _machine = machine;
+        _exact = exact;
+        _cpus = new (long, long)[recording.CpuCount];
+        if (machine is not null)
+        {
+            _frames = new TraceReplayFrames(machine);
+            machine.AttachTrace(_sink);
+        }
+    }
+
+    /// <summary>The machine as the replay left it; null where the recording does not tell where to start.</summary>
+    public Machine? Machine => _machine;
+
+    /// <summary>The traces in a folder: <c>trace.txt.gz</c>, or the reports of trace-cmd and scripts of perf. Empty when there are none.</summary>
+    /// <param name="directory">The folder.</param>
+    public static IReadOnlyList<string> TracesIn(string directory) => TraceReplayFolder.TracesIn(directory);
+
+    /// <summary>Reads a recording and restores the state recorded before it.</summary>
+    /// <param name="path">A trace (ftrace, trace-cmd or perf text, plain or packed), or its folder.</param>
+    /// <param name="like">A folder with the state before the trace (<c>before-mmlists</c>, or zoneinfo and buddyinfo); null for the trace's own.</param>
+    /// <param name="progress">Told the events read, now and then.</param>
+    /// <exception cref="InputFileException">A file is missing or malformed.</exception>
+    public static TraceReplay Open(string path, string? like = null, IProgress<long>? progress = null)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        TraceReplayFolder folder = TraceReplayFolder.Open(path, like);
+        TraceReplayRecording recording = TraceReplayRecording.Read(folder.TracePath, progress);
+        AllocatorState? state = TraceReplayStart.Read(folder, recording, out bool exact);
+        try
+        {
+            return new TraceReplay(folder, recording, state is null ? null : StateRestorer.Restore(state), exact);
+        }
+        catch (FormatException e)
+        {
+            throw new InputFileException(folder.FindBefore("mmlists") ?? folder.FindBefore("buddyinfo") ?? folder.TracePath, 0, e.Message, e);
+        }
+    }
+
+    /// <summary>Replays the whole recording; once.</summary>
+    /// <param name="progress">Told the line reached, now and then.</param>
+    /// <returns>What was predicted and what not.</returns>
+    public TraceReplayResult Run(IProgress<long>? progress = null)
+    {
+        if (_machine is not null)
+        {
+            ReadOnlySpan<TraceStepEvent> events = _recording.Events;
+            for (int i = 0; i < events.Length; i++)
+            {
+                _recording.Pass(i);
+                Apply(events[i]);
+                if (progress is not null && (i & 0xfff) == 0)
+                {
+                    progress.Report(events[i].Line);
+                }
+            }
+
+            _machine.DetachTrace(_sink);
+        }
+
+        CompareCounts();
+        CompareEnd();
+        return ToResult();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _machine?.Dispose();
+
+    private void Apply(in TraceStepEvent e)
+    {
+        switch (e.Step)
+        {
+            case TraceStep.Allocate:
+                Allocate(e);
+                break;
+            case TraceStep.AllocationFailed:
+                _failed++;
+                break;
+            case TraceStep.Free or TraceStep.FreePrepared:
+                Free(e);
+                break;
+            case TraceStep.FreeListed:
+                FreeListed(e);
+                break;
+            case TraceStep.Drain:
+                Drained(e);
+                break;
+            case TraceStep.KswapdWakes or TraceStep.KswapdSleeps:
+                SetReclaimActive(e.Cpu, e.Step == TraceStep.KswapdWakes);
+                break;
+            case TraceStep.ReclaimBegins:
+                _reclaiming.Add(e.Pid);
+                break;
+            case TraceStep.ReclaimEnds:
+                _reclaiming.Remove(e.Pid);
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void Allocate(in TraceStepEvent e)
+    {
+        Cpu cpu = _machine!.Cpus[e.Cpu];
+        ref (long Allocations, long Predicted) counts = ref _cpus[e.Cpu];
+        counts.Allocations++;
+        int pfn = Ask(cpu, e);
+        for (int i = 0; pfn >= 0 && pfn != e.Pfn && _recording.IsFreedNext(pfn) && i < MostInferencesInARow; i++)
+        {
+            // Stays allocated: the free that comes finds it so.
+            _inferred += 1L << e.Order;
+            pfn = Ask(cpu, e);
+        }
+
+        bool predicted = pfn == e.Pfn;
+        TallyAllocation(e, pfn, predicted);
+        if (predicted)
+        {
+            counts.Predicted++;
+        }
+        else
+        {
+            Correct(cpu, e, pfn);
+        }
+
+        if ((e.Gfp & Gfp.Movable) != 0 && _frames!.ZoneOf(e.Pfn, e.Order) is not null)
+        {
+            _frames.MarkLru(e.Pfn);
+        }
+    }
+
+    private int Ask(Cpu cpu, in TraceStepEvent e)
+    {
+        // Failing quietly is for the report to say; a machine without reclaim cannot keep the promise never to fail.
+        Gfp gfp = (e.Gfp | Gfp.NoWarn) & ~Gfp.NoFail;
+        if ((e.IsKswapd || _reclaiming.Contains(e.Pid)) && !e.InInterrupt)
+        {
+            using ContextScope scope = cpu.Run(_memAlloc);
+            return _machine!.Pages.Allocate(cpu, gfp, e.Order);
+        }
+
+        return _machine!.Pages.Allocate(cpu, gfp, e.Order);
+    }
+
+    private void TallyAllocation(TraceStepEvent e, int pfn, bool predicted)
+    {
+        if (!predicted)
+        {
+            string reason = Reason(e, pfn);
+            _misses[reason] = _misses.GetValueOrDefault(reason) + 1;
+        }
+
+        _tally.Compare("pfn", predicted, () => string.Create(CultureInfo.InvariantCulture,
+            $"line {e.Line}: CPU {e.Cpu} order {e.Order} {GfpText.Format(e.Gfp)}: recorded pfn 0x{e.Pfn:x}, here {(pfn < 0 ? "no memory" : $"0x{pfn:x}")}; {Reason(e, pfn)}"));
+    }
+
+    /// <summary>Where the recorded frame was instead: what there is to say about a wrong prediction.</summary>
+    private string Reason(in TraceStepEvent e, int pfn)
+    {
+        if (_frames!.ZoneOf(e.Pfn, e.Order) is not { } zone)
+        {
+            return "the recorded frame is not part of this machine";
+        }
+
+        if (pfn < 0)
+        {
+            return "no memory here";
+        }
+
+        if (_machine!.Zones[_machine.FrameOf(pfn).ZoneId] != zone)
+        {
+            return "recorded in another zone";
+        }
+
+        switch (_frames.Find(e.Pfn, out int head, out int order))
+        {
+            case FramePlace.Untracked:
+                return "recorded frame in use here since before the recording";
+            case FramePlace.Allocated:
+                return "recorded frame in use here";
+            case FramePlace.FreeList:
+                return order > e.Order ? "recorded frame within a larger free block here"
+                    : order < e.Order ? "recorded block free here in parts"
+                    : "recorded frame in the free lists here";
+            default:
+                PerCpuPages pcp = _frames.PcpOf(head, out int list);
+                return pcp.Cpu != e.Cpu ? "recorded frame in the lists of another CPU here"
+                    : list == PerCpuPages.ListIndex(e.Order, (int)GfpZones.MigrateTypeOf(e.Gfp)) ? "recorded frame further back in the list here"
+                    : "recorded frame in another list of the CPU here";
+        }
+    }
+
+    /// <summary>After a wrong prediction: brings the machine to where it has handed out the recorded frame.</summary>
+    private void Correct(Cpu cpu, in TraceStepEvent e, int pfn)
+    {
+        // Frames never heard of again may have been taken without an event like those that are freed later: if without them the recorded frame is next, they were.
+        _passedOver.Clear();
+        while (pfn >= 0 && pfn != e.Pfn && _recording.Upcoming(pfn) < 0 && _passedOver.Count < MostPassedOver)
+        {
+            _passedOver.Push(pfn);
+            pfn = Ask(cpu, e);
+        }
+
+        if (pfn == e.Pfn)
+        {
+            _untracedNoticed += (long)_passedOver.Count << e.Order;
+            return;
+        }
+
+        int type = (int)GfpZones.MigrateTypeOf(e.Gfp);
+        if (pfn >= 0)
+        {
+            _frames!.Return(cpu, pfn, e.Order, type);
+        }
+
+        while (_passedOver.TryPop(out int passed))
+        {
+            _frames!.Return(cpu, passed, e.Order, type);
+        }
+
+        if (_frames!.ZoneOf(e.Pfn, e.Order) is not null)
+        {
+            _frames.Claim(cpu, e.Pfn, e.Order);
+        }
+    }
+
+    private void Free(in TraceStepEvent e)
+    {
+        if (_frames!.ZoneOf(e.Pfn, e.Order) is null)
+        {
+            return;
+        }
+
+        Cpu cpu = _machine!.Cpus[e.Cpu];
+        if (_frames.Find(e.Pfn, out int head, out int order) != FramePlace.Allocated || head != e.Pfn || order != e.Order)
+        {
+            _foundAtFree += _frames.Claim(cpu, e.Pfn, e.Order) ? 1 : 0;
+        }
+
+        if (e.Step == TraceStep.FreePrepared)
+        {
+            _machine.Pages.PrepareListed(cpu, e.Pfn);
+        }
+        else
+        {
+            _machine.Pages.FreeBlock(cpu, e.Pfn, e.Order);
+        }
+    }
+
+    private void FreeListed(in TraceStepEvent e)
+    {
+        // Without its first half, lost at the start of the recording, it is a free like any other.
+        if (_frames!.ZoneOf(e.Pfn, 0) is null)
+        {
+            return;
+        }
+
+        Cpu cpu = _machine!.Cpus[e.Cpu];
+        if (_frames.Find(e.Pfn, out int head, out int order) != FramePlace.Allocated || head != e.Pfn || order != 0)
+        {
+            return;
+        }
+
+        _machine.Pages.FreePrepared(cpu, e.Pfn);
+    }
+
+    private void Drained(in TraceStepEvent e)
+    {
+        if (_sink.ForgetDrain(e.Pfn))
+        {
+            return;
+        }
+
+        if (_frames!.ZoneOf(e.Pfn, e.Order) is not null && _frames.Find(e.Pfn, out int head, out int order) == FramePlace.PcpList && head == e.Pfn && order == e.Order)
+        {
+            _explicitDrains++;
+        }
+    }
+
+    private void SetReclaimActive(int cpu, bool active)
+    {
+        foreach (Zone zone in _machine!.Cpus[cpu].Node.Zones)
+        {
+            zone.Flags = active ? zone.Flags | ZoneFlags.ReclaimActive : zone.Flags & ~ZoneFlags.ReclaimActive;
+            zone.Boost = 0;
+        }
+    }
+
+    private void CompareCounts()
+    {
+        if (_recording.EntriesInBuffer >= 0)
+        {
+            _tally.Compare("event count", _recording.EventCount == _recording.EntriesInBuffer, () => $"the header announces {_recording.EntriesInBuffer} events, {_recording.EventCount} were read");
+            _tally.Compare("event count", _recording.EntriesWritten == _recording.EntriesInBuffer && _recording.LostEvents == 0, () => $"{_recording.EntriesWritten} events were recorded, {_recording.EntriesInBuffer} are in the file");
+        }
+
+        foreach ((string name, long count) in _folder.IndexedCounts())
+        {
+            long actual = _recording.Counts.GetValueOrDefault(name);
+            _tally.Compare("event count", count == actual, () => $"{name}: {count} in the index, {actual} read");
+        }
+
+        if (_machine is not null)
+        {
+            foreach (TraceEventCount count in Events())
+            {
+                if (count.Replayed is not null)
+                {
+                    _tally.Compare("emitted events", count.Recorded == count.Replayed, () => $"{count.Name}: {count.Recorded} recorded, {count.Replayed} here");
+                }
+            }
+        }
+    }
+
+    private void CompareEnd()
+    {
+        if (_machine is null)
+        {
+            return;
+        }
+
+        if (_folder.Find("after-buddyinfo") is { } buddyInfo)
+        {
+            foreach (BuddyInfoRow row in BuddyInfoFile.Parse(buddyInfo))
+            {
+                Zone? zone = _machine.Zones.FirstOrDefault(z => z.Node.Id == row.Node && z.Name == row.Zone);
+                for (int order = 0; order < PageGeometry.OrderCount; order++)
+                {
+                    int o = order;
+                    long actual = zone?.FreeBlocks(order) ?? 0;
+                    _tally.Compare("buddyinfo", row.FreeBlocks[order] == actual, () => $"after, node {row.Node} zone {row.Zone} order {o}: {row.FreeBlocks[o]} free blocks recorded, {actual} here");
+                }
+            }
+        }
+
+        if (_exact && _folder.Find("after-mmlists") is { } lists)
+        {
+            StateComparison.Compare(MmListsReader.Read(lists), StateCapture.Capture(_machine, "after"), "after", _tally, includeFigures: false);
+        }
+    }
+
+    private List<TraceEventCount> Events()
+    {
+        List<TraceEventCount> events = [];
+        foreach ((string name, long count) in _recording.Counts)
+        {
+            long? replayed = _machine is null ? null : name switch
+            {
+                "mm_page_alloc_zone_locked" => _sink.ZoneLocked,
+                "mm_page_pcpu_drain" => _sink.PcpuDrain,
+                "mm_page_alloc_extfrag" => _sink.Extfrag,
+                _ => null,
+            };
+            events.Add(new TraceEventCount(name, count, replayed));
+        }
+
+        return events;
+    }
+
+    private TraceReplayResult ToResult() => new()
+    {
+        Name = _folder.Name,
+        NotPredictable = _machine is null ? "no state before the recording is known: neither before-mmlists nor zoneinfo and buddyinfo"
+            : _exact ? null : "the order of the free lists before the recording is not known, only their counts",
+        Allocations = _machine is null ? _recording.Statistics.Pages().AllocatedBlocks : _cpus.Sum(c => c.Allocations),
+        Predicted = _cpus.Sum(c => c.Predicted),
+        Cpus = [.. _cpus.Select((c, i) => new TraceReplayCpu(i, c.Allocations, c.Predicted))],
+        Misses = [.. _misses.Select(m => new TraceReplayMiss(m.Key, m.Value)).OrderByDescending(m => m.Count).ThenBy(m => m.Reason, StringComparer.Ordinal)],
+        UntracedPagesInferred = _inferred,
+        UntracedPagesNoticed = _untracedNoticed,
+        UntracedPagesFoundAtFree = _foundAtFree,
+        FailedAllocations = _failed,
+        ExplicitDrains = _explicitDrains,
+        EventCount = _recording.EventCount,
+        LostEvents = _recording.LostEvents,
+        Events = Events(),
+        Comparison = _tally.ToResult(_folder.Name),
+        Pages = _recording.Statistics.Pages(),
+        Slab = _recording.Statistics.Slab(),
+    };
+}

@@ -1,0 +1,196 @@
+using System.Runtime.InteropServices;
+using MemSim.Observability.Import;
+
+namespace MemSim.Observability.Replay;
+
+/// <summary>What a replay does at an event.</summary>
+internal enum TraceStep : byte
+{
+    Allocate,
+    AllocationFailed,
+    Free,
+
+    /// <summary>A free whose page goes to its list later, with the <see cref="FreeListed"/> of the same frame.</summary>
+    FreePrepared,
+    FreeListed,
+    Refill,
+    Drain,
+    KswapdWakes,
+    KswapdSleeps,
+    ReclaimBegins,
+    ReclaimEnds,
+}
+
+/// <summary>A recorded event as far as the page allocator is concerned, packed: a recording has hundreds of thousands.</summary>
+[StructLayout(LayoutKind.Auto)]
+internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, ushort Cpu, bool InInterrupt, int Pfn, Gfp Gfp, int Line, int Pid, bool IsKswapd);
+
+/// <summary>A recording read into memory, with what comes next for every frame.</summary>
+internal sealed class TraceReplayRecording
+{
+    private const int None = -1;
+
+    private readonly List<TraceStepEvent> _events = [];
+    private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
+    private readonly Dictionary<int, int> _upcoming = [];
+    private int[] _next = [];
+
+    private TraceReplayRecording(string path)
+    {
+        Path = path;
+    }
+
+    public string Path { get; }
+
+    /// <summary>The events that mean something to the allocator, in order.</summary>
+    public ReadOnlySpan<TraceStepEvent> Events => CollectionsMarshal.AsSpan(_events);
+
+    /// <summary>Events of every kind by the kernel's name.</summary>
+    public IReadOnlyDictionary<string, long> Counts => _counts;
+
+    /// <summary>Events of all kinds.</summary>
+    public long EventCount { get; private set; }
+
+    /// <summary>What the header says the file holds; -1 where there is none.</summary>
+    public long EntriesInBuffer { get; private set; }
+
+    /// <summary>What the header says was recorded, lost events included; -1 where there is none.</summary>
+    public long EntriesWritten { get; private set; }
+
+    /// <summary>Events that notes in the file say were lost.</summary>
+    public long LostEvents { get; private set; }
+
+    /// <summary>One more than the highest CPU number.</summary>
+    public int CpuCount { get; private set; } = 1;
+
+    /// <summary>What tools like <c>perf kmem</c> say about the recording.</summary>
+    public TraceStatisticsCollector Statistics { get; } = new();
+
+    public static TraceReplayRecording Read(string path, IProgress<long>? progress)
+    {
+        TraceReplayRecording recording = new(path);
+        using TraceReader reader = new(path);
+        while (reader.TryRead(out TraceEvent e))
+        {
+            recording.Add(e, path);
+            if (progress is not null && (reader.EventCount & 0xffff) == 0)
+            {
+                progress.Report(reader.EventCount);
+            }
+        }
+
+        recording.EventCount = reader.EventCount;
+        recording.EntriesInBuffer = reader.EntriesInBuffer;
+        recording.EntriesWritten = reader.EntriesWritten;
+        recording.LostEvents = reader.LostEvents;
+        recording.Link();
+        return recording;
+    }
+
+    /// <summary>The next allocation or free of a frame at or after the position of the last <see cref="Pass"/>.</summary>
+    /// <returns>Its index, or -1.</returns>
+    public int Upcoming(int pfn) => _upcoming.GetValueOrDefault(pfn, None);
+
+    /// <summary>Whether the next thing the recording says about a frame is that it is freed.</summary>
+    public bool IsFreedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && _events[next].Step is TraceStep.Free or TraceStep.FreePrepared;
+
+    /// <summary>Whether a frame of a block is known to be in use at the start, because the first thing recorded of it is that it is freed.</summary>
+    public bool FreesFirst(long pfn, int order)
+    {
+        for (long i = pfn; i < pfn + (1L << order) && i <= int.MaxValue; i++)
+        {
+            if (IsFreedNext((int)i))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>Goes past an event.</summary>
+    public void Pass(int index)
+    {
+        if (IsChained(_events[index].Step))
+        {
+            _upcoming[_events[index].Pfn] = _next[index];
+        }
+    }
+
+    private static bool IsChained(TraceStep step) => step is TraceStep.Allocate or TraceStep.Free or TraceStep.FreePrepared;
+
+    private void Add(in TraceEvent e, string path)
+    {
+        Count(e.EventName);
+        Statistics.Add(e);
+        TraceStep? step = e.Kind switch
+        {
+            TraceEventKind.PageAlloc => e.Failed ? TraceStep.AllocationFailed : TraceStep.Allocate,
+            TraceEventKind.PageFree => TraceStep.Free,
+            TraceEventKind.PageFreeBatched => TraceStep.FreeListed,
+            TraceEventKind.PageAllocZoneLocked => e.Failed ? null : TraceStep.Refill,
+            TraceEventKind.PagePcpuDrain => TraceStep.Drain,
+            TraceEventKind.Other => StepOf(e.EventName),
+            _ => null,
+        };
+        CpuCount = Math.Max(CpuCount, e.Cpu + 1);
+        if (step is not { } known)
+        {
+            return;
+        }
+
+        if (e.Pfn > int.MaxValue || e.Order > PageGeometry.MaxOrder || (e.Order > 0 && e.Pfn >= 0 && (e.Pfn & ((1L << e.Order) - 1)) != 0))
+        {
+            throw new InputFileException(path, e.Line, $"a block of order {e.Order} cannot start at frame 0x{e.Pfn:x}");
+        }
+
+        bool interrupt = (e.Context & (TraceContext.HardInterrupt | TraceContext.SoftInterrupt | TraceContext.NonMaskableInterrupt)) != 0;
+        bool kswapd = e.TaskName.StartsWith("kswapd", StringComparison.Ordinal);
+        _events.Add(new TraceStepEvent(known, (byte)Math.Max(e.Order, 0), (ushort)e.Cpu, interrupt, (int)e.Pfn, e.Gfp, e.Line, e.Pid, kswapd));
+    }
+
+    private void Count(string name) => _counts[name] = _counts.GetValueOrDefault(name) + 1;
+
+    private static TraceStep? StepOf(string name) => name switch
+    {
+        "mm_vmscan_kswapd_wake" => TraceStep.KswapdWakes,
+        "mm_vmscan_kswapd_sleep" => TraceStep.KswapdSleeps,
+        "mm_vmscan_direct_reclaim_begin" => TraceStep.ReclaimBegins,
+        "mm_vmscan_direct_reclaim_end" => TraceStep.ReclaimEnds,
+        _ => null,
+    };
+
+    /// <summary>From the back: the next event of each frame, and which frees are the first half of a list's.</summary>
+    private void Link()
+    {
+        _next = new int[_events.Count];
+        HashSet<int> listed = [];
+        Span<TraceStepEvent> events = CollectionsMarshal.AsSpan(_events);
+        for (int i = events.Length - 1; i >= 0; i--)
+        {
+            ref TraceStepEvent e = ref events[i];
+            switch (e.Step)
+            {
+                case TraceStep.FreeListed:
+                    listed.Add(e.Pfn);
+                    break;
+                case TraceStep.Free when listed.Remove(e.Pfn) && e.Order == 0:
+                    e = e with { Step = TraceStep.FreePrepared };
+                    break;
+                case TraceStep.Allocate:
+                    listed.Remove(e.Pfn);
+                    break;
+                default:
+                    break;
+            }
+
+            _next[i] = None;
+            if (IsChained(e.Step))
+            {
+                ref int upcoming = ref CollectionsMarshal.GetValueRefOrAddDefault(_upcoming, e.Pfn, out bool exists);
+                _next[i] = exists ? upcoming : None;
+                upcoming = i;
+            }
+        }
+    }
+}
