@@ -104,7 +104,7 @@ internal static class BootCommand
         {
             if (!alone)
             {
-                console.Out.WriteLine($"==> /proc/{name} <==");
+                console.Out.WriteLine($"==> {name} <==");
             }
 
             console.Out.Write(text);

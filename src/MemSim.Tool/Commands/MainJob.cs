@@ -49,15 +49,12 @@ internal sealed class MainJob
     {
         var job = new MainJob();
         job.BootTwin(recordings.Folder(Captured));
-        job.ReplayRun(console, recordings.Folder(QuickRun), quiet, draw: quick || !TraceRecording.Exists);
+        job.ReplayRun(console, recordings.Folder(QuickRun), quiet, draw: quick);
         if (!quick)
         {
-            job.ReplayRun(console, recordings.Folder(MixedRun), quiet, draw: !TraceRecording.Exists);
+            job.ReplayRun(console, recordings.Folder(MixedRun), quiet, draw: false);
             job.ReplayRun(console, recordings.Folder(PressureRun), quiet, draw: false);
-            if (TraceRecording.Exists)
-            {
-                job.ReplayTrace(console, recordings.Folder(Trace), quiet);
-            }
+            job.ReplayTrace(console, recordings.Folder(Trace), quiet);
         }
 
         return job;

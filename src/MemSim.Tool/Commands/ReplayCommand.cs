@@ -9,7 +9,7 @@ internal static class ReplayCommand
 {
     public static Command Create(ToolConsole console)
     {
-        var recording = new Argument<string>("RECORDING") { Description = "A folder of an exact run, of GFP flags or of a trace; or the text of a trace (.txt, .txt.gz)." };
+        var recordings = new Argument<string[]>("RECORDING") { Description = "Folders of exact runs, of GFP flags or of traces; or the text of a trace (.txt, .txt.gz).", Arity = ArgumentArity.OneOrMore };
         var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
         var atLeast = new Option<double?>("--at-least")
         {
@@ -17,7 +17,7 @@ internal static class ReplayCommand
             HelpName = "PERCENT",
         };
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recording, like, atLeast, json };
+        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, json };
         command.SetAction(parsed =>
         {
             bool asJson = parsed.GetValue(json);
@@ -27,19 +27,32 @@ internal static class ReplayCommand
                 throw new BadInputException($"--at-least: {given} is no percentage");
             }
 
-            RecordingOutcome outcome = RecordingReplayer.Replay(console, parsed.GetValue(recording)!, parsed.GetValue(like), quiet: asJson);
-            double needed = percent ?? outcome.AtLeastPercent;
-            bool fellShort = outcome.FallsShortOf(needed);
+            List<RecordingOutcome> outcomes = [];
+            foreach (string recording in parsed.GetValue(recordings) ?? [])
+            {
+                outcomes.AddRange(RecordingReplayer.Replay(console, recording, parsed.GetValue(like), quiet: asJson));
+            }
+
+            long matched = outcomes.Sum(o => o.Matched);
+            long compared = outcomes.Sum(o => o.Compared);
+            bool fellShort = outcomes.Exists(o => o.FallsShortOf(percent ?? o.AtLeastPercent));
             if (asJson)
             {
-                console.WriteJson(
-                    new ReplayDocument(
-                        "replay", outcome.Name, outcome.Kind, outcome.Operations, outcome.Seconds, outcome.Matched, outcome.Compared, needed, fellShort, outcome.Counts, outcome.Mismatches, outcome.StoppedAt, outcome.Zones, outcome.Statistics),
-                    ToolJsonContext.Default.ReplayDocument);
+                console.WriteJson(new ReplayDocument("replay", matched, compared, fellShort, [.. outcomes.Select(o => o.ToDocument(percent ?? o.AtLeastPercent))]), ToolJsonContext.Default.ReplayDocument);
             }
             else
             {
-                Write(console, outcome, needed);
+                foreach (RecordingOutcome outcome in outcomes)
+                {
+                    Write(console, outcome, percent ?? outcome.AtLeastPercent);
+                    if (outcomes.Count > 1)
+                    {
+                        console.Out.WriteLine($"{outcome.Name}: {outcome.Matched} of {outcome.Compared}");
+                        console.Out.WriteLine();
+                    }
+                }
+
+                console.Out.WriteLine($"matched {matched} of {compared}");
             }
 
             return fellShort ? ExitCode.FellShort : ExitCode.Done;
@@ -80,7 +93,5 @@ internal static class ReplayCommand
         {
             console.Out.WriteLine($"{outcome.Percent:F2} % equal, at least {needed} % wanted");
         }
-
-        console.Out.WriteLine($"matched {outcome.Matched} of {outcome.Compared}");
     }
 }

@@ -1,5 +1,4 @@
 using System.CommandLine;
-using System.Globalization;
 using MemSim.Tool.Json;
 using MemSim.Tool.Recordings;
 using MemSim.Tool.Views;
@@ -73,13 +72,10 @@ internal static class RunCommand
         job.MapSource,
         job.Maps[0].Figures,
         job.Maps[^1].Figures,
-        [.. job.Parts.Select(p => new RunPartDocument(
-            p.Name, p.Kind, p.Operations, Round(p.Seconds), p.Seconds > 0 ? Math.Round(p.Operations / p.Seconds) : 0, p.Matched, p.Compared, p.AtLeastPercent, p.FallsShortOf(p.AtLeastPercent), p.Counts))],
-        [.. job.Parts.SelectMany(p => p.Mismatches)],
+        [.. job.Parts.Select(p => p.ToDocument(p.AtLeastPercent))],
         job.Matched,
         job.Compared,
-        Round(job.Seconds),
+        job.FellShort,
+        Math.Round(job.Seconds, 4),
         picture);
-
-    private static double Round(double seconds) => double.Parse(seconds.ToString("F4", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture);
 }

@@ -49,23 +49,7 @@ internal sealed record TwinDocument(string Verb, long Matched, long Compared, IR
 
 internal sealed record CountDocument(string Kind, long Matched, long Compared);
 
-internal sealed record ReplayDocument(
-    string Verb,
-    string Recording,
-    string Kind,
-    long Operations,
-    double Seconds,
-    long Matched,
-    long Compared,
-    double AtLeastPercent,
-    bool FellShort,
-    IReadOnlyList<CountDocument> Counts,
-    IReadOnlyList<string> Mismatches,
-    string? StoppedAt,
-    IReadOnlyList<ZoneDocument> Zones,
-    IReadOnlyDictionary<string, string> Statistics);
-
-internal sealed record RunPartDocument(
+internal sealed record RecordingDocument(
     string Recording,
     string Kind,
     long Operations,
@@ -75,7 +59,35 @@ internal sealed record RunPartDocument(
     long Compared,
     double AtLeastPercent,
     bool FellShort,
-    IReadOnlyList<CountDocument> Counts);
+    IReadOnlyList<CountDocument> Counts,
+    IReadOnlyList<string> Mismatches,
+    string? StoppedAt,
+    IReadOnlyList<ZoneDocument> Zones,
+    TraceDocument? Trace);
+
+internal sealed record ReplayDocument(string Verb, long Matched, long Compared, bool FellShort, IReadOnlyList<RecordingDocument> Recordings);
+
+internal sealed record TraceDocument(
+    string? NotPredictable,
+    long Events,
+    long LostEvents,
+    long FailedAllocations,
+    long UntracedPages,
+    IReadOnlyList<TraceCpuDocument> Cpus,
+    IReadOnlyList<TraceMissDocument> Misses,
+    IReadOnlyList<TraceEventDocument> EventCounts,
+    IReadOnlyList<TracePageDocument> Pages,
+    TraceSlabDocument Slab);
+
+internal sealed record TraceCpuDocument(int Cpu, long Allocations, long Predicted);
+
+internal sealed record TraceMissDocument(string Reason, long Count);
+
+internal sealed record TraceEventDocument(string Name, long Recorded, long? Replayed);
+
+internal sealed record TracePageDocument(int Order, string? MigrateType, long Allocated, long Freed, long Failed);
+
+internal sealed record TraceSlabDocument(long KmallocObjects, long CacheObjects, long Frees, long BytesRequested, long BytesAllocated, double InternalFragmentation);
 
 internal sealed record RunDocument(
     string Verb,
@@ -85,9 +97,9 @@ internal sealed record RunDocument(
     string Workload,
     IReadOnlyList<ZoneDocument> Before,
     IReadOnlyList<ZoneDocument> After,
-    IReadOnlyList<RunPartDocument> Parts,
-    IReadOnlyList<string> Mismatches,
+    IReadOnlyList<RecordingDocument> Parts,
     long Matched,
     long Compared,
+    bool FellShort,
     double Seconds,
     string? Picture);

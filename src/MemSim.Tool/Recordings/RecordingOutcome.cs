@@ -32,11 +32,29 @@ internal sealed record RecordingOutcome(string Name, string Kind)
     /// <summary>Text for people between the heading and the counts.</summary>
     public string Report { get; init; } = "";
 
-    /// <summary>Further figures by name.</summary>
-    public IReadOnlyDictionary<string, string> Statistics { get; init; } = new Dictionary<string, string>();
+    /// <summary>What only traces have.</summary>
+    public TraceDocument? Trace { get; init; }
 
     public double Percent => Compared == 0 ? 100 : 100.0 * Matched / Compared;
 
     /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing where something is wanted.</summary>
     public bool FallsShortOf(double percent) => StoppedAt is not null || (Compared == 0 && percent > 0) || (percent >= 100 ? Matched != Compared : Percent < percent);
+
+    /// <summary>The outcome for machines.</summary>
+    /// <param name="percent">The share wanted.</param>
+    public RecordingDocument ToDocument(double percent) => new(
+        Name,
+        Kind,
+        Operations,
+        Math.Round(Seconds, 4),
+        Seconds > 0 ? Math.Round(Operations / Seconds) : 0,
+        Matched,
+        Compared,
+        percent,
+        FallsShortOf(percent),
+        Counts,
+        Mismatches,
+        StoppedAt,
+        Zones,
+        Trace);
 }

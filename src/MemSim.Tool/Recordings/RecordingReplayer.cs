@@ -22,7 +22,7 @@ internal static class RecordingReplayer
     /// <summary>Replays a recording.</summary>
     /// <exception cref="BadInputException">It is no recording, or one of something not simulated yet.</exception>
     /// <exception cref="InputFileException">It is missing or malformed.</exception>
-    public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet)
+    public static IReadOnlyList<RecordingOutcome> Replay(ToolConsole console, string path, string? like, bool quiet)
     {
         if (like is not null)
         {
@@ -32,13 +32,14 @@ internal static class RecordingReplayer
         if (!Directory.Exists(path))
         {
             return File.Exists(path)
-                ? TraceRecording.Replay(console, path, like, quiet)
+                ? [TraceRecording.Replay(console, path, like, quiet)]
                 : throw new BadInputException($"{path}: no such file or folder");
         }
 
-        if (TraceRecording.IsTrace(path))
+        // A folder may hold the same workload as text of several tools.
+        if (TraceReplay.TracesIn(path) is { Count: > 0 } traces)
         {
-            return TraceRecording.Replay(console, path, like, quiet);
+            return [.. traces.Select(trace => TraceRecording.Replay(console, trace, like, quiet))];
         }
 
         if (like is not null)
@@ -48,12 +49,12 @@ internal static class RecordingReplayer
 
         if (Has(path, "state-pre.json.gz") || Has(path, "ops.txt.gz"))
         {
-            return ReplayExact(console, path, quiet);
+            return [ReplayExact(console, path, quiet)];
         }
 
         if (GfpReplay.IsData(path))
         {
-            return Of(Timed(() => GfpReplay.Run(path), out double seconds), "GFP flags", seconds, 0);
+            return [Of(Timed(() => GfpReplay.Run(path), out double seconds), "GFP flags", seconds, 0)];
         }
 
         foreach ((string file, string what) in NotYet)
@@ -80,7 +81,7 @@ internal static class RecordingReplayer
         maps?.Before(replay.Machine);
         try
         {
-            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new Watched(progress, line => maps?.During(replay.Machine, line)))), out double seconds);
+            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => maps?.During(replay.Machine, line)))), out double seconds);
             maps?.After(replay.Machine);
             return Of(result, "page allocator run", seconds, lines) with { Zones = ZoneFigures.Of(replay.Machine) };
         }
@@ -120,14 +121,4 @@ internal static class RecordingReplayer
     };
 
     private static bool Has(string directory, string file) => File.Exists(Path.Combine(directory, file));
-
-    /// <summary>Looks at the machine whenever the replay says how far it is.</summary>
-    private sealed class Watched(IProgress<long> progress, Action<long> look) : IProgress<long>
-    {
-        public void Report(long value)
-        {
-            progress.Report(value);
-            look(value);
-        }
-    }
 }

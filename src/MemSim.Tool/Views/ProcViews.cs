@@ -1,15 +1,17 @@
 namespace MemSim.Tool.Views;
 
-/// <summary>The files of <c>/proc</c> that <c>boot --show</c> prints.</summary>
+/// <summary>The files of <c>/proc</c> and of debugfs (<c>extfrag_index</c>, <c>unusable_index</c>) that <c>boot --show</c> prints.</summary>
 internal static class ProcViews
 {
     private static readonly (string Name, Func<Machine, string>? Text, string? NotYet)[] Known =
     [
-        ("zoneinfo", null, "its renderer does not exist yet"),
-        ("buddyinfo", null, "its renderer does not exist yet"),
-        ("pagetypeinfo", null, "its renderer does not exist yet"),
-        ("meminfo", null, "its renderer does not exist yet"),
-        ("vmstat", null, "its renderer does not exist yet"),
+        ("zoneinfo", m => m.Proc.ZoneInfo, null),
+        ("buddyinfo", m => m.Proc.BuddyInfo, null),
+        ("pagetypeinfo", m => m.Proc.PageTypeInfo, null),
+        ("meminfo", m => m.Proc.MemInfo, null),
+        ("vmstat", m => m.Proc.VmStat, null),
+        ("extfrag_index", m => m.Proc.ExtFragIndex, null),
+        ("unusable_index", m => m.Proc.UnusableIndex, null),
         ("slabinfo", null, "the slab allocator is not simulated yet"),
         ("vmallocinfo", null, "vmalloc is not simulated yet"),
     ];
