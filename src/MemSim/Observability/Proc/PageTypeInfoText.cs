@@ -64,7 +64,7 @@ internal static class PageTypeInfoText
 
     private static void AppendBlocks(StringBuilder text, Machine machine, Node node, MigrateType[] types)
     {
-        text.Append(CultureInfo.InvariantCulture, $"\n{"Number of blocks type",-22}");
+        text.Append(CultureInfo.InvariantCulture, $"\n{"Number of blocks type",-23}");
         foreach (MigrateType type in types)
         {
             text.Append(CultureInfo.InvariantCulture, $"{KernelName(type),12} ");
