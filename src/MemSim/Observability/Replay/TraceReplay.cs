@@ -27,6 +27,8 @@ public sealed class TraceReplay : IDisposable
     private readonly Dictionary<string, long> _misses = new(StringComparer.Ordinal);
     private readonly HashSet<int> _reclaiming = [];
     private readonly KernelTask _memAlloc = new("reclaim", 1) { Flags = TaskFlags.MemAlloc };
+    private readonly KernelTask _victim = new("victim", 1) { Flags = TaskFlags.OomVictim };
+    private readonly long[] _boosts;
     private readonly (long Allocations, long Predicted)[] _cpus;
     private readonly Stack<int> _passedOver = new();
     private long _inferred;
@@ -42,6 +44,7 @@ public sealed class TraceReplay : IDisposable
         _machine = machine;
         _exact = exact;
         _cpus = new (long, long)[recording.CpuCount];
+        _boosts = new long[machine?.Zones.Count ?? 0];
         if (machine is not null)
         {
             _frames = new TraceReplayFrames(machine);
@@ -125,8 +128,8 @@ public sealed class TraceReplay : IDisposable
             case TraceStep.Drain:
                 Drained(e);
                 break;
-            case TraceStep.KswapdWakes or TraceStep.KswapdSleeps:
-                SetReclaimActive(e.Cpu, e.Step == TraceStep.KswapdWakes);
+            case TraceStep.KswapdWakes:
+                BeginKswapdRound(_machine!.Cpus[e.Cpu].Node);
                 break;
             case TraceStep.ReclaimBegins:
                 _reclaiming.Add(e.Pid);
@@ -136,6 +139,11 @@ public sealed class TraceReplay : IDisposable
                 break;
             default:
                 break;
+        }
+
+        if (e.EndsKswapdRound)
+        {
+            EndKswapdRound(_machine!.Cpus[e.Cpu].Node);
         }
     }
 
@@ -169,17 +177,22 @@ public sealed class TraceReplay : IDisposable
         }
     }
 
+    /// <summary>Allocates as recorded.</summary>
     private int Ask(Cpu cpu, in TraceStepEvent e)
     {
-        // Failing quietly is for the report to say; a machine without reclaim cannot keep the promise never to fail.
-        Gfp gfp = (e.Gfp | Gfp.NoWarn) & ~Gfp.NoFail;
-        if ((e.IsKswapd || _reclaiming.Contains(e.Pid)) && !e.InInterrupt)
-        {
-            using ContextScope scope = cpu.Run(_memAlloc);
-            return _machine!.Pages.Allocate(cpu, gfp, e.Order);
-        }
+        bool reclaims = (e.IsKswapd || _reclaiming.Contains(e.Pid)) && !e.InInterrupt;
+        int pfn = AskAs(cpu, e, reclaims ? _memAlloc : cpu.Current);
 
-        return _machine!.Pages.Allocate(cpu, gfp, e.Order);
+        // The recording says that there was memory, so the task had rights that no event tells of: victims of the OOM killer do, and those who free memory.
+        pfn = pfn < 0 ? AskAs(cpu, e, _victim) : pfn;
+        return pfn < 0 ? AskAs(cpu, e, _memAlloc) : pfn;
+    }
+
+    private int AskAs(Cpu cpu, in TraceStepEvent e, KernelTask task)
+    {
+        // Failing quietly is for the report to say; a machine without reclaim cannot keep the promise never to fail.
+        using ContextScope scope = cpu.Run(task);
+        return _machine!.Pages.Allocate(cpu, (e.Gfp | Gfp.NoWarn) & ~Gfp.NoFail, e.Order);
     }
 
     private void TallyAllocation(TraceStepEvent e, int pfn, bool predicted)
@@ -317,12 +330,23 @@ public sealed class TraceReplay : IDisposable
         }
     }
 
-    private void SetReclaimActive(int cpu, bool active)
+    /// <summary>While kswapd reclaims, per-CPU lists are kept short; what the watermarks were boosted by until now is its task.</summary>
+    private void BeginKswapdRound(Node node)
     {
-        foreach (Zone zone in _machine!.Cpus[cpu].Node.Zones)
+        foreach (Zone zone in node.Zones)
         {
-            zone.Flags = active ? zone.Flags | ZoneFlags.ReclaimActive : zone.Flags & ~ZoneFlags.ReclaimActive;
-            zone.Boost = 0;
+            zone.Flags |= ZoneFlags.ReclaimActive;
+            _boosts[zone.Id] = zone.Boost;
+        }
+    }
+
+    private void EndKswapdRound(Node node)
+    {
+        foreach (Zone zone in node.Zones)
+        {
+            zone.Flags &= ~ZoneFlags.ReclaimActive;
+            zone.Boost -= Math.Min(zone.Boost, _boosts[zone.Id]);
+            _boosts[zone.Id] = 0;
         }
     }
 

@@ -23,7 +23,11 @@ internal enum TraceStep : byte
 
 /// <summary>A recorded event as far as the page allocator is concerned, packed: a recording has hundreds of thousands.</summary>
 [StructLayout(LayoutKind.Auto)]
-internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, ushort Cpu, bool InInterrupt, int Pfn, Gfp Gfp, int Line, int Pid, bool IsKswapd);
+internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, ushort Cpu, bool InInterrupt, int Pfn, Gfp Gfp, int Line, int Pid, bool IsKswapd)
+{
+    /// <summary>Whether kswapd ends a round of reclaim with this.</summary>
+    public bool EndsKswapdRound { get; init; }
+}
 
 /// <summary>A recording read into memory, with what comes next for every frame.</summary>
 internal sealed class TraceReplayRecording
@@ -160,10 +164,18 @@ internal sealed class TraceReplayRecording
         _ => null,
     };
 
-    /// <summary>From the back: the next event of each frame, and which frees are the first half of a list's.</summary>
+    /// <summary>Finds what each event means together with others: lists being freed, the true order between CPUs, the end of kswapd's rounds, the next event of each frame.</summary>
     private void Link()
     {
-        _next = new int[_events.Count];
+        MarkPrepared();
+        Resequence();
+        MarkEndsOfRounds();
+        LinkFrames();
+    }
+
+    /// <summary>From the back: frees that are the first half of a list's have the second half behind them.</summary>
+    private void MarkPrepared()
+    {
         HashSet<int> listed = [];
         Span<TraceStepEvent> events = CollectionsMarshal.AsSpan(_events);
         for (int i = events.Length - 1; i >= 0; i--)
@@ -183,11 +195,99 @@ internal sealed class TraceReplayRecording
                 default:
                     break;
             }
+        }
+    }
 
-            _next[i] = None;
-            if (IsChained(e.Step))
+    /// <summary>
+    /// Moves each event to where it touched the zone. Refills and drains are recorded under the zone's lock, so they are in order between CPUs; the allocation
+    /// that refilled is recorded after its refill, the free that drained before its drain, and another CPU may have come in between.
+    /// </summary>
+    private void Resequence()
+    {
+        if (CpuCount == 1)
+        {
+            return;
+        }
+
+        long[] keys = new long[_events.Count];
+        int[] firstRefill = new int[CpuCount];
+        int[] lastFree = new int[CpuCount];
+        Array.Fill(firstRefill, None);
+        Array.Fill(lastFree, None);
+        for (int i = 0; i < keys.Length; i++)
+        {
+            TraceStepEvent e = _events[i];
+            keys[i] = ((long)i << 1) + 1;
+            ref int refill = ref firstRefill[e.Cpu];
+            ref int free = ref lastFree[e.Cpu];
+            switch (e.Step)
             {
-                ref int upcoming = ref CollectionsMarshal.GetValueRefOrAddDefault(_upcoming, e.Pfn, out bool exists);
+                case TraceStep.Refill:
+                    refill = refill == None ? i : refill;
+                    free = None;
+                    break;
+                case TraceStep.Allocate when refill != None && _events[refill].Order == e.Order:
+                    keys[i] = (long)refill << 1;
+                    refill = free = None;
+                    break;
+                case TraceStep.Drain when free != None:
+                    keys[free] = (long)i << 1;
+                    free = None;
+                    break;
+                case TraceStep.Free or TraceStep.FreeListed:
+                    free = i;
+                    refill = None;
+                    break;
+                default:
+                    refill = free = None;
+                    break;
+            }
+        }
+
+        TraceStepEvent[] sorted = [.. _events];
+        Array.Sort(keys, sorted);
+        _events.Clear();
+        _events.AddRange(sorted);
+    }
+
+    /// <summary>A round of kswapd begins with an event but ends without: with the last thing it did before it sleeps or begins another.</summary>
+    private void MarkEndsOfRounds()
+    {
+        Span<TraceStepEvent> events = CollectionsMarshal.AsSpan(_events);
+        Dictionary<int, int> last = [];
+        for (int i = 0; i < events.Length; i++)
+        {
+            if (!events[i].IsKswapd)
+            {
+                continue;
+            }
+
+            if (events[i].Step is TraceStep.KswapdWakes or TraceStep.KswapdSleeps && last.Remove(events[i].Pid, out int end))
+            {
+                events[end] = events[end] with { EndsKswapdRound = true };
+            }
+
+            if (events[i].Step != TraceStep.KswapdSleeps)
+            {
+                last[events[i].Pid] = i;
+            }
+        }
+
+        foreach (int end in last.Values)
+        {
+            events[end] = events[end] with { EndsKswapdRound = true };
+        }
+    }
+
+    private void LinkFrames()
+    {
+        _next = new int[_events.Count];
+        for (int i = _events.Count - 1; i >= 0; i--)
+        {
+            _next[i] = None;
+            if (IsChained(_events[i].Step))
+            {
+                ref int upcoming = ref CollectionsMarshal.GetValueRefOrAddDefault(_upcoming, _events[i].Pfn, out bool exists);
                 _next[i] = exists ? upcoming : None;
                 upcoming = i;
             }
