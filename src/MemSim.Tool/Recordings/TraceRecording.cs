@@ -1,5 +1,4 @@
 using System.Globalization;
-using MemSim.Observability;
 using MemSim.Observability.Replay;
 using MemSim.Tool.Json;
 using MemSim.Tool.Views;

@@ -1,4 +1,5 @@
 using MemSim.Observability.Proc;
+using MemSim.Zones;
 
 namespace MemSim;
 
