@@ -19,11 +19,13 @@ internal static class Program
             interrupted.Cancel();
         });
 
-        bool outputIsTerminal = !Console.IsOutputRedirected;
-        bool errorIsTerminal = !Console.IsErrorRedirected;
+        // See https://no-color.org; a dumb terminal is as good as a file.
+        bool plain = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) || Environment.GetEnvironmentVariable("TERM") == "dumb";
+        bool outputIsTerminal = !Console.IsOutputRedirected && !plain;
+        bool errorIsTerminal = !Console.IsErrorRedirected && !plain;
         using TextWriter output = new StreamWriter(Console.OpenStandardOutput(), new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false), bufferSize: 1 << 14)
         {
-            AutoFlush = outputIsTerminal,
+            AutoFlush = !Console.IsOutputRedirected,
         };
         var console = new ToolConsole(output, Console.Error)
         {

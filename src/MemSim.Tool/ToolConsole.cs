@@ -59,6 +59,9 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
         }
     }
 
+    /// <summary>Whether a person watches standard error and wants progress.</summary>
+    public bool ShowsProgress(bool quiet) => ErrorIsTerminal && !quiet;
+
     /// <summary>Does something long, with a progress bar when a person watches standard error; stops when interrupted.</summary>
     /// <param name="what">What is being done.</param>
     /// <param name="total">How many steps there are; 0 when that is not known.</param>
@@ -67,7 +70,7 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
     public T WithProgress<T>(string what, long total, bool quiet, Func<IProgress<long>, T> work)
     {
         Interrupted.ThrowIfCancellationRequested();
-        if (quiet || !ErrorIsTerminal)
+        if (!ShowsProgress(quiet))
         {
             return work(new StepProgress(null, Interrupted));
         }

@@ -193,6 +193,17 @@ public class ReplayTests(RecordingsFixture recordings)
         ToolRun.Of("replay", folder).ShouldBeRefused(file);
     }
 
+    [Fact]
+    public void A_state_that_contradicts_itself_is_refused()
+    {
+        string folder = recordings.CopyOf(recordings.Run);
+        string path = Path.Combine(folder, "state-pre.json.gz");
+        string text = RecordingsFixture.Unpack(path);
+        int at = text.LastIndexOf("\"managed\":", StringComparison.Ordinal) + "\"managed\":".Length;
+        RecordingsFixture.Pack(path, text[..at] + "1" + text[text.IndexOf(',', at)..]);
+        ToolRun.Of("replay", folder).ShouldBeRefused(path);
+    }
+
     private string Tampered(Predicate<string> which, Func<string, string> change)
     {
         string folder = recordings.CopyOf(recordings.Run);

@@ -68,7 +68,7 @@ internal static class MainJobText
         console.Out.WriteLine("== Compared with the real kernel");
         console.WriteTable(
             ["recording", "what", "equal", "of", "percent", "operations", "seconds", "operations/s"],
-            parts.Select(p => (string[])[p.Name, p.Kind, $"{p.Matched}", $"{p.Compared}", Percent(p), $"{p.Operations}", p.Seconds.ToString("F2", CultureInfo.InvariantCulture), p.Seconds > 0 ? $"{p.Operations / p.Seconds:F0}" : "-"]),
+            parts.Select(p => (string[])[p.Name, p.Kind, $"{p.Matched}", $"{p.Compared}", RecordingOutcome.PercentText(p.Matched, p.Compared), $"{p.Operations}", p.Seconds.ToString("F2", CultureInfo.InvariantCulture), p.Seconds > 0 ? $"{p.Operations / p.Seconds:F0}" : "-"]),
             textColumns: 2);
         foreach (RecordingOutcome part in parts)
         {
@@ -88,9 +88,6 @@ internal static class MainJobText
             }
         }
     }
-
-    /// <summary>Rounded down: 100 means all.</summary>
-    private static string Percent(RecordingOutcome part) => (Math.Floor(part.Percent * 100) / 100).ToString("F2", CultureInfo.InvariantCulture);
 
     /// <summary>As <c>/proc/buddyinfo</c> prints it.</summary>
     private static string BuddyLine(ZoneDocument zone) =>

@@ -91,7 +91,7 @@ internal static class ReplayCommand
 
         if (needed is > 0 and < 100)
         {
-            console.Out.WriteLine($"{outcome.Percent:F2} % equal, at least {needed} % wanted");
+            console.Out.WriteLine($"{RecordingOutcome.PercentText(outcome.Matched, outcome.Compared)} % equal, at least {needed} % wanted");
         }
     }
 }

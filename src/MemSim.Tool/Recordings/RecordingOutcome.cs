@@ -40,6 +40,10 @@ internal sealed record RecordingOutcome(string Name, string Kind)
     /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing where something is wanted.</summary>
     public bool FallsShortOf(double percent) => StoppedAt is not null || (Compared == 0 && percent > 0) || (percent >= 100 ? Matched != Compared : Percent < percent);
 
+    /// <summary>A share in percent, rounded down: 100.00 means all.</summary>
+    public static string PercentText(long matched, long compared) =>
+        (compared == 0 ? 100 : Math.Floor(10000.0 * matched / compared) / 100).ToString("F2", System.Globalization.CultureInfo.InvariantCulture);
+
     /// <summary>The outcome for machines.</summary>
     /// <param name="percent">The share wanted.</param>
     public RecordingDocument ToDocument(double percent) => new(

@@ -77,7 +77,7 @@ internal static class RecordingReplayer
     {
         string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
         long lines = LineCount.Of(Path.Combine(directory, "ops.txt.gz"));
-        using ExactReplay replay = ExactReplay.Open(directory);
+        using ExactReplay replay = OpenExact(directory);
         maps?.Before(replay.Machine);
         try
         {
@@ -99,6 +99,19 @@ internal static class RecordingReplayer
         catch (KernelBugException e)
         {
             return new RecordingOutcome(name, "page allocator run") { Operations = lines, Compared = 1, StoppedAt = e.Message };
+        }
+    }
+
+    private static ExactReplay OpenExact(string directory)
+    {
+        try
+        {
+            return ExactReplay.Open(directory);
+        }
+        catch (FormatException e)
+        {
+            // Well-formed, but no state that an allocator can be in.
+            throw new BadInputException($"{Path.Combine(directory, "state-pre.json.gz")}: {e.Message}", e);
         }
     }
 

@@ -23,7 +23,9 @@ internal static class TraceRecording
     public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, MapRecorder? maps = null)
     {
         string name = Path.GetFileName(path.TrimEnd(Path.DirectorySeparatorChar));
-        using TraceReplay replay = console.WithProgress($"reading {name}", 0, quiet, progress => TraceReplay.Open(path, like, progress));
+        string? text = Directory.Exists(path) ? TraceReplay.TracesIn(path).FirstOrDefault() : path;
+        long lines = text is not null && console.ShowsProgress(quiet) ? LineCount.Of(text) : 0;
+        using TraceReplay replay = console.WithProgress($"reading {name}", lines, quiet, progress => TraceReplay.Open(path, like, progress));
         if (replay.Machine is { } before)
         {
             maps?.Before(before);
@@ -33,7 +35,7 @@ internal static class TraceRecording
         double seconds;
         try
         {
-            result = RecordingReplayer.Timed(() => console.WithProgress($"replaying {name}", 0, quiet, progress => replay.Run(new WatchedProgress(progress, line => Look(replay, maps, line)))), out seconds);
+            result = RecordingReplayer.Timed(() => console.WithProgress($"replaying {name}", lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => Look(replay, maps, line)))), out seconds);
         }
         catch (Exception e) when (e is KernelBugException or ReplayDivergedException)
         {
@@ -50,7 +52,7 @@ internal static class TraceRecording
             Operations = result.EventCount,
             Seconds = seconds,
             Matched = result.Predicted,
-            Compared = result.NotPredictable is null ? result.Allocations : 0,
+            Compared = replay.Machine is null ? 0 : result.Allocations,
             AtLeastPercent = result.NotPredictable is null && result.Cpus.Count == 1 && !Reclaims(result) ? ShareWithoutReclaim : 0,
             Counts = [.. result.Comparison.Counts.Select(c => new CountDocument(c.Kind, c.Matched, c.Total))],
             Mismatches = result.Comparison.Mismatches,
@@ -89,7 +91,7 @@ internal static class TraceRecording
         using var text = new StringWriter(CultureInfo.InvariantCulture);
         if (result.NotPredictable is string reason)
         {
-            text.WriteLine($"frame numbers cannot be predicted: {reason}");
+            text.WriteLine($"frame numbers cannot be predicted well: {reason}");
         }
 
         if (result.LostEvents != 0)
@@ -104,9 +106,9 @@ internal static class TraceRecording
             result.Events.Select(e => (string[])[e.Name, $"{e.Recorded}", e.Replayed is long replayed ? $"{replayed}" : "-"]));
         WritePages(tables, result.Pages);
         WriteSlab(text, result.Slab);
-        if (result.NotPredictable is null)
+        if (result.Cpus.Sum(c => c.Predicted) != 0)
         {
-            text.WriteLine($"frame numbers predicted: {result.Predicted} of {result.Allocations} ({100 * result.Share:F2} %){(result.Cpus.Count > 1 ? "; " + string.Join(", ", result.Cpus.Select(c => $"CPU {c.Cpu}: {c.Predicted} of {c.Allocations}")) : "")}");
+            text.WriteLine($"frame numbers predicted: {result.Predicted} of {result.Allocations} ({RecordingOutcome.PercentText(result.Predicted, result.Allocations)} %){(result.Cpus.Count > 1 ? "; " + string.Join(", ", result.Cpus.Select(c => $"CPU {c.Cpu}: {c.Predicted} of {c.Allocations}")) : "")}");
             foreach (TraceReplayMiss miss in result.Misses)
             {
                 text.WriteLine($"  missed {miss.Count}: {miss.Reason}");
