@@ -81,12 +81,10 @@ public class ReplayTests(RecordingsFixture recordings)
         byte[] whole = File.ReadAllBytes(path);
         File.WriteAllBytes(path, whole[..(whole.Length / 3)]);
         ToolRun.Of("replay", folder).ShouldBeRefused(path);
-        File.WriteAllText(path, "this is no trace
-");
+        File.WriteAllText(path, "this is no trace\n");
         ToolRun.Of("replay", folder).ShouldBeRefused(path);
         File.WriteAllBytes(path, whole);
-        File.WriteAllBytes(Path.Combine(folder, "before-mmlists"), [0xff, 0xfe, 0, 1, (byte)'
-']);
+        File.WriteAllBytes(Path.Combine(folder, "before-mmlists"), [0xff, 0xfe, 0, 1, (byte)'\n']);
         ToolRun.Of("replay", folder).ShouldBeRefused("before-mmlists");
     }
 

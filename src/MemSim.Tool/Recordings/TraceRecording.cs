@@ -23,7 +23,7 @@ internal static class TraceRecording
     public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, MapRecorder? maps = null)
     {
         string name = Path.GetFileName(path.TrimEnd(Path.DirectorySeparatorChar));
-        string? text = Directory.Exists(path) ? TraceReplay.TracesIn(path).FirstOrDefault() : path;
+        string? text = !Directory.Exists(path) ? path : TraceReplay.TracesIn(path) is [string first, ..] ? first : null;
         long lines = text is not null && console.ShowsProgress(quiet) ? LineCount.Of(text) : 0;
         using TraceReplay replay = console.WithProgress($"reading {name}", lines, quiet, progress => TraceReplay.Open(path, like, progress));
         if (replay.Machine is { } before)
