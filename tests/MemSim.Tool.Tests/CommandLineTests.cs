@@ -16,7 +16,6 @@ public class CommandLineTests
     [InlineData("boot --memory")]
     [InlineData("twin")]
     [InlineData("replay")]
-    [InlineData("replay a b")]
     [InlineData("run now")]
     public void What_the_tool_does_not_know_is_refused(string line) => ToolRun.Of(line.Split(' ')).ShouldBeRefused("--help");
 

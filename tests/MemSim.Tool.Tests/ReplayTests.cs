@@ -130,7 +130,8 @@ public class ReplayTests(RecordingsFixture recordings)
     [InlineData("{\"t\":\"bit\",\"name\":\"x\",\"value\":4294967296}", "gfp.jsonl.gz(1): ")]
     [InlineData("{\"t\":\"zone\",\"idx\":7,\"name\":\"Attic\",\"populated\":true}", "Attic")]
     [InlineData("{\"t\":\"bit\"", "gfp.jsonl.gz(1): ")]
-    [InlineData("", "no zone is populated")]
+    [InlineData("", "gfp.jsonl.gz(1): ")]
+    [InlineData("{\"t\":\"bit\",\"name\":\"___GFP_DMA\",\"value\":1}", "no zone is populated")]
     public void Malformed_flags_are_refused_with_file_and_line(string text, string reason)
     {
         string folder = recordings.EmptyFolder();

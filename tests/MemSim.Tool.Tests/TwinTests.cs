@@ -40,19 +40,19 @@ public class TwinTests(RecordingsFixture recordings)
         File.WriteAllLines(zoneInfo, File.ReadAllLines(zoneInfo).Where(l => !l.StartsWith("        low ", StringComparison.Ordinal)));
         ToolRun run = ToolRun.Of("twin", folder);
         run.ShouldMatchWhole();
-        run.Out.Should().Contain("not comparable, 2 figures (low; base): blanked out");
+        run.Out.Should().Contain("not comparable, 5 figures (low; base): blanked out");
 
         JsonElement apart = ToolRun.Of("twin", folder, "--json").Json().GetProperty("machines")[0].GetProperty("not_comparable")[0];
-        apart.GetProperty("rows").EnumerateArray().Select(r => r.GetProperty("computed").GetString()).Should().Equal("42", "516");
+        apart.GetProperty("rows").EnumerateArray().Select(r => r.GetProperty("computed").GetString()).Should().StartWith(["42", "516"]);
         ToolRun.Of("twin", folder, "--all").Out.Should().Contain("base node 0 zone DMA32 low: captured -, computed 516");
     }
 
     [Fact]
     public void Several_machines_get_a_line_each()
     {
-        ToolRun run = ToolRun.Of("twin", recordings.Twin, Path.Combine(recordings.Twin, "runtime", "cpu1-offline"));
+        ToolRun run = ToolRun.Of("twin", recordings.Twin, Path.Combine(recordings.Twin, "runtime", "memblock1-offline"));
         run.ShouldMatchWhole();
-        run.Out.Should().Contain("cpu1-offline (Linux 6.1): 26 of 26");
+        run.Out.Should().Contain("memblock1-offline (Linux 6.1): 26 of 26");
     }
 
     [Fact]
@@ -61,7 +61,7 @@ public class TwinTests(RecordingsFixture recordings)
         ToolRun.Of("twin", "/no/such/folder").ShouldBeRefused("/no/such/folder: no such folder");
         ToolRun.Of("twin", recordings.Twin, recordings.EmptyFolder()).ShouldBeRefused("zoneinfo");
         string folder = recordings.CopyOf(recordings.Twin);
-        File.WriteAllBytes(Path.Combine(folder, "runtime", "cpu1-offline", "zoneinfo"), [0, 1, 2, 0xff, 0xfe, (byte)'\n']);
+        File.WriteAllBytes(Path.Combine(folder, "runtime", "memblock1-offline", "zoneinfo"), [0, 1, 2, 0xff, 0xfe, (byte)'\n']);
         ToolRun.Of("twin", folder).ShouldBeRefused("zoneinfo(1): ");
     }
 
