@@ -22,6 +22,12 @@ public sealed partial class Machine
 
     internal FrameArray Frames => _frames;
 
+    /// <summary>Frames that exist, ascending.</summary>
+    internal IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
+
+    /// <summary>Frames that exist but that the allocator never gets, ascending.</summary>
+    internal IReadOnlyList<(long Start, long End)> ReservedRanges => _reserved;
+
     internal long FrameCount => _memMap.Frames;
 
     internal long FrameArrayLength => _memMap.Length;
@@ -92,6 +98,40 @@ public sealed partial class Machine
         ref PageFrame frame = ref _frames[page.FrameIndex];
         return frame.State == (PageFrame.OneReference | (uint)order) && (uint)order <= PageGeometry.MaxOrder
             && ((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping) == 0;
+    }
+
+    /// <summary>The frame that carries the state of an allocated page: its own, or its compound page's head.</summary>
+    internal ref PageFrame OwnedFrame(Page page, string what)
+    {
+        ThrowIfDisposed();
+        Page head = page.CompoundHead;
+        if (_frames[head.FrameIndex].RefCount == 0)
+        {
+            // Whatever the policy: there is no frame that could be changed without damage.
+            throw new KernelBugException(KernelBugKind.NotAllocated, $"BUG: {what} of {page}, which is not allocated", Bugs.Describe(page), page);
+        }
+
+        return ref _frames[head.FrameIndex];
+    }
+
+    internal void ChangeFlags(Page page, PageFlags set, PageFlags clear)
+    {
+        const PageFlags allocators = PageFlags.Head | PageFlags.Reserved;
+        if (((set | clear) & (allocators | ~PageFlags.StoredMask)) != 0)
+        {
+            throw new ArgumentException($"{(set | clear) & (allocators | ~PageFlags.StoredMask)} cannot be set: derived from other state, or the allocator's own", nameof(set));
+        }
+
+        ref PageFrame frame = ref OwnedFrame(page, "change of page->flags");
+        if (_parallel)
+        {
+            Interlocked.Or(ref frame.FlagsAndZone, (uint)set);
+            Interlocked.And(ref frame.FlagsAndZone, ~(uint)clear);
+        }
+        else
+        {
+            frame.FlagsAndZone = (frame.FlagsAndZone | (uint)set) & ~(uint)clear;
+        }
     }
 
     internal bool IsAllocatedHead(int pfn, int order) => pfn < _memMap.Frames && MayFree(new Page(this, pfn), order);
@@ -286,6 +326,4 @@ public sealed partial class Machine
     }
 
     private Page Neighbour(int index) => index < _memMap.Frames ? new Page(this, index) : default;
-
-    private readonly record struct PresentRange(long Start, long End, Zone Zone);
 }

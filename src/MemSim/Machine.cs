@@ -22,6 +22,7 @@ public sealed partial class Machine : IDisposable
     private readonly Tracepoints _tracepoints;
     private readonly bool _parallel;
     private readonly bool _refusesIllegalFlags;
+    private readonly long _deviceStart;
     private bool _disposed;
 
     internal Machine(MachineBlueprint blueprint)
@@ -56,7 +57,8 @@ public sealed partial class Machine : IDisposable
         }
 
         long endPfn = blueprint.Zones.Select(z => z.StartPfn + z.SpannedPages).DefaultIfEmpty(1).Max();
-        _memMap = new MemMap(endPfn, zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists)));
+        _deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
+        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists)));
         _frames = _memMap.Array;
         Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents);
         BuildZones(blueprint);
@@ -99,6 +101,12 @@ public sealed partial class Machine : IDisposable
     /// <summary>How frame numbers lead to page frames.</summary>
     public MemoryModel MemoryModel { get; }
 
+    /// <summary>What the page frames cost under this memory model, in the real kernel and here.</summary>
+    public MemoryMapCost MemoryMapCost => MemoryMapCost.Of(MemoryModel, Architecture, [.. _presentRanges.Select(r => (r.Start, r.End))], _memMap.ReservedBytes);
+
+    /// <summary>Host memory taken for the contents of simulated RAM, in bytes.</summary>
+    public long ContentBytes => Memory.TouchedBytes;
+
     /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
     public bool MobilityGrouping { get; }
 
@@ -127,6 +135,8 @@ public sealed partial class Machine : IDisposable
 
     internal FailureReports Reports { get; }
 
+    internal bool RefusesIllegalFlags => _refusesIllegalFlags;
+
     internal PageAllocator Pages { get; }
 
     internal PhysicalMemory Memory { get; }
@@ -139,6 +149,9 @@ public sealed partial class Machine : IDisposable
     internal Tracepoints? Trace { get; private set; }
 
     internal int WatermarkBoostFactor { get; set; }
+
+    /// <summary>The first section above RAM: where device memory is plugged in.</summary>
+    internal long DeviceStart => _deviceStart;
 
     /// <summary>Whether every request must take the checked way in.</summary>
     internal bool NeedsAttention => _disposed;
@@ -213,6 +226,14 @@ public sealed partial class Machine : IDisposable
         {
             cpu.DrainLocalPages();
         }
+    }
+
+    /// <summary>Takes a snapshot of the complete state: fork the world, try a what-if, compare.</summary>
+    /// <remarks>Copies the contents of RAM that was touched. No CPU may be driven by another thread meanwhile.</remarks>
+    public MachineSnapshot Snapshot()
+    {
+        ThrowIfDisposed();
+        return MachineSnapshot.Take(this);
     }
 
     /// <summary>Checks every invariant of the machine: lists, counters, flags, that no two blocks overlap and that no page is lost.</summary>
@@ -339,9 +360,10 @@ public sealed partial class Machine : IDisposable
     {
         foreach (Node node in _nodes)
         {
+            node.FallbackOrder = blueprint.Nodes.First(n => n.Id == node.Id).FallbackOrder;
             node.Zonelists = new Zonelist[16];
             node.ThisNodeZonelists = new Zonelist[16];
-            Node[] near = [.. blueprint.Nodes.First(n => n.Id == node.Id).FallbackOrder.Select(GetNode)];
+            Node[] near = [.. node.FallbackOrder.Select(GetNode)];
             for (int bits = 0; bits < 16; bits++)
             {
                 bool illegal = _refusesIllegalFlags && GfpZones.IsIllegal((Gfp)bits);

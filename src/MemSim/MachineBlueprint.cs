@@ -41,6 +41,9 @@ internal sealed class MachineBlueprint
     /// <summary>The memory model; only what it costs differs.</summary>
     public MemoryModel MemoryModel { get; init; }
 
+    /// <summary>Frames above RAM that page structures are reserved for, for device memory.</summary>
+    public long DeviceFrames { get; init; }
+
     public int WatermarkBoostFactor { get; init; } = 15000;
 }
 

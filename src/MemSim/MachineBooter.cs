@@ -30,6 +30,11 @@ internal static class MachineBooter
             machine.Settings.ComputeAtBoot(plan);
             Release(machine, plan, early: false);
             CountUntracked(machine);
+            if (spec.DeviceMemory.Bytes != 0)
+            {
+                machine.AddDeviceMemory(machine.GetNode(spec.DeviceNode), machine.DeviceStart, spec.DeviceMemory.Pages);
+            }
+
             foreach ((string name, string text) in spec.Sysctls)
             {
                 machine.Settings.Set(name, text);
@@ -75,6 +80,7 @@ internal static class MachineBooter
             Reserved = ReservedRanges(plan),
             MobilityGrouping = plan.MobilityGrouping,
             MemoryModel = spec.MemoryModel,
+            DeviceFrames = spec.DeviceMemory.Pages,
             HasContents = spec.HasContents,
             Parallel = spec.ParallelCpus,
             TracksOwners = spec.PageOwner,

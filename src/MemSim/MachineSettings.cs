@@ -59,6 +59,36 @@ internal sealed class MachineSettings
         Apply();
     }
 
+    /// <summary>Takes over the settings of a snapshot; the figures are those the zones have.</summary>
+    public void Restore(IReadOnlyDictionary<string, string> sysctls, TransparentHugePages hugePages)
+    {
+        HugePages = hugePages;
+        foreach ((string name, string text) in sysctls)
+        {
+            // Some files have values that nobody can write; they never change either.
+            if (Sysctls.Get(name) != text && !Sysctls.TrySet(name, text, out string? error))
+            {
+                throw new FormatException($"vm.{name}: {error}");
+            }
+        }
+
+        _layout = LayoutNow();
+        _figures = new ReserveFigures(_layout);
+        for (int i = 0; i < _figures.Zones.Length; i++)
+        {
+            Zone zone = _machine.Zones[i];
+            ZoneReserve into = _figures.Zones[i];
+            into.Min = zone.MarkMin;
+            into.Low = zone.MarkLow;
+            into.High = zone.MarkHigh;
+            into.Promo = zone.MarkPromo;
+            zone.Reserve.AsSpan().CopyTo(into.LowmemReserve);
+            into.PcpHighMin = zone.Pcp.Length != 0 ? zone.Pcp[0].High : 0;
+            into.PcpBatch = zone.Pcp.Length != 0 ? zone.Pcp[0].Batch : 1;
+            into.StatThreshold = zone.Pcp.Length != 0 ? zone.Pcp[0].StatThreshold : 0;
+        }
+    }
+
     /// <summary>What one writes to a file below <c>/proc/sys/vm</c>.</summary>
     /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text; the message says why.</exception>
     public void Set(string name, string text)

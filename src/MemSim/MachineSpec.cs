@@ -72,6 +72,12 @@ public sealed record MachineSpec
     /// <summary>The kernel whose rules the machine follows.</summary>
     public KernelPersonality Personality { get; private init; } = KernelPersonality.Linux61;
 
+    /// <summary>Memory of a device to hot-plug; 0 for none.</summary>
+    public ByteSize DeviceMemory { get; private init; }
+
+    /// <summary>The node of <see cref="DeviceMemory"/>.</summary>
+    public int DeviceNode { get; private init; }
+
     /// <summary>The captured machine this one is the twin of.</summary>
     internal TwinOrigin? Twin { get; private init; }
 
@@ -226,6 +232,25 @@ public sealed record MachineSpec
     /// <summary>With the rules of another kernel version.</summary>
     /// <param name="personality">The version's rules.</param>
     public MachineSpec WithPersonality(KernelPersonality personality) => this with { Personality = personality ?? throw new ArgumentNullException(nameof(personality)) };
+
+    /// <summary>With memory of a device (persistent memory, a graphics card) that is hot-plugged above RAM once the machine runs: zone Device of a node, which the buddy allocator never hands out.</summary>
+    /// <param name="size">Its size, whole sections of 128 MiB.</param>
+    /// <param name="node">The node it is near.</param>
+    /// <exception cref="ArgumentException">The size is not whole sections, or the architecture's kernel has no zone Device.</exception>
+    public MachineSpec WithDeviceMemory(ByteSize size, int node = 0)
+    {
+        if (size.Bytes == 0 || size.Pages % MemoryMapCost.PagesPerSection != 0 || size.Bytes > 1UL << 42)
+        {
+            throw new ArgumentException($"{size} of device memory: whole sections of 128M up to 4T are possible", nameof(size));
+        }
+
+        if (ArchitectureInfo.Of(Architecture).IndexOf(ZoneType.Device) < 0)
+        {
+            throw new ArgumentException($"Debian's {ArchitectureInfo.Of(Architecture).Name} kernel has no zone Device");
+        }
+
+        return this with { DeviceMemory = size, DeviceNode = node };
+    }
 
     /// <summary>With a place to log to.</summary>
     /// <param name="factory">Makes the loggers.</param>

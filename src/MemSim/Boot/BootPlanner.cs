@@ -50,7 +50,7 @@ public static class BootPlanner
 
         early.AllocatePageTables();
         plan.Topology = NodeStage.Run(spec, memblock, firmware.MaxPfn, log);
-        List<(int Id, IReadOnlyList<int> Cpus)> nodes = [.. plan.Topology?.Nodes.Select(node => (node.Id, node.Cpus)) ?? [(0, [.. Enumerable.Range(0, spec.CpuCount)])]];
+        List<(int Id, IReadOnlyList<int> Cpus)> nodes = [.. plan.Topology?.Nodes.Select(node => (node.Id, Possible(plan, node.Cpus))) ?? [(0, [.. Enumerable.Range(0, plan.PossibleCpus)])]];
         early.AllocateNodes(nodes.Select(node => (node.Id, memblock.Memory.Any(region => region.Node == node.Id))));
         early.ReserveCrashKernel();
         early.AllocateMemoryMap([.. nodes.Select(node => node.Id)]);
@@ -80,6 +80,7 @@ public static class BootPlanner
             BootZone[] all = [.. architecture.ZoneTypes.Select(type => own.Find(zone => zone.Type == type) ?? new BootZone(id, type, new Pfn(0), 0, 0, 0))];
             int first = (int)((long)spec.CpuCount * id / count), next = (int)((long)spec.CpuCount * (id + 1) / count);
             IReadOnlyList<int> cpus = spec.Topology is { } topology && id < topology.Nodes.Count ? topology.Nodes[id].Cpus : [.. Enumerable.Range(first, next - first)];
+            cpus = Possible(plan, cpus);
             nodes.Add(new BootNode(id, new Pfn(start), end - start, own.Sum(zone => zone.PresentPages), cpus, all) { MovableStart = own.Find(zone => zone.Type == ZoneType.Movable)?.Start });
         }
 
@@ -117,9 +118,11 @@ public static class BootPlanner
             : [.. ReleaseStage.UnmovablePageblocks(spec, memblock, nodes).Select(block => (Final(block.Zone), block.First, block.Count))];
         plan.MobilityGrouping = plan.EstimatedPages >= (5L << ArchitectureInfo.Of(spec.Architecture).PageblockOrder);
         plan.PolicyZone = plan.Zones.Where(zone => zone.Type is not (ZoneType.Movable or ZoneType.Device)).Max(zone => zone.Type);
-        ClosingLog.Write(plan, log, early is { HasBounceBuffers: true });
+        ClosingLog.Write(plan, log, early);
         plan.BootLog = log;
     }
+
+    private static IReadOnlyList<int> Possible(BootPlan plan, IReadOnlyList<int> cpus) => [.. cpus.Where(cpu => cpu < plan.PossibleCpus)];
 
     // Per-CPU areas lie on the node of their CPU; with emulated nodes, which share CPUs, on the first that has it.
     private static List<IReadOnlyList<int>> PercpuNodes(BootPlan plan, List<(int Id, IReadOnlyList<int> Cpus)> nodes)

@@ -8,7 +8,7 @@ internal static class ClosingLog
     // x86-64 allocates the top-level entries of the vmalloc area before it counts free pages.
     private const long VmallocTablePages = 64;
 
-    public static void Write(BootPlan plan, List<string> log, bool bounceBuffers)
+    public static void Write(BootPlan plan, List<string> log, EarlyAllocationStage? early)
     {
         MachineSpec spec = plan.Spec;
         bool numaKernel = spec.Architecture is Architecture.X86_64 or Architecture.Arm64;
@@ -40,12 +40,13 @@ internal static class ClosingLog
             log.Add($"Unknown kernel command line parameters \"{string.Join(' ', unknown)}\", will be passed to user space.");
         }
 
-        if (spec.Zones is not null)
+        if (early is null)
         {
             return;
         }
 
-        if (bounceBuffers)
+        log.AddRange(early.TableLog);
+        if (early.HasBounceBuffers)
         {
             log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)plan.PossibleCpus)}.");
         }

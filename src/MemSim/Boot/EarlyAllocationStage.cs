@@ -31,6 +31,9 @@ internal sealed class EarlyAllocationStage
     /// <summary>The default contiguous memory area.</summary>
     public PfnRange? Cma { get; private set; }
 
+    /// <summary>The log's lines about hash tables, which come after those about zonelists.</summary>
+    public List<string> TableLog { get; } = [];
+
     /// <summary>Whether memory beyond 4 GiB made the kernel reserve bounce buffers.</summary>
     public bool HasBounceBuffers { get; private set; }
 
@@ -61,11 +64,7 @@ internal sealed class EarlyAllocationStage
         }
         else if (spec.Initrd.Bytes > 0)
         {
-            // Boot loaders put it as high as the kernel accepts; a 32-bit kernel then moves it into memory it maps.
-            ulong length = (spec.Initrd.Bytes + Page - 1) & ~(Page - 1);
-            ulong? start = Allocate("initrd", length, Page, max: Math.Min(memblock.CurrentLimit, FourGiB));
-            Initrd = (start!.Value, length);
-            log.Add($"RAMDISK: [mem 0x{start:x8}-0x{start + length - 1:x8}]");
+            PlaceInitrd();
         }
     }
 
@@ -83,10 +82,14 @@ internal sealed class EarlyAllocationStage
         }
     }
 
-    /// <summary>Page tables of the direct map: arm64 maps it page by page.</summary>
+    /// <summary>Page tables of the direct map: arm64 maps it page by page, x86-64 in pages of 1 GiB, of which only those beyond 4 GiB need new tables.</summary>
     public void AllocatePageTables()
     {
-        if (!x86)
+        if (spec.Architecture == Architecture.X86_64 && memblock.Memory[^1].End > FourGiB)
+        {
+            Allocate("page tables", 2 * Page, Page);
+        }
+        else if (!x86)
         {
             ulong tables = 0;
             foreach (MemblockRegion region in memblock.Memory)
@@ -205,7 +208,8 @@ internal sealed class EarlyAllocationStage
         int[] groups = [.. cpusOfNodes.Select(cpus => cpus.Count(cpu => cpu < possible)).Where(count => count > 0)];
         ulong unit = spec.Architecture == Architecture.X86_64 ? PercpuUnit(area, groups, possible) : area;
         ulong align = spec.Architecture == Architecture.X86_64 ? HugePage : Page;
-        log.Add($"percpu: Embedded {kernel.PercpuPages} pages/cpu u{unit}");
+        ulong dynamic = area - (ulong)kernel.PercpuStaticBytes - (ulong)kernel.PercpuReservedBytes;
+        log.Add($"percpu: Embedded {kernel.PercpuPages} pages/cpu s{kernel.PercpuStaticBytes} r{kernel.PercpuReservedBytes} d{dynamic} u{unit}");
         for (int node = 0; node < cpusOfNodes.Count; node++)
         {
             ulong cpus = (ulong)cpusOfNodes[node].Count(cpu => cpu < possible);
@@ -264,7 +268,7 @@ internal sealed class EarlyAllocationStage
             entries = Math.Min(BitOperations.RoundUpToPowerOf2(entries), BitOperations.RoundUpToPowerOf2(Math.Max(1, ((ulong)allPages << PageGeometry.PageShift) / 16 / bucket + 1) / 2));
             ulong length = entries * bucket;
             Allocate(name + " hash table", length, 64);
-            log.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");
+            TableLog.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");
         }
     }
 
@@ -297,6 +301,31 @@ internal sealed class EarlyAllocationStage
     }
 
     private static ulong Units(ulong length, ulong unit) => (length + unit - 1) / unit;
+
+    // The boot loader puts it as high as the kernel accepts, below a multiple of 64 KiB; a 32-bit kernel moves it into memory it maps.
+    private void PlaceInitrd()
+    {
+        const ulong TwoGiB = 2UL << 30, LoaderUnit = 64 << 10;
+        ulong length = (spec.Initrd.Bytes + Page - 1) & ~(Page - 1), highest = spec.Architecture == Architecture.X86_64 ? FourGiB : TwoGiB;
+        ulong top = memblock.Memory.Where(region => region.Start < highest).Max(region => Math.Min(region.End, highest)) & ~(LoaderUnit - 1);
+        if (memblock.Find(length, Page, 0, top) is not { } loaded)
+        {
+            throw new ArgumentException($"{ByteSize.FromKiB(memblock.MemoryBytes >> 10)} of memory are not enough to boot: no room for an initrd of {spec.Initrd}");
+        }
+
+        log.Add($"RAMDISK: [mem 0x{loaded:x8}-0x{loaded + length - 1:x8}]");
+        if (loaded + length <= memblock.CurrentLimit)
+        {
+            Reserve("initrd", loaded, length);
+            Initrd = (loaded, length);
+            return;
+        }
+
+        ulong moved = Allocate("initrd", length, Page)!.Value;
+        Initrd = (moved, length);
+        log.Add($"Allocated new RAMDISK: [mem 0x{moved:x8}-0x{moved + spec.Initrd.Bytes - 1:x8}]");
+        log.Add($"Move RAMDISK from [mem 0x{loaded:x8}-0x{loaded + spec.Initrd.Bytes - 1:x8}] to [mem 0x{moved:x8}-0x{moved + spec.Initrd.Bytes - 1:x8}]");
+    }
 
     // QEMU's arm64 boot loader: the RAM disk 128 MiB (at most half of memory) into memory, the device tree behind it.
     private void ReserveArm64Blobs()

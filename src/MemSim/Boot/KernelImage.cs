@@ -43,6 +43,12 @@ public sealed record KernelImage
     /// <summary>Pages of a CPU's first per-CPU area.</summary>
     public required int PercpuPages { get; init; }
 
+    /// <summary>Bytes of it that variables of the kernel image take.</summary>
+    public required int PercpuStaticBytes { get; init; }
+
+    /// <summary>Bytes of it that are kept for modules.</summary>
+    public required int PercpuReservedBytes { get; init; }
+
     /// <summary>Pages of the many small allocations (resource names, section tables, command lines, fixed page tables) that are modelled as one.</summary>
     public required int SmallAllocationPages { get; init; }
 
@@ -70,6 +76,8 @@ public sealed record KernelImage
             StructPageBytes = 64,
             NodeDataBytes = 0x2b000,
             PercpuPages = 62,
+            PercpuStaticBytes = 217088,
+            PercpuReservedBytes = 8192,
             SmallAllocationPages = 7,
         },
         Architecture.X86_32 => new()
@@ -85,6 +93,8 @@ public sealed record KernelImage
             StructPageBytes = 40,
             NodeDataBytes = 0,
             PercpuPages = 33,
+            PercpuStaticBytes = 103316,
+            PercpuReservedBytes = 0,
             SmallAllocationPages = 2,
         },
         Architecture.X86_32Pae => new()
@@ -100,6 +110,8 @@ public sealed record KernelImage
             StructPageBytes = 40,
             NodeDataBytes = 0,
             PercpuPages = 33,
+            PercpuStaticBytes = 104276,
+            PercpuReservedBytes = 0,
             SmallAllocationPages = 4,
         },
         Architecture.Arm64 => new()
@@ -115,6 +127,8 @@ public sealed record KernelImage
             StructPageBytes = 64,
             NodeDataBytes = 0x3000,
             PercpuPages = 31,
+            PercpuStaticBytes = 87208,
+            PercpuReservedBytes = 8192,
             SmallAllocationPages = 14,
         },
         _ => throw new ArgumentOutOfRangeException(nameof(architecture)),

@@ -5,9 +5,6 @@ namespace MemSim.Boot;
 /// <summary>Second phase: which node each piece of memory and each CPU belongs to.</summary>
 internal static class NodeStage
 {
-    // Less memory than this does not make a node (x86).
-    private const ulong SmallestNode = 4 << 20;
-
     /// <summary>Gives every region of memory its node; returns the nodes, or null on a machine with one node that nobody described.</summary>
     public static NumaTopology? Run(MachineSpec spec, Memblock memblock, long maxPfn, List<string> log)
     {
@@ -24,10 +21,7 @@ internal static class NodeStage
         if (topology is not null)
         {
             CheckCovered(memblock, topology);
-            if (x86)
-            {
-                LogJoined(topology, end, log);
-            }
+            topology = x86 ? Join(topology, end, log) : topology;
         }
         else if (numaKernel)
         {
@@ -49,11 +43,6 @@ internal static class NodeStage
 
         foreach (NumaNode node in topology.Nodes)
         {
-            if (x86 && node.Memory.Count > 0 && node.Memory.Max(range => range.Start + range.Length) - node.Memory.Min(range => range.Start) < SmallestNode)
-            {
-                continue;
-            }
-
             foreach ((ulong start, ulong length) in node.Memory)
             {
                 memblock.SetNode(start, length, node.Id);
@@ -84,20 +73,25 @@ internal static class NodeStage
             }
         }
 
-        int[,] distances = new int[cpusOf.Length, cpusOf.Length];
-        for (int from = 0; from < cpusOf.Length; from++)
+        return WithNodes(topology, [.. topology.Nodes.Select((node, i) => node with { Cpus = cpusOf[i] })]);
+    }
+
+    private static NumaTopology WithNodes(NumaTopology topology, IReadOnlyList<NumaNode> nodes)
+    {
+        int[,] distances = new int[nodes.Count, nodes.Count];
+        for (int from = 0; from < nodes.Count; from++)
         {
-            for (int to = 0; to < cpusOf.Length; to++)
+            for (int to = 0; to < nodes.Count; to++)
             {
                 distances[from, to] = topology.Distance(from, to);
             }
         }
 
-        return NumaTopology.Of([.. topology.Nodes.Select((node, i) => node with { Cpus = cpusOf[i] })], distances);
+        return NumaTopology.Of(nodes, distances);
     }
 
     // Ranges of a node are treated as one where no other node has memory in between; each such step is a line of the log.
-    private static void LogJoined(NumaTopology topology, ulong end, List<string> log)
+    private static NumaTopology Join(NumaTopology topology, ulong end, List<string> log)
     {
         List<(int Node, ulong Start, ulong End)> blocks =
             [.. topology.Nodes.SelectMany(node => node.Memory.Select(range => (node.Id, range.Start, Math.Min(end, range.Start + range.Length)))).Where(block => block.Start < block.Item3)];
@@ -117,6 +111,8 @@ internal static class NodeStage
                 blocks.RemoveAt(j--);
             }
         }
+
+        return WithNodes(topology, [.. topology.Nodes.Select(node => node with { Memory = [.. blocks.Where(block => block.Node == node.Id).Select(block => (block.Start, block.End - block.Start))] })]);
 
         static string Range(ulong from, ulong to) => $"[mem 0x{from:x8}-0x{to - 1:x8}]";
     }

@@ -22,20 +22,16 @@ internal static class NumaEmulation
             throw new ArgumentException($"numa=fake={fake.Nodes}: not enough memory for {fake.Nodes} nodes of at least 32M");
         }
 
-        Queue<(int Node, ulong Start, ulong End)> left = new();
-        foreach (NumaNode node in physical.Nodes)
-        {
-            foreach ((ulong start, ulong length) in node.Memory)
-            {
-                left.Enqueue((node.Id, start, Math.Min(start + length, end)));
-            }
-        }
+        // Each turn takes one piece of one node's first block that is left.
+        Queue<(int Node, int Block, ulong Start)> left = new(physical.Nodes.Where(node => node.Memory.Count > 0).Select(node => (node.Id, 0, node.Memory[0].Start)));
 
         List<(int Physical, List<(ulong Start, ulong Length)> Memory)> nodes = [];
         int number = 0;
-        while (left.TryDequeue(out (int Node, ulong Start, ulong End) block))
+        while (left.TryDequeue(out (int Node, int Block, ulong Start) block))
         {
-            ulong pieceEnd = Grow(block.Start, block.End, size + (number < larger ? Granule : 0), size);
+            IReadOnlyList<(ulong Start, ulong Length)> memory = physical.Nodes[block.Node].Memory;
+            ulong blockEnd = memory[block.Block].Start + memory[block.Block].Length;
+            ulong pieceEnd = Grow(block.Start, blockEnd, size + (number < larger ? Granule : 0), size);
             int id = fake.Nodes > 0 ? number % fake.Nodes : number;
             if (id >= nodes.Count)
             {
@@ -45,9 +41,13 @@ internal static class NumaEmulation
             nodes[id].Memory.Add((block.Start, pieceEnd - block.Start));
             log.Add($"Faking node {id} at [mem 0x{block.Start:x16}-0x{pieceEnd - 1:x16}] ({(pieceEnd - block.Start) >> 20}MB)");
             number++;
-            if (pieceEnd < block.End)
+            if (pieceEnd < blockEnd)
             {
-                left.Enqueue((block.Node, pieceEnd, block.End));
+                left.Enqueue((block.Node, block.Block, pieceEnd));
+            }
+            else if (block.Block + 1 < memory.Count)
+            {
+                left.Enqueue((block.Node, block.Block + 1, memory[block.Block + 1].Start));
             }
         }
 

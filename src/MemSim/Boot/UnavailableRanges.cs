@@ -53,22 +53,20 @@ internal static class UnavailableRanges
     public static List<(long Start, long End)> SectionsOf(Memblock memblock, int node = Memblock.AnyNode)
     {
         List<(long Start, long End)> sections = [];
+        long taken = 0;
         foreach ((long start, long end, int owner) in memblock.PageRanges())
         {
-            long from = start & ~(SectionPages - 1), to = (end + SectionPages - 1) & ~(SectionPages - 1);
-            if (sections.Count > 0 && sections[^1].End > from && owner != node && node != Memblock.AnyNode)
+            // A section that two nodes share belongs to the first.
+            long from = Math.Max(taken, start & ~(SectionPages - 1)), to = (end + SectionPages - 1) & ~(SectionPages - 1);
+            taken = Math.Max(taken, to);
+            if (from >= to || (node != Memblock.AnyNode && owner != node))
             {
                 continue;
             }
 
-            if (node != Memblock.AnyNode && owner != node)
+            if (sections.Count > 0 && from == sections[^1].End)
             {
-                continue;
-            }
-
-            if (sections.Count > 0 && from <= sections[^1].End)
-            {
-                sections[^1] = (sections[^1].Start, Math.Max(to, sections[^1].End));
+                sections[^1] = (sections[^1].Start, to);
             }
             else
             {

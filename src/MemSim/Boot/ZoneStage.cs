@@ -255,6 +255,11 @@ internal sealed class ZoneStage
         log.AddRange(memblock.PageRanges().Select(range => $"  node {range.Node,3}: {Bytes(range.Start, range.End)}"));
         foreach (BootNode node in nodes)
         {
+            if (node.SpannedPages == 0 && spec.Architecture == Architecture.X86_64)
+            {
+                log.Add($"Initializing node {node.Id} as memoryless");
+            }
+
             log.Add(node.SpannedPages > 0 ? $"Initmem setup node {node.Id} {Bytes(node.Start.Value, node.End.Value)}" : $"Initmem setup node {node.Id} as memoryless");
         }
 

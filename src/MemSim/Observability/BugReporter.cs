@@ -153,6 +153,11 @@ internal sealed partial class BugReporter
             return DiagnoseUnreferenced(page);
         }
 
+        if ((frame.FlagsAndZone & (uint)PageFlags.Reserved) != 0)
+        {
+            return (KernelBugKind.ReservedPage, $"the page is reserved (zone {page.Zone.Name}): the buddy allocator never handed it out");
+        }
+
         if (frame.RefCount > 1)
         {
             return (KernelBugKind.StillInUse, $"{frame.RefCount} references are left (use put_page())");
@@ -194,7 +199,8 @@ internal sealed partial class BugReporter
             : (KernelBugKind.ReservedPage, "the page allocator never handed this page out");
     }
 
-    private string Describe(Page page)
+    /// <summary>The page's state, owner and history.</summary>
+    public string Describe(Page page)
     {
         int pfn = page.FrameIndex;
         ref readonly PageFrame frame = ref _machine.FrameOf(pfn);

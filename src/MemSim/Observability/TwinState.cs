@@ -13,6 +13,7 @@ internal sealed class TwinState
     private readonly Dictionary<string, string> _beforeSeries = new(StringComparer.Ordinal);
     private string? _thresholdsUnknown;
     private string? _batchesUnknown;
+    private string? _minFreeInForceUnknown;
     private ReserveLayout _layout;
     private bool _started;
     private int? _minFreeBeforeSeries;
@@ -36,12 +37,19 @@ internal sealed class TwinState
 
             ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
             ApplySettingsOfCommandLine(machine.CommandLine);
+            if (CapturedMinFreeKbytes is int captured && captured != ComputedMinFreeKbytes)
+            {
+                // Not what the boot chooses: if somebody wrote it since, the watermarks follow it and the final layout. The difference itself is reported.
+                Recompute(VmSysctlTable.MinFreeKbytes, _layout);
+            }
+
             return;
         }
 
         string reason = machine.BootLayoutUnknownReason ?? "the page counts at the time the boot computed it are not known";
         if (CapturedMinFreeKbytes is null)
         {
+            _minFreeInForceUnknown = reason;
             _ = ReserveCalculator.Boot(_layout, Sysctls, machine.BootTransparentHugePages);
         }
 
@@ -53,7 +61,7 @@ internal sealed class TwinState
     }
 
     /// <summary>The figures now.</summary>
-    public ReserveFigures Figures { get; }
+    public ReserveFigures Figures { get; private set; }
 
     /// <summary>The settings now.</summary>
     public VmSysctls Sysctls { get; }
@@ -86,6 +94,12 @@ internal sealed class TwinState
     public void Apply(TwinStep step, CapturedMachine captured)
     {
         ReserveLayout layout = captured.Layout;
+        if (!layout.Zones.Select(z => (z.Node, z.Type)).SequenceEqual(_layout.Zones.Select(z => (z.Node, z.Type))))
+        {
+            // A node came or went with its memory; everything is recomputed below.
+            Figures = new ReserveFigures(layout);
+        }
+
         if (!_started)
         {
             // Between the base figures and the first step somebody read lowmem_reserve_ratio, which recomputes the reserves.
@@ -202,7 +216,9 @@ internal sealed class TwinState
         switch (name)
         {
             case VmSysctlTable.MinFreeKbytes or VmSysctlTable.WatermarkScaleFactor:
-                WatermarksUnknown = PcpHighUnknown = _batchesUnknown = null;
+                _minFreeInForceUnknown = name == VmSysctlTable.MinFreeKbytes ? null : _minFreeInForceUnknown;
+                WatermarksUnknown = _minFreeInForceUnknown;
+                PcpRecomputed();
                 break;
             case VmSysctlTable.PercpuPagelistHighFraction:
                 PcpRecomputed();
@@ -229,7 +245,7 @@ internal sealed class TwinState
 
     private void CpusChanged(ReserveLayout layout)
     {
-                var online = new HashSet<int>(layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
+        var online = new HashSet<int>(layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
         online.SymmetricExceptWith(_layout.Cpus.Where(c => c.Online).Select(c => c.Cpu));
         foreach (int cpu in online.Order())
         {
@@ -253,7 +269,9 @@ internal sealed class TwinState
         }
 
         ReserveCalculator.MemoryBlockChanged(layout, Sysctls, Figures, _thp);
-        WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = _thresholdsUnknown = _batchesUnknown = null;
+        ProtectionUnknown = _thresholdsUnknown = null;
+        WatermarksUnknown = _minFreeInForceUnknown;
+        PcpRecomputed();
     }
 
     /// <summary>Whether a figure that grows with a zone is the same for all page counts the zone may have had when the boot computed it.</summary>

@@ -351,6 +351,11 @@ public sealed class Memblock
     private static void Delete(List<MemblockRegion> regions, ulong start, ulong length)
     {
         ulong end = Check(start, length);
+        if (length == 0)
+        {
+            return;
+        }
+
         int first = FirstEndingAtOrAfter(regions, start), last = first;
         List<MemblockRegion> kept = [];
         for (; last < regions.Count && regions[last].Start < end; last++)

@@ -266,7 +266,7 @@ internal sealed partial class PageAllocator
         }
 
         ref PageFrame frame = ref _frames[pfn];
-        frame.FlagsAndZone &= ~(uint)PageFlags.StoredMask;
+        frame.Identity = frame.FlagsAndZone & ~(uint)PageFlags.StoredMask;
         frame.State = PageFrame.PcpState;
         frame.Index = (uint)type;
         int list = PerCpuPages.ListIndex(order, listType);

@@ -93,6 +93,60 @@ public readonly struct Page : IEquatable<Page>
 
     internal int FrameIndex => _pfn;
 
+    /// <summary>Sets stored flags of the page, of a compound page's head (<c>SetPage…()</c>).</summary>
+    /// <param name="flags">Flags among <see cref="PageFlags.StoredMask"/>, without <see cref="PageFlags.Head"/> and <see cref="PageFlags.Reserved"/>.</param>
+    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    /// <exception cref="ArgumentException">The flags are derived ones, or ones that only the allocator sets.</exception>
+    public void SetFlags(PageFlags flags) => Owner.ChangeFlags(this, flags, PageFlags.None);
+
+    /// <summary>Clears stored flags of the page, of a compound page's head (<c>ClearPage…()</c>).</summary>
+    /// <param name="flags">As for <see cref="SetFlags"/>.</param>
+    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    public void ClearFlags(PageFlags flags) => Owner.ChangeFlags(this, PageFlags.None, flags);
+
+    /// <summary>Sets the owner's word (<c>set_page_private()</c>).</summary>
+    /// <param name="value">The value.</param>
+    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    public void SetPrivate(int value) => Owner.OwnedFrame(this, "set_page_private").Private = value;
+
+    /// <summary>Says which address space the page belongs to, and where in it; 0 takes it out. A page with a mapping cannot be freed.</summary>
+    /// <param name="mapping">The address space's number with the kernel's low bits (1 anonymous, 2 driver-movable).</param>
+    /// <param name="index">The offset in pages.</param>
+    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    public void SetMapping(uint mapping, uint index)
+    {
+        ref PageFrame frame = ref Owner.OwnedFrame(this, "set page->mapping");
+        frame.Mapping = mapping;
+        frame.Index = index;
+    }
+
+    /// <summary>Counts page table entries that map the page (<c>_mapcount</c>). A mapped page cannot be freed.</summary>
+    /// <param name="change">Entries added, negative for removed.</param>
+    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">The count would become negative.</exception>
+    public void AddMapCount(int change)
+    {
+        ref PageFrame frame = ref Owner.OwnedFrame(this, "change page->_mapcount");
+        int count = frame.MapCount + change;
+        ArgumentOutOfRangeException.ThrowIfNegative(count, nameof(change));
+        frame.InvertedMapCount = -count;
+    }
+
+    /// <summary>Says what kind of unmapped page it is (<c>__SetPageTable()</c> and others); <see cref="PageType.None"/> takes the type back.</summary>
+    /// <param name="type">The type; only the allocator makes <see cref="PageType.Buddy"/> pages.</param>
+    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    /// <exception cref="ArgumentException">The type is the allocator's, or the page is mapped.</exception>
+    public void SetType(PageType type)
+    {
+        ref PageFrame frame = ref Owner.OwnedFrame(this, "set page->page_type");
+        if (type == PageType.Buddy || frame.MapCount > 0)
+        {
+            throw new ArgumentException(type == PageType.Buddy ? "only the page allocator makes buddy pages" : "a mapped page has no type", nameof(type));
+        }
+
+        frame.InvertedMapCount = (int)type;
+    }
+
     private Machine Owner => _machine ?? throw new InvalidOperationException("the page handle is null: the allocation that returned it failed");
 
     /// <summary>Whether two handles name the same frame.</summary>

@@ -28,6 +28,9 @@ public sealed class Node
     /// <summary>Whether kswapd has been woken and has not looked yet (there is none before reclaim exists: see <see cref="KswapdWakeups"/>).</summary>
     public long KswapdWakeups { get; internal set; }
 
+    /// <summary>The numbers of the nodes in the order in which memory is looked for from here, itself first.</summary>
+    public IReadOnlyList<int> FallbackOrder { get; internal set; } = [];
+
     /// <summary>What the allocator searches for requests made on this node, by the low four flag bits.</summary>
     internal Zonelist[] Zonelists { get; set; } = [];
 

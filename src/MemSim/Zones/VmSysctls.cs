@@ -94,7 +94,7 @@ public sealed class VmSysctls
 
     /// <summary>The part of a zone's upper neighbours that it keeps back is one over this; 0 keeps nothing back.</summary>
     /// <param name="zoneIndex">The kernel's index of the zone.</param>
-    public int LowmemReserveRatio(int zoneIndex) => _lowmemReserveRatio[zoneIndex];
+    public int LowmemReserveRatio(int zoneIndex) => zoneIndex < _lowmemReserveRatio.Length ? _lowmemReserveRatio[zoneIndex] : 0;
 
     /// <summary>A copy that changes independently.</summary>
     public VmSysctls Clone() => new(this);

@@ -82,6 +82,21 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
     }
 
     [Fact]
+    public void A_min_free_kbytes_written_since_boot_is_reported_and_the_rest_follows_from_it()
+    {
+        string copy = captures.Copy("amd64-1G-runtime");
+        string step = Path.Combine(copy, "runtime", "min_free_kbytes-65536");
+        string sysctls = Path.Combine(copy, "sysctl-vm.txt");
+        File.WriteAllText(sysctls, File.ReadAllText(sysctls).Replace("min_free_kbytes = 45056", "min_free_kbytes = 65536"));
+        File.Copy(Path.Combine(step, "zoneinfo"), Path.Combine(copy, "zoneinfo"), overwrite: true);
+        Directory.Delete(Path.Combine(copy, "runtime"), recursive: true);
+
+        TwinReport report = TwinComparison.Run(copy);
+
+        report.Rows.Where(r => r.Verdict == TwinVerdict.Mismatch && r.Figure != "protection").Should().ContainSingle().Which.Figure.Should().Be("min_free_kbytes");
+    }
+
+    [Fact]
     public void A_setting_on_the_command_line_is_applied_to_the_final_layout()
     {
         // The same value written at run time is what the capture has figures for.
@@ -179,6 +194,32 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
         machine.Layout.Architecture.Architecture.Should().Be(architecture);
         machine.Layout.ZoneTypes.Should().Equal(machine.Layout.Architecture.ZoneTypes);
         machine.Layout.PageblockOrder.Should().Be(machine.Layout.Architecture.PageblockOrder);
+    }
+
+    [Theory]
+    [InlineData("sysctl-vm.txt", "swappiness = 60", "swappiness = 6x", "not a number that fits")]
+    [InlineData("sysctl-vm.txt", "swappiness = 60", "swappiness 60", "is not like 'name = value'")]
+    [InlineData("node/node0-cpulist", "0", "3-1", "is not a list of CPUs")]
+    [InlineData("node/node0-distance", "10", "ten", "is not a distance")]
+    [InlineData("pagetypeinfo", "order: 9", "order: x", "names no order")]
+    public void A_malformed_file_is_refused_by_name_and_line(string file, string find, string replace, string reason)
+    {
+        string path = Path.Combine(captures.Copy("amd64-2G-numa2"), file);
+        File.WriteAllText(path, File.ReadAllText(path).Replace(find, replace));
+
+        Action read = () => CapturedMachine.Read(path[..^(file.Length + 1)]);
+
+        InputFileException error = read.Should().Throw<InputFileException>().Which;
+        error.Path.Should().Be(path);
+        error.Line.Should().BePositive();
+        error.Reason.Should().Contain(reason);
+    }
+
+    [Fact]
+    public void A_folder_without_zoneinfo_is_refused()
+    {
+        Action read = () => TwinComparison.Run(Path.Combine(captures.Folder("amd64-2G-numa2"), "node"));
+        read.Should().Throw<InputFileException>().WithMessage("*zoneinfo*no such file*");
     }
 
     private static void Blank(string folder)

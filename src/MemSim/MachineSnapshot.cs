@@ -1,0 +1,133 @@
+using System.Text.Json;
+using MemSim.Hardware;
+using MemSim.Observability;
+using MemSim.Observability.Import;
+
+namespace MemSim;
+
+/// <summary>The complete state of a machine at one moment: boot it as often as you like and try what would have happened.</summary>
+/// <remarks>
+/// Holds every list in its order, live blocks, counters, settings and, in memory, the contents of RAM. A file holds all but the contents. Sinks, reclaim and
+/// the execution context of CPUs are not part of it: a machine booted from a snapshot starts in process context.
+/// </remarks>
+public sealed class MachineSnapshot
+{
+    private readonly SnapshotDocument _document;
+    private readonly PhysicalMemory? _contents;
+
+    private MachineSnapshot(SnapshotDocument document, PhysicalMemory? contents)
+    {
+        _document = document;
+        _contents = contents;
+    }
+
+    /// <summary>The page allocator's state as plain data.</summary>
+    public AllocatorState Allocator => _document.State;
+
+    /// <summary>Boots a machine that goes on from this moment; each call gives an independent one.</summary>
+    /// <exception cref="FormatException">The snapshot came from a file that contradicts itself.</exception>
+    public Machine Boot()
+    {
+        Machine machine = SnapshotBuilder.Build(_document);
+        if (_contents is not null)
+        {
+            machine.Memory.CopyFrom(_contents);
+        }
+
+        return machine;
+    }
+
+    /// <summary>Writes the snapshot to a file: JSON, packed when the name ends in <c>.gz</c>. Contents of RAM are not written.</summary>
+    /// <param name="path">The file, which is replaced.</param>
+    public void Save(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        using FileStream file = File.Create(path);
+        if (path.EndsWith(".gz", StringComparison.OrdinalIgnoreCase))
+        {
+            using System.IO.Compression.GZipStream packed = new(file, System.IO.Compression.CompressionLevel.Optimal);
+            JsonSerializer.Serialize(packed, _document, SnapshotJson.Default.SnapshotDocument);
+            return;
+        }
+
+        JsonSerializer.Serialize(file, _document, SnapshotJson.Default.SnapshotDocument);
+    }
+
+    /// <summary>Reads a snapshot that <see cref="Save"/> wrote, or an allocator state recorded inside a real kernel (<c>state-*.json</c>, <c>*-mmlists</c>), packed or not.</summary>
+    /// <param name="path">The file.</param>
+    /// <exception cref="InputFileException">The file is missing, malformed, or contradicts itself.</exception>
+    public static MachineSnapshot Load(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        using StreamReader reader = InputFile.OpenText(path);
+        string text = reader.ReadToEnd();
+        if (text.StartsWith("format mmlists", StringComparison.Ordinal))
+        {
+            return From(MmListsReader.Read(path), path);
+        }
+
+        if (!text.Contains(SnapshotDocument.FormatName, StringComparison.Ordinal))
+        {
+            return From(ExactStateReader.Read(path), path);
+        }
+
+        try
+        {
+            SnapshotDocument document = JsonSerializer.Deserialize(text, SnapshotJson.Default.SnapshotDocument) ?? throw new FormatException("the file holds null");
+            if (document.Version != SnapshotDocument.CurrentVersion || document.Format != SnapshotDocument.FormatName)
+            {
+                throw new FormatException($"format {document.Format} version {document.Version} is not {SnapshotDocument.FormatName} version {SnapshotDocument.CurrentVersion}");
+            }
+
+            return Checked(new MachineSnapshot(document, null), path);
+        }
+        catch (JsonException e)
+        {
+            throw new InputFileException(path, (int)(e.LineNumber ?? 0) + 1, e.Message, e);
+        }
+        catch (FormatException e)
+        {
+            throw new InputFileException(path, 0, e.Message, e);
+        }
+    }
+
+    internal static MachineSnapshot Take(Machine machine)
+    {
+        PhysicalMemory? contents = null;
+        if (machine.Memory.HasContents)
+        {
+            contents = new PhysicalMemory(machine.FrameCount, hasContents: true);
+            contents.CopyFrom(machine.Memory);
+        }
+
+        return new MachineSnapshot(SnapshotBuilder.Capture(machine), contents);
+    }
+
+    private static MachineSnapshot From(AllocatorState state, string path)
+    {
+        try
+        {
+            using Machine machine = StateRestorer.Restore(state);
+            return new MachineSnapshot(SnapshotBuilder.Capture(machine), null);
+        }
+        catch (FormatException e)
+        {
+            throw new InputFileException(path, 0, e.Message, e);
+        }
+    }
+
+    /// <summary>Boots a snapshot from a file once, so that one that contradicts itself is refused when it is read.</summary>
+    private static MachineSnapshot Checked(MachineSnapshot snapshot, string path)
+    {
+        try
+        {
+            using Machine machine = snapshot.Boot();
+            machine.Verify();
+            return snapshot;
+        }
+        catch (Exception e) when (e is FormatException or ArgumentException or KernelBugException or InvalidOperationException or IndexOutOfRangeException or OverflowException)
+        {
+            throw new InputFileException(path, 0, e.Message, e);
+        }
+    }
+}

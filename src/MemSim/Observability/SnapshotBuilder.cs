@@ -1,0 +1,175 @@
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.Observability;
+
+/// <summary>Turns a machine into a snapshot document and back.</summary>
+internal static class SnapshotBuilder
+{
+    private const int WordsOfFrame = 7;
+
+    public static SnapshotDocument Capture(Machine machine)
+    {
+        SnapshotDocument document = new()
+        {
+            Personality = machine.Personality.Name,
+            MemoryModel = machine.MemoryModel,
+            MobilityGrouping = machine.MobilityGrouping,
+            RefusesIllegalFlags = machine.RefusesIllegalFlags,
+            HasContents = machine.Memory.HasContents,
+            FrameCount = machine.FrameCount,
+            HugePages = machine.Settings.HugePages,
+            Nodes = [.. machine.Nodes.Select(n => new SnapshotNode(n.Id, [.. n.Distances], [.. n.FallbackOrder], n.KswapdWakeups))],
+            Cpus = [.. machine.Cpus.Select(c => new SnapshotCpu(c.Node.Id, c.IsOnline))],
+            Present = [.. machine.PresentRanges.Select(r => new SnapshotRange(r.Start, r.End, r.Zone.Node.Id, r.Zone.Type))],
+            Reserved = [.. machine.ReservedRanges.Select(r => new[] { r.Start, r.End })],
+            State = StateCapture.Capture(machine, "snapshot"),
+        };
+        foreach (string name in VmSysctls.Names)
+        {
+            document.Sysctls[name] = machine.Settings.Sysctls.Get(name);
+        }
+
+        foreach (Zone zone in machine.Zones.Where(z => z.IsPopulated))
+        {
+            document.Zones.Add(new SnapshotZone(zone.Node.Id, zone.Type, zone.CmaPages, zone.HasCma, zone.UntrackedPages, [.. zone.Pcp.Select(CountersOf)]));
+        }
+
+        foreach (PresentRange range in machine.PresentRanges)
+        {
+            CaptureFrames(machine.Frames, range, document.Frames);
+        }
+
+        return document;
+    }
+
+    /// <summary>Builds the machine of a document.</summary>
+    /// <exception cref="FormatException">The document contradicts itself.</exception>
+    public static Machine Build(SnapshotDocument document)
+    {
+        AllocatorState state = document.State;
+        MachineBlueprint blueprint = new()
+        {
+            Architecture = ArchitectureInfo.Of(state.Architecture),
+            PageblockOrder = state.PageblockOrder,
+            Nodes = [.. document.Nodes.Select(n => new NodeBlueprint(n.Id, n.Distances, n.FallbackOrder))],
+            CpuNodes = [.. document.Cpus.Select(c => c.Node)],
+            Zones = [.. state.Zones.Select(z => Blueprint(z, document.Present))],
+            Reserved = [.. document.Reserved.Select(r => (r[0], r[1]))],
+            MobilityGrouping = document.MobilityGrouping,
+            MemoryModel = document.MemoryModel,
+            HasContents = document.HasContents,
+            RefusesIllegalFlags = document.RefusesIllegalFlags,
+            WatermarkBoostFactor = state.WatermarkBoostFactor,
+        };
+        Machine machine = new(blueprint);
+        try
+        {
+            RestoreFrames(machine, document);
+            StateRestorer.Fill(machine, state);
+            RestoreRest(machine, document);
+            return machine;
+        }
+        catch
+        {
+            machine.Dispose();
+            throw;
+        }
+    }
+
+    private static ZoneBlueprint Blueprint(ZoneState zone, List<SnapshotRange> present) =>
+        new(zone.Node, zone.Type, zone.StartPfn, zone.SpannedPages, zone.PresentPages, zone.ManagedPages)
+        {
+            Ranges = [.. present.Where(r => r.Node == zone.Node && r.Type == zone.Type).Select(r => (r.Start, r.End))],
+        };
+
+    private static void CaptureFrames(FrameArray frames, PresentRange range, List<long[]> into)
+    {
+        long pfn = range.Start;
+        while (pfn < range.End)
+        {
+            ref PageFrame frame = ref frames[(int)pfn];
+            if (frame.IsBuddy)
+            {
+                pfn += 1L << frame.Private;
+                continue;
+            }
+
+            bool carriesState = !frame.IsPcp && (frame.RefOrder != 0 || frame.StoredFlags != PageFlags.None || frame.Mapping != 0 || frame.InvertedMapCount != 0);
+            if (carriesState)
+            {
+                into.Add([pfn, frame.FlagsAndZone, frame.Private, frame.RefOrder, frame.InvertedMapCount, frame.Mapping, frame.Index]);
+            }
+
+            pfn += frame.RefOrder != 0 ? 1L << frame.Order : 1;
+        }
+    }
+
+    private static void RestoreFrames(Machine machine, SnapshotDocument document)
+    {
+        foreach (long[] words in document.Frames)
+        {
+            if (words.Length != WordsOfFrame || (ulong)words[0] >= (ulong)machine.FrameCount || machine.ZoneOf((int)words[0]) is not { } zone)
+            {
+                throw new FormatException($"frame {(words.Length > 0 ? words[0] : -1)} of the snapshot is outside of its zones");
+            }
+
+            ref PageFrame frame = ref machine.Frames[(int)words[0]];
+            frame.FlagsAndZone = PageFrame.ZoneBits(zone.Id) | ((uint)words[1] & (uint)PageFlags.StoredMask);
+            frame.Private = (int)words[2];
+            frame.RefOrder = (uint)words[3];
+            frame.InvertedMapCount = (int)words[4];
+            frame.Mapping = (uint)words[5];
+            frame.Index = (uint)words[6];
+        }
+    }
+
+    private static void RestoreRest(Machine machine, SnapshotDocument document)
+    {
+        KernelPersonality personality = KernelPersonality.Parse(document.Personality);
+        machine.Settings = new MachineSettings(machine, personality);
+        machine.Settings.Restore(document.Sysctls, document.HugePages);
+        foreach (SnapshotZone saved in document.Zones)
+        {
+            Zone zone = machine.GetNode(saved.Node).GetZone(saved.Type);
+            zone.CmaPages = saved.CmaPages;
+            zone.HasCma = saved.HasCma;
+            zone.UntrackedPages = saved.Untracked;
+            for (int cpu = 0; cpu < Math.Min(zone.Pcp.Length, saved.CpuCounters.Length); cpu++)
+            {
+                Restore(zone.Pcp[cpu], saved.CpuCounters[cpu]);
+            }
+        }
+
+        for (int i = 0; i < document.Nodes.Count; i++)
+        {
+            machine.GetNode(document.Nodes[i].Id).KswapdWakeups = document.Nodes[i].KswapdWakeups;
+        }
+
+        for (int cpu = 0; cpu < document.Cpus.Count; cpu++)
+        {
+            machine.Cpus[cpu].IsOnline = document.Cpus[cpu].Online;
+            machine.Cpus[cpu].UpdateSpecial();
+        }
+    }
+
+    private static long[] CountersOf(PerCpuPages pcp) =>
+        [pcp.PagesAllocated, pcp.NumaHit, pcp.NumaMiss, pcp.NumaForeign, pcp.NumaInterleave, pcp.NumaLocal, pcp.NumaOther, pcp.Refills];
+
+    private static void Restore(PerCpuPages pcp, long[] counters)
+    {
+        if (counters.Length != 8)
+        {
+            throw new FormatException($"CPU {pcp.Cpu} of the snapshot has {counters.Length} counters, not 8");
+        }
+
+        pcp.PagesAllocated = counters[0];
+        pcp.NumaHit = counters[1];
+        pcp.NumaMiss = counters[2];
+        pcp.NumaForeign = counters[3];
+        pcp.NumaInterleave = counters[4];
+        pcp.NumaLocal = counters[5];
+        pcp.NumaOther = counters[6];
+        pcp.Refills = counters[7];
+    }
+}
