@@ -13,10 +13,13 @@ internal sealed class PerCpuPages
 
     public const int Lists = LowOrderLists + 2;
 
-    public PerCpuPages(Zone zone, int cpu, FrameArray frames, int firstHead)
+    private readonly bool _isLocal;
+
+    public PerCpuPages(Zone zone, int cpu, bool isLocal, FrameArray frames, int firstHead)
     {
         Zone = zone;
         Cpu = cpu;
+        _isLocal = isLocal;
         Frames = frames;
         FirstHead = firstHead;
     }
@@ -60,10 +63,10 @@ internal sealed class PerCpuPages
     public long NumaInterleave;
 
     /// <summary>Blocks allocated here by a CPU of the node (<c>numa_local</c>).</summary>
-    public long NumaLocal;
+    public long NumaLocal => _isLocal ? NumaHit + NumaMiss : 0;
 
     /// <summary>Blocks allocated here by a CPU of another node (<c>numa_other</c>).</summary>
-    public long NumaOther;
+    public long NumaOther => _isLocal ? 0 : NumaHit + NumaMiss;
 
     /// <summary>Refills from the free lists.</summary>
     public long Refills;
