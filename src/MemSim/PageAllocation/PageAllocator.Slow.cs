@@ -76,6 +76,12 @@ internal sealed partial class PageAllocator
                 {
                     return pfn;
                 }
+
+                if (state.HopelessRounds > MaxReclaimRetries)
+                {
+                    // Only reached when bugs are logged instead of thrown: a host must not hang where a kernel would panic.
+                    return Fail(request);
+                }
             }
         }
     }

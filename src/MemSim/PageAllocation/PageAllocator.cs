@@ -36,7 +36,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Allocate(Cpu cpu, Gfp gfp, int order)
     {
-        if (cpu.IsSpecial || (uint)order > PageGeometry.MaxOrder || (gfp & Gfp.ThisNode) != 0)
+        if (cpu.IsSpecial || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0)
         {
             return AllocateChecked(cpu, gfp, order, node: null);
         }
