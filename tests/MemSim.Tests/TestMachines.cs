@@ -13,7 +13,7 @@ internal static class TestMachines
     public static MachineBuilder With() => new();
 
     /// <summary>The complete state of the allocator as text: equal before and after means that nothing changed.</summary>
-    public static string Snapshot(this Machine machine)
+    public static string StateText(this Machine machine)
     {
         string state = JsonSerializer.Serialize(StateCapture.Capture(machine, "snapshot"));
         string counters = string.Join('\n', machine.Zones.SelectMany(z => z.Pcp).Select(p => $"{p.PagesAllocated} {p.NumaHit} {p.NumaMiss} {p.NumaForeign} {p.NumaInterleave}"));
@@ -266,9 +266,9 @@ public abstract class MachineTests : IDisposable
     /// <summary>Runs something that must be refused, and asserts that the machine did not change.</summary>
     private protected static KernelBugException Refuses(Machine machine, Action act)
     {
-        string before = machine.Snapshot();
+        string before = machine.StateText();
         KernelBugException bug = Assert.Throws<KernelBugException>(act);
-        Assert.Equal(before, machine.Snapshot());
+        Assert.Equal(before, machine.StateText());
         machine.Verify();
         return bug;
     }

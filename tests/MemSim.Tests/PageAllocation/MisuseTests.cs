@@ -156,7 +156,7 @@ public class MisuseTests : MachineTests
         Machine other = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Page foreign = other.Cpus[0].AllocPage(Gfp.Kernel);
-        string before = other.Snapshot();
+        string before = other.StateText();
         Refuses(machine, () => cpu.FreePage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
         Refuses(machine, () => cpu.GetPage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
         Refuses(machine, () => cpu.PutPage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
@@ -164,7 +164,7 @@ public class MisuseTests : MachineTests
         Refuses(machine, () => cpu.FreePagesBulk([foreign])).Kind.Should().Be(KernelBugKind.ForeignAddress);
         cpu.Invoking(c => c.DrainLocalPages(other.Zones[0])).Should().Throw<ArgumentException>();
         cpu.Invoking(c => c.DrainZonePages(other.Zones[0])).Should().Throw<ArgumentException>();
-        other.Snapshot().Should().Be(before);
+        other.StateText().Should().Be(before);
     }
 
     [Theory]
@@ -300,7 +300,7 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         VirtualAddress page = cpu.GetFreePage(Gfp.Kernel);
-        string before = machine.Snapshot();
+        string before = machine.StateText();
         long failures = machine.AllocationFailures;
         try
         {
@@ -310,7 +310,7 @@ public class MisuseTests : MachineTests
         catch (ArgumentOutOfRangeException)
         {
             bytes.Should().BeLessThanOrEqualTo(0);
-            machine.Snapshot().Should().Be(before);
+            machine.StateText().Should().Be(before);
         }
 
         Action free = () => cpu.FreePagesExact(page, bytes);
@@ -373,7 +373,7 @@ public class MisuseTests : MachineTests
         Page page = cpu.AllocPage(Gfp.Kernel);
         Page freed = cpu.AllocPage(Gfp.Kernel);
         cpu.FreePage(freed);
-        string before = machine.Snapshot();
+        string before = machine.StateText();
         Action[] misuses =
         [
             () => cpu.FreePage(freed),
@@ -401,7 +401,7 @@ public class MisuseTests : MachineTests
             _log.Entries.Clear();
             misuse();
             _log.Entries.Should().Contain(e => e.Level == LogLevel.Critical);
-            machine.Snapshot().Should().Be(before);
+            machine.StateText().Should().Be(before);
         }
 
         cpu.FreePage(page);
@@ -459,13 +459,13 @@ public class MisuseTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        string before = machine.Snapshot();
+        string before = machine.StateText();
         cpu.FreePages(default(Page), 3);
         cpu.FreePage(default(Page));
         cpu.FreePage(VirtualAddress.Null);
         cpu.FreePages(VirtualAddress.Null, 99);
         cpu.FreePagesExact(VirtualAddress.Null, 100);
-        machine.Snapshot().Should().Be(before);
+        machine.StateText().Should().Be(before);
         Refuses(machine, () => cpu.GetPage(default));
         Refuses(machine, () => cpu.PutPage(default));
         Refuses(machine, () => cpu.SplitPage(default, 0));
