@@ -118,7 +118,11 @@ public class ParallelCpusTests : MachineTests
                 }
             }
 
-            live.ForEach(l => cpu.FreePages(l.Page, l.Order));
+            foreach ((Page page, int order) in live)
+            {
+                Mark(owners, page, order, cpu.Id + 1, 0, wrong);
+                cpu.FreePages(page, order);
+            }
         }
         catch (Exception e)
         {
