@@ -261,6 +261,11 @@ public sealed partial class Machine : IDisposable
             cpu.UpdateMode();
         }
 
+        foreach (Zone zone in _zones)
+        {
+            zone.IsDisposed = true;
+        }
+
         _memMap.Discard();
     }
 
@@ -337,7 +342,7 @@ public sealed partial class Machine : IDisposable
                     }
                 }
 
-                zone.Pcp = [.. _cpus.Select(cpu => new PerCpuPages(zone, cpu.Id, _frames, _memMap.TakeListHeads(PerCpuPages.Lists)))];
+                zone.Pcp = [.. _cpus.Select(cpu => new PerCpuPages(zone, cpu.Id, cpu.Node == node, _frames, _memMap.TakeListHeads(PerCpuPages.Lists)))];
                 _zones.Add(zone);
                 node.Add(zone);
             }

@@ -32,7 +32,7 @@ public sealed partial class Cpu
         Machine = machine;
         Id = id;
         Node = node;
-        _current = _idle = new KernelTask($"swapper/{id}", 0);
+        _current = _idle = new KernelTask($"swapper/{id}", 0) { RunsOn = this };
     }
 
     /// <summary>The machine this CPU belongs to.</summary>
@@ -116,6 +116,8 @@ public sealed partial class Cpu
         }
 
         KernelTask previous = _current;
+        previous.RunsOn = null;
+        task.RunsOn = this;
         _current = task;
         UpdateMode();
         return new ContextScope(this, ContextKind.Task, previous, default);
@@ -140,10 +142,17 @@ public sealed partial class Cpu
 
     internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)
     {
+        if (IsLeft(kind))
+        {
+            throw new InvalidOperationException($"CPU {Id} is not in the context ({kind}) that is being left: a scope was disposed twice");
+        }
+
         switch (kind)
         {
             case ContextKind.Task:
+                _current.RunsOn = null;
                 _current = previous ?? _idle;
+                _current.RunsOn = this;
                 break;
             case ContextKind.TaskFlag:
                 previous!.Flags &= ~added;
@@ -163,6 +172,23 @@ public sealed partial class Cpu
         UpdateMode();
     }
 
+    private bool IsLeft(ContextKind kind) => kind switch
+    {
+        ContextKind.Task or ContextKind.TaskFlag => false,
+        ContextKind.Irq => _irqDisableDepth == 0,
+        ContextKind.Spinlock => _spinlocksHeld == 0,
+        ContextKind.Preempt => PreemptDepth == _spinlocksHeld,
+        _ => (_preemptCount & MaskOf(kind)) == 0,
+    };
+
+    private static int MaskOf(ContextKind kind) => kind switch
+    {
+        ContextKind.HardIrq => HardIrqMask,
+        ContextKind.SoftIrq => SoftIrqMask,
+        ContextKind.Nmi => NmiMask,
+        _ => PreemptMask,
+    };
+
     private static int Unit(ContextKind kind) => kind switch
     {
         ContextKind.HardIrq => HardIrqUnit,
@@ -173,6 +199,12 @@ public sealed partial class Cpu
 
     private ContextScope Enter(ContextKind kind)
     {
+        int mask = MaskOf(kind);
+        if (kind != ContextKind.Irq && ((_preemptCount & mask) == mask || (kind == ContextKind.Nmi && (_preemptCount & HardIrqMask) == HardIrqMask)))
+        {
+            throw new InvalidOperationException($"CPU {Id}: contexts nested too deeply (preempt_count 0x{_preemptCount:x8})");
+        }
+
         switch (kind)
         {
             case ContextKind.Irq:

@@ -11,7 +11,11 @@ internal sealed partial class PageAllocator
     public int AllocateChecked(Cpu cpu, Gfp gfp, int order, Node? node)
     {
         _machine.ThrowIfDisposed();
-        _machine.Bugs.CheckRequest(cpu, gfp, order);
+        if (!_machine.Bugs.CheckRequest(cpu, gfp, order))
+        {
+            return -1;
+        }
+
         gfp = InContext(cpu, gfp);
         if (order > PageGeometry.MaxOrder)
         {

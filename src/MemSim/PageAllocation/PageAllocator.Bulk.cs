@@ -23,10 +23,17 @@ internal sealed partial class PageAllocator
         }
 
         _machine.ThrowIfDisposed();
-        _machine.Bugs.CheckRequest(cpu, gfp, 0);
+        if (!_machine.Bugs.CheckRequest(cpu, gfp, 0))
+        {
+            return filled;
+        }
+
         gfp = InContext(cpu, gfp);
-        Request request = new(cpu, cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
-        Zone? zone = want > 1 ? ZoneForBulk(request, want) : null;
+        Zonelist[] zonelists = (gfp & Gfp.ThisNode) != 0 ? cpu.Node.ThisNodeZonelists : cpu.Zonelists;
+        Request request = new(cpu, zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
+
+        // The kernel asks for room for the whole array, filled entries included.
+        Zone? zone = want > 1 ? ZoneForBulk(request, pages.Length) : null;
         int got = 0;
         if (zone is not null)
         {
@@ -90,6 +97,8 @@ internal sealed partial class PageAllocator
             frame.State = PageFrame.OneReference;
             frame.Mapping = 0;
         }
+
+        _machine.OwnerTracker?.Split(pfn, order);
     }
 
     /// <summary>The first zone that stays above its low watermark even after the whole request.</summary>

@@ -76,6 +76,12 @@ internal sealed partial class PageAllocator
                 {
                     return pfn;
                 }
+
+                if (state.HopelessRounds > MaxReclaimRetries)
+                {
+                    // Only reached when bugs are logged instead of thrown: a host must not hang where a kernel would panic.
+                    return Fail(request);
+                }
             }
         }
     }
@@ -90,6 +96,10 @@ internal sealed partial class PageAllocator
         if (reserves != 0)
         {
             flags = reserves | CmaRight(request) | (flags & AllocFlags.Kswapd);
+        }
+
+        if (reserves != 0 || IgnoresPolicy(request))
+        {
             attempt = new Request(request.Cpu, request.Zonelist, request.Gfp, request.Order);
         }
 
@@ -227,6 +237,9 @@ internal sealed partial class PageAllocator
 
         return (task & TaskFlags.OomVictim) != 0 && !request.Cpu.InInterrupt ? AllocFlags.Oom : 0;
     }
+
+    /// <summary>A request that cannot wait and has priority rather takes memory of another node than fail.</summary>
+    private static bool IgnoresPolicy(in Request request) => !request.CanReclaim && (request.Gfp & Gfp.High) != 0;
 
     private static bool IsMemAlloc(Cpu cpu) => (cpu.Current.Flags & TaskFlags.MemAlloc) != 0;
 

@@ -37,7 +37,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Allocate(Cpu cpu, Gfp gfp, int order)
     {
-        if (cpu.Mode != CpuMode.Plain || (uint)order > PageGeometry.MaxOrder || (gfp & Gfp.ThisNode) != 0)
+        if (cpu.Mode != CpuMode.Plain || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0)
         {
             return AllocateUnusual(cpu, gfp, order);
         }
@@ -49,7 +49,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private int AllocateUnusual(Cpu cpu, Gfp gfp, int order)
     {
-        if (cpu.Mode == CpuMode.Special || (uint)order > PageGeometry.MaxOrder || (gfp & Gfp.ThisNode) != 0)
+        if (cpu.Mode == CpuMode.Special || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0)
         {
             return AllocateChecked(cpu, gfp, order, node: null);
         }
@@ -283,7 +283,7 @@ internal sealed partial class PageAllocator
     private bool TryFreeUnusual(Cpu cpu, int pfn, int order)
     {
         _machine.ThrowIfDisposed();
-        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckFreeContext(cpu))
+        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
         {
             FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
         }

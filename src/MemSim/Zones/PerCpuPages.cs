@@ -13,11 +13,14 @@ internal sealed class PerCpuPages
 
     public const int Lists = LowOrderLists + 2;
 
-    public PerCpuPages(Zone zone, int cpu, FrameArray frames, int firstHead)
+    private readonly bool _isLocal;
+
+    public PerCpuPages(Zone zone, int cpu, bool isLocal, FrameArray frames, int firstHead)
     {
         Zone = zone;
         ZoneId = zone.Id;
         Cpu = cpu;
+        _isLocal = isLocal;
         Frames = frames;
         FirstHead = firstHead;
     }
@@ -59,10 +62,10 @@ internal sealed class PerCpuPages
     public long NumaInterleave;
 
     /// <summary>Blocks allocated here by a CPU of the node (<c>numa_local</c>).</summary>
-    public long NumaLocal;
+    public long NumaLocal => _isLocal ? NumaHit + NumaMiss : 0;
 
     /// <summary>Blocks allocated here by a CPU of another node (<c>numa_other</c>).</summary>
-    public long NumaOther;
+    public long NumaOther => _isLocal ? 0 : NumaHit + NumaMiss;
 
     /// <summary>Refills from the free lists.</summary>
     public long Refills;
