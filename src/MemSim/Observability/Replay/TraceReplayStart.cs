@@ -174,7 +174,7 @@ internal static class TraceReplayStart
         for (int cpu = 0; cpu < state.CpuCount; cpu++)
         {
             ZoneInfoPageset? pageset = figures.Pagesets.Find(p => p.Cpu == cpu);
-            zone.Pcp.Add(new PcpState { High = (int)(pageset?.High ?? 0), Batch = (int)Math.Max(pageset?.Batch ?? 1, 1), Lists = EmptyLists() });
+            zone.Pcp.Add(new PcpState { High = (int)Math.Clamp(pageset?.High ?? 0, 0, MaxPagesCounted), Batch = (int)Math.Clamp(pageset?.Batch ?? 1, 1, 1 << 16), Lists = EmptyLists() });
         }
 
         // Large blocks first and from the top down: what is left below is in use.
