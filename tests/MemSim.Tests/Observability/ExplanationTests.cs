@@ -106,7 +106,7 @@ public sealed class ExplanationTests
         Cpu cpu = machine.Cpus[0];
         List<Page> pages = [];
         machine.DrainAllPages();
-        for (Page page = cpu.AllocPages(Gfp.Atomic | Gfp.NoWarn | Gfp.MemAlloc, 3); !page.IsNull; page = cpu.AllocPages(Gfp.Atomic | Gfp.NoWarn | Gfp.MemAlloc, 3))
+        for (Page page = cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn | Gfp.MemAlloc, 3); !page.IsNull; page = cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn | Gfp.MemAlloc, 3))
         {
             pages.Add(page);
         }
