@@ -7,6 +7,7 @@ namespace MemSim.Observability;
 internal static class SnapshotBuilder
 {
     private const int WordsOfFrame = 7;
+    private const int CountersOfPcp = 6;
 
     public static SnapshotDocument Capture(Machine machine)
     {
@@ -154,13 +155,13 @@ internal static class SnapshotBuilder
     }
 
     private static long[] CountersOf(PerCpuPages pcp) =>
-        [pcp.PagesAllocated, pcp.NumaHit, pcp.NumaMiss, pcp.NumaForeign, pcp.NumaInterleave, pcp.NumaLocal, pcp.NumaOther, pcp.Refills];
+        [pcp.PagesAllocated, pcp.NumaHit, pcp.NumaMiss, pcp.NumaForeign, pcp.NumaInterleave, pcp.Refills];
 
     private static void Restore(PerCpuPages pcp, long[] counters)
     {
-        if (counters.Length != 8)
+        if (counters.Length != CountersOfPcp)
         {
-            throw new FormatException($"CPU {pcp.Cpu} of the snapshot has {counters.Length} counters, not 8");
+            throw new FormatException($"CPU {pcp.Cpu} of the snapshot has {counters.Length} counters, not {CountersOfPcp}");
         }
 
         pcp.PagesAllocated = counters[0];
@@ -168,6 +169,6 @@ internal static class SnapshotBuilder
         pcp.NumaMiss = counters[2];
         pcp.NumaForeign = counters[3];
         pcp.NumaInterleave = counters[4];
-        pcp.Refills = counters[7];
+        pcp.Refills = counters[5];
     }
 }

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Reflection;
 using MemSim.Observability.Import;
 using MemSim.Observability.Proc;
+using MemSim.Zones;
 
 namespace MemSim.Oracle.Tests.Observability.Proc;
 
@@ -127,9 +128,7 @@ internal static class RecordedCounters
         {
             if (name.StartsWith("numa_", StringComparison.Ordinal))
             {
-                string field = "Numa" + char.ToUpperInvariant(name[5]) + name[6..];
-                Array.ForEach(zone.Pcp, p => p.GetType().GetField(field)!.SetValue(p, 0L));
-                zone.Pcp[0].GetType().GetField(field)!.SetValue(zone.Pcp[0], value);
+                SetNumaCounter(machine, zone, name, value);
             }
             else if (value != 0)
             {
@@ -139,6 +138,37 @@ internal static class RecordedCounters
         else
         {
             throw new InvalidOperationException($"zoneinfo prints no {name} here");
+        }
+    }
+
+    /// <summary>Hits and misses are counted by CPU and place; local and other follow from whose CPU counted them.</summary>
+    private static void SetNumaCounter(Machine machine, Zone zone, string name, long value)
+    {
+        if (name == "numa_local")
+        {
+            PerCpuPages? local = zone.Pcp.FirstOrDefault(p => machine.Cpus[p.Cpu].Node == zone.Node);
+            PerCpuPages? remote = zone.Pcp.FirstOrDefault(p => machine.Cpus[p.Cpu].Node != zone.Node);
+            long hit = zone.Pcp.Sum(p => p.NumaHit);
+            long miss = zone.Pcp.Sum(p => p.NumaMiss);
+            Array.ForEach(zone.Pcp, p => (p.NumaHit, p.NumaMiss) = (0, 0));
+            if (local is not null)
+            {
+                local.NumaHit = Math.Min(hit, value);
+                local.NumaMiss = value - local.NumaHit;
+                hit -= local.NumaHit;
+                miss -= local.NumaMiss;
+            }
+
+            if (remote is not null)
+            {
+                (remote.NumaHit, remote.NumaMiss) = (hit, miss);
+            }
+        }
+        else if (name != "numa_other")
+        {
+            string field = "Numa" + char.ToUpperInvariant(name[5]) + name[6..];
+            Array.ForEach(zone.Pcp, p => p.GetType().GetField(field)!.SetValue(p, 0L));
+            zone.Pcp[0].GetType().GetField(field)!.SetValue(zone.Pcp[0], value);
         }
     }
 
