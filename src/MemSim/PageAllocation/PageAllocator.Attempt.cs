@@ -70,11 +70,6 @@ internal sealed partial class PageAllocator
     /// <summary>The flags that the current task's scopes leave (<c>current_gfp_context()</c>).</summary>
     internal static Gfp InContext(Cpu cpu, Gfp gfp)
     {
-        if (cpu.InInterrupt)
-        {
-            return gfp;
-        }
-
         TaskFlags task = cpu.Current.Flags;
         return (task & TaskFlags.MemAllocNoIo) != 0 ? gfp & ~(Gfp.Io | Gfp.Fs)
             : (task & TaskFlags.MemAllocNoFs) != 0 ? gfp & ~Gfp.Fs

@@ -171,8 +171,9 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
+        // A request that must not fail gets the last page there is, whatever the OOM killer found.
         progress = _machine.Reclaim.OutOfMemory(request.ToReclaim());
-        if (progress && (request.Gfp & Gfp.NoFail) != 0)
+        if ((request.Gfp & Gfp.NoFail) != 0)
         {
             pfn = Attempt(request, AllocFlags.NoWatermarks);
         }
