@@ -222,6 +222,7 @@ public sealed partial class Machine : IDisposable
     {
         ThrowIfDisposed();
         new StateVerifier(this).Verify();
+        VerifySlab();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
