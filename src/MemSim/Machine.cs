@@ -243,6 +243,7 @@ public sealed partial class Machine : IDisposable
     {
         ThrowIfDisposed();
         new StateVerifier(this).Verify();
+        VerifySlab();
         PerCpuOrNull?.Verify();
     }
 

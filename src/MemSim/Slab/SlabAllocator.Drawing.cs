@@ -44,6 +44,15 @@ public sealed unsafe partial class SlabAllocator
         return freed;
     }
 
+    /// <summary>Whether an object that is handed out starts at an address.</summary>
+    /// <param name="obj">The address.</param>
+    /// <param name="cache">The cache it must belong to; null for any.</param>
+    internal bool IsLiveObject(VirtualAddress obj, KmemCache? cache)
+    {
+        int head = Memory.SlabAt(obj.Value);
+        return head != 0 && (cache is null || Memory[head].Cache == cache.Id) && Memory[head].TryIndex(obj.Value, out uint index) && Memory[head].Links[index] == SlabPage.Allocated;
+    }
+
     private SlabDescriptor Describe(KmemCache cache, int head)
     {
         ref SlabPage slab = ref Memory[head];

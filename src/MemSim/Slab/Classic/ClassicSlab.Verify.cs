@@ -7,7 +7,8 @@ internal sealed unsafe partial class ClassicSlab
 {
     public override CacheCounts Count(KmemCache cache)
     {
-        CacheCounts counts = default;
+        ClassicFigures figures = StateOf(cache).Figures;
+        CacheCounts counts = new() { Limit = figures.Limit, BatchCount = figures.BatchCount, SharedFactor = figures.Shared, ActiveSlabs = 0 };
         foreach (ClassicNode? node in StateOf(cache).Nodes)
         {
             if (node is null)
@@ -18,7 +19,9 @@ internal sealed unsafe partial class ClassicSlab
             counts.Slabs += node.TotalSlabs;
             counts.PartialSlabs += node.Partial.Count;
             counts.TotalObjects += node.TotalSlabs * cache.Layout.Objects;
-            counts.FreeInPartial += node.FreeObjects + (node.Shared == null ? 0 : node.Shared->Avail);
+            counts.FreeInPartial += node.FreeObjects;
+            counts.SharedAvailable += node.Shared == null ? 0 : node.Shared->Avail;
+            counts.ActiveSlabs += node.TotalSlabs - node.Free.Count;
             for (int head = node.Partial.First; head != 0; head = _memory[head].Next)
             {
                 counts.UsedInPartial += _memory[head].InUse;

@@ -40,6 +40,8 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
 
     public override string Name => "slab";
 
+    public override int KmallocMinSize => ClassicGeometry.KmallocMinSize;
+
     public override CacheLayout Layout(in CacheRequest request)
     {
         bool debugged = (request.Flags & SlabFlags.DebugFlags) != 0;
