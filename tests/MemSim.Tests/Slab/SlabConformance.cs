@@ -11,7 +11,7 @@ public abstract class SlabConformance
     /// <summary>The value of <c>slab_allocator=</c>.</summary>
     protected abstract string Implementation { get; }
 
-    protected Machine Boot(string memory = "64M", int cpus = 1, string options = "") =>
+    protected Machine Boot(string memory = "128M", int cpus = 1, string options = "") =>
         Machine.Boot(MachineSpec.X86_64(memory, cpus).WithCommandLine($"slab_allocator={Implementation} {options}"));
 
     [Fact]
@@ -57,6 +57,7 @@ public abstract class SlabConformance
     {
         using Machine machine = Boot(cpus: 2);
         Cpu cpu = machine.Cpus[0];
+        machine.DrainAllPages();
         long before = FreePages(machine);
         KmemCache cache = machine.Slab.CreateCache("short_lived", 700, flags: SlabFlags.HwCacheAlign);
         VirtualAddress[] objects = new VirtualAddress[1000];
@@ -249,7 +250,7 @@ public abstract class SlabConformance
     [Fact]
     public void Bulk_allocations_are_all_or_nothing()
     {
-        using Machine machine = Boot("32M");
+        using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("bulk", 2048);
         VirtualAddress[] few = new VirtualAddress[100];
@@ -267,7 +268,7 @@ public abstract class SlabConformance
     [Fact]
     public void Without_memory_the_null_address_comes_back()
     {
-        using Machine machine = Boot("32M");
+        using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
         List<VirtualAddress> objects = [];
         for (; ; )
