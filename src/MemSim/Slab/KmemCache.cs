@@ -7,7 +7,7 @@ namespace MemSim;
 /// <param name="obj">The object's address.</param>
 public delegate void ObjectConstructor(Cpu cpu, VirtualAddress obj);
 
-/// <summary>A cache of objects of one size (<c>struct kmem_cache</c>): create it with <see cref="SlabAllocator.CreateCache"/>, allocate with <see cref="Cpu.Alloc(KmemCache, Gfp)"/>.</summary>
+/// <summary>A cache of objects of one size (<c>struct kmem_cache</c>): create it with <see cref="SlabAllocator.CreateCache(string, int, int, SlabFlags, ObjectConstructor?, int, int)"/>, allocate with <see cref="Cpu.Alloc(KmemCache, Gfp)"/>.</summary>
 public sealed unsafe class KmemCache
 {
     private readonly List<string> _aliases = [];

@@ -51,7 +51,7 @@ public sealed unsafe partial class SlabAllocator
         {
             KmemCache cache = KmallocCache(size, gfp);
             given = cache.Size;
-            address = Take(cpu, cache, gfp, node, (int)size);
+            address = Take(cpu, cache, gfp, node);
         }
 
         VirtualAddress result = new(address);
@@ -72,7 +72,7 @@ public sealed unsafe partial class SlabAllocator
             return default;
         }
 
-        VirtualAddress result = new(Take(cpu, cache, gfp, node, cache.ObjectSize));
+        VirtualAddress result = new(Take(cpu, cache, gfp, node));
         Trace?.KmemCacheAlloc(cpu, cpu.CurrentCallSite, result, cache, gfp, node);
         return result;
     }
@@ -236,7 +236,7 @@ public sealed unsafe partial class SlabAllocator
         return objects.Length;
     }
 
-    private ulong Take(Cpu cpu, KmemCache cache, Gfp gfp, int node, int requested)
+    private ulong Take(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
         CpuSlab* c = cache.Cpus + cpu.Id;
         ulong address = c->FreeHead != SlabPage.End && (node < 0 || Memory[c->Slab].Node == node) ? Slub.Pop(c) : Backend.Alloc(cpu, cache, gfp & ~Gfp.Zero, node);
@@ -244,12 +244,7 @@ public sealed unsafe partial class SlabAllocator
         {
             NoteFailure(cpu, cache, gfp, node);
         }
-        else if (cache.IsDebugged)
-        {
-            Debug.Requested(cache, address, requested);
-        }
-
-        if (address != 0 && (gfp & Gfp.Zero) != 0)
+        else if ((gfp & Gfp.Zero) != 0)
         {
             SlabContents.Fill(Machine, address, cache.ObjectSize, 0);
         }

@@ -17,6 +17,12 @@ internal sealed unsafe partial class Slub
 
     public override long Shrink(Cpu cpu, KmemCache cache)
     {
+        if (cache.IsDebugged)
+        {
+            // A report stops everything: it must come before the first slab goes.
+            _ = _allocator.Debug.Validate(cpu, cache);
+        }
+
         FlushAll(cpu, cache);
         long left = 0;
         foreach (SlubNode node in cache.Nodes)
@@ -40,6 +46,12 @@ internal sealed unsafe partial class Slub
 
     public override bool Shutdown(Cpu cpu, KmemCache cache)
     {
+        if (cache.IsDebugged)
+        {
+            // A report stops everything: it must come before the first slab goes.
+            _ = _allocator.Debug.Validate(cpu, cache);
+        }
+
         FlushAll(cpu, cache);
         bool none = true;
         foreach (SlubNode node in cache.Nodes)

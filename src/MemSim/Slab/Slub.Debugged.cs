@@ -19,9 +19,16 @@ internal sealed unsafe partial class Slub
             }
 
             ref SlabPage slab = ref _memory[head];
+            uint wanted = slab.FreeHead;
+            if (!isNew && wanted != SlabPage.End)
+            {
+                // Before anything changes: a report leaves the machine as it was.
+                _allocator.Debug.CheckFree(cpu, cache, head, wanted);
+            }
+
             SlubNode owner = cache.Nodes[slab.Node];
             Lock(owner);
-            if (!isNew && (slab.Listed == 0 || slab.FreeHead == SlabPage.End || slab.Cpus != cache.Cpus))
+            if (!isNew && (slab.Listed == 0 || slab.FreeHead != wanted || wanted == SlabPage.End || slab.Cpus != cache.Cpus))
             {
                 Unlock(owner); // another CPU was faster
                 continue;
@@ -48,11 +55,8 @@ internal sealed unsafe partial class Slub
 
             Unlock(owner);
 
-            // An object whose free bytes were overwritten is not handed out: it stays out of use, as the report says.
-            if (_allocator.Debug.CheckAllocated(cpu, cache, head, index))
-            {
-                return slab.AddressOf(index);
-            }
+            _allocator.Debug.Handed(cpu, cache, head, index);
+            return slab.AddressOf(index);
         }
     }
 

@@ -284,7 +284,13 @@ internal sealed unsafe partial class Slub
             node.Objects -= slab.Objects;
         }
 
-        _allocator.CheckDiscarded(cpu, cache, head);
-        _pages.Give(cpu, cache, head);
+        try
+        {
+            _allocator.CheckDiscarded(cpu, cache, head);
+        }
+        finally
+        {
+            _pages.Give(cpu, cache, head);
+        }
     }
 }

@@ -14,7 +14,7 @@ public abstract class SlabConformance
     /// <summary>Bytes of the smallest kmalloc object.</summary>
     protected virtual int SmallestKmalloc => 8;
 
-    protected Machine Boot(string memory = "64M", int cpus = 1, string options = "") =>
+    protected Machine Boot(string memory = "128M", int cpus = 1, string options = "") =>
         Machine.Boot(MachineSpec.X86_64(memory, cpus).WithCommandLine($"slab_allocator={Implementation} {options}"));
 
     [Fact]
@@ -60,6 +60,7 @@ public abstract class SlabConformance
     {
         using Machine machine = Boot(cpus: 2);
         Cpu cpu = machine.Cpus[0];
+        machine.DrainAllPages();
         long before = FreePages(machine);
         KmemCache cache = machine.Slab.CreateCache("short_lived", 700, flags: SlabFlags.HwCacheAlign);
         VirtualAddress[] objects = new VirtualAddress[1000];
@@ -252,7 +253,7 @@ public abstract class SlabConformance
     [Fact]
     public void Bulk_allocations_are_all_or_nothing()
     {
-        using Machine machine = Boot("32M");
+        using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("bulk", 2048);
         VirtualAddress[] few = new VirtualAddress[100];
@@ -270,7 +271,7 @@ public abstract class SlabConformance
     [Fact]
     public void Without_memory_the_null_address_comes_back()
     {
-        using Machine machine = Boot("32M");
+        using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
         List<VirtualAddress> objects = [];
         for (; ; )

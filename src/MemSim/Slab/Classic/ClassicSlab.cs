@@ -250,24 +250,25 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
         return 0;
     }
 
-    private ulong AllocDebugged(Cpu cpu, KmemCache cache, Gfp gfp, int node)
+    private ulong AllocDebugged(Cpu cpu, KmemCache cache, Gfp gfp, int nodeId)
     {
-        for (; ; )
+        ClassicNode node = StateOf(cache).Nodes[nodeId];
+        int next = node.Partial.First != 0 ? node.Partial.First : node.Free.First;
+        if (next != 0)
         {
-            ulong address = AllocOnNode(cpu, cache, gfp, node, mayFallBack: true);
-            if (address == 0)
-            {
-                return 0;
-            }
+            // Before anything changes: a report leaves the machine as it was.
+            _allocator.Debug.CheckFree(cpu, cache, next, _memory[next].FreeHead);
+        }
 
-            // An object whose free bytes were overwritten is not handed out: it stays out of use, as the report says.
+        ulong address = AllocOnNode(cpu, cache, gfp, nodeId, mayFallBack: true);
+        if (address != 0)
+        {
             int head = _memory.SlabAt(address);
             _ = _memory[head].TryIndex(address, out uint index);
-            if (_allocator.Debug.CheckAllocated(cpu, cache, head, index))
-            {
-                return address;
-            }
+            _allocator.Debug.Handed(cpu, cache, head, index);
         }
+
+        return address;
     }
 
     /// <summary>Makes room in a CPU's full array: a batch goes to the shared array or, when that is full, to the slabs (<c>cache_flusharray()</c>).</summary>
