@@ -98,6 +98,7 @@ public class PerCpuTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2));
         Cpu cpu = machine.Cpus[0];
+        machine.DrainAllPages();
         long before = FreePages(machine);
         List<PerCpuPointer> live = [];
         while (machine.PerCpu.ChunkCount < 3)

@@ -175,7 +175,7 @@ public class ClassicSlabTests
         KmemCache cache = machine.Slab.CreateCache("drawn", 256, flags: SlabFlags.TypesafeByRcu | SlabFlags.HwCacheAlign);
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
         string text = machine.Slab.DescribeSlabAt(obj)!.Draw();
-        text.Should().Contain("drawn: slab at pfn 0x").And.Contain("full, inuse 15 of 15").And.Contain("on slab at ").And.Contain("[oooooooooooooo#]");
+        text.Should().Contain("drawn: slab at pfn 0x").And.Contain("full, inuse 16 of 16").And.Contain("off slab at ").And.Contain("[ooooooooooooooo#]");
         machine.Slab.Draw(cache).Should().Be(text);
     }
 

@@ -91,6 +91,7 @@ public class MempoolTests
     {
         using Machine machine = Boot("slub");
         Cpu cpu = machine.Cpus[0];
+        machine.DrainAllPages();
         long before = machine.Zones.Sum(zone => zone.TrueFreePages);
         Mempool pool = machine.CreatePageMempool(4, order: 2)!;
         pool.Resize(cpu, 10).Should().BeTrue();
