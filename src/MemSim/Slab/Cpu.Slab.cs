@@ -43,6 +43,11 @@ public sealed unsafe partial class Cpu
                 _hot = c;
                 return new VirtualAddress(Slub.Pop(c));
             }
+
+            if (c->Array != null)
+            {
+                return KmallocFromArray(c->Array, size, gfp);
+            }
         }
 
         return KmallocSlow(size, gfp);
@@ -63,6 +68,11 @@ public sealed unsafe partial class Cpu
             {
                 return new VirtualAddress(Slub.Pop(c));
             }
+
+            if (c->Array != null)
+            {
+                return AllocFromArray(c->Array, cache, gfp);
+            }
         }
 
         return AllocSlow(cache, gfp);
@@ -75,6 +85,12 @@ public sealed unsafe partial class Cpu
     public void Kfree(VirtualAddress obj)
     {
         CpuSlab* c = _hot;
+        if (_arraysReady)
+        {
+            KfreeToArray(obj);
+            return;
+        }
+
         if (_slabReady && (obj.Value - c->Base < c->Bytes || TryFindCurrent(obj.Value, ref c)) && TryPush(c, obj.Value))
         {
             return;
@@ -95,6 +111,12 @@ public sealed unsafe partial class Cpu
             CpuSlab* c = cache.Cpus + Id;
             if (obj.Value - c->Base < c->Bytes && TryPush(c, obj.Value))
             {
+                return;
+            }
+
+            if (c->Array != null)
+            {
+                FreeToArray(cache, obj);
                 return;
             }
         }
@@ -152,34 +174,25 @@ public sealed unsafe partial class Cpu
         _slabFrames = slab.Memory.Frames;
         _frameZero = slab.Memory.FrameZero;
         _slabReady = slab.Trace is null;
+        UpdateArrays(slab);
     }
 
     /// <summary>Chooses between the fast paths and the traced ones.</summary>
-    internal void SlabTraceChanged(bool traced) => _slabReady = !traced && _slabTables is not null;
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private VirtualAddress KmallocSlow(long size, Gfp gfp) =>
-        TryKmallocFromArray(size, gfp, out VirtualAddress obj) ? obj : Machine.Slab.Kmalloc(this, size, gfp, -1);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private VirtualAddress AllocSlow(KmemCache cache, Gfp gfp) =>
-        TryAllocFromArray(cache, gfp, out VirtualAddress obj) ? obj : Machine.Slab.Alloc(this, cache, gfp, -1);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private void KfreeSlow(VirtualAddress obj)
+    internal void SlabTraceChanged(bool traced)
     {
-        if (!TryFreeToArray(obj.Value, null))
-        {
-            Machine.Slab.Kfree(this, obj);
-        }
+        _slabReady = !traced && _slabTables is not null;
+        UpdateArrays(Machine.Slab);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void FreeSlow(KmemCache cache, VirtualAddress obj)
-    {
-        if (!TryFreeToArray(obj.Value, cache.Cpus))
-        {
-            Machine.Slab.Free(this, cache, obj);
-        }
-    }
+    private VirtualAddress KmallocSlow(long size, Gfp gfp) => Machine.Slab.Kmalloc(this, size, gfp, -1);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private VirtualAddress AllocSlow(KmemCache cache, Gfp gfp) => Machine.Slab.Alloc(this, cache, gfp, -1);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void KfreeSlow(VirtualAddress obj) => Machine.Slab.Kfree(this, obj);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeSlow(KmemCache cache, VirtualAddress obj) => Machine.Slab.Free(this, cache, obj);
 }

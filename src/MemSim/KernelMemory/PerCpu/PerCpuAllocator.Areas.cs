@@ -164,8 +164,10 @@ public sealed partial class PerCpuAllocator
 
     private PerCpuChunk? FindArea(int bits, int alignBits, bool atomic, out int at)
     {
-        for (int slot = SlotOfBytes(bits << PerCpuChunk.BitShift); slot <= _freeSlot; slot++)
+        // Chunks only move down meanwhile, out of what is still to be looked at.
+        for (uint slots = _usedSlots & (uint.MaxValue << SlotOfBytes(bits << PerCpuChunk.BitShift)); slots != 0; slots &= slots - 1)
         {
+            int slot = BitOperations.TrailingZeroCount(slots);
             PerCpuChunk? next;
             for (PerCpuChunk? chunk = _slots[slot]; chunk is not null; chunk = next)
             {
@@ -226,6 +228,7 @@ public sealed partial class PerCpuAllocator
     private void Link(PerCpuChunk chunk, int slot, bool front)
     {
         chunk.Slot = slot;
+        _usedSlots |= 1u << slot;
         PerCpuChunk? at = _slots[slot];
         if (front || at is null)
         {
@@ -255,6 +258,7 @@ public sealed partial class PerCpuAllocator
         if (chunk.Previous is null)
         {
             _slots[chunk.Slot] = chunk.Next;
+            _usedSlots &= chunk.Next is null ? ~(1u << chunk.Slot) : uint.MaxValue;
         }
         else
         {

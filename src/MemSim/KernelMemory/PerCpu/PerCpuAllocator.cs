@@ -32,6 +32,7 @@ public sealed partial class PerCpuAllocator
     private readonly Dictionary<string, PerCpuPointer> _variables = new(StringComparer.Ordinal);
     private readonly PerCpuChunk?[] _slots;
     private readonly PerCpuChunk _first;
+    private uint _usedSlots;
     private readonly PerCpuChunk? _reserved;
     private readonly int[] _populating;
     private readonly int _freeSlot;

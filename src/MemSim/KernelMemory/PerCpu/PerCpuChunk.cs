@@ -227,8 +227,8 @@ internal sealed class PerCpuChunk
 
     private int AreaEnd(int start)
     {
-        int limit = PerCpuBitmap.NextSet(_starts, start + 1, Bits);
-        return PerCpuBitmap.NextClear(_used, start, limit);
+        int end = PerCpuBitmap.NextClear(_used, start, Bits);
+        return PerCpuBitmap.NextSet(_starts, start + 1, end);
     }
 
     private void MarkStart(int start) => _starts[start >> 6] |= 1UL << start;
@@ -291,8 +291,9 @@ internal sealed class PerCpuChunk
 
     private void GrowRun(int start, int bits)
     {
-        int from = PerCpuBitmap.PreviousSet(_used, start) + 1;
-        int end = PerCpuBitmap.NextSet(_used, start + bits, Bits);
+        // Most areas lie beside the largest run, whose ends are known.
+        int from = _bestStart + BestBits == start ? _bestStart : PerCpuBitmap.PreviousSet(_used, start) + 1;
+        int end = _bestStart == start + bits ? _bestStart + BestBits : PerCpuBitmap.NextSet(_used, start + bits, Bits);
         int run = end - from;
         if (_bestStart >= from && _bestStart < end)
         {

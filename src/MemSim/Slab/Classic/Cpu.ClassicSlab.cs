@@ -3,78 +3,76 @@ using MemSim.Slab;
 
 namespace MemSim;
 
-/// <content>The classic SLAB's fast paths: pop from, and push to, the CPU's array of a cache. Tried when SLUB's find nothing, which with the classic SLAB is always.</content>
+/// <content>The classic SLAB's fast paths: pop from, and push to, the CPU's array of a cache. SLUB's caches have no arrays and never come here.</content>
 public sealed unsafe partial class Cpu
 {
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryKmallocFromArray(long size, Gfp gfp, out VirtualAddress obj)
-    {
-        if (_slabReady && !IsSpecial && (ulong)size <= SlabAllocator.KmallocMaxCached && (gfp & SlowKmalloc) == 0)
-        {
-            // In range as in Kmalloc.
-            return TryPopArray(_kmalloc[_kmallocIndex[(uint)(size + 7) >> 3]]->Array, out obj);
-        }
+    /// <summary>Whether the classic SLAB serves this CPU and nobody listens to its tracepoints.</summary>
+    private bool _arraysReady;
 
-        obj = default;
-        return false;
+    private int _arraysNode;
+
+    private void UpdateArrays(SlabAllocator slab)
+    {
+        _arraysNode = Node.Id;
+        _arraysReady = _slabReady && slab.Backend is ClassicSlab;
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryAllocFromArray(KmemCache cache, Gfp gfp, out VirtualAddress obj)
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private VirtualAddress KmallocFromArray(ArrayCache* array, long size, Gfp gfp) =>
+        array->Avail != 0 ? new VirtualAddress(ArrayCache.Pop(array)) : Machine.Slab.Kmalloc(this, size, gfp, -1);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private VirtualAddress AllocFromArray(ArrayCache* array, KmemCache cache, Gfp gfp) =>
+        array->Avail != 0 ? new VirtualAddress(ArrayCache.Pop(array)) : Machine.Slab.Alloc(this, cache, gfp, -1);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void KfreeToArray(VirtualAddress obj)
     {
-        if (_slabReady && !IsSpecial && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache.Machine, Machine))
+        ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
+        if (pfn < _slabFrames && TryPushArray(_slabPages + (uint)_slabHeads[pfn], obj.Value))
         {
-            return TryPopArray(cache.Cpus[Id].Array, out obj);
+            return;
         }
 
-        obj = default;
-        return false;
+        Machine.Slab.Kfree(this, obj);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool TryPopArray(ArrayCache* array, out VirtualAddress obj)
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeToArray(KmemCache cache, VirtualAddress obj)
     {
-        if (array != null && array->Avail != 0)
+        ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
+        if (pfn < _slabFrames)
         {
-            obj = new VirtualAddress(ArrayCache.Pop(array));
-            return true;
+            SlabPage* slab = _slabPages + (uint)_slabHeads[pfn];
+            if (slab->Cpus == cache.Cpus && TryPushArray(slab, obj.Value))
+            {
+                return;
+            }
         }
 
-        obj = default;
-        return false;
+        Machine.Slab.Free(this, cache, obj);
     }
 
     /// <summary>Puts an object into the CPU's array of its cache, if it is an allocated one of this node and there is room.</summary>
+    /// <remarks>Where no slab starts, as at frame 0, which stands for none, an entry is all zero: no object is in range.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryFreeToArray(ulong address, CpuSlab* cache)
+    private bool TryPushArray(SlabPage* slab, ulong address)
     {
-        ulong pfn = (address - _frameZero) >> PageGeometry.PageShift;
-        if (!_slabReady || pfn >= _slabFrames)
-        {
-            return false;
-        }
-
-        int head = _slabHeads[pfn];
-        SlabPage* slab = _slabPages + (uint)head;
-        if (head == 0 || slab->Node != Node.Id || (cache != null && slab->Cpus != cache))
-        {
-            return false;
-        }
-
-        ArrayCache* array = slab->Cpus[Id].Array;
-        if (array == null || array->Avail == array->Limit)
-        {
-            return false;
-        }
-
         ulong offset = address - slab->Base;
         uint index = (uint)((offset * slab->Reciprocal) >> 32);
-        if (index >= slab->Objects || index * slab->Size != offset || slab->Links[index] != SlabPage.Allocated)
+        if (index >= slab->Objects || index * slab->Size != offset || slab->Node != _arraysNode)
         {
             return false;
         }
 
-        ArrayCache.Push(array, address, slab->Links + index);
+        ushort* link = slab->Links + index;
+        ArrayCache* array = slab->Cpus[Id].Array;
+        if (*link != SlabPage.Allocated || array == null || array->Avail == array->Limit)
+        {
+            return false;
+        }
+
+        ArrayCache.Push(array, address, link);
         return true;
     }
 }
