@@ -75,6 +75,54 @@ internal sealed unsafe partial class Slub : SlabBackend
         return AllocFromNodes(cpu, cache, c, gfp, node);
     }
 
+    /// <summary>Allocates from what the CPU has: objects others freed to its current slab, then its partial list.</summary>
+    /// <returns>The address; 0 when that is not enough, or a slab needs a closer look.</returns>
+    internal ulong AllocFromCpu(CpuSlab* c)
+    {
+        for (; ; )
+        {
+            if (c->Slab != 0)
+            {
+                if ((_memory.Pages[(uint)c->Slab].State & SlabPage.FromReserves) != 0)
+                {
+                    return 0;
+                }
+
+                if (TakeSlabFreelist(c))
+                {
+                    return Pop(c);
+                }
+
+                Forget(c);
+            }
+
+            int next = c->Partial;
+            if (next == 0)
+            {
+                return 0;
+            }
+
+            c->Partial = _memory.Pages[(uint)next].Next;
+            Attach(c, next);
+        }
+    }
+
+    /// <summary>Frees an allocated object of a slab marked <see cref="SlabPage.Plain"/> that is not the CPU's current one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void FreePlain(Cpu cpu, SlabPage* slab, int head, uint index)
+    {
+        if (!_parallel && slab->FreeHead != SlabPage.End && (slab->InUse > 1 || (slab->State & SlabPage.Frozen) != 0))
+        {
+            // It has free objects before and others in use after: it stays where it is.
+            slab->Links[index] = slab->FreeHead;
+            slab->FreeHead = (ushort)index;
+            slab->InUse--;
+            return;
+        }
+
+        FreeChain(cpu, _allocator.CacheOf(slab->Cache), head, index, index, 1);
+    }
+
     /// <summary>Takes the front of the CPU's own free list, which is not empty.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Pop(CpuSlab* c)
