@@ -223,6 +223,7 @@ internal sealed unsafe partial class Slub : SlabBackend
     }
 
     /// <summary>Takes what others freed to the CPU's current slab; a full slab belongs to nobody afterwards.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TakeSlabFreelist(CpuSlab* c)
     {
         ref SlabPage slab = ref _memory[c->Slab];
@@ -243,6 +244,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         return free != SlabPage.End;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Attach(CpuSlab* c, int head)
     {
         ref SlabPage slab = ref _memory[head];
@@ -263,18 +265,27 @@ internal sealed unsafe partial class Slub : SlabBackend
         c->FreeHead = SlabPage.End;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Lock(ref SlabPage slab)
     {
-        if (_parallel)
+        if (_parallel && Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0)
         {
-            SpinWait spin = default;
-            while (Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0)
-            {
-                spin.SpinOnce(sleep1Threshold: -1);
-            }
+            WaitFor(ref slab);
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void WaitFor(ref SlabPage slab)
+    {
+        SpinWait spin = default;
+        do
+        {
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
+        while (Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Unlock(ref SlabPage slab)
     {
         if (_parallel)
@@ -283,6 +294,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Lock(SlubNode node)
     {
         if (_parallel)
@@ -291,6 +303,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Unlock(SlubNode node)
     {
         if (_parallel)
