@@ -24,6 +24,7 @@ public sealed unsafe partial class Cpu
     private ulong _slabFrames;
     private ulong _frameZero;
     private SlabCpuTables? _slabTables;
+    private Slub? _slub;
 
     /// <summary>Allocates physically contiguous memory (<c>kmalloc()</c>).</summary>
     /// <param name="size">Bytes; 0 gives <see cref="SlabAllocator.ZeroSizePointer"/>, more than 4 MiB fails.</param>
@@ -173,6 +174,7 @@ public sealed unsafe partial class Cpu
         _slabPages = slab.Memory.Pages;
         _slabFrames = slab.Memory.Frames;
         _frameZero = slab.Memory.FrameZero;
+        _slub = slab.Backend as Slub;
         _slabReady = slab.Trace is null;
         UpdateArrays(slab);
     }
@@ -185,14 +187,81 @@ public sealed unsafe partial class Cpu
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private VirtualAddress KmallocSlow(long size, Gfp gfp) => Machine.Slab.Kmalloc(this, size, gfp, -1);
+    private VirtualAddress KmallocSlow(long size, Gfp gfp)
+    {
+        if (_slabReady && !IsSpecial && _slub is { } slub && (ulong)(size - 1) < SlabAllocator.KmallocMaxCached && (gfp & SlowKmalloc) == 0)
+        {
+            CpuSlab* c = _kmalloc[_kmallocIndex[(uint)(size + 7) >> 3]];
+            ulong address = slub.AllocFromCpu(c);
+            if (address != 0)
+            {
+                _hot = c;
+                return new VirtualAddress(address);
+            }
+        }
+
+        return Machine.Slab.Kmalloc(this, size, gfp, -1);
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private VirtualAddress AllocSlow(KmemCache cache, Gfp gfp) => Machine.Slab.Alloc(this, cache, gfp, -1);
+    private VirtualAddress AllocSlow(KmemCache cache, Gfp gfp)
+    {
+        if (_slabReady && !IsSpecial && _slub is { } slub && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache.Machine, Machine))
+        {
+            ulong address = slub.AllocFromCpu(cache.Cpus + Id);
+            if (address != 0)
+            {
+                return new VirtualAddress(address);
+            }
+        }
+
+        return Machine.Slab.Alloc(this, cache, gfp, -1);
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void KfreeSlow(VirtualAddress obj) => Machine.Slab.Kfree(this, obj);
+    private void KfreeSlow(VirtualAddress obj)
+    {
+        if (!TryFreePlain(obj.Value, -1))
+        {
+            Machine.Slab.Kfree(this, obj);
+        }
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void FreeSlow(KmemCache cache, VirtualAddress obj) => Machine.Slab.Free(this, cache, obj);
+    private void FreeSlow(KmemCache cache, VirtualAddress obj)
+    {
+        if (!ReferenceEquals(cache?.Machine, Machine) || !TryFreePlain(obj.Value, cache.Id))
+        {
+            Machine.Slab.Free(this, cache!, obj);
+        }
+    }
+
+    /// <summary>Frees an object whose slab is not the CPU's current one and needs no further look; does nothing where anything is amiss.</summary>
+    /// <param name="address">The object's address.</param>
+    /// <param name="cache">The number of the cache it must belong to, or -1.</param>
+    private bool TryFreePlain(ulong address, int cache)
+    {
+        ulong pfn = (address - _frameZero) >> PageGeometry.PageShift;
+        if (!_slabReady || _slub is not { } slub || pfn >= _slabFrames)
+        {
+            return false;
+        }
+
+        int head = _slabHeads[pfn];
+        SlabPage* slab = _slabPages + (uint)head;
+        if (head == 0 || (slab->State & SlabPage.Plain) == 0 || (cache >= 0 && slab->Cache != cache))
+        {
+            return false;
+        }
+
+        ulong offset = address - slab->Base;
+        uint index = (uint)((offset * slab->Reciprocal) >> 32);
+        if (index >= slab->Objects || index * slab->Size != offset || slab->Links[index] != SlabPage.Allocated || slab->Cpus[Id].Slab == head)
+        {
+            return false;
+        }
+
+        slub.FreePlain(this, slab, head, index);
+        return true;
+    }
 }

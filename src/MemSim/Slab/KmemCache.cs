@@ -113,5 +113,12 @@ public sealed unsafe class KmemCache
         InUse = Math.Max(InUse, SlabRules.AlignUp(objectSize, wordBytes));
     }
 
-    internal void RemoveAlias() => References--;
+    /// <summary>Drops the reference of the creator that came last, with its name.</summary>
+    internal string RemoveAlias()
+    {
+        string name = _aliases[^1];
+        _aliases.RemoveAt(_aliases.Count - 1);
+        References--;
+        return name;
+    }
 }

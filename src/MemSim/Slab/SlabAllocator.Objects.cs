@@ -200,37 +200,42 @@ public sealed unsafe partial class SlabAllocator
     /// <returns>How many from the start on are good.</returns>
     private int MarkLeaving(KmemCache cache, ReadOnlySpan<VirtualAddress> objects)
     {
-        SlabPage* slab = null;
+        ushort* links = null;
         ulong bytes = 0;
         ulong start = 0;
+        uint size = 0;
+        uint reciprocal = 0;
         for (int i = 0; i < objects.Length; i++)
         {
-            ulong address = objects[i].Value;
-            if (address - start >= bytes)
+            ulong offset = objects[i].Value - start;
+            if (offset >= bytes)
             {
-                int head = Memory.SlabAt(address);
-                slab = Memory.Pages + (uint)head;
+                int head = Memory.SlabAt(objects[i].Value);
+                SlabPage* slab = Memory.Pages + (uint)head;
                 if (head == 0 || slab->Cache != cache.Id)
                 {
                     return i;
                 }
 
                 start = slab->Base;
-                bytes = slab->Objects * slab->Size;
-                if (address - start >= bytes)
+                size = slab->Size;
+                bytes = slab->Objects * size;
+                reciprocal = slab->Reciprocal;
+                links = slab->Links;
+                offset = objects[i].Value - start;
+                if (offset >= bytes)
                 {
                     return i;
                 }
             }
 
-            ulong offset = address - start;
-            uint index = (uint)((offset * slab->Reciprocal) >> 32);
-            if (index * slab->Size != offset || slab->Links[index] != SlabPage.Allocated)
+            uint index = (uint)((offset * reciprocal) >> 32);
+            if (index * size != offset || links[index] != SlabPage.Allocated)
             {
                 return i;
             }
 
-            slab->Links[index] = SlabPage.Leaving;
+            links[index] = SlabPage.Leaving;
         }
 
         return objects.Length;

@@ -6,7 +6,8 @@ namespace MemSim;
 /// <remarks>Objects are allocated and freed on a <see cref="Cpu"/>. Creating, shrinking and destroying caches is for one thread at a time; shrinking and destroying on a machine with parallel CPUs need the other CPUs at rest.</remarks>
 public sealed unsafe partial class SlabAllocator
 {
-    private readonly List<KmemCache?> _byId = [];
+    private KmemCache?[] _byId = new KmemCache?[128];
+    private int _ids;
     private readonly List<KmemCache> _caches = [];
     private readonly Dictionary<string, KmemCache> _byName = new(StringComparer.Ordinal);
     private readonly Lock _lock = new();
@@ -141,7 +142,7 @@ public sealed unsafe partial class SlabAllocator
 
             if (cache.References > 1)
             {
-                cache.RemoveAlias();
+                _byName.Remove(cache.RemoveAlias());
                 return true;
             }
 
@@ -219,7 +220,7 @@ public sealed unsafe partial class SlabAllocator
     /// <summary>The cache with a number.</summary>
     internal KmemCache CacheOf(int id) => _byId[id]!;
 
-    internal bool IsCache(int id) => (uint)id < (uint)_byId.Count && _byId[id] is not null;
+    internal bool IsCache(int id) => (uint)id < (uint)_ids && _byId[id] is not null;
 
     /// <summary>Whether a cache is alive and this machine's; complains otherwise.</summary>
     internal bool IsUsable(Cpu cpu, KmemCache cache, string what)
@@ -244,9 +245,17 @@ public sealed unsafe partial class SlabAllocator
     {
         flags = DebugOptions.Apply(name, flags);
         CacheLayout layout = Backend.Layout(new CacheRequest(name, size, align, flags, constructor is not null));
-        KmemCache cache = new(this, _byId.Count, name, size, layout, constructor, userOffset, userSize) { RefusesAliases = refusesAliases };
+        KmemCache cache = new(this, _ids, name, size, layout, constructor, userOffset, userSize) { RefusesAliases = refusesAliases };
         Backend.Open(cache);
-        _byId.Add(cache);
+        if (_ids == _byId.Length)
+        {
+            // A new array: another CPU may be reading the old one.
+            KmemCache?[] larger = new KmemCache?[2 * _ids];
+            _byId.CopyTo(larger, 0);
+            Volatile.Write(ref _byId, larger);
+        }
+
+        _byId[_ids++] = cache;
         _caches.Add(cache);
         _byName.Add(name, cache);
         return cache;

@@ -65,9 +65,14 @@ internal sealed unsafe class SlabMemory
         return pfn < Frames ? Heads[pfn] : 0;
     }
 
-    /// <summary>Host memory for so many links, at least 2 bytes each.</summary>
-    public ushort* TakeLinks(int objects)
+    /// <summary>Host memory for the links of a slab: behind its fields where there is room.</summary>
+    public ushort* TakeLinks(int head, int objects)
     {
+        if (objects <= SlabPage.InlineLinks)
+        {
+            return (ushort*)(Pages + (uint)head + 1) - SlabPage.InlineLinks;
+        }
+
         int linkClass = LinkClass(objects);
         if (_parallel)
         {
@@ -94,6 +99,11 @@ internal sealed unsafe class SlabMemory
 
     public void GiveLinks(ushort* links, int objects)
     {
+        if (objects <= SlabPage.InlineLinks)
+        {
+            return;
+        }
+
         int linkClass = LinkClass(objects);
         if (_parallel)
         {

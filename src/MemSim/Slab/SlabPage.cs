@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace MemSim.Slab;
 
-/// <summary>What is stored of one slab (<c>struct slab</c>), one cache line, found by the number of its first frame.</summary>
+/// <summary>What is stored of one slab (<c>struct slab</c>), found by the number of its first frame: a cache line, and behind it the links of a small slab.</summary>
 /// <remarks>
 /// Objects are numbered from 0. <see cref="Links"/> has one entry an object: <see cref="Allocated"/>, or the next free object of the list it is on, or
 /// <see cref="End"/>. So the free lists need no contents of RAM, and a second free of an object is always noticed.
@@ -11,7 +11,12 @@ namespace MemSim.Slab;
 [StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
 internal unsafe struct SlabPage
 {
-    public const int SizeInBytes = 64;
+    public const int SizeInBytes = 128;
+
+    /// <summary>So many links find room behind the fields; those of larger slabs lie elsewhere.</summary>
+    public const int InlineLinks = (SizeInBytes - FieldBytes) / sizeof(ushort);
+
+    private const int FieldBytes = 64;
 
     /// <summary>In <see cref="Links"/>: the object is in use.</summary>
     public const ushort Allocated = 0xffff;
@@ -27,6 +32,9 @@ internal unsafe struct SlabPage
 
     /// <summary>In <see cref="State"/>: its pages came from the emergency reserves (<c>slab_test_pfmemalloc()</c>).</summary>
     public const byte FromReserves = 4;
+
+    /// <summary>In <see cref="State"/>: a slab of SLUB that is not debugged: its objects may be freed without further ado.</summary>
+    public const byte Plain = 8;
 
     /// <summary>The state of each object.</summary>
     public ushort* Links;

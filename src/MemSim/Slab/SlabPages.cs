@@ -71,7 +71,7 @@ internal sealed unsafe class SlabPages
         Zone zone = _machine.Zones[frame.ZoneId];
         ref SlabPage slab = ref _memory[head];
         slab = default;
-        slab.Links = _memory.TakeLinks(objects);
+        slab.Links = _memory.TakeLinks(head, objects);
         slab.Base = _memory.FrameZero + ((ulong)head << PageGeometry.PageShift) + (ulong)start;
         slab.Size = (uint)cache.Size;
         slab.Reciprocal = SlabPage.ReciprocalOf((uint)cache.Size);

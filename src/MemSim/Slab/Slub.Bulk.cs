@@ -6,6 +6,40 @@ internal sealed unsafe partial class Slub
     /// <summary>How many objects of other slabs are passed over while looking for more of the same one.</summary>
     private const int Lookahead = 3;
 
+    public override int AllocBulk(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> objects)
+    {
+        CpuSlab* c = cache.Cpus + cpu.Id;
+        int got = 0;
+        while (got < objects.Length)
+        {
+            ulong start = c->Base;
+            ushort* links = c->Links;
+            uint size = c->Size;
+            uint free = c->FreeHead;
+            while (free != SlabPage.End && got < objects.Length)
+            {
+                objects[got++] = new VirtualAddress(start + (free * size));
+                ushort* link = links + free;
+                free = *link;
+                *link = SlabPage.Allocated;
+            }
+
+            c->FreeHead = free;
+            if (got < objects.Length)
+            {
+                ulong address = Alloc(cpu, cache, gfp, -1);
+                if (address == 0)
+                {
+                    break;
+                }
+
+                objects[got++] = new VirtualAddress(address);
+            }
+        }
+
+        return got;
+    }
+
     public override void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
     {
         int left = objects.Length;
@@ -118,20 +152,25 @@ internal sealed unsafe partial class Slub
         uint last = first;
         int count = 1;
         int lookahead = Lookahead;
+        ulong start = slab.Base;
         ulong bytes = slab.Objects * slab.Size;
+        uint reciprocal = slab.Reciprocal;
         ushort* links = slab.Links;
         links[last] = SlabPage.End;
         for (int i = left - 1; i >= 0; i--)
         {
-            ulong offset = objects[i].Value - slab.Base;
+            ulong offset = objects[i].Value - start;
             if (offset < bytes)
             {
-                uint index = (uint)((offset * slab.Reciprocal) >> 32);
+                uint index = (uint)((offset * reciprocal) >> 32);
                 links[index] = (ushort)first;
                 first = index;
                 count++;
                 left--;
-                (objects[i], objects[left]) = (objects[left], objects[i]);
+                if (i != left)
+                {
+                    (objects[i], objects[left]) = (objects[left], objects[i]);
+                }
             }
             else if (--lookahead == 0)
             {

@@ -252,6 +252,7 @@ internal sealed unsafe partial class Slub
         }
 
         ref SlabPage slab = ref _memory[head];
+        slab.State |= cache.IsDebugged ? (byte)0 : SlabPage.Plain;
         _allocator.Shuffle(cache, ref slab);
         _allocator.PrepareObjects(cpu, cache, head);
         SlubNode owner = cache.Nodes[slab.Node];

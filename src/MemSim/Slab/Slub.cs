@@ -75,6 +75,54 @@ internal sealed unsafe partial class Slub : SlabBackend
         return AllocFromNodes(cpu, cache, c, gfp, node);
     }
 
+    /// <summary>Allocates from what the CPU has: objects others freed to its current slab, then its partial list.</summary>
+    /// <returns>The address; 0 when that is not enough, or a slab needs a closer look.</returns>
+    internal ulong AllocFromCpu(CpuSlab* c)
+    {
+        for (; ; )
+        {
+            if (c->Slab != 0)
+            {
+                if ((_memory.Pages[(uint)c->Slab].State & SlabPage.FromReserves) != 0)
+                {
+                    return 0;
+                }
+
+                if (TakeSlabFreelist(c))
+                {
+                    return Pop(c);
+                }
+
+                Forget(c);
+            }
+
+            int next = c->Partial;
+            if (next == 0)
+            {
+                return 0;
+            }
+
+            c->Partial = _memory.Pages[(uint)next].Next;
+            Attach(c, next);
+        }
+    }
+
+    /// <summary>Frees an allocated object of a slab marked <see cref="SlabPage.Plain"/> that is not the CPU's current one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void FreePlain(Cpu cpu, SlabPage* slab, int head, uint index)
+    {
+        if (!_parallel && slab->FreeHead != SlabPage.End && (slab->InUse > 1 || (slab->State & SlabPage.Frozen) != 0))
+        {
+            // It has free objects before and others in use after: it stays where it is.
+            slab->Links[index] = slab->FreeHead;
+            slab->FreeHead = (ushort)index;
+            slab->InUse--;
+            return;
+        }
+
+        FreeChain(cpu, _allocator.CacheOf(slab->Cache), head, index, index, 1);
+    }
+
     /// <summary>Takes the front of the CPU's own free list, which is not empty.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Pop(CpuSlab* c)
@@ -175,6 +223,7 @@ internal sealed unsafe partial class Slub : SlabBackend
     }
 
     /// <summary>Takes what others freed to the CPU's current slab; a full slab belongs to nobody afterwards.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TakeSlabFreelist(CpuSlab* c)
     {
         ref SlabPage slab = ref _memory[c->Slab];
@@ -195,6 +244,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         return free != SlabPage.End;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Attach(CpuSlab* c, int head)
     {
         ref SlabPage slab = ref _memory[head];
@@ -215,18 +265,27 @@ internal sealed unsafe partial class Slub : SlabBackend
         c->FreeHead = SlabPage.End;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Lock(ref SlabPage slab)
     {
-        if (_parallel)
+        if (_parallel && Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0)
         {
-            SpinWait spin = default;
-            while (Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0)
-            {
-                spin.SpinOnce(sleep1Threshold: -1);
-            }
+            WaitFor(ref slab);
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void WaitFor(ref SlabPage slab)
+    {
+        SpinWait spin = default;
+        do
+        {
+            spin.SpinOnce(sleep1Threshold: -1);
+        }
+        while (Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Unlock(ref SlabPage slab)
     {
         if (_parallel)
@@ -235,6 +294,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Lock(SlubNode node)
     {
         if (_parallel)
@@ -243,6 +303,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Unlock(SlubNode node)
     {
         if (_parallel)
