@@ -45,9 +45,9 @@ public sealed unsafe partial class Cpu
                 return new VirtualAddress(Slub.Pop(c));
             }
 
-            if (c->Array != null)
+            if (c->Array != null && c->Array->Avail != 0)
             {
-                return KmallocFromArray(c->Array, size, gfp);
+                return new VirtualAddress(ArrayCache.Pop(c->Array));
             }
         }
 
@@ -70,9 +70,9 @@ public sealed unsafe partial class Cpu
                 return new VirtualAddress(Slub.Pop(c));
             }
 
-            if (c->Array != null)
+            if (c->Array != null && c->Array->Avail != 0)
             {
-                return AllocFromArray(c->Array, cache, gfp);
+                return new VirtualAddress(ArrayCache.Pop(c->Array));
             }
         }
 
@@ -117,7 +117,7 @@ public sealed unsafe partial class Cpu
 
             if (c->Array != null)
             {
-                FreeToArray(cache, obj);
+                FreeToArray(cache, c, obj);
                 return;
             }
         }

@@ -18,33 +18,29 @@ public sealed unsafe partial class Cpu
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private VirtualAddress KmallocFromArray(ArrayCache* array, long size, Gfp gfp) =>
-        array->Avail != 0 ? new VirtualAddress(ArrayCache.Pop(array)) : Machine.Slab.Kmalloc(this, size, gfp, -1);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private VirtualAddress AllocFromArray(ArrayCache* array, KmemCache cache, Gfp gfp) =>
-        array->Avail != 0 ? new VirtualAddress(ArrayCache.Pop(array)) : Machine.Slab.Alloc(this, cache, gfp, -1);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
     private void KfreeToArray(VirtualAddress obj)
     {
         ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
-        if (pfn < _slabFrames && TryPushArray(_slabPages + (uint)_slabHeads[pfn], obj.Value))
+        if (pfn < _slabFrames && _slabHeads[pfn] is int head and not 0)
         {
-            return;
+            SlabPage* slab = _slabPages + (uint)head;
+            if (TryPushArray(slab, slab->Cpus + Id, obj.Value))
+            {
+                return;
+            }
         }
 
         Machine.Slab.Kfree(this, obj);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void FreeToArray(KmemCache cache, VirtualAddress obj)
+    private void FreeToArray(KmemCache cache, CpuSlab* c, VirtualAddress obj)
     {
         ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
         if (pfn < _slabFrames)
         {
             SlabPage* slab = _slabPages + (uint)_slabHeads[pfn];
-            if (slab->Cpus == cache.Cpus && TryPushArray(slab, obj.Value))
+            if (slab->Cpus + Id == c && TryPushArray(slab, c, obj.Value))
             {
                 return;
             }
@@ -54,9 +50,8 @@ public sealed unsafe partial class Cpu
     }
 
     /// <summary>Puts an object into the CPU's array of its cache, if it is an allocated one of this node and there is room.</summary>
-    /// <remarks>Where no slab starts, as at frame 0, which stands for none, an entry is all zero: no object is in range.</remarks>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryPushArray(SlabPage* slab, ulong address)
+    private bool TryPushArray(SlabPage* slab, CpuSlab* c, ulong address)
     {
         ulong offset = address - slab->Base;
         uint index = (uint)((offset * slab->Reciprocal) >> 32);
@@ -66,7 +61,7 @@ public sealed unsafe partial class Cpu
         }
 
         ushort* link = slab->Links + index;
-        ArrayCache* array = slab->Cpus[Id].Array;
+        ArrayCache* array = c->Array;
         if (*link != SlabPage.Allocated || array == null || array->Avail == array->Limit)
         {
             return false;
