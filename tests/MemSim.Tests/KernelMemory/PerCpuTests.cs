@@ -235,6 +235,57 @@ public class PerCpuTests
     }
 
     [Fact]
+    public void Without_memory_the_null_pointer_comes_back_and_nothing_is_lost()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("96M", cpus: 2));
+        Cpu cpu = machine.Cpus[0];
+        List<Page> hog = [];
+        for (int order = PageGeometry.MaxOrder; order >= 0; order--)
+        {
+            while (cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn, order) is { IsNull: false } page)
+            {
+                hog.Add(page);
+            }
+        }
+
+        int got = 0;
+        while (!cpu.AllocPercpu(4096, 4096, Gfp.Kernel | Gfp.NoWarn).IsNull)
+        {
+            got++;
+        }
+
+        got.Should().BeLessThan(200);
+        machine.Verify();
+        hog.ForEach(page => cpu.FreePages(page, page.Order));
+        cpu.AllocPercpu(4096, 4096).IsNull.Should().BeFalse();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Threads_driving_cpus_may_allocate_at_the_same_time()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithParallelCpus());
+        void Drive(int id)
+        {
+            PerCpuPointer[] live = new PerCpuPointer[600];
+            for (int i = 0; i < 6000; i++)
+            {
+                int slot = i * 7 % live.Length;
+                machine.Cpus[id].FreePercpu(live[slot]);
+                live[slot] = machine.Cpus[id].AllocPercpu(1 + (i * 31 % 2000), 8);
+            }
+
+            Array.ForEach(live, machine.Cpus[id].FreePercpu);
+        }
+
+        Thread[] threads = [new(() => Drive(0)), new(() => Drive(1))];
+        Array.ForEach(threads, thread => thread.Start());
+        Array.ForEach(threads, thread => thread.Join());
+        machine.PerCpu.LiveAllocations.Should().Be(0);
+        machine.Verify();
+    }
+
+    [Fact]
     public void Agrees_with_a_naive_model()
     {
         var op = Gen.Choose(0, 9).Zip(Gen.Choose(0, 1 << 20), (kind, value) => (Kind: kind, Value: value));
