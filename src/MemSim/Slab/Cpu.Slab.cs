@@ -236,9 +236,10 @@ public sealed unsafe partial class Cpu
         }
     }
 
-    /// <summary>Frees an object whose slab is not the CPU's current one and needs no further look; does nothing where anything is amiss.</summary>
+    /// <summary>Frees an object whose slab needs no further look; does nothing where anything is amiss. The fast paths have taken what lies in the CPU's current slab.</summary>
     /// <param name="address">The object's address.</param>
     /// <param name="cache">The number of the cache it must belong to, or -1.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TryFreePlain(ulong address, int cache)
     {
         ulong pfn = (address - _frameZero) >> PageGeometry.PageShift;
@@ -256,7 +257,7 @@ public sealed unsafe partial class Cpu
 
         ulong offset = address - slab->Base;
         uint index = (uint)((offset * slab->Reciprocal) >> 32);
-        if (index >= slab->Objects || index * slab->Size != offset || slab->Links[index] != SlabPage.Allocated || slab->Cpus[Id].Slab == head)
+        if (index >= slab->Objects || index * slab->Size != offset || slab->Links[index] != SlabPage.Allocated)
         {
             return false;
         }

@@ -35,7 +35,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
     /// <param name="minBufferSize">Bytes at least; -1 for a page.</param>
     /// <returns>The buffer, as long as its object: <c>ksize()</c> bytes.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The size is 0, or more than <see cref="MaxBufferSize"/>.</exception>
-    /// <exception cref="OutOfMemoryException">The machine has no memory.</exception>
+    /// <exception cref="InvalidOperationException">The machine has no memory.</exception>
     public override IMemoryOwner<byte> Rent(int minBufferSize = -1)
     {
         int bytes = minBufferSize == -1 ? DefaultBytes : minBufferSize;
@@ -45,7 +45,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
         }
 
         VirtualAddress obj = _cpu.Kmalloc(bytes, _gfp);
-        return obj.IsNull ? throw new OutOfMemoryException($"the machine has no {bytes} bytes for a buffer") : new Buffer(_cpu, obj, (int)_cpu.Ksize(obj));
+        return obj.IsNull ? throw new InvalidOperationException($"the machine has no {bytes} bytes for a buffer") : new Buffer(_cpu, obj, (int)_cpu.Ksize(obj));
     }
 
     /// <inheritdoc/>

@@ -27,8 +27,8 @@ internal sealed unsafe partial class Slub
             c->FreeHead = free;
             if (got < objects.Length)
             {
-                ulong address = Alloc(cpu, cache, gfp, -1);
-                if (address == 0)
+                ulong address = AllocFromCpu(c);
+                if (address == 0 && (address = Alloc(cpu, cache, gfp, -1)) == 0)
                 {
                     break;
                 }
