@@ -32,11 +32,14 @@ public sealed record KernelPersonality
     /// <summary>Whether <c>/proc/zoneinfo</c> has a line for the promo watermark and the bounds of the per-CPU lists' limit.</summary>
     public bool PrintsPromoWatermark { get; private init; }
 
+    /// <summary>Whether the order of a cache's slabs follows from the objects wanted alone (6.7 and later), or fewer objects are tried before more waste.</summary>
+    public bool SlabOrderIgnoresFewerObjects { get; private init; }
+
     /// <summary>Linux 6.1, as Debian 12 builds it.</summary>
     public static KernelPersonality Linux61 { get; } = new("6.1");
 
     /// <summary>Linux 6.12, as Debian builds it.</summary>
-    public static KernelPersonality Linux612 { get; } = new("6.12") { ClampsMovableMin = true, PcpHighMaxFraction = 8, PrintsPromoWatermark = true };
+    public static KernelPersonality Linux612 { get; } = new("6.12") { ClampsMovableMin = true, PcpHighMaxFraction = 8, PrintsPromoWatermark = true, SlabOrderIgnoresFewerObjects = true };
 
     /// <summary>The rule set for the kernel that a text names, the nearest one where the version is another.</summary>
     /// <param name="text">The text of <c>uname -a</c>, <c>uname -r</c>, <c>/proc/version</c> or the first line of a boot log.</param>

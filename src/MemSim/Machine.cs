@@ -245,6 +245,8 @@ public sealed partial class Machine : IDisposable
     {
         ThrowIfDisposed();
         new StateVerifier(this).Verify();
+        VerifySlab();
+        PerCpuOrNull?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

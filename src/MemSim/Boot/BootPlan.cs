@@ -60,6 +60,9 @@ public sealed class BootPlan
     /// <summary>The default contiguous memory area, if any.</summary>
     public PfnRange? Cma { get; internal set; }
 
+    /// <summary>The per-CPU areas; null for a machine made from zones.</summary>
+    internal PercpuLayout? Percpu { get; set; }
+
     /// <summary>Free memory in the order in which the page allocator gets it.</summary>
     public IReadOnlyList<ReleaseRange> Releases { get; internal set; } = [];
 

@@ -63,6 +63,7 @@ public static class BootPlanner
         plan.Memory = firmware.Map;
         plan.EarlyAllocations = early.Done;
         plan.Cma = early.Cma;
+        plan.Percpu = early.Percpu;
         Finish(plan, memblock, planned, firmware.MaxLowPfn, early, log);
     }
 

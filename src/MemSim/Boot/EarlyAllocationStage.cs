@@ -37,6 +37,9 @@ internal sealed class EarlyAllocationStage
     /// <summary>Whether memory beyond 4 GiB made the kernel reserve bounce buffers.</summary>
     public bool HasBounceBuffers { get; private set; }
 
+    /// <summary>Where each CPU's per-CPU area lies and how it is divided.</summary>
+    public PercpuLayout? Percpu { get; private set; }
+
     /// <summary>Where the kernel image starts.</summary>
     public ulong ImageStart => kernel.LoadOffset + (x86 ? 0 : memblock.Memory[0].Start);
 
@@ -210,6 +213,7 @@ internal sealed class EarlyAllocationStage
         ulong align = spec.Architecture == Architecture.X86_64 ? HugePage : Page;
         ulong dynamic = area - (ulong)kernel.PercpuStaticBytes - (ulong)kernel.PercpuReservedBytes;
         log.Add($"percpu: Embedded {kernel.PercpuPages} pages/cpu s{kernel.PercpuStaticBytes} r{kernel.PercpuReservedBytes} d{dynamic} u{unit}");
+        PhysicalAddress[] units = new PhysicalAddress[possible];
         for (int node = 0; node < cpusOfNodes.Count; node++)
         {
             ulong cpus = (ulong)cpusOfNodes[node].Count(cpu => cpu < possible);
@@ -225,7 +229,16 @@ internal sealed class EarlyAllocationStage
                 ulong used = offset / unit < cpus ? area : 0;
                 memblock.Free(start + offset + used, unit - used);
             }
+
+            ulong next = start;
+            foreach (int cpu in cpusOfNodes[node].Where(cpu => cpu < possible))
+            {
+                units[cpu] = new PhysicalAddress(next);
+                next += unit;
+            }
         }
+
+        Percpu = new PercpuLayout(kernel.PercpuPages, kernel.PercpuStaticBytes, kernel.PercpuReservedBytes, (long)unit, units);
     }
 
     /// <summary>Hash tables of the file system caches, and the bounce buffers of devices that cannot reach all memory.</summary>

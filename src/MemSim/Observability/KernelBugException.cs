@@ -36,6 +36,18 @@ public enum KernelBugKind
     /// <summary>A page was used that is not allocated.</summary>
     NotAllocated,
 
+    /// <summary>An object was freed through a cache that is not its own.</summary>
+    WrongCache,
+
+    /// <summary>An address was freed at which no object starts.</summary>
+    InvalidObject,
+
+    /// <summary>Bytes that nobody may write were overwritten: beyond an object, or in a free one.</summary>
+    Overwritten,
+
+    /// <summary>The kernel would have panicked.</summary>
+    Panic,
+
     /// <summary>The allocator's own state is inconsistent (found by <see cref="Machine.Verify"/>).</summary>
     Corruption,
 }

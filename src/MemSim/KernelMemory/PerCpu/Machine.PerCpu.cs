@@ -1,0 +1,26 @@
+namespace MemSim;
+
+/// <content>The per-CPU allocator.</content>
+public sealed partial class Machine
+{
+    private PerCpuAllocator? _perCpu;
+
+    /// <summary>The per-CPU allocator: variables and objects of which every CPU has its own copy.</summary>
+    public PerCpuAllocator PerCpu
+    {
+        get
+        {
+            ThrowIfDisposed();
+            return _perCpu ?? MakePerCpu();
+        }
+    }
+
+    /// <summary>The per-CPU allocator if it was ever used.</summary>
+    internal PerCpuAllocator? PerCpuOrNull => _perCpu;
+
+    private PerCpuAllocator MakePerCpu()
+    {
+        PerCpuAllocator made = new(this);
+        return Interlocked.CompareExchange(ref _perCpu, made, null) ?? made;
+    }
+}

@@ -1,0 +1,146 @@
+using System.Runtime.InteropServices;
+using MemSim.Zones;
+
+namespace MemSim.Slab;
+
+/// <summary>What the classic SLAB keeps for a cache: its figures, its nodes' lists, and the memory of its arrays.</summary>
+internal sealed unsafe class ClassicCache
+{
+    private const int AlienLimit = 12;
+
+    private readonly List<nint> _memory = [];
+    private readonly Dictionary<int, VirtualAddress> _freelists = [];
+
+    /// <summary>Makes the state of a cache that was just created.</summary>
+    /// <param name="figures">Its figures.</param>
+    /// <param name="cache">The cache.</param>
+    public ClassicCache(in ClassicFigures figures, KmemCache cache)
+    {
+        Machine machine = cache.Machine;
+        Figures = figures;
+        Nodes = new ClassicNode[machine.Nodes[^1].Id + 1];
+        foreach (Node node in machine.Nodes)
+        {
+            ClassicNode made = new(node.Id, Nodes.Length)
+            {
+                FreeLimit = ((1 + node.Cpus.Count) * figures.BatchCount) + figures.Objects,
+                Shared = figures.Shared == 0 || cache.IsDebugged ? null : Make(figures.Shared * figures.BatchCount, figures.BatchCount),
+            };
+            Nodes[node.Id] = made;
+            foreach (Node other in machine.Nodes)
+            {
+                if (other.Id != node.Id && !cache.IsDebugged)
+                {
+                    made.Aliens[other.Id] = (nint)Make(figures.Limit > 1 ? AlienLimit : figures.Limit, figures.BatchCount);
+                }
+            }
+        }
+
+        for (int cpu = 0; cpu < machine.Cpus.Count && !cache.IsDebugged; cpu++)
+        {
+            cache.Cpus[cpu].Array = Make(figures.Limit, figures.BatchCount);
+        }
+    }
+
+    ~ClassicCache()
+    {
+        foreach (nint memory in _memory)
+        {
+            NativeMemory.AlignedFree((void*)memory);
+        }
+    }
+
+    public ClassicFigures Figures { get; }
+
+    /// <summary>The lists by node number; null where there is no node.</summary>
+    public ClassicNode[] Nodes { get; }
+
+    /// <summary>Where the off-slab list of free objects of a slab lies; the null address for slabs without one.</summary>
+    public VirtualAddress FreelistOf(int head)
+    {
+        lock (_freelists)
+        {
+            return _freelists.GetValueOrDefault(head);
+        }
+    }
+
+    public void SetFreelist(int head, VirtualAddress address)
+    {
+        lock (_freelists)
+        {
+            _freelists[head] = address;
+        }
+    }
+
+    public VirtualAddress TakeFreelist(int head)
+    {
+        lock (_freelists)
+        {
+            _ = _freelists.Remove(head, out VirtualAddress address);
+            return address;
+        }
+    }
+
+    private ArrayCache* Make(int limit, int batch)
+    {
+        nuint header = PaddedLock.CacheLineBytes;
+        nuint bytes = header + ((nuint)limit * (nuint)sizeof(ArrayEntry));
+        void* memory = NativeMemory.AlignedAlloc(bytes, PaddedLock.CacheLineBytes);
+        NativeMemory.Clear(memory, bytes);
+        _memory.Add((nint)memory);
+        ArrayCache* array = (ArrayCache*)memory;
+        array->Entries = (ArrayEntry*)((byte*)memory + header);
+        array->Limit = limit;
+        array->BatchCount = batch;
+        return array;
+    }
+}
+
+/// <summary>A node's slabs of a cache (<c>struct kmem_cache_node</c>): full, partial and free, and the arrays between CPUs and slabs.</summary>
+internal sealed unsafe class ClassicNode
+{
+    public PaddedLock Lock;
+
+    /// <summary>Slabs of which every object is out: handed out, or in an array.</summary>
+    public SlabList Full;
+
+    /// <summary>Slabs with free and other objects.</summary>
+    public SlabList Partial;
+
+    /// <summary>Slabs with nothing but free objects.</summary>
+    public SlabList Free;
+
+    public ClassicNode(int id, int nodes)
+    {
+        Id = id;
+        Aliens = new nint[nodes];
+    }
+
+    public int Id { get; }
+
+    /// <summary>Free objects in partial and free slabs; those in arrays are not counted.</summary>
+    public long FreeObjects { get; set; }
+
+    /// <summary>When more objects than this are free, free slabs go back to the page allocator.</summary>
+    public long FreeLimit { get; init; }
+
+    public long TotalSlabs { get; set; }
+
+    /// <summary>The colour of the slab made last.</summary>
+    public int ColourNext { get; set; }
+
+    /// <summary>Whether a free slab was used since the last reaping.</summary>
+    public bool FreeTouched { get; set; }
+
+    /// <summary>Whether the next reaping looks at the node's own lists: every second one does.</summary>
+    public bool ReapDue { get; set; }
+
+    /// <summary>Free objects that any CPU of the node may take at once; null: none.</summary>
+    public ArrayCache* Shared { get; init; }
+
+    /// <summary>By node number: objects of that node, freed here, not yet sent home.</summary>
+    public nint[] Aliens { get; }
+
+    /// <summary>The node whose objects the next reaping sends home.</summary>
+    public int ReapNode { get; set; }
+}

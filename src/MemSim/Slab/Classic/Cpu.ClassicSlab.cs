@@ -1,0 +1,73 @@
+using System.Runtime.CompilerServices;
+using MemSim.Slab;
+
+namespace MemSim;
+
+/// <content>The classic SLAB's fast paths: pop from, and push to, the CPU's array of a cache. SLUB's caches have no arrays and never come here.</content>
+public sealed unsafe partial class Cpu
+{
+    /// <summary>Whether the classic SLAB serves this CPU and nobody listens to its tracepoints.</summary>
+    private bool _arraysReady;
+
+    private int _arraysNode;
+
+    private void UpdateArrays(SlabAllocator slab)
+    {
+        _arraysNode = Node.Id;
+        _arraysReady = _slabReady && slab.Backend is ClassicSlab;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void KfreeToArray(VirtualAddress obj)
+    {
+        ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
+        if (pfn < _slabFrames && _slabHeads[pfn] is int head and not 0)
+        {
+            SlabPage* slab = _slabPages + (uint)head;
+            if (TryPushArray(slab, slab->Cpus + Id, obj.Value))
+            {
+                return;
+            }
+        }
+
+        Machine.Slab.Kfree(this, obj);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeToArray(KmemCache cache, CpuSlab* c, VirtualAddress obj)
+    {
+        ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
+        if (pfn < _slabFrames)
+        {
+            SlabPage* slab = _slabPages + (uint)_slabHeads[pfn];
+            if (slab->Cpus + Id == c && TryPushArray(slab, c, obj.Value))
+            {
+                return;
+            }
+        }
+
+        Machine.Slab.Free(this, cache, obj);
+    }
+
+    /// <summary>Puts an object into the CPU's array of its cache, if it is an allocated one of this node and there is room.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryPushArray(SlabPage* slab, CpuSlab* c, ulong address)
+    {
+        ulong offset = address - slab->Base;
+        uint index = (uint)((offset * slab->Reciprocal) >> 32);
+        if (index >= slab->Objects || index * slab->Size != offset || slab->Node != _arraysNode)
+        {
+            return false;
+        }
+
+        ushort* link = slab->Links + index;
+        ArrayCache* array = c->Array;
+        if (*link != SlabPage.Allocated || array == null || array->Avail == array->Limit)
+        {
+            return false;
+        }
+
+        ArrayCache.Push(array, address, link);
+        return true;
+    }
+}

@@ -1,0 +1,44 @@
+using MemSim.Slab;
+
+namespace MemSim;
+
+/// <content>The slab layer.</content>
+public sealed partial class Machine
+{
+    private readonly Lock _slabLock = new();
+    private SlabAllocator? _slab;
+
+    /// <summary>The slab layer: object caches and kmalloc. Made, without a page, when it is first asked for.</summary>
+    public SlabAllocator Slab => Volatile.Read(ref _slab) ?? MakeSlab();
+
+    /// <summary>The slab layer if it was ever used.</summary>
+    internal SlabAllocator? SlabIfUsed => _slab;
+
+    private SlabAllocator MakeSlab()
+    {
+        ThrowIfDisposed();
+        lock (_slabLock)
+        {
+            if (_slab is null)
+            {
+                SlabAllocator slab = new(this, BootPlan?.Spec.CommandLine ?? KernelCommandLine.Empty);
+                foreach (Cpu cpu in _cpus)
+                {
+                    cpu.AttachSlab(slab);
+                }
+
+                Volatile.Write(ref _slab, slab);
+            }
+
+            return _slab;
+        }
+    }
+
+    private void VerifySlab()
+    {
+        if (_slab is not null)
+        {
+            new SlabVerifier(_slab).Verify();
+        }
+    }
+}

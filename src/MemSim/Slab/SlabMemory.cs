@@ -1,0 +1,185 @@
+using System.Numerics;
+using System.Runtime.InteropServices;
+using MemSim.Zones;
+
+namespace MemSim.Slab;
+
+/// <summary>The tables behind all slabs of a machine: which slab a frame belongs to, each slab's state, and the space for its free list.</summary>
+/// <remarks>
+/// The type that owns the slab layer's unmanaged memory. In range by construction: frame numbers are compared with the machine's at every way in
+/// (<see cref="SlabAt"/>), slabs are only named by frames found here, and objects by numbers below <see cref="SlabPage.Objects"/>.
+/// </remarks>
+internal sealed unsafe class SlabMemory
+{
+    private const int SmallestLinkShift = 6;
+    private const int LinkClasses = 12;
+    private const int ArenaBytes = 1 << 17;
+
+    private readonly LazyMemory _heads;
+    private readonly LazyMemory _pages;
+    private readonly List<nint> _arenas = [];
+    private readonly nint[] _freeLinks = new nint[LinkClasses];
+    private readonly bool _parallel;
+    private PaddedLock _lock;
+    private byte* _arena;
+    private int _arenaLeft;
+
+    public SlabMemory(Machine machine)
+    {
+        Frames = (ulong)machine.FrameCount;
+        FrameZero = machine.AddressOf(0).Value;
+        _parallel = machine.IsParallel;
+        _heads = new LazyMemory((long)Frames * sizeof(int));
+        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes);
+        Heads = (int*)_heads.Start;
+        Pages = (SlabPage*)_pages.Start;
+    }
+
+    ~SlabMemory()
+    {
+        foreach (nint arena in _arenas)
+        {
+            NativeMemory.AlignedFree((void*)arena);
+        }
+    }
+
+    /// <summary>Frame numbers from 0.</summary>
+    public ulong Frames { get; }
+
+    /// <summary>The address frame 0 has, or would have, in the direct map.</summary>
+    public ulong FrameZero { get; }
+
+    /// <summary>For each frame the first frame of the slab it belongs to; 0: none.</summary>
+    public int* Heads { get; }
+
+    /// <summary>The slabs, by first frame.</summary>
+    public SlabPage* Pages { get; }
+
+    /// <summary>The slab that starts at a frame.</summary>
+    public ref SlabPage this[int head] => ref Pages[(uint)head];
+
+    /// <summary>The first frame of the slab at an address of the direct map; 0: none.</summary>
+    public int SlabAt(ulong address)
+    {
+        ulong pfn = (address - FrameZero) >> PageGeometry.PageShift;
+        return pfn < Frames ? Heads[pfn] : 0;
+    }
+
+    /// <summary>Host memory for the links of a slab: behind its fields where there is room.</summary>
+    public ushort* TakeLinks(int head, int objects)
+    {
+        if (objects <= SlabPage.InlineLinks)
+        {
+            return (ushort*)(Pages + (uint)head + 1) - SlabPage.InlineLinks;
+        }
+
+        int linkClass = LinkClass(objects);
+        if (_parallel)
+        {
+            _lock.Enter();
+        }
+
+        nint links = _freeLinks[linkClass];
+        if (links != 0)
+        {
+            _freeLinks[linkClass] = *(nint*)links;
+        }
+        else
+        {
+            links = Carve(linkClass);
+        }
+
+        if (_parallel)
+        {
+            _lock.Exit();
+        }
+
+        return (ushort*)links;
+    }
+
+    public void GiveLinks(ushort* links, int objects)
+    {
+        if (objects <= SlabPage.InlineLinks)
+        {
+            return;
+        }
+
+        int linkClass = LinkClass(objects);
+        if (_parallel)
+        {
+            _lock.Enter();
+        }
+
+        *(nint*)links = _freeLinks[linkClass];
+        _freeLinks[linkClass] = (nint)links;
+        if (_parallel)
+        {
+            _lock.Exit();
+        }
+    }
+
+    /// <summary>Memory for per-CPU states that lives as long as the machine: a cache that was destroyed can still be asked.</summary>
+    public CpuSlab* TakeCpuSlabs(int cpus)
+    {
+        nuint bytes = (nuint)cpus * CpuSlab.SizeInBytes;
+        void* memory = NativeMemory.AlignedAlloc(bytes, CpuSlab.SizeInBytes);
+        NativeMemory.Clear(memory, bytes);
+        lock (_arenas)
+        {
+            _arenas.Add((nint)memory);
+        }
+
+        CpuSlab* slabs = (CpuSlab*)memory;
+        for (int i = 0; i < cpus; i++)
+        {
+            slabs[i].FreeHead = SlabPage.End;
+        }
+
+        return slabs;
+    }
+
+    /// <summary>The first frames of a cache's slabs, ascending: a walk over every frame.</summary>
+    public List<int> SlabsOf(KmemCache cache)
+    {
+        List<int> slabs = [];
+        for (int pfn = 1; pfn < (long)Frames; pfn++)
+        {
+            if (Heads[pfn] == pfn && Pages[pfn].Cache == cache.Id)
+            {
+                slabs.Add(pfn);
+                pfn += (1 << Pages[pfn].Order) - 1;
+            }
+        }
+
+        return slabs;
+    }
+
+    /// <summary>Objects of a slab that are handed out.</summary>
+    public int LiveIn(int head)
+    {
+        ref SlabPage slab = ref this[head];
+        return new ReadOnlySpan<ushort>(slab.Links, slab.Objects).Count(SlabPage.Allocated);
+    }
+
+    private static int LinkClass(int objects) =>
+        Math.Max(BitOperations.Log2((uint)((objects * sizeof(ushort)) - 1) | 1) + 1, SmallestLinkShift) - SmallestLinkShift;
+
+    private nint Carve(int linkClass)
+    {
+        int bytes = 1 << (linkClass + SmallestLinkShift);
+        if (bytes > _arenaLeft)
+        {
+            _arena = (byte*)NativeMemory.AlignedAlloc(ArenaBytes, 64);
+            _arenaLeft = ArenaBytes;
+            lock (_arenas)
+            {
+                _arenas.Add((nint)_arena);
+            }
+        }
+
+        byte* taken = _arena;
+        _arena += bytes;
+        _arenaLeft -= bytes;
+        return (nint)taken;
+    }
+}

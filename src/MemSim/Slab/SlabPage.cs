@@ -1,0 +1,129 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+
+namespace MemSim.Slab;
+
+/// <summary>What is stored of one slab (<c>struct slab</c>), found by the number of its first frame: a cache line, and behind it the links of a small slab.</summary>
+/// <remarks>
+/// Objects are numbered from 0. <see cref="Links"/> has one entry an object: <see cref="Allocated"/>, or the next free object of the list it is on, or
+/// <see cref="End"/>. So the free lists need no contents of RAM, and a second free of an object is always noticed.
+/// </remarks>
+[StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
+internal unsafe struct SlabPage
+{
+    public const int SizeInBytes = 128;
+
+    /// <summary>So many links find room behind the fields; those of larger slabs lie elsewhere.</summary>
+    public const int InlineLinks = (SizeInBytes - FieldBytes) / sizeof(ushort);
+
+    private const int FieldBytes = 64;
+
+    /// <summary>In <see cref="Links"/>: the object is in use.</summary>
+    public const ushort Allocated = 0xffff;
+
+    /// <summary>In <see cref="Links"/> and free list heads: no further object.</summary>
+    public const ushort End = 0xfffe;
+
+    /// <summary>In <see cref="Links"/>: the object is part of a bulk free that is under way.</summary>
+    public const ushort Leaving = 0xfffd;
+
+    /// <summary>In <see cref="State"/>: the slab belongs to a CPU, as its current slab or in its partial list.</summary>
+    public const byte Frozen = 1;
+
+    /// <summary>In <see cref="State"/>: its pages came from the emergency reserves (<c>slab_test_pfmemalloc()</c>).</summary>
+    public const byte FromReserves = 4;
+
+    /// <summary>In <see cref="State"/>: a slab of SLUB that is not debugged: its objects may be freed without further ado.</summary>
+    public const byte Plain = 8;
+
+    /// <summary>The state of each object.</summary>
+    public ushort* Links;
+
+    /// <summary>The cache's per-CPU states, one for each CPU; null: no slab starts at this frame.</summary>
+    public CpuSlab* Cpus;
+
+    /// <summary>The address of object 0.</summary>
+    public ulong Base;
+
+    /// <summary>Bytes from one object to the next.</summary>
+    public uint Size;
+
+    /// <summary>2^32 / <see cref="Size"/>, rounded up: exact for whole multiples in blocks of up to 4 MiB.</summary>
+    public uint Reciprocal;
+
+    /// <summary>The cache's number in <see cref="SlabAllocator"/>.</summary>
+    public int Cache;
+
+    /// <summary>Neighbours in the list the slab is on, by first frame; 0: none. A CPU's partial list uses only Next.</summary>
+    public int Next;
+
+    public int Prev;
+
+    public int LockWord;
+
+    public ushort FreeHead;
+
+    /// <summary>Objects that are not on the slab's own free list.</summary>
+    public ushort InUse;
+
+    public ushort Objects;
+
+    public byte Order;
+
+    public byte State;
+
+    /// <summary>In a CPU's partial list: slabs from here to the end. The classic SLAB: the colour.</summary>
+    public ushort Count;
+
+    public ushort Node;
+
+    /// <summary>1 while on a list of its node; apart from <see cref="State"/>, because another lock covers it.</summary>
+    public byte Listed;
+
+    /// <summary>The number of the object at an address, and whether one starts exactly there.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly bool TryIndex(ulong address, out uint index)
+    {
+        ulong offset = address - Base;
+        index = (uint)((offset * Reciprocal) >> 32);
+        return index < Objects && index * Size == offset;
+    }
+
+    public readonly ulong AddressOf(uint index) => Base + (index * Size);
+
+    public static uint ReciprocalOf(uint size) => (uint)Math.Min(((1UL << 32) + size - 1) / size, uint.MaxValue);
+}
+
+/// <summary>A CPU's current slab of a cache (<c>struct kmem_cache_cpu</c>), one cache line. What an allocation that finds memory at once looks at.</summary>
+/// <remarks>Without a current slab <see cref="Bytes"/> is 0 and <see cref="FreeHead"/> is <see cref="SlabPage.End"/>; so for ever for caches that are debugged, and for the classic SLAB's.</remarks>
+[StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
+internal unsafe struct CpuSlab
+{
+    public const int SizeInBytes = 64;
+
+    /// <summary>The address of object 0 of the current slab.</summary>
+    public ulong Base;
+
+    public ushort* Links;
+
+    /// <summary>Bytes of all objects of the current slab; 0 without one.</summary>
+    public uint Bytes;
+
+    public uint Size;
+
+    public uint Reciprocal;
+
+    /// <summary>The first free object: the CPU's own free list of the current slab.</summary>
+    public uint FreeHead;
+
+    /// <summary>The first frame of the current slab; 0: none.</summary>
+    public int Slab;
+
+    /// <summary>The first slab of the CPU's partial list; 0: none.</summary>
+    public int Partial;
+
+    public int Cache;
+
+    /// <summary>The classic SLAB's array of free objects; null for SLUB and for debugged caches.</summary>
+    public ArrayCache* Array;
+}

@@ -1,0 +1,96 @@
+using MemSim.Zones;
+
+namespace MemSim.Slab;
+
+/// <summary>A node's slabs of a cache (<c>struct kmem_cache_node</c>): those with free objects, and of debugged caches the full ones.</summary>
+internal sealed class SlubNode
+{
+    public PaddedLock Lock;
+
+    public SlabList Partial;
+
+    /// <summary>Only debugged caches keep full slabs on a list.</summary>
+    public SlabList Full;
+
+    /// <summary>All slabs whose pages lie on the node.</summary>
+    public long Slabs;
+
+    /// <summary>Objects in all of them.</summary>
+    public long Objects;
+
+    public SlubNode(int id) => Id = id;
+
+    public int Id { get; }
+}
+
+/// <summary>A list of slabs, linked through <see cref="SlabPage.Next"/> and <see cref="SlabPage.Prev"/>.</summary>
+internal struct SlabList
+{
+    public int First;
+    public int Last;
+    public int Count;
+
+    public void AddFirst(SlabMemory memory, int head)
+    {
+        ref SlabPage slab = ref memory[head];
+        slab.Prev = 0;
+        slab.Next = First;
+        if (First != 0)
+        {
+            memory[First].Prev = head;
+        }
+        else
+        {
+            Last = head;
+        }
+
+        First = head;
+        Count++;
+        slab.Listed = 1;
+    }
+
+    public void AddLast(SlabMemory memory, int head)
+    {
+        ref SlabPage slab = ref memory[head];
+        slab.Next = 0;
+        slab.Prev = Last;
+        if (Last != 0)
+        {
+            memory[Last].Next = head;
+        }
+        else
+        {
+            First = head;
+        }
+
+        Last = head;
+        Count++;
+        slab.Listed = 1;
+    }
+
+    public void Remove(SlabMemory memory, int head)
+    {
+        ref SlabPage slab = ref memory[head];
+        if (slab.Prev != 0)
+        {
+            memory[slab.Prev].Next = slab.Next;
+        }
+        else
+        {
+            First = slab.Next;
+        }
+
+        if (slab.Next != 0)
+        {
+            memory[slab.Next].Prev = slab.Prev;
+        }
+        else
+        {
+            Last = slab.Prev;
+        }
+
+        slab.Next = slab.Prev = 0;
+        Count--;
+        slab.Listed = 0;
+    }
+}

@@ -1,0 +1,6 @@
+namespace MemSim.Tests.Slab;
+
+public sealed class ClassicSlabModelTests : SlabModel
+{
+    protected override string Implementation => "slab";
+}

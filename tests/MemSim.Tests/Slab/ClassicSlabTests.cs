@@ -1,0 +1,190 @@
+using FluentAssertions;
+using MemSim.Slab;
+using Xunit;
+
+namespace MemSim.Tests.Slab;
+
+public class ClassicSlabTests
+{
+    [Theory]
+    [InlineData(32, 0, 124, FreelistPlace.OnSlab)]
+    [InlineData(64, 0, 64, FreelistPlace.InObject)]
+    [InlineData(192, 0, 21, FreelistPlace.InObject)]
+    [InlineData(256, 0, 16, FreelistPlace.InObject)]
+    [InlineData(4096, 0, 1, FreelistPlace.InObject)]
+    [InlineData(1400, 1, 5, FreelistPlace.InObject)]
+    [InlineData(8192, 1, 1, FreelistPlace.InObject)]
+    public void Slabs_are_laid_out_as_mm_slab_does(int size, int order, int objects, object place)
+    {
+        ClassicFigures figures = Figures(size, hasConstructor: false);
+        (figures.Order, figures.Objects, figures.Place).Should().Be((order, objects, (FreelistPlace)place));
+    }
+
+    [Theory]
+    [InlineData(512, 8, FreelistPlace.OffSlab)]
+    [InlineData(192, 21, FreelistPlace.OnSlab)]
+    [InlineData(48, 83, FreelistPlace.OnSlab)]
+    public void Constructed_objects_keep_their_contents_so_the_list_lies_elsewhere(int size, int objects, object place)
+    {
+        ClassicFigures figures = Figures(size, hasConstructor: true);
+        (figures.Objects, figures.Place).Should().Be((objects, (FreelistPlace)place));
+    }
+
+    [Theory]
+    [InlineData(64, 120, 60, 8)]
+    [InlineData(512, 54, 27, 8)]
+    [InlineData(2048, 24, 12, 8)]
+    [InlineData(8192, 8, 4, 0)]
+    [InlineData(262144, 1, 1, 0)]
+    public void Arrays_are_smaller_for_larger_objects(int size, int limit, int batch, int shared) =>
+        ClassicGeometry.Arrays(size, cpus: 2).Should().Be((limit, batch, shared));
+
+    [Fact]
+    public void Neighbouring_slabs_have_different_colours()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("coloured", 600, flags: SlabFlags.HwCacheAlign);
+        for (int i = 0; i < cache.ObjectsPerSlab * 6; i++)
+        {
+            cpu.Alloc(cache, Gfp.Kernel);
+        }
+
+        // 640 bytes a slot, 6 in a page: 256 bytes are left over, four steps of a cache line. The first slab has colour 1: the counter moves first.
+        IReadOnlyList<SlabDescriptor> slabs = machine.Slab.DescribeSlabs(cache);
+        slabs.Select(slab => slab.ColourOffset).Distinct().Order().Should().Equal(0, 64, 128, 192);
+        slabs.Should().OnlyContain(slab => (slab.SMem - slab.Page.Address) == slab.ColourOffset);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Objects_come_in_batches_and_go_back_in_batches()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("batches", 256, flags: SlabFlags.TypesafeByRcu);
+        VirtualAddress first = cpu.Alloc(cache, Gfp.Kernel);
+        SlabDescriptor slab = machine.Slab.DescribeSlabAt(first)!;
+        slab.InUse.Should().Be(Math.Min(16, cache.ObjectsPerSlab), "a CPU that was idle gets at most 16 at a time");
+        slab.Objects.Count(o => o == SlabObjectState.Allocated).Should().Be(1);
+
+        List<VirtualAddress> objects = [first];
+        for (int i = 0; i < 1000; i++)
+        {
+            objects.Add(cpu.Alloc(cache, Gfp.Kernel));
+        }
+
+        machine.Verify();
+        machine.Slab.DescribeSlabs(cache).Count(s => s.State == SlabState.Full).Should().BeGreaterThan(50);
+        objects.ForEach(obj => cpu.Free(cache, obj));
+        machine.Verify();
+        machine.Slab.DescribeSlabs(cache).Sum(s => s.Objects.Count).Should().BeLessThan(400, "beyond the free limit empty slabs go back at once");
+        machine.Slab.SlabInfo.Should().MatchRegex(@"batches +\d+ +\d+ +256 +\d+ +\d+ : tunables  120   60    0 :");
+    }
+
+    [Fact]
+    public void The_reaper_gives_unused_memory_back_bit_by_bit()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("reaped", 1000);
+        List<VirtualAddress> objects = [];
+        for (int i = 0; i < 40; i++)
+        {
+            objects.Add(cpu.Alloc(cache, Gfp.Kernel));
+        }
+
+        objects.ForEach(obj => cpu.Free(cache, obj));
+        int slabs = machine.Slab.DescribeSlabs(cache).Count;
+        slabs.Should().BeGreaterThan(5);
+        machine.Slab.ReapCaches();
+        machine.Slab.DescribeSlabs(cache).Count.Should().Be(slabs, "everything was in use since the last time");
+        for (int i = 0; i < 40; i++)
+        {
+            machine.Slab.ReapCaches();
+            machine.Verify();
+        }
+
+        machine.Slab.DescribeSlabs(cache).Should().BeEmpty();
+    }
+
+    [Fact]
+    public void The_shared_array_hands_objects_to_the_other_cpu()
+    {
+        using Machine machine = Boot(cpus: 2);
+        KmemCache cache = machine.Slab.CreateCache("handed_over", 256, flags: SlabFlags.TypesafeByRcu);
+        List<VirtualAddress> objects = [];
+        for (int i = 0; i < 300; i++)
+        {
+            objects.Add(machine.Cpus[0].Alloc(cache, Gfp.Kernel));
+        }
+
+        objects.ForEach(obj => machine.Cpus[0].Free(cache, obj));
+        machine.Verify();
+        objects.Should().Contain(machine.Cpus[1].Alloc(cache, Gfp.Kernel));
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Objects_of_another_node_go_home_in_alien_arrays()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M").WithCommandLine("slab_allocator=slab"));
+        Cpu here = machine.Cpus[0];
+        Cpu there = machine.Cpus[1];
+        here.Node.Should().NotBe(there.Node);
+        KmemCache cache = machine.Slab.CreateCache("travelling", 256, flags: SlabFlags.TypesafeByRcu);
+        List<VirtualAddress> objects = [];
+        for (int i = 0; i < 200; i++)
+        {
+            objects.Add(here.Alloc(cache, Gfp.Kernel));
+        }
+
+        machine.Slab.DescribeSlabs(cache).Should().OnlyContain(slab => slab.Node == here.Node.Id);
+        objects.ForEach(obj => there.Free(cache, obj));
+        machine.Verify();
+        VirtualAddress remote = here.AllocNode(cache, Gfp.Kernel, there.Node.Id);
+        machine.Slab.DescribeSlabAt(remote)!.Node.Should().Be(there.Node.Id);
+        here.Free(cache, remote);
+        machine.Verify();
+        machine.Slab.ShrinkCache(cache).Should().Be(0);
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void An_off_slab_list_is_a_kmalloc_object_that_goes_with_its_slab()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("constructed", 512, constructor: (_, _) => { });
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        SlabDescriptor slab = machine.Slab.DescribeSlabAt(obj)!;
+        slab.Freelist.Should().Be("off slab");
+        machine.Slab.DescribeSlabAt(slab.FreelistAddress)!.Cache.Should().Be("kmalloc-32");
+        cpu.Free(cache, obj);
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+        machine.Slab.DescribeSlabAt(slab.FreelistAddress)!.Objects.Should().NotContain(SlabObjectState.Allocated);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_slab_is_drawn_with_its_fields()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("drawn", 256, flags: SlabFlags.TypesafeByRcu | SlabFlags.HwCacheAlign);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        string text = machine.Slab.DescribeSlabAt(obj)!.Draw();
+        text.Should().Contain("drawn: slab at pfn 0x").And.Contain("full, inuse 16 of 16").And.Contain("off slab at ").And.Contain("[ooooooooooooooo#]");
+        machine.Slab.Draw(cache).Should().Be(text);
+    }
+
+    private static ClassicFigures Figures(int size, bool hasConstructor)
+    {
+        SlabRules rules = SlabRules.For(Architecture.X86_64, KernelPersonality.Linux61, cpus: 2);
+        int slot = ClassicGeometry.SizeOf(size, 8, 8);
+        return ClassicGeometry.Compute(rules, slot, size, 8, SlabFlags.None, hasConstructor, maxOrder: 1);
+    }
+
+    private static Machine Boot(int cpus = 1) => Machine.Boot(MachineSpec.X86_64("128M", cpus).WithCommandLine("slab_allocator=slab"));
+}

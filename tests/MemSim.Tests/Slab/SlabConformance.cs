@@ -1,0 +1,371 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests.Slab;
+
+/// <summary>What both implementations promise: derive a class a piece that says how to boot.</summary>
+public abstract class SlabConformance
+{
+    private const long Object256 = 256;
+
+    /// <summary>The value of <c>slab_allocator=</c>.</summary>
+    protected abstract string Implementation { get; }
+
+    /// <summary>Bytes of the smallest kmalloc object.</summary>
+    protected virtual int SmallestKmalloc => 8;
+
+    protected Machine Boot(string memory = "128M", int cpus = 1, string options = "") =>
+        Machine.Boot(MachineSpec.X86_64(memory, cpus).WithCommandLine($"slab_allocator={Implementation} {options}"));
+
+    [Fact]
+    public void Objects_are_distinct_aligned_and_inside_slab_pages()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("distinct", 100, align: 32);
+        HashSet<ulong> seen = [];
+        for (int i = 0; i < 5000; i++)
+        {
+            VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+            (obj.Value % 32).Should().Be(0);
+            seen.Add(obj.Value).Should().BeTrue();
+            cpu.VirtToPage(obj).CompoundHead.Flags.Should().HaveFlag(PageFlags.Slab);
+        }
+
+        seen.Order().Zip(seen.Order().Skip(1), (a, b) => b - a).Should().OnlyContain(distance => distance >= 100);
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData(8, 8)]
+    [InlineData(9, 16)]
+    [InlineData(65, 96)]
+    [InlineData(97, 128)]
+    [InlineData(129, 192)]
+    [InlineData(193, 256)]
+    [InlineData(8192, 8192)]
+    [InlineData(8193, 16384)]
+    public void Kmalloc_rounds_up_to_its_size_class(int size, int expected)
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress obj = cpu.Kmalloc(size, Gfp.Kernel);
+        cpu.Ksize(obj).Should().Be(Math.Max(expected, SmallestKmalloc));
+        cpu.Kfree(obj);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Nothing_is_leaked_after_destroy()
+    {
+        using Machine machine = Boot(cpus: 2);
+        Cpu cpu = machine.Cpus[0];
+        machine.DrainAllPages();
+        long before = FreePages(machine);
+        KmemCache cache = machine.Slab.CreateCache("short_lived", 700, flags: SlabFlags.HwCacheAlign);
+        VirtualAddress[] objects = new VirtualAddress[1000];
+        for (int i = 0; i < objects.Length; i++)
+        {
+            objects[i] = machine.Cpus[i % 2].Alloc(cache, Gfp.Kernel);
+        }
+
+        machine.Verify();
+        for (int i = 0; i < objects.Length; i++)
+        {
+            machine.Cpus[i / 3 % 2].Free(cache, objects[i]);
+        }
+
+        machine.Verify();
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+        machine.Verify();
+        machine.DrainAllPages();
+        FreePages(machine).Should().Be(before);
+        machine.Slab.Find("short_lived").Should().BeNull();
+        cpu.Invoking(c => c.Alloc(cache, Gfp.Kernel)).Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.NotAllocated);
+    }
+
+    [Fact]
+    public void Destroy_is_refused_with_a_report_while_objects_live()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("in_use", 64, flags: SlabFlags.HwCacheAlign | SlabFlags.TypesafeByRcu);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        KernelBugException bug = machine.Slab.Invoking(s => s.DestroyCache(cache)).Should().Throw<KernelBugException>().Which;
+        bug.Kind.Should().Be(KernelBugKind.StillInUse);
+        bug.Report.Should().Contain(obj.ToString());
+        machine.Verify();
+        cpu.Free(cache, obj);
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Bad_frees_are_refused_and_change_nothing()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache mine = machine.Slab.CreateCache("mine", 200, flags: SlabFlags.TypesafeByRcu);
+        KmemCache other = machine.Slab.CreateCache("other", 200, flags: SlabFlags.TypesafeByRcu);
+        VirtualAddress a = cpu.Alloc(mine, Gfp.Kernel);
+        VirtualAddress b = cpu.Alloc(other, Gfp.Kernel);
+        VirtualAddress freed = cpu.Alloc(mine, Gfp.Kernel);
+        cpu.Free(mine, freed);
+        Page page = cpu.AllocPages(Gfp.Kernel, 0);
+        Page compound = cpu.AllocPages(Gfp.Kernel | Gfp.Comp, 3);
+        string before = machine.Slab.SlabInfo;
+
+        Refused(() => cpu.Free(mine, a + 8), KernelBugKind.InvalidObject);
+        Refused(() => cpu.Free(mine, b), KernelBugKind.WrongCache);
+        Refused(() => cpu.Free(mine, freed), KernelBugKind.DoubleFree);
+        Refused(() => cpu.Free(mine, page.Address), KernelBugKind.InvalidObject);
+        Refused(() => cpu.Free(mine, new VirtualAddress(0x1000)), KernelBugKind.InvalidObject);
+        Refused(() => cpu.Kfree(a + 1), KernelBugKind.InvalidObject);
+        Refused(() => cpu.Kfree(freed), KernelBugKind.DoubleFree);
+        Refused(() => cpu.Kfree(page.Address), KernelBugKind.InvalidObject);
+        Refused(() => cpu.Kfree(compound.Address), KernelBugKind.InvalidObject);
+        Refused(() => cpu.FreeBulk(mine, [a, a]), KernelBugKind.DoubleFree);
+        Refused(() => cpu.FreeBulk(mine, [a, b]), KernelBugKind.WrongCache);
+        Refused(() => cpu.FreePages(cpu.VirtToPage(a).CompoundHead, cpu.VirtToPage(a).CompoundHead.Order), KernelBugKind.StillInUse);
+
+        machine.Slab.SlabInfo.Should().Be(before);
+        machine.Verify();
+        cpu.Kfree(a);
+        cpu.Free(other, b);
+        cpu.FreePages(page);
+        cpu.FreePages(compound, 3);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Null_and_zero_sized_objects_may_be_freed()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress none = cpu.Kmalloc(0, Gfp.Kernel);
+        none.Should().Be(new VirtualAddress(0x10));
+        cpu.Ksize(none).Should().Be(0);
+        cpu.Kfree(none);
+        cpu.Kfree(VirtualAddress.Null);
+        cpu.Invoking(c => c.Kmalloc(-1, Gfp.Kernel)).Should().Throw<ArgumentOutOfRangeException>();
+        cpu.Kmalloc((4 << 20) + 1, Gfp.Kernel).IsNull.Should().BeTrue();
+        cpu.Kcalloc(1L << 40, 1L << 40, Gfp.Kernel).IsNull.Should().BeTrue();
+    }
+
+    [Fact]
+    public void Sleeping_flags_in_atomic_context_are_refused()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("atomic", 64);
+        cpu.Kfree(cpu.Kmalloc(64, Gfp.Kernel));
+        using (cpu.HardIrq())
+        {
+            VirtualAddress obj = cpu.Kmalloc(64, Gfp.Atomic);
+            obj.IsNull.Should().BeFalse();
+            cpu.Kfree(obj);
+            Refused(() => cpu.Kmalloc(64, Gfp.Kernel), KernelBugKind.SleepingInAtomic);
+            Refused(() => cpu.Alloc(cache, Gfp.Kernel), KernelBugKind.SleepingInAtomic);
+            Refused(() => machine.Slab.DestroyCache(cache), KernelBugKind.SleepingInAtomic);
+        }
+
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("", 64, 0)]
+    [InlineData("taken", 64, 0)]
+    [InlineData("zero", 0, 0)]
+    [InlineData("negative", -5, 0)]
+    [InlineData("huge", (4 << 20) + 1, 0)]
+    [InlineData("align", 64, 48)]
+    [InlineData("align", 64, -8)]
+    public void Bad_caches_are_refused(string name, int size, int align)
+    {
+        using Machine machine = Boot();
+        machine.Slab.CreateCache("taken", 64);
+        int caches = machine.Slab.Caches.Count;
+        machine.Slab.Invoking(s => s.CreateCache(name, size, align)).Should().Throw<ArgumentException>();
+        machine.Slab.Caches.Count.Should().Be(caches);
+    }
+
+    [Fact]
+    public void Constructors_run_when_a_slab_is_made_and_only_then()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        int constructed = 0;
+        KmemCache cache = machine.Slab.CreateCache("constructed", 512, constructor: (c, obj) =>
+        {
+            constructed++;
+            MemSim.Slab.SlabContents.Span(c.Machine, obj.Value, 8).Fill(0xc7);
+        });
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        constructed.Should().Be(cache.ObjectsPerSlab);
+        cpu.Span(obj, 8).ToArray().Should().OnlyContain(b => b == 0xc7);
+        cpu.Span(obj, 8).Fill(1);
+        cpu.Free(cache, obj);
+        cpu.Alloc(cache, Gfp.Kernel).Should().Be(obj);
+        constructed.Should().Be(cache.ObjectsPerSlab);
+        cpu.Span(obj, 8).ToArray().Should().OnlyContain(b => b == 1);
+        Refused(() => cpu.Zalloc(cache, Gfp.Kernel), KernelBugKind.IllegalFlags);
+    }
+
+    [Fact]
+    public void Compatible_caches_are_merged_unless_forbidden()
+    {
+        using Machine merging = Boot();
+        KmemCache first = merging.Slab.CreateCache("first", 120);
+        merging.Slab.CreateCache("second", 116).Should().BeSameAs(first);
+        merging.Slab.CreateCache("reclaimable", 120, flags: SlabFlags.ReclaimAccount).Should().NotBeSameAs(first);
+        merging.Slab.Find("second").Should().BeSameAs(first);
+        merging.Slab.DestroyCache(first).Should().BeTrue();
+        merging.Cpus[0].Alloc(first, Gfp.Kernel).IsNull.Should().BeFalse();
+
+        using Machine apart = Boot(options: "slab_nomerge");
+        apart.Slab.CreateCache("first", 120).Should().NotBeSameAs(apart.Slab.CreateCache("second", 116));
+    }
+
+    [Fact]
+    public void Objects_freed_on_another_cpu_come_back()
+    {
+        using Machine machine = Boot(cpus: 2);
+        KmemCache cache = machine.Slab.CreateCache("remote", (int)Object256, flags: SlabFlags.TypesafeByRcu);
+        for (int round = 0; round < 50; round++)
+        {
+            VirtualAddress[] objects = new VirtualAddress[300];
+            for (int i = 0; i < objects.Length; i++)
+            {
+                objects[i] = machine.Cpus[0].Alloc(cache, Gfp.Kernel);
+            }
+
+            foreach (VirtualAddress obj in objects)
+            {
+                machine.Cpus[1].Free(cache, obj);
+            }
+        }
+
+        machine.Verify();
+        machine.Slab.ShrinkCache(cache).Should().Be(0);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Bulk_allocations_are_all_or_nothing()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("bulk", 2048);
+        VirtualAddress[] few = new VirtualAddress[100];
+        cpu.AllocBulk(cache, Gfp.Kernel, few).Should().Be(100);
+        few.Should().OnlyHaveUniqueItems();
+        machine.Verify();
+        VirtualAddress[] many = new VirtualAddress[40000];
+        cpu.AllocBulk(cache, Gfp.NoWait | Gfp.NoWarn, many).Should().Be(0);
+        machine.Verify();
+        cpu.FreeBulk(cache, few);
+        machine.Verify();
+        machine.Slab.ShrinkCache(cache).Should().Be(0);
+    }
+
+    [Fact]
+    public void Without_memory_the_null_address_comes_back()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        List<VirtualAddress> objects = [];
+        for (; ; )
+        {
+            VirtualAddress obj = cpu.Kmalloc(4000, Gfp.NoWait);
+            if (obj.IsNull)
+            {
+                break;
+            }
+
+            objects.Add(obj);
+        }
+
+        objects.Should().NotBeEmpty();
+        machine.Slab.LastFailureReport.Should().Contain("kmalloc-4k");
+        machine.Verify();
+        objects.ForEach(cpu.Kfree);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Works_without_contents_of_ram_and_without_managed_garbage()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithCommandLine($"slab_allocator={Implementation}").WithoutContents());
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("plain", 256);
+        VirtualAddress[] objects = new VirtualAddress[1000];
+        Run();
+        Run();
+        long before = GC.GetAllocatedBytesForCurrentThread();
+        Run();
+        (GC.GetAllocatedBytesForCurrentThread() - before).Should().Be(0);
+        machine.Verify();
+
+        void Run()
+        {
+            for (int i = 0; i < objects.Length; i++)
+            {
+                objects[i] = (i & 1) != 0 ? cpu.Kzalloc(i, Gfp.Kernel) : cpu.Alloc(cache, Gfp.Kernel);
+            }
+
+            for (int i = 0; i < objects.Length; i++)
+            {
+                cpu.Kfree(objects[i]);
+            }
+
+            cpu.AllocBulk(cache, Gfp.Kernel, objects);
+            cpu.FreeBulk(cache, objects);
+        }
+    }
+
+    [Fact]
+    public void Krealloc_keeps_the_contents()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress small = cpu.Kmemdup([1, 2, 3, 4, 5], Gfp.Kernel);
+        cpu.Krealloc(small, 8, Gfp.Kernel).Should().Be(small);
+        VirtualAddress large = cpu.Krealloc(small, 10000, Gfp.Kernel | Gfp.Zero);
+        cpu.Ksize(large).Should().Be(16384);
+        cpu.Span(large, 5).ToArray().Should().Equal(1, 2, 3, 4, 5);
+        Refused(() => cpu.Span(large, 16385), KernelBugKind.NotAllocated);
+        Refused(() => cpu.Kfree(small), KernelBugKind.DoubleFree);
+        cpu.Krealloc(large, 0, Gfp.Kernel).Should().Be(SlabAllocator.ZeroSizePointer);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Kinds_of_kmalloc_memory_come_from_their_zone_and_are_counted()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress dma = cpu.Kmalloc(64, Gfp.Kernel | Gfp.Dma);
+        cpu.VirtToPage(dma).Zone.Type.Should().Be(ZoneType.Dma);
+        long reclaimable = machine.Slab.ReclaimablePages(0);
+        VirtualAddress obj = cpu.Kmalloc(64, Gfp.Kernel | Gfp.Reclaimable);
+        machine.Slab.ReclaimablePages(0).Should().BeGreaterThan(reclaimable);
+        long unreclaimable = machine.Slab.UnreclaimablePages(0);
+        VirtualAddress large = cpu.Kmalloc(100_000, Gfp.Kernel);
+        machine.Slab.UnreclaimablePages(0).Should().Be(unreclaimable + 32);
+        machine.Verify();
+        cpu.Kfree(large);
+        cpu.Kfree(obj);
+        cpu.Kfree(dma);
+        machine.Verify();
+    }
+
+    protected static void Refused(Action action, KernelBugKind kind) =>
+        action.Should().Throw<KernelBugException>().Which.Kind.Should().Be(kind);
+
+    private static long FreePages(Machine machine) => machine.Zones.Sum(z => z.TrueFreePages);
+}
+
+public sealed class SlubConformanceTests : SlabConformance
+{
+    protected override string Implementation => "slub";
+}
