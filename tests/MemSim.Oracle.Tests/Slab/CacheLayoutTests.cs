@@ -193,7 +193,8 @@ public class CacheLayoutTests
             if (machine.Slab.Find(cache) is null)
             {
                 machine.Slab.CreateCache(cache, record.GetProperty("object_size").GetInt32(), record.GetProperty("align").GetInt32(), (SlabFlags)record.GetProperty("flags").GetUInt32() & ~derived,
-                    record.GetProperty("ctor").GetBoolean() ? static (_, _) => { } : null, record.GetProperty("useroffset").GetInt32(), record.GetProperty("usersize").GetInt32());
+                    record.GetProperty("ctor").GetBoolean() ? static (_, _) => { }
+                : null, record.GetProperty("useroffset").GetInt32(), record.GetProperty("usersize").GetInt32());
             }
         }
     }
