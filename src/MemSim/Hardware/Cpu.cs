@@ -134,6 +134,9 @@ public sealed partial class Cpu
         }
     }
 
+    /// <summary>Whether the context needs a look before anything is allocated or freed.</summary>
+    internal bool IsSpecial => Mode == CpuMode.Special;
+
     internal void UpdateMode()
     {
         bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
