@@ -243,6 +243,7 @@ public sealed partial class Machine : IDisposable
     {
         ThrowIfDisposed();
         new StateVerifier(this).Verify();
+        _mmu?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
@@ -260,6 +261,7 @@ public sealed partial class Machine : IDisposable
         }
 
         _memMap.Discard();
+        Memory.Discard();
     }
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
