@@ -326,8 +326,10 @@ public sealed class Mmu
         Interlocked.Increment(ref tables.FlushGeneration);
         CpuMmu own = cpu.MmuState;
         int interrupted = 0;
-        foreach (Cpu other in Machine.Cpus)
+        IReadOnlyList<Cpu> cpus = Machine.Cpus;
+        for (int i = 0; i < cpus.Count; i++)
         {
+            Cpu other = cpus[i];
             if (ReferenceEquals(other, cpu) || other.MmuOrNull is not { } mmu || !other.IsOnline)
             {
                 continue;
