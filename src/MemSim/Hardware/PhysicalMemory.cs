@@ -104,6 +104,16 @@ internal sealed unsafe partial class PhysicalMemory
         return Unsafe.ReadUnaligned<T>(_base + address);
     }
 
+    /// <summary>Reads an aligned value at a physical address that the caller has compared with <see cref="Bytes"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T ReadInside<T>(ulong address)
+        where T : unmanaged
+    {
+        // In range: an aligned address below Bytes, which is a multiple of every size read here.
+        System.Diagnostics.Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
+        return Unsafe.ReadUnaligned<T>(_base + address);
+    }
+
     /// <summary>Writes a value at a physical address.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Write<T>(ulong address, T value)

@@ -54,6 +54,8 @@ internal readonly struct Arm64FourLevel : IPageTableFormat
     // A block on the highest level, or a "block" on the lowest, is reserved and faults as if not valid.
     public static bool HasReservedBits(ulong entry, int level) => level is 1 or 4 && (entry & TableOrPage) == 0;
 
+    public static bool IsPlainTable(ulong entry, int level) => (entry & (Valid | TableOrPage)) == (Valid | TableOrPage);
+
     public static ulong TableBase(ulong entry) => entry & AddressMask;
 
     public static ulong LeafBase(ulong entry, int level) => entry & AddressMask & ~((1UL << Shift(level)) - 1);

@@ -7,6 +7,7 @@ namespace MemSim;
 public sealed partial class Cpu
 {
     private const int CacheLine = 64;
+    private const int MaxRun = 1 << 21;
 
     /// <summary>Reads bytes.</summary>
     /// <param name="address">The first address.</param>
@@ -18,8 +19,9 @@ public sealed partial class Cpu
         CheckWrap(at, (ulong)into.Length);
         while (into.Length > 0)
         {
-            int part = (int)Math.Min((ulong)into.Length, PageGeometry.PageSize - (at & PageOffsetMask));
-            PageForReading(at, part).CopyTo(into);
+            ReadOnlySpan<byte> source = RunForReading(at, into.Length);
+            int part = source.Length;
+            source.CopyTo(into);
             into = into[part..];
             at += (uint)part;
         }
@@ -35,8 +37,9 @@ public sealed partial class Cpu
         CheckWrap(at, (ulong)bytes.Length);
         while (bytes.Length > 0)
         {
-            int part = (int)Math.Min((ulong)bytes.Length, PageGeometry.PageSize - (at & PageOffsetMask));
-            bytes[..part].CopyTo(PageForWriting(at, part));
+            Span<byte> target = RunForWriting(at, bytes.Length);
+            int part = target.Length;
+            bytes[..part].CopyTo(target);
             bytes = bytes[part..];
             at += (uint)part;
         }
@@ -79,8 +82,10 @@ public sealed partial class Cpu
         ulong left = (ulong)bytes;
         while (left > 0)
         {
-            int part = (int)Math.Min(left, PageGeometry.PageSize - Math.Max(source & PageOffsetMask, target & PageOffsetMask));
-            PageForReading(source, part).CopyTo(PageForWriting(target, part));
+            ReadOnlySpan<byte> read = RunForReading(source, (int)Math.Min(left, MaxRun));
+            Span<byte> written = RunForWriting(target, read.Length);
+            int part = written.Length;
+            read[..part].CopyTo(written);
             source += (uint)part;
             target += (uint)part;
             left -= (uint)part;
@@ -99,8 +104,9 @@ public sealed partial class Cpu
         CheckWrap(at, (ulong)bytes);
         while (bytes > 0)
         {
-            int part = (int)Math.Min((ulong)bytes, PageGeometry.PageSize - (at & PageOffsetMask));
-            PageForWriting(at, part).Fill(value);
+            Span<byte> target = RunForWriting(at, (int)Math.Min(bytes, MaxRun));
+            int part = target.Length;
+            target.Fill(value);
             at += (uint)part;
             bytes -= part;
         }
@@ -121,8 +127,10 @@ public sealed partial class Cpu
         ulong b = right.Value;
         while (bytes > 0)
         {
-            int part = (int)Math.Min((ulong)bytes, PageGeometry.PageSize - Math.Max(a & PageOffsetMask, b & PageOffsetMask));
-            int order = PageForReading(a, part).SequenceCompareTo(PageForReading(b, part));
+            ReadOnlySpan<byte> first = RunForReading(a, (int)Math.Min(bytes, MaxRun));
+            ReadOnlySpan<byte> second = RunForReading(b, first.Length);
+            int part = second.Length;
+            int order = first[..part].SequenceCompareTo(second);
             if (order != 0)
             {
                 return order;
@@ -154,38 +162,43 @@ public sealed partial class Cpu
             source -= part;
             target -= part;
             bytes -= part;
-            PageForReading(source, (int)part).CopyTo(PageForWriting(target, (int)part));
+            RunForReading(source, (int)part).CopyTo(RunForWriting(target, (int)part));
         }
     }
 
-    private ReadOnlySpan<byte> PageForReading(ulong address, int bytes)
+    /// <summary>The bytes at an address, up to a limit or the end of its page, whatever its size.</summary>
+    private ReadOnlySpan<byte> RunForReading(ulong address, int limit)
     {
         CpuMmu mmu = _mmu ?? StartMmu();
-        ulong physical = TranslateBlock(mmu, address, bytes, MemoryAccess.Read);
-        return mmu.Memory.ReadOnly(physical, bytes);
+        ulong physical = TranslateRun(mmu, address, ref limit, MemoryAccess.Read);
+        return mmu.Memory.ReadOnly(physical, limit);
     }
 
-    private Span<byte> PageForWriting(ulong address, int bytes)
+    private Span<byte> RunForWriting(ulong address, int limit)
     {
         CpuMmu mmu = _mmu ?? StartMmu();
-        ulong physical = TranslateBlock(mmu, address, bytes, MemoryAccess.Write);
-        return mmu.Memory.Range(physical, bytes);
+        ulong physical = TranslateRun(mmu, address, ref limit, MemoryAccess.Write);
+        return mmu.Memory.Range(physical, limit);
     }
 
-    /// <summary>Translates part of a page and charges its cache lines.</summary>
-    private ulong TranslateBlock(CpuMmu mmu, ulong address, int bytes, MemoryAccess access)
+    /// <summary>Translates a run of bytes and charges its cache lines.</summary>
+    private ulong TranslateRun(CpuMmu mmu, ulong address, ref int bytes, MemoryAccess access)
     {
-        long moreLines = ((bytes + (int)(address & (CacheLine - 1)) + CacheLine - 1) / CacheLine) - 1;
-        if (mmu.TryFront(address, 1u << (int)access, out ulong physical, out uint cycles))
+        if (!mmu.TryFront(address, 1u << (int)access, out ulong physical, out uint cycles))
         {
-            mmu.AddCycles(cycles * (moreLines + 1));
-            return physical;
+            physical = Resolve(address, access);
+            cycles = mmu.HasDataCache ? 0 : Machine.Mmu.AccessCycles(this, physical);
+        }
+        else
+        {
+            mmu.AddCycles(cycles);
         }
 
-        physical = Resolve(address, access);
+        bytes = Math.Min(bytes, mmu.RunLength(address, physical));
+        long moreLines = ((bytes + (long)(address & (CacheLine - 1)) + CacheLine - 1) / CacheLine) - 1;
         if (!mmu.HasDataCache)
         {
-            mmu.AddCycles(Machine.Mmu.AccessCycles(this, physical) * moreLines);
+            mmu.AddCycles(cycles * moreLines);
             return physical;
         }
 

@@ -11,7 +11,7 @@ namespace MemSim.Hardware;
 /// </remarks>
 internal sealed partial class CpuMmu
 {
-    private const int FrontLines = 1024;
+    private const int FrontLines = 512;
     private const ulong OffsetMask = PageGeometry.PageSize - 1;
     private const int MaxContexts = 4095;
 
@@ -20,7 +20,8 @@ internal sealed partial class CpuMmu
     public readonly bool HasWalkCache;
     public readonly bool HasDataCache;
 
-    private readonly FrontLine[] _front = new FrontLine[FrontLines];
+    // Readable pages in the first half, writable (and dirty) ones in the second: a copy's source and target never compete for a line.
+    private readonly FrontLine[] _front = new FrontLine[2 * FrontLines];
     private readonly TlbLevel _l1Data;
     private readonly TlbEntry[] _slots;
     private readonly TlbLevel _l1Instruction;
@@ -32,6 +33,8 @@ internal sealed partial class CpuMmu
     private readonly MemoryCosts _costs;
     private readonly DataCache? _dataCache;
     private readonly bool _usesFront;
+    private readonly bool _walksPlainly;
+    private readonly int _plainWalkCycles;
     private readonly bool _checks;
     private readonly bool _isArm64;
     private readonly bool _globalPages;
@@ -59,10 +62,10 @@ internal sealed partial class CpuMmu
         _globalPages = options.GlobalPages || _isArm64;
         ReservedMask = options.NoExecute || _isArm64 ? 0 : X86Entry.NoExecute;
         uint seed = options.Seed + ((uint)cpu.Id * 7919);
-        _l1Data = new TlbLevel(geometry.L1Data, geometry.Replacement, seed);
+        _l1Data = new TlbLevel(geometry.L1Data, mmu.Walker, geometry.Replacement, seed);
         _slots = _l1Data.Entries;
-        _l1Instruction = new TlbLevel(geometry.L1Instruction, geometry.Replacement, seed + 1);
-        _l2 = new TlbLevel(geometry.L2, geometry.Replacement, seed + 2);
+        _l1Instruction = new TlbLevel(geometry.L1Instruction, mmu.Walker, geometry.Replacement, seed + 1);
+        _l2 = new TlbLevel(geometry.L2, mmu.Walker, geometry.Replacement, seed + 2);
         _walkCache = new TlbLevel?[mmu.Walker.Levels + 1];
         for (int level = 2; level <= mmu.Walker.Levels && level - 2 < geometry.WalkCacheSets.Count; level++)
         {
@@ -73,6 +76,8 @@ internal sealed partial class CpuMmu
         _dataCache = options.DataCache is { } cache ? new DataCache(cache, _costs) : null;
         HasDataCache = _dataCache is not null;
         _usesFront = !HasDataCache && !_checks && !_l1Data.IsEmpty && geometry.Replacement != TlbReplacement.TreeLru;
+        _walksPlainly = !HasDataCache && !HasWalkCache && _l1Data.IsEmpty && _l2.IsEmpty && ReservedMask == 0;
+        _plainWalkCycles = mmu.Walker.Levels * _costs.WalkStepCycles;
         Tables = mmu.Kernel;
         KernelRoot = mmu.Kernel.Root.Value;
         UserRoot = _isArm64 ? 0 : KernelRoot;
@@ -113,10 +118,10 @@ internal sealed partial class CpuMmu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryFront(ulong address, uint need, out ulong physical, out uint cycles)
     {
-        // In range: the index is masked to the table's length; a line's slot was an index of _slots when it was written, and lines start out with key 0, which
+        // In range: the index is masked to half the table's length and need is 1 or 2; a line's slot was an index of _slots when it was written, and lines start out with key 0, which
         // matches no context.
-        ref FrontLine line = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_front), (nint)((address >> PageGeometry.PageShift) & (FrontLines - 1)));
-        if (line.Key == ((address & ~OffsetMask) | _context) && (line.Allowed & need) != 0)
+        ref FrontLine line = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_front), (nint)(((address >> PageGeometry.PageShift) & (FrontLines - 1)) + ((need >> 1) * FrontLines)));
+        if (line.Key == ((address & ~OffsetMask) | _context))
         {
             ref TlbEntry slot = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_slots), (nint)(uint)line.Slot);
             if (slot.Serial == line.Serial)
@@ -137,10 +142,27 @@ internal sealed partial class CpuMmu
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool Translate(ulong address, MemoryAccess access, out ulong physical, out uint cycles, out PageFault fault)
     {
+        uint need = 1u << (int)access;
+        if (_walksPlainly && access != MemoryAccess.Execute && _walker.TryWalk(this, RootOf(address), address, need, out physical))
+        {
+            _dataAccesses++;
+            Statistics.L1DataMisses++;
+            Statistics.Walks++;
+            Statistics.WalkLoads += _walker.Levels;
+            _cycles += _plainWalkCycles;
+            fault = default;
+            if (_mmu.IsFullChunk(physical))
+            {
+                cycles = _mmu.AccessCycles(_cpu, physical);
+                return true;
+            }
+
+            return Finish(address, access, physical, 1, out cycles, out fault);
+        }
+
         AnswerInterrupts();
         cycles = 0;
         physical = 0;
-        uint need = 1u << (int)access;
         if (!_walker.IsCanonical(address))
         {
             fault = MakeFault(address, access, PageFaultReason.NotCanonical, 0);
@@ -189,7 +211,7 @@ internal sealed partial class CpuMmu
 
         if (_usesFront && !isFetch)
         {
-            FillFront(address, physical, slot, entry, cycles);
+            FillFront(address, physical, slot, entry, need, cycles);
         }
 
         return true;
@@ -246,7 +268,7 @@ internal sealed partial class CpuMmu
     private bool Finish(ulong address, MemoryAccess access, ulong physical, int level, out uint cycles, out PageFault fault)
     {
         fault = default;
-        if (!_mmu.IsRam(physical))
+        if (!_mmu.IsFullChunk(physical) && !_mmu.IsRam(physical))
         {
             cycles = 0;
             fault = MakeFault(address, access, PageFaultReason.NoMemory, level);
@@ -257,17 +279,15 @@ internal sealed partial class CpuMmu
         return true;
     }
 
-    private void FillFront(ulong address, ulong physical, int slot, in TlbEntry entry, uint cycles)
+    private void FillFront(ulong address, ulong physical, int slot, in TlbEntry entry, uint need, uint cycles)
     {
-        uint allowed = Allowed(entry.Permissions) & ((entry.Permissions & Permission.Dirty) != 0 ? 3u : 1u);
-        _front[(int)(address >> PageGeometry.PageShift) & (FrontLines - 1)] = new FrontLine
+        _front[((int)(address >> PageGeometry.PageShift) & (FrontLines - 1)) + ((int)(need >> 1) * FrontLines)] = new FrontLine
         {
             Key = (address & ~OffsetMask) | _context,
             Serial = entry.Serial,
             Base = physical & ~OffsetMask,
             Slot = slot,
-            Allowed = (ushort)allowed,
-            Cycles = (ushort)Math.Min(cycles, ushort.MaxValue),
+            Cycles = cycles,
         };
     }
 
@@ -347,6 +367,20 @@ internal sealed partial class CpuMmu
         return slot >= 0 && IsUsable(_l2, slot, need) ? 2 : 0;
     }
 
+    /// <summary>Bytes from an address to the end of its page, of which the caller knows that it is in the front.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int RunLength(ulong address, ulong physical)
+    {
+        // Pages larger than a chunk are cut there: RAM is known by chunks.
+        const ulong chunk = (1 << 21) - 1;
+        ref FrontLine line = ref _front[(int)(address >> PageGeometry.PageShift) & (FrontLines - 1)];
+        ref FrontLine written = ref _front[((int)(address >> PageGeometry.PageShift) & (FrontLines - 1)) + FrontLines];
+        ulong key = (address & ~OffsetMask) | _context;
+        int slot = line.Key == key && _slots[line.Slot].Serial == line.Serial ? line.Slot : written.Key == key && _slots[written.Slot].Serial == written.Serial ? written.Slot : -1;
+        bool large = slot >= 0 && _slots[slot].Shift >= 21 && _mmu.IsFullChunk(physical);
+        return (int)(large ? chunk + 1 - (physical & chunk) : OffsetMask + 1 - (address & OffsetMask));
+    }
+
     private ulong NextSerial() => (ulong)++_serial;
 
     private void CheckStale(in TlbEntry entry, ulong address, MemoryAccess access)
@@ -375,7 +409,6 @@ internal sealed partial class CpuMmu
         public ulong Serial;
         public ulong Base;
         public int Slot;
-        public ushort Allowed;
-        public ushort Cycles;
+        public uint Cycles;
     }
 }

@@ -46,6 +46,9 @@ internal interface IPageTableFormat
     /// <summary>Whether bits are set that the hardware reserves.</summary>
     static abstract bool HasReservedBits(ulong entry, int level);
 
+    /// <summary>Whether an entry above level 1 leads to a table and a walk would change nothing in it.</summary>
+    static abstract bool IsPlainTable(ulong entry, int level);
+
     static abstract ulong TableBase(ulong entry);
 
     static abstract ulong LeafBase(ulong entry, int level);

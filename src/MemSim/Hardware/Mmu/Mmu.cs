@@ -19,6 +19,8 @@ public sealed class Mmu
     private readonly List<PageTables> _spaces = [];
     private readonly Lock _registry = new();
     private readonly uint[]?[] _accessCycles;
+    private readonly bool _hasOneNode;
+    private readonly uint _localAccessCycles;
     private long _nextAsid = 1L << AsidBits;
     private int _nextNumber;
 
@@ -55,6 +57,8 @@ public sealed class Mmu
             _ => new PageWalker<Arm64FourLevel>(),
         };
         _fullChunks = new byte[(Memory.Bytes >> 21) + 1];
+        _hasOneNode = machine.Nodes.Count == 1;
+        _localAccessCycles = (uint)options.Costs.AverageAccessCycles;
         _accessCycles = new uint[]?[machine.Cpus.Count];
         UsesProcessContexts = options.ProcessContextIds && machine.Architecture.Architecture == Architecture.X86_64;
         Kernel = Make(machine.Cpus[0], isKernel: true) ?? throw new InvalidOperationException("there is no memory for the kernel's page tables");
@@ -172,6 +176,10 @@ public sealed class Mmu
 
     internal bool IsKernelAddress(ulong address) => address >= KernelStart;
 
+    /// <summary>Whether the 2 MiB around a physical address are known to be memory.</summary>
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    internal bool IsFullChunk(ulong physical) => physical >> 21 < (ulong)_fullChunks.Length && _fullChunks[physical >> 21] != 0;
+
     /// <summary>Whether the machine has memory at a physical address.</summary>
     internal bool IsRam(ulong physical)
     {
@@ -187,9 +195,9 @@ public sealed class Mmu
     /// <summary>What a data access costs when no cache is simulated.</summary>
     internal uint AccessCycles(Cpu cpu, ulong physical)
     {
-        if (Machine.Nodes.Count == 1)
+        if (_hasOneNode)
         {
-            return (uint)Options.Costs.AverageAccessCycles;
+            return _localAccessCycles;
         }
 
         uint[] byNode = _accessCycles[cpu.Id] ??= [.. cpu.Node.Distances.Select(d => (uint)(Options.Costs.AverageAccessCycles * d / 10))];

@@ -107,6 +107,11 @@ internal sealed partial class PageTables<TFormat>
         ArgumentNullException.ThrowIfNull(cpu);
         ulong last = Check(address, pages);
         using Scope scope = Enter();
+        if (pages == 1 && TryUnmapSmall(address.Value))
+        {
+            return true;
+        }
+
         if (!mayHaveHoles)
         {
             CheckMapped(address.Value, last);
@@ -260,6 +265,24 @@ internal sealed partial class PageTables<TFormat>
         }
 
         return 1;
+    }
+
+    /// <summary>Unmaps a 4 KiB page, the case that needs neither splits nor a second look.</summary>
+    private bool TryUnmapSmall(ulong address)
+    {
+        (ulong table, int level, ulong entry) = Descend(address, 1);
+        if (level != 1 || !TFormat.IsPresent(entry))
+        {
+            return false;
+        }
+
+        Write(table, 1, IndexOf(address, 1), 0);
+        if (!KeepsEmptyTables)
+        {
+            Detach(address, 1);
+        }
+
+        return true;
     }
 
     private bool Prepare(Cpu cpu, ulong at, ulong last, ulong firstPfn, bool user, MappingSize largest)

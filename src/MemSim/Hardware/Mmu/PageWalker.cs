@@ -44,6 +44,10 @@ internal abstract class PageWalker
     /// <param name="result">What it came to.</param>
     public abstract void Walk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result);
 
+    /// <summary>Walks where nothing is out of the ordinary: tables all the way down to a 4 KiB page, accessed (for a write dirty) already, allowed.</summary>
+    /// <returns>False when anything is: <see cref="Walk"/> then finds out what.</returns>
+    public abstract bool TryWalk(CpuMmu mmu, ulong root, ulong address, uint need, out ulong physical);
+
     /// <summary>Walks without leaving a trace, telling every entry read.</summary>
     public abstract void Look(PhysicalMemory memory, ulong root, ulong address, Action<int, ulong, ulong>? visit, out WalkResult result);
 }
@@ -87,7 +91,7 @@ internal sealed class PageWalker<TFormat> : PageWalker
                 return;
             }
 
-            ulong entry = TFormat.EntryShift == 3 ? memory.Read<ulong>(at) : memory.Read<uint>(at);
+            ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
             result.Loads++;
             result.Entry = entry;
             if (mmu.HasDataCache)
@@ -151,6 +155,49 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
             level--;
         }
+    }
+
+    public override bool TryWalk(CpuMmu mmu, ulong root, ulong address, uint need, out ulong physical)
+    {
+        PhysicalMemory memory = mmu.Memory;
+        ulong bytes = memory.Bytes;
+        ulong table = root;
+        uint permissions = Permission.Mask;
+        physical = 0;
+        if (!TFormat.IsCanonical(address))
+        {
+            return false;
+        }
+
+        for (int level = TFormat.Levels; level > 1; level--)
+        {
+            ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, level) << TFormat.EntryShift);
+            if (at >= bytes)
+            {
+                return false;
+            }
+
+            ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
+            if (!TFormat.IsPlainTable(entry, level))
+            {
+                return false;
+            }
+
+            permissions &= TFormat.TablePermissions(entry, level);
+            table = TFormat.TableBase(entry);
+        }
+
+        ulong last = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, 1) << TFormat.EntryShift);
+        if (last >= bytes)
+        {
+            return false;
+        }
+
+        ulong leaf = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(last) : memory.ReadInside<uint>(last);
+        uint rights = TFormat.LeafPermissions(leaf, 1);
+        physical = TFormat.LeafBase(leaf, 1) | (address & (PageGeometry.PageSize - 1));
+        return TFormat.IsPresent(leaf) && !TFormat.HasReservedBits(leaf, 1) && TFormat.MarkAccessed(leaf, true, 1) == leaf
+            && (need != 2 || (rights & Permission.Dirty) != 0) && (mmu.Allowed(rights & permissions) & need) != 0;
     }
 
     public override void Look(PhysicalMemory memory, ulong root, ulong address, Action<int, ulong, ulong>? visit, out WalkResult result)

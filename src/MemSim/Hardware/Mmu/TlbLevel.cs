@@ -5,11 +5,12 @@ namespace MemSim.Hardware;
 /// <summary>A TLB entry. <see cref="Serial"/> is unique in the CPU and 0 while the entry is free.</summary>
 internal struct TlbEntry
 {
-    /// <summary>The first virtual address of the page, with log2 of its size in the low bits.</summary>
-    public ulong Tag;
-    public ulong Base;
     public ulong Serial;
     public long Stamp;
+    public ulong Base;
+
+    /// <summary>The first virtual address of the page, with log2 of its size in the low bits.</summary>
+    public ulong Tag;
     public uint Permissions;
 
     /// <summary>The address space, or <see cref="AnySpace"/>.</summary>
@@ -27,13 +28,15 @@ internal struct TlbEntry
 internal sealed class TlbLevel
 {
     public readonly TlbEntry[] Entries;
+    private readonly ulong[] _tags;
     private readonly Bank[] _banks;
+    private readonly (int Bank, int Shift)[] _bankOf = new (int, int)[64];
     private readonly TlbReplacement _replacement;
     private uint _random;
     private bool _hasFragments;
 
-    public TlbLevel(IReadOnlyList<TlbArray> arrays, TlbReplacement replacement, uint seed)
-        : this([.. arrays.Select(a => (a.Sets, a.Ways, a.Sizes.Select(s => (int)s).ToArray()))], replacement, seed)
+    public TlbLevel(IReadOnlyList<TlbArray> arrays, PageWalker walker, TlbReplacement replacement, uint seed)
+        : this([.. arrays.Select(a => (a.Sets, a.Ways, a.Sizes.Select(s => (int)s).Where(s => Exists(walker, s)).ToArray()))], replacement, seed)
     {
     }
 
@@ -51,6 +54,11 @@ internal sealed class TlbLevel
         }
 
         Entries = new TlbEntry[first];
+        _tags = new ulong[first];
+        for (int pageShift = 0; pageShift < 64; pageShift++)
+        {
+            _bankOf[pageShift] = BankOf(pageShift);
+        }
     }
 
     public bool IsEmpty => _banks.Length == 0;
@@ -58,20 +66,31 @@ internal sealed class TlbLevel
     /// <summary>The slot of an entry for an address; -1 without one.</summary>
     public int Find(ulong address, int asid)
     {
-        foreach (ref readonly Bank bank in _banks.AsSpan())
+        Bank[] banks = _banks;
+        for (int i = 0; i < banks.Length; i++)
         {
+            ref readonly Bank bank = ref banks[i];
             foreach (int shift in bank.Shifts)
             {
                 ulong tag = (address >> shift << shift) | (uint)shift;
                 int slot = bank.First + ((int)((address >> shift) & bank.SetMask) * bank.Ways);
                 int end = slot + bank.Ways;
-                for (; slot < end; slot++)
+                while (slot < end)
                 {
+                    int way = _tags.AsSpan(slot, end - slot).IndexOf(tag);
+                    if (way < 0)
+                    {
+                        break;
+                    }
+
+                    slot += way;
                     ref TlbEntry entry = ref Entries[slot];
-                    if (entry.Tag == tag && entry.Serial != 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace))
+                    if (entry.Serial != 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace))
                     {
                         return slot;
                     }
+
+                    slot++;
                 }
             }
         }
@@ -93,19 +112,7 @@ internal sealed class TlbLevel
     /// <returns>The slot; -1 when no array holds pages of that size or smaller.</returns>
     public int Insert(ulong address, ulong pageBase, int pageShift, uint permissions, int asid, ulong serial, long now)
     {
-        int bankIndex = -1;
-        int shift = 0;
-        for (int i = 0; i < _banks.Length; i++)
-        {
-            foreach (int candidate in _banks[i].Shifts)
-            {
-                if (candidate <= pageShift && candidate > shift)
-                {
-                    (bankIndex, shift) = (i, candidate);
-                }
-            }
-        }
-
+        (int bankIndex, int shift) = _bankOf[pageShift];
         if (bankIndex < 0)
         {
             return -1;
@@ -117,6 +124,7 @@ internal sealed class TlbLevel
         int slot = Victim(bank, set, (address >> shift << shift) | (uint)shift, space);
         ref TlbEntry entry = ref Entries[slot];
         entry.Tag = (address >> shift << shift) | (uint)shift;
+        _tags[slot] = entry.Tag;
         entry.Base = pageBase + (address & ((1UL << pageShift) - 1) & ~((1UL << shift) - 1));
         entry.Serial = serial;
         entry.Permissions = permissions;
@@ -179,6 +187,37 @@ internal sealed class TlbLevel
         }
 
         return count;
+    }
+
+    private static bool Exists(PageWalker walker, int shift)
+    {
+        for (int level = 1; level <= Math.Min(3, walker.Levels); level++)
+        {
+            if (walker.Shift(level) == shift)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The array for a page: that of its size, or of the largest smaller one.</summary>
+    private (int Bank, int Shift) BankOf(int pageShift)
+    {
+        (int Bank, int Shift) best = (-1, 0);
+        for (int i = 0; i < _banks.Length; i++)
+        {
+            foreach (int candidate in _banks[i].Shifts)
+            {
+                if (candidate <= pageShift && candidate > best.Shift)
+                {
+                    best = (i, candidate);
+                }
+            }
+        }
+
+        return best;
     }
 
     private int Victim(in Bank bank, int set, ulong tag, int space)

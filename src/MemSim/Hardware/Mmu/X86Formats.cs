@@ -82,6 +82,8 @@ internal readonly struct X86FourLevel : IPageTableFormat
     public static bool HasReservedBits(ulong entry, int level) =>
         (level == 4 && (entry & X86Entry.PageSize) != 0) || (level is 2 or 3 && (entry & X86Entry.PageSize) != 0 && (entry & X86Entry.AddressMask & ((1UL << Shift(level)) - 1) & ~(1UL << 12)) != 0);
 
+    public static bool IsPlainTable(ulong entry, int level) => (entry & (X86Entry.Present | X86Entry.Accessed | X86Entry.PageSize)) == (X86Entry.Present | X86Entry.Accessed);
+
     public static ulong TableBase(ulong entry) => entry & X86Entry.AddressMask;
 
     public static ulong LeafBase(ulong entry, int level) => entry & X86Entry.AddressMask & ~((1UL << Shift(level)) - 1);
@@ -123,6 +125,8 @@ internal readonly struct X86FiveLevel : IPageTableFormat
     public static bool IsLeaf(ulong entry, int level) => X86FourLevel.IsLeaf(entry, level);
 
     public static bool HasReservedBits(ulong entry, int level) => X86FourLevel.HasReservedBits(entry, Math.Min(level, 4));
+
+    public static bool IsPlainTable(ulong entry, int level) => (entry & (X86Entry.Present | X86Entry.Accessed | X86Entry.PageSize)) == (X86Entry.Present | X86Entry.Accessed);
 
     public static ulong TableBase(ulong entry) => entry & X86Entry.AddressMask;
 
@@ -167,6 +171,10 @@ internal readonly struct X86Pae : IPageTableFormat
     public static bool HasReservedBits(ulong entry, int level) => level == 3
         ? (entry & (X86Entry.Writable | X86Entry.User | X86Entry.PageSize | X86Entry.Global | X86Entry.NoExecute)) != 0
         : X86FourLevel.HasReservedBits(entry, level);
+
+    public static bool IsPlainTable(ulong entry, int level) => level == 3
+        ? X86Entry.Present == (entry & (X86Entry.Present | X86Entry.Writable | X86Entry.User | X86Entry.PageSize | X86Entry.Global | X86Entry.NoExecute))
+        : (entry & (X86Entry.Present | X86Entry.Accessed | X86Entry.PageSize)) == (X86Entry.Present | X86Entry.Accessed);
 
     public static ulong TableBase(ulong entry) => entry & X86Entry.AddressMask;
 
@@ -213,6 +221,8 @@ internal readonly struct X86TwoLevel : IPageTableFormat
 
     // Bits 13 to 20 of a 4 MiB entry are address bits 32 to 39 (PSE-36); bit 21 must be 0.
     public static bool HasReservedBits(ulong entry, int level) => level == 2 && (entry & X86Entry.PageSize) != 0 && (entry & (1 << 21)) != 0;
+
+    public static bool IsPlainTable(ulong entry, int level) => (entry & (X86Entry.Present | X86Entry.Accessed | X86Entry.PageSize)) == (X86Entry.Present | X86Entry.Accessed);
 
     public static ulong TableBase(ulong entry) => entry & AddressMask;
 
