@@ -149,6 +149,26 @@ public sealed partial class Machine
         }
     }
 
+    /// <summary>Drops a reference unless it is the last: then the page must be freed instead.</summary>
+    internal bool TryDropReference(int pfn)
+    {
+        ref uint word = ref _frames[pfn].RefOrder;
+        uint seen = Volatile.Read(ref word);
+        while (seen >= 2 * PageFrame.OneReference)
+        {
+            // Two CPUs may drop the last two references at once: exactly one of them must find that its own is the last.
+            uint found = Interlocked.CompareExchange(ref word, seen - PageFrame.OneReference, seen);
+            if (found == seen)
+            {
+                return true;
+            }
+
+            seen = found;
+        }
+
+        return false;
+    }
+
     /// <summary>Takes a second reference to a single page that has one; fails when it has more.</summary>
     internal bool TryMark(int pfn)
     {

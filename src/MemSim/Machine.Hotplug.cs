@@ -33,7 +33,7 @@ public sealed partial class Machine
         }
 
         target.IsOnline = false;
-        target.UpdateSpecial();
+        target.UpdateMode();
         Settings.CpuChanged(cpu);
     }
 
@@ -46,7 +46,7 @@ public sealed partial class Machine
         if (!target.IsOnline)
         {
             target.IsOnline = true;
-            target.UpdateSpecial();
+            target.UpdateMode();
             Settings.CpuChanged(cpu);
         }
     }

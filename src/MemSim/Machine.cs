@@ -79,7 +79,9 @@ public sealed partial class Machine : IDisposable
             cpu.Pages = Pages;
             cpu.Pcp = [.. _zones.Select(z => z.Pcp[cpu.Id])];
             cpu.Zonelists = cpu.Node.Zonelists;
-            cpu.UpdateSpecial();
+            cpu.Choices = FirstChoice.For(cpu.Zonelists, cpu.Pcp);
+            cpu.HomePcp = cpu.Choices[0].Pcp ?? cpu.Pcp[0];
+            cpu.UpdateMode();
         }
     }
 
@@ -206,7 +208,7 @@ public sealed partial class Machine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(sink);
         _tracepoints.Attach(sink);
-        Trace = _tracepoints;
+        UpdateTrace();
     }
 
     /// <summary>Detaches a receiver of tracepoints; nothing happens when it is not attached.</summary>
@@ -215,7 +217,7 @@ public sealed partial class Machine : IDisposable
     {
         ArgumentNullException.ThrowIfNull(sink);
         _tracepoints.Detach(sink);
-        Trace = _tracepoints.IsIdle ? null : _tracepoints;
+        UpdateTrace();
     }
 
     /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
@@ -257,7 +259,12 @@ public sealed partial class Machine : IDisposable
         _disposed = true;
         foreach (Cpu cpu in _cpus)
         {
-            cpu.UpdateSpecial();
+            cpu.UpdateMode();
+        }
+
+        foreach (Zone zone in _zones)
+        {
+            zone.IsDisposed = true;
         }
 
         _memMap.Discard();
@@ -277,6 +284,15 @@ public sealed partial class Machine : IDisposable
         }
 
         return null;
+    }
+
+    private void UpdateTrace()
+    {
+        Trace = _tracepoints.IsIdle ? null : _tracepoints;
+        foreach (Cpu cpu in _cpus)
+        {
+            cpu.UpdateMode();
+        }
     }
 
     internal Zone Owned(Zone zone) =>
@@ -328,7 +344,7 @@ public sealed partial class Machine : IDisposable
                     }
                 }
 
-                zone.Pcp = [.. _cpus.Select(cpu => new PerCpuPages(zone, cpu.Id, _frames, _memMap.TakeListHeads(PerCpuPages.Lists)))];
+                zone.Pcp = [.. _cpus.Select(cpu => new PerCpuPages(zone, cpu.Id, cpu.Node == node, _frames, _memMap.TakeListHeads(PerCpuPages.Lists)))];
                 _zones.Add(zone);
                 node.Add(zone);
             }

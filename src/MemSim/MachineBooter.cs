@@ -42,7 +42,7 @@ internal static class MachineBooter
 
             foreach (Cpu cpu in machine.Cpus)
             {
-                cpu.UpdateSpecial();
+                cpu.UpdateMode();
             }
 
             return machine;

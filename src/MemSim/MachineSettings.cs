@@ -101,6 +101,14 @@ internal sealed class MachineSettings
         _layout = LayoutNow();
         ReserveCalculator.AfterWrite(name, _layout, Sysctls, _figures);
         Apply();
+        if (name is VmSysctlTable.MinFreeKbytes or VmSysctlTable.WatermarkScaleFactor)
+        {
+            // Watermarks that are set up anew start without boost.
+            foreach (Zone zone in _machine.Zones)
+            {
+                zone.Boost = 0;
+            }
+        }
     }
 
     /// <summary>What one reads from a file below <c>/proc/sys/vm</c>.</summary>

@@ -24,15 +24,15 @@ public sealed partial class Cpu
     private KernelTask _current;
     private readonly KernelTask _idle;
 
-    /// <summary>Whether an allocation has to look at the context at all: anything but plain process context with an ordinary task.</summary>
-    internal bool IsSpecial;
+    /// <summary>What the hot paths have to look at.</summary>
+    internal CpuMode Mode = CpuMode.Special;
 
     internal Cpu(Machine machine, int id, Node node)
     {
         Machine = machine;
         Id = id;
         Node = node;
-        _current = _idle = new KernelTask($"swapper/{id}", 0);
+        _current = _idle = new KernelTask($"swapper/{id}", 0) { RunsOn = this };
     }
 
     /// <summary>The machine this CPU belongs to.</summary>
@@ -116,8 +116,10 @@ public sealed partial class Cpu
         }
 
         KernelTask previous = _current;
+        previous.RunsOn = null;
+        task.RunsOn = this;
         _current = task;
-        UpdateSpecial();
+        UpdateMode();
         return new ContextScope(this, ContextKind.Task, previous, default);
     }
 
@@ -132,15 +134,25 @@ public sealed partial class Cpu
         }
     }
 
-    internal void UpdateSpecial() =>
-        IsSpecial = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
+    internal void UpdateMode()
+    {
+        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
+        Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.Trace is not null ? CpuMode.Observed : CpuMode.Plain;
+    }
 
     internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)
     {
+        if (IsLeft(kind))
+        {
+            throw new InvalidOperationException($"CPU {Id} is not in the context ({kind}) that is being left: a scope was disposed twice");
+        }
+
         switch (kind)
         {
             case ContextKind.Task:
+                _current.RunsOn = null;
                 _current = previous ?? _idle;
+                _current.RunsOn = this;
                 break;
             case ContextKind.TaskFlag:
                 previous!.Flags &= ~added;
@@ -157,8 +169,25 @@ public sealed partial class Cpu
                 break;
         }
 
-        UpdateSpecial();
+        UpdateMode();
     }
+
+    private bool IsLeft(ContextKind kind) => kind switch
+    {
+        ContextKind.Task or ContextKind.TaskFlag => false,
+        ContextKind.Irq => _irqDisableDepth == 0,
+        ContextKind.Spinlock => _spinlocksHeld == 0,
+        ContextKind.Preempt => PreemptDepth == _spinlocksHeld,
+        _ => (_preemptCount & MaskOf(kind)) == 0,
+    };
+
+    private static int MaskOf(ContextKind kind) => kind switch
+    {
+        ContextKind.HardIrq => HardIrqMask,
+        ContextKind.SoftIrq => SoftIrqMask,
+        ContextKind.Nmi => NmiMask,
+        _ => PreemptMask,
+    };
 
     private static int Unit(ContextKind kind) => kind switch
     {
@@ -170,6 +199,12 @@ public sealed partial class Cpu
 
     private ContextScope Enter(ContextKind kind)
     {
+        int mask = MaskOf(kind);
+        if (kind != ContextKind.Irq && ((_preemptCount & mask) == mask || (kind == ContextKind.Nmi && (_preemptCount & HardIrqMask) == HardIrqMask)))
+        {
+            throw new InvalidOperationException($"CPU {Id}: contexts nested too deeply (preempt_count 0x{_preemptCount:x8})");
+        }
+
         switch (kind)
         {
             case ContextKind.Irq:
@@ -184,7 +219,7 @@ public sealed partial class Cpu
                 break;
         }
 
-        UpdateSpecial();
+        UpdateMode();
         return new ContextScope(this, kind, null, default);
     }
 
@@ -192,7 +227,7 @@ public sealed partial class Cpu
     {
         TaskFlags added = flag & ~_current.Flags;
         _current.Flags |= flag;
-        UpdateSpecial();
+        UpdateMode();
         return new ContextScope(this, ContextKind.TaskFlag, _current, added);
     }
 }

@@ -27,6 +27,7 @@ public enum TaskFlags
 public sealed class KernelTask
 {
     private MemoryPolicy? _policy;
+    private TaskFlags _flags;
 
     /// <summary>Creates a task.</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
@@ -44,17 +45,32 @@ public sealed class KernelTask
     /// <summary>The task's process id.</summary>
     public int Pid { get; }
 
-    /// <summary>The task's flags. Set them before the task runs on a CPU, or through the scopes of <see cref="Cpu"/>.</summary>
-    public TaskFlags Flags { get; set; }
+    /// <summary>The task's flags; the scopes of <see cref="Cpu"/> set some of them for a while.</summary>
+    public TaskFlags Flags
+    {
+        get => _flags;
+        set
+        {
+            _flags = value;
+            RunsOn?.UpdateMode();
+        }
+    }
 
     /// <summary>The NUMA policy of the task; null is local allocation.</summary>
     public MemoryPolicy? Policy
     {
         get => _policy;
-        set => _policy = value;
+        set
+        {
+            _policy = value;
+            RunsOn?.UpdateMode();
+        }
     }
 
-    internal bool NeedsAttention => Flags != TaskFlags.None || _policy is not null;
+    /// <summary>The CPU the task runs on; null while it does not.</summary>
+    internal Cpu? RunsOn { get; set; }
+
+    internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null;
 
     /// <summary>The task as <c>name:pid</c>.</summary>
     public override string ToString() => $"{Name}:{Pid}";

@@ -24,6 +24,9 @@ public sealed class AllocatorState
 
     /// <summary>The number of CPUs whose per-CPU lists are recorded.</summary>
     public int CpuCount { get; set; } = 1;
+
+    /// <summary>The node of each CPU; empty where the source does not tell: then all are on the node of the first zone.</summary>
+    public IReadOnlyList<int> CpuNodes { get; set; } = [];
 }
 
 /// <summary>One zone of an <see cref="AllocatorState"/>. Counts and watermarks in pages.</summary>

@@ -21,33 +21,59 @@ internal sealed partial class BugReporter
     }
 
     /// <summary>Checks a request's flags, order and context.</summary>
-    public void CheckRequest(Cpu cpu, Gfp gfp, int order)
+    /// <returns>Whether the request may go on; false after a logged complaint.</returns>
+    public bool CheckRequest(Cpu cpu, Gfp gfp, int order)
     {
         if (order < 0)
         {
             Raise(KernelBugKind.WrongOrder, $"kernel BUG at alloc_pages: order {order} is negative", Context(cpu));
-        }
-
-        if (!cpu.IsOnline)
-        {
-            Raise(KernelBugKind.NotAllocated, $"kernel BUG: CPU {cpu.Id} is offline and cannot run code", Context(cpu));
+            return false;
         }
 
         if ((gfp & ~Gfp.BitsMask) != 0)
         {
             IllegalFlags(cpu, gfp, "bits that are no flags are set");
+            return false;
+        }
+
+        if (((uint)gfp >> 3 & 3) == (uint)MigrateType.HighAtomic)
+        {
+            IllegalFlags(cpu, gfp, "__GFP_MOVABLE and __GFP_RECLAIMABLE each name a migrate type");
+            return false;
+        }
+
+        if (!CheckContext(cpu))
+        {
+            return false;
+        }
+
+        if ((gfp & Gfp.DirectReclaim) != 0 && cpu.InAtomic)
+        {
+            SleepingInAtomic(cpu, "alloc_pages", gfp);
+            return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>Checks whether the page allocator may be used at all where the CPU is.</summary>
+    /// <returns>Whether it may; false after a logged complaint.</returns>
+    public bool CheckContext(Cpu cpu)
+    {
+        if (!cpu.IsOnline)
+        {
+            Raise(KernelBugKind.NotAllocated, $"kernel BUG: CPU {cpu.Id} is offline and cannot run code", Context(cpu));
+            return false;
         }
 
         if (cpu.InNmi)
         {
             Raise(KernelBugKind.CalledFromNmi, "BUG: page allocator called from NMI context", Context(cpu)
                 + "The allocator's locks may be held by the code that was interrupted. Allocate before, or hand the work to an irq_work.");
+            return false;
         }
 
-        if ((gfp & Gfp.DirectReclaim) != 0 && cpu.InAtomic)
-        {
-            SleepingInAtomic(cpu, "alloc_pages", gfp);
-        }
+        return true;
     }
 
     /// <summary>Reports something that may sleep in atomic context.</summary>

@@ -1,13 +1,20 @@
 using System.Globalization;
+using MemSim.Observability.Proc;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim.Observability;
 
-/// <summary>Reports of allocations that failed, in the kernel's form, through the machine's logger.</summary>
+/// <summary>Reports of allocations that failed, in the kernel's form, through the machine's logger. The kernel limits their rate; here every failure without <see cref="Gfp.NoWarn"/> is reported.</summary>
+/// <remarks>
+/// The whole text is written when somebody listens (the logger is enabled for warnings) or <see cref="KeepsText"/> is set, since only then the state it describes
+/// is still there. Otherwise a failure costs a few stores, and <see cref="Last"/> is the first two lines, formatted when somebody asks.
+/// </remarks>
 internal sealed partial class FailureReports
 {
     private readonly Machine _machine;
     private readonly ILogger _logger;
+    private Failure _last;
+    private string? _text;
 
     public FailureReports(Machine machine, ILogger logger)
     {
@@ -18,8 +25,11 @@ internal sealed partial class FailureReports
     /// <summary>How many requests failed.</summary>
     public long Failures { get; private set; }
 
-    /// <summary>The text of the last report; null before the first and after failures that asked for none.</summary>
-    public string? Last { get; private set; }
+    /// <summary>Whether whole reports are written even when nobody listens to the logger.</summary>
+    public bool KeepsText { get; set; }
+
+    /// <summary>The text of the last report, or its head; null before the first and after failures that asked for none.</summary>
+    public string? Last => _text ?? (_last.Task is null ? null : Head(_last));
 
     public void OrderTooLarge(Cpu cpu, Gfp gfp, int order)
     {
@@ -34,24 +44,29 @@ internal sealed partial class FailureReports
     public void AllocationFailed(Cpu cpu, Gfp gfp, int order, ulong nodeMask)
     {
         Failures++;
-        Last = null;
+        _text = null;
+        _last = default;
         if ((gfp & Gfp.NoWarn) != 0)
         {
             return;
         }
 
-        string nodes = nodeMask == ulong.MaxValue ? "(null)" : NodeList(nodeMask);
-        string headline = string.Create(CultureInfo.InvariantCulture,
-            $"{cpu.Current.Name}: page allocation failure: order:{order}, mode:{GfpText.FormatWithHex(gfp)}, nodemask={nodes},cpuset=/,mems_allowed={NodeList(_machine.NodeMask)}");
-        if (_logger.IsEnabled(LogLevel.Warning))
+        _last = new Failure(cpu.Current, cpu.Id, gfp, order, nodeMask);
+        if (KeepsText || _logger.IsEnabled(LogLevel.Warning))
         {
-            Last = headline + "\n" + _machine.Proc.ShowMem();
-            LogFailure(_logger, Last);
+            int highest = GfpZones.HighestZoneIndex(gfp, _machine.Architecture);
+            _text = Head(_last) + ShowMemText.Of(_machine, cpu, highest, nodeMask);
+            LogFailure(_logger, _text);
         }
-        else
-        {
-            Last = headline;
-        }
+    }
+
+    /// <summary>The first line, and the one of the CPU and task; a simulated machine has no call trace.</summary>
+    private string Head(in Failure failure)
+    {
+        string nodes = failure.NodeMask == ulong.MaxValue ? "(null)" : NodeList(failure.NodeMask);
+        return string.Create(CultureInfo.InvariantCulture,
+            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp)}, nodemask={nodes},cpuset=/,mems_allowed={NodeList(_machine.NodeMask)}\n"
+            + $"CPU: {failure.Cpu} PID: {failure.Task.Pid} Comm: {failure.Task.Name} Not tainted {_machine.Personality.Name}.0-memsim #1\n");
     }
 
     private static string NodeList(ulong mask)
@@ -82,4 +97,6 @@ internal sealed partial class FailureReports
 
     [LoggerMessage(EventId = 11, Level = LogLevel.Warning, Message = "{Task}: order {Order} is larger than the largest block ({MaxOrder}), mode:{Gfp}: the request fails")]
     private static partial void LogOrder(ILogger logger, string task, int order, int maxOrder, string gfp);
+
+    private readonly record struct Failure(KernelTask Task, int Cpu, Gfp Gfp, int Order, ulong NodeMask);
 }

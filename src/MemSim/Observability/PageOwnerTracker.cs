@@ -52,6 +52,21 @@ internal sealed class PageOwnerTracker : IPageTraceSink
     {
     }
 
+    /// <summary>A block became single pages: each has the block's history (<c>split_page_owner()</c>).</summary>
+    public void Split(long pfn, int order)
+    {
+        lock (_lock)
+        {
+            if (_owners.TryGetValue(pfn, out Entry entry))
+            {
+                for (long i = pfn; i < pfn + (1L << order); i++)
+                {
+                    _owners[i] = entry;
+                }
+            }
+        }
+    }
+
     /// <summary>What is known of a frame: the last allocation and the last free of the block that starts there, or of the block around it.</summary>
     public string Describe(int pfn)
     {

@@ -1,12 +1,53 @@
+using MemSim.Observability.Proc;
+
 namespace MemSim;
 
-/// <summary>The kernel's text views of a machine's memory.</summary>
+/// <summary>The kernel's text views of a machine's memory, byte for byte as Linux prints them; a figure of a subsystem that does not exist yet is 0.</summary>
+/// <remarks>Every property renders the present state anew and changes nothing. Lines end with a newline, the last one included.</remarks>
 public sealed class ProcFs
 {
     private readonly Machine _machine;
 
     internal ProcFs(Machine machine) => _machine = machine;
 
-    /// <summary>The memory part of a failure or OOM report (<c>show_mem()</c>, sysrq-m).</summary>
-    public string ShowMem() => _machine.Architecture.Name;
+    /// <summary><c>/proc/buddyinfo</c>: free blocks of each order, a line for each zone that has memory.</summary>
+    public string BuddyInfo => BuddyInfoText.Of(Live);
+
+    /// <summary><c>/proc/zoneinfo</c>: counters, watermarks, reserves and per-CPU lists of every zone, in pages.</summary>
+    public string ZoneInfo => ZoneInfoText.Of(Live);
+
+    /// <summary><c>/proc/pagetypeinfo</c>: free blocks by migrate type and order, and how many page blocks are of each type.</summary>
+    public string PageTypeInfo => PageTypeInfoText.Of(Live);
+
+    /// <summary><c>/proc/meminfo</c>, in KiB.</summary>
+    public string MemInfo => MemInfoText.Of(Live);
+
+    /// <summary><c>/proc/vmstat</c>: counters in pages and events since the boot.</summary>
+    public string VmStat => VmStatText.Of(Live);
+
+    /// <summary><c>/sys/kernel/debug/extfrag/extfrag_index</c>: whether a request of each order would fail for want of memory (towards 0) or because of fragmentation (towards 1); -1 where a block is free.</summary>
+    public string ExtFragIndex => BuddyInfoText.ExtFragIndex(Live);
+
+    /// <summary><c>/sys/kernel/debug/extfrag/unusable_index</c>: which part of each zone's free memory is in blocks too small for each order.</summary>
+    public string UnusableIndex => BuddyInfoText.UnusableIndex(Live);
+
+    private Machine Live
+    {
+        get
+        {
+            _machine.ThrowIfDisposed();
+            return _machine;
+        }
+    }
+
+    /// <summary>The memory part of a failure or OOM report (<c>show_mem()</c>, SysRq-m), as seen from CPU 0.</summary>
+    public string ShowMem() => ShowMemText.Of(Live, _machine.Cpus[0]);
+
+    /// <summary>The memory part of a report, as printed by a CPU: <c>local_pcp</c> is what its own lists hold.</summary>
+    /// <param name="cpu">The CPU.</param>
+    public string ShowMem(Cpu cpu)
+    {
+        ArgumentNullException.ThrowIfNull(cpu);
+        return ShowMemText.Of(Live, cpu);
+    }
 }

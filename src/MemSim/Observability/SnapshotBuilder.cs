@@ -149,7 +149,7 @@ internal static class SnapshotBuilder
         for (int cpu = 0; cpu < document.Cpus.Count; cpu++)
         {
             machine.Cpus[cpu].IsOnline = document.Cpus[cpu].Online;
-            machine.Cpus[cpu].UpdateSpecial();
+            machine.Cpus[cpu].UpdateMode();
         }
     }
 
@@ -168,8 +168,6 @@ internal static class SnapshotBuilder
         pcp.NumaMiss = counters[2];
         pcp.NumaForeign = counters[3];
         pcp.NumaInterleave = counters[4];
-        pcp.NumaLocal = counters[5];
-        pcp.NumaOther = counters[6];
         pcp.Refills = counters[7];
     }
 }

@@ -13,12 +13,13 @@ internal static class StateRestorer
     /// <exception cref="FormatException">The state contradicts itself; the message names the zone and the block.</exception>
     public static Machine Restore(AllocatorState state, Func<MachineBlueprint, Machine>? configure = null)
     {
+        int[] nodes = [.. state.Zones.Select(z => z.Node).Concat(state.CpuNodes).Distinct().Order()];
         MachineBlueprint blueprint = new()
         {
             Architecture = ArchitectureInfo.Of(state.Architecture),
             PageblockOrder = state.PageblockOrder,
-            Nodes = [.. state.Zones.Select(z => z.Node).Distinct().Order().Select(n => new NodeBlueprint(n, [], [n]))],
-            CpuNodes = [.. Enumerable.Range(0, state.CpuCount).Select(_ => state.Zones[0].Node)],
+            Nodes = [.. nodes.Select(n => new NodeBlueprint(n, [], [n, .. nodes.Where(other => other != n)]))],
+            CpuNodes = [.. Enumerable.Range(0, state.CpuCount).Select(cpu => cpu < state.CpuNodes.Count ? state.CpuNodes[cpu] : state.Zones[0].Node)],
             Zones = [.. state.Zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.StartPfn, z.SpannedPages, z.PresentPages, z.ManagedPages))],
             HasContents = false,
             RefusesIllegalFlags = false,

@@ -118,10 +118,14 @@ internal sealed class BuddyLists
 
     /// <summary>Takes one frame out of the free block that holds it and gives the rest back at the front of the lists, as the kernel takes a poisoned page off.</summary>
     /// <returns>Whether the frame was free in the buddy lists.</returns>
-    public bool TakeFrame(Zone zone, PerCpuPages pcp, int pfn)
+    public bool TakeFrame(Zone zone, PerCpuPages pcp, int pfn) => TakeBlock(zone, pcp, pfn, 0);
+
+    /// <summary>As <see cref="TakeFrame"/>, for an aligned block of an order.</summary>
+    /// <returns>Whether the whole block was free in the buddy lists as part of one free block.</returns>
+    public bool TakeBlock(Zone zone, PerCpuPages pcp, int pfn, int wanted)
     {
         int order = FindFreeBlock(pfn, out int head);
-        if (order < 0)
+        if (order < wanted)
         {
             return false;
         }
@@ -131,7 +135,7 @@ internal sealed class BuddyLists
         _frames[head].Identity = PageFrame.FreeIdentity(zone.Id, 0);
         _frames[head].State = 0;
         int low = head;
-        while (order > 0)
+        while (order > wanted)
         {
             order--;
             int upper = low + (1 << order);
@@ -146,7 +150,7 @@ internal sealed class BuddyLists
 
         _frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
         _frames[pfn].State = 0;
-        CountFree(zone, pcp, -1, type);
+        CountFree(zone, pcp, -(1 << wanted), type);
         return true;
     }
 

@@ -10,6 +10,12 @@ public sealed partial class Cpu
     /// <summary>This CPU's page lists by the machine's zone number.</summary>
     internal PerCpuPages[] Pcp = [];
 
+    /// <summary>The lists most frees go to: those of the first zone of an ordinary request.</summary>
+    internal PerCpuPages HomePcp = null!;
+
+    /// <summary>Where requests made here look first, by their low four flag bits.</summary>
+    internal FirstChoice[] Choices = [];
+
     /// <summary>The zones searched for a request made here, by its low four flag bits.</summary>
     internal Zonelist[] Zonelists = [];
 
@@ -91,7 +97,7 @@ public sealed partial class Cpu
             return default;
         }
 
-        long pages = (bytes + PageGeometry.PageSize - 1) >> PageGeometry.PageShift;
+        long pages = PagesFor(bytes);
         int order = pages > 1 ? System.Numerics.BitOperations.Log2((ulong)(pages - 1)) + 1 : 0;
         Page first = AllocPages(gfp, order);
         if (first.IsNull)
@@ -119,18 +125,25 @@ public sealed partial class Cpu
             return;
         }
 
-        int pages = (int)((bytes + PageGeometry.PageSize - 1) >> PageGeometry.PageShift);
         Page first = Machine.Bugs.PageAt(this, address, "free_pages_exact");
-        for (int i = 0; i < pages && !first.IsNull; i++)
+        if (first.IsNull || !Machine.Bugs.CheckContext(this))
         {
-            if (!Machine.IsAllocatedHead(first.FrameIndex + i, 0))
+            return;
+        }
+
+        // No more than one block was allocated: a size beyond that is found out at the first page too many.
+        int pages = (int)Math.Min(PagesFor(bytes), (1L << PageGeometry.MaxOrder) + 1);
+        for (int i = 0; i < pages; i++)
+        {
+            if (!Machine.IsAllocatedHead(first.FrameIndex + i, 0) || i >> PageGeometry.MaxOrder != 0)
             {
-                Machine.Bugs.BadFree(this, new Page(Machine, first.FrameIndex + i), 0, "free_pages_exact");
+                Page wrong = new(Machine, (int)Math.Min(first.FrameIndex + i, Machine.FrameCount - 1));
+                Machine.Bugs.BadFree(this, wrong, 0, "free_pages_exact (more pages than a block has)");
                 return;
             }
         }
 
-        for (int i = 0; i < pages && !first.IsNull; i++)
+        for (int i = 0; i < pages; i++)
         {
             FreePages(new Page(Machine, first.FrameIndex + i), 0);
         }
@@ -143,13 +156,10 @@ public sealed partial class Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void FreePages(Page page, int order = 0)
     {
-        if (!Machine.MayFree(page, order))
+        if (!Pages.TryFree(this, page, order))
         {
-            FreeRefused(page, order);
-            return;
+            FreeChecked(page, order);
         }
-
-        Pages.FreeBlock(this, page.FrameIndex, order);
     }
 
     /// <summary>Frees a block by its address in the direct map (<c>free_pages()</c>).</summary>
@@ -177,11 +187,17 @@ public sealed partial class Cpu
     /// <exception cref="KernelBugException">One of them cannot be freed; the machine is unchanged.</exception>
     public void FreePagesBulk(ReadOnlySpan<Page> pages)
     {
+        Machine.ThrowIfDisposed();
+        if (!Machine.Bugs.CheckContext(this))
+        {
+            return;
+        }
+
         for (int i = 0; i < pages.Length; i++)
         {
             if (!Machine.MayFree(pages[i], 0))
             {
-                FreeRefused(pages[i], 0);
+                FreeChecked(pages[i], 0);
                 return;
             }
         }
@@ -219,11 +235,12 @@ public sealed partial class Cpu
         }
 
         int order = head.Order;
-        if (head.Count > 1)
+        if (Machine.TryDropReference(head.FrameIndex))
         {
-            Machine.AddReferences(head.FrameIndex, -1);
+            return;
         }
-        else if (order > 0 && !head.IsCompound)
+
+        if (order > 0 && !head.IsCompound)
         {
             Machine.Bugs.BadFree(this, head, 0, "put_page (last reference to a block that is not a compound page: only its order would tell how much to free)");
         }
@@ -260,6 +277,7 @@ public sealed partial class Cpu
     /// <summary>Gives the pages in this CPU's lists of every zone back to the free lists (<c>drain_local_pages()</c>).</summary>
     public void DrainLocalPages()
     {
+        Machine.ThrowIfDisposed();
         foreach (PerCpuPages pcp in Pcp)
         {
             Pages.DrainAll(this, pcp);
@@ -271,6 +289,7 @@ public sealed partial class Cpu
     public void DrainLocalPages(Zone zone)
     {
         ArgumentNullException.ThrowIfNull(zone);
+        Machine.ThrowIfDisposed();
         Pages.DrainAll(this, Machine.Owned(zone).Pcp[Id]);
     }
 
@@ -279,17 +298,30 @@ public sealed partial class Cpu
     public void DrainZonePages(Zone zone)
     {
         ArgumentNullException.ThrowIfNull(zone);
+        Machine.ThrowIfDisposed();
         Pages.DrainBatch(this, Machine.Owned(zone).Pcp[Id]);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void FreeRefused(Page page, int order)
+    private void FreeChecked(Page page, int order)
     {
-        if (!page.IsNull)
+        if (page.IsNull)
+        {
+            return;
+        }
+
+        Machine.ThrowIfDisposed();
+        if (!Machine.MayFree(page, order))
         {
             Machine.Bugs.BadFree(this, page, order, "__free_pages");
         }
+        else if (Machine.Bugs.CheckContext(this))
+        {
+            Pages.FreeBlock(this, page.FrameIndex, order);
+        }
     }
+
+    private static long PagesFor(long bytes) => ((bytes - 1) >> PageGeometry.PageShift) + 1;
 
     private bool HasDuplicates(ReadOnlySpan<Page> pages, out Page twice)
     {

@@ -11,7 +11,11 @@ internal sealed partial class PageAllocator
     public int AllocateChecked(Cpu cpu, Gfp gfp, int order, Node? node)
     {
         _machine.ThrowIfDisposed();
-        _machine.Bugs.CheckRequest(cpu, gfp, order);
+        if (!_machine.Bugs.CheckRequest(cpu, gfp, order))
+        {
+            return -1;
+        }
+
         gfp = InContext(cpu, gfp);
         if (order > PageGeometry.MaxOrder)
         {
@@ -35,9 +39,7 @@ internal sealed partial class PageAllocator
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
     {
         Zonelist zonelist = ((gfp & Gfp.ThisNode) != 0 ? node.ThisNodeZonelists : node.Zonelists)[(int)(gfp & Gfp.ZoneMask)];
-        return nodeMask == ulong.MaxValue
-            ? AllocateFrom(cpu, zonelist, gfp, order)
-            : AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
+        return AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
     }
 
     private int AllocateByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy)
@@ -66,7 +68,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>The flags that the current task's scopes leave (<c>current_gfp_context()</c>).</summary>
-    private static Gfp InContext(Cpu cpu, Gfp gfp)
+    internal static Gfp InContext(Cpu cpu, Gfp gfp)
     {
         if (cpu.InInterrupt)
         {
@@ -80,6 +82,9 @@ internal sealed partial class PageAllocator
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateGeneral(Cpu cpu, Zonelist zonelist, Gfp gfp, int order, int firstZone) =>
+        AllocateGeneral(new Request(cpu, zonelist, gfp, order), firstZone);
+
     private int AllocateGeneral(in Request request, int firstZone)
     {
         Gfp gfp = request.Gfp;
@@ -105,7 +110,7 @@ internal sealed partial class PageAllocator
         return pfn >= 0 ? pfn : AllocateSlow(request);
     }
 
-    private static AllocFlags CmaRight(in Request request) => request.Type == (int)MigrateType.Movable ? AllocFlags.Cma : 0;
+    internal static AllocFlags CmaRight(in Request request) => request.Type == (int)MigrateType.Movable ? AllocFlags.Cma : 0;
 
     /// <summary>Visits the zones of a request in order and takes the block from the first that passes its watermark (<c>get_page_from_freelist()</c>).</summary>
     private int Attempt(in Request request, AllocFlags flags, int firstZone = 0)
@@ -133,10 +138,12 @@ internal sealed partial class PageAllocator
                     continue;
                 }
 
-                int pfn = TakeFromZone(request.Cpu, zone, request.Order, request.Type, flags);
+                PerCpuPages pcp = request.Cpu.Pcp[zone.Id];
+                int pfn = TakeFromZone<ObservedPath>(request.Cpu, zone, pcp, request.Order, request.Type, flags);
                 if (pfn >= 0)
                 {
-                    Finish(request.Cpu, zone, preferred!, pfn, request.Gfp, request.Order, request.Type);
+                    CountPlace(request.Cpu, zone, preferred!);
+                    Finish<ObservedPath>(request.Cpu, pcp, pfn, request.Gfp, request.Order, request.Type);
                     if (request.Order > 0 && (flags & AllocFlags.HighAtomic) != 0)
                     {
                         ReserveHighAtomic(zone, pfn);
@@ -156,7 +163,7 @@ internal sealed partial class PageAllocator
         }
     }
 
-    private static bool Passes(in Request request, Zone zone, AllocFlags flags)
+    internal static bool Passes(in Request request, Zone zone, AllocFlags flags)
     {
         long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
         return (flags & AllocFlags.NoWatermarks) != 0 || WatermarkCheck.Passes(zone, request.Order, mark, request.Zonelist.HighestZoneIndex, flags, request.Gfp);

@@ -23,10 +23,17 @@ internal sealed partial class PageAllocator
         }
 
         _machine.ThrowIfDisposed();
-        _machine.Bugs.CheckRequest(cpu, gfp, 0);
+        if (!_machine.Bugs.CheckRequest(cpu, gfp, 0))
+        {
+            return filled;
+        }
+
         gfp = InContext(cpu, gfp);
-        Request request = new(cpu, cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
-        Zone? zone = want > 1 ? ZoneForBulk(request, want) : null;
+        Zonelist[] zonelists = (gfp & Gfp.ThisNode) != 0 ? cpu.Node.ThisNodeZonelists : cpu.Zonelists;
+        Request request = new(cpu, zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
+
+        // The kernel asks for room for the whole array, filled entries included.
+        Zone? zone = want > 1 ? ZoneForBulk(request, pages.Length) : null;
         int got = 0;
         if (zone is not null)
         {
@@ -54,19 +61,29 @@ internal sealed partial class PageAllocator
         // Types first: draining while freeing could otherwise show a later page another type than the kernel saw.
         foreach (Page page in pages)
         {
-            int pfn = page.FrameIndex;
-            ref PageFrame frame = ref _frames[pfn];
-            frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
-            _machine.Trace?.MmPageFree(cpu, pfn, 0);
+            PrepareListed(cpu, page.FrameIndex);
         }
 
         foreach (Page page in pages)
         {
-            int pfn = page.FrameIndex;
-            ref PageFrame frame = ref _frames[pfn];
-            _machine.Trace?.MmPageFreeBatched(cpu, pfn);
-            FreeToPcp(cpu, cpu.Pcp[frame.ZoneId], pfn, 0, (int)frame.Index);
+            FreePrepared(cpu, page.FrameIndex);
         }
+    }
+
+    /// <summary>The first half of freeing a single page as part of a list: its page block's type is read now.</summary>
+    public void PrepareListed(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
+        _machine.Trace?.MmPageFree(cpu, pfn, 0);
+    }
+
+    /// <summary>The second half: the page goes to the per-CPU list of the type read before.</summary>
+    public void FreePrepared(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        _machine.Trace?.MmPageFreeBatched(cpu, pfn);
+        FreeToPcp<ObservedPath>(cpu, cpu.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
     }
 
     /// <summary>Makes every frame of an allocated block a single allocated page (<c>split_page()</c>); no list changes.</summary>
@@ -80,6 +97,8 @@ internal sealed partial class PageAllocator
             frame.State = PageFrame.OneReference;
             frame.Mapping = 0;
         }
+
+        _machine.OwnerTracker?.Split(pfn, order);
     }
 
     /// <summary>The first zone that stays above its low watermark even after the whole request.</summary>
@@ -145,6 +164,7 @@ internal sealed partial class PageAllocator
             }
 
             pages[index] = new Page(_machine, pfn);
+            _machine.Trace?.BulkPage(cpu, pfn, (MigrateType)request.Type, request.Gfp);
             got++;
         }
 

@@ -76,6 +76,12 @@ internal sealed partial class PageAllocator
                 {
                     return pfn;
                 }
+
+                if (state.HopelessRounds > MaxReclaimRetries)
+                {
+                    // Only reached when bugs are logged instead of thrown: a host must not hang where a kernel would panic.
+                    return Fail(request);
+                }
             }
         }
     }
@@ -90,6 +96,10 @@ internal sealed partial class PageAllocator
         if (reserves != 0)
         {
             flags = reserves | CmaRight(request) | (flags & AllocFlags.Kswapd);
+        }
+
+        if (reserves != 0 || IgnoresPolicy(request))
+        {
             attempt = new Request(request.Cpu, request.Zonelist, request.Gfp, request.Order);
         }
 
@@ -183,7 +193,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>The rights of a request in the slow path, from its flags (<c>gfp_to_alloc_flags()</c>).</summary>
-    private static AllocFlags FlagsOf(in Request request)
+    internal static AllocFlags FlagsOf(in Request request)
     {
         Gfp gfp = request.Gfp;
         AllocFlags flags = AllocFlags.WatermarkMin | (AllocFlags)(gfp & Gfp.High) | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request);
@@ -207,7 +217,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>Who may ignore watermarks altogether, and who half of one (<c>__gfp_pfmemalloc_flags()</c>).</summary>
-    private static AllocFlags ReserveRights(in Request request)
+    internal static AllocFlags ReserveRights(in Request request)
     {
         if ((request.Gfp & Gfp.NoMemAlloc) != 0)
         {
@@ -227,6 +237,9 @@ internal sealed partial class PageAllocator
 
         return (task & TaskFlags.OomVictim) != 0 && !request.Cpu.InInterrupt ? AllocFlags.Oom : 0;
     }
+
+    /// <summary>A request that cannot wait and has priority rather takes memory of another node than fail.</summary>
+    private static bool IgnoresPolicy(in Request request) => !request.CanReclaim && (request.Gfp & Gfp.High) != 0;
 
     private static bool IsMemAlloc(Cpu cpu) => (cpu.Current.Flags & TaskFlags.MemAlloc) != 0;
 

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 using MemSim.Pages;
 using MemSim.Zones;
 
@@ -36,44 +37,68 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Allocate(Cpu cpu, Gfp gfp, int order)
     {
-        if (cpu.IsSpecial || (uint)order > PageGeometry.MaxOrder || (gfp & Gfp.ThisNode) != 0)
+        if (cpu.Mode != CpuMode.Plain || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0)
+        {
+            return AllocateUnusual(cpu, gfp, order);
+        }
+
+        return AllocateFrom<PlainPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+    }
+
+    /// <summary>A request on a machine with locks or listeners, in a special context, or with a strange order or node.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateUnusual(Cpu cpu, Gfp gfp, int order)
+    {
+        if (cpu.Mode == CpuMode.Special || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0)
         {
             return AllocateChecked(cpu, gfp, order, node: null);
         }
 
-        return AllocateFrom(cpu, cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+        return AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>The fast path: the first zone of the list at its low watermark, from the CPU's own lists where the order has them.</summary>
-    public int AllocateFrom(Cpu cpu, Zonelist zonelist, Gfp gfp, int order)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int AllocateFrom<TPath>(Cpu cpu, FirstChoice choice, Gfp gfp, int order)
+        where TPath : struct, IPath
     {
-        Zone[] zones = zonelist.Zones;
         int type = (int)((uint)gfp >> 3) & 3;
-        if (zones.Length != 0 && type != (int)MigrateType.HighAtomic && (!zonelist.AvoidsFragmentation || (gfp & Gfp.KswapdReclaim) == 0))
+        PerCpuPages? pcp = choice.Pcp;
+        if (pcp is null || type == (int)MigrateType.HighAtomic)
         {
-            Zone zone = zones[0];
-            AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim);
-            if (!zone.HasCma && WatermarkCheck.Passes(zone, order, zone.MarkLow + zone.Boost, zonelist.HighestZoneIndex, flags, gfp))
-            {
-                int pfn = TakeFromZone(cpu, zone, order, type, flags);
-                if (pfn >= 0)
-                {
-                    Finish(cpu, zone, zone, pfn, gfp, order, type);
-                    return pfn;
-                }
-
-                return AllocateGeneral(new Request(cpu, zonelist, gfp, order), firstZone: 1);
-            }
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
 
-        return AllocateGeneral(new Request(cpu, zonelist, gfp, order), firstZone: 0);
+        Zone zone = pcp.Zone;
+        if (zone.HasCma || !WatermarkCheck.PassesQuickly(zone, order, choice.HighestZoneIndex))
+        {
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
+        }
+
+        // Avoiding fragmentation only matters once the lists are empty: the right to say no goes along.
+        AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim);
+        if (choice.AvoidsFragmentation && (gfp & Gfp.KswapdReclaim) != 0)
+        {
+            flags |= AllocFlags.NoFragment;
+        }
+
+        int pfn = TakeFromZone<TPath>(cpu, zone, pcp, order, type, flags);
+        if (pfn < 0)
+        {
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 1);
+        }
+
+        pcp.NumaHit++;
+        Finish<TPath>(cpu, pcp, pfn, gfp, order, type);
+        return pfn;
     }
 
     /// <summary>Takes a block from a zone that passed the watermark check (<c>rmqueue()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int TakeFromZone(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
+    private int TakeFromZone<TPath>(Cpu cpu, Zone zone, PerCpuPages pcp, int order, int type, AllocFlags flags)
+        where TPath : struct, IPath
     {
-        int pfn = order <= PageGeometry.CostlyOrder || order == _pageblockOrder ? TakeFromPcp(cpu, cpu.Pcp[zone.Id], order, type, flags) : -1;
+        int pfn = order <= PageGeometry.CostlyOrder || order == _pageblockOrder ? TakeFromPcp<TPath>(cpu, pcp, order, type, flags) : -1;
         if (pfn < 0)
         {
             pfn = TakeFromBuddy(cpu, zone, order, type, flags);
@@ -98,16 +123,21 @@ internal sealed partial class PageAllocator
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int TakeFromPcp(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
+    private int TakeFromPcp<TPath>(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
+        where TPath : struct, IPath
     {
-        if (_parallel)
+        if (TPath.IsObserved && _parallel)
         {
             pcp.Lock.Enter();
         }
 
-        pcp.FreeFactor >>= 1;
+        if (pcp.FreeFactor != 0)
+        {
+            pcp.FreeFactor >>= 1;
+        }
+
         int pfn = PopPcp(cpu, pcp, order, type, flags);
-        if (_parallel)
+        if (TPath.IsObserved && _parallel)
         {
             pcp.Lock.Exit();
         }
@@ -119,8 +149,9 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private int PopPcp(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
     {
+        FrameArray frames = _frames;
         int list = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
-        ref PageFrame head = ref _frames[list];
+        ref PageFrame head = ref frames[list];
         int pfn = head.Next;
         if (pfn == list)
         {
@@ -132,9 +163,9 @@ internal sealed partial class PageAllocator
             pfn = head.Next;
         }
 
-        int next = _frames[pfn].Next;
+        int next = frames[pfn].Next;
         head.Next = next;
-        _frames[next].Prev = list;
+        frames[next].Prev = list;
         pcp.Count -= 1 << order;
         return pfn;
     }
@@ -176,26 +207,20 @@ internal sealed partial class PageAllocator
 
     /// <summary>Makes the frame of a block an allocated one and counts it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Finish(Cpu cpu, Zone zone, Zone preferred, int pfn, Gfp gfp, int order, int type)
+    private void Finish<TPath>(Cpu cpu, PerCpuPages pcp, int pfn, Gfp gfp, int order, int type)
+        where TPath : struct, IPath
     {
         _frames[pfn].State = PageFrame.OneReference | (uint)order;
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
         pcp.PagesAllocated += 1L << order;
-        if (zone == preferred)
-        {
-            pcp.NumaHit++;
-        }
-        else
-        {
-            CountRemote(cpu, zone, preferred);
-        }
-
         if ((gfp & PrepFlags) != 0)
         {
             Prepare(pfn, gfp, order);
         }
 
-        _machine.Trace?.MmPageAlloc(cpu, pfn, order, (MigrateType)type, gfp);
+        if (TPath.IsObserved)
+        {
+            _machine.Trace?.MmPageAlloc(cpu, pfn, order, (MigrateType)type, gfp);
+        }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -212,7 +237,8 @@ internal sealed partial class PageAllocator
         }
     }
 
-    private static void CountRemote(Cpu cpu, Zone zone, Zone preferred)
+    /// <summary>Counts where a block came from against where it was wanted.</summary>
+    private static void CountPlace(Cpu cpu, Zone zone, Zone preferred)
     {
         // A zone of the preferred node is a hit even when it is not the preferred zone.
         PerCpuPages pcp = cpu.Pcp[zone.Id];
@@ -227,26 +253,92 @@ internal sealed partial class PageAllocator
         }
     }
 
-    /// <summary>Frees a block that passed the checks: into the CPU's own lists where the order has them.</summary>
+    /// <summary>Frees a block that a caller names: checks it and puts it into the CPU's own lists where the order has them.</summary>
+    /// <returns>Whether the block could be freed; if not, nothing changed.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void FreeBlock(Cpu cpu, int pfn, int order)
+    public bool TryFree(Cpu cpu, Page page, int order)
     {
-        ref PageFrame frame = ref _frames[pfn];
-        PerCpuPages pcp = cpu.Pcp[frame.ZoneId];
-        _machine.Trace?.MmPageFree(cpu, pfn, order);
-        int type = pcp.Zone.BlockType(pfn);
-        if (order <= PageGeometry.CostlyOrder || order == _pageblockOrder)
+        if (!page.BelongsTo(_machine) || (uint)order > PageGeometry.MaxOrder)
         {
-            FreeToPcp(cpu, pcp, pfn, order, type);
+            return false;
         }
-        else
+
+        int pfn = page.FrameIndex;
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.State != (PageFrame.OneReference | (uint)order) || ((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping) != 0)
+        {
+            return false;
+        }
+
+        if (cpu.Mode == CpuMode.Plain)
+        {
+            FreeBlock<PlainPath>(cpu, ref frame, pfn, order);
+            return true;
+        }
+
+        return TryFreeUnusual(cpu, pfn, order);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool TryFreeUnusual(Cpu cpu, int pfn, int order)
+    {
+        _machine.ThrowIfDisposed();
+        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
+        {
+            FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
+        }
+
+        return true;
+    }
+
+    /// <summary>Frees a block that passed the checks, or that a replay or the boot knows to be good.</summary>
+    public void FreeBlock(Cpu cpu, int pfn, int order) => FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void FreeBlock<TPath>(Cpu cpu, ref PageFrame frame, int pfn, int order)
+        where TPath : struct, IPath
+    {
+        // Compared instead of looked up: what follows then need not wait for the frame's zone, nor below for its page block's type.
+        uint flags = frame.FlagsAndZone;
+        PerCpuPages pcp = cpu.HomePcp;
+        if (flags >> PageFrame.ZoneShift != (uint)pcp.ZoneId)
+        {
+            pcp = OtherPcp(cpu, flags);
+        }
+
+        if (TPath.IsObserved)
+        {
+            _machine.Trace?.MmPageFree(cpu, pfn, order);
+        }
+
+        int type = pcp.Zone.BlockType(pfn);
+        if (order > PageGeometry.CostlyOrder && order != _pageblockOrder)
         {
             FreeToBuddy(pcp, pfn, order, type);
         }
+        else if (type == (int)MigrateType.Unmovable)
+        {
+            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, (int)MigrateType.Unmovable);
+        }
+        else if (type == (int)MigrateType.Movable)
+        {
+            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, (int)MigrateType.Movable);
+        }
+        else
+        {
+            FreeRareType(cpu, pcp, pfn, order, type);
+        }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeRareType(Cpu cpu, PerCpuPages pcp, int pfn, int order, int type) => FreeToPcp<ObservedPath>(cpu, pcp, ref _frames[pfn], pfn, order, type);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static PerCpuPages OtherPcp(Cpu cpu, uint flags) => cpu.Pcp[(int)(flags >> PageFrame.ZoneShift)];
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void FreeToPcp(Cpu cpu, PerCpuPages pcp, int pfn, int order, int type)
+    private void FreeToPcp<TPath>(Cpu cpu, PerCpuPages pcp, ref PageFrame frame, int pfn, int order, int type)
+        where TPath : struct, IPath
     {
         int listType = type;
         if (type >= PerCpuPages.PcpTypes)
@@ -260,25 +352,24 @@ internal sealed partial class PageAllocator
             listType = (int)MigrateType.Movable;
         }
 
-        if (_parallel)
+        if (TPath.IsObserved && _parallel)
         {
             pcp.Lock.Enter();
         }
 
-        ref PageFrame frame = ref _frames[pfn];
         frame.Identity = frame.FlagsAndZone & ~(uint)PageFlags.StoredMask;
         frame.State = PageFrame.PcpState;
         frame.Index = (uint)type;
         int list = PerCpuPages.ListIndex(order, listType);
-        _frames.AddFirst(pcp.FirstHead + list, pfn);
+        _frames.AddFirst(pcp.FirstHead + list, ref frame, pfn);
         int count = pcp.Count + (1 << order);
         pcp.Count = count;
-        if (count >= pcp.High || (pcp.FreeFactor != 0 && order != 0) || (pcp.Zone.Flags & ZoneFlags.ReclaimActive) != 0)
+        if (count >= pcp.TrimAt || (pcp.FreeFactor != 0 && order != 0))
         {
             _pcpLists.TrimAfterFree(cpu, pcp, order, list);
         }
 
-        if (_parallel)
+        if (TPath.IsObserved && _parallel)
         {
             pcp.Lock.Exit();
         }

@@ -75,9 +75,7 @@ internal sealed class PcpLists
     {
         // Freeing small blocks again and again means that they are not reused here: let them merge.
         bool all = pcp.FreeFactor != 0 && order is > 0 and <= PageGeometry.CostlyOrder;
-        int high = all || pcp.High == 0 ? 0
-            : (pcp.Zone.Flags & ZoneFlags.ReclaimActive) != 0 ? Math.Min(pcp.Batch << 2, pcp.High)
-            : pcp.High;
+        int high = all ? 0 : pcp.HighInForce;
         if (pcp.Count >= high)
         {
             Drain(cpu, pcp, all ? pcp.Count : DrainCount(pcp, high), listIndex);

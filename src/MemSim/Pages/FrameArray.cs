@@ -50,10 +50,13 @@ internal readonly unsafe struct FrameArray
 
     /// <summary>Puts a frame at the front: the end that allocations take from.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void AddFirst(int head, int index)
+    public void AddFirst(int head, int index) => AddFirst(head, ref this[index], index);
+
+    /// <summary>The same for a frame whose place is known already.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddFirst(int head, ref PageFrame f, int index)
     {
         ref PageFrame h = ref this[head];
-        ref PageFrame f = ref this[index];
         int next = h.Next;
         f.Next = next;
         f.Prev = head;

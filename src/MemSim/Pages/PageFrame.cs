@@ -21,7 +21,8 @@ internal struct PageFrame
     /// <summary>One reference in <see cref="RefOrder"/>.</summary>
     public const uint OneReference = 16;
 
-    private const int ZoneShift = 24;
+    /// <summary>Where the zone's number starts in <see cref="FlagsAndZone"/>.</summary>
+    public const int ZoneShift = 24;
 
     /// <summary>Flags that no page may have when it is freed (the kernel's <c>PAGE_FLAGS_CHECK_AT_FREE</c>).</summary>
     public const uint CheckAtFree = (uint)(PageFlags.Lru | PageFlags.Locked | PageFlags.Private | PageFlags.Private2 | PageFlags.Writeback | PageFlags.Reserved

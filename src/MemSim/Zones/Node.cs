@@ -25,6 +25,9 @@ public sealed class Node
     /// <summary>Frames that exist in all zones.</summary>
     public long PresentPages => _zones.Sum(z => z.PresentPages);
 
+    /// <summary>The counters of subsystems above the page allocator (<c>vm_stat</c> of the node).</summary>
+    public NodeCounters Counters { get; } = new();
+
     /// <summary>Whether kswapd has been woken and has not looked yet (there is none before reclaim exists: see <see cref="KswapdWakeups"/>).</summary>
     public long KswapdWakeups { get; internal set; }
 

@@ -13,15 +13,20 @@ internal sealed class PerCpuPages
 
     public const int Lists = LowOrderLists + 2;
 
-    public PerCpuPages(Zone zone, int cpu, FrameArray frames, int firstHead)
+    private readonly bool _isLocal;
+
+    public PerCpuPages(Zone zone, int cpu, bool isLocal, FrameArray frames, int firstHead)
     {
         Zone = zone;
+        ZoneId = zone.Id;
         Cpu = cpu;
+        _isLocal = isLocal;
         Frames = frames;
         FirstHead = firstHead;
     }
 
     public readonly Zone Zone;
+    public readonly int ZoneId;
     public readonly FrameArray Frames;
     public readonly int FirstHead;
     public readonly int Cpu;
@@ -29,11 +34,8 @@ internal sealed class PerCpuPages
     /// <summary>Pages (not blocks) in all lists.</summary>
     public int Count;
 
-    /// <summary>From this many pages on, a free drains.</summary>
-    public int High;
-
-    /// <summary>Pages moved between these lists and the free lists at a time.</summary>
-    public int Batch = 1;
+    /// <summary>From this many pages on, a free has to look whether to drain: <see cref="High"/>, or less while kswapd reclaims in the zone.</summary>
+    public int TrimAt;
 
     /// <summary>How often consecutive frees have doubled the drain; every allocation attempt halves it.</summary>
     public int FreeFactor;
@@ -60,15 +62,46 @@ internal sealed class PerCpuPages
     public long NumaInterleave;
 
     /// <summary>Blocks allocated here by a CPU of the node (<c>numa_local</c>).</summary>
-    public long NumaLocal;
+    public long NumaLocal => _isLocal ? NumaHit + NumaMiss : 0;
 
     /// <summary>Blocks allocated here by a CPU of another node (<c>numa_other</c>).</summary>
-    public long NumaOther;
+    public long NumaOther => _isLocal ? 0 : NumaHit + NumaMiss;
 
     /// <summary>Refills from the free lists.</summary>
     public long Refills;
 
     public PaddedLock Lock;
+
+    private int _high;
+    private int _batch = 1;
+
+    /// <summary>From this many pages on, a free drains.</summary>
+    public int High
+    {
+        get => _high;
+        set
+        {
+            _high = value;
+            UpdateTrim();
+        }
+    }
+
+    /// <summary>Pages moved between these lists and the free lists at a time.</summary>
+    public int Batch
+    {
+        get => _batch;
+        set
+        {
+            _batch = value;
+            UpdateTrim();
+        }
+    }
+
+    /// <summary>The limit in force: while kswapd reclaims, at most four batches are kept.</summary>
+    public int HighInForce => (Zone.Flags & ZoneFlags.ReclaimActive) != 0 ? Math.Min(_batch << 2, _high) : _high;
+
+    /// <summary>To be called when the limits or the zone's state have changed.</summary>
+    public void UpdateTrim() => TrimAt = HighInForce;
 
     /// <summary>The list a block of this order and type belongs to.</summary>
     public static int ListIndex(int order, int type) =>

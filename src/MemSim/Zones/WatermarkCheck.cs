@@ -26,6 +26,14 @@ internal static class WatermarkCheck
             || (order == 0 && PassesWithoutBoost(zone, highestZoneIndex, flags, gfp));
     }
 
+    /// <summary>The check at the low watermark for a request without rights, in a zone without CMA: where it says yes, so does the full one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool PassesQuickly(Zone zone, int order, int highestZoneIndex)
+    {
+        long limit = zone.MarkLow + zone.Boost + zone.HighAtomicReserved + zone.Reserve[highestZoneIndex] + (1L << order) - 1;
+        return zone.FreePagesFolded > limit && (order == 0 || zone.FreeArea.OrdinaryOrders >> order != 0);
+    }
+
     /// <summary>The full check with a given number of free pages.</summary>
     public static bool PassesFull(Zone zone, int order, long mark, int highestZoneIndex, AllocFlags flags, long free)
     {
@@ -39,7 +47,7 @@ internal static class WatermarkCheck
     }
 
     /// <summary>The limit after the rights of the request: high priority takes half, and a quarter of the rest where it cannot wait; an OOM victim half.</summary>
-    private static long Lowered(long mark, AllocFlags flags)
+    internal static long Lowered(long mark, AllocFlags flags)
     {
         if ((flags & AllocFlags.MinReserve) != 0)
         {
@@ -60,7 +68,7 @@ internal static class WatermarkCheck
 
     /// <summary>Free pages that do not count: all but one of the block itself, those reserved for others, and CMA's for those who may not use it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static long Unusable(Zone zone, int order, AllocFlags flags)
+    internal static long Unusable(Zone zone, int order, AllocFlags flags)
     {
         long unusable = (1L << order) - 1;
         if ((flags & AllocFlags.Reserves) == 0)
@@ -76,7 +84,7 @@ internal static class WatermarkCheck
         return unusable;
     }
 
-    private static bool HasBlock(Zone zone, int order, AllocFlags flags)
+    internal static bool HasBlock(Zone zone, int order, AllocFlags flags)
     {
         uint orders = zone.FreeArea.OrdinaryOrders;
         if ((flags & AllocFlags.Cma) != 0)

@@ -60,6 +60,11 @@ public sealed class Zone
     internal long[] Reserve = [];
     internal bool HasCma;
 
+    private ZoneFlags _flags;
+
+    /// <summary>Whether the machine is gone, and with it the frames.</summary>
+    internal bool IsDisposed;
+
     // ---- changed by the buddy lists under the lock
     internal FreeArea FreeArea;
     internal byte[] PageblockTypes = [];
@@ -147,7 +152,22 @@ public sealed class Zone
     public long WatermarkBoost => Boost;
 
     /// <summary>The zone's state flags.</summary>
-    public ZoneFlags Flags { get; internal set; }
+    public ZoneFlags Flags
+    {
+        get => _flags;
+        internal set
+        {
+            bool reclaim = ((_flags ^ value) & ZoneFlags.ReclaimActive) != 0;
+            _flags = value;
+            if (reclaim)
+            {
+                foreach (PerCpuPages pcp in Pcp)
+                {
+                    pcp.UpdateTrim();
+                }
+            }
+        }
+    }
 
     /// <summary>Pages kept back from a request whose highest usable zone has the index of the position (<c>lowmem_reserve</c>, "protection").</summary>
     public IReadOnlyList<long> LowmemReserve => Reserve;
@@ -193,10 +213,13 @@ public sealed class Zone
     /// <summary>The first frames of the free blocks of an order and type, from the head of the list: the head is what the next allocation takes.</summary>
     /// <param name="order">0 to <see cref="PageGeometry.MaxOrder"/>.</param>
     /// <param name="type">The migrate type of the list.</param>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such list.</exception>
+    /// <exception cref="InvalidOperationException">While enumerating: the list was changed.</exception>
     public IEnumerable<Pfn> FreeList(int order, MigrateType type)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(order);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(order, PageGeometry.MaxOrder);
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)type, (uint)FreeArea.MigrateTypes, nameof(type));
         return Walk(FreeArea.Head(order, (int)type));
     }
 
@@ -204,13 +227,26 @@ public sealed class Zone
     /// <param name="cpu">The CPU's number.</param>
     /// <param name="order">0 to 3, or the order of a page block.</param>
     /// <param name="type">Unmovable, movable or reclaimable.</param>
-    public IEnumerable<Pfn> PcpList(int cpu, int order, MigrateType type) =>
-        Walk(Pcp[cpu].FirstHead + PerCpuPages.ListIndex(order, (int)type));
+    /// <exception cref="ArgumentOutOfRangeException">There is no such list.</exception>
+    /// <exception cref="InvalidOperationException">While enumerating: the list was changed.</exception>
+    public IEnumerable<Pfn> PcpList(int cpu, int order, MigrateType type)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)cpu, (uint)Pcp.Length, nameof(cpu));
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)type, (uint)PerCpuPages.PcpTypes, nameof(type));
+        if ((uint)order > PageGeometry.CostlyOrder && order != PageblockOrder)
+        {
+            throw new ArgumentOutOfRangeException(nameof(order), order, $"per-CPU lists exist for orders 0 to {PageGeometry.CostlyOrder} and {PageblockOrder}");
+        }
+
+        return Walk(Pcp[cpu].FirstHead + PerCpuPages.ListIndex(order, (int)type));
+    }
 
     /// <summary>The state of a CPU's page lists in this zone.</summary>
     /// <param name="cpu">The CPU's number.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The machine has no such CPU.</exception>
     public PagesetInfo Pageset(int cpu)
     {
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)cpu, (uint)Pcp.Length, nameof(cpu));
         PerCpuPages pcp = Pcp[cpu];
         return new PagesetInfo(pcp.Count, pcp.High, pcp.Batch, pcp.FreeFactor, pcp.StatThreshold);
     }
@@ -261,9 +297,23 @@ public sealed class Zone
 
     private IEnumerable<Pfn> Walk(int head)
     {
-        for (int i = Frames[head].Next; i != head; i = Frames[i].Next)
+        for (int previous = head; ;)
         {
+            ObjectDisposedException.ThrowIf(IsDisposed, this);
+            int i = Frames[previous].Next;
+            if (i == head)
+            {
+                yield break;
+            }
+
+            // A frame that has moved meanwhile leads into another list, whose head is no frame.
+            if (i >= EndPfn.Value || Frames[i].Prev != previous)
+            {
+                throw new InvalidOperationException("the list was changed while it was read");
+            }
+
             yield return new Pfn(i);
+            previous = i;
         }
     }
 }

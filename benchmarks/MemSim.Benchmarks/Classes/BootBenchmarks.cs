@@ -1,0 +1,19 @@
+using BenchmarkDotNet.Attributes;
+
+namespace MemSim.Benchmarks.Classes;
+
+/// <summary>Booting machines of very different size, metadata only. A boot does allocate managed memory: the machine itself.</summary>
+[MemoryDiagnoser]
+public class BootBenchmarks
+{
+    [Benchmark(Baseline = true)]
+    public void boot_1G() => Boot("1G");
+
+    [Benchmark]
+    public void boot_64G() => Boot("64G");
+
+    [Benchmark]
+    public void boot_1T() => Boot("1T");
+
+    private static void Boot(string memory) => Operations.BootOperations.BootAndDispose(MachineSpec.X86_64(ByteSize.Parse(memory)).WithoutContents(), 1);
+}

@@ -1,0 +1,97 @@
+using System.CommandLine;
+using MemSim.Tool.Json;
+using MemSim.Tool.Recordings;
+
+namespace MemSim.Tool.Commands;
+
+/// <summary><c>memsim replay</c>: does on a machine what a real kernel recorded and compares everything that can be.</summary>
+internal static class ReplayCommand
+{
+    public static Command Create(ToolConsole console)
+    {
+        var recordings = new Argument<string[]>("RECORDING") { Description = "Folders of exact runs, of GFP flags or of traces; or the text of a trace (.txt, .txt.gz).", Arity = ArgumentArity.OneOrMore };
+        var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
+        var atLeast = new Option<double?>("--at-least")
+        {
+            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces 99.8 of the frame numbers on one CPU without reclaim, else 0.",
+            HelpName = "PERCENT",
+        };
+        Option<bool> json = SharedOptions.Json();
+        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, json };
+        command.SetAction(parsed =>
+        {
+            bool asJson = parsed.GetValue(json);
+            double? percent = parsed.GetValue(atLeast);
+            if (percent is double given && given is not (>= 0 and <= 100))
+            {
+                throw new BadInputException($"--at-least: {given} is no percentage");
+            }
+
+            List<RecordingOutcome> outcomes = [];
+            foreach (string recording in parsed.GetValue(recordings) ?? [])
+            {
+                outcomes.AddRange(RecordingReplayer.Replay(console, recording, parsed.GetValue(like), quiet: asJson));
+            }
+
+            long matched = outcomes.Sum(o => o.Matched);
+            long compared = outcomes.Sum(o => o.Compared);
+            bool fellShort = outcomes.Exists(o => o.FallsShortOf(percent ?? o.AtLeastPercent));
+            if (asJson)
+            {
+                console.WriteJson(new ReplayDocument("replay", matched, compared, fellShort, [.. outcomes.Select(o => o.ToDocument(percent ?? o.AtLeastPercent))]), ToolJsonContext.Default.ReplayDocument);
+            }
+            else
+            {
+                foreach (RecordingOutcome outcome in outcomes)
+                {
+                    Write(console, outcome, percent ?? outcome.AtLeastPercent);
+                    if (outcomes.Count > 1)
+                    {
+                        console.Out.WriteLine($"{outcome.Name}: {outcome.Matched} of {outcome.Compared}");
+                        console.Out.WriteLine();
+                    }
+                }
+
+                console.Out.WriteLine($"matched {matched} of {compared}");
+            }
+
+            return fellShort ? ExitCode.FellShort : ExitCode.Done;
+        });
+        return command;
+    }
+
+    private static void Write(ToolConsole console, RecordingOutcome outcome, double needed)
+    {
+        string speed = outcome.Seconds > 0 ? $", {outcome.Operations / outcome.Seconds:N0} a second" : "";
+        console.Out.WriteLine($"{outcome.Name} ({outcome.Kind}): {outcome.Operations:N0} operations in {outcome.Seconds:F2} s{speed}");
+        console.Out.Write(outcome.Report);
+        if (outcome.Counts.Count != 0)
+        {
+            console.WriteTable(
+                ["compared", "equal", "of", "different"],
+                outcome.Counts.Select(c => (string[])[c.Kind, $"{c.Matched}", $"{c.Compared}", $"{c.Compared - c.Matched}"]));
+        }
+
+        if (outcome.Mismatches.Count != 0)
+        {
+            console.Out.WriteLine("first mismatch:");
+            console.Out.WriteLine(outcome.Mismatches[0].TrimEnd());
+            for (int i = 1; i < outcome.Mismatches.Count; i++)
+            {
+                // The state around it is only worth its lines for the first.
+                console.Out.WriteLine($"then: {outcome.Mismatches[i].Split('\n')[0]}");
+            }
+        }
+
+        if (outcome.StoppedAt is string stopped)
+        {
+            console.Out.WriteLine("stopped, the rest is not compared:");
+            console.Out.WriteLine(stopped.TrimEnd());
+        }
+
+        if (needed is > 0 and < 100)
+        {
+            console.Out.WriteLine($"{RecordingOutcome.PercentText(outcome.Matched, outcome.Compared)} % equal, at least {needed} % wanted");
+        }
+    }
+}

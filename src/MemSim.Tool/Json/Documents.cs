@@ -1,0 +1,105 @@
+namespace MemSim.Tool.Json;
+
+// The documents that --json prints. Names become snake_case; docs/tool.md lists them, and a test holds both together.
+
+internal sealed record ZoneDocument(
+    int Node,
+    string Name,
+    long StartPfn,
+    long SpannedPages,
+    long PresentPages,
+    long ManagedPages,
+    long FreePages,
+    long Min,
+    long Low,
+    long High,
+    IReadOnlyList<long> Protection,
+    IReadOnlyList<long> FreeBlocks,
+    IReadOnlyList<double> UnusableIndex);
+
+internal sealed record SysctlDocument(string Name, string Value);
+
+internal sealed record BootDocument(
+    string Verb,
+    string Architecture,
+    string Kernel,
+    int Cpus,
+    int Nodes,
+    IReadOnlyList<SysctlDocument> Set,
+    IReadOnlyList<string> BootLog,
+    IReadOnlyList<ZoneDocument> Zones,
+    IReadOnlyDictionary<string, string> Views);
+
+internal sealed record TwinRowDocument(string Step, string Figure, int? Node, string? Zone, int? Cpu, string? Captured, string Computed);
+
+internal sealed record TwinApartDocument(string Step, string Reason, int Count, IReadOnlyList<TwinRowDocument> Rows);
+
+internal sealed record TwinStepDocument(string Step, int Matched, int Compared, int NotComparable);
+
+internal sealed record TwinMachineDocument(
+    string Directory,
+    string Kernel,
+    int Matched,
+    int Compared,
+    IReadOnlyList<TwinStepDocument> Steps,
+    IReadOnlyList<TwinRowDocument> Mismatches,
+    IReadOnlyList<TwinApartDocument> NotComparable);
+
+internal sealed record TwinDocument(string Verb, long Matched, long Compared, IReadOnlyList<TwinMachineDocument> Machines);
+
+internal sealed record CountDocument(string Kind, long Matched, long Compared);
+
+internal sealed record RecordingDocument(
+    string Recording,
+    string Kind,
+    long Operations,
+    double Seconds,
+    double OperationsPerSecond,
+    long Matched,
+    long Compared,
+    double AtLeastPercent,
+    bool FellShort,
+    IReadOnlyList<CountDocument> Counts,
+    IReadOnlyList<string> Mismatches,
+    string? StoppedAt,
+    IReadOnlyList<ZoneDocument> Zones,
+    TraceDocument? Trace);
+
+internal sealed record ReplayDocument(string Verb, long Matched, long Compared, bool FellShort, IReadOnlyList<RecordingDocument> Recordings);
+
+internal sealed record TraceDocument(
+    string? NotPredictable,
+    long Events,
+    long LostEvents,
+    long FailedAllocations,
+    long UntracedPages,
+    IReadOnlyList<TraceCpuDocument> Cpus,
+    IReadOnlyList<TraceMissDocument> Misses,
+    IReadOnlyList<TraceEventDocument> EventCounts,
+    IReadOnlyList<TracePageDocument> Pages,
+    TraceSlabDocument Slab);
+
+internal sealed record TraceCpuDocument(int Cpu, long Allocations, long Predicted);
+
+internal sealed record TraceMissDocument(string Reason, long Count);
+
+internal sealed record TraceEventDocument(string Name, long Recorded, long? Replayed);
+
+internal sealed record TracePageDocument(int Order, string? MigrateType, long Allocated, long Freed, long Failed);
+
+internal sealed record TraceSlabDocument(long KmallocObjects, long CacheObjects, long Frees, long BytesRequested, long BytesAllocated, double InternalFragmentation);
+
+internal sealed record RunDocument(
+    string Verb,
+    bool Quick,
+    string Machine,
+    IReadOnlyList<string> BootLog,
+    string Workload,
+    IReadOnlyList<ZoneDocument> Before,
+    IReadOnlyList<ZoneDocument> After,
+    IReadOnlyList<RecordingDocument> Parts,
+    long Matched,
+    long Compared,
+    bool FellShort,
+    double Seconds,
+    string? Picture);

@@ -1,0 +1,11 @@
+using System.Text.Json.Serialization;
+
+namespace MemSim.Tool.Json;
+
+/// <summary>Writes the documents without reflection.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSerializable(typeof(BootDocument))]
+[JsonSerializable(typeof(TwinDocument))]
+[JsonSerializable(typeof(ReplayDocument))]
+[JsonSerializable(typeof(RunDocument))]
+internal sealed partial class ToolJsonContext : JsonSerializerContext;

@@ -1,0 +1,61 @@
+using System.Runtime.InteropServices;
+
+namespace MemSim.Tool;
+
+internal static class Program
+{
+    private static int Main(string[] args)
+    {
+        using var interrupted = new CancellationTokenSource();
+        Console.CancelKeyPress += (_, e) =>
+        {
+            // The first Ctrl-C ends the verb in order; a second one, while it has not come to that, ends the process.
+            e.Cancel = !interrupted.IsCancellationRequested;
+            interrupted.Cancel();
+        };
+        using var terminated = PosixSignalRegistration.Create(PosixSignal.SIGTERM, context =>
+        {
+            context.Cancel = !interrupted.IsCancellationRequested;
+            interrupted.Cancel();
+        });
+
+        // See https://no-color.org; a dumb terminal is as good as a file.
+        bool plain = !string.IsNullOrEmpty(Environment.GetEnvironmentVariable("NO_COLOR")) || Environment.GetEnvironmentVariable("TERM") == "dumb";
+        bool outputIsTerminal = !Console.IsOutputRedirected && !plain;
+        bool errorIsTerminal = !Console.IsErrorRedirected && !plain;
+        using TextWriter output = new StreamWriter(Console.OpenStandardOutput(), new System.Text.UTF8Encoding(encoderShouldEmitUTF8Identifier: false), bufferSize: 1 << 14)
+        {
+            AutoFlush = !Console.IsOutputRedirected,
+        };
+        var console = new ToolConsole(output, Console.Error)
+        {
+            OutputIsTerminal = outputIsTerminal,
+            ErrorIsTerminal = errorIsTerminal,
+            Width = outputIsTerminal ? WindowWidth() : ToolConsole.PlainWidth,
+            Interrupted = interrupted.Token,
+        };
+        int exitCode = ToolApp.Run(args, console);
+        try
+        {
+            output.Flush();
+        }
+        catch (IOException)
+        {
+            // Nobody reads any more (`memsim ... | head`).
+        }
+
+        return exitCode;
+    }
+
+    private static int WindowWidth()
+    {
+        try
+        {
+            return Math.Max(Console.WindowWidth, 40);
+        }
+        catch (IOException)
+        {
+            return ToolConsole.PlainWidth;
+        }
+    }
+}

@@ -1,0 +1,64 @@
+using MemSim.Tool.Json;
+
+namespace MemSim.Tool.Recordings;
+
+/// <summary>What came of a replay, of whatever kind the recording is.</summary>
+internal sealed record RecordingOutcome(string Name, string Kind)
+{
+    /// <summary>Operations or events replayed.</summary>
+    public long Operations { get; init; }
+
+    /// <summary>How long it took, reading and comparing included.</summary>
+    public double Seconds { get; init; }
+
+    public long Matched { get; init; }
+
+    public long Compared { get; init; }
+
+    public IReadOnlyList<CountDocument> Counts { get; init; } = [];
+
+    /// <summary>The first few comparisons that fell short.</summary>
+    public IReadOnlyList<string> Mismatches { get; init; } = [];
+
+    /// <summary>Why the replay could not go on to the end; null where it could.</summary>
+    public string? StoppedAt { get; init; }
+
+    /// <summary>The share that has to be equal unless the user says otherwise, in percent.</summary>
+    public double AtLeastPercent { get; init; } = 100;
+
+    /// <summary>The zones at the end.</summary>
+    public IReadOnlyList<ZoneDocument> Zones { get; init; } = [];
+
+    /// <summary>Text for people between the heading and the counts.</summary>
+    public string Report { get; init; } = "";
+
+    /// <summary>What only traces have.</summary>
+    public TraceDocument? Trace { get; init; }
+
+    public double Percent => Compared == 0 ? 100 : 100.0 * Matched / Compared;
+
+    /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing where something is wanted.</summary>
+    public bool FallsShortOf(double percent) => StoppedAt is not null || (Compared == 0 && percent > 0) || (percent >= 100 ? Matched != Compared : Percent < percent);
+
+    /// <summary>A share in percent, rounded down: 100.00 means all.</summary>
+    public static string PercentText(long matched, long compared) =>
+        (compared == 0 ? 100 : Math.Floor(10000.0 * matched / compared) / 100).ToString("F2", System.Globalization.CultureInfo.InvariantCulture);
+
+    /// <summary>The outcome for machines.</summary>
+    /// <param name="percent">The share wanted.</param>
+    public RecordingDocument ToDocument(double percent) => new(
+        Name,
+        Kind,
+        Operations,
+        Math.Round(Seconds, 4),
+        Seconds > 0 ? Math.Round(Operations / Seconds) : 0,
+        Matched,
+        Compared,
+        percent,
+        FallsShortOf(percent),
+        Counts,
+        Mismatches,
+        StoppedAt,
+        Zones,
+        Trace);
+}

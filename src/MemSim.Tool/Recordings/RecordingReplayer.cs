@@ -1,0 +1,137 @@
+using System.Diagnostics;
+using MemSim.Observability.Import;
+using MemSim.Observability.Replay;
+using MemSim.Tool.Commands;
+using MemSim.Tool.Json;
+using MemSim.Tool.Views;
+
+namespace MemSim.Tool.Recordings;
+
+/// <summary>Recognises what was recorded and replays it.</summary>
+internal static class RecordingReplayer
+{
+    /// <summary>Data sets whose subsystems do not exist yet.</summary>
+    private static readonly (string File, string What)[] NotYet =
+    [
+        ("kmalloc.txt.gz", "kmalloc sizes: the slab allocator is not simulated yet"),
+        ("caches.jsonl.gz", "slab caches: the slab allocator is not simulated yet"),
+        ("vmalloc.jsonl.gz", "vmalloc areas: vmalloc is not simulated yet"),
+        ("walk.jsonl.gz", "page table walks: kernel page tables are not simulated yet"),
+    ];
+
+    /// <summary>Replays a recording.</summary>
+    /// <exception cref="BadInputException">It is no recording, or one of something not simulated yet.</exception>
+    /// <exception cref="InputFileException">It is missing or malformed.</exception>
+    public static IReadOnlyList<RecordingOutcome> Replay(ToolConsole console, string path, string? like, bool quiet)
+    {
+        if (like is not null)
+        {
+            SharedOptions.ExistingDirectory(like);
+        }
+
+        if (!Directory.Exists(path))
+        {
+            return File.Exists(path)
+                ? [TraceRecording.Replay(console, path, like, quiet)]
+                : throw new BadInputException($"{path}: no such file or folder");
+        }
+
+        // A folder may hold the same workload as text of several tools.
+        if (TraceReplay.TracesIn(path) is { Count: > 0 } traces)
+        {
+            return [.. traces.Select(trace => TraceRecording.Replay(console, trace, like, quiet))];
+        }
+
+        if (like is not null)
+        {
+            throw new BadInputException("--like: only traces need a machine; this recording has its own");
+        }
+
+        if (Has(path, "state-pre.json.gz") || Has(path, "ops.txt.gz"))
+        {
+            return [ReplayExact(console, path, quiet)];
+        }
+
+        if (GfpReplay.IsData(path))
+        {
+            return [Of(Timed(() => GfpReplay.Run(path), out double seconds), "GFP flags", seconds, 0)];
+        }
+
+        foreach ((string file, string what) in NotYet)
+        {
+            if (Has(path, file))
+            {
+                throw new BadInputException($"{Path.Combine(path, file)}: cannot be replayed yet ({what})");
+            }
+        }
+
+        throw new BadInputException($"{path}: no recording (neither ops.txt.gz nor gfp.jsonl.gz nor trace.txt.gz is there)");
+    }
+
+    /// <summary>Replays a run of the page allocator.</summary>
+    /// <param name="console">Where progress goes.</param>
+    /// <param name="directory">The run.</param>
+    /// <param name="quiet">Whether to show no progress.</param>
+    /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
+    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, MapRecorder? maps = null)
+    {
+        string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
+        long lines = LineCount.Of(Path.Combine(directory, "ops.txt.gz"));
+        using ExactReplay replay = OpenExact(directory);
+        maps?.Before(replay.Machine);
+        try
+        {
+            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => maps?.During(replay.Machine, line)))), out double seconds);
+            maps?.After(replay.Machine);
+            return Of(result, "page allocator run", seconds, lines) with { Zones = ZoneFigures.Of(replay.Machine) };
+        }
+        catch (ReplayDivergedException e)
+        {
+            return new RecordingOutcome(name, "page allocator run")
+            {
+                Operations = lines,
+                Compared = 1,
+                StoppedAt = e.Message,
+                Mismatches = e.FirstMismatch is string first ? [first] : [],
+                Zones = ZoneFigures.Of(replay.Machine),
+            };
+        }
+        catch (KernelBugException e)
+        {
+            return new RecordingOutcome(name, "page allocator run") { Operations = lines, Compared = 1, StoppedAt = e.Message };
+        }
+    }
+
+    private static ExactReplay OpenExact(string directory)
+    {
+        try
+        {
+            return ExactReplay.Open(directory);
+        }
+        catch (FormatException e)
+        {
+            // Well-formed, but no state that an allocator can be in.
+            throw new BadInputException($"{Path.Combine(directory, "state-pre.json.gz")}: {e.Message}", e);
+        }
+    }
+
+    public static T Timed<T>(Func<T> work, out double seconds)
+    {
+        long start = Stopwatch.GetTimestamp();
+        T result = work();
+        seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        return result;
+    }
+
+    private static RecordingOutcome Of(ReplayResult result, string kind, double seconds, long operations) => new(result.Name, kind)
+    {
+        Operations = operations == 0 ? result.Total : operations,
+        Seconds = seconds,
+        Matched = result.Matched,
+        Compared = result.Total,
+        Counts = [.. result.Counts.Select(c => new CountDocument(c.Kind, c.Matched, c.Total))],
+        Mismatches = result.Mismatches,
+    };
+
+    private static bool Has(string directory, string file) => File.Exists(Path.Combine(directory, file));
+}

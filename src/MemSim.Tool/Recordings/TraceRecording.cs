@@ -1,0 +1,146 @@
+using System.Globalization;
+using MemSim.Observability.Replay;
+using MemSim.Tool.Json;
+using MemSim.Tool.Views;
+
+namespace MemSim.Tool.Recordings;
+
+/// <summary>Replays the text of kmem events and says how many frame numbers were predicted.</summary>
+internal static class TraceRecording
+{
+    /// <summary>What a trace of one CPU without reclaim must reach: the rest is what the kernel does without leaving an event.</summary>
+    private const double ShareWithoutReclaim = 99.8;
+
+    /// <summary>Events that say that memory ran short: what reclaim takes and gives back cannot be told from the events alone.</summary>
+    private static readonly string[] SignsOfReclaim = ["mm_vmscan_direct_reclaim_begin", "mm_vmscan_kswapd_wake", "mm_compaction_begin", "mm_migrate_pages", "mark_victim"];
+
+    /// <summary>Replays a trace.</summary>
+    /// <param name="console">Where progress goes.</param>
+    /// <param name="path">The trace or its folder.</param>
+    /// <param name="like">The machine it was recorded on; null for what lies beside it.</param>
+    /// <param name="quiet">Whether to show no progress.</param>
+    /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
+    public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, MapRecorder? maps = null)
+    {
+        string name = Path.GetFileName(path.TrimEnd(Path.DirectorySeparatorChar));
+        string? text = !Directory.Exists(path) ? path : TraceReplay.TracesIn(path) is [string first, ..] ? first : null;
+        long lines = text is not null && console.ShowsProgress(quiet) ? LineCount.Of(text) : 0;
+        using TraceReplay replay = console.WithProgress($"reading {name}", lines, quiet, progress => TraceReplay.Open(path, like, progress));
+        if (replay.Machine is { } before)
+        {
+            maps?.Before(before);
+        }
+
+        TraceReplayResult result;
+        double seconds;
+        try
+        {
+            result = RecordingReplayer.Timed(() => console.WithProgress($"replaying {name}", lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => Look(replay, maps, line)))), out seconds);
+        }
+        catch (Exception e) when (e is KernelBugException or ReplayDivergedException)
+        {
+            return new RecordingOutcome(name, "trace") { Compared = 1, StoppedAt = e.Message };
+        }
+
+        if (replay.Machine is { } after)
+        {
+            maps?.After(after);
+        }
+
+        return new RecordingOutcome(result.Name, "trace")
+        {
+            Operations = result.EventCount,
+            Seconds = seconds,
+            Matched = result.Predicted,
+            Compared = replay.Machine is null ? 0 : result.Allocations,
+            AtLeastPercent = result.NotPredictable is null && result.Cpus.Count == 1 && !Reclaims(result) ? ShareWithoutReclaim : 0,
+            Counts = [.. result.Comparison.Counts.Select(c => new CountDocument(c.Kind, c.Matched, c.Total))],
+            Mismatches = result.Comparison.Mismatches,
+            Zones = replay.Machine is { } machine ? ZoneFigures.Of(machine) : [],
+            Trace = ToDocument(result),
+            Report = Report(result),
+        };
+    }
+
+    private static void Look(TraceReplay replay, MapRecorder? maps, long line)
+    {
+        if (replay.Machine is { } machine)
+        {
+            maps?.During(machine, line);
+        }
+    }
+
+    private static bool Reclaims(TraceReplayResult result) =>
+        result.Events.Any(e => e.Recorded > 0 && Array.Exists(SignsOfReclaim, s => e.Name == s || e.Name.EndsWith(":" + s, StringComparison.Ordinal)));
+
+    private static TraceDocument ToDocument(TraceReplayResult result) => new(
+        result.NotPredictable,
+        result.EventCount,
+        result.LostEvents,
+        result.FailedAllocations,
+        result.UntracedPagesInferred + result.UntracedPagesNoticed + result.UntracedPagesFoundAtFree,
+        [.. result.Cpus.Select(c => new TraceCpuDocument(c.Cpu, c.Allocations, c.Predicted))],
+        [.. result.Misses.Select(m => new TraceMissDocument(m.Reason, m.Count))],
+        [.. result.Events.Select(e => new TraceEventDocument(e.Name, e.Recorded, e.Replayed))],
+        [.. result.Pages.Rows.Select(r => new TracePageDocument(r.Order, r.MigrateType?.ToString(), r.Allocated, r.Freed, r.Failed))],
+        new TraceSlabDocument(
+            result.Slab.KmallocObjects, result.Slab.CacheObjects, result.Slab.Frees, result.Slab.BytesRequested, result.Slab.BytesAllocated, Math.Round(result.Slab.InternalFragmentation, 4)));
+
+    private static string Report(TraceReplayResult result)
+    {
+        using var text = new StringWriter(CultureInfo.InvariantCulture);
+        if (result.NotPredictable is string reason)
+        {
+            text.WriteLine($"frame numbers cannot be predicted well: {reason}");
+        }
+
+        if (result.LostEvents != 0)
+        {
+            text.WriteLine($"the recording says that it lost {result.LostEvents} events");
+        }
+
+        // A console of its own: the same tables as everywhere, into a string.
+        var tables = new ToolConsole(text, text);
+        tables.WriteTable(
+            ["event", "recorded", "replayed"],
+            result.Events.Select(e => (string[])[e.Name, $"{e.Recorded}", e.Replayed is long replayed ? $"{replayed}" : "-"]));
+        WritePages(tables, result.Pages);
+        WriteSlab(text, result.Slab);
+        if (result.Cpus.Sum(c => c.Predicted) != 0)
+        {
+            text.WriteLine($"frame numbers predicted: {result.Predicted} of {result.Allocations} ({RecordingOutcome.PercentText(result.Predicted, result.Allocations)} %){(result.Cpus.Count > 1 ? "; " + string.Join(", ", result.Cpus.Select(c => $"CPU {c.Cpu}: {c.Predicted} of {c.Allocations}")) : "")}");
+            foreach (TraceReplayMiss miss in result.Misses)
+            {
+                text.WriteLine($"  missed {miss.Count}: {miss.Reason}");
+            }
+
+            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}");
+        }
+
+        return text.ToString();
+    }
+
+    private static void WritePages(ToolConsole tables, TracePageStatistics pages)
+    {
+        if (pages.Rows.Count == 0)
+        {
+            return;
+        }
+
+        tables.Out.WriteLine($"pages: {pages.AllocatedBlocks} blocks ({pages.AllocatedPages} pages) allocated, {pages.FreedBlocks} ({pages.FreedPages}) freed, {pages.FailedRequests} requests failed");
+        tables.WriteTable(
+            ["order", "type", "allocated", "of these freed", "failed"],
+            pages.Rows.Select(r => (string[])[$"{r.Order}", r.MigrateType?.ToString() ?? "(allocated before)", $"{r.Allocated}", $"{r.Freed}", $"{r.Failed}"]),
+            textColumns: 2);
+    }
+
+    private static void WriteSlab(StringWriter text, TraceSlabStatistics slab)
+    {
+        if (slab.KmallocObjects + slab.CacheObjects + slab.Frees == 0)
+        {
+            return;
+        }
+
+        text.WriteLine($"slab: {slab.KmallocObjects} objects of kmalloc, {slab.CacheObjects} of caches, {slab.Frees} freed; {slab.BytesRequested} bytes requested, {slab.BytesAllocated} delivered, {100 * slab.InternalFragmentation:F2} % internal fragmentation");
+    }
+}

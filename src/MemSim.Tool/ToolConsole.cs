@@ -1,0 +1,112 @@
+using System.Text.Json;
+using System.Text.Json.Serialization.Metadata;
+using Spectre.Console;
+
+namespace MemSim.Tool;
+
+/// <summary>Where a verb writes to: results to standard output, progress and complaints to standard error.</summary>
+internal sealed class ToolConsole(TextWriter output, TextWriter error)
+{
+    /// <summary>Columns of tables and maps when nobody watches.</summary>
+    public const int PlainWidth = 120;
+
+    public TextWriter Out { get; } = output;
+
+    public TextWriter Error { get; } = error;
+
+    /// <summary>Whether a person sees standard output: then there are colours.</summary>
+    public bool OutputIsTerminal { get; init; }
+
+    /// <summary>Whether a person sees standard error: then there is progress.</summary>
+    public bool ErrorIsTerminal { get; init; }
+
+    public int Width { get; init; } = PlainWidth;
+
+    public CancellationToken Interrupted { get; init; }
+
+    /// <summary>Writes a document as JSON with a newline at the end.</summary>
+    public void WriteJson<T>(T document, JsonTypeInfo<T> type)
+    {
+        Out.WriteLine(JsonSerializer.Serialize(document, type));
+    }
+
+    /// <summary>Standard output for tables and colours; plain text when nobody watches.</summary>
+    public IAnsiConsole Rich() => Create(Out, OutputIsTerminal, Width);
+
+    /// <summary>A table whose first column is text and whose others are numbers.</summary>
+    public void WriteTable(IReadOnlyList<string> headings, IEnumerable<IReadOnlyList<string>> rows, int textColumns = 1)
+    {
+        var table = new Table { Border = OutputIsTerminal ? TableBorder.Rounded : TableBorder.None, UseSafeBorder = true };
+        for (int i = 0; i < headings.Count; i++)
+        {
+            var column = new TableColumn(new Text(headings[i])) { NoWrap = true };
+            table.AddColumn(i < textColumns ? column : column.RightAligned());
+        }
+
+        foreach (IReadOnlyList<string> row in rows)
+        {
+            table.AddRow(row.Select(cell => new Text(cell)));
+        }
+
+        using var text = new StringWriter();
+        Create(text, OutputIsTerminal, Math.Max(Width, PlainWidth)).Write(table);
+        foreach (string line in text.ToString().Split('\n'))
+        {
+            if (line.Trim().Length != 0)
+            {
+                Out.WriteLine(line.TrimEnd());
+            }
+        }
+    }
+
+    /// <summary>Whether a person watches standard error and wants progress.</summary>
+    public bool ShowsProgress(bool quiet) => ErrorIsTerminal && !quiet;
+
+    /// <summary>Does something long, with a progress bar when a person watches standard error; stops when interrupted.</summary>
+    /// <param name="what">What is being done.</param>
+    /// <param name="total">How many steps there are; 0 when that is not known.</param>
+    /// <param name="quiet">Whether to show nothing.</param>
+    /// <param name="work">Reports the steps done so far.</param>
+    public T WithProgress<T>(string what, long total, bool quiet, Func<IProgress<long>, T> work)
+    {
+        Interrupted.ThrowIfCancellationRequested();
+        if (!ShowsProgress(quiet))
+        {
+            return work(new StepProgress(null, Interrupted));
+        }
+
+        T? result = default;
+        Create(Error, ansi: true, width: 80).Progress().AutoClear(true).HideCompleted(true)
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new ElapsedTimeColumn())
+            .Start(context =>
+            {
+                ProgressTask task = context.AddTask(Markup.Escape(what), maxValue: Math.Max(total, 1));
+                task.IsIndeterminate = total == 0;
+                result = work(new StepProgress(done => task.Value = done, Interrupted));
+            });
+        return result!;
+    }
+
+    private static IAnsiConsole Create(TextWriter writer, bool ansi, int width)
+    {
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = ansi ? AnsiSupport.Yes : AnsiSupport.No,
+            ColorSystem = ansi ? ColorSystemSupport.TrueColor : ColorSystemSupport.NoColors,
+            Interactive = ansi ? InteractionSupport.Yes : InteractionSupport.No,
+            Out = new AnsiConsoleOutput(writer),
+        });
+        console.Profile.Width = width;
+        return console;
+    }
+
+    /// <summary>Hands progress on at once, on the caller's thread, so that an interrupt stops the work where it is.</summary>
+    private sealed class StepProgress(Action<long>? show, CancellationToken interrupted) : IProgress<long>
+    {
+        public void Report(long value)
+        {
+            interrupted.ThrowIfCancellationRequested();
+            show?.Invoke(value);
+        }
+    }
+}

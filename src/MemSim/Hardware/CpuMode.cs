@@ -1,0 +1,14 @@
+namespace MemSim.Hardware;
+
+/// <summary>What the hot paths have to look at before they start on a CPU, precomputed so that one comparison tells.</summary>
+internal enum CpuMode : byte
+{
+    /// <summary>Nothing: ordinary process context on a single-threaded machine that nobody watches.</summary>
+    Plain,
+
+    /// <summary>Locks or tracepoints.</summary>
+    Observed,
+
+    /// <summary>The context: interrupts, disabled preemption, task flags, policies, an offline CPU, a disposed machine.</summary>
+    Special,
+}

@@ -1,0 +1,153 @@
+namespace MemSim;
+
+/// <summary>The per-node counters of <c>/proc/zoneinfo</c> and <c>/proc/vmstat</c> that subsystems above the page allocator change (<c>enum node_stat_item</c>), in pages where nothing else is said.</summary>
+/// <remarks>Exact at any time: there are no per-CPU parts to fold.</remarks>
+public sealed class NodeCounters
+{
+    /// <summary>Pages on the inactive list of anonymous memory (<c>nr_inactive_anon</c>).</summary>
+    public long InactiveAnon { get; internal set; }
+
+    /// <summary>Pages on the active list of anonymous memory (<c>nr_active_anon</c>).</summary>
+    public long ActiveAnon { get; internal set; }
+
+    /// <summary>Pages on the inactive list of file memory (<c>nr_inactive_file</c>).</summary>
+    public long InactiveFile { get; internal set; }
+
+    /// <summary>Pages on the active list of file memory (<c>nr_active_file</c>).</summary>
+    public long ActiveFile { get; internal set; }
+
+    /// <summary>Pages that reclaim cannot take (<c>nr_unevictable</c>).</summary>
+    public long Unevictable { get; internal set; }
+
+    /// <summary>Pages of slab caches that can be shrunk (<c>nr_slab_reclaimable</c>).</summary>
+    public long SlabReclaimable { get; internal set; }
+
+    /// <summary>Pages of slab caches that cannot be shrunk (<c>nr_slab_unreclaimable</c>).</summary>
+    public long SlabUnreclaimable { get; internal set; }
+
+    /// <summary>Anonymous pages taken off their list for a moment (<c>nr_isolated_anon</c>).</summary>
+    public long IsolatedAnon { get; internal set; }
+
+    /// <summary>File pages taken off their list for a moment (<c>nr_isolated_file</c>).</summary>
+    public long IsolatedFile { get; internal set; }
+
+    /// <summary>Page cache tree nodes that hold only shadows (<c>workingset_nodes</c>).</summary>
+    public long WorkingsetNodes { get; internal set; }
+
+    /// <summary>Anonymous pages that came back soon after they were reclaimed (<c>workingset_refault_anon</c>).</summary>
+    public long WorkingsetRefaultAnon { get; internal set; }
+
+    /// <summary>File pages that came back soon after they were reclaimed (<c>workingset_refault_file</c>).</summary>
+    public long WorkingsetRefaultFile { get; internal set; }
+
+    /// <summary>Refaulted anonymous pages put on the active list (<c>workingset_activate_anon</c>).</summary>
+    public long WorkingsetActivateAnon { get; internal set; }
+
+    /// <summary>Refaulted file pages put on the active list (<c>workingset_activate_file</c>).</summary>
+    public long WorkingsetActivateFile { get; internal set; }
+
+    /// <summary>Refaulted anonymous pages that had been active before (<c>workingset_restore_anon</c>).</summary>
+    public long WorkingsetRestoreAnon { get; internal set; }
+
+    /// <summary>Refaulted file pages that had been active before (<c>workingset_restore_file</c>).</summary>
+    public long WorkingsetRestoreFile { get; internal set; }
+
+    /// <summary>Shadow nodes reclaimed (<c>workingset_nodereclaim</c>).</summary>
+    public long WorkingsetNodeReclaim { get; internal set; }
+
+    /// <summary>Mapped anonymous pages (<c>nr_anon_pages</c>).</summary>
+    public long AnonPages { get; internal set; }
+
+    /// <summary>Pages of files that page tables map (<c>nr_mapped</c>).</summary>
+    public long Mapped { get; internal set; }
+
+    /// <summary>Pages in the page cache, swap cache included (<c>nr_file_pages</c>).</summary>
+    public long FilePages { get; internal set; }
+
+    /// <summary>Pages that must be written back (<c>nr_dirty</c>).</summary>
+    public long Dirty { get; internal set; }
+
+    /// <summary>Pages being written back (<c>nr_writeback</c>).</summary>
+    public long Writeback { get; internal set; }
+
+    /// <summary>Pages being written back through temporary buffers (<c>nr_writeback_temp</c>).</summary>
+    public long WritebackTemp { get; internal set; }
+
+    /// <summary>Pages of shared memory and tmpfs (<c>nr_shmem</c>).</summary>
+    public long Shmem { get; internal set; }
+
+    /// <summary>Base pages of huge pages of shared memory (printed in huge pages) (<c>nr_shmem_hugepages</c>).</summary>
+    public long ShmemHugePages { get; internal set; }
+
+    /// <summary>Base pages of shared memory mapped as huge pages (printed in huge pages) (<c>nr_shmem_pmdmapped</c>).</summary>
+    public long ShmemPmdMapped { get; internal set; }
+
+    /// <summary>Base pages of huge pages of files (printed in huge pages) (<c>nr_file_hugepages</c>).</summary>
+    public long FileHugePages { get; internal set; }
+
+    /// <summary>Base pages of files mapped as huge pages (printed in huge pages) (<c>nr_file_pmdmapped</c>).</summary>
+    public long FilePmdMapped { get; internal set; }
+
+    /// <summary>Base pages of anonymous huge pages (printed in huge pages) (<c>nr_anon_transparent_hugepages</c>).</summary>
+    public long AnonHugePages { get; internal set; }
+
+    /// <summary>Pages that reclaim wrote out (<c>nr_vmscan_write</c>).</summary>
+    public long VmscanWrite { get; internal set; }
+
+    /// <summary>Pages to be reclaimed as soon as they are written (<c>nr_vmscan_immediate_reclaim</c>).</summary>
+    public long VmscanImmediateReclaim { get; internal set; }
+
+    /// <summary>Pages that became dirty since the boot (<c>nr_dirtied</c>).</summary>
+    public long Dirtied { get; internal set; }
+
+    /// <summary>Pages written since the boot (<c>nr_written</c>).</summary>
+    public long Written { get; internal set; }
+
+    /// <summary>Pages written while reclaim was throttled (<c>nr_throttled_written</c>).</summary>
+    public long ThrottledWritten { get; internal set; }
+
+    /// <summary>Other kernel pages that can be reclaimed (<c>nr_kernel_misc_reclaimable</c>).</summary>
+    public long KernelMiscReclaimable { get; internal set; }
+
+    /// <summary>Pages pinned for direct access since the boot (<c>nr_foll_pin_acquired</c>).</summary>
+    public long FollPinAcquired { get; internal set; }
+
+    /// <summary>Pins of pages given back since the boot (<c>nr_foll_pin_released</c>).</summary>
+    public long FollPinReleased { get; internal set; }
+
+    /// <summary>Kernel stacks, in KiB (<c>nr_kernel_stack</c>).</summary>
+    public long KernelStackKiB { get; internal set; }
+
+    /// <summary>Pages of page tables (<c>nr_page_table_pages</c>).</summary>
+    public long PageTables { get; internal set; }
+
+    /// <summary>Pages of secondary page tables (virtual machines) (<c>nr_sec_page_table_pages</c>).</summary>
+    public long SecPageTables { get; internal set; }
+
+    /// <summary>Pages of I/O page tables (6.12) (<c>nr_iommu_pages</c>).</summary>
+    public long IommuPages { get; internal set; }
+
+    /// <summary>Pages in the swap cache (<c>nr_swapcached</c>).</summary>
+    public long SwapCached { get; internal set; }
+
+    /// <summary>Pages promoted to faster memory (<c>pgpromote_success</c>).</summary>
+    public long PromoteSuccess { get; internal set; }
+
+    /// <summary>Pages considered for promotion (<c>pgpromote_candidate</c>).</summary>
+    public long PromoteCandidate { get; internal set; }
+
+    /// <summary>Pages that kswapd demoted to slower memory (per node since 6.12) (<c>pgdemote_kswapd</c>).</summary>
+    public long DemoteKswapd { get; internal set; }
+
+    /// <summary>Pages that direct reclaim demoted (per node since 6.12) (<c>pgdemote_direct</c>).</summary>
+    public long DemoteDirect { get; internal set; }
+
+    /// <summary>Pages that khugepaged's reclaim demoted (6.12) (<c>pgdemote_khugepaged</c>).</summary>
+    public long DemoteKhugepaged { get; internal set; }
+
+    /// <summary>Rounds in a row in which kswapd reclaimed nothing; from 16 on it gives the node up and zoneinfo says <c>node_unreclaimable: 1</c> (<c>kswapd_failures</c>).</summary>
+    public int KswapdFailures { get; internal set; }
+
+    /// <summary>Whether kswapd has given the node up.</summary>
+    public bool IsUnreclaimable => KswapdFailures >= 16;
+}

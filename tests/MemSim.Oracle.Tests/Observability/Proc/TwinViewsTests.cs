@@ -1,0 +1,74 @@
+using FluentAssertions;
+using MemSim.Observability.Import;
+using MemSim.Oracle.Tests.Figures;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.Observability.Proc;
+
+/// <summary>The views of twins of captured machines of every architecture: every computed figure must stand where the kernel printed it.</summary>
+public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews recorded) : IClassFixture<CaptureArchive>, IClassFixture<RecordedViews>
+{
+    public static TheoryData<string> Machines => [.. CaptureArchive.Names()];
+
+    [Theory]
+    [MemberData(nameof(Machines))]
+    public void Zoneinfo_of_a_twin_is_byte_for_byte_that_of_the_machine_once_free_pages_and_counters_are_set(string name)
+    {
+        string path = Path.Combine(captures.Folder(name), "zoneinfo");
+        using Machine machine = Twin(name);
+        string expected = File.ReadAllText(path);
+        RecordedCounters.FeedZoneInfo(machine, expected);
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(path));
+
+        machine.Proc.ZoneInfo.ShouldBeExactly(expected);
+    }
+
+    [Theory]
+    [MemberData(nameof(Machines))]
+    public void Meminfo_of_a_twin_follows_from_its_counters(string name)
+    {
+        using Machine machine = Twin(name);
+        string expected = recorded.Read("captures", Path.Combine(name, "meminfo"));
+        string zoneInfo = Path.Combine(captures.Folder(name), "zoneinfo");
+        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(zoneInfo));
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(zoneInfo));
+        RecordedCounters.FeedMemInfo(machine, expected);
+
+        machine.Proc.MemInfo.ShouldBeExactly(expected);
+    }
+
+    [Theory]
+    [MemberData(nameof(Machines))]
+    public void Vmstat_of_a_twin_follows_from_its_counters(string name)
+    {
+        using Machine machine = Twin(name);
+        string expected = recorded.Read("captures", Path.Combine(name, "vmstat"));
+        string zoneInfo = Path.Combine(captures.Folder(name), "zoneinfo");
+        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(zoneInfo));
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(zoneInfo));
+        RecordedCounters.FeedVmStat(machine, expected);
+
+        string[] actual = machine.Proc.VmStat.Split('\n');
+        string[] lines = expected.Split('\n');
+        actual.Select(l => l.Split(' ')[0]).Should().Equal(lines.Select(l => l.Split(' ')[0]));
+    }
+
+    [Theory]
+    [MemberData(nameof(Machines))]
+    public void Pagetypeinfo_of_a_twin_has_the_lines_and_columns_of_the_machine(string name)
+    {
+        using Machine machine = Twin(name);
+        string[] expected = recorded.Read("captures", Path.Combine(name, "pagetypeinfo")).Split('\n');
+        string[] actual = machine.Proc.PageTypeInfo.Split('\n');
+
+        actual.Should().HaveSameCount(expected);
+        for (int i = 0; i < actual.Length; i++)
+        {
+            actual[i].Should().HaveLength(expected[i].Length);
+            string label = actual[i].Split("type")[0].TrimEnd('0', '1', '2', '3', '4', '5', '6', '7', '8', '9', ' ');
+            expected[i].Should().StartWith(label);
+        }
+    }
+
+    private Machine Twin(string name) => Machine.Boot(MachineSpec.FromProc(captures.Folder(name)).WithoutContents());
+}

@@ -1,0 +1,205 @@
+using FluentAssertions;
+using MemSim.Observability;
+using MemSim.Observability.Import;
+using Xunit;
+
+namespace MemSim.Tests.Machines;
+
+public sealed class SnapshotTests : IDisposable
+{
+    private readonly string _file = Path.Combine(Path.GetTempPath(), $"memsim-{Guid.NewGuid():N}.json.gz");
+
+    public void Dispose() => File.Delete(_file);
+
+    [Fact]
+    public void A_twin_booted_from_a_snapshot_returns_the_same_frames_as_the_original_from_then_on()
+    {
+        using Machine machine = Busy(out List<(Page Page, int Order)> live);
+        using Machine twin = machine.Snapshot().Boot();
+        twin.Verify();
+
+        SameFuture(machine, twin, live);
+    }
+
+    [Fact]
+    public void A_snapshot_saved_to_a_file_boots_a_machine_with_the_same_future()
+    {
+        using Machine machine = Busy(out List<(Page Page, int Order)> live);
+        machine.Snapshot().Save(_file);
+        using Machine twin = MachineSnapshot.Load(_file).Boot();
+        twin.Verify();
+
+        SameFuture(machine, twin, live);
+    }
+
+    [Fact]
+    public void Booting_a_snapshot_twice_gives_independent_machines()
+    {
+        using Machine machine = Busy(out _);
+        MachineSnapshot snapshot = machine.Snapshot();
+        using Machine first = snapshot.Boot();
+        using Machine second = snapshot.Boot();
+        Page page = first.Cpus[0].AllocPage(Gfp.Kernel);
+
+        second.Cpus[0].AllocPage(Gfp.Kernel).Pfn.Should().Be(page.Pfn);
+        first.Verify();
+        second.Verify();
+    }
+
+    [Fact]
+    public void What_happens_to_the_original_later_does_not_change_the_snapshot()
+    {
+        using Machine machine = Busy(out List<(Page Page, int Order)> live);
+        MachineSnapshot snapshot = machine.Snapshot();
+        foreach ((Page page, int order) in live)
+        {
+            machine.Cpus[0].FreePages(page, order);
+        }
+
+        using Machine twin = snapshot.Boot();
+        twin.GetPage(live[0].Page.Pfn).Count.Should().Be(1);
+        twin.Verify();
+    }
+
+    [Fact]
+    public void Live_pages_keep_their_flags_references_and_owner_words()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
+        Cpu cpu = machine.Cpus[0];
+        Page page = cpu.AllocPages(Gfp.Kernel | Gfp.Comp, 2);
+        cpu.GetPage(page);
+        page.SetFlags(PageFlags.Dirty | PageFlags.UpToDate);
+        page.SetPrivate(42);
+        page.SetMapping(0x101, 7);
+        machine.Snapshot().Save(_file);
+
+        using Machine twin = MachineSnapshot.Load(_file).Boot();
+        Page copy = twin.GetPage(page.Pfn);
+        copy.Flags.Should().Be(page.Flags);
+        copy.Count.Should().Be(2);
+        copy.Private.Should().Be(42);
+        copy.Mapping.Should().Be(0x101);
+        copy.Index.Should().Be(7);
+        twin.GetPage(page.Pfn + 3).IsTail.Should().BeTrue();
+        twin.Verify();
+    }
+
+    [Fact]
+    public void Settings_counters_and_offline_cpus_survive()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", 4));
+        machine.SetSysctl("min_free_kbytes", "8192");
+        machine.OfflineCpu(3);
+        machine.Cpus[1].AllocPages(Gfp.Kernel, 1);
+        machine.Snapshot().Save(_file);
+
+        using Machine twin = MachineSnapshot.Load(_file).Boot();
+        twin.GetSysctl("min_free_kbytes").Should().Be("8192");
+        twin.Cpus[3].IsOnline.Should().BeFalse();
+        twin.SetSysctl("min_free_kbytes", "16384");
+        machine.SetSysctl("min_free_kbytes", "16384");
+        foreach ((Zone mine, Zone theirs) in machine.Zones.Zip(twin.Zones))
+        {
+            theirs.GetWatermark(Watermark.Low).Should().Be(mine.GetWatermark(Watermark.Low));
+            theirs.Pageset(1).Should().Be(mine.Pageset(1));
+        }
+    }
+
+    [Fact]
+    public void A_twin_of_a_numa_machine_falls_back_in_the_same_order()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("1G", 4).WithNodes("256M", "256M", "512M"));
+        machine.Snapshot().Save(_file);
+
+        using Machine twin = MachineSnapshot.Load(_file).Boot();
+        for (int i = 0; i < 300; i++)
+        {
+            twin.Cpus[1].AllocPages(Gfp.Kernel | Gfp.NoWarn, 9).Pfn.Should().Be(machine.Cpus[1].AllocPages(Gfp.Kernel | Gfp.NoWarn, 9).Pfn);
+        }
+
+        twin.Verify();
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("{\"format\":\"memsim-snapshot\"")]
+    [InlineData("{\"format\":\"memsim-snapshot\",\"version\":99}")]
+    [InlineData("{\"format\":\"memsim-snapshot\",\"version\":1}")]
+    [InlineData("{\"format\":\"memsim-snapshot\",\"version\":1,\"frames\":[[1,2]],\"nodes\":[],\"cpus\":[]}")]
+    [InlineData("format mmlists")]
+    [InlineData("\u0000\u0001\u0002")]
+    public void A_damaged_file_is_refused_with_its_name_and_a_reason(string text)
+    {
+        string path = _file + ".txt";
+        File.WriteAllText(path, text);
+        try
+        {
+            Action load = () => MachineSnapshot.Load(path);
+            load.Should().Throw<InputFileException>().Which.Path.Should().Be(path);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
+    [Fact]
+    public void A_snapshot_whose_lists_overlap_is_refused()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        MachineSnapshot snapshot = machine.Snapshot();
+        ZoneState zone = snapshot.Allocator.Zones[^1];
+        long[] blocks = zone.FreeLists[10][(int)MigrateType.Movable];
+        zone.FreeLists[0][(int)MigrateType.Movable] = [blocks[0] + 5];
+        snapshot.Save(_file);
+
+        Action load = () => MachineSnapshot.Load(_file);
+        load.Should().Throw<InputFileException>();
+    }
+
+    private static Machine Busy(out List<(Page Page, int Order)> live)
+    {
+        Machine machine = Machine.Boot(MachineSpec.X86_64("256M", 2));
+        live = [];
+        Random random = new(7);
+        for (int i = 0; i < 2000; i++)
+        {
+            int order = random.Next(5);
+            Gfp gfp = random.Next(2) == 0 ? Gfp.Kernel : Gfp.HighUserMovable;
+            live.Add((machine.Cpus[i & 1].AllocPages(gfp, order), order));
+            if (live.Count > 200)
+            {
+                int victim = random.Next(live.Count);
+                machine.Cpus[i >> 1 & 1].FreePages(live[victim].Page, live[victim].Order);
+                live.RemoveAt(victim);
+            }
+        }
+
+        return machine;
+    }
+
+    private static void SameFuture(Machine machine, Machine twin, List<(Page Page, int Order)> live)
+    {
+        Random random = new(11);
+        for (int i = 0; i < 3000; i++)
+        {
+            int order = random.Next(6);
+            Page mine = machine.Cpus[i & 1].AllocPages(Gfp.Kernel | Gfp.NoWarn, order);
+            Page theirs = twin.Cpus[i & 1].AllocPages(Gfp.Kernel | Gfp.NoWarn, order);
+            theirs.IsNull.Should().Be(mine.IsNull);
+            if (!mine.IsNull)
+            {
+                theirs.Pfn.Should().Be(mine.Pfn);
+                live.Add((mine, order));
+            }
+
+            int victim = random.Next(live.Count);
+            machine.Cpus[0].FreePages(live[victim].Page, live[victim].Order);
+            twin.Cpus[0].FreePages(twin.GetPage(live[victim].Page.Pfn), live[victim].Order);
+            live.RemoveAt(victim);
+        }
+
+        machine.Verify();
+        twin.Verify();
+    }
+}

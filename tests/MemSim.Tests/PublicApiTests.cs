@@ -1,0 +1,163 @@
+using System.Reflection;
+using System.Runtime.CompilerServices;
+using System.Text;
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests;
+
+/// <summary>What users can see is written down: a change of the assembly's public face shows in the diff of <c>PublicApi.txt</c>.</summary>
+/// <remarks>After a wanted change, run the tests once with <c>MEMSIM_UPDATE_API=1</c> and commit the file.</remarks>
+public class PublicApiTests
+{
+    private const BindingFlags Everything = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
+
+    private static readonly Assembly Core = typeof(Machine).Assembly;
+
+    [Fact]
+    public void The_public_api_is_the_one_that_is_written_down()
+    {
+        string path = Path.Combine(SourceFolder(), "PublicApi.txt");
+        string actual = Describe(Core);
+        if (Environment.GetEnvironmentVariable("MEMSIM_UPDATE_API") == "1")
+        {
+            File.WriteAllText(path, actual);
+        }
+
+        string[] expected = File.Exists(path) ? File.ReadAllLines(path) : [];
+        string[] now = actual.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string[] difference = [.. expected.Except(now).Select(l => "- " + l), .. now.Except(expected).Select(l => "+ " + l)];
+        difference.Should().BeEmpty("the public API changed: if that is wanted, run the tests with MEMSIM_UPDATE_API=1 and commit PublicApi.txt");
+    }
+
+    [Fact]
+    public void The_core_depends_on_nothing_but_the_logging_abstractions()
+    {
+        Core.GetReferencedAssemblies().Select(a => a.Name!)
+            .Where(n => !n.StartsWith("System.", StringComparison.Ordinal) && n is not ("System" or "netstandard" or "mscorlib"))
+            .Should().BeEquivalentTo("Microsoft.Extensions.Logging.Abstractions");
+    }
+
+    [Theory]
+    [InlineData("Hardware", "Pages", "Zones", "PageAllocation")]
+    [InlineData("Pages", "Zones", "PageAllocation")]
+    [InlineData("Zones", "PageAllocation")]
+    public void Lower_layers_do_not_name_higher_ones(string folder, params string[] higher)
+    {
+        // The known exceptions are the places where the kernel itself has a cycle; each is named with its reason.
+        Dictionary<string, string> allowed = new()
+        {
+            ["Zones/WatermarkCheck.cs"] = "the rights of an attempt (AllocFlags) decide the mark",
+        };
+        foreach (string file in Directory.EnumerateFiles(Path.Combine(CoreFolder(), folder), "*.cs", SearchOption.AllDirectories))
+        {
+            string relative = Path.GetRelativePath(CoreFolder(), file).Replace('\\', '/');
+            foreach (string layer in higher.Where(_ => !allowed.ContainsKey(relative)))
+            {
+                File.ReadAllText(file).Should().NotContain($"using MemSim.{layer};", $"{relative} lies below {layer}");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("Hardware")]
+    [InlineData("Pages")]
+    [InlineData("Zones")]
+    [InlineData("PageAllocation")]
+    public void Nothing_but_sinks_of_observability_is_used_from_below(string folder)
+    {
+        foreach (string file in Directory.EnumerateFiles(Path.Combine(CoreFolder(), folder), "*.cs", SearchOption.AllDirectories))
+        {
+            File.ReadAllText(file).Should().NotContain("using MemSim.Observability", Path.GetFileName(file));
+        }
+    }
+
+    [Fact]
+    public void Only_few_small_types_use_pointers()
+    {
+        Directory.EnumerateFiles(CoreFolder(), "*.cs", SearchOption.AllDirectories)
+            .Where(f => !f.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
+            .Where(f => File.ReadAllText(f).Contains(" unsafe ", StringComparison.Ordinal))
+            .Select(Path.GetFileName)
+            .Should().BeSubsetOf(["FrameArray.cs", "MemMap.cs", "PhysicalMemory.cs"]);
+    }
+
+    private static string SourceFolder([CallerFilePath] string file = "") => Folder(Path.GetDirectoryName(file)!);
+
+    private static string CoreFolder() => Path.Combine(SourceFolder(), "..", "..", "src", "MemSim");
+
+    /// <summary>Deterministic builds record the source as <c>/_/…</c>: look upwards from the test assembly then.</summary>
+    private static string Folder(string recorded)
+    {
+        if (Directory.Exists(recorded))
+        {
+            return recorded;
+        }
+
+        DirectoryInfo? folder = new(AppContext.BaseDirectory);
+        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "MemSim.Tests.csproj")))
+        {
+            folder = folder.Parent;
+        }
+
+        return folder?.FullName ?? throw new DirectoryNotFoundException("the tests' sources are not above the test assembly");
+    }
+
+    private static string Describe(Assembly assembly)
+    {
+        StringBuilder text = new();
+        foreach (Type type in assembly.GetExportedTypes().OrderBy(NameOf, StringComparer.Ordinal))
+        {
+            text.Append(Kind(type)).Append(' ').Append(NameOf(type)).Append('\n');
+            foreach (string member in type.GetMembers(Everything).Select(Signature).OfType<string>().Order(StringComparer.Ordinal))
+            {
+                text.Append(NameOf(type)).Append(": ").Append(member).Append('\n');
+            }
+        }
+
+        return text.ToString();
+    }
+
+    private static string Kind(Type type) =>
+        type.IsEnum ? "enum" : type.IsInterface ? "interface" : type.IsValueType ? "struct" : type.IsAbstract && type.IsSealed ? "static class" : type.IsSealed ? "sealed class" : "class";
+
+    private static string? Signature(MemberInfo member)
+    {
+        bool hidden = member.GetCustomAttribute<CompilerGeneratedAttribute>() is not null && member is not PropertyInfo;
+        return member switch
+        {
+            FieldInfo f when f.IsPublic || f.IsFamily => f.IsLiteral && f.FieldType.IsEnum ? $"{f.Name} = {Convert.ToInt64(f.GetRawConstantValue(), null)}" : f.IsLiteral ? $"const {NameOf(f.FieldType)} {f.Name} = {f.GetRawConstantValue()}" : f.IsSpecialName ? null : $"field {NameOf(f.FieldType)} {f.Name}",
+            PropertyInfo p when IsVisible(p.GetMethod) || IsVisible(p.SetMethod) => $"{Static(p.GetMethod ?? p.SetMethod)}{NameOf(p.PropertyType)} {p.Name} {{{(IsVisible(p.GetMethod) ? " get;" : "")}{(IsVisible(p.SetMethod) ? IsInit(p) ? " init;" : " set;" : "")} }}",
+            ConstructorInfo c when IsVisible(c) => $"new({Parameters(c)})",
+            MethodInfo m when IsVisible(m) && !hidden && (!m.IsSpecialName || m.Name.StartsWith("op_", StringComparison.Ordinal)) => $"{Static(m)}{NameOf(m.ReturnType)} {m.Name}({Parameters(m)})",
+            EventInfo e when IsVisible(e.AddMethod) => $"event {NameOf(e.EventHandlerType!)} {e.Name}",
+            _ => null,
+        };
+    }
+
+    private static string Static(MethodInfo? method) => method is { IsStatic: true } ? "static " : "";
+
+    private static bool IsInit(PropertyInfo property) => property.SetMethod!.ReturnParameter.GetRequiredCustomModifiers().Contains(typeof(IsExternalInit));
+
+    private static bool IsVisible(MethodBase? method) => method is not null && (method.IsPublic || method.IsFamily || method.IsFamilyOrAssembly);
+
+    private static string Parameters(MethodBase method) => string.Join(", ", method.GetParameters().Select(p => $"{(p.IsOut ? "out " : p.ParameterType.IsByRef ? "ref " : "")}{NameOf(p.ParameterType)} {p.Name}{(p.HasDefaultValue ? " = " + (p.DefaultValue ?? "null") : "")}"));
+
+    private static string NameOf(Type type)
+    {
+        if (type.IsByRef || type.IsArray)
+        {
+            return NameOf(type.GetElementType()!) + (type.IsArray ? "[]" : "");
+        }
+
+        if (type.IsGenericParameter)
+        {
+            return type.Name;
+        }
+
+        string prefix = type.IsNested ? NameOf(type.DeclaringType!) + "." : type.Namespace is "System" or null ? "" : type.Namespace.StartsWith("System.", StringComparison.Ordinal) ? "" : type.Namespace + ".";
+        string name = type.Name.Split('`')[0];
+        Type[] arguments = type.GetGenericArguments();
+        return prefix + name + (arguments.Length != 0 ? $"<{string.Join(", ", arguments.Select(NameOf))}>" : "");
+    }
+}
