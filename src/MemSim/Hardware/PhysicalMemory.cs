@@ -23,7 +23,7 @@ internal sealed unsafe partial class PhysicalMemory
     /// <summary>Prepares RAM.</summary>
     /// <param name="frames">Frame numbers from 0.</param>
     /// <param name="hasContents">Whether contents are simulated; without, writes are forgotten and reads refused.</param>
-    /// <exception cref="OutOfMemoryException">The host has not that much address space.</exception>
+    /// <exception cref="InvalidOperationException">The host has not that much address space.</exception>
     public PhysicalMemory(long frames, bool hasContents)
     {
         HasContents = hasContents;
@@ -221,7 +221,7 @@ internal sealed unsafe partial class PhysicalMemory
         void* memory = Map(null, bytes, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
         return (nint)memory != -1
             ? memory
-            : throw new OutOfMemoryException($"the host refuses {bytes >> 20} MiB of address space for the contents of RAM; MachineSpec.WithoutContents() needs none");
+            : throw new InvalidOperationException($"the host refuses {bytes >> 20} MiB of address space for the contents of RAM; MachineSpec.WithoutContents() needs none");
     }
 
     private void Release()

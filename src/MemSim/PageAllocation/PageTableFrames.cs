@@ -8,14 +8,14 @@ namespace MemSim.PageAllocation;
 internal sealed class PageTableFrames : IPageTableFrames
 {
     private readonly Machine _machine;
-    private long _nextReserved;
+    private readonly long _firstReserved;
     private long _reservedEnd;
     private bool _booted;
 
     public PageTableFrames(Machine machine)
     {
         _machine = machine;
-        (_nextReserved, _reservedEnd) = FindReserved(machine);
+        (_firstReserved, _reservedEnd) = FindReserved(machine);
     }
 
     /// <summary>Pages of the page allocator in use (<c>nr_page_table_pages</c>).</summary>
@@ -29,7 +29,7 @@ internal sealed class PageTableFrames : IPageTableFrames
 
     public long Allocate(Cpu cpu, bool kernel)
     {
-        if (!_booted && _nextReserved < _reservedEnd)
+        if (!_booted && _firstReserved < _reservedEnd)
         {
             long reserved = --_reservedEnd;
             BootPages++;

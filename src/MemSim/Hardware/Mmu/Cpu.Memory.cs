@@ -158,8 +158,15 @@ public sealed partial class Cpu
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access) =>
-        MmuState.Translate(address.Value, access, out ulong physical, out _, out PageFault fault)
+    private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)
+    {
+        CpuMmu mmu = MmuState;
+        return mmu.TryPlainWalk(address.Value, 1u << (int)access, out ulong physical) ? new PhysicalAddress(physical) : TranslateFully(mmu, address, access);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private PhysicalAddress TranslateFully(CpuMmu mmu, VirtualAddress address, MemoryAccess access) =>
+        mmu.Translate(address.Value, access, out ulong physical, out _, out PageFault fault)
             ? new PhysicalAddress(physical)
             : throw new PageFaultException(fault, Explain(address, access).ToString());
 

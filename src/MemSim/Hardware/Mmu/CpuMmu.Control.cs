@@ -93,15 +93,10 @@ internal sealed partial class CpuMmu
 
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
-            FlushPage(at, _asid);
+            // A kernel page that is not global may be known under every address space.
+            FlushPage(at, kernel ? TlbEntry.EverySpace : _asid);
             Statistics.PageFlushes++;
             _cycles += _costs.FlushPageCycles;
-        }
-
-        if (kernel && !_globalPages)
-        {
-            // Without global pages every address space may have its own copy of a kernel entry.
-            FlushAll(global: true);
         }
     }
 

@@ -35,6 +35,7 @@ internal sealed partial class CpuMmu
     private readonly bool _usesFront;
     private readonly bool _walksPlainly;
     private readonly int _plainWalkCycles;
+    private readonly int _walkLevels;
     private readonly bool _checks;
     private readonly bool _isArm64;
     private readonly bool _globalPages;
@@ -77,6 +78,7 @@ internal sealed partial class CpuMmu
         HasDataCache = _dataCache is not null;
         _usesFront = !HasDataCache && !_checks && !_l1Data.IsEmpty && geometry.Replacement != TlbReplacement.TreeLru;
         _walksPlainly = !HasDataCache && !HasWalkCache && _l1Data.IsEmpty && _l2.IsEmpty && ReservedMask == 0;
+        _walkLevels = mmu.Walker.Levels;
         _plainWalkCycles = mmu.Walker.Levels * _costs.WalkStepCycles;
         Tables = mmu.Kernel;
         KernelRoot = mmu.Kernel.Root.Value;
@@ -138,26 +140,40 @@ internal sealed partial class CpuMmu
         return false;
     }
 
+    /// <summary>Translates a data access by a walk, on a CPU without TLBs and caches, where nothing is out of the ordinary.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryPlainWalk(ulong address, uint need, out ulong physical)
+    {
+        physical = PageWalker.NoPlainWalk;
+        if (!_walksPlainly || need > 2 || Volatile.Read(ref _pendingInterrupts) != 0)
+        {
+            return false;
+        }
+
+        physical = _walker.TryWalk(this, RootOf(address), address, need);
+        if (physical == PageWalker.NoPlainWalk || !_mmu.IsFullChunk(physical))
+        {
+            return false;
+        }
+
+        _dataAccesses++;
+        Statistics.L1DataMisses++;
+        Statistics.Walks++;
+        Statistics.WalkLoads += _walkLevels;
+        _cycles += _plainWalkCycles;
+        return true;
+    }
+
     /// <summary>Translates any access the way the hardware does: L1, L2, walk.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public bool Translate(ulong address, MemoryAccess access, out ulong physical, out uint cycles, out PageFault fault)
     {
         uint need = 1u << (int)access;
-        if (_walksPlainly && access != MemoryAccess.Execute && _walker.TryWalk(this, RootOf(address), address, need, out physical))
+        if (TryPlainWalk(address, need, out physical))
         {
-            _dataAccesses++;
-            Statistics.L1DataMisses++;
-            Statistics.Walks++;
-            Statistics.WalkLoads += _walker.Levels;
-            _cycles += _plainWalkCycles;
+            cycles = _mmu.AccessCycles(_cpu, physical);
             fault = default;
-            if (_mmu.IsFullChunk(physical))
-            {
-                cycles = _mmu.AccessCycles(_cpu, physical);
-                return true;
-            }
-
-            return Finish(address, access, physical, 1, out cycles, out fault);
+            return true;
         }
 
         AnswerInterrupts();

@@ -1,4 +1,3 @@
-using MemSim.Pages;
 using MemSim.Zones;
 
 namespace MemSim.Hardware;

@@ -25,6 +25,8 @@ internal struct WalkResult
 /// <summary>The hardware that walks page tables: one virtual call leads into code compiled for the format.</summary>
 internal abstract class PageWalker
 {
+    public const ulong NoPlainWalk = ulong.MaxValue;
+
     public abstract int Levels { get; }
 
     public abstract int Shift(int level);
@@ -45,8 +47,8 @@ internal abstract class PageWalker
     public abstract void Walk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result);
 
     /// <summary>Walks where nothing is out of the ordinary: tables all the way down to a 4 KiB page, accessed (for a write dirty) already, allowed.</summary>
-    /// <returns>False when anything is: <see cref="Walk"/> then finds out what.</returns>
-    public abstract bool TryWalk(CpuMmu mmu, ulong root, ulong address, uint need, out ulong physical);
+    /// <returns>The physical address; <see cref="NoPlainWalk"/> when anything is: <see cref="Walk"/> then finds out what.</returns>
+    public abstract ulong TryWalk(CpuMmu mmu, ulong root, ulong address, uint need);
 
     /// <summary>Walks without leaving a trace, telling every entry read.</summary>
     public abstract void Look(PhysicalMemory memory, ulong root, ulong address, Action<int, ulong, ulong>? visit, out WalkResult result);
@@ -157,16 +159,15 @@ internal sealed class PageWalker<TFormat> : PageWalker
         }
     }
 
-    public override bool TryWalk(CpuMmu mmu, ulong root, ulong address, uint need, out ulong physical)
+    public override ulong TryWalk(CpuMmu mmu, ulong root, ulong address, uint need)
     {
         PhysicalMemory memory = mmu.Memory;
         ulong bytes = memory.Bytes;
         ulong table = root;
         uint permissions = Permission.Mask;
-        physical = 0;
         if (!TFormat.IsCanonical(address))
         {
-            return false;
+            return NoPlainWalk;
         }
 
         for (int level = TFormat.Levels; level > 1; level--)
@@ -174,13 +175,13 @@ internal sealed class PageWalker<TFormat> : PageWalker
             ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, level) << TFormat.EntryShift);
             if (at >= bytes)
             {
-                return false;
+                return NoPlainWalk;
             }
 
             ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
             if (!TFormat.IsPlainTable(entry, level))
             {
-                return false;
+                return NoPlainWalk;
             }
 
             permissions &= TFormat.TablePermissions(entry, level);
@@ -190,14 +191,15 @@ internal sealed class PageWalker<TFormat> : PageWalker
         ulong last = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, 1) << TFormat.EntryShift);
         if (last >= bytes)
         {
-            return false;
+            return NoPlainWalk;
         }
 
         ulong leaf = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(last) : memory.ReadInside<uint>(last);
         uint rights = TFormat.LeafPermissions(leaf, 1);
-        physical = TFormat.LeafBase(leaf, 1) | (address & (PageGeometry.PageSize - 1));
-        return TFormat.IsPresent(leaf) && !TFormat.HasReservedBits(leaf, 1) && TFormat.MarkAccessed(leaf, true, 1) == leaf
+        ulong physical = TFormat.LeafBase(leaf, 1) | (address & (PageGeometry.PageSize - 1));
+        bool isPlain = TFormat.IsPresent(leaf) && !TFormat.HasReservedBits(leaf, 1) && TFormat.MarkAccessed(leaf, true, 1) == leaf
             && (need != 2 || (rights & Permission.Dirty) != 0) && (mmu.Allowed(rights & permissions) & need) != 0;
+        return isPlain ? physical : NoPlainWalk;
     }
 
     public override void Look(PhysicalMemory memory, ulong root, ulong address, Action<int, ulong, ulong>? visit, out WalkResult result)

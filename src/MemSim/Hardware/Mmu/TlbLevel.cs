@@ -19,7 +19,11 @@ internal struct TlbEntry
     /// <summary>log2 of the size of the page this entry is a fragment of; its own size if it is whole.</summary>
     public int PageShift;
 
+    /// <summary>The space of a global entry.</summary>
     public const int AnySpace = -1;
+
+    /// <summary>Asked for: entries of whatever space.</summary>
+    public const int EverySpace = -2;
 
     public readonly int Shift => (int)(Tag & 63);
 }
@@ -85,7 +89,7 @@ internal sealed class TlbLevel
 
                     slot += way;
                     ref TlbEntry entry = ref Entries[slot];
-                    if (entry.Serial != 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace))
+                    if (entry.Serial != 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace || asid == TlbEntry.EverySpace))
                     {
                         return slot;
                     }
@@ -135,7 +139,7 @@ internal sealed class TlbLevel
         return slot;
     }
 
-    /// <summary>Flushes the page of an address from an address space, global entries too.</summary>
+    /// <summary>Flushes the page of an address from an address space (or <see cref="TlbEntry.EverySpace"/>), global entries too.</summary>
     public void FlushPage(ulong address, int asid)
     {
         for (int slot = Find(address, asid); slot >= 0; slot = Find(address, asid))
@@ -147,7 +151,7 @@ internal sealed class TlbLevel
         {
             foreach (ref TlbEntry entry in Entries.AsSpan())
             {
-                bool same = entry.Shift != entry.PageShift && (entry.Tag ^ address) >> entry.PageShift == 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace);
+                bool same = entry.Shift != entry.PageShift && (entry.Tag ^ address) >> entry.PageShift == 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace || asid == TlbEntry.EverySpace);
                 entry.Serial = same ? 0 : entry.Serial;
             }
         }

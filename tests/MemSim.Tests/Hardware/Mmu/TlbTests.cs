@@ -233,6 +233,29 @@ public sealed class TlbTests
     }
 
     [Fact]
+    public void A_kernel_page_that_is_not_global_is_flushed_from_every_address_space()
+    {
+        using Machine machine = MmuMachines.Boot(Architecture.X86_64);
+        Cpu cpu = machine.Cpus[0];
+        PageTables[] spaces = [machine.Mmu.CreateTables(cpu)!, machine.Mmu.CreateTables(cpu)!];
+        VirtualAddress window = MmuMachines.Window(machine);
+        machine.Mmu.Kernel.Map(cpu, window, [cpu.AllocPage(Gfp.Kernel)], PageProtection.Kernel & ~PageProtection.Global).Should().BeTrue();
+        foreach (PageTables space in spaces)
+        {
+            cpu.LoadPageTables(space);
+            cpu.Read<int>(window);
+        }
+
+        machine.Mmu.Kernel.Unmap(cpu, window, 1);
+        machine.Mmu.FlushPage(cpu, machine.Mmu.Kernel, window);
+        foreach (PageTables space in spaces)
+        {
+            cpu.LoadPageTables(space);
+            cpu.Invoking(c => c.Read<int>(window)).Should().Throw<PageFaultException>();
+        }
+    }
+
+    [Fact]
     public void The_walker_sets_accessed_and_dirty_bits_once()
     {
         foreach (Architecture architecture in Enum.GetValues<Architecture>())
