@@ -35,7 +35,6 @@ internal sealed partial class CpuMmu
     private readonly bool _usesFront;
     private readonly bool _walksPlainly;
     private readonly int _plainWalkCycles;
-    private readonly int _walkLevels;
     private readonly bool _checks;
     private readonly bool _isArm64;
     private readonly bool _globalPages;
@@ -48,6 +47,9 @@ internal sealed partial class CpuMmu
     private long _serial;
     private long _dataAccesses;
     private long _cycles;
+
+    /// <summary>Plain walks: each one an access, a miss, a walk of all levels and its cycles, added up when somebody asks.</summary>
+    private long _plainWalks;
 
     public CpuMmu(Mmu mmu, Cpu cpu)
     {
@@ -78,7 +80,6 @@ internal sealed partial class CpuMmu
         HasDataCache = _dataCache is not null;
         _usesFront = !HasDataCache && !_checks && !_l1Data.IsEmpty && geometry.Replacement != TlbReplacement.TreeLru;
         _walksPlainly = !HasDataCache && !HasWalkCache && _l1Data.IsEmpty && _l2.IsEmpty && ReservedMask == 0;
-        _walkLevels = mmu.Walker.Levels;
         _plainWalkCycles = mmu.Walker.Levels * _costs.WalkStepCycles;
         Tables = mmu.Kernel;
         KernelRoot = mmu.Kernel.Root.Value;
@@ -101,7 +102,11 @@ internal sealed partial class CpuMmu
 
     public bool MayTouchUser { get; private set; }
 
-    public long Cycles => _cycles;
+    public long Cycles => _cycles + (_plainWalks * _plainWalkCycles);
+
+    public long PlainWalks => _plainWalks;
+
+    public int WalkLevels => _walker.Levels;
 
     public DataCache? DataCache => _dataCache;
 
@@ -156,11 +161,7 @@ internal sealed partial class CpuMmu
             return false;
         }
 
-        _dataAccesses++;
-        Statistics.L1DataMisses++;
-        Statistics.Walks++;
-        Statistics.WalkLoads += _walkLevels;
-        _cycles += _plainWalkCycles;
+        _plainWalks++;
         return true;
     }
 

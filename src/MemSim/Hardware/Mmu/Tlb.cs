@@ -23,13 +23,13 @@ public sealed class Tlb
             TlbCounters c = mmu.Statistics;
             return new TlbStatistics
             {
-                DataAccesses = mmu.DataAccesses,
+                DataAccesses = mmu.DataAccesses + mmu.PlainWalks,
                 InstructionFetches = c.InstructionFetches,
-                L1DataMisses = c.L1DataMisses,
+                L1DataMisses = c.L1DataMisses + mmu.PlainWalks,
                 L1InstructionMisses = c.L1InstructionMisses,
                 L2Hits = c.L2Hits,
-                Walks = c.Walks,
-                WalkLoads = c.WalkLoads,
+                Walks = c.Walks + mmu.PlainWalks,
+                WalkLoads = c.WalkLoads + (mmu.PlainWalks * mmu.WalkLevels),
                 WalkCacheHits = c.WalkCacheHits,
                 AccessedBitsSet = c.AccessedBitsSet,
                 DirtyBitsSet = c.DirtyBitsSet,

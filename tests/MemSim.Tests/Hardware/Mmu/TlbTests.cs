@@ -24,6 +24,23 @@ public sealed class TlbTests
     }
 
     [Fact]
+    public void Without_any_tlb_every_access_walks_all_levels()
+    {
+        using Machine machine = MmuMachines.Boot(Architecture.X86_64, options: MmuOptions.Default with { Tlb = TlbGeometry.None });
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress window = MapOne(machine, out Page page);
+        for (int i = 0; i < 3; i++)
+        {
+            cpu.Translate(window + i).Should().Be(page.PhysicalAddress + (ulong)i);
+        }
+
+        cpu.Tlb.Statistics.Should().Match<TlbStatistics>(s => s.DataAccesses == 3 && s.L1DataMisses == 3 && s.Walks == 3 && s.WalkLoads == 12);
+        cpu.Cycles.Should().Be(12 * MemoryCosts.Default.WalkStepCycles);
+        machine.Mmu.Kernel.Unmap(cpu, window, 1);
+        cpu.Invoking(c => c.Read<int>(window)).Should().Throw<PageFaultException>("nothing is remembered");
+    }
+
+    [Fact]
     public void The_walk_cache_leaves_one_entry_to_read_for_a_neighbour()
     {
         using Machine machine = MmuMachines.Boot(Architecture.X86_64);
