@@ -1,6 +1,6 @@
+using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
-using FluentAssertions;
 using Xunit;
 
 namespace MemSim.Tests.Hardware.Mmu;
