@@ -247,6 +247,7 @@ public sealed partial class Machine : IDisposable
         new StateVerifier(this).Verify();
         VerifySlab();
         PerCpuOrNull?.Verify();
+        _mmu?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
@@ -269,6 +270,7 @@ public sealed partial class Machine : IDisposable
         }
 
         _memMap.Discard();
+        Memory.Discard();
     }
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);

@@ -11,6 +11,7 @@ internal static class OperationTable
         .. ReferenceOperations.Table,
         .. PageOperations.Table,
         .. BootOperations.Table,
+        .. MmuOperations.Table,
     ];
 
     /// <summary>The operations whose name matches a pattern with <c>*</c> and <c>?</c>; a pattern without them matches names that begin with it.</summary>

@@ -1,29 +1,58 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
 namespace MemSim.Hardware;
 
-/// <summary>The contents of RAM, in host memory that is taken 2 MiB at a time when something is first written.</summary>
-internal sealed unsafe class PhysicalMemory
+/// <summary>The contents of RAM: one reserved range of host address space, of which the host backs 2 MiB at a time when something is first written.</summary>
+/// <remarks>A frame's host address is the start plus its physical address: one bounds check, no table. Everything that reads or writes contents goes through here.</remarks>
+internal sealed unsafe partial class PhysicalMemory
 {
-    private const int ChunkPagesShift = 9;
-    private const int ChunkPages = 1 << ChunkPagesShift;
-    private const nuint ChunkBytes = (nuint)ChunkPages << PageGeometry.PageShift;
+    private const int ChunkShift = 21;
+    private const nuint ChunkBytes = (nuint)1 << ChunkShift;
+    private const int ProtReadWrite = 3;
+    private const int MapPrivateAnonymousNoReserve = 0x02 | 0x20 | 0x4000;
+    private const int AdviseDontNeed = 4;
+    private const int AdviseHugePages = 14;
 
-    private readonly nint[]? _chunks;
-    private readonly Lock _growth = new();
+    private readonly byte[] _touched = [];
+    private readonly nuint _reserved;
+    private readonly bool _mapped;
+    private byte* _base;
+    private byte* _reservation;
 
     /// <summary>Prepares RAM.</summary>
     /// <param name="frames">Frame numbers from 0.</param>
     /// <param name="hasContents">Whether contents are simulated; without, writes are forgotten and reads refused.</param>
+    /// <exception cref="InvalidOperationException">The host has not that much address space.</exception>
     public PhysicalMemory(long frames, bool hasContents)
     {
-        _chunks = hasContents ? new nint[(frames + ChunkPages - 1) >> ChunkPagesShift] : null;
+        HasContents = hasContents;
+        if (!hasContents)
+        {
+            GC.SuppressFinalize(this);
+            return;
+        }
+
+        Bytes = (ulong)frames << PageGeometry.PageShift;
+        _touched = new byte[(Bytes + ChunkBytes - 1) >> ChunkShift];
+        _reserved = ((nuint)_touched.Length + 1) << ChunkShift;
+        _mapped = OperatingSystem.IsLinux() && Environment.Is64BitProcess;
+        _reservation = (byte*)Reserve(_reserved, _mapped);
+        _base = (byte*)(((nuint)_reservation + ChunkBytes - 1) & ~(ChunkBytes - 1));
+        if (_mapped)
+        {
+            // Only advice: a host that does not take it still works.
+            _ = Advise(_base, (nuint)Bytes, AdviseHugePages);
+        }
     }
 
-    /// <summary>Gives the chunks back once nothing can reach them any more.</summary>
+    /// <summary>Gives the memory back once nothing can reach it any more.</summary>
     ~PhysicalMemory() => Release();
 
-    public bool HasContents => _chunks is not null;
+    public bool HasContents { get; }
+
+    /// <summary>Physical addresses below this one have contents; 0 on a machine without contents.</summary>
+    public ulong Bytes { get; }
 
     /// <summary>Host memory taken for contents, in bytes.</summary>
     public long TouchedBytes
@@ -31,9 +60,9 @@ internal sealed unsafe class PhysicalMemory
         get
         {
             long bytes = 0;
-            foreach (nint chunk in _chunks ?? [])
+            foreach (byte touched in _touched)
             {
-                bytes += chunk != 0 ? (long)ChunkBytes : 0;
+                bytes += touched != 0 ? (long)ChunkBytes : 0;
             }
 
             return bytes;
@@ -42,81 +71,188 @@ internal sealed unsafe class PhysicalMemory
 
     /// <summary>The bytes of one frame, for writing.</summary>
     /// <exception cref="InvalidOperationException">The machine was booted without contents.</exception>
-    public Span<byte> Frame(long pfn)
+    public Span<byte> Frame(long pfn) => Range((ulong)pfn << PageGeometry.PageShift, PageGeometry.PageSize);
+
+    /// <summary>Bytes at a physical address, for writing.</summary>
+    /// <exception cref="InvalidOperationException">The machine was booted without contents.</exception>
+    public Span<byte> Range(ulong address, int bytes)
     {
-        nint[] chunks = _chunks ?? throw new InvalidOperationException("this machine was booted without contents of RAM (MachineSpec.WithoutContents)");
-        nint chunk = Volatile.Read(ref chunks[pfn >> ChunkPagesShift]);
-        if (chunk == 0)
+        CheckRange(address, (uint)bytes);
+        Touch(address, (uint)bytes);
+        return new Span<byte>(_base + address, bytes);
+    }
+
+    /// <summary>Bytes at a physical address, for reading: memory never written reads as zero and takes no host memory.</summary>
+    /// <exception cref="InvalidOperationException">The machine was booted without contents.</exception>
+    public ReadOnlySpan<byte> ReadOnly(ulong address, int bytes)
+    {
+        CheckRange(address, (uint)bytes);
+        return new ReadOnlySpan<byte>(_base + address, bytes);
+    }
+
+    /// <summary>Reads a value at a physical address.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T Read<T>(ulong address)
+        where T : unmanaged
+    {
+        // In range: address + size <= Bytes; Bytes is 0 or at least a page, and every type here is smaller than that.
+        if (Bytes == 0 || address > Bytes - (uint)sizeof(T))
         {
-            chunk = Grow(chunks, pfn >> ChunkPagesShift);
+            ThrowOutside(address);
         }
 
-        // In range: the array access above checked the chunk, and the offset is below its size.
-        return new Span<byte>((byte*)chunk + ((pfn & (ChunkPages - 1)) << PageGeometry.PageShift), PageGeometry.PageSize);
+        return Unsafe.ReadUnaligned<T>(_base + address);
+    }
+
+    /// <summary>Reads an aligned value at a physical address that the caller has compared with <see cref="Bytes"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T ReadInside<T>(ulong address)
+        where T : unmanaged
+    {
+        // In range: an aligned address below Bytes, which is a multiple of every size read here.
+        System.Diagnostics.Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
+        return Unsafe.ReadUnaligned<T>(_base + address);
+    }
+
+    /// <summary>Writes a value at a physical address.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Write<T>(ulong address, T value)
+        where T : unmanaged
+    {
+        if (Bytes == 0 || address > Bytes - (uint)sizeof(T))
+        {
+            ThrowOutside(address);
+        }
+
+        // Callers write within a page, hence within one chunk.
+        ref byte touched = ref _touched[address >> ChunkShift];
+        if (touched == 0)
+        {
+            touched = 1;
+        }
+
+        Unsafe.WriteUnaligned(_base + address, value);
     }
 
     /// <summary>Fills frames with zeroes; frames never written are zero already.</summary>
     public void Zero(long pfn, long pages)
     {
-        if (_chunks is not { } chunks)
+        ulong address = (ulong)pfn << PageGeometry.PageShift;
+        ulong end = address + ((ulong)pages << PageGeometry.PageShift);
+        if (!HasContents)
         {
             return;
         }
 
-        long end = pfn + pages;
-        while (pfn < end)
+        CheckRange(address, end - address);
+        while (address < end)
         {
-            long inChunk = Math.Min(end - pfn, ChunkPages - (pfn & (ChunkPages - 1)));
-            nint chunk = Volatile.Read(ref chunks[pfn >> ChunkPagesShift]);
-            if (chunk != 0)
+            ulong chunkEnd = Math.Min(end, (address | (ChunkBytes - 1)) + 1);
+            if (_touched[address >> ChunkShift] != 0)
             {
-                NativeMemory.Clear((byte*)chunk + ((pfn & (ChunkPages - 1)) << PageGeometry.PageShift), (nuint)inChunk << PageGeometry.PageShift);
+                NativeMemory.Clear(_base + address, (nuint)(chunkEnd - address));
             }
 
-            pfn += inChunk;
+            address = chunkEnd;
         }
     }
 
     /// <summary>Whether a frame's chunk was ever written.</summary>
-    public bool IsTouched(long pfn) => _chunks is { } chunks && Volatile.Read(ref chunks[pfn >> ChunkPagesShift]) != 0;
+    public bool IsTouched(long pfn) => HasContents && _touched[pfn >> (ChunkShift - PageGeometry.PageShift)] != 0;
 
     /// <summary>Copies all contents of another machine's RAM of the same size.</summary>
     public void CopyFrom(PhysicalMemory other)
     {
-        if (_chunks is null || other._chunks is null)
+        for (int i = 0; i < Math.Min(_touched.Length, other._touched.Length); i++)
         {
-            return;
-        }
-
-        for (int i = 0; i < Math.Min(_chunks.Length, other._chunks.Length); i++)
-        {
-            if (other._chunks[i] != 0)
+            if (other._touched[i] != 0)
             {
-                nint own = _chunks[i] != 0 ? _chunks[i] : Grow(_chunks, i);
-                NativeMemory.Copy((void*)other._chunks[i], (void*)own, ChunkBytes);
+                ulong start = (ulong)i << ChunkShift;
+                nuint bytes = (nuint)Math.Min(ChunkBytes, Math.Min(Bytes, other.Bytes) - start);
+                _touched[i] = 1;
+                NativeMemory.Copy(other._base + start, _base + start, bytes);
             }
         }
     }
 
-
-    private nint Grow(nint[] chunks, long index)
+    /// <summary>Gives the host memory back but keeps the address space: contents read as zero.</summary>
+    public void Discard()
     {
-        lock (_growth)
+        if (_mapped && _reservation != null)
         {
-            if (chunks[index] == 0)
-            {
-                Volatile.Write(ref chunks[index], (nint)NativeMemory.AllocZeroed(ChunkBytes));
-            }
-
-            return chunks[index];
+            _ = Advise(_reservation, _reserved, AdviseDontNeed);
+            Array.Clear(_touched);
         }
+    }
+
+    private void CheckRange(ulong address, ulong bytes)
+    {
+        if (address > Bytes || bytes > Bytes - address)
+        {
+            ThrowOutside(address);
+        }
+    }
+
+    private void Touch(ulong address, ulong bytes)
+    {
+        for (ulong chunk = address >> ChunkShift; bytes != 0 && chunk <= (address + bytes - 1) >> ChunkShift; chunk++)
+        {
+            _touched[chunk] = 1;
+        }
+    }
+
+    private void ThrowOutside(ulong address)
+    {
+        if (!HasContents)
+        {
+            throw new InvalidOperationException("this machine was booted without contents of RAM (MachineSpec.WithoutContents): there is nothing to read, write or keep page tables in");
+        }
+
+        throw new ArgumentOutOfRangeException(nameof(address), $"physical address 0x{address:x} is beyond the machine's memory (0x{Bytes:x})");
+    }
+
+    private static void* Reserve(nuint bytes, bool map)
+    {
+        if (!map)
+        {
+            return NativeMemory.AllocZeroed(bytes);
+        }
+
+        void* memory = Map(null, bytes, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
+        return (nint)memory != -1
+            ? memory
+            : throw new InvalidOperationException($"the host refuses {bytes >> 20} MiB of address space for the contents of RAM; MachineSpec.WithoutContents() needs none");
     }
 
     private void Release()
     {
-        foreach (nint chunk in _chunks ?? [])
+        byte* memory = _reservation;
+        _reservation = null;
+        _base = null;
+        if (memory == null)
         {
-            NativeMemory.Free((void*)chunk);
+            return;
+        }
+
+        if (_mapped)
+        {
+            _ = Unmap(memory, _reserved);
+        }
+        else
+        {
+            NativeMemory.Free(memory);
         }
     }
+
+    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial void* Map(void* address, nuint length, int protection, int flags, int file, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Unmap(void* address, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
+    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
+    private static partial int Advise(void* address, nuint length, int advice);
 }

@@ -1,0 +1,247 @@
+using System.Runtime.CompilerServices;
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <content>Loads and stores through the MMU.</content>
+public sealed partial class Cpu
+{
+    // A fault handler that says "try again" this often without effect is broken.
+    private const int MaxFaultRetries = 16;
+    private const ulong PageOffsetMask = PageGeometry.PageSize - 1;
+
+    private CpuMmu? _mmu;
+    private Tlb? _tlb;
+
+    /// <summary>The CPU's TLBs: statistics and flushes.</summary>
+    public Tlb Tlb => _tlb ??= new Tlb(this);
+
+    /// <summary>The simulated clock: cycles spent on memory accesses, translations and flushes since the MMU came into use.</summary>
+    public long Cycles => _mmu?.Cycles ?? 0;
+
+    internal CpuMmu? MmuOrNull => _mmu;
+
+    internal CpuMmu MmuState => _mmu ?? StartMmu();
+
+    /// <summary>Reads a value.</summary>
+    /// <typeparam name="T">Any type without references; the simulated machine is little-endian like its host.</typeparam>
+    /// <param name="address">Where, at any alignment.</param>
+    /// <exception cref="PageFaultException">The address cannot be read.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T Read<T>(VirtualAddress address)
+        where T : unmanaged
+    {
+        CpuMmu mmu = _mmu ?? StartMmu();
+        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize && mmu.TryFront(address.Value, 1, out ulong physical, out uint cycles))
+        {
+            mmu.AddCycles(cycles);
+            return mmu.Memory.Read<T>(physical);
+        }
+
+        return ReadSlow<T>(address);
+    }
+
+    /// <summary>Writes a value.</summary>
+    /// <typeparam name="T">Any type without references.</typeparam>
+    /// <param name="address">Where, at any alignment.</param>
+    /// <param name="value">The value.</param>
+    /// <exception cref="PageFaultException">The address cannot be written; nothing was.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Write<T>(VirtualAddress address, T value)
+        where T : unmanaged
+    {
+        CpuMmu mmu = _mmu ?? StartMmu();
+        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize && mmu.TryFront(address.Value, 2, out ulong physical, out uint cycles))
+        {
+            mmu.AddCycles(cycles);
+            mmu.Memory.Write(physical, value);
+            return;
+        }
+
+        WriteSlow(address, value);
+    }
+
+    /// <summary>Translates an address as an access would, TLB and all, without touching the data.</summary>
+    /// <param name="address">The address.</param>
+    /// <param name="access">The access.</param>
+    /// <returns>The physical address.</returns>
+    /// <exception cref="PageFaultException">The access would fault; no handler is asked.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public PhysicalAddress Translate(VirtualAddress address, MemoryAccess access = MemoryAccess.Read)
+    {
+        CpuMmu mmu = _mmu ?? StartMmu();
+        return access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out ulong physical, out _)
+            ? new PhysicalAddress(physical)
+            : TranslateSlow(address, access);
+    }
+
+    /// <summary>Translates an address as an access would, TLB and all, without touching the data.</summary>
+    /// <param name="address">The address.</param>
+    /// <param name="access">The access.</param>
+    /// <param name="physical">The physical address.</param>
+    /// <param name="fault">The fault, when there is one.</param>
+    /// <returns>Whether the access is possible.</returns>
+    public bool TryTranslate(VirtualAddress address, MemoryAccess access, out PhysicalAddress physical, out PageFault fault)
+    {
+        CpuMmu mmu = _mmu ?? StartMmu();
+        fault = default;
+        bool found = (access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out ulong where, out _))
+            || mmu.Translate(address.Value, access, out where, out _, out fault);
+        physical = new PhysicalAddress(where);
+        return found;
+    }
+
+    /// <summary>Runs an instruction fetch through the instruction TLB (nothing is executed).</summary>
+    /// <param name="address">The address.</param>
+    /// <returns>The physical address.</returns>
+    /// <exception cref="PageFaultException">The address cannot be executed.</exception>
+    public PhysicalAddress Fetch(VirtualAddress address) => new(Resolve(address.Value, MemoryAccess.Execute));
+
+    /// <summary>Loads an address space (<c>switch_mm()</c>).</summary>
+    /// <param name="tables">Its page tables.</param>
+    public void LoadPageTables(PageTables tables)
+    {
+        ArgumentNullException.ThrowIfNull(tables);
+        if (!ReferenceEquals(tables.Mmu, Machine.Mmu))
+        {
+            throw new ArgumentException($"{tables} belong to another machine", nameof(tables));
+        }
+
+        ObjectDisposedException.ThrowIf(tables.IsDestroyed, tables);
+        MmuState.Load(tables);
+    }
+
+    /// <summary>The page tables loaded.</summary>
+    public PageTables PageTables => MmuState.Tables;
+
+    /// <summary>Enters lazy TLB mode: a kernel thread runs on the last process's tables, whose flushes this CPU makes up for when it comes back to them.</summary>
+    public void EnterLazyTlb() => MmuState.EnterLazy();
+
+    /// <summary>Makes memory accesses as user code until the scope is disposed.</summary>
+    public MmuScope UserMode()
+    {
+        CpuMmu mmu = MmuState;
+        MmuScope scope = new(mmu, MmuScope.Kind.UserMode, mmu.InUserMode);
+        mmu.SetUserMode(true);
+        return scope;
+    }
+
+    /// <summary>Lets kernel code touch user pages until the scope is disposed (<c>stac</c>/<c>clac</c>, <c>uaccess_begin()</c>).</summary>
+    public MmuScope UserAccess()
+    {
+        CpuMmu mmu = MmuState;
+        MmuScope scope = new(mmu, MmuScope.Kind.UserAccess, mmu.MayTouchUser);
+        mmu.SetUserAccess(true);
+        return scope;
+    }
+
+    /// <summary>Translates for an access; asks the fault handler, throws when it does not help.</summary>
+    internal ulong Resolve(ulong address, MemoryAccess access)
+    {
+        CpuMmu mmu = MmuState;
+        PageFault fault = default;
+        for (int i = 0; i < MaxFaultRetries; i++)
+        {
+            if (mmu.Translate(address, access, out ulong physical, out uint cycles, out fault))
+            {
+                mmu.AddCycles(cycles);
+                return physical;
+            }
+
+            if (Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(this, fault))
+            {
+                break;
+            }
+        }
+
+        throw new PageFaultException(fault, Explain(new VirtualAddress(address), access).ToString());
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)
+    {
+        CpuMmu mmu = MmuState;
+        return mmu.TryPlainWalk(address.Value, 1u << (int)access, out ulong physical) ? new PhysicalAddress(physical) : TranslateFully(mmu, address, access);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private PhysicalAddress TranslateFully(CpuMmu mmu, VirtualAddress address, MemoryAccess access) =>
+        mmu.Translate(address.Value, access, out ulong physical, out _, out PageFault fault)
+            ? new PhysicalAddress(physical)
+            : throw new PageFaultException(fault, Explain(address, access).ToString());
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private T ReadSlow<T>(VirtualAddress address)
+        where T : unmanaged
+    {
+        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
+        {
+            return MmuState.Memory.Read<T>(Resolve(address.Value, MemoryAccess.Read));
+        }
+
+        T value = default;
+        ReadBytes(address, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new Span<T>(ref value)));
+        return value;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WriteSlow<T>(VirtualAddress address, T value)
+        where T : unmanaged
+    {
+        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
+        {
+            MmuState.Memory.Write(Resolve(address.Value, MemoryAccess.Write), value);
+            return;
+        }
+
+        // A store across pages happens whole or not at all: the later pages fault first.
+        ReadOnlySpan<byte> bytes = System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value));
+        for (ulong page = (address.Value | PageOffsetMask) + 1; page - address.Value < (ulong)bytes.Length; page += PageGeometry.PageSize)
+        {
+            _ = Resolve(page, MemoryAccess.Write);
+        }
+
+        WriteBytes(address, bytes);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private CpuMmu StartMmu()
+    {
+        Machine.ThrowIfDisposed();
+        return _mmu ??= new CpuMmu(Machine.Mmu, this);
+    }
+}
+
+/// <summary>A mode of memory access entered on a CPU; disposing it leaves the mode.</summary>
+public readonly struct MmuScope : IDisposable
+{
+    private readonly CpuMmu? _mmu;
+    private readonly Kind _kind;
+    private readonly bool _previous;
+
+    internal MmuScope(CpuMmu mmu, Kind kind, bool previous)
+    {
+        _mmu = mmu;
+        _kind = kind;
+        _previous = previous;
+    }
+
+    internal enum Kind
+    {
+        UserMode,
+        UserAccess,
+    }
+
+    /// <summary>Leaves the mode.</summary>
+    public void Dispose()
+    {
+        if (_kind == Kind.UserMode)
+        {
+            _mmu?.SetUserMode(_previous);
+        }
+        else
+        {
+            _mmu?.SetUserAccess(_previous);
+        }
+    }
+}

@@ -1,0 +1,266 @@
+namespace MemSim.Hardware;
+
+internal enum WalkOutcome
+{
+    Found,
+    NotPresent,
+    ReservedBits,
+    NoMemory,
+    Refused,
+}
+
+/// <summary>What a walk came to.</summary>
+internal struct WalkResult
+{
+    public ulong Base;
+    public ulong Entry;
+    public uint Permissions;
+    public int Shift;
+    public int Level;
+    public int Loads;
+    public long Cycles;
+    public WalkOutcome Outcome;
+}
+
+/// <summary>The hardware that walks page tables: one virtual call leads into code compiled for the format.</summary>
+internal abstract class PageWalker
+{
+    public const ulong NoPlainWalk = ulong.MaxValue;
+
+    public abstract int Levels { get; }
+
+    public abstract int Shift(int level);
+
+    public abstract string Name(int level);
+
+    public abstract bool IsCanonical(ulong address);
+
+    /// <summary>An entry in words.</summary>
+    public abstract TranslationStep Describe(int level, ulong address, ulong at, ulong entry, bool isRead);
+
+    /// <summary>Walks as an access does: through the walk caches, setting accessed and dirty bits.</summary>
+    /// <param name="mmu">The CPU's side.</param>
+    /// <param name="root">The top-level table.</param>
+    /// <param name="address">The address.</param>
+    /// <param name="need">The right needed: 1 read, 2 write, 4 execute.</param>
+    /// <param name="result">What it came to.</param>
+    public abstract void Walk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result);
+
+    /// <summary>Walks where nothing is out of the ordinary: tables all the way down to a 4 KiB page, accessed (for a write dirty) already, allowed.</summary>
+    /// <returns>The physical address; <see cref="NoPlainWalk"/> when anything is: <see cref="Walk"/> then finds out what.</returns>
+    public abstract ulong TryWalk(CpuMmu mmu, ulong root, ulong address, uint need);
+
+    /// <summary>Walks without leaving a trace, telling every entry read.</summary>
+    public abstract void Look(PhysicalMemory memory, ulong root, ulong address, Action<int, ulong, ulong>? visit, out WalkResult result);
+}
+
+/// <summary>The walker of one format.</summary>
+internal sealed class PageWalker<TFormat> : PageWalker
+    where TFormat : struct, IPageTableFormat
+{
+    public override int Levels => TFormat.Levels;
+
+    public override int Shift(int level) => TFormat.Shift(level);
+
+    public override string Name(int level) => TFormat.Name(level);
+
+    public override bool IsCanonical(ulong address) => TFormat.IsCanonical(address);
+
+    public override void Walk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result)
+    {
+        PhysicalMemory memory = mmu.Memory;
+        ulong table = root;
+        uint permissions = Permission.Mask;
+        int level = TFormat.Levels;
+        result.Loads = 0;
+        result.Cycles = 0;
+        result.Base = 0;
+        result.Entry = 0;
+        result.Shift = 0;
+        result.Permissions = 0;
+        if (mmu.HasWalkCache)
+        {
+            mmu.StartFromWalkCache(address, ref level, ref table, ref permissions);
+        }
+
+        while (true)
+        {
+            ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, level) << TFormat.EntryShift);
+            result.Level = level;
+            if (at >= memory.Bytes)
+            {
+                result.Outcome = WalkOutcome.NoMemory;
+                return;
+            }
+
+            ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
+            result.Loads++;
+            result.Entry = entry;
+            if (mmu.HasDataCache)
+            {
+                result.Cycles += mmu.CacheAccess(at);
+            }
+
+            if (!TFormat.IsPresent(entry))
+            {
+                result.Outcome = WalkOutcome.NotPresent;
+                return;
+            }
+
+            if (TFormat.HasReservedBits(entry, level) || (entry & mmu.ReservedMask) != 0)
+            {
+                result.Outcome = WalkOutcome.ReservedBits;
+                return;
+            }
+
+            if (TFormat.IsLeaf(entry, level))
+            {
+                uint leaf = TFormat.LeafPermissions(entry, level);
+                result.Permissions = (permissions & leaf) | (leaf & (Permission.Global | Permission.Dirty));
+                result.Base = TFormat.LeafBase(entry, level);
+                result.Shift = TFormat.Shift(level);
+                if ((mmu.Allowed(result.Permissions) & need) == 0)
+                {
+                    result.Outcome = WalkOutcome.Refused;
+                    return;
+                }
+
+                ulong after = TFormat.MarkAccessed(entry, true, level);
+                if (need == 2)
+                {
+                    after = TFormat.MarkDirty(after);
+                    result.Permissions |= Permission.Dirty;
+                }
+
+                if (after != entry)
+                {
+                    Update(mmu, at, entry, after);
+                    result.Entry = after;
+                }
+
+                result.Outcome = WalkOutcome.Found;
+                return;
+            }
+
+            permissions &= TFormat.TablePermissions(entry, level);
+            ulong marked = TFormat.MarkAccessed(entry, false, level);
+            if (marked != entry)
+            {
+                Update(mmu, at, entry, marked);
+            }
+
+            table = TFormat.TableBase(entry);
+            if (mmu.HasWalkCache)
+            {
+                mmu.FillWalkCache(address, level, table, permissions);
+            }
+
+            level--;
+        }
+    }
+
+    public override ulong TryWalk(CpuMmu mmu, ulong root, ulong address, uint need)
+    {
+        PhysicalMemory memory = mmu.Memory;
+        ulong bytes = memory.Bytes;
+        ulong table = root;
+        uint permissions = Permission.Mask;
+        if (!TFormat.IsCanonical(address))
+        {
+            return NoPlainWalk;
+        }
+
+        for (int level = TFormat.Levels; level > 1; level--)
+        {
+            ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, level) << TFormat.EntryShift);
+            if (at >= bytes)
+            {
+                return NoPlainWalk;
+            }
+
+            ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
+            if (!TFormat.IsPlainTable(entry, level))
+            {
+                return NoPlainWalk;
+            }
+
+            permissions &= TFormat.TablePermissions(entry, level);
+            table = TFormat.TableBase(entry);
+        }
+
+        ulong last = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, 1) << TFormat.EntryShift);
+        if (last >= bytes)
+        {
+            return NoPlainWalk;
+        }
+
+        ulong leaf = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(last) : memory.ReadInside<uint>(last);
+        uint rights = TFormat.LeafPermissions(leaf, 1);
+        ulong physical = TFormat.LeafBase(leaf, 1) | (address & (PageGeometry.PageSize - 1));
+        bool isPlain = TFormat.IsPresent(leaf) && !TFormat.HasReservedBits(leaf, 1) && TFormat.MarkAccessed(leaf, true, 1) == leaf
+            && (need != 2 || (rights & Permission.Dirty) != 0) && (mmu.Allowed(rights & permissions) & need) != 0;
+        return isPlain ? physical : NoPlainWalk;
+    }
+
+    public override void Look(PhysicalMemory memory, ulong root, ulong address, Action<int, ulong, ulong>? visit, out WalkResult result)
+    {
+        result = default;
+        ulong table = root;
+        uint permissions = Permission.Mask;
+        for (int level = TFormat.Levels; ; level--)
+        {
+            ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, level) << TFormat.EntryShift);
+            result.Level = level;
+            if (at >= memory.Bytes)
+            {
+                result.Outcome = WalkOutcome.NoMemory;
+                return;
+            }
+
+            ulong entry = TFormat.EntryShift == 3 ? memory.Read<ulong>(at) : memory.Read<uint>(at);
+            result.Loads++;
+            result.Entry = entry;
+            visit?.Invoke(level, at, entry);
+            if (!TFormat.IsPresent(entry) || TFormat.HasReservedBits(entry, level))
+            {
+                result.Outcome = TFormat.IsPresent(entry) ? WalkOutcome.ReservedBits : WalkOutcome.NotPresent;
+                return;
+            }
+
+            if (TFormat.IsLeaf(entry, level))
+            {
+                uint leaf = TFormat.LeafPermissions(entry, level);
+                result.Permissions = (permissions & leaf) | (leaf & (Permission.Global | Permission.Dirty));
+                result.Base = TFormat.LeafBase(entry, level);
+                result.Shift = TFormat.Shift(level);
+                return;
+            }
+
+            permissions &= TFormat.TablePermissions(entry, level);
+            table = TFormat.TableBase(entry);
+        }
+    }
+
+    public override TranslationStep Describe(int level, ulong address, ulong at, ulong entry, bool isRead)
+    {
+        bool present = TFormat.IsPresent(entry);
+        bool leaf = present && TFormat.IsLeaf(entry, level);
+        ulong target = !present ? 0 : leaf ? TFormat.LeafBase(entry, level) : TFormat.TableBase(entry);
+        return new TranslationStep(level, TFormat.Name(level), PageTables<TFormat>.IndexOf(address, level), new PhysicalAddress(at), entry, present, leaf,
+            new PhysicalAddress(target), leaf ? TFormat.Decode(entry, level) : PageProtection.None, isRead);
+    }
+
+    private static void Update(CpuMmu mmu, ulong at, ulong before, ulong after)
+    {
+        if (TFormat.EntryShift == 3)
+        {
+            mmu.Memory.Write(at, after);
+        }
+        else
+        {
+            mmu.Memory.Write(at, (uint)after);
+        }
+
+        mmu.CountMarked(before, after);
+    }
+}
