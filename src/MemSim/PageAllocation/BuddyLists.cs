@@ -47,15 +47,17 @@ internal sealed class BuddyLists
     private void Expand(Zone zone, int pfn, int low, int high, int type)
     {
         ref FreeArea area = ref zone.FreeArea;
+        FrameArray frames = _frames;
+        area.MarkNonEmpty(type, (1u << high) - (1u << low));
         while (high > low)
         {
             high--;
             int upper = pfn + (1 << high);
-            ref PageFrame frame = ref _frames[upper];
+            ref PageFrame frame = ref frames[upper];
             frame.Identity = PageFrame.FreeIdentity(zone.Id, high);
             frame.State = PageFrame.BuddyState;
             frame.Index = (uint)type;
-            area.AddFirst(upper, high, type);
+            area.Push(ref frame, upper, high, type);
         }
     }
 
@@ -70,11 +72,13 @@ internal sealed class BuddyLists
     {
         CountFree(zone, pcp, 1 << order, type);
         ref FreeArea area = ref zone.FreeArea;
+        FrameArray frames = _frames;
         int buddy = 0;
+        uint emptied = 0;
         while (order < PageGeometry.MaxOrder)
         {
             buddy = pfn ^ (1 << order);
-            ref PageFrame b = ref _frames[buddy];
+            ref PageFrame b = ref frames[buddy];
             if (b.State != PageFrame.BuddyState || b.Identity != PageFrame.FreeIdentity(zone.Id, order))
             {
                 break;
@@ -85,13 +89,31 @@ internal sealed class BuddyLists
                 break;
             }
 
-            area.Remove(buddy, order, (int)b.Index);
+            int listType = (int)b.Index;
+            if (area.Unlink(ref b, order, listType))
+            {
+                // Mostly the same type all the way up: noted once, after the loop.
+                if (listType == type)
+                {
+                    emptied |= 1u << order;
+                }
+                else
+                {
+                    area.MarkEmpty(listType, 1u << order);
+                }
+            }
+
             b.State = 0;
             pfn &= buddy;
             order++;
         }
 
-        ref PageFrame frame = ref _frames[pfn];
+        if (emptied != 0)
+        {
+            area.MarkEmpty(type, emptied);
+        }
+
+        ref PageFrame frame = ref frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
         frame.State = PageFrame.BuddyState;
         frame.Index = (uint)type;

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Pages;
 using MemSim.Zones;
 
@@ -133,6 +134,17 @@ internal sealed partial class PageAllocator
         return index;
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FinishBulkPage(in Request request, int pfn)
+    {
+        if ((request.Gfp & Gfp.Zero) != 0)
+        {
+            _machine.Memory.Zero(pfn, 1);
+        }
+
+        _machine.Trace?.BulkPage(request.Cpu, pfn, (MigrateType)request.Type, request.Gfp);
+    }
+
     private int TakeBulk(in Request request, Zone zone, Span<Page> pages, int index)
     {
         Cpu cpu = request.Cpu;
@@ -144,28 +156,36 @@ internal sealed partial class PageAllocator
             pcp.Lock.Enter();
         }
 
-        for (; index < pages.Length; index++)
+        int list = pcp.FirstHead + PerCpuPages.ListIndex(0, request.Type);
+        FrameArray frames = _frames;
+        bool finish = (request.Gfp & Gfp.Zero) != 0 || _machine.Trace is not null;
+        while ((index = SkipFilled(pages, index)) < pages.Length && (!frames.IsEmpty(list) || _pcpLists.Refill(cpu, pcp, 0, request.Type, flags)))
         {
-            if (!pages[index].IsNull)
+            // Unlinked as one run: only the ends of the list are written.
+            int before = got;
+            int pfn = frames[list].Next;
+            while (pfn != list && index < pages.Length)
             {
-                continue;
+                if (pages[index].IsNull)
+                {
+                    ref PageFrame frame = ref frames[pfn];
+                    frame.State = PageFrame.OneReference;
+                    pages[index] = new Page(_machine, pfn);
+                    if (finish)
+                    {
+                        FinishBulkPage(request, pfn);
+                    }
+
+                    pfn = frame.Next;
+                    got++;
+                }
+
+                index++;
             }
 
-            int pfn = PopPcp(cpu, pcp, 0, request.Type, flags);
-            if (pfn < 0)
-            {
-                break;
-            }
-
-            _frames[pfn].State = PageFrame.OneReference;
-            if ((request.Gfp & Gfp.Zero) != 0)
-            {
-                _machine.Memory.Zero(pfn, 1);
-            }
-
-            pages[index] = new Page(_machine, pfn);
-            _machine.Trace?.BulkPage(cpu, pfn, (MigrateType)request.Type, request.Gfp);
-            got++;
+            frames[list].Next = pfn;
+            frames[pfn].Prev = list;
+            pcp.Count -= got - before;
         }
 
         if (_parallel)

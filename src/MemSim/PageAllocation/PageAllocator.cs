@@ -186,7 +186,12 @@ internal sealed partial class PageAllocator
         if (pfn < 0)
         {
             from = type;
-            pfn = _fallback.Take(cpu, zone, order, type, flags);
+            pfn = zone.HasCma ? -1 : _buddy.TakeSmallest(zone, order, type);
+            if (pfn < 0)
+            {
+                pfn = _fallback.Take(cpu, zone, order, type, flags);
+            }
+
             if (pfn < 0 && (flags & (AllocFlags.Oom | AllocFlags.NonBlock)) != 0)
             {
                 from = (int)MigrateType.HighAtomic;

@@ -46,45 +46,62 @@ internal struct FreeArea
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddFirst(int pfn, int order, int type)
     {
-        _frames.AddFirst(Head(order, type), pfn);
-        Added(order, type);
+        Push(ref _frames[pfn], pfn, order, type);
+        MarkNonEmpty(type, 1u << order);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddLast(int pfn, int order, int type)
     {
         _frames.AddLast(Head(order, type), pfn);
-        Added(order, type);
+        _counts[order]++;
+        MarkNonEmpty(type, 1u << order);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Remove(int pfn, int order, int type)
     {
-        ref PageFrame f = ref _frames[pfn];
-        int next = f.Next;
-        int prev = f.Prev;
+        if (Unlink(ref _frames[pfn], order, type))
+        {
+            MarkEmpty(type, 1u << order);
+        }
+    }
+
+    /// <summary>Puts a block at the front of its list without noting that the list has blocks: <see cref="MarkNonEmpty"/> does that for several orders at once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Push(ref PageFrame frame, int pfn, int order, int type)
+    {
+        _frames.AddFirst(Head(order, type), ref frame, pfn);
+        _counts[order]++;
+    }
+
+    /// <summary>Takes a block off its list without noting that the list may be empty now.</summary>
+    /// <returns>Whether it is.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool Unlink(ref PageFrame frame, int order, int type)
+    {
+        int next = frame.Next;
+        int prev = frame.Prev;
         _frames[next].Prev = prev;
         _frames[prev].Next = next;
         _counts[order]--;
 
         // Both neighbours are the head: the list has become empty.
-        if (next == prev && next == Head(order, type))
-        {
-            _nonEmpty[type] &= ~(1u << order);
-        }
+        return next == prev && next == Head(order, type);
     }
+
+    /// <summary>Notes that a type has blocks of these orders, one bit an order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void MarkNonEmpty(int type, uint orders) => _nonEmpty[type] |= orders;
+
+    /// <summary>Notes that a type has no blocks of these orders.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void MarkEmpty(int type, uint orders) => _nonEmpty[type] &= ~orders;
 
     public void MoveToLast(int pfn, int order, int fromType, int toType)
     {
         Remove(pfn, order, fromType);
         AddLast(pfn, order, toType);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Added(int order, int type)
-    {
-        _counts[order]++;
-        _nonEmpty[type] |= 1u << order;
     }
 
     [InlineArray(PageGeometry.OrderCount)]
