@@ -11,6 +11,7 @@ internal static class OperationTable
         .. ReferenceOperations.Table,
         .. PageOperations.Table,
         .. BootOperations.Table,
+        .. SlabOperations.Table,
         .. MmuOperations.Table,
     ];
 
