@@ -140,8 +140,6 @@ public class ReplayTests(RecordingsFixture recordings)
     }
 
     [Theory]
-    [InlineData("kmalloc.txt.gz")]
-    [InlineData("caches.jsonl.gz")]
     [InlineData("vmalloc.jsonl.gz")]
     [InlineData("walk.jsonl.gz")]
     public void Data_of_subsystems_to_come_is_refused_by_name(string file)
@@ -149,6 +147,31 @@ public class ReplayTests(RecordingsFixture recordings)
         string folder = recordings.EmptyFolder();
         RecordingsFixture.Pack(Path.Combine(folder, file), "\n");
         ToolRun.Of("replay", folder).ShouldBeRefused("cannot be replayed yet");
+    }
+
+    [Theory]
+    [InlineData("kmalloc.txt.gz", "KERNEL 0 ZERO_SIZE_PTR -\nKERNEL 9 16 kmalloc-16\nKERNEL_ACCOUNT 100 128 kmalloc-cg-128\n", "matched 6 of 6", 0)]
+    [InlineData("kmalloc.txt.gz", "KERNEL 9 16 kmalloc-16\nKERNEL 9 17 kmalloc-16\n", "matched 3 of 4", 1)]
+    [InlineData("caches.jsonl.gz", "{\"t\":\"env\",\"nr_cpu_ids\":1}\n{\"t\":\"existing\",\"name\":\"a\",\"object_size\":256,\"size\":256,\"align\":8,\"order\":0,\"objects\":17,\"flags\":0,\"ctor\":false}\n", "matched 3 of 5", 1)]
+    public void Recorded_slab_requests_are_done_again(string file, string text, string last, int exitCode)
+    {
+        string folder = recordings.EmptyFolder();
+        RecordingsFixture.Pack(Path.Combine(folder, file), text);
+        ToolRun run = ToolRun.Of("replay", folder);
+        run.LastLine.Should().Be(last);
+        run.ExitCode.Should().Be(exitCode);
+    }
+
+    [Theory]
+    [InlineData("kmalloc.txt.gz", "KERNEL x 8 kmalloc-8", "kmalloc.txt.gz(1): ")]
+    [InlineData("kmalloc.txt.gz", "ATTIC 8 8 kmalloc-8", "kmalloc.txt.gz(1): ")]
+    [InlineData("caches.jsonl.gz", "{\"t\":\"existing\",\"name\":\"a\"}", "caches.jsonl.gz(1): ")]
+    [InlineData("caches.jsonl.gz", "{", "caches.jsonl.gz(1): ")]
+    public void Malformed_slab_records_are_refused_with_file_and_line(string file, string text, string reason)
+    {
+        string folder = recordings.EmptyFolder();
+        RecordingsFixture.Pack(Path.Combine(folder, file), text + "\n");
+        ToolRun.Of("replay", folder).ShouldBeRefused(reason);
     }
 
     [Fact]

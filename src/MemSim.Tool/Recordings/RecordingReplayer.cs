@@ -13,8 +13,6 @@ internal static class RecordingReplayer
     /// <summary>Data sets whose subsystems do not exist yet.</summary>
     private static readonly (string File, string What)[] NotYet =
     [
-        ("kmalloc.txt.gz", "kmalloc sizes: the slab allocator is not simulated yet"),
-        ("caches.jsonl.gz", "slab caches: the slab allocator is not simulated yet"),
         ("vmalloc.jsonl.gz", "vmalloc areas: vmalloc is not simulated yet"),
         ("walk.jsonl.gz", "page table walks: kernel page tables are not simulated yet"),
     ];
@@ -55,6 +53,16 @@ internal static class RecordingReplayer
         if (GfpReplay.IsData(path))
         {
             return [Of(Timed(() => GfpReplay.Run(path), out double seconds), "GFP flags", seconds, 0)];
+        }
+
+        if (KmallocReplay.IsData(path))
+        {
+            return [Of(Timed(() => KmallocReplay.Run(path), out double seconds), "kmalloc sizes", seconds, 0)];
+        }
+
+        if (SlabCachesReplay.IsData(path))
+        {
+            return [Of(Timed(() => SlabCachesReplay.Run(path), out double seconds), "slab caches", seconds, 0)];
         }
 
         foreach ((string file, string what) in NotYet)

@@ -12,7 +12,7 @@ internal static class ProcViews
         ("vmstat", m => m.Proc.VmStat, null),
         ("extfrag_index", m => m.Proc.ExtFragIndex, null),
         ("unusable_index", m => m.Proc.UnusableIndex, null),
-        ("slabinfo", null, "the slab allocator is not simulated yet"),
+        ("slabinfo", m => m.Proc.SlabInfo, null),
         ("vmallocinfo", null, "vmalloc is not simulated yet"),
     ];
 

@@ -31,6 +31,9 @@ public sealed class ProcFs
     /// <summary><c>/sys/kernel/debug/extfrag/unusable_index</c>: which part of each zone's free memory is in blocks too small for each order.</summary>
     public string UnusableIndex => BuddyInfoText.UnusableIndex(Live);
 
+    /// <summary><c>/proc/slabinfo</c>: objects and slabs of every object cache.</summary>
+    public string SlabInfo => Live.Slab.SlabInfo;
+
     private Machine Live
     {
         get

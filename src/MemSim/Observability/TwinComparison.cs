@@ -1,4 +1,5 @@
 using MemSim.Observability.Import;
+using MemSim.Slab;
 
 namespace MemSim.Observability;
 
@@ -13,6 +14,11 @@ public static class TwinComparison
         var rows = new List<TwinRow>();
         CaptureFolder folder = CaptureFolder.Open(directory);
         CapturedMachine machine = Walk(folder, (label, captured, state) => TwinRows.Add(rows, label, captured, state), out _);
+        if (!folder.IsStep)
+        {
+            rows.AddRange(SlabTwin.Run(folder.Machine));
+        }
+
         string only = Path.GetFileName(folder.Directory);
         return new TwinReport(directory, machine.Layout.Kernel.ToString(), folder.IsStep ? rows.FindAll(r => r.Step == only) : rows);
     }

@@ -27,6 +27,11 @@ public sealed partial class Machine
                     cpu.AttachSlab(slab);
                 }
 
+                foreach (Node node in Nodes)
+                {
+                    node.Counters.AttachSlab(slab.Pages, node.Id);
+                }
+
                 Volatile.Write(ref _slab, slab);
             }
 

@@ -4,6 +4,11 @@ namespace MemSim;
 /// <remarks>Exact at any time: there are no per-CPU parts to fold.</remarks>
 public sealed class NodeCounters
 {
+    private Slab.SlabPages? _slab;
+    private int _node;
+    private long _slabReclaimable;
+    private long _slabUnreclaimable;
+
     /// <summary>Pages on the inactive list of anonymous memory (<c>nr_inactive_anon</c>).</summary>
     public long InactiveAnon { get; internal set; }
 
@@ -20,10 +25,18 @@ public sealed class NodeCounters
     public long Unevictable { get; internal set; }
 
     /// <summary>Pages of slab caches that can be shrunk (<c>nr_slab_reclaimable</c>).</summary>
-    public long SlabReclaimable { get; internal set; }
+    public long SlabReclaimable
+    {
+        get => _slabReclaimable + (_slab?.Reclaimable(_node) ?? 0);
+        internal set => _slabReclaimable = value - (_slab?.Reclaimable(_node) ?? 0);
+    }
 
     /// <summary>Pages of slab caches that cannot be shrunk (<c>nr_slab_unreclaimable</c>).</summary>
-    public long SlabUnreclaimable { get; internal set; }
+    public long SlabUnreclaimable
+    {
+        get => _slabUnreclaimable + (_slab?.Unreclaimable(_node) ?? 0);
+        internal set => _slabUnreclaimable = value - (_slab?.Unreclaimable(_node) ?? 0);
+    }
 
     /// <summary>Anonymous pages taken off their list for a moment (<c>nr_isolated_anon</c>).</summary>
     public long IsolatedAnon { get; internal set; }
@@ -150,4 +163,11 @@ public sealed class NodeCounters
 
     /// <summary>Whether kswapd has given the node up.</summary>
     public bool IsUnreclaimable => KswapdFailures >= 16;
+
+    /// <summary>From now on the slab layer's own counts are read where they are kept.</summary>
+    internal void AttachSlab(Slab.SlabPages slab, int node)
+    {
+        _slab = slab;
+        _node = node;
+    }
 }
