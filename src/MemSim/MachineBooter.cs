@@ -30,6 +30,15 @@ internal static class MachineBooter
             machine.Settings.ComputeAtBoot(plan);
             Release(machine, plan, early: false);
             CountUntracked(machine);
+            foreach (ZoneLayout zone in spec.Twin?.Captured.Layout.Zones ?? [])
+            {
+                if (zone.CmaPages != 0)
+                {
+                    // Where the area lies a capture does not tell: it is known by its size only.
+                    machine.GetNode(zone.Node).GetZone(zone.Type).CmaPages = zone.CmaPages;
+                }
+            }
+
             if (spec.DeviceMemory.Bytes != 0)
             {
                 machine.AddDeviceMemory(machine.GetNode(spec.DeviceNode), machine.DeviceStart, spec.DeviceMemory.Pages);
@@ -69,6 +78,15 @@ internal static class MachineBooter
             }
         }
 
+        foreach (CpuLayout cpu in spec.Twin?.Captured.Layout.Cpus ?? [])
+        {
+            // CPUs of a node without memory have no zones of their own to look at: they stay where the plan put them.
+            if (cpu.Cpu < cpuNodes.Length && plan.Nodes.Any(n => n.Id == cpu.Node))
+            {
+                cpuNodes[cpu.Cpu] = cpu.Node;
+            }
+        }
+
         List<(long Start, long End, int Node)> memory = [.. plan.Memblock.PageRanges()];
         return new MachineBlueprint
         {
@@ -89,8 +107,9 @@ internal static class MachineBooter
         };
     }
 
-    private static IReadOnlyList<int> Distances(BootPlan plan, int node) =>
-        plan.Topology is { } topology ? [.. Enumerable.Range(0, plan.Nodes.Max(n => n.Id) + 1).Select(other => plan.Nodes.Any(n => n.Id == other) ? topology.Distance(node, other) : 20)] : [];
+    private static int[] Distances(BootPlan plan, int node) =>
+        plan.Spec.Twin is { } twin && twin.Captured.NodeDistances.TryGetValue(node, out int[]? distances) && distances.Length > plan.Nodes.Max(n => n.Id) ? distances
+        : plan.Topology is { } topology ? [.. Enumerable.Range(0, plan.Nodes.Max(n => n.Id) + 1).Select(other => plan.Nodes.Any(n => n.Id == other) ? topology.Distance(node, other) : 20)] : [];
 
     /// <summary>The memory of a zone: the node's ranges, cut at the zone's ends.</summary>
     private static List<(long Start, long End)> RangesOf(BootZone zone, List<(long Start, long End, int Node)> memory)
