@@ -31,6 +31,9 @@ public sealed class ProcFs
     /// <summary><c>/sys/kernel/debug/extfrag/unusable_index</c>: which part of each zone's free memory is in blocks too small for each order.</summary>
     public string UnusableIndex => BuddyInfoText.UnusableIndex(Live);
 
+    /// <summary><c>/proc/vmallocinfo</c>: the areas of vmalloc space by address, then what was freed and not given back yet.</summary>
+    public string VmallocInfo => Live.VmallocIfUsed?.Info() ?? "";
+
     private Machine Live
     {
         get
