@@ -248,6 +248,7 @@ public sealed partial class Machine : IDisposable
         VerifySlab();
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
+        _vmalloc?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

@@ -34,6 +34,9 @@ public sealed class ProcFs
     /// <summary><c>/proc/slabinfo</c>: objects and slabs of every object cache.</summary>
     public string SlabInfo => Live.Slab.SlabInfo;
 
+    /// <summary><c>/proc/vmallocinfo</c>: the areas of vmalloc space by address, then what was freed and not given back yet.</summary>
+    public string VmallocInfo => Live.VmallocIfUsed?.Info() ?? "";
+
     private Machine Live
     {
         get

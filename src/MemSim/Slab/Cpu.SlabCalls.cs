@@ -123,21 +123,33 @@ public sealed partial class Cpu
         return result;
     }
 
-    /// <summary>Allocates memory that need not be physically contiguous: kmalloc where that serves (<c>kvmalloc()</c>).</summary>
+    /// <summary>Allocates memory that need not be physically contiguous: kmalloc where that serves, else vmalloc (<c>kvmalloc()</c>).</summary>
     /// <param name="size">Bytes.</param>
     /// <param name="gfp">What the allocation may do.</param>
-    /// <returns>The address; the null address when kmalloc cannot serve.</returns>
+    /// <returns>The address; the null address without memory. Requests that must not sleep get no vmalloc memory.</returns>
     public VirtualAddress Kvmalloc(long size, Gfp gfp)
     {
         // As the kernel: beyond a page, kmalloc is not to try hard, because vmalloc would do.
         bool light = size > PageGeometry.PageSize;
         Gfp flags = light ? gfp | Gfp.NoWarn | ((gfp & Gfp.RetryMayFail) == 0 ? Gfp.NoRetry : 0) : gfp;
-        return Kmalloc(size, light ? flags & ~Gfp.NoFail : flags);
+        VirtualAddress result = Kmalloc(size, light ? flags & ~Gfp.NoFail : flags);
+        bool mayMap = light && size <= int.MaxValue && (gfp & Gfp.DirectReclaim) != 0 && Machine.Memory.HasContents;
+        return result.IsNull && mayMap ? Vmalloc(size, gfp) : result;
     }
 
     /// <summary>Frees what <see cref="Kvmalloc"/> returned (<c>kvfree()</c>).</summary>
     /// <param name="obj">The address; the null address is ignored.</param>
-    public void Kvfree(VirtualAddress obj) => Kfree(obj);
+    public void Kvfree(VirtualAddress obj)
+    {
+        if (Machine.VmallocIfUsed is not null && Machine.AddressSpace.Vmalloc.Contains(obj))
+        {
+            Vfree(obj);
+        }
+        else
+        {
+            Kfree(obj);
+        }
+    }
 
     /// <summary>Frees an object after overwriting it with zeroes (<c>kfree_sensitive()</c>).</summary>
     /// <param name="obj">The address; the null address is ignored.</param>

@@ -85,6 +85,10 @@ internal ref struct JsonCursor
         return value >= min && value <= max ? value : throw Fault($"{_field} is {value}, not from {min} to {max}");
     }
 
+    /// <summary>The value as an address: a whole number that may need all 64 bits.</summary>
+    public readonly ulong Address() =>
+        Token == JsonTokenType.Number && _reader.TryGetUInt64(out ulong value) ? value : throw Fault($"{_field} is not a whole number from 0 to 2^64-1");
+
     public readonly int Int(int min, int max) => (int)Number(min, max);
 
     public readonly string Text()

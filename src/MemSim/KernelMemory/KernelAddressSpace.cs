@@ -1,0 +1,108 @@
+namespace MemSim;
+
+/// <summary>A part of the kernel's address space.</summary>
+/// <param name="Name">What it is for, as the kernel's page-table dump names it.</param>
+/// <param name="Start">Its first address.</param>
+/// <param name="End">The address after its last one.</param>
+public readonly record struct KernelRegion(string Name, VirtualAddress Start, VirtualAddress End)
+{
+    /// <summary>Its size in bytes.</summary>
+    public ulong Bytes => End.Value - Start.Value;
+
+    /// <summary>Whether an address lies in it.</summary>
+    /// <param name="address">The address.</param>
+    public bool Contains(VirtualAddress address) => address.Value >= Start.Value && address.Value < End.Value;
+
+    /// <summary>The region as <c>name start - end</c>.</summary>
+    public override string ToString() => $"{Name} {Start} - {End}";
+}
+
+/// <summary>Where the parts of a machine's kernel address space lie, without randomisation.</summary>
+public sealed class KernelAddressSpace
+{
+    /// <summary>Slots of <c>kmap_local_page()</c> for each CPU (<c>KM_MAX_IDX</c>).</summary>
+    internal const int LocalSlots = 16;
+
+    private const ulong MiB = 1 << 20;
+    private const ulong Gap32 = 8 * MiB;
+    private const ulong FixmapTop32 = 0xffff_f000;
+    private const ulong FirstLocalSlot = 256;
+
+    internal KernelAddressSpace(Machine machine, bool fiveLevels)
+    {
+        DirectMap = new KernelRegion("Low Kernel Mapping", machine.DirectMapStart, machine.DirectMapEnd);
+        List<KernelRegion> regions = [DirectMap];
+        switch (machine.Architecture.Architecture)
+        {
+            case Architecture.X86_64:
+                Vmalloc = fiveLevels ? Region("vmalloc() Area", 0xffa0_0000_0000_0000, 0xffd2_0000_0000_0000) : Region("vmalloc() Area", 0xffff_c900_0000_0000, 0xffff_e900_0000_0000);
+                Vmemmap = fiveLevels ? Region("Vmemmap", 0xffd4_0000_0000_0000, 0xffd6_0000_0000_0000) : Region("Vmemmap", 0xffff_ea00_0000_0000, 0xffff_eb00_0000_0000);
+                Modules = Region("Modules", 0xffff_ffff_c000_0000, 0xffff_ffff_ff00_0000);
+                Fixmap = Region("Fixmap Area", 0xffff_ffff_ff00_0000, 0xffff_ffff_ff80_0000);
+                regions.AddRange([Vmalloc, Vmemmap.Value, Region("CPU entry Area", 0xffff_fe00_0000_0000, 0xffff_fe80_0000_0000), Region("High Kernel Mapping", 0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000), Modules, Fixmap]);
+                break;
+            case Architecture.Arm64:
+                Modules = Region("Modules", 0xffff_8000_0000_0000, 0xffff_8000_0800_0000);
+                Vmalloc = Region("vmalloc() area", 0xffff_8000_0800_0000, 0xffff_fbff_f000_0000);
+                Fixmap = Region("Fixmap", 0xffff_fbff_fd00_0000, 0xffff_fbff_fe00_0000);
+                Vmemmap = Region("vmemmap", 0xffff_fc00_0000_0000, 0xffff_fe00_0000_0000);
+                regions.AddRange([Modules, Vmalloc, Fixmap, Region("PCI I/O", 0xffff_fbff_fe80_0000, 0xffff_fbff_ff80_0000), Vmemmap.Value]);
+                break;
+            default:
+                bool pae = machine.Architecture.Architecture == Architecture.X86_32Pae;
+                ulong pkmap = pae ? 0xff00_0000 : 0xfec0_0000;
+
+                // Two pages below the mappings of high memory stay empty, and 8 MiB above low memory: an access beyond either faults.
+                ulong end = pkmap - (2 * PageGeometry.PageSize);
+                Vmalloc = Region("vmalloc() Area", Math.Min(end, machine.DirectMapEnd.Value + Gap32), end);
+                Modules = Vmalloc with { Name = "Modules" };
+                PersistentKmap = Region("Persistent kmap() Area", pkmap, pkmap + (pae ? 2 * MiB : 4 * MiB));
+                Fixmap = Region("Fixmap Area", 0xff80_0000, FixmapTop32);
+                regions.AddRange([Vmalloc, PersistentKmap.Value, Fixmap]);
+                break;
+        }
+
+        Regions = [.. regions.OrderBy(r => r.Start)];
+    }
+
+    /// <summary>All regions, ascending.</summary>
+    public IReadOnlyList<KernelRegion> Regions { get; }
+
+    /// <summary>The direct map of physical memory (<c>PAGE_OFFSET</c> to <c>high_memory</c>).</summary>
+    public KernelRegion DirectMap { get; }
+
+    /// <summary>Where vmalloc maps (<c>VMALLOC_START</c> to <c>VMALLOC_END</c>).</summary>
+    public KernelRegion Vmalloc { get; }
+
+    /// <summary>The descriptors of page frames; null where the memory map is flat.</summary>
+    public KernelRegion? Vmemmap { get; }
+
+    /// <summary>Where modules are loaded; part of vmalloc's range on 32 bits.</summary>
+    public KernelRegion Modules { get; }
+
+    /// <summary>Mappings at addresses fixed when the kernel was compiled.</summary>
+    public KernelRegion Fixmap { get; }
+
+    /// <summary>The window of <c>kmap()</c> (<c>PKMAP_BASE</c>); null on 64 bits, which have no high memory.</summary>
+    public KernelRegion? PersistentKmap { get; }
+
+    /// <summary>The region an address lies in; null between regions.</summary>
+    /// <param name="address">The address.</param>
+    public KernelRegion? RegionOf(VirtualAddress address)
+    {
+        foreach (KernelRegion region in Regions)
+        {
+            if (region.Contains(address))
+            {
+                return region;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The address of a CPU's short-term mapping: slots follow each other downwards, as all fixed mappings do.</summary>
+    internal static VirtualAddress LocalSlot(int cpu, int slot) => new(FixmapTop32 - ((FirstLocalSlot + (ulong)((cpu * LocalSlots) + slot)) << PageGeometry.PageShift));
+
+    private static KernelRegion Region(string name, ulong start, ulong end) => new(name, new VirtualAddress(start), new VirtualAddress(end));
+}

@@ -1,0 +1,420 @@
+using System.Globalization;
+
+namespace MemSim.KernelMemory;
+
+/// <summary>vmalloc: memory contiguous in the kernel's address space only, allocated and mapped page by page.</summary>
+/// <remarks>
+/// A freed range is unmapped at once, but the CPUs forget it only when many ranges were put aside or address space runs out: until then nobody gets these
+/// addresses. Records and arrays are used again, so that in the long run nothing is allocated on the managed heap.
+/// </remarks>
+internal sealed partial class VmallocAllocator
+{
+    private const int LargestBulk = 100;
+
+    private readonly Machine _machine;
+    private readonly Mmu _mmu;
+    private readonly VmapSpace _space;
+    private readonly Lock? _lock;
+    private readonly List<VmArea> _areas = [];
+    private readonly Stack<int> _spareAreas = new();
+    private readonly Stack<Page[]>[] _spareTables = new Stack<Page[]>[32];
+    private readonly Stack<ulong>[] _deferred;
+    private readonly int _pointerBytes;
+    private readonly long _maxLazyPages;
+
+    public VmallocAllocator(Machine machine)
+    {
+        _machine = machine;
+        _mmu = machine.Mmu;
+        KernelRegion window = machine.AddressSpace.Vmalloc;
+        _space = new VmapSpace(window.Start.Value, window.End.Value);
+        _lock = machine.IsParallel ? new Lock() : null;
+        _deferred = [.. machine.Cpus.Select(_ => new Stack<ulong>())];
+        _pointerBytes = machine.Architecture.Bits / 8;
+        _maxLazyPages = VmapSpace.MaxLazyPages(machine.Cpus.Count);
+        for (int i = 0; i < _spareTables.Length; i++)
+        {
+            _spareTables[i] = new Stack<Page[]>();
+        }
+    }
+
+    /// <summary>Why the last request failed, as the kernel's warning says it.</summary>
+    public string? LastFailure { get; private set; }
+
+    /// <summary>Pages of all areas that own theirs.</summary>
+    public long UsedPages { get; private set; }
+
+    /// <summary>Pages of address space put aside.</summary>
+    public long LazyPages => _space.LazyPages;
+
+    public VirtualAddress Allocate(Cpu cpu, long size, Gfp gfp, int node, string caller)
+    {
+        if (!Begin(cpu, "vmalloc", size == 0))
+        {
+            return default;
+        }
+
+        long pages = (size >> PageGeometry.PageShift) + ((size & (PageGeometry.PageSize - 1)) != 0 ? 1 : 0);
+        if (pages > TotalPages())
+        {
+            return Fail(cpu, size, gfp, "exceeds total pages");
+        }
+
+        VmArea? area = Reserve(cpu, pages, caller);
+        if (area is null)
+        {
+            return Fail(cpu, size, gfp, "no range of address space is long enough: use vmalloc=<size> to increase it");
+        }
+
+        if (!AllocateTable(cpu, area, (int)pages, gfp, node))
+        {
+            Abandon(area);
+            return Fail(cpu, size, gfp, "failed to allocate the array of pages");
+        }
+
+        if (!Populate(cpu, area, (int)pages, gfp, node))
+        {
+            Undo(cpu, area);
+            return Fail(cpu, size, gfp, "page order 0, failed to allocate pages");
+        }
+
+        if (!_mmu.Kernel.Map(cpu, new VirtualAddress(area.Start), area.Mapped, PageProtection.Kernel))
+        {
+            Undo(cpu, area);
+            return Fail(cpu, size, gfp, "failed to map pages");
+        }
+
+        area.OwnsPages = true;
+        using Scope scope = Enter();
+        CountPages(area.Count);
+        return new VirtualAddress(area.Start);
+    }
+
+    public VirtualAddress Map(Cpu cpu, ReadOnlySpan<Page> pages, PageProtection protection, string caller)
+    {
+        if (!Begin(cpu, "vmap", pages.IsEmpty))
+        {
+            return default;
+        }
+
+        foreach (Page page in pages)
+        {
+            if (_machine.Bugs.AllocatedHead(cpu, page, "vmap").IsNull)
+            {
+                return default;
+            }
+        }
+
+        long size = (long)pages.Length << PageGeometry.PageShift;
+        if (pages.Length > TotalPages() || Reserve(cpu, pages.Length, caller) is not { } area)
+        {
+            return Fail(cpu, size, Gfp.Kernel, "no range of address space is long enough");
+        }
+
+        area.Pages = TableFor(pages.Length);
+        pages.CopyTo(area.Pages);
+        area.Count = pages.Length;
+        if (_mmu.Kernel.Map(cpu, new VirtualAddress(area.Start), pages, protection))
+        {
+            return new VirtualAddress(area.Start);
+        }
+
+        Abandon(area);
+        return Fail(cpu, size, Gfp.Kernel, "failed to map pages");
+    }
+
+    public void Free(Cpu cpu, VirtualAddress address, bool unmapOnly)
+    {
+        string what = unmapOnly ? "vunmap" : "vfree";
+        if (address.IsNull || !_machine.Bugs.CheckContext(cpu))
+        {
+            return;
+        }
+
+        if (cpu.InInterrupt && !unmapOnly)
+        {
+            // Unmapping may sleep: a worker does it later, the address is written down only.
+            using Scope scope = Enter();
+            _deferred[cpu.Id].Push(address.Value);
+            return;
+        }
+
+        if (cpu.InAtomic)
+        {
+            _machine.Bugs.SleepingInAtomic(cpu, what);
+            return;
+        }
+
+        RunDeferred(cpu);
+        if (Find(cpu, address, what) is { } area && MayFree(cpu, area, unmapOnly))
+        {
+            Release(cpu, area);
+            if (_space.LazyPages > _maxLazyPages)
+            {
+                Purge(cpu);
+            }
+        }
+    }
+
+    /// <summary>Frees what interrupts wanted freed.</summary>
+    public void RunDeferred(Cpu cpu)
+    {
+        while (_deferred[cpu.Id].Count != 0)
+        {
+            ulong address = _deferred[cpu.Id].Pop();
+            if (Find(cpu, new VirtualAddress(address), "vfree (deferred from an interrupt)") is { } area && MayFree(cpu, area, unmapOnly: false))
+            {
+                Release(cpu, area);
+            }
+        }
+    }
+
+    /// <summary>Makes all CPUs forget what was put aside and gives it back.</summary>
+    public void Purge(Cpu cpu)
+    {
+        using Scope scope = Enter();
+        if (_space.TryGetAsideSpan(out ulong start, out ulong end))
+        {
+            _mmu.FlushRange(cpu, _mmu.Kernel, new VirtualAddress(start), end - start);
+            _space.Purge();
+        }
+    }
+
+    /// <summary>Whether an area covers an address.</summary>
+    public bool Covers(VirtualAddress address)
+    {
+        using Scope scope = Enter();
+        return _space.TryFind(address.Value, out _);
+    }
+
+    private bool Begin(Cpu cpu, string what, bool isEmpty)
+    {
+        _machine.ThrowIfDisposed();
+        if (!_machine.Bugs.CheckContext(cpu))
+        {
+            return false;
+        }
+
+        if (cpu.InAtomic)
+        {
+            _machine.Bugs.SleepingInAtomic(cpu, what);
+            return false;
+        }
+
+        if (isEmpty)
+        {
+            _machine.Bugs.Raise(KernelBugKind.WrongOrder, $"WARNING: {what} of 0 bytes", $"CPU: {cpu.Id}\n");
+            return false;
+        }
+
+        RunDeferred(cpu);
+        return true;
+    }
+
+    private VmArea? Reserve(Cpu cpu, long pages, string caller)
+    {
+        ulong bytes = VmallocRules.AreaBytes((ulong)pages << PageGeometry.PageShift);
+        using Scope scope = Enter();
+        if (!_spareAreas.TryPop(out int id))
+        {
+            id = _areas.Count;
+            _areas.Add(new VmArea());
+        }
+
+        ulong start = _space.Allocate(bytes, id);
+        if (start == 0 && _space.LazyPages != 0)
+        {
+            Purge(cpu);
+            start = _space.Allocate(bytes, id);
+        }
+
+        if (start == 0)
+        {
+            _spareAreas.Push(id);
+            return null;
+        }
+
+        VmArea area = _areas[id];
+        area.Start = start;
+        area.Bytes = bytes;
+        area.Caller = caller;
+        return area;
+    }
+
+    private bool AllocateTable(Cpu cpu, VmArea area, int pages, Gfp gfp, int node)
+    {
+        long bytes = (long)pages * _pointerBytes;
+        Gfp nested = (gfp & ~Gfp.ZoneMask) | Gfp.Zero;
+        area.HasTableArea = VmallocRules.TableAreaBytes(pages, _pointerBytes) != 0;
+        area.Table = area.HasTableArea ? Allocate(cpu, bytes, nested, node, area.Caller) : cpu.Kmalloc(bytes, nested);
+        if (area.Table.IsNull)
+        {
+            return false;
+        }
+
+        area.Pages = TableFor(pages);
+        return true;
+    }
+
+    /// <summary>Gets the pages, high memory first where the caller has no limit: nobody needs a vmalloc page at a fixed address.</summary>
+    private static bool Populate(Cpu cpu, VmArea area, int pages, Gfp gfp, int node)
+    {
+        gfp |= Gfp.NoWarn;
+        if ((gfp & (Gfp.Dma | Gfp.Dma32)) == 0)
+        {
+            gfp |= Gfp.HighMem;
+        }
+
+        bool bulk = node < 0;
+        while (bulk && area.Count < pages)
+        {
+            int want = Math.Min(LargestBulk, pages - area.Count);
+            int got = cpu.AllocPagesBulk(gfp & ~Gfp.NoFail, area.Pages.AsSpan(area.Count, want));
+            area.Count += got;
+            bulk = got == want;
+        }
+
+        while (area.Count < pages)
+        {
+            Page page = node < 0 ? cpu.AllocPages(gfp) : cpu.AllocPagesNode(node, gfp);
+            if (page.IsNull)
+            {
+                return false;
+            }
+
+            area.Pages[area.Count++] = page;
+        }
+
+        return true;
+    }
+
+    private void Undo(Cpu cpu, VmArea area)
+    {
+        foreach (Page page in area.Mapped)
+        {
+            cpu.FreePages(page);
+        }
+
+        FreeTable(cpu, area);
+        Abandon(area);
+    }
+
+    private void FreeTable(Cpu cpu, VmArea area)
+    {
+        VirtualAddress table = area.Table;
+        area.Table = default;
+        if (area.HasTableArea && Find(cpu, table, "vfree of a table of pages") is { } tableArea)
+        {
+            Release(cpu, tableArea);
+        }
+        else if (!table.IsNull)
+        {
+            cpu.Kfree(table);
+        }
+    }
+
+    /// <summary>Gives an area back whose addresses nobody has seen.</summary>
+    private void Abandon(VmArea area)
+    {
+        using Scope scope = Enter();
+        int id = IdOf(area);
+        _space.GiveBack(area.Start);
+        Recycle(area, id);
+    }
+
+    private void Release(Cpu cpu, VmArea area)
+    {
+        _mmu.Kernel.Unmap(cpu, new VirtualAddress(area.Start), area.Count);
+        int id;
+        using (Enter())
+        {
+            id = IdOf(area);
+            _space.PutAside(area.Start);
+            CountPages(area.OwnsPages ? -area.Count : 0);
+        }
+
+        if (area.OwnsPages)
+        {
+            foreach (Page page in area.Mapped)
+            {
+                cpu.FreePages(page);
+            }
+
+            FreeTable(cpu, area);
+        }
+
+        using Scope scope = Enter();
+        Recycle(area, id);
+    }
+
+    private void CountPages(long change)
+    {
+        UsedPages += change;
+        _machine.SystemFigures.VmallocUsedPages += change;
+    }
+
+    private int IdOf(VmArea area)
+    {
+        _space.TryFind(area.Start, out AddressRange range);
+        return range.Value;
+    }
+
+    private void Recycle(VmArea area, int id)
+    {
+        if (area.Pages.Length != 0)
+        {
+            area.Pages.AsSpan().Clear();
+            _spareTables[System.Numerics.BitOperations.Log2((uint)area.Pages.Length)].Push(area.Pages);
+        }
+
+        area.Pages = [];
+        area.Count = 0;
+        area.OwnsPages = false;
+        area.HasTableArea = false;
+        area.Table = default;
+        _spareAreas.Push(id);
+    }
+
+    private Page[] TableFor(int pages)
+    {
+        int log = pages > 1 ? System.Numerics.BitOperations.Log2((uint)pages - 1) + 1 : 0;
+        using Scope scope = Enter();
+        return _spareTables[log].TryPop(out Page[]? table) ? table : new Page[1 << log];
+    }
+
+    private long TotalPages()
+    {
+        long total = 0;
+        foreach (Zone zone in _machine.Zones)
+        {
+            total += zone.ManagedPages;
+        }
+
+        return total;
+    }
+
+    private VirtualAddress Fail(Cpu cpu, long size, Gfp gfp, string why)
+    {
+        if ((gfp & Gfp.NoWarn) == 0)
+        {
+            LastFailure = string.Create(CultureInfo.InvariantCulture, $"{cpu.Current.Name}: vmalloc error: size {size}, {why}, mode:{GfpText.FormatWithHex(gfp)}");
+        }
+
+        return default;
+    }
+
+    private Scope Enter() => new(_lock);
+
+    private readonly ref struct Scope
+    {
+        private readonly Lock? _held;
+
+        public Scope(Lock? held)
+        {
+            _held = held;
+            held?.Enter();
+        }
+
+        public void Dispose() => _held?.Exit();
+    }
+}

@@ -1,0 +1,192 @@
+using System.Numerics;
+
+namespace MemSim.KernelMemory;
+
+/// <summary>Gives out ranges of the kernel's address space: what is free, in use, and freed but not yet given back. Knows no pages.</summary>
+/// <remarks>
+/// Kernel: <c>alloc_vmap_area()</c> and its trees. A freed range is put aside until the CPUs have forgotten it; one flush for many ranges is what makes
+/// <c>vfree()</c> cheap.
+/// </remarks>
+internal sealed class VmapSpace
+{
+    private const int LazyPagesPerStep = (32 << 20) / PageGeometry.PageSize;
+
+    private readonly AddressTree _free = new();
+    private readonly AddressTree _busy = new();
+    private readonly AddressTree _aside = new();
+
+    public VmapSpace(ulong start, ulong end)
+    {
+        Start = start;
+        End = end;
+        if (end > start)
+        {
+            _free.Insert(start, end);
+        }
+    }
+
+    /// <summary>Continues from a recorded state; free ranges may lie outside the bounds.</summary>
+    public VmapSpace(ulong start, ulong end, IEnumerable<AddressRange> free, IEnumerable<AddressRange> busy, IEnumerable<AddressRange> aside)
+    {
+        Start = start;
+        End = end;
+        Fill(_free, free);
+        Fill(_busy, busy);
+        Fill(_aside, aside);
+        foreach (AddressRange range in _aside.ToList())
+        {
+            LazyPages += Pages(range);
+        }
+    }
+
+    public ulong Start { get; }
+
+    public ulong End { get; }
+
+    /// <summary>Pages that were freed but not given back yet.</summary>
+    public long LazyPages { get; private set; }
+
+    public List<AddressRange> Free => _free.ToList();
+
+    public List<AddressRange> Busy => _busy.ToList();
+
+    public List<AddressRange> Aside => _aside.ToList();
+
+    public int BusyCount => _busy.Count;
+
+    /// <summary>Pages that may be put aside before they are given back (<c>lazy_max_pages()</c>).</summary>
+    public static long MaxLazyPages(int cpus) => (long)(BitOperations.Log2((uint)cpus) + 1) * LazyPagesPerStep;
+
+    /// <summary>Takes the lowest range that fits.</summary>
+    /// <returns>Its start; 0 when there is none, in which case giving back what was put aside may help.</returns>
+    public ulong Allocate(ulong bytes, int value = 0, ulong align = PageGeometry.PageSize)
+    {
+        if (!_free.TryFit(bytes, align, Start, End, out ulong start, out AddressRange hole))
+        {
+            return 0;
+        }
+
+        ulong end = start + bytes;
+        if (hole.Start == start)
+        {
+            if (hole.End == end)
+            {
+                _free.Remove(start);
+            }
+            else
+            {
+                _free.Resize(start, end, hole.End);
+            }
+        }
+        else
+        {
+            _free.Resize(hole.Start, hole.Start, start);
+            if (hole.End != end)
+            {
+                _free.Insert(end, hole.End);
+            }
+        }
+
+        _busy.Insert(start, end, value);
+        return start;
+    }
+
+    /// <summary>The range in use around an address.</summary>
+    public bool TryFind(ulong address, out AddressRange range) => _busy.TryFloor(address, out range) && address < range.End;
+
+    /// <summary>The range put aside around an address.</summary>
+    public bool IsAside(ulong address) => _aside.TryFloor(address, out AddressRange range) && address < range.End;
+
+    /// <summary>Puts the range in use that begins at an address aside.</summary>
+    public bool PutAside(ulong start)
+    {
+        if (!_busy.TryFloor(start, out AddressRange range) || range.Start != start)
+        {
+            return false;
+        }
+
+        _busy.Remove(start);
+        Merge(_aside, start, range.End);
+        LazyPages += Pages(range);
+        return true;
+    }
+
+    /// <summary>Gives a range that was never mapped back at once: nothing needs to be flushed.</summary>
+    public void GiveBack(ulong start)
+    {
+        _busy.TryFloor(start, out AddressRange range);
+        _busy.Remove(start);
+        Merge(_free, start, range.End);
+    }
+
+    /// <summary>The span of what was put aside, which is to be flushed before <see cref="Purge"/>.</summary>
+    public bool TryGetAsideSpan(out ulong start, out ulong end)
+    {
+        bool any = _aside.TryCeiling(0, out AddressRange first);
+        _aside.TryFloor(ulong.MaxValue, out AddressRange last);
+        start = first.Start;
+        end = last.End;
+        return any;
+    }
+
+    /// <summary>Makes what was put aside free again.</summary>
+    public void Purge()
+    {
+        for (ulong from = 0; _aside.TryCeiling(from, out AddressRange range); from = range.End)
+        {
+            Merge(_free, range.Start, range.End);
+        }
+
+        _aside.Clear();
+        LazyPages = 0;
+    }
+
+    /// <summary>What contradicts itself; null when nothing does.</summary>
+    public string? Check()
+    {
+        List<AddressRange> all = [.. Free, .. Busy, .. Aside];
+        all.Sort((a, b) => a.Start.CompareTo(b.Start));
+        ulong at = Start;
+        foreach (AddressRange range in all)
+        {
+            if (range.Start != at)
+            {
+                return $"0x{Math.Min(at, range.Start):x} is {(range.Start > at ? "neither free, in use nor put aside" : "in two ranges")}";
+            }
+
+            at = range.End;
+        }
+
+        long aside = Aside.Sum(Pages);
+        return at != End ? $"the ranges end at 0x{at:x}" : aside != LazyPages ? $"{LazyPages} pages are counted as put aside but there are {aside}" : null;
+    }
+
+    private static long Pages(AddressRange range) => (long)((range.End - range.Start) >> PageGeometry.PageShift);
+
+    private static void Fill(AddressTree tree, IEnumerable<AddressRange> ranges)
+    {
+        foreach (AddressRange range in ranges)
+        {
+            tree.Insert(range.Start, range.End, range.Value);
+        }
+    }
+
+    /// <summary>Adds a range to a tree as one with its neighbours.</summary>
+    private static void Merge(AddressTree tree, ulong start, ulong end)
+    {
+        if (tree.TryCeiling(end, out AddressRange next) && next.Start == end)
+        {
+            tree.Remove(end);
+            end = next.End;
+        }
+
+        if (tree.TryFloor(start, out AddressRange before) && before.End == start)
+        {
+            tree.Resize(before.Start, before.Start, end);
+        }
+        else
+        {
+            tree.Insert(start, end);
+        }
+    }
+}

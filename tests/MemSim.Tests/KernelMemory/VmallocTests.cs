@@ -1,0 +1,151 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests.KernelMemory;
+
+public class VmallocTests
+{
+    [Fact]
+    public void Vmalloc_memory_is_contiguous_in_addresses_and_readable_across_pages()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+
+        VirtualAddress area = cpu.Vzalloc(10_000);
+
+        area.Should().Be(machine.AddressSpace.Vmalloc.Start);
+        cpu.Write(area + 4092, 0x1122_3344_5566_7788L);
+        cpu.Read<long>(area + 4092).Should().Be(0x1122_3344_5566_7788L);
+        cpu.Read<int>(area + 9996).Should().Be(0);
+        cpu.VmallocToPage(area + 8192).IsNull.Should().BeFalse();
+        cpu.VmallocToPage(area + 12288).IsNull.Should().BeTrue("the guard page maps nothing");
+        machine.Proc.VmallocInfo.Should().Be("0xffffc90000000000-0xffffc90000004000   16384 Vmalloc_memory_is_contiguous_in_addresses_and_readable_across_pages pages=3 vmalloc N0=3\n");
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Freed_addresses_are_not_used_again_before_they_are_purged()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress first = cpu.Vmalloc(4096);
+        cpu.Vfree(first);
+
+        VirtualAddress second = cpu.Vmalloc(4096);
+        cpu.Vfree(second);
+        second.Should().Be(first + 8192);
+        machine.Proc.VmallocInfo.Should().Be("0xffffc90000000000-0xffffc90000004000   16384 unpurged vm_area\n");
+        cpu.VmUnmapAliases();
+
+        cpu.Vmalloc(4096).Should().Be(first);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void An_area_of_more_than_512_pages_has_a_table_with_an_area_of_its_own()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+
+        VirtualAddress area = cpu.Vmalloc(513 * 4096, Gfp.Kernel, "large");
+
+        string[] lines = machine.Proc.VmallocInfo.Split('\n');
+        lines[0].Should().Contain("large pages=513 vmalloc vpages N0=513");
+        lines[1].Should().Contain("pages=2 vmalloc N0=2");
+        cpu.VmallocToPage(area + (514 * 4096)).IsNull.Should().BeFalse("the table follows the guard page");
+        cpu.Vfree(area);
+        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Misuse_is_named_and_changes_nothing()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress area = cpu.Vmalloc(8192);
+
+        Bug(() => cpu.Vfree(area + 4096)).Should().Be(KernelBugKind.NotFirstPage);
+        Bug(() => cpu.Vfree(area + (1 << 30))).Should().Be(KernelBugKind.ForeignAddress);
+        Bug(() => cpu.Vunmap(area)).Should().Be(KernelBugKind.ForeignAddress);
+        Bug(() => cpu.Vmalloc(0)).Should().Be(KernelBugKind.WrongOrder);
+        using (cpu.HoldSpinlock())
+        {
+            Bug(() => cpu.Vmalloc(4096)).Should().Be(KernelBugKind.SleepingInAtomic);
+            Bug(() => cpu.Vfree(area)).Should().Be(KernelBugKind.SleepingInAtomic);
+        }
+
+        cpu.Vfree(area);
+        Bug(() => cpu.Vfree(area)).Should().Be(KernelBugKind.DoubleFree);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Vfree_in_an_interrupt_is_done_later()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress area = cpu.Vmalloc(4096);
+        using (cpu.HardIrq())
+        {
+            cpu.Vfree(area);
+        }
+
+        machine.Vmalloc.UsedPages.Should().Be(1);
+        cpu.RunDeferredVfrees();
+        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_request_that_fails_half_way_leaves_nothing()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+        long used = machine.Zones.Sum(z => z.FreePages);
+        cpu.Vfree(cpu.Vmalloc(4096));
+
+        cpu.Vmalloc((used - 100) * 4096, Gfp.Kernel).IsNull.Should().BeTrue();
+        machine.LastVmallocFailure.Should().Contain("failed to allocate pages");
+        cpu.Vmalloc(long.MaxValue).IsNull.Should().BeTrue();
+        machine.LastVmallocFailure.Should().Contain("exceeds total pages");
+
+        machine.Vmalloc.UsedPages.Should().Be(0);
+        cpu.VmUnmapAliases();
+        machine.Proc.VmallocInfo.Should().BeEmpty();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Vmap_maps_the_callers_pages_and_leaves_them_alone()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+        Page[] pages = [cpu.AllocPage(Gfp.Kernel), cpu.AllocPage(Gfp.Kernel)];
+
+        VirtualAddress area = cpu.Vmap([pages[1], pages[0]]);
+
+        cpu.Write(area + 4096, 42);
+        cpu.Read<int>(pages[0].Address).Should().Be(42);
+        machine.Verify();
+        cpu.Vunmap(area);
+        cpu.VmallocToPage(area).IsNull.Should().BeTrue();
+        cpu.FreePage(pages[0]);
+        cpu.FreePage(pages[1]);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void On_32_bits_vmalloc_starts_8_MiB_above_low_memory()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_32("1G", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+
+        machine.AddressSpace.Vmalloc.Start.Should().Be(machine.DirectMapEnd + (8 << 20));
+        machine.AddressSpace.Vmalloc.End.Value.Should().Be(0xfebfe000);
+        cpu.VmallocToPage(cpu.Vmalloc(4096)).Zone.Type.Should().Be(ZoneType.HighMem);
+        machine.Verify();
+    }
+
+    private static KernelBugKind Bug(Action call) => call.Should().Throw<KernelBugException>().Which.Kind;
+}
