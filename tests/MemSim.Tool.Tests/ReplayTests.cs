@@ -139,8 +139,15 @@ public class ReplayTests(RecordingsFixture recordings)
         ToolRun.Of("replay", folder).ShouldBeRefused(reason);
     }
 
+    [Fact]
+    public void Malformed_vmalloc_data_is_refused_with_file_and_line()
+    {
+        string folder = recordings.EmptyFolder();
+        RecordingsFixture.Pack(Path.Combine(folder, "vmalloc.jsonl.gz"), "{\"op\":\"vmalloc\"\n");
+        ToolRun.Of("replay", folder).ShouldBeRefused("vmalloc.jsonl.gz(1): ");
+    }
+
     [Theory]
-    [InlineData("vmalloc.jsonl.gz")]
     [InlineData("walk.jsonl.gz")]
     public void Data_of_subsystems_to_come_is_refused_by_name(string file)
     {

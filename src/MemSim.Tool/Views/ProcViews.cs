@@ -13,7 +13,7 @@ internal static class ProcViews
         ("extfrag_index", m => m.Proc.ExtFragIndex, null),
         ("unusable_index", m => m.Proc.UnusableIndex, null),
         ("slabinfo", m => m.Proc.SlabInfo, null),
-        ("vmallocinfo", null, "vmalloc is not simulated yet"),
+        ("vmallocinfo", m => m.Proc.VmallocInfo, null),
     ];
 
     /// <summary>The names, for help.</summary>
