@@ -195,13 +195,7 @@ public class ZeroAllocationTests
     }
 
     /// <summary>Runs an action twice, since the first time the runtime itself may allocate, and says what the second took.</summary>
-    private static long BytesTaken(Action action)
-    {
-        action();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        action();
-        return GC.GetAllocatedBytesForCurrentThread() - before;
-    }
+    private static long BytesTaken(Action action) => ManagedBytes.TakenBy(action);
 
     private sealed class CountingSink : IPageTraceSink
     {

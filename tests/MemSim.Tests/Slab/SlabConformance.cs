@@ -300,10 +300,7 @@ public abstract class SlabConformance
         KmemCache cache = machine.Slab.CreateCache("plain", 256);
         VirtualAddress[] objects = new VirtualAddress[1000];
         Run();
-        Run();
-        long before = GC.GetAllocatedBytesForCurrentThread();
-        Run();
-        (GC.GetAllocatedBytesForCurrentThread() - before).Should().Be(0);
+        ManagedBytes.TakenBy(Run).Should().Be(0);
         machine.Verify();
 
         void Run()
