@@ -180,7 +180,7 @@ public class BuddyTests : MachineTests
     }
 
     [Fact]
-    public void Reclaim_that_frees_something_but_not_enough_gives_the_reserve_back()
+    public void Too_little_free_memory_makes_no_second_reservation()
     {
         Machine machine = Boot(With().FreeBlocks(5, 8, MigrateType.Unmovable).NextPageblock().FreeBlocks(5, 8, MigrateType.Unmovable).Watermarks(min: 300, low: 600, high: 700));
         Cpu cpu = machine.Cpus[0];
