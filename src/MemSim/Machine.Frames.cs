@@ -22,6 +22,9 @@ public sealed partial class Machine
 
     internal FrameArray Frames => _frames;
 
+    /// <summary>What <c>page->mapping</c> can point at.</summary>
+    internal MappingTable Mappings { get; } = new();
+
     /// <summary>Frames that exist, ascending.</summary>
     internal IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
 

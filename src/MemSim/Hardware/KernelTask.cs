@@ -24,7 +24,7 @@ public enum TaskFlags
 }
 
 /// <summary>A task: a process or kernel thread, as far as memory allocation is concerned.</summary>
-public sealed class KernelTask
+public class KernelTask
 {
     private MemoryPolicy? _policy;
     private TaskFlags _flags;
@@ -71,6 +71,11 @@ public sealed class KernelTask
     internal Cpu? RunsOn { get; set; }
 
     internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null;
+
+    /// <summary>Called when the task starts to run on a CPU: a process loads its page tables.</summary>
+    internal virtual void Enter(Cpu cpu)
+    {
+    }
 
     /// <summary>The task as <c>name:pid</c>.</summary>
     public override string ToString() => $"{Name}:{Pid}";
