@@ -2,6 +2,7 @@ using FluentAssertions;
 using MemSim.AddressSpaces.Swap;
 using MemSim.Lru;
 using MemSim.Pages;
+using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Swap;
 
@@ -301,8 +302,10 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
     {
         Span<byte> expected = stackalloc byte[PageGeometry.PageSize];
         Fill(expected, _written[index]);
-        rig.Machine.Memory.ReadOnly((ulong)_pages[index] << 12, PageGeometry.PageSize).SequenceEqual(expected)
-            .Should().BeTrue($"page {index} must hold what was written to it ({_written[index]})");
+        if (!rig.Machine.Memory.ReadOnly((ulong)_pages[index] << 12, PageGeometry.PageSize).SequenceEqual(expected))
+        {
+            Assert.Fail($"page {index} must hold what was written to it ({_written[index]})");
+        }
     }
 
     private static void Fill(Span<byte> page, int content)

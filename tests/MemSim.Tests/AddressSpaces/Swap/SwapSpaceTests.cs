@@ -187,7 +187,7 @@ public sealed class SwapSpaceTests : IDisposable
             + "/dev/sda1                               partition\t2396\t\t0\t\t-2\n"
             + "/dev/sdb1                               partition\t6144\t\t512\t\t5\n"
             + "/dev/sdc1                               partition\t6144\t\t256\t\t5\n");
-        Machine.Proc.MemInfo.Should().Contain("SwapTotal:      14684 kB\nSwapFree:       13916 kB\n");
+        Machine.Proc.MemInfo.Should().Contain("SwapTotal:         14684 kB\nSwapFree:          13916 kB\n");
         _rig.Verify();
     }
 
@@ -221,28 +221,38 @@ public sealed class SwapSpaceTests : IDisposable
     [Fact]
     public void A_slot_that_only_the_swap_cache_uses_is_taken_when_none_is_left()
     {
-        _rig.AddArea(pages: 21, priority: 1);
-        SwapRigProcess process = Filled(30);
-        SwapRigProcess reader = _rig.NewProcess(0);
+        _rig.AddArea(pages: 21);
+        SwapRigProcess process = Filled(22);
         for (int i = 0; i < 10; i++)
         {
             _rig.Reclaim(process.PageOf(i));
         }
 
-        // Read at half full or less: they keep their slots, which no entry names any more.
+        // Read while half of swap is free: they keep their slots, 1 to 10, which no entry names any more.
         for (int i = 0; i < 10; i++)
         {
             process.Touch(i, write: false);
         }
 
-        reader.Length.Should().Be(0);
-        Swap.FreePages.Should().Be(10);
-        for (int i = 10; i < 29; i++)
+        for (int i = 10; i < 19; i++)
         {
             _rig.Reclaim(process.PageOf(i)).Should().BeTrue();
         }
 
-        Swap.FreePages.Should().Be(0);
+        int cached = process.PageOf(1);
+        Swap.EntryOf(cached).Offset.Should().Be(2);
+        process.Write(0, 100);
+        Machine.Frames[process.PageOf(0)].FlagsAndZone |= (uint)PageFlags.Locked;
+        Swap.TryFreeSlot(process.PageOf(0)).Should().BeTrue();
+        Machine.Frames[process.PageOf(0)].FlagsAndZone &= ~(uint)PageFlags.Locked;
+        for (int i = 19; i < 22; i++)
+        {
+            _rig.Reclaim(process.PageOf(i)).Should().BeTrue();
+        }
+
+        Enumerable.Range(19, 3).Select(i => process.EntryOf(i).Offset).Should().Equal(20, 1, 2);
+        Swap.IsCached(cached).Should().BeFalse();
+        Machine.FlagsOf(cached).Should().HaveFlag(PageFlags.Dirty);
         _rig.Verify();
     }
 
