@@ -156,7 +156,7 @@ public sealed partial class Machine : IDisposable
     internal long DeviceStart => _deviceStart;
 
     /// <summary>Whether every request must take the checked way in.</summary>
-    internal bool NeedsAttention => _disposed;
+    internal bool NeedsAttention => _disposed || _faultInjector is not null;
 
     /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
     internal BootPlan? BootPlan { get; set; }
@@ -249,6 +249,7 @@ public sealed partial class Machine : IDisposable
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
+        _mm?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
