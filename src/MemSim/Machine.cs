@@ -249,6 +249,7 @@ public sealed partial class Machine : IDisposable
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
+        VerifyHighMemory();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
