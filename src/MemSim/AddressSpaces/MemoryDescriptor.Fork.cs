@@ -1,5 +1,4 @@
 using MemSim.AddressSpaces;
-using MemSim.Hardware;
 
 namespace MemSim;
 
@@ -63,11 +62,12 @@ public sealed partial class MemoryDescriptor
 
         copy.PgOff = vma.PgOff;
         copy.PageBits = vma.PageBits;
-        copy.File = vma.File;
+        copy.File = vma.File?.Get();
         copy.Policy = vma.Policy;
         bool wipes = (vma.Flags & VmaFlags.WipeOnFork) != 0;
         if (!wipes && !_core.ForkAnon(cpu, copy, vma))
         {
+            copy.File?.Put(cpu);
             child.FreeVma(cpu, copy);
             if (charged)
             {

@@ -6,17 +6,17 @@ namespace MemSim;
 public sealed partial class MemoryDescriptor
 {
     // Flags that do not keep areas apart: none that are stored here; the kernel ignores VM_SOFTDIRTY.
-    private static bool SameKind(Vma vma, VmaFlags flags, FileMapping? file, MemoryPolicy? policy) =>
+    private static bool SameKind(Vma vma, VmaFlags flags, OpenFile? file, MemoryPolicy? policy) =>
         vma.Flags == flags && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy);
 
     private static bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) => ((a is null || b is null) && (owner is null || owner.Chain is null || owner.Chain.Count <= 1)) || ReferenceEquals(a, b);
 
     /// <summary>Whether an area can be enlarged upwards to take over what begins at its end (<c>can_vma_merge_after()</c>).</summary>
-    private static bool CanAppend(Vma vma, VmaFlags flags, FileMapping? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>
+    private static bool CanAppend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>
         SameKind(vma, flags, file, policy) && SameAnon(anon, vma.AnonVma, vma) && vma.PgOff + (ulong)vma.Pages == pgoff;
 
     /// <summary>Whether an area can be enlarged downwards (<c>can_vma_merge_before()</c>).</summary>
-    private static bool CanPrepend(Vma vma, VmaFlags flags, FileMapping? file, ulong pgoff, ulong pages, AnonVma? anon, MemoryPolicy? policy) =>
+    private static bool CanPrepend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, ulong pages, AnonVma? anon, MemoryPolicy? policy) =>
         SameKind(vma, flags, file, policy) && SameAnon(anon, vma.AnonVma, vma) && vma.PgOff == pgoff + pages;
 
     /// <summary>Enlarges a neighbour instead of inserting a new area; closes the gap between two when both match.</summary>
@@ -34,14 +34,14 @@ public sealed partial class MemoryDescriptor
 
         if (append)
         {
-            _areas.Resize(previous!, previous!.StartValue, vma.EndValue);
+            VmaTree.Resize(previous!, previous!.StartValue, vma.EndValue);
             return true;
         }
 
         if (prepend)
         {
             next!.PgOff -= (ulong)vma.Pages;
-            _areas.Resize(next, vma.StartValue, next.EndValue);
+            VmaTree.Resize(next, vma.StartValue, next.EndValue);
             return true;
         }
 
@@ -53,8 +53,9 @@ public sealed partial class MemoryDescriptor
     {
         RemoveVma(gone);
         _core.UnlinkAnon(cpu, gone);
+        gone.File?.Put(cpu);
         FreeVma(cpu, gone);
-        _areas.Resize(into, into.StartValue, gone.EndValue);
+        VmaTree.Resize(into, into.StartValue, gone.EndValue);
     }
 
     /// <summary>An area that grows over pages of another must be found by their anonymous-memory objects as well.</summary>
@@ -86,8 +87,8 @@ public sealed partial class MemoryDescriptor
             else
             {
                 vma.PgOff += pages;
-                _areas.Resize(vma, end, vma.EndValue);
-                _areas.Resize(previous!, previous!.StartValue, end);
+                VmaTree.Resize(vma, end, vma.EndValue);
+                VmaTree.Resize(previous!, previous!.StartValue, end);
             }
 
             return previous;
@@ -100,15 +101,16 @@ public sealed partial class MemoryDescriptor
             {
                 RemoveVma(vma);
                 _core.UnlinkAnon(cpu, vma);
+                vma.File?.Put(cpu);
                 FreeVma(cpu, vma);
             }
             else
             {
-                _areas.Resize(vma, below, start);
+                VmaTree.Resize(vma, below, start);
             }
 
             next!.PgOff -= pages;
-            _areas.Resize(next, start, next.EndValue);
+            VmaTree.Resize(next, start, next.EndValue);
             return next;
         }
 
@@ -154,15 +156,16 @@ public sealed partial class MemoryDescriptor
 
         upper.PgOff = vma.PgOff + ((at - vma.StartValue) >> PageGeometry.PageShift);
         upper.PageBits = vma.PageBits;
-        upper.File = vma.File;
+        upper.File = vma.File?.Get();
         upper.Policy = vma.Policy;
         if (vma.AnonVma is not null && !_core.CloneAnon(cpu, upper, vma))
         {
+            upper.File?.Put(cpu);
             FreeVma(cpu, upper);
             return null;
         }
 
-        _areas.Resize(vma, vma.StartValue, at);
+        VmaTree.Resize(vma, vma.StartValue, at);
         InsertVma(upper);
         return upper;
     }

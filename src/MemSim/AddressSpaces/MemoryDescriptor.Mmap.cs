@@ -1,4 +1,5 @@
 using MemSim.AddressSpaces;
+using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
 
@@ -19,7 +20,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="file">The file; null for anonymous memory.</param>
     /// <param name="offset">Where in the file, a multiple of the page size.</param>
     /// <returns>The first address, or EINVAL, ENOMEM, EACCES, EEXIST, EPERM, EAGAIN, ENODEV, EOVERFLOW.</returns>
-    public Result<VirtualAddress> Mmap(VirtualAddress hint, ulong length, Prot prot, MapFlags flags, FileMapping? file = null, ulong offset = 0)
+    public Result<VirtualAddress> Mmap(VirtualAddress hint, ulong length, Prot prot, MapFlags flags, OpenFile? file = null, ulong offset = 0)
     {
         using MmCore.LockScope scope = _core.Enter();
         Cpu cpu = Cpu;
@@ -75,6 +76,12 @@ public sealed partial class MemoryDescriptor
         }
 
         Errno made = MapRegion(cpu, start, bytes, vmFlags, pgoff, file);
+        if (file is not null && (flags & MapFlags.Anonymous) != 0)
+        {
+            // The area has a reference of its own.
+            file.Put(cpu);
+        }
+
         if (made != Errno.None)
         {
             return made;
@@ -135,7 +142,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Turns protection and flags of the call into those of the area, checking them against the file.</summary>
-    private Errno AreaFlags(Prot prot, MapFlags flags, ref FileMapping? file, ulong bytes, ref ulong pgoff, ulong start, out VmaFlags result)
+    private Errno AreaFlags(Prot prot, MapFlags flags, ref OpenFile? file, ulong bytes, ref ulong pgoff, ulong start, out VmaFlags result)
     {
         result = (VmaFlags)(uint)(prot & (Prot.Read | Prot.Write | Prot.Execute)) | DefaultFlags | VmaFlags.MayRead | VmaFlags.MayWrite | VmaFlags.MayExec;
         result |= (flags & MapFlags.GrowsDown) != 0 ? VmaFlags.GrowsDown : 0;
@@ -175,11 +182,13 @@ public sealed partial class MemoryDescriptor
 
                 pgoff = 0;
                 result |= VmaFlags.Shared | VmaFlags.MayShare;
-                file = _core.MakeSharedMemory?.Invoke(bytes, (flags & MapFlags.NoReserve) != 0);
-                if (file is null)
+                Result<OpenFile> memory = ShmemFile.Create(Machine, (long)bytes);
+                if (!memory.Succeeded)
                 {
-                    return _core.MakeSharedMemory is null ? Errno.ENODEV : Errno.ENOMEM;
+                    return memory.Error;
                 }
+
+                file = memory;
             }
             else
             {
@@ -208,22 +217,22 @@ public sealed partial class MemoryDescriptor
         return Errno.None;
     }
 
-    private static Errno CheckFile(FileMapping file, Prot prot, MapFlags type, ref VmaFlags flags)
+    private static Errno CheckFile(OpenFile file, Prot prot, MapFlags type, ref VmaFlags flags)
     {
-        if (!file.MayRead)
+        if ((file.Mode & OpenMode.Read) == 0)
         {
             return Errno.EACCES;
         }
 
         if (type != MapFlags.Private)
         {
-            if ((prot & Prot.Write) != 0 && !file.MayWrite)
+            if ((prot & Prot.Write) != 0 && (file.Mode & OpenMode.Write) == 0)
             {
                 return Errno.EACCES;
             }
 
             flags |= VmaFlags.Shared | VmaFlags.MayShare;
-            if (!file.MayWrite)
+            if ((file.Mode & OpenMode.Write) == 0)
             {
                 flags &= ~(VmaFlags.MayWrite | VmaFlags.Shared);
             }
@@ -233,7 +242,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Puts an area into a range (<c>mmap_region()</c>); what is mapped there goes.</summary>
-    internal Errno MapRegion(Cpu cpu, ulong start, ulong bytes, VmaFlags flags, ulong pgoff, FileMapping? file)
+    internal Errno MapRegion(Cpu cpu, ulong start, ulong bytes, VmaFlags flags, ulong pgoff, OpenFile? file)
     {
         ulong end = start + bytes;
         long pages = (long)(bytes >> PageGeometry.PageShift);
@@ -271,7 +280,7 @@ public sealed partial class MemoryDescriptor
         }
 
         vma.PgOff = pgoff;
-        vma.File = file;
+        vma.File = file?.Get();
         vma.PageBits = _core.PageBits(flags, file);
         Account(flags, pages);
         if ((flags & VmaFlags.Locked) != 0)
@@ -281,6 +290,7 @@ public sealed partial class MemoryDescriptor
 
         if (TryMergeNew(cpu, vma))
         {
+            file?.Put(cpu);
             FreeVma(cpu, vma);
         }
         else

@@ -104,6 +104,7 @@ public sealed partial class MemoryDescriptor
         Account(vma.Flags, -pages);
         RemoveVma(vma);
         _core.UnlinkAnon(cpu, vma);
+        vma.File?.Put(cpu);
         FreeVma(cpu, vma);
     }
 

@@ -1,5 +1,3 @@
-using MemSim.AddressSpaces;
-
 namespace MemSim;
 
 /// <content>What a new program finds: stack and heap.</content>

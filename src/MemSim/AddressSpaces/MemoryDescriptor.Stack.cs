@@ -1,5 +1,3 @@
-using MemSim.AddressSpaces;
-
 namespace MemSim;
 
 /// <content>Areas that grow down.</content>
@@ -45,7 +43,7 @@ public sealed partial class MemoryDescriptor
 
         LockedPages += locks ? grow : 0;
         vma.PgOff -= (ulong)grow;
-        _areas.Resize(vma, address, vma.EndValue);
+        VmaTree.Resize(vma, address, vma.EndValue);
         return Errno.None;
     }
 }

@@ -220,13 +220,13 @@ public sealed partial class MemoryDescriptor
     private void InsertVma(Vma vma)
     {
         _areas.Insert(vma);
-        vma.File?.AddArea(vma);
+        vma.Mapping?.AddArea(vma);
     }
 
     private void RemoveVma(Vma vma)
     {
         _areas.Remove(vma);
-        vma.File?.RemoveArea(vma);
+        vma.Mapping?.RemoveArea(vma);
         if (ReferenceEquals(_lastFound, vma))
         {
             _lastFound = null;

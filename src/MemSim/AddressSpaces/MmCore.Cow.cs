@@ -1,6 +1,4 @@
-using MemSim.Hardware;
 using MemSim.Observability.Proc;
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces;
 
@@ -85,12 +83,12 @@ internal sealed partial class MmCore
     private FaultResult SharedWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
     {
         Get(pfn);
-        bool mayWrite = vma.File!.PageMkWrite(cpu, pfn);
+        bool mayWrite = vma.Mapping!.PageMkWrite(cpu, pfn);
         if (mayWrite && vma.Mm.Tables.ReadSlot(slot) == entry)
         {
             Story?.Add($"first write to page 0x{pfn:x} of the file: told to the file system, writable from now on");
             _ = Reuse(vma, slot, entry);
-            vma.File.SetDirty(cpu, pfn);
+            _ = vma.Mapping.SetDirty(cpu, pfn);
         }
 
         _ = address;

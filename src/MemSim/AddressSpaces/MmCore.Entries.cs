@@ -26,6 +26,35 @@ internal sealed partial class MmCore
         }
     }
 
+    /// <summary>Whether an entry maps, or stands for, a page of a file.</summary>
+    public bool IsOfFile(ulong entry)
+    {
+        if (Layout.IsPresent(entry))
+        {
+            int pfn = Layout.Pfn(entry);
+            return pfn != ZeroPfn && !IsAnon(pfn);
+        }
+
+        return Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind is SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite && !IsAnon((int)soft.Offset);
+    }
+
+    /// <summary>Makes an entry clean and write-protected, so that the next write is noticed (<c>page_mkclean_one()</c>).</summary>
+    /// <returns>Whether it was dirty or writable.</returns>
+    public bool CleanEntry(Cpu cpu, Vma vma, ulong address, int pfn)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = tables.FindSlot(address, out _);
+        ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+        if (entry == 0 || !Layout.IsPresent(entry) || Layout.Pfn(entry) != pfn || !(Layout.IsDirty(entry) || Layout.IsWritable(entry)))
+        {
+            return false;
+        }
+
+        tables.WriteSlot(slot, Layout.MakeClean(Layout.WriteProtect(entry)));
+        _mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+        return true;
+    }
+
     /// <summary>Counts a page of an address space by its kind.</summary>
     public void CountResident(MemoryDescriptor mm, int pfn, int change)
     {

@@ -1,7 +1,5 @@
 using System.Runtime.CompilerServices;
-using MemSim.Hardware;
 using MemSim.Observability.Proc;
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces;
 

@@ -1,5 +1,5 @@
+using MemSim.AddressSpaces.Files;
 using MemSim.Hardware;
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces;
 
@@ -19,6 +19,13 @@ internal sealed partial class MmCore
         return vma.IsShared ? SharedFault(cpu, vma, address, slot) : PrivateCopyFault(cpu, vma, address, slot);
     }
 
+    private static FileAccessAdvice Advice(Vma vma) => (vma.Flags & (VmaFlags.RandomRead | VmaFlags.SequentialRead)) switch
+    {
+        VmaFlags.RandomRead => FileAccessAdvice.Random,
+        VmaFlags.SequentialRead => FileAccessAdvice.Sequential,
+        _ => FileAccessAdvice.Normal,
+    };
+
     /// <summary>A read (<c>do_read_fault()</c>): pages around it that are in memory are mapped along.</summary>
     private FaultResult ReadFault(Cpu cpu, Vma vma, ulong address, ulong slot)
     {
@@ -29,7 +36,7 @@ internal sealed partial class MmCore
             return FaultResult.NoPage;
         }
 
-        FaultResult result = vma.File!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn);
+        FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
         if ((result & FaultResult.Error) != 0)
         {
             return result;
@@ -60,7 +67,7 @@ internal sealed partial class MmCore
             return FaultResult.Oom;
         }
 
-        FaultResult result = vma.File!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn);
+        FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
         if ((result & FaultResult.Error) != 0)
         {
             Put(cpu, copy);
@@ -93,14 +100,14 @@ internal sealed partial class MmCore
     /// <summary>A write to a shared mapping of a file (<c>do_shared_fault()</c>).</summary>
     private FaultResult SharedFault(Cpu cpu, Vma vma, ulong address, ulong slot)
     {
-        FaultResult result = vma.File!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn);
+        FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
         if ((result & FaultResult.Error) != 0)
         {
             return result;
         }
 
         PageTables tables = vma.Mm.Tables;
-        bool mayWrite = vma.File.PageMkWrite(cpu, pfn);
+        bool mayWrite = vma.Mapping.PageMkWrite(cpu, pfn);
         if (!mayWrite || tables.ReadSlot(slot) != 0)
         {
             Put(cpu, pfn);
@@ -109,7 +116,7 @@ internal sealed partial class MmCore
 
         ulong entry = Layout.MakeDirty(Layout.Make(pfn, vma.PageBits));
         MapFilePage(vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? Layout.MakeWritable(entry) : entry);
-        vma.File.SetDirty(cpu, pfn);
+        _ = vma.Mapping.SetDirty(cpu, pfn);
         Story?.Add($"write to a shared mapping: page 0x{pfn:x} of the file is mapped writable and dirty");
         return result;
     }
@@ -131,7 +138,7 @@ internal sealed partial class MmCore
                 continue;
             }
 
-            int pfn = vma.File!.Peek(vma.IndexOf(at));
+            int pfn = vma.Mapping!.Peek(vma.IndexOf(at));
             if (pfn < 0 || HasFlag(pfn, PageFlags.Locked) || !HasFlag(pfn, PageFlags.UpToDate))
             {
                 continue;

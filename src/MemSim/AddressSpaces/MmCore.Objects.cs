@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 
 namespace MemSim.AddressSpaces;
@@ -43,10 +42,10 @@ internal sealed partial class MmCore
     }
 
     /// <summary>What entries of an area look like (<c>vm_get_page_prot()</c>): private areas never writable, so that the first write is noticed.</summary>
-    public ulong PageBits(VmaFlags flags, FileMapping? file)
+    public ulong PageBits(VmaFlags flags, OpenFile? file)
     {
         bool shared = (flags & VmaFlags.Shared) != 0;
-        bool write = shared && (flags & VmaFlags.Write) != 0 && file is { WantsWriteNotify: false };
+        bool write = shared && (flags & VmaFlags.Write) != 0 && file is { Mapping.WritesBack: false };
         return _pageBits[(int)(flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec))] | (write ? _writable : 0);
     }
 

@@ -19,9 +19,6 @@ internal sealed partial class MmCore
 
     public FaultStory? Story { get; set; }
 
-    /// <summary>Makes the file behind a shared anonymous mapping of so many bytes (true: not counted against the commit limit); null until there is shared memory.</summary>
-    public Func<ulong, bool, FileMapping?>? MakeSharedMemory { get; set; }
-
     public Process? Find(int pid) => _processes.GetValueOrDefault(pid);
 
     /// <summary>The next number that is free, ascending, starting over at the end.</summary>

@@ -25,6 +25,7 @@ internal sealed partial class MmCore
         _frames = machine.Frames;
         _pages = machine.Pages;
         _memory = machine.Memory;
+        _lru = machine.Lru;
         _lock = machine.IsParallel ? new Lock() : null;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture);

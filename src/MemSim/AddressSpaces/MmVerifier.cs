@@ -153,7 +153,7 @@ internal sealed class MmVerifier(MmCore core)
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} is writable at {at:x} of {mm.Tables} but not marked exclusive");
             }
         }
-        else if (vma.File is null || !vma.File.Areas.Contains(vma) || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
+        else if (vma.Mapping is null || !vma.Mapping.Areas.Contains(vma) || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
         {
             BugReporter.Corrupt($"frame 0x{pfn:x} of a file at {at:x} of {mm.Tables} is not found by reverse mapping");
         }

@@ -27,6 +27,9 @@ internal ref struct MmuGather
         _first = ulong.MaxValue;
     }
 
+    /// <summary>Whether private copies of pages of files stay.</summary>
+    public bool KeepsCopies { get; init; }
+
     /// <summary>Clears the entries of part of an area.</summary>
     public void Zap(Vma vma, ulong start, ulong end)
     {
@@ -80,6 +83,11 @@ internal ref struct MmuGather
                     continue;
                 }
 
+                if (KeepsCopies && !_core.IsOfFile(entry))
+                {
+                    continue;
+                }
+
                 _tables.WriteSlot(slot, 0);
                 if (_layout.IsPresent(entry))
                 {
@@ -106,9 +114,9 @@ internal ref struct MmuGather
         ref PageFrame frame = ref _core.Frames[pfn];
         if (isFile && (frame.Mapping & MappingTable.Anonymous) == 0)
         {
-            if (_layout.IsDirty(entry) && vma.File is { } file)
+            if (_layout.IsDirty(entry) && vma.Mapping is { } file)
             {
-                file.SetDirty(_cpu, pfn);
+                _ = file.SetDirty(_cpu, pfn);
             }
 
             if (_layout.IsYoung(entry) && (vma.Flags & VmaFlags.SequentialRead) == 0)

@@ -1,5 +1,4 @@
 using System.Globalization;
-using MemSim.Hardware;
 
 namespace MemSim.AddressSpaces;
 
@@ -94,7 +93,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         return true;
     }
 
-    private bool MayAccess(Vma vma, in PageFault fault)
+    private static bool MayAccess(Vma vma, in PageFault fault)
     {
         if (fault.IsArm64)
         {
@@ -154,7 +153,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         throw new SignalException(process, info, fault, process.RunsOn is { } cpu ? cpu.Explain(fault.Address, fault.Access).ToString() : "");
     }
 
-    private string Describe(in PageFault fault)
+    private static string Describe(in PageFault fault)
     {
         if (!fault.IsArm64)
         {

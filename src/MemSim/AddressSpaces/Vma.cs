@@ -4,7 +4,7 @@ using MemSim.AddressSpaces;
 namespace MemSim;
 
 /// <summary>An area of a process's address space: addresses with one protection and one backing (<c>struct vm_area_struct</c>).</summary>
-public sealed class Vma
+public sealed partial class Vma
 {
     internal Vma(MemoryDescriptor mm, ulong start, ulong end, VmaFlags flags)
     {
@@ -47,7 +47,10 @@ public sealed class Vma
     /// <summary>What its entries look like before write permission and dirty state are added (<c>vm_page_prot</c>).</summary>
     internal ulong PageBits { get; set; }
 
-    internal FileMapping? File { get; set; }
+    /// <summary>The open file it maps; the area holds a reference to it.</summary>
+    public OpenFile? File { get; internal set; }
+
+    internal AddressSpaces.Files.FileMapping? Mapping => File?.Mapping;
 
     internal AnonVma? AnonVma { get; set; }
 

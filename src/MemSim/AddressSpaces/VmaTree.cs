@@ -137,7 +137,7 @@ internal sealed class VmaTree
     }
 
     /// <summary>Changes the bounds of an area; the order stays.</summary>
-    public void Resize(Vma vma, ulong start, ulong end)
+    public static void Resize(Vma vma, ulong start, ulong end)
     {
         vma.StartValue = start;
         vma.EndValue = end;
