@@ -179,7 +179,15 @@ public sealed partial class Machine : IDisposable
     public void SetSysctl(string name, string text)
     {
         ThrowIfDisposed();
-        Settings.Set(SysctlName(name), text);
+        string file = SysctlName(name);
+        if (file == "drop_caches")
+        {
+            // Not a setting: an order.
+            DropCaches(int.TryParse(text, out int what) && what is >= 1 and <= 4 ? what : throw new ArgumentException($"vm.drop_caches: '{text}' is not 1 to 4 (EINVAL)", nameof(text)));
+            return;
+        }
+
+        Settings.Set(file, text);
     }
 
     /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>
@@ -250,6 +258,7 @@ public sealed partial class Machine : IDisposable
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
+        VerifyFiles();
         _lru?.Verify();
         VerifyHighMemory();
         _mm?.Verify();
