@@ -179,6 +179,18 @@ public sealed partial class Machine : IDisposable
     public void SetSysctl(string name, string text)
     {
         ThrowIfDisposed();
+        if (SysctlName(name) == "compact_memory")
+        {
+            // Not a setting but a button: only 1 presses it.
+            if (text?.Trim() != "1")
+            {
+                throw new ArgumentException("vm.compact_memory: only 1 can be written", nameof(text));
+            }
+
+            CompactMemory();
+            return;
+        }
+
         Settings.Set(SysctlName(name), text);
     }
 
@@ -251,6 +263,8 @@ public sealed partial class Machine : IDisposable
         _mmu?.Verify();
         _vmalloc?.Verify();
         _lru?.Verify();
+        VerifyCompaction();
+        VerifyCma();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
