@@ -265,6 +265,7 @@ public sealed partial class Machine : IDisposable
         _lru?.Verify();
         VerifyCompaction();
         VerifyCma();
+        VerifyHighMemory();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
