@@ -188,6 +188,19 @@ public sealed partial class Machine : IDisposable
         }
 
         Settings.Set(file, text);
+        if (SysctlName(name) == "compact_memory")
+        {
+            // Not a setting but a button: only 1 presses it.
+            if (text?.Trim() != "1")
+            {
+                throw new ArgumentException("vm.compact_memory: only 1 can be written", nameof(text));
+            }
+
+            CompactMemory();
+            return;
+        }
+
+        Settings.Set(SysctlName(name), text);
     }
 
     /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>
@@ -260,6 +273,8 @@ public sealed partial class Machine : IDisposable
         _vmalloc?.Verify();
         VerifyFiles();
         _lru?.Verify();
+        VerifyCompaction();
+        VerifyCma();
         VerifyHighMemory();
         _mm?.Verify();
     }
