@@ -250,6 +250,7 @@ public sealed partial class Machine : IDisposable
         _mmu?.Verify();
         _vmalloc?.Verify();
         VerifyHighMemory();
+        _stacks?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
