@@ -277,6 +277,7 @@ public sealed partial class Machine : IDisposable
         VerifyCma();
         VerifyHighMemory();
         _mm?.Verify();
+        _stacks?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
