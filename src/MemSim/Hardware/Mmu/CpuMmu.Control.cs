@@ -11,7 +11,7 @@ internal sealed partial class CpuMmu
     private long _loadedGeneration;
     private int _pendingInterrupts;
     private readonly Lock _inbox = new();
-    private readonly List<(ulong Start, ulong End, int Space)> _requests = [];
+    private readonly List<(ulong Start, ulong End, int Space, int Asid)> _requests = [];
 
     public TlbCounters Statistics = new();
 
@@ -28,6 +28,44 @@ internal sealed partial class CpuMmu
     public void SetUserAccess(bool may)
     {
         MayTouchUser = may;
+        SetContext();
+    }
+
+    /// <summary>A process starts to run here, on its own tables.</summary>
+    public void EnterProcess(PageTables tables)
+    {
+        Load(tables);
+        if (!InProcess)
+        {
+            InProcess = true;
+            SetContext();
+        }
+    }
+
+    /// <summary>A kernel thread runs here from now on, on the tables of the last process.</summary>
+    public void LeaveProcess()
+    {
+        if (InProcess)
+        {
+            InProcess = false;
+            EnterLazy();
+            SetContext();
+        }
+    }
+
+    /// <summary>Touches user memory on behalf of a process: faults are the kernel's.</summary>
+    /// <returns>What to give back to <see cref="EndCopy"/>.</returns>
+    public (bool InProcess, bool InUserMode, bool MayTouchUser) BeginCopy()
+    {
+        (bool InProcess, bool InUserMode, bool MayTouchUser) before = (InProcess, InUserMode, MayTouchUser);
+        (InProcess, InUserMode, MayTouchUser) = (false, false, true);
+        SetContext();
+        return before;
+    }
+
+    public void EndCopy((bool InProcess, bool InUserMode, bool MayTouchUser) before)
+    {
+        (InProcess, InUserMode, MayTouchUser) = before;
         SetContext();
     }
 
@@ -108,6 +146,17 @@ internal sealed partial class CpuMmu
         FlushWalkCaches();
     }
 
+    /// <summary>Flushes a page of the kernel here that had no entry when the CPU had done so many walks: without another one no TLB can know it.</summary>
+    public void ForgetPage(ulong address, long walksBefore)
+    {
+        Statistics.PageFlushes++;
+        _cycles += _costs.FlushPageCycles;
+        if (Statistics.Walks != walksBefore)
+        {
+            FlushPage(address, TlbEntry.EverySpace);
+        }
+    }
+
     public void FlushSpace(int asid)
     {
         _l1Data.FlushSpace(asid);
@@ -129,7 +178,7 @@ internal sealed partial class CpuMmu
     {
         lock (_inbox)
         {
-            _requests.Add((start, end, tables.Number));
+            _requests.Add((start, end, tables.Number, 0));
             _pendingInterrupts = 1;
             // The context matches no line of the front: the next access takes the slow way and finds the request.
             Volatile.Write(ref _context, 0);
@@ -138,6 +187,44 @@ internal sealed partial class CpuMmu
         if (!_mmu.Machine.IsParallel)
         {
             AnswerInterrupts();
+        }
+    }
+
+    /// <summary>arm64's flushes reach all CPUs without interrupting them (<c>TLBI …IS</c>): entries of an address space that is not loaded now go as well.</summary>
+    public void Broadcast(ulong start, ulong end, PageTables tables)
+    {
+        int asid = (int)(tables.HardwareAsid & 0xffff);
+        if (asid == 0)
+        {
+            // It never ran: no TLB knows it.
+            return;
+        }
+
+        if (!_mmu.Machine.IsParallel)
+        {
+            FlushAsid(start, end, asid);
+            return;
+        }
+
+        lock (_inbox)
+        {
+            _requests.Add((start, end, tables.Number, asid));
+            _pendingInterrupts = 1;
+            Volatile.Write(ref _context, 0);
+        }
+    }
+
+    private void FlushAsid(ulong start, ulong end, int asid)
+    {
+        if ((end - start) >> PageGeometry.PageShift > (ulong)_mmu.Options.SinglePageFlushCeiling)
+        {
+            FlushSpace(asid);
+            return;
+        }
+
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            FlushPage(at, asid);
         }
     }
 
@@ -170,8 +257,14 @@ internal sealed partial class CpuMmu
 
         lock (_inbox)
         {
-            foreach ((ulong start, ulong end, int space) in _requests)
+            foreach ((ulong start, ulong end, int space, int asid) in _requests)
             {
+                if (asid != 0)
+                {
+                    FlushAsid(start, end, asid);
+                    continue;
+                }
+
                 Statistics.InterruptsReceived++;
                 _cycles += _costs.InterruptReceiveCycles;
                 if (space == 0 || space == Tables.Number)
@@ -268,7 +361,7 @@ internal sealed partial class CpuMmu
         }
 
         _allowed = allowed;
-        long key = ((long)_asid << 2) | (InUserMode ? 1L : 0) | (MayTouchUser ? 2L : 0);
+        long key = ((long)_asid << 3) | (InUserMode ? 1L : 0) | (MayTouchUser ? 2L : 0) | (InProcess ? 4L : 0);
         int index = _contexts.IndexOf(key);
         if (index < 0)
         {
@@ -289,7 +382,7 @@ internal sealed partial class CpuMmu
     {
         bool user = (permissions & Permission.User) != 0;
         bool write = (permissions & Permission.Write) != 0;
-        if (InUserMode)
+        if (InUserMode || (InProcess && user))
         {
             return !user ? 0 : 1u | (write ? 2u : 0) | ((permissions & Permission.UserExecute) != 0 ? 4u : 0);
         }
