@@ -157,7 +157,7 @@ public sealed partial class Machine : IDisposable
     internal long DeviceStart => _deviceStart;
 
     /// <summary>Whether every request must take the checked way in.</summary>
-    internal bool NeedsAttention => _disposed;
+    internal bool NeedsAttention => _disposed || _faultInjector is not null;
 
     /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
     internal BootPlan? BootPlan { get; set; }
@@ -179,6 +179,15 @@ public sealed partial class Machine : IDisposable
     public void SetSysctl(string name, string text)
     {
         ThrowIfDisposed();
+        string file = SysctlName(name);
+        if (file == "drop_caches")
+        {
+            // Not a setting: an order.
+            DropCaches(int.TryParse(text, out int what) && what is >= 1 and <= 4 ? what : throw new ArgumentException($"vm.drop_caches: '{text}' is not 1 to 4 (EINVAL)", nameof(text)));
+            return;
+        }
+
+        Settings.Set(file, text);
         if (SysctlName(name) == "compact_memory")
         {
             // Not a setting but a button: only 1 presses it.
@@ -262,10 +271,13 @@ public sealed partial class Machine : IDisposable
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
+        VerifyFiles();
         _lru?.Verify();
         VerifyCompaction();
         VerifyCma();
         VerifyHighMemory();
+        _mm?.Verify();
+        _stacks?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
