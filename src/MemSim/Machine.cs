@@ -157,7 +157,7 @@ public sealed partial class Machine : IDisposable
     internal long DeviceStart => _deviceStart;
 
     /// <summary>Whether every request must take the checked way in.</summary>
-    internal bool NeedsAttention => _disposed;
+    internal bool NeedsAttention => _disposed || _faultInjector is not null;
 
     /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
     internal BootPlan? BootPlan { get; set; }
@@ -188,6 +188,19 @@ public sealed partial class Machine : IDisposable
         }
 
         Settings.Set(file, text);
+        if (SysctlName(name) == "compact_memory")
+        {
+            // Not a setting but a button: only 1 presses it.
+            if (text?.Trim() != "1")
+            {
+                throw new ArgumentException("vm.compact_memory: only 1 can be written", nameof(text));
+            }
+
+            CompactMemory();
+            return;
+        }
+
+        Settings.Set(SysctlName(name), text);
     }
 
     /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>
@@ -260,6 +273,11 @@ public sealed partial class Machine : IDisposable
         _vmalloc?.Verify();
         VerifyFiles();
         _lru?.Verify();
+        VerifyCompaction();
+        VerifyCma();
+        VerifyHighMemory();
+        _mm?.Verify();
+        _stacks?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Lru;
-using MemSim.Observability;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
 using Xunit;

@@ -7,7 +7,7 @@ namespace MemSim;
 /// Changing them flushes no TLB: call <see cref="Mmu.FlushRange(Cpu, PageTables, VirtualAddress, ulong)"/> after taking permissions or mappings away, or CPUs go
 /// on using what they remember (<see cref="MmuOptions.CheckStaleEntries"/> finds that). Every call that fails leaves the tables as they were.
 /// </remarks>
-public abstract class PageTables
+public abstract partial class PageTables
 {
     private protected PageTables(Mmu mmu, bool isKernel, int number)
     {
@@ -126,6 +126,10 @@ public abstract class PageTables
     internal abstract void CopyKernelEntries(PageTables kernel);
 
     internal abstract void VisitTables(Action<long> visit);
+
+    /// <summary>Where the lowest-level entry of an address lies in physical memory; its tables are made where there are none. For code that writes such entries often.</summary>
+    /// <returns>0 without memory.</returns>
+    internal abstract ulong EntryAddress(Cpu cpu, VirtualAddress address);
 
     /// <summary>The tables as <c>kernel, root 0x…</c>.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(IsKernel ? "kernel page tables" : $"page tables {Number}")}, root {Root}");
