@@ -72,6 +72,9 @@ public sealed record MachineSpec
     /// <summary>The kernel whose rules the machine follows.</summary>
     public KernelPersonality Personality { get; private init; } = KernelPersonality.Linux61;
 
+    /// <summary>How the MMU is built.</summary>
+    public MmuOptions Mmu { get; private init; } = MmuOptions.Default;
+
     /// <summary>Memory of a device to hot-plug; 0 for none.</summary>
     public ByteSize DeviceMemory { get; private init; }
 
@@ -251,6 +254,10 @@ public sealed record MachineSpec
 
         return this with { DeviceMemory = size, DeviceNode = node };
     }
+
+    /// <summary>With an MMU built in a certain way.</summary>
+    /// <param name="options">How.</param>
+    public MachineSpec WithMmu(MmuOptions options) => this with { Mmu = options ?? throw new ArgumentNullException(nameof(options)) };
 
     /// <summary>With a place to log to.</summary>
     /// <param name="factory">Makes the loggers.</param>
