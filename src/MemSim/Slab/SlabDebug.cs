@@ -79,6 +79,9 @@ internal sealed unsafe partial class SlabDebug
         MarkObject(cache, address, RedActive);
     }
 
+    /// <summary>Notes how many bytes kmalloc was asked for (<c>set_orig_size()</c>).</summary>
+    public void NoteRequested(ulong address, int bytes) => _tracks.Requested(address, bytes);
+
     /// <summary>Checks an object that is about to be freed, and marks it as free.</summary>
     /// <returns>Whether the free may go on.</returns>
     public bool CheckFreed(Cpu cpu, KmemCache cache, int head, uint index)

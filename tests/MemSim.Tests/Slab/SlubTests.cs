@@ -91,6 +91,22 @@ public class SlubTests
         machine.Verify();
     }
 
+    [Theory]
+    [InlineData("", 2, 16)]
+    [InlineData("slub_max_order=0", 0, 4)]
+    [InlineData("slub_max_order=1", 1, 8)]
+    [InlineData("slub_max_order=99 slub_min_objects=64", 4, 64)]
+    [InlineData("slub_min_order=5 slub_max_order=6", 5, 128)]
+    [InlineData("slub_min_objects=8", 1, 8)]
+    public void The_command_line_sets_how_large_slabs_are(string options, int order, int objects)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 4).WithCommandLine(options));
+        KmemCache cache = machine.Slab.CreateCache("sized", 1000, align: 1024);
+        (cache.Order, cache.ObjectsPerSlab).Should().Be((order, objects));
+        machine.Cpus[0].Free(cache, machine.Cpus[0].Alloc(cache, Gfp.Kernel));
+        machine.Verify();
+    }
+
     [Fact]
     public void Slabs_from_the_reserves_are_kept_for_those_who_may_use_them()
     {
