@@ -16,6 +16,7 @@ public sealed unsafe partial class SlabAllocator
     internal SlabAllocator(Machine machine, KernelCommandLine commandLine)
     {
         Machine = machine;
+        Options = commandLine;
         SlabRules rules = SlabRules.For(machine.Architecture.Architecture, machine.Personality, machine.Cpus.Count);
         Rules = rules with
         {
@@ -256,17 +257,7 @@ public sealed unsafe partial class SlabAllocator
         CacheLayout layout = Backend.Layout(new CacheRequest(name, size, align, flags, constructor is not null));
         KmemCache cache = new(this, _ids, name, size, layout, constructor, userOffset, userSize) { RefusesAliases = refusesAliases };
         Backend.Open(cache);
-        if (_ids == _byId.Length)
-        {
-            // A new array: another CPU may be reading the old one.
-            KmemCache?[] larger = new KmemCache?[2 * _ids];
-            _byId.CopyTo(larger, 0);
-            Volatile.Write(ref _byId, larger);
-        }
-
-        _byId[_ids++] = cache;
-        _caches.Add(cache);
-        _byName.Add(name, cache);
+        Register(cache);
         return cache;
     }
 

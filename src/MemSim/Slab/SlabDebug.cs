@@ -21,7 +21,7 @@ internal sealed unsafe partial class SlabDebug
     private readonly SlabMemory _memory;
     private readonly Machine _machine;
     private readonly ILogger _logger;
-    private readonly SlabTracks _tracks = new();
+    private SlabTracks _tracks = new();
 
     public SlabDebug(SlabAllocator allocator)
     {
@@ -29,6 +29,13 @@ internal sealed unsafe partial class SlabDebug
         _memory = allocator.Memory;
         _machine = allocator.Machine;
         _logger = _machine.LoggerFactory.CreateLogger("MemSim.Slab");
+    }
+
+    /// <summary>Who had which object last, as a copy.</summary>
+    public SlabTracks CopyOfTracks
+    {
+        get => _tracks.Copy();
+        set => _tracks = value.Copy();
     }
 
     /// <summary>Writes the patterns of a slab whose objects are all free.</summary>
