@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.Boot;
 using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Pages;
@@ -58,7 +59,7 @@ public sealed partial class Machine : IDisposable
 
         long endPfn = blueprint.Zones.Select(z => z.StartPfn + z.SpannedPages).DefaultIfEmpty(1).Max();
         _deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
-        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists)));
+        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists))) + (_nodes.Count * LruVec.ListHeads));
         _frames = _memMap.Array;
         Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents);
         BuildZones(blueprint);
@@ -249,6 +250,7 @@ public sealed partial class Machine : IDisposable
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
+        _lru?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

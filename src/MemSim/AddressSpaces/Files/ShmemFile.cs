@@ -1,0 +1,9 @@
+namespace MemSim.AddressSpaces.Files;
+
+/// <summary>Shared memory without a name: what shared anonymous mappings and <c>memfd_create()</c> map (<c>shmem_file_setup()</c>).</summary>
+internal static class ShmemFile
+{
+    /// <summary>Creates a file of a size, all zeroes, gone when its last user lets go of it.</summary>
+    /// <returns>The open file with one reference; EINVAL for a negative size.</returns>
+    public static Result<OpenFile> Create(Machine machine, long bytes, string name = "dev/zero") => throw new NotImplementedException();
+}

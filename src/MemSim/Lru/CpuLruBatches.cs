@@ -1,0 +1,50 @@
+using System.Runtime.CompilerServices;
+using MemSim.Zones;
+
+namespace MemSim.Lru;
+
+/// <summary>What a CPU has still to do with pages' places on the lists (<c>struct cpu_fbatches</c>): fifteen pages of a kind are moved under one lock.</summary>
+internal sealed class CpuLruBatches
+{
+    /// <summary>Pages in a batch (<c>PAGEVEC_SIZE</c>).</summary>
+    public const int BatchSize = 15;
+
+    private readonly int[] _pages = new int[(int)LruBatch.Count * BatchSize];
+    private readonly int[] _counts = new int[(int)LruBatch.Count];
+    private PaddedLock _lock;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref int CountOf(LruBatch batch) => ref _counts[(int)batch];
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Span<int> PagesOf(LruBatch batch) => new(_pages, (int)batch * BatchSize, BatchSize);
+
+    public void Enter() => _lock.Enter();
+
+    public void Exit() => _lock.Exit();
+}
+
+/// <summary>The batches of a CPU, in the order in which they are drained.</summary>
+internal enum LruBatch
+{
+    /// <summary>Pages to put on a list (<c>lru_add</c>).</summary>
+    Add,
+
+    /// <summary>Written pages to be reclaimed next (<c>lru_rotate</c>).</summary>
+    Rotate,
+
+    /// <summary>File pages that could not be invalidated (<c>lru_deactivate_file</c>).</summary>
+    DeactivateFile,
+
+    /// <summary>Pages to make inactive (<c>lru_deactivate</c>).</summary>
+    Deactivate,
+
+    /// <summary>Anonymous pages whose contents are not needed any more (<c>lru_lazyfree</c>).</summary>
+    LazyFree,
+
+    /// <summary>Pages to make active (<c>activate</c>).</summary>
+    Activate,
+
+    /// <summary>How many there are.</summary>
+    Count,
+}

@@ -1,0 +1,283 @@
+using System.Diagnostics;
+using System.Runtime.CompilerServices;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim.Lru;
+
+/// <content>Per-CPU batches: what is put off, and how it is done at last.</content>
+internal sealed partial class LruManager
+{
+    /// <summary>Does all that this CPU has put off (<c>lru_add_drain()</c>).</summary>
+    public void Drain(Cpu cpu) => DrainBatches(cpu, _batches[cpu.Id]);
+
+    /// <summary>Does all that any CPU has put off (<c>lru_add_drain_all()</c>).</summary>
+    public void DrainAll()
+    {
+        foreach (Cpu cpu in _machine.Cpus)
+        {
+            DrainBatches(cpu, _batches[cpu.Id]);
+        }
+    }
+
+    /// <summary>Pages that a CPU's batches hold a reference to.</summary>
+    public int Pending(Cpu cpu)
+    {
+        int pages = 0;
+        for (LruBatch batch = 0; batch < LruBatch.Count; batch++)
+        {
+            pages += _batches[cpu.Id].CountOf(batch);
+        }
+
+        return pages;
+    }
+
+    private void DrainBatches(Cpu cpu, CpuLruBatches batches)
+    {
+        for (LruBatch batch = 0; batch < LruBatch.Count; batch++)
+        {
+            Flush(cpu, batches, batch);
+        }
+    }
+
+    /// <summary>Puts a page into a batch, with a reference; a full batch is done at once, and so is one with a compound page.</summary>
+    private void Defer(Cpu cpu, LruBatch batch, int pfn)
+    {
+        Debug.Assert(_frames[pfn].RefCount > 0, "a page without references");
+        _machine.AddReferences(pfn, 1);
+        CpuLruBatches batches = _batches[cpu.Id];
+        if (_parallel)
+        {
+            batches.Enter();
+        }
+
+        ref int count = ref batches.CountOf(batch);
+        batches.PagesOf(batch)[count++] = pfn;
+        bool full = count == CpuLruBatches.BatchSize || _frames[pfn].Order != 0;
+        if (_parallel)
+        {
+            batches.Exit();
+        }
+
+        if (full)
+        {
+            Flush(cpu, batches, batch);
+        }
+    }
+
+    private void Flush(Cpu cpu, CpuLruBatches batches, LruBatch batch)
+    {
+        // Copied, so that another CPU that drains everything meets an empty batch.
+        Span<int> pages = stackalloc int[CpuLruBatches.BatchSize];
+        if (_parallel)
+        {
+            batches.Enter();
+        }
+
+        int count = batches.CountOf(batch);
+        if (count != 0)
+        {
+            batches.PagesOf(batch)[..count].CopyTo(pages);
+            batches.CountOf(batch) = 0;
+        }
+
+        if (_parallel)
+        {
+            batches.Exit();
+        }
+
+        if (count != 0)
+        {
+            Move(batch, pages[..count]);
+            PutAll(cpu, pages[..count]);
+        }
+    }
+
+    /// <summary>Moves the pages of a batch (<c>folio_batch_move_lru()</c>).</summary>
+    private void Move(LruBatch batch, ReadOnlySpan<int> pages)
+    {
+        MoveEvents events = default;
+        LruVec? locked = null;
+        foreach (int pfn in pages)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            if (batch != LruBatch.Add && !TestClearLru(ref frame))
+            {
+                continue;
+            }
+
+            LruVec vec = OfPage(pfn);
+            if (vec != locked)
+            {
+                locked?.Exit();
+                vec.Enter();
+                locked = vec;
+            }
+
+            Move(batch, vec, ref frame, pfn, ref events);
+            SetFlags(ref frame, PageFlags.Lru);
+        }
+
+        locked?.Exit();
+        events.Count(_machine.Events);
+    }
+
+    private void Move(LruBatch batch, LruVec vec, ref PageFrame frame, int pfn, ref MoveEvents events)
+    {
+        Zone zone = _zones[frame.ZoneId];
+        switch (batch)
+        {
+            case LruBatch.Add:
+                AddNow(vec, ref frame, pfn, zone, ref events);
+                break;
+            case LruBatch.Rotate:
+                Rotate(vec, ref frame, pfn, zone, ref events);
+                break;
+            case LruBatch.DeactivateFile:
+                DeactivateFile(vec, ref frame, pfn, zone, ref events);
+                break;
+            case LruBatch.Deactivate:
+                if ((frame.FlagsAndZone & (uint)(PageFlags.Unevictable | PageFlags.Active)) == (uint)PageFlags.Active)
+                {
+                    Relink(vec, ref frame, pfn, zone, PageFlags.Active | PageFlags.Referenced);
+                    events.Deactivated += 1L << frame.Order;
+                }
+
+                break;
+            case LruBatch.LazyFree:
+                if (IsLazyFreeableOffList(ref frame))
+                {
+                    Relink(vec, ref frame, pfn, zone, PageFlags.Active | PageFlags.Referenced | PageFlags.SwapBacked);
+                    events.LazyFreed += 1L << frame.Order;
+                }
+
+                break;
+            default:
+                if ((frame.FlagsAndZone & (uint)(PageFlags.Unevictable | PageFlags.Active)) == 0)
+                {
+                    vec.Remove(ref frame, pfn, zone);
+                    SetFlags(ref frame, PageFlags.Active);
+                    vec.Add(ref frame, pfn, zone);
+                    events.Activated += 1L << frame.Order;
+                }
+
+                break;
+        }
+    }
+
+    /// <summary>Puts a page on its list (<c>lru_add_fn()</c>). One that became evictable meanwhile is rescued, one that must not be evicted culled.</summary>
+    private void AddNow(LruVec vec, ref PageFrame frame, int pfn, Zone zone, ref MoveEvents events)
+    {
+        bool wasUnevictable = (ClearFlags(ref frame, PageFlags.Unevictable) & (uint)PageFlags.Unevictable) != 0;
+        if (IsEvictable(ref frame))
+        {
+            events.Rescued += wasUnevictable ? 1L << frame.Order : 0;
+        }
+        else
+        {
+            ClearFlags(ref frame, PageFlags.Active);
+            SetFlags(ref frame, PageFlags.Unevictable);
+            frame.Prev = 0;
+            events.Culled += wasUnevictable ? 0 : 1L << frame.Order;
+        }
+
+        vec.Add(ref frame, pfn, zone);
+    }
+
+    private void Rotate(LruVec vec, ref PageFrame frame, int pfn, Zone zone, ref MoveEvents events)
+    {
+        if ((frame.FlagsAndZone & (uint)PageFlags.Unevictable) == 0)
+        {
+            vec.Remove(ref frame, pfn, zone);
+            ClearFlags(ref frame, PageFlags.Active);
+            vec.Add(ref frame, pfn, zone, back: true);
+            events.Rotated += 1L << frame.Order;
+        }
+    }
+
+    private void DeactivateFile(LruVec vec, ref PageFrame frame, int pfn, Zone zone, ref MoveEvents events)
+    {
+        if ((frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0 || frame.MapCount != 0)
+        {
+            return;
+        }
+
+        bool wasActive = (frame.FlagsAndZone & (uint)PageFlags.Active) != 0;
+        vec.Remove(ref frame, pfn, zone);
+        ClearFlags(ref frame, PageFlags.Active | PageFlags.Referenced);
+        bool busy = (frame.FlagsAndZone & (uint)(PageFlags.Writeback | PageFlags.Dirty)) != 0;
+        if (busy)
+        {
+            // It goes to the back when its write ends.
+            SetFlags(ref frame, PageFlags.Reclaim);
+        }
+        else
+        {
+            events.Rotated += 1L << frame.Order;
+        }
+
+        vec.Add(ref frame, pfn, zone, back: !busy);
+        events.Deactivated += wasActive ? 1L << frame.Order : 0;
+    }
+
+    private void Relink(LruVec vec, ref PageFrame frame, int pfn, Zone zone, PageFlags cleared)
+    {
+        vec.Remove(ref frame, pfn, zone);
+        ClearFlags(ref frame, cleared);
+        vec.Add(ref frame, pfn, zone);
+    }
+
+    private static bool IsLazyFreeableOffList(ref PageFrame frame) =>
+        (frame.FlagsAndZone & (uint)(PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | PageFlags.Unevictable)) == (uint)PageFlags.SwapBacked
+        && (frame.Mapping & 3) == MappingTable.Anonymous;
+
+    /// <summary>A page that is still waiting in this CPU's batch becomes active there (<c>__lru_cache_activate_folio()</c>).</summary>
+    private void ActivateInBatch(Cpu cpu, int pfn)
+    {
+        CpuLruBatches batches = _batches[cpu.Id];
+        if (_parallel)
+        {
+            batches.Enter();
+        }
+
+        if (batches.PagesOf(LruBatch.Add)[..batches.CountOf(LruBatch.Add)].Contains(pfn))
+        {
+            SetFlags(ref _frames[pfn], PageFlags.Active);
+        }
+
+        if (_parallel)
+        {
+            batches.Exit();
+        }
+    }
+
+    /// <summary>What a batch's moves count as, counted once a batch.</summary>
+    private struct MoveEvents
+    {
+        public long Activated;
+        public long Deactivated;
+        public long Rotated;
+        public long LazyFreed;
+        public long Culled;
+        public long Rescued;
+
+        public readonly void Count(VmEvents events)
+        {
+            CountOne(events, VmEvent.Activate, Activated);
+            CountOne(events, VmEvent.Deactivate, Deactivated);
+            CountOne(events, VmEvent.Rotated, Rotated);
+            CountOne(events, VmEvent.LazyFree, LazyFreed);
+            CountOne(events, VmEvent.UnevictablePagesCulled, Culled);
+            CountOne(events, VmEvent.UnevictablePagesRescued, Rescued);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        private static void CountOne(VmEvents events, VmEvent e, long pages)
+        {
+            if (pages != 0)
+            {
+                events.Count(e, pages);
+            }
+        }
+    }
+}

@@ -1,0 +1,181 @@
+using System.Runtime.CompilerServices;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim.Lru;
+
+/// <content>Dropping references: a page whose last one goes leaves its list and is freed.</content>
+internal sealed partial class LruManager
+{
+    private const int EndOfList = -1;
+
+    /// <summary>Takes a reference unless the page has none (<c>folio_try_get()</c>).</summary>
+    public bool TryGet(int pfn)
+    {
+        ref uint word = ref _frames[pfn].RefOrder;
+        if (!_parallel)
+        {
+            bool used = word >= PageFrame.OneReference;
+            word += used ? PageFrame.OneReference : 0;
+            return used;
+        }
+
+        uint seen = Volatile.Read(ref word);
+        while (seen >= PageFrame.OneReference)
+        {
+            uint found = Interlocked.CompareExchange(ref word, seen + PageFrame.OneReference, seen);
+            if (found == seen)
+            {
+                return true;
+            }
+
+            seen = found;
+        }
+
+        return false;
+    }
+
+    /// <summary>Drops a reference; the last one takes the page off its list and frees it (<c>put_page()</c>).</summary>
+    public void Put(Cpu cpu, int pfn)
+    {
+        if (DropReference(cpu, pfn))
+        {
+            int order = _frames[pfn].Order;
+            if (Release(cpu, pfn))
+            {
+                _machine.Pages.FreeBlock(cpu, pfn, order);
+            }
+        }
+    }
+
+    /// <summary>Drops a reference to each page; those whose last it was are freed together, the last page given first (<c>release_pages()</c>).</summary>
+    public void PutAll(Cpu cpu, ReadOnlySpan<int> pages)
+    {
+        int first = EndOfList;
+        foreach (int pfn in pages)
+        {
+            if (!DropReference(cpu, pfn))
+            {
+                continue;
+            }
+
+            int order = _frames[pfn].Order;
+            if (!Release(cpu, pfn))
+            {
+                continue;
+            }
+
+            if (order != 0)
+            {
+                _machine.Pages.FreeBlock(cpu, pfn, order);
+            }
+            else
+            {
+                _frames[pfn].Next = first;
+                first = pfn;
+            }
+        }
+
+        FreeChain(cpu, first);
+    }
+
+    /// <summary>Frees pages that reclaim took the last reference of: neither on a list nor in a cache (<c>free_unref_page_list()</c>).</summary>
+    public void FreeUnreferenced(Cpu cpu, ReadOnlySpan<int> pages)
+    {
+        int first = EndOfList;
+        foreach (int pfn in pages)
+        {
+            int order = _frames[pfn].Order;
+            if (!Release(cpu, pfn))
+            {
+                continue;
+            }
+
+            if (order != 0)
+            {
+                _machine.Pages.FreeBlock(cpu, pfn, order);
+            }
+            else
+            {
+                _frames[pfn].Next = first;
+                first = pfn;
+            }
+        }
+
+        FreeChain(cpu, first);
+    }
+
+    private void FreeChain(Cpu cpu, int first)
+    {
+        for (int pfn = first; pfn != EndOfList; pfn = _frames[pfn].Next)
+        {
+            _machine.Pages.PrepareListed(cpu, pfn);
+        }
+
+        for (int pfn = first; pfn != EndOfList;)
+        {
+            int next = _frames[pfn].Next;
+            _machine.Pages.FreePrepared(cpu, pfn);
+            pfn = next;
+        }
+    }
+
+    /// <summary>Drops a reference.</summary>
+    /// <returns>Whether it was the last.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool DropReference(Cpu cpu, int pfn)
+    {
+        ref uint word = ref _frames[pfn].RefOrder;
+        if (word < PageFrame.OneReference)
+        {
+            _machine.Bugs.BadFree(cpu, new Page(_machine, pfn), 0, "put_page");
+            return false;
+        }
+
+        if (_parallel)
+        {
+            return Interlocked.Add(ref word, unchecked((uint)-(int)PageFrame.OneReference)) < PageFrame.OneReference;
+        }
+
+        word -= PageFrame.OneReference;
+        return word < PageFrame.OneReference;
+    }
+
+    /// <summary>Takes everything off a page that has no references any more (<c>__page_cache_release()</c>, <c>free_pages_prepare()</c>).</summary>
+    /// <returns>False after a complaint: the page is in a state in which it cannot be freed, and stays out of use as a bad page does.</returns>
+    private bool Release(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if ((frame.FlagsAndZone & (uint)PageFlags.Lru) != 0)
+        {
+            LruVec vec = OfPage(pfn);
+            vec.Enter();
+            vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
+            vec.Exit();
+            ClearFlags(ref frame, PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable);
+        }
+
+        if ((frame.FlagsAndZone & (uint)PageFlags.Mlocked) != 0)
+        {
+            ClearFlags(ref frame, PageFlags.Mlocked);
+            CountMlocked(frame.ZoneId, -(1L << frame.Order));
+            _machine.Events.Count(VmEvent.UnevictablePagesCleared, 1L << frame.Order);
+        }
+
+        // An anonymous page keeps its owner until it is freed; one of a file must have left its cache.
+        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        {
+            frame.Mapping = 0;
+        }
+
+        ClearFlags(ref frame, PageFlags.Waiters | PageFlags.Unevictable | PageFlags.Active);
+        if (((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping | (uint)frame.InvertedMapCount) == 0)
+        {
+            return true;
+        }
+
+        frame.RefOrder += PageFrame.OneReference;
+        _machine.Bugs.BadFree(cpu, new Page(_machine, pfn), frame.Order, "put_page");
+        return false;
+    }
+}

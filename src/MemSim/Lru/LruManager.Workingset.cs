@@ -1,0 +1,75 @@
+using System.Diagnostics;
+using MemSim.Pages;
+
+namespace MemSim.Lru;
+
+/// <content>Workingset detection: would a page that comes back have stayed, had its list been as long as memory allows?</content>
+internal sealed partial class LruManager
+{
+    private const int NodeShift = 2;
+    private const int AgeShift = 12;
+
+    /// <summary>What to leave in a page's place when it is reclaimed (<c>workingset_eviction()</c>): never 0.</summary>
+    public long EvictionShadow(int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        LruVec vec = OfPage(pfn);
+        long age = vec.NonresidentAge;
+        vec.Age(1L << frame.Order);
+        bool workingset = (frame.FlagsAndZone & (uint)PageFlags.WorkingSet) != 0;
+        return (age << AgeShift) | ((long)Array.IndexOf(_vecs, vec) << NodeShift) | (workingset ? 2L : 0) | 1;
+    }
+
+    /// <summary>Decides what a page is that comes back (<c>workingset_refault()</c>): one that was missed sooner than the active pages are old becomes active.</summary>
+    /// <param name="cpu">The CPU that brings it back.</param>
+    /// <param name="pfn">The page, not yet on a list.</param>
+    /// <param name="shadow">What <see cref="EvictionShadow"/> left.</param>
+    public void Refault(Cpu cpu, int pfn, long shadow)
+    {
+        Debug.Assert(cpu.Machine == _machine, "a CPU of another machine");
+        ref PageFrame frame = ref _frames[pfn];
+        LruVec evictedFrom = _vecs[(int)(shadow >> NodeShift & ((1 << (AgeShift - NodeShift)) - 1))];
+        LruVec vec = OfPage(pfn);
+        bool file = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        long pages = 1L << frame.Order;
+        long distance = evictedFrom.NonresidentAge - (shadow >> AgeShift);
+        NodeCounters counters = vec.Node.Counters;
+        vec.Enter();
+        counters.WorkingsetRefaultAnon += file ? 0 : pages;
+        counters.WorkingsetRefaultFile += file ? pages : 0;
+        vec.Exit();
+        if (distance > WorkingsetSize(evictedFrom, file))
+        {
+            return;
+        }
+
+        SetFlags(ref frame, PageFlags.Active);
+        bool restored = (shadow & 2) != 0;
+        vec.Enter();
+        vec.NonresidentAge += pages;
+        counters.WorkingsetActivateAnon += file ? 0 : pages;
+        counters.WorkingsetActivateFile += file ? pages : 0;
+        counters.WorkingsetRestoreAnon += restored && !file ? pages : 0;
+        counters.WorkingsetRestoreFile += restored && file ? pages : 0;
+        vec.Exit();
+        if (restored)
+        {
+            SetFlags(ref frame, PageFlags.WorkingSet);
+            vec.NoteCost(file, pages);
+        }
+    }
+
+    /// <summary>The pages a refaulting one competes with: those of the active list, and those of the other kind while they can be swapped.</summary>
+    private long WorkingsetSize(LruVec vec, bool file)
+    {
+        long size = vec.Size(LruList.ActiveFile);
+        size += file ? 0 : vec.Size(LruList.InactiveFile);
+        if (_machine.SystemFigures.SwapFreePages > 0)
+        {
+            size += vec.Size(LruList.ActiveAnon);
+            size += file ? vec.Size(LruList.InactiveAnon) : 0;
+        }
+
+        return size;
+    }
+}

@@ -1,0 +1,203 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+
+namespace MemSim.Lru;
+
+/// <summary>The LRU lists of all nodes: which pages reclaim looks at, in which order (<c>mm/swap.c</c>).</summary>
+/// <remarks>
+/// Frame numbers given are heads of allocated blocks to which the caller holds a reference. Being on a list is no reference; being in a CPU's batch is one.
+/// Follows Linux 6.1 without the multi-generational LRU.
+/// </remarks>
+internal sealed partial class LruManager
+{
+    private readonly Machine _machine;
+    private readonly FrameArray _frames;
+    private readonly Zone[] _zones;
+    private readonly LruVec[] _vecs;
+    private readonly LruVec[] _vecOfZone;
+    private readonly CpuLruBatches[] _batches;
+    private readonly bool _parallel;
+
+    public LruManager(Machine machine, MemMap map)
+    {
+        _machine = machine;
+        _frames = machine.Frames;
+        _parallel = machine.IsParallel;
+        _zones = [.. machine.Zones];
+        _vecs = new LruVec[machine.Nodes.Count];
+        _vecOfZone = new LruVec[_zones.Length];
+        for (int i = 0; i < _vecs.Length; i++)
+        {
+            Node node = machine.Nodes[i];
+            _vecs[i] = new LruVec(node, _frames, map.TakeListHeads(LruVec.ListHeads), _parallel);
+            foreach (Zone zone in node.Zones)
+            {
+                _vecOfZone[zone.Id] = _vecs[i];
+            }
+        }
+
+        _batches = new CpuLruBatches[machine.Cpus.Count];
+        for (int i = 0; i < _batches.Length; i++)
+        {
+            _batches[i] = new CpuLruBatches();
+        }
+    }
+
+    /// <summary>The lists of a node.</summary>
+    public LruVec Of(Node node)
+    {
+        foreach (LruVec vec in _vecs)
+        {
+            if (vec.Node == node)
+            {
+                return vec;
+            }
+        }
+
+        throw new ArgumentException($"{node} belongs to another machine", nameof(node));
+    }
+
+    /// <summary>The lists that a page is or would be on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public LruVec OfPage(int pfn) => _vecOfZone[_frames[pfn].ZoneId];
+
+    /// <summary>Puts a new page on the list its flags name, by way of this CPU's batch (<c>folio_add_lru()</c>).</summary>
+    public void Add(Cpu cpu, int pfn) => Defer(cpu, LruBatch.Add, pfn);
+
+    /// <summary>Notes that a page was used: inactive, unreferenced → inactive, referenced → active; active, unreferenced → active, referenced (<c>folio_mark_accessed()</c>).</summary>
+    public void MarkAccessed(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        uint flags = frame.FlagsAndZone;
+        if ((flags & (uint)PageFlags.Referenced) == 0)
+        {
+            SetFlags(ref frame, PageFlags.Referenced);
+        }
+        else if ((flags & (uint)(PageFlags.Unevictable | PageFlags.Active)) == 0)
+        {
+            if ((flags & (uint)PageFlags.Lru) != 0)
+            {
+                Activate(cpu, pfn);
+            }
+            else
+            {
+                ActivateInBatch(cpu, pfn);
+            }
+
+            ClearFlags(ref frame, PageFlags.Referenced);
+            OfPage(pfn).Age(1L << frame.Order);
+        }
+    }
+
+    /// <summary>Makes a page on an inactive list active (<c>folio_activate()</c>).</summary>
+    public void Activate(Cpu cpu, int pfn)
+    {
+        if ((_frames[pfn].FlagsAndZone & (uint)(PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable)) == (uint)PageFlags.Lru)
+        {
+            Defer(cpu, LruBatch.Activate, pfn);
+        }
+    }
+
+    /// <summary>Makes an active page inactive and forgets that it was used (<c>deactivate_page()</c>, <c>MADV_COLD</c>).</summary>
+    public void Deactivate(Cpu cpu, int pfn)
+    {
+        uint flags = _frames[pfn].FlagsAndZone;
+        if ((flags & (uint)(PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable)) == (uint)(PageFlags.Lru | PageFlags.Active))
+        {
+            Defer(cpu, LruBatch.Deactivate, pfn);
+        }
+    }
+
+    /// <summary>Moves a file page that could not be invalidated to where reclaim finds it soon (<c>deactivate_file_folio()</c>).</summary>
+    public void DeactivateFile(Cpu cpu, int pfn)
+    {
+        if ((_frames[pfn].FlagsAndZone & (uint)PageFlags.Unevictable) == 0)
+        {
+            Defer(cpu, LruBatch.DeactivateFile, pfn);
+        }
+    }
+
+    /// <summary>Makes an anonymous page one that can be dropped without writing it (<c>mark_page_lazyfree()</c>, <c>MADV_FREE</c>).</summary>
+    public void LazyFree(Cpu cpu, int pfn)
+    {
+        if (IsLazyFreeable(ref _frames[pfn]))
+        {
+            Defer(cpu, LruBatch.LazyFree, pfn);
+        }
+    }
+
+    /// <summary>Moves a page that reclaim had written to the end at which reclaim looks next (<c>folio_rotate_reclaimable()</c>).</summary>
+    public void RotateAfterWriteback(Cpu cpu, int pfn)
+    {
+        const PageFlags busy = PageFlags.Locked | PageFlags.Dirty | PageFlags.Unevictable;
+        if ((_frames[pfn].FlagsAndZone & (uint)(busy | PageFlags.Lru)) == (uint)PageFlags.Lru)
+        {
+            Defer(cpu, LruBatch.Rotate, pfn);
+        }
+    }
+
+    /// <summary>Takes a page off its list with a reference for the caller (<c>folio_isolate_lru()</c>).</summary>
+    /// <returns>False when it is on no list, or somebody else has it.</returns>
+    public bool Isolate(int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (!TestClearLru(ref frame))
+        {
+            return false;
+        }
+
+        _machine.AddReferences(pfn, 1);
+        LruVec vec = OfPage(pfn);
+        vec.Enter();
+        vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
+        vec.Exit();
+        return true;
+    }
+
+    /// <summary>Gives an isolated page back to its list and drops the isolator's reference (<c>folio_putback_lru()</c>).</summary>
+    public void PutBack(Cpu cpu, int pfn)
+    {
+        Add(cpu, pfn);
+        Put(cpu, pfn);
+    }
+
+    /// <summary>Sets flags of a frame; atomically on a machine with parallel CPUs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void SetFlags(ref PageFrame frame, PageFlags flags)
+    {
+        if (_parallel)
+        {
+            Interlocked.Or(ref frame.FlagsAndZone, (uint)flags);
+        }
+        else
+        {
+            frame.FlagsAndZone |= (uint)flags;
+        }
+    }
+
+    /// <summary>Clears flags of a frame; atomically on a machine with parallel CPUs.</summary>
+    /// <returns>The flags before.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public uint ClearFlags(ref PageFrame frame, PageFlags flags)
+    {
+        if (_parallel)
+        {
+            return Interlocked.And(ref frame.FlagsAndZone, ~(uint)flags);
+        }
+
+        uint before = frame.FlagsAndZone;
+        frame.FlagsAndZone = before & ~(uint)flags;
+        return before;
+    }
+
+    /// <summary>Takes the right to move a page: exactly one caller gets it (<c>folio_test_clear_lru()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TestClearLru(ref PageFrame frame) => (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 && (ClearFlags(ref frame, PageFlags.Lru) & (uint)PageFlags.Lru) != 0;
+
+    private static bool IsLazyFreeable(ref PageFrame frame)
+    {
+        const PageFlags swapBacked = PageFlags.SwapBacked | PageFlags.Lru;
+        const PageFlags others = PageFlags.OwnerPrivate1 | PageFlags.Unevictable;
+        return (frame.FlagsAndZone & (uint)(swapBacked | others)) == (uint)swapBacked && (frame.Mapping & 3) == MappingTable.Anonymous;
+    }
+}

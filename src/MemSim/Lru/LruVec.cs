@@ -1,0 +1,200 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.Lru;
+
+/// <summary>The LRU lists of one node with what reclaim remembers about them (<c>struct lruvec</c>).</summary>
+/// <remarks>The front of a list is the end at which pages enter; reclaim takes from the back.</remarks>
+internal sealed class LruVec
+{
+    /// <summary>List heads a node needs.</summary>
+    public const int ListHeads = 5;
+
+    private readonly FrameArray _frames;
+    private readonly NodeCounters _counters;
+    private readonly bool _parallel;
+    private readonly int _firstHead;
+    private PaddedLock _lock;
+
+    public LruVec(Node node, FrameArray frames, int firstHead, bool parallel)
+    {
+        Node = node;
+        _frames = frames;
+        _counters = node.Counters;
+        _firstHead = firstHead;
+        _parallel = parallel;
+    }
+
+    public Node Node { get; }
+
+    /// <summary>Pages that left the inactive lists, reclaimed or activated (<c>nonresident_age</c>): the clock of workingset detection.</summary>
+    public long NonresidentAge { get; set; }
+
+    /// <summary>What reclaim of anonymous pages cost lately: rotations, writes and refaults (<c>anon_cost</c>).</summary>
+    public long AnonCost { get; set; }
+
+    /// <summary>What reclaim of file pages cost lately (<c>file_cost</c>).</summary>
+    public long FileCost { get; set; }
+
+    /// <summary>Whether nobody holds the lock.</summary>
+    public bool IsUnlocked => !_lock.IsHeld;
+
+    public int Head(LruList list) => _firstHead + (int)list;
+
+    /// <summary>Takes <c>lru_lock</c>, on a machine with parallel CPUs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Enter()
+    {
+        if (_parallel)
+        {
+            _lock.Enter();
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Exit()
+    {
+        if (_parallel)
+        {
+            _lock.Exit();
+        }
+    }
+
+    /// <summary>Which list a page belongs on, from its flags (<c>folio_lru_list()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static LruList ListOf(uint flags)
+    {
+        if ((flags & (uint)PageFlags.Unevictable) != 0)
+        {
+            return LruList.Unevictable;
+        }
+
+        int file = (flags & (uint)PageFlags.SwapBacked) != 0 ? 0 : 2;
+        return (LruList)(file + ((flags & (uint)PageFlags.Active) != 0 ? 1 : 0));
+    }
+
+    /// <summary>Pages on a list.</summary>
+    public long Size(LruList list) => list switch
+    {
+        LruList.InactiveAnon => _counters.InactiveAnon,
+        LruList.ActiveAnon => _counters.ActiveAnon,
+        LruList.InactiveFile => _counters.InactiveFile,
+        LruList.ActiveFile => _counters.ActiveFile,
+        _ => _counters.Unevictable,
+    };
+
+    /// <summary>Pages of a zone on a list.</summary>
+    public static long Size(Zone zone, LruList list) => list switch
+    {
+        LruList.InactiveAnon => zone.Counters.InactiveAnon,
+        LruList.ActiveAnon => zone.Counters.ActiveAnon,
+        LruList.InactiveFile => zone.Counters.InactiveFile,
+        LruList.ActiveFile => zone.Counters.ActiveFile,
+        _ => zone.Counters.Unevictable,
+    };
+
+    /// <summary>Pages of the zones up to an index on a list (<c>lruvec_lru_size()</c>).</summary>
+    public long Size(LruList list, int highestZoneIndex)
+    {
+        long pages = 0;
+        IReadOnlyList<Zone> zones = Node.Zones;
+        for (int i = 0; i <= highestZoneIndex && i < zones.Count; i++)
+        {
+            pages += zones[i].ManagedPages != 0 ? Size(zones[i], list) : 0;
+        }
+
+        return pages;
+    }
+
+    /// <summary>Links a page at the front of the list its flags name, or at the back. The caller holds the lock.</summary>
+    public void Add(ref PageFrame frame, int pfn, Zone zone, bool back = false)
+    {
+        LruList list = ListOf(frame.FlagsAndZone);
+        Count(zone, list, 1L << frame.Order);
+        if (list == LruList.Unevictable)
+        {
+            return;
+        }
+
+        if (back)
+        {
+            _frames.AddLast(Head(list), pfn);
+        }
+        else
+        {
+            _frames.AddFirst(Head(list), ref frame, pfn);
+        }
+    }
+
+    /// <summary>Unlinks a page from the list its flags name. The caller holds the lock.</summary>
+    public void Remove(ref PageFrame frame, int pfn, Zone zone)
+    {
+        LruList list = ListOf(frame.FlagsAndZone);
+        Count(zone, list, -(1L << frame.Order));
+        if (list != LruList.Unevictable)
+        {
+            _frames.Remove(pfn);
+        }
+    }
+
+    /// <summary>Changes the counters of a list. The caller holds the lock.</summary>
+    public void Count(Zone zone, LruList list, long pages)
+    {
+        ZoneCounters z = zone.Counters;
+        switch (list)
+        {
+            case LruList.InactiveAnon:
+                _counters.InactiveAnon += pages;
+                z.InactiveAnon += pages;
+                break;
+            case LruList.ActiveAnon:
+                _counters.ActiveAnon += pages;
+                z.ActiveAnon += pages;
+                break;
+            case LruList.InactiveFile:
+                _counters.InactiveFile += pages;
+                z.InactiveFile += pages;
+                break;
+            case LruList.ActiveFile:
+                _counters.ActiveFile += pages;
+                z.ActiveFile += pages;
+                break;
+            default:
+                _counters.Unevictable += pages;
+                z.Unevictable += pages;
+                break;
+        }
+    }
+
+    /// <summary>Notes that reclaim of a kind of page cost something (<c>lru_note_cost()</c>). Old costs fade once they exceed a quarter of the lists.</summary>
+    public void NoteCost(bool file, long pages)
+    {
+        Enter();
+        if (file)
+        {
+            FileCost += pages;
+        }
+        else
+        {
+            AnonCost += pages;
+        }
+
+        long size = _counters.InactiveAnon + _counters.ActiveAnon + _counters.InactiveFile + _counters.ActiveFile;
+        if (FileCost + AnonCost > size / 4)
+        {
+            FileCost /= 2;
+            AnonCost /= 2;
+        }
+
+        Exit();
+    }
+
+    /// <summary>Advances the clock of workingset detection (<c>workingset_age_nonresident()</c>).</summary>
+    public void Age(long pages)
+    {
+        Enter();
+        NonresidentAge += pages;
+        Exit();
+    }
+}
