@@ -251,6 +251,7 @@ public sealed partial class Machine : IDisposable
         _mmu?.Verify();
         _vmalloc?.Verify();
         _lru?.Verify();
+        VerifyHighMemory();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

@@ -116,7 +116,13 @@ public sealed partial class Cpu
             throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: scheduling while atomic (preempt_count 0x{_preemptCount:x8})");
         }
 
+        if (task.Mappings is { HasSlots: true } maps && !ReferenceEquals(maps.Home, this))
+        {
+            throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: migration is disabled, the task has {maps.Depth} mappings on CPU {maps.Home?.Id}");
+        }
+
         KernelTask previous = _current;
+        SwitchMappings(previous, task);
         previous.RunsOn = null;
         task.RunsOn = this;
         _current = task;
@@ -129,6 +135,7 @@ public sealed partial class Cpu
     internal BackgroundScope EnterBackground(KernelTask task)
     {
         BackgroundScope scope = new(this, _current, _preemptCount, _irqDisableDepth, _spinlocksHeld);
+        SwitchMappings(_current, task);
         _current.RunsOn = null;
         (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (0, 0, 0);
         _current = task;
@@ -139,6 +146,7 @@ public sealed partial class Cpu
 
     internal void LeaveBackground(KernelTask previous, int preemptCount, int irqDisableDepth, int spinlocksHeld)
     {
+        SwitchMappings(_current, previous);
         _current.RunsOn = null;
         (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (preemptCount, irqDisableDepth, spinlocksHeld);
         _current = previous;
@@ -176,6 +184,7 @@ public sealed partial class Cpu
         switch (kind)
         {
             case ContextKind.Task:
+                SwitchMappings(_current, previous ?? _idle);
                 _current.RunsOn = null;
                 _current = previous ?? _idle;
                 _current.RunsOn = this;

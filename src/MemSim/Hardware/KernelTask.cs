@@ -67,6 +67,9 @@ public class KernelTask
         }
     }
 
+    /// <summary>The task's short-term mappings of high memory; null when it never had one.</summary>
+    internal KernelMemory.TaskMappings? Mappings { get; set; }
+
     /// <summary>The CPU the task runs on; null while it does not.</summary>
     internal Cpu? RunsOn { get; set; }
 

@@ -25,8 +25,6 @@ public sealed class KernelAddressSpace
 
     private const ulong MiB = 1 << 20;
     private const ulong Gap32 = 8 * MiB;
-    private const ulong FixmapTop32 = 0xffff_f000;
-    private const ulong FirstLocalSlot = 256;
 
     internal KernelAddressSpace(Machine machine, bool fiveLevels)
     {
@@ -38,13 +36,13 @@ public sealed class KernelAddressSpace
                 Vmalloc = fiveLevels ? Region("vmalloc() Area", 0xffa0_0000_0000_0000, 0xffd2_0000_0000_0000) : Region("vmalloc() Area", 0xffff_c900_0000_0000, 0xffff_e900_0000_0000);
                 Vmemmap = fiveLevels ? Region("Vmemmap", 0xffd4_0000_0000_0000, 0xffd6_0000_0000_0000) : Region("Vmemmap", 0xffff_ea00_0000_0000, 0xffff_eb00_0000_0000);
                 Modules = Region("Modules", 0xffff_ffff_c000_0000, 0xffff_ffff_ff00_0000);
-                Fixmap = Region("Fixmap Area", 0xffff_ffff_ff00_0000, 0xffff_ffff_ff80_0000);
+                Fixmap = FixmapRegion("Fixmap Area", machine.Fixmap);
                 regions.AddRange([Vmalloc, Vmemmap.Value, Region("CPU entry Area", 0xffff_fe00_0000_0000, 0xffff_fe80_0000_0000), Region("High Kernel Mapping", 0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000), Modules, Fixmap]);
                 break;
             case Architecture.Arm64:
                 Modules = Region("Modules", 0xffff_8000_0000_0000, 0xffff_8000_0800_0000);
                 Vmalloc = Region("vmalloc() area", 0xffff_8000_0800_0000, 0xffff_fbff_f000_0000);
-                Fixmap = Region("Fixmap", 0xffff_fbff_fd00_0000, 0xffff_fbff_fe00_0000);
+                Fixmap = FixmapRegion("Fixmap", machine.Fixmap);
                 Vmemmap = Region("vmemmap", 0xffff_fc00_0000_0000, 0xffff_fe00_0000_0000);
                 regions.AddRange([Modules, Vmalloc, Fixmap, Region("PCI I/O", 0xffff_fbff_fe80_0000, 0xffff_fbff_ff80_0000), Vmemmap.Value]);
                 break;
@@ -57,7 +55,7 @@ public sealed class KernelAddressSpace
                 Vmalloc = Region("vmalloc() Area", Math.Min(end, machine.DirectMapEnd.Value + Gap32), end);
                 Modules = Vmalloc with { Name = "Modules" };
                 PersistentKmap = Region("Persistent kmap() Area", pkmap, pkmap + (pae ? 2 * MiB : 4 * MiB));
-                Fixmap = Region("Fixmap Area", 0xff80_0000, FixmapTop32);
+                Fixmap = FixmapRegion("Fixmap Area", machine.Fixmap);
                 regions.AddRange([Vmalloc, PersistentKmap.Value, Fixmap]);
                 break;
         }
@@ -101,8 +99,7 @@ public sealed class KernelAddressSpace
         return null;
     }
 
-    /// <summary>The address of a CPU's short-term mapping: slots follow each other downwards, as all fixed mappings do.</summary>
-    internal static VirtualAddress LocalSlot(int cpu, int slot) => new(FixmapTop32 - ((FirstLocalSlot + (ulong)((cpu * LocalSlots) + slot)) << PageGeometry.PageShift));
+    private static KernelRegion FixmapRegion(string name, Fixmap fixmap) => new(name, fixmap.TotalStart, fixmap.Top);
 
     private static KernelRegion Region(string name, ulong start, ulong end) => new(name, new VirtualAddress(start), new VirtualAddress(end));
 }

@@ -45,6 +45,12 @@ public enum KernelBugKind
     /// <summary>Bytes that nobody may write were overwritten: beyond an object, or in a free one.</summary>
     Overwritten,
 
+    /// <summary>A mapping of high memory was undone that does not exist, in the wrong order or through the wrong call; or there were too many.</summary>
+    WrongMapping,
+
+    /// <summary>A kernel stack overflowed.</summary>
+    StackOverflow,
+
     /// <summary>The kernel would have panicked.</summary>
     Panic,
 

@@ -27,7 +27,7 @@ public readonly struct Page : IEquatable<Page>
     /// <summary>The physical address of the first byte.</summary>
     public PhysicalAddress PhysicalAddress => Pfn.PhysicalAddress;
 
-    /// <summary>The address in the direct map (<c>page_address()</c>); null for high memory that is not mapped.</summary>
+    /// <summary>The address in the direct map, of high memory the one <see cref="Cpu.Kmap"/> gave it (<c>page_address()</c>); null for high memory that is not mapped.</summary>
     public VirtualAddress Address => Owner.AddressOf(_pfn);
 
     /// <summary>The page's flags: those stored, and those the kernel encodes elsewhere (tail, buddy, table, …).</summary>

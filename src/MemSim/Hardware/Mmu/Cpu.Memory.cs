@@ -148,7 +148,8 @@ public sealed partial class Cpu
                 return physical;
             }
 
-            if (Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(this, fault))
+            // faulthandler_disabled()
+            if (_preemptCount != 0 || Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(this, fault))
             {
                 break;
             }

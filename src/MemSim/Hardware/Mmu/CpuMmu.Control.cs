@@ -108,6 +108,17 @@ internal sealed partial class CpuMmu
         FlushWalkCaches();
     }
 
+    /// <summary>Flushes a page of the kernel here that had no entry when the CPU had done so many walks: without another one no TLB can know it.</summary>
+    public void ForgetPage(ulong address, long walksBefore)
+    {
+        Statistics.PageFlushes++;
+        _cycles += _costs.FlushPageCycles;
+        if (Statistics.Walks != walksBefore)
+        {
+            FlushPage(address, TlbEntry.EverySpace);
+        }
+    }
+
     public void FlushSpace(int asid)
     {
         _l1Data.FlushSpace(asid);

@@ -27,6 +27,22 @@ public sealed partial class Machine
         _mmuOptions = _mmu is null ? options : throw new InvalidOperationException("the MMU is in use: configure it before the first access to memory");
     }
 
+    /// <summary>Makes the tables of the fixed mappings and of kmap's window: the kernel image has them, or memblock gave them.</summary>
+    private void PrepareFixedTables(Mmu mmu)
+    {
+        ulong table = Architecture.Architecture == MemSim.Architecture.X86_32 ? 1UL << 22 : 1UL << 21;
+        foreach (KernelRegion? region in (KernelRegion?[])[AddressSpace.Fixmap, AddressSpace.PersistentKmap])
+        {
+            for (ulong at = region?.Start.Value & ~(table - 1) ?? 0; region is { } fixedRegion && at < fixedRegion.End.Value; at += table)
+            {
+                if (mmu.Kernel.EntryAddress(_cpus[0], new VirtualAddress(at)) == 0)
+                {
+                    throw new InvalidOperationException("there is no memory for the page tables of the fixed mappings");
+                }
+            }
+        }
+    }
+
     private Mmu CreateMmu()
     {
         ThrowIfDisposed();
@@ -37,6 +53,7 @@ public sealed partial class Machine
                 PageTableFrames frames = new(this);
                 Mmu mmu = new(this, _mmuOptions, frames);
                 DirectMap.Build(mmu, _cpus[0], _directMapEndPfn, _directMapPhysicalBase);
+                PrepareFixedTables(mmu);
                 frames.EndBoot();
                 _mmu = mmu;
             }

@@ -206,6 +206,22 @@ internal sealed partial class PageTables<TFormat>
         return TFormat.MakeLeaf(pfn.PhysicalAddress.Value, 1, protection);
     }
 
+    internal override ulong EntryAddress(Cpu cpu, VirtualAddress address)
+    {
+        ulong page = address.Value & ~(ulong)(PageGeometry.PageSize - 1);
+        _ = Check(new VirtualAddress(page), 1);
+        using Scope scope = Enter();
+        ulong table = EnsureTable(cpu, page, 1, user: !IsKernel);
+        if (table == 0)
+        {
+            UndoCreated(cpu);
+            return 0;
+        }
+
+        _created.Clear();
+        return table + ((ulong)(uint)IndexOf(page, 1) << TFormat.EntryShift);
+    }
+
     public override bool SetEntry(Cpu cpu, VirtualAddress address, ulong entry)
     {
         ArgumentNullException.ThrowIfNull(cpu);

@@ -127,6 +127,10 @@ public abstract class PageTables
 
     internal abstract void VisitTables(Action<long> visit);
 
+    /// <summary>Where the lowest-level entry of an address lies in physical memory; its tables are made where there are none. For code that writes such entries often.</summary>
+    /// <returns>0 without memory.</returns>
+    internal abstract ulong EntryAddress(Cpu cpu, VirtualAddress address);
+
     /// <summary>The tables as <c>kernel, root 0x…</c>.</summary>
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{(IsKernel ? "kernel page tables" : $"page tables {Number}")}, root {Root}");
 }

@@ -69,7 +69,7 @@ public sealed class PageTablesTests
     {
         using Machine machine = MmuMachines.Boot(architecture, memory: "3G");
         machine.Mmu.Kernel.Mappings().Max(m => (int)m.Size).Should().Be(largest);
-        machine.Mmu.TablePages.Should().BeLessThan(12);
+        machine.Mmu.TablePages.Should().BeLessThan(18);
         machine.Mmu.DirectMapKiB().Values.Sum().Should().BeGreaterThan(800 << 10);
     }
 
