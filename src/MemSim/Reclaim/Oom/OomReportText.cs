@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Observability;
+using MemSim.Slab;
 
 namespace MemSim.Reclaim.Oom;
 
@@ -34,7 +35,7 @@ internal static class OomReportText
     /// <param name="victim">The process to be killed.</param>
     public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, in OomTask victim)
     {
-        string name = constraint switch { OomConstraint.CpuSet => "CPUSET", OomConstraint.MemoryPolicy => "MEMORY_POLICY", _ => "NONE" };
+        string name = constraint == OomConstraint.MemoryPolicy ? "MEMORY_POLICY" : "NONE";
         string nodes = nodeMask is { } mask ? FailureReports.NodeList(mask) : "(null)";
         return string.Create(CultureInfo.InvariantCulture,
             $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={FailureReports.NodeList(allowed)},global_oom,task_memcg=/,task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
@@ -47,16 +48,26 @@ internal static class OomReportText
         $"{message}: Killed process {t.Pid} ({t.Name}) total-vm:{t.TotalPages << ToKiB}kB, anon-rss:{t.AnonPages << ToKiB}kB, file-rss:{t.FilePages << ToKiB}kB,"
         + $" shmem-rss:{t.SharedMemoryPages << ToKiB}kB, UID:{t.Uid} pgtables:{t.PageTableBytes >> 10}kB oom_score_adj:{t.ScoreAdj}\n");
 
-    /// <summary>A process that init shares its memory with cannot be reaped.</summary>
-    public static string PinnedByInit(in OomTask victim, int pid, string name) => string.Create(CultureInfo.InvariantCulture,
-        $"oom killer {victim.Pid} ({victim.Name}) has mm pinned by {pid} ({name})\n");
-
     /// <summary>What the reaper left of a process.</summary>
     public static string Reaped(in OomTask t) => string.Create(CultureInfo.InvariantCulture,
         $"oom_reaper: reaped process {t.Pid} ({t.Name}), now anon-rss:{t.AnonPages << ToKiB}kB, file-rss:{t.FilePages << ToKiB}kB, shmem-rss:{t.SharedMemoryPages << ToKiB}kB\n");
 
     /// <summary>The reaper gave up.</summary>
     public static string NotReaped(int pid, string name) => string.Create(CultureInfo.InvariantCulture, $"oom_reaper: unable to reap pid:{pid} ({name})\n");
+
+    /// <summary>Where the slab caches that cannot be shrunk hold more than all processes (<c>dump_unreclaimable_slab()</c>).</summary>
+    public static void AppendUnreclaimableSlabs(StringBuilder text, SlabAllocator slab)
+    {
+        text.Append("Unreclaimable slab info:\nName                      Used          Total\n");
+        foreach (KmemCache cache in slab.Caches)
+        {
+            CacheCounts counts = slab.Backend.Count(cache);
+            if ((cache.Flags & SlabFlags.ReclaimAccount) == 0 && counts.TotalObjects > 0)
+            {
+                text.Append(CultureInfo.InvariantCulture, $"{cache.Name,-17} {counts.ActiveObjects * cache.Size / 1024,10}KB {counts.TotalObjects * cache.Size / 1024,10}KB\n");
+            }
+        }
+    }
 
     /// <summary>The header of a panic that <c>panic_on_oom</c> asks for.</summary>
     /// <param name="compulsory">Whether it happens whatever the constraint (<c>panic_on_oom</c> is 2).</param>
