@@ -157,7 +157,7 @@ public sealed partial class Machine : IDisposable
     internal long DeviceStart => _deviceStart;
 
     /// <summary>Whether every request must take the checked way in.</summary>
-    internal bool NeedsAttention => _disposed;
+    internal bool NeedsAttention => _disposed || _faultInjector is not null;
 
     /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
     internal BootPlan? BootPlan { get; set; }
@@ -252,6 +252,7 @@ public sealed partial class Machine : IDisposable
         _vmalloc?.Verify();
         _lru?.Verify();
         VerifyHighMemory();
+        _mm?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

@@ -40,7 +40,7 @@ public class KernelTask
     }
 
     /// <summary>The task's name.</summary>
-    public string Name { get; }
+    public string Name { get; internal set; }
 
     /// <summary>The task's process id.</summary>
     public int Pid { get; }
@@ -75,10 +75,8 @@ public class KernelTask
 
     internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null;
 
-    /// <summary>Called when the task starts to run on a CPU: a process loads its page tables.</summary>
-    internal virtual void Enter(Cpu cpu)
-    {
-    }
+    /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>
+    internal virtual void Enter(Cpu cpu) => cpu.MmuOrNull?.LeaveProcess();
 
     /// <summary>The task as <c>name:pid</c>.</summary>
     public override string ToString() => $"{Name}:{Pid}";

@@ -16,6 +16,11 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
+        if (_machine.FaultInjector is { } injector && (gfp & Gfp.NoFail) == 0 && injector.ShouldFail())
+        {
+            return -1;
+        }
+
         gfp = InContext(cpu, gfp);
         if (order > PageGeometry.MaxOrder)
         {

@@ -8,7 +8,7 @@ namespace MemSim.PageAllocation;
 internal sealed class PageTableFrames : IPageTableFrames
 {
     private readonly Machine _machine;
-    private readonly long _firstReserved;
+    private long _firstReserved;
     private long _reservedEnd;
     private bool _booted;
 
@@ -26,6 +26,20 @@ internal sealed class PageTableFrames : IPageTableFrames
 
     /// <summary>Ends the boot: from now on tables come from the page allocator.</summary>
     public void EndBoot() => _booted = true;
+
+    /// <summary>A reserved frame for good, full of zeroes: part of the kernel image.</summary>
+    /// <returns>-1 when there is none.</returns>
+    public long TakeReserved()
+    {
+        if (_firstReserved >= _reservedEnd)
+        {
+            return -1;
+        }
+
+        long pfn = _firstReserved++;
+        _machine.Memory.Zero(pfn, 1);
+        return pfn;
+    }
 
     public long Allocate(Cpu cpu, bool kernel)
     {

@@ -6,7 +6,7 @@ internal abstract partial class FileMapping
     /// <summary>Finds or reads a page for a fault (<c>filemap_fault()</c>): with a reference for the caller, unlocked, up to date.</summary>
     /// <param name="cpu">The CPU.</param>
     /// <param name="index">The page of the file.</param>
-    /// <param name="pfn">The page; -1 where the result has a bit of <see cref="FaultResult.Failed"/>.</param>
+    /// <param name="pfn">The page; -1 where the result has a bit of <see cref="FaultResult.Error"/>.</param>
     /// <param name="file">The open file that the area maps, for its read-ahead state; null for none.</param>
     /// <param name="advice">What <c>madvise()</c> said about the area.</param>
     /// <returns>The result; counting faults is up to the caller.</returns>

@@ -31,6 +31,44 @@ internal sealed partial class CpuMmu
         SetContext();
     }
 
+    /// <summary>A process starts to run here, on its own tables.</summary>
+    public void EnterProcess(PageTables tables)
+    {
+        Load(tables);
+        if (!InProcess)
+        {
+            InProcess = true;
+            SetContext();
+        }
+    }
+
+    /// <summary>A kernel thread runs here from now on, on the tables of the last process.</summary>
+    public void LeaveProcess()
+    {
+        if (InProcess)
+        {
+            InProcess = false;
+            EnterLazy();
+            SetContext();
+        }
+    }
+
+    /// <summary>Touches user memory on behalf of a process: faults are the kernel's.</summary>
+    /// <returns>What to give back to <see cref="EndCopy"/>.</returns>
+    public (bool InProcess, bool InUserMode, bool MayTouchUser) BeginCopy()
+    {
+        (bool InProcess, bool InUserMode, bool MayTouchUser) before = (InProcess, InUserMode, MayTouchUser);
+        (InProcess, InUserMode, MayTouchUser) = (false, false, true);
+        SetContext();
+        return before;
+    }
+
+    public void EndCopy((bool InProcess, bool InUserMode, bool MayTouchUser) before)
+    {
+        (InProcess, InUserMode, MayTouchUser) = before;
+        SetContext();
+    }
+
     /// <summary>Loads an address space (<c>switch_mm()</c>).</summary>
     public void Load(PageTables tables)
     {
@@ -279,7 +317,7 @@ internal sealed partial class CpuMmu
         }
 
         _allowed = allowed;
-        long key = ((long)_asid << 2) | (InUserMode ? 1L : 0) | (MayTouchUser ? 2L : 0);
+        long key = ((long)_asid << 3) | (InUserMode ? 1L : 0) | (MayTouchUser ? 2L : 0) | (InProcess ? 4L : 0);
         int index = _contexts.IndexOf(key);
         if (index < 0)
         {
@@ -300,7 +338,7 @@ internal sealed partial class CpuMmu
     {
         bool user = (permissions & Permission.User) != 0;
         bool write = (permissions & Permission.Write) != 0;
-        if (InUserMode)
+        if (InUserMode || (InProcess && user))
         {
             return !user ? 0 : 1u | (write ? 2u : 0) | ((permissions & Permission.UserExecute) != 0 ? 4u : 0);
         }

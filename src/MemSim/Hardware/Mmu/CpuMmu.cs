@@ -102,6 +102,9 @@ internal sealed partial class CpuMmu
 
     public bool MayTouchUser { get; private set; }
 
+    /// <summary>A process runs: addresses of its own half are used with user rights, those of the kernel's half with the kernel's (as if in a system call).</summary>
+    public bool InProcess { get; private set; }
+
     public long Cycles => _cycles + (_plainWalks * _plainWalkCycles);
 
     public long PlainWalks => _plainWalks;
@@ -317,8 +320,10 @@ internal sealed partial class CpuMmu
     public ulong RootOf(ulong address) => _isArm64 && (long)address >= 0 ? UserRoot : KernelRoot;
 
     public PageFault MakeFault(ulong address, MemoryAccess access, PageFaultReason reason, int level) => _isArm64
-        ? PageFault.Arm64(address, access, InUserMode, reason, level)
-        : PageFault.X86(address, access, InUserMode, reason, level, _mmu.ReportsFetch);
+        ? PageFault.Arm64(address, access, IsUserAccess(address), reason, level)
+        : PageFault.X86(address, access, IsUserAccess(address), reason, level, _mmu.ReportsFetch);
+
+    private bool IsUserAccess(ulong address) => InUserMode || (InProcess && !_mmu.IsKernelAddress(address));
 
     /// <summary>Starts a walk as low as the walk caches allow.</summary>
     public void StartFromWalkCache(ulong address, ref int level, ref ulong table, ref uint permissions)

@@ -102,7 +102,7 @@ public readonly record struct PageFault(VirtualAddress Address, MemoryAccess Acc
 }
 
 /// <summary>A fault that nobody handled: what a real kernel answers with an oops. Nothing was read or written at the address.</summary>
-public sealed class PageFaultException : Exception
+public class PageFaultException : Exception
 {
     /// <summary>Creates the exception.</summary>
     /// <param name="fault">The fault.</param>

@@ -9,7 +9,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
     private readonly PhysicalMemory _memory;
     private readonly List<PageTables<TFormat>> _sharers = [];
     private readonly List<(ulong Parent, int ParentLevel, int Index, ulong Table)> _created = [];
-    private readonly List<long> _detached = [];
+    private readonly List<(long Pfn, int Level)> _detached = [];
     private readonly Lock? _lock;
 
     private PageTables(Mmu mmu, bool isKernel, int number, long rootPfn)
@@ -19,7 +19,9 @@ internal sealed partial class PageTables<TFormat> : PageTables
         _lock = mmu.Machine.IsParallel ? new Lock() : null;
         Root = new Pfn(rootPfn).PhysicalAddress;
         TablePages = 1;
+        CountTable(rootPfn, TFormat.Levels, 1);
         KeepsEmptyTables = isKernel;
+        EntryShift = TFormat.EntryShift;
     }
 
     public override int Levels => TFormat.Levels;
@@ -148,6 +150,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
                 }
 
                 TablePages++;
+                CountTable(pfn, at - 1, 1);
                 ulong child = (ulong)pfn << PageGeometry.PageShift;
                 entry = TFormat.MakeTable(child, at, user);
                 Write(table, at, index, entry);
@@ -167,8 +170,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
         {
             (ulong parent, int level, int index, ulong table) = _created[i];
             Write(parent, level, index, 0);
-            TablePages--;
-            Mmu.Frames.Free(cpu, (long)(table >> PageGeometry.PageShift));
+            FreeTable(cpu, table, level - 1);
         }
 
         _created.Clear();

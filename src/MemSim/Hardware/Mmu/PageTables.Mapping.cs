@@ -356,7 +356,7 @@ internal sealed partial class PageTables<TFormat>
         // The kernel frees the empty table as well (pmd_free_pte_page()); a CPU may still know it, so it waits for the flush.
         _ = cpu;
         Write(table, level, index, 0);
-        _detached.Add((long)(child >> PageGeometry.PageShift));
+        _detached.Add(((long)(child >> PageGeometry.PageShift), level - 1));
         return true;
     }
 
@@ -415,6 +415,7 @@ internal sealed partial class PageTables<TFormat>
         // The new table is complete before it is hooked in: a walk sees the huge page or all of its parts. A split changes no translation, so it stays
         // when the call fails later on.
         TablePages++;
+        CountTable(pfn, level - 1, 1);
         ulong child = (ulong)pfn << PageGeometry.PageShift;
         ulong page = TFormat.LeafBase(entry, level);
         int entries = 1 << TFormat.IndexBits(level - 1);
@@ -439,7 +440,7 @@ internal sealed partial class PageTables<TFormat>
             }
 
             Write(parent, parentLevel, IndexOf(address, parentLevel), 0);
-            _detached.Add((long)(TFormat.TableBase(entry) >> PageGeometry.PageShift));
+            _detached.Add(((long)(TFormat.TableBase(entry) >> PageGeometry.PageShift), at));
         }
     }
 

@@ -81,14 +81,13 @@ internal sealed partial class PageTables<TFormat>
 
         Mmu.Leave(this);
         ReleaseDetached(cpu);
-        List<long> tables = [];
-        VisitTables(tables.Add);
+        List<(long Pfn, int Level)> tables = [];
+        VisitTables((pfn, level) => tables.Add((pfn, level)));
         IsDestroyed = true;
         (Mmu.Kernel as PageTables<TFormat>)?._sharers.Remove(this);
         for (int i = tables.Count - 1; i >= 0; i--)
         {
-            TablePages--;
-            Mmu.Frames.Free(cpu, tables[i]);
+            FreeTable(cpu, (ulong)tables[i].Pfn << PageGeometry.PageShift, tables[i].Level);
         }
     }
 
@@ -100,10 +99,9 @@ internal sealed partial class PageTables<TFormat>
         }
 
         using Scope scope = Enter();
-        foreach (long pfn in _detached)
+        foreach ((long pfn, int level) in _detached)
         {
-            TablePages--;
-            Mmu.Frames.Free(cpu, pfn);
+            FreeTable(cpu, (ulong)pfn << PageGeometry.PageShift, level);
         }
 
         _detached.Clear();
@@ -126,9 +124,11 @@ internal sealed partial class PageTables<TFormat>
     }
 
     /// <summary>Visits the frame of every table of its own, the top one first, tables detached but not yet flushed last.</summary>
-    internal override void VisitTables(Action<long> visit)
+    internal override void VisitTables(Action<long> visit) => VisitTables((pfn, _) => visit(pfn));
+
+    private void VisitTables(Action<long, int> visit)
     {
-        visit(Root.Pfn.Value);
+        visit(Root.Pfn.Value, TFormat.Levels);
         Stack<(ulong Table, int Level)> open = new();
         open.Push((Root.Value, TFormat.Levels));
         while (open.TryPop(out (ulong Table, int Level) at))
@@ -140,15 +140,15 @@ internal sealed partial class PageTables<TFormat>
                 ulong entry = Read(at.Table, index);
                 if (TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, at.Level))
                 {
-                    visit((long)(TFormat.TableBase(entry) >> PageGeometry.PageShift));
+                    visit((long)(TFormat.TableBase(entry) >> PageGeometry.PageShift), at.Level - 1);
                     open.Push((TFormat.TableBase(entry), at.Level - 1));
                 }
             }
         }
 
-        foreach (long pfn in _detached)
+        foreach ((long pfn, int level) in _detached)
         {
-            visit(pfn);
+            visit(pfn, level);
         }
     }
 

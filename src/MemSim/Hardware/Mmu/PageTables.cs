@@ -7,7 +7,7 @@ namespace MemSim;
 /// Changing them flushes no TLB: call <see cref="Mmu.FlushRange(Cpu, PageTables, VirtualAddress, ulong)"/> after taking permissions or mappings away, or CPUs go
 /// on using what they remember (<see cref="MmuOptions.CheckStaleEntries"/> finds that). Every call that fails leaves the tables as they were.
 /// </remarks>
-public abstract class PageTables
+public abstract partial class PageTables
 {
     private protected PageTables(Mmu mmu, bool isKernel, int number)
     {

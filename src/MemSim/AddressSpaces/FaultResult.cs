@@ -1,0 +1,43 @@
+namespace MemSim.AddressSpaces;
+
+/// <summary>What handling a fault came to (<c>vm_fault_t</c>); 0 is a minor fault that was handled.</summary>
+[Flags]
+internal enum FaultResult
+{
+    None = 0,
+
+    /// <summary>No memory.</summary>
+    Oom = 1,
+
+    /// <summary>There is no page: beyond the end of the file, or it cannot be read.</summary>
+    SigBus = 2,
+
+    /// <summary>Something had to be read.</summary>
+    Major = 4,
+
+    SigSegv = 0x40,
+
+    /// <summary>The entry was set already.</summary>
+    NoPage = 0x100,
+
+    /// <summary>The page is being moved or read: try again.</summary>
+    Retry = 0x400,
+
+    /// <summary>The huge page could not be had: small ones do.</summary>
+    Fallback = 0x800,
+
+    Error = Oom | SigBus | SigSegv,
+}
+
+/// <summary>What a fault is about (<c>enum fault_flag</c>).</summary>
+[Flags]
+internal enum FaultFlags
+{
+    None = 0,
+    Write = 1,
+    Instruction = 2,
+    User = 4,
+
+    /// <summary>A request of the kernel itself (populate), counted as no fault of the process.</summary>
+    Remote = 8,
+}

@@ -1,0 +1,119 @@
+using MemSim.AddressSpaces;
+
+namespace MemSim;
+
+/// <content>Processes.</content>
+public sealed partial class Machine
+{
+    private readonly Lock _mmCreation = new();
+    private MmCore? _mm;
+    private FaultInjector? _faultInjector;
+
+    /// <summary>The processes alive, ascending by number.</summary>
+    public IReadOnlyCollection<Process> Processes => _mm?.Processes ?? [];
+
+    /// <summary>What all address spaces share; made when first asked for.</summary>
+    internal MmCore Mm => Volatile.Read(ref _mm) ?? MakeMm();
+
+    /// <summary>What all address spaces share, if there ever was one.</summary>
+    internal MmCore? MmOrNull => _mm;
+
+    internal FaultInjector? FaultInjector => _faultInjector;
+
+    /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped (<c>fork()</c> by init and <c>execve()</c>).</summary>
+    /// <param name="name">Its name (<c>comm</c>).</param>
+    /// <param name="limits">Its resource limits; the usual ones when null.</param>
+    /// <returns>The process, or ENOMEM.</returns>
+    /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM, which page tables need.</exception>
+    public Result<Process> TryCreateProcess(string name, Rlimits? limits = null)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        ThrowIfDisposed();
+        limits ??= new Rlimits();
+        MmCore core = Mm;
+        using MmCore.LockScope scope = core.Enter();
+        Cpu cpu = _cpus[0];
+        if (!core.TakeObject(cpu, MmObject.Task))
+        {
+            return Errno.ENOMEM;
+        }
+
+        MemoryDescriptor? mm = core.NewMm(cpu, limits);
+        if (mm is null || mm.SetUpProgram(cpu) != Errno.None)
+        {
+            mm?.Exit(cpu);
+            core.ReturnObject(cpu, MmObject.Task);
+            return Errno.ENOMEM;
+        }
+
+        Process process = new(core, name, core.NextPid(), null, mm, limits);
+        core.Remember(process);
+        return process;
+    }
+
+    /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped.</summary>
+    /// <param name="name">Its name (<c>comm</c>).</param>
+    /// <param name="limits">Its resource limits; the usual ones when null.</param>
+    /// <exception cref="InvalidOperationException">There is no memory for it (see <see cref="TryCreateProcess"/>), or the machine has no contents of RAM.</exception>
+    public Process CreateProcess(string name, Rlimits? limits = null) => TryCreateProcess(name, limits);
+
+    /// <summary>The process with a number; null when there is none.</summary>
+    /// <param name="pid">The number.</param>
+    public Process? FindProcess(int pid) => _mm?.Find(pid);
+
+    /// <summary>Attaches a receiver of the tracepoints of page faults.</summary>
+    /// <param name="sink">The receiver.</param>
+    public void AttachFaultTrace(IFaultTraceSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        (Mm.FaultTrace ??= new FaultTrace()).Attach(sink);
+    }
+
+    /// <summary>Detaches a receiver of the tracepoints of page faults.</summary>
+    /// <param name="sink">The receiver.</param>
+    public void DetachFaultTrace(IFaultTraceSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        if (_mm?.FaultTrace is { } trace)
+        {
+            trace.Detach(sink);
+            _mm.FaultTrace = trace.IsIdle ? null : trace;
+        }
+    }
+
+    /// <summary>Records what page faults do from now on, step by step; null stops that.</summary>
+    /// <param name="story">Receives the steps.</param>
+    public void RecordFaults(FaultStory? story) => Mm.Story = story;
+
+    /// <summary>Makes allocations of pages and of kernel objects of address spaces fail (<c>fail_page_alloc</c>).</summary>
+    /// <param name="nth">The first to fail, counted from 1; 0 stops it.</param>
+    /// <param name="times">How many fail from there on.</param>
+    /// <returns>What counts and decides.</returns>
+    internal FaultInjector? FailAllocations(long nth, long times = 1)
+    {
+        _faultInjector = nth == 0 ? null : new FaultInjector(nth, times);
+        foreach (Cpu cpu in _cpus)
+        {
+            cpu.UpdateMode();
+        }
+
+        return _faultInjector;
+    }
+
+    private MmCore MakeMm()
+    {
+        ThrowIfDisposed();
+        _ = Mmu;
+        lock (_mmCreation)
+        {
+            if (_mm is null)
+            {
+                MmCore core = new(this);
+                Mmu.FaultHandler ??= core.Faults;
+                _mm = core;
+            }
+
+            return _mm;
+        }
+    }
+}

@@ -1,0 +1,123 @@
+using MemSim.AddressSpaces;
+
+namespace MemSim;
+
+/// <content>Copying an address space.</content>
+public sealed partial class MemoryDescriptor
+{
+    /// <summary>Copies areas and page tables for a child; private pages are shared until somebody writes (<c>dup_mmap()</c>).</summary>
+    /// <returns>Null without memory: nothing is left of the copy.</returns>
+    internal MemoryDescriptor? Fork(Cpu cpu)
+    {
+        MemoryDescriptor? child = _core.NewMm(cpu, Limits);
+        if (child is null)
+        {
+            return null;
+        }
+
+        child.HeapStart = HeapStart;
+        child.HeapEnd = HeapEnd;
+        child.StackStart = StackStart;
+        bool copied = true;
+        bool protectedAny = false;
+        for (Vma? vma = _areas.First; vma is not null && copied; vma = vma.Next)
+        {
+            copied = (vma.Flags & VmaFlags.DontCopy) != 0 || CopyArea(cpu, child, vma, ref protectedAny);
+        }
+
+        if (protectedAny)
+        {
+            // Entries of this space lost their write permission.
+            Tables.Mmu.FlushAddressSpace(cpu, Tables);
+        }
+
+        if (!copied)
+        {
+            child.Exit(cpu);
+            return null;
+        }
+
+        return child;
+    }
+
+    private bool CopyArea(Cpu cpu, MemoryDescriptor child, Vma vma, ref bool protectedAny)
+    {
+        long pages = vma.Pages;
+        bool charged = (vma.Flags & VmaFlags.Account) != 0;
+        if (charged && !_core.Charge(this, pages, Limits.IsAdmin))
+        {
+            return false;
+        }
+
+        Vma? copy = _core.TakeObject(cpu, MmObject.Vma) ? new Vma(child, vma.StartValue, vma.EndValue, vma.Flags & ~(VmaFlags.Locked | VmaFlags.LockOnFault)) : null;
+        if (copy is null)
+        {
+            if (charged)
+            {
+                _core.Uncharge(pages);
+            }
+
+            return false;
+        }
+
+        copy.PgOff = vma.PgOff;
+        copy.PageBits = vma.PageBits;
+        copy.File = vma.File?.Get();
+        copy.Policy = vma.Policy;
+        bool wipes = (vma.Flags & VmaFlags.WipeOnFork) != 0;
+        if (!wipes && !_core.ForkAnon(cpu, copy, vma))
+        {
+            copy.File?.Put(cpu);
+            child.FreeVma(cpu, copy);
+            if (charged)
+            {
+                _core.Uncharge(pages);
+            }
+
+            return false;
+        }
+
+        child.InsertVma(copy);
+        child.Account(copy.Flags, pages);
+
+        // Pages of files are found again by faults; only private pages must be copied.
+        return wipes || vma.AnonVma is null || CopyEntries(cpu, child, copy, vma, ref protectedAny);
+    }
+
+    /// <summary>Copies the entries of an area (<c>copy_page_range()</c>).</summary>
+    private bool CopyEntries(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ref bool protectedAny)
+    {
+        ulong entryBytes = 1UL << Tables.EntryShift;
+        bool isCow = from.IsCow;
+        ulong at = from.StartValue;
+        while (at < from.EndValue)
+        {
+            ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0)
+            {
+                at = next == 0 ? from.EndValue : next;
+                continue;
+            }
+
+            // Nothing is allocated between here and the end of the table, so no entry changes under the loop.
+            ulong target = child.Tables.EnsureSlot(cpu, at);
+            if (target == 0)
+            {
+                return false;
+            }
+
+            ulong tableEnd = (slot | PageMask) + 1;
+            for (; slot < tableEnd && at < from.EndValue; slot += entryBytes, target += entryBytes, at += PageGeometry.PageSize)
+            {
+                ulong entry = Tables.ReadSlot(slot);
+                if (entry != 0)
+                {
+                    ulong copied = _core.CopyEntry(this, child, to, slot, entry, isCow, ref protectedAny);
+                    child.Tables.WriteSlot(target, copied);
+                }
+            }
+        }
+
+        return true;
+    }
+}

@@ -1,0 +1,172 @@
+using MemSim.AddressSpaces;
+
+namespace MemSim;
+
+/// <content>Merging and splitting of areas.</content>
+public sealed partial class MemoryDescriptor
+{
+    // Flags that do not keep areas apart: none that are stored here; the kernel ignores VM_SOFTDIRTY.
+    private static bool SameKind(Vma vma, VmaFlags flags, OpenFile? file, MemoryPolicy? policy) =>
+        vma.Flags == flags && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy);
+
+    private static bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) => ((a is null || b is null) && (owner is null || owner.Chain is null || owner.Chain.Count <= 1)) || ReferenceEquals(a, b);
+
+    /// <summary>Whether an area can be enlarged upwards to take over what begins at its end (<c>can_vma_merge_after()</c>).</summary>
+    private static bool CanAppend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>
+        SameKind(vma, flags, file, policy) && SameAnon(anon, vma.AnonVma, vma) && vma.PgOff + (ulong)vma.Pages == pgoff;
+
+    /// <summary>Whether an area can be enlarged downwards (<c>can_vma_merge_before()</c>).</summary>
+    private static bool CanPrepend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, ulong pages, AnonVma? anon, MemoryPolicy? policy) =>
+        SameKind(vma, flags, file, policy) && SameAnon(anon, vma.AnonVma, vma) && vma.PgOff == pgoff + pages;
+
+    /// <summary>Enlarges a neighbour instead of inserting a new area; closes the gap between two when both match.</summary>
+    private bool TryMergeNew(Cpu cpu, Vma vma)
+    {
+        Vma? next = _areas.Find(vma.StartValue);
+        Vma? previous = next is null ? _areas.Last : next.Previous;
+        bool append = previous is not null && previous.EndValue == vma.StartValue && CanAppend(previous, vma.Flags, vma.File, vma.PgOff, null, vma.Policy);
+        bool prepend = next is not null && next.StartValue == vma.EndValue && CanPrepend(next, vma.Flags, vma.File, vma.PgOff, (ulong)vma.Pages, null, vma.Policy);
+        if (append && prepend && SameAnon(previous!.AnonVma, next!.AnonVma, null) && TakeOverAnon(cpu, previous, next))
+        {
+            Absorb(cpu, previous, next);
+            return true;
+        }
+
+        if (append)
+        {
+            VmaTree.Resize(previous!, previous!.StartValue, vma.EndValue);
+            return true;
+        }
+
+        if (prepend)
+        {
+            next!.PgOff -= (ulong)vma.Pages;
+            VmaTree.Resize(next, vma.StartValue, next.EndValue);
+            return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>Removes an area that the one before it takes over, and enlarges that one.</summary>
+    private void Absorb(Cpu cpu, Vma into, Vma gone)
+    {
+        RemoveVma(gone);
+        _core.UnlinkAnon(cpu, gone);
+        gone.File?.Put(cpu);
+        FreeVma(cpu, gone);
+        VmaTree.Resize(into, into.StartValue, gone.EndValue);
+    }
+
+    /// <summary>An area that grows over pages of another must be found by their anonymous-memory objects as well.</summary>
+    private bool TakeOverAnon(Cpu cpu, Vma into, Vma from) => from.AnonVma is null || into.AnonVma is not null || _core.CloneAnon(cpu, into, from);
+
+    /// <summary>Gives part of an area new flags (and policy), merging and splitting as <c>vma_merge()</c> and <c>split_vma()</c> do.</summary>
+    /// <returns>The area that holds the part now; null without memory, then nothing has changed.</returns>
+    private Vma? ChangeRange(Cpu cpu, Vma vma, ulong start, ulong end, VmaFlags flags, MemoryPolicy? policy)
+    {
+        ulong pgoff = vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
+        ulong pages = (end - start) >> PageGeometry.PageShift;
+        Vma? previous = start == vma.StartValue ? vma.Previous : null;
+        Vma? next = end == vma.EndValue ? vma.Next : null;
+        bool append = previous is not null && previous.EndValue == start && CanAppend(previous, flags, vma.File, pgoff, vma.AnonVma, policy);
+        bool prepend = next is not null && next.StartValue == end && CanPrepend(next, flags, vma.File, pgoff, pages, vma.AnonVma, policy);
+        if (append && prepend && SameAnon(previous!.AnonVma, next!.AnonVma, null) && TakeOverAnon(cpu, previous, vma) && TakeOverAnon(cpu, previous, next))
+        {
+            Absorb(cpu, previous, vma);
+            Absorb(cpu, previous, next);
+            return previous;
+        }
+
+        if (append && TakeOverAnon(cpu, previous!, vma))
+        {
+            if (end == vma.EndValue)
+            {
+                Absorb(cpu, previous!, vma);
+            }
+            else
+            {
+                vma.PgOff += pages;
+                VmaTree.Resize(vma, end, vma.EndValue);
+                VmaTree.Resize(previous!, previous!.StartValue, end);
+            }
+
+            return previous;
+        }
+
+        if (prepend && TakeOverAnon(cpu, next!, vma))
+        {
+            ulong below = vma.StartValue;
+            if (start == below)
+            {
+                RemoveVma(vma);
+                _core.UnlinkAnon(cpu, vma);
+                vma.File?.Put(cpu);
+                FreeVma(cpu, vma);
+            }
+            else
+            {
+                VmaTree.Resize(vma, below, start);
+            }
+
+            next!.PgOff -= pages;
+            VmaTree.Resize(next, start, next.EndValue);
+            return next;
+        }
+
+        if (start != vma.StartValue)
+        {
+            Vma? upper = Split(cpu, vma, start);
+            if (upper is null)
+            {
+                return null;
+            }
+
+            if (end != upper.EndValue && Split(cpu, upper, end) is null)
+            {
+                // Whole again: the split of the lower end was for nothing.
+                Absorb(cpu, vma, upper);
+                return null;
+            }
+
+            vma = upper;
+        }
+        else if (end != vma.EndValue && Split(cpu, vma, end) is null)
+        {
+            return null;
+        }
+
+        vma.Flags = flags;
+        vma.Policy = policy;
+        return vma;
+    }
+
+    /// <summary>Cuts an area in two (<c>split_vma()</c>).</summary>
+    /// <returns>The upper part; null without memory or when there are too many areas.</returns>
+    private Vma? Split(Cpu cpu, Vma vma, ulong at) => _areas.Count >= _core.MaxAreas ? null : SplitUnchecked(cpu, vma, at);
+
+    /// <summary>Cuts an area in two although there may be too many: one of the parts goes at once.</summary>
+    private Vma? SplitUnchecked(Cpu cpu, Vma vma, ulong at)
+    {
+        Vma? upper = NewVma(cpu, at, vma.EndValue, vma.Flags);
+        if (upper is null)
+        {
+            return null;
+        }
+
+        upper.PgOff = vma.PgOff + ((at - vma.StartValue) >> PageGeometry.PageShift);
+        upper.PageBits = vma.PageBits;
+        upper.File = vma.File?.Get();
+        upper.Policy = vma.Policy;
+        if (vma.AnonVma is not null && !_core.CloneAnon(cpu, upper, vma))
+        {
+            upper.File?.Put(cpu);
+            FreeVma(cpu, upper);
+            return null;
+        }
+
+        VmaTree.Resize(vma, vma.StartValue, at);
+        InsertVma(upper);
+        return upper;
+    }
+}

@@ -1,0 +1,346 @@
+using MemSim.AddressSpaces;
+using MemSim.AddressSpaces.Files;
+
+namespace MemSim;
+
+/// <content>Making areas.</content>
+public sealed partial class MemoryDescriptor
+{
+    /// <summary>Maps private anonymous memory where there is room (<c>mmap()</c>).</summary>
+    /// <param name="length">Bytes; rounded up to pages.</param>
+    /// <param name="prot">What the mapping allows.</param>
+    /// <returns>The first address.</returns>
+    public Result<VirtualAddress> Mmap(long length, Prot prot) => Mmap(default, (ulong)length, prot, MapFlags.Private | MapFlags.Anonymous);
+
+    /// <summary>Maps memory (<c>mmap()</c>).</summary>
+    /// <param name="hint">Where, if there is room; exactly where with <see cref="MapFlags.Fixed"/>.</param>
+    /// <param name="length">Bytes; rounded up to pages.</param>
+    /// <param name="prot">What the mapping allows.</param>
+    /// <param name="flags">How it is made.</param>
+    /// <param name="file">The file; null for anonymous memory.</param>
+    /// <param name="offset">Where in the file, a multiple of the page size.</param>
+    /// <returns>The first address, or EINVAL, ENOMEM, EACCES, EEXIST, EPERM, EAGAIN, ENODEV, EOVERFLOW.</returns>
+    public Result<VirtualAddress> Mmap(VirtualAddress hint, ulong length, Prot prot, MapFlags flags, OpenFile? file = null, ulong offset = 0)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        Cpu cpu = Cpu;
+        if ((offset & PageMask) != 0 || length == 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (!Align(length, out ulong bytes) || bytes == 0)
+        {
+            return Errno.ENOMEM;
+        }
+
+        ulong pgoff = offset >> PageGeometry.PageShift;
+        if (pgoff + (bytes >> PageGeometry.PageShift) < pgoff)
+        {
+            return Errno.EOVERFLOW;
+        }
+
+        if (_areas.Count > _core.MaxAreas)
+        {
+            return Errno.ENOMEM;
+        }
+
+        if ((flags & MapFlags.FixedNoReplace) != 0)
+        {
+            flags |= MapFlags.Fixed;
+        }
+
+        ulong wanted = hint.Value;
+        if ((flags & MapFlags.Fixed) == 0)
+        {
+            wanted &= ~PageMask;
+            wanted = wanted != 0 && wanted < MinAddress ? MinAddress : wanted;
+        }
+
+        Result<VirtualAddress> where = GetUnmappedArea(wanted, bytes, (flags & MapFlags.Fixed) != 0);
+        if (!where.Succeeded)
+        {
+            return where;
+        }
+
+        ulong start = where.Value.Value;
+        if ((flags & MapFlags.FixedNoReplace) != 0 && _areas.FindIntersection(start, start + bytes) is not null)
+        {
+            return Errno.EEXIST;
+        }
+
+        Errno wrong = AreaFlags(prot, flags, ref file, bytes, ref pgoff, start, out VmaFlags vmFlags);
+        if (wrong != Errno.None)
+        {
+            return wrong;
+        }
+
+        Errno made = MapRegion(cpu, start, bytes, vmFlags, pgoff, file);
+        if (file is not null && (flags & MapFlags.Anonymous) != 0)
+        {
+            // The area has a reference of its own.
+            file.Put(cpu);
+        }
+
+        if (made != Errno.None)
+        {
+            return made;
+        }
+
+        if ((vmFlags & VmaFlags.Locked) != 0 || (flags & (MapFlags.Populate | MapFlags.NonBlock)) == MapFlags.Populate)
+        {
+            // What cannot be populated is left for later faults, as in the kernel.
+            _ = Populate(cpu, start, start + bytes, (vmFlags & (VmaFlags.Write | VmaFlags.Shared)) == VmaFlags.Write);
+        }
+
+        return new VirtualAddress(start);
+    }
+
+    /// <summary>Chooses or checks the addresses of a new area (<c>get_unmapped_area()</c>).</summary>
+    private Result<VirtualAddress> GetUnmappedArea(ulong hint, ulong bytes, bool isFixed)
+    {
+        UserAddresses addresses = _core.Addresses;
+        if (bytes > addresses.TaskSize)
+        {
+            return Errno.ENOMEM;
+        }
+
+        if (isFixed)
+        {
+            return hint > addresses.TaskSize - bytes ? Errno.ENOMEM
+                : (hint & PageMask) != 0 ? Errno.EINVAL
+                : hint < MinAddress ? Errno.EPERM
+                : new VirtualAddress(hint);
+        }
+
+        if (hint != 0 && hint <= addresses.TaskSize - bytes && IsFree(hint, bytes))
+        {
+            return new VirtualAddress(hint);
+        }
+
+        ulong low = addresses.IsX86 ? PageGeometry.PageSize : MinAddress;
+        ulong found = _areas.FindHighest(bytes, Math.Max(low, MinAddress), MmapBase);
+        if (found == 0)
+        {
+            // Above the usual area nothing is left for large mappings: the kernel then looks from below up to the stack.
+            found = _areas.FindLowest(bytes, addresses.UnmappedBase, addresses.Window);
+        }
+
+        return found == 0 ? Errno.ENOMEM : new VirtualAddress(found);
+    }
+
+    private bool IsFree(ulong start, ulong bytes)
+    {
+        Vma? above = _areas.Find(start);
+        ulong limit = above is null ? ulong.MaxValue : above.StartValue;
+        if (above is not null && (above.Flags & VmaFlags.GrowsDown) != 0)
+        {
+            limit -= Math.Min(limit, StackGuardPages << PageGeometry.PageShift);
+        }
+
+        return start + bytes <= limit && start >= MinAddress;
+    }
+
+    /// <summary>Turns protection and flags of the call into those of the area, checking them against the file.</summary>
+    private Errno AreaFlags(Prot prot, MapFlags flags, ref OpenFile? file, ulong bytes, ref ulong pgoff, ulong start, out VmaFlags result)
+    {
+        result = (VmaFlags)(uint)(prot & (Prot.Read | Prot.Write | Prot.Execute)) | DefaultFlags | VmaFlags.MayRead | VmaFlags.MayWrite | VmaFlags.MayExec;
+        result |= (flags & MapFlags.GrowsDown) != 0 ? VmaFlags.GrowsDown : 0;
+        result |= (flags & MapFlags.Locked) != 0 ? VmaFlags.Locked : 0;
+        bool anonymous = (flags & MapFlags.Anonymous) != 0;
+        MapFlags type = flags & (MapFlags.Shared | MapFlags.Private);
+        if ((flags & MapFlags.HugeTlb) != 0)
+        {
+            // The pool of huge pages is a subsystem of its own.
+            return Errno.ENOMEM;
+        }
+
+        if (type == MapFlags.None || (anonymous && type == MapFlags.SharedValidate))
+        {
+            return Errno.EINVAL;
+        }
+
+        if ((flags & MapFlags.Locked) != 0 && Limits is { MayLockAll: false, LockedMemory: 0 })
+        {
+            return Errno.EPERM;
+        }
+
+        if ((result & VmaFlags.Locked) != 0 && !MayLock((long)(bytes >> PageGeometry.PageShift)))
+        {
+            return Errno.EAGAIN;
+        }
+
+        if (anonymous)
+        {
+            file = null;
+            if (type == MapFlags.Shared)
+            {
+                if ((result & VmaFlags.GrowsDown) != 0)
+                {
+                    return Errno.EINVAL;
+                }
+
+                pgoff = 0;
+                result |= VmaFlags.Shared | VmaFlags.MayShare;
+                Result<OpenFile> memory = ShmemFile.Create(Machine, (long)bytes);
+                if (!memory.Succeeded)
+                {
+                    return memory.Error;
+                }
+
+                file = memory;
+            }
+            else
+            {
+                pgoff = start >> PageGeometry.PageShift;
+            }
+        }
+        else
+        {
+            if (file is null)
+            {
+                return Errno.EBADF;
+            }
+
+            Errno wrong = CheckFile(file, prot, type, ref result);
+            if (wrong != Errno.None)
+            {
+                return wrong;
+            }
+        }
+
+        if ((flags & MapFlags.NoReserve) != 0 && _core.Machine.Settings.Sysctls.OvercommitMemory != 2)
+        {
+            result |= VmaFlags.NoReserve;
+        }
+
+        return Errno.None;
+    }
+
+    private static Errno CheckFile(OpenFile file, Prot prot, MapFlags type, ref VmaFlags flags)
+    {
+        if ((file.Mode & OpenMode.Read) == 0)
+        {
+            return Errno.EACCES;
+        }
+
+        if (type != MapFlags.Private)
+        {
+            if ((prot & Prot.Write) != 0 && (file.Mode & OpenMode.Write) == 0)
+            {
+                return Errno.EACCES;
+            }
+
+            flags |= VmaFlags.Shared | VmaFlags.MayShare;
+            if ((file.Mode & OpenMode.Write) == 0)
+            {
+                flags &= ~(VmaFlags.MayWrite | VmaFlags.Shared);
+            }
+        }
+
+        return (flags & VmaFlags.GrowsDown) != 0 ? Errno.EINVAL : Errno.None;
+    }
+
+    /// <summary>Puts an area into a range (<c>mmap_region()</c>); what is mapped there goes.</summary>
+    internal Errno MapRegion(Cpu cpu, ulong start, ulong bytes, VmaFlags flags, ulong pgoff, OpenFile? file)
+    {
+        ulong end = start + bytes;
+        long pages = (long)(bytes >> PageGeometry.PageShift);
+        if (!MayExpand(flags, pages) && ((flags & VmaFlags.Locked) != 0 || !MayExpand(flags, pages - PagesMappedIn(start, end))))
+        {
+            return Errno.ENOMEM;
+        }
+
+        bool charged = (flags & (VmaFlags.NoReserve | VmaFlags.Shared | VmaFlags.Write)) == VmaFlags.Write;
+        if (charged)
+        {
+            if (!_core.Charge(this, pages, Limits.IsAdmin))
+            {
+                return Errno.ENOMEM;
+            }
+
+            flags |= VmaFlags.Account;
+        }
+
+        // The object first: failing after the old areas are gone would leave a hole.
+        Vma? vma = NewVma(cpu, start, end, flags);
+        if (vma is null || (_areas.FindIntersection(start, end) is not null && UnmapRange(cpu, start, end) != Errno.None))
+        {
+            if (vma is not null)
+            {
+                FreeVma(cpu, vma);
+            }
+
+            if (charged)
+            {
+                _core.Uncharge(pages);
+            }
+
+            return Errno.ENOMEM;
+        }
+
+        vma.PgOff = pgoff;
+        vma.File = file?.Get();
+        vma.PageBits = _core.PageBits(flags, file);
+        Account(flags, pages);
+        if ((flags & VmaFlags.Locked) != 0)
+        {
+            LockedPages += pages;
+        }
+
+        if (TryMergeNew(cpu, vma))
+        {
+            file?.Put(cpu);
+            FreeVma(cpu, vma);
+        }
+        else
+        {
+            InsertVma(vma);
+        }
+
+        return Errno.None;
+    }
+
+    private long PagesMappedIn(ulong start, ulong end)
+    {
+        ulong bytes = 0;
+        for (Vma? vma = _areas.FindIntersection(start, end); vma is not null && vma.StartValue < end; vma = vma.Next)
+        {
+            bytes += Math.Min(end, vma.EndValue) - Math.Max(start, vma.StartValue);
+        }
+
+        return (long)(bytes >> PageGeometry.PageShift);
+    }
+
+    /// <summary>Faults a range in (<c>__mm_populate()</c>); holes are an error.</summary>
+    internal Errno Populate(Cpu cpu, ulong start, ulong end, bool write)
+    {
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            if (At(at) is not { } vma)
+            {
+                return Errno.ENOMEM;
+            }
+
+            if ((vma.Flags & VmaFlags.LockOnFault) != 0 && (vma.Flags & VmaFlags.Locked) != 0)
+            {
+                at = vma.EndValue - PageGeometry.PageSize;
+                continue;
+            }
+
+            bool accessible = (vma.Flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) != 0;
+            if (!accessible || (write && (vma.Flags & VmaFlags.Write) == 0))
+            {
+                return Errno.EFAULT;
+            }
+
+            FaultResult result = _core.FaultIn(cpu, this, vma, at, write && (vma.Flags & VmaFlags.Write) != 0);
+            if ((result & FaultResult.Error) != 0)
+            {
+                return (result & FaultResult.Oom) != 0 ? Errno.ENOMEM : Errno.EFAULT;
+            }
+        }
+
+        return Errno.None;
+    }
+}

@@ -1,0 +1,134 @@
+using MemSim.AddressSpaces;
+
+namespace MemSim;
+
+/// <content>Taking areas away.</content>
+public sealed partial class MemoryDescriptor
+{
+    /// <summary>Unmaps a range, whatever areas it crosses (<c>munmap()</c>).</summary>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="length">Bytes; rounded up to pages.</param>
+    /// <returns><see cref="Errno.None"/>, also when nothing was mapped; EINVAL, ENOMEM.</returns>
+    public Errno Munmap(VirtualAddress address, ulong length)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        ulong start = address.Value;
+        if ((start & PageMask) != 0 || start > _core.Addresses.TaskSize || length > _core.Addresses.TaskSize - start || !Align(length, out ulong bytes) || bytes == 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        return UnmapRange(Cpu, start, start + bytes);
+    }
+
+    /// <summary>Unmaps a checked range.</summary>
+    internal Errno UnmapRange(Cpu cpu, ulong start, ulong end)
+    {
+        Vma? first = _areas.FindIntersection(start, end);
+        if (first is null)
+        {
+            return Errno.None;
+        }
+
+        if (first.StartValue < start)
+        {
+            // Cutting a hole makes one area more; cutting ends off does not.
+            Vma whole = first;
+            if (end < first.EndValue && _areas.Count >= _core.MaxAreas)
+            {
+                return Errno.ENOMEM;
+            }
+
+            first = SplitUnchecked(cpu, whole, start);
+            if (first is null)
+            {
+                return Errno.ENOMEM;
+            }
+        }
+
+        Vma last = first;
+        while (last.Next is { } next && next.StartValue < end)
+        {
+            last = next;
+        }
+
+        if (last.EndValue > end && SplitUnchecked(cpu, last, end) is null)
+        {
+            if (first.Previous is { } before && before.EndValue == first.StartValue && first.StartValue == start && CanAppend(before, first.Flags, first.File, first.PgOff, first.AnonVma, first.Policy))
+            {
+                Absorb(cpu, before, first);
+            }
+
+            return Errno.ENOMEM;
+        }
+
+        ulong floor = first.Previous?.EndValue ?? 0;
+        Vma? behind = last.Next;
+        NotePeak();
+        MmuGather gather = new(_core, cpu, this);
+        for (Vma vma = first; ; vma = vma.Next!)
+        {
+            gather.Zap(vma, vma.StartValue, vma.EndValue);
+            if (ReferenceEquals(vma, last))
+            {
+                break;
+            }
+        }
+
+        gather.Finish();
+        for (Vma? vma = first; vma is not null && !ReferenceEquals(vma, behind);)
+        {
+            Vma? next = vma.Next;
+            ReleaseVma(cpu, vma);
+            vma = next;
+        }
+
+        Tables.FreeTables(cpu, start, end, floor, behind?.StartValue ?? 0);
+        return Errno.None;
+    }
+
+    /// <summary>An area whose pages are unmapped goes.</summary>
+    private void ReleaseVma(Cpu cpu, Vma vma)
+    {
+        long pages = vma.Pages;
+        if ((vma.Flags & VmaFlags.Account) != 0)
+        {
+            _core.Uncharge(pages);
+        }
+
+        if ((vma.Flags & VmaFlags.Locked) != 0)
+        {
+            LockedPages -= pages;
+        }
+
+        Account(vma.Flags, -pages);
+        RemoveVma(vma);
+        _core.UnlinkAnon(cpu, vma);
+        vma.File?.Put(cpu);
+        FreeVma(cpu, vma);
+    }
+
+    /// <summary>Gives everything up (<c>exit_mmap()</c>).</summary>
+    internal void Exit(Cpu cpu)
+    {
+        NotePeak();
+        _core.LeaveEverywhere(this);
+        MmuGather gather = new(_core, cpu, this);
+        for (Vma? vma = _areas.First; vma is not null; vma = vma.Next)
+        {
+            gather.Zap(vma, vma.StartValue, vma.EndValue);
+        }
+
+        gather.Finish();
+        Tables.FreeTables(cpu, 0, _core.Addresses.TaskSize, 0, 0);
+        while (_areas.First is { } vma)
+        {
+            ReleaseVma(cpu, vma);
+        }
+
+        Tables.Destroy(cpu);
+        IsGone = true;
+        _core.Spaces.Remove(this);
+        _core.ReturnObject(cpu, MmObject.Mm);
+    }
+}

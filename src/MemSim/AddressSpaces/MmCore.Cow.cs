@@ -1,0 +1,167 @@
+using MemSim.Observability.Proc;
+
+namespace MemSim.AddressSpaces;
+
+/// <content>Writes to pages mapped read-only (<c>do_wp_page()</c>): used on, or copied.</content>
+internal sealed partial class MmCore
+{
+    private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+    {
+        int old = Layout.Pfn(entry);
+        if (old == ZeroPfn)
+        {
+            Story?.Add("first write to a page that reads as the zero page: a page of its own");
+            return CopyOnWrite(cpu, vma, address, slot, entry, -1);
+        }
+
+        if (IsAnon(old))
+        {
+            if (IsExclusive(old) || MayReuse(cpu, old))
+            {
+                Story?.Add($"page 0x{old:x} is this process's alone: it becomes writable, nothing is copied");
+                return Reuse(vma, slot, entry);
+            }
+        }
+        else if (vma.IsShared)
+        {
+            return SharedWrite(cpu, vma, address, slot, entry, old);
+        }
+
+        Get(old);
+        FaultResult result = CopyOnWrite(cpu, vma, address, slot, entry, old);
+        Put(cpu, old);
+        return result;
+    }
+
+    /// <summary>Whether an anonymous page that was shared once is referenced by nothing but this entry (and the swap cache).</summary>
+    private bool MayReuse(Cpu cpu, int pfn)
+    {
+        // 6.1: more than three references (entry, swap cache, LRU batch) cannot come down to one.
+        if (RefCount(pfn) > 3)
+        {
+            return false;
+        }
+
+        if (!HasFlag(pfn, PageFlags.Lru))
+        {
+            DrainLru(cpu);
+        }
+
+        if (RefCount(pfn) > 1 + (IsSwapCache(pfn) ? 1 : 0) || HasFlag(pfn, PageFlags.Locked))
+        {
+            return false;
+        }
+
+        if (IsSwapCache(pfn))
+        {
+            _ = Swap?.TryFreeSlot(cpu, pfn);
+        }
+
+        if (RefCount(pfn) != 1)
+        {
+            return false;
+        }
+
+        SetFlag(pfn, (PageFlags)AnonExclusive);
+        return true;
+    }
+
+    private FaultResult Reuse(Vma vma, ulong slot, ulong entry)
+    {
+        entry = Layout.MakeDirty(Layout.MakeYoung(entry));
+        if ((vma.Flags & VmaFlags.Write) != 0)
+        {
+            entry = Layout.MakeWritable(entry);
+        }
+
+        vma.Mm.Tables.WriteSlot(slot, entry);
+        Events.CountHere(VmEvent.Reuse, Machine.IsParallel);
+        return FaultResult.None;
+    }
+
+    /// <summary>The first write to a clean page of a file through a shared mapping (<c>wp_page_shared()</c>).</summary>
+    private FaultResult SharedWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
+    {
+        Get(pfn);
+        bool mayWrite = vma.Mapping!.PageMkWrite(cpu, pfn);
+        if (mayWrite && vma.Mm.Tables.ReadSlot(slot) == entry)
+        {
+            Story?.Add($"first write to page 0x{pfn:x} of the file: told to the file system, writable from now on");
+            _ = Reuse(vma, slot, entry);
+            _ = vma.Mapping.SetDirty(cpu, pfn);
+        }
+
+        _ = address;
+        Put(cpu, pfn);
+        return mayWrite ? FaultResult.None : FaultResult.SigBus;
+    }
+
+    /// <summary>Maps a private copy (<c>wp_page_copy()</c>).</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="vma">The area.</param>
+    /// <param name="address">The page's address.</param>
+    /// <param name="slot">Its entry's place.</param>
+    /// <param name="entry">Its entry.</param>
+    /// <param name="old">The page to copy, on which the caller holds a reference; -1 for zeroes.</param>
+    private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old)
+    {
+        MemoryDescriptor mm = vma.Mm;
+        if (vma.AnonVma is null && !PrepareAnon(cpu, vma))
+        {
+            return FaultResult.Oom;
+        }
+
+        int copy = AllocateAnon(cpu, vma, address, zero: old < 0);
+        if (copy < 0)
+        {
+            return FaultResult.Oom;
+        }
+
+        if (old >= 0)
+        {
+            CopyPage(old, copy);
+        }
+
+        if (mm.Tables.ReadSlot(slot) != entry)
+        {
+            Put(cpu, copy);
+            return FaultResult.None;
+        }
+
+        if (old < 0)
+        {
+            mm.AnonPages++;
+        }
+        else if (!IsAnon(old))
+        {
+            CountResident(mm, old, -1);
+            mm.AnonPages++;
+        }
+
+        ulong made = Layout.MakeDirty(Layout.Make(copy, vma.PageBits));
+        if ((vma.Flags & VmaFlags.Write) != 0)
+        {
+            made = Layout.MakeWritable(made);
+        }
+
+        // The old entry is cleared and flushed before the new one appears: no CPU may see both pages.
+        mm.Tables.WriteSlot(slot, 0);
+        _mmu.FlushPage(cpu, mm.Tables, new VirtualAddress(address));
+        AddNewAnonRmap(copy, vma, address);
+        AddToLru(cpu, copy, vma);
+        mm.Tables.WriteSlot(slot, made);
+        Story?.Add(old >= 0 ? $"page 0x{old:x} is shared (mapped {MapCount(old)} times, {RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
+        if (old >= 0)
+        {
+            RemoveRmap(cpu, old, vma);
+            if (IsSwapCache(old) && MapCount(old) == 0 && !HasFlag(old, PageFlags.Locked))
+            {
+                _ = Swap?.TryFreeSlot(cpu, old);
+            }
+
+            Put(cpu, old);
+        }
+
+        return FaultResult.None;
+    }
+}

@@ -1,0 +1,88 @@
+using MemSim.Hardware;
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces;
+
+/// <content>Entries that map no page, and leaving page tables.</content>
+internal sealed partial class MmCore
+{
+    /// <summary>An entry that is not present is cleared: the swap slot or the page being moved is one user poorer.</summary>
+    public void DropSoftEntry(Cpu cpu, MemoryDescriptor mm, ulong entry)
+    {
+        if (!Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))
+        {
+            return;
+        }
+
+        switch (soft.Kind)
+        {
+            case SoftEntryKind.Swap:
+                mm.SwapEntries--;
+                Swap?.Free(cpu, soft);
+                break;
+            case SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite:
+                CountResident(mm, (int)soft.Offset, -1);
+                break;
+        }
+    }
+
+    /// <summary>Whether an entry maps, or stands for, a page of a file.</summary>
+    public bool IsOfFile(ulong entry)
+    {
+        if (Layout.IsPresent(entry))
+        {
+            int pfn = Layout.Pfn(entry);
+            return pfn != ZeroPfn && !IsAnon(pfn);
+        }
+
+        return Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind is SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite && !IsAnon((int)soft.Offset);
+    }
+
+    /// <summary>Makes an entry clean and write-protected, so that the next write is noticed (<c>page_mkclean_one()</c>).</summary>
+    /// <returns>Whether it was dirty or writable.</returns>
+    public bool CleanEntry(Cpu cpu, Vma vma, ulong address, int pfn)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = tables.FindSlot(address, out _);
+        ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+        if (entry == 0 || !Layout.IsPresent(entry) || Layout.Pfn(entry) != pfn || !(Layout.IsDirty(entry) || Layout.IsWritable(entry)))
+        {
+            return false;
+        }
+
+        tables.WriteSlot(slot, Layout.MakeClean(Layout.WriteProtect(entry)));
+        _mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+        return true;
+    }
+
+    /// <summary>Counts a page of an address space by its kind.</summary>
+    public void CountResident(MemoryDescriptor mm, int pfn, int change)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        {
+            mm.AnonPages += change;
+        }
+        else if ((frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+        {
+            mm.SharedMemoryPages += change;
+        }
+        else
+        {
+            mm.FilePages += change;
+        }
+    }
+
+    /// <summary>No CPU shall walk through tables that are about to go (<c>leave_mm()</c>).</summary>
+    public void LeaveEverywhere(MemoryDescriptor mm)
+    {
+        foreach (Cpu cpu in Machine.Cpus)
+        {
+            if (cpu.MmuOrNull is { } mmu && ReferenceEquals(mmu.Tables, mm.Tables))
+            {
+                mmu.LeaveProcess();
+                mmu.Load(_mmu.Kernel);
+            }
+        }
+    }
+}

@@ -1,0 +1,122 @@
+using System.Runtime.CompilerServices;
+using MemSim.Observability.Proc;
+
+namespace MemSim.AddressSpaces;
+
+/// <content>Faults in a valid area (<c>handle_mm_fault()</c>): which kind it is, anonymous memory, spurious faults.</content>
+internal sealed partial class MmCore
+{
+    /// <summary>Finds or makes the page for an address that its area allows to be used.</summary>
+    public FaultResult HandleFault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
+    {
+        Events.CountHere(VmEvent.Fault, Machine.IsParallel);
+        address &= ~(ulong)(PageGeometry.PageSize - 1);
+        MemoryDescriptor mm = vma.Mm;
+        PageTables tables = mm.Tables;
+        ulong slot = tables.EnsureSlot(cpu, address);
+        if (slot == 0)
+        {
+            return FaultResult.Oom;
+        }
+
+        ulong entry = tables.ReadSlot(slot);
+        if (entry == 0)
+        {
+            return vma.File is null ? AnonymousFault(cpu, vma, address, slot, flags) : FileFault(cpu, vma, address, slot, flags);
+        }
+
+        if (!Layout.IsPresent(entry))
+        {
+            return SoftEntryFault(cpu, vma, address, slot, entry, flags);
+        }
+
+        if ((flags & FaultFlags.Write) != 0)
+        {
+            if (!Layout.IsWritable(entry))
+            {
+                return WriteProtectFault(cpu, vma, address, slot, entry);
+            }
+
+            entry = Layout.MakeDirty(entry);
+        }
+
+        // Another CPU was faster, or a TLB remembered too little: nothing but the accessed and dirty state changes.
+        ulong young = Layout.MakeYoung(entry);
+        if (young != tables.ReadSlot(slot))
+        {
+            tables.WriteSlot(slot, young);
+        }
+
+        Story?.Add("the entry allows the access already: a spurious fault");
+        return FaultResult.None;
+    }
+
+    /// <summary>First use of anonymous memory (<c>do_anonymous_page()</c>): the zero page for reading, a zeroed page of its own for writing.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private FaultResult AnonymousFault(Cpu cpu, Vma vma, ulong address, ulong slot, FaultFlags flags)
+    {
+        MemoryDescriptor mm = vma.Mm;
+        if ((flags & FaultFlags.Write) == 0)
+        {
+            mm.Tables.WriteSlot(slot, Layout.Make(ZeroPfn, vma.PageBits));
+            Story?.Add($"read of untouched anonymous memory: the zero page, frame 0x{ZeroPfn:x}, read-only");
+            return FaultResult.None;
+        }
+
+        if (vma.AnonVma is null && !PrepareAnon(cpu, vma))
+        {
+            return FaultResult.Oom;
+        }
+
+        int pfn = AllocateAnon(cpu, vma, address, zero: true);
+        if (pfn < 0)
+        {
+            return FaultResult.Oom;
+        }
+
+        // Reclaim may have run in the allocation.
+        if (mm.Tables.ReadSlot(slot) != 0)
+        {
+            Put(cpu, pfn);
+            return FaultResult.None;
+        }
+
+        ulong entry = Layout.Make(pfn, vma.PageBits);
+        if ((vma.Flags & VmaFlags.Write) != 0)
+        {
+            entry = Layout.MakeWritable(Layout.MakeDirty(entry));
+        }
+
+        mm.AnonPages++;
+        AddNewAnonRmap(pfn, vma, address);
+        AddToLru(cpu, pfn, vma);
+        mm.Tables.WriteSlot(slot, entry);
+        Story?.Add($"first write to anonymous memory: zeroed page 0x{pfn:x}, entry {entry:x16}");
+        return FaultResult.None;
+    }
+
+    /// <summary>Faults a page in for the kernel's own purposes, as often as it takes (<c>faultin_page()</c>).</summary>
+    public FaultResult FaultIn(Cpu cpu, MemoryDescriptor mm, Vma vma, ulong address, bool write)
+    {
+        for (int i = 0; i < 8; i++)
+        {
+            ulong slot = mm.Tables.FindSlot(address, out _);
+            if (slot != 0)
+            {
+                ulong entry = mm.Tables.ReadSlot(slot);
+                if (entry != 0 && Layout.IsPresent(entry) && !(write && !Layout.IsWritable(entry)))
+                {
+                    return FaultResult.None;
+                }
+            }
+
+            FaultResult result = HandleFault(cpu, vma, address, (write ? FaultFlags.Write : 0) | FaultFlags.Remote);
+            if ((result & FaultResult.Error) != 0)
+            {
+                return result;
+            }
+        }
+
+        return FaultResult.SigBus;
+    }
+}

@@ -1,0 +1,223 @@
+using MemSim.AddressSpaces.Files;
+using MemSim.Hardware;
+
+namespace MemSim.AddressSpaces;
+
+/// <content>Faults on pages of files, in swap, or being moved.</content>
+internal sealed partial class MmCore
+{
+    // fault_around_bytes is 64 KiB.
+    private const int AroundPages = 16;
+
+    private FaultResult FileFault(Cpu cpu, Vma vma, ulong address, ulong slot, FaultFlags flags)
+    {
+        if ((flags & FaultFlags.Write) == 0)
+        {
+            return ReadFault(cpu, vma, address, slot);
+        }
+
+        return vma.IsShared ? SharedFault(cpu, vma, address, slot) : PrivateCopyFault(cpu, vma, address, slot);
+    }
+
+    private static FileAccessAdvice Advice(Vma vma) => (vma.Flags & (VmaFlags.RandomRead | VmaFlags.SequentialRead)) switch
+    {
+        VmaFlags.RandomRead => FileAccessAdvice.Random,
+        VmaFlags.SequentialRead => FileAccessAdvice.Sequential,
+        _ => FileAccessAdvice.Normal,
+    };
+
+    /// <summary>A read (<c>do_read_fault()</c>): pages around it that are in memory are mapped along.</summary>
+    private FaultResult ReadFault(Cpu cpu, Vma vma, ulong address, ulong slot)
+    {
+        MapAround(cpu, vma, address);
+        PageTables tables = vma.Mm.Tables;
+        if (tables.ReadSlot(slot) != 0)
+        {
+            return FaultResult.NoPage;
+        }
+
+        FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
+        if ((result & FaultResult.Error) != 0)
+        {
+            return result;
+        }
+
+        if (tables.ReadSlot(slot) != 0)
+        {
+            Put(cpu, pfn);
+            return result | FaultResult.NoPage;
+        }
+
+        MapFilePage(vma, slot, pfn, Layout.Make(pfn, vma.PageBits));
+        Story?.Add($"page 0x{pfn:x} of the file {((result & FaultResult.Major) != 0 ? "was read from its device" : "is in the page cache")}: mapped for reading");
+        return result;
+    }
+
+    /// <summary>A write to a private mapping of a file (<c>do_cow_fault()</c>): the copy is made at once.</summary>
+    private FaultResult PrivateCopyFault(Cpu cpu, Vma vma, ulong address, ulong slot)
+    {
+        if (!PrepareAnon(cpu, vma))
+        {
+            return FaultResult.Oom;
+        }
+
+        int copy = AllocateAnon(cpu, vma, address, zero: false);
+        if (copy < 0)
+        {
+            return FaultResult.Oom;
+        }
+
+        FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
+        if ((result & FaultResult.Error) != 0)
+        {
+            Put(cpu, copy);
+            return result;
+        }
+
+        CopyPage(pfn, copy);
+        Put(cpu, pfn);
+        MemoryDescriptor mm = vma.Mm;
+        if (mm.Tables.ReadSlot(slot) != 0)
+        {
+            Put(cpu, copy);
+            return result | FaultResult.NoPage;
+        }
+
+        ulong entry = Layout.MakeDirty(Layout.Make(copy, vma.PageBits));
+        if ((vma.Flags & VmaFlags.Write) != 0)
+        {
+            entry = Layout.MakeWritable(entry);
+        }
+
+        mm.AnonPages++;
+        AddNewAnonRmap(copy, vma, address);
+        AddToLru(cpu, copy, vma);
+        mm.Tables.WriteSlot(slot, entry);
+        Story?.Add($"write to a private mapping: page 0x{pfn:x} of the file copied to 0x{copy:x}");
+        return result;
+    }
+
+    /// <summary>A write to a shared mapping of a file (<c>do_shared_fault()</c>).</summary>
+    private FaultResult SharedFault(Cpu cpu, Vma vma, ulong address, ulong slot)
+    {
+        FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
+        if ((result & FaultResult.Error) != 0)
+        {
+            return result;
+        }
+
+        PageTables tables = vma.Mm.Tables;
+        bool mayWrite = vma.Mapping.PageMkWrite(cpu, pfn);
+        if (!mayWrite || tables.ReadSlot(slot) != 0)
+        {
+            Put(cpu, pfn);
+            return mayWrite ? result | FaultResult.NoPage : FaultResult.SigBus;
+        }
+
+        ulong entry = Layout.MakeDirty(Layout.Make(pfn, vma.PageBits));
+        MapFilePage(vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? Layout.MakeWritable(entry) : entry);
+        _ = vma.Mapping.SetDirty(cpu, pfn);
+        Story?.Add($"write to a shared mapping: page 0x{pfn:x} of the file is mapped writable and dirty");
+        return result;
+    }
+
+    /// <summary>Maps what is in memory in the aligned 64 KiB around an address (<c>do_fault_around()</c>, <c>filemap_map_pages()</c>).</summary>
+    private void MapAround(Cpu cpu, Vma vma, ulong address)
+    {
+        _ = cpu;
+        const ulong window = AroundPages << PageGeometry.PageShift;
+        ulong start = Math.Max(address & ~(window - 1), vma.StartValue);
+        ulong end = Math.Min((address & ~(window - 1)) + window, vma.EndValue);
+        PageTables tables = vma.Mm.Tables;
+        int mapped = 0;
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            ulong slot = tables.FindSlot(at, out _);
+            if (slot == 0 || tables.ReadSlot(slot) != 0)
+            {
+                continue;
+            }
+
+            int pfn = vma.Mapping!.Peek(vma.IndexOf(at));
+            if (pfn < 0 || HasFlag(pfn, PageFlags.Locked) || !HasFlag(pfn, PageFlags.UpToDate))
+            {
+                continue;
+            }
+
+            Get(pfn);
+            ulong entry = Layout.Make(pfn, vma.PageBits);
+
+            // arm64 sets the access flag in hardware, so entries made ahead start old; x86 has them young.
+            MapFilePage(vma, slot, pfn, at == address || Addresses.IsX86 ? entry : Layout.MakeOld(entry));
+            mapped++;
+        }
+
+        if (mapped != 0)
+        {
+            Story?.Add($"{mapped} pages around the address were in the page cache and are mapped");
+        }
+    }
+
+    /// <summary>Maps a page of a file; the caller's reference becomes the entry's.</summary>
+    private void MapFilePage(Vma vma, ulong slot, int pfn, ulong entry)
+    {
+        CountResident(vma.Mm, pfn, 1);
+        AddFileRmap(pfn);
+        vma.Mm.Tables.WriteSlot(slot, entry);
+    }
+
+    /// <summary>An entry that stands for a page elsewhere (<c>do_swap_page()</c>).</summary>
+    private FaultResult SoftEntryFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags)
+    {
+        if (!Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) || soft.Kind == SoftEntryKind.HwPoison)
+        {
+            return FaultResult.SigBus;
+        }
+
+        if (soft.Kind != SoftEntryKind.Swap)
+        {
+            // Whoever moves the page is a background thread that sleeps: let it finish.
+            Story?.Add($"page 0x{soft.Offset:x} is being moved: wait");
+            _ = Machine.Background.RunPending(cpu);
+            return FaultResult.Retry;
+        }
+
+        if (Swap is null)
+        {
+            return FaultResult.SigBus;
+        }
+
+        FaultResult result = Swap.SwapIn(cpu, vma, address, soft, out int pfn);
+        if ((result & FaultResult.Error) != 0 || pfn < 0)
+        {
+            return result;
+        }
+
+        MemoryDescriptor mm = vma.Mm;
+        if (vma.AnonVma is null || mm.Tables.ReadSlot(slot) != entry)
+        {
+            Put(cpu, pfn);
+            return result;
+        }
+
+        bool write = (flags & FaultFlags.Write) != 0;
+        bool alone = Swap.MappedAgain(cpu, soft, pfn, vma, write) || soft.Exclusive;
+        mm.SwapEntries--;
+        mm.AnonPages++;
+        ulong made = Layout.Make(pfn, vma.PageBits);
+        if (alone && write && (vma.Flags & VmaFlags.Write) != 0)
+        {
+            made = Layout.MakeWritable(Layout.MakeDirty(made));
+        }
+
+        AddAnonRmap(pfn, vma, address, alone);
+        mm.Tables.WriteSlot(slot, made);
+        Story?.Add($"swap area {soft.Type}, slot {soft.Offset}: page 0x{pfn:x} {((result & FaultResult.Major) != 0 ? "was read" : "was still in the swap cache")}");
+        if (write && !Layout.IsWritable(made))
+        {
+            result |= WriteProtectFault(cpu, vma, address, slot, made);
+        }
+
+        return result;
+    }
+}

@@ -1,0 +1,93 @@
+using MemSim.Hardware;
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces;
+
+/// <content>One entry at fork, new address spaces.</content>
+internal sealed partial class MmCore
+{
+    /// <summary>Makes an empty address space.</summary>
+    /// <returns>Null without memory.</returns>
+    public MemoryDescriptor? NewMm(Cpu cpu, Rlimits limits)
+    {
+        if (!TakeObject(cpu, MmObject.Mm))
+        {
+            return null;
+        }
+
+        PageTables? tables = _mmu.CreateTables(cpu);
+        if (tables is null)
+        {
+            ReturnObject(cpu, MmObject.Mm);
+            return null;
+        }
+
+        return new MemoryDescriptor(this, tables, limits);
+    }
+
+    /// <summary>Copies an entry for a child (<c>copy_present_pte()</c>, <c>copy_nonpresent_pte()</c>).</summary>
+    /// <returns>The child's entry.</returns>
+    public ulong CopyEntry(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong slot, ulong entry, bool isCow, ref bool protectedAny)
+    {
+        if (!Layout.IsPresent(entry))
+        {
+            return CopySoftEntry(parent, child, slot, entry, isCow);
+        }
+
+        int pfn = Layout.Pfn(entry);
+        if (pfn != ZeroPfn)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            Get(pfn);
+            if ((frame.Mapping & MappingTable.Anonymous) != 0)
+            {
+                DuplicateAnonRmap(pfn);
+            }
+            else
+            {
+                AddFileRmap(pfn);
+            }
+
+            CountResident(child, pfn, 1);
+        }
+
+        if (isCow && Layout.IsWritable(entry))
+        {
+            entry = Layout.WriteProtect(entry);
+            parent.Tables.WriteSlot(slot, entry);
+            protectedAny = true;
+        }
+
+        return to.IsShared ? Layout.MakeOld(Layout.MakeClean(entry)) : Layout.MakeOld(entry);
+    }
+
+    private ulong CopySoftEntry(MemoryDescriptor parent, MemoryDescriptor child, ulong slot, ulong entry, bool isCow)
+    {
+        _ = Layout.TryDecodeSwapEntry(entry, out SoftEntry soft);
+        switch (soft.Kind)
+        {
+            case SoftEntryKind.Swap:
+                Swap?.Duplicate(soft);
+                child.SwapEntries++;
+                if (soft.Exclusive)
+                {
+                    entry = Layout.ClearExclusive(entry);
+                    parent.Tables.WriteSlot(slot, entry);
+                }
+
+                break;
+            case SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite:
+                CountResident(child, (int)soft.Offset, 1);
+                ClearFlag((int)soft.Offset, (PageFlags)AnonExclusive);
+                if (isCow && soft.Kind == SoftEntryKind.MigrationWrite)
+                {
+                    entry = Layout.MakeMigrationEntry((int)soft.Offset, write: false);
+                    parent.Tables.WriteSlot(slot, entry);
+                }
+
+                break;
+        }
+
+        return entry;
+    }
+}

@@ -1,0 +1,134 @@
+using System.Globalization;
+using MemSim.Hardware;
+
+namespace MemSim.AddressSpaces;
+
+/// <summary>Kernel objects of address spaces.</summary>
+internal enum MmObject
+{
+    Vma,
+    AnonVma,
+    AnonVmaChain,
+    Mm,
+    Task,
+}
+
+/// <content>Kernel objects, the commit charge, protection bits.</content>
+internal sealed partial class MmCore
+{
+    private readonly long[] _objects = new long[5];
+    private readonly ulong[] _pageBits;
+
+    /// <summary>Objects alive, by kind.</summary>
+    public long Objects(MmObject kind) => _objects[(int)kind];
+
+    /// <summary>Takes the memory of an object; the fault injector may refuse.</summary>
+    public bool TakeObject(Cpu cpu, MmObject kind)
+    {
+        if (Machine.FaultInjector is { } injector && injector.ShouldFail())
+        {
+            return false;
+        }
+
+        _ = cpu;
+        _objects[(int)kind]++;
+        return true;
+    }
+
+    public void ReturnObject(Cpu cpu, MmObject kind)
+    {
+        _ = cpu;
+        _objects[(int)kind]--;
+    }
+
+    /// <summary>What entries of an area look like (<c>vm_get_page_prot()</c>): private areas never writable, so that the first write is noticed.</summary>
+    public ulong PageBits(VmaFlags flags, OpenFile? file)
+    {
+        bool shared = (flags & VmaFlags.Shared) != 0;
+        bool write = shared && (flags & VmaFlags.Write) != 0 && file is { Mapping.WritesBack: false };
+        return _pageBits[(int)(flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec))] | (write ? _writable : 0);
+    }
+
+    private ulong _writable;
+
+    private ulong[] MakePageBits()
+    {
+        ulong[] bits = new ulong[8];
+        for (int i = 0; i < 8; i++)
+        {
+            bool execute = (i & 4) != 0;
+            ulong readable = _mmu.Kernel.MakeEntry(default, PageProtection.User | PageProtection.Accessed | (execute ? PageProtection.Execute : 0));
+            bits[i] = i == 0 ? Layout.ProtNoneBits(readable) : readable;
+        }
+
+        _writable = Layout.MakeWritable(bits[2]) & ~bits[2];
+        return bits;
+    }
+
+    /// <summary>Promises pages (<c>__vm_enough_memory()</c>): whether memory and swap suffice by the rule of <c>vm.overcommit_memory</c>.</summary>
+    public bool Charge(MemoryDescriptor? mm, long pages, bool isAdmin)
+    {
+        Observability.Proc.SystemFigures figures = Machine.SystemFigures;
+        figures.CommittedPages += pages;
+        VmSysctls sysctls = Machine.Settings.Sysctls;
+        switch (sysctls.OvercommitMemory)
+        {
+            case 1:
+                return true;
+            case 0:
+                if (pages <= TotalPages() + figures.SwapTotalPages)
+                {
+                    return true;
+                }
+
+                break;
+            default:
+                long allowed = CommitLimitPages();
+                if (!isAdmin)
+                {
+                    allowed -= Number(sysctls, "admin_reserve_kbytes") >> (PageGeometry.PageShift - 10);
+                }
+
+                if (mm is not null)
+                {
+                    allowed -= Math.Min(mm.TotalPages / 32, Number(sysctls, "user_reserve_kbytes") >> (PageGeometry.PageShift - 10));
+                }
+
+                if (figures.CommittedPages < allowed)
+                {
+                    return true;
+                }
+
+                break;
+        }
+
+        figures.CommittedPages -= pages;
+        return false;
+    }
+
+    public void Uncharge(long pages) => Machine.SystemFigures.CommittedPages -= pages;
+
+    /// <summary>Pages that may be promised under strict accounting (<c>vm_commit_limit()</c>).</summary>
+    public long CommitLimitPages()
+    {
+        VmSysctls sysctls = Machine.Settings.Sysctls;
+        long kiB = Number(sysctls, "overcommit_kbytes");
+        long share = kiB != 0 ? kiB >> (PageGeometry.PageShift - 10) : TotalPages() * Number(sysctls, "overcommit_ratio") / 100;
+        return share + Machine.SystemFigures.SwapTotalPages;
+    }
+
+    public int MaxAreas => (int)Number(Machine.Settings.Sysctls, "max_map_count");
+
+    private long TotalPages()
+    {
+        long pages = 0;
+        foreach (Zone zone in Machine.Zones)
+        {
+            pages += zone.ManagedPages;
+        }
+
+        return pages;
+    }
+
+    private static long Number(VmSysctls sysctls, string name) => long.Parse(sysctls.Get(name), CultureInfo.InvariantCulture);
+}

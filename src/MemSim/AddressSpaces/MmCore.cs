@@ -1,0 +1,222 @@
+using System.Runtime.CompilerServices;
+using MemSim.Hardware;
+using MemSim.Pages;
+using MemSim.PageAllocation;
+
+namespace MemSim.AddressSpaces;
+
+/// <summary>What all address spaces of a machine share: page-table layout, zero page, counters, the commit charge.</summary>
+internal sealed partial class MmCore
+{
+    /// <summary><c>PG_anon_exclusive</c>: an anonymous page that one address space alone maps; shares the bit of <c>PG_mappedtodisk</c>.</summary>
+    public const uint AnonExclusive = (uint)PageFlags.MappedToDisk;
+
+    private readonly NodeCounters[] _countersByZone;
+    private readonly FrameArray _frames;
+    private readonly PageAllocator _pages;
+    private readonly PhysicalMemory _memory;
+    private readonly Mmu _mmu;
+    private readonly Lock? _lock;
+
+    public MmCore(Machine machine)
+    {
+        Machine = machine;
+        _mmu = machine.Mmu;
+        _frames = machine.Frames;
+        _pages = machine.Pages;
+        _memory = machine.Memory;
+        _lru = machine.Lru;
+        _lock = machine.IsParallel ? new Lock() : null;
+        _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
+        Layout = new PteLayout(machine.Architecture.Architecture);
+        Addresses = new UserAddresses(machine.Architecture, _mmu.Options.FiveLevels);
+        ZeroPfn = TakeZeroPage();
+        Faults = new PageFaultHandler(this);
+        Owners = new PageOwners(this);
+        Events = machine.Events;
+        _pageBits = MakePageBits();
+    }
+
+    public Machine Machine { get; }
+
+    public PteLayout Layout { get; }
+
+    public UserAddresses Addresses { get; }
+
+    /// <summary>The page that all untouched anonymous memory reads as (<c>empty_zero_page</c>): no entry counts as a reference to it.</summary>
+    public int ZeroPfn { get; }
+
+    public PageFaultHandler Faults { get; }
+
+    public PageOwners Owners { get; }
+
+    public Observability.Proc.VmEvents Events { get; }
+
+    public FrameArray Frames => _frames;
+
+    /// <summary>Swap, once there is any.</summary>
+    public ISwapSpace? Swap { get; set; }
+
+    /// <summary>All address spaces, oldest first.</summary>
+    public List<MemoryDescriptor> Spaces { get; } = [];
+
+    /// <summary>On a machine with parallel CPUs one lock guards all address spaces.</summary>
+    public LockScope Enter() => new(_lock);
+
+    /// <summary>The frame takes one more reference (<c>get_page()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Get(int pfn) => Machine.AddReferences(pfn, 1);
+
+    public bool IsAnon(int pfn) => (_frames[pfn].Mapping & MappingTable.Anonymous) != 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public NodeCounters CountersOf(int pfn) => _countersByZone[_frames[pfn].ZoneId];
+
+    public int MapCount(int pfn) => _frames[pfn].MapCount;
+
+    public int RefCount(int pfn) => _frames[pfn].RefCount;
+
+    public bool HasFlag(int pfn, PageFlags flag) => (_frames[pfn].FlagsAndZone & (uint)flag) != 0;
+
+    public void SetFlag(int pfn, PageFlags flag) => _frames[pfn].FlagsAndZone |= (uint)flag;
+
+    public void ClearFlag(int pfn, PageFlags flag) => _frames[pfn].FlagsAndZone &= ~(uint)flag;
+
+    public bool IsExclusive(int pfn) => (_frames[pfn].FlagsAndZone & AnonExclusive) != 0;
+
+    public bool IsSwapCache(int pfn) => (_frames[pfn].FlagsAndZone & (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+
+    /// <summary>A fresh anonymous page is mapped for the first time (<c>page_add_new_anon_rmap()</c>).</summary>
+    public void AddNewAnonRmap(int pfn, Vma vma, ulong address)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        frame.FlagsAndZone |= (uint)(PageFlags.SwapBacked | PageFlags.UpToDate) | AnonExclusive;
+        frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
+        frame.Index = vma.IndexOf(address);
+        frame.InvertedMapCount = -1;
+        _countersByZone[frame.ZoneId].AnonPages++;
+    }
+
+    /// <summary>An anonymous page is mapped (again) (<c>page_add_anon_rmap()</c>): after swap-in or migration.</summary>
+    public void AddAnonRmap(int pfn, Vma vma, ulong address, bool exclusive)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.InvertedMapCount-- == 0)
+        {
+            _countersByZone[frame.ZoneId].AnonPages++;
+        }
+
+        if ((frame.Mapping & MappingTable.Anonymous) == 0)
+        {
+            AnonVma anon = exclusive ? vma.AnonVma! : vma.AnonVma!.Root;
+            frame.Mapping = MappingTable.Value(anon.Id, MappingTable.Anonymous);
+            frame.Index = vma.IndexOf(address);
+        }
+
+        if (exclusive)
+        {
+            frame.FlagsAndZone |= AnonExclusive;
+        }
+    }
+
+    /// <summary>A mapped page is mapped once more, or a page of a file for the first time.</summary>
+    public void AddFileRmap(int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.InvertedMapCount-- == 0)
+        {
+            _countersByZone[frame.ZoneId].Mapped++;
+        }
+    }
+
+    /// <summary>Fork maps an anonymous page in the child too: nobody has it alone from now on (<c>page_try_dup_anon_rmap()</c>).</summary>
+    public void DuplicateAnonRmap(int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        frame.FlagsAndZone &= ~AnonExclusive;
+        frame.InvertedMapCount--;
+    }
+
+    /// <summary>An entry that mapped a page is gone (<c>page_remove_rmap()</c>); the reference is still to be dropped.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void RemoveRmap(Cpu cpu, int pfn, Vma vma)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (++frame.InvertedMapCount == 0)
+        {
+            NodeCounters counters = _countersByZone[frame.ZoneId];
+            if ((frame.Mapping & MappingTable.Anonymous) != 0)
+            {
+                counters.AnonPages--;
+            }
+            else
+            {
+                counters.Mapped--;
+            }
+        }
+
+        if ((vma.Flags & VmaFlags.Locked) != 0)
+        {
+            Munlock(cpu, pfn);
+        }
+    }
+
+    /// <summary>A zeroed page for anonymous memory where the area's and the task's policies want it.</summary>
+    public int AllocateAnon(Cpu cpu, Vma vma, ulong address, bool zero)
+    {
+        Gfp gfp = zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable;
+        return vma.Policy is null ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, vma.Policy, address, gfp);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateByPolicy(Cpu cpu, Vma vma, MemoryPolicy policy, ulong address, Gfp gfp)
+    {
+        if (policy.Mode == MemoryPolicyMode.Interleave)
+        {
+            // An area's pages go round by their offset, not in the order of faults.
+            int count = System.Numerics.BitOperations.PopCount(policy.NodeMask);
+            int wanted = (int)((vma.PgOff + ((address - vma.StartValue) >> PageGeometry.PageShift)) % (ulong)count);
+            ulong mask = policy.NodeMask;
+            for (int i = 0; i < wanted; i++)
+            {
+                mask &= mask - 1;
+            }
+
+            return _pages.AllocateChecked(cpu, gfp, 0, Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? cpu.Node);
+        }
+
+        MemoryPolicy? own = cpu.Current.Policy;
+        cpu.Current.Policy = policy;
+        int pfn = _pages.Allocate(cpu, gfp, 0);
+        cpu.Current.Policy = own;
+        return pfn;
+    }
+
+    /// <summary>Copies a page's bytes.</summary>
+    public void CopyPage(int from, int to) => _memory.ReadOnly((ulong)(uint)from << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(_memory.Frame(to));
+
+    private int TakeZeroPage()
+    {
+        long reserved = (_mmu.Frames as PageTableFrames)?.TakeReserved() ?? -1;
+        if (reserved >= 0)
+        {
+            return (int)reserved;
+        }
+
+        Page page = Machine.Cpus[0].AllocPage(Gfp.Kernel | Gfp.Zero);
+        return page.IsNull ? throw new InvalidOperationException("there is no memory for the zero page") : page.FrameIndex;
+    }
+
+    public readonly ref struct LockScope
+    {
+        private readonly Lock? _held;
+
+        public LockScope(Lock? held)
+        {
+            _held = held;
+            held?.Enter();
+        }
+
+        public void Dispose() => _held?.Exit();
+    }
+}

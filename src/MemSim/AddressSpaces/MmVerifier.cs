@@ -1,0 +1,193 @@
+using MemSim.Hardware;
+using MemSim.Observability;
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces;
+
+/// <summary>Checks address spaces: areas in order, counts as the page tables say, every entry found by reverse mapping.</summary>
+internal sealed class MmVerifier(MmCore core)
+{
+    private readonly Dictionary<int, int> _mapped = [];
+
+    public void Verify()
+    {
+        long committed = 0;
+        long areas = 0;
+        foreach (MemoryDescriptor mm in core.Spaces)
+        {
+            areas += mm.AreaCount;
+            committed += Verify(mm);
+        }
+
+        if (core.Objects(MmObject.Vma) != areas)
+        {
+            BugReporter.Corrupt($"{core.Objects(MmObject.Vma)} vm_area_structs are allocated but there are {areas} areas");
+        }
+
+        if (core.Machine.SystemFigures.CommittedPages < committed)
+        {
+            BugReporter.Corrupt($"{core.Machine.SystemFigures.CommittedPages} pages are committed but areas account for {committed}");
+        }
+
+        foreach ((int pfn, int count) in _mapped)
+        {
+            if (core.MapCount(pfn) != count)
+            {
+                BugReporter.Corrupt($"frame 0x{pfn:x} has a mapcount of {core.MapCount(pfn)} but {count} entries map it");
+            }
+
+            if (core.RefCount(pfn) < count)
+            {
+                BugReporter.Corrupt($"frame 0x{pfn:x} has {core.RefCount(pfn)} references but {count} entries map it");
+            }
+
+            if (count > 1 && core.IsAnon(pfn) && core.IsExclusive(pfn))
+            {
+                BugReporter.Corrupt($"anonymous frame 0x{pfn:x} is marked exclusive but {count} entries map it");
+            }
+        }
+    }
+
+    private long Verify(MemoryDescriptor mm)
+    {
+        if (mm.Tree.Check() is { } wrong)
+        {
+            BugReporter.Corrupt($"{mm.Tables}: {wrong}");
+        }
+
+        long committed = 0;
+        long total = 0;
+        long locked = 0;
+        (long Anon, long File, long Shared, long Swap) seen = default;
+        PteLayout layout = core.Layout;
+        long presentInAreas = 0;
+        foreach (Vma vma in mm.Areas)
+        {
+            total += vma.Pages;
+            locked += (vma.Flags & VmaFlags.Locked) != 0 ? vma.Pages : 0;
+            committed += (vma.Flags & VmaFlags.Account) != 0 ? vma.Pages : 0;
+            CheckChain(vma);
+            for (ulong at = vma.StartValue; at < vma.EndValue;)
+            {
+                ulong slot = mm.Tables.FindSlot(at, out ulong next);
+                if (slot == 0)
+                {
+                    at = next == 0 ? vma.EndValue : next;
+                    continue;
+                }
+
+                ulong entry = mm.Tables.ReadSlot(slot);
+                if (entry != 0)
+                {
+                    presentInAreas++;
+                    CheckEntry(mm, vma, at, entry, layout, ref seen);
+                }
+
+                at += PageGeometry.PageSize;
+            }
+        }
+
+        if (total != mm.TotalPages || locked != mm.LockedPages)
+        {
+            BugReporter.Corrupt($"{mm.Tables}: total_vm {mm.TotalPages}, locked_vm {mm.LockedPages}, but the areas have {total} and {locked} pages");
+        }
+
+        if (seen != (mm.AnonPages, mm.FilePages, mm.SharedMemoryPages, mm.SwapEntries))
+        {
+            BugReporter.Corrupt($"{mm.Tables}: anon, file, shmem, swap are counted as {(mm.AnonPages, mm.FilePages, mm.SharedMemoryPages, mm.SwapEntries)} but the tables hold {seen}");
+        }
+
+        long all = mm.Tables.CountEntries();
+        if (all != presentInAreas)
+        {
+            BugReporter.Corrupt($"{mm.Tables}: {all} entries are used but only {presentInAreas} belong to areas");
+        }
+
+        return committed;
+    }
+
+    private void CheckEntry(MemoryDescriptor mm, Vma vma, ulong at, ulong entry, PteLayout layout, ref (long Anon, long File, long Shared, long Swap) seen)
+    {
+        if (!layout.IsPresent(entry))
+        {
+            _ = layout.TryDecodeSwapEntry(entry, out SoftEntry soft);
+            if (soft.Kind == SoftEntryKind.Swap)
+            {
+                seen.Swap++;
+            }
+            else if (soft.Kind is SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite)
+            {
+                Count(core.Frames[(int)soft.Offset], ref seen);
+            }
+
+            return;
+        }
+
+        int pfn = layout.Pfn(entry);
+        if (pfn == core.ZeroPfn)
+        {
+            if (layout.IsWritable(entry))
+            {
+                BugReporter.Corrupt($"{mm.Tables}: the zero page is writable at {at:x}");
+            }
+
+            return;
+        }
+
+        ref PageFrame frame = ref core.Frames[pfn];
+        Count(frame, ref seen);
+        _mapped[pfn] = _mapped.GetValueOrDefault(pfn) + 1;
+        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        {
+            if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
+            {
+                BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} has no anon_vma");
+            }
+            else if (!anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma)) || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
+            {
+                BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} of {mm.Tables} is not found by reverse mapping");
+            }
+
+            if (layout.IsWritable(entry) && !core.IsExclusive(pfn))
+            {
+                BugReporter.Corrupt($"anonymous frame 0x{pfn:x} is writable at {at:x} of {mm.Tables} but not marked exclusive");
+            }
+        }
+        else if (vma.Mapping is null || !vma.Mapping.Areas.Contains(vma) || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
+        {
+            BugReporter.Corrupt($"frame 0x{pfn:x} of a file at {at:x} of {mm.Tables} is not found by reverse mapping");
+        }
+    }
+
+    private static void Count(in PageFrame frame, ref (long Anon, long File, long Shared, long Swap) seen)
+    {
+        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        {
+            seen.Anon++;
+        }
+        else if ((frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+        {
+            seen.Shared++;
+        }
+        else
+        {
+            seen.File++;
+        }
+    }
+
+    private static void CheckChain(Vma vma)
+    {
+        if (vma.AnonVma is { } own && (vma.Chain is null || !vma.Chain.Exists(link => ReferenceEquals(link.Anon, own))))
+        {
+            BugReporter.Corrupt($"area {vma} is not linked to its own anon_vma");
+        }
+
+        foreach (AnonVmaChain link in vma.Chain ?? [])
+        {
+            if (link.Anon.IsFreed || !ReferenceEquals(link.Anon.Areas[link.Place], link))
+            {
+                BugReporter.Corrupt($"area {vma} is linked to an anon_vma that does not know it");
+            }
+        }
+    }
+}

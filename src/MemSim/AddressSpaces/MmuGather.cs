@@ -1,0 +1,141 @@
+using MemSim.Hardware;
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces;
+
+/// <summary>Takes pages out of page tables in batches: entries are cleared first, then the TLBs are flushed, then the pages are given back (<c>struct mmu_gather</c>).</summary>
+internal ref struct MmuGather
+{
+    private readonly MmCore _core;
+    private readonly Cpu _cpu;
+    private readonly MemoryDescriptor _mm;
+    private readonly PageTables _tables;
+    private readonly PteLayout _layout;
+    private readonly int[] _pages;
+    private int _count;
+    private ulong _first;
+    private ulong _end;
+
+    public MmuGather(MmCore core, Cpu cpu, MemoryDescriptor mm)
+    {
+        _core = core;
+        _cpu = cpu;
+        _mm = mm;
+        _tables = mm.Tables;
+        _layout = core.Layout;
+        _pages = core.GatherBuffer;
+        _first = ulong.MaxValue;
+    }
+
+    /// <summary>Whether private copies of pages of files stay.</summary>
+    public bool KeepsCopies { get; init; }
+
+    /// <summary>Clears the entries of part of an area.</summary>
+    public void Zap(Vma vma, ulong start, ulong end)
+    {
+        if (vma.File is not null)
+        {
+            ZapEntries(vma, start, end, isFile: true);
+        }
+        else
+        {
+            ZapEntries(vma, start, end, isFile: false);
+        }
+    }
+
+    /// <summary>Flushes and gives the last batch back.</summary>
+    public void Finish()
+    {
+        if (_end != 0)
+        {
+            _tables.Mmu.FlushRange(_cpu, _tables, new VirtualAddress(_first), _end - _first);
+            _first = ulong.MaxValue;
+            _end = 0;
+        }
+
+        if (_count != 0)
+        {
+            _core.PutAll(_cpu, _pages.AsSpan(0, _count));
+            _count = 0;
+        }
+    }
+
+    private void ZapEntries(Vma vma, ulong start, ulong end, bool isFile)
+    {
+        ulong at = start;
+        while (at < end)
+        {
+            ulong slot = _tables.FindSlot(at, out ulong next);
+            if (slot == 0)
+            {
+                at = next == 0 ? end : next;
+                continue;
+            }
+
+            // To the end of this table or of the range.
+            ulong entryBytes = 1UL << _tables.EntryShift;
+            ulong tableEnd = (slot | (PageGeometry.PageSize - 1)) + 1;
+            for (; slot < tableEnd && at < end; slot += entryBytes, at += PageGeometry.PageSize)
+            {
+                ulong entry = _tables.ReadSlot(slot);
+                if (entry == 0)
+                {
+                    continue;
+                }
+
+                if (KeepsCopies && !_core.IsOfFile(entry))
+                {
+                    continue;
+                }
+
+                _tables.WriteSlot(slot, 0);
+                if (_layout.IsPresent(entry))
+                {
+                    ZapPresent(vma, at, entry, isFile);
+                }
+                else
+                {
+                    _core.DropSoftEntry(_cpu, _mm, entry);
+                }
+            }
+        }
+    }
+
+    private void ZapPresent(Vma vma, ulong at, ulong entry, bool isFile)
+    {
+        _first = Math.Min(_first, at);
+        _end = at + PageGeometry.PageSize;
+        int pfn = _layout.Pfn(entry);
+        if (pfn == _core.ZeroPfn)
+        {
+            return;
+        }
+
+        ref PageFrame frame = ref _core.Frames[pfn];
+        if (isFile && (frame.Mapping & MappingTable.Anonymous) == 0)
+        {
+            if (_layout.IsDirty(entry) && vma.Mapping is { } file)
+            {
+                _ = file.SetDirty(_cpu, pfn);
+            }
+
+            if (_layout.IsYoung(entry) && (vma.Flags & VmaFlags.SequentialRead) == 0)
+            {
+                _core.MarkAccessed(_cpu, pfn);
+            }
+
+            _ = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0 ? _mm.SharedMemoryPages-- : _mm.FilePages--;
+        }
+        else
+        {
+            _mm.AnonPages--;
+        }
+
+        _core.RemoveRmap(_cpu, pfn, vma);
+        _pages[_count++] = pfn;
+        if (_count == _pages.Length)
+        {
+            Finish();
+        }
+    }
+}

@@ -1,0 +1,174 @@
+using System.Globalization;
+
+namespace MemSim.AddressSpaces;
+
+/// <summary>What the processor's page-fault exception leads to (<c>exc_page_fault()</c>, arm64 <c>do_page_fault()</c>): finds the area, checks the access, expands stacks, sends signals.</summary>
+internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
+{
+    private const uint X86Protection = 1;
+
+    public bool Handle(Cpu cpu, in PageFault fault)
+    {
+        using MmCore.LockScope scope = core.Enter();
+        core.FaultTrace?.Emit(cpu, fault);
+        if (core.Story is { } story)
+        {
+            story.Begin(Describe(fault));
+        }
+
+        Process? process = cpu.Current as Process;
+        MemoryDescriptor? mm = process?.MmOrNull;
+        ulong address = fault.Address.Value;
+        if (process is null || mm is null || cpu.InAtomic || cpu.MmuState.Tables != mm.Tables)
+        {
+            // No user context, or one that must not sleep: the exception table, else an oops.
+            core.Story?.Add("no address space to look in: fixed up by the exception table, or an oops");
+            return false;
+        }
+
+        if (fault.Reason is PageFaultReason.NotCanonical or PageFaultReason.NoMemory or PageFaultReason.ReservedBits)
+        {
+            return fault.User && Send(process, fault, fault.Reason == PageFaultReason.NoMemory ? Signal.SIGBUS : Signal.SIGSEGV, fault.Reason == PageFaultReason.NoMemory ? SignalCode.NoPage : SignalCode.Kernel);
+        }
+
+        if (core.Machine.Mmu.IsKernelAddress(address) || address >= core.Addresses.TaskSize)
+        {
+            core.Story?.Add("an address of the kernel");
+            return fault.User && Send(process, fault, Signal.SIGSEGV, SignalCode.MapError);
+        }
+
+        Vma? vma = mm.Find(address);
+        if (vma is null)
+        {
+            return Bad(process, fault, SignalCode.MapError, "BADMAP: no area at or above the address");
+        }
+
+        if (vma.StartValue > address)
+        {
+            if ((vma.Flags & VmaFlags.GrowsDown) == 0)
+            {
+                return Bad(process, fault, SignalCode.MapError, "BADMAP: the next area above does not grow down");
+            }
+
+            if (mm.ExpandStack(cpu, vma, address & ~(ulong)(PageGeometry.PageSize - 1)) != Errno.None)
+            {
+                return Bad(process, fault, SignalCode.MapError, "BADMAP: the stack may not grow that far");
+            }
+
+            core.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
+        }
+
+        if (!MayAccess(vma, fault))
+        {
+            return Bad(process, fault, SignalCode.AccessError, $"BADACCESS: {vma} does not allow it");
+        }
+
+        if (core.Story is not null)
+        {
+            core.Story.Add($"area {vma}");
+        }
+
+        FaultFlags flags = (fault.Access == MemoryAccess.Write ? FaultFlags.Write : 0) | (fault.User ? FaultFlags.User : 0) | (fault.Access == MemoryAccess.Execute ? FaultFlags.Instruction : 0);
+        FaultResult result = core.HandleFault(cpu, vma, address, flags);
+        if ((result & FaultResult.Error) != 0)
+        {
+            return Failed(process, fault, result);
+        }
+
+        if ((result & FaultResult.Retry) != 0)
+        {
+            return true;
+        }
+
+        if ((result & FaultResult.Major) != 0)
+        {
+            process.MajorFaults++;
+            core.Events.Count(Observability.Proc.VmEvent.MajorFault);
+        }
+        else
+        {
+            process.MinorFaults++;
+        }
+
+        return true;
+    }
+
+    private static bool MayAccess(Vma vma, in PageFault fault)
+    {
+        if (fault.IsArm64)
+        {
+            VmaFlags needed = fault.Access switch
+            {
+                MemoryAccess.Execute => VmaFlags.Exec,
+                MemoryAccess.Write => VmaFlags.Write,
+                _ => VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec,
+            };
+            return (vma.Flags & needed) != 0;
+        }
+
+        if (fault.Access == MemoryAccess.Write)
+        {
+            return (vma.Flags & VmaFlags.Write) != 0;
+        }
+
+        // A read or fetch that met a present entry was refused for good: read-only entries are only ever refused writes.
+        return (fault.Code & X86Protection) == 0 && (vma.Flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) != 0;
+    }
+
+    private bool Failed(Process process, in PageFault fault, FaultResult result)
+    {
+        if ((result & FaultResult.Oom) != 0)
+        {
+            core.Story?.Add("no memory");
+            return fault.User && Send(process, fault, Signal.SIGKILL, SignalCode.OutOfMemory);
+        }
+
+        core.Story?.Add("no page behind the address");
+        return fault.User && ((result & FaultResult.SigBus) != 0 ? Send(process, fault, Signal.SIGBUS, SignalCode.NoPage) : Send(process, fault, Signal.SIGSEGV, SignalCode.MapError));
+    }
+
+    private bool Bad(Process process, in PageFault fault, SignalCode code, string why)
+    {
+        core.Story?.Add(why);
+        if (!fault.User)
+        {
+            core.Story?.Add("in kernel mode: the exception table, else an oops");
+            return false;
+        }
+
+        return Send(process, fault, Signal.SIGSEGV, code);
+    }
+
+    /// <summary>Sends a signal; the process's own handler may repair things and have the access tried again.</summary>
+    private bool Send(Process process, in PageFault fault, Signal signal, SignalCode code)
+    {
+        SignalInfo info = new(signal, code, fault.Address);
+        core.Story?.Add($"{info}");
+        process.LastSignal = info;
+        if (signal != Signal.SIGKILL && process.SignalHandler is { } handler && handler(info))
+        {
+            return true;
+        }
+
+        throw new SignalException(process, info, fault, process.RunsOn is { } cpu ? cpu.Explain(fault.Address, fault.Access).ToString() : "");
+    }
+
+    private static string Describe(in PageFault fault)
+    {
+        if (!fault.IsArm64)
+        {
+            return string.Create(CultureInfo.InvariantCulture, $"#PF at {fault.Address}: error code 0x{fault.Code:x} ({((fault.Code & 1) != 0 ? "protection" : "not present")}, {((fault.Code & 2) != 0 ? "write" : (fault.Code & 16) != 0 ? "fetch" : "read")}, {(fault.User ? "user" : "kernel")})");
+        }
+
+        string vector = fault.User ? "el0_sync" : "el1_sync";
+        string what = fault.ExceptionClass is 0x20 or 0x21 ? "instruction abort" : "data abort";
+        string status = (fault.FaultStatus & 0b111100) switch
+        {
+            0b000100 => "translation fault",
+            0b001100 => "permission fault",
+            0b001000 => "access flag fault",
+            _ => "abort",
+        };
+        return string.Create(CultureInfo.InvariantCulture, $"{vector}: ESR 0x{fault.Code:x8}, EC 0x{fault.ExceptionClass:x2} ({what}), FSC 0x{fault.FaultStatus:x2} (level {fault.FaultStatus & 3} {status}), {(fault.IsWrite ? "write" : "read")} at FAR {fault.Address}");
+    }
+}

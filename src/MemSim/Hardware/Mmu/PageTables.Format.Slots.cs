@@ -1,0 +1,122 @@
+namespace MemSim.Hardware;
+
+/// <content>Entries by their physical address.</content>
+internal sealed partial class PageTables<TFormat>
+{
+    internal override ulong EnsureSlot(Cpu cpu, ulong address)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > 1; at--)
+        {
+            int index = IndexOf(address, at);
+            ulong entry = Read(table, index);
+            if (!TFormat.IsPresent(entry))
+            {
+                entry = AddTable(cpu, table, index, at);
+                if (entry == 0)
+                {
+                    // Tables made on the way stay, as in the kernel: they go with the range.
+                    return 0;
+                }
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
+    }
+
+    internal override ulong FindSlot(ulong address, out ulong next)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > 1; at--)
+        {
+            ulong entry = Read(table, IndexOf(address, at));
+            if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            {
+                next = (address | (Size(at) - 1)) + 1;
+                return 0;
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        next = 0;
+        return table + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
+    }
+
+    internal override void FreeTables(Cpu cpu, ulong start, ulong end, ulong floor, ulong ceiling)
+    {
+        // Level by level from the lowest: a table goes when all it covers lies between the limits. The top table stays.
+        using Scope scope = Enter();
+        for (int level = 1; level < TFormat.Levels; level++)
+        {
+            ulong bytes = Size(level + 1);
+            ulong first = start & ~(bytes - 1);
+            if (first < floor)
+            {
+                first = (floor + bytes - 1) & ~(bytes - 1);
+            }
+
+            for (ulong at = first; at < end; at += bytes)
+            {
+                if (ceiling != 0 && bytes > ceiling - at)
+                {
+                    break;
+                }
+
+                (ulong parent, int parentLevel, ulong entry) = Descend(at, level + 1);
+                if (parentLevel > level + 1)
+                {
+                    at = (at | (Size(parentLevel) - 1)) + 1 - bytes;
+                }
+                else if (TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, parentLevel))
+                {
+                    Write(parent, parentLevel, IndexOf(at, parentLevel), 0);
+                    FreeTable(cpu, TFormat.TableBase(entry), level);
+                }
+
+                if (at + bytes == 0)
+                {
+                    break;
+                }
+            }
+        }
+    }
+
+    internal override long CountEntries()
+    {
+        long count = 0;
+        VisitTables((pfn, level) =>
+        {
+            for (int i = 0; level == 1 && i < 1 << TFormat.IndexBits(1); i++)
+            {
+                count += Read((ulong)pfn << PageGeometry.PageShift, i) != 0 ? 1 : 0;
+            }
+        });
+        return count;
+    }
+
+    private ulong AddTable(Cpu cpu, ulong table, int index, int at)
+    {
+        long pfn = Mmu.Frames.Allocate(cpu, IsKernel);
+        if (pfn < 0)
+        {
+            return 0;
+        }
+
+        TablePages++;
+        CountTable(pfn, at - 1, 1);
+        ulong entry = TFormat.MakeTable((ulong)pfn << PageGeometry.PageShift, at, user: !IsKernel);
+        Write(table, at, index, entry);
+        return entry;
+    }
+
+    private void FreeTable(Cpu cpu, ulong table, int level)
+    {
+        TablePages--;
+        long pfn = (long)(table >> PageGeometry.PageShift);
+        CountTable(pfn, level, -1);
+        Mmu.Frames.Free(cpu, pfn);
+    }
+}

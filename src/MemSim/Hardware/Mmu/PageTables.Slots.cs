@@ -1,0 +1,67 @@
+using System.Runtime.CompilerServices;
+
+namespace MemSim;
+
+/// <content>Entries by their physical address ("slots"): what page faults, fork and unmapping work with.</content>
+public abstract partial class PageTables
+{
+    private readonly long[] _tablesByLevel = new long[6];
+
+    /// <summary>log2 of the bytes of an entry.</summary>
+    internal int EntryShift { get; private protected init; }
+
+    /// <summary>log2 of the entries in a lowest-level table.</summary>
+    internal int EntriesShift => PageGeometry.PageShift - EntryShift;
+
+    /// <summary>Tables of a level, 1 being the lowest (<c>mm_inc_nr_ptes()</c>, <c>mm_inc_nr_pmds()</c>, <c>mm_inc_nr_puds()</c>).</summary>
+    internal long TablesOnLevel(int level) => _tablesByLevel[level];
+
+    /// <summary>The slot of an address in the lowest level, tables made where there are none.</summary>
+    /// <returns>Its physical address; 0 without memory.</returns>
+    internal abstract ulong EnsureSlot(Cpu cpu, ulong address);
+
+    /// <summary>The slot of an address in the lowest level.</summary>
+    /// <param name="address">The address.</param>
+    /// <param name="next">Where no table covers the address: the first address behind the hole.</param>
+    /// <returns>Its physical address; 0 when no table covers it.</returns>
+    internal abstract ulong FindSlot(ulong address, out ulong next);
+
+    /// <summary>Frees the tables that cover part of a range and nothing outside of the limits (<c>free_pgd_range()</c>). Whoever calls it has flushed the TLBs.</summary>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="start">The first address of the range.</param>
+    /// <param name="end">The address behind it.</param>
+    /// <param name="floor">Nothing is mapped from here to the start.</param>
+    /// <param name="ceiling">Nothing is mapped from the end to here; 0 for the end of the space.</param>
+    internal abstract void FreeTables(Cpu cpu, ulong start, ulong end, ulong floor, ulong ceiling);
+
+    /// <summary>Entries of the lowest level that are not empty, in the user's half.</summary>
+    internal abstract long CountEntries();
+
+    /// <summary>Reads an entry.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong ReadSlot(ulong slot) => EntryShift == 3 ? Mmu.Memory.Read<ulong>(slot) : Mmu.Memory.Read<uint>(slot);
+
+    /// <summary>Writes an entry.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void WriteSlot(ulong slot, ulong entry)
+    {
+        if (EntryShift == 3)
+        {
+            Mmu.Memory.Write(slot, entry);
+        }
+        else
+        {
+            Mmu.Memory.Write(slot, (uint)entry);
+        }
+    }
+
+    private protected void CountTable(long pfn, int level, int change)
+    {
+        _tablesByLevel[level] += change;
+        if (level <= 2 && level < Levels && !IsKernel)
+        {
+            // 6.1 counts tables of the two lowest levels (pgtable_pte_page_ctor(), pgtable_pmd_page_ctor()).
+            Mmu.Machine.ZoneOf((int)pfn)!.Node.Counters.PageTables += change;
+        }
+    }
+}

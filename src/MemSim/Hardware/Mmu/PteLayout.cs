@@ -1,0 +1,221 @@
+using System.Runtime.CompilerServices;
+
+namespace MemSim.Hardware;
+
+/// <summary>What an entry that the hardware does not use stands for.</summary>
+internal enum SoftEntryKind
+{
+    /// <summary>Nothing.</summary>
+    None,
+
+    /// <summary>A page in a swap area: type is the area, offset the slot.</summary>
+    Swap,
+
+    /// <summary>A page that is being moved, mapped for reading.</summary>
+    MigrationRead,
+
+    /// <summary>A page that is being moved, mapped for writing.</summary>
+    MigrationWrite,
+
+    /// <summary>A page taken out of use.</summary>
+    HwPoison,
+}
+
+/// <summary>An entry that is not present, decoded.</summary>
+/// <param name="Kind">What it stands for.</param>
+/// <param name="Type">The swap area, or the kernel's number of the kind.</param>
+/// <param name="Offset">The slot in the area, or the frame number.</param>
+/// <param name="Exclusive">Whether the page belongs to this address space alone.</param>
+internal readonly record struct SoftEntry(SoftEntryKind Kind, int Type, long Offset, bool Exclusive);
+
+/// <summary>Lowest-level entries as the kernel sees them: tests and changes of bits, and what it keeps in entries that are not present, by the layouts of Linux 6.1.</summary>
+/// <remarks>
+/// One type for all formats: what differs is a branch that always goes the same way. "Present" is the kernel's word: a page mapped without any rights
+/// (PROT_NONE) is present to the kernel but not to the hardware. On x86 with more than two levels such entries hold the complement of the frame number, and
+/// swap entries that of the offset, against L1TF.
+/// </remarks>
+internal sealed class PteLayout
+{
+    /// <summary>The swap type of migration entries for reading; one more is for writing, two more are poisoned pages.</summary>
+    public const int MigrationReadType = 28;
+
+    public const int MigrationWriteType = 29;
+
+    public const int HwPoisonType = 30;
+
+    private const ulong X86ProtNone = 1 << 8;
+    private const ulong Arm64ProtNone = 1UL << 58;
+    private const ulong Arm64SoftDirtyState = 1UL << 55;
+    private const ulong X86LowAddressMask = 0xffff_f000;
+
+    private readonly bool _arm;
+    private readonly bool _inverts;
+    private readonly ulong _hardwarePresent;
+    private readonly ulong _protNone;
+    private readonly ulong _present;
+    private readonly ulong _addressMask;
+    private readonly ulong _accessed;
+
+    public PteLayout(Architecture architecture)
+    {
+        _arm = architecture == Architecture.Arm64;
+        Is32Bit = architecture == Architecture.X86_32;
+        _inverts = architecture is Architecture.X86_64 or Architecture.X86_32Pae;
+        _hardwarePresent = 1;
+        _protNone = _arm ? Arm64ProtNone : X86ProtNone;
+        _present = _hardwarePresent | _protNone;
+        _addressMask = _arm ? Arm64FourLevel.AddressMask : Is32Bit ? X86LowAddressMask : X86Entry.AddressMask;
+        _accessed = _arm ? Arm64FourLevel.AccessFlag : X86Entry.Accessed;
+    }
+
+    /// <summary>Whether entries have four bytes.</summary>
+    public bool Is32Bit { get; }
+
+    /// <summary>Whether the kernel regards an entry as mapping a page (<c>pte_present()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsPresent(ulong entry) => (entry & _present) != 0;
+
+    /// <summary>Whether it maps a page without any rights.</summary>
+    public bool IsProtNone(ulong entry) => (entry & (_hardwarePresent | _protNone)) == _protNone;
+
+    /// <summary>The frame mapped (<c>pte_pfn()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int Pfn(ulong entry)
+    {
+        if (_inverts && (entry & _hardwarePresent) == 0)
+        {
+            entry ^= _addressMask;
+        }
+
+        return (int)((entry & _addressMask) >> PageGeometry.PageShift);
+    }
+
+    /// <summary>Maps a frame with the bits of an area.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong Make(int pfn, ulong bits)
+    {
+        ulong address = (ulong)(uint)pfn << PageGeometry.PageShift;
+        return bits | (_inverts && (bits & _hardwarePresent) == 0 ? ~address & _addressMask : address);
+    }
+
+    /// <summary>The bits of an area without any rights, made from those of a readable one.</summary>
+    public ulong ProtNoneBits(ulong readable) => _arm
+        ? (readable & ~_hardwarePresent) | _protNone
+        : (readable & ~(_hardwarePresent | X86Entry.Writable | X86Entry.User)) | _protNone;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsWritable(ulong entry) => _arm ? (entry & Arm64FourLevel.DirtyModifier) != 0 : (entry & X86Entry.Writable) != 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsDirty(ulong entry) => _arm
+        ? (entry & Arm64SoftDirtyState) != 0 || (entry & (Arm64FourLevel.DirtyModifier | Arm64FourLevel.ReadOnly)) == Arm64FourLevel.DirtyModifier
+        : (entry & X86Entry.Dirty) != 0;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsYoung(ulong entry) => (entry & _accessed) != 0;
+
+    public ulong MakeYoung(ulong entry) => entry | _accessed;
+
+    public ulong MakeOld(ulong entry) => entry & ~_accessed;
+
+    /// <summary>Writable, with the dirty state it has (<c>pte_mkwrite()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong MakeWritable(ulong entry) => !_arm
+        ? entry | X86Entry.Writable
+        : (entry & Arm64SoftDirtyState) != 0 ? (entry | Arm64FourLevel.DirtyModifier) & ~Arm64FourLevel.ReadOnly : entry | Arm64FourLevel.DirtyModifier;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong MakeDirty(ulong entry)
+    {
+        if (!_arm)
+        {
+            return entry | X86Entry.Dirty;
+        }
+
+        entry |= Arm64SoftDirtyState;
+        return (entry & Arm64FourLevel.DirtyModifier) != 0 ? entry & ~Arm64FourLevel.ReadOnly : entry;
+    }
+
+    /// <summary>Clean: the next write sets the dirty state again (<c>pte_mkclean()</c>).</summary>
+    public ulong MakeClean(ulong entry) => _arm ? (entry & ~Arm64SoftDirtyState) | Arm64FourLevel.ReadOnly : entry & ~X86Entry.Dirty;
+
+    /// <summary>Not writable; the dirty state is kept (<c>pte_wrprotect()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ulong WriteProtect(ulong entry)
+    {
+        if (!_arm)
+        {
+            return entry & ~X86Entry.Writable;
+        }
+
+        // arm64 keeps the dirty state of a read-only entry in a software bit.
+        entry |= IsDirty(entry) ? Arm64SoftDirtyState : 0;
+        return (entry & ~Arm64FourLevel.DirtyModifier) | Arm64FourLevel.ReadOnly;
+    }
+
+    /// <summary>The same frame with the rights of other bits; accessed and dirty state are kept (<c>pte_modify()</c>).</summary>
+    public ulong Modify(ulong entry, ulong bits)
+    {
+        ulong made = Make(Pfn(entry), bits);
+        made = IsYoung(entry) ? MakeYoung(made) : MakeOld(made);
+        return IsDirty(entry) ? MakeDirty(made) : made;
+    }
+
+    /// <summary>An entry for a page in a swap area.</summary>
+    public ulong MakeSwapEntry(int type, long offset)
+    {
+        if (_arm)
+        {
+            return ((ulong)(uint)type << 3) | ((ulong)offset << 8);
+        }
+
+        return Is32Bit
+            ? ((ulong)(uint)type << 1) | ((ulong)offset << 9 & uint.MaxValue)
+            : (~(ulong)offset << 14 >> 5) | ((ulong)(uint)type << 59);
+    }
+
+    /// <summary>An entry for a page that is being moved.</summary>
+    public ulong MakeMigrationEntry(int pfn, bool write) => MakeSwapEntry(write ? MigrationWriteType : MigrationReadType, pfn);
+
+    /// <summary>Marks a swap entry as belonging to this address space alone; without effect where 6.1 has no bit for it (x86-32).</summary>
+    public ulong MakeExclusive(ulong entry) => _arm ? entry | (1 << 2) : Is32Bit ? entry : entry | (1 << 3);
+
+    public ulong ClearExclusive(ulong entry) => _arm ? entry & ~(1UL << 2) : Is32Bit ? entry : entry & ~(1UL << 3);
+
+    /// <summary>Decodes an entry that is not present.</summary>
+    /// <returns>False for an empty entry and for one that maps a page.</returns>
+    public bool TryDecodeSwapEntry(ulong entry, out SoftEntry decoded)
+    {
+        decoded = default;
+        if (entry == 0 || IsPresent(entry))
+        {
+            return false;
+        }
+
+        int type;
+        long offset;
+        bool exclusive;
+        if (_arm)
+        {
+            type = (int)(entry >> 3) & 31;
+            offset = (long)(entry >> 8 & ((1UL << 50) - 1));
+            exclusive = (entry & (1 << 2)) != 0;
+        }
+        else if (Is32Bit)
+        {
+            type = (int)(entry >> 1) & 31;
+            offset = (long)(entry >> 9);
+            exclusive = false;
+        }
+        else
+        {
+            type = (int)(entry >> 59);
+            offset = (long)(~entry << 5 >> 14);
+            exclusive = (entry & (1 << 3)) != 0;
+        }
+
+        SoftEntryKind kind = type switch { MigrationReadType => SoftEntryKind.MigrationRead, MigrationWriteType => SoftEntryKind.MigrationWrite, HwPoisonType => SoftEntryKind.HwPoison, _ => SoftEntryKind.Swap };
+        decoded = new SoftEntry(kind, type, offset, exclusive);
+        return true;
+    }
+}

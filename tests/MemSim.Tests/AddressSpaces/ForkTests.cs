@@ -1,0 +1,75 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests.AddressSpaces;
+
+public class ForkTests
+{
+    public static TheoryData<string> Architectures => ["x86_64", "x86_32", "pae", "arm64"];
+
+    internal static Machine Boot(string architecture) => Machine.Boot(architecture switch
+    {
+        "x86_32" => MachineSpec.X86_32("1200M", cpus: 2),
+        "pae" => MachineSpec.X86_32Pae("1200M", cpus: 2),
+        "arm64" => MachineSpec.Arm64("256M", cpus: 2),
+        _ => MachineSpec.X86_64("256M", cpus: 2),
+    });
+
+    internal static long Free(Machine machine)
+    {
+        machine.Lru.DrainAll();
+        machine.DrainAllPages();
+        return machine.Zones.Sum(zone => Enumerable.Range(0, PageGeometry.OrderCount).Sum(order => zone.FreeBlocks(order) << order));
+    }
+
+    [Theory]
+    [MemberData(nameof(Architectures))]
+    public void Parent_and_child_see_their_own_writes_only(string architecture)
+    {
+        using Machine machine = Boot(architecture);
+        Cpu cpu = machine.Cpus[0];
+        _ = machine.Mm;
+        machine.DrainAllPages();
+        long free = Free(machine);
+        Process parent = machine.CreateProcess("parent");
+        VirtualAddress data;
+        Process child;
+        using (cpu.Run(parent))
+        {
+            data = parent.Mm.Mmap(64 << 12, Prot.Read | Prot.Write);
+            for (int i = 0; i < 64; i++)
+            {
+                cpu.Write(data + (i << 12), i);
+            }
+
+            machine.Verify();
+            child = parent.Fork();
+            machine.Verify();
+            cpu.Write(data, 1000);
+            machine.Verify();
+        }
+
+        using (cpu.Run(child))
+        {
+            cpu.Read<int>(data).Should().Be(0);
+            cpu.Write(data + (1 << 12), 2000);
+            cpu.Write(data, 3000);
+        }
+
+        using (cpu.Run(parent))
+        {
+            cpu.Read<int>(data + (1 << 12)).Should().Be(1);
+            cpu.Read<int>(data).Should().Be(1000);
+            cpu.Write(data + (2 << 12), 4000);
+        }
+
+        machine.Verify();
+        child.Exit();
+        machine.Verify();
+        parent.Mm.AnonPages.Should().Be(64);
+        parent.Exit();
+        machine.Verify();
+        machine.DrainAllPages();
+        Free(machine).Should().Be(free);
+    }
+}
