@@ -176,6 +176,12 @@ internal sealed partial class OomKiller
 
         // Whoever shares the memory would keep it: they go too.
         List<Process> sharers = [.. _machine.Processes.Where(p => !ReferenceEquals(p, victim) && ReferenceEquals(p.MmOrNull, mm))];
+        if (victim.RunsOn is null && sharers.TrueForAll(p => p.RunsOn is null))
+        {
+            // It ends when the fault or call that ran out of memory is over, which must not wait that long.
+            mm.Reap(why.Cpu);
+        }
+
         victim.Kill(why.Cpu);
         foreach (Process sharer in sharers)
         {
