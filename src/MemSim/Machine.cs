@@ -179,6 +179,27 @@ public sealed partial class Machine : IDisposable
     public void SetSysctl(string name, string text)
     {
         ThrowIfDisposed();
+        string file = SysctlName(name);
+        if (file == "drop_caches")
+        {
+            // Not a setting: an order.
+            DropCaches(int.TryParse(text, out int what) && what is >= 1 and <= 4 ? what : throw new ArgumentException($"vm.drop_caches: '{text}' is not 1 to 4 (EINVAL)", nameof(text)));
+            return;
+        }
+
+        Settings.Set(file, text);
+        if (SysctlName(name) == "compact_memory")
+        {
+            // Not a setting but a button: only 1 presses it.
+            if (text?.Trim() != "1")
+            {
+                throw new ArgumentException("vm.compact_memory: only 1 can be written", nameof(text));
+            }
+
+            CompactMemory();
+            return;
+        }
+
         Settings.Set(SysctlName(name), text);
     }
 
@@ -250,9 +271,13 @@ public sealed partial class Machine : IDisposable
         PerCpuOrNull?.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
+        VerifyFiles();
         _lru?.Verify();
+        VerifyCompaction();
+        VerifyCma();
         VerifyHighMemory();
         _mm?.Verify();
+        _stacks?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

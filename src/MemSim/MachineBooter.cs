@@ -25,7 +25,7 @@ internal static class MachineBooter
             }
 
             SetPageblockTypes(machine, plan);
-            SetCmaArea(machine, plan);
+            SetCmaAreas(machine, plan);
             Release(machine, plan, early: true);
             machine.Settings.ComputeAtBoot(plan);
             Release(machine, plan, early: false);
@@ -184,20 +184,46 @@ internal static class MachineBooter
         }
     }
 
-    private static void SetCmaArea(Machine machine, BootPlan plan)
+    private static void SetCmaAreas(Machine machine, BootPlan plan)
     {
-        if (plan.Cma is not { } cma)
+        foreach ((string name, PfnRange range) in plan.CmaAreas)
         {
-            return;
+            if (CmaZone(machine, plan, name, range) is not { } zone)
+            {
+                continue;
+            }
+
+            zone.HasCma = true;
+            zone.CmaPages += range.Pages;
+            for (long pfn = range.Start.Value; pfn < range.End.Value; pfn += 1L << machine.PageblockOrder)
+            {
+                zone.SetBlockType((int)pfn, (int)MigrateType.Cma);
+            }
+
+            machine.AddCmaArea(new CmaArea(machine, name, zone, range.Start.Value, range.Pages));
+        }
+    }
+
+    /// <summary>The zone of an area; what is cleared in one piece must be of one zone, or the kernel does not activate the area (<c>cma_activate_area()</c>).</summary>
+    /// <exception cref="ArgumentException">An area that was asked for lies in several zones.</exception>
+    private static Zone? CmaZone(Machine machine, BootPlan plan, string name, PfnRange range)
+    {
+        Zone? owner = machine.ZoneOf((int)range.Start.Value);
+        for (long pfn = range.Start.Value; pfn < range.End.Value; pfn += 1L << machine.PageblockOrder)
+        {
+            Zone? zone = machine.ZoneOf((int)pfn);
+            if (zone is not null && zone == owner && zone.SpansIndex(pfn + (1L << machine.PageblockOrder) - 1))
+            {
+                continue;
+            }
+
+            // The area the kernel makes by itself is no loss: its pages stay ordinary ones.
+            return name == CmaRequest.DefaultName && plan.Spec.CommandLine.Cma is null
+                ? null
+                : throw new ArgumentException($"contiguous memory area {name}: it starts in {owner} but pfn 0x{pfn:x} lies {(zone is null ? "in a hole" : $"in {zone}")}");
         }
 
-        for (long pfn = cma.Start.Value; pfn < cma.End.Value; pfn += 1L << machine.PageblockOrder)
-        {
-            Zone zone = machine.ZoneOf((int)pfn) ?? throw new InvalidOperationException($"the contiguous memory area at pfn 0x{pfn:x} lies in a hole");
-            zone.HasCma = true;
-            zone.CmaPages += 1L << machine.PageblockOrder;
-            zone.SetBlockType((int)pfn, (int)MigrateType.Cma);
-        }
+        return owner;
     }
 
     /// <summary>Frees the planned ranges: before the initcalls straight into the free lists, afterwards page by page as any free.</summary>

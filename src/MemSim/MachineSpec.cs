@@ -85,6 +85,11 @@ public sealed record MachineSpec
 
     private bool pageOwner { get; init; }
 
+    private IReadOnlyList<CmaRequest> cmaAreas { get; init; } = [];
+
+    /// <summary>The contiguous memory areas asked for by <see cref="WithCma"/>.</summary>
+    internal IReadOnlyList<CmaRequest> CmaAreas => cmaAreas;
+
     /// <summary>A 64-bit PC, like QEMU's with so much memory.</summary>
     /// <param name="memory">RAM, whole pages, up to 64 TiB.</param>
     /// <param name="cpus">Number of CPUs.</param>
@@ -250,6 +255,35 @@ public sealed record MachineSpec
         }
 
         return this with { DeviceMemory = size, DeviceNode = node };
+    }
+
+    /// <summary>With a contiguous memory area, as a reserved-memory node of a device tree describes it; the kernel is then one with CMA, whatever Debian's has.</summary>
+    /// <param name="name">The area's name, unique on the machine.</param>
+    /// <param name="size">Its size, rounded up to whole page blocks.</param>
+    /// <param name="start">Where it must lie, a multiple of a page block; null for anywhere.</param>
+    /// <param name="below">The address it must end at or below; null for 4 GiB, or the end of memory that lies higher than that.</param>
+    /// <exception cref="ArgumentException">The size is 0, the name is taken, or both a place and a limit are given.</exception>
+    public MachineSpec WithCma(string name, ByteSize size, PhysicalAddress? start = null, PhysicalAddress? below = null)
+    {
+        ArgumentException.ThrowIfNullOrWhiteSpace(name);
+        if (size.Bytes == 0)
+        {
+            throw new ArgumentException($"contiguous memory area {name}: the size is 0", nameof(size));
+        }
+
+        if (start is not null && below is not null)
+        {
+            throw new ArgumentException($"contiguous memory area {name}: give a place or a limit, not both", nameof(below));
+        }
+
+        if (Zones is not null)
+        {
+            throw new ArgumentException($"contiguous memory area {name}: a machine made from zones has no firmware memory map to reserve it in", nameof(name));
+        }
+
+        return cmaAreas.Any(area => area.Name == name) || name == CmaRequest.DefaultName
+            ? throw new ArgumentException($"there is a contiguous memory area {name} already", nameof(name))
+            : this with { cmaAreas = [.. cmaAreas, new CmaRequest(name, size.Bytes, start?.Value, below?.Value)] };
     }
 
     /// <summary>With a place to log to.</summary>

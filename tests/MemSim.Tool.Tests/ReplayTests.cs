@@ -74,6 +74,34 @@ public class ReplayTests(RecordingsFixture recordings)
     }
 
     [Fact]
+    public void Recorded_slab_events_are_done_on_the_slab_layer_and_counted()
+    {
+        string folder = SlabTrace(128);
+        ToolRun run = ToolRun.Of("replay", folder);
+        run.ExitCode.Should().Be(0, run.Error);
+        run.LastLine.Should().Be("matched 2 of 2");
+        run.Out.Should().Contain("slab replay: 2 of 2 equal; 1 objects freed, 0 freed without an event, 1 frees of objects never seen allocated (not replayed); 1 live at the end");
+        JsonElement recording = ToolRun.Of("replay", folder, "--json").Json().GetProperty("recordings")[0];
+        recording.GetProperty("matched").GetInt64().Should().Be(2);
+        JsonElement slab = recording.GetProperty("trace").GetProperty("slab").GetProperty("replay");
+        slab.GetProperty("live_objects").GetInt64().Should().Be(1);
+        slab.GetProperty("frees_of_unknown").GetInt64().Should().Be(1);
+        slab.GetProperty("caches").EnumerateArray().Select(c => c.GetProperty("cache").GetString()).Should().Equal("kmalloc-128", "thing");
+    }
+
+    [Fact]
+    public void A_slab_object_of_another_size_gives_1_unless_less_is_wanted()
+    {
+        string folder = SlabTrace(192);
+        ToolRun run = ToolRun.Of("replay", folder);
+        run.ExitCode.Should().Be(1);
+        run.LastLine.Should().Be("matched 1 of 2");
+        run.Out.Should().Contain("192 delivered, 128 here");
+        ToolRun.Of("replay", folder, "--at-least", "50").ExitCode.Should().Be(0);
+        ToolRun.Of("replay", folder, "--at-least", "51").ExitCode.Should().Be(1);
+    }
+
+    [Fact]
     public void A_damaged_trace_is_refused()
     {
         string folder = recordings.CopyOf(recordings.Trace);
@@ -241,6 +269,21 @@ public class ReplayTests(RecordingsFixture recordings)
         int at = Array.FindIndex(lines, which);
         lines[at] = change(lines[at]);
         RecordingsFixture.Pack(path, string.Join('\n', lines));
+        return folder;
+    }
+
+    private string SlabTrace(int delivered)
+    {
+        string folder = recordings.EmptyFolder();
+        File.WriteAllLines(
+            Path.Combine(folder, "trace.txt"),
+            [
+                "# tracer: nop",
+                $"  memcap-98 [000] .....  3.427140: kmalloc: call_site=a+0x1/0x2 ptr=ffff888004000000 bytes_req=100 bytes_alloc={delivered} gfp_flags=GFP_KERNEL node=-1 accounted=false",
+                "  memcap-98 [000] .....  3.427141: kmem_cache_alloc: call_site=a+0x1/0x2 ptr=ffff888004001000 bytes_req=24 bytes_alloc=32 gfp_flags=GFP_KERNEL node=-1 accounted=false",
+                "  memcap-98 [000] .....  3.427142: kmem_cache_free: call_site=a+0x1/0x2 ptr=ffff888004001000 name=thing",
+                "  memcap-98 [000] .....  3.427143: kfree: call_site=a+0x1/0x2 ptr=ffff888004002000",
+            ]);
         return folder;
     }
 }

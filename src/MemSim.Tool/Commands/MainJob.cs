@@ -40,7 +40,7 @@ internal sealed class MainJob
 
     public long Compared => _parts.Sum(p => p.Compared);
 
-    public bool FellShort => _parts.Exists(p => p.FallsShortOf(p.AtLeastPercent));
+    public bool FellShort => _parts.Exists(p => p.FallsShortOf(null));
 
     /// <summary>How long all parts took.</summary>
     public double Seconds => _parts.Sum(p => p.Seconds);

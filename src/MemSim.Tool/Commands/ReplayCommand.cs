@@ -13,7 +13,7 @@ internal static class ReplayCommand
         var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
         var atLeast = new Option<double?>("--at-least")
         {
-            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces 99.8 of the frame numbers on one CPU without reclaim, else 0.",
+            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 of the frame numbers on one CPU without reclaim, else 0.",
             HelpName = "PERCENT",
         };
         Option<bool> json = SharedOptions.Json();
@@ -35,16 +35,16 @@ internal static class ReplayCommand
 
             long matched = outcomes.Sum(o => o.Matched);
             long compared = outcomes.Sum(o => o.Compared);
-            bool fellShort = outcomes.Exists(o => o.FallsShortOf(percent ?? o.AtLeastPercent));
+            bool fellShort = outcomes.Exists(o => o.FallsShortOf(percent));
             if (asJson)
             {
-                console.WriteJson(new ReplayDocument("replay", matched, compared, fellShort, [.. outcomes.Select(o => o.ToDocument(percent ?? o.AtLeastPercent))]), ToolJsonContext.Default.ReplayDocument);
+                console.WriteJson(new ReplayDocument("replay", matched, compared, fellShort, [.. outcomes.Select(o => o.ToDocument(percent))]), ToolJsonContext.Default.ReplayDocument);
             }
             else
             {
                 foreach (RecordingOutcome outcome in outcomes)
                 {
-                    Write(console, outcome, percent ?? outcome.AtLeastPercent);
+                    Write(console, outcome, percent);
                     if (outcomes.Count > 1)
                     {
                         console.Out.WriteLine($"{outcome.Name}: {outcome.Matched} of {outcome.Compared}");
@@ -60,7 +60,7 @@ internal static class ReplayCommand
         return command;
     }
 
-    private static void Write(ToolConsole console, RecordingOutcome outcome, double needed)
+    private static void Write(ToolConsole console, RecordingOutcome outcome, double? wanted)
     {
         string speed = outcome.Seconds > 0 ? $", {outcome.Operations / outcome.Seconds:N0} a second" : "";
         console.Out.WriteLine($"{outcome.Name} ({outcome.Kind}): {outcome.Operations:N0} operations in {outcome.Seconds:F2} s{speed}");
@@ -89,9 +89,12 @@ internal static class ReplayCommand
             console.Out.WriteLine(stopped.TrimEnd());
         }
 
-        if (needed is > 0 and < 100)
+        // Unless the user names a share of everything, what has to be equal to the last is left out here.
+        long exactMatched = wanted is null ? outcome.ExactMatched : 0;
+        long exactCompared = wanted is null ? outcome.ExactCompared : 0;
+        if ((wanted ?? outcome.AtLeastPercent) is double needed and > 0 and < 100)
         {
-            console.Out.WriteLine($"{RecordingOutcome.PercentText(outcome.Matched, outcome.Compared)} % equal, at least {needed} % wanted");
+            console.Out.WriteLine($"{RecordingOutcome.PercentText(outcome.Matched - exactMatched, outcome.Compared - exactCompared)} % equal{(exactCompared != 0 ? " of the frame numbers" : "")}, at least {needed} % wanted");
         }
     }
 }

@@ -72,7 +72,7 @@ internal static class RunCommand
         job.MapSource,
         job.Maps[0].Figures,
         job.Maps[^1].Figures,
-        [.. job.Parts.Select(p => p.ToDocument(p.AtLeastPercent))],
+        [.. job.Parts.Select(p => p.ToDocument(null))],
         job.Matched,
         job.Compared,
         job.FellShort,

@@ -87,7 +87,22 @@ internal sealed record TraceEventDocument(string Name, long Recorded, long? Repl
 
 internal sealed record TracePageDocument(int Order, string? MigrateType, long Allocated, long Freed, long Failed);
 
-internal sealed record TraceSlabDocument(long KmallocObjects, long CacheObjects, long Frees, long BytesRequested, long BytesAllocated, double InternalFragmentation);
+internal sealed record TraceSlabDocument(long KmallocObjects, long CacheObjects, long Frees, long BytesRequested, long BytesAllocated, double InternalFragmentation, TraceSlabReplayDocument? Replay);
+
+internal sealed record TraceSlabReplayDocument(
+    long Matched,
+    long Compared,
+    long Freed,
+    long FreedWithoutEvent,
+    long FreesOfUnknown,
+    long FailedAllocations,
+    long LiveObjects,
+    long SlabPages,
+    long PeakSlabPages,
+    IReadOnlyList<TraceSlabCacheDocument> Caches);
+
+internal sealed record TraceSlabCacheDocument(
+    string Cache, bool PropertiesKnown, int SlotBytes, long Allocated, long Freed, long FreesOfUnknown, long BytesRequested, long BytesAllocated, long Live, long Slabs);
 
 internal sealed record RunDocument(
     string Verb,

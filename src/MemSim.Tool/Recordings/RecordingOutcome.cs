@@ -15,6 +15,12 @@ internal sealed record RecordingOutcome(string Name, string Kind)
 
     public long Compared { get; init; }
 
+    /// <summary>Of <see cref="Matched"/>, those of comparisons that must all be equal unless the user names a share.</summary>
+    public long ExactMatched { get; init; }
+
+    /// <summary>Of <see cref="Compared"/>, comparisons that must all be equal unless the user names a share.</summary>
+    public long ExactCompared { get; init; }
+
     public IReadOnlyList<CountDocument> Counts { get; init; } = [];
 
     /// <summary>The first few comparisons that fell short.</summary>
@@ -35,18 +41,19 @@ internal sealed record RecordingOutcome(string Name, string Kind)
     /// <summary>What only traces have.</summary>
     public TraceDocument? Trace { get; init; }
 
-    public double Percent => Compared == 0 ? 100 : 100.0 * Matched / Compared;
-
-    /// <summary>Whether less than a share is equal; a replay that stopped early always falls short, as does one that compared nothing where something is wanted.</summary>
-    public bool FallsShortOf(double percent) => StoppedAt is not null || (Compared == 0 && percent > 0) || (percent >= 100 ? Matched != Compared : Percent < percent);
+    /// <summary>Whether less is equal than has to be; a replay that stopped early always falls short, as does one that compared nothing where something is wanted.</summary>
+    /// <param name="wanted">The share of everything compared that the user wants, in percent; null for what is usual.</param>
+    public bool FallsShortOf(double? wanted) => wanted is double percent
+        ? FallsShort(Matched, Compared, percent)
+        : ExactMatched != ExactCompared || FallsShort(Matched - ExactMatched, Compared - ExactCompared, AtLeastPercent);
 
     /// <summary>A share in percent, rounded down: 100.00 means all.</summary>
     public static string PercentText(long matched, long compared) =>
         (compared == 0 ? 100 : Math.Floor(10000.0 * matched / compared) / 100).ToString("F2", System.Globalization.CultureInfo.InvariantCulture);
 
     /// <summary>The outcome for machines.</summary>
-    /// <param name="percent">The share wanted.</param>
-    public RecordingDocument ToDocument(double percent) => new(
+    /// <param name="percent">The share the user wants; null for what is usual.</param>
+    public RecordingDocument ToDocument(double? percent) => new(
         Name,
         Kind,
         Operations,
@@ -54,11 +61,14 @@ internal sealed record RecordingOutcome(string Name, string Kind)
         Seconds > 0 ? Math.Round(Operations / Seconds) : 0,
         Matched,
         Compared,
-        percent,
+        percent ?? AtLeastPercent,
         FallsShortOf(percent),
         Counts,
         Mismatches,
         StoppedAt,
         Zones,
         Trace);
+
+    private bool FallsShort(long matched, long compared, double percent) =>
+        StoppedAt is not null || (compared == 0 && percent > 0) || (percent >= 100 ? matched != compared : compared != 0 && 100.0 * matched / compared < percent);
 }

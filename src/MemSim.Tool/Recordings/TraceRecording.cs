@@ -47,15 +47,18 @@ internal static class TraceRecording
             maps?.After(after);
         }
 
+        ReplayResult? slab = result.SlabReplay?.Comparison;
         return new RecordingOutcome(result.Name, "trace")
         {
             Operations = result.EventCount,
             Seconds = seconds,
-            Matched = result.Predicted,
-            Compared = replay.Machine is null ? 0 : result.Allocations,
+            Matched = result.Predicted + (slab?.Matched ?? 0),
+            Compared = (replay.Machine is null ? 0 : result.Allocations) + (slab?.Total ?? 0),
+            ExactMatched = slab?.Matched ?? 0,
+            ExactCompared = slab?.Total ?? 0,
             AtLeastPercent = result.NotPredictable is null && result.Cpus.Count == 1 && !Reclaims(result) ? ShareWithoutReclaim : 0,
-            Counts = [.. result.Comparison.Counts.Select(c => new CountDocument(c.Kind, c.Matched, c.Total))],
-            Mismatches = result.Comparison.Mismatches,
+            Counts = [.. result.Comparison.Counts.Concat(slab?.Counts ?? []).Select(c => new CountDocument(c.Kind, c.Matched, c.Total))],
+            Mismatches = [.. result.Comparison.Mismatches, .. slab?.Mismatches ?? []],
             Zones = replay.Machine is { } machine ? ZoneFigures.Of(machine) : [],
             Trace = ToDocument(result),
             Report = Report(result),
@@ -84,7 +87,21 @@ internal static class TraceRecording
         [.. result.Events.Select(e => new TraceEventDocument(e.Name, e.Recorded, e.Replayed))],
         [.. result.Pages.Rows.Select(r => new TracePageDocument(r.Order, r.MigrateType?.ToString(), r.Allocated, r.Freed, r.Failed))],
         new TraceSlabDocument(
-            result.Slab.KmallocObjects, result.Slab.CacheObjects, result.Slab.Frees, result.Slab.BytesRequested, result.Slab.BytesAllocated, Math.Round(result.Slab.InternalFragmentation, 4)));
+            result.Slab.KmallocObjects, result.Slab.CacheObjects, result.Slab.Frees, result.Slab.BytesRequested, result.Slab.BytesAllocated, Math.Round(result.Slab.InternalFragmentation, 4),
+            result.SlabReplay is { } slab ? ToDocument(slab) : null));
+
+    private static TraceSlabReplayDocument ToDocument(TraceSlabReplay slab) => new(
+        slab.Comparison.Matched,
+        slab.Comparison.Total,
+        slab.Freed,
+        slab.FreedWithoutEvent,
+        slab.FreesOfUnknown,
+        slab.FailedAllocations,
+        slab.LiveObjects,
+        slab.SlabPages,
+        slab.PeakSlabPages,
+        [.. slab.Caches.Select(c => new TraceSlabCacheDocument(
+            c.Cache, c.PropertiesKnown, c.SlotBytes, c.Allocated, c.Freed, c.FreesOfUnknown, c.BytesRequested, c.BytesAllocated, c.Live, c.Slabs))]);
 
     private static string Report(TraceReplayResult result)
     {
@@ -106,6 +123,11 @@ internal static class TraceRecording
             result.Events.Select(e => (string[])[e.Name, $"{e.Recorded}", e.Replayed is long replayed ? $"{replayed}" : "-"]));
         WritePages(tables, result.Pages);
         WriteSlab(text, result.Slab);
+        if (result.SlabReplay is { } slab)
+        {
+            WriteSlabReplay(tables, slab);
+        }
+
         if (result.Cpus.Sum(c => c.Predicted) != 0)
         {
             text.WriteLine($"frame numbers predicted: {result.Predicted} of {result.Allocations} ({RecordingOutcome.PercentText(result.Predicted, result.Allocations)} %){(result.Cpus.Count > 1 ? "; " + string.Join(", ", result.Cpus.Select(c => $"CPU {c.Cpu}: {c.Predicted} of {c.Allocations}")) : "")}");
@@ -142,5 +164,18 @@ internal static class TraceRecording
         }
 
         text.WriteLine($"slab: {slab.KmallocObjects} objects of kmalloc, {slab.CacheObjects} of caches, {slab.Frees} freed; {slab.BytesRequested} bytes requested, {slab.BytesAllocated} delivered, {100 * slab.InternalFragmentation:F2} % internal fragmentation");
+    }
+
+    private static void WriteSlabReplay(ToolConsole tables, TraceSlabReplay slab)
+    {
+        tables.Out.WriteLine($"slab replay: {slab.Comparison.Matched} of {slab.Comparison.Total} equal; {slab.Freed} objects freed, {slab.FreedWithoutEvent} freed without an event, {slab.FreesOfUnknown} frees of objects never seen allocated (not replayed); {slab.LiveObjects} live at the end; {slab.SlabPages} slab pages, at most {slab.PeakSlabPages}");
+        tables.WriteTable(
+            ["cache", "slot", "allocated", "freed", "freed unseen", "requested bytes", "delivered bytes", "live", "slabs"],
+            slab.Caches.Select(c => (string[])[
+                c.PropertiesKnown ? c.Cache : c.Cache + " *", $"{c.SlotBytes}", $"{c.Allocated}", $"{c.Freed}", $"{c.FreesOfUnknown}", $"{c.BytesRequested}", $"{c.BytesAllocated}", $"{c.Live}", $"{c.Slabs}"]));
+        if (slab.Caches.Any(c => !c.PropertiesKnown))
+        {
+            tables.Out.WriteLine("* alignment and flags are not recorded: the first that lead from the object's size to the slot's");
+        }
     }
 }

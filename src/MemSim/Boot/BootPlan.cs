@@ -60,6 +60,9 @@ public sealed class BootPlan
     /// <summary>The default contiguous memory area, if any.</summary>
     public PfnRange? Cma { get; internal set; }
 
+    /// <summary>All contiguous memory areas by name, in the order of their reservation.</summary>
+    public IReadOnlyList<(string Name, PfnRange Range)> CmaAreas { get; internal set; } = [];
+
     /// <summary>The per-CPU areas; null for a machine made from zones.</summary>
     internal PercpuLayout? Percpu { get; set; }
 

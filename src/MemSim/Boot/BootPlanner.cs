@@ -56,6 +56,7 @@ public static class BootPlanner
         early.AllocateMemoryMap([.. nodes.Select(node => node.Id)]);
 
         List<BootNode> planned = new ZoneStage(spec, memblock, firmware.MaxPfn, firmware.MaxLowPfn, log).Run(nodes);
+        early.ReserveCmaAreas();
         early.ReserveCma();
         early.AllocatePercpu(PercpuNodes(plan, nodes), plan.PossibleCpus);
         (plan.EstimatedPages, long kernelPages) = PageEstimate.Of(spec, memblock, planned);
@@ -63,6 +64,7 @@ public static class BootPlanner
         plan.Memory = firmware.Map;
         plan.EarlyAllocations = early.Done;
         plan.Cma = early.Cma;
+        plan.CmaAreas = early.CmaAreas;
         plan.Percpu = early.Percpu;
         Finish(plan, memblock, planned, firmware.MaxLowPfn, early, log);
     }

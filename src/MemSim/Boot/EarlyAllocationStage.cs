@@ -31,6 +31,9 @@ internal sealed class EarlyAllocationStage
     /// <summary>The default contiguous memory area.</summary>
     public PfnRange? Cma { get; private set; }
 
+    /// <summary>All contiguous memory areas by name.</summary>
+    public List<(string Name, PfnRange Range)> CmaAreas { get; } = [];
+
     /// <summary>The log's lines about hash tables, which come after those about zonelists.</summary>
     public List<string> TableLog { get; } = [];
 
@@ -162,6 +165,39 @@ internal sealed class EarlyAllocationStage
         }
     }
 
+    /// <summary>Contiguous memory areas that the machine's description names.</summary>
+    public void ReserveCmaAreas()
+    {
+        ulong block = (ulong)PageGeometry.PageSize << ArchitectureInfo.Of(spec.Architecture).PageblockOrder;
+        foreach (CmaRequest area in spec.CmaAreas)
+        {
+            ulong length = (area.Bytes + block - 1) & ~(block - 1);
+            if (area.Start is { } wanted && (wanted & (block - 1)) != 0)
+            {
+                throw new ArgumentException($"contiguous memory area {area.Name}: 0x{wanted:x} is not a multiple of a page block ({block >> 20}M)");
+            }
+
+            foreach ((string name, PfnRange range) in CmaAreas)
+            {
+                if (area.Start is { } at && at < range.End.PhysicalAddress.Value && at + length > range.Start.PhysicalAddress.Value)
+                {
+                    throw new ArgumentException($"contiguous memory area {area.Name} (0x{at:x} to 0x{at + length:x}) overlaps area {name} (0x{range.Start.PhysicalAddress.Value:x} to 0x{range.End.PhysicalAddress.Value:x})");
+                }
+            }
+
+            ulong limit = area.Start is { } fixedAt ? fixedAt + length : area.Limit ?? Math.Max(FourGiB, memblock.Memory[^1].End);
+            if (memblock.Find(length, block, area.Start ?? 0, limit) is not { } start)
+            {
+                bool outside = area.Start is { } place && !memblock.Memory.Any(region => region.Start <= place && region.End >= place + length);
+                throw new ArgumentException($"contiguous memory area {area.Name}: {(outside ? "there is no memory" : $"there is no free memory of {length >> 20}M")} {(area.Start is { } where ? $"at 0x{where:x} to 0x{where + length:x}" : $"below 0x{limit:x}")}");
+            }
+
+            Reserve("contiguous memory area", start, length);
+            CmaAreas.Add((area.Name, new PfnRange(new PhysicalAddress(start).Pfn, (long)(length >> PageGeometry.PageShift))));
+            log.Add($"Reserved memory: created CMA memory pool at 0x{start:x16}, size {length >> 20} MiB");
+        }
+    }
+
     /// <summary>Contiguous memory area: <c>cma=</c>, or the built-in 64 MiB where the kernel has CMA.</summary>
     public void ReserveCma()
     {
@@ -200,6 +236,7 @@ internal sealed class EarlyAllocationStage
 
         Reserve("contiguous memory area", start.Value, length);
         Cma = new PfnRange(new PhysicalAddress(start.Value).Pfn, (long)(length >> PageGeometry.PageShift));
+        CmaAreas.Add((CmaRequest.DefaultName, Cma.Value));
         log.Add($"cma: Reserved {length >> 20} MiB at 0x{start:x16}");
     }
 

@@ -173,7 +173,7 @@ internal sealed class ReleaseStage
 
     private void AddLate(EarlyAllocationStage early)
     {
-        if (early.Cma is { } cma)
+        foreach ((_, PfnRange cma) in early.CmaAreas)
         {
             AddRange(cma.Start.Value, cma.End.Value, ReleasePhase.Cma, "contiguous memory area", null);
         }

@@ -122,6 +122,7 @@ public sealed partial class Cpu
         }
 
         KernelTask previous = _current;
+        previous.Stack?.CheckEnd(this);
         SwitchMappings(previous, task);
         previous.RunsOn = null;
         task.RunsOn = this;

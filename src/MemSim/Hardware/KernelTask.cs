@@ -67,6 +67,9 @@ public class KernelTask
         }
     }
 
+    /// <summary>The task's kernel stack; null until <see cref="KernelStacks.Create"/> gives it one.</summary>
+    public KernelStack? Stack { get; internal set; }
+
     /// <summary>The task's short-term mappings of high memory; null when it never had one.</summary>
     internal KernelMemory.TaskMappings? Mappings { get; set; }
 

@@ -157,6 +157,30 @@ internal sealed unsafe partial class PhysicalMemory
         }
     }
 
+    /// <summary>Copies whole frames; what was never written takes no host memory afterwards either.</summary>
+    public void CopyFrames(long from, long to, long pages)
+    {
+        if (!HasContents)
+        {
+            return;
+        }
+
+        ulong bytes = (ulong)pages << PageGeometry.PageShift;
+        CheckRange((ulong)from << PageGeometry.PageShift, bytes);
+        CheckRange((ulong)to << PageGeometry.PageShift, bytes);
+        for (long i = 0; i < pages; i++)
+        {
+            if (IsTouched(from + i))
+            {
+                ReadOnly((ulong)(from + i) << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(Frame(to + i));
+            }
+            else
+            {
+                Zero(to + i, 1);
+            }
+        }
+    }
+
     /// <summary>Whether a frame's chunk was ever written.</summary>
     public bool IsTouched(long pfn) => HasContents && _touched[pfn >> (ChunkShift - PageGeometry.PageShift)] != 0;
 

@@ -41,6 +41,18 @@ public sealed partial class Cpu
     /// <returns>The address, or the null address.</returns>
     public VirtualAddress Vmalloc32(long size, [CallerMemberName] string caller = "") => Vmalloc(size, Gfp.Kernel | Gfp.Dma32, caller);
 
+    /// <summary>As <see cref="Vmalloc"/>, mapped with pages of 2 MiB where the size, the architecture and memory allow (<c>vmalloc_huge()</c>): whole 2 MiB then, whatever the size.</summary>
+    /// <param name="size">Bytes.</param>
+    /// <param name="gfp">What the allocation of pages may do.</param>
+    /// <param name="caller">Who asks.</param>
+    /// <returns>The address, a multiple of 2 MiB when mapped so; or the null address.</returns>
+    /// <exception cref="KernelBugException">The size is 0, or the CPU is in atomic context.</exception>
+    public VirtualAddress VmallocHuge(long size, Gfp gfp = Gfp.Kernel, [CallerMemberName] string caller = "")
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(size);
+        return Machine.Vmalloc.AllocateHuge(this, size, gfp, caller);
+    }
+
     /// <summary>Frees what <see cref="Vmalloc"/> and its like returned (<c>vfree()</c>). In an interrupt the address is only noted: the next call outside of interrupts, or <see cref="RunDeferredVfrees"/>, frees it.</summary>
     /// <param name="address">The address; the null address is ignored.</param>
     /// <exception cref="KernelBugException">No area starts there, it was freed before, or the CPU must not sleep. Nothing has changed.</exception>
@@ -71,7 +83,8 @@ public sealed partial class Cpu
         }
 
         PageTableEntry entry = Machine.Mmu.Kernel.Lookup(new VirtualAddress(address.Value & ~(ulong)(PageGeometry.PageSize - 1)));
-        return entry.IsPresent && Machine.TryGetPage(entry.Frame, out Page page) ? page : default;
+        long within = (long)(address.Value >> PageGeometry.PageShift) & (entry.Pages - 1);
+        return entry.IsPresent && Machine.TryGetPage(entry.Frame + within, out Page page) ? page : default;
     }
 
     /// <summary>Frees what <see cref="Vfree"/> noted in interrupts of this CPU, as the worker does.</summary>

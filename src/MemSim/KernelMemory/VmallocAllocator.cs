@@ -47,7 +47,13 @@ internal sealed partial class VmallocAllocator
     /// <summary>Pages of address space put aside.</summary>
     public long LazyPages => _space.LazyPages;
 
-    public VirtualAddress Allocate(Cpu cpu, long size, Gfp gfp, int node, string caller)
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="size">Bytes.</param>
+    /// <param name="gfp">What the allocation of pages may do.</param>
+    /// <param name="node">The node, negative for any.</param>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="align">What the address shall be a multiple of.</param>
+    public VirtualAddress Allocate(Cpu cpu, long size, Gfp gfp, int node, string caller, ulong align = PageGeometry.PageSize)
     {
         if (!Begin(cpu, "vmalloc", size == 0))
         {
@@ -60,7 +66,7 @@ internal sealed partial class VmallocAllocator
             return Fail(cpu, size, gfp, "exceeds total pages");
         }
 
-        VmArea? area = Reserve(cpu, pages, caller);
+        VmArea? area = Reserve(cpu, pages, caller, align);
         if (area is null)
         {
             return Fail(cpu, size, gfp, "no range of address space is long enough: use vmalloc=<size> to increase it");
@@ -156,6 +162,13 @@ internal sealed partial class VmallocAllocator
         }
     }
 
+    /// <summary>Notes an address to be freed later, whatever the context (<c>vfree_atomic()</c>).</summary>
+    public void FreeLater(Cpu cpu, VirtualAddress address)
+    {
+        using Scope scope = Enter();
+        _deferred[cpu.Id].Push(address.Value);
+    }
+
     /// <summary>Frees what interrupts wanted freed.</summary>
     public void RunDeferred(Cpu cpu)
     {
@@ -211,7 +224,7 @@ internal sealed partial class VmallocAllocator
         return true;
     }
 
-    private VmArea? Reserve(Cpu cpu, long pages, string caller)
+    private VmArea? Reserve(Cpu cpu, long pages, string caller, ulong align = PageGeometry.PageSize)
     {
         ulong bytes = VmallocRules.AreaBytes((ulong)pages << PageGeometry.PageShift);
         using Scope scope = Enter();
@@ -221,11 +234,11 @@ internal sealed partial class VmallocAllocator
             _areas.Add(new VmArea());
         }
 
-        ulong start = _space.Allocate(bytes, id);
+        ulong start = _space.Allocate(bytes, id, align);
         if (start == 0 && _space.LazyPages != 0)
         {
             Purge(cpu);
-            start = _space.Allocate(bytes, id);
+            start = _space.Allocate(bytes, id, align);
         }
 
         if (start == 0)

@@ -10,7 +10,7 @@ namespace MemSim;
 /// text is kept in memory until <see cref="Dispose"/>; a streaming sink writes each line at once, without that count, like <c>trace_pipe</c>.
 /// Attach it with <see cref="Machine.AttachTrace"/>, and detach it before it is disposed. Events may come from several threads.
 /// </remarks>
-public sealed class FtraceTextSink : IPageTraceSink, IDisposable
+public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
 {
     private readonly TextWriter _writer;
     private readonly Machine _machine;
@@ -104,7 +104,7 @@ public sealed class FtraceTextSink : IPageTraceSink, IDisposable
     }
 
     /// <summary>A kernel without contiguous memory areas calls the isolate type 4.</summary>
-    private int Number(MigrateType type) => type == MigrateType.Isolate && !_machine.Architecture.HasCma ? 4 : (int)type;
+    private int Number(MigrateType type) => type == MigrateType.Isolate && !_machine.HasCma ? 4 : (int)type;
 
     /// <summary>Writes a line.</summary>
     /// <param name="cpu">The CPU.</param>
@@ -114,6 +114,12 @@ public sealed class FtraceTextSink : IPageTraceSink, IDisposable
     /// <param name="fields">The fields after page and frame.</param>
     private void Write(Cpu cpu, string name, long pfn, int locks, string fields)
     {
+        string pointer = (pfn < 0 ? 0 : _machine.PageStructAddress(pfn)).ToString("x", CultureInfo.InvariantCulture);
+        WriteEvent(cpu, name, locks, string.Create(CultureInfo.InvariantCulture, $"page={pointer.PadLeft(_pointerDigits, '0')} pfn=0x{Math.Max(0, pfn):x}{fields}"));
+    }
+
+    private void WriteEvent(Cpu cpu, string name, int locks, string fields)
+    {
         lock (_lock)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);
@@ -122,10 +128,7 @@ public sealed class FtraceTextSink : IPageTraceSink, IDisposable
             _line.Clear();
             _line.Append(CultureInfo.InvariantCulture, $"{task,16}-{cpu.Current.Pid,-7} [{cpu.Id:000}] ");
             AppendContext(cpu, locks);
-            _line.Append(CultureInfo.InvariantCulture, $" {time / 1_000_000,5}.{time % 1_000_000:000000}: {name}: page=");
-            string pointer = (pfn < 0 ? 0 : _machine.PageStructAddress(pfn)).ToString("x", CultureInfo.InvariantCulture);
-            _line.Append('0', Math.Max(0, _pointerDigits - pointer.Length)).Append(pointer);
-            _line.Append(CultureInfo.InvariantCulture, $" pfn=0x{Math.Max(0, pfn):x}{fields}\n");
+            _line.Append(CultureInfo.InvariantCulture, $" {time / 1_000_000,5}.{time % 1_000_000:000000}: {name}: {fields}\n");
             if (_body is null)
             {
                 _writer.Write(_line);

@@ -138,6 +138,23 @@ internal sealed class BuddyLists
         CountFree(zone, pcp, -(1 << order), type);
     }
 
+    /// <summary>Splits a free block into free blocks of a lower order, at the front of the lists of its type, the lowest first.</summary>
+    public void SplitFree(Zone zone, int pfn, int lower)
+    {
+        ref PageFrame head = ref _frames[pfn];
+        int type = (int)head.Index;
+        int order = head.Private;
+        zone.FreeArea.Remove(pfn, order, type);
+        for (int part = pfn + (1 << order) - (1 << lower); part >= pfn; part -= 1 << lower)
+        {
+            ref PageFrame frame = ref _frames[part];
+            frame.Identity = PageFrame.FreeIdentity(zone.Id, lower);
+            frame.State = PageFrame.BuddyState;
+            frame.Index = (uint)type;
+            zone.FreeArea.AddFirst(part, lower, type);
+        }
+    }
+
     /// <summary>Takes one frame out of the free block that holds it and gives the rest back at the front of the lists, as the kernel takes a poisoned page off.</summary>
     /// <returns>Whether the frame was free in the buddy lists.</returns>
     public bool TakeFrame(Zone zone, PerCpuPages pcp, int pfn) => TakeBlock(zone, pcp, pfn, 0);

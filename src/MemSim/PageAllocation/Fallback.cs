@@ -135,6 +135,14 @@ internal sealed class Fallback
         _ => ((int)MigrateType.Unmovable, (int)MigrateType.Movable),
     };
 
+    /// <summary>Whether a request may take over a page block of another type that has a free block of this order (<c>find_suitable_fallback()</c>).</summary>
+    public static bool MayFallBack(Zone zone, int order, int type)
+    {
+        (int first, int second) = Order(type);
+        return ((zone.FreeArea.Orders(first) | zone.FreeArea.Orders(second)) >> order & 1) != 0
+            && (order >= zone.PageblockOrder / 2 || type is (int)MigrateType.Unmovable or (int)MigrateType.Reclaimable);
+    }
+
     /// <summary>Makes at least one block of another type available to the wanted type.</summary>
     /// <returns>Whether one was found.</returns>
     private bool Steal(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)

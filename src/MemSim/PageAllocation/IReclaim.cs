@@ -52,8 +52,11 @@ public enum CompactionOutcome
     /// <summary>Not attempted: it failed here recently.</summary>
     Deferred,
 
-    /// <summary>Ran without making a block.</summary>
+    /// <summary>Ran over the whole zone without making a block.</summary>
     Complete,
+
+    /// <summary>Ran over a part of the zone without making a block.</summary>
+    PartialSkipped,
 
     /// <summary>Stopped early because of contention.</summary>
     Contended,

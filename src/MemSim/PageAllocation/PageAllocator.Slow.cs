@@ -295,7 +295,14 @@ internal sealed partial class PageAllocator
         }
 
         state.Compaction = _machine.Reclaim.Compact(request.ToReclaim(), priority);
-        return state.Compaction == CompactionOutcome.Skipped ? -1 : Attempt(request, flags);
+        if (state.Compaction == CompactionOutcome.Skipped)
+        {
+            return -1;
+        }
+
+        int pfn = Attempt(request, flags);
+        _machine.CompactorIfUsed?.AfterDirect(request.Cpu, request.Order, pfn);
+        return pfn;
     }
 
     /// <summary>Whether another round of reclaim could bring a zone above its min watermark (<c>should_reclaim_retry()</c>).</summary>

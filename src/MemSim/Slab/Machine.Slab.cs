@@ -11,6 +11,9 @@ public sealed partial class Machine
     /// <summary>The slab layer: object caches and kmalloc. Made, without a page, when it is first asked for.</summary>
     public SlabAllocator Slab => Volatile.Read(ref _slab) ?? MakeSlab();
 
+    /// <summary>The slab layer's parameters, of a machine that did not boot; set before it is first asked for.</summary>
+    internal KernelCommandLine? SlabOptions { get; set; }
+
     /// <summary>The slab layer if it was ever used.</summary>
     internal SlabAllocator? SlabIfUsed => _slab;
 
@@ -21,7 +24,7 @@ public sealed partial class Machine
         {
             if (_slab is null)
             {
-                SlabAllocator slab = new(this, BootPlan?.Spec.CommandLine ?? KernelCommandLine.Empty);
+                SlabAllocator slab = new(this, SlabOptions ?? BootPlan?.Spec.CommandLine ?? KernelCommandLine.Empty);
                 foreach (Cpu cpu in _cpus)
                 {
                     cpu.AttachSlab(slab);

@@ -47,6 +47,9 @@ public sealed unsafe partial class SlabAllocator
         return 0;
     }
 
+    /// <summary>The cache an object belongs to; null for what lies in no slab.</summary>
+    internal KmemCache? CacheAt(VirtualAddress obj) => Memory.SlabAt(obj.Value) is int head and not 0 ? CacheOf(Memory[head].Cache) : null;
+
     /// <summary>What of an object's slot its owner may use: all of it, unless metadata lie there (<c>slab_ksize()</c>).</summary>
     internal static long UsableSize(KmemCache cache) =>
         (cache.Flags & (SlabFlags.RedZone | SlabFlags.Poison)) != 0 ? cache.ObjectSize

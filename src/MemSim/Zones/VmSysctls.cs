@@ -126,6 +126,9 @@ public sealed class VmSysctls
             : _values[name][0].ToString(CultureInfo.InvariantCulture);
     }
 
+    /// <summary>What a file with one number holds, without making text of it.</summary>
+    internal long Number(string name) => _values[name][0];
+
     /// <summary>Takes over what a file held: only the form is checked, since a file may hold what it would not accept (a <c>dirty_bytes</c> of 0).</summary>
     internal bool TryLoad(string name, string text, [NotNullWhen(false)] out string? error)
     {

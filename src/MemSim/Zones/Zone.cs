@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Pages;
+using MemSim.Reclaim.Compaction;
 using MemSim.Zones;
 
 namespace MemSim;
@@ -72,6 +73,9 @@ public sealed class Zone
     internal PaddedLock Lock;
     internal PaddedLock LruLock;
     internal PerCpuPages[] Pcp = [];
+
+    /// <summary>What compaction remembers; null while it never ran here.</summary>
+    internal ZoneScanners? Compaction;
 
     internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead)
     {
@@ -264,6 +268,9 @@ public sealed class Zone
 
     /// <summary>The zone as <c>Node 0, zone   Normal</c>.</summary>
     public override string ToString() => $"Node {Node.Id}, zone {Name,8}";
+
+    /// <summary>What compaction remembers of the zone, made when first asked for.</summary>
+    internal ZoneScanners Scanners => Compaction ??= new ZoneScanners(this);
 
     /// <summary>The folded counter as checks read it: a negative one reads as 0.</summary>
     internal long FreePagesForChecks

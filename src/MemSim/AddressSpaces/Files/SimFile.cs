@@ -17,8 +17,11 @@ public sealed class SimFile
     /// <summary>The file system it lies in.</summary>
     public SimFileSystem FileSystem { get; }
 
-    /// <summary>Its name; empty once it is deleted, and for files that never had one.</summary>
-    public string Name { get; internal set; }
+    /// <summary>Its name, which it keeps when it is deleted.</summary>
+    public string Name { get; }
+
+    /// <summary>Whether its name is gone: it lives until nobody uses it any more.</summary>
+    public bool IsDeleted => Links == 0;
 
     /// <summary>Its inode number.</summary>
     public long Number { get; }
@@ -41,17 +44,20 @@ public sealed class SimFile
     /// <summary>The number of names: 0 or 1.</summary>
     internal int Links { get; set; } = 1;
 
-    /// <summary>Pages of the device it takes (<c>i_blocks</c>).</summary>
-    internal long Blocks { get; set; }
+    /// <summary>Pages that it takes, on its device or of shared memory (<c>i_blocks</c>).</summary>
+    public long Blocks { get; internal set; }
 
-    /// <summary>The file's name, or how it is shown without one.</summary>
-    public override string ToString() => Name.Length != 0 ? Name : $"(inode {Number})";
+    /// <summary>What <c>/proc/pid/maps</c> shows.</summary>
+    internal string DisplayName => Links == 0 ? $"/{Name} (deleted)" : $"/{Name}";
+
+    /// <summary>The file's name.</summary>
+    public override string ToString() => Name;
 
     internal void AddOpening() => _openings++;
 
     internal void DropOpening(Cpu cpu)
     {
         _openings--;
-        FileSystem.EvictIfUnused(cpu, this);
+        SimFileSystem.EvictIfUnused(cpu, this);
     }
 }

@@ -101,6 +101,8 @@ public sealed class DmaDevice
         return true;
     }
 
+    internal bool BelongsTo(Machine machine) => ReferenceEquals(_machine, machine);
+
     private void Count(int bytes)
     {
         BouncedTransfers++;

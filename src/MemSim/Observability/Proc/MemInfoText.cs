@@ -70,7 +70,7 @@ internal static class MemInfoText
         lines.Pages("ShmemPmdMapped", Node(static n => n.ShmemPmdMapped));
         lines.Pages("FileHugePages", Node(static n => n.FileHugePages));
         lines.Pages("FilePmdMapped", Node(static n => n.FilePmdMapped));
-        if (machine.Architecture.HasCma)
+        if (machine.HasCma)
         {
             lines.Pages("CmaTotal", Zone(static z => z.CmaPages));
             lines.Pages("CmaFree", Zone(static z => Math.Max(0, z.FreeCmaPages)));

@@ -14,7 +14,7 @@ internal static class PageTypeInfoText
 
     public static string Of(Machine machine)
     {
-        MigrateType[] types = machine.Architecture.HasCma ? WithCma : WithoutCma;
+        MigrateType[] types = machine.HasCma ? WithCma : WithoutCma;
         StringBuilder text = new();
         foreach (Node node in machine.Nodes)
         {

@@ -39,7 +39,7 @@ internal static class KernelBuild
         (!only.HasFlag(Presence.Numa) || HasNuma(machine))
         && (!only.HasFlag(Presence.Newer) || IsNewer(machine))
         && (!only.HasFlag(Presence.Older) || !IsNewer(machine))
-        && (!only.HasFlag(Presence.Cma) || machine.Architecture.HasCma)
+        && (!only.HasFlag(Presence.Cma) || machine.HasCma)
         && (!only.HasFlag(Presence.X86) || machine.Architecture.Architecture != Architecture.Arm64)
         && (!only.HasFlag(Presence.X86With64Bits) || machine.Architecture.Architecture == Architecture.X86_64);
 

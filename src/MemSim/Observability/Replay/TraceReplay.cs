@@ -16,6 +16,9 @@ public sealed partial class TraceReplay : IDisposable
     private const int MostInferencesInARow = 1 << 16;
     private const int MostPassedOver = 64;
 
+    /// <summary>The memory of a machine about which nothing is recorded.</summary>
+    private const string MemoryOfUnknown = "2G";
+
     /// <summary>The most pages of a counter that a CPU may keep to itself: they are kept in a signed byte.</summary>
     private const int MostUnfolded = 125;
 
@@ -25,6 +28,7 @@ public sealed partial class TraceReplay : IDisposable
     private readonly TraceReplayFrames? _frames;
     private readonly TraceReplaySink _sink = new();
     private readonly Machine? _machine;
+    private readonly SlabTraceReplay? _slab;
     private readonly bool _exact;
     private readonly Dictionary<string, long> _misses = new(StringComparer.Ordinal);
     private readonly HashSet<int> _reclaiming = [];
@@ -41,11 +45,12 @@ public sealed partial class TraceReplay : IDisposable
     private long _failed;
     private long _explicitDrains;
 
-    private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, Machine? machine, bool exact)
+    private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, Machine? machine, SlabTraceReplay? slab, bool exact)
     {
         _folder = folder;
         _recording = recording;
         _machine = machine;
+        _slab = slab;
         _exact = exact;
         _cpus = new (long, long)[recording.CpuCount];
         _boosts = new long[machine?.Zones.Count ?? 0];
@@ -59,6 +64,9 @@ public sealed partial class TraceReplay : IDisposable
 
     /// <summary>The machine as the replay left it; null where the recording does not tell where to start.</summary>
     public Machine? Machine => _machine;
+
+    /// <summary>The machine that the slab events are replayed on; null where none are recorded.</summary>
+    public Machine? SlabMachine => _slab?.Machine;
 
     /// <summary>The traces in a folder: <c>trace.txt.gz</c>, or the reports of trace-cmd and scripts of perf. Empty when there are none.</summary>
     /// <param name="directory">The folder.</param>
@@ -75,13 +83,16 @@ public sealed partial class TraceReplay : IDisposable
         TraceReplayFolder folder = TraceReplayFolder.Open(path, like);
         TraceReplayRecording recording = TraceReplayRecording.Read(folder.TracePath, progress);
         AllocatorState? state = TraceReplayStart.Read(folder, recording, out bool exact);
+        Machine? machine = null;
         try
         {
-            return new TraceReplay(folder, recording, state is null ? null : StateRestorer.Restore(state), exact);
+            machine = state is null ? null : StateRestorer.Restore(state);
+            return new TraceReplay(folder, recording, machine, OpenSlab(folder, recording, state), exact);
         }
-        catch (FormatException e)
+        catch (Exception e) when (e is FormatException or InputFileException)
         {
-            throw new InputFileException(folder.FindBefore("mmlists") ?? folder.FindBefore("buddyinfo") ?? folder.TracePath, 0, e.Message, e);
+            machine?.Dispose();
+            throw e as InputFileException ?? new InputFileException(folder.FindBefore("mmlists") ?? folder.FindBefore("buddyinfo") ?? folder.TracePath, 0, e.Message, e);
         }
     }
 
@@ -106,13 +117,41 @@ public sealed partial class TraceReplay : IDisposable
             _machine.DetachTrace(_sink);
         }
 
+        // Lines begin again: shown only where there was nothing else to show.
+        _slab?.Run(_machine is null ? progress : null);
         CompareCounts();
         CompareEnd();
         return ToResult();
     }
 
     /// <inheritdoc/>
-    public void Dispose() => _machine?.Dispose();
+    public void Dispose()
+    {
+        _machine?.Dispose();
+        _slab?.Dispose();
+    }
+
+    /// <summary>A second machine for the slab events: in the same state, or where none is known an empty one of the same architecture.</summary>
+    private static SlabTraceReplay? OpenSlab(TraceReplayFolder folder, TraceReplayRecording recording, AllocatorState? state)
+    {
+        if (recording.Slab.Events.Length == 0)
+        {
+            return null;
+        }
+
+        Machine machine = state is not null ? StateRestorer.Restore(state)
+            : Machine.Boot((recording.Slab.HasShortAddresses ? MachineSpec.X86_32(MemoryOfUnknown, recording.CpuCount) : MachineSpec.X86_64(MemoryOfUnknown, recording.CpuCount)).WithoutContents());
+        try
+        {
+            machine.SlabOptions = KernelCommandLine.Parse("slab_nomerge");
+            return new SlabTraceReplay(recording.Slab, folder, machine);
+        }
+        catch
+        {
+            machine.Dispose();
+            throw;
+        }
+    }
 
     private void Apply(in TraceStepEvent e)
     {
@@ -357,5 +396,6 @@ public sealed partial class TraceReplay : IDisposable
         Comparison = _tally.ToResult(_folder.Name),
         Pages = _recording.Statistics.Pages(),
         Slab = _recording.Statistics.Slab(),
+        SlabReplay = _slab?.ToResult(),
     };
 }

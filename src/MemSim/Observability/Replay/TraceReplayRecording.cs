@@ -84,6 +84,9 @@ internal sealed class TraceReplayRecording
     /// <summary>What tools like <c>perf kmem</c> say about the recording.</summary>
     public TraceStatisticsCollector Statistics { get; } = new();
 
+    /// <summary>The slab events.</summary>
+    public SlabTraceRecording Slab { get; } = new();
+
     public static TraceReplayRecording Read(string path, IProgress<long>? progress)
     {
         TraceReplayRecording recording = new(path);
@@ -102,6 +105,7 @@ internal sealed class TraceReplayRecording
         recording.EntriesWritten = reader.EntriesWritten;
         recording.LostEvents = reader.LostEvents;
         recording.Link();
+        recording.Slab.Link();
         return recording;
     }
 
@@ -144,6 +148,7 @@ internal sealed class TraceReplayRecording
     {
         Count(e.EventName);
         Statistics.Add(e);
+        Slab.Add(e, path);
         TraceStep? step = e.Kind switch
         {
             TraceEventKind.PageAlloc => e.Failed ? TraceStep.AllocationFailed : TraceStep.Allocate,

@@ -76,4 +76,7 @@ public sealed record TraceReplayResult
 
     /// <summary>The slab events in figures.</summary>
     public required TraceSlabStatistics Slab { get; init; }
+
+    /// <summary>What came of doing the slab events on a machine; null where none are recorded.</summary>
+    public TraceSlabReplay? SlabReplay { get; init; }
 }

@@ -1,0 +1,53 @@
+using MemSim.AddressSpaces.Files;
+
+namespace MemSim;
+
+/// <summary>Block devices as files: one file a device, whose pages are buffers (<c>Buffers</c> in <c>/proc/meminfo</c>) and cannot be moved.</summary>
+internal sealed class DeviceFileSystem : SimFileSystem
+{
+    public DeviceFileSystem(Machine machine)
+        : base(machine)
+    {
+    }
+
+    public override long FreePages => 0;
+
+    public override bool IsReadOnly => false;
+
+    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode)
+    {
+        if (device.IsReadOnly && (mode & OpenMode.Write) != 0)
+        {
+            return Errno.EROFS;
+        }
+
+        DeviceWriteback writeback = Machine.PageCache.Attach(device);
+        if (!TryFind(device.Name, out SimFile? file))
+        {
+            file = new SimFile(this, device.Name, Machine.PageCache.NextInode++) { Size = device.CapacityPages << PageGeometry.PageShift };
+            file.Mapping = new DeviceMapping(file, Machine, writeback);
+            AddFile(file);
+        }
+
+        return file.Mapping.Writeback == writeback ? new OpenFile(file, mode) : Errno.EBUSY;
+    }
+
+    internal override Errno Flush() => Errno.None;
+
+    private protected override FileMapping MakeMapping(SimFile file) => throw new NotSupportedException("devices are not created: see Machine.OpenDevice");
+
+    /// <summary>The pages of a device itself.</summary>
+    private sealed class DeviceMapping : FileMapping
+    {
+        public DeviceMapping(SimFile host, Machine machine, DeviceWriteback writeback)
+            : base(host, machine, Gfp.User, tracksShadows: true) => Writeback = writeback;
+
+        public override DeviceWriteback? Writeback { get; }
+
+        protected override long BlockOf(uint index) => index < Writeback!.Device.CapacityPages ? index : -1;
+
+        protected override Errno EnsureBlock(uint index) => BlockOf(index) < 0 ? Errno.ENOSPC : Errno.None;
+
+        protected override void CountSpecial(int pages) => Machine.SystemFigures.BufferPages += pages;
+    }
+}

@@ -1,0 +1,224 @@
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces.Files;
+
+/// <content>Pages come into the cache and leave it.</content>
+internal abstract partial class FileMapping
+{
+    /// <summary>The page at an index; no reference is taken.</summary>
+    /// <returns>The page, or -1.</returns>
+    public int Find(uint index)
+    {
+        long entry = _tree.Get(index);
+        return PageTree.IsPage(entry) ? PageTree.PfnOf(entry) : -1;
+    }
+
+    /// <summary>The next page at or after an index; no reference is taken.</summary>
+    public bool FindNext(ref uint index, uint last, PageTag tag, out int pfn)
+    {
+        pfn = -1;
+        while (_tree.Next(ref index, last, tag, out long entry))
+        {
+            if (PageTree.IsPage(entry))
+            {
+                pfn = PageTree.PfnOf(entry);
+                return true;
+            }
+
+            if (index == last)
+            {
+                break;
+            }
+
+            index++;
+        }
+
+        return false;
+    }
+
+    /// <summary>Puts a page that the caller holds into the cache, locked, and on its LRU list (<c>filemap_add_folio()</c>).</summary>
+    /// <returns>ENOMEM, or EEXIST when there is a page.</returns>
+    public Errno Add(Cpu cpu, int pfn, uint index, Gfp gfp)
+    {
+        if (!_tree.TryReserve(cpu, index, gfp))
+        {
+            return Errno.ENOMEM;
+        }
+
+        long before = _tree.Get(index);
+        if (PageTree.IsPage(before))
+        {
+            return Errno.EEXIST;
+        }
+
+        ref PageFrame frame = ref _frames[pfn];
+        Set(pfn, IsShmem ? PageFlags.Locked | PageFlags.SwapBacked : PageFlags.Locked);
+        frame.Mapping = MappingValue;
+        frame.Index = index;
+        _machine.AddReferences(pfn, 1);
+        _ = _tree.Store(cpu, index, PageTree.PageEntry(pfn));
+        NodeCounters counters = CountersOf(pfn);
+        counters.FilePages++;
+        counters.Shmem += IsShmem ? 1 : 0;
+        CountSpecial(1);
+        if (PageTree.IsValue(before) && _tree.TracksShadows && (gfp & Gfp.Write) == 0)
+        {
+            _lru.Refault(cpu, pfn, PageTree.ValueOf(before));
+        }
+
+        _lru.Add(cpu, pfn);
+        return Errno.None;
+    }
+
+    /// <summary>Allocates a page and puts it into the cache, locked, with a reference for the caller besides the cache's.</summary>
+    /// <returns>The page, or -1.</returns>
+    public int Create(Cpu cpu, uint index, Gfp gfp, out Errno error)
+    {
+        Page page = cpu.AllocPages(gfp);
+        if (page.IsNull)
+        {
+            error = Errno.ENOMEM;
+            return -1;
+        }
+
+        int pfn = page.FrameIndex;
+        error = Add(cpu, pfn, index, gfp);
+        if (error != Errno.None)
+        {
+            cpu.FreePages(page);
+            return -1;
+        }
+
+        return pfn;
+    }
+
+    /// <summary>Takes a locked page out of the tree (<c>__filemap_remove_folio()</c>); the cache's reference is left to the caller.</summary>
+    private void Detach(Cpu cpu, int pfn, long shadow)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        uint index = frame.Index;
+        if (Clear(pfn, PageFlags.Dirty) && WritesBack)
+        {
+            CountCleaned(pfn);
+        }
+
+        if (shadow != 0)
+        {
+            _tree.ClearTag(index, PageTag.Dirty);
+            _tree.ClearTag(index, PageTag.ToWrite);
+            _ = _tree.Store(cpu, index, PageTree.ValueEntry(shadow));
+        }
+        else
+        {
+            _tree.Remove(cpu, index);
+        }
+
+        frame.Mapping = 0;
+        NodeCounters counters = CountersOf(pfn);
+        counters.FilePages--;
+        counters.Shmem -= IsShmem ? 1 : 0;
+        CountSpecial(-1);
+        OnRemoved(index);
+    }
+
+    /// <summary>Counts pages of a kind that has a counter of its own.</summary>
+    protected virtual void CountSpecial(int pages)
+    {
+    }
+
+    /// <summary>A page left the cache.</summary>
+    protected virtual void OnRemoved(uint index)
+    {
+    }
+
+    /// <summary>Forgets a page that the cache, the caller and nobody else holds (<c>__remove_mapping()</c>): locked, clean, mapped nowhere. The cache's reference is dropped.</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="pfn">The page.</param>
+    /// <param name="leavesShadow">Whether its place remembers when it went.</param>
+    public bool TryRemove(Cpu cpu, int pfn, bool leavesShadow)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (!Owns(pfn) || frame.RefCount != 2 || Has(pfn, PageFlags.Dirty | PageFlags.Writeback) || frame.MapCount != 0)
+        {
+            return false;
+        }
+
+        Detach(cpu, pfn, leavesShadow && _tree.TracksShadows ? _lru.EvictionShadow(pfn) : 0);
+        _machine.AddReferences(pfn, -1);
+        return true;
+    }
+
+    /// <summary>Gives a page's place to another page (<c>folio_migrate_mapping()</c>): both locked, the old one mapped nowhere.</summary>
+    public bool TryMove(Cpu cpu, int from, int to)
+    {
+        ref PageFrame old = ref _frames[from];
+        if (!Owns(from) || old.RefCount != 2 || Has(from, PageFlags.Writeback))
+        {
+            return false;
+        }
+
+        ref PageFrame fresh = ref _frames[to];
+        uint index = old.Index;
+        fresh.Mapping = MappingValue;
+        fresh.Index = index;
+        if (IsShmem)
+        {
+            Set(to, PageFlags.SwapBacked);
+        }
+
+        NodeCounters here = CountersOf(from);
+        NodeCounters there = CountersOf(to);
+        bool dirty = Clear(from, PageFlags.Dirty);
+        if (dirty)
+        {
+            Set(to, PageFlags.Dirty);
+        }
+
+        _machine.AddReferences(to, 1);
+        _ = _tree.Store(cpu, index, PageTree.PageEntry(to));
+        old.Mapping = 0;
+        here.FilePages--;
+        there.FilePages++;
+        if (IsShmem)
+        {
+            here.Shmem--;
+            there.Shmem++;
+        }
+
+        if (dirty && WritesBack)
+        {
+            here.Dirty--;
+            there.Dirty++;
+            _cache.Zones[old.ZoneId].Counters.WritePending--;
+            _cache.Zones[fresh.ZoneId].Counters.WritePending++;
+        }
+
+        _machine.AddReferences(from, -1);
+        return true;
+    }
+
+    /// <summary>Forgets clean pages that nobody uses or maps (<c>invalidate_mapping_pages()</c>).</summary>
+    /// <returns>How many went.</returns>
+    public long Invalidate(Cpu cpu, uint first, uint last)
+    {
+        long dropped = 0;
+        for (uint index = first; FindNext(ref index, last, PageTag.Any, out int pfn); index++)
+        {
+            if (TryLock(pfn))
+            {
+                _machine.AddReferences(pfn, 1);
+                bool removed = !IsUnevictable && TryRemove(cpu, pfn, leavesShadow: false);
+                Unlock(pfn);
+                _lru.Put(cpu, pfn);
+                dropped += removed ? 1 : 0;
+            }
+
+            if (index == last)
+            {
+                break;
+            }
+        }
+
+        return dropped;
+    }
+}

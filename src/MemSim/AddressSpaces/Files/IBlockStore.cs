@@ -1,0 +1,128 @@
+namespace MemSim.AddressSpaces.Files;
+
+/// <summary>Where the bytes of a block device are.</summary>
+internal interface IBlockStore : IDisposable
+{
+    /// <summary>Reads a page; what was never written is zero.</summary>
+    void Read(long page, Span<byte> into);
+
+    /// <summary>Writes a page.</summary>
+    void Write(long page, ReadOnlySpan<byte> from);
+
+    /// <summary>Forgets pages: they read as zero.</summary>
+    void Discard(long page, long count);
+
+    /// <summary>Makes what was written durable.</summary>
+    void Flush();
+}
+
+/// <summary>Keeps what was written in host memory, 64 KiB at a time.</summary>
+internal sealed class SparseBlockStore : IBlockStore
+{
+    private const int ChunkPages = 16;
+    private readonly Dictionary<long, byte[]> _chunks = [];
+
+    public void Read(long page, Span<byte> into)
+    {
+        if (_chunks.TryGetValue(page / ChunkPages, out byte[]? chunk))
+        {
+            chunk.AsSpan((int)(page % ChunkPages) << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(into);
+        }
+        else
+        {
+            into.Clear();
+        }
+    }
+
+    public void Write(long page, ReadOnlySpan<byte> from)
+    {
+        if (!_chunks.TryGetValue(page / ChunkPages, out byte[]? chunk))
+        {
+            chunk = new byte[ChunkPages << PageGeometry.PageShift];
+            _chunks.Add(page / ChunkPages, chunk);
+        }
+
+        from.CopyTo(chunk.AsSpan((int)(page % ChunkPages) << PageGeometry.PageShift));
+    }
+
+    public void Discard(long page, long count)
+    {
+        for (long i = page; i < page + count; i++)
+        {
+            if (_chunks.TryGetValue(i / ChunkPages, out byte[]? chunk))
+            {
+                chunk.AsSpan((int)(i % ChunkPages) << PageGeometry.PageShift, PageGeometry.PageSize).Clear();
+            }
+        }
+    }
+
+    public void Flush()
+    {
+    }
+
+    public void Dispose() => _chunks.Clear();
+}
+
+/// <summary>A file of the host. It never grows: what a device writes behind its end is dropped, what it reads there is zero.</summary>
+internal sealed class HostFileStore : IBlockStore
+{
+    private readonly Microsoft.Win32.SafeHandles.SafeFileHandle _handle;
+    private readonly bool _readOnly;
+
+    public HostFileStore(string path, bool readOnly)
+    {
+        _readOnly = readOnly;
+        _handle = File.OpenHandle(path, FileMode.Open, readOnly ? FileAccess.Read : FileAccess.ReadWrite, readOnly ? FileShare.Read : FileShare.None);
+        Length = RandomAccess.GetLength(_handle);
+    }
+
+    /// <summary>Bytes of the file when it was opened.</summary>
+    public long Length { get; }
+
+    public void Read(long page, Span<byte> into)
+    {
+        long offset = page << PageGeometry.PageShift;
+        int done = 0;
+        while (done < into.Length && offset + done < Length)
+        {
+            int read = RandomAccess.Read(_handle, into[done..], offset + done);
+            if (read == 0)
+            {
+                break;
+            }
+
+            done += read;
+        }
+
+        into[done..].Clear();
+    }
+
+    public void Write(long page, ReadOnlySpan<byte> from)
+    {
+        long offset = page << PageGeometry.PageShift;
+        if (offset < Length)
+        {
+            RandomAccess.Write(_handle, from[..(int)Math.Min(from.Length, Length - offset)], offset);
+        }
+    }
+
+    public void Discard(long page, long count)
+    {
+        Span<byte> zeroes = stackalloc byte[PageGeometry.PageSize];
+        zeroes.Clear();
+        for (long i = 0; i < count; i++)
+        {
+            Write(page + i, zeroes);
+        }
+    }
+
+    public void Flush()
+    {
+        if (!_readOnly)
+        {
+            RandomAccess.FlushToDisk(_handle);
+        }
+    }
+
+    public void Dispose() => _handle.Dispose();
+}

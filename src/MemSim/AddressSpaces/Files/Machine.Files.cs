@@ -1,0 +1,163 @@
+using MemSim.AddressSpaces.Files;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim;
+
+/// <content>Files, devices and the page cache.</content>
+public sealed partial class Machine
+{
+    private PageCache? _pageCache;
+    private TmpFileSystem? _sharedMemory;
+    private DeviceFileSystem? _deviceFiles;
+    private long[] _filePagesBefore = [];
+
+    /// <summary>Simulated time since the boot: what was spent waiting for devices, and what <see cref="AdvanceTime"/> added.</summary>
+    public TimeSpan Uptime => TimeSpan.FromTicks((_pageCache?.Nanoseconds ?? 0) / 100);
+
+    /// <summary>The page cache, made when first asked for.</summary>
+    internal PageCache PageCache => _pageCache ?? MakePageCache();
+
+    /// <summary>The page cache if it was ever used.</summary>
+    internal PageCache? PageCacheIfUsed => _pageCache;
+
+    /// <summary>Where shared anonymous memory lives: the kernel's own tmpfs, without a limit.</summary>
+    internal TmpFileSystem SharedMemory => _sharedMemory ??= new TmpFileSystem(this, long.MaxValue);
+
+    /// <summary>Swap space for shared memory; null for none.</summary>
+    internal IShmemSwap? ShmemSwap { get; set; }
+
+    /// <summary>Frees reclaimable slab objects for <c>drop_caches</c>; null for nothing to free.</summary>
+    internal Action<Cpu>? SlabDropper { get; set; }
+
+    /// <summary>Makes an empty file system on a device.</summary>
+    /// <param name="device">The device.</param>
+    /// <returns>The file system.</returns>
+    /// <exception cref="ArgumentException">Another machine uses the device.</exception>
+    public DiskFileSystem Mount(BlockDevice device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        ThrowIfDisposed();
+        return new DiskFileSystem(this, device);
+    }
+
+    /// <summary>Makes an empty file system in memory (tmpfs).</summary>
+    /// <param name="limit">How much its files may hold; 0 for half of the memory, as the kernel has it.</param>
+    /// <returns>The file system.</returns>
+    public TmpFileSystem MountTmpfs(ByteSize limit = default)
+    {
+        ThrowIfDisposed();
+        return new TmpFileSystem(this, limit.Bytes != 0 ? limit.Pages : _zones.Sum(z => z.ManagedPages) / 2);
+    }
+
+    /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="mode">What it is opened for.</param>
+    /// <returns>The open file; EROFS, or EBUSY when another device of that name is open.</returns>
+    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode = OpenMode.Read)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        ThrowIfDisposed();
+        return (_deviceFiles ??= new DeviceFileSystem(this)).OpenDevice(device, mode);
+    }
+
+    /// <summary>Lets simulated time pass: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>).</summary>
+    /// <param name="time">How much.</param>
+    public void AdvanceTime(TimeSpan time)
+    {
+        ThrowIfDisposed();
+        ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        PageCache.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time.Ticks * 100);
+    }
+
+    /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>
+    /// <param name="what">1: clean pages of files that nobody uses; 2: reclaimable slab objects; 3: both.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The kernel would refuse the number.</exception>
+    public void DropCaches(int what)
+    {
+        ThrowIfDisposed();
+        ArgumentOutOfRangeException.ThrowIfLessThan(what, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(what, 4);
+        Cpu cpu = _cpus.Find(c => c.IsOnline)!;
+        if ((what & 1) != 0)
+        {
+            _ = PageCache.DropPages(cpu);
+        }
+
+        if ((what & 2) != 0)
+        {
+            SlabDropper?.Invoke(cpu);
+            Events.Count(VmEvent.DropSlab);
+        }
+    }
+
+    /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
+    private void VerifyFiles()
+    {
+        if (_pageCache is not { } cache)
+        {
+            return;
+        }
+
+        int nodes = _nodes.Count;
+        long[] filePages = new long[nodes];
+        long[] shmem = new long[nodes];
+        long[] dirty = new long[nodes];
+        long[] writeback = new long[nodes];
+        long pages = 0;
+        foreach (FileMapping mapping in cache.Mappings)
+        {
+            mapping.Verify(filePages, shmem, dirty, writeback);
+            pages += mapping.PageCount;
+        }
+
+        for (int i = 0; i < nodes; i++)
+        {
+            NodeCounters counters = _nodes[i].Counters;
+            RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
+            RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
+            RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
+            RequireCount($"nr_writeback of node {i}", counters.Writeback - _filePagesBefore[(i * 4) + 3], writeback[i]);
+        }
+
+        RequireCount("pages whose frames say that a file has them", FramesOfFiles(), pages);
+    }
+
+    private static void RequireCount(string what, long counted, long found)
+    {
+        if (counted != found)
+        {
+            string message = $"page cache: {what}: {counted} counted, {found} found";
+            throw new KernelBugException(KernelBugKind.Corruption, message, message);
+        }
+    }
+
+    private long FramesOfFiles()
+    {
+        long frames = 0;
+        foreach (PresentRange range in _presentRanges)
+        {
+            for (int pfn = (int)range.Start; pfn < range.End; pfn++)
+            {
+                ref PageFrame frame = ref _frames[pfn];
+                if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && Mappings.Find(frame.Mapping) is FileMapping)
+                {
+                    frames++;
+                }
+            }
+        }
+
+        return frames;
+    }
+
+    private PageCache MakePageCache()
+    {
+        ThrowIfDisposed();
+        _pageCache = new PageCache(this);
+
+        // A machine restored from a capture starts with the capture's counters.
+        _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback })];
+        return _pageCache;
+    }
+}

@@ -1,0 +1,25 @@
+using MemSim.Lru;
+
+namespace MemSim.AddressSpaces.Files;
+
+/// <summary>The parts of <see cref="IPageOwners"/> that concern pages of files and shared memory; whoever implements it passes those on.</summary>
+internal static class PageCacheOwners
+{
+    /// <summary>Whether a page belongs to a file or to shared memory.</summary>
+    public static bool Owns(Machine machine, int pfn) => MappingOf(machine, pfn) is not null;
+
+    /// <summary>As <see cref="IPageOwners.PageOut"/>. The page stays locked.</summary>
+    public static PageOutOutcome PageOut(Cpu cpu, int pfn) => MappingOf(cpu.Machine, pfn)?.PageOut(cpu, pfn) ?? PageOutOutcome.Keep;
+
+    /// <summary>As <see cref="IPageOwners.RemoveFromCache"/>.</summary>
+    public static bool RemoveFromCache(Cpu cpu, int pfn) => MappingOf(cpu.Machine, pfn)?.TryRemove(cpu, pfn, leavesShadow: true) ?? false;
+
+    /// <summary>As <see cref="IPageOwners.MoveMapping"/>.</summary>
+    public static bool MoveMapping(Cpu cpu, int from, int to) => MappingOf(cpu.Machine, from)?.TryMove(cpu, from, to) ?? false;
+
+    private static FileMapping? MappingOf(Machine machine, int pfn)
+    {
+        uint mapping = machine.Frames[pfn].Mapping;
+        return mapping != 0 && (mapping & 3) == 0 ? machine.Mappings.Find(mapping) as FileMapping : null;
+    }
+}

@@ -1,0 +1,128 @@
+using MemSim.Lru;
+
+namespace MemSim.AddressSpaces.Files;
+
+/// <summary>The pages of shared memory: anonymous in all but name. Where the kernel swapped one out, the tree holds the swap entry.</summary>
+internal sealed class ShmemMapping : FileMapping
+{
+    private readonly TmpFileSystem _fileSystem;
+
+    public ShmemMapping(SimFile host, TmpFileSystem fileSystem)
+        : base(host, fileSystem.Machine, Gfp.HighUserMovable, tracksShadows: false) => _fileSystem = fileSystem;
+
+    public override bool IsShmem => true;
+
+    /// <summary>The page at an index: in memory, swapped in, or a new zeroed one (<c>shmem_get_folio()</c>).</summary>
+    public override Errno GetPage(Cpu cpu, uint index, Gfp gfp, bool waits, out int pfn)
+    {
+        pfn = Find(index);
+        if (pfn >= 0)
+        {
+            Machine.AddReferences(pfn, 1);
+            return Errno.None;
+        }
+
+        long swapped = ValueAt(index);
+        if (swapped >= 0)
+        {
+            return Machine.ShmemSwap is { } swap ? swap.SwapIn(cpu, this, index, swapped, out pfn) : Errno.EIO;
+        }
+
+        pfn = MakePage(cpu, index, gfp, out Errno error);
+        if (pfn >= 0)
+        {
+            UnlockNew(pfn);
+        }
+
+        return error;
+    }
+
+    /// <summary>Writes a page to swap if there is any; else it is best kept active.</summary>
+    public override PageOutOutcome PageOut(Cpu cpu, int pfn) => Machine.ShmemSwap?.SwapOut(cpu, this, pfn) ?? PageOutOutcome.Activate;
+
+    protected override bool HasBacking(uint index) => Find(index) >= 0 || ValueAt(index) >= 0;
+
+    protected override Errno FillForRead(Cpu cpu, ReadAheadState state, uint index, uint request, out int pfn)
+    {
+        if (!HasBacking(index))
+        {
+            pfn = -1;
+            return Errno.None;
+        }
+
+        Errno error = GetPage(cpu, index, Gfp, waits: true, out pfn);
+        if (error == Errno.None)
+        {
+            Machine.Lru.Put(cpu, pfn);
+        }
+
+        return error;
+    }
+
+    protected override int CreateForWrite(Cpu cpu, uint index, out Errno error)
+    {
+        if (ValueAt(index) >= 0)
+        {
+            error = GetPage(cpu, index, Gfp, waits: true, out int swapped);
+            if (error == Errno.None)
+            {
+                Machine.Lru.SetFlags(ref FrameOf(swapped), PageFlags.Locked);
+            }
+
+            return swapped;
+        }
+
+        int pfn = MakePage(cpu, index, Gfp, out error);
+        if (pfn >= 0)
+        {
+            Machine.Lru.SetFlags(ref FrameOf(pfn), PageFlags.Referenced);
+        }
+
+        return pfn;
+    }
+
+    protected override void RemoveValue(Cpu cpu, uint index, long value)
+    {
+        base.RemoveValue(cpu, index, value);
+        Machine.ShmemSwap?.Free(cpu, value);
+        Discharge();
+    }
+
+    protected override void OnRemoved(uint index)
+    {
+        if (ValueAt(index) < 0)
+        {
+            Discharge();
+        }
+    }
+
+    /// <summary>A new page, locked, zeroed, with a reference for the caller.</summary>
+    private int MakePage(Cpu cpu, uint index, Gfp gfp, out Errno error)
+    {
+        if (!_fileSystem.TryCharge())
+        {
+            error = Errno.ENOSPC;
+            return -1;
+        }
+
+        Host.Blocks++;
+        int pfn = Create(cpu, index, gfp, out error);
+        if (pfn < 0)
+        {
+            Discharge();
+            return -1;
+        }
+
+        Machine.Memory.Zero(pfn, 1);
+        Machine.Lru.SetFlags(ref FrameOf(pfn), PageFlags.UpToDate);
+        return pfn;
+    }
+
+    private void UnlockNew(int pfn) => _ = Machine.Lru.ClearFlags(ref FrameOf(pfn), PageFlags.Locked);
+
+    private void Discharge()
+    {
+        Host.Blocks--;
+        _fileSystem.Uncharge();
+    }
+}

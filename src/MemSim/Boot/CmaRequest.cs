@@ -1,0 +1,12 @@
+namespace MemSim.Boot;
+
+/// <summary>A contiguous memory area that a machine's description asks for.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Bytes">Its size.</param>
+/// <param name="Start">Where it must start, or null.</param>
+/// <param name="Limit">Below which address it must end, or null.</param>
+internal sealed record CmaRequest(string Name, ulong Bytes, ulong? Start, ulong? Limit)
+{
+    /// <summary>The area of <c>cma=</c>, or the one the kernel makes by itself.</summary>
+    public const string DefaultName = "reserved";
+}

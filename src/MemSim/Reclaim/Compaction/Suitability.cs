@@ -1,0 +1,108 @@
+using MemSim.Observability.Proc;
+using MemSim.PageAllocation;
+using MemSim.Zones;
+
+namespace MemSim.Reclaim.Compaction;
+
+/// <summary>Whether a zone should be compacted, whether a run has reached its goal, and how fragmented a zone is.</summary>
+internal static class Suitability
+{
+    /// <summary>Whether compaction could make a block of an order (<c>compaction_suitable()</c>).</summary>
+    public static CompactionStatus Of(Cpu cpu, Zone zone, int order, AllocFlags flags, int highestZoneIndex)
+    {
+        Machine machine = cpu.Machine;
+        CompactionStatus status = ByWatermarks(zone, order, flags, highestZoneIndex, zone.FreePagesForChecks);
+        if (status == CompactionStatus.Continue && order > PageGeometry.CostlyOrder)
+        {
+            // Towards 0 a request fails for want of memory, towards 1000 because of fragmentation.
+            long index = BuddyInfoText.ExtFragIndex(zone, order);
+            if (index >= 0 && index <= machine.Settings.Sysctls.ExtfragThreshold)
+            {
+                status = CompactionStatus.NotSuitableZone;
+            }
+        }
+
+        machine.CompactionTrace?.MmCompactionSuitable(cpu, zone, order, status);
+        return status == CompactionStatus.NotSuitableZone ? CompactionStatus.Skipped : status;
+    }
+
+    /// <summary>The part of the decision that only needs the number of free pages, which may be a guess of what reclaim would free (<c>__compaction_suitable()</c>).</summary>
+    public static CompactionStatus ByWatermarks(Zone zone, int order, AllocFlags flags, int highestZoneIndex, long free)
+    {
+        if (order == CompactControl.NoGoal)
+        {
+            return CompactionStatus.Continue;
+        }
+
+        long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
+        if (WatermarkCheck.PassesFull(zone, order, mark, highestZoneIndex, flags, zone.FreePagesForChecks))
+        {
+            return CompactionStatus.Success;
+        }
+
+        // Room for the pages to be moved, twice: they are taken from the lists before the old ones come back.
+        long room = (order > PageGeometry.CostlyOrder ? zone.MarkLow : zone.MarkMin) + zone.Boost + (2L << order);
+        return WatermarkCheck.PassesFull(zone, 0, room, highestZoneIndex, AllocFlags.Cma, free) ? CompactionStatus.Continue : CompactionStatus.Skipped;
+    }
+
+    /// <summary>Whether a block of the order is free in a list that the request may take it from.</summary>
+    public static bool HasBlock(CompactControl cc)
+    {
+        Zone zone = cc.Zone;
+        int type = cc.Type;
+        for (int order = cc.Order; order <= PageGeometry.MaxOrder; order++)
+        {
+            bool own = (zone.FreeArea.Orders(type) >> order & 1) != 0;
+            bool cma = type == (int)MigrateType.Movable && (zone.FreeArea.Orders((int)MigrateType.Cma) >> order & 1) != 0;
+            if (own || cma || Fallback.MayFallBack(zone, order, type))
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    /// <summary>The part of a zone's free memory that is in blocks smaller than a huge page, in per cent (<c>extfrag_for_order()</c>).</summary>
+    public static int Fragmentation(Zone zone)
+    {
+        long free = 0;
+        long suitable = 0;
+        for (int order = 0; order <= PageGeometry.MaxOrder; order++)
+        {
+            long pages = zone.FreeBlocks(order) << order;
+            free += pages;
+            suitable += order >= zone.PageblockOrder ? pages : 0;
+        }
+
+        return free == 0 ? 0 : (int)((free - suitable) * 100 / free);
+    }
+
+    /// <summary>The node's score: its zones' fragmentation weighted by their size (<c>fragmentation_score_node()</c>).</summary>
+    public static int Score(Node node)
+    {
+        long present = 0;
+        foreach (Zone zone in node.Zones)
+        {
+            present += zone.PresentPages;
+        }
+
+        int score = 0;
+        foreach (Zone zone in node.Zones)
+        {
+            if (zone.IsPopulated)
+            {
+                score += (int)(zone.PresentPages * Fragmentation(zone) / (present + 1));
+            }
+        }
+
+        return score;
+    }
+
+    /// <summary>The scores between which proactive compaction works.</summary>
+    public static (int Low, int High) ScoreMarks(Machine machine)
+    {
+        int low = Math.Max(100 - machine.Settings.Sysctls.CompactionProactiveness, 5);
+        return (low, Math.Min(low + 10, 100));
+    }
+}

@@ -1,0 +1,57 @@
+using MemSim.Pages;
+
+namespace MemSim.Reclaim.Migration;
+
+/// <content>Pages on LRU lists.</content>
+internal sealed partial class PageMigrator
+{
+    /// <summary>Takes a page off its LRU list and counts it as isolated: the caller holds a reference then.</summary>
+    public bool IsolateLru(int pfn)
+    {
+        if (!_machine.Lru.Isolate(pfn))
+        {
+            return false;
+        }
+
+        CountIsolated(pfn, 1);
+        return true;
+    }
+
+    /// <summary>Puts what waits in a CPU's batch on the lists: only there it can be isolated.</summary>
+    public void DrainLru(Cpu cpu) => _machine.LruIfUsed?.Drain(cpu);
+
+    /// <summary>The same for all CPUs.</summary>
+    public void DrainAllLru() => _machine.LruIfUsed?.DrainAll();
+
+    private void PutBackLru(Cpu cpu, int pfn)
+    {
+        CountIsolated(pfn, -1);
+        _machine.Lru.PutBack(cpu, pfn);
+    }
+
+    private void AddToLru(Cpu cpu, int pfn, bool drain)
+    {
+        _machine.Lru.Add(cpu, pfn);
+        if (drain)
+        {
+            _machine.Lru.Drain(cpu);
+        }
+    }
+
+    private void PutLru(Cpu cpu, int pfn) => _machine.Lru.Put(cpu, pfn);
+
+    private void CountIsolated(int pfn, int sign)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        Node node = _machine.Zones[frame.ZoneId].Node;
+        int pages = sign << frame.Order;
+        if ((frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+        {
+            node.Counters.IsolatedAnon += pages;
+        }
+        else
+        {
+            node.Counters.IsolatedFile += pages;
+        }
+    }
+}

@@ -1,0 +1,325 @@
+using MemSim.Lru;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim.Reclaim.Migration;
+
+/// <summary>Moves pages to other frames without their owners noticing: identity, contents, references and mappings go along.</summary>
+/// <remarks>Kernel 6.1: <c>migrate_pages()</c>. In this simulation nobody ever holds a page lock across a call, so waiting for one is trying again.</remarks>
+internal sealed partial class PageMigrator
+{
+    /// <summary>Rounds over the pages that could not be moved at once.</summary>
+    private const int Passes = 10;
+
+    /// <summary>What a page takes along beside its identity.</summary>
+    private const PageFlags Inherited = PageFlags.Error | PageFlags.Referenced | PageFlags.UpToDate | PageFlags.Active | PageFlags.Unevictable
+        | PageFlags.WorkingSet | PageFlags.MappedToDisk | PageFlags.Dirty | PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | PageFlags.Private;
+
+    /// <summary>What the old frame loses, so that it can be freed.</summary>
+    private const PageFlags Lost = PageFlags.Active | PageFlags.Unevictable | PageFlags.Dirty | PageFlags.OwnerPrivate1 | PageFlags.Private | PageFlags.Writeback;
+
+    private readonly Machine _machine;
+    private readonly FrameArray _frames;
+
+    public PageMigrator(Machine machine)
+    {
+        _machine = machine;
+        _frames = machine.Frames;
+    }
+
+    private enum Outcome
+    {
+        Moved,
+        Again,
+        Never,
+        NoMemory,
+    }
+
+    /// <summary>Pages of drivers that are isolated now; 0 when nobody migrates.</summary>
+    public long IsolatedMovable { get; private set; }
+
+    /// <summary>Moves isolated pages, the last of the list first.</summary>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="pages">Isolated pages. Those that could not be moved are left in it: <see cref="PutBackAll"/> is the caller's.</param>
+    /// <param name="targets">Where they go.</param>
+    /// <param name="mode">How long it may take.</param>
+    /// <param name="reason">Why.</param>
+    public MigrationResult Migrate(Cpu cpu, List<int> pages, IMigrationTargets targets, MigrationMode mode, MigrationReason reason)
+    {
+        int succeeded = 0;
+        int failed = 0;
+        int again = 1;
+        bool noMemory = false;
+        List<int> never = [];
+        for (int pass = 0; pass < Passes && again != 0 && !noMemory; pass++)
+        {
+            again = 0;
+            for (int i = pages.Count - 1; i >= 0 && !noMemory; i--)
+            {
+                int pfn = pages[i];
+                int size = 1 << _frames[pfn].Order;
+                switch (MoveOne(cpu, pfn, targets, mode))
+                {
+                    case Outcome.Moved:
+                        succeeded += size;
+                        pages.RemoveAt(i);
+                        break;
+                    case Outcome.Again:
+                        again += size;
+                        break;
+                    case Outcome.Never:
+                        failed += size;
+                        never.Add(pfn);
+                        pages.RemoveAt(i);
+                        break;
+                    default:
+                        failed += size;
+                        noMemory = true;
+                        break;
+                }
+            }
+        }
+
+        failed += again;
+        pages.AddRange(never);
+        _machine.Events.Count(VmEvent.MigrateSuccess, succeeded);
+        _machine.Events.Count(VmEvent.MigrateFail, failed);
+        _machine.CompactionTrace?.MmMigratePages(cpu, succeeded, failed, mode, reason);
+        return new MigrationResult(succeeded, failed, noMemory);
+    }
+
+    /// <summary>Gives isolated pages back to their lists and owners (<c>putback_movable_pages()</c>).</summary>
+    public void PutBackAll(Cpu cpu, List<int> pages)
+    {
+        for (int i = pages.Count - 1; i >= 0; i--)
+        {
+            PutBack(cpu, pages[i]);
+        }
+
+        pages.Clear();
+    }
+
+    /// <summary>Whether a driver owns the page and can move it.</summary>
+    public bool IsMovable(int pfn) => (_frames[pfn].Mapping & 3) == MappingTable.Movable;
+
+    /// <summary>Isolates a driver's page (<c>isolate_movable_page()</c>): the caller holds a reference then.</summary>
+    public bool IsolateMovable(int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.RefCount == 0 || frame.Order != 0 || !_machine.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner) || !TryLock(pfn))
+        {
+            return false;
+        }
+
+        bool isolated = (frame.FlagsAndZone & (uint)PageFlags.Reclaim) == 0 && IsMovable(pfn) && owner.Isolate(new Page(_machine, pfn));
+        if (isolated)
+        {
+            _machine.AddReferences(pfn, 1);
+            frame.FlagsAndZone |= (uint)PageFlags.Reclaim;
+            IsolatedMovable++;
+        }
+
+        Unlock(pfn);
+        return isolated;
+    }
+
+    private void PutBack(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (!IsMovable(pfn))
+        {
+            PutBackLru(cpu, pfn);
+            return;
+        }
+
+        if (_machine.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner))
+        {
+            owner.PutBack(new Page(_machine, pfn));
+        }
+
+        frame.FlagsAndZone &= ~(uint)PageFlags.Reclaim;
+        IsolatedMovable--;
+        DropReference(cpu, pfn);
+    }
+
+    private Outcome MoveOne(Cpu cpu, int from, IMigrationTargets targets, MigrationMode mode)
+    {
+        ref PageFrame frame = ref _frames[from];
+        if (frame.RefCount == 1)
+        {
+            // Freed while it was isolated: the reference of the isolation is the last.
+            FreeOld(cpu, from, wasMovable: IsMovable(from));
+            return Outcome.Moved;
+        }
+
+        int to = targets.Take(cpu, from, frame.Order);
+        if (to < 0)
+        {
+            return Outcome.NoMemory;
+        }
+
+        bool movable = IsMovable(from);
+        Outcome outcome = Outcome.Again;
+        if (TryLock(from))
+        {
+            outcome = MoveLocked(cpu, from, to, movable, mode);
+            Unlock(from);
+        }
+
+        if (outcome != Outcome.Moved)
+        {
+            targets.GiveBack(cpu, to);
+            return outcome;
+        }
+
+        if (movable)
+        {
+            // The owner's reference: the new page came with one that takes its place.
+            _machine.AddReferences(from, -1);
+        }
+        else
+        {
+            DropReference(cpu, to);
+        }
+
+        FreeOld(cpu, from, movable);
+        return Outcome.Moved;
+    }
+
+    private Outcome MoveLocked(Cpu cpu, int from, int to, bool movable, MigrationMode mode)
+    {
+        if ((_frames[from].FlagsAndZone & (uint)PageFlags.Writeback) != 0)
+        {
+            return mode == MigrationMode.Sync ? Outcome.Again : Outcome.Never;
+        }
+
+        SetFlags(to, PageFlags.Locked, PageFlags.None);
+        bool moved = movable ? MoveDriversPage(from, to, mode) : MoveMappedPage(cpu, from, to);
+        SetFlags(to, PageFlags.None, PageFlags.Locked);
+        return moved ? Outcome.Moved : Outcome.Again;
+    }
+
+    /// <summary>The page of a driver, which is held by its owner and by the isolation and by nobody else.</summary>
+    private bool MoveDriversPage(int from, int to, MigrationMode mode)
+    {
+        ref PageFrame old = ref _frames[from];
+        if (old.RefCount != 2 || !_machine.Mappings.TryFind(old.Mapping, out IMovableOwner? owner))
+        {
+            return false;
+        }
+
+        _machine.Memory.CopyFrames(from, to, 1);
+        ref PageFrame fresh = ref _frames[to];
+        fresh.Index = old.Index;
+        fresh.Private = old.Private;
+        if (!owner.Migrate(new Page(_machine, from), new Page(_machine, to), mode))
+        {
+            fresh.Index = 0;
+            fresh.Private = 0;
+            return false;
+        }
+
+        fresh.Mapping = old.Mapping;
+        old.Mapping = 0;
+        old.Index = 0;
+        old.Private = 0;
+        return true;
+    }
+
+    private bool MoveMappedPage(Cpu cpu, int from, int to)
+    {
+        IPageOwners? owners = _machine.Owners;
+        if (owners is null)
+        {
+            return false;
+        }
+
+        ref PageFrame old = ref _frames[from];
+        bool mapped = old.MapCount > 0;
+        if ((mapped && !owners.UnmapForMigration(cpu, from)) || !owners.MoveMapping(cpu, from, to))
+        {
+            if (mapped)
+            {
+                owners.RestoreMappings(cpu, from, from);
+            }
+
+            return false;
+        }
+
+        _machine.Memory.CopyFrames(from, to, 1 << old.Order);
+        SetFlags(to, (PageFlags)old.FlagsAndZone & Inherited, PageFlags.None);
+        SetFlags(from, PageFlags.None, Lost);
+        old.Mapping = 0;
+        old.Private = 0;
+        AddToLru(cpu, to, mapped);
+        if (mapped)
+        {
+            owners.RestoreMappings(cpu, from, to);
+        }
+
+        return true;
+    }
+
+    /// <summary>Drops the isolation's reference, the last one, and what else marks an isolated page.</summary>
+    private void FreeOld(Cpu cpu, int pfn, bool wasMovable)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (wasMovable)
+        {
+            IsolatedMovable--;
+            SetFlags(pfn, PageFlags.None, PageFlags.Reclaim);
+            frame.Mapping = 0;
+        }
+        else
+        {
+            CountIsolated(pfn, -1);
+            SetFlags(pfn, PageFlags.None, Lost);
+            frame.Mapping = 0;
+        }
+
+        DropReference(cpu, pfn);
+    }
+
+    /// <summary>Drops a reference; the last one frees the page (<c>put_page()</c>).</summary>
+    private void DropReference(Cpu cpu, int pfn)
+    {
+        if ((_frames[pfn].FlagsAndZone & (uint)PageFlags.Lru) != 0)
+        {
+            PutLru(cpu, pfn);
+        }
+        else if (!_machine.TryDropReference(pfn))
+        {
+            _frames[pfn].Mapping = 0;
+            _machine.Pages.FreeBlock(cpu, pfn, _frames[pfn].Order);
+        }
+    }
+
+    private bool TryLock(int pfn)
+    {
+        ref uint word = ref _frames[pfn].FlagsAndZone;
+        if (_machine.IsParallel)
+        {
+            return (Interlocked.Or(ref word, (uint)PageFlags.Locked) & (uint)PageFlags.Locked) == 0;
+        }
+
+        bool free = (word & (uint)PageFlags.Locked) == 0;
+        word |= (uint)PageFlags.Locked;
+        return free;
+    }
+
+    private void Unlock(int pfn) => SetFlags(pfn, PageFlags.None, PageFlags.Locked);
+
+    private void SetFlags(int pfn, PageFlags set, PageFlags clear)
+    {
+        ref uint word = ref _frames[pfn].FlagsAndZone;
+        if (_machine.IsParallel)
+        {
+            Interlocked.Or(ref word, (uint)set);
+            Interlocked.And(ref word, ~(uint)clear);
+        }
+        else
+        {
+            word = (word | (uint)set) & ~(uint)clear;
+        }
+    }
+}
