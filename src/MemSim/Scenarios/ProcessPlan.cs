@@ -151,6 +151,7 @@ public sealed class ProcessPlan
     private ProcessPlan Stream(StepKind kind, string file, ByteSize? chunk, int times)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(times, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((chunk ?? default).Bytes, 64UL << 20, nameof(chunk));
         return Add(new ScenarioStep(kind) { Name = Named(file), Pages = PagesOf(chunk ?? ByteSize.FromKiB(64)), Count = times });
     }
 

@@ -43,6 +43,8 @@ public sealed class Scenario
         return new Scenario(machine);
     }
 
+    internal BlockDeviceCosts DiskCosts { get; private set; } = BlockDeviceCosts.SolidState;
+
     /// <summary>What all that is random comes from; 1 unless said.</summary>
     /// <param name="seed">Any number.</param>
     public Scenario Seed(ulong seed)
@@ -83,6 +85,15 @@ public sealed class Scenario
             throw new ArgumentException($"there are two files '{name}'", nameof(name));
         }
 
+        return this;
+    }
+
+    /// <summary>How slow the disk is on which the files lie; a solid-state one unless said.</summary>
+    /// <param name="costs">The times.</param>
+    public Scenario Disk(BlockDeviceCosts costs)
+    {
+        ArgumentNullException.ThrowIfNull(costs);
+        DiskCosts = costs;
         return this;
     }
 
@@ -148,7 +159,7 @@ public sealed class Scenario
         return touches;
     }
 
-    /// <summary>Runs it. Afterwards all its processes are gone; its files and their cached pages stay.</summary>
+    /// <summary>Runs it. Afterwards all its processes, files and blocks are gone.</summary>
     /// <param name="progress">Is told the touches made so far, now and then; may throw to stop the scenario.</param>
     /// <exception cref="ArgumentException">A process uses a file that was not described.</exception>
     /// <exception cref="InvalidOperationException">It has run before, or there is not even memory to start a process.</exception>

@@ -40,6 +40,13 @@ internal sealed class ScenarioActor
     /// <summary>What is left of the step: touches, chunks, blocks or children.</summary>
     public long Left { get; set; }
 
+    /// <summary>The file being streamed, where in it, and the bytes that go to or come from it.</summary>
+    public OpenFile? File { get; set; }
+
+    public long Position { get; set; }
+
+    public byte[]? Buffer { get; set; }
+
     public int LivingChildren { get; set; }
 
     public bool HasEnded { get; set; }

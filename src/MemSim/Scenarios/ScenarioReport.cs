@@ -93,13 +93,13 @@ public sealed record ScenarioProcess
 /// <summary>Page faults of a scenario by what resolved them.</summary>
 public sealed record ScenarioFaults
 {
-    /// <summary>A zeroed page of anonymous memory.</summary>
+    /// <summary>A zeroed page of anonymous memory, also in place of the page of zeros.</summary>
     public long ZeroFilled { get; init; }
 
     /// <summary>The shared page of zeros, for reading.</summary>
     public long ZeroPage { get; init; }
 
-    /// <summary>A write to a page shared with a relative, to the page of zeros or to a private file page: copied, or kept when nobody else has it any more.</summary>
+    /// <summary>A write to a page shared with a relative or to a private page of a file: copied, or kept when nobody else has it any more.</summary>
     public long CopyOnWrite { get; init; }
 
     /// <summary>A page of a file.</summary>

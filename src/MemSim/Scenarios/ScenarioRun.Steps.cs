@@ -5,6 +5,7 @@ namespace MemSim.Scenarios;
 /// <content>What the steps do.</content>
 internal sealed partial class ScenarioRun
 {
+    private readonly List<(int Pfn, int Order)> _kept = [];
     private FaultCounts _faults;
 
     /// <summary>A turn of the current step; the process runs on its CPU.</summary>
@@ -30,7 +31,7 @@ internal sealed partial class ScenarioRun
                 break;
             case StepKind.Lock:
                 ScenarioRegion locked = actor.Regions[^1];
-                Refused(actor, locked.Pages == 0);
+                Refused(actor, actor.Process.Mm.Mlock(new VirtualAddress(locked.Start), (ulong)locked.Pages << PageGeometry.PageShift) != Errno.None);
                 actor.NextStep();
                 break;
             case StepKind.Unmap:
@@ -231,6 +232,4 @@ internal sealed partial class ScenarioRun
     }
 
     private void FreeBlocks(ScenarioActor actor) => FreeSome(actor, 0);
-
-    private readonly List<(int Pfn, int Order)> _kept = [];
 }

@@ -12,6 +12,7 @@ internal sealed partial class ScenarioRun
     private readonly List<ScenarioActor> _roots = [];
     private readonly List<ScenarioActor> _living = [];
     private readonly List<ScenarioSample> _samples = [];
+    private readonly List<string> _oomReports = [];
     private readonly long _sampleEvery;
     private readonly int _turn;
     private string _phase = "";
@@ -19,6 +20,7 @@ internal sealed partial class ScenarioRun
     private long _nextSample;
     private ulong _streams;
     private int _nextCpu;
+    private long _oomSaid;
 
     public ScenarioRun(Scenario scenario, IProgress<long>? progress)
     {
@@ -30,6 +32,7 @@ internal sealed partial class ScenarioRun
         _nextSample = _sampleEvery;
         CheckFiles();
         _sampler = new ScenarioSampler(_machine);
+        _oomSaid = _machine.OomIfUsed?.Said ?? 0;
     }
 
     public ScenarioReport Run()
@@ -49,7 +52,7 @@ internal sealed partial class ScenarioRun
         catch
         {
             EndAll("stopped");
-            CloseFiles();
+            DeleteFiles();
             throw;
         }
     }
@@ -112,6 +115,7 @@ internal sealed partial class ScenarioRun
             {
                 active = true;
                 Turn(actor);
+                CollectOomReports();
             }
         }
 
@@ -153,6 +157,24 @@ internal sealed partial class ScenarioRun
         }
     }
 
+    private void CollectOomReports()
+    {
+        if (_machine.OomIfUsed is not { } oom || oom.Said == _oomSaid)
+        {
+            return;
+        }
+
+        foreach (string report in oom.Reports.Skip((int)Math.Max(0, oom.Reports.Count - (oom.Said - _oomSaid))))
+        {
+            if (_oomReports.Count < MaxOomReports)
+            {
+                _oomReports.Add(report);
+            }
+        }
+
+        _oomSaid = oom.Said;
+    }
+
     private void Exit(ScenarioActor actor, ExitStatus status, string ended)
     {
         actor.Process.Exit(actor.Cpu, status);
@@ -165,6 +187,7 @@ internal sealed partial class ScenarioRun
         actor.HasEnded = true;
         actor.Ended = ended;
         CountFaults(actor);
+        CloseFile(actor);
         FreeBlocks(actor);
         if (actor.Parent is { } parent)
         {
@@ -191,6 +214,12 @@ internal sealed partial class ScenarioRun
         }
 
         _living.Clear();
+        foreach ((int pfn, int order) in _kept)
+        {
+            _machine.Cpus[0].FreePages(new Page(_machine, pfn), order);
+        }
+
+        _kept.Clear();
     }
 
     private void Sample()
@@ -207,9 +236,9 @@ internal sealed partial class ScenarioRun
     private ScenarioReport Finish()
     {
         EndAll("done");
-        CloseFiles();
         _phase = "after";
         Sample();
+        DeleteFiles();
         return new ScenarioReport
         {
             Seed = _scenario.RandomSeed,
@@ -227,7 +256,7 @@ internal sealed partial class ScenarioRun
             })],
             Faults = _faults.ToReport(),
             Samples = _samples,
-            OomReports = [],
+            OomReports = _oomReports,
         };
     }
 }

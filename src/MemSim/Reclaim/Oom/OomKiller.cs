@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using MemSim.AddressSpaces;
-using MemSim.Observability;
 using MemSim.Observability.Proc;
 using Microsoft.Extensions.Logging;
 
@@ -11,7 +10,7 @@ namespace MemSim.Reclaim.Oom;
 /// <remarks>
 /// A process that no CPU runs dies at once, and its memory is free when <see cref="OutOfMemory"/> returns. The one that asks dies on its way back to user mode;
 /// until then it may use the reserves. One that another CPU runs dies when that CPU next faults or leaves it; if memory runs out again before, the reaper takes
-/// its memory: a machine has no clock, so the two seconds the kernel waits have passed when somebody asks in vain a second time.
+/// its memory: time passes here only while somebody waits for a device, so the two seconds the kernel gives a victim are over when memory is asked for in vain again.
 /// </remarks>
 internal sealed partial class OomKiller
 {
@@ -31,8 +30,11 @@ internal sealed partial class OomKiller
 
     public OomTracepoints Trace { get; } = new();
 
-    /// <summary>What it said, oldest first; the last sixteen reports. The kernel limits their rate, but there is no clock here.</summary>
+    /// <summary>What it said, oldest first; the last sixteen reports. The kernel limits their rate; here each is kept.</summary>
     public IReadOnlyCollection<string> Reports => _reports;
+
+    /// <summary>How often it spoke.</summary>
+    public long Said { get; private set; }
 
     /// <summary>The processes killed since the boot.</summary>
     public long Kills { get; private set; }
@@ -263,6 +265,7 @@ internal sealed partial class OomKiller
         }
 
         _reports.Enqueue(text);
+        Said++;
         LogReport(_logger, text);
     }
 

@@ -1,4 +1,3 @@
-using MemSim.AddressSpaces;
 using MemSim.Background;
 
 namespace MemSim.Reclaim.Oom;
