@@ -136,9 +136,9 @@ public sealed partial class MemoryDescriptor
             }
 
             ulong stop = Math.Min(end, vma.EndValue);
-            if ((flags & SyncFlags.Sync) != 0 && vma.File is { } file && vma.IsShared && _core.FileSync is { } sync)
+            if ((flags & SyncFlags.Sync) != 0 && vma.File is { } file && vma.IsShared)
             {
-                Errno written = sync(Cpu, file, vma.IndexOf(at), vma.IndexOf(stop - 1));
+                Errno written = Cpu.Fsync(file);
                 if (written != Errno.None)
                 {
                     return written;
@@ -216,26 +216,11 @@ public sealed partial class MemoryDescriptor
         return Errno.None;
     }
 
-    private Errno ReadAhead(Cpu cpu, Vma vma, ulong start, ulong end)
+    private static Errno ReadAhead(Cpu cpu, Vma vma, ulong start, ulong end)
     {
-        if (vma.Mapping is not { } mapping)
+        if (vma.File is { } file)
         {
-            return Errno.None;
-        }
-
-        for (ulong at = start; at < end; at += PageGeometry.PageSize)
-        {
-            if (mapping.Peek(vma.IndexOf(at)) >= 0)
-            {
-                continue;
-            }
-
-            if ((mapping.GetPageForFault(cpu, vma.IndexOf(at), out int pfn, vma.File) & FaultResult.Error) != 0)
-            {
-                break;
-            }
-
-            _core.Put(cpu, pfn);
+            _ = cpu.ReadAheadFile(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
         }
 
         return Errno.None;

@@ -19,9 +19,6 @@ internal sealed partial class MmCore
 
     public FaultStory? Story { get; set; }
 
-    /// <summary>Writes a range of a file to its device (first and last page); null until files can.</summary>
-    public Func<Cpu, OpenFile, uint, uint, Errno>? FileSync { get; set; }
-
     public Process? Find(int pid) => _processes.GetValueOrDefault(pid);
 
     /// <summary>The next number that is free, ascending, starting over at the end.</summary>
