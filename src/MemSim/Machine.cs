@@ -278,6 +278,7 @@ public sealed partial class Machine : IDisposable
         VerifyHighMemory();
         _mm?.Verify();
         _stacks?.Verify();
+        _vmscan?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
