@@ -273,6 +273,7 @@ public sealed partial class Machine : IDisposable
         _vmalloc?.Verify();
         VerifyFiles();
         _lru?.Verify();
+        _swap?.Verify();
         VerifyCompaction();
         VerifyCma();
         VerifyHighMemory();

@@ -12,7 +12,7 @@ namespace MemSim.Reclaim.Oom;
 /// until then it may use the reserves. One that another CPU runs dies when that CPU next faults or leaves it; if memory runs out again before, the reaper takes
 /// its memory: time passes here only while somebody waits for a device, so the two seconds the kernel gives a victim are over when memory is asked for in vain again.
 /// </remarks>
-internal sealed partial class OomKiller
+internal sealed partial class OomKiller : IOomKiller
 {
     private const int MaxReports = 16;
 
