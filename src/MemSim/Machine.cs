@@ -279,6 +279,7 @@ public sealed partial class Machine : IDisposable
         VerifyHighMemory();
         _mm?.Verify();
         _stacks?.Verify();
+        _vmscan?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
@@ -293,6 +294,7 @@ public sealed partial class Machine : IDisposable
         foreach (Cpu cpu in _cpus)
         {
             cpu.UpdateMode();
+            cpu.DetachSlab();
         }
 
         foreach (Zone zone in _zones)
