@@ -1,3 +1,5 @@
+using MemSim.AddressSpaces;
+
 namespace MemSim;
 
 /// <content>Areas that grow down.</content>
