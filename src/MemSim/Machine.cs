@@ -273,11 +273,13 @@ public sealed partial class Machine : IDisposable
         _vmalloc?.Verify();
         VerifyFiles();
         _lru?.Verify();
+        _swap?.Verify();
         VerifyCompaction();
         VerifyCma();
         VerifyHighMemory();
         _mm?.Verify();
         _stacks?.Verify();
+        _vmscan?.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>
@@ -292,6 +294,7 @@ public sealed partial class Machine : IDisposable
         foreach (Cpu cpu in _cpus)
         {
             cpu.UpdateMode();
+            cpu.DetachSlab();
         }
 
         foreach (Zone zone in _zones)

@@ -169,6 +169,7 @@ internal sealed class MachineSettings
     private void Apply()
     {
         _machine.WatermarkBoostFactor = Sysctls.WatermarkBoostFactor;
+        _machine.ZoneReclaimMode = Sysctls.ZoneReclaimMode;
         for (int i = 0; i < _machine.Zones.Count && i < _figures.Zones.Length; i++)
         {
             Zone zone = _machine.Zones[i];

@@ -14,6 +14,7 @@ internal static class OperationTable
         .. SlabOperations.Table,
         .. MmuOperations.Table,
         .. CompactionOperations.Table,
+        .. Files.Table,
     ];
 
     /// <summary>The operations whose name matches a pattern with <c>*</c> and <c>?</c>; a pattern without them matches names that begin with it.</summary>

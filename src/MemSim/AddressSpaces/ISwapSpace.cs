@@ -29,6 +29,21 @@ internal interface ISwapSpace
     /// <returns>Whether the page is the caller's alone and no longer in the swap cache or only there.</returns>
     bool MappedAgain(Cpu cpu, in SoftEntry entry, int pfn, Vma vma, bool write);
 
+    /// <summary>The slot of a page in the swap cache.</summary>
+    SoftEntry EntryOf(int pfn);
+
+    /// <summary>As <see cref="Lru.IPageOwners.AddToSwap"/>.</summary>
+    bool AddToSwap(Cpu cpu, int pfn);
+
+    /// <summary>As <see cref="Lru.IPageOwners.PageOut"/>, for pages of the swap cache.</summary>
+    Lru.PageOutOutcome PageOut(Cpu cpu, int pfn);
+
+    /// <summary>As <see cref="Lru.IPageOwners.RemoveFromCache"/>, for pages of the swap cache.</summary>
+    bool RemoveFromCache(Cpu cpu, int pfn);
+
+    /// <summary>Puts another page in the place of one in the swap cache, with its slot and the cache's reference.</summary>
+    bool Move(Cpu cpu, int from, int to);
+
     /// <summary>Takes a page out of the swap cache if no entry names its slot (<c>folio_free_swap()</c>).</summary>
     bool TryFreeSlot(Cpu cpu, int pfn);
 }

@@ -110,6 +110,7 @@ public sealed partial class Machine
             {
                 MmCore core = new(this);
                 Mmu.FaultHandler ??= core.Faults;
+                Owners ??= core.Owners;
                 _mm = core;
             }
 

@@ -48,7 +48,7 @@ internal sealed partial class MmCore
             return result | FaultResult.NoPage;
         }
 
-        MapFilePage(vma, slot, pfn, Layout.Make(pfn, vma.PageBits));
+        MapFilePage(cpu, vma, slot, pfn, Layout.Make(pfn, vma.PageBits));
         Story?.Add($"page 0x{pfn:x} of the file {((result & FaultResult.Major) != 0 ? "was read from its device" : "is in the page cache")}: mapped for reading");
         return result;
     }
@@ -115,7 +115,7 @@ internal sealed partial class MmCore
         }
 
         ulong entry = Layout.MakeDirty(Layout.Make(pfn, vma.PageBits));
-        MapFilePage(vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? Layout.MakeWritable(entry) : entry);
+        MapFilePage(cpu, vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? Layout.MakeWritable(entry) : entry);
         _ = vma.Mapping.SetDirty(cpu, pfn);
         Story?.Add($"write to a shared mapping: page 0x{pfn:x} of the file is mapped writable and dirty");
         return result;
@@ -124,7 +124,6 @@ internal sealed partial class MmCore
     /// <summary>Maps what is in memory in the aligned 64 KiB around an address (<c>do_fault_around()</c>, <c>filemap_map_pages()</c>).</summary>
     private void MapAround(Cpu cpu, Vma vma, ulong address)
     {
-        _ = cpu;
         const ulong window = AroundPages << PageGeometry.PageShift;
         ulong start = Math.Max(address & ~(window - 1), vma.StartValue);
         ulong end = Math.Min((address & ~(window - 1)) + window, vma.EndValue);
@@ -148,7 +147,7 @@ internal sealed partial class MmCore
             ulong entry = Layout.Make(pfn, vma.PageBits);
 
             // arm64 sets the access flag in hardware, so entries made ahead start old; x86 has them young.
-            MapFilePage(vma, slot, pfn, at == address || Addresses.IsX86 ? entry : Layout.MakeOld(entry));
+            MapFilePage(cpu, vma, slot, pfn, at == address || Addresses.IsX86 ? entry : Layout.MakeOld(entry));
             mapped++;
         }
 
@@ -159,11 +158,15 @@ internal sealed partial class MmCore
     }
 
     /// <summary>Maps a page of a file; the caller's reference becomes the entry's.</summary>
-    private void MapFilePage(Vma vma, ulong slot, int pfn, ulong entry)
+    private void MapFilePage(Cpu cpu, Vma vma, ulong slot, int pfn, ulong entry)
     {
         CountResident(vma.Mm, pfn, 1);
         AddFileRmap(pfn);
         vma.Mm.Tables.WriteSlot(slot, entry);
+        if ((vma.Flags & VmaFlags.Locked) != 0)
+        {
+            Mlock(cpu, pfn);
+        }
     }
 
     /// <summary>An entry that stands for a page elsewhere (<c>do_swap_page()</c>).</summary>

@@ -17,6 +17,7 @@ internal sealed partial class MmCore
     private readonly PhysicalMemory _memory;
     private readonly Mmu _mmu;
     private readonly Lock? _lock;
+    private int _depth;
 
     public MmCore(Machine machine)
     {
@@ -61,7 +62,7 @@ internal sealed partial class MmCore
     public List<MemoryDescriptor> Spaces { get; } = [];
 
     /// <summary>On a machine with parallel CPUs one lock guards all address spaces.</summary>
-    public LockScope Enter() => new(_lock);
+    public LockScope Enter() => new(this);
 
     /// <summary>The frame takes one more reference (<c>get_page()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -209,14 +210,23 @@ internal sealed partial class MmCore
 
     public readonly ref struct LockScope
     {
-        private readonly Lock? _held;
+        private readonly MmCore _core;
 
-        public LockScope(Lock? held)
+        public LockScope(MmCore core)
         {
-            _held = held;
-            held?.Enter();
+            _core = core;
+            core._lock?.Enter();
+            core._depth++;
         }
 
-        public void Dispose() => _held?.Exit();
+        public void Dispose()
+        {
+            if (--_core._depth == 0 && _core._dying.Count != 0)
+            {
+                _core.EndDying();
+            }
+
+            _core._lock?.Exit();
+        }
     }
 }

@@ -26,6 +26,11 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
             return false;
         }
 
+        if (process.IsDying && fault.User)
+        {
+            return Die(cpu, process, fault);
+        }
+
         if (fault.Reason is PageFaultReason.NotCanonical or PageFaultReason.NoMemory or PageFaultReason.ReservedBits)
         {
             return fault.User && Send(process, fault, fault.Reason == PageFaultReason.NoMemory ? Signal.SIGBUS : Signal.SIGSEGV, fault.Reason == PageFaultReason.NoMemory ? SignalCode.NoPage : SignalCode.Kernel);
@@ -72,6 +77,11 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         FaultResult result = core.HandleFault(cpu, vma, address, flags);
         if ((result & FaultResult.Error) != 0)
         {
+            if (process.IsDying && fault.User)
+            {
+                return Die(cpu, process, fault);
+            }
+
             return Failed(process, fault, result);
         }
 
@@ -90,7 +100,8 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
             process.MinorFaults++;
         }
 
-        return true;
+        // On the way back to user mode signals are looked at: who was killed meanwhile does not get there.
+        return !process.IsDying || !fault.User || Die(cpu, process, fault);
     }
 
     private static bool MayAccess(Vma vma, in PageFault fault)
@@ -113,6 +124,16 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
 
         // A read or fetch that met a present entry was refused for good: read-only entries are only ever refused writes.
         return (fault.Code & X86Protection) == 0 && (vma.Flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) != 0;
+    }
+
+    /// <summary>The process was killed: it ends here, and the access with it.</summary>
+    private bool Die(Cpu cpu, Process process, in PageFault fault)
+    {
+        SignalInfo info = new(Signal.SIGKILL, SignalCode.None, fault.Address);
+        core.Story?.Add($"{process} was killed: it ends");
+        process.LastSignal = info;
+        process.Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+        throw new SignalException(process, info, fault, "It was killed before it came back to its program.");
     }
 
     private bool Failed(Process process, in PageFault fault, FaultResult result)

@@ -1,7 +1,46 @@
+using MemSim.AddressSpaces.Files;
+using MemSim.Lru;
+
 namespace MemSim.AddressSpaces;
 
-/// <summary>Reverse mapping for reclaim, compaction and migration.</summary>
-internal sealed class PageOwners(MmCore core)
+/// <summary>What reclaim and migration ask about pages, passed on to whoever knows: reverse mapping, page cache, swap.</summary>
+internal sealed class PageOwners(MmCore core) : IPageOwners
 {
-    public MmCore Core { get; } = core;
+    private readonly Rmap _rmap = new(core);
+
+    public PageReferences Referenced(Cpu cpu, int pfn) => _rmap.Referenced(cpu, pfn);
+
+    public bool TryToUnmap(Cpu cpu, int pfn) => _rmap.Unmap(cpu, pfn);
+
+    public bool UnmapForMigration(Cpu cpu, int pfn) => _rmap.UnmapForMigration(cpu, pfn);
+
+    public void RestoreMappings(Cpu cpu, int from, int to) => _rmap.RestoreMappings(cpu, from, to);
+
+    public bool AddToSwap(Cpu cpu, int pfn) => core.Swap?.AddToSwap(cpu, pfn) ?? false;
+
+    public PageOutOutcome PageOut(Cpu cpu, int pfn) => core.IsAnon(pfn) ? core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
+
+    public bool RemoveFromCache(Cpu cpu, int pfn) => core.IsAnon(pfn) ? core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
+
+    public bool MoveMapping(Cpu cpu, int from, int to)
+    {
+        if (!core.IsAnon(from))
+        {
+            return PageCacheOwners.MoveMapping(cpu, from, to);
+        }
+
+        bool cached = core.IsSwapCache(from);
+        if (core.RefCount(from) != 1 + (cached ? 1 : 0) || (cached && !(core.Swap?.Move(cpu, from, to) ?? false)))
+        {
+            return false;
+        }
+
+        ref Pages.PageFrame old = ref core.Frames[from];
+        ref Pages.PageFrame fresh = ref core.Frames[to];
+        fresh.Mapping = old.Mapping;
+        fresh.Index = old.Index;
+        fresh.FlagsAndZone |= old.FlagsAndZone & (uint)PageFlags.SwapBacked;
+        old.Mapping = 0;
+        return true;
+    }
 }

@@ -64,19 +64,6 @@ public sealed partial class Process : KernelTask
     /// <summary>Faults that had to read from a device (<c>maj_flt</c>).</summary>
     public long MajorFaults { get; internal set; }
 
-    /// <summary>What the OOM killer adds to its badness, -1000 to 1000 (<c>oom_score_adj</c>); children inherit it.</summary>
-    /// <exception cref="ArgumentOutOfRangeException">Beyond ±1000.</exception>
-    public int OomScoreAdj
-    {
-        get => _oomScoreAdj;
-        set
-        {
-            ArgumentOutOfRangeException.ThrowIfLessThan(value, -1000);
-            ArgumentOutOfRangeException.ThrowIfGreaterThan(value, 1000);
-            _oomScoreAdj = value;
-        }
-    }
-
     /// <summary>Its resource limits; children inherit them.</summary>
     public Rlimits Limits
     {
@@ -100,7 +87,6 @@ public sealed partial class Process : KernelTask
     private Process? _vforkChild;
     private Process? _vforkParent;
     private Rlimits _limits = new();
-    private int _oomScoreAdj;
 
     private Cpu DefaultCpu => RunsOn ?? _core.Machine.Cpus[0];
 

@@ -16,6 +16,9 @@ internal sealed class BackgroundTasks
 
     public BackgroundWork Mode { get; set; } = BackgroundWork.Inline;
 
+    /// <summary>Whether one of them runs now, on a CPU lent by whoever was there.</summary>
+    public bool IsRunning => _isRunning;
+
     /// <summary>Wakes a thread; with <see cref="BackgroundWork.Inline"/> it has run when this returns, unless another one runs already.</summary>
     public void Wake(Cpu cpu, BackgroundTask task)
     {

@@ -186,10 +186,12 @@ public sealed partial class Cpu
         {
             case ContextKind.Task:
                 SwitchMappings(_current, previous ?? _idle);
-                _current.RunsOn = null;
+                KernelTask left = _current;
+                left.RunsOn = null;
                 _current = previous ?? _idle;
                 _current.RunsOn = this;
                 _current.Enter(this);
+                left.Left(this);
                 break;
             case ContextKind.TaskFlag:
                 previous!.Flags &= ~added;

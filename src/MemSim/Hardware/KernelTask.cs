@@ -81,6 +81,11 @@ public class KernelTask
     /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>
     internal virtual void Enter(Cpu cpu) => cpu.MmuOrNull?.LeaveProcess();
 
+    /// <summary>Called when the task no longer runs on a CPU because another one took its place.</summary>
+    internal virtual void Left(Cpu cpu)
+    {
+    }
+
     /// <summary>The task as <c>name:pid</c>.</summary>
     public override string ToString() => $"{Name}:{Pid}";
 }

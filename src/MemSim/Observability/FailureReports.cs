@@ -69,7 +69,7 @@ internal sealed partial class FailureReports
             + $"CPU: {failure.Cpu} PID: {failure.Task.Pid} Comm: {failure.Task.Name} Not tainted {_machine.Personality.Name}.0-memsim #1\n");
     }
 
-    private static string NodeList(ulong mask)
+    internal static string NodeList(ulong mask)
     {
         List<string> parts = [];
         for (int node = 0; node < 64; node++)

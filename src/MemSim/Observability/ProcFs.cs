@@ -37,6 +37,14 @@ public sealed class ProcFs
     /// <summary><c>/proc/vmallocinfo</c>: the areas of vmalloc space by address, then what was freed and not given back yet.</summary>
     public string VmallocInfo => Live.VmallocIfUsed?.Info() ?? "";
 
+    /// <summary><c>/proc/pressure/memory</c>: the time lost because memory is short.</summary>
+    public string PressureMemory => Live.Pressure.Text;
+    /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
+    public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
+
+    /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
+    public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
+
     private Machine Live
     {
         get

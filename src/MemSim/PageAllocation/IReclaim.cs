@@ -28,6 +28,12 @@ public interface IReclaim
     /// <param name="request">The request that cannot be served.</param>
     /// <returns>Whether a victim was chosen or memory will become free otherwise.</returns>
     bool OutOfMemory(in ReclaimRequest request);
+
+    /// <summary>Reclaims from a node that is short before a farther one is used (<c>node_reclaim()</c>). Only asked while <c>vm.zone_reclaim_mode</c> is set.</summary>
+    /// <param name="zone">The zone that failed its watermark.</param>
+    /// <param name="request">The request.</param>
+    /// <returns>Whether the zone is worth another look.</returns>
+    bool ReclaimNode(Zone zone, in ReclaimRequest request) => false;
 }
 
 /// <summary>How hard compaction tries (<c>enum compact_priority</c>).</summary>
@@ -71,7 +77,17 @@ public enum CompactionOutcome
 /// <param name="Order">Its order.</param>
 /// <param name="HighestZoneIndex">The kernel index of the highest zone it may use.</param>
 /// <param name="Zones">The zones it may use, best first.</param>
-public readonly record struct ReclaimRequest(Cpu Cpu, Gfp Gfp, int Order, int HighestZoneIndex, IReadOnlyList<Zone> Zones);
+/// <param name="NodeMask">The nodes a memory policy allows, one bit each.</param>
+public readonly record struct ReclaimRequest(Cpu Cpu, Gfp Gfp, int Order, int HighestZoneIndex, IReadOnlyList<Zone> Zones, ulong NodeMask = ulong.MaxValue)
+{
+    /// <summary>Whether the request may use a zone's node.</summary>
+    /// <param name="zone">One of <see cref="Zones"/>.</param>
+    public bool Allows(Zone zone)
+    {
+        ArgumentNullException.ThrowIfNull(zone);
+        return NodeMask == ulong.MaxValue || (NodeMask >> zone.Node.Id & 1) != 0;
+    }
+}
 
 /// <summary>An <see cref="IReclaim"/> that reclaims nothing: a machine whose memory belongs to whoever allocated it.</summary>
 public sealed class NoReclaim : IReclaim

@@ -133,7 +133,7 @@ internal sealed partial class PageAllocator
                     break;
                 }
 
-                if (!Passes(request, zone, flags))
+                if (!Passes(request, zone, flags) && !PassesAfterNodeReclaim(request, zone, flags))
                 {
                     continue;
                 }
@@ -162,6 +162,10 @@ internal sealed partial class PageAllocator
             firstZone = 0;
         }
     }
+
+    /// <summary>With <c>zone_reclaim_mode</c> a node is reclaimed before a farther one is used.</summary>
+    private bool PassesAfterNodeReclaim(in Request request, Zone zone, AllocFlags flags) =>
+        _machine.ZoneReclaimMode != 0 && _machine.Reclaim.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);
 
     internal static bool Passes(in Request request, Zone zone, AllocFlags flags)
     {

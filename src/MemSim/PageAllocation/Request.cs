@@ -49,5 +49,5 @@ internal readonly struct Request
 
     public Request Without(Gfp flags) => new(Cpu, Zonelist, Gfp & ~flags, Order, NodeMask);
 
-    public ReclaimRequest ToReclaim() => new(Cpu, Gfp, Order, Zonelist.HighestZoneIndex, Zonelist.Zones);
+    public ReclaimRequest ToReclaim() => new(Cpu, Gfp, Order, Zonelist.HighestZoneIndex, Zonelist.Zones, NodeMask);
 }

@@ -65,6 +65,9 @@ public sealed class VmSysctls
     /// <summary>How eagerly anonymous memory is swapped, 0 to 200.</summary>
     public int Swappiness => Int("swappiness");
 
+    /// <summary>log2 of the pages that are at most brought back from swap together.</summary>
+    public int PageCluster => Int("page-cluster");
+
     /// <summary>Whether and how a node is reclaimed before another one is used (bits 1, 2, 4).</summary>
     public int ZoneReclaimMode => Int("zone_reclaim_mode");
 

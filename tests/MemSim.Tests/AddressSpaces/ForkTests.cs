@@ -19,7 +19,7 @@ public class ForkTests
     {
         machine.Lru.DrainAll();
         machine.DrainAllPages();
-        return machine.Zones.Sum(zone => Enumerable.Range(0, PageGeometry.OrderCount).Sum(order => zone.FreeBlocks(order) << order));
+        return machine.Nodes.Sum(node => node.Counters.SlabReclaimable + node.Counters.SlabUnreclaimable) + machine.Zones.Sum(zone => Enumerable.Range(0, PageGeometry.OrderCount).Sum(order => zone.FreeBlocks(order) << order));
     }
 
     [Theory]

@@ -11,7 +11,7 @@ internal sealed partial class CpuMmu
     private long _loadedGeneration;
     private int _pendingInterrupts;
     private readonly Lock _inbox = new();
-    private readonly List<(ulong Start, ulong End, int Space)> _requests = [];
+    private readonly List<(ulong Start, ulong End, int Space, int Asid)> _requests = [];
 
     public TlbCounters Statistics = new();
 
@@ -178,7 +178,7 @@ internal sealed partial class CpuMmu
     {
         lock (_inbox)
         {
-            _requests.Add((start, end, tables.Number));
+            _requests.Add((start, end, tables.Number, 0));
             _pendingInterrupts = 1;
             // The context matches no line of the front: the next access takes the slow way and finds the request.
             Volatile.Write(ref _context, 0);
@@ -187,6 +187,44 @@ internal sealed partial class CpuMmu
         if (!_mmu.Machine.IsParallel)
         {
             AnswerInterrupts();
+        }
+    }
+
+    /// <summary>arm64's flushes reach all CPUs without interrupting them (<c>TLBI …IS</c>): entries of an address space that is not loaded now go as well.</summary>
+    public void Broadcast(ulong start, ulong end, PageTables tables)
+    {
+        int asid = (int)(tables.HardwareAsid & 0xffff);
+        if (asid == 0)
+        {
+            // It never ran: no TLB knows it.
+            return;
+        }
+
+        if (!_mmu.Machine.IsParallel)
+        {
+            FlushAsid(start, end, asid);
+            return;
+        }
+
+        lock (_inbox)
+        {
+            _requests.Add((start, end, tables.Number, asid));
+            _pendingInterrupts = 1;
+            Volatile.Write(ref _context, 0);
+        }
+    }
+
+    private void FlushAsid(ulong start, ulong end, int asid)
+    {
+        if ((end - start) >> PageGeometry.PageShift > (ulong)_mmu.Options.SinglePageFlushCeiling)
+        {
+            FlushSpace(asid);
+            return;
+        }
+
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            FlushPage(at, asid);
         }
     }
 
@@ -219,8 +257,14 @@ internal sealed partial class CpuMmu
 
         lock (_inbox)
         {
-            foreach ((ulong start, ulong end, int space) in _requests)
+            foreach ((ulong start, ulong end, int space, int asid) in _requests)
             {
+                if (asid != 0)
+                {
+                    FlushAsid(start, end, asid);
+                    continue;
+                }
+
                 Statistics.InterruptsReceived++;
                 _cycles += _costs.InterruptReceiveCycles;
                 if (space == 0 || space == Tables.Number)

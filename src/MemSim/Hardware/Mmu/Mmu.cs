@@ -348,9 +348,13 @@ public sealed class Mmu
                 mmu.Interrupt(start, end, tables);
                 interrupted++;
             }
-            else if (mmu.IsLazy && ReferenceEquals(mmu.Tables, tables))
+            else
             {
-                own.Statistics.InterruptsSparedByLazyMode++;
+                own.Statistics.InterruptsSparedByLazyMode += mmu.IsLazy && ReferenceEquals(mmu.Tables, tables) ? 1 : 0;
+                if (HasTwoRoots)
+                {
+                    mmu.Broadcast(start, end, tables);
+                }
             }
         }
 
@@ -361,6 +365,10 @@ public sealed class Mmu
             {
                 own.RememberFlush();
             }
+        }
+        else if (HasTwoRoots)
+        {
+            own.Broadcast(start, end, tables);
         }
 
         if (interrupted > 0)

@@ -107,7 +107,7 @@ internal static class MemInfoText
     }
 
     /// <summary>Pages that may be promised under strict accounting: a share of the memory that is not taken by huge pages, and swap.</summary>
-    private static long CommitLimit(Machine machine, long pages)
+    public static long CommitLimit(Machine machine, long pages)
     {
         VmSysctls sysctls = machine.Settings.Sysctls;
         long kiB = long.Parse(sysctls.Get("overcommit_kbytes"), CultureInfo.InvariantCulture);

@@ -1,0 +1,107 @@
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <content>Copies between the kernel and the process that runs (<c>uaccess.h</c>): faults are repaired, and what cannot be ends the copy instead of the kernel.</content>
+public sealed partial class Cpu
+{
+    /// <summary>Copies bytes to the process that runs (<c>copy_to_user()</c>).</summary>
+    /// <param name="to">Where in the process.</param>
+    /// <param name="from">The bytes.</param>
+    /// <returns>How many bytes were not copied: 0 on success.</returns>
+    public long CopyToUser(VirtualAddress to, ReadOnlySpan<byte> from)
+    {
+        CpuMmu mmu = MmuState;
+        (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
+        try
+        {
+            int done = 0;
+            while (done < from.Length && TryUser(mmu, to.Value + (ulong)done, MemoryAccess.Write, out ulong physical))
+            {
+                int run = Math.Min(from.Length - done, PageGeometry.PageSize - (int)(physical & PageOffsetMask));
+                from.Slice(done, run).CopyTo(mmu.Memory.Range(physical, run));
+                done += run;
+            }
+
+            return from.Length - done;
+        }
+        finally
+        {
+            mmu.EndCopy(before);
+        }
+    }
+
+    /// <summary>Copies bytes from the process that runs (<c>copy_from_user()</c>); what could not be copied is zeroed.</summary>
+    /// <param name="to">Where to.</param>
+    /// <param name="from">Where in the process.</param>
+    /// <returns>How many bytes were not copied: 0 on success.</returns>
+    public long CopyFromUser(Span<byte> to, VirtualAddress from)
+    {
+        CpuMmu mmu = MmuState;
+        (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
+        try
+        {
+            int done = 0;
+            while (done < to.Length && TryUser(mmu, from.Value + (ulong)done, MemoryAccess.Read, out ulong physical))
+            {
+                int run = Math.Min(to.Length - done, PageGeometry.PageSize - (int)(physical & PageOffsetMask));
+                mmu.Memory.ReadOnly(physical, run).CopyTo(to[done..]);
+                done += run;
+            }
+
+            to[done..].Clear();
+            return to.Length - done;
+        }
+        finally
+        {
+            mmu.EndCopy(before);
+        }
+    }
+
+    /// <summary>Reads a value from the process that runs (<c>get_user()</c>).</summary>
+    /// <typeparam name="T">Any type without references.</typeparam>
+    /// <param name="address">Where.</param>
+    /// <param name="value">The value; zero when it could not be read.</param>
+    /// <returns><see cref="Errno.None"/> or EFAULT.</returns>
+    public Errno GetUser<T>(VirtualAddress address, out T value)
+        where T : unmanaged
+    {
+        value = default;
+        return CopyFromUser(System.Runtime.InteropServices.MemoryMarshal.AsBytes(new Span<T>(ref value)), address) == 0 ? Errno.None : Errno.EFAULT;
+    }
+
+    /// <summary>Writes a value to the process that runs (<c>put_user()</c>).</summary>
+    /// <typeparam name="T">Any type without references.</typeparam>
+    /// <param name="address">Where.</param>
+    /// <param name="value">The value.</param>
+    /// <returns><see cref="Errno.None"/> or EFAULT.</returns>
+    public Errno PutUser<T>(VirtualAddress address, T value)
+        where T : unmanaged =>
+        CopyToUser(address, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value))) == 0 ? Errno.None : Errno.EFAULT;
+
+    /// <summary>Translates a user address in kernel mode, repairing faults; addresses of the kernel are refused (<c>access_ok()</c>).</summary>
+    private bool TryUser(CpuMmu mmu, ulong address, MemoryAccess access, out ulong physical)
+    {
+        physical = 0;
+        if (Machine.Mmu.IsKernelAddress(address))
+        {
+            return false;
+        }
+
+        for (int i = 0; i < MaxFaultRetries; i++)
+        {
+            if (mmu.Translate(address, access, out physical, out uint cycles, out PageFault fault))
+            {
+                mmu.AddCycles(cycles);
+                return true;
+            }
+
+            if (Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(this, fault))
+            {
+                return false;
+            }
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,301 @@
+using MemSim.AddressSpaces;
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <content>Advice, policies, synchronisation.</content>
+public sealed partial class MemoryDescriptor
+{
+    /// <summary>Gives advice about a range (<c>madvise()</c>).</summary>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="length">Bytes; rounded up to pages.</param>
+    /// <param name="advice">The advice.</param>
+    /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EFAULT for populating without rights.</returns>
+    public Errno Madvise(VirtualAddress address, ulong length, MemoryAdvice advice)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        ulong start = address.Value;
+        if (!Enum.IsDefined(advice) || (start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong end = start + bytes;
+        if (start == end)
+        {
+            return Errno.None;
+        }
+
+        Cpu cpu = Cpu;
+        if (advice is MemoryAdvice.PopulateRead or MemoryAdvice.PopulateWrite)
+        {
+            return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite);
+        }
+
+        Errno hole = Errno.None;
+        for (ulong at = start; at < end;)
+        {
+            Vma? vma = _areas.Find(at);
+            if (vma is null || vma.StartValue >= end)
+            {
+                return Errno.ENOMEM;
+            }
+
+            if (vma.StartValue > at)
+            {
+                hole = Errno.ENOMEM;
+                at = vma.StartValue;
+            }
+
+            ulong stop = Math.Min(end, vma.EndValue);
+            Errno result = Advise(cpu, vma, at, stop, advice);
+            if (result != Errno.None)
+            {
+                return result;
+            }
+
+            at = stop;
+        }
+
+        return hole;
+    }
+
+    /// <summary>Sets the NUMA policy of a range (<c>mbind()</c>): it counts for pages faulted in from now on.</summary>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="length">Bytes; rounded up to pages.</param>
+    /// <param name="policy">The policy; null for that of the task.</param>
+    /// <returns>EINVAL, EFAULT for holes, ENOMEM.</returns>
+    public Errno Mbind(VirtualAddress address, ulong length, MemoryPolicy? policy)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        ulong start = address.Value;
+        if ((start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong end = start + bytes;
+        for (ulong at = start; at < end;)
+        {
+            if (At(at) is not { } vma)
+            {
+                return Errno.EFAULT;
+            }
+
+            ulong stop = Math.Min(end, vma.EndValue);
+            if (!ReferenceEquals(vma.Policy, policy) && ChangeRange(Cpu, vma, at, stop, vma.Flags, policy) is null)
+            {
+                return Errno.ENOMEM;
+            }
+
+            at = stop;
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Writes what shared mappings changed to their files (<c>msync()</c>).</summary>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="length">Bytes; rounded up to pages.</param>
+    /// <param name="flags">Whether to wait.</param>
+    /// <returns>EINVAL; EBUSY for <see cref="SyncFlags.Invalidate"/> of locked areas; ENOMEM for holes; EIO.</returns>
+    public Errno Msync(VirtualAddress address, ulong length, SyncFlags flags)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        ulong start = address.Value;
+        const SyncFlags both = SyncFlags.Async | SyncFlags.Sync;
+        if ((flags & ~(both | SyncFlags.Invalidate)) != 0 || (flags & both) == both || (start & PageMask) != 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (!Align(length, out ulong bytes) || start + bytes < start)
+        {
+            return Errno.ENOMEM;
+        }
+
+        ulong end = start + bytes;
+        Errno hole = Errno.None;
+        for (ulong at = start; at < end;)
+        {
+            Vma? vma = _areas.Find(at);
+            if (vma is null || vma.StartValue >= end)
+            {
+                return Errno.ENOMEM;
+            }
+
+            if (vma.StartValue > at)
+            {
+                hole = Errno.ENOMEM;
+                at = vma.StartValue;
+            }
+
+            if ((flags & SyncFlags.Invalidate) != 0 && (vma.Flags & VmaFlags.Locked) != 0)
+            {
+                return Errno.EBUSY;
+            }
+
+            ulong stop = Math.Min(end, vma.EndValue);
+            if ((flags & SyncFlags.Sync) != 0 && vma.File is { } file && vma.IsShared)
+            {
+                Errno written = Cpu.Fsync(file);
+                if (written != Errno.None)
+                {
+                    return written;
+                }
+            }
+
+            at = stop;
+        }
+
+        return hole;
+    }
+
+    private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
+    {
+        VmaFlags flags = vma.Flags;
+        switch (advice)
+        {
+            case MemoryAdvice.DontNeed:
+                return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
+            case MemoryAdvice.Free:
+                return vma.IsAnonymous ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
+            case MemoryAdvice.WillNeed:
+                return ReadAhead(cpu, vma, start, end);
+            case MemoryAdvice.Cold or MemoryAdvice.PageOut:
+                return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Deactivate(cpu, vma, start, end);
+            case MemoryAdvice.Normal:
+                flags &= ~(VmaFlags.RandomRead | VmaFlags.SequentialRead);
+                break;
+            case MemoryAdvice.Random:
+                flags = (flags & ~VmaFlags.SequentialRead) | VmaFlags.RandomRead;
+                break;
+            case MemoryAdvice.Sequential:
+                flags = (flags & ~VmaFlags.RandomRead) | VmaFlags.SequentialRead;
+                break;
+            case MemoryAdvice.DontFork:
+                flags |= VmaFlags.DontCopy;
+                break;
+            case MemoryAdvice.DoFork:
+                flags &= ~VmaFlags.DontCopy;
+                break;
+            case MemoryAdvice.WipeOnFork:
+                if (vma.File is not null || vma.IsShared)
+                {
+                    return Errno.EINVAL;
+                }
+
+                flags |= VmaFlags.WipeOnFork;
+                break;
+            case MemoryAdvice.KeepOnFork:
+                flags &= ~VmaFlags.WipeOnFork;
+                break;
+            case MemoryAdvice.DontDump:
+                flags |= VmaFlags.DontDump;
+                break;
+            case MemoryAdvice.DoDump:
+                flags &= ~VmaFlags.DontDump;
+                break;
+            case MemoryAdvice.HugePage:
+                flags = (flags & ~VmaFlags.NoHugePage) | VmaFlags.HugePage;
+                break;
+            default:
+                flags = (flags & ~VmaFlags.HugePage) | VmaFlags.NoHugePage;
+                break;
+        }
+
+        return flags == vma.Flags || ChangeRange(cpu, vma, start, end, flags, vma.Policy) is not null ? Errno.None : Errno.ENOMEM;
+    }
+
+    private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        NotePeak();
+        MmuGather gather = new(_core, cpu, this);
+        gather.Zap(vma, start, end);
+        gather.Finish();
+        return Errno.None;
+    }
+
+    private static Errno ReadAhead(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        if (vma.File is { } file)
+        {
+            _ = cpu.ReadAheadFile(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>; <c>MADV_PAGEOUT</c> leaves the rest to reclaim).</summary>
+    private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        PteLayout layout = _core.Layout;
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            ulong slot = Tables.FindSlot(at, out ulong next);
+            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
+            if (slot == 0 && next != 0)
+            {
+                at = next - PageGeometry.PageSize;
+            }
+
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1)
+            {
+                continue;
+            }
+
+            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            _core.ClearFlag(layout.Pfn(entry), PageFlags.Referenced);
+            _core.Deactivate(cpu, layout.Pfn(entry));
+        }
+
+        _ = vma;
+        Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
+        return Errno.None;
+    }
+
+    /// <summary>Lets reclaim drop the pages unless they are written again (<c>MADV_FREE</c>).</summary>
+    private Errno FreeLazily(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        PteLayout layout = _core.Layout;
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            ulong slot = Tables.FindSlot(at, out ulong next);
+            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
+            if (slot == 0 && next != 0)
+            {
+                at = next - PageGeometry.PageSize;
+            }
+
+            if (entry == 0)
+            {
+                continue;
+            }
+
+            if (!layout.IsPresent(entry))
+            {
+                if (layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap)
+                {
+                    Tables.WriteSlot(slot, 0);
+                    _core.DropSoftEntry(cpu, this, entry);
+                }
+
+                continue;
+            }
+
+            int pfn = layout.Pfn(entry);
+            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1)
+            {
+                continue;
+            }
+
+            _core.ClearFlag(pfn, PageFlags.Dirty);
+            Tables.WriteSlot(slot, layout.MakeClean(layout.MakeOld(entry)));
+            _core.LazyFree(cpu, pfn);
+        }
+
+        _ = vma;
+        Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
+        return Errno.None;
+    }
+}

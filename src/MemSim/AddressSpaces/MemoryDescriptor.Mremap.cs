@@ -1,0 +1,294 @@
+using MemSim.AddressSpaces;
+
+namespace MemSim;
+
+/// <content>Enlarging, shrinking and moving areas.</content>
+public sealed partial class MemoryDescriptor
+{
+    /// <summary>Changes the size of a mapping, moving it when it must and may (<c>mremap()</c>).</summary>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="oldLength">Its length in bytes.</param>
+    /// <param name="newLength">The new length in bytes.</param>
+    /// <param name="flags">Whether it may move.</param>
+    /// <param name="newAddress">Where to, with <see cref="RemapFlags.Fixed"/>.</param>
+    /// <returns>Where it is now; EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM.</returns>
+    public Result<VirtualAddress> Mremap(VirtualAddress address, ulong oldLength, ulong newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        ulong start = address.Value;
+        bool mayMove = (flags & RemapFlags.MayMove) != 0;
+        bool keepsOld = (flags & RemapFlags.DontUnmap) != 0;
+        bool isFixed = (flags & RemapFlags.Fixed) != 0;
+        if ((flags & ~(RemapFlags.MayMove | RemapFlags.Fixed | RemapFlags.DontUnmap)) != 0 || ((isFixed || keepsOld) && !mayMove) || (keepsOld && oldLength != newLength)
+            || (start & PageMask) != 0 || !Align(oldLength, out ulong oldBytes) || !Align(newLength, out ulong newBytes) || newBytes == 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (At(start) is not { } vma)
+        {
+            return Errno.EFAULT;
+        }
+
+        Cpu cpu = Cpu;
+        ulong target = newAddress.Value;
+        if (isFixed)
+        {
+            bool overlaps = start + oldBytes > target && target + newBytes > start;
+            if ((target & PageMask) != 0 || newBytes > _core.Addresses.TaskSize || target > _core.Addresses.TaskSize - newBytes || overlaps)
+            {
+                return Errno.EINVAL;
+            }
+
+            if (target < MinAddress)
+            {
+                return Errno.EPERM;
+            }
+        }
+
+        if (oldBytes > newBytes)
+        {
+            Errno shrunk = UnmapRange(cpu, start + newBytes, start + oldBytes);
+            if (shrunk != Errno.None)
+            {
+                return shrunk;
+            }
+
+            oldBytes = newBytes;
+            vma = At(start)!;
+        }
+
+        if (oldBytes == newBytes && !isFixed && !keepsOld)
+        {
+            return address;
+        }
+
+        Errno wrong = MayResize(vma, start, oldBytes, newBytes);
+        if (wrong != Errno.None)
+        {
+            return wrong;
+        }
+
+        if (!isFixed && !keepsOld && oldBytes == vma.EndValue - start && TryGrow(cpu, vma, start, newBytes))
+        {
+            if ((vma.Flags & VmaFlags.Locked) != 0)
+            {
+                _ = Populate(cpu, start + oldBytes, start + newBytes, (vma.Flags & VmaFlags.Write) != 0);
+            }
+
+            return address;
+        }
+
+        return mayMove ? Move(cpu, vma, start, oldBytes, newBytes, isFixed ? target : 0, keepsOld) : Errno.ENOMEM;
+    }
+
+    /// <summary>Whether limits and the area allow the new size (<c>vma_to_resize()</c>).</summary>
+    private Errno MayResize(Vma vma, ulong start, ulong oldBytes, ulong newBytes)
+    {
+        if (oldBytes == 0 && !vma.IsShared)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (oldBytes > vma.EndValue - start)
+        {
+            return Errno.EFAULT;
+        }
+
+        if (newBytes <= oldBytes)
+        {
+            return Errno.None;
+        }
+
+        if ((vma.Flags & VmaFlags.DontExpand) != 0)
+        {
+            return Errno.EFAULT;
+        }
+
+        long more = (long)((newBytes - oldBytes) >> PageGeometry.PageShift);
+        return (vma.Flags & VmaFlags.Locked) != 0 && !MayLock(more) ? Errno.EAGAIN : MayExpand(vma.Flags, more) ? Errno.None : Errno.ENOMEM;
+    }
+
+    /// <summary>Enlarges an area in place when nothing follows.</summary>
+    private bool TryGrow(Cpu cpu, Vma vma, ulong start, ulong newBytes)
+    {
+        ulong end = start + newBytes;
+        ulong more = end - vma.EndValue;
+        long pages = (long)(more >> PageGeometry.PageShift);
+        if (end < start || end > _core.Addresses.TaskSize || !IsFree(vma.EndValue, more))
+        {
+            return false;
+        }
+
+        if ((vma.Flags & VmaFlags.Account) != 0 && !_core.Charge(this, pages, Limits.IsAdmin))
+        {
+            return false;
+        }
+
+        Account(vma.Flags, pages);
+        LockedPages += (vma.Flags & VmaFlags.Locked) != 0 ? pages : 0;
+        ulong index = vma.PgOff + (ulong)vma.Pages;
+        Vma? next = vma.Next;
+        bool joins = next is not null && next.StartValue == end && CanPrepend(next, vma.Flags, vma.File, index, (ulong)pages, vma.AnonVma, vma.Policy)
+            && SameAnon(vma.AnonVma, next.AnonVma, null) && TakeOverAnon(cpu, vma, next);
+        if (joins)
+        {
+            Absorb(cpu, vma, next!);
+        }
+        else
+        {
+            VmaTree.Resize(vma, vma.StartValue, end);
+        }
+
+        return true;
+    }
+
+    /// <summary>Moves an area, entries and all (<c>move_vma()</c>).</summary>
+    private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool keepsOld)
+    {
+        if (_areas.Count >= _core.MaxAreas - 3)
+        {
+            return Errno.ENOMEM;
+        }
+
+        if (target == 0)
+        {
+            Result<VirtualAddress> found = GetUnmappedArea(0, newBytes, isFixed: false);
+            if (!found.Succeeded)
+            {
+                return found;
+            }
+
+            target = found.Value.Value;
+        }
+
+        long newPages = (long)(newBytes >> PageGeometry.PageShift);
+        long oldPages = (long)(oldBytes >> PageGeometry.PageShift);
+        bool charged = (vma.Flags & VmaFlags.Account) != 0;
+        long toCharge = keepsOld ? newPages : newPages - oldPages;
+        if (charged && !_core.Charge(this, toCharge, Limits.IsAdmin))
+        {
+            return Errno.ENOMEM;
+        }
+
+        Vma? moved = NewVma(cpu, target, target + newBytes, vma.Flags);
+        if (moved is null)
+        {
+            if (charged)
+            {
+                _core.Uncharge(toCharge);
+            }
+
+            return Errno.ENOMEM;
+        }
+
+        moved.File = vma.File?.Get();
+        moved.Policy = vma.Policy;
+        moved.PageBits = vma.PageBits;
+        moved.PgOff = vma.File is null && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
+        if ((vma.AnonVma is not null && !_core.CloneAnon(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
+            || (_areas.FindIntersection(target, target + newBytes) is not null && UnmapRange(cpu, target, target + newBytes) != Errno.None)
+            || !PrepareTables(cpu, start, target, oldBytes))
+        {
+            _core.UnlinkAnon(cpu, moved);
+            moved.File?.Put(cpu);
+            FreeVma(cpu, moved);
+            FreeTablesBetweenAreas(cpu, target, target + newBytes);
+            if (charged)
+            {
+                _core.Uncharge(toCharge);
+            }
+
+            return Errno.ENOMEM;
+        }
+
+        InsertVma(moved);
+        Account(moved.Flags, newPages);
+        LockedPages += (moved.Flags & VmaFlags.Locked) != 0 ? newPages : 0;
+        MoveEntries(cpu, start, target, oldBytes);
+        if (charged && !keepsOld)
+        {
+            // The old area gives its charge back when it goes.
+            Machine.SystemFigures.CommittedPages += oldPages;
+        }
+
+        if (!keepsOld)
+        {
+            // Splitting may need memory: what remains mapped without pages is harmless then, as in the kernel.
+            _ = UnmapRange(cpu, start, start + oldBytes);
+        }
+
+        if ((moved.Flags & VmaFlags.Locked) != 0 && newBytes > oldBytes)
+        {
+            _ = Populate(cpu, target + oldBytes, target + newBytes, (moved.Flags & VmaFlags.Write) != 0);
+        }
+
+        return new VirtualAddress(target);
+    }
+
+    /// <summary>Makes the tables that entries will be moved into, so that the move itself cannot fail.</summary>
+    private bool PrepareTables(Cpu cpu, ulong from, ulong to, ulong bytes)
+    {
+        for (ulong at = 0; at < bytes;)
+        {
+            ulong slot = Tables.FindSlot(from + at, out ulong next);
+            if (slot == 0)
+            {
+                at = next == 0 ? bytes : next - from;
+                continue;
+            }
+
+            if (Tables.ReadSlot(slot) != 0 && Tables.EnsureSlot(cpu, to + at) == 0)
+            {
+                return false;
+            }
+
+            at += PageGeometry.PageSize;
+        }
+
+        return true;
+    }
+
+    private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
+    {
+        bool moved = false;
+        for (ulong at = 0; at < bytes;)
+        {
+            ulong slot = Tables.FindSlot(from + at, out ulong next);
+            if (slot == 0)
+            {
+                at = next == 0 ? bytes : next - from;
+                continue;
+            }
+
+            ulong entry = Tables.ReadSlot(slot);
+            if (entry != 0)
+            {
+                ulong target = Tables.FindSlot(to + at, out _);
+                Tables.WriteSlot(slot, 0);
+                Tables.WriteSlot(target, entry);
+                moved = true;
+            }
+
+            at += PageGeometry.PageSize;
+        }
+
+        if (moved)
+        {
+            Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(from), bytes);
+        }
+    }
+
+    /// <summary>Frees tables of a range in which no area lies.</summary>
+    private void FreeTablesBetweenAreas(Cpu cpu, ulong start, ulong end)
+    {
+        if (_areas.FindIntersection(start, end) is not null)
+        {
+            return;
+        }
+
+        Vma? above = _areas.Find(start);
+        Vma? below = above is null ? _areas.Last : above.Previous;
+        Tables.FreeTables(cpu, start, end, below?.EndValue ?? 0, above?.StartValue ?? 0);
+    }
+}

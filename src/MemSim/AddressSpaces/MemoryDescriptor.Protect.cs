@@ -1,0 +1,207 @@
+using MemSim.AddressSpaces;
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <content>Changing what areas allow.</content>
+public sealed partial class MemoryDescriptor
+{
+    private const VmaFlags AccessFlags = VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec;
+
+    /// <summary>Changes what a range allows (<c>mprotect()</c>).</summary>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="length">Bytes; rounded up to pages; 0 does nothing.</param>
+    /// <param name="prot">What it shall allow.</param>
+    /// <returns>EINVAL; ENOMEM for holes and too many areas (areas before stay changed, as in the kernel); EACCES when the file's mode does not allow it.</returns>
+    public Errno Mprotect(VirtualAddress address, ulong length, Prot prot)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        const Prot grows = Prot.GrowsDown | Prot.GrowsUp;
+        ulong start = address.Value;
+        if ((start & PageMask) != 0 || (prot & grows) == grows)
+        {
+            return Errno.EINVAL;
+        }
+
+        if (length == 0)
+        {
+            return Errno.None;
+        }
+
+        if (!Align(length, out ulong bytes) || start + bytes <= start)
+        {
+            return Errno.ENOMEM;
+        }
+
+        if ((prot & ~(Prot.Read | Prot.Write | Prot.Execute | grows)) != 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        ulong end = start + bytes;
+        Vma? vma = _areas.Find(start);
+        if (vma is null)
+        {
+            return Errno.ENOMEM;
+        }
+
+        if ((prot & Prot.GrowsDown) != 0)
+        {
+            if (vma.StartValue >= end)
+            {
+                return Errno.ENOMEM;
+            }
+
+            if ((vma.Flags & VmaFlags.GrowsDown) == 0)
+            {
+                return Errno.EINVAL;
+            }
+
+            start = vma.StartValue;
+        }
+        else if (vma.StartValue > start)
+        {
+            return Errno.ENOMEM;
+        }
+        else if ((prot & Prot.GrowsUp) != 0)
+        {
+            // No architecture here has areas that grow up.
+            return Errno.EINVAL;
+        }
+
+        Cpu cpu = Cpu;
+        VmaFlags wanted = (VmaFlags)(uint)(prot & (Prot.Read | Prot.Write | Prot.Execute));
+        for (ulong at = start; ;)
+        {
+            VmaFlags flags = (vma.Flags & ~AccessFlags) | wanted;
+            if ((wanted & ~(VmaFlags)((uint)flags >> 4)) != 0)
+            {
+                return Errno.EACCES;
+            }
+
+            ulong stop = Math.Min(end, vma.EndValue);
+            Errno result = ProtectArea(cpu, vma, at, stop, flags);
+            if (result != Errno.None)
+            {
+                return result;
+            }
+
+            at = stop;
+            if (at >= end)
+            {
+                return Errno.None;
+            }
+
+            vma = At(at);
+            if (vma is null)
+            {
+                return Errno.ENOMEM;
+            }
+        }
+    }
+
+    /// <summary>One area's part (<c>mprotect_fixup()</c>).</summary>
+    private Errno ProtectArea(Cpu cpu, Vma vma, ulong start, ulong end, VmaFlags flags)
+    {
+        VmaFlags old = vma.Flags;
+        if (flags == old)
+        {
+            return Errno.None;
+        }
+
+        long pages = (long)((end - start) >> PageGeometry.PageShift);
+        bool charged = false;
+        if ((flags & VmaFlags.Write) != 0)
+        {
+            if (!MayExpand(flags, pages) && MayExpand(old, pages))
+            {
+                return Errno.ENOMEM;
+            }
+
+            if ((old & (VmaFlags.Account | VmaFlags.Write | VmaFlags.HugeTlb | VmaFlags.Shared | VmaFlags.NoReserve)) == 0)
+            {
+                if (!_core.Charge(this, pages, Limits.IsAdmin))
+                {
+                    return Errno.ENOMEM;
+                }
+
+                charged = true;
+                flags |= VmaFlags.Account;
+            }
+        }
+
+        Vma? changed = ChangeRange(cpu, vma, start, end, flags, vma.Policy);
+        if (changed is null)
+        {
+            if (charged)
+            {
+                _core.Uncharge(pages);
+            }
+
+            return Errno.ENOMEM;
+        }
+
+        changed.PageBits = _core.PageBits(flags, changed.File);
+        ChangeProtection(cpu, changed, start, end);
+        Account(old, -pages);
+        Account(flags, pages);
+        if ((old & (VmaFlags.Write | VmaFlags.Shared | VmaFlags.Locked)) == VmaFlags.Locked && (flags & VmaFlags.Write) != 0)
+        {
+            _ = Populate(cpu, start, end, write: true);
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Gives entries the rights of their area (<c>change_protection()</c>).</summary>
+    private void ChangeProtection(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        PteLayout layout = _core.Layout;
+        ulong entryBytes = 1UL << Tables.EntryShift;
+        bool changed = false;
+        ulong at = start;
+        while (at < end)
+        {
+            ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0)
+            {
+                at = next == 0 ? end : next;
+                continue;
+            }
+
+            ulong tableEnd = (slot | PageMask) + 1;
+            for (; slot < tableEnd && at < end; slot += entryBytes, at += PageGeometry.PageSize)
+            {
+                ulong entry = Tables.ReadSlot(slot);
+                if (entry == 0)
+                {
+                    continue;
+                }
+
+                ulong made = layout.IsPresent(entry) ? Modified(layout, vma, entry) : ReadOnlySoftEntry(layout, entry);
+                if (made != entry)
+                {
+                    Tables.WriteSlot(slot, made);
+                    changed = true;
+                }
+            }
+        }
+
+        if (changed)
+        {
+            Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
+        }
+    }
+
+    private ulong Modified(PteLayout layout, Vma vma, ulong entry)
+    {
+        ulong made = layout.Modify(entry, vma.PageBits);
+        int pfn = layout.Pfn(entry);
+        bool mayWrite = (vma.Flags & VmaFlags.Write) != 0 && layout.IsDirty(entry) && pfn != _core.ZeroPfn
+            && (vma.IsShared || (_core.IsAnon(pfn) && _core.IsExclusive(pfn)));
+        return mayWrite ? layout.MakeWritable(made) : made;
+    }
+
+    private static ulong ReadOnlySoftEntry(PteLayout layout, ulong entry) =>
+        layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.MigrationWrite ? layout.MakeMigrationEntry((int)soft.Offset, write: false) : entry;
+}

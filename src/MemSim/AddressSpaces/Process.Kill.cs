@@ -1,0 +1,37 @@
+using MemSim.AddressSpaces;
+
+namespace MemSim;
+
+/// <content>SIGKILL.</content>
+public sealed partial class Process
+{
+    /// <summary>Whether it was sent SIGKILL and still lives.</summary>
+    internal bool IsDying { get; private set; }
+
+    /// <summary>Kills the process (<c>kill(pid, SIGKILL)</c>). One that runs on a CPU ends when it next faults or leaves the CPU, any other at once.</summary>
+    /// <param name="cpu">The CPU that does it; null for the first.</param>
+    /// <remarks>On a machine with parallel CPUs a process ends only on the CPU that runs it next: another host thread could be about to.</remarks>
+    public void Kill(Cpu? cpu = null)
+    {
+        using MmCore.LockScope scope = _core.Enter();
+        if (State != ProcessState.Running || IsDying)
+        {
+            return;
+        }
+
+        IsDying = true;
+        if (RunsOn is null && !_core.Machine.IsParallel)
+        {
+            _core.EndLater(this, cpu ?? _core.Machine.Cpus[0]);
+        }
+    }
+
+    /// <summary>Dies if it was killed while it ran.</summary>
+    internal override void Left(Cpu cpu)
+    {
+        if (IsDying)
+        {
+            Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+        }
+    }
+}

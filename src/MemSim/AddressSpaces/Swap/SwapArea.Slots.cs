@@ -1,0 +1,88 @@
+using System.Runtime.CompilerServices;
+
+namespace MemSim;
+
+/// <content>What is known of each slot: how many entries name it, and which page of the swap cache holds it.</content>
+public sealed partial class SwapArea
+{
+    internal const int HeaderSlots = 1;
+
+    /// <summary>The slot's page is, or is about to be, in the swap cache (<c>SWAP_HAS_CACHE</c>).</summary>
+    internal const int HasCache = 1 << 30;
+
+    internal const int CountMask = HasCache - 1;
+
+    /// <summary>Slots whose figures are kept together, as one <c>swapper_space</c> covers 64 MiB.</summary>
+    private const int ChunkShift = 14;
+
+    private const int ChunkSlots = 1 << ChunkShift;
+
+    private readonly int[]?[] _map;
+    private readonly long[]?[] _cache;
+    private long _lowest;
+    private long _highest;
+
+    /// <summary>The use of a slot: how many entries name it, and <see cref="HasCache"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal int UseOf(long slot) => _map[slot >> ChunkShift] is { } map ? map[slot & (ChunkSlots - 1)] : 0;
+
+    /// <summary>How many entries name a slot.</summary>
+    internal int CountOf(long slot) => UseOf(slot) & CountMask;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void SetUse(long slot, int use) => _map[slot >> ChunkShift]![slot & (ChunkSlots - 1)] = use;
+
+    /// <summary>What the swap cache has for a slot: 0 nothing, else a page or a shadow.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal long CacheEntryOf(long slot) => _cache[slot >> ChunkShift] is { } cache ? cache[slot & (ChunkSlots - 1)] : 0;
+
+    /// <summary>The page that the swap cache holds for a slot, or -1.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal int CachedPage(long slot)
+    {
+        long entry = CacheEntryOf(slot);
+        return entry != 0 && (entry & 1) == 0 ? (int)(entry >> 1) - 1 : -1;
+    }
+
+    /// <summary>The shadow of the page that was reclaimed from a slot, or 0.</summary>
+    internal long ShadowOf(long slot)
+    {
+        long entry = CacheEntryOf(slot);
+        return (entry & 1) != 0 ? entry : 0;
+    }
+
+    internal void SetCachedPage(long slot, int pfn) => SetCacheEntry(slot, ((long)pfn + 1) << 1);
+
+    /// <summary>Leaves a shadow, whose lowest bit is set, or nothing.</summary>
+    internal void SetShadow(long slot, long shadow) => SetCacheEntry(slot, shadow);
+
+    private void SetCacheEntry(long slot, long entry) => _cache[slot >> ChunkShift]![slot & (ChunkSlots - 1)] = entry;
+
+    /// <summary>Takes a slot into use (<c>swap_range_alloc()</c>).</summary>
+    private void Take(long slot, int use)
+    {
+        int chunk = (int)(slot >> ChunkShift);
+        _map[chunk] ??= new int[ChunkSlots];
+        _cache[chunk] ??= new long[ChunkSlots];
+        SetUse(slot, use);
+        TakeFromCluster(slot);
+        _lowest += slot == _lowest ? 1 : 0;
+        _highest -= slot == _highest ? 1 : 0;
+        if (++UsedPages == Pages)
+        {
+            _lowest = Slots;
+            _highest = 0;
+        }
+    }
+
+    /// <summary>Gives back a slot that nothing uses any more (<c>swap_range_free()</c>).</summary>
+    internal void Release(long slot)
+    {
+        SetUse(slot, 0);
+        SetShadow(slot, 0);
+        _lowest = Math.Min(_lowest, slot);
+        _highest = Math.Max(_highest, slot);
+        UsedPages--;
+        ReturnToCluster(slot);
+    }
+}

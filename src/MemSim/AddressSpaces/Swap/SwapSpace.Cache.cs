@@ -1,0 +1,163 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+
+namespace MemSim;
+
+/// <content>The swap cache: pages that have a slot.</content>
+public sealed partial class SwapSpace
+{
+    private const uint InSwapCache = (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+
+    /// <summary>Whether a page is in the swap cache (<c>folio_test_swapcache()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool IsCached(int pfn) => (_frames[pfn].FlagsAndZone & InSwapCache) == InSwapCache;
+
+    /// <summary>The slot of a page in the swap cache (<c>folio_swap_entry()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal SwapEntry EntryOf(int pfn) => SwapEntry.FromWord(_frames[pfn].Private);
+
+    /// <summary>The page that the swap cache holds for an entry, or -1; no reference is taken.</summary>
+    internal int Peek(SwapEntry entry) => AreaOrNull(entry.Type) is { } area && entry.Offset < area.Slots ? area.CachedPage(entry.Offset) : -1;
+
+    /// <summary>Gives a locked anonymous page a slot and puts it into the swap cache, dirty (<c>add_to_swap()</c>).</summary>
+    /// <returns>False when there is no slot, or the page is part of a compound one, which must be split first.</returns>
+    internal bool AddToSwap(Cpu cpu, int pfn)
+    {
+        if (_frames[pfn].Order != 0 || IsCached(pfn))
+        {
+            return false;
+        }
+
+        SwapEntry entry = TakeSlot(cpu);
+        if (entry.IsNone)
+        {
+            return false;
+        }
+
+        using LockScope scope = Enter();
+        AddToCache(_areas[entry.Type]!, entry, pfn);
+        SetFlags(pfn, PageFlags.Dirty);
+        return true;
+    }
+
+    /// <summary>Takes a locked page out of the swap cache when no entry names its slot, which is free then (<c>folio_free_swap()</c>). The page is dirty after that: nothing else holds its contents.</summary>
+    internal bool TryFreeSlot(int pfn)
+    {
+        if (!IsCached(pfn) || HasFlag(pfn, PageFlags.Writeback))
+        {
+            return false;
+        }
+
+        using LockScope scope = Enter();
+        SwapEntry entry = EntryOf(pfn);
+        SwapArea area = _areas[entry.Type]!;
+        if (area.CountOf(entry.Offset) != 0)
+        {
+            return false;
+        }
+
+        TakeFromCache(area, entry, pfn, 0);
+        DropCache(area, entry.Offset);
+        SetFlags(pfn, PageFlags.Dirty);
+        Machine.AddReferences(pfn, -1);
+        return true;
+    }
+
+    /// <summary>Takes a clean, unmapped, locked page that only the swap cache and the caller hold out of the cache, leaving a shadow (<c>__remove_mapping()</c>).</summary>
+    internal bool RemoveFromCache(Cpu cpu, int pfn)
+    {
+        _ = cpu;
+        const int cacheAndCaller = 2;
+        using LockScope scope = Enter();
+        if (!IsCached(pfn) || _frames[pfn].RefCount != cacheAndCaller || HasFlag(pfn, PageFlags.Dirty | PageFlags.Writeback))
+        {
+            return false;
+        }
+
+        SwapEntry entry = EntryOf(pfn);
+        SwapArea area = _areas[entry.Type]!;
+        TakeFromCache(area, entry, pfn, Machine.Lru.EvictionShadow(pfn));
+        DropCache(area, entry.Offset);
+        Machine.AddReferences(pfn, -1);
+        return true;
+    }
+
+    /// <summary>Gives a page's slot, and the cache's reference, to another page (<c>folio_migrate_mapping()</c>).</summary>
+    /// <param name="from">The page, mapped nowhere.</param>
+    /// <param name="to">The page that takes its place.</param>
+    /// <returns>False when somebody besides the cache and the caller holds it.</returns>
+    internal bool MoveInCache(int from, int to)
+    {
+        const int cacheAndCaller = 2;
+        using LockScope scope = Enter();
+        ref PageFrame source = ref _frames[from];
+        if (!IsCached(from) || source.RefCount != cacheAndCaller || source.MapCount != 0 || HasFlag(from, PageFlags.Writeback))
+        {
+            return false;
+        }
+
+        ref PageFrame target = ref _frames[to];
+        SwapEntry entry = EntryOf(from);
+        target.Mapping = source.Mapping;
+        target.Index = source.Index;
+        target.Private = entry.Word;
+        SetFlags(to, PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | ((PageFlags)source.FlagsAndZone & PageFlags.Dirty));
+        ClearFlags(from, PageFlags.OwnerPrivate1 | PageFlags.Dirty);
+        source.Private = 0;
+        _areas[entry.Type]!.SetCachedPage(entry.Offset, to);
+        Count(from, -1);
+        Count(to, 1);
+        Machine.AddReferences(to, 1);
+        Machine.AddReferences(from, -1);
+        return true;
+    }
+
+    /// <summary>Puts a page into the cache under a slot that is marked for it; the cache takes a reference (<c>add_to_swap_cache()</c>).</summary>
+    private void AddToCache(SwapArea area, SwapEntry entry, int pfn)
+    {
+        Machine.AddReferences(pfn, 1);
+        _frames[pfn].Private = entry.Word;
+        SetFlags(pfn, PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+        area.SetCachedPage(entry.Offset, pfn);
+        Count(pfn, 1);
+    }
+
+    /// <summary>Takes a page out of the cache; its slot and the cache's reference are the caller's (<c>__delete_from_swap_cache()</c>).</summary>
+    private void TakeFromCache(SwapArea area, SwapEntry entry, int pfn, long shadow)
+    {
+        area.SetShadow(entry.Offset, shadow);
+        ClearFlags(pfn, PageFlags.OwnerPrivate1);
+        _frames[pfn].Private = 0;
+        Count(pfn, -1);
+    }
+
+    private void Count(int pfn, int change)
+    {
+        NodeCounters counters = _countersByZone[_frames[pfn].ZoneId];
+        counters.FilePages += change;
+        counters.SwapCached += change;
+        CachedPages += change;
+    }
+
+    private bool HasFlag(int pfn, PageFlags flags) => (_frames[pfn].FlagsAndZone & (uint)flags) != 0;
+
+    private void SetFlags(int pfn, PageFlags flags) => Machine.Lru.SetFlags(ref _frames[pfn], flags);
+
+    private uint ClearFlags(int pfn, PageFlags flags) => Machine.Lru.ClearFlags(ref _frames[pfn], flags);
+
+    /// <summary>Locks a page if nobody has (<c>folio_trylock()</c>).</summary>
+    private bool TryLock(int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (_lock is null)
+        {
+            bool free = (frame.FlagsAndZone & (uint)PageFlags.Locked) == 0;
+            frame.FlagsAndZone |= (uint)PageFlags.Locked;
+            return free;
+        }
+
+        return (Interlocked.Or(ref frame.FlagsAndZone, (uint)PageFlags.Locked) & (uint)PageFlags.Locked) == 0;
+    }
+
+    private void Unlock(int pfn) => ClearFlags(pfn, PageFlags.Locked);
+}

@@ -1,0 +1,141 @@
+using MemSim.AddressSpaces.Swap;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim;
+
+/// <summary>The swap of a machine: its areas, the slots in them, and the swap cache, through which pages leave memory and come back (<c>mm/swapfile.c</c>, <c>mm/swap_state.c</c>).</summary>
+/// <remarks>
+/// Follows Linux 6.1. A slot is used as often as entries in page tables (or of shared memory) name it, and once more by a page in the swap cache. The page is
+/// written before it is reclaimed and read when one of the entries is touched; the slot is free when nothing uses it any more.
+/// </remarks>
+public sealed partial class SwapSpace
+{
+    /// <summary>Slots that a CPU takes from one area before another of the same priority gets its turn (<c>SWAP_BATCH</c>).</summary>
+    private const int TurnSlots = 64;
+
+    private const int MinSlots = 10;
+    private const int Areas32Bit = 27;
+    private const int Areas64Bit = 23;
+
+    private readonly FrameArray _frames;
+    private readonly NodeCounters[] _countersByZone;
+    private readonly VmEvents _events;
+    private readonly Lock? _lock;
+    private readonly SwapArea?[] _areas;
+    private readonly List<SwapArea> _byPriority = [];
+    private readonly SwapArea?[] _turn;
+    private readonly int[] _turnLeft;
+    private int _leastPriority = -1;
+    private int _rotating;
+
+    internal SwapSpace(Machine machine)
+    {
+        Machine = machine;
+        _frames = machine.Frames;
+        _events = machine.Events;
+        _lock = machine.IsParallel ? new Lock() : null;
+        _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
+        _areas = new SwapArea?[machine.Architecture.Bits == 64 ? Areas64Bit : Areas32Bit];
+        _turn = new SwapArea?[machine.Cpus.Count];
+        _turnLeft = new int[machine.Cpus.Count];
+    }
+
+    /// <summary>The machine.</summary>
+    public Machine Machine { get; }
+
+    /// <summary>The areas that are on, by number.</summary>
+    public IReadOnlyList<SwapArea> Areas => [.. _areas.Where(a => a is not null).Select(a => a!)];
+
+    /// <summary>Pages that fit into all areas.</summary>
+    public long TotalPages => Machine.SystemFigures.SwapTotalPages;
+
+    /// <summary>Slots that are free.</summary>
+    public long FreePages => Machine.SystemFigures.SwapFreePages;
+
+    /// <summary>Pages in the swap cache.</summary>
+    public long CachedPages { get; private set; }
+
+    /// <summary>Whether more than half of swap is in use: slots are then freed as soon as their page is back in memory (<c>vm_swap_full()</c>).</summary>
+    internal bool IsHalfFull => FreePages * 2 < TotalPages;
+
+    /// <summary>Those who keep swap entries.</summary>
+    internal List<ISwapUser> Users { get; } = [];
+
+    internal SwapArea? AreaOrNull(int type) => (uint)type < (uint)_areas.Length ? _areas[type] : null;
+
+    /// <summary>Switches an area on (<c>swapon()</c>).</summary>
+    /// <param name="backing">What it writes to; the area owns it from now on.</param>
+    /// <param name="priority">0 to 32767; null for one below all areas so far.</param>
+    /// <param name="discard">When the device is told about unused slots.</param>
+    /// <returns>The area; EINVAL: too small; EPERM: too many areas; EIO, EROFS, …: the device cannot be used.</returns>
+    internal Result<SwapArea> SwapOn(ISwapBacking backing, int? priority = null, SwapDiscard discard = SwapDiscard.None)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(priority ?? 0, nameof(priority));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(priority ?? 0, short.MaxValue, nameof(priority));
+        Machine.ThrowIfDisposed();
+        using LockScope scope = Enter();
+        int type = Array.IndexOf(_areas, null);
+        Errno error = type < 0 ? Errno.EPERM : backing.Check();
+        if (error == Errno.None && backing.Pages < MinSlots)
+        {
+            error = Errno.EINVAL;
+        }
+
+        if (error != Errno.None)
+        {
+            return error;
+        }
+
+        long slots = Math.Min(backing.Pages, LargestArea);
+        SwapArea area = new(this, backing, type, priority ?? --_leastPriority, discard, slots, ClusterSlots);
+        if ((discard & SwapDiscard.Once) != 0)
+        {
+            backing.Discard(SwapArea.HeaderSlots, area.Pages);
+        }
+
+        _areas[type] = area;
+        _rotating += area.IsSolidState ? 0 : 1;
+        area.IsOn = true;
+        MakeWritable(area);
+        return area;
+    }
+
+    /// <summary>What an entry can name: 26 bits of a page's word, 23 of a page-table entry of four bytes.</summary>
+    private long LargestArea => Machine.Architecture.Architecture == Architecture.X86_32 ? 1L << 23 : SwapEntry.MaxSlots;
+
+    private int ClusterSlots => Machine.Architecture.Bits == 64 ? 512 : 256;
+
+    /// <summary>From now on slots of the area may be taken, and count.</summary>
+    private void MakeWritable(SwapArea area)
+    {
+        area.IsWritable = true;
+        Machine.SystemFigures.SwapTotalPages += area.Pages;
+        Machine.SystemFigures.SwapFreePages += area.Pages - area.UsedPages;
+
+        // Behind those of the same priority.
+        int place = 0;
+        while (place < _byPriority.Count && _byPriority[place].Priority >= area.Priority)
+        {
+            place++;
+        }
+
+        _byPriority.Insert(place, area);
+    }
+
+    private LockScope Enter() => new(_lock);
+
+    /// <summary>On a machine with parallel CPUs one lock guards the slots and the cache; it is never held while memory is allocated or a page table changed.</summary>
+    private readonly ref struct LockScope
+    {
+        private readonly Lock? _held;
+
+        public LockScope(Lock? held)
+        {
+            _held = held;
+            held?.Enter();
+        }
+
+        public void Dispose() => _held?.Exit();
+    }
+}

@@ -1,0 +1,35 @@
+using MemSim.Reclaim.Oom;
+
+namespace MemSim;
+
+/// <content>The OOM killer.</content>
+public sealed partial class Machine
+{
+    private OomKiller? _oom;
+
+    /// <summary>What the OOM killer last said: the report of a kill in the kernel's format, or of what was reaped; null when it never spoke.</summary>
+    public string? LastOomReport => _oom?.Reports.LastOrDefault();
+
+    /// <summary>What the OOM killer said, oldest first; the last sixteen reports.</summary>
+    public IReadOnlyCollection<string> OomReports => _oom?.Reports ?? [];
+
+    internal OomKiller Oom => _oom ??= new OomKiller(this);
+
+    internal OomKiller? OomIfUsed => _oom;
+
+    /// <summary>Attaches a receiver of the OOM killer's tracepoints.</summary>
+    /// <param name="sink">The receiver.</param>
+    public void AttachOomTrace(IOomTraceSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        Oom.Trace.Attach(sink);
+    }
+
+    /// <summary>Detaches a receiver of the OOM killer's tracepoints; nothing happens when it is not attached.</summary>
+    /// <param name="sink">The receiver.</param>
+    public void DetachOomTrace(IOomTraceSink sink)
+    {
+        ArgumentNullException.ThrowIfNull(sink);
+        _oom?.Trace.Detach(sink);
+    }
+}

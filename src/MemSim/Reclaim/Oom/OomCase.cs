@@ -1,0 +1,61 @@
+namespace MemSim.Reclaim.Oom;
+
+/// <summary>A request that ran out of memory, and what it could have used (<c>struct oom_control</c>).</summary>
+internal sealed class OomCase
+{
+    public OomCase(Machine machine, in ReclaimRequest request)
+    {
+        Cpu = request.Cpu;
+        Gfp = request.Gfp;
+        Order = request.Order;
+        AllowedPages = AllPages(machine);
+
+        // Only a policy that binds keeps a request from using other nodes.
+        ulong withMemory = 0;
+        foreach (Node node in machine.Nodes)
+        {
+            withMemory |= node.PresentPages != 0 ? 1UL << node.Id : 0;
+        }
+
+        if (Cpu.Current.Policy is { Mode: MemoryPolicyMode.Bind } policy && (withMemory & ~policy.NodeMask) != 0)
+        {
+            Constraint = OomConstraint.MemoryPolicy;
+            NodeMask = policy.NodeMask;
+            AllowedPages = machine.SystemFigures.SwapTotalPages;
+            foreach (Node node in machine.Nodes)
+            {
+                AllowedPages += (policy.NodeMask >> node.Id & 1) != 0 ? node.PresentPages : 0;
+            }
+        }
+    }
+
+    public Cpu Cpu { get; }
+
+    public Gfp Gfp { get; }
+
+    public int Order { get; }
+
+    public OomConstraint Constraint { get; }
+
+    /// <summary>The nodes of the policy; null without one.</summary>
+    public ulong? NodeMask { get; }
+
+    /// <summary>Memory and swap that the request could have been served from: what <c>oom_score_adj</c> is a part of.</summary>
+    public long AllowedPages { get; }
+
+    /// <summary>Memory that the page allocator manages, and swap.</summary>
+    public static long AllPages(Machine machine)
+    {
+        long pages = machine.SystemFigures.SwapTotalPages;
+        foreach (Zone zone in machine.Zones)
+        {
+            pages += zone.ManagedPages;
+        }
+
+        return pages;
+    }
+
+    /// <summary>Whether a process can have memory where the request wants it (<c>oom_cpuset_eligible()</c>).</summary>
+    public bool Concerns(Process process) =>
+        NodeMask is not { } mask || process.Policy is not { Mode: MemoryPolicyMode.Bind } policy || (policy.NodeMask & mask) != 0;
+}

@@ -1,0 +1,11 @@
+namespace MemSim.Reclaim.Oom;
+
+/// <summary>What kept a request from using all memory (<c>enum oom_constraint</c>). There are no cpusets and no control groups here, so two of the kernel's four are left.</summary>
+internal enum OomConstraint
+{
+    /// <summary>Nothing: the machine is out of memory.</summary>
+    None,
+
+    /// <summary>A memory policy.</summary>
+    MemoryPolicy,
+}

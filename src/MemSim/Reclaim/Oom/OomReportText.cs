@@ -1,0 +1,75 @@
+using System.Globalization;
+using System.Text;
+using MemSim.Observability;
+using MemSim.Slab;
+
+namespace MemSim.Reclaim.Oom;
+
+/// <summary>The lines of the OOM killer's report as kernel 6.1 prints them, without time stamps and call trace.</summary>
+internal static class OomReportText
+{
+    public const string NobodyLeft = "Out of memory and no killable processes...\n";
+
+    private const int ToKiB = PageGeometry.PageShift - 10;
+
+    /// <summary>Who asked for memory that was not there, and where (<c>dump_header()</c>).</summary>
+    public static string Header(Cpu cpu, string kernel, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
+        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp)}, order={order}, oom_score_adj={scoreAdj}\n"
+        + $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name} Not tainted {kernel}.0-memsim #1\n");
+
+    /// <summary>The table of all processes that could have been chosen (<c>dump_tasks()</c>).</summary>
+    public static void AppendTable(StringBuilder text, IEnumerable<OomTask> tasks)
+    {
+        text.Append("Tasks state (memory values in pages):\n[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n");
+        foreach (OomTask t in tasks)
+        {
+            text.Append(CultureInfo.InvariantCulture,
+                $"[{t.Pid,7}] {t.Uid,5} {t.Tgid,5} {t.TotalPages,8} {t.ResidentPages,8} {t.PageTableBytes,8} {t.SwapEntries,8}         {t.ScoreAdj,5} {t.Name}\n");
+        }
+    }
+
+    /// <summary>The line that scripts look for (<c>dump_oom_summary()</c>).</summary>
+    /// <param name="constraint">What kept the request from using all memory.</param>
+    /// <param name="nodeMask">The nodes of the memory policy; null for none.</param>
+    /// <param name="allowed">The nodes the task may use at all.</param>
+    /// <param name="victim">The process to be killed.</param>
+    public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, in OomTask victim)
+    {
+        string name = constraint == OomConstraint.MemoryPolicy ? "MEMORY_POLICY" : "NONE";
+        string nodes = nodeMask is { } mask ? FailureReports.NodeList(mask) : "(null)";
+        return string.Create(CultureInfo.InvariantCulture,
+            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={FailureReports.NodeList(allowed)},global_oom,task_memcg=/,task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
+    }
+
+    /// <summary>The kill itself (<c>__oom_kill_process()</c>).</summary>
+    /// <param name="message">Why: "Out of memory" and the like.</param>
+    /// <param name="t">The process that is killed.</param>
+    public static string Killed(string message, in OomTask t) => string.Create(CultureInfo.InvariantCulture,
+        $"{message}: Killed process {t.Pid} ({t.Name}) total-vm:{t.TotalPages << ToKiB}kB, anon-rss:{t.AnonPages << ToKiB}kB, file-rss:{t.FilePages << ToKiB}kB,"
+        + $" shmem-rss:{t.SharedMemoryPages << ToKiB}kB, UID:{t.Uid} pgtables:{t.PageTableBytes >> 10}kB oom_score_adj:{t.ScoreAdj}\n");
+
+    /// <summary>What the reaper left of a process.</summary>
+    public static string Reaped(in OomTask t) => string.Create(CultureInfo.InvariantCulture,
+        $"oom_reaper: reaped process {t.Pid} ({t.Name}), now anon-rss:{t.AnonPages << ToKiB}kB, file-rss:{t.FilePages << ToKiB}kB, shmem-rss:{t.SharedMemoryPages << ToKiB}kB\n");
+
+    /// <summary>The reaper gave up.</summary>
+    public static string NotReaped(int pid, string name) => string.Create(CultureInfo.InvariantCulture, $"oom_reaper: unable to reap pid:{pid} ({name})\n");
+
+    /// <summary>Where the slab caches that cannot be shrunk hold more than all processes (<c>dump_unreclaimable_slab()</c>).</summary>
+    public static void AppendUnreclaimableSlabs(StringBuilder text, SlabAllocator slab)
+    {
+        text.Append("Unreclaimable slab info:\nName                      Used          Total\n");
+        foreach (KmemCache cache in slab.Caches)
+        {
+            CacheCounts counts = slab.Backend.Count(cache);
+            if ((cache.Flags & SlabFlags.ReclaimAccount) == 0 && counts.TotalObjects > 0)
+            {
+                text.Append(CultureInfo.InvariantCulture, $"{cache.Name,-17} {counts.ActiveObjects * cache.Size / 1024,10}KB {counts.TotalObjects * cache.Size / 1024,10}KB\n");
+            }
+        }
+    }
+
+    /// <summary>The header of a panic that <c>panic_on_oom</c> asks for.</summary>
+    /// <param name="compulsory">Whether it happens whatever the constraint (<c>panic_on_oom</c> is 2).</param>
+    public static string PanicOnOom(bool compulsory) => $"Kernel panic - not syncing: Out of memory: {(compulsory ? "compulsory" : "system-wide")} panic_on_oom is enabled";
+}

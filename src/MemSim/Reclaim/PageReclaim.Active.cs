@@ -1,0 +1,57 @@
+using MemSim.Lru;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim.Reclaim;
+
+/// <content>Active pages: the oldest become inactive.</content>
+internal sealed partial class PageReclaim
+{
+    /// <summary>Moves pages from the end of an active list to the inactive one; used code of files stays (<c>shrink_active_list()</c>).</summary>
+    internal void ShrinkActive(Cpu cpu, NodeReclaimState state, LruList list, long want, ScanControl sc)
+    {
+        bool file = list == LruList.ActiveFile;
+        _lru.Drain(cpu);
+        LruManager.Isolation isolation = default;
+        int entries = _lru.IsolateFrom(state.Lists, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
+        TraceIsolation(cpu, sc, list, want, isolation);
+        _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
+        Count(VmEvent.Refill, isolation.Scanned);
+        int active = 0;
+        int inactive = 0;
+        long rotated = 0;
+        foreach (int pfn in sc.Pages.AsSpan(0, entries))
+        {
+            ref PageFrame frame = ref _machine.Frames[pfn];
+            if (!_lru.IsEvictable(pfn))
+            {
+                _lru.PutBack(cpu, pfn);
+                continue;
+            }
+
+            if (frame.MapCount != 0 && _machine.Owners is { } owners && TryLock(ref frame))
+            {
+                PageReferences used = owners.Referenced(cpu, pfn);
+                Unlock(ref frame);
+                if (used.Count != 0 && used.Executable && file)
+                {
+                    rotated += 1L << frame.Order;
+                    sc.Kept[active++] = pfn;
+                    continue;
+                }
+            }
+
+            _lru.ClearFlags(ref frame, PageFlags.Active);
+            _lru.SetFlags(ref frame, PageFlags.WorkingSet);
+            sc.Others[inactive++] = pfn;
+        }
+
+        long activated = _lru.PutBackAll(cpu, state.Lists, sc.Kept.AsSpan(0, active), out int unusedActive);
+        long deactivated = _lru.PutBackAll(cpu, state.Lists, sc.Others.AsSpan(0, inactive), out int unusedInactive);
+        LruManager.EndIsolation(state.Lists, file, isolation.Taken);
+        _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unusedActive));
+        _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, unusedInactive));
+        Count(VmEvent.Deactivate, deactivated);
+        _machine.ReclaimTrace?.LruShrinkActive(cpu, new LruShrinkActiveEvent(state.Node.Id, isolation.Taken, activated, deactivated, rotated, sc.Priority, file));
+    }
+}

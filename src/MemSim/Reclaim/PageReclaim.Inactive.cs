@@ -1,0 +1,350 @@
+using MemSim.Lru;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim.Reclaim;
+
+/// <content>Inactive pages: which are freed, which written, which get another chance.</content>
+internal sealed partial class PageReclaim
+{
+    private enum Verdict
+    {
+        Reclaim,
+
+        /// <summary>Used through a file descriptor since the last look: only if it costs no write.</summary>
+        ReclaimClean,
+        Keep,
+        Activate,
+    }
+
+    private enum Outcome
+    {
+        Freed,
+        Keep,
+        KeepLocked,
+        ActivateLocked,
+    }
+
+    /// <summary>Looks at pages at the end of an inactive list (<c>shrink_inactive_list()</c>).</summary>
+    /// <returns>Pages freed.</returns>
+    private long ShrinkInactive(Cpu cpu, NodeReclaimState state, LruList list, long want, ScanControl sc)
+    {
+        bool file = list == LruList.InactiveFile;
+        if (TooManyIsolated(state, file, sc))
+        {
+            Throttle(cpu, state.Node, ReclaimThrottleReason.Isolated);
+            if (TooManyIsolated(state, file, sc))
+            {
+                return 0;
+            }
+        }
+
+        _lru.Drain(cpu);
+        LruManager.Isolation isolation = default;
+        int entries = _lru.IsolateFrom(state.Lists, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
+        TraceIsolation(cpu, sc, list, want, isolation);
+        _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
+        Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
+        Count(file ? VmEvent.ScanFile : VmEvent.ScanAnon, isolation.Scanned);
+        if (entries == 0)
+        {
+            return 0;
+        }
+
+        ScanFindings found = default;
+        int kept = 0;
+        int freed = 0;
+        long reclaimed = ShrinkPages(cpu, state, sc, sc.Pages.AsSpan(0, entries), ref found, ref kept, ref freed);
+        _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
+        _lru.PutBackAll(cpu, state.Lists, sc.Kept.AsSpan(0, kept), out int unused);
+        LruManager.EndIsolation(state.Lists, file, isolation.Taken);
+        _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unused));
+
+        Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
+        Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
+        Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
+        Count(VmEvent.LazyFreed, found.LazyFreed);
+        if (found.PagedOut != 0)
+        {
+            state.Lists.NoteCost(file, found.PagedOut);
+        }
+
+        if (found.UnqueuedDirty == isolation.Taken)
+        {
+            // Nothing but dirty pages that nobody writes: the flushers have fallen behind.
+            WakeFlushers?.Invoke(cpu);
+        }
+
+        found.Taken = isolation.Taken;
+        found.FileTaken = file ? isolation.Taken : 0;
+        sc.Found.Add(found);
+        _machine.ReclaimTrace?.LruShrinkInactive(cpu, new LruShrinkInactiveEvent(
+            state.Node.Id, isolation.Scanned, reclaimed, found.Dirty, found.Writeback, found.Congested, found.Immediate,
+            found.ActivatedAnon, found.ActivatedFile, found.ReferencedKept, found.UnmapFailed, sc.Priority, file));
+        return reclaimed;
+    }
+
+    /// <summary>Decides about each of some isolated pages (<c>shrink_folio_list()</c>).</summary>
+    private long ShrinkPages(Cpu cpu, NodeReclaimState state, ScanControl sc, ReadOnlySpan<int> pages, ref ScanFindings found, ref int kept, ref int freed)
+    {
+        IPageOwners? owners = _machine.Owners;
+        FrameArray frames = _machine.Frames;
+        long reclaimed = 0;
+        foreach (int pfn in pages)
+        {
+            ref PageFrame frame = ref frames[pfn];
+            long size = 1L << frame.Order;
+            if (!TryLock(ref frame))
+            {
+                sc.Kept[kept++] = pfn;
+                continue;
+            }
+
+            sc.Scanned += size;
+            Outcome outcome = owners is null ? Outcome.KeepLocked : Judge(cpu, owners, state, sc, pfn, ref frame, ref found);
+            switch (outcome)
+            {
+                case Outcome.Freed:
+                    reclaimed += size;
+                    _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
+                    _machine.Zones[frame.ZoneId].PagesScanned = 0;
+                    sc.Others[freed++] = pfn;
+                    continue;
+                case Outcome.ActivateLocked:
+                    if ((frame.FlagsAndZone & (uint)PageFlags.Mlocked) == 0)
+                    {
+                        _lru.SetFlags(ref frame, PageFlags.Active);
+                        bool isFile = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+                        found.ActivatedAnon += isFile ? 0 : size;
+                        found.ActivatedFile += isFile ? size : 0;
+                    }
+
+                    Unlock(ref frame);
+                    break;
+                case Outcome.KeepLocked:
+                    Unlock(ref frame);
+                    break;
+                default:
+                    break;
+            }
+
+            sc.Kept[kept++] = pfn;
+        }
+
+        return reclaimed;
+    }
+
+    private Outcome Judge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
+    {
+        long size = 1L << frame.Order;
+        if (!_lru.IsEvictable(pfn))
+        {
+            return Outcome.ActivateLocked;
+        }
+
+        if (!sc.MayUnmap && frame.MapCount != 0)
+        {
+            return Outcome.KeepLocked;
+        }
+
+        CountDirt(frame.FlagsAndZone, size, ref found);
+        if ((frame.FlagsAndZone & (uint)PageFlags.Writeback) != 0)
+        {
+            return OfWriteback(state, sc, ref frame, ref found);
+        }
+
+        Verdict verdict = CheckReferences(cpu, owners, pfn, ref frame);
+        if (verdict == Verdict.Activate)
+        {
+            return Outcome.ActivateLocked;
+        }
+
+        if (verdict == Verdict.Keep)
+        {
+            found.ReferencedKept += size;
+            return Outcome.KeepLocked;
+        }
+
+        bool anon = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0;
+        if (anon && (frame.FlagsAndZone & (uint)PageFlags.OwnerPrivate1) == 0)
+        {
+            if ((sc.Gfp & Gfp.Io) == 0)
+            {
+                return Outcome.KeepLocked;
+            }
+
+            if (!owners.AddToSwap(cpu, pfn))
+            {
+                return Outcome.ActivateLocked;
+            }
+        }
+
+        if (frame.MapCount != 0 && !owners.TryToUnmap(cpu, pfn))
+        {
+            found.UnmapFailed += size;
+            return Outcome.ActivateLocked;
+        }
+
+        return (frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0 && WriteOut(cpu, owners, state, sc, pfn, verdict, ref found) is { } early
+            ? early
+            : Free(cpu, owners, pfn, ref frame, ref found);
+    }
+
+    private static void CountDirt(uint flags, long size, ref ScanFindings found)
+    {
+        bool dirty = (flags & (uint)PageFlags.Dirty) != 0;
+        bool writeback = (flags & (uint)PageFlags.Writeback) != 0;
+        found.Dirty += dirty || writeback ? size : 0;
+        found.UnqueuedDirty += dirty && !writeback ? size : 0;
+        found.Congested += writeback && (flags & (uint)PageFlags.Reclaim) != 0 ? size : 0;
+    }
+
+    /// <summary>A page that is being written: it comes to the back of the list when that ends.</summary>
+    private Outcome OfWriteback(NodeReclaimState state, ScanControl sc, ref PageFrame frame, ref ScanFindings found)
+    {
+        if (sc.IsKswapd && (frame.FlagsAndZone & (uint)PageFlags.Reclaim) != 0 && state.ManyWriteback)
+        {
+            found.Immediate += 1L << frame.Order;
+            return Outcome.ActivateLocked;
+        }
+
+        // Without cgroups nobody waits here for one page: writers are throttled where they write.
+        _lru.SetFlags(ref frame, PageFlags.Reclaim);
+        found.Writeback += 1L << frame.Order;
+        return Outcome.ActivateLocked;
+    }
+
+    /// <summary>What use since the last look means (<c>folio_check_references()</c>).</summary>
+    private Verdict CheckReferences(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
+    {
+        PageReferences used = frame.MapCount != 0 ? owners.Referenced(cpu, pfn) : default;
+        bool file = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        bool marked = (frame.FlagsAndZone & (uint)PageFlags.Referenced) != 0;
+        if (marked)
+        {
+            _lru.ClearFlags(ref frame, PageFlags.Referenced);
+        }
+
+        if (used.Locked)
+        {
+            return Verdict.Activate;
+        }
+
+        if (used.Count != 0)
+        {
+            // One use gives another round on the inactive list; a second one within it, or by two mappings, activates.
+            _lru.SetFlags(ref frame, PageFlags.Referenced);
+            return marked || used.Count > 1 || (used.Executable && file) ? Verdict.Activate : Verdict.Keep;
+        }
+
+        return marked && file ? Verdict.ReclaimClean : Verdict.Reclaim;
+    }
+
+    /// <summary>Writes a dirty page, if this run may.</summary>
+    /// <returns>Null when the page is clean now and can be freed.</returns>
+    private Outcome? WriteOut(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, Verdict verdict, ref ScanFindings found)
+    {
+        ref PageFrame frame = ref _machine.Frames[pfn];
+        long size = 1L << frame.Order;
+        bool file = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+
+        // Files are written by the flushers, in an order that suits the disk; only kswapd helps, and only when there are dirty pages everywhere.
+        if (file && !(sc.IsKswapd && (frame.FlagsAndZone & (uint)PageFlags.Reclaim) != 0 && state.ManyDirty))
+        {
+            state.Node.Counters.VmscanImmediateReclaim += size;
+            _lru.SetFlags(ref frame, PageFlags.Reclaim);
+            return Outcome.ActivateLocked;
+        }
+
+        if (verdict == Verdict.ReclaimClean || !sc.MayEnterFileSystem(frame.FlagsAndZone) || !sc.MayWrite)
+        {
+            return Outcome.KeepLocked;
+        }
+
+        switch (owners.PageOut(cpu, pfn))
+        {
+            case PageOutOutcome.Keep:
+                return Outcome.KeepLocked;
+            case PageOutOutcome.Activate:
+                return Outcome.ActivateLocked;
+            case PageOutOutcome.Clean:
+                return null;
+        }
+
+        found.PagedOut += size;
+        state.Node.Counters.VmscanWrite += size;
+        _machine.ReclaimTrace?.WriteFolio(cpu, pfn, file);
+        return (frame.FlagsAndZone & (uint)(PageFlags.Writeback | PageFlags.Dirty)) != 0 ? Outcome.KeepLocked : null;
+    }
+
+    private Outcome Free(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame, ref ScanFindings found)
+    {
+        bool lazy = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        if (lazy)
+        {
+            if ((frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0 || !_lru.TryTakeLastReference(pfn))
+            {
+                return Outcome.KeepLocked;
+            }
+
+            found.LazyFreed += 1L << frame.Order;
+        }
+        else if (frame.Mapping == 0 || !owners.RemoveFromCache(cpu, pfn))
+        {
+            return Outcome.KeepLocked;
+        }
+        else if (!_lru.TryTakeLastReference(pfn))
+        {
+            // Out of the cache, but somebody got hold of it at the last moment: he frees it.
+            return Outcome.KeepLocked;
+        }
+
+        Unlock(ref frame);
+        return Outcome.Freed;
+    }
+
+    private bool TryLock(ref PageFrame frame)
+    {
+        if ((frame.FlagsAndZone & (uint)PageFlags.Locked) != 0)
+        {
+            return false;
+        }
+
+        if (_machine.IsParallel)
+        {
+            return (Interlocked.Or(ref frame.FlagsAndZone, (uint)PageFlags.Locked) & (uint)PageFlags.Locked) == 0;
+        }
+
+        frame.FlagsAndZone |= (uint)PageFlags.Locked;
+        return true;
+    }
+
+    private void Unlock(ref PageFrame frame) => _lru.ClearFlags(ref frame, PageFlags.Locked);
+
+    /// <summary>Whether so many pages are off their lists that reclaimers would only get in each other's way (<c>too_many_isolated()</c>).</summary>
+    private static bool TooManyIsolated(NodeReclaimState state, bool file, ScanControl sc)
+    {
+        if (sc.IsKswapd)
+        {
+            return false;
+        }
+
+        NodeCounters counters = state.Node.Counters;
+        long inactive = file ? counters.InactiveFile : counters.InactiveAnon;
+        long isolated = file ? counters.IsolatedFile : counters.IsolatedAnon;
+
+        // Those who may do everything leave room for those who may not.
+        return isolated > ((sc.Gfp & (Gfp.Io | Gfp.Fs)) == (Gfp.Io | Gfp.Fs) ? inactive >> 3 : inactive);
+    }
+
+    private void Count(VmEvent e, long pages)
+    {
+        if (pages != 0)
+        {
+            _machine.Events.Count(e, pages);
+        }
+    }
+
+    private void TraceIsolation(Cpu cpu, ScanControl sc, LruList list, long want, in LruManager.Isolation isolation) =>
+        _machine.ReclaimTrace?.LruIsolate(cpu, new LruIsolateEvent(sc.ReclaimIndex, sc.Order, want, isolation.Scanned, isolation.Skipped, isolation.Taken, !sc.MayUnmap, (int)list));
+}

@@ -1,0 +1,245 @@
+using MemSim.Lru;
+using MemSim.PageAllocation;
+using MemSim.Zones;
+
+namespace MemSim.Reclaim;
+
+/// <content>One pass over a node: how much of which list, shrinkers, and whether to go on.</content>
+internal sealed partial class PageReclaim
+{
+    /// <summary>Scans a node's lists and shrinkers at the present priority (<c>shrink_node()</c>).</summary>
+    internal void ShrinkNode(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    {
+        bool reclaimable = false;
+        long reclaimed;
+        do
+        {
+            sc.Found = default;
+            reclaimed = sc.Reclaimed;
+            PrepareScan(state, sc);
+            ShrinkLists(cpu, state, sc);
+            sc.Reclaimed += Shrinkers.Shrink(cpu, sc.Gfp, state.Node, sc.Priority);
+            reclaimable |= sc.Reclaimed != reclaimed;
+            AfterPass(cpu, state, sc);
+        }
+        while (MustContinueForCompaction(state, sc.Reclaimed - reclaimed, sc));
+
+        if (reclaimable)
+        {
+            state.Node.Counters.KswapdFailures = 0;
+        }
+    }
+
+    /// <summary>Draws conclusions from what the pass found: who writes, who waits.</summary>
+    private void AfterPass(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    {
+        ref ScanFindings found = ref sc.Found;
+        if (sc.IsKswapd)
+        {
+            state.ManyWriteback |= found.Writeback != 0 && found.Writeback == found.Taken;
+            state.ManyDirty |= found.UnqueuedDirty != 0 && found.UnqueuedDirty == found.FileTaken;
+            if (found.Immediate != 0)
+            {
+                Throttle(cpu, state.Node, ReclaimThrottleReason.Writeback);
+            }
+
+            state.Congested |= found.Dirty != 0 && found.Dirty == found.Congested;
+        }
+        else if (state.Congested)
+        {
+            Throttle(cpu, state.Node, ReclaimThrottleReason.Congested);
+        }
+    }
+
+    /// <summary>Looks at the lists before the scan (<c>prepare_scan_count()</c>): may active pages be touched, is there plenty of unused cache, is there hardly any.</summary>
+    private static void PrepareScan(NodeReclaimState state, ScanControl sc)
+    {
+        LruVec lists = state.Lists;
+        NodeCounters counters = state.Node.Counters;
+        sc.AnonCost = lists.AnonCost;
+        sc.FileCost = lists.FileCost;
+        sc.DeactivateAnon = sc.ForceDeactivate || counters.WorkingsetActivateAnon != state.RefaultsAnon || InactiveIsLow(lists, file: false);
+        sc.DeactivateFile = sc.ForceDeactivate || counters.WorkingsetActivateFile != state.RefaultsFile || InactiveIsLow(lists, file: true);
+        sc.CacheTrim = counters.InactiveFile >> sc.Priority != 0 && !sc.DeactivateFile;
+
+        long high = 0;
+        long free = 0;
+        IReadOnlyList<Zone> zones = state.Node.Zones;
+        for (int i = 0; i < zones.Count; i++)
+        {
+            free += zones[i].FreePagesForChecks;
+            high += zones[i].ManagedPages != 0 ? zones[i].GetWatermarkPages(Watermark.High) : 0;
+        }
+
+        sc.FileIsTiny = counters.ActiveFile + counters.InactiveFile + free <= high && !sc.DeactivateAnon && counters.InactiveAnon >> sc.Priority != 0;
+    }
+
+    /// <summary>Whether there are too few inactive pages for the active ones (<c>inactive_is_low()</c>): the larger memory is, the smaller the part that has to be inactive.</summary>
+    internal static bool InactiveIsLow(LruVec lists, bool file)
+    {
+        long inactive = lists.Size(file ? LruList.InactiveFile : LruList.InactiveAnon);
+        long active = lists.Size(file ? LruList.ActiveFile : LruList.ActiveAnon);
+        long gibibytes = (inactive + active) >> (30 - PageGeometry.PageShift);
+        long ratio = gibibytes != 0 ? (long)Math.Sqrt(10 * gibibytes) : 1;
+        return inactive * ratio < active;
+    }
+
+    /// <summary>How many pages of each list to scan (<c>get_scan_count()</c>).</summary>
+    internal void CountScan(NodeReclaimState state, ScanControl sc)
+    {
+        int swappiness = _machine.Settings.Sysctls.Swappiness;
+        bool anonToo = sc.MaySwap && CanReclaimAnon;
+        bool equal = anonToo && sc.Priority == 0 && swappiness != 0;
+        bool onlyAnon = anonToo && !equal && sc.FileIsTiny;
+        bool onlyFile = !anonToo || (!equal && !onlyAnon && sc.CacheTrim);
+        long total = sc.AnonCost + sc.FileCost;
+        long anonCost = total + sc.AnonCost;
+        long fileCost = total + sc.FileCost;
+        total = anonCost + fileCost;
+        long anonPart = swappiness * (total + 1) / (anonCost + 1);
+        long filePart = (200 - swappiness) * (total + 1) / (fileCost + 1);
+        long parts = anonPart + filePart;
+        for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
+        {
+            bool file = list >= LruList.InactiveFile;
+            long scan = state.Lists.Size(list, sc.ReclaimIndex) >> sc.Priority;
+            if (file ? onlyAnon : onlyFile)
+            {
+                scan = 0;
+            }
+            else if (!onlyAnon && !onlyFile && !equal)
+            {
+                scan = (long)((Int128)scan * (file ? filePart : anonPart) / parts);
+            }
+
+            sc.Left[(int)list] = sc.Targets[(int)list] = scan;
+        }
+    }
+
+    /// <summary>Scans the lists in turns of 32 pages, keeping their proportion (<c>shrink_lruvec()</c>).</summary>
+    private void ShrinkLists(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    {
+        CountScan(state, sc);
+        NoteZoneScan(state, sc);
+        long[] left = sc.Left;
+        long reclaimed = 0;
+
+        // The first, mildest round of direct reclaim scans all it set out to, so that no list is spared for ever.
+        bool all = !sc.IsKswapd && sc.Priority == ScanControl.DefaultPriority;
+        while (left[0] != 0 || left[2] != 0 || left[3] != 0)
+        {
+            for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
+            {
+                if (left[(int)list] != 0)
+                {
+                    long scan = Math.Min(left[(int)list], ScanControl.ClusterPages);
+                    left[(int)list] -= scan;
+                    reclaimed += ShrinkList(cpu, state, list, scan, sc);
+                }
+            }
+
+            if (reclaimed >= sc.ToReclaim && !all && !KeepProportion(sc))
+            {
+                break;
+            }
+        }
+
+        sc.Reclaimed += reclaimed;
+        if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(state.Lists, file: false))
+        {
+            ShrinkActive(cpu, state, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
+        }
+    }
+
+    /// <summary>Enough is reclaimed: the kind of page of which less is left to scan is left alone, the other one scanned as far as the first was.</summary>
+    /// <returns>False when one kind is through.</returns>
+    private static bool KeepProportion(ScanControl sc)
+    {
+        long[] left = sc.Left;
+        long[] targets = sc.Targets;
+        long anon = left[0] + left[1];
+        long file = left[2] + left[3];
+        if (anon == 0 || file == 0)
+        {
+            return false;
+        }
+
+        int less = file > anon ? 0 : 2;
+        long percentage = (file > anon ? anon : file) * 100 / (targets[less] + targets[less + 1] + 1);
+        left[less] = left[less + 1] = 0;
+        for (int list = 2 - less; list <= 3 - less; list++)
+        {
+            long scanned = targets[list] - left[list];
+            long target = targets[list] * (100 - percentage) / 100;
+            left[list] = target - Math.Min(target, scanned);
+        }
+
+        return true;
+    }
+
+    private long ShrinkList(Cpu cpu, NodeReclaimState state, LruList list, long scan, ScanControl sc)
+    {
+        if (list is not (LruList.ActiveAnon or LruList.ActiveFile))
+        {
+            return ShrinkInactive(cpu, state, list, scan, sc);
+        }
+
+        if (list == LruList.ActiveFile ? sc.DeactivateFile : sc.DeactivateAnon)
+        {
+            ShrinkActive(cpu, state, list, scan, sc);
+        }
+        else
+        {
+            sc.SkippedDeactivate = true;
+        }
+
+        return 0;
+    }
+
+    /// <summary>Whether to go on reclaiming so that compaction finds room for a large order (<c>should_continue_reclaim()</c>).</summary>
+    private bool MustContinueForCompaction(NodeReclaimState state, long reclaimed, ScanControl sc)
+    {
+        bool compacts = sc.Order != 0 && Compactor is not null && (sc.Order > PageGeometry.CostlyOrder || sc.Priority < ScanControl.DefaultPriority - 2);
+        if (!compacts || reclaimed == 0)
+        {
+            return false;
+        }
+
+        for (int i = 0; i <= sc.ReclaimIndex && i < state.Node.Zones.Count; i++)
+        {
+            Zone zone = state.Node.Zones[i];
+            if (zone.ManagedPages != 0 && IsSuitableForCompaction(zone, sc))
+            {
+                return false;
+            }
+        }
+
+        long inactive = state.Node.Counters.InactiveFile + (CanReclaimAnon ? state.Node.Counters.InactiveAnon : 0);
+        return inactive > CompactGap(sc.Order);
+    }
+
+    private static bool IsSuitableForCompaction(Zone zone, ScanControl sc)
+    {
+        if (WatermarkCheck.PassesFull(zone, sc.Order, zone.GetWatermarkPages(Watermark.Min), sc.ReclaimIndex, AllocFlags.WatermarkMin, zone.FreePagesForChecks))
+        {
+            return true;
+        }
+
+        long mark = zone.GetWatermarkPages(sc.Order > PageGeometry.CostlyOrder ? Watermark.Low : Watermark.Min) + CompactGap(sc.Order);
+        return WatermarkCheck.PassesFull(zone, 0, mark, sc.ReclaimIndex, AllocFlags.Cma, zone.FreePagesForChecks);
+    }
+
+    private void NoteZoneScan(NodeReclaimState state, ScanControl sc)
+    {
+        IReadOnlyList<Zone> zones = state.Node.Zones;
+        for (int i = 0; i <= sc.ReclaimIndex && i < zones.Count; i++)
+        {
+            ZoneCounters counters = zones[i].Counters;
+            ref ZoneScan scan = ref _zoneScans[zones[i].Id];
+            scan.Active = (counters.ActiveAnon + counters.ActiveFile) >> sc.Priority;
+            scan.Inactive = (counters.InactiveAnon + counters.InactiveFile) >> sc.Priority;
+            scan.LowestPriority = sc.Priority == ScanControl.DefaultPriority ? sc.Priority : Math.Min(scan.LowestPriority, sc.Priority);
+            scan.Priority = sc.Priority;
+        }
+    }
+}

@@ -1,0 +1,157 @@
+using MemSim.Lru;
+
+namespace MemSim.Reclaim;
+
+/// <summary>Reclaim: direct, by kswapd and of one node, over the LRU lists and the shrinkers (<c>mm/vmscan.c</c>).</summary>
+/// <remarks>Follows Linux 6.1 with one memory cgroup and without the multi-generational LRU.</remarks>
+internal sealed partial class PageReclaim : IReclaim
+{
+    /// <summary>Rounds without a page after which kswapd gives a node up (<c>MAX_RECLAIM_RETRIES</c>).</summary>
+    public const int MaxFailures = 16;
+
+    private readonly Machine _machine;
+    private readonly LruManager _lru;
+    private readonly NodeReclaimState[] _nodes;
+    private readonly Stack<ScanControl> _controls = new();
+    private readonly ZoneScan[] _zoneScans;
+
+    public PageReclaim(Machine machine)
+    {
+        _machine = machine;
+        _lru = machine.Lru;
+        _zoneScans = new ZoneScan[machine.Zones.Count];
+        _nodes = new NodeReclaimState[machine.Nodes.Count];
+        for (int i = 0; i < _nodes.Length; i++)
+        {
+            Node node = machine.Nodes[i];
+            _nodes[i] = new NodeReclaimState(node, _lru.Of(node), new Kswapd(machine, this, node));
+        }
+    }
+
+    /// <summary>The shrinkers.</summary>
+    public ShrinkerList Shrinkers => _machine.Shrinkers;
+
+    /// <summary>Compaction, when there is one.</summary>
+    public ICompactor? Compactor { get; set; }
+
+    /// <summary>The OOM killer, when there is one.</summary>
+    public IOomKiller? OomKiller { get; set; }
+
+    /// <summary>Tells the writeback threads that memory is full of dirty pages (<c>wakeup_flusher_threads()</c>).</summary>
+    public Action<Cpu>? WakeFlushers { get; set; }
+
+    /// <summary>What reclaim's work costs on the simulated clock.</summary>
+    public ReclaimCosts Costs { get; set; } = new();
+
+    /// <inheritdoc/>
+    public void WakeKswapd(Zone zone, in ReclaimRequest request)
+    {
+        zone.Node.KswapdWakeups++;
+        if (zone.ManagedPages != 0)
+        {
+            StateOf(zone.Node).Kswapd.WakeFor(request);
+        }
+    }
+
+    /// <inheritdoc/>
+    public CompactionOutcome Compact(in ReclaimRequest request, CompactionPriority priority)
+    {
+        if (Compactor is not { } compactor)
+        {
+            return CompactionOutcome.Skipped;
+        }
+
+        using (request.Cpu.MemAlloc())
+        {
+            return compactor.TryToCompact(request, priority);
+        }
+    }
+
+    /// <inheritdoc/>
+    public long ReclaimablePages(Zone zone)
+    {
+        ZoneCounters counters = zone.Counters;
+        long pages = counters.InactiveFile + counters.ActiveFile;
+        return CanReclaimAnon ? pages + counters.InactiveAnon + counters.ActiveAnon : pages;
+    }
+
+    /// <inheritdoc/>
+    public bool OutOfMemory(in ReclaimRequest request) => OomKiller?.OutOfMemory(request) ?? false;
+
+    /// <summary>Whether anonymous pages can go anywhere (<c>can_reclaim_anon_pages()</c>).</summary>
+    internal bool CanReclaimAnon => _machine.SystemFigures.SwapFreePages > 0;
+
+    internal NodeReclaimState StateOf(Node node)
+    {
+        foreach (NodeReclaimState state in _nodes)
+        {
+            if (state.Node == node)
+            {
+                return state;
+            }
+        }
+
+        throw new ArgumentException($"{node} belongs to another machine", nameof(node));
+    }
+
+    /// <summary>The textbook's view of a zone: its share of the last scan.</summary>
+    public ZoneReclaimInfo InfoOf(Zone zone)
+    {
+        ref ZoneScan scan = ref _zoneScans[zone.Id];
+        long reclaimable = ReclaimablePages(zone);
+        return new ZoneReclaimInfo(scan.Active, scan.Inactive, zone.PagesScanned, zone.PagesScanned != 0 && zone.PagesScanned >= reclaimable * 6, scan.Priority, scan.LowestPriority);
+    }
+
+    internal ScanControl Rent()
+    {
+        lock (_controls)
+        {
+            return _controls.TryPop(out ScanControl? control) ? control : new ScanControl();
+        }
+    }
+
+    internal void Return(ScanControl control)
+    {
+        lock (_controls)
+        {
+            _controls.Push(control);
+        }
+    }
+
+    /// <summary>Lets reclaim wait: time passes and background threads get to work.</summary>
+    internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
+    {
+        _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
+        _machine.Pressure.Stall(Costs.ThrottleNanoseconds, full: _machine.Cpus.Count == 1);
+        _ = _machine.Background.RunPending(cpu);
+    }
+
+    /// <summary>Says what reclaim could not say of a machine at rest.</summary>
+    public void Verify()
+    {
+        foreach (NodeReclaimState state in _nodes)
+        {
+            foreach (Zone zone in state.Node.Zones)
+            {
+                if ((zone.Flags & ZoneFlags.ReclaimActive) != 0 && !state.Kswapd.IsRunning)
+                {
+                    Observability.BugReporter.Corrupt($"{zone}: marked as being reclaimed although kswapd sleeps");
+                }
+            }
+
+            if (!state.Kswapd.IsRunning && (state.Node.Counters.IsolatedAnon != 0 || state.Node.Counters.IsolatedFile != 0))
+            {
+                Observability.BugReporter.Corrupt($"{state.Node}: {state.Node.Counters.IsolatedAnon} anonymous and {state.Node.Counters.IsolatedFile} file pages are counted as isolated although nobody reclaims");
+            }
+        }
+    }
+
+    /// <summary>What the last scan of a zone wanted.</summary>
+    private struct ZoneScan
+    {
+        public long Active;
+        public long Inactive;
+        public int Priority;
+        public int LowestPriority;
+    }
+}

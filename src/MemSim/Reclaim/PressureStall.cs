@@ -1,0 +1,140 @@
+using System.Globalization;
+
+namespace MemSim;
+
+/// <summary>How much time tasks lose because memory is short (pressure stall information), on a clock that runs only when something takes time.</summary>
+/// <remarks>
+/// Reclaim, waits for writeback and refaults advance the clock and count as stalls; <see cref="Advance"/> lets time pass in which work gets done. The averages
+/// are the kernel's: updated every two seconds of the clock, in its fixed-point arithmetic.
+/// </remarks>
+public sealed class PressureStall
+{
+    private const long PeriodNanoseconds = 2_000_000_000;
+    private const int FractionBits = 11;
+    private const ulong One = 1 << FractionBits;
+
+    /// <summary>exp(-2s/10s), exp(-2s/60s), exp(-2s/300s) in 2048ths.</summary>
+    private static readonly ulong[] Decays = [1677, 1981, 2034];
+
+    private readonly Lock _lock = new();
+    private readonly ulong[] _some = new ulong[3];
+    private readonly ulong[] _full = new ulong[3];
+    private long _now;
+    private long _nextUpdate = PeriodNanoseconds;
+    private long _someInPeriod;
+    private long _fullInPeriod;
+    private long _someTotal;
+    private long _fullTotal;
+
+    internal PressureStall()
+    {
+    }
+
+    /// <summary>Simulated time since boot, in nanoseconds.</summary>
+    public long Nanoseconds => Volatile.Read(ref _now);
+
+    /// <summary>Time in which at least one task waited for memory, in microseconds.</summary>
+    public long SomeMicroseconds => _someTotal / 1000;
+
+    /// <summary>Time in which all tasks that had work waited for memory, in microseconds.</summary>
+    public long FullMicroseconds => _fullTotal / 1000;
+
+    /// <summary><c>/proc/pressure/memory</c>.</summary>
+    public string Text
+    {
+        get
+        {
+            lock (_lock)
+            {
+                return Line("some", _some, SomeMicroseconds) + Line("full", _full, FullMicroseconds);
+            }
+        }
+    }
+
+    /// <summary>Lets time pass in which nobody waits for memory.</summary>
+    /// <param name="time">How long.</param>
+    public void Advance(TimeSpan time)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        lock (_lock)
+        {
+            Pass(time.Ticks * 100, 0, 0);
+        }
+    }
+
+    /// <summary>The share of time lost lately, in hundredths of a percent.</summary>
+    /// <param name="full">Whether all tasks had to wait, or at least one.</param>
+    /// <param name="seconds">10, 60 or 300.</param>
+    public long Average(bool full, int seconds)
+    {
+        int index = seconds switch
+        {
+            10 => 0,
+            60 => 1,
+            300 => 2,
+            _ => throw new ArgumentOutOfRangeException(nameof(seconds), seconds, "averages exist over 10, 60 and 300 seconds"),
+        };
+        lock (_lock)
+        {
+            return (long)((full ? _full : _some)[index] * 100 >> FractionBits);
+        }
+    }
+
+    /// <summary>Lets time pass in which a task waits for memory.</summary>
+    /// <param name="nanoseconds">How long.</param>
+    /// <param name="full">Whether no other task could work meanwhile.</param>
+    internal void Stall(long nanoseconds, bool full)
+    {
+        if (nanoseconds > 0)
+        {
+            lock (_lock)
+            {
+                Pass(nanoseconds, nanoseconds, full ? nanoseconds : 0);
+            }
+        }
+    }
+
+    private void Pass(long time, long some, long full)
+    {
+        _someTotal += some;
+        _fullTotal += full;
+        while (_now + time >= _nextUpdate)
+        {
+            long step = _nextUpdate - _now;
+            long someStep = Math.Min(some, step);
+            long fullStep = Math.Min(full, step);
+            Update(_some, _someInPeriod + someStep);
+            Update(_full, _fullInPeriod + fullStep);
+            (_someInPeriod, _fullInPeriod) = (0, 0);
+            some -= someStep;
+            full -= fullStep;
+            time -= step;
+            _now = _nextUpdate;
+            _nextUpdate += PeriodNanoseconds;
+        }
+
+        _now += time;
+        _someInPeriod += some;
+        _fullInPeriod += full;
+    }
+
+    private static void Update(ulong[] averages, long stalled)
+    {
+        ulong percent = (ulong)stalled * 100 / (ulong)PeriodNanoseconds * One;
+        for (int i = 0; i < averages.Length; i++)
+        {
+            ulong next = (averages[i] * Decays[i]) + (percent * (One - Decays[i]));
+
+            // Rounded up while it grows, so that it reaches what it tends to.
+            next += percent >= averages[i] ? One - 1 : 0;
+            averages[i] = next / One;
+        }
+    }
+
+    private static string Line(string name, ulong[] averages, long total) => string.Create(
+        CultureInfo.InvariantCulture,
+        $"{name} avg10={Percent(averages[0])} avg60={Percent(averages[1])} avg300={Percent(averages[2])} total={total}\n");
+
+    private static string Percent(ulong fixedPoint) =>
+        string.Create(CultureInfo.InvariantCulture, $"{fixedPoint >> FractionBits}.{(fixedPoint & (One - 1)) * 100 >> FractionBits:00}");
+}

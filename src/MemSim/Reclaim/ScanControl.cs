@@ -1,0 +1,99 @@
+namespace MemSim.Reclaim;
+
+/// <summary>What one run of reclaim wants, may do and has found so far (<c>struct scan_control</c>). Reused: it holds the room for the pages in hand.</summary>
+internal sealed class ScanControl
+{
+    /// <summary>Pages handled at a time (<c>SWAP_CLUSTER_MAX</c>).</summary>
+    public const int ClusterPages = 32;
+
+    /// <summary>The priority a run starts with: 1/4096 of each list is scanned (<c>DEF_PRIORITY</c>).</summary>
+    public const int DefaultPriority = 12;
+
+    /// <summary>Pages taken off a list.</summary>
+    public readonly int[] Pages = new int[ClusterPages];
+
+    /// <summary>Of those, the ones that go back.</summary>
+    public readonly int[] Kept = new int[ClusterPages];
+
+    /// <summary>Of those, the ones that are freed, or that become inactive.</summary>
+    public readonly int[] Others = new int[ClusterPages];
+
+    /// <summary>Pages left to scan, by list.</summary>
+    public readonly long[] Left = new long[4];
+
+    /// <summary>Pages that were to be scanned, by list.</summary>
+    public readonly long[] Targets = new long[4];
+
+    public Gfp Gfp;
+    public int Order;
+    public int Priority;
+    public int ReclaimIndex;
+    public long ToReclaim;
+    public bool IsKswapd;
+    public bool MayWrite;
+    public bool MayUnmap;
+    public bool MaySwap;
+    public bool ForceDeactivate;
+    public bool SkippedDeactivate;
+    public bool DeactivateAnon;
+    public bool DeactivateFile;
+    public bool CacheTrim;
+    public bool FileIsTiny;
+    public bool CompactionReady;
+    public long AnonCost;
+    public long FileCost;
+    public long Scanned;
+    public long Reclaimed;
+
+    /// <summary>What this pass over the node found.</summary>
+    public ScanFindings Found;
+
+    /// <summary>Begins another run.</summary>
+    public void Start(Gfp gfp, int order, int reclaimIndex, long toReclaim, bool isKswapd)
+    {
+        Gfp = gfp;
+        Order = order;
+        Priority = DefaultPriority;
+        ReclaimIndex = reclaimIndex;
+        ToReclaim = toReclaim;
+        IsKswapd = isKswapd;
+        MayWrite = MayUnmap = MaySwap = true;
+        ForceDeactivate = SkippedDeactivate = DeactivateAnon = DeactivateFile = false;
+        CacheTrim = FileIsTiny = CompactionReady = false;
+        AnonCost = FileCost = Scanned = Reclaimed = 0;
+        Found = default;
+    }
+
+    /// <summary>Whether an inactive page may be written and unmapped through a file system (<c>may_enter_fs()</c>).</summary>
+    public bool MayEnterFileSystem(uint flags) =>
+        (Gfp & Gfp.Fs) != 0 || ((flags & (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked) && (Gfp & Gfp.Io) != 0);
+}
+
+/// <summary>What shrinking found among the pages it took (<c>struct reclaim_stat</c> and <c>scan_control.nr</c>), in pages.</summary>
+internal struct ScanFindings
+{
+    public long Dirty;
+    public long UnqueuedDirty;
+    public long Congested;
+    public long Writeback;
+    public long Immediate;
+    public long PagedOut;
+    public long ActivatedAnon;
+    public long ActivatedFile;
+    public long ReferencedKept;
+    public long UnmapFailed;
+    public long LazyFreed;
+    public long Taken;
+    public long FileTaken;
+
+    public void Add(in ScanFindings other)
+    {
+        Dirty += other.Dirty;
+        UnqueuedDirty += other.UnqueuedDirty;
+        Congested += other.Congested;
+        Writeback += other.Writeback;
+        Immediate += other.Immediate;
+        Taken += other.Taken;
+        FileTaken += other.FileTaken;
+    }
+}

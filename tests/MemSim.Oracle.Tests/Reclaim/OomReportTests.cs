@@ -1,0 +1,78 @@
+using System.Text;
+using FluentAssertions;
+using MemSim.Reclaim.Oom;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.Reclaim;
+
+/// <summary>The OOM killer's report, byte for byte as kernels printed it, and the choice they made from the same table.</summary>
+public class OomReportTests
+{
+    public static TheoryData<string> Reports => ["amd64-256M-smp1", "amd64-256M-smp2", "i386-1G-smp1", "arch-6.1-doxygen"];
+
+    [Theory]
+    [MemberData(nameof(Reports))]
+    public void The_task_table_is_printed_as_the_kernel_did(string name)
+    {
+        RecordedOom recorded = RecordedOom.Of(name);
+        StringBuilder text = new();
+        OomReportText.AppendTable(text, recorded.Tasks);
+        text.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries).Should().Equal(recorded.Table);
+        recorded.Table.Should().HaveCountGreaterThan(4);
+    }
+
+    [Theory]
+    [MemberData(nameof(Reports))]
+    public void The_process_with_the_highest_badness_is_the_one_the_kernel_killed(string name)
+    {
+        RecordedOom recorded = RecordedOom.Of(name);
+        OomTask chosen = default;
+        long worst = OomBadness.Unkillable;
+        foreach (OomTask task in recorded.Tasks)
+        {
+            long badness = OomBadness.Of(task, recorded.AllPages);
+            if (badness != OomBadness.Unkillable && badness >= worst)
+            {
+                (chosen, worst) = (task, badness);
+            }
+        }
+
+        chosen.Pid.Should().Be(recorded.Victim.Pid);
+    }
+
+    [Theory]
+    [MemberData(nameof(Reports))]
+    public void The_kill_is_announced_as_the_kernel_did(string name)
+    {
+        RecordedOom recorded = RecordedOom.Of(name);
+        OomTask victim = recorded.Victim;
+        OomReportText.Killed("Out of memory", victim).Should().Be(recorded.Killed + "\n");
+
+        // The recorded machines have control groups; a simulated one has only the root.
+        string summary = recorded.Summary.Replace("/user.slice/user-504.slice/session-2.scope", "/", StringComparison.Ordinal);
+        OomReportText.Summary(OomConstraint.None, null, 1, victim).Should().Be(summary + "\n");
+    }
+
+    [Fact]
+    public void The_reaper_reports_as_the_kernel_did()
+    {
+        RecordedOom recorded = RecordedOom.Of("arch-6.1-doxygen");
+        OomReportText.Reaped(recorded.Victim with { AnonPages = 0, FilePages = 0, SharedMemoryPages = 0 }).Should().Be(recorded.Reaped + "\n");
+    }
+
+    [Theory]
+    [InlineData("amd64-256M-smp1", 100)]
+    [InlineData("i386-1G-smp1", 100)]
+    public void The_header_differs_from_the_kernels_only_in_the_kernels_name(string name, int pid)
+    {
+        using var machine = Machine.Boot(MachineSpec.X86_64("256M").WithoutContents());
+        RecordedOom recorded = RecordedOom.Of(name);
+        Cpu cpu = machine.Cpus[0];
+        using (cpu.Run(new KernelTask("memcap", pid)))
+        {
+            string[] lines = OomReportText.Header(cpu, "6.1", Gfp.HighUserMovable | Gfp.Comp | Gfp.Zero, 0, 0).Split('\n');
+            lines[0].Should().Be(recorded.Lines[0]);
+            recorded.Lines[1].Should().StartWith(lines[1][..lines[1].IndexOf(" Not tainted", StringComparison.Ordinal)]);
+        }
+    }
+}
