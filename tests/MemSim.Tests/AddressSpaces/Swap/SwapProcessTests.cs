@@ -166,7 +166,7 @@ public sealed class SwapProcessTests
         ReclaimAll(machine);
         disk.Vanish();
         Action read = () => cpu.Read<int>(data);
-        read.Should().Throw<SignalException>().Which.SignalInfo.Signal.Should().Be(Signal.Bus);
+        read.Should().Throw<SignalException>().Which.SignalInfo.Signal.Should().Be(Signal.SIGBUS);
         machine.Swap.SwapOff(cpu, area).Should().Be(Errno.EIO);
         machine.Verify();
 
