@@ -178,6 +178,40 @@ public sealed class SwapProcessTests
         machine.Verify();
     }
 
+    [Theory]
+    [InlineData("x86_64", true)]
+    [InlineData("x86_64", false)]
+    [InlineData("arm64", true)]
+    public void More_memory_than_there_is_fits_with_swap(string architecture, bool synchronous)
+    {
+        using Machine machine = Machine.Boot(architecture == "arm64" ? MachineSpec.Arm64("128M") : MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        machine.EnableReclaim();
+        using BlockDevice disk = new("sdb", "256M", synchronous ? BlockDeviceCosts.Memory : BlockDeviceCosts.SolidState);
+        SwapArea area = machine.Swap.SwapOn(disk);
+        Process process = machine.CreateProcess("greedy");
+        using ContextScope scope = cpu.Run(process);
+        long pages = machine.Zones.Sum(z => z.ManagedPages) * 3 / 2;
+        VirtualAddress data = process.Mm.Mmap(pages << 12, Prot.Read | Prot.Write);
+        for (long i = 0; i < pages; i++)
+        {
+            cpu.Write(data + (i << 12), (int)i + 1);
+            cpu.Write(data + (i << 12) + 4092, ~(int)i);
+        }
+
+        area.UsedPages.Should().BeGreaterThan(pages / 4);
+        machine.Verify();
+        for (long i = pages - 1; i >= 0; i--)
+        {
+            (cpu.Read<int>(data + (i << 12)), cpu.Read<int>(data + (i << 12) + 4092)).Should().Be(((int)i + 1, ~(int)i));
+        }
+
+        machine.Verify();
+        process.Exit();
+        (area.UsedPages, machine.Swap.CachedPages).Should().Be((0, 0));
+        machine.Verify();
+    }
+
     [Fact]
     public void Willneed_brings_pages_back_before_they_are_used()
     {
