@@ -39,8 +39,6 @@ public sealed class ProcFs
 
     /// <summary><c>/proc/pressure/memory</c>: the time lost because memory is short.</summary>
     public string PressureMemory => Live.Pressure.Text;
-    /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
-    public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
 
     /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
     public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
