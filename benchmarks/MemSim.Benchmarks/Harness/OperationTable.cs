@@ -14,7 +14,9 @@ internal static class OperationTable
         .. SlabOperations.Table,
         .. MmuOperations.Table,
         .. Faults.Table,
+        .. CompactionOperations.Table,
         .. Files.Table,
+        .. ReclaimOperations.Table,
     ];
 
     /// <summary>The operations whose name matches a pattern with <c>*</c> and <c>?</c>; a pattern without them matches names that begin with it.</summary>

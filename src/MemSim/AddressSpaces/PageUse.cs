@@ -1,5 +1,4 @@
 using MemSim.Hardware;
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces;
 
