@@ -13,6 +13,7 @@ internal static class OperationTable
         .. BootOperations.Table,
         .. SlabOperations.Table,
         .. MmuOperations.Table,
+        .. Faults.Table,
         .. CompactionOperations.Table,
         .. Files.Table,
         .. ReclaimOperations.Table,
