@@ -17,6 +17,7 @@ internal static class OperationTable
         .. CompactionOperations.Table,
         .. Files.Table,
         .. ReclaimOperations.Table,
+        .. KernelMemoryOperations.Table,
     ];
 
     /// <summary>The operations whose name matches a pattern with <c>*</c> and <c>?</c>; a pattern without them matches names that begin with it.</summary>
