@@ -14,7 +14,7 @@ public sealed partial class KernelCommandLine
         "reboot", "printk_time", "log_buf_len", "ignore_loglevel", "keep_bootcon", "initcall_debug", "memtest", "possible_cpus", "additional_cpus", "percpu_alloc", "dhash_entries",
         "ihash_entries", "mhash_entries", "mphash_entries", "thash_entries", "uhash_entries", "swiotlb", "iommu", "intel_iommu", "amd_iommu", "hugetlb_cma", "hugetlb_free_vmemmap",
         "init_on_alloc", "init_on_free", "page_poison", "debug_pagealloc", "debug_guardpage_minorder", "numa_balancing", "swapaccount", "cgroup_disable", "cgroup_enable", "psi", "kmemleak",
-        "kasan", "slub_min_objects", "slub_min_order", "slub_max_order", "slab_max_order", "default_hugepagesz", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
+        "kasan", "default_hugepagesz", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
         "video", "nomodeset", "resume", "noresume", "hibernate", "maxcpus", "cpuidle", "random", "randomize_kstack_offset", "rodata", "kpti", "nokpti", "stack_depot_disable", "sched_verbose",
         "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages", "nogbpages",
         "ip", "nfsroot", "root_delay", "net.ifnames", "kunit", "pti_off", "cpu0_hotplug", "trace_trigger", "kprobe_event", "mem_encrypt", "disable_mtrr_cleanup", "enable_mtrr_cleanup", "disable_mtrr_trim",
@@ -81,6 +81,19 @@ public sealed partial class KernelCommandLine
                 break;
             case "slub_debug" or "slab_debug":
                 SlubDebug = value ?? "";
+                _ = Slab.SlubDebugOptions.Parse(SlubDebug);
+                break;
+            case "slub_min_objects":
+                SlubMinObjects = (int)Number(token, value, 0, Slab.SlabRules.MaxObjectsPerSlab);
+                break;
+            case "slub_min_order":
+                SlubMinOrder = (int)Number(token, value, 0, PageGeometry.MaxOrder);
+                break;
+            case "slub_max_order":
+                SlubMaxOrder = Math.Min((int)Number(token, value, 0, int.MaxValue), PageGeometry.MaxOrder);
+                break;
+            case "slab_max_order":
+                SlabMaxOrder = Math.Min((int)Number(token, value, 0, int.MaxValue), PageGeometry.MaxOrder);
                 break;
             case "slab_nomerge" or "slub_nomerge":
                 SlabNoMerge = true;

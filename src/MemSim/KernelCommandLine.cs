@@ -120,6 +120,18 @@ public sealed partial class KernelCommandLine
     /// <summary><c>slab_nomerge</c> (or <c>slub_nomerge</c>).</summary>
     public bool SlabNoMerge { get; private set; }
 
+    /// <summary><c>slub_min_objects=</c>: objects a slab of SLUB should have; 0 or null to derive it from the CPUs.</summary>
+    public int? SlubMinObjects { get; private set; }
+
+    /// <summary><c>slub_min_order=</c>: log2 of the pages that a slab of SLUB has at least.</summary>
+    public int? SlubMinOrder { get; private set; }
+
+    /// <summary><c>slub_max_order=</c>: log2 of the pages beyond which slabs of SLUB grow only where an object needs it.</summary>
+    public int? SlubMaxOrder { get; private set; }
+
+    /// <summary><c>slab_max_order=</c>: log2 of the pages beyond which slabs of the classic SLAB grow only where an object needs it.</summary>
+    public int? SlabMaxOrder { get; private set; }
+
     /// <summary><c>slab_allocator=</c>: the allocator below kmalloc, a parameter of this simulator (<c>slub</c> or <c>slab</c>).</summary>
     public string? SlabAllocator { get; private set; }
 

@@ -294,6 +294,7 @@ public sealed partial class Machine : IDisposable
         foreach (Cpu cpu in _cpus)
         {
             cpu.UpdateMode();
+            cpu.DetachSlab();
         }
 
         foreach (Zone zone in _zones)

@@ -18,6 +18,7 @@ internal static class MachineBooter
         try
         {
             machine.BootPlan = plan;
+            machine.ConfigureMmu(spec.Mmu);
             machine.Settings = new MachineSettings(machine, spec.Personality);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {

@@ -2,27 +2,35 @@ using System.Text.Json;
 using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.Observability.Import;
+using MemSim.Slab;
 
 namespace MemSim;
 
 /// <summary>The complete state of a machine at one moment: boot it as often as you like and try what would have happened.</summary>
 /// <remarks>
-/// Holds every list in its order, live blocks, counters, settings and, in memory, the contents of RAM. A file holds all but the contents. Sinks, reclaim and
-/// the execution context of CPUs are not part of it: a machine booted from a snapshot starts in process context.
+/// Holds every list in its order, live blocks, counters, settings and, in memory, the contents of RAM and SLUB's caches with their objects. A file holds
+/// neither contents nor objects. Sinks, reclaim and the execution context of CPUs are not part of it: a machine booted from a snapshot starts in process context.
+/// What else the machine had is named by <see cref="NotCarried"/>; its pages stay allocated in the machine booted, where nobody can free them by other means.
 /// </remarks>
 public sealed class MachineSnapshot
 {
     private readonly SnapshotDocument _document;
     private readonly PhysicalMemory? _contents;
+    private readonly SlabImage? _slab;
 
-    private MachineSnapshot(SnapshotDocument document, PhysicalMemory? contents)
+    private MachineSnapshot(SnapshotDocument document, PhysicalMemory? contents, SlabImage? slab = null)
     {
+        _slab = slab;
         _document = document;
         _contents = contents;
     }
 
     /// <summary>The page allocator's state as plain data.</summary>
     public AllocatorState Allocator => _document.State;
+
+    /// <summary>What the machine had that the snapshot does not hold, a sentence each; empty where it is complete.</summary>
+    /// <remarks>A machine booted from the snapshot has all of these in the state they have after boot, and refuses addresses from before.</remarks>
+    public IReadOnlyList<string> NotCarried => _slab is null ? _document.NotCarried : [.. _document.NotCarried.Where(m => m != SnapshotBuilder.SlabLayer)];
 
     /// <summary>Boots a machine that goes on from this moment; each call gives an independent one.</summary>
     /// <exception cref="FormatException">The snapshot came from a file that contradicts itself.</exception>
@@ -34,10 +42,19 @@ public sealed class MachineSnapshot
             machine.Memory.CopyFrom(_contents);
         }
 
+        if (_slab is not null)
+        {
+            _slab.Restore(machine);
+        }
+        else if (_document.NotCarried.Contains(SnapshotBuilder.SlabLayer))
+        {
+            SnapshotBuilder.ForgetSlabs(machine, _document);
+        }
+
         return machine;
     }
 
-    /// <summary>Writes the snapshot to a file: JSON, packed when the name ends in <c>.gz</c>. Contents of RAM are not written.</summary>
+    /// <summary>Writes the snapshot to a file: JSON, packed when the name ends in <c>.gz</c>. Contents of RAM and the slab layer are not written.</summary>
     /// <param name="path">The file, which is replaced.</param>
     public void Save(string path)
     {
@@ -100,7 +117,7 @@ public sealed class MachineSnapshot
             contents.CopyFrom(machine.Memory);
         }
 
-        return new MachineSnapshot(SnapshotBuilder.Capture(machine), contents);
+        return new MachineSnapshot(SnapshotBuilder.Capture(machine), contents, SlabImage.Take(machine));
     }
 
     private static MachineSnapshot From(AllocatorState state, string path)

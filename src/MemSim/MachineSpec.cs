@@ -72,6 +72,9 @@ public sealed record MachineSpec
     /// <summary>The kernel whose rules the machine follows.</summary>
     public KernelPersonality Personality { get; private init; } = KernelPersonality.Linux61;
 
+    /// <summary>How the MMU is built.</summary>
+    public MmuOptions Mmu { get; private init; } = MmuOptions.Default;
+
     /// <summary>Memory of a device to hot-plug; 0 for none.</summary>
     public ByteSize DeviceMemory { get; private init; }
 
@@ -257,6 +260,7 @@ public sealed record MachineSpec
         return this with { DeviceMemory = size, DeviceNode = node };
     }
 
+
     /// <summary>With a contiguous memory area, as a reserved-memory node of a device tree describes it; the kernel is then one with CMA, whatever Debian's has.</summary>
     /// <param name="name">The area's name, unique on the machine.</param>
     /// <param name="size">Its size, rounded up to whole page blocks.</param>
@@ -285,6 +289,11 @@ public sealed record MachineSpec
             ? throw new ArgumentException($"there is a contiguous memory area {name} already", nameof(name))
             : this with { cmaAreas = [.. cmaAreas, new CmaRequest(name, size.Bytes, start?.Value, below?.Value)] };
     }
+
+
+    /// <summary>With an MMU built in a certain way.</summary>
+    /// <param name="options">How.</param>
+    public MachineSpec WithMmu(MmuOptions options) => this with { Mmu = options ?? throw new ArgumentNullException(nameof(options)) };
 
     /// <summary>With a place to log to.</summary>
     /// <param name="factory">Makes the loggers.</param>

@@ -54,6 +54,10 @@ public class KernelCommandLineTests
     [InlineData("numa=fake=0", "1 to 1024")]
     [InlineData("cma=64M@1G-1G", "does not fit")]
     [InlineData("transparent_hugepage=maybe", "always, madvise, never")]
+    [InlineData("slub_debug=FX", "'X' is unknown")]
+    [InlineData("slub_min_objects=many", "is not a number")]
+    [InlineData("slub_min_order=11", "0 to 10")]
+    [InlineData("slub_max_order=-1", "is not a number")]
     [InlineData("quiet=\"x", "quote")]
     public void A_malformed_value_is_refused_with_token_and_reason(string token, string reason)
     {

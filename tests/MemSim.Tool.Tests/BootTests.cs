@@ -7,6 +7,25 @@ namespace MemSim.Tool.Tests;
 public class BootTests(RecordingsFixture recordings)
 {
     [Theory]
+    [InlineData("slub", "   0    0    0 ")]
+    [InlineData("slab", " 120   60    0 ")]
+    public void Slabinfo_lists_the_caches_with_the_tunables_of_their_implementation(string implementation, string tunables)
+    {
+        ToolRun run = ToolRun.Of("boot", "--memory", "256M", "--cmdline", $"slab_allocator={implementation}", "--show", "slabinfo", "--quiet");
+        run.ExitCode.Should().Be(0, run.Error);
+        run.Out.Should().Contain("slabinfo - version: 2.1\n");
+        run.Out.Should().MatchRegex($"\nkmalloc-256 +0 +0 +256 +16 +1 : tunables {tunables}: slabdata +0 +0 +0\n");
+    }
+
+    [Fact]
+    public void Node_views_count_slab_pages()
+    {
+        ToolRun run = ToolRun.Of("boot", "--memory", "256M", "--show", "vmstat", "--quiet");
+        run.ExitCode.Should().Be(0, run.Error);
+        run.Out.Should().MatchRegex("nr_slab_reclaimable [0-9]+").And.MatchRegex("nr_slab_unreclaimable [0-9]+");
+    }
+
+    [Theory]
     [InlineData("x86_64", "DMA32")]
     [InlineData("x86_32", "HighMem")]
     [InlineData("x86_32-pae", "HighMem")]

@@ -48,6 +48,30 @@ public class TwinTests(RecordingsFixture recordings)
     }
 
     [Fact]
+    public void The_caches_of_a_captured_machine_are_compared_figure_by_figure()
+    {
+        const string header = "name\tobject_size\tslab_size\tobjs_per_slab\torder\talign\tcpu_partial\tmin_partial\tred_zone\tpoison\tstore_user\thwcache_align\tcache_dma\treclaim_account\tsanity_checks\tdestroy_by_rcu\tctor\n";
+        string folder = recordings.CopyOf(recordings.Twin);
+        foreach (string file in (string[])["slab-sysfs.txt", "slab-aliases.txt", "slabinfo"])
+        {
+            File.Delete(Path.Combine(folder, file));
+        }
+
+        long without = ToolRun.Of("twin", folder, "--json").Json().GetProperty("matched").GetInt64();
+
+        File.WriteAllText(Path.Combine(folder, "slab-sysfs.txt"), header + "filp\t232\t256\t16\t0\t64\t52\t5\t0\t0\t0\t1\t0\t0\t0\t0\t\n");
+        File.WriteAllText(Path.Combine(folder, "slabinfo"), "slabinfo - version: 2.1\n# name\nfilp 112 112 256 16 1 : tunables 0 0 0 : slabdata 7 7 0\n");
+        ToolRun equal = ToolRun.Of("twin", folder, "--json");
+        equal.ExitCode.Should().Be(0, equal.Error);
+        equal.Json().GetProperty("matched").GetInt64().Should().Be(without + 5 + 3, "sysfs has five figures, slabinfo three");
+
+        File.WriteAllText(Path.Combine(folder, "slab-sysfs.txt"), header + "filp\t232\t256\t32\t1\t64\t52\t5\t0\t0\t0\t1\t0\t0\t0\t0\t\n");
+        ToolRun differs = ToolRun.Of("twin", folder);
+        differs.ExitCode.Should().Be(1);
+        differs.Out.Should().Contain("differs: base slab filp order: captured 1, computed 0").And.Contain("slab filp objs_per_slab: captured 32, computed 16");
+    }
+
+    [Fact]
     public void Several_machines_get_a_line_each()
     {
         ToolRun run = ToolRun.Of("twin", recordings.Twin, Path.Combine(recordings.Twin, "runtime", "memblock1-offline"));

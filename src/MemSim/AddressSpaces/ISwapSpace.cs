@@ -44,6 +44,12 @@ internal interface ISwapSpace
     /// <summary>Puts another page in the place of one in the swap cache, with its slot and the cache's reference.</summary>
     bool Move(Cpu cpu, int from, int to);
 
+    /// <summary>Pages were unmapped: those of the swap cache that nobody maps any more leave it, if no entry names their slots (<c>free_swap_cache()</c>).</summary>
+    void LeaveCache(Cpu cpu, ReadOnlySpan<int> pfns);
+
+    /// <summary>Starts to bring part of an area back (<c>MADV_WILLNEED</c>).</summary>
+    void Prefetch(Cpu cpu, Vma vma, ulong start, ulong end);
+
     /// <summary>Takes a page out of the swap cache if no entry names its slot (<c>folio_free_swap()</c>).</summary>
     bool TryFreeSlot(Cpu cpu, int pfn);
 }

@@ -222,6 +222,10 @@ public sealed partial class MemoryDescriptor
         {
             _ = cpu.ReadAheadFile(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
         }
+        else
+        {
+            cpu.Machine.Mm.Swap?.Prefetch(cpu, vma, start, end);
+        }
 
         return Errno.None;
     }

@@ -1,5 +1,3 @@
-using MemSim.Pages;
-
 namespace MemSim.AddressSpaces;
 
 /// <content>Anonymous-memory objects: making, sharing, giving up (<c>mm/rmap.c</c> of 6.1).</content>

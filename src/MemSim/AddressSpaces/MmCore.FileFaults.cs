@@ -214,6 +214,11 @@ internal sealed partial class MmCore
         }
 
         AddAnonRmap(pfn, vma, address, alone);
+        if ((vma.Flags & VmaFlags.Locked) != 0)
+        {
+            Mlock(cpu, pfn);
+        }
+
         mm.Tables.WriteSlot(slot, made);
         Story?.Add($"swap area {soft.Type}, slot {soft.Offset}: page 0x{pfn:x} {((result & FaultResult.Major) != 0 ? "was read" : "was still in the swap cache")}");
         if (write && !Layout.IsWritable(made))

@@ -1,5 +1,4 @@
 using System.Globalization;
-using MemSim.Hardware;
 
 namespace MemSim.AddressSpaces;
 

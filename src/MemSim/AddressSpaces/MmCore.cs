@@ -56,7 +56,7 @@ internal sealed partial class MmCore
     public FrameArray Frames => _frames;
 
     /// <summary>Swap, once there is any.</summary>
-    public ISwapSpace? Swap { get; set; }
+    public ISwapSpace? Swap => Machine.SwapIfUsed;
 
     /// <summary>All address spaces, oldest first.</summary>
     public List<MemoryDescriptor> Spaces { get; } = [];

@@ -55,6 +55,7 @@ internal ref struct MmuGather
 
         if (_count != 0)
         {
+            _core.Swap?.LeaveCache(_cpu, _pages.AsSpan(0, _count));
             _core.PutAll(_cpu, _pages.AsSpan(0, _count));
             _count = 0;
         }

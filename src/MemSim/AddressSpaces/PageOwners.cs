@@ -18,19 +18,24 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
 
     public bool AddToSwap(Cpu cpu, int pfn) => core.Swap?.AddToSwap(cpu, pfn) ?? false;
 
-    public PageOutOutcome PageOut(Cpu cpu, int pfn) => core.IsAnon(pfn) ? core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
+    public PageOutOutcome PageOut(Cpu cpu, int pfn) => IsOfSwap(pfn) ? core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
 
-    public bool RemoveFromCache(Cpu cpu, int pfn) => core.IsAnon(pfn) ? core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
+    public bool RemoveFromCache(Cpu cpu, int pfn) => IsOfSwap(pfn) ? core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
 
     public bool MoveMapping(Cpu cpu, int from, int to)
     {
-        if (!core.IsAnon(from))
+        if (!IsOfSwap(from))
         {
             return PageCacheOwners.MoveMapping(cpu, from, to);
         }
 
         bool cached = core.IsSwapCache(from);
-        if (core.RefCount(from) != 1 + (cached ? 1 : 0) || (cached && !(core.Swap?.Move(cpu, from, to) ?? false)))
+        if (cached)
+        {
+            return core.Swap?.Move(cpu, from, to) ?? false;
+        }
+
+        if (core.RefCount(from) != 1)
         {
             return false;
         }
@@ -43,4 +48,7 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
         old.Mapping = 0;
         return true;
     }
+
+    /// <summary>Anonymous memory, and pages of the swap cache that nobody has mapped yet or that were shared memory.</summary>
+    private bool IsOfSwap(int pfn) => core.IsAnon(pfn) || core.IsSwapCache(pfn);
 }

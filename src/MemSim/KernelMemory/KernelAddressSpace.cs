@@ -56,10 +56,14 @@ public sealed class KernelAddressSpace
                 Modules = Vmalloc with { Name = "Modules" };
                 PersistentKmap = Region("Persistent kmap() Area", pkmap, pkmap + (pae ? 2 * MiB : 4 * MiB));
                 Fixmap = FixmapRegion("Fixmap Area", machine.Fixmap);
-                regions.AddRange([Vmalloc, PersistentKmap.Value, Fixmap]);
+
+                // CPU_ENTRY_AREA_BASE and LDT_BASE_ADDR: what the 32 CPUs of the kernel need, and a PMD below it.
+                ulong ldt = pae ? 0xff20_0000UL : 0xff00_0000;
+                regions.AddRange([Vmalloc, PersistentKmap.Value, Region("LDT remap", ldt, 0xff40_0000), Region("CPU entry area", 0xff40_0000, Fixmap.Start.Value), Fixmap]);
                 break;
         }
 
+        FixmapStart = machine.Fixmap.Start;
         Regions = [.. regions.OrderBy(r => r.Start)];
     }
 
@@ -98,6 +102,67 @@ public sealed class KernelAddressSpace
 
         return null;
     }
+
+    /// <summary>The headings of <c>/sys/kernel/debug/page_tables</c>, for <see cref="PageTables.Dump"/>.</summary>
+    public IReadOnlyList<(VirtualAddress Start, string Name)> DumpMarkers
+    {
+        get
+        {
+            List<(VirtualAddress Start, string Name)> markers = [];
+            bool isArm64 = DirectMap.Start.Value == 0xffff_0000_0000_0000;
+            if (!isArm64)
+            {
+                markers.Add((default, "User Space"));
+                markers.Add((DirectMap.Start.Value > uint.MaxValue ? new VirtualAddress(DirectMap.Start.Value >= 0xffff_8000_0000_0000 ? 0xffff_8000_0000_0000 : 0xff00_0000_0000_0000) : DirectMap.Start, PersistentKmap is null ? "Kernel Space" : "Kernel Mapping"));
+            }
+
+            foreach (KernelRegion region in Regions)
+            {
+                if (isArm64)
+                {
+                    string name = region == DirectMap ? "Linear Mapping" : region.Name;
+                    bool isVmalloc = region.Start == Vmalloc.Start;
+                    markers.Add((region.Start, isVmalloc ? name : name + " start"));
+                    markers.Add((region.End, isVmalloc ? "vmalloc() end" : name + " end"));
+                }
+                else if (PersistentKmap is null || region != DirectMap)
+                {
+                    markers.Add((region == Fixmap ? FixmapStart : region.Start, region.Name));
+                    if (PersistentKmap is not null && region == Vmalloc)
+                    {
+                        markers.Add((region.End, "vmalloc() End"));
+                    }
+                    else if (region == Modules)
+                    {
+                        markers.Add((region.End, "End Modules"));
+                    }
+                }
+            }
+
+            return [.. markers.OrderBy(m => m.Start)];
+        }
+    }
+
+    /// <summary>The regions as the 32-bit kernels of old printed them at boot: <c>virtual kernel memory layout</c>.</summary>
+    public string Layout
+    {
+        get
+        {
+            System.Text.StringBuilder text = new("virtual kernel memory layout:\n");
+            foreach (KernelRegion region in Regions.Reverse())
+            {
+                string name = region == Fixmap ? "fixmap" : region == PersistentKmap ? "pkmap" : region == DirectMap ? "lowmem" : region == Vmalloc ? "vmalloc" : region.Name;
+                string start = region.Start.Value.ToString(PersistentKmap is null ? "x16" : "x8", System.Globalization.CultureInfo.InvariantCulture);
+                string end = region.End.Value.ToString(PersistentKmap is null ? "x16" : "x8", System.Globalization.CultureInfo.InvariantCulture);
+                bool inKiB = region.Bytes < 16 * MiB;
+                text.Append(System.Globalization.CultureInfo.InvariantCulture, $"    {name,-8}: 0x{start} - 0x{end}   ({(inKiB ? region.Bytes >> 10 : region.Bytes >> 20),4} {(inKiB ? "kB" : "MB")})\n");
+            }
+
+            return text.ToString();
+        }
+    }
+
+    private VirtualAddress FixmapStart { get; }
 
     private static KernelRegion FixmapRegion(string name, Fixmap fixmap) => new(name, fixmap.TotalStart, fixmap.Top);
 

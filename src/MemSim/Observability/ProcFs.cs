@@ -43,6 +43,7 @@ public sealed class ProcFs
     /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
     public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
 
+
     private Machine Live
     {
         get

@@ -24,6 +24,7 @@ internal static class SnapshotBuilder
             Cpus = [.. machine.Cpus.Select(c => new SnapshotCpu(c.Node.Id, c.IsOnline))],
             Present = [.. machine.PresentRanges.Select(r => new SnapshotRange(r.Start, r.End, r.Zone.Node.Id, r.Zone.Type))],
             Reserved = [.. machine.ReservedRanges.Select(r => new[] { r.Start, r.End })],
+            NotCarried = NotCarriedOf(machine),
             State = StateCapture.Capture(machine, "snapshot"),
         };
         foreach (string name in VmSysctls.Names)
@@ -76,6 +77,41 @@ internal static class SnapshotBuilder
             machine.Dispose();
             throw;
         }
+    }
+
+    /// <summary>The entry of <see cref="SnapshotDocument.NotCarried"/> that an image of the slab layer makes up for.</summary>
+    public const string SlabLayer = "the slab layer: caches and their objects";
+
+    /// <summary>Makes ordinary blocks of the slabs and large kmalloc objects in a machine that did not get the slab layer they belong to.</summary>
+    public static void ForgetSlabs(Machine machine, SnapshotDocument document)
+    {
+        foreach (long[] words in document.Frames)
+        {
+            int pfn = (int)words[0];
+            machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Slab;
+            Slab.LargeObjects.Forget(machine, pfn);
+        }
+    }
+
+    private static List<string> NotCarriedOf(Machine machine)
+    {
+        List<string> missing = [];
+        if (machine.SlabIfUsed is not null)
+        {
+            missing.Add(SlabLayer);
+        }
+
+        if (machine.PerCpuOrNull is not null)
+        {
+            missing.Add("per-CPU memory: variables and areas");
+        }
+
+        if (machine.MmuOrNull is not null)
+        {
+            missing.Add("the MMU: page tables, TLBs, what vmalloc, vmap and processes have mapped");
+        }
+
+        return missing;
     }
 
     private static ZoneBlueprint Blueprint(ZoneState zone, List<SnapshotRange> present) =>

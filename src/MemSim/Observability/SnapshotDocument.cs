@@ -44,6 +44,9 @@ internal sealed class SnapshotDocument
     /// <summary>Name and text of each setting below <c>/proc/sys/vm</c>.</summary>
     public Dictionary<string, string> Sysctls { get; set; } = [];
 
+    /// <summary>What the machine had besides that the document does not hold.</summary>
+    public List<string> NotCarried { get; set; } = [];
+
     public AllocatorState State { get; set; } = new();
 }
 

@@ -17,6 +17,7 @@ public static class TwinComparison
         if (!folder.IsStep)
         {
             rows.AddRange(SlabTwin.Run(folder.Machine));
+            rows.AddRange(TwinDirectMap.Run(folder, machine));
         }
 
         string only = Path.GetFileName(folder.Directory);

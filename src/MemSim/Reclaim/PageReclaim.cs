@@ -118,12 +118,11 @@ internal sealed partial class PageReclaim : IReclaim
         }
     }
 
-    /// <summary>Lets reclaim wait: time passes and background threads get to work.</summary>
+    /// <summary>Lets reclaim wait: time passes on the simulated clock. Background threads that were woken have run already, or wait for <see cref="Machine.RunBackground"/>.</summary>
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
         _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
         _machine.Pressure.Stall(Costs.ThrottleNanoseconds, full: _machine.Cpus.Count == 1);
-        _ = _machine.Background.RunPending(cpu);
     }
 
     /// <summary>Says what reclaim could not say of a machine at rest.</summary>

@@ -179,6 +179,13 @@ public sealed unsafe partial class Cpu
         UpdateArrays(slab);
     }
 
+    /// <summary>Closes the fast paths: from now on every call comes by the checks, which say that the machine is gone.</summary>
+    internal void DetachSlab()
+    {
+        _slabReady = false;
+        _arraysReady = false;
+    }
+
     /// <summary>Chooses between the fast paths and the traced ones.</summary>
     internal void SlabTraceChanged(bool traced)
     {

@@ -113,6 +113,16 @@ public sealed unsafe class KmemCache
         InUse = Math.Max(InUse, SlabRules.AlignUp(objectSize, wordBytes));
     }
 
+    /// <summary>Takes over what merging made of another machine's cache.</summary>
+    internal void Restore(int objectSize, int inUse, int references, IReadOnlyList<string> aliases)
+    {
+        ObjectSize = objectSize;
+        InUse = inUse;
+        References = references;
+        _aliases.Clear();
+        _aliases.AddRange(aliases);
+    }
+
     /// <summary>Drops the reference of the creator that came last, with its name.</summary>
     internal string RemoveAlias()
     {

@@ -14,6 +14,15 @@ internal static class LargeObjects
         return frame.Index == Mark && frame.RefCount != 0 && (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
     }
 
+    /// <summary>Makes an ordinary block of an object.</summary>
+    public static void Forget(Machine machine, int pfn)
+    {
+        if (Is(machine, pfn))
+        {
+            machine.Frames[pfn].Index = 0;
+        }
+    }
+
     /// <returns>The address, or 0.</returns>
     public static ulong Allocate(Cpu cpu, SlabAllocator allocator, long size, Gfp gfp, int node)
     {

@@ -44,6 +44,19 @@ public sealed unsafe partial class SlabAllocator
         return freed;
     }
 
+    /// <summary>Says that two seconds have passed: the reaper is woken, and with <see cref="BackgroundWork.Manual"/> runs in <see cref="Machine.RunBackground"/>. SLUB has none.</summary>
+    /// <param name="on">The CPU whose timer went off; null for CPU 0. On a machine with parallel CPUs the reaper looks at this one, else at all.</param>
+    public void Tick(Cpu? on = null)
+    {
+        Machine.ThrowIfDisposed();
+        if (Backend is ClassicSlab)
+        {
+            Machine.Background.Wake(on ?? Machine.Cpus[0], _reaper ??= new SlabReaper(this));
+        }
+    }
+
+    private SlabReaper? _reaper;
+
     /// <summary>Whether an object that is handed out starts at an address.</summary>
     /// <param name="obj">The address.</param>
     /// <param name="cache">The cache it must belong to; null for any.</param>

@@ -28,6 +28,7 @@ public sealed unsafe partial class SlabAllocator
 
     internal VirtualAddress Kmalloc(Cpu cpu, long size, Gfp gfp, int node)
     {
+        Machine.ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfNegative(size);
         if (size == 0)
         {
@@ -55,6 +56,11 @@ public sealed unsafe partial class SlabAllocator
         }
 
         VirtualAddress result = new(address);
+        if (address != 0 && size <= KmallocMaxCached && DebugOptions.Tracks)
+        {
+            Debug.NoteRequested(address, (int)size);
+        }
+
         TraceKmalloc(cpu, result, size, given, gfp, node);
         return result;
     }

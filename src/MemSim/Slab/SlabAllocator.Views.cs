@@ -33,6 +33,38 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
+    /// <summary>Writes a line to <c>/proc/slabinfo</c>, <c>CACHE LIMIT BATCHCOUNT SHARED</c>: the sizes of a classic cache's arrays (<c>do_tune_cpucache()</c>).</summary>
+    /// <param name="line">The cache's name; the objects a CPU's array holds; how many move at a time; how many such batches the nodes' shared arrays hold, 0 for none.</param>
+    /// <remarks>What the arrays hold goes back to the slabs. No other thread may drive a CPU meanwhile. A kernel ignores figures that contradict each other in silence.</remarks>
+    /// <exception cref="ArgumentException">No cache has the name, the line is malformed, or its figures contradict each other. Nothing has changed.</exception>
+    /// <exception cref="InvalidOperationException">The machine has SLUB, which has no tunables.</exception>
+    public void SetSlabInfo(string line)
+    {
+        ArgumentNullException.ThrowIfNull(line);
+        Machine.ThrowIfDisposed();
+        if (Backend is not ClassicSlab classic)
+        {
+            throw new InvalidOperationException("SLUB has no tunables: /proc/slabinfo cannot be written");
+        }
+
+        string[] words = line.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries);
+        if (words.Length != 4 || !TryTunable(words[1], out int limit) || !TryTunable(words[2], out int batch) || !TryTunable(words[3], out int shared))
+        {
+            throw new ArgumentException($"'{line}' is not like CACHE LIMIT BATCHCOUNT SHARED, with figures up to {MostTunable}", nameof(line));
+        }
+
+        if (limit < 1 || batch < 1 || batch > limit || (long)shared * batch > MostTunable)
+        {
+            throw new ArgumentException($"'{line}': arrays hold at least one object and at least a batch, and shared arrays at most {MostTunable} objects", nameof(line));
+        }
+
+        lock (_lock)
+        {
+            KmemCache cache = _caches.Find(c => c.Name == words[0]) ?? throw new ArgumentException($"'{line}': there is no cache '{words[0]}'", nameof(line));
+            classic.Tune(Machine.Cpus[0], cache, limit, batch, shared);
+        }
+    }
+
     /// <summary>The names of the attributes that <see cref="SysfsAttribute"/> knows.</summary>
     public static IReadOnlyList<string> SysfsAttributes => AttributeNames;
 
@@ -40,10 +72,16 @@ public sealed unsafe partial class SlabAllocator
     /// <param name="cache">The cache.</param>
     /// <param name="attribute">The file's name, one of <see cref="SysfsAttributes"/>.</param>
     /// <exception cref="ArgumentException">There is no such file.</exception>
+    /// <exception cref="InvalidOperationException">The machine has the classic SLAB, which has no <c>/sys/kernel/slab</c>: <see cref="SlabInfo"/> tells of its caches.</exception>
     public string SysfsAttribute(KmemCache cache, string attribute)
     {
         ArgumentNullException.ThrowIfNull(cache);
         Machine.ThrowIfDisposed();
+        if (Backend is ClassicSlab)
+        {
+            throw new InvalidOperationException("a kernel with the classic SLAB has no /sys/kernel/slab; /proc/slabinfo tells of its caches");
+        }
+
         SlabFlags flags = cache.Flags;
         return attribute switch
         {
@@ -92,6 +130,11 @@ public sealed unsafe partial class SlabAllocator
 
         return new CacheUsage(slabs, live, total, bytes, live * (cache.Size - cache.ObjectSize), bytes - (total * cache.Size), live * cache.ObjectSize);
     }
+
+    /// <summary>More objects no array may hold, so that a slip of the pen does not take the host's memory.</summary>
+    private const int MostTunable = 1 << 16;
+
+    private static bool TryTunable(string word, out int value) => int.TryParse(word, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value <= MostTunable;
 
     private static string Text(long value) => value.ToString(CultureInfo.InvariantCulture);
 

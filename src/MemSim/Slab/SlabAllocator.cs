@@ -16,7 +16,15 @@ public sealed unsafe partial class SlabAllocator
     internal SlabAllocator(Machine machine, KernelCommandLine commandLine)
     {
         Machine = machine;
-        Rules = SlabRules.For(machine.Architecture.Architecture, machine.Personality, machine.Cpus.Count);
+        Options = commandLine;
+        SlabRules rules = SlabRules.For(machine.Architecture.Architecture, machine.Personality, machine.Cpus.Count);
+        Rules = rules with
+        {
+            MinObjects = commandLine.SlubMinObjects ?? rules.MinObjects,
+            MinOrder = commandLine.SlubMinOrder ?? rules.MinOrder,
+            MaxOrder = commandLine.SlubMaxOrder ?? rules.MaxOrder,
+            ClassicMaxOrder = commandLine.SlabMaxOrder,
+        };
         Memory = new SlabMemory(machine);
         Pages = new SlabPages(machine, Memory);
         DebugOptions = SlubDebugOptions.Parse(commandLine.SlubDebug);
@@ -196,7 +204,7 @@ public sealed unsafe partial class SlabAllocator
         List<LiveObjects> groups = [];
         foreach (KmemCache cache in _caches)
         {
-            Dictionary<string, long> bySite = new(StringComparer.Ordinal);
+            Dictionary<string, (long Count, long Wasted)> bySite = new(StringComparer.Ordinal);
             foreach (int head in Memory.SlabsOf(cache))
             {
                 ref SlabPage slab = ref Memory[head];
@@ -204,13 +212,15 @@ public sealed unsafe partial class SlabAllocator
                 {
                     if (slab.Links[i] == SlabPage.Allocated)
                     {
-                        string site = Debug.AllocationOf(slab.AddressOf(i))?.CallSite ?? "";
-                        bySite[site] = bySite.GetValueOrDefault(site) + 1;
+                        SlabTrack? track = Debug.AllocationOf(slab.AddressOf(i));
+                        string site = track?.CallSite ?? "";
+                        (long count, long wasted) = bySite.GetValueOrDefault(site);
+                        bySite[site] = (count + 1, wasted + (track?.RequestedBytes is int requested ? cache.ObjectSize - requested : 0));
                     }
                 }
             }
 
-            groups.AddRange(bySite.Select(group => new LiveObjects(cache, group.Key, group.Value)));
+            groups.AddRange(bySite.Select(group => new LiveObjects(cache, group.Key, group.Value.Count) { WastedBytes = group.Value.Wasted }));
         }
 
         groups.Sort((a, b) => b.Bytes.CompareTo(a.Bytes));
@@ -247,17 +257,7 @@ public sealed unsafe partial class SlabAllocator
         CacheLayout layout = Backend.Layout(new CacheRequest(name, size, align, flags, constructor is not null));
         KmemCache cache = new(this, _ids, name, size, layout, constructor, userOffset, userSize) { RefusesAliases = refusesAliases };
         Backend.Open(cache);
-        if (_ids == _byId.Length)
-        {
-            // A new array: another CPU may be reading the old one.
-            KmemCache?[] larger = new KmemCache?[2 * _ids];
-            _byId.CopyTo(larger, 0);
-            Volatile.Write(ref _byId, larger);
-        }
-
-        _byId[_ids++] = cache;
-        _caches.Add(cache);
-        _byName.Add(name, cache);
+        Register(cache);
         return cache;
     }
 
@@ -302,6 +302,9 @@ public sealed record LiveObjects(KmemCache Cache, string CallSite, long Count)
 {
     /// <summary>Bytes they take.</summary>
     public long Bytes => Count * Cache.Size;
+
+    /// <summary>Bytes that kmalloc delivered beyond what was asked for; known where <c>slub_debug=U</c> tracks users, else 0.</summary>
+    public long WastedBytes { get; init; }
 
     /// <summary>The group as <c>kmalloc-64: 3 objects, 192 bytes, from do_fork+0x1</c>.</summary>
     public override string ToString() => $"{Cache.Name}: {Count} objects, {Bytes} bytes{(CallSite.Length == 0 ? "" : ", from " + CallSite)}";

@@ -21,7 +21,7 @@ internal sealed unsafe partial class SlabDebug
     private readonly SlabMemory _memory;
     private readonly Machine _machine;
     private readonly ILogger _logger;
-    private readonly SlabTracks _tracks = new();
+    private SlabTracks _tracks = new();
 
     public SlabDebug(SlabAllocator allocator)
     {
@@ -29,6 +29,13 @@ internal sealed unsafe partial class SlabDebug
         _memory = allocator.Memory;
         _machine = allocator.Machine;
         _logger = _machine.LoggerFactory.CreateLogger("MemSim.Slab");
+    }
+
+    /// <summary>Who had which object last, as a copy.</summary>
+    public SlabTracks CopyOfTracks
+    {
+        get => _tracks.Copy();
+        set => _tracks = value.Copy();
     }
 
     /// <summary>Writes the patterns of a slab whose objects are all free.</summary>
@@ -78,6 +85,9 @@ internal sealed unsafe partial class SlabDebug
 
         MarkObject(cache, address, RedActive);
     }
+
+    /// <summary>Notes how many bytes kmalloc was asked for (<c>set_orig_size()</c>).</summary>
+    public void NoteRequested(ulong address, int bytes) => _tracks.Requested(address, bytes);
 
     /// <summary>Checks an object that is about to be freed, and marks it as free.</summary>
     /// <returns>Whether the free may go on.</returns>

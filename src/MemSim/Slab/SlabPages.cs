@@ -33,6 +33,17 @@ internal sealed unsafe class SlabPages
     /// <summary>Pages of unreclaimable slabs and of large kmalloc objects of a node.</summary>
     public long Unreclaimable(int node) => Volatile.Read(ref _unreclaimable[node]);
 
+    /// <summary>All counts, as copies.</summary>
+    public (long[] Reclaimable, long[] Unreclaimable) Counts
+    {
+        get => ([.. _reclaimable], [.. _unreclaimable]);
+        set
+        {
+            value.Reclaimable.CopyTo(_reclaimable, 0);
+            value.Unreclaimable.CopyTo(_unreclaimable, 0);
+        }
+    }
+
     /// <summary>What of a request's flags reaches the page allocator; where the page lies is the cache's decision.</summary>
     public static Gfp PageFlagsOf(Gfp gfp) => gfp & (ReclaimMask | ConstraintMask);
 

@@ -45,6 +45,9 @@ internal sealed record SlabRules
     /// <summary><c>slub_min_objects</c>; 0 to derive it from the CPUs.</summary>
     public int MinObjects { get; init; }
 
+    /// <summary><c>slab_max_order</c>; null to derive it from the memory.</summary>
+    public int? ClassicMaxOrder { get; init; }
+
     public static SlabRules For(Architecture architecture, KernelPersonality personality, int cpus)
     {
         ArchitectureInfo info = ArchitectureInfo.Of(architecture);

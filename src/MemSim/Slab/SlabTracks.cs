@@ -8,6 +8,9 @@ internal sealed record SlabTrack(string CallSite, int Cpu, int Pid)
 {
     /// <summary>The position in the order of all tracked events, in place of the kernel's jiffies.</summary>
     public long Sequence { get; init; }
+
+    /// <summary>Of an allocation by kmalloc, the bytes asked for; else null.</summary>
+    public int? RequestedBytes { get; init; }
 }
 
 /// <summary>Who allocated and freed each object of tracked caches last.</summary>
@@ -19,6 +22,20 @@ internal sealed class SlabTracks
     /// <summary>How many events were tracked so far.</summary>
     public long Sequence { get; private set; }
 
+    public SlabTracks Copy()
+    {
+        SlabTracks copy = new() { Sequence = Sequence };
+        lock (_lock)
+        {
+            foreach ((ulong address, Entry entry) in _entries)
+            {
+                copy._entries.Add(address, entry);
+            }
+        }
+
+        return copy;
+    }
+
     public void Allocated(ulong address, SlabTrack track)
     {
         lock (_lock)
@@ -26,6 +43,19 @@ internal sealed class SlabTracks
             _entries.TryGetValue(address, out Entry entry);
             entry.Allocated = track with { Sequence = ++Sequence };
             _entries[address] = entry;
+        }
+    }
+
+    /// <summary>Adds to the last allocation of an object what was asked for; nothing happens where none is tracked.</summary>
+    public void Requested(ulong address, int bytes)
+    {
+        lock (_lock)
+        {
+            if (_entries.TryGetValue(address, out Entry entry) && entry.Allocated is { } track)
+            {
+                entry.Allocated = track with { RequestedBytes = bytes };
+                _entries[address] = entry;
+            }
         }
     }
 

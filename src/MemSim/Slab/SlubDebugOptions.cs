@@ -17,6 +17,9 @@ internal sealed record SlubDebugOptions
     /// <summary>Whether debugging must not make slabs larger.</summary>
     public bool DisableHigherOrder { get; private set; }
 
+    /// <summary>Whether the users of some caches are tracked.</summary>
+    public bool Tracks { get; private set; }
+
     /// <summary>Reads the parameter's value.</summary>
     /// <param name="text">The text after the equals sign; empty for the default, null without the parameter.</param>
     /// <exception cref="ArgumentException">A letter is unknown.</exception>
@@ -34,7 +37,7 @@ internal sealed record SlubDebugOptions
             any = true;
             int comma = block.IndexOf(',', StringComparison.Ordinal);
             string letters = comma < 0 ? block : block[..comma];
-            SlabFlags flags = letters.Length == 0 ? DefaultFlags : options.FlagsOf(letters);
+            SlabFlags flags = letters.Length == 0 ? DefaultFlags : options.FlagsOf(letters, text);
             if (comma < 0)
             {
                 options._global = flags;
@@ -49,6 +52,8 @@ internal sealed record SlubDebugOptions
         {
             options._global = DefaultFlags;
         }
+
+        options.Tracks = ((options._blocks.Aggregate(options._global, (flags, block) => flags | block.Flags)) & SlabFlags.StoreUser) != 0;
 
         return options;
     }
@@ -77,7 +82,7 @@ internal sealed record SlubDebugOptions
         return flags | (_global & ~hidden);
     }
 
-    private SlabFlags FlagsOf(string letters)
+    private SlabFlags FlagsOf(string letters, string text)
     {
         SlabFlags flags = SlabFlags.None;
         foreach (char letter in letters)
@@ -92,7 +97,7 @@ internal sealed record SlubDebugOptions
                 case 'a': break;
                 case 'o': DisableHigherOrder = true; break;
                 case '-': return SlabFlags.None;
-                default: throw new ArgumentException($"kernel command line: slub_debug={letters}: option '{letter}' is unknown (F, Z, P, U, T, A, O and - are known)");
+                default: throw new ArgumentException($"kernel command line: 'slub_debug={text}': option '{letter}' is unknown (F, Z, P, U, T, A, O and - are known)");
             }
         }
 

@@ -1,6 +1,7 @@
 using System.IO.Compression;
 using System.Text.Json;
 using FluentAssertions;
+using MemSim.Observability.Replay;
 using MemSim.Slab;
 using Xunit;
 
@@ -10,62 +11,18 @@ namespace MemSim.Oracle.Tests.Slab;
 public class CacheLayoutTests
 {
     [Theory]
-    [InlineData("smp1", 1, false, 2441)]
-    [InlineData("smp4", 4, false, 2441)]
-    [InlineData("merge", 1, true, 2387)]
-    public void All_recorded_layouts_are_computed(string name, int cpus, bool merge, int records)
+    [InlineData("smp1", 2242, 199)]
+    [InlineData("smp4", 2242, 199)]
+    [InlineData("merge", 2242, 145)]
+    public void All_recorded_layouts_are_computed(string name, int requests, int existing)
     {
-        using Machine machine = Boot(cpus, merge);
-        List<string> differences = [];
-        int compared = 0;
-        if (merge)
-        {
-            CreateCachesOfTheKernel(machine, name);
-        }
-
-        foreach (JsonElement record in SlabRecords.Read($"caches-{name}.jsonl.gz"))
-        {
-            string type = record.GetProperty("t").GetString()!;
-            if (type == "existing")
-            {
-                compared++;
-                CompareExisting(record, machine, merge, differences);
-            }
-            else if (type == "cache")
-            {
-                compared++;
-                SlabFlags flags = (SlabFlags)record.GetProperty("req_flags_value").GetUInt32();
-                int size = record.GetProperty("req_size").GetInt32();
-                int align = record.GetProperty("req_align").GetInt32();
-                bool ctor = record.GetProperty("ctor").GetBoolean();
-                KmemCache? cache = null;
-                try
-                {
-                    cache = machine.Slab.CreateCache($"ms-{record.GetProperty("idx").GetInt32()}", size, align, flags, ctor ? static (_, _) => { } : null);
-                }
-                catch (Exception e) when (e is ArgumentException or KernelBugException)
-                {
-                }
-
-                bool created = record.GetProperty("created").GetBoolean();
-                if (created != cache is not null)
-                {
-                    differences.Add($"created {created}: {record}");
-                }
-                else if (cache is not null)
-                {
-                    CompareCreated(record, cache, differences);
-                }
-
-                if (cache is not null)
-                {
-                    machine.Slab.DestroyCache(cache);
-                }
-            }
-        }
-
-        differences.Should().BeEmpty($"{compared - differences.Count} of {compared} match");
-        compared.Should().Be(records);
+        ReplayResult result = SlabCachesReplay.RunFile(SlabRecords.DataFile($"caches-{name}.jsonl.gz"), name);
+        result.Mismatches.Should().BeEmpty();
+        result.IsExact.Should().BeTrue();
+        result.Counts.Single(c => c.Kind == "created").Total.Should().Be(requests);
+        result.Counts.Single(c => c.Kind == "cache of the kernel size").Total.Should().Be(existing);
+        result.Counts.Should().HaveCount(30);
+        result.Total.Should().Be((13 * existing) + (17 * requests));
     }
 
     [Theory]
@@ -90,7 +47,7 @@ public class CacheLayoutTests
             }
         }
 
-        using Machine machine = Boot(cpus, merge: false);
+        using Machine machine = Boot(cpus);
         Cpu cpu = machine.Cpus[0];
         List<string> differences = [];
         int compared = 0;
@@ -129,8 +86,7 @@ public class CacheLayoutTests
         compared.Should().BeGreaterThan(200);
     }
 
-    private static Machine Boot(int cpus, bool merge) =>
-        Machine.Boot(MachineSpec.X86_64("256M", cpus).WithCommandLine(merge ? "" : "slab_nomerge"));
+    private static Machine Boot(int cpus) => Machine.Boot(MachineSpec.X86_64("256M", cpus).WithCommandLine("slab_nomerge"));
 
     /// <summary>Compares the bytes that are comparable: not the free pointer, not the tracking records, and not what only time has written.</summary>
     private static int Check(Machine machine, KmemCache cache, ulong slot, Dictionary<string, byte[]> recorded, string what, List<string> differences)
@@ -167,91 +123,6 @@ public class CacheLayoutTests
         }
 
         return 1;
-    }
-
-    /// <summary>The layout of a cache that the running kernel had, from its own object size, alignment and flags.</summary>
-    private static CacheLayout ExistingLayout(JsonElement record, Machine machine)
-    {
-        const SlabFlags derived = SlabFlags.CmpxchgDouble | SlabFlags.ObjectPoison;
-        string name = record.GetProperty("name").GetString()!;
-        SlabFlags flags = (SlabFlags)record.GetProperty("flags").GetUInt32() & ~derived;
-        if (machine.Slab.Find(name) is { } own)
-        {
-            return own.Layout;
-        }
-
-        return SlubGeometry.Compute(machine.Slab.Rules, new CacheRequest(name, record.GetProperty("object_size").GetInt32(), record.GetProperty("align").GetInt32(), flags, record.GetProperty("ctor").GetBoolean()));
-    }
-
-    /// <summary>Creates what the running kernel had created before the recording, oldest first, so that requests find the same caches to be merged into.</summary>
-    private static void CreateCachesOfTheKernel(Machine machine, string name)
-    {
-        const SlabFlags derived = SlabFlags.CmpxchgDouble | SlabFlags.ObjectPoison;
-        foreach (JsonElement record in SlabRecords.Read($"caches-{name}.jsonl.gz").Where(r => r.GetProperty("t").GetString() == "existing").Reverse())
-        {
-            string cache = record.GetProperty("name").GetString()!;
-            if (machine.Slab.Find(cache) is null)
-            {
-                machine.Slab.CreateCache(cache, record.GetProperty("object_size").GetInt32(), record.GetProperty("align").GetInt32(), (SlabFlags)record.GetProperty("flags").GetUInt32() & ~derived,
-                    record.GetProperty("ctor").GetBoolean() ? static (_, _) => { }
-                : null, record.GetProperty("useroffset").GetInt32(), record.GetProperty("usersize").GetInt32());
-            }
-        }
-    }
-
-    private static void CompareExisting(JsonElement record, Machine machine, bool merge, List<string> differences)
-    {
-        CacheLayout layout = ExistingLayout(record, machine);
-        if (merge)
-        {
-            // The free pointer's place follows from the first request; a cache that others were merged into only tells the largest.
-            layout = layout with { FreePointerOffset = record.GetProperty("offset").GetInt32() };
-        }
-
-        Compare(record, layout, differences);
-    }
-
-    private static void CompareCreated(JsonElement record, KmemCache cache, List<string> differences)
-    {
-        string servedBy = record.GetProperty("served_by").GetString()!;
-        if (servedBy != cache.Name || record.GetProperty("object_size").GetInt32() != cache.ObjectSize || record.GetProperty("inuse").GetInt32() != cache.InUse)
-        {
-            differences.Add($"served by {cache}, in use {cache.InUse}: {record}");
-            return;
-        }
-
-        // What a merged cache says of its free pointer and its own size is older than this request.
-        bool merged = !servedBy.StartsWith("ms-", StringComparison.Ordinal);
-        Compare(record, merged ? cache.Layout with { InUse = cache.InUse, FreePointerOffset = record.GetProperty("offset").GetInt32() } : cache.Layout, differences);
-    }
-
-    private static void Compare(JsonElement record, CacheLayout layout, List<string> differences, params string[] only)
-    {
-        (string Field, long Value)[] fields =
-        [
-            ("size", layout.Size), ("align", layout.Align), ("inuse", layout.InUse), ("offset", layout.FreePointerOffset), ("red_left_pad", layout.RedLeftPad), ("order", layout.Order),
-            ("objects", layout.Objects), ("min_order", layout.MinOrder), ("min_objects", layout.MinObjects), ("cpu_partial", layout.CpuPartial), ("cpu_partial_slabs", layout.CpuPartialSlabs),
-            ("min_partial", layout.MinPartial), ("flags", (uint)layout.Flags & ~(uint)SlabFlags.Panic), ("allocflags", (uint)layout.AllocFlags),
-        ];
-        List<string> wrong = [];
-        foreach ((string field, long value) in fields)
-        {
-            if ((only.Length == 0 || only.Contains(field)) && record.TryGetProperty(field, out JsonElement recorded))
-            {
-                // The recorder left SLAB_PANIC out of its calls; the kernel's own caches have flags that no layout depends on.
-                long expected = recorded.GetInt64();
-                expected = field == "flags" ? expected & ~(long)(uint)SlabFlags.Panic : expected;
-                if (expected != value)
-                {
-                    wrong.Add($"{field} {value} (recorded {expected})");
-                }
-            }
-        }
-
-        if (wrong.Count != 0)
-        {
-            differences.Add(string.Join(", ", wrong) + ": " + record);
-        }
     }
 }
 

@@ -83,6 +83,128 @@ public class ClassicSlabTests
     }
 
     [Fact]
+    public void Array_sizes_can_be_written_to_slabinfo()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("tuned", 256, flags: SlabFlags.TypesafeByRcu);
+        List<VirtualAddress> objects = [];
+        for (int i = 0; i < 500; i++)
+        {
+            objects.Add(cpu.Alloc(cache, Gfp.Kernel));
+        }
+
+        objects[..200].ForEach(obj => cpu.Free(cache, obj));
+        machine.Slab.SetSlabInfo("tuned 6 2 3");
+        machine.Verify();
+        machine.Slab.SlabInfo.Should().MatchRegex(@"tuned +300 +\d+ +256 +\d+ +\d+ : tunables    6    2    3 : slabdata +\d+ +\d+ +0\n");
+        machine.Slab.DescribeSlabs(cache).SelectMany(s => s.Objects).Should().NotContain(SlabObjectState.Cached, "what the old arrays held went back to the slabs");
+
+        objects[200..].ForEach(obj => cpu.Free(cache, obj));
+        machine.Slab.DescribeSlabs(cache).SelectMany(s => s.Objects).Count(o => o == SlabObjectState.Cached).Should().BeLessThanOrEqualTo(6 + (3 * 2));
+        machine.Verify();
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("tuned 6 2")]
+    [InlineData("tuned 6 2 x")]
+    [InlineData("tuned 6 2 -1")]
+    [InlineData("tuned 0 0 0")]
+    [InlineData("tuned 2 6 0")]
+    [InlineData("tuned 6 0 0")]
+    [InlineData("tuned 100000 1 0")]
+    [InlineData("tuned 60000 60000 60000")]
+    [InlineData("unheard_of 6 2 0")]
+    [InlineData("")]
+    public void Bad_lines_for_slabinfo_change_nothing(string line)
+    {
+        using Machine machine = Boot();
+        machine.Slab.CreateCache("tuned", 256);
+        string before = machine.Slab.SlabInfo;
+        machine.Slab.Invoking(s => s.SetSlabInfo(line)).Should().Throw<ArgumentException>();
+        machine.Slab.SlabInfo.Should().Be(before);
+    }
+
+    [Fact]
+    public void There_is_no_sysfs_for_the_classic_slab_and_no_tunables_for_slub()
+    {
+        using Machine machine = Boot();
+        machine.Slab.Invoking(s => s.SysfsAttribute(s.Find("kmalloc-64")!, "slabs")).Should().Throw<InvalidOperationException>().WithMessage("*no /sys/kernel/slab*");
+        using Machine slub = Machine.Boot(MachineSpec.X86_64("128M"));
+        slub.Slab.Invoking(s => s.SetSlabInfo("kmalloc-64 6 2 0")).Should().Throw<InvalidOperationException>();
+    }
+
+    [Fact]
+    public void Slabs_from_the_reserves_serve_only_those_who_may_use_them()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("reserves", 500, flags: SlabFlags.TypesafeByRcu);
+        while (!cpu.AllocPages(Gfp.NoWait | Gfp.NoWarn).IsNull)
+        {
+        }
+
+        while (machine.Zones.Any(z => z.IsPopulated && z.TrueFreePages > z.MarkMin))
+        {
+            cpu.AllocPages(Gfp.Atomic | Gfp.NoWarn | Gfp.MemAlloc).IsNull.Should().BeFalse();
+        }
+
+        VirtualAddress first = cpu.Alloc(cache, Gfp.NoWait | Gfp.MemAlloc);
+        first.IsNull.Should().BeFalse();
+        for (int i = 0; i < 3; i++)
+        {
+            cpu.Alloc(cache, Gfp.NoWait | Gfp.NoWarn).IsNull.Should().BeTrue("the slab has free objects, but not for everybody");
+        }
+
+        machine.Verify();
+        VirtualAddress second = cpu.Alloc(cache, Gfp.NoWait | Gfp.MemAlloc);
+        second.IsNull.Should().BeFalse();
+        machine.Slab.DescribeSlabAt(second)!.InUse.Should().BeGreaterThanOrEqualTo(2, "both come from one slab");
+        machine.Slab.DescribeSlabAt(first)!.Objects.Should().HaveCountGreaterThan(2);
+        cpu.Free(cache, first);
+        cpu.Alloc(cache, Gfp.NoWait | Gfp.NoWarn).IsNull.Should().BeTrue("what was freed is still of the reserves");
+        cpu.Free(cache, second);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Ticks_wake_the_reaper_in_the_background()
+    {
+        using Machine machine = Boot();
+        machine.BackgroundWork = BackgroundWork.Manual;
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("ticking", 1000);
+        VirtualAddress[] objects = [.. Enumerable.Range(0, 40).Select(_ => cpu.Alloc(cache, Gfp.Kernel))];
+        Array.ForEach(objects, obj => cpu.Free(cache, obj));
+        int before = machine.Slab.DescribeSlabs(cache).Count;
+
+        machine.Slab.Tick();
+        machine.Slab.Tick();
+        machine.Slab.DescribeSlabs(cache).Should().HaveCount(before, "nothing runs before its time");
+        machine.RunBackground().Should().Be(1, "woken twice, it runs once");
+        for (int i = 0; i < 50; i++)
+        {
+            machine.Slab.Tick();
+            machine.RunBackground();
+        }
+
+        machine.Slab.DescribeSlabs(cache).Should().HaveCountLessThan(before);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Slabs_grow_beyond_slab_max_order_only_where_an_object_needs_it()
+    {
+        using Machine machine = Boot();
+        using Machine small = Machine.Boot(MachineSpec.X86_64("128M").WithCommandLine("slab_allocator=slab slab_max_order=0"));
+        machine.Slab.CreateCache("odd", 1400).Order.Should().Be(1);
+        small.Slab.CreateCache("odd", 1400).Order.Should().Be(0);
+        small.Slab.CreateCache("large", 5000).Order.Should().Be(1);
+    }
+
+    [Fact]
     public void The_reaper_gives_unused_memory_back_bit_by_bit()
     {
         using Machine machine = Boot();

@@ -356,6 +356,52 @@ public abstract class SlabConformance
         machine.Verify();
     }
 
+    [Fact]
+    public void A_disposed_machine_refuses_every_call()
+    {
+        Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("gone", 100);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        VirtualAddress other = cpu.Alloc(cache, Gfp.Kernel);
+        VirtualAddress small = cpu.Kmalloc(64, Gfp.Kernel);
+        VirtualAddress large = cpu.Kmalloc(100_000, Gfp.Kernel);
+        machine.Dispose();
+
+        Action[] calls =
+        [
+            () => cpu.Kmalloc(64, Gfp.Kernel), () => cpu.Kmalloc(0, Gfp.Kernel), () => cpu.Kmalloc(100_000, Gfp.Kernel), () => cpu.Kzalloc(64, Gfp.Kernel), () => cpu.KmallocNode(64, Gfp.Kernel, 0),
+            () => cpu.Kfree(small), () => cpu.Kfree(large), () => cpu.Kfree(default), () => cpu.Kfree(obj), () => cpu.Ksize(small), () => cpu.Krealloc(small, 200, Gfp.Kernel),
+            () => cpu.Alloc(cache, Gfp.Kernel), () => cpu.Free(cache, obj), () => cpu.Free(cache, default), () => cpu.AllocBulk(cache, Gfp.Kernel, new VirtualAddress[2]),
+            () => cpu.FreeBulk(cache, new[] { obj, other }), () => machine.Slab.CreateCache("another", 8), () => machine.Slab.DestroyCache(cache), () => machine.Slab.ShrinkCache(cache),
+            () => machine.Slab.Tick(), () => _ = machine.Slab.SlabInfo, () => machine.Slab.SetSlabInfo("gone 1 1 0"),
+        ];
+        foreach (Action call in calls)
+        {
+            call.Should().Throw<ObjectDisposedException>();
+        }
+    }
+
+    [Fact]
+    public void Node_counters_and_proc_views_count_slab_pages()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress obj = cpu.Kmalloc(64, Gfp.Kernel | Gfp.Reclaimable);
+        VirtualAddress large = cpu.Kmalloc(100_000, Gfp.Kernel);
+        long reclaimable = machine.Slab.ReclaimablePages(0);
+        long unreclaimable = machine.Slab.UnreclaimablePages(0);
+
+        reclaimable.Should().BePositive();
+        unreclaimable.Should().BeGreaterThanOrEqualTo(32);
+        machine.Nodes[0].Counters.SlabReclaimable.Should().Be(reclaimable);
+        machine.Nodes[0].Counters.SlabUnreclaimable.Should().Be(unreclaimable);
+        machine.Proc.VmStat.Should().Contain($"nr_slab_reclaimable {reclaimable}\n").And.Contain($"nr_slab_unreclaimable {unreclaimable}\n");
+        machine.Proc.MemInfo.Should().MatchRegex($"Slab: +{(reclaimable + unreclaimable) * 4} kB");
+        cpu.Kfree(large);
+        cpu.Kfree(obj);
+    }
+
     protected static void Refused(Action action, KernelBugKind kind) =>
         action.Should().Throw<KernelBugException>().Which.Kind.Should().Be(kind);
 

@@ -78,6 +78,26 @@ public class SlabDebugTests
     }
 
     [Fact]
+    public void The_size_asked_for_is_tracked_and_the_waste_shown()
+    {
+        using Machine machine = Boot("slub_debug=U");
+        Cpu cpu = machine.Cpus[0];
+        using (cpu.CallSite("wasteful+0x1"))
+        {
+            cpu.Kmalloc(40, Gfp.Kernel);
+            cpu.Kmalloc(64, Gfp.Kernel);
+            cpu.Kzalloc(33, Gfp.Kernel);
+        }
+
+        LiveObjects group = machine.Slab.FindLiveObjects().Should().ContainSingle(g => g.CallSite == "wasteful+0x1").Subject;
+        (group.Cache.Name, group.Count, group.WastedBytes).Should().Be(("kmalloc-64", 3L, 24L + 31));
+
+        using Machine untracked = Boot("slub_debug=F");
+        untracked.Cpus[0].Kmalloc(40, Gfp.Kernel);
+        untracked.Slab.FindLiveObjects().Should().ContainSingle().Which.WastedBytes.Should().Be(0);
+    }
+
+    [Fact]
     public void The_command_line_chooses_caches()
     {
         using Machine machine = Boot("slub_debug=FZ,dentry,skbuff*;P,kmalloc-32");

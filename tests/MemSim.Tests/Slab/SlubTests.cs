@@ -91,6 +91,105 @@ public class SlubTests
         machine.Verify();
     }
 
+    [Theory]
+    [InlineData("", 2, 16)]
+    [InlineData("slub_max_order=0", 0, 4)]
+    [InlineData("slub_max_order=1", 1, 8)]
+    [InlineData("slub_max_order=99 slub_min_objects=64", 4, 64)]
+    [InlineData("slub_min_order=5 slub_max_order=6", 5, 128)]
+    [InlineData("slub_min_objects=8", 1, 8)]
+    public void The_command_line_sets_how_large_slabs_are(string options, int order, int objects)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 4).WithCommandLine(options));
+        KmemCache cache = machine.Slab.CreateCache("sized", 1000, align: 1024);
+        (cache.Order, cache.ObjectsPerSlab).Should().Be((order, objects));
+        machine.Cpus[0].Free(cache, machine.Cpus[0].Alloc(cache, Gfp.Kernel));
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("slub_debug=FZPU")]
+    public void A_snapshot_carries_caches_and_objects(string options)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2).WithCommandLine(options));
+        machine.Slab.DestroyCache(machine.Slab.CreateCache("destroyed", 700));
+        KmemCache cache = machine.Slab.CreateCache("kept", 300, flags: SlabFlags.TypesafeByRcu);
+        machine.Slab.CreateCache("alias", 64);
+        Random random = new(5);
+        List<VirtualAddress> objects = [];
+        VirtualAddress large = machine.Cpus[0].Kmalloc(50_000, Gfp.Kernel);
+        Churn(machine, objects, random, 3000);
+        machine.Cpus[1].Span(objects[0], 8).Fill(0x42);
+
+        MachineSnapshot snapshot = machine.Snapshot();
+        snapshot.NotCarried.Should().BeEmpty();
+        string info = machine.Slab.SlabInfo;
+        using Machine first = snapshot.Boot();
+        using Machine second = snapshot.Boot();
+        first.Verify();
+        first.Slab.SlabInfo.Should().Be(info);
+        first.Slab.FindLiveObjects().Select(g => g.ToString()).Should().Equal(machine.Slab.FindLiveObjects().Select(g => g.ToString()));
+        first.Cpus[0].Span(objects[0], 8).ToArray().Should().OnlyContain(b => b == 0x42);
+        first.Slab.Find("alias")!.Name.Should().Be(machine.Slab.Find("alias")!.Name);
+
+        // The same future, and an independent one.
+        List<VirtualAddress> here = [.. objects];
+        List<VirtualAddress> there = [.. objects];
+        Churn(first, there, new Random(6), 3000);
+        Churn(machine, here, new Random(6), 3000);
+        there.Should().Equal(here);
+        first.Verify();
+        first.Cpus[0].Kfree(large);
+        foreach (VirtualAddress obj in there)
+        {
+            first.Cpus[0].Kfree(obj);
+        }
+
+        first.Slab.FindLiveObjects().Should().BeEmpty();
+        first.Slab.DestroyCache(first.Slab.Find("kept")).Should().BeTrue();
+        first.Verify();
+        second.Verify();
+        second.Slab.SlabInfo.Should().Be(info);
+        second.Slab.CreateCache("new", 5000).Id.Should().Be(machine.Slab.CreateCache("new", 5000).Id);
+    }
+
+    [Fact]
+    public void A_snapshot_says_what_it_does_not_carry()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithCommandLine("slab_allocator=slab"));
+        machine.Snapshot().NotCarried.Should().BeEmpty();
+        VirtualAddress obj = machine.Cpus[0].Kmalloc(64, Gfp.Kernel);
+        VirtualAddress large = machine.Cpus[0].Kmalloc(50_000, Gfp.Kernel);
+        machine.Cpus[0].AllocPercpu<long>();
+        _ = machine.Mmu;
+        MachineSnapshot snapshot = machine.Snapshot();
+        snapshot.NotCarried.Should().HaveCount(3).And.Contain(m => m.Contains("slab")).And.Contain(m => m.Contains("per-CPU")).And.Contain(m => m.Contains("MMU"));
+        using Machine twin = snapshot.Boot();
+        twin.Cpus[0].Invoking(c => c.Kfree(obj)).Should().Throw<KernelBugException>("never silently wrong");
+        twin.Cpus[0].Invoking(c => c.Kfree(large)).Should().Throw<KernelBugException>();
+        twin.Verify();
+    }
+
+    private static void Churn(Machine machine, List<VirtualAddress> objects, Random random, int steps)
+    {
+        KmemCache cache = machine.Slab.Find("kept")!;
+        for (int i = 0; i < steps; i++)
+        {
+            Cpu cpu = machine.Cpus[random.Next(2)];
+            if (objects.Count != 0 && random.Next(5) < 2)
+            {
+                int at = random.Next(objects.Count);
+                cpu.Kfree(objects[at]);
+                objects.RemoveAt(at);
+            }
+            else
+            {
+                objects.Add(random.Next(2) == 0 ? cpu.Alloc(cache, Gfp.Kernel) : cpu.Kmalloc(1 << random.Next(3, 12), Gfp.Kernel));
+            }
+        }
+    }
+
     [Fact]
     public void Slabs_from_the_reserves_are_kept_for_those_who_may_use_them()
     {

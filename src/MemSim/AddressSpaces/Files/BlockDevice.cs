@@ -145,7 +145,7 @@ public sealed class BlockDevice : IDisposable
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        return Writeback?.CompleteHeldWrites(cpu) ?? 0;
+        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + (cpu.Machine.SwapIfUsed?.CompleteWrites(cpu) ?? 0);
     }
 
     /// <inheritdoc/>

@@ -131,10 +131,7 @@ public sealed partial class Cpu
     private Errno Sync(OpenFile file, long offset, long bytes)
     {
         long last = Math.Min(FileMapping.MaxBytes, offset + bytes) - 1;
-        _ = file.Mapping.WriteAndWait(this, (uint)(offset >> PageGeometry.PageShift), (uint)(last >> PageGeometry.PageShift));
-        Errno error = file.Mapping.CheckErrors(file);
-        Errno flushed = file.File.FileSystem.Flush();
-        return error != Errno.None ? error : flushed;
+        return file.Mapping.Sync(this, file, (uint)(offset >> PageGeometry.PageShift), (uint)(last >> PageGeometry.PageShift));
     }
 
     private Errno CheckFile(OpenFile file, OpenMode need, string what)

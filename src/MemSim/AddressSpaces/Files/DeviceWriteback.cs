@@ -202,12 +202,16 @@ internal sealed class DeviceWriteback : BackgroundTask
     private void WriteOldPages(Cpu cpu)
     {
         long expire = Machine.Settings.Sysctls.Number("dirty_expire_centisecs") * 10_000_000;
-        while (_firstDirty is { } mapping && mapping.DirtiedWhen + expire <= Machine.PageCache.Nanoseconds)
+        FileMapping? mapping = _firstDirty;
+        while (mapping is not null)
         {
-            if (!WriteChunk(cpu, mapping))
+            FileMapping? next = mapping.NextDirty;
+            bool isOld = mapping.DirtiedWhen + expire <= Machine.PageCache.Nanoseconds;
+            while (isOld && mapping.IsListedDirty && mapping.WriteSome(cpu, ChunkPages) != 0)
             {
-                return;
             }
+
+            mapping = next;
         }
     }
 

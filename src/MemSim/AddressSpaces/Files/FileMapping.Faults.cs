@@ -75,13 +75,11 @@ internal abstract partial class FileMapping
         }
 
         _ = SetDirty(cpu, pfn);
-        if (Writeback is { } writeback)
-        {
-            writeback.BalanceDirty(cpu);
-        }
-
         return true;
     }
+
+    /// <summary>Holds the writer up if too much is dirty; called once the entry of the page that <see cref="PageMkWrite"/> prepared is set (<c>balance_dirty_pages_ratelimited()</c>).</summary>
+    public void BalanceDirty(Cpu cpu) => Writeback?.BalanceDirtyNowAndThen(cpu);
 
     public uint NextMiss(uint index, uint max) => _tree.NextMiss(index, max);
 

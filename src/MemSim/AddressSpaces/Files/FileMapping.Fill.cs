@@ -25,11 +25,6 @@ internal abstract partial class FileMapping
 
         if (Has(pfn, PageFlags.UpToDate) || FillOne(cpu, pfn, waits))
         {
-            if (!Has(pfn, PageFlags.UpToDate))
-            {
-                Unlock(pfn);
-            }
-
             return Errno.None;
         }
 

@@ -83,11 +83,20 @@ internal abstract partial class FileMapping
         return (before | ErrorSeen) != (_errors | ErrorSeen) ? _lastError : Errno.None;
     }
 
+    /// <summary>Writes a range of the file, waits, and tells of errors that this open file was not told yet (<c>fsync()</c>, <c>msync(MS_SYNC)</c>).</summary>
+    public Errno Sync(Cpu cpu, OpenFile file, uint first, uint last)
+    {
+        _ = WriteAndWait(cpu, first, last);
+        Errno error = CheckErrors(file);
+        Errno flushed = Host.FileSystem.Flush();
+        return error != Errno.None ? error : flushed;
+    }
+
     /// <summary>Starts writing dirty pages, lowest index first.</summary>
     /// <returns>How many were written.</returns>
     public int WriteSome(Cpu cpu, int limit) => WriteTagged(cpu, 0, uint.MaxValue, PageTag.Dirty, limit, waits: false);
 
-    /// <summary>Starts writing one page for reclaim (<c>pageout()</c>): isolated, locked, dirty, with a reference of the caller; unlocked afterwards only when writing began.</summary>
+    /// <summary>Starts writing one page for reclaim (<c>pageout()</c>): isolated, locked, dirty, with a reference of the caller; it stays locked.</summary>
     public virtual PageOutOutcome PageOut(Cpu cpu, int pfn)
     {
         if (!Owns(pfn) || !WritesBack)

@@ -72,7 +72,7 @@ internal sealed class HostFileStore : IBlockStore
     public HostFileStore(string path, bool readOnly)
     {
         _readOnly = readOnly;
-        _handle = File.OpenHandle(path, FileMode.Open, readOnly ? FileAccess.Read : FileAccess.ReadWrite, readOnly ? FileShare.Read : FileShare.None);
+        _handle = File.OpenHandle(path, FileMode.Open, readOnly ? FileAccess.Read : FileAccess.ReadWrite, FileShare.Read);
         Length = RandomAccess.GetLength(_handle);
     }
 

@@ -142,7 +142,12 @@ internal sealed class PageCache
     /// <summary>Forgets all clean pages that nobody uses (<c>drop_caches</c>, 1).</summary>
     public long DropPages(Cpu cpu)
     {
-        _machine.Lru.DrainAll();
+        IReadOnlyList<Cpu> cpus = _machine.Cpus;
+        for (int i = 0; i < cpus.Count; i++)
+        {
+            _machine.Lru.Drain(cpus[i]);
+        }
+
         long dropped = 0;
         for (int i = 0; i < _mappings.Count; i++)
         {

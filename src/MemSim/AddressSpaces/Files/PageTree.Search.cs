@@ -28,6 +28,11 @@ internal sealed partial class PageTree
         }
 
         PageTreeNode? node = FindLeaf(index);
+        if (node is null || (node.Present >> ((int)index & PageTreeNode.SlotMask) & 1) == 0)
+        {
+            return;
+        }
+
         while (node is not null)
         {
             ref ulong map = ref node.MapOf(tag);

@@ -17,7 +17,14 @@ public sealed partial class Machine
         ThrowIfDisposed();
         lock (_swapCreation)
         {
-            return _swap ??= new SwapSpace(this);
+            if (_swap is null)
+            {
+                SwapSpace swap = new(this);
+                ShmemSwap = swap.SharedMemory;
+                _swap = swap;
+            }
+
+            return _swap;
         }
     }
 }

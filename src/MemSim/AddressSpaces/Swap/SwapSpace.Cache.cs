@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.AddressSpaces.Files;
 using MemSim.Pages;
 
 namespace MemSim;
@@ -110,6 +111,49 @@ public sealed partial class SwapSpace
         Machine.AddReferences(to, 1);
         Machine.AddReferences(from, -1);
         return true;
+    }
+
+    /// <summary>Gives a locked page of shared memory a slot, named by one entry, and puts it into the swap cache; the caller takes it out of its mapping.</summary>
+    /// <returns>The entry; none when there is no slot.</returns>
+    internal SwapEntry MoveToCache(Cpu cpu, int pfn)
+    {
+        SwapEntry entry = _frames[pfn].Order == 0 ? TakeSlot(cpu) : default;
+        if (!entry.IsNone)
+        {
+            using LockScope scope = Enter();
+            SwapArea area = _areas[entry.Type]!;
+            area.SetUse(entry.Offset, SwapArea.HasCache | 1);
+            AddToCache(area, entry, pfn);
+            SetFlags(pfn, PageFlags.Dirty);
+        }
+
+        return entry;
+    }
+
+    /// <summary>Puts a page of the swap cache back into its mapping; its slot is free then.</summary>
+    /// <returns>False when the entry is not there any more, or somebody has locked the page.</returns>
+    internal bool MoveFromCache(Cpu cpu, FileMapping mapping, int pfn, uint index, SwapEntry entry)
+    {
+        if (!TryLock(pfn))
+        {
+            return false;
+        }
+
+        WaitForWrite(cpu, pfn);
+        bool moved = IsCached(pfn) && EntryOf(pfn) == entry && mapping.AddForSwapEntry(cpu, pfn, index, entry.Word);
+        if (moved)
+        {
+            using LockScope scope = Enter();
+            SwapArea area = _areas[entry.Type]!;
+            TakeFromCache(area, entry, pfn, 0);
+            DropCache(area, entry.Offset);
+            DropUse(area, entry);
+            Machine.AddReferences(pfn, -1);
+            SetFlags(pfn, PageFlags.Dirty);
+        }
+
+        Unlock(pfn);
+        return moved;
     }
 
     /// <summary>Puts a page into the cache under a slot that is marked for it; the cache takes a reference (<c>add_to_swap_cache()</c>).</summary>

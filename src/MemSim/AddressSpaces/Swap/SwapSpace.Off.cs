@@ -74,6 +74,17 @@ public sealed partial class SwapSpace
         return area.UsedPages == 0 ? Errno.None : Errno.EBUSY;
     }
 
+    /// <summary>A page is mapped again: it leaves the swap cache if it can.</summary>
+    internal void FreeSlotWhenWritten(Cpu cpu, int pfn)
+    {
+        if (TryLock(pfn))
+        {
+            WaitForWrite(cpu, pfn);
+            _ = TryFreeSlot(pfn);
+            Unlock(pfn);
+        }
+    }
+
     /// <summary>Takes pages that no entry names out of the swap cache.</summary>
     private void DropUnusedCache(Cpu cpu, SwapArea area)
     {
@@ -86,13 +97,7 @@ public sealed partial class SwapSpace
             }
 
             Machine.AddReferences(pfn, 1);
-            if (TryLock(pfn))
-            {
-                WaitForWrite(cpu, pfn);
-                _ = TryFreeSlot(pfn);
-                Unlock(pfn);
-            }
-
+            FreeSlotWhenWritten(cpu, pfn);
             Machine.Lru.Put(cpu, pfn);
         }
     }

@@ -55,7 +55,6 @@ public sealed partial class SwapSpace
 
         SetFlags(pfn, PageFlags.Reclaim);
         bool failed = !Write(cpu, pfn, out bool ended);
-        _countersByZone[_frames[pfn].ZoneId].VmscanWrite++;
         if (!ended)
         {
             return PageOutOutcome.Success;

@@ -24,15 +24,13 @@ public sealed partial class SwapSpace
         SwapInOutcome outcome = SwapInOutcome.Found;
         if (pfn < 0)
         {
-            outcome = area.Backing.IsSynchronous && area.CountOf(entry.Offset) == 1
+            outcome = area.Backing.IsSynchronous && near.HasAddresses && area.CountOf(entry.Offset) == 1
                 ? ReadPrivately(cpu, area, entry, near, address, out pfn)
                 : ReadAround(cpu, area, entry, near, address, out pfn);
             if (pfn < 0)
             {
                 return outcome;
             }
-
-            _events.Count(VmEvent.MajorFault);
         }
 
         if (HasFlag(pfn, PageFlags.UpToDate) && !HasFlag(pfn, PageFlags.Locked))

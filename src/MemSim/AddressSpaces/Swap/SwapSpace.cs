@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Swap;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
@@ -9,7 +10,7 @@ namespace MemSim;
 /// Follows Linux 6.1. A slot is used as often as entries in page tables (or of shared memory) name it, and once more by a page in the swap cache. The page is
 /// written before it is reclaimed and read when one of the entries is touched; the slot is free when nothing uses it any more.
 /// </remarks>
-public sealed partial class SwapSpace
+public sealed partial class SwapSpace : ISwapSpace
 {
     /// <summary>Slots that a CPU takes from one area before another of the same priority gets its turn (<c>SWAP_BATCH</c>).</summary>
     private const int TurnSlots = 64;
@@ -39,6 +40,9 @@ public sealed partial class SwapSpace
         _areas = new SwapArea?[machine.Architecture.Bits == 64 ? Areas64Bit : Areas32Bit];
         _turn = new SwapArea?[machine.Cpus.Count];
         _turnLeft = new int[machine.Cpus.Count];
+        SharedMemory = new ShmemSwap(this);
+        Users.Add(new ProcessSwapUser(this));
+        Users.Add(SharedMemory);
     }
 
     /// <summary>The machine.</summary>
@@ -62,9 +66,23 @@ public sealed partial class SwapSpace
     /// <summary>Those who keep swap entries.</summary>
     internal List<ISwapUser> Users { get; } = [];
 
+    internal ShmemSwap SharedMemory { get; }
+
     internal SwapArea? AreaOrNull(int type) => (uint)type < (uint)_areas.Length ? _areas[type] : null;
 
-    /// <summary>Switches an area on (<c>swapon()</c>).</summary>
+    /// <summary>Switches swap on a device on (<c>mkswap</c> and <c>swapon()</c>): what was on it is gone.</summary>
+    /// <param name="device">The device, wholly used; one that is as fast as memory is read past the swap cache, one that seeks gets runs of slots.</param>
+    /// <param name="priority">0 to 32767; null for one below all areas so far.</param>
+    /// <param name="discard">When the device is told about unused slots.</param>
+    /// <returns>The area; EINVAL: smaller than ten pages; EPERM: too many areas; EBUSY: the device is in use; EIO, EROFS: it cannot be written.</returns>
+    public Result<SwapArea> SwapOn(BlockDevice device, int? priority = null, SwapDiscard discard = SwapDiscard.None)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        bool used = device.Writeback is not null || Array.Exists(_areas, area => area?.Backing is DeviceSwapBacking other && other.Device == device);
+        return used ? Errno.EBUSY : SwapOn(new DeviceSwapBacking(device), priority, discard);
+    }
+
+    /// <summary>Switches an area on.</summary>
     /// <param name="backing">What it writes to; the area owns it from now on.</param>
     /// <param name="priority">0 to 32767; null for one below all areas so far.</param>
     /// <param name="discard">When the device is told about unused slots.</param>

@@ -17,6 +17,9 @@ public sealed partial class Machine
     /// <summary>Whether the MMU was used yet.</summary>
     internal Mmu? MmuOrNull => _mmu;
 
+    /// <summary>What was mapped in each phase of the boot: identity mapping, kernel image, direct map step by step.</summary>
+    public IReadOnlyList<BootPhase> BootPhases => KernelMemory.BootPhases.Of(this);
+
     /// <summary>Chooses how the MMU is built.</summary>
     /// <param name="options">The options.</param>
     /// <exception cref="InvalidOperationException">It is in use already.</exception>

@@ -28,7 +28,7 @@ public static class GfpReplay
     {
         ArgumentNullException.ThrowIfNull(directory);
         string path = Path.Combine(directory, FileName);
-        List<GfpRecord> records = GfpRecord.ReadAll(path, LongestLine);
+        List<GfpRecord> records = JsonLines.ReadAll(path, GfpRecord.Read, LongestLine);
         ReplayTally tally = new();
         ArchitectureInfo architecture = ArchitectureInfo.X86_64;
         using Machine machine = StateRestorer.Restore(StateWith(PopulatedZones(path, records, architecture)));
@@ -170,28 +170,8 @@ internal sealed record GfpRecord(int Line)
     /// <summary>The line and the flags, for messages.</summary>
     public string Where => $"line {Line}: {Label} {GfpText.FormatWithHex((Gfp)Gfp)}";
 
-    /// <summary>Reads a file whole, so that nothing is compared when a line is malformed.</summary>
-    public static List<GfpRecord> ReadAll(string path, int longestLine)
-    {
-        List<GfpRecord> records = [];
-        using Utf8LineReader lines = new(InputFile.Open(path), path, longestLine);
-        while (lines.TryRead(out ReadOnlySpan<byte> line))
-        {
-            try
-            {
-                records.Add(Read(line, path, lines.Line));
-            }
-            catch (InputFileException e)
-            {
-                // A line is a document of its own: the fault's line within it says nothing.
-                throw new InputFileException(path, lines.Line, e.Reason, e);
-            }
-        }
-
-        return records;
-    }
-
-    private static GfpRecord Read(ReadOnlySpan<byte> line, string path, int number)
+    /// <summary>Reads a line.</summary>
+    public static GfpRecord Read(ReadOnlySpan<byte> line, string path, int number)
     {
         JsonCursor json = new(line, path);
         GfpRecord record = new(number);

@@ -27,7 +27,7 @@ public static class SlabCachesReplay
 
     internal static ReplayResult RunFile(string path, string name)
     {
-        List<JsonElement> records = ReadAll(path);
+        List<JsonElement> records = JsonLines.ReadAll(path, JsonLines.ReadElement);
         int line = 0;
         try
         {
@@ -59,26 +59,6 @@ public static class SlabCachesReplay
         {
             throw new InputFileException(path, line + 1, e.Message, e);
         }
-    }
-
-    private static List<JsonElement> ReadAll(string path)
-    {
-        List<JsonElement> records = [];
-        using StreamReader reader = InputFile.OpenText(path);
-        try
-        {
-            while (reader.ReadLine() is { } text)
-            {
-                using JsonDocument document = JsonDocument.Parse(text);
-                records.Add(document.RootElement.Clone());
-            }
-        }
-        catch (Exception e) when (e is JsonException or InvalidDataException)
-        {
-            throw new InputFileException(path, records.Count + 1, e.Message, e);
-        }
-
-        return records;
     }
 
     private static string? TypeOf(JsonElement record) => record.GetProperty("t").GetString();

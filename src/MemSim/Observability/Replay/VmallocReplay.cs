@@ -21,7 +21,7 @@ public static class VmallocReplay
     {
         ArgumentNullException.ThrowIfNull(directory);
         string path = Path.Combine(directory, FileName);
-        List<VmallocRecord> records = VmallocRecord.ReadAll(path);
+        List<VmallocRecord> records = JsonLines.ReadAll(path, VmallocRecord.Read);
         if (records.Count == 0 || records[0].Kind != "vmap_state")
         {
             throw new InputFileException(path, 1, "the recording does not begin with a state");
@@ -186,8 +186,6 @@ public static class VmallocReplay
 /// <summary>One line of a recording of vmalloc.</summary>
 internal sealed record VmallocRecord(int Line)
 {
-    private const int LongestLine = 1 << 24;
-
     public string Kind { get; private set; } = "";
 
     public string When { get; private set; } = "";
@@ -218,26 +216,8 @@ internal sealed record VmallocRecord(int Line)
 
     public long LazyAfter { get; private set; }
 
-    public static List<VmallocRecord> ReadAll(string path)
-    {
-        List<VmallocRecord> records = [];
-        using Utf8LineReader lines = new(InputFile.Open(path), path, LongestLine);
-        while (lines.TryRead(out ReadOnlySpan<byte> line))
-        {
-            try
-            {
-                records.Add(Read(line, path, lines.Line));
-            }
-            catch (InputFileException e)
-            {
-                throw new InputFileException(path, lines.Line, e.Reason, e);
-            }
-        }
-
-        return records;
-    }
-
-    private static VmallocRecord Read(ReadOnlySpan<byte> line, string path, int number)
+    /// <summary>Reads a line.</summary>
+    public static VmallocRecord Read(ReadOnlySpan<byte> line, string path, int number)
     {
         JsonCursor json = new(line, path);
         VmallocRecord record = new(number);

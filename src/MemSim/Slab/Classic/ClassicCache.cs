@@ -8,6 +8,7 @@ internal sealed unsafe class ClassicCache
 {
     private const int AlienLimit = 12;
 
+    private readonly KmemCache _cache;
     private readonly List<nint> _memory = [];
     private readonly Dictionary<int, VirtualAddress> _freelists = [];
 
@@ -18,12 +19,13 @@ internal sealed unsafe class ClassicCache
     {
         Machine machine = cache.Machine;
         Figures = figures;
+        _cache = cache;
         Nodes = new ClassicNode[machine.Nodes[^1].Id + 1];
         foreach (Node node in machine.Nodes)
         {
             ClassicNode made = new(node.Id, Nodes.Length)
             {
-                FreeLimit = ((1 + node.Cpus.Count) * figures.BatchCount) + figures.Objects,
+                FreeLimit = FreeLimitOf(figures, node),
                 Shared = figures.Shared == 0 || cache.IsDebugged ? null : Make(figures.Shared * figures.BatchCount, figures.BatchCount),
             };
             Nodes[node.Id] = made;
@@ -50,10 +52,33 @@ internal sealed unsafe class ClassicCache
         }
     }
 
-    public ClassicFigures Figures { get; }
+    public ClassicFigures Figures { get; private set; }
 
     /// <summary>The lists by node number; null where there is no node.</summary>
     public ClassicNode[] Nodes { get; }
+
+    /// <summary>Replaces the arrays, all of which are empty, by ones of other sizes; those for other nodes' objects stay.</summary>
+    public void Resize(int limit, int batchCount, int shared)
+    {
+        Figures = Figures with { Limit = limit, BatchCount = batchCount, Shared = shared };
+        Machine machine = _cache.Machine;
+        foreach (Node node in machine.Nodes)
+        {
+            ClassicNode own = Nodes[node.Id];
+            own.FreeLimit = FreeLimitOf(Figures, node);
+            if (!_cache.IsDebugged)
+            {
+                Free(own.Shared);
+                own.Shared = shared == 0 ? null : Make(shared * batchCount, batchCount);
+            }
+        }
+
+        for (int cpu = 0; cpu < machine.Cpus.Count && !_cache.IsDebugged; cpu++)
+        {
+            Free(_cache.Cpus[cpu].Array);
+            _cache.Cpus[cpu].Array = Make(limit, batchCount);
+        }
+    }
 
     /// <summary>Where the off-slab list of free objects of a slab lies; the null address for slabs without one.</summary>
     public VirtualAddress FreelistOf(int head)
@@ -78,6 +103,17 @@ internal sealed unsafe class ClassicCache
         {
             _ = _freelists.Remove(head, out VirtualAddress address);
             return address;
+        }
+    }
+
+    private static long FreeLimitOf(in ClassicFigures figures, Node node) => ((1 + (long)node.Cpus.Count) * figures.BatchCount) + figures.Objects;
+
+    private void Free(ArrayCache* array)
+    {
+        if (array != null)
+        {
+            _ = _memory.Remove((nint)array);
+            NativeMemory.AlignedFree(array);
         }
     }
 
@@ -122,7 +158,7 @@ internal sealed unsafe class ClassicNode
     public long FreeObjects { get; set; }
 
     /// <summary>When more objects than this are free, free slabs go back to the page allocator.</summary>
-    public long FreeLimit { get; init; }
+    public long FreeLimit { get; set; }
 
     public long TotalSlabs { get; set; }
 
@@ -136,7 +172,7 @@ internal sealed unsafe class ClassicNode
     public bool ReapDue { get; set; }
 
     /// <summary>Free objects that any CPU of the node may take at once; null: none.</summary>
-    public ArrayCache* Shared { get; init; }
+    public ArrayCache* Shared { get; set; }
 
     /// <summary>By node number: objects of that node, freed here, not yet sent home.</summary>
     public nint[] Aliens { get; }

@@ -46,6 +46,13 @@ internal sealed unsafe partial class ClassicSlab
         return freed;
     }
 
+    /// <summary>Gives a cache arrays of other sizes (<c>do_tune_cpucache()</c>); no other thread may drive a CPU meanwhile.</summary>
+    public void Tune(Cpu cpu, KmemCache cache, int limit, int batchCount, int shared)
+    {
+        DrainArrays(cpu, cache);
+        StateOf(cache).Resize(limit, batchCount, shared);
+    }
+
     public override long Shrink(Cpu cpu, KmemCache cache)
     {
         DrainArrays(cpu, cache);
@@ -146,6 +153,51 @@ internal sealed unsafe partial class ClassicSlab
         if (head != 0)
         {
             node.Free.Remove(_memory, head);
+        }
+
+        return head;
+    }
+
+    /// <summary>As <see cref="FirstSlab"/>, passing over slabs from the emergency reserves, unless so much is free that they need not be kept (<c>get_valid_first_slab()</c>).</summary>
+    private int FirstOrdinarySlab(ClassicNode node)
+    {
+        int head = FirstSlab(node);
+        if (head == 0 || (_memory[head].State & SlabPage.FromReserves) == 0)
+        {
+            return head;
+        }
+
+        if (node.FreeObjects > node.FreeLimit)
+        {
+            _memory[head].State &= unchecked((byte)~SlabPage.FromReserves);
+            return head;
+        }
+
+        // To the back, so that the next one need not pass over it.
+        (_memory[head].InUse == 0 ? ref node.Free : ref node.Partial).AddLast(_memory, head);
+        head = FindOrdinary(node.Partial);
+        if (head != 0)
+        {
+            node.Partial.Remove(_memory, head);
+            return head;
+        }
+
+        node.FreeTouched = true;
+        head = FindOrdinary(node.Free);
+        if (head != 0)
+        {
+            node.Free.Remove(_memory, head);
+        }
+
+        return head;
+    }
+
+    private int FindOrdinary(in SlabList list)
+    {
+        int head = list.First;
+        while (head != 0 && (_memory[head].State & SlabPage.FromReserves) != 0)
+        {
+            head = _memory[head].Next;
         }
 
         return head;

@@ -35,7 +35,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
         _singleNode = _machine.Nodes.Count == 1;
 
         // Larger slabs only with more than 32 MiB (slab_max_order).
-        _maxOrder = _machine.Zones.Sum(zone => zone.ManagedPages) > (32 << 20) >> PageGeometry.PageShift ? 1 : 0;
+        _maxOrder = allocator.Rules.ClassicMaxOrder ?? (_machine.Zones.Sum(zone => zone.ManagedPages) > (32 << 20) >> PageGeometry.PageShift ? 1 : 0);
     }
 
     public override string Name => "slab";
@@ -119,6 +119,13 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             return;
         }
 
+        if ((slab.State & SlabPage.FromReserves) != 0)
+        {
+            // Never into an array, from which anybody may take it.
+            FreeToSlab(cpu, cache, slab.Node, address, slab.Links + index);
+            return;
+        }
+
         if (array->Avail == array->Limit)
         {
             Flush(cpu, cache, array);
@@ -156,10 +163,16 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             else
             {
                 int before = array->Avail;
-                while (batch > 0 && FirstSlab(node) is int head and not 0)
+                while (batch > 0 && FirstOrdinarySlab(node) is int head and not 0)
                 {
                     batch -= TakeBlock(array, head, batch);
                     Relist(node, head);
+                }
+
+                if (array->Avail == 0 && SlabPages.MayUseReserves(cpu, gfp) && FirstSlab(node) is int reserved and not 0)
+                {
+                    _ = TakeBlock(array, reserved, 1);
+                    Relist(node, reserved);
                 }
 
                 node.FreeObjects -= array->Avail - before;
@@ -179,7 +192,8 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             // The page allocator's reclaim may have used this CPU's slab layer meanwhile.
             if (array->Avail == 0)
             {
-                _ = TakeBlock(array, head, batch);
+                // Of the reserves no more than the one that was asked for: what is in the array, anybody takes. (6.1 fills the array.)
+                _ = TakeBlock(array, head, (_memory[head].State & SlabPage.FromReserves) != 0 ? 1 : batch);
             }
 
             AddSlab(cache, head);
@@ -193,7 +207,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
     {
         ClassicNode node = StateOf(cache).Nodes[nodeId];
         Lock(node);
-        int head = FirstSlab(node);
+        int head = SlabPages.MayUseReserves(cpu, gfp) ? FirstSlab(node) : FirstOrdinarySlab(node);
         if (head != 0)
         {
             ulong address = TakeObject(head);

@@ -55,7 +55,7 @@ public sealed unsafe partial class Cpu
     {
         ulong offset = address - slab->Base;
         uint index = (uint)((offset * slab->Reciprocal) >> 32);
-        if (index >= slab->Objects || index * slab->Size != offset || slab->Node != _arraysNode)
+        if (index >= slab->Objects || index * slab->Size != offset || slab->Node != _arraysNode || (slab->State & SlabPage.FromReserves) != 0)
         {
             return false;
         }

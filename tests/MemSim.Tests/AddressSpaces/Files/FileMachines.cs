@@ -7,7 +7,7 @@ internal sealed class FileMachine : IDisposable
 {
     public const int PageSize = PageGeometry.PageSize;
 
-    public FileMachine(string memory = "64M", string disk = "64M", bool contents = true)
+    public FileMachine(string memory = "128M", string disk = "64M", bool contents = true)
     {
         MachineSpec spec = MachineSpec.X86_64(memory, cpus: 1);
         Machine = Machine.Boot(contents ? spec : spec.WithoutContents());
@@ -81,4 +81,35 @@ internal sealed class FakeArea : IMappedArea
         Cleaned.Add(index);
         return true;
     }
+}
+
+/// <summary>Swap space for shared memory in an array of pages; writes are done at once.</summary>
+internal sealed class FakeShmemSwap : IShmemSwap
+{
+    private readonly Dictionary<long, byte[]> _slots = [];
+    private long _next;
+
+    public int Used => _slots.Count;
+
+    public MemSim.Lru.PageOutOutcome SwapOut(Cpu cpu, ShmemMapping mapping, int pfn)
+    {
+        _slots.Add(_next, cpu.Machine.Memory.ReadOnly((ulong)pfn << PageGeometry.PageShift, PageGeometry.PageSize).ToArray());
+        mapping.ReplaceBySwapEntry(cpu, pfn, _next++);
+        cpu.Machine.AddReferences(pfn, -1);
+        cpu.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Dirty);
+        return MemSim.Lru.PageOutOutcome.Success;
+    }
+
+    public Errno SwapIn(Cpu cpu, ShmemMapping mapping, uint index, long entry, out int pfn)
+    {
+        pfn = cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
+        _slots[entry].CopyTo(cpu.Machine.Memory.Frame(pfn));
+        cpu.Machine.GetPage(new Pfn(pfn)).SetFlags(PageFlags.UpToDate);
+        bool added = mapping.AddForSwapEntry(cpu, pfn, index, entry);
+        cpu.Machine.Lru.Add(cpu, pfn);
+        Free(cpu, entry);
+        return added ? Errno.None : Errno.EIO;
+    }
+
+    public void Free(Cpu cpu, long entry) => _slots.Remove(entry);
 }

@@ -255,6 +255,81 @@ public class PageCacheTests
     }
 
     [Fact]
+    public void Shared_memory_that_was_swapped_out_comes_back()
+    {
+        using FileMachine m = new();
+        FakeShmemSwap swap = new();
+        m.Machine.ShmemSwap = swap;
+        OpenFile file = m.Machine.MountTmpfs("1M").Create("t").Value;
+        for (int i = 0; i < 3; i++)
+        {
+            m.Cpu.WriteFile(file, i * PageSize, new[] { (byte)(i + 1) });
+        }
+
+        m.Machine.Lru.DrainAll();
+        for (uint i = 0; i < 3; i++)
+        {
+            int pfn = m.PageOf(file, i);
+            m.Machine.Lru.Isolate(pfn).Should().BeTrue();
+            m.Machine.GetPage(new Pfn(pfn)).SetFlags(PageFlags.Locked);
+            PageCacheOwners.PageOut(m.Cpu, pfn).Should().Be(MemSim.Lru.PageOutOutcome.Success);
+            m.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Locked);
+            m.Machine.Lru.Put(m.Cpu, pfn);
+        }
+
+        file.File.CachedPages.Should().Be(0);
+        file.File.Blocks.Should().Be(3);
+        m.Machine.Verify();
+        m.ReadPage(file, 1, 1).Should().Be(2);
+        m.Cpu.WriteFile(file, 1, new byte[] { 77 }).Value.Should().Be(1);
+        m.ReadPage(file, 0, 1).Should().Be(1);
+        swap.Used.Should().Be(1);
+        m.Cpu.TruncateFile(file, 0).Should().Be(Errno.None);
+        swap.Used.Should().Be(0);
+        file.File.Blocks.Should().Be(0);
+    }
+
+    [Fact]
+    public void Metadata_alone_can_be_simulated()
+    {
+        using FileMachine m = new(contents: false);
+        OpenFile file = m.FileOnDisk(40);
+        _ = m.ReadPage(file, 39);
+        m.Cpu.WriteFile(file, 5, new byte[10]).Value.Should().Be(10);
+        m.Cpu.TruncateFile(file, 100).Should().Be(Errno.None);
+        m.Counters.FilePages.Should().Be(1);
+        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Machine.ContentBytes.Should().Be(0);
+    }
+
+    [Fact]
+    public void Files_use_high_memory_where_there_is_some()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_32("1G"));
+        Cpu cpu = machine.Cpus[0];
+        OpenFile file = machine.Mount(new BlockDevice("hda", "1M")).Create("f").Value;
+        cpu.WriteFile(file, PageSize, new byte[] { 1, 2, 3 }).Value.Should().Be(3);
+        machine.GetPage(new Pfn(file.Mapping.Find(1))).Zone.Type.Should().Be(ZoneType.HighMem);
+        byte[] read = new byte[3];
+        cpu.Fsync(file).Should().Be(Errno.None);
+        machine.DropCaches(1);
+        cpu.ReadFile(file, PageSize, read).Value.Should().Be(3);
+        read.Should().Equal(1, 2, 3);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Limits_are_those_that_vmstat_shows()
+    {
+        using FileMachine m = new();
+        OpenFile file = m.FileOnDisk(100);
+        m.ReadPage(file, 0);
+        m.Machine.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
+        m.Machine.SetSysctl("dirty_bytes", "10000000");
+        m.Machine.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
+    }
+
+    [Fact]
     public void A_file_of_the_host_can_be_read_and_written()
     {
         string path = Path.GetTempFileName();

@@ -35,7 +35,7 @@ public sealed class SwapModelTests
 
     private static bool Agrees((int Kind, int Number)[] steps, string device)
     {
-        using SwapRig rig = new(MachineSpec.X86_64("64M", cpus: 2));
+        using SwapRig rig = new(MachineSpec.X86_64("128M", cpus: 2));
         Model model = new(rig, device);
         foreach ((int kind, int number) in steps)
         {

@@ -1,0 +1,105 @@
+using MemSim.Hardware;
+
+namespace MemSim.AddressSpaces;
+
+/// <summary>What the entries of an area, or of several, use, in bytes (<c>struct mem_size_stats</c>).</summary>
+internal sealed class PageUse
+{
+    // The proportional share is summed with twelve more bits, as in the kernel.
+    private const int PssShift = 12;
+
+    private ulong _pss;
+    private ulong _pssDirty;
+    private ulong _pssAnon;
+    private ulong _pssFile;
+    private ulong _pssShmem;
+    private ulong _pssLocked;
+
+    public ulong Rss { get; private set; }
+
+    public ulong SharedClean { get; private set; }
+
+    public ulong SharedDirty { get; private set; }
+
+    public ulong PrivateClean { get; private set; }
+
+    public ulong PrivateDirty { get; private set; }
+
+    public ulong Referenced { get; private set; }
+
+    public ulong Anonymous { get; private set; }
+
+    public ulong LazyFree { get; private set; }
+
+    public ulong Swap { get; private set; }
+
+    public ulong Pss => _pss >> PssShift;
+
+    public ulong PssDirty => _pssDirty >> PssShift;
+
+    public ulong PssAnon => _pssAnon >> PssShift;
+
+    public ulong PssFile => _pssFile >> PssShift;
+
+    public ulong PssShmem => _pssShmem >> PssShift;
+
+    public ulong Locked => _pssLocked >> PssShift;
+
+    /// <summary>Adds the entries of an area.</summary>
+    public void Add(MmCore core, Vma vma)
+    {
+        PageTables tables = vma.Mm.Tables;
+        for (ulong at = vma.StartValue; at < vma.EndValue;)
+        {
+            ulong slot = tables.FindSlot(at, out ulong next);
+            if (slot == 0)
+            {
+                at = next == 0 ? vma.EndValue : next;
+                continue;
+            }
+
+            Add(core, vma, tables.ReadSlot(slot));
+            at += PageGeometry.PageSize;
+        }
+    }
+
+    private void Add(MmCore core, Vma vma, ulong entry)
+    {
+        const ulong page = PageGeometry.PageSize;
+        if (entry == 0)
+        {
+            return;
+        }
+
+        if (!core.Layout.IsPresent(entry))
+        {
+            Swap += core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap ? page : 0;
+            return;
+        }
+
+        int pfn = core.Layout.Pfn(entry);
+        if (pfn == core.ZeroPfn)
+        {
+            return;
+        }
+
+        bool anon = core.IsAnon(pfn);
+        bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(pfn, PageFlags.Dirty);
+        int users = Math.Max(core.MapCount(pfn), 1);
+        ulong share = (page << PssShift) / (ulong)users;
+        Rss += page;
+        _pss += share;
+        _pssDirty += dirty ? share : 0;
+        _pssAnon += anon ? share : 0;
+        _pssShmem += !anon && core.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
+        _pssFile += !anon && !core.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
+        _pssLocked += (vma.Flags & VmaFlags.Locked) != 0 ? share : 0;
+        Anonymous += anon ? page : 0;
+        LazyFree += anon && !core.HasFlag(pfn, PageFlags.SwapBacked) && !dirty ? page : 0;
+        Referenced += core.Layout.IsYoung(entry) || core.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
+        SharedClean += users > 1 && !dirty ? page : 0;
+        SharedDirty += users > 1 && dirty ? page : 0;
+        PrivateClean += users == 1 && !dirty ? page : 0;
+        PrivateDirty += users == 1 && dirty ? page : 0;
+    }
+}

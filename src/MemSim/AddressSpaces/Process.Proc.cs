@@ -1,0 +1,210 @@
+using System.Globalization;
+using System.Text;
+using MemSim.AddressSpaces;
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <content>The files below <c>/proc/pid</c>, in the kernel's format.</content>
+public sealed partial class Process
+{
+    private static readonly (VmaFlags Flag, string Name)[] FlagNames =
+    [
+        (VmaFlags.Read, "rd"), (VmaFlags.Write, "wr"), (VmaFlags.Exec, "ex"), (VmaFlags.Shared, "sh"), (VmaFlags.MayRead, "mr"), (VmaFlags.MayWrite, "mw"), (VmaFlags.MayExec, "me"),
+        (VmaFlags.MayShare, "ms"), (VmaFlags.GrowsDown, "gd"), (VmaFlags.Locked, "lo"), (VmaFlags.SequentialRead, "sr"), (VmaFlags.RandomRead, "rr"), (VmaFlags.DontCopy, "dc"),
+        (VmaFlags.DontExpand, "de"), (VmaFlags.LockOnFault, "lf"), (VmaFlags.Account, "ac"), (VmaFlags.NoReserve, "nr"), (VmaFlags.HugeTlb, "ht"), (VmaFlags.WipeOnFork, "wf"),
+        (VmaFlags.DontDump, "dd"), (VmaFlags.HugePage, "hg"), (VmaFlags.NoHugePage, "nh"),
+    ];
+
+    /// <summary><c>/proc/pid/maps</c>; empty when it has ended.</summary>
+    public string Maps
+    {
+        get
+        {
+            StringBuilder text = new();
+            foreach (Vma vma in MmOrNull?.Areas ?? [])
+            {
+                AppendHeader(text, vma);
+            }
+
+            return text.ToString();
+        }
+    }
+
+    /// <summary><c>/proc/pid/smaps</c>: what the pages of each area are.</summary>
+    public string Smaps
+    {
+        get
+        {
+            StringBuilder text = new();
+            foreach (Vma vma in MmOrNull?.Areas ?? [])
+            {
+                PageUse use = new();
+                use.Add(_core, vma);
+                AppendHeader(text, vma);
+                Line(text, "Size", vma.EndValue - vma.StartValue);
+                Line(text, "KernelPageSize", PageGeometry.PageSize);
+                Line(text, "MMUPageSize", PageGeometry.PageSize);
+                AppendUse(text, use, rollup: false);
+                text.Append("THPeligible:    0\nVmFlags: ");
+                foreach ((VmaFlags flag, string name) in FlagNames)
+                {
+                    _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
+                }
+
+                text.Append('\n');
+            }
+
+            return text.ToString();
+        }
+    }
+
+    /// <summary><c>/proc/pid/smaps_rollup</c>: the sums of <see cref="Smaps"/>.</summary>
+    public string SmapsRollup
+    {
+        get
+        {
+            if (MmOrNull?.Tree is not { First: { } first, Last: { } last })
+            {
+                return "";
+            }
+
+            PageUse use = new();
+            foreach (Vma vma in MmOrNull.Areas)
+            {
+                use.Add(_core, vma);
+            }
+
+            StringBuilder text = new();
+            text.Append(CultureInfo.InvariantCulture, $"{first.StartValue:x8}-{last.EndValue:x8} ---p 00000000 00:00 0 ");
+            AppendName(text, 0, "[rollup]");
+            AppendUse(text, use, rollup: true);
+            return text.ToString();
+        }
+    }
+
+    /// <summary><c>/proc/pid/statm</c>: pages of all areas, resident, of files, of the program, libraries (0), data and stack, dirty (0).</summary>
+    public string Statm => MmOrNull is { } mm
+        ? string.Create(CultureInfo.InvariantCulture, $"{mm.TotalPages} {mm.ResidentPages} {mm.FilePages + mm.SharedMemoryPages} {mm.ExecutablePages} 0 {mm.DataPages + mm.StackPages} 0\n")
+        : "0 0 0 0 0 0 0\n";
+
+    /// <summary>The lines of <c>/proc/pid/status</c> that memory management has to do with.</summary>
+    public string Status
+    {
+        get
+        {
+            StringBuilder text = new();
+            string state = State switch { ProcessState.Zombie => "Z (zombie)", ProcessState.Dead => "X (dead)", _ => RunsOn is null ? "S (sleeping)" : "R (running)" };
+            text.Append(CultureInfo.InvariantCulture, $"Name:\t{Name}\nState:\t{state}\nTgid:\t{Pid}\nNgid:\t0\nPid:\t{Pid}\nPPid:\t{Parent?.Pid ?? 1}\n");
+            if (MmOrNull is { } mm)
+            {
+                Kib("VmPeak", mm.PeakTotalPages);
+                Kib("VmSize", mm.TotalPages);
+                Kib("VmLck", mm.LockedPages);
+                Kib("VmPin", 0);
+                Kib("VmHWM", mm.PeakResidentPages);
+                Kib("VmRSS", mm.ResidentPages);
+                Kib("RssAnon", mm.AnonPages);
+                Kib("RssFile", mm.FilePages);
+                Kib("RssShmem", mm.SharedMemoryPages);
+                Kib("VmData", mm.DataPages);
+                Kib("VmStk", mm.StackPages);
+                Kib("VmExe", 0);
+                Kib("VmLib", mm.ExecutablePages);
+                Kib("VmPTE", mm.PageTableBytes >> PageGeometry.PageShift);
+                Kib("VmSwap", mm.SwapEntries);
+            }
+
+            return text.Append("Threads:\t1\n").ToString();
+
+            void Kib(string name, long pages) => text.Append(CultureInfo.InvariantCulture, $"{name}:\t{pages << 2,8} kB\n");
+        }
+    }
+
+    /// <summary>The words of <c>/proc/pid/pagemap</c> for a range: bit 63 present, 62 swapped, 61 of a file or shared, 56 mapped here alone, below the frame number or swap type and offset.</summary>
+    /// <param name="start">The first address.</param>
+    /// <param name="pages">How many pages.</param>
+    public IReadOnlyList<ulong> PageMap(VirtualAddress start, int pages)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(pages);
+        ulong[] words = new ulong[pages];
+        for (int i = 0; i < pages && MmOrNull is { } mm; i++)
+        {
+            ulong slot = mm.Tables.FindSlot(start.Value + ((ulong)i << PageGeometry.PageShift), out _);
+            ulong entry = slot == 0 ? 0 : mm.Tables.ReadSlot(slot);
+            if (entry == 0)
+            {
+                continue;
+            }
+
+            if (_core.Layout.IsPresent(entry))
+            {
+                int pfn = _core.Layout.Pfn(entry);
+                bool zero = pfn == _core.ZeroPfn;
+                words[i] = (1UL << 63) | (uint)pfn | (!zero && !_core.IsAnon(pfn) ? 1UL << 61 : 0) | (!zero && _core.MapCount(pfn) == 1 ? 1UL << 56 : 0);
+            }
+            else if (_core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))
+            {
+                words[i] = (1UL << 62) | ((ulong)soft.Offset << 5) | (uint)soft.Type;
+            }
+        }
+
+        return words;
+    }
+
+    private static void Line(StringBuilder text, string name, ulong bytes) => text.Append(CultureInfo.InvariantCulture, $"{name + ":",-16}{bytes >> 10,8} kB\n");
+
+    private static void AppendUse(StringBuilder text, PageUse use, bool rollup)
+    {
+        Line(text, "Rss", use.Rss);
+        Line(text, "Pss", use.Pss);
+        Line(text, "Pss_Dirty", use.PssDirty);
+        if (rollup)
+        {
+            Line(text, "Pss_Anon", use.PssAnon);
+            Line(text, "Pss_File", use.PssFile);
+            Line(text, "Pss_Shmem", use.PssShmem);
+        }
+
+        Line(text, "Shared_Clean", use.SharedClean);
+        Line(text, "Shared_Dirty", use.SharedDirty);
+        Line(text, "Private_Clean", use.PrivateClean);
+        Line(text, "Private_Dirty", use.PrivateDirty);
+        Line(text, "Referenced", use.Referenced);
+        Line(text, "Anonymous", use.Anonymous);
+        Line(text, "LazyFree", use.LazyFree);
+        Line(text, "AnonHugePages", 0);
+        Line(text, "ShmemPmdMapped", 0);
+        Line(text, "FilePmdMapped", 0);
+        text.Append("Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\n");
+        Line(text, "Swap", use.Swap);
+        Line(text, "SwapPss", use.Swap);
+        Line(text, "Locked", use.Locked);
+    }
+
+    private void AppendHeader(StringBuilder text, Vma vma)
+    {
+        int begin = text.Length;
+        ulong offset = vma.File is null ? 0 : vma.PgOff << PageGeometry.PageShift;
+        long inode = vma.File?.File.Number ?? 0;
+        text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {(vma.File is null ? "00:00" : "00:01")} {inode} ");
+        MemoryDescriptor mm = vma.Mm;
+        string name = vma.File is { } file ? file.File.ToString()
+            : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"
+            : vma.StartValue <= mm.StackStart.Value && vma.EndValue >= mm.StackStart.Value ? "[stack]"
+            : "";
+        AppendName(text, begin, name);
+    }
+
+    /// <summary>Names begin in a column of their own, as wide as addresses may be.</summary>
+    private void AppendName(StringBuilder text, int begin, string name)
+    {
+        if (name.Length != 0)
+        {
+            int width = 25 + (_core.Machine.Architecture.Bits / 8 * 6);
+            text.Append(' ', Math.Max(0, width - (text.Length - begin))).Append(name);
+        }
+
+        text.Append('\n');
+    }
+}
