@@ -187,8 +187,7 @@ public sealed partial class Machine : IDisposable
             return;
         }
 
-        Settings.Set(file, text);
-        if (SysctlName(name) == "compact_memory")
+        if (file == "compact_memory")
         {
             // Not a setting but a button: only 1 presses it.
             if (text?.Trim() != "1")
