@@ -187,8 +187,7 @@ public sealed partial class Machine : IDisposable
             return;
         }
 
-        Settings.Set(file, text);
-        if (SysctlName(name) == "compact_memory")
+        if (file == "compact_memory")
         {
             // Not a setting but a button: only 1 presses it.
             if (text?.Trim() != "1")
@@ -200,7 +199,7 @@ public sealed partial class Machine : IDisposable
             return;
         }
 
-        Settings.Set(SysctlName(name), text);
+        Settings.Set(file, text);
     }
 
     /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>

@@ -7,7 +7,7 @@ namespace MemSim.Reclaim.Compaction;
 
 /// <summary>Makes large free blocks by moving pages: used pages from the start of a zone into free ones at its end, until the two scanners meet.</summary>
 /// <remarks>Kernel 6.1: <c>mm/compaction.c</c>. Only one CPU compacts a zone at a time here; a second one finds it contended.</remarks>
-internal sealed class Compactor
+internal sealed class Compactor : ICompactor
 {
     /// <summary>After this many doublings the time for which a zone is left alone no longer grows (<c>COMPACT_MAX_DEFER_SHIFT</c>).</summary>
     public const int MaxDeferShift = 6;
