@@ -18,6 +18,7 @@ internal static class ToolApp
             BootCommand.Create(console),
             TwinCommand.Create(console),
             ReplayCommand.Create(console),
+            ScenarioCommand.Create(console),
         };
 
         // An argument that begins with '@' is a file's name like any other.

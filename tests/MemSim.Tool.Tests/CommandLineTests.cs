@@ -24,7 +24,7 @@ public class CommandLineTests
     {
         ToolRun run = ToolRun.Of("--help");
         run.ExitCode.Should().Be(0);
-        run.Out.Should().ContainAll("run", "boot", "twin", "replay");
+        run.Out.Should().ContainAll("run", "boot", "twin", "replay", "scenario");
     }
 
     [Theory]
@@ -32,6 +32,7 @@ public class CommandLineTests
     [InlineData("boot", "--arch", "--memory", "--cpus", "--cmdline", "--from", "--set", "--show", "--quiet")]
     [InlineData("twin", "DIR", "--all")]
     [InlineData("replay", "--like", "--at-least")]
+    [InlineData("scenario", "SCENARIO", "--seed")]
     public void Every_verb_has_json_and_help(string verb, params string[] options)
     {
         ToolRun run = ToolRun.Of(verb, "--help");
@@ -44,7 +45,7 @@ public class CommandLineTests
     public void The_documentation_names_every_option_and_every_field_of_the_documents()
     {
         string documentation = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Data", "tool.md"));
-        foreach (string option in (string[])["--json", "--quick", "--picture", "--arch", "--memory", "--cpus", "--cmdline", "--from", "--set", "--show", "--quiet", "--all", "--like", "--at-least"])
+        foreach (string option in (string[])["--json", "--quick", "--picture", "--arch", "--memory", "--cpus", "--cmdline", "--from", "--set", "--show", "--quiet", "--all", "--like", "--at-least", "--seed"])
         {
             documentation.Should().Contain($"`{option}");
         }

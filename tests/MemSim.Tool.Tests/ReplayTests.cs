@@ -176,12 +176,13 @@ public class ReplayTests(RecordingsFixture recordings)
     }
 
     [Theory]
-    [InlineData("walk.jsonl.gz")]
-    public void Data_of_subsystems_to_come_is_refused_by_name(string file)
+    [InlineData("\n", "walk.jsonl.gz(1): ")]
+    [InlineData("{\"t\":\"walk\",\"what\":\"x\",\"addr\":5,\"level\":1,\"entry\":0,\"present\":false}\n", "kernel addresses")]
+    public void Malformed_walks_are_refused(string text, string reason)
     {
         string folder = recordings.EmptyFolder();
-        RecordingsFixture.Pack(Path.Combine(folder, file), "\n");
-        ToolRun.Of("replay", folder).ShouldBeRefused("cannot be replayed yet");
+        RecordingsFixture.Pack(Path.Combine(folder, "walk.jsonl.gz"), text);
+        ToolRun.Of("replay", folder).ShouldBeRefused(reason);
     }
 
     [Theory]

@@ -13,9 +13,11 @@ internal static class OperationTable
         .. BootOperations.Table,
         .. SlabOperations.Table,
         .. MmuOperations.Table,
+        .. Faults.Table,
         .. CompactionOperations.Table,
         .. Files.Table,
         .. ReclaimOperations.Table,
+        .. KernelMemoryOperations.Table,
     ];
 
     /// <summary>The operations whose name matches a pattern with <c>*</c> and <c>?</c>; a pattern without them matches names that begin with it.</summary>

@@ -1,3 +1,5 @@
+using MemSim.Scenarios;
+
 namespace MemSim.Tool.Json;
 
 // The documents that --json prints. Names become snake_case; docs/tool.md lists them, and a test holds both together.
@@ -118,3 +120,9 @@ internal sealed record RunDocument(
     bool FellShort,
     double Seconds,
     string? Picture);
+
+internal sealed record ScenarioNameDocument(string Name, string Description);
+
+internal sealed record ScenarioListDocument(string Verb, IReadOnlyList<ScenarioNameDocument> Scenarios);
+
+internal sealed record ScenarioDocument(string Verb, string Scenario, string Description, ScenarioReport Report);

@@ -8,4 +8,6 @@ namespace MemSim.Tool.Json;
 [JsonSerializable(typeof(TwinDocument))]
 [JsonSerializable(typeof(ReplayDocument))]
 [JsonSerializable(typeof(RunDocument))]
+[JsonSerializable(typeof(ScenarioDocument))]
+[JsonSerializable(typeof(ScenarioListDocument))]
 internal sealed partial class ToolJsonContext : JsonSerializerContext;

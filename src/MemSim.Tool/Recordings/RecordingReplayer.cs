@@ -10,12 +10,6 @@ namespace MemSim.Tool.Recordings;
 /// <summary>Recognises what was recorded and replays it.</summary>
 internal static class RecordingReplayer
 {
-    /// <summary>Data sets whose subsystems do not exist yet.</summary>
-    private static readonly (string File, string What)[] NotYet =
-    [
-        ("walk.jsonl.gz", "page table walks: compared by the library's tests only"),
-    ];
-
     /// <summary>Replays a recording.</summary>
     /// <exception cref="BadInputException">It is no recording, or one of something not simulated yet.</exception>
     /// <exception cref="InputFileException">It is missing or malformed.</exception>
@@ -69,12 +63,9 @@ internal static class RecordingReplayer
             return [Of(Timed(() => VmallocReplay.Run(path), out double seconds), "vmalloc areas", seconds, 0)];
         }
 
-        foreach ((string file, string what) in NotYet)
+        if (WalkReplay.IsData(path))
         {
-            if (Has(path, file))
-            {
-                throw new BadInputException($"{Path.Combine(path, file)}: cannot be replayed yet ({what})");
-            }
+            return [Of(Timed(() => WalkReplay.Run(path), out double seconds), "page table walks", seconds, 0)];
         }
 
         throw new BadInputException($"{path}: no recording (neither ops.txt.gz nor gfp.jsonl.gz nor trace.txt.gz is there)");

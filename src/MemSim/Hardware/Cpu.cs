@@ -171,6 +171,7 @@ public sealed partial class Cpu
 
     internal void UpdateMode()
     {
+        _knowsModeBefore = false;
         bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
         Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.Trace is not null ? CpuMode.Observed : CpuMode.Plain;
     }

@@ -289,7 +289,7 @@ internal sealed partial class PageReclaim
 
             found.LazyFreed += 1L << frame.Order;
         }
-        else if (frame.Mapping == 0 || !owners.RemoveFromCache(cpu, pfn))
+        else if ((frame.Mapping == 0 && !IsSwapCache(frame.FlagsAndZone)) || !owners.RemoveFromCache(cpu, pfn))
         {
             return Outcome.KeepLocked;
         }
@@ -301,6 +301,13 @@ internal sealed partial class PageReclaim
 
         Unlock(ref frame);
         return Outcome.Freed;
+    }
+
+    /// <summary>A page of the swap cache may have no mapping: read ahead, or once shared memory.</summary>
+    private static bool IsSwapCache(uint flags)
+    {
+        const uint both = (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+        return (flags & both) == both;
     }
 
     private bool TryLock(ref PageFrame frame)

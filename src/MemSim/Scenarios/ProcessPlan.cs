@@ -4,6 +4,8 @@ namespace MemSim.Scenarios;
 /// <remarks>Patterns, locks and unmapping are about the region made last. A touch writes or reads eight bytes of a page.</remarks>
 public sealed class ProcessPlan
 {
+    private const long MaxChildren = 1_000_000;
+
     private readonly List<ScenarioStep> _steps = [];
     private bool _hasRegion;
 
@@ -99,7 +101,9 @@ public sealed class ProcessPlan
         ArgumentOutOfRangeException.ThrowIfGreaterThan(depth, 20);
         ArgumentOutOfRangeException.ThrowIfLessThan(fanOut, 1);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(fanOut, 1000);
-        return Add(new ScenarioStep(StepKind.Fork) { Depth = depth, FanOut = fanOut });
+        ScenarioStep step = new(StepKind.Fork) { Depth = depth, FanOut = fanOut };
+        long processes = ScenarioSize.Children(step);
+        return processes <= MaxChildren ? Add(step) : throw new ArgumentOutOfRangeException(nameof(depth), $"a tree of {processes} processes is too large: at most {MaxChildren}");
     }
 
     /// <summary>Locks the region's pages into memory.</summary>

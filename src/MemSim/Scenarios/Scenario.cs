@@ -109,12 +109,17 @@ public sealed class Scenario
         ArgumentOutOfRangeException.ThrowIfGreaterThan(count, 100_000);
         ProcessPlan described = new();
         plan(described);
-        if (described.CpuId is { } cpu && cpu >= Machine.Cpus.Count)
+        return Add(name, described, count);
+    }
+
+    internal Scenario Add(string name, ProcessPlan plan, int count)
+    {
+        if (plan.CpuId is { } cpu && cpu >= Machine.Cpus.Count)
         {
             throw new ArgumentException($"process '{name}': there is no CPU {cpu}, only {Machine.Cpus.Count}", nameof(plan));
         }
 
-        _phases[^1].Processes.Add((name, described, count));
+        _phases[^1].Processes.Add((name, plan, count));
         return this;
     }
 

@@ -55,7 +55,8 @@ internal static class ScenarioSize
 
     private static long Top(Stack<long> regions) => regions.TryPeek(out long pages) ? pages : 0;
 
-    private static long Children(ScenarioStep step)
+    /// <summary>Processes of a fork tree, without its root.</summary>
+    public static long Children(ScenarioStep step)
     {
         long children = 0;
         long generation = 1;

@@ -53,6 +53,13 @@ public class OomReportTests
         OomReportText.Summary(OomConstraint.None, null, 1, victim).Should().Be(summary + "\n");
     }
 
+    [Theory]
+    [InlineData("amd64-256M-smp1", "pid=100 comm=memcap total-vm=1053256kB anon-rss=145408kB file-rss:4kB shmem-rss:632kB uid=0 pgtables=324kB oom_score_adj=0")]
+    [InlineData("amd64-256M-smp2", "pid=108 comm=memcap total-vm=1053256kB anon-rss=129040kB file-rss:4kB shmem-rss:632kB uid=0 pgtables=292kB oom_score_adj=0")]
+    [InlineData("i386-1G-smp1", "pid=100 comm=memcap total-vm=1053224kB anon-rss=911804kB file-rss:4kB shmem-rss:560kB uid=0 pgtables=916kB oom_score_adj=0")]
+    public void The_tracepoint_of_the_kill_says_what_the_recorded_one_said(string name, string recorded) =>
+        FtraceTextSink.MarkVictimFields(RecordedOom.Of(name).Victim.ToEvent()).Should().Be(recorded);
+
     [Fact]
     public void The_reaper_reports_as_the_kernel_did()
     {

@@ -30,6 +30,12 @@ public class AddressSpaceModelTests
     public void Random_programs_see_what_they_wrote(string architecture, int seed)
     {
         using Machine machine = ForkTests.Boot(architecture);
+        RunPrograms(machine, seed, steps: 1500, (_, _) => { });
+    }
+
+    /// <summary>Runs random programs and checks what they see.</summary>
+    internal static void RunPrograms(Machine machine, int seed, int steps, Action<Random, int> between)
+    {
         _ = machine.Mm;
         Cpu cpu = machine.Cpus[0];
         machine.CreateProcess("warm").Exit();
@@ -37,8 +43,9 @@ public class AddressSpaceModelTests
         Random random = new(seed);
         List<Model> alive = [new Model(machine.CreateProcess("init"))];
         ulong window = alive[0].Process.Mm.MmapBase - ((Pages + 64) << 12);
-        for (int step = 0; step < 1500; step++)
+        for (int step = 0; step < steps; step++)
         {
+            between(random, step);
             Model model = alive[random.Next(alive.Count)];
             model.Step(cpu, random, window, alive, machine);
             if (step % 100 == 0)

@@ -145,7 +145,7 @@ public sealed partial class Machine
             RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
             RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
             RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
-            RequireCount($"nr_writeback of node {i}", counters.Writeback - _filePagesBefore[(i * 4) + 3], writeback[i]);
+            RequireCount($"nr_writeback of node {i}", counters.Writeback - (_swap?.PagesUnderWay(i) ?? 0) - _filePagesBefore[(i * 4) + 3], writeback[i]);
         }
 
         RequireCount("pages whose frames say that a file has them", FramesOfFiles(), pages);
@@ -184,7 +184,7 @@ public sealed partial class Machine
         _pageCache = new PageCache(this);
 
         // A machine restored from a capture starts with the capture's counters.
-        _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback })];
+        _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback - (_swap?.PagesUnderWay(_nodes.IndexOf(n)) ?? 0) })];
         Owners ??= new CacheOnlyOwners(this);
         RegisterShrinker(new ShadowShrinker(_pageCache));
         return _pageCache;

@@ -14,6 +14,19 @@ public sealed partial class SwapSpace
     /// <summary>Writes that are under way.</summary>
     public int WritesUnderWay => _underWay.Count;
 
+    /// <summary>Pages of a node that are being written to swap.</summary>
+    /// <param name="node">The node's place in the machine's list.</param>
+    internal long PagesUnderWay(int node)
+    {
+        long pages = 0;
+        foreach (Zone zone in Machine.Nodes[node].Zones)
+        {
+            pages += _writebackByZone[zone.Id];
+        }
+
+        return pages;
+    }
+
     /// <summary>Ends all writes that are under way, as the devices' interrupts would.</summary>
     /// <param name="cpu">The CPU that gets them.</param>
     /// <returns>How many pages were concerned.</returns>
@@ -141,6 +154,7 @@ public sealed partial class SwapSpace
         Zone zone = Machine.Zones[_frames[pfn].ZoneId];
         zone.Counters.WritePending += change;
         zone.Node.Counters.Writeback += change;
+        _writebackByZone[zone.Id] += change;
         zone.Node.Counters.Written += change < 0 ? 1 : 0;
     }
 }

@@ -21,6 +21,7 @@ public sealed partial class SwapSpace : ISwapSpace
 
     private readonly FrameArray _frames;
     private readonly NodeCounters[] _countersByZone;
+    private readonly long[] _writebackByZone;
     private readonly VmEvents _events;
     private readonly Lock? _lock;
     private readonly SwapArea?[] _areas;
@@ -37,6 +38,7 @@ public sealed partial class SwapSpace : ISwapSpace
         _events = machine.Events;
         _lock = machine.IsParallel ? new Lock() : null;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
+        _writebackByZone = new long[machine.Zones.Count];
         _areas = new SwapArea?[machine.Architecture.Bits == 64 ? Areas64Bit : Areas32Bit];
         _turn = new SwapArea?[machine.Cpus.Count];
         _turnLeft = new int[machine.Cpus.Count];

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Hardware;
 
 /// <content>Control registers, address-space switches, flushes, shootdowns.</content>
@@ -147,6 +149,7 @@ internal sealed partial class CpuMmu
     }
 
     /// <summary>Flushes a page of the kernel here that had no entry when the CPU had done so many walks: without another one no TLB can know it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void ForgetPage(ulong address, long walksBefore)
     {
         Statistics.PageFlushes++;

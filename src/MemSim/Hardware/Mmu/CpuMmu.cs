@@ -243,10 +243,12 @@ internal sealed partial class CpuMmu
         uint need = 1u << (int)access;
         bool isFetch = access == MemoryAccess.Execute;
         walk = default;
+        bool known = denied >= 0;
         if (denied < 0)
         {
             _ = isFetch ? Statistics.L1InstructionMisses++ : Statistics.L1DataMisses++;
             int second = _l2.Find(address, _asid);
+            known = second >= 0;
             if (second >= 0 && IsUsable(_l2, second, need))
             {
                 Statistics.L2Hits++;
@@ -268,7 +270,12 @@ internal sealed partial class CpuMmu
         _cycles += HasDataCache ? walk.Cycles : (long)walk.Loads * _costs.WalkStepCycles;
         if (walk.Outcome != WalkOutcome.Found)
         {
-            FlushPage(address, _asid);
+            if (known || isFetch)
+            {
+                // The hardware forgets what it knew about an address that faults.
+                FlushPage(address, _asid);
+            }
+
             return -1;
         }
 

@@ -7,6 +7,9 @@ namespace MemSim;
 public sealed partial class Cpu
 {
     private LocalSlots? _localSlots;
+    private Hardware.CpuMode _modeBefore;
+    private bool _knowsModeBefore;
+    private ulong _lowBytes;
 
     /// <summary>Whether page faults are disabled: inside of <see cref="KmapAtomic(Page)"/> no fault is handled (<c>pagefault_disabled()</c>).</summary>
     public bool PageFaultsDisabled => _current.Mappings is { Atomic: > 0 };
@@ -56,9 +59,7 @@ public sealed partial class Cpu
             return default;
         }
 
-        maps.Atomic++;
-        _preemptCount++;
-        Mode = Hardware.CpuMode.Special;
+        EnterAtomicMapping(maps);
         if (Machine.IsLowMemory(page.FrameIndex))
         {
             return Machine.AddressOf(page.FrameIndex);
@@ -106,9 +107,7 @@ public sealed partial class Cpu
             return default;
         }
 
-        maps.Atomic++;
-        _preemptCount++;
-        Mode = Hardware.CpuMode.Special;
+        EnterAtomicMapping(maps);
         if (low)
         {
             return Machine.AddressOf(page.FrameIndex);
@@ -242,20 +241,31 @@ public sealed partial class Cpu
         get => _localSlots ?? MakeSlots();
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private VirtualAddress Push(TaskMappings maps, int frame)
     {
         LocalSlots slots = Slots;
         int slot = maps.Depth++;
-        maps.Home = this;
+        if (!ReferenceEquals(maps.Home, this))
+        {
+            maps.Home = this;
+        }
+
         maps.Frames[slot] = frame;
         maps.Walks[slot] = slots.Walks;
         slots.Set(slot, frame);
         return new VirtualAddress(slots.AddressOf(slot));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool Pop(TaskMappings maps, VirtualAddress address, bool atomic)
     {
         int slot = maps.Depth - 1;
+        if (slot < 0 && address.Value - Machine.Architecture.PageOffset < _lowBytes)
+        {
+            return true;
+        }
+
         if (slot >= 0 && _localSlots is { } slots && slots.SlotOf(address.Value) == (ulong)slot && (maps.AtomicSlots >> slot & 1) == (atomic ? 1u : 0u))
         {
             maps.Depth = slot;
@@ -267,6 +277,7 @@ public sealed partial class Cpu
     }
 
     /// <summary>Low memory, which has no slot, or misuse.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private bool PopOther(TaskMappings maps, VirtualAddress address, bool atomic)
     {
         if (address.Value >= Machine.DirectMapStart.Value && address.Value < Machine.DirectMapEnd.Value)
@@ -284,16 +295,41 @@ public sealed partial class Cpu
         return false;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void EnterAtomicMapping(TaskMappings maps)
+    {
+        maps.Atomic++;
+        if (_preemptCount++ == 0)
+        {
+            // Good until somebody calls UpdateMode, as all do who change what it depends on.
+            _modeBefore = Mode;
+            _knowsModeBefore = true;
+            Mode = Hardware.CpuMode.Special;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void LeaveAtomicMapping(TaskMappings maps)
     {
         maps.Atomic--;
-        _preemptCount--;
-        UpdateMode();
+        if (--_preemptCount != 0)
+        {
+            return;
+        }
+
+        if (_knowsModeBefore)
+        {
+            Mode = _modeBefore;
+        }
+        else
+        {
+            UpdateMode();
+        }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool IsMappable(Page page, string what) =>
-        (page.BelongsTo(Machine) && Machine.FrameOf(page.FrameIndex).RefCount > 0) || IsMappableSlow(page, what);
+        (page.BelongsTo(Machine) && Machine.Frames[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsMappableSlow(Page page, string what)
@@ -336,13 +372,12 @@ public sealed partial class Cpu
         return false;
     }
 
-    private bool IsTooDeep(TaskMappings maps)
-    {
-        if (maps.Depth < KernelAddressSpace.LocalSlots && PreemptDepth < PreemptMask)
-        {
-            return false;
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool IsTooDeep(TaskMappings maps) => (maps.Depth >= KernelAddressSpace.LocalSlots || PreemptDepth == PreemptMask) && ReportTooDeep(maps);
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool ReportTooDeep(TaskMappings maps)
+    {
         Misused("kmap", default, $"{_current} has {maps.Depth} mappings, and preemption is disabled {PreemptDepth} times: BUG_ON(kmap_ctrl.idx >= KM_MAX_IDX), which is {KernelAddressSpace.LocalSlots}");
         return true;
     }
@@ -369,7 +404,11 @@ public sealed partial class Cpu
     private void Misused(string what, VirtualAddress address, string why) => Machine.Bugs.Raise(KernelBugKind.WrongMapping, $"kernel BUG at {what}{(address.IsNull ? "" : $"({address})")}: {why}",
         $"CPU: {Id} PID: {_current.Pid} Comm: {_current.Name}, mappings of the task: {_current.Mappings?.Depth ?? 0}, preempt_count {_preemptCount:x}\n");
 
-    private TaskMappings MakeMappings() => _current.Mappings = new TaskMappings();
+    private TaskMappings MakeMappings()
+    {
+        _lowBytes = Machine.DirectMapEnd.Value - Machine.DirectMapStart.Value;
+        return _current.Mappings = new TaskMappings();
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private LocalSlots MakeSlots() => _localSlots = new LocalSlots(this);

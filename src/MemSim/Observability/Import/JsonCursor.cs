@@ -91,6 +91,20 @@ internal ref struct JsonCursor
 
     public readonly int Int(int min, int max) => (int)Number(min, max);
 
+    /// <summary>The value as a number within bounds.</summary>
+    public readonly double Real(double min, double max)
+    {
+        if (Token != JsonTokenType.Number || !_reader.TryGetDouble(out double value))
+        {
+            throw Fault($"{_field} is not a number");
+        }
+
+        return value >= min && value <= max ? value : throw Fault($"{_field} is {value}, not from {min} to {max}");
+    }
+
+    /// <summary>The value as true or false.</summary>
+    public readonly bool Truth() => Token is JsonTokenType.True or JsonTokenType.False ? Token == JsonTokenType.True : throw Fault($"{_field} is neither true nor false");
+
     public readonly string Text()
     {
         Expect(JsonTokenType.String, "a string");

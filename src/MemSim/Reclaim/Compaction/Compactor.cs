@@ -39,7 +39,7 @@ internal sealed class Compactor : ICompactor
         CompactionStatus result = CompactionStatus.Skipped;
         foreach (Zone zone in request.Zones)
         {
-            if (zone.Index > request.HighestZoneIndex)
+            if (zone.Index > request.HighestZoneIndex || !request.Allows(zone))
             {
                 continue;
             }

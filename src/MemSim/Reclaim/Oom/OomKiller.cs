@@ -197,7 +197,7 @@ internal sealed partial class OomKiller : IOomKiller
         if ((victim.Flags & TaskFlags.OomVictim) == 0)
         {
             victim.Flags |= TaskFlags.OomVictim;
-            Trace.MarkVictim(cpu, victim.Pid);
+            Trace.MarkVictim(cpu, TaskOf(victim).ToEvent());
         }
     }
 

@@ -27,5 +27,12 @@ internal readonly record struct OomTask
     /// <summary><c>oom_score_adj</c>, -1000 to 1000.</summary>
     public int ScoreAdj { get; init; }
 
+    /// <summary>The same for the tracepoint.</summary>
+    public OomVictim ToEvent()
+    {
+        const int toKiB = PageGeometry.PageShift - 10;
+        return new OomVictim(Pid, Name, TotalPages << toKiB, AnonPages << toKiB, FilePages << toKiB, SharedMemoryPages << toKiB, Uid, PageTableBytes >> 10, ScoreAdj);
+    }
+
     public long ResidentPages => AnonPages + FilePages + SharedMemoryPages;
 }

@@ -9,11 +9,11 @@ internal sealed class OomTracepoints : IOomTraceSink
 
     public void Detach(IOomTraceSink sink) => _sinks = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
 
-    public void MarkVictim(Cpu cpu, int pid)
+    public void MarkVictim(Cpu cpu, in OomVictim victim)
     {
         foreach (IOomTraceSink sink in _sinks)
         {
-            sink.MarkVictim(cpu, pid);
+            sink.MarkVictim(cpu, victim);
         }
     }
 

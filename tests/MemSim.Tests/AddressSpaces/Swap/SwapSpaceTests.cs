@@ -515,7 +515,7 @@ public sealed class SwapSpaceTests : IDisposable
     private void Out(SwapRigProcess process, int index)
     {
         int pfn = process.PageOf(index);
-        Machine.Lru.DrainAll();
+        Machine.Lru.Drain(_rig.Cpu);
         Machine.Lru.Isolate(pfn);
         Machine.Frames[pfn].FlagsAndZone |= (uint)PageFlags.Locked;
         if (!Swap.IsCached(pfn))

@@ -255,7 +255,7 @@ public sealed class OomKillerTests : IDisposable
     {
         public List<string> Names { get; } = [];
 
-        public void MarkVictim(Cpu cpu, int pid) => Names.Add("mark_victim");
+        public void MarkVictim(Cpu cpu, in OomVictim victim) => Names.Add("mark_victim");
 
         public void OomScoreAdjUpdate(Cpu cpu, int pid, string comm, int oomScoreAdj) => Names.Add("oom_score_adj_update");
 

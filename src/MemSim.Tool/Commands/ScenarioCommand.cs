@@ -1,0 +1,119 @@
+using System.CommandLine;
+using System.Reflection;
+using MemSim.Scenarios;
+using MemSim.Tool.Json;
+
+namespace MemSim.Tool.Commands;
+
+/// <summary><c>memsim scenario</c>: runs processes with access patterns on a simulated machine and says what the kernel had to do.</summary>
+internal static class ScenarioCommand
+{
+    private const string Prefix = "data/scenarios/";
+    private const string Suffix = ".json";
+
+    public static Command Create(ToolConsole console)
+    {
+        var what = new Argument<string?>("SCENARIO") { Description = $"A file of JSON, or one of {string.Join(", ", Names())}; without it, these are listed.", Arity = ArgumentArity.ZeroOrOne };
+        var seed = new Option<ulong?>("--seed") { Description = "What random numbers come from, in place of the file's.", HelpName = "N" };
+        Option<bool> json = SharedOptions.Json();
+        var command = new Command("scenario", "Runs processes with access patterns on a simulated machine: faults, TLB misses, memory, reclaim, swap and OOM kills over time.") { what, seed, json };
+        command.SetAction(parsed =>
+        {
+            if (parsed.GetValue(what) is not { } name)
+            {
+                List(console, parsed.GetValue(json));
+                return ExitCode.Done;
+            }
+
+            ScenarioFile file = Load(name);
+            ScenarioReport report = Run(console, file, parsed.GetValue(seed), quiet: parsed.GetValue(json));
+            if (parsed.GetValue(json))
+            {
+                console.WriteJson(new ScenarioDocument("scenario", name, file.Description, report), ToolJsonContext.Default.ScenarioDocument);
+            }
+            else
+            {
+                Write(console, name, file, report);
+            }
+
+            return ExitCode.Done;
+        });
+        return command;
+    }
+
+    /// <summary>The scenarios inside the tool.</summary>
+    private static IEnumerable<string> Names() => Assembly.GetExecutingAssembly().GetManifestResourceNames()
+        .Where(n => n.StartsWith(Prefix, StringComparison.Ordinal) && n.EndsWith(Suffix, StringComparison.Ordinal))
+        .Select(n => n[Prefix.Length..^Suffix.Length])
+        .Order(StringComparer.Ordinal);
+
+    private static void List(ToolConsole console, bool json)
+    {
+        if (json)
+        {
+            console.WriteJson(new ScenarioListDocument("scenario", [.. Names().Select(n => new ScenarioNameDocument(n, Load(n).Description))]), ToolJsonContext.Default.ScenarioListDocument);
+            return;
+        }
+
+        foreach (string name in Names())
+        {
+            console.Out.WriteLine($"{name,-14} {Load(name).Description}");
+        }
+    }
+
+    private static ScenarioFile Load(string name)
+    {
+        if (Names().Contains(name, StringComparer.Ordinal))
+        {
+            using Stream resource = Assembly.GetExecutingAssembly().GetManifestResourceStream(Prefix + name + Suffix)!;
+            using var bytes = new MemoryStream();
+            resource.CopyTo(bytes);
+            return ScenarioFile.Parse(bytes.ToArray(), name);
+        }
+
+        if (!File.Exists(name) && !name.Contains('.', StringComparison.Ordinal) && !name.Contains(Path.DirectorySeparatorChar, StringComparison.Ordinal))
+        {
+            throw new BadInputException($"{name}: neither a file nor one of {string.Join(", ", Names())}");
+        }
+
+        return ScenarioFile.Read(name);
+    }
+
+    private static ScenarioReport Run(ToolConsole console, ScenarioFile file, ulong? seed, bool quiet)
+    {
+        using Machine machine = file.Boot();
+        Scenario scenario = file.On(machine);
+        if (seed is { } wanted)
+        {
+            scenario.Seed(wanted);
+        }
+
+        try
+        {
+            return console.WithProgress(Path.GetFileName(file.Path), scenario.PlannedTouches(), quiet, scenario.Run);
+        }
+        catch (Exception e) when (e is InvalidOperationException || e is KernelBugException { Kind: KernelBugKind.Panic })
+        {
+            // A scenario may ask for more than its machine can give: that is for its author to change.
+            throw new BadInputException($"{file.Path}: the scenario cannot be run to its end: {e.Message.Split('\n')[0].TrimEnd('\r')}", e);
+        }
+    }
+
+    private static void Write(ToolConsole console, string name, ScenarioFile file, ScenarioReport report)
+    {
+        console.Out.WriteLine($"== {name}, seed {report.Seed}");
+        if (file.Description.Length != 0)
+        {
+            console.Out.WriteLine(file.Description);
+        }
+
+        console.Out.WriteLine();
+        console.Out.Write(report.ToText());
+        foreach (string text in report.OomReports)
+        {
+            // The last line says who; the whole report is in --json.
+            console.Out.WriteLine();
+            console.Out.WriteLine(text.TrimEnd('\n').Split('\n')[^1]);
+        }
+    }
+}
