@@ -146,10 +146,12 @@ public sealed class ScenarioTests : IDisposable
             .Process("stack", p => p.Stack("1M").StackLike(touches))
             .Process("random", p => p.Anonymous("8M").Random(touches))
             .Run();
-        _ = Warm(1000);
-        long few = ManagedBytes.TakenBy(() => Warm(20_000));
-        long many = ManagedBytes.TakenBy(() => Warm(220_000));
-        (many - few).Should().BeLessThan(20_000, "600,000 touches more");
+        _ = Warm(20_000);
+        long few = ManagedBytes.TakenBy(() => Warm(2_000));
+        long many = ManagedBytes.TakenBy(() => Warm(14_000));
+
+        // Short runs, because a collection caused by another test charges this thread for the rest of its buffer.
+        (many - few).Should().BeLessThan(12_000, "36,000 touches more cost less than a byte for three of them");
     }
 
     [Fact]
