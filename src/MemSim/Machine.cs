@@ -199,7 +199,7 @@ public sealed partial class Machine : IDisposable
             return;
         }
 
-        Settings.Set(SysctlName(name), text);
+        Settings.Set(file, text);
     }
 
     /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>

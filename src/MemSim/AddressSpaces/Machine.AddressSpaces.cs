@@ -1,4 +1,5 @@
 using MemSim.AddressSpaces;
+using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
 
@@ -110,8 +111,9 @@ public sealed partial class Machine
             {
                 MmCore core = new(this);
                 Mmu.FaultHandler ??= core.Faults;
-                Owners ??= core.Owners;
+                Owners = Owners is null or CacheOnlyOwners ? core.Owners : Owners;
                 _mm = core;
+                EnableReclaim();
             }
 
             return _mm;

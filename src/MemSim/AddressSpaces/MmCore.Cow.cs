@@ -93,6 +93,7 @@ internal sealed partial class MmCore
 
         _ = address;
         Put(cpu, pfn);
+        vma.Mapping.BalanceDirty(cpu);
         return mayWrite ? FaultResult.None : FaultResult.SigBus;
     }
 

@@ -118,6 +118,7 @@ internal sealed partial class MmCore
         MapFilePage(cpu, vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? Layout.MakeWritable(entry) : entry);
         _ = vma.Mapping.SetDirty(cpu, pfn);
         Story?.Add($"write to a shared mapping: page 0x{pfn:x} of the file is mapped writable and dirty");
+        vma.Mapping.BalanceDirty(cpu);
         return result;
     }
 

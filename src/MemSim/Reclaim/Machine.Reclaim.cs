@@ -18,7 +18,7 @@ public sealed partial class Machine
     internal ShrinkerList Shrinkers => _shrinkers ??= new ShrinkerList(this);
 
     /// <summary>Reclaim over the LRU lists; made when first asked for, at work once <see cref="EnableReclaim"/> was called.</summary>
-    internal PageReclaim Vmscan => _vmscan ??= new PageReclaim(this) { OomKiller = Oom, Compactor = Compactor };
+    internal PageReclaim Vmscan => _vmscan ??= new PageReclaim(this) { OomKiller = Oom, Compactor = Compactor, WakeFlushers = WakeFlushers };
 
     /// <summary>The tracepoints of reclaim when somebody listens, else null.</summary>
     internal ReclaimTracepoints? ReclaimTrace { get; private set; }

@@ -122,6 +122,11 @@ internal sealed partial class PageReclaim : IReclaim
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
         _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
+        if (reason != ReclaimThrottleReason.Isolated)
+        {
+            _machine.LetWritesEnd(cpu);
+        }
+
         _machine.Pressure.Stall(Costs.ThrottleNanoseconds, full: _machine.Cpus.Count == 1);
     }
 

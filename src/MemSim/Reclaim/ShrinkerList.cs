@@ -48,6 +48,36 @@ internal sealed class ShrinkerList
         return Math.Max(0, pages - SlabPages());
     }
 
+    /// <summary>Asks all shrinkers for all they have, until they have hardly anything left (<c>drop_slab()</c>).</summary>
+    public void Drop(Cpu cpu)
+    {
+        foreach (Node node in _machine.Nodes)
+        {
+            int shift = 0;
+            long before;
+            do
+            {
+                before = Freed();
+                foreach (Shrinker shrinker in _shrinkers)
+                {
+                    Shrink(cpu, Gfp.Kernel, node, 0, shrinker);
+                }
+            }
+            while ((Freed() - before) >> shift++ > 1);
+        }
+    }
+
+    private long Freed()
+    {
+        long freed = 0;
+        foreach (Shrinker shrinker in _shrinkers)
+        {
+            freed += shrinker.FreedObjects;
+        }
+
+        return freed;
+    }
+
     private long SlabPages()
     {
         long pages = 0;

@@ -44,6 +44,9 @@ internal sealed class DeviceWriteback : BackgroundTask
     /// <summary>Whether too old pages are to be written as well, not only too many.</summary>
     private bool _forOldPages;
 
+    /// <summary>Whether everything is to be written.</summary>
+    private bool _forReclaim;
+
     /// <summary>A file got its first dirty page.</summary>
     public void NoteDirty(FileMapping mapping)
     {
@@ -125,11 +128,27 @@ internal sealed class DeviceWriteback : BackgroundTask
         }
     }
 
+    /// <summary>Reclaim found nothing but dirty pages: all of them are to be written (<c>WB_REASON_VMSCAN</c>).</summary>
+    public void WakeForReclaim(Cpu cpu)
+    {
+        if (HasDirty)
+        {
+            _forReclaim = true;
+            Machine.Background.Wake(cpu, this);
+        }
+    }
+
     public override void Run(Cpu cpu)
     {
         _isRunning = true;
         try
         {
+            if (_forReclaim)
+            {
+                _forReclaim = false;
+                WriteAllOnce(cpu);
+            }
+
             if (_forOldPages)
             {
                 _forOldPages = false;
@@ -196,6 +215,18 @@ internal sealed class DeviceWriteback : BackgroundTask
             {
                 Machine.Background.RunPending(cpu);
             }
+        }
+    }
+
+    /// <summary>Starts writing all that is dirty now, without waiting.</summary>
+    private void WriteAllOnce(Cpu cpu)
+    {
+        FileMapping? mapping = _firstDirty;
+        while (mapping is not null)
+        {
+            FileMapping? next = mapping.NextDirty;
+            _ = mapping.WriteSome(cpu, int.MaxValue);
+            mapping = next;
         }
     }
 

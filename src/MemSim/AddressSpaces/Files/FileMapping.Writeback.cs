@@ -116,7 +116,6 @@ internal abstract partial class FileMapping
 
         Set(pfn, PageFlags.Reclaim);
         StartWriteback(pfn);
-        CountersOf(pfn).VmscanWrite++;
         Submit(cpu, _frames[pfn].Index, new ReadOnlySpan<int>(in pfn), waits: false);
         return PageOutOutcome.Success;
     }

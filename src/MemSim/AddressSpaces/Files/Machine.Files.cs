@@ -28,7 +28,7 @@ public sealed partial class Machine
     /// <summary>Swap space for shared memory; null for none.</summary>
     internal IShmemSwap? ShmemSwap { get; set; }
 
-    /// <summary>Frees reclaimable slab objects for <c>drop_caches</c>; null for nothing to free.</summary>
+    /// <summary>Frees what no shrinker knows for <c>drop_caches</c>; null for nothing to free.</summary>
     internal Action<Cpu>? SlabDropper { get; set; }
 
     /// <summary>Makes an empty file system on a device.</summary>
@@ -87,9 +87,36 @@ public sealed partial class Machine
 
         if ((what & 2) != 0)
         {
+            Shrinkers.Drop(cpu);
             SlabDropper?.Invoke(cpu);
             Events.Count(VmEvent.DropSlab);
         }
+    }
+
+    /// <summary>Has everything written that is dirty: reclaim found nothing else (<c>wakeup_flusher_threads()</c>).</summary>
+    private void WakeFlushers(Cpu cpu)
+    {
+        if (_pageCache is { } cache)
+        {
+            foreach (DeviceWriteback device in cache.Devices)
+            {
+                device.WakeForReclaim(cpu);
+            }
+        }
+    }
+
+    /// <summary>Time passes for a reclaimer that cannot go on: devices end the writes that are under way.</summary>
+    internal void LetWritesEnd(Cpu cpu)
+    {
+        if (_pageCache is { } cache)
+        {
+            foreach (DeviceWriteback device in cache.Devices)
+            {
+                _ = device.CompleteHeldWrites(cpu);
+            }
+        }
+
+        _ = _swap?.CompleteWrites(cpu);
     }
 
     /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
@@ -158,6 +185,8 @@ public sealed partial class Machine
 
         // A machine restored from a capture starts with the capture's counters.
         _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback - (_swap?.PagesUnderWay(_nodes.IndexOf(n)) ?? 0) })];
+        Owners ??= new CacheOnlyOwners(this);
+        RegisterShrinker(new ShadowShrinker(_pageCache));
         return _pageCache;
     }
 }

@@ -1,0 +1,32 @@
+using MemSim.Lru;
+
+namespace MemSim.AddressSpaces.Files;
+
+/// <summary>Who owns pages on a machine that has files but no processes: the page cache, and swap for shared memory. No page is mapped.</summary>
+internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners
+{
+    public PageReferences Referenced(Cpu cpu, int pfn) => default;
+
+    public bool TryToUnmap(Cpu cpu, int pfn) => machine.Frames[pfn].MapCount == 0;
+
+    public bool UnmapForMigration(Cpu cpu, int pfn) => machine.Frames[pfn].MapCount == 0;
+
+    public void RestoreMappings(Cpu cpu, int from, int to)
+    {
+    }
+
+    public bool AddToSwap(Cpu cpu, int pfn) => false;
+
+    public PageOutOutcome PageOut(Cpu cpu, int pfn) => SwapOf(pfn) is { } swap ? swap.PageOut(cpu, pfn) : PageCacheOwners.PageOut(cpu, pfn);
+
+    public bool RemoveFromCache(Cpu cpu, int pfn) => SwapOf(pfn) is { } swap ? swap.RemoveFromCache(cpu, pfn) : PageCacheOwners.RemoveFromCache(cpu, pfn);
+
+    public bool MoveMapping(Cpu cpu, int from, int to) => SwapOf(from) is ISwapSpace swap ? swap.Move(cpu, from, to) : PageCacheOwners.MoveMapping(cpu, from, to);
+
+    /// <summary>Swap, when a page is in its cache: shared memory on its way out or back.</summary>
+    private SwapSpace? SwapOf(int pfn)
+    {
+        const uint both = (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+        return (machine.Frames[pfn].FlagsAndZone & both) == both ? machine.SwapIfUsed : null;
+    }
+}
