@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using FluentAssertions;
 using MemSim.AddressSpaces.Swap;
+using MemSim.Reclaim;
 
 namespace MemSim.Tests.Pressure;
 
@@ -25,6 +26,7 @@ internal sealed partial class PressureWorld : IDisposable
     private readonly long _swapPages;
     private readonly CmaArea? _cma;
     private int _stamp;
+    private bool _isOver;
 
     /// <summary>Boots the machine.</summary>
     /// <param name="spec">The machine.</param>
@@ -104,6 +106,12 @@ internal sealed partial class PressureWorld : IDisposable
         Machine.BackgroundWork = BackgroundWork.Inline;
         Machine.RunBackground();
         Repair();
+        if (DevicesFail)
+        {
+            ForgetUnread();
+        }
+
+        _isOver = true;
         Machine.Verify();
         foreach (PressureProcess process in _processes.ToArray())
         {
@@ -290,6 +298,22 @@ internal sealed partial class PressureWorld : IDisposable
         if (_swaps.Count != 0)
         {
             _ = Machine.Swap.CompleteWrites(Machine.Cpus[0]);
+        }
+    }
+
+    /// <summary>Pages that could not be read stay in the swap cache, as in 6.1, and whoever needs them gets SIGBUS until reclaim has taken them.</summary>
+    private void ForgetUnread()
+    {
+        ScanControl sc = new();
+        foreach (Node node in Machine.Nodes)
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                sc.Start(Gfp.Kernel, 0, Machine.Architecture.ZoneTypes.Count - 1, long.MaxValue / 2, isKswapd: false);
+                sc.Priority = 0;
+                sc.ForceDeactivate = true;
+                Machine.Vmscan.ShrinkNode(Machine.Cpus[0], Machine.Vmscan.StateOf(node), sc);
+            }
         }
     }
 
