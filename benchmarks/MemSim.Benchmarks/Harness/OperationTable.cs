@@ -15,6 +15,7 @@ internal static class OperationTable
         .. MmuOperations.Table,
         .. Faults.Table,
         .. CompactionOperations.Table,
+        .. SwapOperations.Table,
         .. Files.Table,
         .. ReclaimOperations.Table,
         .. KernelMemoryOperations.Table,

@@ -95,6 +95,11 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
+                if (_core.UsesHugePages && _core.Huge!.Copy(cpu, child, to, from, at, ref protectedAny) < 0)
+                {
+                    return false;
+                }
+
                 at = next == 0 ? from.EndValue : next;
                 continue;
             }

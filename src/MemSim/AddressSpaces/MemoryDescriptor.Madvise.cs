@@ -203,6 +203,7 @@ public sealed partial class MemoryDescriptor
                 break;
             case MemoryAdvice.HugePage:
                 flags = (flags & ~VmaFlags.NoHugePage) | VmaFlags.HugePage;
+                _core.UsesHugePages |= _core.Huge is not null;
                 break;
             default:
                 flags = (flags & ~VmaFlags.HugePage) | VmaFlags.NoHugePage;
@@ -290,13 +291,18 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: false))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
             ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
             if (slot == 0 && next != 0)
             {
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1)
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
@@ -317,6 +323,11 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: true))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
             ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
             if (slot == 0 && next != 0)
             {
@@ -340,7 +351,7 @@ public sealed partial class MemoryDescriptor
             }
 
             int pfn = layout.Pfn(entry);
-            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1)
+            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, pfn)))
             {
                 continue;
             }
@@ -350,7 +361,6 @@ public sealed partial class MemoryDescriptor
             _core.LazyFree(cpu, pfn);
         }
 
-        _ = vma;
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
         return Errno.None;
     }

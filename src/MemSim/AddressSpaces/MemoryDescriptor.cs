@@ -115,6 +115,9 @@ public sealed partial class MemoryDescriptor
 
     internal MmCore Core => _core;
 
+    /// <summary>Whether it may map the huge zero page (<c>MMF_HUGE_ZERO_PAGE</c>).</summary>
+    internal bool MapsHugeZero { get; set; }
+
     internal Rlimits Limits { get; set; }
 
     internal VmaTree Tree => _areas;

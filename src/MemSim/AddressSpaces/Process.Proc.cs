@@ -46,7 +46,7 @@ public sealed partial class Process
                 Line(text, "KernelPageSize", PageGeometry.PageSize);
                 Line(text, "MMUPageSize", PageGeometry.PageSize);
                 AppendUse(text, use, rollup: false);
-                text.Append("THPeligible:    0\nVmFlags: ");
+                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge?.IsEligible(vma) == true ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
                 {
                     _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
@@ -130,8 +130,9 @@ public sealed partial class Process
         ulong[] words = new ulong[pages];
         for (int i = 0; i < pages && MmOrNull is { } mm; i++)
         {
-            ulong slot = mm.Tables.FindSlot(start.Value + ((ulong)i << PageGeometry.PageShift), out _);
-            ulong entry = slot == 0 ? 0 : mm.Tables.ReadSlot(slot);
+            ulong address = start.Value + ((ulong)i << PageGeometry.PageShift);
+            ulong slot = mm.Tables.FindSlot(address, out _);
+            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge?.PartOf(mm.Tables, address) ?? 0;
             if (entry == 0)
             {
                 continue;
@@ -173,7 +174,7 @@ public sealed partial class Process
         Line(text, "Referenced", use.Referenced);
         Line(text, "Anonymous", use.Anonymous);
         Line(text, "LazyFree", use.LazyFree);
-        Line(text, "AnonHugePages", 0);
+        Line(text, "AnonHugePages", use.AnonHuge);
         Line(text, "ShmemPmdMapped", 0);
         Line(text, "FilePmdMapped", 0);
         text.Append("Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\n");
