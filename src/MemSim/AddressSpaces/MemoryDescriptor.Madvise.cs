@@ -168,7 +168,7 @@ public sealed partial class MemoryDescriptor
                     return Errno.EINVAL;
                 }
 
-                return advice == MemoryAdvice.Cold ? Deactivate(cpu, start, end) : PageOut(cpu, start, end);
+                return advice == MemoryAdvice.Cold ? Deactivate(cpu, vma, start, end) : PageOut(cpu, vma, start, end);
             case MemoryAdvice.Normal:
                 flags &= ~(VmaFlags.RandomRead | VmaFlags.SequentialRead);
                 break;
@@ -237,7 +237,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Reclaims the pages at once (<c>MADV_PAGEOUT</c>): to swap, to their file, or wherever reclaim would put them.</summary>
-    private Errno PageOut(Cpu cpu, ulong start, ulong end)
+    private Errno PageOut(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PteLayout layout = _core.Layout;
         Machine machine = cpu.Machine;
@@ -247,13 +247,18 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && _core.Huge!.SplitForPageOut(cpu, vma, at))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
             ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
             if (slot == 0 && next != 0)
             {
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1)
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
@@ -285,7 +290,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>).</summary>
-    private Errno Deactivate(Cpu cpu, ulong start, ulong end)
+    private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PteLayout layout = _core.Layout;
         for (ulong at = start; at < end; at += PageGeometry.PageSize)

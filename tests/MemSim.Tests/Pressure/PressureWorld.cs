@@ -32,7 +32,8 @@ internal sealed partial class PressureWorld : IDisposable
     /// <param name="spec">The machine.</param>
     /// <param name="seed">For what happens.</param>
     /// <param name="swap">Swap, as a multiple of memory; what is touched is three times memory.</param>
-    public PressureWorld(MachineSpec spec, int seed, double swap = 3.5)
+    /// <param name="hugePages">Whether processes get huge pages.</param>
+    public PressureWorld(MachineSpec spec, int seed, double swap = 3.5, bool hugePages = false)
     {
         _random = new Random(seed);
         Machine = Machine.Boot(spec);
@@ -41,6 +42,12 @@ internal sealed partial class PressureWorld : IDisposable
         _mayKill = swap < 3;
         _swapPages = (long)(managed * swap / 2);
         Machine.SetSysctl("overcommit_memory", "1");
+        if (hugePages)
+        {
+            Machine.HugePages.Enabled = TransparentHugePages.Always;
+            Machine.HugePages.Defrag = HugePageDefrag.Always;
+        }
+
         for (int i = 0; i < 2 && swap != 0; i++)
         {
             SwapOn();
