@@ -18,6 +18,11 @@ public sealed partial class MemoryDescriptor
         child.HeapStart = HeapStart;
         child.HeapEnd = HeapEnd;
         child.StackStart = StackStart;
+        if (IsKnownToKhugepaged)
+        {
+            _core.Huge!.Settings.Khugepaged.Enter(child);
+        }
+
         bool copied = true;
         bool protectedAny = false;
         for (Vma? vma = _areas.First; vma is not null && copied; vma = vma.Next)

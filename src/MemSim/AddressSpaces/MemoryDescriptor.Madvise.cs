@@ -203,7 +203,7 @@ public sealed partial class MemoryDescriptor
                 break;
             case MemoryAdvice.HugePage:
                 flags = (flags & ~VmaFlags.NoHugePage) | VmaFlags.HugePage;
-                _core.UsesHugePages |= _core.Huge is not null;
+                WantHuge();
                 break;
             default:
                 flags = (flags & ~VmaFlags.HugePage) | VmaFlags.NoHugePage;
@@ -211,6 +211,15 @@ public sealed partial class MemoryDescriptor
         }
 
         return flags == vma.Flags || ChangeRange(cpu, vma, start, end, flags, vma.Policy) is not null ? Errno.None : Errno.ENOMEM;
+    }
+
+    private void WantHuge()
+    {
+        if (_core.Huge is { } huge)
+        {
+            _core.UsesHugePages = true;
+            huge.Settings.Khugepaged.Enter(this);
+        }
     }
 
     private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
-using MemSim.Pages;
 using MemSim.PageAllocation;
+using MemSim.Pages;
 
 namespace MemSim.AddressSpaces;
 

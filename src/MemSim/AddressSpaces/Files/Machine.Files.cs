@@ -69,6 +69,7 @@ public sealed partial class Machine
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         PageCache.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time.Ticks * 100);
+        _hugePages?.Khugepaged.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time);
     }
 
     /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>
