@@ -18,6 +18,7 @@ internal static class OperationTable
         .. SwapOperations.Table,
         .. Files.Table,
         .. ReclaimOperations.Table,
+        .. Pressure.Table,
         .. KernelMemoryOperations.Table,
     ];
 
