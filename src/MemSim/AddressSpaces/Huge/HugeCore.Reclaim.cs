@@ -1,5 +1,4 @@
 using MemSim.Lru;
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces.Huge;
 
