@@ -370,6 +370,12 @@ public sealed partial class MemoryDescriptor
                 continue;
             }
 
+            // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
+            if (_core.HasFlag(pfn, PageFlags.Locked) || (_core.IsSwapCache(pfn) && !(_core.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
+            {
+                continue;
+            }
+
             _core.ClearFlag(pfn, PageFlags.Dirty);
             Tables.WriteSlot(slot, layout.MakeClean(layout.MakeOld(entry)));
             _core.LazyFree(cpu, pfn);

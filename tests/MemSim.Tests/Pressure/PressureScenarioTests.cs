@@ -269,6 +269,27 @@ public sealed class PressureScenarioTests : IDisposable
     }
 
     [Fact]
+    public void Memory_given_up_holds_what_was_written_last_or_zeroes_but_nothing_older()
+    {
+        Boot(swapMiB: 64);
+        (Process process, VirtualAddress data) = Touched("free", 64);
+        process.Mm.Madvise(data, 64 * PageSize, MemoryAdvice.PageOut).Should().Be(Errno.None);
+        Check(process, data, 64);
+        using ContextScope scope = Cpu.Run(process);
+        for (int i = 0; i < 64; i++)
+        {
+            Cpu.Write(data + ((long)i * PageSize) + 16, 1000);
+        }
+
+        process.Mm.Madvise(data, 64 * PageSize, MemoryAdvice.Free).Should().Be(Errno.None);
+        process.Mm.Madvise(data, 64 * PageSize, MemoryAdvice.PageOut).Should().Be(Errno.None);
+        for (int i = 0; i < 64; i++)
+        {
+            Cpu.Read<int>(data + ((long)i * PageSize) + 16).Should().BeOneOf(0, 1000);
+        }
+    }
+
+    [Fact]
     public void Swap_is_switched_off_under_load_or_stays_when_its_pages_would_not_fit()
     {
         Boot(swapMiB: 128);

@@ -28,16 +28,19 @@ internal sealed partial class PressureWorld
         {
             NewProcess();
             MapOrUnmap();
-            if (PickProcess() is not { Regions.Count: > 0 } process)
+            foreach (PressureProcess process in _processes.ToArray())
             {
-                continue;
+                foreach (PressureRegion region in process.Regions.Where(r => !r.IsFilled))
+                {
+                    region.IsFilled = true;
+                    for (int page = 0; page < region.Pages && process.Process.State == ProcessState.Running; page += 16)
+                    {
+                        Use(process, region, page, Math.Min(16, region.Pages - page), write: true);
+                    }
+                }
             }
 
-            PressureRegion region = process.Regions[^1];
-            for (int page = 0; page < region.Pages && process.Process.State == ProcessState.Running; page += 16)
-            {
-                Use(process, region, page, Math.Min(16, region.Pages - page), write: true);
-            }
+            ForgetDead();
         }
     }
 
@@ -339,6 +342,8 @@ internal sealed class PressureRegion(VirtualAddress start, int[] stamps, Pressur
     public int Pages { get; init; } = stamps.Length;
 
     public PressureFile? File { get; } = file;
+
+    public bool IsFilled { get; set; }
 
     public System.Collections.BitArray? MayBeZero { get; set; }
 }
