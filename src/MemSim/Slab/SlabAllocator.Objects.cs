@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -74,7 +75,7 @@ public sealed unsafe partial class SlabAllocator
 
         if (cache.Constructor is not null && (gfp & Gfp.Zero) != 0)
         {
-            Machine.Bugs.IllegalFlags(cpu, gfp, $"the cache {cache.Name} has a constructor: zeroing an object would undo its work");
+            RefuseZeroing(cpu, cache, gfp);
             return default;
         }
 
@@ -134,6 +135,7 @@ public sealed unsafe partial class SlabAllocator
     }
 
     /// <summary>Allocates several objects; all or none.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     internal int AllocBulk(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> objects)
     {
         if (!IsUsable(cpu, cache, "kmem_cache_alloc_bulk") || !MayAllocate(cpu, gfp, "kmem_cache_alloc_bulk"))
@@ -143,7 +145,7 @@ public sealed unsafe partial class SlabAllocator
 
         if (cache.Constructor is not null && (gfp & Gfp.Zero) != 0)
         {
-            Machine.Bugs.IllegalFlags(cpu, gfp, $"the cache {cache.Name} has a constructor: zeroing an object would undo its work");
+            RefuseZeroing(cpu, cache, gfp);
             return 0;
         }
 
@@ -168,6 +170,7 @@ public sealed unsafe partial class SlabAllocator
     }
 
     /// <summary>Frees several objects, all of one cache, or of any caches when none is named; nothing is freed when one of them cannot be.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     internal void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
     {
         Machine.ThrowIfDisposed();
@@ -181,6 +184,12 @@ public sealed unsafe partial class SlabAllocator
             return;
         }
 
+        FreeBulkCarefully(cpu, cache, objects);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeBulkCarefully(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
+    {
         int marked = MarkLeaving(cache, objects);
         if (marked < objects.Length)
         {
@@ -302,13 +311,21 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RefuseZeroing(Cpu cpu, KmemCache cache, Gfp gfp) =>
+        Machine.Bugs.IllegalFlags(cpu, gfp, $"the cache {cache.Name} has a constructor: zeroing an object would undo its work");
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RefuseFlags(Cpu cpu, Gfp gfp, string what) =>
+        Machine.Bugs.IllegalFlags(cpu, gfp, $"Unexpected gfp in {what}: slab memory has a permanent address, and only a cache of its own takes pages from ZONE_DMA32");
+
     /// <summary>Checks a request's flags and context.</summary>
     private bool MayAllocate(Cpu cpu, Gfp gfp, string what)
     {
         Machine.ThrowIfDisposed();
         if ((gfp & (Gfp.HighMem | Gfp.Dma32 | ~Gfp.BitsMask)) != 0)
         {
-            Machine.Bugs.IllegalFlags(cpu, gfp, $"Unexpected gfp in {what}: slab memory has a permanent address, and only a cache of its own takes pages from ZONE_DMA32");
+            RefuseFlags(cpu, gfp, what);
             return false;
         }
 

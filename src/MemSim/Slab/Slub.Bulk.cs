@@ -11,6 +11,8 @@ internal sealed unsafe partial class Slub
     /// <summary>How many lists a bulk free makes at most before it goes the careful way: of what lies about in many slabs.</summary>
     private const int MostChains = 32;
 
+    // Bulk calls are entered once for many objects. Inlined into their callers they use up what the compiler is willing to inline, and the small parts become calls.
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public override int AllocBulk(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> objects)
     {
         CpuSlab* c = cache.Cpus + cpu.Id;
@@ -40,6 +42,7 @@ internal sealed unsafe partial class Slub
 
     /// <summary>Checks and links in one go, as long as objects of a slab follow one another: a detached list for each slab, then each list spliced at once.</summary>
     [SkipLocalsInit]
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public override bool TryFreeBulk(Cpu cpu, KmemCache cache, ReadOnlySpan<VirtualAddress> objects)
     {
         if (cache.IsDebugged)
@@ -278,6 +281,7 @@ internal sealed unsafe partial class Slub
         return at + 1;
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private void SpliceAll(Cpu cpu, KmemCache cache, Chain* chain, Chain* end)
     {
         CpuSlab* c = cache.Cpus + cpu.Id;

@@ -28,9 +28,9 @@ internal unsafe struct ArrayCache
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Pop(ArrayCache* array)
     {
-        int avail = array->Avail - 1;
+        uint avail = (uint)array->Avail - 1;
         ArrayEntry* entry = EntriesOf(array) + avail;
-        array->Avail = avail;
+        array->Avail = (int)avail;
         array->Touched = 1;
         *entry->Link = SlabPage.Allocated;
         return entry->Address;
@@ -55,9 +55,9 @@ internal unsafe struct ArrayCache
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Push(ArrayCache* array, ulong address, ushort* link)
     {
-        int avail = array->Avail;
+        uint avail = (uint)array->Avail;
         ArrayEntry* entry = EntriesOf(array) + avail;
-        array->Avail = avail + 1;
+        array->Avail = (int)(avail + 1);
         entry->Address = address;
         entry->Link = link;
         *link = SlabPage.End;

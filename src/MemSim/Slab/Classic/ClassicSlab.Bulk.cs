@@ -1,8 +1,11 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Slab;
 
 /// <content>Several objects at a time: from and to a CPU's array.</content>
 internal sealed unsafe partial class ClassicSlab
 {
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public override int AllocBulk(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> objects)
     {
         ArrayCache* array = cache.Cpus[cpu.Id].Array;
@@ -44,6 +47,7 @@ internal sealed unsafe partial class ClassicSlab
     }
 
     /// <summary>Checks objects straight into the room above the top of the CPU's array; they are in it once all are good.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public override bool TryFreeBulk(Cpu cpu, KmemCache cache, ReadOnlySpan<VirtualAddress> objects)
     {
         ArrayCache* array = cache.Cpus[cpu.Id].Array;

@@ -31,7 +31,8 @@ public sealed unsafe partial class Cpu
             }
         }
 
-        Machine.Slab.Kfree(this, obj);
+        // A jump, not a call: so the good case needs no stack frame.
+        KfreeChecked(obj);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -47,8 +48,14 @@ public sealed unsafe partial class Cpu
             }
         }
 
-        Machine.Slab.Free(this, cache, obj);
+        FreeChecked(cache, obj);
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void KfreeChecked(VirtualAddress obj) => Machine.Slab.Kfree(this, obj);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeChecked(KmemCache cache, VirtualAddress obj) => Machine.Slab.Free(this, cache, obj);
 
     /// <summary>Puts an object into the CPU's array of its cache (there is one where the slab names a node), if it is an allocated one of this node and there is room.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
