@@ -163,7 +163,12 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:
-                return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Deactivate(cpu, vma, start, end);
+                if ((flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0)
+                {
+                    return Errno.EINVAL;
+                }
+
+                return advice == MemoryAdvice.Cold ? Deactivate(cpu, vma, start, end) : PageOut(cpu, vma, start, end);
             case MemoryAdvice.Normal:
                 flags &= ~(VmaFlags.RandomRead | VmaFlags.SequentialRead);
                 break;
@@ -231,7 +236,60 @@ public sealed partial class MemoryDescriptor
         return Errno.None;
     }
 
-    /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>; <c>MADV_PAGEOUT</c> leaves the rest to reclaim).</summary>
+    /// <summary>Reclaims the pages at once (<c>MADV_PAGEOUT</c>): to swap, to their file, or wherever reclaim would put them.</summary>
+    private Errno PageOut(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        PteLayout layout = _core.Layout;
+        Machine machine = cpu.Machine;
+        Span<int> batch = stackalloc int[Reclaim.ScanControl.ClusterPages];
+        int count = 0;
+        _core.DrainLru(cpu);
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && _core.Huge!.SplitForPageOut(cpu, vma, at))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
+            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
+            if (slot == 0 && next != 0)
+            {
+                at = next - PageGeometry.PageSize;
+            }
+
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
+            {
+                continue;
+            }
+
+            int pfn = layout.Pfn(entry);
+            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            _core.ClearFlag(pfn, PageFlags.Referenced);
+            if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
+            {
+                continue;
+            }
+
+            if (count != 0 && (count == batch.Length || machine.Frames[batch[0]].ZoneId != machine.Frames[pfn].ZoneId))
+            {
+                _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+                count = 0;
+            }
+
+            batch[count++] = pfn;
+        }
+
+        if (count != 0)
+        {
+            _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+        }
+
+        Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
+        return Errno.None;
+    }
+
+    /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>).</summary>
     private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PteLayout layout = _core.Layout;

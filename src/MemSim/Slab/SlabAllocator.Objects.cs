@@ -177,6 +177,11 @@ public sealed unsafe partial class SlabAllocator
             return;
         }
 
+        if (Trace is null && Backend.TryFreeBulk(cpu, cache, objects))
+        {
+            return;
+        }
+
         int marked = MarkLeaving(cache, objects);
         if (marked < objects.Length)
         {

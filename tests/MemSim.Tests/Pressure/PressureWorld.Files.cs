@@ -58,7 +58,7 @@ internal sealed partial class PressureWorld
 
     private void Failed(Errno error)
     {
-        if ((error == Errno.EIO && DevicesFail) || (error == Errno.ENOMEM && _mayKill))
+        if ((error == Errno.EIO && DevicesFail && !_isOver) || (error == Errno.ENOMEM && _mayKill))
         {
             InputErrors++;
             return;

@@ -191,7 +191,7 @@ internal sealed partial class PressureWorld
 
     private void OnSignal(PressureProcess process, SignalException signal)
     {
-        if (signal.SignalInfo.Signal == Signal.SIGBUS && DevicesFail)
+        if (signal.SignalInfo.Signal == Signal.SIGBUS && DevicesFail && !_isOver)
         {
             BusErrors++;
             return;

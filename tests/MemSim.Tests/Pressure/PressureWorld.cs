@@ -1,6 +1,7 @@
 using System.Runtime.InteropServices;
 using FluentAssertions;
 using MemSim.AddressSpaces.Swap;
+using MemSim.Reclaim;
 
 namespace MemSim.Tests.Pressure;
 
@@ -25,12 +26,14 @@ internal sealed partial class PressureWorld : IDisposable
     private readonly long _swapPages;
     private readonly CmaArea? _cma;
     private int _stamp;
+    private bool _isOver;
 
     /// <summary>Boots the machine.</summary>
     /// <param name="spec">The machine.</param>
     /// <param name="seed">For what happens.</param>
     /// <param name="swap">Swap, as a multiple of memory; what is touched is three times memory.</param>
-    public PressureWorld(MachineSpec spec, int seed, double swap = 3.5)
+    /// <param name="hugePages">Whether processes get huge pages.</param>
+    public PressureWorld(MachineSpec spec, int seed, double swap = 3.5, bool hugePages = false)
     {
         _random = new Random(seed);
         Machine = Machine.Boot(spec);
@@ -39,6 +42,12 @@ internal sealed partial class PressureWorld : IDisposable
         _mayKill = swap < 3;
         _swapPages = (long)(managed * swap / 2);
         Machine.SetSysctl("overcommit_memory", "1");
+        if (hugePages)
+        {
+            Machine.HugePages.Enabled = TransparentHugePages.Always;
+            Machine.HugePages.Defrag = HugePageDefrag.Always;
+        }
+
         for (int i = 0; i < 2 && swap != 0; i++)
         {
             SwapOn();
@@ -104,6 +113,12 @@ internal sealed partial class PressureWorld : IDisposable
         Machine.BackgroundWork = BackgroundWork.Inline;
         Machine.RunBackground();
         Repair();
+        if (DevicesFail)
+        {
+            ForgetUnread();
+        }
+
+        _isOver = true;
         Machine.Verify();
         foreach (PressureProcess process in _processes.ToArray())
         {
@@ -290,6 +305,22 @@ internal sealed partial class PressureWorld : IDisposable
         if (_swaps.Count != 0)
         {
             _ = Machine.Swap.CompleteWrites(Machine.Cpus[0]);
+        }
+    }
+
+    /// <summary>Pages that could not be read stay in the swap cache, as in 6.1, and whoever needs them gets SIGBUS until reclaim has taken them.</summary>
+    private void ForgetUnread()
+    {
+        ScanControl sc = new();
+        foreach (Node node in Machine.Nodes)
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                sc.Start(Gfp.Kernel, 0, Machine.Architecture.ZoneTypes.Count - 1, long.MaxValue / 2, isKswapd: false);
+                sc.Priority = 0;
+                sc.ForceDeactivate = true;
+                Machine.Vmscan.ShrinkNode(Machine.Cpus[0], Machine.Vmscan.StateOf(node), sc);
+            }
         }
     }
 

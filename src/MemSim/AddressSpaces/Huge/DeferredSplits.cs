@@ -1,4 +1,3 @@
-using MemSim.Zones;
 
 namespace MemSim.AddressSpaces.Huge;
 

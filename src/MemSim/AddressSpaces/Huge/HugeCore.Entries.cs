@@ -1,4 +1,3 @@
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces.Huge;
 

@@ -1,6 +1,4 @@
 using MemSim.Observability.Proc;
-using MemSim.Pages;
-using MemSim.Zones;
 
 namespace MemSim.AddressSpaces.Huge;
 

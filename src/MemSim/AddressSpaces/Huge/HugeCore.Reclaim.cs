@@ -1,5 +1,4 @@
 using MemSim.Lru;
-using MemSim.Pages;
 
 namespace MemSim.AddressSpaces.Huge;
 
@@ -127,6 +126,22 @@ internal sealed partial class HugeCore
         }
 
         return true;
+    }
+
+    /// <summary>Splits the huge page at an address, if there is one that nobody else uses, so that its parts can be reclaimed.</summary>
+    /// <returns>Whether small pages are there now.</returns>
+    public bool SplitForPageOut(Cpu cpu, Vma vma, ulong at)
+    {
+        if (Find(vma.Mm.Tables, at, out ulong entry) == 0 || IsZero(entry) || _core.TotalMapCount(_layout.Pfn(entry)) != 1)
+        {
+            return false;
+        }
+
+        int head = _layout.Pfn(entry);
+        _core.Get(head);
+        bool split = SplitPage(cpu, head);
+        _core.Put(cpu, head);
+        return split;
     }
 
     /// <summary>Makes a page that is part of a huge one a page of its own, for advice about it alone.</summary>

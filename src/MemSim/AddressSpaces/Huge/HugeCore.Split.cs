@@ -1,7 +1,6 @@
 using MemSim.Lru;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
-using MemSim.Zones;
 
 namespace MemSim.AddressSpaces.Huge;
 

@@ -9,6 +9,13 @@ public sealed class Khugepaged
         _ = settings;
     }
 
+    /// <summary>One pass.</summary>
+    /// <param name="cpu">The CPU.</param>
+    public void Run(Cpu cpu)
+    {
+        _ = cpu;
+    }
+
     internal void Enter(MemoryDescriptor mm)
     {
         _ = mm;

@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.AddressSpaces.Huge;
 using MemSim.Pages;
-using MemSim.Zones;
 
 namespace MemSim.AddressSpaces;
 
