@@ -180,32 +180,15 @@ internal sealed partial class MmCore
     public int AllocateAnon(Cpu cpu, Vma vma, ulong address, bool zero)
     {
         Gfp gfp = zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable;
-        return vma.Policy is null ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, vma.Policy, address, gfp);
+        return vma.Policy is null && cpu.Mode != CpuMode.Special ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
     }
 
+    /// <summary>The area's policy, else the task's (<c>get_vma_policy()</c>): one that interleaves goes by the page's offset in the area, not by the order of faults.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private int AllocateByPolicy(Cpu cpu, Vma vma, MemoryPolicy policy, ulong address, Gfp gfp)
-    {
-        if (policy.Mode == MemoryPolicyMode.Interleave)
-        {
-            // An area's pages go round by their offset, not in the order of faults.
-            int count = System.Numerics.BitOperations.PopCount(policy.NodeMask);
-            int wanted = (int)((vma.PgOff + ((address - vma.StartValue) >> PageGeometry.PageShift)) % (ulong)count);
-            ulong mask = policy.NodeMask;
-            for (int i = 0; i < wanted; i++)
-            {
-                mask &= mask - 1;
-            }
-
-            return _pages.AllocateChecked(cpu, gfp, 0, Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? cpu.Node);
-        }
-
-        MemoryPolicy? own = cpu.Current.Policy;
-        cpu.Current.Policy = policy;
-        int pfn = _pages.Allocate(cpu, gfp, 0);
-        cpu.Current.Policy = own;
-        return pfn;
-    }
+    private int AllocateByPolicy(Cpu cpu, Vma vma, ulong address, Gfp gfp) =>
+        (vma.Policy ?? cpu.Current.Policy) is { } policy
+            ? _pages.AllocateByPolicy(cpu, gfp, 0, policy, (long)(vma.PgOff + ((address - vma.StartValue) >> PageGeometry.PageShift)))
+            : _pages.Allocate(cpu, gfp, 0);
 
     /// <summary>Copies a page's bytes.</summary>
     public void CopyPage(int from, int to) => _memory.ReadOnly((ulong)(uint)from << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(_memory.Frame(to));

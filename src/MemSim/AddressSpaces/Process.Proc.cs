@@ -113,6 +113,9 @@ public sealed partial class Process
                 Kib("VmLib", mm.ExecutablePages);
                 Kib("VmPTE", mm.PageTableBytes >> PageGeometry.PageShift);
                 Kib("VmSwap", mm.SwapEntries);
+                Kib("HugetlbPages", 0);
+                text.Append("CoreDumping:\t0\n");
+                text.Append(CultureInfo.InvariantCulture, $"THP_enabled:\t{(_core.Machine.Architecture.Bits == 64 ? 1 : 0)}\n");
             }
 
             return text.Append("Threads:\t1\n").ToString();
@@ -188,7 +191,8 @@ public sealed partial class Process
         int begin = text.Length;
         ulong offset = vma.File is null ? 0 : vma.PgOff << PageGeometry.PageShift;
         long inode = vma.File?.File.Number ?? 0;
-        text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {(vma.File is null ? "00:00" : "00:01")} {inode} ");
+        int device = vma.File?.File.FileSystem.DeviceNumber ?? 0;
+        text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {device >> 20:x2}:{device & 0xfffff:x2} {inode} ");
         MemoryDescriptor mm = vma.Mm;
         string name = vma.File is { } file ? file.File.ToString()
             : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"

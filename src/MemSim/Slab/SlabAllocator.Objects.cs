@@ -156,9 +156,10 @@ public sealed unsafe partial class SlabAllocator
             return 0;
         }
 
-        for (int i = 0; i < got && ((gfp & Gfp.Zero) != 0 || Trace is not null); i++)
+        bool zeroes = ZeroesNew(cache, gfp);
+        for (int i = 0; i < got && (zeroes || Trace is not null); i++)
         {
-            if ((gfp & Gfp.Zero) != 0)
+            if (zeroes)
             {
                 SlabContents.Fill(Machine, objects[i].Value, cache.ObjectSize, 0);
             }
@@ -213,6 +214,14 @@ public sealed unsafe partial class SlabAllocator
             }
         }
 
+        if (ZeroesFreed(cache))
+        {
+            foreach (VirtualAddress obj in objects)
+            {
+                SlabContents.Fill(Machine, obj.Value, cache.ObjectSize, 0);
+            }
+        }
+
         Backend.FreeBulk(cpu, cache, objects);
     }
 
@@ -261,6 +270,15 @@ public sealed unsafe partial class SlabAllocator
         return objects.Length;
     }
 
+    /// <summary>Whether a new object is zeroed (<c>slab_want_init_on_alloc()</c>): not behind a constructor's back, nor where readers may still look at an old object.</summary>
+    private bool ZeroesNew(KmemCache cache, Gfp gfp) =>
+        (gfp & Gfp.Zero) != 0 || (Machine.ZeroesOnAlloc && ZeroesFreely(cache));
+
+    /// <summary>Whether an object is zeroed when it is freed (<c>slab_want_init_on_free()</c>).</summary>
+    private bool ZeroesFreed(KmemCache cache) => Machine.ZeroesOnFree && ZeroesFreely(cache);
+
+    private static bool ZeroesFreely(KmemCache cache) => cache.Constructor is null && (cache.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.Poison)) == 0;
+
     private ulong Take(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
         CpuSlab* c = cache.Cpus + cpu.Id;
@@ -269,7 +287,7 @@ public sealed unsafe partial class SlabAllocator
         {
             NoteFailure(cpu, cache, gfp, node);
         }
-        else if ((gfp & Gfp.Zero) != 0)
+        else if (ZeroesNew(cache, gfp))
         {
             SlabContents.Fill(Machine, address, cache.ObjectSize, 0);
         }
@@ -282,6 +300,11 @@ public sealed unsafe partial class SlabAllocator
         ref SlabPage slab = ref Memory[head];
         if (slab.TryIndex(obj.Value, out uint index) && slab.Links[index] == SlabPage.Allocated)
         {
+            if (ZeroesFreed(cache))
+            {
+                SlabContents.Fill(Machine, obj.Value, cache.ObjectSize, 0);
+            }
+
             Backend.Free(cpu, cache, head, index);
         }
         else
