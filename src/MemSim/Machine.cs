@@ -277,6 +277,7 @@ public sealed partial class Machine : IDisposable
         VerifyCma();
         VerifyHighMemory();
         _mm?.Verify();
+        _hugePages?.Pool.Verify();
         _stacks?.Verify();
         _vmscan?.Verify();
     }

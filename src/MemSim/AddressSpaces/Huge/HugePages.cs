@@ -35,6 +35,7 @@ public sealed class HugePages
         IsAvailable = machine.Architecture.Architecture != Architecture.X86_32;
         Enabled = IsAvailable ? enabled : TransparentHugePages.Unavailable;
         Khugepaged = new Khugepaged(machine, this);
+        Pool = new HugePagePool(machine);
     }
 
     /// <summary>Whether the architecture's page tables have pages of 2 MiB.</summary>
@@ -68,6 +69,9 @@ public sealed class HugePages
 
     /// <summary>The thread that makes huge pages of small ones.</summary>
     public Khugepaged Khugepaged { get; }
+
+    /// <summary>Huge pages kept aside (<c>vm.nr_hugepages</c>).</summary>
+    public HugePagePool Pool { get; }
 
     /// <summary>Huge pages that are partly unmapped and will be split when memory runs short.</summary>
     public int DeferredSplits => _machine.MmOrNull?.Huge?.Deferred ?? 0;

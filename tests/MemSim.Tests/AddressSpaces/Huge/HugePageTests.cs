@@ -396,6 +396,26 @@ public class HugePageTests
         machine.Verify();
     }
 
+    [Fact]
+    public void The_pool_takes_huge_pages_round_the_nodes_and_gives_them_back()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));
+        Cpu cpu = machine.Cpus[0];
+        machine.DrainAllPages();
+        long free = ForkTests.Free(machine);
+        machine.HugePages.Pool.Resize(cpu, 11).Should().Be(11);
+        machine.HugePages.Pool.OnNode(0).Should().Be(6);
+        machine.HugePages.Pool.OnNode(1).Should().Be(5);
+        machine.Proc.MemInfo.Should().Contain("HugePages_Total:      11").And.Contain("HugePages_Free:       11");
+        machine.Verify();
+        machine.HugePages.Pool.Resize(cpu, 100_000).Should().BeInRange(100, 256);
+        machine.HugePages.Pool.ResizeNode(cpu, 1, 3).Should().Be(3);
+        machine.Verify();
+        machine.HugePages.Pool.Resize(cpu, 0).Should().Be(0);
+        ForkTests.Free(machine).Should().Be(free);
+        machine.Verify();
+    }
+
     internal static Machine Boot(string architecture)
     {
         Machine machine = ForkTests.Boot(architecture);
