@@ -4,7 +4,7 @@ using MemSim.Benchmarks.Harness;
 namespace MemSim.Benchmarks.Operations;
 
 /// <summary>Page faults, fork, mapping. A fault includes giving its page back: areas are emptied 256 pages at a time.</summary>
-/// <remarks><c>fault_host_zero_4k</c> is the zeroing of a page alone, on the host's memory, for comparison.</remarks>
+/// <remarks><c>fault_host_zero_4k</c> is the zeroing of a page alone, on the host's memory, for comparison; <c>stream_write_1g</c> counts pages.</remarks>
 internal static class Faults
 {
     private const int Batch = 256;
@@ -16,7 +16,7 @@ internal static class Faults
         new("MemSim", "fault_cow", _ => InProcess((cpu, process) => new Workload(CowFaults(cpu, process), Batch))),
         new("MemSim", "fork_exit_64m", _ => InProcess((cpu, process) => new Workload(ForkExit(cpu, process)))),
         new("MemSim", "mmap_munmap_pair", _ => InProcess((_, process) => new Workload(MapPairs(process)))),
-        new("MemSim", "stream_write_1g", _ => InProcess((cpu, process) => new Workload(Stream(cpu, process)))),
+        new("MemSim", "stream_write_1g", _ => InProcess((cpu, process) => new Workload(Stream(cpu, process), OperationsPerTurn: (int)(1024 * MiB >> 12)))),
         new("Host", "fault_host_zero_4k", _ => new Workload(HostZero())),
     ];
 

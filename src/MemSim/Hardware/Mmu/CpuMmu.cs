@@ -46,6 +46,11 @@ internal sealed partial class CpuMmu
     private ulong _allowed;
     private int _asid;
     private long _serial;
+
+    // What no TLB knew when the last data access faulted. Entries only come with new serial numbers: until the next one no TLB knows it, and the access that is tried again need not look.
+    private ulong _missedAddress;
+    private long _missedSerial;
+    private int _missedAsid;
     private long _dataAccesses;
     private long _cycles;
 
@@ -193,7 +198,8 @@ internal sealed partial class CpuMmu
         bool isFetch = access == MemoryAccess.Execute;
         long now = isFetch ? ++Statistics.InstructionFetches : ++_dataAccesses;
         TlbLevel l1 = isFetch ? _l1Instruction : _l1Data;
-        int slot = l1.Find(address, _asid);
+        bool misses = address == _missedAddress && _serial == _missedSerial && _asid == _missedAsid && !isFetch;
+        int slot = misses ? -1 : l1.Find(address, _asid);
         if (slot >= 0 && IsUsable(l1, slot, need))
         {
             l1.Touch(slot, now);
@@ -202,7 +208,7 @@ internal sealed partial class CpuMmu
         }
         else
         {
-            slot = Miss(l1, slot, address, access, now, out WalkResult walk);
+            slot = Miss(l1, slot, misses, address, access, now, out WalkResult walk);
             if (walk.Outcome != WalkOutcome.Found)
             {
                 fault = MakeFault(address, access, walk.Outcome switch
@@ -239,7 +245,7 @@ internal sealed partial class CpuMmu
     }
 
     /// <summary>L2, then a walk; fills what missed.</summary>
-    private int Miss(TlbLevel l1, int denied, ulong address, MemoryAccess access, long now, out WalkResult walk)
+    private int Miss(TlbLevel l1, int denied, bool misses, ulong address, MemoryAccess access, long now, out WalkResult walk)
     {
         uint need = 1u << (int)access;
         bool isFetch = access == MemoryAccess.Execute;
@@ -248,7 +254,7 @@ internal sealed partial class CpuMmu
         if (denied < 0)
         {
             _ = isFetch ? Statistics.L1InstructionMisses++ : Statistics.L1DataMisses++;
-            int second = _l2.Find(address, _asid);
+            int second = misses ? -1 : _l2.Find(address, _asid);
             known = second >= 0;
             if (second >= 0 && IsUsable(_l2, second, need))
             {
@@ -275,6 +281,10 @@ internal sealed partial class CpuMmu
             {
                 // The hardware forgets what it knew about an address that faults.
                 FlushPage(address, _asid);
+            }
+            else
+            {
+                (_missedAddress, _missedSerial, _missedAsid) = (address, _serial, _asid);
             }
 
             return -1;

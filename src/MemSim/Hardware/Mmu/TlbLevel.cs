@@ -80,7 +80,8 @@ internal sealed class TlbLevel
     public bool IsEmpty => _banks.Length == 0;
 
     /// <summary>The slot of an entry for an address; -1 without one.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    /// <remarks>Not inlined: callers would keep too many values on the stack.</remarks>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public int Find(ulong address, int asid)
     {
         foreach (ref readonly Probe probe in _probes.AsSpan())
@@ -123,6 +124,7 @@ internal sealed class TlbLevel
 
     /// <summary>Puts a page in, giving up another entry if need be.</summary>
     /// <returns>The slot; -1 when no array holds pages of that size or smaller.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public int Insert(ulong address, ulong pageBase, int pageShift, uint permissions, int asid, ulong serial, long now)
     {
         (int bankIndex, int shift) = _bankOf[pageShift];
@@ -277,20 +279,32 @@ internal sealed class TlbLevel
     private int Victim(in Bank bank, int set, ulong tag, int space)
     {
         int first = bank.First + (set * bank.Ways);
-        ReadOnlySpan<ulong> tags = _tags.AsSpan(first, bank.Ways);
         int free = -1;
-        for (int way = 0; way < tags.Length; way++)
+
+        // In range as in Find.
+        ref ulong tags = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_tags), first);
+        Vector256<ulong> wanted = Vector256.Create(tag);
+        for (int way = 0; way < bank.Ways; way += Vector256<ulong>.Count)
         {
-            if (tags[way] == tag && Entries[first + way].Asid == space)
+            Vector256<ulong> four = Vector256.LoadUnsafe(ref tags, (nuint)(uint)way);
+            for (uint same = Vector256.Equals(four, wanted).ExtractMostSignificantBits(); same != 0; same &= same - 1)
             {
-                // A page that is there already (an upgraded permission) is replaced, not doubled.
-                return first + way;
+                int slot = first + way + BitOperations.TrailingZeroCount(same);
+                if (Entries[slot].Asid == space)
+                {
+                    // A page that is there already (an upgraded permission) is replaced, not doubled.
+                    return slot;
+                }
             }
 
-            free = tags[way] == 0 && free < 0 ? way : free;
+            uint unused = Vector256.Equals(four, Vector256<ulong>.Zero).ExtractMostSignificantBits();
+            if (unused != 0 && free < 0)
+            {
+                free = way + BitOperations.TrailingZeroCount(unused);
+            }
         }
 
-        if (free >= 0)
+        if ((uint)free < (uint)bank.Ways)
         {
             return first + free;
         }
@@ -303,18 +317,18 @@ internal sealed class TlbLevel
         };
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static int Oldest(ReadOnlySpan<long> stamps)
     {
-        int oldest = 0;
-        long time = stamps[0];
-        for (int way = 1; way < stamps.Length; way++)
+        // The way in the low bits (there are at most 4096), and a minimum without branches: nobody can predict which way is the oldest.
+        long oldest = long.MaxValue >> 1;
+        for (int way = 0; way < stamps.Length; way++)
         {
-            bool older = stamps[way] < time;
-            oldest = older ? way : oldest;
-            time = older ? stamps[way] : time;
+            long difference = ((stamps[way] << 12) | (uint)way) - oldest;
+            oldest += difference & (difference >> 63);
         }
 
-        return oldest;
+        return (int)oldest & 4095;
     }
 
     private static int TreeVictim(uint bits, int ways)
