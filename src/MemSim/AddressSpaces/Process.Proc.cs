@@ -114,8 +114,7 @@ public sealed partial class Process
                 Kib("VmPTE", mm.PageTableBytes >> PageGeometry.PageShift);
                 Kib("VmSwap", mm.SwapEntries);
                 Kib("HugetlbPages", 0);
-                text.Append("CoreDumping:\t0\n");
-                text.Append(CultureInfo.InvariantCulture, $"THP_enabled:\t{(_core.Machine.Architecture.Bits == 64 ? 1 : 0)}\n");
+                text.Append("CoreDumping:\t0\nTHP_enabled:\t1\n");
             }
 
             return text.Append("Threads:\t1\n").ToString();

@@ -63,7 +63,6 @@ internal sealed partial class PageReclaim
         Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
         Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
         Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
-        Count(VmEvent.LazyFreed, found.LazyFreed);
         if (found.PagedOut != 0)
         {
             state.Lists.NoteCost(file, found.PagedOut);
@@ -192,7 +191,7 @@ internal sealed partial class PageReclaim
 
         return (frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0 && WriteOut(cpu, owners, state, sc, pfn, verdict, ref found) is { } early
             ? early
-            : Free(cpu, owners, pfn, ref frame, ref found);
+            : Free(cpu, owners, pfn, ref frame);
     }
 
     /// <summary>A huge page of a process: its parts can be swapped out, or dropped, one by one when reclaim comes round again.</summary>
@@ -295,7 +294,7 @@ internal sealed partial class PageReclaim
         return (frame.FlagsAndZone & (uint)(PageFlags.Writeback | PageFlags.Dirty)) != 0 ? Outcome.KeepLocked : null;
     }
 
-    private Outcome Free(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame, ref ScanFindings found)
+    private Outcome Free(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
     {
         bool lazy = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
         if (lazy)
@@ -305,7 +304,7 @@ internal sealed partial class PageReclaim
                 return Outcome.KeepLocked;
             }
 
-            found.LazyFreed += 1L << frame.Order;
+            Count(VmEvent.LazyFreed, 1L << frame.Order);
         }
         else if ((frame.Mapping == 0 && !IsSwapCache(frame.FlagsAndZone)) || !owners.RemoveFromCache(cpu, pfn))
         {

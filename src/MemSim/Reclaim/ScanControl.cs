@@ -82,7 +82,6 @@ internal struct ScanFindings
     public long ActivatedFile;
     public long ReferencedKept;
     public long UnmapFailed;
-    public long LazyFreed;
     public long Taken;
     public long FileTaken;
 

@@ -377,6 +377,89 @@ public class MappedFileTests
         rig.ReadFile(0).Should().Be(2);
     }
 
+    [Fact]
+    public void Maps_name_the_device_and_the_inode_of_each_file()
+    {
+        using Rig rig = new("x86_64", pages: 1);
+        using BlockDevice other = new("vdb1", "16M");
+        DiskFileSystem second = rig.Machine.Mount(other);
+        OpenFile elsewhere = second.Create("elsewhere").Value;
+        OpenFile inMemory = rig.Machine.MountTmpfs("1M").Create("tmp").Value;
+        VirtualAddress at = rig.Map(1, Private, Prot.Read);
+        VirtualAddress two = rig.Mm.Mmap(default, Page, Prot.Read, Shared, elsewhere);
+        VirtualAddress three = rig.Mm.Mmap(default, Page, Prot.Read | Prot.Write, Shared, inMemory);
+        VirtualAddress four = rig.Mm.Mmap(default, Page, Prot.Read, Shared | MapFlags.Anonymous);
+        string[] lines = rig.Process.Maps.Split('\n');
+        lines.Should().Contain(line => line.StartsWith($"{at.Value:x}-{at.Value + Page:x} r--p 00000000 08:00 12 ", StringComparison.Ordinal));
+        lines.Should().Contain(line => line.StartsWith($"{two.Value:x}-{two.Value + Page:x} r--s 00000000 fe:11 12 ", StringComparison.Ordinal));
+        lines.Should().Contain(line => line.StartsWith($"{three.Value:x}-{three.Value + Page:x} rw-s 00000000 00:19 2 ", StringComparison.Ordinal));
+        lines.Should().Contain(line => line.StartsWith($"{four.Value:x}-{four.Value + Page:x} r--s 00000000 00:01 ", StringComparison.Ordinal));
+        rig.Process.Status.Should().EndWith("VmSwap:\t       0 kB\nHugetlbPages:\t       0 kB\nCoreDumping:\t0\nTHP_enabled:\t1\nThreads:\t1\n");
+        rig.Mm.Munmap(two, Page).Should().Be(Errno.None);
+        elsewhere.Close(rig.Cpu);
+        second.Delete(rig.Cpu, "elsewhere").Should().Be(Errno.None);
+        inMemory.Close(rig.Cpu);
+        rig.Mm.Munmap(three, Page).Should().Be(Errno.None);
+    }
+
+    [Theory]
+    [InlineData("x86_64")]
+    [InlineData("x86_32")]
+    [InlineData("arm64")]
+    public void Every_allocation_that_fails_while_files_are_mapped_leaves_nothing_behind(string architecture)
+    {
+        for (int nth = 1; nth < 200; nth++)
+        {
+            using Rig rig = new(architecture, pages: 8);
+            FaultInjector injector = rig.Machine.FailAllocations(nth)!;
+            try
+            {
+                Program(rig);
+            }
+            catch (SignalException signal)
+            {
+                signal.SignalInfo.Signal.Should().Be(MemSim.Signal.SIGKILL);
+            }
+
+            _ = rig.Machine.FailAllocations(0);
+            rig.Machine.Verify();
+            if (injector.Failed == 0)
+            {
+                nth.Should().BeGreaterThan(20);
+                return;
+            }
+        }
+
+        Assert.Fail("the program has an end");
+    }
+
+    private static void Program(Rig rig)
+    {
+        Result<VirtualAddress> own = rig.Mm.Mmap(default, 8 * Page, Prot.Read | Prot.Write, Private, rig.File);
+        Result<VirtualAddress> shared = rig.Mm.Mmap(default, 8 * Page, Prot.Read | Prot.Write, Shared, rig.File);
+        if (!own.Succeeded || !shared.Succeeded)
+        {
+            return;
+        }
+
+        rig.Cpu.Read<byte>(own.Value + Page).Should().Be(2);
+        rig.Cpu.Write(own.Value, (byte)9);
+        rig.Cpu.Write(shared.Value + (2 * Page), (byte)8);
+        Result<Process> child = rig.Process.Fork();
+        rig.Cpu.Write(own.Value, (byte)10);
+        _ = rig.Mm.Msync(shared, 8 * Page, SyncFlags.Sync);
+        _ = rig.Mm.Munmap(own.Value + (4 * Page), Page);
+        if (child.Succeeded)
+        {
+            using ContextScope inner = rig.Cpu.Run(child.Value);
+            rig.Cpu.Read<byte>(own).Should().Be(9);
+            rig.Cpu.Write(own.Value + Page, (byte)7);
+            rig.Cpu.Read<byte>(shared.Value + (2 * Page)).Should().Be(8);
+        }
+
+        rig.Cpu.Read<byte>(own.Value + Page).Should().Be(2);
+    }
+
     private static SignalInfo Signal(Action access) => access.Should().Throw<SignalException>().Which.SignalInfo;
 
     /// <summary>A process, a disk, and a file of which nothing is in memory; page n is full of n + 1.</summary>
