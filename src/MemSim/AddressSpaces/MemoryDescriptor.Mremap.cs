@@ -48,6 +48,11 @@ public sealed partial class MemoryDescriptor
 
         if (oldBytes > newBytes)
         {
+            if (oldBytes > _core.Addresses.TaskSize - start)
+            {
+                return Errno.EINVAL;
+            }
+
             Errno shrunk = UnmapRange(cpu, start + newBytes, start + oldBytes);
             if (shrunk != Errno.None)
             {

@@ -158,6 +158,8 @@ public class FaultTests
         mm.Munmap(new VirtualAddress(0x10000000), 4096).Should().Be(Errno.None);
         mm.Mprotect(at, 3 << 12, Prot.Write).Should().Be(Errno.ENOMEM);
         mm.Mremap(new VirtualAddress(0x10000000), 4096, 8192).Error.Should().Be(Errno.EFAULT);
+        mm.Mremap(at, ulong.MaxValue - 0xffff, 4096).Error.Should().Be(Errno.EINVAL, "the old range wraps around");
+        mm.Mremap(at, 1UL << 47, 4096).Error.Should().Be(Errno.EINVAL, "the old range leaves user space");
         mm.Brk(new VirtualAddress(1)).Error.Should().Be(Errno.EINVAL);
         mm.Mlock(at, 64 << 20).Should().Be(Errno.ENOMEM);
         mm.Madvise(at + 1, 4096, MemoryAdvice.DontNeed).Should().Be(Errno.EINVAL);
