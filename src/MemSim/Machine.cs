@@ -223,6 +223,10 @@ public sealed partial class Machine : IDisposable
     /// <exception cref="ArgumentOutOfRangeException">There is none.</exception>
     public Node GetNode(int id) => NodeOrDefault(id) ?? throw new ArgumentOutOfRangeException(nameof(id), id, "the machine has no such node");
 
+    /// <summary>The CPU on which something is done to this machine: CPU 0 when none is named. Another machine's would mix up both machines' memory.</summary>
+    internal Cpu Own(Cpu? on) =>
+        on is null ? _cpus[0] : ReferenceEquals(on.Machine, this) ? on : throw new ArgumentException($"CPU {on.Id} belongs to another machine", nameof(on));
+
     /// <summary>Attaches a receiver of tracepoints.</summary>
     /// <param name="sink">The receiver.</param>
     public void AttachTrace(IPageTraceSink sink)
@@ -295,6 +299,7 @@ public sealed partial class Machine : IDisposable
         {
             cpu.UpdateMode();
             cpu.DetachSlab();
+            cpu.DetachMmu();
         }
 
         foreach (Zone zone in _zones)

@@ -28,10 +28,35 @@ internal sealed partial class VmallocAllocator
             return default;
         }
 
+        bool built = false;
+        try
+        {
+            built = BuildHuge(cpu, area, pages, gfp);
+        }
+        finally
+        {
+            if (!built)
+            {
+                Undo(cpu, area);
+            }
+        }
+
+        if (!built)
+        {
+            return default;
+        }
+
+        area.OwnsPages = true;
+        using Scope scope = Enter();
+        CountPages(area.Count);
+        return new VirtualAddress(area.Start);
+    }
+
+    private bool BuildHuge(Cpu cpu, VmArea area, int pages, Gfp gfp)
+    {
         if (!AllocateTable(cpu, area, pages, gfp | Gfp.NoWarn, -1))
         {
-            Abandon(area);
-            return default;
+            return false;
         }
 
         while (area.Count < pages)
@@ -39,8 +64,7 @@ internal sealed partial class VmallocAllocator
             Page block = cpu.AllocPages((gfp & ~(Gfp.NoFail | Gfp.Comp)) | Gfp.NoWarn, HugeOrder);
             if (block.IsNull)
             {
-                Undo(cpu, area);
-                return default;
+                return false;
             }
 
             // Callers may treat the pages as independent ones.
@@ -62,14 +86,10 @@ internal sealed partial class VmallocAllocator
                     _mmu.FlushRange(cpu, _mmu.Kernel, new VirtualAddress(area.Start), (ulong)done << PageGeometry.PageShift);
                 }
 
-                Undo(cpu, area);
-                return default;
+                return false;
             }
         }
 
-        area.OwnsPages = true;
-        using Scope scope = Enter();
-        CountPages(area.Count);
-        return new VirtualAddress(area.Start);
+        return true;
     }
 }

@@ -72,22 +72,22 @@ internal sealed partial class VmallocAllocator
             return Fail(cpu, size, gfp, "no range of address space is long enough: use vmalloc=<size> to increase it");
         }
 
-        if (!AllocateTable(cpu, area, (int)pages, gfp, node))
+        string? why;
+        try
         {
-            Abandon(area);
-            return Fail(cpu, size, gfp, "failed to allocate the array of pages");
+            why = Build(cpu, area, (int)pages, gfp, node);
+        }
+        catch
+        {
+            // Flags that do not go together, or a panic for want of memory.
+            Undo(cpu, area);
+            throw;
         }
 
-        if (!Populate(cpu, area, (int)pages, gfp, node))
+        if (why is not null)
         {
             Undo(cpu, area);
-            return Fail(cpu, size, gfp, "page order 0, failed to allocate pages");
-        }
-
-        if (!_mmu.Kernel.Map(cpu, new VirtualAddress(area.Start), area.Mapped, PageProtection.Kernel))
-        {
-            Undo(cpu, area);
-            return Fail(cpu, size, gfp, "failed to map pages");
+            return Fail(cpu, size, gfp, why);
         }
 
         area.OwnsPages = true;
@@ -95,6 +95,14 @@ internal sealed partial class VmallocAllocator
         CountPages(area.Count);
         return new VirtualAddress(area.Start);
     }
+
+    /// <summary>Gets an area's array and pages and maps them.</summary>
+    /// <returns>What failed; null when nothing did.</returns>
+    private string? Build(Cpu cpu, VmArea area, int pages, Gfp gfp, int node) =>
+        !AllocateTable(cpu, area, pages, gfp, node) ? "failed to allocate the array of pages"
+        : !Populate(cpu, area, pages, gfp, node) ? "page order 0, failed to allocate pages"
+        : !_mmu.Kernel.Map(cpu, new VirtualAddress(area.Start), area.Mapped, PageProtection.Kernel) ? "failed to map pages"
+        : null;
 
     public VirtualAddress Map(Cpu cpu, ReadOnlySpan<Page> pages, PageProtection protection, string caller)
     {
@@ -120,9 +128,17 @@ internal sealed partial class VmallocAllocator
         area.Pages = TableFor(pages.Length);
         pages.CopyTo(area.Pages);
         area.Count = pages.Length;
-        if (_mmu.Kernel.Map(cpu, new VirtualAddress(area.Start), pages, protection))
+        try
         {
-            return new VirtualAddress(area.Start);
+            if (_mmu.Kernel.Map(cpu, new VirtualAddress(area.Start), pages, protection))
+            {
+                return new VirtualAddress(area.Start);
+            }
+        }
+        catch
+        {
+            Abandon(area);
+            throw;
         }
 
         Abandon(area);
@@ -258,13 +274,14 @@ internal sealed partial class VmallocAllocator
     {
         long bytes = (long)pages * _pointerBytes;
         Gfp nested = (gfp & ~Gfp.ZoneMask) | Gfp.Zero;
-        area.HasTableArea = VmallocRules.TableAreaBytes(pages, _pointerBytes) != 0;
-        area.Table = area.HasTableArea ? Allocate(cpu, bytes, nested, node, area.Caller) : cpu.Kmalloc(bytes, nested);
+        bool inArea = VmallocRules.TableAreaBytes(pages, _pointerBytes) != 0;
+        area.Table = inArea ? Allocate(cpu, bytes, nested, node, area.Caller) : cpu.Kmalloc(bytes, nested);
         if (area.Table.IsNull)
         {
             return false;
         }
 
+        area.HasTableArea = inArea;
         area.Pages = TableFor(pages);
         return true;
     }

@@ -7,6 +7,9 @@ public sealed partial class Cpu
 {
     private string _callSite = "";
 
+    /// <summary>How many constructors of objects run on this CPU, one called by the other's allocation.</summary>
+    internal int ConstructorDepth { get; set; }
+
     /// <summary>The function that allocations and frees are ascribed to by tracepoints and user tracking; empty until <see cref="CallSite"/> sets it.</summary>
     internal string CurrentCallSite => _callSite;
 
@@ -109,9 +112,9 @@ public sealed partial class Cpu
     public VirtualAddress Kmemdup(VirtualAddress source, int length, Gfp gfp)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
-        if (length != 0)
+        if (length != 0 && !Machine.Slab.Within(this, source, length, "kmemdup"))
         {
-            _ = Machine.Slab.Within(this, source, length, "kmemdup");
+            return default;
         }
 
         VirtualAddress result = Kmalloc(length, gfp);

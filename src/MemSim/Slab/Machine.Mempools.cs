@@ -43,7 +43,7 @@ public sealed partial class Machine
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(minimum, 1);
         ThrowIfDisposed();
-        Cpu cpu = on ?? _cpus[0];
+        Cpu cpu = Own(on);
         cpu.MightSleep("mempool_create");
         Mempool pool = new(this, source, minimum);
         if (pool.Fill(cpu, Gfp.Kernel))

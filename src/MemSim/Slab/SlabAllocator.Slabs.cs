@@ -6,6 +6,8 @@ namespace MemSim;
 /// <content>What happens to every new slab: the order of its free list, debugging patterns, constructors.</content>
 public sealed unsafe partial class SlabAllocator
 {
+    private const int MaxConstructorDepth = 8;
+
     private readonly Dictionary<int, ushort[]> _orders = [];
     private ulong _random;
 
@@ -39,11 +41,31 @@ public sealed unsafe partial class SlabAllocator
 
         if (cache.Constructor is { } constructor)
         {
+            Construct(cpu, cache, constructor, head);
+        }
+    }
+
+    private void Construct(Cpu cpu, KmemCache cache, ObjectConstructor constructor, int head)
+    {
+        if (cpu.ConstructorDepth == MaxConstructorDepth)
+        {
+            // Whatever the policy: going on would end on the host's stack.
+            throw new KernelBugException(KernelBugKind.StackOverflow, $"BUG: stack overflow: constructors of objects nest {MaxConstructorDepth} deep, {cache.Name}'s is the last",
+                "A constructor allocates from a cache whose new slabs need the same constructor: allocate elsewhere, or after construction.\n");
+        }
+
+        cpu.ConstructorDepth++;
+        try
+        {
             ref SlabPage slab = ref Memory[head];
             for (uint i = 0; i < slab.Objects; i++)
             {
                 constructor(cpu, new VirtualAddress(slab.AddressOf(i)));
             }
+        }
+        finally
+        {
+            cpu.ConstructorDepth--;
         }
     }
 

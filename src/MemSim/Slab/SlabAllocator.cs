@@ -133,7 +133,7 @@ public sealed unsafe partial class SlabAllocator
             return true;
         }
 
-        Cpu cpu = on ?? Machine.Cpus[0];
+        Cpu cpu = Machine.Own(on);
         Machine.ThrowIfDisposed();
         cpu.MightSleep("kmem_cache_destroy");
         lock (_lock)
@@ -175,7 +175,7 @@ public sealed unsafe partial class SlabAllocator
     public long ShrinkCache(KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = on ?? Machine.Cpus[0];
+        Cpu cpu = Machine.Own(on);
         Machine.ThrowIfDisposed();
         cpu.MightSleep("kmem_cache_shrink");
         lock (_lock)
@@ -192,7 +192,7 @@ public sealed unsafe partial class SlabAllocator
     public int Validate(KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = on ?? Machine.Cpus[0];
+        Cpu cpu = Machine.Own(on);
         Machine.ThrowIfDisposed();
         return IsUsable(cpu, cache, "validate_slab_cache") && cache.IsDebugged ? Debug.Validate(cpu, cache) : 0;
     }
@@ -261,13 +261,15 @@ public sealed unsafe partial class SlabAllocator
 
     private KmemCache Create(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor, int userOffset, int userSize, bool refusesAliases)
     {
-        flags = DebugOptions.Apply(name, flags);
-        CacheLayout layout = Backend.Layout(new CacheRequest(name, size, align, flags, constructor is not null));
+        CacheLayout layout = Backend.Layout(RequestOf(name, size, align, flags, constructor));
         KmemCache cache = new(this, _ids, name, size, layout, constructor, userOffset, userSize) { RefusesAliases = refusesAliases };
         Backend.Open(cache);
         Register(cache);
         return cache;
     }
+
+    private CacheRequest RequestOf(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor) =>
+        new(name, size, align, DebugOptions.Apply(name, flags), constructor is not null);
 
     private void Remove(KmemCache cache)
     {
@@ -298,6 +300,7 @@ public sealed unsafe partial class SlabAllocator
             : userSize < 0 || userOffset < 0 || (long)userOffset + userSize > size ? new ArgumentException($"kmem_cache_create({name}): the user copy region of {userSize} bytes at {userOffset} does not fit into {size} bytes", nameof(userSize))
             : userSize == 0 && userOffset != 0 ? new ArgumentException($"kmem_cache_create({name}): a user copy region without bytes has an offset", nameof(userOffset))
             : Rules.CalculateAlignment(flags, align, size) is int final && SlabRules.AlignUp(size, Math.Max(final, 1)) > SlabRules.MaxSize ? new ArgumentException($"kmem_cache_create({name}): aligned to {final}, an object of {size} bytes does not fit into the largest block", nameof(align))
+            : Backend.Layout(RequestOf(name, size, final, flags, constructor)) is var layout && (layout.Order > PageGeometry.MaxOrder || layout.Objects < 1) ? new ArgumentException($"kmem_cache_create({name}): with what lies beside it, an object takes {layout.Size} bytes and does not fit into the largest block", nameof(size))
             : null;
     }
 }

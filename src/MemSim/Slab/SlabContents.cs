@@ -1,27 +1,10 @@
-using System.Runtime.InteropServices;
-
 namespace MemSim.Slab;
 
 /// <summary>The bytes of objects, where the machine has contents of RAM.</summary>
 internal static class SlabContents
 {
-    /// <summary>Frames whose contents lie in one piece of host memory: <see cref="Hardware.PhysicalMemory"/> takes it in runs of this many frames, aligned to their length.</summary>
-    private const int RunFrames = 512;
-
-    /// <summary>The bytes from an address of the direct map on; all of them must lie in one run of frames.</summary>
-    public static Span<byte> Span(Machine machine, ulong address, int length)
-    {
-        ulong offset = address - machine.AddressOf(0).Value;
-        long pfn = (long)(offset >> PageGeometry.PageShift);
-        int inPage = (int)(offset & (PageGeometry.PageSize - 1));
-        if (((long)inPage + length) > ((RunFrames - (pfn & (RunFrames - 1))) << PageGeometry.PageShift))
-        {
-            throw new ArgumentOutOfRangeException(nameof(length), length, $"{length} bytes at {new VirtualAddress(address)} cross a 2 MiB boundary: take them in two pieces");
-        }
-
-        // In range: the frames of a run are adjacent in host memory, and the length ends inside the run.
-        return MemoryMarshal.CreateSpan(ref MemoryMarshal.GetReference(machine.Memory.Frame(pfn)[inPage..]), length);
-    }
+    /// <summary>The bytes from an address of the direct map on.</summary>
+    public static Span<byte> Span(Machine machine, ulong address, int length) => machine.Memory.Range(address - machine.AddressOf(0).Value, length);
 
     /// <summary>Fills bytes; without contents nothing happens.</summary>
     public static void Fill(Machine machine, ulong address, int length, byte value)

@@ -28,8 +28,8 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
         _gfp = gfp;
     }
 
-    /// <summary>The largest buffer: 2 MiB.</summary>
-    public override int MaxBufferSize => 2 << 20;
+    /// <summary>The largest buffer, the largest object of kmalloc: 4 MiB.</summary>
+    public override int MaxBufferSize => SlabRules.MaxSize;
 
     /// <summary>Allocates a buffer; disposing it frees the object.</summary>
     /// <param name="minBufferSize">Bytes at least; -1 for a page.</param>

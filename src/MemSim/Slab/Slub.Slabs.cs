@@ -254,7 +254,17 @@ internal sealed unsafe partial class Slub
         ref SlabPage slab = ref _memory[head];
         slab.State |= cache.IsDebugged ? (byte)0 : SlabPage.Plain;
         _allocator.Shuffle(cache, ref slab);
-        _allocator.PrepareObjects(cpu, cache, head);
+        try
+        {
+            _allocator.PrepareObjects(cpu, cache, head);
+        }
+        catch
+        {
+            // The constructor threw: there never was a slab.
+            _pages.Give(cpu, cache, head);
+            throw;
+        }
+
         SlubNode owner = cache.Nodes[slab.Node];
         if (_parallel)
         {

@@ -147,5 +147,24 @@ public class VmallocTests
         machine.Verify();
     }
 
+    [Theory]
+    [InlineData(1, 0x8000_0000)]
+    [InlineData(1, (uint)(Gfp.Movable | Gfp.Reclaimable))]
+    [InlineData(600, (uint)(Gfp.Dma | Gfp.Dma32))]
+    [InlineData(1024, (uint)(Gfp.Dma | Gfp.Dma32))]
+    public void Flags_that_do_not_go_together_leave_no_area(int pages, uint extra)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+
+        Bug(() => cpu.Vmalloc(pages * 4096L, Gfp.Kernel | (Gfp)extra)).Should().Be(KernelBugKind.IllegalFlags);
+        Bug(() => cpu.VmallocHuge(pages * 4096L, Gfp.Kernel | (Gfp)extra)).Should().Be(KernelBugKind.IllegalFlags);
+
+        machine.Verify();
+        cpu.VmUnmapAliases();
+        machine.Proc.VmallocInfo.Should().BeEmpty();
+        machine.Slab.FindLiveObjects().Should().BeEmpty();
+    }
+
     private static KernelBugKind Bug(Action call) => call.Should().Throw<KernelBugException>().Which.Kind;
 }

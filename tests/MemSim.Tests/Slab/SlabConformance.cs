@@ -212,6 +212,85 @@ public abstract class SlabConformance
     }
 
     [Fact]
+    public void An_object_too_large_with_its_debugging_data_has_no_cache()
+    {
+        using Machine machine = Boot();
+        machine.Slab.Invoking(s => s.CreateCache("padded", 4 << 20, flags: SlabFlags.RedZone | SlabFlags.StoreUser)).Should().Throw<ArgumentException>();
+        machine.Slab.Find("padded").Should().BeNull();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Another_machine_s_cpu_is_refused()
+    {
+        using Machine machine = Boot();
+        using Machine other = Boot();
+        KmemCache cache = machine.Slab.CreateCache("mine", 500);
+        VirtualAddress window = machine.AddressSpace.Vmalloc.Start;
+        Action[] calls = [() => machine.Slab.ShrinkCache(cache, other.Cpus[0]), () => machine.Slab.DestroyCache(cache, other.Cpus[0]), () => machine.CreateMempool(2, cache, other.Cpus[0]), () => machine.Mmu.Kernel.Map(other.Cpus[0], window, new Pfn(3), 1, PageProtection.Kernel)];
+        foreach (Action call in calls)
+        {
+            call.Should().Throw<ArgumentException>();
+        }
+
+        machine.Verify();
+        other.Verify();
+    }
+
+    [Fact]
+    public void A_constructor_that_throws_leaves_no_slab()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        int calls = 0;
+        KmemCache cache = machine.Slab.CreateCache("throws", 600, constructor: (_, _) =>
+        {
+            if (++calls == 3)
+            {
+                throw new InvalidOperationException("the third object");
+            }
+        });
+        machine.DrainAllPages();
+        long before = FreePages(machine);
+
+        cpu.Invoking(c => c.Alloc(cache, Gfp.Kernel)).Should().Throw<InvalidOperationException>();
+
+        machine.Verify();
+        machine.DrainAllPages();
+        FreePages(machine).Should().Be(before);
+        cpu.Free(cache, cpu.Alloc(cache, Gfp.Kernel));
+        machine.Verify();
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+    }
+
+    [Fact]
+    public void A_constructor_that_needs_its_own_cache_is_stopped_before_the_host_s_stack_ends()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache? cache = null;
+        cache = machine.Slab.CreateCache("nested", 64, constructor: (c, _) => c.Alloc(cache!, Gfp.Kernel));
+        Refused(() => cpu.Alloc(cache, Gfp.Kernel), KernelBugKind.StackOverflow);
+        machine.Verify();
+        machine.Slab.FindLiveObjects().Should().BeEmpty();
+    }
+
+    [Fact]
+    public void The_largest_object_is_one_span_and_can_be_copied()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        byte[] bytes = new byte[3 << 20];
+        bytes[^1] = 7;
+        VirtualAddress copy = cpu.Kmemdup(bytes, Gfp.Kernel);
+        Span<byte> all = cpu.Span(copy, 4 << 20);
+        all[(3 << 20) - 1].Should().Be(7);
+        all[^1] = 8;
+        cpu.Read<byte>(copy + ((4 << 20) - 1)).Should().Be(8);
+        cpu.Kfree(copy);
+    }
+
+    [Fact]
     public void Compatible_caches_are_merged_unless_forbidden()
     {
         using Machine merging = Boot();

@@ -21,6 +21,9 @@ public sealed partial class Cpu
 
     internal CpuMmu? MmuOrNull => _mmu;
 
+    /// <summary>Closes the ways to memory: from now on every access starts the MMU, which says that the machine is gone.</summary>
+    internal void DetachMmu() => _mmu = null;
+
     internal CpuMmu MmuState => _mmu ?? StartMmu();
 
     /// <summary>Reads a value.</summary>

@@ -127,6 +127,7 @@ public sealed class KernelStack
     public bool Push(Cpu cpu, int bytes, string function)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = _machine.Own(cpu);
         ArgumentException.ThrowIfNullOrEmpty(function);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, 1 << 20);

@@ -115,7 +115,19 @@ internal sealed unsafe partial class ClassicSlab
         slab.Base += (ulong)(slab.Count * figures.ColourOffset);
         slab.ArrayNode = cache.IsDebugged || (slab.State & SlabPage.FromReserves) != 0 ? SlabPage.NoNode : slab.Node;
         _allocator.Shuffle(cache, ref slab);
-        _allocator.PrepareObjects(cpu, cache, head);
+        try
+        {
+            _allocator.PrepareObjects(cpu, cache, head);
+        }
+        catch
+        {
+            // The constructor threw: there never was a slab.
+            VirtualAddress freelist = figures.Place == FreelistPlace.OffSlab ? state.TakeFreelist(head) : default;
+            _pages.Give(cpu, cache, head);
+            cpu.Kfree(freelist);
+            throw;
+        }
+
         return head;
     }
 

@@ -91,6 +91,22 @@ public sealed class MemoryAccessTests
     }
 
     [Fact]
+    public void A_disposed_machine_has_no_memory_to_read()
+    {
+        Machine machine = MmuMachines.Boot(Architecture.X86_64);
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress address = cpu.AllocPage(Gfp.Kernel).Address;
+        cpu.Write(address, 5L);
+        machine.Dispose();
+
+        Action[] accesses = [() => cpu.Read<long>(address), () => cpu.Write(address, 1L), () => cpu.Copy(address, address + 64, 8), () => cpu.Fill(address, 8, 1), () => cpu.Translate(address), () => cpu.Explain(address)];
+        foreach (Action access in accesses)
+        {
+            access.Should().Throw<ObjectDisposedException>();
+        }
+    }
+
+    [Fact]
     public void Accesses_allocate_nothing()
     {
         using Machine machine = MmuMachines.Boot(Architecture.X86_64);
