@@ -29,6 +29,7 @@ public abstract class SimFileSystem
     /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG.</returns>
     public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
         if (error != Errno.None)
         {
@@ -54,6 +55,7 @@ public abstract class SimFileSystem
     {
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;
@@ -71,6 +73,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;
