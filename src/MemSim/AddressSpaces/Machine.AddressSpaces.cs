@@ -1,5 +1,6 @@
 using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
+using MemSim.Lru;
 
 namespace MemSim;
 
@@ -111,7 +112,7 @@ public sealed partial class Machine
             {
                 MmCore core = new(this);
                 Mmu.FaultHandler ??= core.Faults;
-                Owners = Owners is null or CacheOnlyOwners ? core.Owners : Owners;
+                Owners = Owners is null or CacheOnlyOwners or GuardedOwners { Inner: CacheOnlyOwners } ? Guarded(core.Owners) : Owners;
                 _mm = core;
                 EnableReclaim();
             }

@@ -27,7 +27,7 @@ internal sealed partial class MmCore
         _pages = machine.Pages;
         _memory = machine.Memory;
         _lru = machine.Lru;
-        _lock = machine.IsParallel ? new Lock() : null;
+        _lock = machine.OwnersLock;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture);
         Addresses = new UserAddresses(machine.Architecture, _mmu.Options.FiveLevels);
@@ -81,9 +81,9 @@ internal sealed partial class MmCore
 
     public bool HasFlag(int pfn, PageFlags flag) => (_frames[HeadOf(pfn)].FlagsAndZone & (uint)flag) != 0;
 
-    public void SetFlag(int pfn, PageFlags flag) => _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)].FlagsAndZone |= (uint)flag;
+    public void SetFlag(int pfn, PageFlags flag) => _lru.SetFlags(ref _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)], flag);
 
-    public void ClearFlag(int pfn, PageFlags flag) => _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)].FlagsAndZone &= ~(uint)flag;
+    public void ClearFlag(int pfn, PageFlags flag) => _ = _lru.ClearFlags(ref _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)], flag);
 
     public bool IsExclusive(int pfn) => (_frames[pfn].FlagsAndZone & AnonExclusive) != 0;
 
@@ -118,7 +118,7 @@ internal sealed partial class MmCore
 
         if (exclusive)
         {
-            frame.FlagsAndZone |= AnonExclusive;
+            _lru.SetFlags(ref frame, (PageFlags)AnonExclusive);
         }
     }
 
@@ -142,7 +142,7 @@ internal sealed partial class MmCore
         }
 
         ref PageFrame frame = ref _frames[pfn];
-        frame.FlagsAndZone &= ~AnonExclusive;
+        _ = _lru.ClearFlags(ref frame, (PageFlags)AnonExclusive);
         frame.InvertedMapCount--;
     }
 

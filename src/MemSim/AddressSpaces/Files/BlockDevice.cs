@@ -170,6 +170,7 @@ public sealed class BlockDevice : IDisposable
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        using Machine.OwnersScope scope = cpu.Machine.EnterOwners();
         return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + (cpu.Machine.SwapIfUsed?.CompleteWrites(cpu) ?? 0);
     }
 

@@ -12,6 +12,7 @@ public sealed partial class Cpu
     /// <returns>How many were read: 0 at the end of the file, fewer than asked for before it or before an error. EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Result<int> ReadFile(OpenFile file, long offset, Span<byte> buffer)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "vfs_read");
         if (error != Errno.None || offset < 0)
         {
@@ -28,6 +29,7 @@ public sealed partial class Cpu
     /// <returns>How many were written: fewer than given before an error. EBADF, EINVAL, EFBIG, ENOSPC, EIO, ENOMEM.</returns>
     public Result<int> WriteFile(OpenFile file, long offset, ReadOnlySpan<byte> buffer)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_write");
         if (error != Errno.None || offset < 0)
         {
@@ -50,6 +52,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, or an error of this or an earlier write of which this open file was not told yet: EIO, ENOSPC; EBADF.</returns>
     public Errno Fsync(OpenFile file)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.None, "vfs_fsync");
         return error != Errno.None ? error : Sync(file, 0, FileMapping.MaxBytes);
     }
@@ -64,6 +67,7 @@ public sealed partial class Cpu
     {
         Machine.ThrowIfDisposed();
         MightSleep("sync");
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         if (Machine.PageCacheIfUsed is { } cache)
         {
             for (int i = 0; i < cache.Devices.Count; i++)
@@ -80,6 +84,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EFBIG; EIO or ENOMEM when the last page cannot be zeroed, in which case nothing is changed.</returns>
     public Errno TruncateFile(OpenFile file, long size)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_truncate");
         if (error != Errno.None)
         {
@@ -96,6 +101,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Errno PunchHole(OpenFile file, long offset, long length)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_fallocate");
         if (error != Errno.None)
         {
@@ -112,6 +118,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL.</returns>
     public Errno ReadAheadFile(OpenFile file, long offset, long length)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "readahead");
         if (error != Errno.None || offset < 0 || length < 0)
         {

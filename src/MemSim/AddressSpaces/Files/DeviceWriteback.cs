@@ -140,6 +140,7 @@ internal sealed class DeviceWriteback : BackgroundTask
 
     public override void Run(Cpu cpu)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         _isRunning = true;
         try
         {

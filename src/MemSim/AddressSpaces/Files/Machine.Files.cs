@@ -71,6 +71,7 @@ public sealed partial class Machine
     {
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        using OwnersScope scope = EnterOwners();
         PageCache.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time.Ticks * 100);
         _hugePages?.Khugepaged.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time);
     }
@@ -86,6 +87,7 @@ public sealed partial class Machine
         Cpu cpu = _cpus.Find(c => c.IsOnline)!;
         if ((what & 1) != 0)
         {
+            using OwnersScope scope = EnterOwners();
             _ = PageCache.DropPages(cpu);
         }
 
@@ -100,6 +102,7 @@ public sealed partial class Machine
     /// <summary>Has everything written that is dirty: reclaim found nothing else (<c>wakeup_flusher_threads()</c>).</summary>
     private void WakeFlushers(Cpu cpu)
     {
+        using OwnersScope scope = EnterOwners();
         if (_pageCache is { } cache)
         {
             foreach (DeviceWriteback device in cache.Devices)
@@ -112,6 +115,7 @@ public sealed partial class Machine
     /// <summary>Time passes for a reclaimer that cannot go on: devices end the writes that are under way.</summary>
     internal void LetWritesEnd(Cpu cpu)
     {
+        using OwnersScope scope = EnterOwners();
         if (_pageCache is { } cache)
         {
             foreach (DeviceWriteback device in cache.Devices)
@@ -189,7 +193,7 @@ public sealed partial class Machine
 
         // A machine restored from a capture starts with the capture's counters.
         _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback - (_swap?.PagesUnderWay(_nodes.IndexOf(n)) ?? 0) })];
-        Owners ??= new CacheOnlyOwners(this);
+        Owners ??= Guarded(new CacheOnlyOwners(this));
         RegisterShrinker(new ShadowShrinker(_pageCache));
         return _pageCache;
     }

@@ -38,6 +38,7 @@ public sealed class OpenFile
     public void Close(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        using Machine.OwnersScope scope = cpu.Machine.EnterOwners();
         if (_references != 0)
         {
             Put(cpu);

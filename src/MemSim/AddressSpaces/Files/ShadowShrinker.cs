@@ -11,5 +11,9 @@ internal sealed class ShadowShrinker(PageCache cache) : Shrinker("mm-shadow", se
         return Math.Max(0, Math.Min(counters.WorkingsetNodes, cache.Nodes.ShadowNodes) - (pages >> 3));
     }
 
-    protected override long ScanObjects(in ShrinkRequest request) => cache.Nodes.ReclaimShadowNodes(request.Cpu, (int)request.ToScan);
+    protected override long ScanObjects(in ShrinkRequest request)
+    {
+        using Machine.OwnersScope scope = request.Cpu.Machine.EnterOwners();
+        return cache.Nodes.ReclaimShadowNodes(request.Cpu, (int)request.ToScan);
+    }
 }

@@ -39,6 +39,7 @@ public abstract class SimFileSystem
     /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG.</returns>
     public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite)
     {
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
         if (error != Errno.None)
         {
@@ -71,6 +72,7 @@ public abstract class SimFileSystem
     {
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;
@@ -88,6 +90,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
+        using Machine.OwnersScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;

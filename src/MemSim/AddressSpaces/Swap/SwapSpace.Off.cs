@@ -37,6 +37,7 @@ public sealed partial class SwapSpace
             Machine.SystemFigures.SwapFreePages -= area.Pages - area.UsedPages;
         }
 
+        using Machine.OwnersScope owners = Machine.EnterOwners();
         Errno error = EmptyArea(cpu, area);
         using (Enter())
         {
