@@ -13,7 +13,7 @@ public sealed partial class KernelCommandLine
         "spectre_v2", "isolcpus", "nohz", "nohz_full", "rcu_nocbs", "trace_event", "trace_buf_size", "ftrace", "trace_options", "trace_clock", "tp_printk", "clocksource", "tsc", "hpet", "idle",
         "reboot", "printk_time", "log_buf_len", "ignore_loglevel", "keep_bootcon", "initcall_debug", "memtest", "possible_cpus", "additional_cpus", "percpu_alloc", "dhash_entries",
         "ihash_entries", "mhash_entries", "mphash_entries", "thash_entries", "uhash_entries", "swiotlb", "iommu", "intel_iommu", "amd_iommu", "hugetlb_cma", "hugetlb_free_vmemmap",
-        "init_on_alloc", "init_on_free", "page_poison", "debug_pagealloc", "debug_guardpage_minorder", "numa_balancing", "swapaccount", "cgroup_disable", "cgroup_enable", "psi", "kmemleak",
+        "page_poison", "debug_pagealloc", "debug_guardpage_minorder", "numa_balancing", "swapaccount", "cgroup_disable", "cgroup_enable", "psi", "kmemleak",
         "kasan", "default_hugepagesz", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
         "video", "nomodeset", "resume", "noresume", "hibernate", "maxcpus", "cpuidle", "random", "randomize_kstack_offset", "rodata", "kpti", "nokpti", "stack_depot_disable", "sched_verbose",
         "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages", "nogbpages",
@@ -75,6 +75,12 @@ public sealed partial class KernelCommandLine
                 break;
             case "page_owner":
                 PageOwner = OneOf(token, value, "on", "off", "1", "0") is "on" or "1";
+                break;
+            case "init_on_alloc":
+                ZeroesOnAlloc = YesOrNo(token, value);
+                break;
+            case "init_on_free":
+                ZeroesOnFree = YesOrNo(token, value);
                 break;
             case "page_alloc.shuffle":
                 ShufflePageAllocator = OneOf(token, value ?? "1", "1", "0", "y", "n", "Y", "N") is "1" or "y" or "Y";
@@ -264,6 +270,8 @@ public sealed partial class KernelCommandLine
         long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long number) && number >= min && number <= max
             ? number
             : throw Error(token, $"'{value}' is not a number from {min} to {max}");
+
+    private static bool YesOrNo(string token, string? value) => OneOf(token, value, "1", "y", "Y", "on", "0", "n", "N", "off") is "1" or "y" or "Y" or "on";
 
     private static string OneOf(string token, string? value, params ReadOnlySpan<string> choices)
     {

@@ -111,6 +111,12 @@ public sealed partial class KernelCommandLine
     /// <summary><c>page_owner=on</c>.</summary>
     public bool PageOwner { get; private set; }
 
+    /// <summary><c>init_on_alloc=</c>: whether memory is zeroed when it is allocated; null without the parameter.</summary>
+    public bool? ZeroesOnAlloc { get; private set; }
+
+    /// <summary><c>init_on_free=</c>: whether memory is zeroed when it is freed; null without the parameter.</summary>
+    public bool? ZeroesOnFree { get; private set; }
+
     /// <summary><c>page_alloc.shuffle=1</c>: free lists are shuffled.</summary>
     public bool ShufflePageAllocator { get; private set; }
 

@@ -19,6 +19,7 @@ internal static class MachineBooter
         {
             machine.BootPlan = plan;
             machine.ConfigureMmu(spec.Mmu);
+            machine.InitMemory(spec.CommandLine);
             machine.Settings = new MachineSettings(machine, spec.Personality);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {

@@ -25,6 +25,9 @@ internal sealed class MachineSettings
 
     public TransparentHugePages HugePages { get; private set; } = TransparentHugePages.Always;
 
+    /// <summary>What the kernel command line, or the machine this one is the twin of, says about huge pages; null when it says nothing.</summary>
+    public TransparentHugePages? HugePagesOfCommandLine { get; private set; }
+
     public ReserveFigures Figures => _figures;
 
     /// <summary>Computes the figures from the pages managed when the initcalls run, or takes those of the machine this one is the twin of.</summary>
@@ -33,6 +36,7 @@ internal sealed class MachineSettings
         if (plan.Spec.Twin is { } twin)
         {
             HugePages = twin.HugePages;
+            HugePagesOfCommandLine = HugePages;
             _layout = LayoutNow();
             _figures = InOrderOfZones(twin);
             Sysctls = twin.Sysctls.Clone();
@@ -45,6 +49,7 @@ internal sealed class MachineSettings
                 "madvise" => TransparentHugePages.Madvise,
                 _ => TransparentHugePages.Always,
             };
+            HugePagesOfCommandLine = plan.Spec.CommandLine.TransparentHugePage is null ? null : HugePages;
             List<ZoneLayout> zones = [];
             foreach (Zone zone in _machine.Zones)
             {

@@ -5,6 +5,8 @@ namespace MemSim.Benchmarks.Harness;
 /// <summary>Prints one line <c>SUBJECT,OPERATION,ns_median,ns_min</c> for each operation; what else there is to say goes to standard error.</summary>
 internal static class CsvRunner
 {
+    private const double TrainingMilliseconds = 100;
+
     public static int Run(BenchmarkOptions options, string? pattern)
     {
         List<Operation> chosen = [.. OperationTable.Matching(pattern).Where(o => !options.Parallel || o.HasParallelForm || o.Subject != "MemSim")];
@@ -64,9 +66,12 @@ internal static class CsvRunner
             foreach (Operation operation in chosen.Where(o => !o.Name.StartsWith("boot_", StringComparison.Ordinal)))
             {
                 using Workload work = operation.Prepare(options);
-                for (int call = 0; call < 20; call++)
+
+                // A workload of a second a turn has run its code often enough after one call.
+                double spent = 0;
+                for (int call = 0; call < 20 && spent < TrainingMilliseconds; call++)
                 {
-                    work.Run(Math.Max(1, 64 / work.OperationsPerTurn));
+                    spent += Sampler.Time(work.Run, Math.Max(1, 64 / work.OperationsPerTurn));
                 }
             }
         }

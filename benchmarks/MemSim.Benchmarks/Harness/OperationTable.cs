@@ -15,15 +15,17 @@ internal static class OperationTable
         .. MmuOperations.Table,
         .. Faults.Table,
         .. CompactionOperations.Table,
+        .. SwapOperations.Table,
         .. Files.Table,
         .. ReclaimOperations.Table,
+        .. Pressure.Table,
         .. KernelMemoryOperations.Table,
     ];
 
-    /// <summary>The operations whose name matches a pattern with <c>*</c> and <c>?</c>; a pattern without them matches names that begin with it.</summary>
-    public static IEnumerable<Operation> Matching(string? pattern)
+    /// <summary>The operations whose name matches one of some patterns with <c>*</c> and <c>?</c>, separated by commas; a pattern without them matches names that begin with it.</summary>
+    public static IEnumerable<Operation> Matching(string? patterns)
     {
-        string expression = pattern is null ? "*" : pattern.AsSpan().ContainsAny('*', '?') ? pattern : pattern + "*";
-        return All.Where(o => FileSystemName.MatchesSimpleExpression(expression, o.Name, ignoreCase: false));
+        string[] expressions = [.. (patterns ?? "*").Split(',').Select(p => p.AsSpan().ContainsAny('*', '?') ? p : p + "*")];
+        return All.Where(o => expressions.Any(e => FileSystemName.MatchesSimpleExpression(e, o.Name, ignoreCase: false)));
     }
 }

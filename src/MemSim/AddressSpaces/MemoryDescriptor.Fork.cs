@@ -18,6 +18,11 @@ public sealed partial class MemoryDescriptor
         child.HeapStart = HeapStart;
         child.HeapEnd = HeapEnd;
         child.StackStart = StackStart;
+        if (IsKnownToKhugepaged)
+        {
+            _core.Huge!.Settings.Khugepaged.Enter(child);
+        }
+
         bool copied = true;
         bool protectedAny = false;
         for (Vma? vma = _areas.First; vma is not null && copied; vma = vma.Next)
@@ -95,6 +100,11 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
+                if (_core.UsesHugePages && _core.Huge!.Copy(cpu, child, to, from, at, ref protectedAny) < 0)
+                {
+                    return false;
+                }
+
                 at = next == 0 ? from.EndValue : next;
                 continue;
             }

@@ -163,7 +163,12 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:
-                return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Deactivate(cpu, vma, start, end);
+                if ((flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0)
+                {
+                    return Errno.EINVAL;
+                }
+
+                return advice == MemoryAdvice.Cold ? Deactivate(cpu, vma, start, end) : PageOut(cpu, vma, start, end);
             case MemoryAdvice.Normal:
                 flags &= ~(VmaFlags.RandomRead | VmaFlags.SequentialRead);
                 break;
@@ -198,6 +203,7 @@ public sealed partial class MemoryDescriptor
                 break;
             case MemoryAdvice.HugePage:
                 flags = (flags & ~VmaFlags.NoHugePage) | VmaFlags.HugePage;
+                WantHuge();
                 break;
             default:
                 flags = (flags & ~VmaFlags.HugePage) | VmaFlags.NoHugePage;
@@ -205,6 +211,15 @@ public sealed partial class MemoryDescriptor
         }
 
         return flags == vma.Flags || ChangeRange(cpu, vma, start, end, flags, vma.Policy) is not null ? Errno.None : Errno.ENOMEM;
+    }
+
+    private void WantHuge()
+    {
+        if (_core.Huge is { } huge)
+        {
+            _core.UsesHugePages = true;
+            huge.Settings.Khugepaged.Enter(this);
+        }
     }
 
     private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)
@@ -230,20 +245,78 @@ public sealed partial class MemoryDescriptor
         return Errno.None;
     }
 
-    /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>; <c>MADV_PAGEOUT</c> leaves the rest to reclaim).</summary>
-    private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
+    /// <summary>Reclaims the pages at once (<c>MADV_PAGEOUT</c>): to swap, to their file, or wherever reclaim would put them.</summary>
+    private Errno PageOut(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PteLayout layout = _core.Layout;
+        Machine machine = cpu.Machine;
+        Span<int> batch = stackalloc int[Reclaim.ScanControl.ClusterPages];
+        int count = 0;
+        _core.DrainLru(cpu);
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && _core.Huge!.SplitForPageOut(cpu, vma, at))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
             ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
             if (slot == 0 && next != 0)
             {
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1)
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
+            {
+                continue;
+            }
+
+            int pfn = layout.Pfn(entry);
+            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            _core.ClearFlag(pfn, PageFlags.Referenced);
+            if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
+            {
+                continue;
+            }
+
+            if (count != 0 && (count == batch.Length || machine.Frames[batch[0]].ZoneId != machine.Frames[pfn].ZoneId))
+            {
+                _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+                count = 0;
+            }
+
+            batch[count++] = pfn;
+        }
+
+        if (count != 0)
+        {
+            _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+        }
+
+        Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
+        return Errno.None;
+    }
+
+    /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>).</summary>
+    private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        PteLayout layout = _core.Layout;
+        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        {
+            ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: false))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
+            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
+            if (slot == 0 && next != 0)
+            {
+                at = next - PageGeometry.PageSize;
+            }
+
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
@@ -253,7 +326,6 @@ public sealed partial class MemoryDescriptor
             _core.Deactivate(cpu, layout.Pfn(entry));
         }
 
-        _ = vma;
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
         return Errno.None;
     }
@@ -265,6 +337,11 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: true))
+            {
+                slot = Tables.FindSlot(at, out next);
+            }
+
             ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
             if (slot == 0 && next != 0)
             {
@@ -288,7 +365,13 @@ public sealed partial class MemoryDescriptor
             }
 
             int pfn = layout.Pfn(entry);
-            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1)
+            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, pfn)))
+            {
+                continue;
+            }
+
+            // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
+            if (_core.HasFlag(pfn, PageFlags.Locked) || (_core.IsSwapCache(pfn) && !(_core.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
             {
                 continue;
             }
@@ -298,7 +381,6 @@ public sealed partial class MemoryDescriptor
             _core.LazyFree(cpu, pfn);
         }
 
-        _ = vma;
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
         return Errno.None;
     }

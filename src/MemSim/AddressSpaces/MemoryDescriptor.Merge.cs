@@ -86,6 +86,7 @@ public sealed partial class MemoryDescriptor
             }
             else
             {
+                SplitHuge(cpu, vma, end);
                 vma.PgOff += pages;
                 VmaTree.Resize(vma, end, vma.EndValue);
                 VmaTree.Resize(previous!, previous!.StartValue, end);
@@ -106,6 +107,7 @@ public sealed partial class MemoryDescriptor
             }
             else
             {
+                SplitHuge(cpu, vma, start);
                 VmaTree.Resize(vma, below, start);
             }
 
@@ -141,6 +143,15 @@ public sealed partial class MemoryDescriptor
         return vma;
     }
 
+    /// <summary>A huge page that an area's new limit cuts is mapped by small entries from now on (<c>vma_adjust_trans_huge()</c>).</summary>
+    private void SplitHuge(Cpu cpu, Vma vma, ulong limit)
+    {
+        if (_core.UsesHugePages)
+        {
+            _core.Huge!.SplitAt(cpu, vma, limit);
+        }
+    }
+
     /// <summary>Cuts an area in two (<c>split_vma()</c>).</summary>
     /// <returns>The upper part; null without memory or when there are too many areas.</returns>
     private Vma? Split(Cpu cpu, Vma vma, ulong at) => _areas.Count >= _core.MaxAreas ? null : SplitUnchecked(cpu, vma, at);
@@ -165,6 +176,7 @@ public sealed partial class MemoryDescriptor
             return null;
         }
 
+        SplitHuge(cpu, vma, at);
         VmaTree.Resize(vma, vma.StartValue, at);
         InsertVma(upper);
         return upper;

@@ -179,13 +179,15 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
+                LockHuge(cpu, at, locked);
                 at = next == 0 ? end : next - PageGeometry.PageSize;
                 continue;
             }
 
             ulong entry = Tables.ReadSlot(slot);
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn)
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.IsPartOfHuge(layout.Pfn(entry)))
             {
+                // A huge page is locked only as a whole.
                 continue;
             }
 
@@ -200,6 +202,22 @@ public sealed partial class MemoryDescriptor
         }
 
         return Errno.None;
+    }
+
+    /// <summary>A huge page in an area that is locked, or not any more; the area's limits cut none.</summary>
+    private void LockHuge(Cpu cpu, ulong at, bool locked)
+    {
+        if (_core.UsesHugePages && _core.Huge!.Find(Tables, at, out ulong entry) != 0 && !_core.Huge.IsZero(entry))
+        {
+            if (locked)
+            {
+                _core.Mlock(cpu, _core.Layout.Pfn(entry));
+            }
+            else
+            {
+                _core.Munlock(cpu, _core.Layout.Pfn(entry));
+            }
+        }
     }
 
     /// <summary>Faults locked areas in: private writable ones for writing, so that no copy is needed later.</summary>

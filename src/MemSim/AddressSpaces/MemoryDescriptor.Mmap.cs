@@ -298,6 +298,11 @@ public sealed partial class MemoryDescriptor
             InsertVma(vma);
         }
 
+        if (_core.UsesHugePages && _core.Huge!.IsEligible(_areas.Find(start)!))
+        {
+            _core.Huge.Settings.Khugepaged.Enter(this);
+        }
+
         return Errno.None;
     }
 

@@ -234,11 +234,17 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(from + at, out ulong next);
             if (slot == 0)
             {
-                at = next == 0 ? bytes : next - from;
+                int huge = _core.UsesHugePages ? _core.Huge!.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: true) : 0;
+                if (huge < 0)
+                {
+                    return false;
+                }
+
+                at = huge == 0 && Tables.FindSlot(from + at, out _) != 0 ? at : next == 0 ? bytes : next - from;
                 continue;
             }
 
-            if (Tables.ReadSlot(slot) != 0 && Tables.EnsureSlot(cpu, to + at) == 0)
+            if (Tables.ReadSlot(slot) != 0 && !HugeAt(to + at) && Tables.EnsureSlot(cpu, to + at) == 0)
             {
                 return false;
             }
@@ -249,6 +255,9 @@ public sealed partial class MemoryDescriptor
         return true;
     }
 
+    /// <summary>Whether a huge page is where entries shall go: it is unmapped before the move.</summary>
+    private bool HugeAt(ulong address) => _core.UsesHugePages && _core.Huge!.Find(Tables, address, out _) != 0;
+
     private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
         bool moved = false;
@@ -257,6 +266,7 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(from + at, out ulong next);
             if (slot == 0)
             {
+                moved |= _core.UsesHugePages && _core.Huge!.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: false) == 1;
                 at = next == 0 ? bytes : next - from;
                 continue;
             }

@@ -83,7 +83,14 @@ public sealed partial class MemoryDescriptor
             vma = next;
         }
 
+        long tables = Tables.TablePages;
         Tables.FreeTables(cpu, start, end, floor, behind?.StartValue ?? 0);
+        if (Tables.TablePages != tables)
+        {
+            // Walk caches may know a table that is gone, even when nothing was mapped in it (tlb->freed_tables).
+            Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
+        }
+
         return Errno.None;
     }
 
@@ -126,6 +133,7 @@ public sealed partial class MemoryDescriptor
             ReleaseVma(cpu, vma);
         }
 
+        _core.Huge?.Leave(this);
         Tables.Destroy(cpu);
         IsGone = true;
         _core.Spaces.Remove(this);

@@ -165,6 +165,16 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
+                if (_core.UsesHugePages)
+                {
+                    changed |= _core.Huge!.Protect(cpu, vma, at, end);
+                    if (Tables.FindSlot(at, out _) != 0)
+                    {
+                        changed = true;
+                        continue;
+                    }
+                }
+
                 at = next == 0 ? end : next;
                 continue;
             }

@@ -115,6 +115,12 @@ public sealed partial class MemoryDescriptor
 
     internal MmCore Core => _core;
 
+    /// <summary>Whether it may map the huge zero page (<c>MMF_HUGE_ZERO_PAGE</c>).</summary>
+    internal bool MapsHugeZero { get; set; }
+
+    /// <summary>Whether khugepaged looks at it (<c>MMF_VM_HUGEPAGE</c>).</summary>
+    internal bool IsKnownToKhugepaged { get; set; }
+
     internal Rlimits Limits { get; set; }
 
     internal VmaTree Tree => _areas;

@@ -58,7 +58,7 @@ internal sealed partial class MmCore
     /// <summary>Counts a page of an address space by its kind.</summary>
     public void CountResident(MemoryDescriptor mm, int pfn, int change)
     {
-        ref PageFrame frame = ref _frames[pfn];
+        ref PageFrame frame = ref _frames[HeadOf(pfn)];
         if ((frame.Mapping & MappingTable.Anonymous) != 0)
         {
             mm.AnonPages += change;

@@ -13,6 +13,15 @@ internal sealed partial class MmCore
         address &= ~(ulong)(PageGeometry.PageSize - 1);
         MemoryDescriptor mm = vma.Mm;
         PageTables tables = mm.Tables;
+        if (UsesHugePages)
+        {
+            FaultResult huge = Huge!.Fault(cpu, vma, address, flags);
+            if (huge != FaultResult.Fallback)
+            {
+                return huge;
+            }
+        }
+
         ulong slot = tables.EnsureSlot(cpu, address);
         if (slot == 0)
         {
@@ -108,6 +117,10 @@ internal sealed partial class MmCore
                 {
                     return FaultResult.None;
                 }
+            }
+            else if (UsesHugePages && Huge!.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
+            {
+                return FaultResult.None;
             }
 
             FaultResult result = HandleFault(cpu, vma, address, (write ? FaultFlags.Write : 0) | FaultFlags.Remote);

@@ -37,7 +37,7 @@ internal sealed partial class MmCore
         int pfn = Layout.Pfn(entry);
         if (pfn != ZeroPfn)
         {
-            ref PageFrame frame = ref _frames[pfn];
+            ref PageFrame frame = ref _frames[HeadOf(pfn)];
             Get(pfn);
             if ((frame.Mapping & MappingTable.Anonymous) != 0)
             {

@@ -19,7 +19,7 @@ internal sealed partial class MmCore
     }
 
     /// <summary>Drops a reference; the last one frees the page (<c>put_page()</c>).</summary>
-    public void Put(Cpu cpu, int pfn) => _lru.Put(cpu, pfn);
+    public void Put(Cpu cpu, int pfn) => _lru.Put(cpu, HeadOf(pfn));
 
     /// <summary>Drops a reference to each page, freeing those that lose the last one as one list (<c>release_pages()</c>).</summary>
     public void PutAll(Cpu cpu, ReadOnlySpan<int> pfns) => _lru.PutAll(cpu, pfns);
@@ -28,7 +28,7 @@ internal sealed partial class MmCore
     public void DrainLru(Cpu cpu) => _lru.Drain(cpu);
 
     /// <summary>An access was noticed in an entry that goes (<c>mark_page_accessed()</c>).</summary>
-    public void MarkAccessed(Cpu cpu, int pfn) => _lru.MarkAccessed(cpu, pfn);
+    public void MarkAccessed(Cpu cpu, int pfn) => _lru.MarkAccessed(cpu, HeadOf(pfn));
 
     /// <summary>Locks a page into memory, once for each locked area that maps it.</summary>
     public void Mlock(Cpu cpu, int pfn) => _lru.Mlock(cpu, pfn);

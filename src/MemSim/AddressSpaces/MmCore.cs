@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
-using MemSim.Pages;
 using MemSim.PageAllocation;
+using MemSim.Pages;
 
 namespace MemSim.AddressSpaces;
 
@@ -36,6 +36,7 @@ internal sealed partial class MmCore
         Owners = new PageOwners(this);
         Events = machine.Events;
         _pageBits = MakePageBits();
+        Huge = machine.Architecture.Architecture == Architecture.X86_32 ? null : new Huge.HugeCore(this);
     }
 
     public Machine Machine { get; }
@@ -66,26 +67,27 @@ internal sealed partial class MmCore
 
     /// <summary>The frame takes one more reference (<c>get_page()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Get(int pfn) => Machine.AddReferences(pfn, 1);
+    public void Get(int pfn) => Machine.AddReferences(HeadOf(pfn), 1);
 
-    public bool IsAnon(int pfn) => (_frames[pfn].Mapping & MappingTable.Anonymous) != 0;
+    public bool IsAnon(int pfn) => (_frames[HeadOf(pfn)].Mapping & MappingTable.Anonymous) != 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public NodeCounters CountersOf(int pfn) => _countersByZone[_frames[pfn].ZoneId];
 
-    public int MapCount(int pfn) => _frames[pfn].MapCount;
+    /// <summary>Entries that map a page, alone or as part of a huge page (<c>page_mapcount()</c>).</summary>
+    public int MapCount(int pfn) => IsPartOfHuge(pfn) ? SmallMaps(pfn) + WholeMaps(HeadOf(pfn)) : _frames[pfn].MapCount;
 
-    public int RefCount(int pfn) => _frames[pfn].RefCount;
+    public int RefCount(int pfn) => _frames[HeadOf(pfn)].RefCount;
 
-    public bool HasFlag(int pfn, PageFlags flag) => (_frames[pfn].FlagsAndZone & (uint)flag) != 0;
+    public bool HasFlag(int pfn, PageFlags flag) => (_frames[HeadOf(pfn)].FlagsAndZone & (uint)flag) != 0;
 
-    public void SetFlag(int pfn, PageFlags flag) => _frames[pfn].FlagsAndZone |= (uint)flag;
+    public void SetFlag(int pfn, PageFlags flag) => _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)].FlagsAndZone |= (uint)flag;
 
-    public void ClearFlag(int pfn, PageFlags flag) => _frames[pfn].FlagsAndZone &= ~(uint)flag;
+    public void ClearFlag(int pfn, PageFlags flag) => _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)].FlagsAndZone &= ~(uint)flag;
 
     public bool IsExclusive(int pfn) => (_frames[pfn].FlagsAndZone & AnonExclusive) != 0;
 
-    public bool IsSwapCache(int pfn) => (_frames[pfn].FlagsAndZone & (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+    public bool IsSwapCache(int pfn) => (_frames[HeadOf(pfn)].FlagsAndZone & (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
 
     /// <summary>A fresh anonymous page is mapped for the first time (<c>page_add_new_anon_rmap()</c>).</summary>
     public void AddNewAnonRmap(int pfn, Vma vma, ulong address)
@@ -133,6 +135,12 @@ internal sealed partial class MmCore
     /// <summary>Fork maps an anonymous page in the child too: nobody has it alone from now on (<c>page_try_dup_anon_rmap()</c>).</summary>
     public void DuplicateAnonRmap(int pfn)
     {
+        if (IsPartOfHuge(pfn))
+        {
+            DuplicatePart(pfn);
+            return;
+        }
+
         ref PageFrame frame = ref _frames[pfn];
         frame.FlagsAndZone &= ~AnonExclusive;
         frame.InvertedMapCount--;
@@ -142,6 +150,12 @@ internal sealed partial class MmCore
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void RemoveRmap(Cpu cpu, int pfn, Vma vma)
     {
+        if (IsPartOfHuge(pfn))
+        {
+            RemovePartRmap(pfn);
+            return;
+        }
+
         ref PageFrame frame = ref _frames[pfn];
         if (++frame.InvertedMapCount == 0)
         {
@@ -166,32 +180,15 @@ internal sealed partial class MmCore
     public int AllocateAnon(Cpu cpu, Vma vma, ulong address, bool zero)
     {
         Gfp gfp = zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable;
-        return vma.Policy is null ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, vma.Policy, address, gfp);
+        return vma.Policy is null && cpu.Mode != CpuMode.Special ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
     }
 
+    /// <summary>The area's policy, else the task's (<c>get_vma_policy()</c>): one that interleaves goes by the page's offset in the area, not by the order of faults.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private int AllocateByPolicy(Cpu cpu, Vma vma, MemoryPolicy policy, ulong address, Gfp gfp)
-    {
-        if (policy.Mode == MemoryPolicyMode.Interleave)
-        {
-            // An area's pages go round by their offset, not in the order of faults.
-            int count = System.Numerics.BitOperations.PopCount(policy.NodeMask);
-            int wanted = (int)((vma.PgOff + ((address - vma.StartValue) >> PageGeometry.PageShift)) % (ulong)count);
-            ulong mask = policy.NodeMask;
-            for (int i = 0; i < wanted; i++)
-            {
-                mask &= mask - 1;
-            }
-
-            return _pages.AllocateChecked(cpu, gfp, 0, Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? cpu.Node);
-        }
-
-        MemoryPolicy? own = cpu.Current.Policy;
-        cpu.Current.Policy = policy;
-        int pfn = _pages.Allocate(cpu, gfp, 0);
-        cpu.Current.Policy = own;
-        return pfn;
-    }
+    private int AllocateByPolicy(Cpu cpu, Vma vma, ulong address, Gfp gfp) =>
+        (vma.Policy ?? cpu.Current.Policy) is { } policy
+            ? _pages.AllocateByPolicy(cpu, gfp, 0, policy, (long)(vma.PgOff + ((address - vma.StartValue) >> PageGeometry.PageShift)))
+            : _pages.Allocate(cpu, gfp, 0);
 
     /// <summary>Copies a page's bytes.</summary>
     public void CopyPage(int from, int to) => _memory.ReadOnly((ulong)(uint)from << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(_memory.Frame(to));

@@ -5,9 +5,10 @@ using MemSim.Pages;
 namespace MemSim.AddressSpaces;
 
 /// <summary>Checks address spaces: areas in order, counts as the page tables say, every entry found by reverse mapping.</summary>
-internal sealed class MmVerifier(MmCore core)
+internal sealed partial class MmVerifier(MmCore core)
 {
     private readonly Dictionary<int, int> _mapped = [];
+    private readonly Dictionary<int, int> _mappedWhole = [];
 
     public void Verify()
     {
@@ -29,8 +30,10 @@ internal sealed class MmVerifier(MmCore core)
             BugReporter.Corrupt($"{core.Machine.SystemFigures.CommittedPages} pages are committed but areas account for {committed}");
         }
 
-        foreach ((int pfn, int count) in _mapped)
+        VerifyHuge();
+        foreach ((int pfn, int small) in _mapped)
         {
+            int count = small + _mappedWhole.GetValueOrDefault(core.HeadOf(pfn));
             if (core.MapCount(pfn) != count)
             {
                 BugReporter.Corrupt($"frame 0x{pfn:x} has a mapcount of {core.MapCount(pfn)} but {count} entries map it");
@@ -72,6 +75,7 @@ internal sealed class MmVerifier(MmCore core)
                 ulong slot = mm.Tables.FindSlot(at, out ulong next);
                 if (slot == 0)
                 {
+                    CheckHuge(mm, vma, at, layout, ref seen);
                     at = next == 0 ? vma.EndValue : next;
                     continue;
                 }
@@ -97,6 +101,12 @@ internal sealed class MmVerifier(MmCore core)
             BugReporter.Corrupt($"{mm.Tables}: anon, file, shmem, swap are counted as {(mm.AnonPages, mm.FilePages, mm.SharedMemoryPages, mm.SwapEntries)} but the tables hold {seen}");
         }
 
+        if (core.Huge is not null && mm.Tables.CountHuge(layout.IsHuge) is var huge && (huge != mm.Tables.Deposits || huge != _hugeEntries))
+        {
+            BugReporter.Corrupt($"{mm.Tables}: {huge} entries map huge pages, {_hugeEntries} of them in areas, and {mm.Tables.Deposits} tables are put by for them");
+        }
+
+        _hugeEntries = 0;
         long all = mm.Tables.CountEntries();
         if (all != presentInAreas)
         {
@@ -134,7 +144,9 @@ internal sealed class MmVerifier(MmCore core)
             return;
         }
 
-        ref PageFrame frame = ref core.Frames[pfn];
+        int head = core.HeadOf(pfn);
+        ref PageFrame frame = ref core.Frames[head];
+        uint index = frame.Index + (uint)(pfn - head);
         Count(frame, ref seen);
         _mapped[pfn] = _mapped.GetValueOrDefault(pfn) + 1;
         if ((frame.Mapping & MappingTable.Anonymous) != 0)
@@ -143,7 +155,7 @@ internal sealed class MmVerifier(MmCore core)
             {
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} has no anon_vma");
             }
-            else if (!anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma)) || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
+            else if (!anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma)) || !vma.TryAddressOf(index, out ulong found) || found != at)
             {
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} of {mm.Tables} is not found by reverse mapping");
             }

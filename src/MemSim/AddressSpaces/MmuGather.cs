@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces.Huge;
 using MemSim.Hardware;
 using MemSim.Pages;
 
@@ -69,6 +70,18 @@ internal ref struct MmuGather
             ulong slot = _tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
+                if (_core.UsesHugePages && ZapHuge(vma, at, end))
+                {
+                    at = Math.Min(end, next == 0 ? end : next);
+                    continue;
+                }
+
+                if (_core.UsesHugePages && _tables.FindSlot(at, out _) != 0)
+                {
+                    // A huge page that the range cuts is mapped by small entries now.
+                    continue;
+                }
+
                 at = next == 0 ? end : next;
                 continue;
             }
@@ -112,7 +125,8 @@ internal ref struct MmuGather
             return;
         }
 
-        ref PageFrame frame = ref _core.Frames[pfn];
+        int head = _core.HeadOf(pfn);
+        ref PageFrame frame = ref _core.Frames[head];
         if (isFile && (frame.Mapping & MappingTable.Anonymous) == 0)
         {
             if (_layout.IsDirty(entry) && vma.Mapping is { } file)
@@ -133,7 +147,44 @@ internal ref struct MmuGather
         }
 
         _core.RemoveRmap(_cpu, pfn, vma);
-        _pages[_count++] = pfn;
+        Give(head);
+    }
+
+    /// <summary>Clears the entry of a huge page, or splits it when the range holds only part of it.</summary>
+    /// <returns>Whether there was one and it is gone.</returns>
+    private bool ZapHuge(Vma vma, ulong at, ulong end)
+    {
+        HugeCore huge = _core.Huge!;
+        ulong slot = huge.Find(_tables, at, out ulong entry);
+        if (slot == 0)
+        {
+            return false;
+        }
+
+        if (HugeCore.IsCut(at, end))
+        {
+            huge.SplitEntry(_cpu, vma, at & ~(HugeCore.Bytes - 1));
+            return false;
+        }
+
+        _tables.WriteSlot(slot, 0);
+        _tables.FreeDeposit(_cpu);
+        _first = Math.Min(_first, at);
+        _end = at + HugeCore.Bytes;
+        if (!huge.IsZero(entry))
+        {
+            int head = _layout.Pfn(entry);
+            _mm.AnonPages -= HugeCore.Pages;
+            _core.RemoveHugeRmap(_cpu, head, vma, splits: false);
+            Give(head);
+        }
+
+        return true;
+    }
+
+    private void Give(int head)
+    {
+        _pages[_count++] = head;
         if (_count == _pages.Length)
         {
             Finish();

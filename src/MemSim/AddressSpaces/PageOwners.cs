@@ -16,6 +16,8 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
 
     public void RestoreMappings(Cpu cpu, int from, int to) => _rmap.RestoreMappings(cpu, from, to);
 
+    public bool SplitHuge(Cpu cpu, int pfn) => core.Huge?.SplitPage(cpu, pfn) ?? false;
+
     public bool AddToSwap(Cpu cpu, int pfn) => core.Swap?.AddToSwap(cpu, pfn) ?? false;
 
     public PageOutOutcome PageOut(Cpu cpu, int pfn) => IsOfSwap(pfn) ? core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);

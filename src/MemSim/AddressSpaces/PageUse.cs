@@ -33,6 +33,9 @@ internal sealed class PageUse
 
     public ulong Swap { get; private set; }
 
+    /// <summary>Bytes mapped by entries of huge pages.</summary>
+    public ulong AnonHuge { get; private set; }
+
     public ulong Pss => _pss >> PssShift;
 
     public ulong PssDirty => _pssDirty >> PssShift;
@@ -54,6 +57,7 @@ internal sealed class PageUse
             ulong slot = tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
+                AddHuge(core, vma, at);
                 at = next == 0 ? vma.EndValue : next;
                 continue;
             }
@@ -86,6 +90,30 @@ internal sealed class PageUse
         bool anon = core.IsAnon(pfn);
         bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(pfn, PageFlags.Dirty);
         int users = Math.Max(core.MapCount(pfn), 1);
+        Add(core, vma, pfn, anon, dirty, users, core.Layout.IsYoung(entry));
+    }
+
+    /// <summary>A huge page counts as its parts, all in the same state.</summary>
+    private void AddHuge(MmCore core, Vma vma, ulong at)
+    {
+        if (!core.UsesHugePages || core.Huge!.Find(vma.Mm.Tables, at, out ulong entry) == 0 || core.Huge.IsZero(entry))
+        {
+            return;
+        }
+
+        int head = core.Layout.Pfn(entry);
+        bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(head, PageFlags.Dirty);
+        for (int i = 0; i < Huge.HugeCore.Pages; i++)
+        {
+            Add(core, vma, head + i, anon: true, dirty, core.MapCount(head + i), core.Layout.IsYoung(entry));
+        }
+
+        AnonHuge += Huge.HugeCore.Bytes;
+    }
+
+    private void Add(MmCore core, Vma vma, int pfn, bool anon, bool dirty, int users, bool young)
+    {
+        const ulong page = PageGeometry.PageSize;
         ulong share = (page << PssShift) / (ulong)users;
         Rss += page;
         _pss += share;
@@ -96,7 +124,7 @@ internal sealed class PageUse
         _pssLocked += (vma.Flags & VmaFlags.Locked) != 0 ? share : 0;
         Anonymous += anon ? page : 0;
         LazyFree += anon && !core.HasFlag(pfn, PageFlags.SwapBacked) && !dirty ? page : 0;
-        Referenced += core.Layout.IsYoung(entry) || core.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
+        Referenced += young || core.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
         SharedClean += users > 1 && !dirty ? page : 0;
         SharedDirty += users > 1 && dirty ? page : 0;
         PrivateClean += users == 1 && !dirty ? page : 0;

@@ -46,7 +46,7 @@ public sealed partial class Process
                 Line(text, "KernelPageSize", PageGeometry.PageSize);
                 Line(text, "MMUPageSize", PageGeometry.PageSize);
                 AppendUse(text, use, rollup: false);
-                text.Append("THPeligible:    0\nVmFlags: ");
+                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge?.IsEligible(vma) == true ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
                 {
                     _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
@@ -113,6 +113,9 @@ public sealed partial class Process
                 Kib("VmLib", mm.ExecutablePages);
                 Kib("VmPTE", mm.PageTableBytes >> PageGeometry.PageShift);
                 Kib("VmSwap", mm.SwapEntries);
+                Kib("HugetlbPages", 0);
+                text.Append("CoreDumping:\t0\n");
+                text.Append(CultureInfo.InvariantCulture, $"THP_enabled:\t{(_core.Machine.Architecture.Bits == 64 ? 1 : 0)}\n");
             }
 
             return text.Append("Threads:\t1\n").ToString();
@@ -130,8 +133,9 @@ public sealed partial class Process
         ulong[] words = new ulong[pages];
         for (int i = 0; i < pages && MmOrNull is { } mm; i++)
         {
-            ulong slot = mm.Tables.FindSlot(start.Value + ((ulong)i << PageGeometry.PageShift), out _);
-            ulong entry = slot == 0 ? 0 : mm.Tables.ReadSlot(slot);
+            ulong address = start.Value + ((ulong)i << PageGeometry.PageShift);
+            ulong slot = mm.Tables.FindSlot(address, out _);
+            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge?.PartOf(mm.Tables, address) ?? 0;
             if (entry == 0)
             {
                 continue;
@@ -173,7 +177,7 @@ public sealed partial class Process
         Line(text, "Referenced", use.Referenced);
         Line(text, "Anonymous", use.Anonymous);
         Line(text, "LazyFree", use.LazyFree);
-        Line(text, "AnonHugePages", 0);
+        Line(text, "AnonHugePages", use.AnonHuge);
         Line(text, "ShmemPmdMapped", 0);
         Line(text, "FilePmdMapped", 0);
         text.Append("Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\n");
@@ -187,7 +191,8 @@ public sealed partial class Process
         int begin = text.Length;
         ulong offset = vma.File is null ? 0 : vma.PgOff << PageGeometry.PageShift;
         long inode = vma.File?.File.Number ?? 0;
-        text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {(vma.File is null ? "00:00" : "00:01")} {inode} ");
+        int device = vma.File?.File.FileSystem.DeviceNumber ?? 0;
+        text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {device >> 20:x2}:{device & 0xfffff:x2} {inode} ");
         MemoryDescriptor mm = vma.Mm;
         string name = vma.File is { } file ? file.File.ToString()
             : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"

@@ -23,6 +23,11 @@ internal sealed class Rmap(MmCore core)
 
     public PageReferences Referenced(Cpu cpu, int pfn)
     {
+        if (core.IsPartOfHuge(pfn))
+        {
+            return core.Huge!.Referenced(cpu, pfn);
+        }
+
         Reference visitor = new() { Pfn = pfn };
         if (core.MapCount(pfn) != 0)
         {
@@ -34,6 +39,12 @@ internal sealed class Rmap(MmCore core)
 
     public bool Unmap(Cpu cpu, int pfn)
     {
+        if (core.IsPartOfHuge(pfn))
+        {
+            // Huge pages are split before they are taken out of page tables.
+            return false;
+        }
+
         Removal visitor = new() { Pfn = pfn };
         if (core.MapCount(pfn) != 0)
         {
@@ -45,6 +56,11 @@ internal sealed class Rmap(MmCore core)
 
     public bool UnmapForMigration(Cpu cpu, int pfn)
     {
+        if (core.IsPartOfHuge(pfn))
+        {
+            return false;
+        }
+
         ToMigration visitor = new() { Pfn = pfn };
         if (core.MapCount(pfn) != 0)
         {

@@ -46,6 +46,13 @@ internal static class ClosingLog
         }
 
         log.AddRange(early.TableLog);
+        bool onFree = spec.CommandLine.ZeroesOnFree == true;
+        log.Add($"mem auto-init: stack:all(zero), heap alloc:{(spec.CommandLine.ZeroesOnAlloc != false ? "on" : "off")}, heap free:{(onFree ? "on" : "off")}");
+        if (onFree)
+        {
+            log.Add("mem auto-init: clearing system memory may take some time...");
+        }
+
         if (early.HasBounceBuffers)
         {
             log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)plan.PossibleCpus)}.");

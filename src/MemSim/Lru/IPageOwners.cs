@@ -18,6 +18,10 @@ internal interface IPageOwners
     /// <returns>False when there is no swap, or none left.</returns>
     bool AddToSwap(Cpu cpu, int pfn);
 
+    /// <summary>Makes small pages of a huge one (<c>split_folio()</c>): the first keeps the caller's reference, the others go back to the list from which it was taken.</summary>
+    /// <returns>False when somebody unexpected holds it.</returns>
+    bool SplitHuge(Cpu cpu, int pfn) => false;
+
     /// <summary>Starts writing a dirty page to its file or swap slot (<c>pageout()</c>).</summary>
     PageOutOutcome PageOut(Cpu cpu, int pfn);
 

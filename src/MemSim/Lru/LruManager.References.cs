@@ -162,6 +162,11 @@ internal sealed partial class LruManager
             _machine.Events.Count(VmEvent.UnevictablePagesCleared, 1L << frame.Order);
         }
 
+        if (frame.Order != 0)
+        {
+            _machine.MmOrNull?.HugePageFreed(pfn);
+        }
+
         // An anonymous page keeps its owner until it is freed; one of a file must have left its cache.
         if ((frame.Mapping & MappingTable.Anonymous) != 0)
         {

@@ -45,17 +45,17 @@ public enum KernelBugKind
     /// <summary>Bytes that nobody may write were overwritten: beyond an object, or in a free one.</summary>
     Overwritten,
 
-    /// <summary>A mapping of high memory was undone that does not exist, in the wrong order or through the wrong call; or there were too many.</summary>
-    WrongMapping,
-
-    /// <summary>A kernel stack overflowed.</summary>
-    StackOverflow,
-
     /// <summary>The kernel would have panicked.</summary>
     Panic,
 
     /// <summary>The allocator's own state is inconsistent (found by <see cref="Machine.Verify"/>).</summary>
     Corruption,
+
+    /// <summary>A mapping of high memory was undone that does not exist, in the wrong order or through the wrong call; or there were too many.</summary>
+    WrongMapping,
+
+    /// <summary>A kernel stack overflowed.</summary>
+    StackOverflow,
 }
 
 /// <summary>Misuse of the simulated kernel: what a real one would answer with BUG, WARNING or "Bad page state". The machine is unchanged by the refused call.</summary>

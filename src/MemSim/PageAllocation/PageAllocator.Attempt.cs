@@ -10,13 +10,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     public int AllocateChecked(Cpu cpu, Gfp gfp, int order, Node? node)
     {
-        _machine.ThrowIfDisposed();
-        if (!_machine.Bugs.CheckRequest(cpu, gfp, order))
-        {
-            return -1;
-        }
-
-        if (_machine.FaultInjector is { } injector && (gfp & Gfp.NoFail) == 0 && injector.ShouldFail())
+        if (!MayTry(cpu, gfp, order))
         {
             return -1;
         }
@@ -34,11 +28,21 @@ internal sealed partial class PageAllocator
             node = cpu.Node;
             if (cpu.Current.Policy is { } policy && !cpu.InInterrupt && (gfp & Gfp.ThisNode) == 0)
             {
-                return AllocateByPolicy(cpu, gfp, order, policy);
+                return ByPolicy(cpu, gfp, order, policy, index: -1);
             }
         }
 
         return AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
+    }
+
+    /// <summary>A page for an area of a process (<c>vma_alloc_folio()</c>): a policy that interleaves chooses the node by the page's index.</summary>
+    public int AllocateByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy, long index) =>
+        MayTry(cpu, gfp, order) ? ByPolicy(cpu, InContext(cpu, gfp), order, policy, index) : -1;
+
+    private bool MayTry(Cpu cpu, Gfp gfp, int order)
+    {
+        _machine.ThrowIfDisposed();
+        return _machine.Bugs.CheckRequest(cpu, gfp, order) && !(_machine.FaultInjector is { } injector && (gfp & Gfp.NoFail) == 0 && injector.ShouldFail());
     }
 
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
@@ -47,13 +51,14 @@ internal sealed partial class PageAllocator
         return AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
     }
 
-    private int AllocateByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy)
+    /// <summary>Allocates where a policy wants it; interleaving chooses the node by the page's index, or the next in turn when that is -1.</summary>
+    private int ByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy, long index)
     {
         Node node = cpu.Node;
         switch (policy.Mode)
         {
             case MemoryPolicyMode.Interleave:
-                node = _machine.NodeOrDefault(policy.NextInterleaved()) ?? node;
+                node = _machine.NodeOrDefault(index < 0 ? policy.NextInterleaved() : policy.InterleavedAt(index, MemoryNodes())) ?? node;
                 int pfn = AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
                 if (pfn >= 0)
                 {
@@ -70,6 +75,18 @@ internal sealed partial class PageAllocator
                 bool possible = new Request(cpu, zonelist, gfp, order, policy.NodeMask).Preferred is not null;
                 return AllocateOnNode(cpu, gfp, order, node, possible ? policy.NodeMask : ulong.MaxValue);
         }
+    }
+
+    /// <summary>The nodes that have memory.</summary>
+    private ulong MemoryNodes()
+    {
+        ulong nodes = 0;
+        foreach (Node node in _machine.Nodes)
+        {
+            nodes |= node.Zones.Count != 0 ? 1UL << node.Id : 0;
+        }
+
+        return nodes;
     }
 
     /// <summary>The flags that the current task's scopes leave (<c>current_gfp_context()</c>).</summary>

@@ -77,6 +77,7 @@ internal sealed partial class PageAllocator
         ref PageFrame frame = ref _frames[pfn];
         frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
         _machine.Trace?.MmPageFree(cpu, pfn, 0);
+        ZeroFreed(pfn, 0);
     }
 
     /// <summary>The second half: the page goes to the per-CPU list of the type read before.</summary>
@@ -137,7 +138,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FinishBulkPage(in Request request, int pfn)
     {
-        if ((request.Gfp & Gfp.Zero) != 0)
+        if ((request.Gfp & Gfp.Zero) != 0 || _machine.ZeroesOnAlloc)
         {
             _machine.Memory.Zero(pfn, 1);
         }
@@ -158,7 +159,7 @@ internal sealed partial class PageAllocator
 
         int list = pcp.FirstHead + PerCpuPages.ListIndex(0, request.Type);
         FrameArray frames = _frames;
-        bool finish = (request.Gfp & Gfp.Zero) != 0 || _machine.Trace is not null;
+        bool finish = (request.Gfp & Gfp.Zero) != 0 || _machine.ZeroesOnAlloc || _machine.Trace is not null;
         while ((index = SkipFilled(pages, index)) < pages.Length && (!frames.IsEmpty(list) || _pcpLists.Refill(cpu, pcp, 0, request.Type, flags)))
         {
             // Unlinked as one run: only the ends of the list are written.

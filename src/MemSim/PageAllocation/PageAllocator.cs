@@ -225,6 +225,10 @@ internal sealed partial class PageAllocator
         if (TPath.IsObserved)
         {
             _machine.Trace?.MmPageAlloc(cpu, pfn, order, (MigrateType)type, gfp);
+            if (_machine.ZeroesOnAlloc && (gfp & Gfp.Zero) == 0)
+            {
+                _machine.Memory.Zero(pfn, 1L << order);
+            }
         }
     }
 
@@ -314,6 +318,7 @@ internal sealed partial class PageAllocator
         if (TPath.IsObserved)
         {
             _machine.Trace?.MmPageFree(cpu, pfn, order);
+            ZeroFreed(pfn, order);
         }
 
         int type = pcp.Zone.BlockType(pfn);
@@ -332,6 +337,15 @@ internal sealed partial class PageAllocator
         else
         {
             FreeRareType(cpu, pcp, pfn, order, type);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void ZeroFreed(int pfn, int order)
+    {
+        if (_machine.ZeroesOnFree)
+        {
+            _machine.Memory.Zero(pfn, 1L << order);
         }
     }
 

@@ -165,6 +165,11 @@ internal sealed partial class PageReclaim
             return Outcome.KeepLocked;
         }
 
+        if (frame.Order != 0 && (frame.Mapping & 3) == MappingTable.Anonymous)
+        {
+            return OfHuge(cpu, owners, pfn, ref frame);
+        }
+
         bool anon = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0;
         if (anon && (frame.FlagsAndZone & (uint)PageFlags.OwnerPrivate1) == 0)
         {
@@ -188,6 +193,19 @@ internal sealed partial class PageReclaim
         return (frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0 && WriteOut(cpu, owners, state, sc, pfn, verdict, ref found) is { } early
             ? early
             : Free(cpu, owners, pfn, ref frame, ref found);
+    }
+
+    /// <summary>A huge page of a process: its parts can be swapped out, or dropped, one by one when reclaim comes round again.</summary>
+    private Outcome OfHuge(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
+    {
+        bool lazy = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn))
+        {
+            return Outcome.ActivateLocked;
+        }
+
+        Count(VmEvent.ThpSwpoutFallback, lazy ? 0 : 1);
+        return Outcome.KeepLocked;
     }
 
     private static void CountDirt(uint flags, long size, ref ScanFindings found)

@@ -21,7 +21,8 @@ internal struct FaultCounts
     /// <param name="newAnon">Whether it has an anonymous page more.</param>
     public void Count(StepKind kind, bool write, bool major, bool fromSwap, bool newAnon)
     {
-        if (fromSwap)
+        // Reclaim in the middle of the fault may have swapped another page out: only swap makes anonymous memory wait for a device.
+        if (fromSwap || (major && (kind is StepKind.Anonymous or StepKind.Stack)))
         {
             _swapIn++;
             _swapInMajor += major ? 1 : 0;

@@ -11,7 +11,7 @@ public sealed unsafe partial class Cpu
 
     private const Gfp SlowAlloc = Gfp.Zero | Gfp.HighMem | Gfp.Dma32 | ~Gfp.BitsMask;
 
-    /// <summary>Whether the fast paths may be taken: the slab layer exists and nobody listens to its tracepoints.</summary>
+    /// <summary>Whether the fast paths may be taken: the slab layer exists nobody listens to its tracepoints, and no contents have to be zeroed.</summary>
     private bool _slabReady;
 
     /// <summary>The state of the cache last used here: most frees go to its current slab.</summary>
@@ -175,7 +175,7 @@ public sealed unsafe partial class Cpu
         _slabFrames = slab.Memory.Frames;
         _frameZero = slab.Memory.FrameZero;
         _slub = slab.Backend as Slub;
-        _slabReady = slab.Trace is null;
+        _slabReady = slab.Trace is null && !Machine.ZeroesMemory;
         UpdateArrays(slab);
     }
 
@@ -189,7 +189,7 @@ public sealed unsafe partial class Cpu
     /// <summary>Chooses between the fast paths and the traced ones.</summary>
     internal void SlabTraceChanged(bool traced)
     {
-        _slabReady = !traced && _slabTables is not null;
+        _slabReady = !traced && _slabTables is not null && !Machine.ZeroesMemory;
         UpdateArrays(Machine.Slab);
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -74,7 +75,7 @@ public sealed unsafe partial class SlabAllocator
 
         if (cache.Constructor is not null && (gfp & Gfp.Zero) != 0)
         {
-            Machine.Bugs.IllegalFlags(cpu, gfp, $"the cache {cache.Name} has a constructor: zeroing an object would undo its work");
+            RefuseZeroing(cpu, cache, gfp);
             return default;
         }
 
@@ -134,6 +135,7 @@ public sealed unsafe partial class SlabAllocator
     }
 
     /// <summary>Allocates several objects; all or none.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     internal int AllocBulk(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> objects)
     {
         if (!IsUsable(cpu, cache, "kmem_cache_alloc_bulk") || !MayAllocate(cpu, gfp, "kmem_cache_alloc_bulk"))
@@ -143,7 +145,7 @@ public sealed unsafe partial class SlabAllocator
 
         if (cache.Constructor is not null && (gfp & Gfp.Zero) != 0)
         {
-            Machine.Bugs.IllegalFlags(cpu, gfp, $"the cache {cache.Name} has a constructor: zeroing an object would undo its work");
+            RefuseZeroing(cpu, cache, gfp);
             return 0;
         }
 
@@ -154,9 +156,10 @@ public sealed unsafe partial class SlabAllocator
             return 0;
         }
 
-        for (int i = 0; i < got && ((gfp & Gfp.Zero) != 0 || Trace is not null); i++)
+        bool zeroes = ZeroesNew(cache, gfp);
+        for (int i = 0; i < got && (zeroes || Trace is not null); i++)
         {
-            if ((gfp & Gfp.Zero) != 0)
+            if (zeroes)
             {
                 SlabContents.Fill(Machine, objects[i].Value, cache.ObjectSize, 0);
             }
@@ -168,6 +171,7 @@ public sealed unsafe partial class SlabAllocator
     }
 
     /// <summary>Frees several objects, all of one cache, or of any caches when none is named; nothing is freed when one of them cannot be.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     internal void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
     {
         Machine.ThrowIfDisposed();
@@ -176,6 +180,17 @@ public sealed unsafe partial class SlabAllocator
             return;
         }
 
+        if (Trace is null && Backend.TryFreeBulk(cpu, cache, objects))
+        {
+            return;
+        }
+
+        FreeBulkCarefully(cpu, cache, objects);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeBulkCarefully(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
+    {
         int marked = MarkLeaving(cache, objects);
         if (marked < objects.Length)
         {
@@ -196,6 +211,14 @@ public sealed unsafe partial class SlabAllocator
             foreach (VirtualAddress obj in objects)
             {
                 Trace.KmemCacheFree(cpu, cpu.CurrentCallSite, obj, cache);
+            }
+        }
+
+        if (ZeroesFreed(cache))
+        {
+            foreach (VirtualAddress obj in objects)
+            {
+                SlabContents.Fill(Machine, obj.Value, cache.ObjectSize, 0);
             }
         }
 
@@ -247,6 +270,15 @@ public sealed unsafe partial class SlabAllocator
         return objects.Length;
     }
 
+    /// <summary>Whether a new object is zeroed (<c>slab_want_init_on_alloc()</c>): not behind a constructor's back, nor where readers may still look at an old object.</summary>
+    private bool ZeroesNew(KmemCache cache, Gfp gfp) =>
+        (gfp & Gfp.Zero) != 0 || (Machine.ZeroesOnAlloc && ZeroesFreely(cache));
+
+    /// <summary>Whether an object is zeroed when it is freed (<c>slab_want_init_on_free()</c>).</summary>
+    private bool ZeroesFreed(KmemCache cache) => Machine.ZeroesOnFree && ZeroesFreely(cache);
+
+    private static bool ZeroesFreely(KmemCache cache) => cache.Constructor is null && (cache.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.Poison)) == 0;
+
     private ulong Take(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
         CpuSlab* c = cache.Cpus + cpu.Id;
@@ -255,7 +287,7 @@ public sealed unsafe partial class SlabAllocator
         {
             NoteFailure(cpu, cache, gfp, node);
         }
-        else if ((gfp & Gfp.Zero) != 0)
+        else if (ZeroesNew(cache, gfp))
         {
             SlabContents.Fill(Machine, address, cache.ObjectSize, 0);
         }
@@ -268,6 +300,11 @@ public sealed unsafe partial class SlabAllocator
         ref SlabPage slab = ref Memory[head];
         if (slab.TryIndex(obj.Value, out uint index) && slab.Links[index] == SlabPage.Allocated)
         {
+            if (ZeroesFreed(cache))
+            {
+                SlabContents.Fill(Machine, obj.Value, cache.ObjectSize, 0);
+            }
+
             Backend.Free(cpu, cache, head, index);
         }
         else
@@ -297,13 +334,21 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RefuseZeroing(Cpu cpu, KmemCache cache, Gfp gfp) =>
+        Machine.Bugs.IllegalFlags(cpu, gfp, $"the cache {cache.Name} has a constructor: zeroing an object would undo its work");
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RefuseFlags(Cpu cpu, Gfp gfp, string what) =>
+        Machine.Bugs.IllegalFlags(cpu, gfp, $"Unexpected gfp in {what}: slab memory has a permanent address, and only a cache of its own takes pages from ZONE_DMA32");
+
     /// <summary>Checks a request's flags and context.</summary>
     private bool MayAllocate(Cpu cpu, Gfp gfp, string what)
     {
         Machine.ThrowIfDisposed();
         if ((gfp & (Gfp.HighMem | Gfp.Dma32 | ~Gfp.BitsMask)) != 0)
         {
-            Machine.Bugs.IllegalFlags(cpu, gfp, $"Unexpected gfp in {what}: slab memory has a permanent address, and only a cache of its own takes pages from ZONE_DMA32");
+            RefuseFlags(cpu, gfp, what);
             return false;
         }
 

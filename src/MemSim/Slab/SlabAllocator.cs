@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -236,19 +237,26 @@ public sealed unsafe partial class SlabAllocator
     internal bool IsUsable(Cpu cpu, KmemCache cache, string what)
     {
         ArgumentNullException.ThrowIfNull(cache);
+        bool usable = ReferenceEquals(cache.Machine, Machine) && cache.References > 0;
+        if (!usable)
+        {
+            RefuseCache(cpu, cache, what);
+        }
+
+        return usable;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RefuseCache(Cpu cpu, KmemCache cache, string what)
+    {
         if (!ReferenceEquals(cache.Machine, Machine))
         {
             Machine.Bugs.Raise(KernelBugKind.ForeignAddress, $"BUG: {what}: the cache {cache.Name} belongs to another machine", "");
-            return false;
         }
-
-        if (cache.References <= 0)
+        else
         {
             Machine.Bugs.Raise(KernelBugKind.NotAllocated, $"BUG: {what}: the cache {cache.Name} was destroyed", $"CPU: {cpu.Id}\n");
-            return false;
         }
-
-        return true;
     }
 
     private KmemCache Create(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor, int userOffset, int userSize, bool refusesAliases)

@@ -54,6 +54,13 @@ internal abstract class SlabBackend
         return objects.Length;
     }
 
+    /// <summary>Checks and frees several objects at once, in the order <see cref="FreeBulk"/> has. Nobody listens to the tracepoints.</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="cache">The cache they should belong to.</param>
+    /// <param name="objects">The addresses, of which nothing is known yet.</param>
+    /// <returns>Whether it was done; else nothing has changed, and the careful way has to be gone: with objects that are amiss, or in an order that needs more.</returns>
+    public abstract bool TryFreeBulk(Cpu cpu, KmemCache cache, ReadOnlySpan<VirtualAddress> objects);
+
     /// <summary>Frees several objects that are known to be objects of the cache, each once; their links hold <see cref="SlabPage.Leaving"/>. May reorder the span.</summary>
     public abstract void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects);
 

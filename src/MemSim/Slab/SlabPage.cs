@@ -36,6 +36,9 @@ internal unsafe struct SlabPage
     /// <summary>In <see cref="State"/>: a slab of SLUB that is not debugged: its objects may be freed without further ado.</summary>
     public const byte Plain = 8;
 
+    /// <summary>In <see cref="ArrayNode"/>: none.</summary>
+    public const ushort NoNode = 0xffff;
+
     /// <summary>The state of each object.</summary>
     public ushort* Links;
 
@@ -79,6 +82,9 @@ internal unsafe struct SlabPage
 
     /// <summary>1 while on a list of its node; apart from <see cref="State"/>, because another lock covers it.</summary>
     public byte Listed;
+
+    /// <summary>The classic SLAB: the node whose CPUs put freed objects into their arrays; <see cref="NoNode"/> for slabs that are debugged or from the reserves.</summary>
+    public ushort ArrayNode;
 
     /// <summary>The number of the object at an address, and whether one starts exactly there.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -52,6 +52,18 @@ public sealed class MemoryPolicy
         return _lastInterleaved;
     }
 
+    /// <summary>The node for the page at an index, of those that have memory (<c>offset_il_node()</c>).</summary>
+    internal int InterleavedAt(long index, ulong memoryNodes)
+    {
+        ulong mask = (NodeMask & memoryNodes) != 0 ? NodeMask & memoryNodes : NodeMask;
+        for (long skip = (long)((ulong)index % (uint)System.Numerics.BitOperations.PopCount(mask)); skip > 0; skip--)
+        {
+            mask &= mask - 1;
+        }
+
+        return System.Numerics.BitOperations.TrailingZeroCount(mask);
+    }
+
     private static ulong Mask(ReadOnlySpan<int> nodes)
     {
         ulong mask = 0;

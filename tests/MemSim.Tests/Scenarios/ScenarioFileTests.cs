@@ -59,7 +59,7 @@ public class ScenarioFileTests
     }
 
     [Theory]
-    [InlineData("{", 1, "ends early")]
+    [InlineData("{", 1, "no valid JSON")]
     [InlineData("{ \"phases\": [] }", 0, "needs phases")]
     [InlineData("{\n\"phase\": 1 }", 2, "no 'phase'")]
     [InlineData("{\n\n\"machine\": { \"arch\": \"vax\" } }", 3, "no architecture 'vax'")]

@@ -88,6 +88,31 @@ public sealed class BlockDevice : IDisposable
     /// <summary>The machine that uses it, once one does.</summary>
     internal DeviceWriteback? Writeback { get; set; }
 
+    /// <summary>Its device number, as Linux gives it to devices of its name: <c>sda1</c> is 8:1, <c>vdb</c> 254:16, <c>loop3</c> 7:3, others 259:0.</summary>
+    internal int Number
+    {
+        get
+        {
+            int digits = Name.Length;
+            while (digits > 0 && char.IsAsciiDigit(Name[digits - 1]))
+            {
+                digits--;
+            }
+
+            _ = int.TryParse(Name.AsSpan(digits), System.Globalization.CultureInfo.InvariantCulture, out int number);
+            string stem = Name[..digits];
+            int disk = stem.Length == 3 ? (stem[2] - 'a') * 16 : 0;
+            (int major, int minor) = stem switch
+            {
+                "loop" => (7, number),
+                ['s', 'd', >= 'a' and <= 'z'] => (8, disk + number),
+                ['v', 'd', >= 'a' and <= 'z'] => (254, disk + number),
+                _ => (259, 0),
+            };
+            return (major << 20) | (minor & 0xfffff);
+        }
+    }
+
     internal long LengthBytes => _store is HostFileStore file ? file.Length : CapacityPages << PageGeometry.PageShift;
 
     /// <summary>Makes a disk of a file of the host: simulated files read, and unless it is read-only write, that file.</summary>

@@ -6,7 +6,7 @@ namespace MemSim;
 internal sealed class DeviceFileSystem : SimFileSystem
 {
     public DeviceFileSystem(Machine machine)
-        : base(machine)
+        : base(machine, deviceNumber: 5, firstInode: 2)
     {
     }
 
@@ -24,7 +24,7 @@ internal sealed class DeviceFileSystem : SimFileSystem
         DeviceWriteback writeback = Machine.PageCache.Attach(device);
         if (!TryFind(device.Name, out SimFile? file))
         {
-            file = new SimFile(this, device.Name, Machine.PageCache.NextInode++) { Size = device.CapacityPages << PageGeometry.PageShift };
+            file = new SimFile(this, device.Name, TakeInode()) { Size = device.CapacityPages << PageGeometry.PageShift };
             file.Mapping = new DeviceMapping(file, Machine, writeback);
             AddFile(file);
         }

@@ -10,7 +10,7 @@ public sealed class DiskFileSystem : SimFileSystem
     private readonly PageBitmap _used;
 
     internal DiskFileSystem(Machine machine, BlockDevice device)
-        : base(machine)
+        : base(machine, device.Number, firstInode: 12)
     {
         _writeback = machine.PageCache.Attach(device);
         _used = new PageBitmap(device.CapacityPages);
@@ -58,7 +58,7 @@ public sealed class DiskFileSystem : SimFileSystem
             return Errno.EROFS;
         }
 
-        SimFile file = new(this, name, Machine.PageCache.NextInode++) { Size = bytes };
+        SimFile file = new(this, name, TakeInode()) { Size = bytes };
         DiskMapping mapping = new(file, this, _writeback);
         file.Mapping = mapping;
         mapping.Own((uint)firstPage, (uint)pages);

@@ -28,7 +28,7 @@ internal abstract partial class FileMapping
         Host.Size = bytes;
         if (shrinks)
         {
-            RemoveRange(cpu, (uint)Math.Min((bytes + PageGeometry.PageSize - 1) >> PageGeometry.PageShift, uint.MaxValue), uint.MaxValue);
+            RemoveRange(cpu, (uint)Math.Min((bytes + PageGeometry.PageSize - 1) >> PageGeometry.PageShift, uint.MaxValue), uint.MaxValue, evenCopies: true);
         }
 
         return Errno.None;
@@ -63,16 +63,17 @@ internal abstract partial class FileMapping
 
         if (error == Errno.None && firstWhole < behind)
         {
-            RemoveRange(cpu, (uint)firstWhole, (uint)(behind - 1));
+            // Copies that processes made of these pages are theirs, unlike those behind a new end of the file.
+            RemoveRange(cpu, (uint)firstWhole, (uint)(behind - 1), evenCopies: false);
         }
 
         return error;
     }
 
     /// <summary>Takes a range of pages out of all page tables and out of the cache, dirty or not (<c>truncate_inode_pages_range()</c>), and frees its room on the device.</summary>
-    private void RemoveRange(Cpu cpu, uint first, uint last)
+    private void RemoveRange(Cpu cpu, uint first, uint last, bool evenCopies)
     {
-        UnmapRange(cpu, first, last, evenCopies: true);
+        UnmapRange(cpu, first, last, evenCopies);
         Span<int> batch = stackalloc int[BatchSize];
         int count = 0;
         uint index = first;

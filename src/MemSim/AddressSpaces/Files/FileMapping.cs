@@ -101,7 +101,7 @@ internal abstract partial class FileMapping : IUnevictableMapping
     public void Retire(Cpu cpu)
     {
         Host.Size = 0;
-        RemoveRange(cpu, 0, uint.MaxValue);
+        RemoveRange(cpu, 0, uint.MaxValue, evenCopies: true);
         Writeback?.NoteClean(this);
         _cache.Remove(this);
         _machine.Mappings.Remove(Id);

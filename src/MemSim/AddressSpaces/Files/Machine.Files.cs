@@ -11,6 +11,9 @@ public sealed partial class Machine
     private PageCache? _pageCache;
     private TmpFileSystem? _sharedMemory;
     private DeviceFileSystem? _deviceFiles;
+
+    // File systems without a device get minors of major 0; the first ones belong to those that every kernel mounts.
+    private int _nextAnonymousDevice = 0x19;
     private long[] _filePagesBefore = [];
 
     /// <summary>Simulated time since the boot: what was spent waiting for devices, and what <see cref="AdvanceTime"/> added.</summary>
@@ -23,7 +26,7 @@ public sealed partial class Machine
     internal PageCache? PageCacheIfUsed => _pageCache;
 
     /// <summary>Where shared anonymous memory lives: the kernel's own tmpfs, without a limit.</summary>
-    internal TmpFileSystem SharedMemory => _sharedMemory ??= new TmpFileSystem(this, long.MaxValue);
+    internal TmpFileSystem SharedMemory => _sharedMemory ??= new TmpFileSystem(this, long.MaxValue, deviceNumber: 1);
 
     /// <summary>Swap space for shared memory; null for none.</summary>
     internal IShmemSwap? ShmemSwap { get; set; }
@@ -48,7 +51,7 @@ public sealed partial class Machine
     public TmpFileSystem MountTmpfs(ByteSize limit = default)
     {
         ThrowIfDisposed();
-        return new TmpFileSystem(this, limit.Bytes != 0 ? limit.Pages : _zones.Sum(z => z.ManagedPages) / 2);
+        return new TmpFileSystem(this, limit.Bytes != 0 ? limit.Pages : _zones.Sum(z => z.ManagedPages) / 2, _nextAnonymousDevice++);
     }
 
     /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
@@ -69,6 +72,7 @@ public sealed partial class Machine
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         PageCache.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time.Ticks * 100);
+        _hugePages?.Khugepaged.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time);
     }
 
     /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>

@@ -46,8 +46,6 @@ internal sealed class PageCache
     /// <summary>How often writers were held up because too much was dirty.</summary>
     public long Throttled { get; set; }
 
-    public long NextInode { get; set; } = 2;
-
     public void Add(FileMapping mapping)
     {
         mapping.ListIndex = _mappings.Count;

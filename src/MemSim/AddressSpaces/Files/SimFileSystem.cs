@@ -9,7 +9,14 @@ public abstract class SimFileSystem
     private const int MaxNameLength = 255;
     private readonly Dictionary<string, SimFile> _files = new(StringComparer.Ordinal);
 
-    private protected SimFileSystem(Machine machine) => Machine = machine;
+    private long _nextInode;
+
+    private protected SimFileSystem(Machine machine, int deviceNumber, long firstInode)
+    {
+        Machine = machine;
+        DeviceNumber = deviceNumber;
+        _nextInode = firstInode;
+    }
 
     /// <summary>The machine it is mounted on.</summary>
     public Machine Machine { get; }
@@ -19,6 +26,9 @@ public abstract class SimFileSystem
 
     /// <summary>Pages that files can still take.</summary>
     public abstract long FreePages { get; }
+
+    /// <summary>The device number that <c>/proc/pid/maps</c> shows for its files: major in the upper bits, minor in the lower 20.</summary>
+    internal int DeviceNumber { get; }
 
     /// <summary>Whether nothing can be written.</summary>
     public abstract bool IsReadOnly { get; }
@@ -40,10 +50,17 @@ public abstract class SimFileSystem
             return Errno.EROFS;
         }
 
-        SimFile file = new(this, name, Machine.PageCache.NextInode++);
+        SimFile file = new(this, name, TakeInode());
         file.Mapping = MakeMapping(file);
         _files.Add(name, file);
         return new OpenFile(file, mode);
+    }
+
+    /// <summary>A number for a new file; each file system counts its own.</summary>
+    private protected long TakeInode()
+    {
+        _ = Machine.PageCache;
+        return _nextInode++;
     }
 
     /// <summary>Opens a file.</summary>

@@ -5,8 +5,8 @@ namespace MemSim;
 /// <summary>A file system in memory (tmpfs): its pages are shared memory, which can be swapped but not dropped.</summary>
 public sealed class TmpFileSystem : SimFileSystem
 {
-    internal TmpFileSystem(Machine machine, long limitPages)
-        : base(machine) => LimitPages = limitPages;
+    internal TmpFileSystem(Machine machine, long limitPages, int deviceNumber)
+        : base(machine, deviceNumber, firstInode: 2) => LimitPages = limitPages;
 
     /// <summary>Pages that its files may have together (<c>size=</c>).</summary>
     public long LimitPages { get; }
@@ -34,7 +34,7 @@ public sealed class TmpFileSystem : SimFileSystem
     /// <summary>A file without a name.</summary>
     internal OpenFile CreateUnnamed(string name, long bytes)
     {
-        SimFile file = new(this, name, Machine.PageCache.NextInode++) { Size = bytes, Links = 0 };
+        SimFile file = new(this, name, TakeInode()) { Size = bytes, Links = 0 };
         file.Mapping = MakeMapping(file);
         return new OpenFile(file, OpenMode.ReadWrite);
     }

@@ -24,6 +24,7 @@ internal sealed partial class CpuMmu
     private readonly FrontLine[] _front = new FrontLine[2 * FrontLines];
     private readonly TlbLevel _l1Data;
     private readonly TlbEntry[] _slots;
+    private readonly long[] _stamps;
     private readonly TlbLevel _l1Instruction;
     private readonly TlbLevel _l2;
     private readonly TlbLevel?[] _walkCache;
@@ -67,6 +68,7 @@ internal sealed partial class CpuMmu
         uint seed = options.Seed + ((uint)cpu.Id * 7919);
         _l1Data = new TlbLevel(geometry.L1Data, mmu.Walker, geometry.Replacement, seed);
         _slots = _l1Data.Entries;
+        _stamps = _l1Data.Stamps;
         _l1Instruction = new TlbLevel(geometry.L1Instruction, mmu.Walker, geometry.Replacement, seed + 1);
         _l2 = new TlbLevel(geometry.L2, mmu.Walker, geometry.Replacement, seed + 2);
         _walkCache = new TlbLevel?[mmu.Walker.Levels + 1];
@@ -133,10 +135,9 @@ internal sealed partial class CpuMmu
         ref FrontLine line = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_front), (nint)(((address >> PageGeometry.PageShift) & (FrontLines - 1)) + ((need >> 1) * FrontLines)));
         if (line.Key == ((address & ~OffsetMask) | _context))
         {
-            ref TlbEntry slot = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_slots), (nint)(uint)line.Slot);
-            if (slot.Serial == line.Serial)
+            if (Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_slots), (nint)(uint)line.Slot).Serial == line.Serial)
             {
-                slot.Stamp = ++_dataAccesses;
+                Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_stamps), (nint)(uint)line.Slot) = ++_dataAccesses;
                 physical = line.Base | (address & OffsetMask);
                 cycles = line.Cycles;
                 return true;

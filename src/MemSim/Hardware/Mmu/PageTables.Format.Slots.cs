@@ -97,6 +97,89 @@ internal sealed partial class PageTables<TFormat>
         return count;
     }
 
+    internal override int Deposits => _deposits.Count;
+
+    internal override ulong FindPmd(ulong address)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > 2; at--)
+        {
+            ulong entry = Read(table, IndexOf(address, at));
+            if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            {
+                return 0;
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
+    }
+
+    internal override ulong EnsurePmd(Cpu cpu, ulong address)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > 2; at--)
+        {
+            int index = IndexOf(address, at);
+            ulong entry = Read(table, index);
+            if (!TFormat.IsPresent(entry))
+            {
+                entry = AddTable(cpu, table, index, at);
+                if (entry == 0)
+                {
+                    return 0;
+                }
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
+    }
+
+    internal override bool Deposit(Cpu cpu)
+    {
+        long pfn = Mmu.Frames.Allocate(cpu, IsKernel);
+        if (pfn < 0)
+        {
+            return false;
+        }
+
+        TablePages++;
+        CountTable(pfn, 1, 1);
+        _deposits.Push(pfn);
+        return true;
+    }
+
+    internal override void FreeDeposit(Cpu cpu) => FreeTable(cpu, (ulong)_deposits.Pop() << PageGeometry.PageShift, 1);
+
+    internal override ulong WithdrawDeposit(out ulong fill)
+    {
+        fill = (ulong)_deposits.Pop() << PageGeometry.PageShift;
+        return TFormat.MakeTable(fill, 2, user: true);
+    }
+
+    internal override void DepositFrom(ulong pmd)
+    {
+        _deposits.Push((long)(TFormat.TableBase(ReadSlot(pmd)) >> PageGeometry.PageShift));
+        WriteSlot(pmd, 0);
+    }
+
+    internal override long CountHuge(Func<ulong, bool> isHuge)
+    {
+        long count = 0;
+        VisitTables((pfn, level) =>
+        {
+            int entries = level == 2 ? 1 << TFormat.IndexBits(2) : 0;
+            for (int i = 0; i < entries; i++)
+            {
+                count += isHuge(Read((ulong)pfn << PageGeometry.PageShift, i)) ? 1 : 0;
+            }
+        });
+        return count;
+    }
+
     private ulong AddTable(Cpu cpu, ulong table, int index, int at)
     {
         long pfn = Mmu.Frames.Allocate(cpu, IsKernel);

@@ -10,6 +10,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
     private readonly List<PageTables<TFormat>> _sharers = [];
     private readonly List<(ulong Parent, int ParentLevel, int Index, ulong Table)> _created = [];
     private readonly List<(long Pfn, int Level)> _detached = [];
+    private readonly Stack<long> _deposits = [];
     private readonly Lock? _lock;
 
     private PageTables(Mmu mmu, bool isKernel, int number, long rootPfn)

@@ -55,6 +55,34 @@ public abstract partial class PageTables
         }
     }
 
+    /// <summary>The slot of an address in the second level.</summary>
+    /// <returns>Its physical address; 0 when no table covers it.</returns>
+    internal abstract ulong FindPmd(ulong address);
+
+    /// <summary>The slot of an address in the second level, tables above it made where there are none.</summary>
+    /// <returns>Its physical address; 0 without memory.</returns>
+    internal abstract ulong EnsurePmd(Cpu cpu, ulong address);
+
+    /// <summary>Puts a table, empty and not in use, by for a huge page, so that it can always be split (<c>pgtable_trans_huge_deposit()</c>); it counts as one of the process's.</summary>
+    /// <returns>False without memory.</returns>
+    internal abstract bool Deposit(Cpu cpu);
+
+    /// <summary>Gives a table put by back, because its huge page is gone (<c>zap_deposited_table()</c>).</summary>
+    internal abstract void FreeDeposit(Cpu cpu);
+
+    /// <summary>Hooks a table put by into a slot of the second level (<c>pgtable_trans_huge_withdraw()</c>, <c>pmd_populate()</c>) after the caller filled it.</summary>
+    /// <param name="fill">The physical address of the table.</param>
+    internal abstract ulong WithdrawDeposit(out ulong fill);
+
+    /// <summary>Tables put by.</summary>
+    internal abstract int Deposits { get; }
+
+    /// <summary>The tables put by whose slots of the second level hold huge pages, by the slot (for checks).</summary>
+    internal abstract long CountHuge(Func<ulong, bool> isHuge);
+
+    /// <summary>Takes an empty lowest-level table out of its slot and keeps it as a deposit (<c>pmdp_collapse_flush()</c>).</summary>
+    internal abstract void DepositFrom(ulong pmd);
+
     private protected void CountTable(long pfn, int level, int change)
     {
         _tablesByLevel[level] += change;

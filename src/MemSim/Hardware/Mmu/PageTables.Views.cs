@@ -150,6 +150,11 @@ internal sealed partial class PageTables<TFormat>
         {
             visit(pfn, level);
         }
+
+        foreach (long pfn in _deposits)
+        {
+            visit(pfn, 1);
+        }
     }
 
     private int FirstKernelIndex => IndexOf(Mmu.KernelStart, TFormat.Levels);

@@ -161,6 +161,17 @@ internal sealed class PteLayout
         return IsDirty(entry) ? MakeDirty(made) : made;
     }
 
+    /// <summary>Whether an entry of the second level maps a huge page in the kernel's eyes, rights or not (<c>pmd_trans_huge()</c>, <c>pmd_huge()</c>).</summary>
+    public bool IsHuge(ulong entry) => _arm
+        ? (entry & 3) == 1 || (entry & (_hardwarePresent | Arm64ProtNone)) == Arm64ProtNone
+        : !Is32Bit && (entry & X86Entry.PageSize) != 0 && (entry & _present) != 0;
+
+    /// <summary>A lowest-level entry as one of the second level (<c>pmd_mkhuge()</c>).</summary>
+    public ulong MakeHuge(ulong entry) => _arm ? entry & ~2UL : entry | X86Entry.PageSize;
+
+    /// <summary>An entry of the second level as one of the lowest, for its first page.</summary>
+    public ulong MakeSmall(ulong entry) => _arm ? entry | 2 : entry & ~X86Entry.PageSize;
+
     /// <summary>An entry for a page in a swap area.</summary>
     public ulong MakeSwapEntry(int type, long offset)
     {

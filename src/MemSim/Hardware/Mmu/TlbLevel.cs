@@ -1,41 +1,52 @@
 using System.Numerics;
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
+using System.Runtime.Intrinsics;
 
 namespace MemSim.Hardware;
 
 /// <summary>A TLB entry. <see cref="Serial"/> is unique in the CPU and 0 while the entry is free.</summary>
+/// <remarks>24 bytes: those of a second level then cost the host little more than its tags do.</remarks>
 internal struct TlbEntry
 {
     public ulong Serial;
-    public long Stamp;
     public ulong Base;
-
-    /// <summary>The first virtual address of the page, with log2 of its size in the low bits.</summary>
-    public ulong Tag;
-    public uint Permissions;
 
     /// <summary>The address space, or <see cref="AnySpace"/>.</summary>
     public int Asid;
+    public ushort Permissions;
+
+    /// <summary>log2 of the size of the page.</summary>
+    public byte Shift;
 
     /// <summary>log2 of the size of the page this entry is a fragment of; its own size if it is whole.</summary>
-    public int PageShift;
+    public byte PageShift;
 
     /// <summary>The space of a global entry.</summary>
     public const int AnySpace = -1;
 
     /// <summary>Asked for: entries of whatever space.</summary>
     public const int EverySpace = -2;
-
-    public readonly int Shift => (int)(Tag & 63);
 }
 
 /// <summary>One level of TLB: set-associative arrays for one or several page sizes, their entries in one piece.</summary>
+/// <remarks>Tags and times of use lie in arrays of their own: a look at a set reads its tags four at a time, a choice of what to give up its times, nothing else.</remarks>
 internal sealed class TlbLevel
 {
     public readonly TlbEntry[] Entries;
+
+    /// <summary>When entries were used last.</summary>
+    public readonly long[] Stamps;
+
+    // 0 while the entry is free; a few more than entries, for looks that read four at a time.
     private readonly ulong[] _tags;
     private readonly Bank[] _banks;
     private readonly (int Bank, int Shift)[] _bankOf = new (int, int)[64];
     private readonly TlbReplacement _replacement;
+
+    // The page sizes that have been put in so far: others need not be looked for.
+    private Probe[] _probes = [];
+    private ulong _shiftsInUse;
     private uint _random;
     private bool _hasFragments;
 
@@ -58,7 +69,8 @@ internal sealed class TlbLevel
         }
 
         Entries = new TlbEntry[first];
-        _tags = new ulong[first];
+        Stamps = new long[first];
+        _tags = new ulong[first + Vector256<ulong>.Count - 1];
         for (int pageShift = 0; pageShift < 64; pageShift++)
         {
             _bankOf[pageShift] = BankOf(pageShift);
@@ -68,33 +80,29 @@ internal sealed class TlbLevel
     public bool IsEmpty => _banks.Length == 0;
 
     /// <summary>The slot of an entry for an address; -1 without one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Find(ulong address, int asid)
     {
-        Bank[] banks = _banks;
-        for (int i = 0; i < banks.Length; i++)
+        foreach (ref readonly Probe probe in _probes.AsSpan())
         {
-            ref readonly Bank bank = ref banks[i];
-            foreach (int shift in bank.Shifts)
+            ulong page = address >> probe.Shift;
+            ulong tag = (page << probe.Shift) | (uint)probe.Shift;
+            int slot = probe.First + ((int)(page & probe.SetMask) * probe.Ways);
+            Vector256<ulong> wanted = Vector256.Create(tag);
+
+            // In range: a set lies within the tags, and a last look may go three tags beyond; a tag is only ever found in the set it belongs to.
+            ref ulong first = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_tags), slot);
+            for (int way = 0; way < probe.Ways; way += Vector256<ulong>.Count)
             {
-                ulong tag = (address >> shift << shift) | (uint)shift;
-                int slot = bank.First + ((int)((address >> shift) & bank.SetMask) * bank.Ways);
-                int end = slot + bank.Ways;
-                while (slot < end)
+                uint same = Vector256.Equals(Vector256.LoadUnsafe(ref first, (nuint)(uint)way), wanted).ExtractMostSignificantBits();
+                for (; same != 0; same &= same - 1)
                 {
-                    int way = _tags.AsSpan(slot, end - slot).IndexOf(tag);
-                    if (way < 0)
+                    int found = slot + way + BitOperations.TrailingZeroCount(same);
+                    int space = Entries[found].Asid;
+                    if (space == asid || space == TlbEntry.AnySpace || asid == TlbEntry.EverySpace)
                     {
-                        break;
+                        return found;
                     }
-
-                    slot += way;
-                    ref TlbEntry entry = ref Entries[slot];
-                    if (entry.Serial != 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace || asid == TlbEntry.EverySpace))
-                    {
-                        return slot;
-                    }
-
-                    slot++;
                 }
             }
         }
@@ -103,9 +111,10 @@ internal sealed class TlbLevel
     }
 
     /// <summary>Notes that an entry was used.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Touch(int slot, long now)
     {
-        Entries[slot].Stamp = now;
+        Stamps[slot] = now;
         if (_replacement == TlbReplacement.TreeLru)
         {
             TouchTree(slot);
@@ -122,18 +131,24 @@ internal sealed class TlbLevel
             return -1;
         }
 
+        if ((_shiftsInUse & (1UL << shift)) == 0)
+        {
+            LookFor(shift);
+        }
+
         ref readonly Bank bank = ref _banks[bankIndex];
         int set = (int)((address >> shift) & bank.SetMask);
         int space = (permissions & Permission.Global) != 0 ? TlbEntry.AnySpace : asid;
-        int slot = Victim(bank, set, (address >> shift << shift) | (uint)shift, space);
+        ulong tag = (address >> shift << shift) | (uint)shift;
+        int slot = Victim(bank, set, tag, space);
         ref TlbEntry entry = ref Entries[slot];
-        entry.Tag = (address >> shift << shift) | (uint)shift;
-        _tags[slot] = entry.Tag;
+        _tags[slot] = tag;
         entry.Base = pageBase + (address & ((1UL << pageShift) - 1) & ~((1UL << shift) - 1));
         entry.Serial = serial;
-        entry.Permissions = permissions;
+        entry.Permissions = (ushort)permissions;
         entry.Asid = space;
-        entry.PageShift = pageShift;
+        entry.Shift = (byte)shift;
+        entry.PageShift = (byte)pageShift;
         _hasFragments |= shift != pageShift;
         Touch(slot, now);
         return slot;
@@ -144,15 +159,18 @@ internal sealed class TlbLevel
     {
         for (int slot = Find(address, asid); slot >= 0; slot = Find(address, asid))
         {
-            Entries[slot].Serial = 0;
+            Free(slot);
         }
 
         if (_hasFragments)
         {
-            foreach (ref TlbEntry entry in Entries.AsSpan())
+            for (int slot = 0; slot < Entries.Length; slot++)
             {
-                bool same = entry.Shift != entry.PageShift && (entry.Tag ^ address) >> entry.PageShift == 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace || asid == TlbEntry.EverySpace);
-                entry.Serial = same ? 0 : entry.Serial;
+                ref TlbEntry entry = ref Entries[slot];
+                if (entry.Shift != entry.PageShift && (_tags[slot] ^ address) >> entry.PageShift == 0 && (entry.Asid == asid || entry.Asid == TlbEntry.AnySpace || asid == TlbEntry.EverySpace))
+                {
+                    Free(slot);
+                }
             }
         }
     }
@@ -160,22 +178,22 @@ internal sealed class TlbLevel
     /// <summary>Flushes an address space except its global entries.</summary>
     public void FlushSpace(int asid)
     {
-        foreach (ref TlbEntry entry in Entries.AsSpan())
+        for (int slot = NextUsed(0); slot < Entries.Length; slot = NextUsed(slot + 1))
         {
-            if (entry.Asid == asid)
+            if (Entries[slot].Asid == asid)
             {
-                entry.Serial = 0;
+                Free(slot);
             }
         }
     }
 
     public void FlushAll(bool global)
     {
-        foreach (ref TlbEntry entry in Entries.AsSpan())
+        for (int slot = NextUsed(0); slot < Entries.Length; slot = NextUsed(slot + 1))
         {
-            if (global || entry.Asid != TlbEntry.AnySpace)
+            if (global || Entries[slot].Asid != TlbEntry.AnySpace)
             {
-                entry.Serial = 0;
+                Free(slot);
             }
         }
 
@@ -224,42 +242,76 @@ internal sealed class TlbLevel
         return best;
     }
 
-    private int Victim(in Bank bank, int set, ulong tag, int space)
+    /// <summary>From now on pages of a size are looked for; arrays and their sizes in the order they are given.</summary>
+    private void LookFor(int added)
     {
-        int first = bank.First + (set * bank.Ways);
-        int victim = -1;
-        for (int slot = first; slot < first + bank.Ways; slot++)
+        _shiftsInUse |= 1UL << added;
+        List<Probe> probes = [];
+        for (int i = 0; i < _banks.Length; i++)
         {
-            if (Entries[slot].Serial == 0)
+            foreach (int shift in _banks[i].Shifts)
             {
-                victim = victim < 0 ? slot : victim;
-            }
-            else if (Entries[slot].Tag == tag && Entries[slot].Asid == space)
-            {
-                // A page that is there already (an upgraded permission) is replaced, not doubled.
-                return slot;
+                if ((_shiftsInUse & (1UL << shift)) != 0 && _bankOf[shift].Bank == i)
+                {
+                    probes.Add(new Probe(shift, _banks[i].First, _banks[i].Ways, _banks[i].SetMask));
+                }
             }
         }
 
-        if (victim >= 0)
+        _probes = [.. probes];
+    }
+
+    private void Free(int slot)
+    {
+        Entries[slot].Serial = 0;
+        _tags[slot] = 0;
+    }
+
+    /// <summary>The first slot in use from here on; behind the last one if there is none.</summary>
+    private int NextUsed(int slot)
+    {
+        int next = _tags.AsSpan(slot).IndexOfAnyExcept(0UL);
+        return next < 0 ? Entries.Length : slot + next;
+    }
+
+    private int Victim(in Bank bank, int set, ulong tag, int space)
+    {
+        int first = bank.First + (set * bank.Ways);
+        ReadOnlySpan<ulong> tags = _tags.AsSpan(first, bank.Ways);
+        int free = -1;
+        for (int way = 0; way < tags.Length; way++)
         {
-            return victim;
+            if (tags[way] == tag && Entries[first + way].Asid == space)
+            {
+                // A page that is there already (an upgraded permission) is replaced, not doubled.
+                return first + way;
+            }
+
+            free = tags[way] == 0 && free < 0 ? way : free;
+        }
+
+        if (free >= 0)
+        {
+            return first + free;
         }
 
         return _replacement switch
         {
             TlbReplacement.Random => first + (int)(NextRandom() % (uint)bank.Ways),
             TlbReplacement.TreeLru => first + TreeVictim(bank.Tree[set], bank.Ways),
-            _ => Oldest(first, bank.Ways),
+            _ => first + Oldest(Stamps.AsSpan(first, bank.Ways)),
         };
     }
 
-    private int Oldest(int first, int ways)
+    private static int Oldest(ReadOnlySpan<long> stamps)
     {
-        int oldest = first;
-        for (int slot = first + 1; slot < first + ways; slot++)
+        int oldest = 0;
+        long time = stamps[0];
+        for (int way = 1; way < stamps.Length; way++)
         {
-            oldest = Entries[slot].Stamp < Entries[oldest].Stamp ? slot : oldest;
+            bool older = stamps[way] < time;
+            oldest = older ? way : oldest;
+            time = older ? stamps[way] : time;
         }
 
         return oldest;
@@ -310,4 +362,6 @@ internal sealed class TlbLevel
     {
         public ulong SetMask => (ulong)(uint)(Sets - 1);
     }
+
+    private readonly record struct Probe(int Shift, int First, int Ways, ulong SetMask);
 }

@@ -4,10 +4,11 @@ using System.Runtime.InteropServices;
 namespace MemSim.Slab;
 
 /// <summary>A stack of free objects (<c>struct array_cache</c>): a CPU's, the one the CPUs of a node share, or that for objects of another node.</summary>
-[StructLayout(LayoutKind.Sequential)]
+[StructLayout(LayoutKind.Sequential, Size = HeaderBytes)]
 internal unsafe struct ArrayCache
 {
-    public ArrayEntry* Entries;
+    /// <summary>Bytes from the start to the entries.</summary>
+    public const int HeaderBytes = 64;
 
     public int Avail;
 
@@ -19,21 +20,44 @@ internal unsafe struct ArrayCache
     /// <summary>1 when it was used since the last reaping.</summary>
     public int Touched;
 
+    /// <summary>The entries, oldest first: they lie behind the header.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static ArrayEntry* EntriesOf(ArrayCache* array) => (ArrayEntry*)((byte*)array + HeaderBytes);
+
     /// <summary>Takes the last object put in, which becomes an allocated one. There is one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ulong Pop(ArrayCache* array)
     {
-        ArrayEntry* entry = array->Entries + --array->Avail;
+        uint avail = (uint)array->Avail - 1;
+        ArrayEntry* entry = EntriesOf(array) + avail;
+        array->Avail = (int)avail;
         array->Touched = 1;
         *entry->Link = SlabPage.Allocated;
         return entry->Address;
+    }
+
+    /// <summary>Takes so many objects as <see cref="Pop"/> would one after another. There are so many.</summary>
+    public static void PopMany(ArrayCache* array, ulong* to, int count)
+    {
+        ArrayEntry* top = EntriesOf(array) + array->Avail;
+        ArrayEntry* bottom = top - count;
+        array->Avail -= count;
+        array->Touched = 1;
+        while (top > bottom)
+        {
+            top--;
+            *to++ = top->Address;
+            *top->Link = SlabPage.Allocated;
+        }
     }
 
     /// <summary>Puts an object in. There is room.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Push(ArrayCache* array, ulong address, ushort* link)
     {
-        ArrayEntry* entry = array->Entries + array->Avail++;
+        uint avail = (uint)array->Avail;
+        ArrayEntry* entry = EntriesOf(array) + avail;
+        array->Avail = (int)(avail + 1);
         entry->Address = address;
         entry->Link = link;
         *link = SlabPage.End;
@@ -43,7 +67,7 @@ internal unsafe struct ArrayCache
     public static void DropOldest(ArrayCache* array, int count)
     {
         array->Avail -= count;
-        Buffer.MemoryCopy(array->Entries + count, array->Entries, (long)array->Limit * sizeof(ArrayEntry), (long)array->Avail * sizeof(ArrayEntry));
+        Buffer.MemoryCopy(EntriesOf(array) + count, EntriesOf(array), (long)array->Limit * sizeof(ArrayEntry), (long)array->Avail * sizeof(ArrayEntry));
     }
 
     /// <summary>Moves the newest entries of one stack to another (<c>transfer_objects()</c>).</summary>
@@ -53,7 +77,7 @@ internal unsafe struct ArrayCache
         int count = Math.Min(Math.Min(from->Avail, max), to->Limit - to->Avail);
         if (count > 0)
         {
-            Buffer.MemoryCopy(from->Entries + from->Avail - count, to->Entries + to->Avail, (long)count * sizeof(ArrayEntry), (long)count * sizeof(ArrayEntry));
+            Buffer.MemoryCopy(EntriesOf(from) + from->Avail - count, EntriesOf(to) + to->Avail, (long)count * sizeof(ArrayEntry), (long)count * sizeof(ArrayEntry));
             from->Avail -= count;
             to->Avail += count;
         }

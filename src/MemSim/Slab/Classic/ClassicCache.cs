@@ -119,13 +119,11 @@ internal sealed unsafe class ClassicCache
 
     private ArrayCache* Make(int limit, int batch)
     {
-        nuint header = PaddedLock.CacheLineBytes;
-        nuint bytes = header + ((nuint)limit * (nuint)sizeof(ArrayEntry));
+        nuint bytes = ArrayCache.HeaderBytes + ((nuint)limit * (nuint)sizeof(ArrayEntry));
         void* memory = NativeMemory.AlignedAlloc(bytes, PaddedLock.CacheLineBytes);
         NativeMemory.Clear(memory, bytes);
         _memory.Add((nint)memory);
         ArrayCache* array = (ArrayCache*)memory;
-        array->Entries = (ArrayEntry*)((byte*)memory + header);
         array->Limit = limit;
         array->BatchCount = batch;
         return array;

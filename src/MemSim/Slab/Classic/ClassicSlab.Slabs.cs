@@ -113,6 +113,7 @@ internal sealed unsafe partial class ClassicSlab
         slab.Count = (ushort)node.ColourNext;
         Unlock(node);
         slab.Base += (ulong)(slab.Count * figures.ColourOffset);
+        slab.ArrayNode = cache.IsDebugged || (slab.State & SlabPage.FromReserves) != 0 ? SlabPage.NoNode : slab.Node;
         _allocator.Shuffle(cache, ref slab);
         _allocator.PrepareObjects(cpu, cache, head);
         return head;
@@ -170,6 +171,7 @@ internal sealed unsafe partial class ClassicSlab
         if (node.FreeObjects > node.FreeLimit)
         {
             _memory[head].State &= unchecked((byte)~SlabPage.FromReserves);
+            _memory[head].ArrayNode = _memory[head].Node;
             return head;
         }
 
@@ -215,15 +217,18 @@ internal sealed unsafe partial class ClassicSlab
     {
         ref SlabPage slab = ref _memory[head];
         ushort* links = slab.Links;
-        ArrayEntry* entry = array->Entries + array->Avail;
+        ulong start = slab.Base;
+        uint size = slab.Size;
+        ArrayEntry* entry = ArrayCache.EntriesOf(array) + array->Avail;
         int count = Math.Min(batch, slab.Objects - slab.InUse);
         uint next = slab.FreeHead;
-        for (int i = 0; i < count; i++, entry++)
+        for (ArrayEntry* end = entry + count; entry < end; entry++)
         {
-            entry->Address = slab.AddressOf(next);
-            entry->Link = links + next;
-            next = links[next];
-            *entry->Link = SlabPage.End;
+            ushort* link = links + next;
+            entry->Address = start + (next * size);
+            entry->Link = link;
+            next = *link;
+            *link = SlabPage.End;
         }
 
         slab.FreeHead = (ushort)next;
@@ -250,18 +255,25 @@ internal sealed unsafe partial class ClassicSlab
         for (ArrayEntry* entry = entries; entry < entries + count; entry++)
         {
             int head = _memory.SlabAt(entry->Address);
-            ref SlabPage slab = ref _memory[head];
-            (slab.InUse == slab.Objects ? ref node.Full : ref node.Partial).Remove(_memory, head);
-            *entry->Link = slab.FreeHead;
-            slab.FreeHead = (ushort)(entry->Link - slab.Links);
-            slab.InUse--;
-            if (slab.InUse == 0)
+            SlabPage* slab = _memory.Pages + (uint)head;
+            ushort* link = entry->Link;
+            ushort before = slab->InUse;
+            *link = slab->FreeHead;
+            slab->FreeHead = (ushort)(link - slab->Links);
+            slab->InUse = (ushort)(before - 1);
+
+            // Most often its slab is the one that was put last before, and stays so.
+            if (node.Partial.Last != head || before == 1)
             {
-                node.Free.AddFirst(_memory, head);
-            }
-            else
-            {
-                node.Partial.AddLast(_memory, head);
+                (before == slab->Objects ? ref node.Full : ref node.Partial).Remove(_memory, head);
+                if (before == 1)
+                {
+                    node.Free.AddFirst(_memory, head);
+                }
+                else
+                {
+                    node.Partial.AddLast(_memory, head);
+                }
             }
         }
 
@@ -329,7 +341,7 @@ internal sealed unsafe partial class ClassicSlab
     private long DrainEntries(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache* array, int count)
     {
         Lock(node);
-        int discarded = FreeBlock(cache, node, array->Entries, count);
+        int discarded = FreeBlock(cache, node, ArrayCache.EntriesOf(array), count);
         ArrayCache.DropOldest(array, count);
         Unlock(node);
         return DestroyList(cpu, cache, discarded);
@@ -366,7 +378,7 @@ internal sealed unsafe partial class ClassicSlab
             _ = ArrayCache.Transfer(owner.Shared, alien, alien->Limit);
         }
 
-        int discarded = FreeBlock(cache, owner, alien->Entries, alien->Avail);
+        int discarded = FreeBlock(cache, owner, ArrayCache.EntriesOf(alien), alien->Avail);
         alien->Avail = 0;
         Unlock(owner);
         Unlock(node);

@@ -102,7 +102,7 @@ internal sealed unsafe partial class ClassicSlab
 
         for (int i = 0; i < array->Avail; i++)
         {
-            ArrayEntry entry = array->Entries[i];
+            ArrayEntry entry = ArrayCache.EntriesOf(array)[i];
             int head = _memory.SlabAt(entry.Address);
             if (head == 0 || _memory[head].Cache != cache.Id || _memory[head].Node != node || !_memory[head].TryIndex(entry.Address, out uint index)
                 || entry.Link != _memory[head].Links + index || *entry.Link != SlabPage.End || !seen.Add((nint)entry.Link))

@@ -134,16 +134,6 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
         ArrayCache.Push(array, address, slab.Links + index);
     }
 
-    public override void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
-    {
-        foreach (VirtualAddress obj in objects)
-        {
-            int head = _memory.SlabAt(obj.Value);
-            _ = _memory[head].TryIndex(obj.Value, out uint index);
-            Free(cpu, cache, head, index);
-        }
-    }
-
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static ClassicCache StateOf(KmemCache cache) => Unsafe.As<ClassicCache>(cache.BackendState!);
 
@@ -296,12 +286,12 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
         if (room != 0)
         {
             batch = Math.Min(batch, room);
-            Buffer.MemoryCopy(array->Entries, node.Shared->Entries + node.Shared->Avail, (long)room * sizeof(ArrayEntry), (long)batch * sizeof(ArrayEntry));
+            Buffer.MemoryCopy(ArrayCache.EntriesOf(array), ArrayCache.EntriesOf(node.Shared) + node.Shared->Avail, (long)room * sizeof(ArrayEntry), (long)batch * sizeof(ArrayEntry));
             node.Shared->Avail += batch;
         }
         else
         {
-            discarded = FreeBlock(cache, node, array->Entries, batch);
+            discarded = FreeBlock(cache, node, ArrayCache.EntriesOf(array), batch);
         }
 
         Unlock(node);

@@ -21,16 +21,18 @@ public sealed unsafe partial class Cpu
     private void KfreeToArray(VirtualAddress obj)
     {
         ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
-        if (pfn < _slabFrames && _slabHeads[pfn] is int head and not 0)
+        if (pfn < _slabFrames)
         {
-            SlabPage* slab = _slabPages + (uint)head;
+            // Where no slab is, this is the slab of frame 0, which has no objects.
+            SlabPage* slab = _slabPages + (uint)_slabHeads[pfn];
             if (TryPushArray(slab, slab->Cpus + Id, obj.Value))
             {
                 return;
             }
         }
 
-        Machine.Slab.Kfree(this, obj);
+        // A jump, not a call: so the good case needs no stack frame.
+        KfreeChecked(obj);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -46,23 +48,29 @@ public sealed unsafe partial class Cpu
             }
         }
 
-        Machine.Slab.Free(this, cache, obj);
+        FreeChecked(cache, obj);
     }
 
-    /// <summary>Puts an object into the CPU's array of its cache, if it is an allocated one of this node and there is room.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void KfreeChecked(VirtualAddress obj) => Machine.Slab.Kfree(this, obj);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeChecked(KmemCache cache, VirtualAddress obj) => Machine.Slab.Free(this, cache, obj);
+
+    /// <summary>Puts an object into the CPU's array of its cache (there is one where the slab names a node), if it is an allocated one of this node and there is room.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool TryPushArray(SlabPage* slab, CpuSlab* c, ulong address)
     {
         ulong offset = address - slab->Base;
         uint index = (uint)((offset * slab->Reciprocal) >> 32);
-        if (index >= slab->Objects || index * slab->Size != offset || slab->Node != _arraysNode || (slab->State & SlabPage.FromReserves) != 0)
+        if (index >= slab->Objects || index * slab->Size != offset || slab->ArrayNode != _arraysNode)
         {
             return false;
         }
 
         ushort* link = slab->Links + index;
         ArrayCache* array = c->Array;
-        if (*link != SlabPage.Allocated || array == null || array->Avail == array->Limit)
+        if (*link != SlabPage.Allocated || array->Avail == array->Limit)
         {
             return false;
         }

@@ -215,6 +215,63 @@ public sealed class OomKillerTests : IDisposable
     }
 
     [Fact]
+    public void With_parallel_cpus_a_victim_is_reaped_and_ends_where_it_next_runs()
+    {
+        using var machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithParallelCpus());
+        machine.Reclaim = new OomOnly(machine);
+        Process large = machine.CreateProcess("large");
+        Fill(machine.Cpus[1], large, 130);
+        Fill(machine.Cpus[0], machine.CreateProcess("small"), 100);
+        large.State.Should().Be(ProcessState.Running);
+        large.Mm.AnonPages.Should().Be(0);
+        using (machine.Cpus[1].Run(large))
+        {
+        }
+
+        large.State.Should().Be(ProcessState.Dead);
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("x86_32")]
+    [InlineData("arm64")]
+    public void Other_architectures_kill_as_well(string architecture)
+    {
+        MachineSpec spec = architecture == "arm64" ? MachineSpec.Arm64("256M", cpus: 1) : MachineSpec.X86_32("256M", cpus: 1);
+        using var machine = Machine.Boot(spec);
+        machine.Reclaim = new OomOnly(machine);
+        machine.SetSysctl("vm.overcommit_memory", "1");
+        Process hog = machine.CreateProcess("hog");
+        Action fill = () => Fill(machine.Cpus[0], hog, 512);
+        fill.Should().Throw<SignalException>();
+        hog.State.Should().Be(ProcessState.Dead);
+        machine.LastOomReport.Should().Contain("Out of memory: Killed process ");
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_fork_that_runs_out_of_memory_may_cost_the_parent_its_life_but_nothing_is_lost()
+    {
+        Process parent = Filled("parent", 140);
+        using (Cpu.Run(_machine.CreateProcess("other")))
+        {
+            while (_machine.Events[VmEvent.OomKill] == 0 && parent.State == ProcessState.Running)
+            {
+                // Copies of the page tables alone fill what is left.
+                _ = parent.Fork(Cpu);
+            }
+        }
+
+        _machine.Verify();
+        foreach (Process process in _machine.Processes.ToArray())
+        {
+            process.Exit();
+        }
+
+        _machine.Verify();
+    }
+
+    [Fact]
     public void Kill_ends_a_resting_process_at_once()
     {
         Process process = Filled("victim", 1);

@@ -1,0 +1,187 @@
+using MemSim.Observability.Proc;
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <summary>What came of trying to make a huge page of a range.</summary>
+internal enum CollapseOutcome
+{
+    /// <summary>The range is not fit for it.</summary>
+    NotNow,
+
+    /// <summary>It changed while a page was sought.</summary>
+    Changed,
+
+    NoMemory,
+    Collapsed,
+}
+
+/// <content>Making huge pages of small ones (<c>mm/khugepaged.c</c> of 6.1).</content>
+internal sealed partial class HugeCore
+{
+    private readonly int[] _nodeLoad = new int[64];
+
+    /// <summary>Makes one huge page of the pages of an aligned range, if the limits allow it.</summary>
+    public CollapseOutcome TryCollapse(Cpu cpu, Vma vma, ulong address, Khugepaged limits)
+    {
+        PageTables tables = vma.Mm.Tables;
+        if (!Examine(tables, address, limits, out int swapped))
+        {
+            return CollapseOutcome.NotNow;
+        }
+
+        Gfp gfp = (limits.Defrag ? Gfp.TransHuge : Gfp.TransHugeLight) | Gfp.ThisNode;
+        int head = _pages.AllocateChecked(cpu, gfp, Order, TargetNode(cpu));
+        if (head < 0)
+        {
+            _events.Count(VmEvent.ThpCollapseAllocFailed);
+            return CollapseOutcome.NoMemory;
+        }
+
+        _events.Count(VmEvent.ThpCollapseAlloc);
+        bool still = swapped == 0 || SwapIn(cpu, vma, address);
+
+        // Reclaim may have run in the allocation, and reading from swap has changed entries.
+        if (!still || !Examine(tables, address, limits, out swapped) || swapped != 0)
+        {
+            FreeUnused(cpu, head);
+            return CollapseOutcome.Changed;
+        }
+
+        Collapse(cpu, vma, address, head);
+        return CollapseOutcome.Collapsed;
+    }
+
+    /// <summary>Whether a range is fit to be collapsed (<c>hpage_collapse_scan_pmd()</c>).</summary>
+    private bool Examine(PageTables tables, ulong address, Khugepaged limits, out int swapped)
+    {
+        swapped = 0;
+        ulong slot = tables.FindSlot(address, out _);
+        if (slot == 0)
+        {
+            return false;
+        }
+
+        int empty = 0;
+        int shared = 0;
+        int referenced = 0;
+        bool writable = false;
+        Array.Clear(_nodeLoad);
+        for (int i = 0; i < Pages; i++)
+        {
+            ulong entry = tables.ReadSlot(slot + ((ulong)i << tables.EntryShift));
+            if (entry == 0 || (_layout.IsPresent(entry) && _layout.Pfn(entry) == _core.ZeroPfn))
+            {
+                if (++empty > limits.MaxEmpty)
+                {
+                    _events.Count(VmEvent.ThpScanExceedNonePte);
+                    return false;
+                }
+
+                continue;
+            }
+
+            if (!_layout.IsPresent(entry))
+            {
+                if (_layout.TryDecodeSwapEntry(entry, out Hardware.SoftEntry soft) && soft.Kind != Hardware.SoftEntryKind.Swap)
+                {
+                    return false;
+                }
+
+                if (++swapped > limits.MaxSwapped)
+                {
+                    _events.Count(VmEvent.ThpScanExceedSwapPte);
+                    return false;
+                }
+
+                continue;
+            }
+
+            int pfn = _layout.Pfn(entry);
+            writable |= _layout.IsWritable(entry);
+            if (_core.MapCount(pfn) > 1 && ++shared > limits.MaxShared)
+            {
+                _events.Count(VmEvent.ThpScanExceedSharePte);
+                return false;
+            }
+
+            if (!IsFit(pfn))
+            {
+                return false;
+            }
+
+            _nodeLoad[_core.Machine.Zones[_frames[_core.HeadOf(pfn)].ZoneId].Node.Id & 63]++;
+            referenced += _layout.IsYoung(entry) || _core.HasFlag(pfn, PageFlags.Referenced) ? 1 : 0;
+        }
+
+        return writable && referenced != 0 && (swapped == 0 || referenced >= Pages / 2);
+    }
+
+    /// <summary>Whether a page is on a list, unlocked, and held by its mappings only.</summary>
+    private bool IsFit(int pfn)
+    {
+        int head = _core.HeadOf(pfn);
+        return _core.IsAnon(head) && _core.HasFlag(head, PageFlags.Lru) && !_core.HasFlag(head, PageFlags.Locked)
+            && _core.RefCount(head) == _core.TotalMapCount(head) + (_core.IsSwapCache(head) ? 1 : 0);
+    }
+
+    /// <summary>The node that most of the pages are on.</summary>
+    private Node TargetNode(Cpu cpu)
+    {
+        int best = Array.IndexOf(_nodeLoad, _nodeLoad.Max());
+        return _core.Machine.NodeOrDefault(best) ?? cpu.Node;
+    }
+
+    private bool SwapIn(Cpu cpu, Vma vma, ulong address)
+    {
+        for (ulong at = address; at < address + Bytes; at += PageGeometry.PageSize)
+        {
+            ulong slot = vma.Mm.Tables.FindSlot(at, out _);
+            ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
+            if (entry != 0 && !_layout.IsPresent(entry) && (_core.HandleFault(cpu, vma, at, FaultFlags.Remote) & (FaultResult.Error | FaultResult.Retry)) != 0)
+            {
+                return false;
+            }
+        }
+
+        _core.Machine.Lru.DrainAll();
+        return true;
+    }
+
+    /// <summary>Copies what is there, gives the small pages up and maps the huge one (<c>collapse_huge_page()</c>): the emptied page table is put by for splitting it.</summary>
+    private void Collapse(Cpu cpu, Vma vma, ulong address, int head)
+    {
+        MemoryDescriptor mm = vma.Mm;
+        PageTables tables = mm.Tables;
+        ulong pmd = tables.FindPmd(address);
+        ulong slot = tables.FindSlot(address, out _);
+        tables.DepositFrom(pmd);
+        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
+        for (int i = 0; i < Pages; i++, slot += 1UL << tables.EntryShift)
+        {
+            ulong entry = tables.ReadSlot(slot);
+            tables.WriteSlot(slot, 0);
+            if (entry == 0 || _layout.Pfn(entry) == _core.ZeroPfn)
+            {
+                _core.Machine.Memory.Zero(head + i, 1);
+                mm.AnonPages++;
+                continue;
+            }
+
+            int old = _layout.Pfn(entry);
+            _core.CopyPage(old, head + i);
+            _core.RemoveRmap(cpu, old, vma);
+            if (_core.IsSwapCache(old) && _core.MapCount(old) == 0)
+            {
+                _ = _core.Swap?.TryFreeSlot(cpu, old);
+            }
+
+            _core.Put(cpu, old);
+        }
+
+        _core.PrepareHuge(head);
+        _core.AddNewHugeRmap(head, vma, address);
+        _core.AddToLru(cpu, head, vma);
+        ulong made = _layout.MakeDirty(Make(head, vma.PageBits));
+        tables.WriteSlot(pmd, (vma.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(made) : made);
+    }
+}

@@ -1,0 +1,178 @@
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <content>Entries that map huge pages: split, copied, protected, moved.</content>
+internal sealed partial class HugeCore
+{
+    /// <summary>Replaces an entry that maps a huge page by 512 small ones that map its parts; the page itself stays in one piece (<c>__split_huge_pmd()</c>).</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="vma">The area.</param>
+    /// <param name="address">The first address of the huge page.</param>
+    public void SplitEntry(Cpu cpu, Vma vma, ulong address)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = Find(tables, address, out ulong entry);
+        if (slot == 0)
+        {
+            return;
+        }
+
+        _events.Count(Observability.Proc.VmEvent.ThpSplitPmd);
+        int head = _layout.Pfn(entry);
+        bool isZero = IsZero(entry);
+        bool exclusive = !isZero && _core.IsExclusive(head);
+        bool young = _layout.IsYoung(entry);
+        bool dirty = _layout.IsDirty(entry);
+        if (dirty && !isZero)
+        {
+            _core.SetFlag(head, PageFlags.Dirty);
+        }
+
+        // No CPU may see the huge and the small entries at once.
+        tables.WriteSlot(slot, 0);
+        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
+        ulong table = tables.WithdrawDeposit(out ulong fill);
+        for (int i = 0; i < Pages; i++)
+        {
+            ulong small = _layout.Make(isZero ? _core.ZeroPfn : head + i, vma.PageBits);
+            if (!isZero)
+            {
+                small = _layout.IsWritable(entry) ? _layout.MakeWritable(small) : small;
+                small = young ? small : _layout.MakeOld(small);
+                small = dirty ? _layout.MakeDirty(small) : small;
+                _core.AddPart(head + i, head, exclusive);
+            }
+
+            tables.WriteSlot(fill + ((ulong)i << tables.EntryShift), small);
+        }
+
+        if (!isZero)
+        {
+            _core.Machine.AddReferences(head, Pages - 1);
+            _core.RemoveHugeRmap(cpu, head, vma, splits: true);
+        }
+
+        tables.WriteSlot(slot, table);
+    }
+
+    /// <summary>Splits the entry of a huge page that a limit cuts (<c>split_huge_pmd_if_needed()</c>).</summary>
+    public void SplitAt(Cpu cpu, Vma vma, ulong limit)
+    {
+        if ((limit & Mask) != 0 && Fits(vma, limit))
+        {
+            SplitEntry(cpu, vma, limit & ~Mask);
+        }
+    }
+
+    /// <summary>Fork copies the entry of a huge page (<c>copy_huge_pmd()</c>).</summary>
+    /// <returns>0 when there is none, 1 when it is copied, -1 without memory.</returns>
+    public int Copy(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ulong address, ref bool protectedAny)
+    {
+        PageTables tables = from.Mm.Tables;
+        ulong slot = Find(tables, address, out ulong entry);
+        if (slot == 0)
+        {
+            return 0;
+        }
+
+        ulong target = child.Tables.EnsurePmd(cpu, address);
+        if (target == 0 || !child.Tables.Deposit(cpu))
+        {
+            return -1;
+        }
+
+        if (IsZero(entry))
+        {
+            ShareZero(child);
+            child.Tables.WriteSlot(target, entry);
+            return 1;
+        }
+
+        int head = _layout.Pfn(entry);
+        _core.Get(head);
+        _core.DuplicateHugeRmap(head);
+        child.AnonPages += Pages;
+        if (_layout.IsWritable(entry))
+        {
+            entry = _layout.WriteProtect(entry);
+            tables.WriteSlot(slot, entry);
+            protectedAny = true;
+        }
+
+        child.Tables.WriteSlot(target, _layout.MakeOld(entry));
+        _ = to;
+        return 1;
+    }
+
+    /// <summary>Gives the entry of a huge page new rights (<c>change_huge_pmd()</c>); one that only part of it shall get is split.</summary>
+    /// <returns>Whether there is a huge page that lies in the range as a whole.</returns>
+    public bool Protect(Cpu cpu, Vma vma, ulong at, ulong end)
+    {
+        ulong slot = Find(vma.Mm.Tables, at, out ulong entry);
+        if (slot == 0)
+        {
+            return false;
+        }
+
+        if (IsCut(at, end))
+        {
+            SplitEntry(cpu, vma, at & ~Mask);
+            return false;
+        }
+
+        ulong made = _layout.Modify(_layout.MakeSmall(entry), vma.PageBits);
+        vma.Mm.Tables.WriteSlot(slot, _layout.MakeHuge(made));
+        return true;
+    }
+
+    /// <summary>Moves the entry of a huge page where the new place allows one (<c>move_huge_pmd()</c>), else splits it.</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="vma">The area it is in.</param>
+    /// <param name="from">An address in it.</param>
+    /// <param name="to">Where that address goes.</param>
+    /// <param name="end">Where the range moved ends.</param>
+    /// <param name="prepare">Whether tables are only made ready.</param>
+    /// <returns>0 when there is no huge page (any more), 1 when it is moved or ready, -1 without memory.</returns>
+    public int Move(Cpu cpu, Vma vma, ulong from, ulong to, ulong end, bool prepare)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = Find(tables, from, out ulong entry);
+        if (slot == 0)
+        {
+            return 0;
+        }
+
+        ulong target = 0;
+        if (!IsCut(from, end) && ((from ^ to) & Mask) == 0)
+        {
+            target = prepare ? tables.EnsurePmd(cpu, to) : tables.FindPmd(to);
+            if (target == 0)
+            {
+                return -1;
+            }
+        }
+
+        if (target == 0 || tables.ReadSlot(target) != 0)
+        {
+            if (target != 0 && prepare && _layout.IsHuge(tables.ReadSlot(target)))
+            {
+                // What is there now goes before the move.
+                return 1;
+            }
+
+            SplitEntry(cpu, vma, from & ~Mask);
+            return 0;
+        }
+
+        if (!prepare)
+        {
+            tables.WriteSlot(slot, 0);
+            tables.WriteSlot(target, entry);
+        }
+
+        return 1;
+    }
+
+    /// <summary>Whether a range that goes on at an address holds only part of the huge page there.</summary>
+    public static bool IsCut(ulong at, ulong end) => (at & Mask) != 0 || end - at < Bytes;
+}

@@ -1,0 +1,201 @@
+using MemSim.Observability.Proc;
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <content>Faults.</content>
+internal sealed partial class HugeCore
+{
+    /// <summary>A fault where a huge page is, or could be.</summary>
+    /// <returns><see cref="FaultResult.Fallback"/> when small pages are to serve it.</returns>
+    public FaultResult Fault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = tables.FindPmd(address);
+        ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+        if (entry == 0)
+        {
+            return MayHaveHuge(vma) ? FirstFault(cpu, vma, address, flags) : FaultResult.Fallback;
+        }
+
+        if (!_layout.IsHuge(entry))
+        {
+            return FaultResult.Fallback;
+        }
+
+        if ((flags & FaultFlags.Write) != 0)
+        {
+            if (!_layout.IsWritable(entry))
+            {
+                return WriteProtectFault(cpu, vma, address, slot, entry);
+            }
+
+            entry = _layout.MakeDirty(entry);
+        }
+
+        tables.WriteSlot(slot, _layout.MakeYoung(entry));
+        return FaultResult.None;
+    }
+
+    /// <summary>First use of a range of 2 MiB (<c>do_huge_pmd_anonymous_page()</c>).</summary>
+    private FaultResult FirstFault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
+    {
+        if (!Fits(vma, address))
+        {
+            return FaultResult.Fallback;
+        }
+
+        MemoryDescriptor mm = vma.Mm;
+        PageTables tables = mm.Tables;
+        ulong slot = tables.EnsurePmd(cpu, address);
+        if (slot == 0 || !_core.PrepareAnon(cpu, vma))
+        {
+            return FaultResult.Oom;
+        }
+
+        Settings.Khugepaged.Enter(mm);
+        if ((flags & FaultFlags.Write) == 0 && Settings.UseZeroPage)
+        {
+            return MapZero(cpu, vma, slot);
+        }
+
+        int head = Allocate(cpu, vma, address & ~Mask);
+        if (head < 0)
+        {
+            _events.Count(VmEvent.ThpFaultFallback);
+            _core.Story?.Add("no block of order 9: small pages must do");
+            return FaultResult.Fallback;
+        }
+
+        if (!tables.Deposit(cpu))
+        {
+            FreeUnused(cpu, head);
+            return FaultResult.Oom;
+        }
+
+        _core.Machine.Memory.Zero(head, Pages);
+        if (tables.ReadSlot(slot) != 0)
+        {
+            tables.FreeDeposit(cpu);
+            FreeUnused(cpu, head);
+            return FaultResult.None;
+        }
+
+        ulong entry = _layout.MakeDirty(Make(head, vma.PageBits));
+        if ((vma.Flags & VmaFlags.Write) != 0)
+        {
+            entry = _layout.MakeWritable(entry);
+        }
+
+        _core.PrepareHuge(head);
+        _core.AddNewHugeRmap(head, vma, address & ~Mask);
+        _core.AddToLru(cpu, head, vma);
+        tables.WriteSlot(slot, entry);
+        mm.AnonPages += Pages;
+        _events.Count(VmEvent.ThpFaultAlloc);
+        _core.Story?.Add($"first use of 2 MiB of anonymous memory: huge page 0x{head:x}, zeroed; a page table is put by for splitting it");
+        return FaultResult.None;
+    }
+
+    private FaultResult MapZero(Cpu cpu, Vma vma, ulong slot)
+    {
+        PageTables tables = vma.Mm.Tables;
+        if (!TakeZero(cpu, vma.Mm))
+        {
+            _events.Count(VmEvent.ThpFaultFallback);
+            return FaultResult.Fallback;
+        }
+
+        if (!tables.Deposit(cpu))
+        {
+            return FaultResult.Oom;
+        }
+
+        if (tables.ReadSlot(slot) != 0)
+        {
+            tables.FreeDeposit(cpu);
+            return FaultResult.None;
+        }
+
+        tables.WriteSlot(slot, Make(ZeroPfn, vma.PageBits));
+        _core.Story?.Add($"read of 2 MiB of untouched anonymous memory: the huge zero page, frame 0x{ZeroPfn:x}, read-only");
+        return FaultResult.None;
+    }
+
+    /// <summary>A write to a huge page mapped read-only (<c>do_huge_pmd_wp_page()</c>): used on when nobody else has it, else split and copied page by page.</summary>
+    private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+    {
+        int head = _layout.Pfn(entry);
+        if (head != ZeroPfn)
+        {
+            bool alone = _core.IsExclusive(head);
+            if (!alone && _core.RefCount(head) == 1 && !_core.HasFlag(head, PageFlags.Locked))
+            {
+                _core.SetFlag(head, (PageFlags)MmCore.AnonExclusive);
+                alone = true;
+            }
+
+            if (alone)
+            {
+                entry = _layout.MakeDirty(_layout.MakeYoung(entry));
+                vma.Mm.Tables.WriteSlot(slot, (vma.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(entry) : entry);
+                _core.Story?.Add($"huge page 0x{head:x} is this process's alone: it becomes writable, nothing is copied");
+                return FaultResult.None;
+            }
+        }
+
+        _core.Story?.Add($"huge page 0x{head:x} is shared: its entry is split, then one small page is copied");
+        SplitEntry(cpu, vma, address & ~Mask);
+        return FaultResult.Fallback;
+    }
+
+    /// <summary>A block of order 9 as the defrag setting and the policies have it (<c>vma_thp_gfp_mask()</c>, <c>vma_alloc_folio()</c>).</summary>
+    private int Allocate(Cpu cpu, Vma vma, ulong address)
+    {
+        bool asked = (vma.Flags & VmaFlags.HugePage) != 0;
+        Gfp gfp = Settings.Defrag switch
+        {
+            HugePageDefrag.Always => Gfp.TransHuge | (asked ? 0 : Gfp.NoRetry),
+            HugePageDefrag.Defer => Gfp.TransHugeLight | Gfp.KswapdReclaim,
+            HugePageDefrag.DeferMadvise => Gfp.TransHugeLight | (asked ? Gfp.DirectReclaim : Gfp.KswapdReclaim),
+            HugePageDefrag.Madvise => Gfp.TransHugeLight | (asked ? Gfp.DirectReclaim : 0),
+            _ => Gfp.TransHugeLight,
+        };
+        return AllocateBlock(cpu, vma.Policy ?? cpu.Current.Policy, vma.IndexOf(address), gfp);
+    }
+
+    /// <summary>On the wanted node only at first, because a huge page elsewhere is worse than small ones here; elsewhere only if it may cost something.</summary>
+    internal int AllocateBlock(Cpu cpu, MemoryPolicy? policy, ulong index, Gfp gfp)
+    {
+        Node node = cpu.Node;
+        if (policy is { Mode: MemoryPolicyMode.Interleave })
+        {
+            int count = System.Numerics.BitOperations.PopCount(policy.NodeMask);
+            ulong mask = policy.NodeMask;
+            for (ulong i = (index >> Order) % (ulong)count; i > 0; i--)
+            {
+                mask &= mask - 1;
+            }
+
+            node = _core.Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? node;
+            return _pages.AllocateChecked(cpu, gfp, Order, node);
+        }
+
+        if (policy is not null && (policy.NodeMask >> node.Id & 1) == 0)
+        {
+            MemoryPolicy? own = cpu.Current.Policy;
+            cpu.Current.Policy = policy;
+            int found = _pages.Allocate(cpu, gfp, Order);
+            cpu.Current.Policy = own;
+            return found;
+        }
+
+        int pfn = _pages.AllocateChecked(cpu, gfp | Gfp.ThisNode | Gfp.NoRetry, Order, node);
+        return pfn >= 0 || (gfp & Gfp.DirectReclaim) == 0 || _core.Machine.Nodes.Count == 1 && (gfp & Gfp.NoRetry) != 0 ? pfn : _pages.AllocateChecked(cpu, gfp, Order, node);
+    }
+
+    private void FreeUnused(Cpu cpu, int head)
+    {
+        _core.Machine.AddReferences(head, -1);
+        _pages.FreeBlock(cpu, head, Order);
+    }
+}

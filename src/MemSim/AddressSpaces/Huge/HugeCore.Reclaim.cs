@@ -1,0 +1,167 @@
+using MemSim.Lru;
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <content>What reclaim and advice ask about huge pages.</content>
+internal sealed partial class HugeCore
+{
+    /// <summary>Counts and clears the accessed state of all entries that map a huge page or parts of it.</summary>
+    public PageReferences Referenced(Cpu cpu, int head)
+    {
+        int count = 0;
+        bool executable = false;
+        if (!_core.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        {
+            return default;
+        }
+
+        uint index = _frames[head].Index;
+        foreach (AnonVmaChain link in anon.Areas)
+        {
+            Vma vma = link.Vma;
+            int found = YoungIn(cpu, vma, head, index, out bool maps);
+            if (maps && (vma.Flags & VmaFlags.Locked) != 0)
+            {
+                return new PageReferences(count, executable, true);
+            }
+
+            if (found != 0 && (vma.Flags & VmaFlags.SequentialRead) == 0)
+            {
+                count += found;
+                executable |= (vma.Flags & VmaFlags.Exec) != 0;
+            }
+        }
+
+        return new PageReferences(count, executable, false);
+    }
+
+    private int YoungIn(Cpu cpu, Vma vma, int head, uint index, out bool maps)
+    {
+        PageTables tables = vma.Mm.Tables;
+        maps = false;
+        int young = 0;
+        for (int i = 0; i < Pages; i++)
+        {
+            if (!vma.TryAddressOf(index + (uint)i, out ulong address))
+            {
+                continue;
+            }
+
+            ulong slot = i == 0 ? Find(tables, address, out _) : 0;
+            bool whole = slot != 0;
+            slot = whole ? slot : tables.FindSlot(address, out _);
+            ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+            if (entry == 0 || !_layout.IsPresent(entry) || _layout.Pfn(entry) != head + i)
+            {
+                continue;
+            }
+
+            maps = true;
+            if (_layout.IsYoung(entry))
+            {
+                tables.WriteSlot(slot, _layout.MakeOld(entry));
+                if (!_core.Addresses.IsX86)
+                {
+                    tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), whole ? Bytes : PageGeometry.PageSize);
+                }
+
+                young++;
+            }
+
+            if (whole)
+            {
+                break;
+            }
+        }
+
+        return young;
+    }
+
+    /// <summary>Advice about a range that begins at an address: old and inactive (cold), or free to be dropped.</summary>
+    /// <returns>Whether a huge page was there and got the advice as a whole; else it is mapped by small entries now, if there is one.</returns>
+    public bool Advise(Cpu cpu, Vma vma, ulong at, ulong end, bool free)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = Find(tables, at, out ulong entry);
+        if (slot == 0)
+        {
+            return false;
+        }
+
+        int head = _layout.Pfn(entry);
+        bool cut = IsCut(at, end);
+        if (IsZero(entry) || _core.TotalMapCount(head) != 1)
+        {
+            // What others use as well, or nobody has written, is left alone.
+            return true;
+        }
+
+        if (cut)
+        {
+            _core.Get(head);
+            bool split = SplitPage(cpu, head);
+            _core.Put(cpu, head);
+            return !split;
+        }
+
+        entry = _layout.MakeOld(entry);
+        if (free)
+        {
+            _core.ClearFlag(head, PageFlags.Dirty);
+            entry = _layout.MakeClean(entry);
+        }
+        else
+        {
+            _core.ClearFlag(head, PageFlags.Referenced);
+        }
+
+        tables.WriteSlot(slot, entry);
+        if (free)
+        {
+            _core.LazyFree(cpu, head);
+        }
+        else
+        {
+            _core.Deactivate(cpu, head);
+        }
+
+        return true;
+    }
+
+    /// <summary>Splits the huge page at an address, if there is one that nobody else uses, so that its parts can be reclaimed.</summary>
+    /// <returns>Whether small pages are there now.</returns>
+    public bool SplitForPageOut(Cpu cpu, Vma vma, ulong at)
+    {
+        if (Find(vma.Mm.Tables, at, out ulong entry) == 0 || IsZero(entry) || _core.TotalMapCount(_layout.Pfn(entry)) != 1)
+        {
+            return false;
+        }
+
+        int head = _layout.Pfn(entry);
+        _core.Get(head);
+        bool split = SplitPage(cpu, head);
+        _core.Put(cpu, head);
+        return split;
+    }
+
+    /// <summary>Makes a page that is part of a huge one a page of its own, for advice about it alone.</summary>
+    /// <returns>Whether it is one now.</returns>
+    public bool Isolate(Cpu cpu, int pfn)
+    {
+        if (!_core.IsPartOfHuge(pfn))
+        {
+            return true;
+        }
+
+        int head = _core.HeadOf(pfn);
+        if (_core.MapCount(pfn) != 1)
+        {
+            return false;
+        }
+
+        _core.Get(head);
+        bool split = SplitPage(cpu, head);
+        _core.Put(cpu, head);
+        return split;
+    }
+}

@@ -1,0 +1,209 @@
+using MemSim.Lru;
+using MemSim.Observability.Proc;
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <content>Splitting huge pages into small ones, at once or when memory runs short.</content>
+internal sealed partial class HugeCore
+{
+    /// <summary>What the small pages take over from the head.</summary>
+    private const PageFlags Inherited = PageFlags.Referenced | PageFlags.SwapBacked | PageFlags.UpToDate | PageFlags.Active | PageFlags.WorkingSet | PageFlags.Unevictable | PageFlags.Dirty;
+
+    /// <summary>Remembers a huge page of which part is not mapped any more (<c>deferred_split_huge_page()</c>).</summary>
+    public void DeferSplit(int head)
+    {
+        if (Queue(head).Add(head))
+        {
+            RegisterShrinkers();
+            _events.Count(VmEvent.ThpDeferredSplitPage);
+        }
+    }
+
+    /// <summary>A huge page is gone or in pieces.</summary>
+    public void Forget(int head) => Queue(head).Remove(head);
+
+    /// <summary>Makes 512 small pages of a huge one (<c>split_huge_page()</c>): entries that map it whole are split first. The caller holds a reference, which stays with the head.</summary>
+    /// <returns>False when somebody unexpected holds the page: it stays as it is, though maybe mapped by small entries.</returns>
+    public bool SplitPage(Cpu cpu, int head)
+    {
+        if (_core.IsSwapCache(head) || _core.TotalMapCount(head) != _core.RefCount(head) - 1)
+        {
+            _events.Count(VmEvent.ThpSplitPageFailed);
+            return false;
+        }
+
+        bool locked = SplitEntries(cpu, head);
+        if (_core.TotalMapCount(head) != _core.RefCount(head) - 1)
+        {
+            _events.Count(VmEvent.ThpSplitPageFailed);
+            return false;
+        }
+
+        Forget(head);
+        Divide(cpu, head);
+        _events.Count(VmEvent.ThpSplitPage);
+        if (locked)
+        {
+            LockParts(cpu, head);
+        }
+
+        for (int i = 1; i < Pages; i++)
+        {
+            // Parts that nothing maps are free now.
+            if (_frames[head + i].InvertedMapCount == 0)
+            {
+                _core.Put(cpu, head + i);
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Splits every entry that maps the page whole.</summary>
+    /// <returns>Whether an area that maps it is locked into memory.</returns>
+    private bool SplitEntries(Cpu cpu, int head)
+    {
+        bool locked = false;
+        if (!_core.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        {
+            return false;
+        }
+
+        uint index = _frames[head].Index;
+        for (int i = 0; i < anon.Areas.Count; i++)
+        {
+            Vma vma = anon.Areas[i].Vma;
+            locked |= (vma.Flags & VmaFlags.Locked) != 0;
+            if (vma.TryAddressOf(index, out ulong address) && (address & Mask) == 0 && Find(vma.Mm.Tables, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
+            {
+                SplitEntry(cpu, vma, address);
+            }
+        }
+
+        return locked;
+    }
+
+    private void Divide(Cpu cpu, int head)
+    {
+        ref PageFrame first = ref _frames[head];
+        LruVec vec = _core.Machine.Lru.OfPage(head);
+        Zone zone = _core.Machine.Zones[first.ZoneId];
+        bool listed = (first.FlagsAndZone & (uint)PageFlags.Lru) != 0;
+        bool linked = listed && (first.FlagsAndZone & (uint)PageFlags.Unevictable) == 0;
+        uint flags = (first.FlagsAndZone & (uint)Inherited) | (uint)PageFlags.Lru;
+        int own = _core.SmallMaps(head);
+        vec.Enter();
+
+        // The last part first, each right before the head, as the kernel's lru_add_page_tail() leaves them. The lists' counts stay the same.
+        for (int i = Pages - 1; i > 0; i--)
+        {
+            ref PageFrame frame = ref _frames[head + i];
+            frame.FlagsAndZone |= flags;
+            frame.Private = 0;
+            frame.Mapping = first.Mapping;
+            frame.Index = first.Index + (uint)i;
+            frame.RefOrder = (uint)Math.Max(-frame.InvertedMapCount, 1) * PageFrame.OneReference;
+            frame.Prev = 0;
+            if (linked)
+            {
+                _frames.AddLast(head, head + i);
+            }
+            else if (!listed)
+            {
+                vec.Add(ref frame, head + i, zone, back: true);
+            }
+        }
+
+        first.FlagsAndZone &= ~(uint)PageFlags.Head;
+        first.RefOrder = (uint)(own + 1) * PageFrame.OneReference;
+        first.InvertedMapCount = -own;
+        vec.Exit();
+        _core.Machine.OwnerTracker?.Split(head, Order);
+        _ = cpu;
+    }
+
+    /// <summary>Small pages in locked areas are locked one by one.</summary>
+    private void LockParts(Cpu cpu, int head)
+    {
+        if (!_core.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        {
+            return;
+        }
+
+        foreach (AnonVmaChain link in anon.Areas)
+        {
+            Vma vma = link.Vma;
+            for (int i = 0; i < Pages && (vma.Flags & VmaFlags.Locked) != 0; i++)
+            {
+                if (vma.TryAddressOf(_frames[head + i].Index, out ulong address) && vma.Mm.Tables.FindSlot(address, out _) is var slot and not 0
+                    && vma.Mm.Tables.ReadSlot(slot) is var entry and not 0 && _layout.IsPresent(entry) && _layout.Pfn(entry) == head + i)
+                {
+                    _core.Mlock(cpu, head + i);
+                }
+            }
+        }
+    }
+
+    private DeferredSplits Queue(int head) => QueueOf(_core.Machine.Zones[_frames[head].ZoneId].Node);
+
+    private DeferredSplits QueueOf(Node node)
+    {
+        foreach (DeferredSplits queue in _deferred)
+        {
+            if (queue.Node == node)
+            {
+                return queue;
+            }
+        }
+
+        throw new InvalidOperationException($"{node} is not of this machine");
+    }
+
+    /// <summary>Splits pages that wait for it (<c>deferred_split_scan()</c>).</summary>
+    /// <returns>How many were split.</returns>
+    public long SplitDeferred(Cpu cpu, Node node, long want)
+    {
+        DeferredSplits queue = QueueOf(node);
+        long split = 0;
+        foreach (int head in queue.Take(want))
+        {
+            if ((_frames[head].FlagsAndZone & (uint)PageFlags.Locked) != 0)
+            {
+                continue;
+            }
+
+            _core.Get(head);
+            split += SplitPage(cpu, head) ? 1 : 0;
+            _core.Put(cpu, head);
+        }
+
+        return split;
+    }
+
+    /// <summary>Checks that what waits to be split is a huge page.</summary>
+    public void CheckDeferred()
+    {
+        foreach (DeferredSplits queue in _deferred)
+        {
+            foreach (int head in queue.Take(queue.Count))
+            {
+                if (_frames[head].RefCount == 0 || _frames[head].Order != Order || !_core.IsAnon(head))
+                {
+                    Observability.BugReporter.Corrupt($"frame 0x{head:x} waits to be split but is no huge page");
+                }
+            }
+        }
+    }
+
+    private sealed class DeferredShrinker(HugeCore core) : Shrinker("thp-deferred_split")
+    {
+        protected override long CountObjects(in ShrinkRequest request) => core.QueueOf(request.Node).Count;
+
+        protected override long ScanObjects(in ShrinkRequest request)
+        {
+            long split = core.SplitDeferred(request.Cpu, request.Node, request.ToScan);
+            return split == 0 && core.QueueOf(request.Node).Count == 0 ? Stop : split;
+        }
+    }
+}

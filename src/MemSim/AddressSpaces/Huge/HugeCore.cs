@@ -1,0 +1,202 @@
+using MemSim.Hardware;
+using MemSim.Observability.Proc;
+using MemSim.PageAllocation;
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <summary>Transparent huge pages of anonymous memory (<c>mm/huge_memory.c</c> of 6.1): who gets them, the huge zero page, pages waiting to be split.</summary>
+internal sealed partial class HugeCore
+{
+    /// <summary>log2 of the small pages in a huge one.</summary>
+    public const int Order = 9;
+
+    /// <summary>Small pages in a huge one (<c>HPAGE_PMD_NR</c>).</summary>
+    public const int Pages = 1 << Order;
+
+    /// <summary>Bytes of a huge page.</summary>
+    public const ulong Bytes = (ulong)Pages << PageGeometry.PageShift;
+
+    private const ulong Mask = Bytes - 1;
+
+    private readonly MmCore _core;
+    private readonly FrameArray _frames;
+    private readonly PageAllocator _pages;
+    private readonly PteLayout _layout;
+    private readonly VmEvents _events;
+    private readonly DeferredSplits[] _deferred;
+    private bool _shrinkersRegistered;
+
+    public HugeCore(MmCore core)
+    {
+        _core = core;
+        _frames = core.Frames;
+        _pages = core.Machine.Pages;
+        _layout = core.Layout;
+        _events = core.Machine.Events;
+        Settings = core.Machine.HugePages;
+        _deferred = [.. core.Machine.Nodes.Select(n => new DeferredSplits(n))];
+        core.UsesHugePages = Settings.Enabled == TransparentHugePages.Always;
+    }
+
+    public HugePages Settings { get; }
+
+    /// <summary>The page full of zeroes that untouched ranges read as; -1 while there is none.</summary>
+    public int ZeroPfn { get; private set; } = -1;
+
+    /// <summary>Address spaces that may map the huge zero page.</summary>
+    public int ZeroUsers { get; private set; }
+
+    /// <summary>Huge pages that are partly unmapped and wait to be split.</summary>
+    public int Deferred
+    {
+        get
+        {
+            int count = 0;
+            foreach (DeferredSplits queue in _deferred)
+            {
+                count += queue.Count;
+            }
+
+            return count;
+        }
+    }
+
+    /// <summary>Whether an area may have huge pages (<c>hugepage_vma_check()</c>): asked for where that matters, anonymous, of ordinary memory.</summary>
+    public bool MayHaveHuge(Vma vma)
+    {
+        const VmaFlags never = VmaFlags.NoHugePage | VmaFlags.HugeTlb;
+        if (vma.File is not null || (vma.Flags & never) != 0 || IsTemporaryStack(vma))
+        {
+            return false;
+        }
+
+        return Settings.Enabled == TransparentHugePages.Always || (Settings.Enabled == TransparentHugePages.Madvise && (vma.Flags & VmaFlags.HugePage) != 0);
+    }
+
+    /// <summary>Whether the huge page around an address lies in the area as a whole (<c>transhuge_vma_suitable()</c>).</summary>
+    public static bool Fits(Vma vma, ulong address)
+    {
+        ulong start = address & ~Mask;
+        return start >= vma.StartValue && start + Bytes <= vma.EndValue;
+    }
+
+    /// <summary>Whether the area holds at least one aligned range for a huge page and may have one.</summary>
+    public bool IsEligible(Vma vma)
+    {
+        ulong first = (vma.StartValue + Mask) & ~Mask;
+        return MayHaveHuge(vma) && first >= vma.StartValue && first < vma.EndValue && vma.EndValue - first >= Bytes;
+    }
+
+    /// <summary>The slot of the second level that maps a huge page at an address.</summary>
+    /// <returns>0 when there is no huge page.</returns>
+    public ulong Find(PageTables tables, ulong address, out ulong entry)
+    {
+        ulong slot = tables.FindPmd(address);
+        entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+        return _layout.IsHuge(entry) ? slot : 0;
+    }
+
+    public bool IsZero(ulong entry) => ZeroPfn >= 0 && _layout.Pfn(entry) == ZeroPfn;
+
+    /// <summary>The entry of a huge page as a small one for the part at an address.</summary>
+    /// <returns>0 when no huge page is there.</returns>
+    public ulong PartOf(PageTables tables, ulong address)
+    {
+        if (Find(tables, address, out ulong entry) == 0)
+        {
+            return 0;
+        }
+
+        int pfn = IsZero(entry) ? _core.ZeroPfn : _layout.Pfn(entry) + (int)((address & Mask) >> PageGeometry.PageShift);
+        return _layout.Make(pfn, 1);
+    }
+
+    /// <summary>An entry of the second level for a huge page.</summary>
+    public ulong Make(int head, ulong bits) => _layout.MakeHuge(_layout.Make(head, bits));
+
+    // Only for the setup of a program, which the simulated exec never lets fault.
+    private static bool IsTemporaryStack(Vma vma) => (vma.Flags & (VmaFlags.GrowsDown | VmaFlags.SequentialRead | VmaFlags.RandomRead)) == (VmaFlags.GrowsDown | VmaFlags.SequentialRead | VmaFlags.RandomRead);
+
+    /// <summary>Gives an address space the right to map the huge zero page (<c>mm_get_huge_zero_page()</c>).</summary>
+    /// <returns>False without memory.</returns>
+    private bool TakeZero(Cpu cpu, MemoryDescriptor mm)
+    {
+        if (mm.MapsHugeZero)
+        {
+            return true;
+        }
+
+        if (ZeroPfn < 0)
+        {
+            int pfn = _pages.Allocate(cpu, (Gfp.TransHuge | Gfp.Zero) & ~Gfp.Movable, Order);
+            if (pfn < 0)
+            {
+                _events.Count(VmEvent.ThpZeroPageAllocFailed);
+                return false;
+            }
+
+            _events.Count(VmEvent.ThpZeroPageAlloc);
+            RegisterShrinkers();
+            ZeroPfn = pfn;
+        }
+
+        mm.MapsHugeZero = true;
+        ZeroUsers++;
+        return true;
+    }
+
+    /// <summary>An address space is gone (<c>mm_put_huge_zero_page()</c>); the page itself stays until memory runs short.</summary>
+    public void Leave(MemoryDescriptor mm)
+    {
+        if (mm.MapsHugeZero)
+        {
+            mm.MapsHugeZero = false;
+            ZeroUsers--;
+        }
+
+        Settings.Khugepaged.Forget(mm);
+    }
+
+    /// <summary>A child may map the huge zero page where its parent does.</summary>
+    private void ShareZero(MemoryDescriptor child)
+    {
+        if (!child.MapsHugeZero)
+        {
+            child.MapsHugeZero = true;
+            ZeroUsers++;
+        }
+    }
+
+    /// <summary>Frees the huge zero page if nobody can map it (<c>shrink_huge_zero_page_scan()</c>).</summary>
+    public long FreeZero(Cpu cpu)
+    {
+        if (ZeroPfn < 0 || ZeroUsers != 0)
+        {
+            return 0;
+        }
+
+        int pfn = ZeroPfn;
+        ZeroPfn = -1;
+        _core.Machine.AddReferences(pfn, -1);
+        _pages.FreeBlock(cpu, pfn, Order);
+        return Pages;
+    }
+
+    private void RegisterShrinkers()
+    {
+        if (!_shrinkersRegistered)
+        {
+            _shrinkersRegistered = true;
+            _core.Machine.RegisterShrinker(new ZeroShrinker(this));
+            _core.Machine.RegisterShrinker(new DeferredShrinker(this));
+        }
+    }
+
+    private sealed class ZeroShrinker(HugeCore core) : Shrinker("thp-zero")
+    {
+        protected override long CountObjects(in ShrinkRequest request) => core.ZeroPfn >= 0 && core.ZeroUsers == 0 ? Pages : 0;
+
+        protected override long ScanObjects(in ShrinkRequest request) => core.FreeZero(request.Cpu);
+    }
+}

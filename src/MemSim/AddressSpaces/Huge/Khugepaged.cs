@@ -1,0 +1,184 @@
+using MemSim.AddressSpaces;
+using MemSim.AddressSpaces.Huge;
+using MemSim.Background;
+
+namespace MemSim;
+
+/// <summary>The thread that makes huge pages of small ones (<c>/sys/kernel/mm/transparent_hugepage/khugepaged</c>).</summary>
+/// <remarks>It runs when <see cref="Machine.AdvanceTime"/> lets <see cref="ScanSleep"/> pass, or at once by <see cref="Run"/>.</remarks>
+public sealed class Khugepaged
+{
+    private readonly Machine _machine;
+    private readonly HugePages _settings;
+    private readonly Thread _thread;
+    private readonly List<MemoryDescriptor> _spaces = [];
+    private MemoryDescriptor? _current;
+    private ulong _address;
+    private TimeSpan _slept;
+
+    internal Khugepaged(Machine machine, HugePages settings)
+    {
+        _machine = machine;
+        _settings = settings;
+        _thread = new Thread(this);
+    }
+
+    /// <summary>Pages looked at each time it wakes (<c>pages_to_scan</c>).</summary>
+    public int PagesToScan { get; set; } = 8 * HugeCore.Pages;
+
+    /// <summary>How long it sleeps in between (<c>scan_sleep_millisecs</c>).</summary>
+    public TimeSpan ScanSleep { get; set; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>Entries of a range that may be empty (<c>max_ptes_none</c>): each of them costs a page more than before.</summary>
+    public int MaxEmpty { get; set; } = HugeCore.Pages - 1;
+
+    /// <summary>Entries of a range that may be swapped out (<c>max_ptes_swap</c>).</summary>
+    public int MaxSwapped { get; set; } = HugeCore.Pages / 8;
+
+    /// <summary>Entries of a range whose pages others may share (<c>max_ptes_shared</c>).</summary>
+    public int MaxShared { get; set; } = HugeCore.Pages / 2;
+
+    /// <summary>Whether it reclaims and compacts to get huge pages (<c>khugepaged/defrag</c>).</summary>
+    public bool Defrag { get; set; } = true;
+
+    /// <summary>Huge pages made (<c>pages_collapsed</c>).</summary>
+    public long PagesCollapsed { get; private set; }
+
+    /// <summary>Times that it has seen everything (<c>full_scans</c>).</summary>
+    public long FullScans { get; private set; }
+
+    /// <summary>Wakes it now, whether it is time or not: it looks at <see cref="PagesToScan"/> pages.</summary>
+    /// <param name="cpu">The CPU that wakes it.</param>
+    public void Run(Cpu cpu)
+    {
+        ArgumentNullException.ThrowIfNull(cpu);
+        _machine.Background.Wake(cpu, _thread);
+        _ = _machine.Background.RunPending(cpu);
+    }
+
+    /// <summary>An address space may have ranges to collapse (<c>khugepaged_enter_vma()</c>).</summary>
+    internal void Enter(MemoryDescriptor mm)
+    {
+        if (!mm.IsKnownToKhugepaged)
+        {
+            mm.IsKnownToKhugepaged = true;
+            _spaces.Add(mm);
+        }
+    }
+
+    /// <summary>An address space is gone (<c>khugepaged_exit()</c>).</summary>
+    internal void Forget(MemoryDescriptor mm)
+    {
+        if (!mm.IsKnownToKhugepaged)
+        {
+            return;
+        }
+
+        if (ReferenceEquals(_current, mm))
+        {
+            Next();
+        }
+
+        _spaces.Remove(mm);
+        mm.IsKnownToKhugepaged = false;
+    }
+
+    /// <summary>Time passes.</summary>
+    internal void Advance(Cpu cpu, TimeSpan time)
+    {
+        _slept += time;
+        if (ScanSleep <= TimeSpan.Zero)
+        {
+            _slept = TimeSpan.Zero;
+            return;
+        }
+
+        while (_slept >= ScanSleep)
+        {
+            _slept -= ScanSleep;
+            if (_spaces.Count != 0)
+            {
+                Run(cpu);
+            }
+        }
+    }
+
+    private void Scan(Cpu cpu)
+    {
+        if (_machine.MmOrNull is not { Huge: { } huge } core || _settings.Enabled is TransparentHugePages.Never or TransparentHugePages.Unavailable)
+        {
+            return;
+        }
+
+        using MmCore.LockScope scope = core.Enter();
+        _machine.Lru.DrainAll();
+        int passes = 0;
+        for (int seen = 0; seen < PagesToScan;)
+        {
+            passes += _current is null ? 1 : 0;
+            if (_spaces.Count == 0 || passes >= 2)
+            {
+                return;
+            }
+
+            _current ??= _spaces[0];
+            if (!ScanSpace(cpu, huge, _current, ref seen))
+            {
+                // No huge page could be had: it sleeps before it tries again.
+                return;
+            }
+        }
+    }
+
+    /// <summary>Goes on in an address space (<c>khugepaged_scan_mm_slot()</c>).</summary>
+    /// <returns>False when there was no memory.</returns>
+    private bool ScanSpace(Cpu cpu, HugeCore huge, MemoryDescriptor mm, ref int seen)
+    {
+        const ulong mask = HugeCore.Bytes - 1;
+        seen++;
+        for (Vma? vma = mm.Find(_address); vma is not null; vma = vma.Next)
+        {
+            if (vma.AnonVma is null || !huge.IsEligible(vma))
+            {
+                seen++;
+                continue;
+            }
+
+            ulong last = vma.EndValue & ~mask;
+            _address = Math.Max(_address, (vma.StartValue + mask) & ~mask);
+            while (_address < last)
+            {
+                CollapseOutcome outcome = huge.TryCollapse(cpu, vma, _address, this);
+                _address += HugeCore.Bytes;
+                seen += HugeCore.Pages;
+                PagesCollapsed += outcome == CollapseOutcome.Collapsed ? 1 : 0;
+                if (outcome == CollapseOutcome.NoMemory)
+                {
+                    return false;
+                }
+
+                if (outcome != CollapseOutcome.NotNow || seen >= PagesToScan)
+                {
+                    // The areas may have changed while the lock was away.
+                    return true;
+                }
+            }
+        }
+
+        Next();
+        return true;
+    }
+
+    private void Next()
+    {
+        int place = _spaces.IndexOf(_current!) + 1;
+        _address = 0;
+        _current = place < _spaces.Count ? _spaces[place] : null;
+        FullScans += _current is null ? 1 : 0;
+    }
+
+    private sealed class Thread(Khugepaged owner) : BackgroundTask("khugepaged", 41, node: null)
+    {
+        public override void Run(Cpu cpu) => owner.Scan(cpu);
+    }
+}

@@ -1,0 +1,241 @@
+using System.Numerics;
+using MemSim.AddressSpaces;
+using MemSim.AddressSpaces.Huge;
+using MemSim.Reclaim.Migration;
+
+namespace MemSim;
+
+/// <summary>Moving a process's pages between nodes: <c>move_pages(2)</c>, <c>migrate_pages(2)</c>, <c>mbind(2)</c> with <c>MPOL_MF_MOVE</c>.</summary>
+/// <remarks>Huge pages are split first and moved as small ones.</remarks>
+public static class ProcessMigration
+{
+    /// <summary>Asks where pages are (<c>move_pages()</c> without nodes).</summary>
+    /// <param name="process">The process.</param>
+    /// <param name="pages">Addresses.</param>
+    /// <param name="status">Receives for each its node, or a negative errno: EFAULT where no area is or only the zero page, ENOENT where no page is.</param>
+    /// <returns><see cref="Errno.None"/>, or ESRCH for a process that has ended.</returns>
+    public static Errno QueryPages(this Process process, ReadOnlySpan<VirtualAddress> pages, Span<int> status)
+    {
+        ArgumentNullException.ThrowIfNull(process);
+        if (process.MmOrNull is not { } mm)
+        {
+            return Errno.ESRCH;
+        }
+
+        using MmCore.LockScope scope = mm.Core.Enter();
+        for (int i = 0; i < pages.Length; i++)
+        {
+            Errno wrong = Find(mm, pages[i].Value, out int pfn);
+            status[i] = wrong != Errno.None ? -(int)wrong : NodeOf(mm, pfn);
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Moves single pages to nodes (<c>move_pages()</c>).</summary>
+    /// <param name="process">The process.</param>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="pages">Addresses.</param>
+    /// <param name="nodes">For each the node it shall be on.</param>
+    /// <param name="status">Receives for each the node it is on, or a negative errno: EFAULT, ENOENT, EACCES (others map it too), EBUSY (it cannot be moved now), ENOMEM.</param>
+    /// <param name="moveShared">Whether pages that others map too are moved as well (<c>MPOL_MF_MOVE_ALL</c>).</param>
+    /// <returns><see cref="Errno.None"/>; ESRCH; ENODEV for a node that does not exist, then the pages before it are moved.</returns>
+    public static Errno MovePages(this Process process, Cpu cpu, ReadOnlySpan<VirtualAddress> pages, ReadOnlySpan<int> nodes, Span<int> status, bool moveShared = false)
+    {
+        ArgumentNullException.ThrowIfNull(process);
+        ArgumentNullException.ThrowIfNull(cpu);
+        if (process.MmOrNull is not { } mm)
+        {
+            return Errno.ESRCH;
+        }
+
+        using MmCore.LockScope scope = mm.Core.Enter();
+        cpu.Machine.Lru.DrainAll();
+        for (int i = 0; i < pages.Length; i++)
+        {
+            if (cpu.Machine.NodeOrDefault(nodes[i]) is not { } node)
+            {
+                return Errno.ENODEV;
+            }
+
+            Errno result = Find(mm, pages[i].Value, out int pfn);
+            if (result == Errno.None && NodeOf(mm, pfn) != node.Id)
+            {
+                result = Move(cpu, mm, pfn, new OneNode(cpu.Machine, node), moveShared, MigrationReason.SystemCall);
+            }
+
+            status[i] = result == Errno.None ? node.Id : -(int)result;
+        }
+
+        return Errno.None;
+    }
+
+    /// <summary>Moves all pages of a process from some nodes to others (<c>migrate_pages()</c>): those of the first given to the first, and so on round.</summary>
+    /// <param name="process">The process.</param>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="from">The nodes to leave, ascending.</param>
+    /// <param name="to">The nodes to go to, ascending.</param>
+    /// <returns>Pages that could not be moved, or ESRCH, EINVAL for nodes that do not exist.</returns>
+    public static Result<long> MigratePages(this Process process, Cpu cpu, ReadOnlySpan<int> from, ReadOnlySpan<int> to)
+    {
+        ArgumentNullException.ThrowIfNull(process);
+        ArgumentNullException.ThrowIfNull(cpu);
+        if (process.MmOrNull is not { } mm)
+        {
+            return Errno.ESRCH;
+        }
+
+        foreach (int node in to)
+        {
+            if (cpu.Machine.NodeOrDefault(node) is null)
+            {
+                return Errno.EINVAL;
+            }
+        }
+
+        if (to.Length == 0)
+        {
+            return Errno.EINVAL;
+        }
+
+        using MmCore.LockScope scope = mm.Core.Enter();
+        cpu.Machine.Lru.DrainAll();
+        long failed = 0;
+        for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
+        {
+            for (ulong at = vma.StartValue; at < vma.EndValue; at += PageGeometry.PageSize)
+            {
+                if (Find(mm, at, out int pfn) != Errno.None)
+                {
+                    continue;
+                }
+
+                int place = from.IndexOf(NodeOf(mm, pfn));
+                if (place < 0 || to.IndexOf(NodeOf(mm, pfn)) >= 0)
+                {
+                    continue;
+                }
+
+                Node node = cpu.Machine.NodeOrDefault(to[place % to.Length])!;
+                failed += Move(cpu, mm, pfn, new OneNode(cpu.Machine, node), moveShared: false, MigrationReason.SystemCall) is Errno.EBUSY or Errno.ENOMEM ? 1 : 0;
+            }
+        }
+
+        return failed;
+    }
+
+    /// <summary>Sets the policy of a range and moves the pages there that it does not allow where they are (<c>mbind()</c> with <c>MPOL_MF_MOVE</c>).</summary>
+    /// <param name="process">The process.</param>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="address">The first address, page aligned.</param>
+    /// <param name="length">Bytes.</param>
+    /// <param name="policy">The policy.</param>
+    /// <param name="strict">Whether pages that could not be moved are an error (<c>MPOL_MF_STRICT</c>): EIO.</param>
+    /// <returns>What <see cref="MemoryDescriptor.Mbind"/> returns; ESRCH; EIO.</returns>
+    public static Errno MbindAndMove(this Process process, Cpu cpu, VirtualAddress address, ulong length, MemoryPolicy policy, bool strict = false)
+    {
+        ArgumentNullException.ThrowIfNull(process);
+        ArgumentNullException.ThrowIfNull(cpu);
+        ArgumentNullException.ThrowIfNull(policy);
+        if (process.MmOrNull is not { } mm)
+        {
+            return Errno.ESRCH;
+        }
+
+        using MmCore.LockScope scope = mm.Core.Enter();
+        Errno bound = mm.Mbind(address, length, policy);
+        if (bound != Errno.None)
+        {
+            return bound;
+        }
+
+        cpu.Machine.Lru.DrainAll();
+        bool left = false;
+        for (ulong at = address.Value; at < address.Value + length; at += PageGeometry.PageSize)
+        {
+            if (Find(mm, at, out int pfn) == Errno.None && (policy.NodeMask >> NodeOf(mm, pfn) & 1) == 0)
+            {
+                Vma vma = mm.At(at)!;
+                left |= Move(cpu, mm, pfn, new OneNode(cpu.Machine, NodeFor(cpu.Machine, policy, vma.IndexOf(at))), moveShared: false, MigrationReason.MempolicyBind) != Errno.None;
+            }
+        }
+
+        return left && strict ? Errno.EIO : Errno.None;
+    }
+
+    private static Node NodeFor(Machine machine, MemoryPolicy policy, uint index)
+    {
+        ulong mask = policy.NodeMask;
+        int skip = policy.Mode == MemoryPolicyMode.Interleave ? (int)(index % (uint)BitOperations.PopCount(mask)) : 0;
+        for (; skip > 0; skip--)
+        {
+            mask &= mask - 1;
+        }
+
+        return machine.NodeOrDefault(BitOperations.TrailingZeroCount(mask)) ?? machine.Nodes[0];
+    }
+
+    private static int NodeOf(MemoryDescriptor mm, int pfn) => mm.Machine.Zones[mm.Core.Frames[mm.Core.HeadOf(pfn)].ZoneId].Node.Id;
+
+    /// <summary>The page at an address.</summary>
+    private static Errno Find(MemoryDescriptor mm, ulong address, out int pfn)
+    {
+        pfn = -1;
+        if (mm.At(address) is null)
+        {
+            return Errno.EFAULT;
+        }
+
+        MmCore core = mm.Core;
+        ulong slot = mm.Tables.FindSlot(address, out _);
+        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge?.PartOf(mm.Tables, address) ?? 0;
+        if (entry == 0 || !core.Layout.IsPresent(entry))
+        {
+            return Errno.ENOENT;
+        }
+
+        pfn = core.Layout.Pfn(entry);
+        return pfn == core.ZeroPfn ? Errno.EFAULT : Errno.None;
+    }
+
+    private static Errno Move(Cpu cpu, MemoryDescriptor mm, int pfn, OneNode target, bool moveShared, MigrationReason reason)
+    {
+        MmCore core = mm.Core;
+        if (core.MapCount(pfn) > 1 && !moveShared)
+        {
+            return Errno.EACCES;
+        }
+
+        int head = core.HeadOf(pfn);
+        if (core.Frames[head].Order == HugeCore.Order)
+        {
+            core.Get(head);
+            bool split = core.Huge!.SplitPage(cpu, head);
+            core.Put(cpu, head);
+            if (!split)
+            {
+                return Errno.EBUSY;
+            }
+
+            cpu.Machine.Events.Count(Observability.Proc.VmEvent.ThpMigrationSplit);
+        }
+
+        PageMigrator migrator = cpu.Machine.Migrator;
+        if (!migrator.IsolateLru(pfn))
+        {
+            return Errno.EBUSY;
+        }
+
+        List<int> isolated = [pfn];
+        MigrationResult result = migrator.Migrate(cpu, isolated, target, MigrationMode.Sync, reason);
+        migrator.PutBackAll(cpu, isolated);
+        return result.NoMemory ? Errno.ENOMEM : result.Failed != 0 ? Errno.EBUSY : Errno.None;
+    }
+
+    private sealed class OneNode(Machine machine, Node node) : IMigrationTargets
+    {
+        public int Take(Cpu cpu, int from, int order) => machine.Pages.AllocateChecked(cpu, Gfp.HighUserMovable | Gfp.ThisNode, order, node);
+
+        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames[pfn].Order);
+    }
+}

@@ -1,0 +1,81 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests.AddressSpaces.Huge;
+
+/// <summary>move_pages, migrate_pages and mbind with moving.</summary>
+public class MovePagesTests
+{
+    [Fact]
+    public void Pages_go_to_the_nodes_named_and_keep_their_contents()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("moved");
+        VirtualAddress at = HugePageTests.Map(process, 4 << 12);
+        using (cpu.Run(process))
+        {
+            cpu.Write(at, 1);
+            cpu.Write(at + 4096, 2);
+            _ = cpu.Read<int>(at + 8192);
+        }
+
+        VirtualAddress[] pages = [at, at + 4096, at + 8192, at + (3 * 4096), at + (1 << 30)];
+        int[] status = new int[5];
+        process.QueryPages(pages, status).Should().Be(Errno.None);
+        status.Should().Equal(0, 0, -(int)Errno.EFAULT, -(int)Errno.ENOENT, -(int)Errno.EFAULT);
+        process.MovePages(cpu, pages.AsSpan(0, 2), [1, 0], status).Should().Be(Errno.None);
+        status[..2].Should().Equal(1, 0);
+        process.MovePages(cpu, pages.AsSpan(0, 1), [9], status).Should().Be(Errno.ENODEV);
+        using (cpu.Run(process))
+        {
+            cpu.Read<int>(at).Should().Be(1);
+            cpu.Read<int>(at + 4096).Should().Be(2);
+        }
+
+        Process child = process.Fork();
+        process.MovePages(cpu, pages.AsSpan(0, 1), [0], status).Should().Be(Errno.None);
+        status[0].Should().Be(-(int)Errno.EACCES);
+        process.MovePages(cpu, pages.AsSpan(0, 1), [0], status, moveShared: true).Should().Be(Errno.None);
+        status[0].Should().Be(0);
+        machine.Verify();
+        child.Exit();
+        process.Exit();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_process_moves_to_another_node_huge_pages_in_pieces()
+    {
+        using Machine machine = Boot();
+        machine.HugePages.Enabled = TransparentHugePages.Always;
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("moved");
+        VirtualAddress at = HugePageTests.Map(process, 2 << 20);
+        using (cpu.Run(process))
+        {
+            cpu.Write(at + 8, 5);
+            cpu.Write(at + (511 << 12), 6);
+        }
+
+        process.MigratePages(cpu, [0], [1]).Value.Should().Be(0);
+        int[] status = new int[2];
+        process.QueryPages([at, at + (511 << 12)], status);
+        status.Should().Equal(1, 1);
+        using (cpu.Run(process))
+        {
+            cpu.Read<int>(at + 8).Should().Be(5);
+            cpu.Read<int>(at + (511 << 12)).Should().Be(6);
+        }
+
+        machine.Verify();
+        process.MbindAndMove(cpu, at, 16 << 12, MemoryPolicy.Bind(0), strict: true).Should().Be(Errno.None);
+        process.QueryPages([at, at + (511 << 12)], status);
+        status.Should().Equal(0, 1);
+        machine.Verify();
+        process.Exit();
+        machine.Verify();
+    }
+
+    private static Machine Boot() => Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));
+}
