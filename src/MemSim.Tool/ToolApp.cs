@@ -19,6 +19,7 @@ internal static class ToolApp
             TwinCommand.Create(console),
             ReplayCommand.Create(console),
             ScenarioCommand.Create(console),
+            PlotCommand.Create(console),
         };
 
         // An argument that begins with '@' is a file's name like any other.

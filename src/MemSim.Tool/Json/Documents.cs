@@ -78,6 +78,7 @@ internal sealed record TraceDocument(
     IReadOnlyList<TraceCpuDocument> Cpus,
     IReadOnlyList<TraceMissDocument> Misses,
     IReadOnlyList<TraceEventDocument> EventCounts,
+    TraceWakeupsDocument KswapdWakeups,
     IReadOnlyList<TracePageDocument> Pages,
     TraceSlabDocument Slab);
 
@@ -86,6 +87,8 @@ internal sealed record TraceCpuDocument(int Cpu, long Allocations, long Predicte
 internal sealed record TraceMissDocument(string Reason, long Count);
 
 internal sealed record TraceEventDocument(string Name, long Recorded, long? Replayed);
+
+internal sealed record TraceWakeupsDocument(long Recorded, long? Replayed);
 
 internal sealed record TracePageDocument(int Order, string? MigrateType, long Allocated, long Freed, long Failed);
 

@@ -85,6 +85,7 @@ internal static class TraceRecording
         [.. result.Cpus.Select(c => new TraceCpuDocument(c.Cpu, c.Allocations, c.Predicted))],
         [.. result.Misses.Select(m => new TraceMissDocument(m.Reason, m.Count))],
         [.. result.Events.Select(e => new TraceEventDocument(e.Name, e.Recorded, e.Replayed))],
+        new TraceWakeupsDocument(result.KswapdWakeups.Recorded, result.KswapdWakeups.Replayed),
         [.. result.Pages.Rows.Select(r => new TracePageDocument(r.Order, r.MigrateType?.ToString(), r.Allocated, r.Freed, r.Failed))],
         new TraceSlabDocument(
             result.Slab.KmallocObjects, result.Slab.CacheObjects, result.Slab.Frees, result.Slab.BytesRequested, result.Slab.BytesAllocated, Math.Round(result.Slab.InternalFragmentation, 4),
@@ -120,7 +121,12 @@ internal static class TraceRecording
         var tables = new ToolConsole(text, text);
         tables.WriteTable(
             ["event", "recorded", "replayed"],
-            result.Events.Select(e => (string[])[e.Name, $"{e.Recorded}", e.Replayed is long replayed ? $"{replayed}" : "-"]));
+            result.Events.Select(e => (string[])[e.Name, $"{e.Recorded}", e.Replayed is long count ? $"{count}" : "-"]));
+        if (result.KswapdWakeups is { Replayed: long replayed } wakeups && (wakeups.Recorded != 0 || (replayed != 0 && Reclaims(result))))
+        {
+            text.WriteLine($"kswapd woken: {replayed} times by the replayed allocations, {wakeups.Recorded} recorded (its rounds are taken from the recording; not compared)");
+        }
+
         WritePages(tables, result.Pages);
         WriteSlab(text, result.Slab);
         if (result.SlabReplay is { } slab)

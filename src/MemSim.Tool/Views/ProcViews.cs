@@ -14,6 +14,9 @@ internal static class ProcViews
         ("unusable_index", m => m.Proc.UnusableIndex, null),
         ("slabinfo", m => m.Proc.SlabInfo, null),
         ("vmallocinfo", m => m.Proc.VmallocInfo, null),
+        ("pressure", m => m.Proc.PressureMemory, null),
+        ("swaps", m => m.Proc.Swaps, null),
+        ("cma", m => m.CmaText(), null),
     ];
 
     /// <summary>The names, for help.</summary>

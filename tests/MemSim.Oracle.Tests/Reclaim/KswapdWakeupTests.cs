@@ -14,16 +14,7 @@ public sealed class KswapdWakeupTests
     [InlineData("amd64-1G-smp1-sort", 0)]
     public void Kswapd_is_woken_as_often_as_recorded(string name, int recorded)
     {
-        (long woken, long found) = Replay(ReplayData.Trace(name));
-        found.Should().Be(recorded);
-        woken.Should().Be(recorded);
-    }
-
-    internal static (long Woken, long Recorded) Replay(string path)
-    {
-        using TraceReplay replay = TraceReplay.Open(path);
-        KswapdWakeups wakeups = new(replay.Machine!);
-        TraceReplayResult result = replay.Run();
-        return (wakeups.Woken, result.Events.Where(e => e.Name.EndsWith("mm_vmscan_wakeup_kswapd", StringComparison.Ordinal)).Sum(e => e.Recorded));
+        using TraceReplay replay = TraceReplay.Open(ReplayData.Trace(name));
+        replay.Run().KswapdWakeups.Should().Be(new TraceKswapdWakeups(recorded, recorded));
     }
 }

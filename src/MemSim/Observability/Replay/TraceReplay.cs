@@ -22,11 +22,14 @@ public sealed partial class TraceReplay : IDisposable
     /// <summary>The most pages of a counter that a CPU may keep to itself: they are kept in a signed byte.</summary>
     private const int MostUnfolded = 125;
 
+    private const string WakeupEvent = "mm_vmscan_wakeup_kswapd";
+
     private readonly TraceReplayFolder _folder;
     private readonly TraceReplayRecording _recording;
     private readonly ReplayTally _tally = new();
     private readonly TraceReplayFrames? _frames;
     private readonly TraceReplaySink _sink = new();
+    private readonly ReplayKswapdWakeups? _wakeups;
     private readonly Machine? _machine;
     private readonly SlabTraceReplay? _slab;
     private readonly bool _exact;
@@ -59,6 +62,7 @@ public sealed partial class TraceReplay : IDisposable
         {
             _frames = new TraceReplayFrames(machine);
             machine.AttachTrace(_sink);
+            _wakeups = new ReplayKswapdWakeups(machine);
         }
     }
 
@@ -115,6 +119,8 @@ public sealed partial class TraceReplay : IDisposable
             }
 
             _machine.DetachTrace(_sink);
+            _machine.DetachTrace(_wakeups!);
+            _machine.Reclaim = NoReclaim.Instance;
         }
 
         // Lines begin again: shown only where there was nothing else to show.
@@ -393,6 +399,8 @@ public sealed partial class TraceReplay : IDisposable
         EventCount = _recording.EventCount,
         LostEvents = _recording.LostEvents,
         Events = Events(),
+        KswapdWakeups = new TraceKswapdWakeups(
+            _recording.Counts.Where(c => c.Key == WakeupEvent || c.Key.EndsWith(":" + WakeupEvent, StringComparison.Ordinal)).Sum(c => c.Value), _wakeups?.Woken),
         Comparison = _tally.ToResult(_folder.Name),
         Pages = _recording.Statistics.Pages(),
         Slab = _recording.Statistics.Slab(),

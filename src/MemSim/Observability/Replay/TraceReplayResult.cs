@@ -17,6 +17,11 @@ public sealed record TraceReplayCpu(int Cpu, long Allocations, long Predicted);
 /// <param name="Count">How many.</param>
 public sealed record TraceReplayMiss(string Reason, long Count);
 
+/// <summary>How often allocations woke kswapd. The rounds in which it works are taken from the recording: this says whether the same allocations wake it.</summary>
+/// <param name="Recorded">In the recording (<c>mm_vmscan_wakeup_kswapd</c>).</param>
+/// <param name="Replayed">By the allocations of the replay; null where there is no machine. Means something only where the events of kswapd are recorded.</param>
+public sealed record TraceKswapdWakeups(long Recorded, long? Replayed);
+
 /// <summary>What came of replaying a recorded event stream.</summary>
 public sealed record TraceReplayResult
 {
@@ -67,6 +72,9 @@ public sealed record TraceReplayResult
 
     /// <summary>Events by name.</summary>
     public IReadOnlyList<TraceEventCount> Events { get; init; } = [];
+
+    /// <summary>Wake-ups of kswapd.</summary>
+    public required TraceKswapdWakeups KswapdWakeups { get; init; }
 
     /// <summary>The comparisons: predicted frames (<c>pfn</c>), event counts, the final <c>buddyinfo</c>, the final lists.</summary>
     public required ReplayResult Comparison { get; init; }

@@ -1,17 +1,18 @@
 using MemSim.Reclaim;
 
-namespace MemSim.Oracle.Tests.Reclaim;
+namespace MemSim.Observability.Replay;
 
 /// <summary>Counts the wake-ups of kswapd that the allocator would cause during a replay, by the kernel's rule: not while it is awake, and only for a node with something to gain.</summary>
 /// <remarks>When it is at work is taken from the recording, since what it finds on its lists is not recorded; when it is woken is decided here.</remarks>
-internal sealed class KswapdWakeups : IReclaim, IPageTraceSink
+internal sealed class ReplayKswapdWakeups : IReclaim, IPageTraceSink
 {
     private readonly Machine _machine;
     private readonly bool[] _awake;
     private readonly bool[] _active;
     private readonly int[] _highest;
 
-    public KswapdWakeups(Machine machine)
+    /// <summary>Counts on a machine that is about to replay a recording.</summary>
+    public ReplayKswapdWakeups(Machine machine)
     {
         _machine = machine;
         int nodes = machine.Nodes[^1].Id + 1;
@@ -22,58 +23,91 @@ internal sealed class KswapdWakeups : IReclaim, IPageTraceSink
         machine.AttachTrace(this);
     }
 
-    /// <summary>Calls of <c>wakeup_kswapd()</c>.</summary>
-    public long Calls { get; private set; }
-
-    /// <summary>Of these, those that woke it (<c>mm_vmscan_wakeup_kswapd</c>).</summary>
+    /// <summary>Wake-ups (<c>mm_vmscan_wakeup_kswapd</c>).</summary>
     public long Woken { get; private set; }
 
+    /// <inheritdoc/>
     public void WakeKswapd(Zone zone, in ReclaimRequest request)
     {
+        NoReclaim.Instance.WakeKswapd(zone, request);
         int node = zone.Node.Id;
-        Calls++;
         Settle(zone.Node);
-        bool boosted = zone.Node.Zones.Any(z => z.Index <= _highest[node] && z.WatermarkBoost != 0);
-        if (!_awake[node] && (boosted || !Daemon(zone.Node).IsBalanced(request.Order, request.HighestZoneIndex)))
+        if (!_awake[node] && (IsBoosted(zone.Node) || !Daemon(zone.Node).IsBalanced(request.Order, request.HighestZoneIndex)))
         {
             (_awake[node], _highest[node]) = (true, request.HighestZoneIndex);
             Woken++;
         }
     }
 
-    public void MmPageFree(Cpu cpu, long pfn, int order) => Settle(_machine.ZoneOf((int)pfn)!.Node);
-
+    /// <inheritdoc/>
     public long DirectReclaim(in ReclaimRequest request) => 0;
 
+    /// <inheritdoc/>
     public CompactionOutcome Compact(in ReclaimRequest request, CompactionPriority priority) => CompactionOutcome.Skipped;
 
+    /// <inheritdoc/>
     public long ReclaimablePages(Zone zone) => 0;
 
+    /// <inheritdoc/>
     public bool OutOfMemory(in ReclaimRequest request) => false;
 
+    /// <inheritdoc/>
     public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp) => Settle(cpu.Node);
 
+    /// <inheritdoc/>
+    public void MmPageFree(Cpu cpu, long pfn, int order) => Settle(_machine.ZoneOf((int)pfn)!.Node);
+
+    /// <inheritdoc/>
     public void MmPageFreeBatched(Cpu cpu, long pfn)
     {
     }
 
+    /// <inheritdoc/>
     public void MmPageAllocZoneLocked(Cpu cpu, long pfn, int order, MigrateType migrateType, bool percpuRefill)
     {
     }
 
+    /// <inheritdoc/>
     public void MmPagePcpuDrain(Cpu cpu, long pfn, int order, MigrateType migrateType)
     {
     }
 
+    /// <inheritdoc/>
     public void MmPageAllocExtfrag(Cpu cpu, long pfn, int allocOrder, int fallbackOrder, MigrateType allocType, MigrateType fallbackType, bool changeOwnership)
     {
+    }
+
+    private static bool IsActive(Node node)
+    {
+        foreach (Zone zone in node.Zones)
+        {
+            if ((zone.Flags & ZoneFlags.ReclaimActive) != 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private bool IsBoosted(Node node)
+    {
+        foreach (Zone zone in node.Zones)
+        {
+            if (zone.Index <= _highest[node.Id] && zone.WatermarkBoost != 0)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     private Kswapd Daemon(Node node) => _machine.Vmscan.StateOf(node).Kswapd;
 
     private void Settle(Node node)
     {
-        bool active = node.Zones.Any(z => (z.Flags & ZoneFlags.ReclaimActive) != 0);
+        bool active = IsActive(node);
         if (_active[node.Id] && !active)
         {
             // A round that did not balance the node is followed by another one without sleep.
