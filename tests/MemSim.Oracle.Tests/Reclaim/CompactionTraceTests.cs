@@ -65,7 +65,7 @@ public class CompactionTraceTests
         }
     }
 
-    private static IEnumerable<string> Lines(string file)
+    private static string[] Lines(string file)
     {
         using StreamReader reader = new(new GZipStream(File.OpenRead(Path.Combine(Folder, file)), CompressionMode.Decompress));
         return reader.ReadToEnd().Split('\n');

@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.AddressSpaces;
-using MemSim.Hardware;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;

@@ -51,7 +51,7 @@ internal sealed class FileMachine : IDisposable
         return read == 0 ? (byte)0 : buffer[read - 1];
     }
 
-    public int PageOf(OpenFile file, uint index) => file.Mapping.Find(index);
+    public static int PageOf(OpenFile file, uint index) => file.Mapping.Find(index);
 
     public void Dispose()
     {

@@ -65,10 +65,10 @@ public class PageCacheTests
         OpenFile file = m.FileOnDisk(64);
         m.ReadPage(file, 0);
         file.File.CachedPages.Should().Be(4);
-        m.Machine.GetPage(new Pfn(m.PageOf(file, 1))).Flags.Should().HaveFlag(PageFlags.Reclaim, "one page was asked for, the other three are ahead");
+        m.Machine.GetPage(new Pfn(FileMachine.PageOf(file, 1))).Flags.Should().HaveFlag(PageFlags.Reclaim, "one page was asked for, the other three are ahead");
         m.ReadPage(file, 1);
         file.File.CachedPages.Should().Be(12);
-        m.Machine.GetPage(new Pfn(m.PageOf(file, 1))).Flags.Should().NotHaveFlag(PageFlags.Reclaim);
+        m.Machine.GetPage(new Pfn(FileMachine.PageOf(file, 1))).Flags.Should().NotHaveFlag(PageFlags.Reclaim);
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public class PageCacheTests
         OpenFile file = m.FileOnDisk(1);
         m.ReadPage(file, 0);
         m.Machine.Lru.DrainAll();
-        int pfn = m.PageOf(file, 0);
+        int pfn = FileMachine.PageOf(file, 0);
         m.Machine.Lru.Isolate(pfn).Should().BeTrue();
         m.Machine.GetPage(new Pfn(pfn)).SetFlags(PageFlags.Locked);
         PageCacheOwners.RemoveFromCache(m.Cpu, pfn).Should().BeTrue();
@@ -129,7 +129,7 @@ public class PageCacheTests
         OpenFile file = m.FileOnDisk(2);
         m.ReadPage(file, 0);
         m.Machine.Lru.DrainAll();
-        Page page = m.Machine.GetPage(new Pfn(m.PageOf(file, 0)));
+        Page page = m.Machine.GetPage(new Pfn(FileMachine.PageOf(file, 0)));
         m.Cpu.GetPage(page);
         m.Cpu.GetPage(page);
         page.SetFlags(PageFlags.Locked);
@@ -151,7 +151,7 @@ public class PageCacheTests
         OpenFile file = m.Files.Create("f").Value;
         m.Cpu.WriteFile(file, 5 * PageSize, new byte[] { 7 });
         m.Machine.Lru.DrainAll();
-        int from = m.PageOf(file, 5);
+        int from = FileMachine.PageOf(file, 5);
         m.Machine.Lru.Isolate(from).Should().BeTrue();
         int to = m.Cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
         m.Machine.Memory.ReadOnly((ulong)from << 12, PageSize).CopyTo(m.Machine.Memory.Frame(to));
@@ -160,7 +160,7 @@ public class PageCacheTests
         m.Machine.Lru.Put(m.Cpu, from);
         m.Machine.Lru.Add(m.Cpu, to);
         m.Machine.Lru.Put(m.Cpu, to);
-        m.PageOf(file, 5).Should().Be(to);
+        FileMachine.PageOf(file, 5).Should().Be(to);
         m.Machine.Verify();
         m.Cpu.Fsync(file).Should().Be(Errno.None);
         m.ReadPage(file, 5).Should().Be(7);
@@ -213,8 +213,8 @@ public class PageCacheTests
         OpenFile file = m.FileOnDisk(100);
         file.Mapping.GetPageForFault(m.Cpu, 50, out int pfn, file).Should().Be(FaultResult.Major);
         file.File.CachedPages.Should().Be(32);
-        m.PageOf(file, 34).Should().BePositive("the window begins 16 pages before");
-        file.Mapping.Peek(49).Should().Be(m.PageOf(file, 49));
+        FileMachine.PageOf(file, 34).Should().BePositive("the window begins 16 pages before");
+        file.Mapping.Peek(49).Should().Be(FileMachine.PageOf(file, 49));
         m.Machine.Lru.Put(m.Cpu, pfn);
         file.Mapping.GetPageForFault(m.Cpu, 51, out pfn, file).Should().Be(FaultResult.None);
         m.Machine.Lru.Put(m.Cpu, pfn);
@@ -269,7 +269,7 @@ public class PageCacheTests
         m.Machine.Lru.DrainAll();
         for (uint i = 0; i < 3; i++)
         {
-            int pfn = m.PageOf(file, i);
+            int pfn = FileMachine.PageOf(file, i);
             m.Machine.Lru.Isolate(pfn).Should().BeTrue();
             m.Machine.GetPage(new Pfn(pfn)).SetFlags(PageFlags.Locked);
             PageCacheOwners.PageOut(m.Cpu, pfn).Should().Be(MemSim.Lru.PageOutOutcome.Success);

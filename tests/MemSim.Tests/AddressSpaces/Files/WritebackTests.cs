@@ -143,7 +143,7 @@ public class WritebackTests
         m.Machine.Lru.DrainAll();
         FakeArea area = new() { StartIndex = 0, Pages = 2 };
         file.Mapping.AddArea(area);
-        Page page = m.Machine.GetPage(new Pfn(m.PageOf(file, 1)));
+        Page page = m.Machine.GetPage(new Pfn(FileMachine.PageOf(file, 1)));
         page.AddMapCount(1);
         m.Cpu.GetPage(page);
         file.Mapping.PageMkWrite(m.Cpu, page.FrameIndex).Should().BeTrue();

@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.AddressSpaces;
 using MemSim.Observability.Proc;
 using Xunit;
 
