@@ -179,7 +179,8 @@ internal sealed partial class MmCore
     /// <summary>A zeroed page for anonymous memory where the area's and the task's policies want it.</summary>
     public int AllocateAnon(Cpu cpu, Vma vma, ulong address, bool zero)
     {
-        Gfp gfp = zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable;
+        // Linux 6.1 asks for a folio, whatever its order: __GFP_COMP is in the mask that reports show.
+        Gfp gfp = (zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable) | Gfp.Comp;
         return vma.Policy is null && cpu.Mode != CpuMode.Special ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
     }
 
@@ -211,6 +212,7 @@ internal sealed partial class MmCore
 
         public LockScope(MmCore core)
         {
+            core.Machine.ThrowIfDisposed();
             _core = core;
             core._lock?.Enter();
             core._depth++;

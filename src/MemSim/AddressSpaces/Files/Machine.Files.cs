@@ -38,6 +38,7 @@ public sealed partial class Machine
     /// <param name="device">The device.</param>
     /// <returns>The file system.</returns>
     /// <exception cref="ArgumentException">Another machine uses the device.</exception>
+    /// <exception cref="InvalidOperationException">The device is on for swap.</exception>
     public DiskFileSystem Mount(BlockDevice device)
     {
         ArgumentNullException.ThrowIfNull(device);

@@ -69,6 +69,11 @@ internal sealed class PageCache
             return known.Machine == _machine ? known : throw new ArgumentException($"{device} is in use by another machine", nameof(device));
         }
 
+        if (_machine.SwapIfUsed?.Uses(device) == true)
+        {
+            throw new InvalidOperationException($"{device} is on for swap: a file system on it would write over swapped pages");
+        }
+
         DeviceWriteback writeback = new(_machine, device, _devices.Count);
         device.Writeback = writeback;
         _devices.Add(writeback);

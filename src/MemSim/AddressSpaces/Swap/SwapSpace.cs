@@ -80,9 +80,11 @@ public sealed partial class SwapSpace : ISwapSpace
     public Result<SwapArea> SwapOn(BlockDevice device, int? priority = null, SwapDiscard discard = SwapDiscard.None)
     {
         ArgumentNullException.ThrowIfNull(device);
-        bool used = device.Writeback is not null || Array.Exists(_areas, area => area?.Backing is DeviceSwapBacking other && other.Device == device);
-        return used ? Errno.EBUSY : SwapOn(new DeviceSwapBacking(device), priority, discard);
+        return device.Writeback is not null || Uses(device) ? Errno.EBUSY : SwapOn(new DeviceSwapBacking(device), priority, discard);
     }
+
+    /// <summary>Whether a device is on for swap.</summary>
+    internal bool Uses(BlockDevice device) => Array.Exists(_areas, area => area?.Backing is DeviceSwapBacking other && other.Device == device);
 
     /// <summary>Switches an area on.</summary>
     /// <param name="backing">What it writes to; the area owns it from now on.</param>

@@ -152,6 +152,19 @@ public sealed class SwapProcessTests
     }
 
     [Fact]
+    public void A_device_that_is_on_for_swap_cannot_be_mounted_until_it_is_off()
+    {
+        using Machine machine = ForkTests.Boot("x86_64");
+        using BlockDevice disk = new("sdb", "16M");
+        SwapArea area = machine.Swap.SwapOn(disk);
+        Action mount = () => machine.Mount(disk);
+        mount.Should().Throw<InvalidOperationException>().WithMessage("*swap*");
+        machine.Swap.SwapOff(machine.Cpus[0], area).Should().Be(Errno.None);
+        mount.Should().NotThrow();
+        machine.Verify();
+    }
+
+    [Fact]
     public void A_vanished_disk_ends_in_a_bus_error_and_nothing_is_lost_when_it_is_back()
     {
         using Machine machine = ForkTests.Boot("x86_64");
