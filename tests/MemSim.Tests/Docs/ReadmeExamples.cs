@@ -37,9 +37,17 @@ internal static class ReadmeExamples
         {
         }
 
-        for (int i = 0; i < pool.Count * 2; i += 2)
+        for (int i = pool.Count - 1; i >= 0; i--)
         {
-            pool.Free(cpu, i);                                  // every other page is free: half of memory, no block of order 4
+            if (pool[i].Pfn.Value % 2 == 0)
+            {
+                pool.Free(cpu, i);                              // every other page: half of memory is free
+            }
+        }
+
+        while (!cpu.AllocPages(Gfp.Atomic | Gfp.NoWarn, order: 4).IsNull)
+        {
+            // A driver takes what is left of larger blocks.
         }
 
         console.Write(machine.Explain(Gfp.Atomic, order: 4));   // why it fails, zone by zone, and what would have saved it
