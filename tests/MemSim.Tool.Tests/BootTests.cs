@@ -56,11 +56,20 @@ public class BootTests(RecordingsFixture recordings)
     [InlineData("zoneinfo", "Node 0, zone      DMA\n")]
     [InlineData("pagetypeinfo", "Page block order: 9\n")]
     [InlineData("meminfo", "MemTotal: ")]
+    [InlineData("pressure", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n")]
+    [InlineData("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n")]
     public void A_view_alone_is_what_the_file_would_read(string view, string start)
     {
         ToolRun run = ToolRun.Of("boot", "--memory", "256M", "--show", view, "--quiet");
         run.ExitCode.Should().Be(0, run.Error);
         run.Out.Should().StartWith(start).And.EndWith("\n");
+    }
+
+    [Fact]
+    public void Areas_of_contiguous_memory_can_be_shown()
+    {
+        ToolRun run = ToolRun.Of("boot", "--arch", "arm64", "--memory", "256M", "--cmdline", "cma=16M", "--show", "cma", "--quiet");
+        run.Out.Should().Contain("reserved/count 4096\n").And.Contain("reserved/used 0\n");
     }
 
     [Fact]

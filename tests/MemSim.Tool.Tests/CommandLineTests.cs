@@ -45,7 +45,7 @@ public class CommandLineTests
     public void The_documentation_names_every_option_and_every_field_of_the_documents()
     {
         string documentation = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Data", "tool.md"));
-        foreach (string option in (string[])["--json", "--quick", "--picture", "--arch", "--memory", "--cpus", "--cmdline", "--from", "--set", "--show", "--quiet", "--all", "--like", "--at-least", "--seed"])
+        foreach (string option in (string[])["--json", "--quick", "--picture", "--arch", "--memory", "--cpus", "--cmdline", "--from", "--set", "--show", "--quiet", "--all", "--like", "--at-least", "--seed", "--out"])
         {
             documentation.Should().Contain($"`{option}");
         }

@@ -74,6 +74,17 @@ public class ReplayTests(RecordingsFixture recordings)
     }
 
     [Fact]
+    public void Wake_ups_of_kswapd_are_reported_and_not_compared()
+    {
+        string folder = Path.Combine(AppContext.BaseDirectory, "Data", "traces", "i386-1G-smp1-oom");
+        JsonElement trace = ToolRun.Of("replay", folder, "--json").Json().GetProperty("recordings")[0].GetProperty("trace");
+        trace.GetProperty("kswapd_wakeups").GetProperty("recorded").GetInt64().Should().Be(1);
+        trace.GetProperty("kswapd_wakeups").GetProperty("replayed").GetInt64().Should().Be(1);
+        ToolRun.Of("replay", folder).Out.Should().Contain("kswapd woken: 1 times by the replayed allocations, 1 recorded");
+        ToolRun.Of("replay", recordings.Trace).Out.Should().NotContain("kswapd woken");
+    }
+
+    [Fact]
     public void Recorded_slab_events_are_done_on_the_slab_layer_and_counted()
     {
         string folder = SlabTrace(128);
