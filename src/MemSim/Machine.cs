@@ -200,6 +200,10 @@ public sealed partial class Machine : IDisposable
         }
 
         Settings.Set(file, text);
+        if (file is "nr_hugepages" or "nr_overcommit_hugepages")
+        {
+            HugePages.Pool.WriteSysctl(_cpus[0], file, Settings.Sysctls.Number(file));
+        }
     }
 
     /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>

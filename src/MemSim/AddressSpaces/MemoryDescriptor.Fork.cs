@@ -69,10 +69,17 @@ public sealed partial class MemoryDescriptor
         copy.PageBits = vma.PageBits;
         copy.File = vma.File?.Get();
         copy.Policy = vma.Policy;
+        if (vma.Hugetlb is { } huge)
+        {
+            copy.Hugetlb = huge;
+            huge.Areas++;
+        }
+
         bool wipes = (vma.Flags & VmaFlags.WipeOnFork) != 0;
         if (!wipes && !_core.ForkAnon(cpu, copy, vma))
         {
             copy.File?.Put(cpu);
+            _core.Hugetlb.Close(cpu, copy);
             child.FreeVma(cpu, copy);
             if (charged)
             {
@@ -84,6 +91,11 @@ public sealed partial class MemoryDescriptor
 
         child.InsertVma(copy);
         child.Account(copy.Flags, pages);
+
+        if (vma.Hugetlb is not null)
+        {
+            return wipes || _core.Hugetlb.Copy(cpu, copy, vma, ref protectedAny);
+        }
 
         // Pages of files are found again by faults; only private pages must be copied.
         return wipes || vma.AnonVma is null || CopyEntries(cpu, child, copy, vma, ref protectedAny);

@@ -154,12 +154,17 @@ public sealed partial class MemoryDescriptor
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
     {
         VmaFlags flags = vma.Flags;
+        if (vma.Hugetlb is not null && AddressSpaces.Huge.HugetlbCore.Cuts(start, end))
+        {
+            return Errno.EINVAL;
+        }
+
         switch (advice)
         {
             case MemoryAdvice.DontNeed:
                 return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
             case MemoryAdvice.Free:
-                return vma.IsAnonymous ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
+                return vma.IsAnonymous && vma.Hugetlb is null ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:

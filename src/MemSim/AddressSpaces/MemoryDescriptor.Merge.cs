@@ -7,7 +7,7 @@ public sealed partial class MemoryDescriptor
 {
     // Flags that do not keep areas apart: none that are stored here; the kernel ignores VM_SOFTDIRTY.
     private static bool SameKind(Vma vma, VmaFlags flags, OpenFile? file, MemoryPolicy? policy) =>
-        vma.Flags == flags && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy);
+        vma.Flags == flags && (flags & VmaFlags.HugeTlb) == 0 && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy);
 
     private static bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) => ((a is null || b is null) && (owner is null || owner.Chain is null || owner.Chain.Count <= 1)) || ReferenceEquals(a, b);
 
@@ -65,6 +65,11 @@ public sealed partial class MemoryDescriptor
     /// <returns>The area that holds the part now; null without memory, then nothing has changed.</returns>
     private Vma? ChangeRange(Cpu cpu, Vma vma, ulong start, ulong end, VmaFlags flags, MemoryPolicy? policy)
     {
+        if (CutsHugetlb(start, end))
+        {
+            return null;
+        }
+
         ulong pgoff = vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
         ulong pages = (end - start) >> PageGeometry.PageShift;
         Vma? previous = start == vma.StartValue ? vma.Previous : null;
@@ -174,6 +179,12 @@ public sealed partial class MemoryDescriptor
             upper.File?.Put(cpu);
             FreeVma(cpu, upper);
             return null;
+        }
+
+        if (vma.Hugetlb is { } huge)
+        {
+            upper.Hugetlb = huge;
+            huge.Areas++;
         }
 
         SplitHuge(cpu, vma, at);

@@ -153,6 +153,12 @@ public sealed partial class MemoryDescriptor
     private Errno LockArea(Cpu cpu, Vma vma, ulong start, ulong end, VmaFlags locks)
     {
         VmaFlags old = vma.Flags;
+        if ((old & VmaFlags.HugeTlb) != 0)
+        {
+            // They never leave memory anyway.
+            return Errno.None;
+        }
+
         VmaFlags flags = (old & ~(VmaFlags.Locked | VmaFlags.LockOnFault)) | locks;
         if (flags == old)
         {

@@ -29,6 +29,11 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
+        if ((flags & MapFlags.HugeTlb) != 0)
+        {
+            return MmapHuge(cpu, hint, length, prot, flags, file);
+        }
+
         if (!Align(length, out ulong bytes) || bytes == 0)
         {
             return Errno.ENOMEM;
@@ -149,12 +154,6 @@ public sealed partial class MemoryDescriptor
         result |= (flags & MapFlags.Locked) != 0 ? VmaFlags.Locked : 0;
         bool anonymous = (flags & MapFlags.Anonymous) != 0;
         MapFlags type = flags & (MapFlags.Shared | MapFlags.Private);
-        if ((flags & MapFlags.HugeTlb) != 0)
-        {
-            // The pool of huge pages is a subsystem of its own.
-            return Errno.ENOMEM;
-        }
-
         if (type == MapFlags.None || (anonymous && type == MapFlags.SharedValidate))
         {
             return Errno.EINVAL;
@@ -251,7 +250,7 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
-        bool charged = (flags & (VmaFlags.NoReserve | VmaFlags.Shared | VmaFlags.Write)) == VmaFlags.Write;
+        bool charged = (flags & (VmaFlags.NoReserve | VmaFlags.Shared | VmaFlags.Write | VmaFlags.HugeTlb)) == VmaFlags.Write;
         if (charged)
         {
             if (!_core.Charge(this, pages, Limits.IsAdmin))

@@ -30,6 +30,11 @@ public sealed partial class MemoryDescriptor
             return Errno.EFAULT;
         }
 
+        if (vma.Hugetlb is not null)
+        {
+            return Errno.EINVAL;
+        }
+
         Cpu cpu = Cpu;
         ulong target = newAddress.Value;
         if (isFixed)

@@ -30,6 +30,11 @@ public sealed partial class MemoryDescriptor
             return Errno.None;
         }
 
+        if (CutsHugetlb(start, end))
+        {
+            return Errno.EINVAL;
+        }
+
         if (first.StartValue < start)
         {
             // Cutting a hole makes one area more; cutting ends off does not.
@@ -112,6 +117,11 @@ public sealed partial class MemoryDescriptor
         RemoveVma(vma);
         _core.UnlinkAnon(cpu, vma);
         vma.File?.Put(cpu);
+        if (vma.Hugetlb is not null)
+        {
+            _core.Hugetlb.Close(cpu, vma);
+        }
+
         FreeVma(cpu, vma);
     }
 

@@ -109,6 +109,11 @@ public sealed partial class MemoryDescriptor
             return Errno.None;
         }
 
+        if (CutsHugetlb(start, end))
+        {
+            return Errno.EINVAL;
+        }
+
         long pages = (long)((end - start) >> PageGeometry.PageShift);
         bool charged = false;
         if ((flags & VmaFlags.Write) != 0)
@@ -156,6 +161,12 @@ public sealed partial class MemoryDescriptor
     /// <summary>Gives entries the rights of their area (<c>change_protection()</c>).</summary>
     private void ChangeProtection(Cpu cpu, Vma vma, ulong start, ulong end)
     {
+        if (vma.Hugetlb is not null)
+        {
+            _core.Hugetlb.Protect(cpu, vma, start, end);
+            return;
+        }
+
         PteLayout layout = _core.Layout;
         ulong entryBytes = 1UL << Tables.EntryShift;
         bool changed = false;

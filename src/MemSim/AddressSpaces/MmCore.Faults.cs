@@ -13,6 +13,11 @@ internal sealed partial class MmCore
         address &= ~(ulong)(PageGeometry.PageSize - 1);
         MemoryDescriptor mm = vma.Mm;
         PageTables tables = mm.Tables;
+        if ((vma.Flags & VmaFlags.HugeTlb) != 0)
+        {
+            return Hugetlb.Fault(cpu, vma, address, flags);
+        }
+
         if (UsesHugePages)
         {
             FaultResult huge = Huge!.Fault(cpu, vma, address, flags);
@@ -118,7 +123,7 @@ internal sealed partial class MmCore
                     return FaultResult.None;
                 }
             }
-            else if (UsesHugePages && Huge!.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
+            else if ((UsesHugePages || (vma.Flags & VmaFlags.HugeTlb) != 0) && Huge!.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
             {
                 return FaultResult.None;
             }

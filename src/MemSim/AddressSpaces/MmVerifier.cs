@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces.Huge;
 using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.Pages;
@@ -31,6 +32,7 @@ internal sealed partial class MmVerifier(MmCore core)
         }
 
         VerifyHuge();
+        VerifyHugetlb();
         foreach ((int pfn, int small) in _mapped)
         {
             int count = small + _mappedWhole.GetValueOrDefault(core.HeadOf(pfn));
@@ -64,12 +66,19 @@ internal sealed partial class MmVerifier(MmCore core)
         (long Anon, long File, long Shared, long Swap) seen = default;
         PteLayout layout = core.Layout;
         long presentInAreas = 0;
+        long hugetlb = 0;
         foreach (Vma vma in mm.Areas)
         {
             total += vma.Pages;
             locked += (vma.Flags & VmaFlags.Locked) != 0 ? vma.Pages : 0;
             committed += (vma.Flags & VmaFlags.Account) != 0 ? vma.Pages : 0;
             CheckChain(vma);
+            if (vma.Hugetlb is not null)
+            {
+                hugetlb += CheckHugetlb(mm, vma, layout);
+                continue;
+            }
+
             for (ulong at = vma.StartValue; at < vma.EndValue;)
             {
                 ulong slot = mm.Tables.FindSlot(at, out ulong next);
@@ -101,9 +110,14 @@ internal sealed partial class MmVerifier(MmCore core)
             BugReporter.Corrupt($"{mm.Tables}: anon, file, shmem, swap are counted as {(mm.AnonPages, mm.FilePages, mm.SharedMemoryPages, mm.SwapEntries)} but the tables hold {seen}");
         }
 
-        if (core.Huge is not null && mm.Tables.CountHuge(layout.IsHuge) is var huge && (huge != mm.Tables.Deposits || huge != _hugeEntries))
+        if (core.Huge is not null && mm.Tables.CountHuge(layout.IsHuge) - hugetlb is var huge && (huge != mm.Tables.Deposits || huge != _hugeEntries))
         {
             BugReporter.Corrupt($"{mm.Tables}: {huge} entries map huge pages, {_hugeEntries} of them in areas, and {mm.Tables.Deposits} tables are put by for them");
+        }
+
+        if (hugetlb * HugeCore.Pages != mm.HugetlbPages)
+        {
+            BugReporter.Corrupt($"{mm.Tables}: {hugetlb} pages of the pool are mapped but {mm.HugetlbPages} small pages counted");
         }
 
         _hugeEntries = 0;

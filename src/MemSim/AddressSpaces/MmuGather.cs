@@ -34,7 +34,11 @@ internal ref struct MmuGather
     /// <summary>Clears the entries of part of an area.</summary>
     public void Zap(Vma vma, ulong start, ulong end)
     {
-        if (vma.File is not null)
+        if (HugetlbCore.Maps(vma))
+        {
+            _core.Hugetlb.Zap(_cpu, vma, start, end);
+        }
+        else if (vma.File is not null)
         {
             ZapEntries(vma, start, end, isFile: true);
         }

@@ -51,6 +51,12 @@ internal sealed class PageUse
     /// <summary>Adds the entries of an area.</summary>
     public void Add(MmCore core, Vma vma)
     {
+        if (vma.Hugetlb is not null)
+        {
+            // Pages of the pool are in no count of resident memory.
+            return;
+        }
+
         PageTables tables = vma.Mm.Tables;
         for (ulong at = vma.StartValue; at < vma.EndValue;)
         {

@@ -43,8 +43,8 @@ public sealed partial class Process
                 use.Add(_core, vma);
                 AppendHeader(text, vma);
                 Line(text, "Size", vma.EndValue - vma.StartValue);
-                Line(text, "KernelPageSize", PageGeometry.PageSize);
-                Line(text, "MMUPageSize", PageGeometry.PageSize);
+                Line(text, "KernelPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : AddressSpaces.Huge.HugeCore.Bytes);
+                Line(text, "MMUPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : AddressSpaces.Huge.HugeCore.Bytes);
                 AppendUse(text, use, rollup: false);
                 text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge?.IsEligible(vma) == true ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
@@ -113,7 +113,7 @@ public sealed partial class Process
                 Kib("VmLib", mm.ExecutablePages);
                 Kib("VmPTE", mm.PageTableBytes >> PageGeometry.PageShift);
                 Kib("VmSwap", mm.SwapEntries);
-                Kib("HugetlbPages", 0);
+                Kib("HugetlbPages", mm.HugetlbPages);
                 text.Append("CoreDumping:\t0\nTHP_enabled:\t1\n");
             }
 
@@ -194,6 +194,7 @@ public sealed partial class Process
         text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {device >> 20:x2}:{device & 0xfffff:x2} {inode} ");
         MemoryDescriptor mm = vma.Mm;
         string name = vma.File is { } file ? file.File.ToString()
+            : vma.Hugetlb is not null ? "/anon_hugepage (deleted)"
             : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"
             : vma.StartValue <= mm.StackStart.Value && vma.EndValue >= mm.StackStart.Value ? "[stack]"
             : "";

@@ -30,7 +30,7 @@ public sealed partial class Vma
     public long PageOffset => (long)PgOff;
 
     /// <summary>Whether it is private memory without a file.</summary>
-    public bool IsAnonymous => File is null;
+    public bool IsAnonymous => File is null && Hugetlb is null;
 
     /// <summary>Its NUMA policy; null for the task's.</summary>
     public MemoryPolicy? Policy { get; internal set; }
@@ -51,6 +51,9 @@ public sealed partial class Vma
     public OpenFile? File { get; internal set; }
 
     internal AddressSpaces.Files.FileMapping? Mapping => File?.Mapping;
+
+    /// <summary>The unnamed file of huge pages that it maps.</summary>
+    internal AddressSpaces.Huge.HugetlbFile? Hugetlb { get; set; }
 
     internal AnonVma? AnonVma { get; set; }
 

@@ -3,58 +3,76 @@ using MemSim.Observability.Proc;
 
 namespace MemSim;
 
-/// <summary>The pool of huge pages of 2 MiB (<c>vm.nr_hugepages</c>): pages taken from the page allocator and kept aside.</summary>
-/// <remarks>Nothing maps them yet: <see cref="MapFlags.HugeTlb"/> fails with ENOMEM as on a machine whose pool is empty.</remarks>
+/// <summary>The pool of huge pages of 2 MiB (<c>vm.nr_hugepages</c>): pages taken from the page allocator and kept aside for <see cref="MapFlags.HugeTlb"/>.</summary>
 public sealed class HugePagePool
 {
     private readonly Machine _machine;
     private readonly List<int>[] _free;
+    private readonly long[] _total;
+    private readonly long[] _surplus;
+    private readonly HashSet<int> _used = [];
     private int _nextNode;
 
     internal HugePagePool(Machine machine)
     {
         _machine = machine;
         _free = [.. machine.Nodes.Select(_ => new List<int>())];
+        _total = new long[_free.Length];
+        _surplus = new long[_free.Length];
     }
 
-    /// <summary>Pages in the pool (<c>HugePages_Total</c>).</summary>
-    public long Total
+    /// <summary>Pages in the pool, free or mapped (<c>HugePages_Total</c>).</summary>
+    public long Total => Sum(_total);
+
+    /// <summary>Pages that nobody uses (<c>HugePages_Free</c>).</summary>
+    public long Free
     {
         get
         {
-            long total = 0;
+            long free = 0;
             foreach (List<int> pages in _free)
             {
-                total += pages.Count;
+                free += pages.Count;
             }
 
-            return total;
+            return free;
         }
     }
 
+    /// <summary>Free pages promised to mappings that have not used them yet (<c>HugePages_Rsvd</c>).</summary>
+    public long Reserved { get; private set; }
+
+    /// <summary>Pages beyond the wanted size (<c>HugePages_Surp</c>): they leave the pool when they are free again.</summary>
+    public long Surplus => Sum(_surplus);
+
+    /// <summary>How many pages the pool may grow beyond its size when mappings need them (<c>vm.nr_overcommit_hugepages</c>).</summary>
+    public long Overcommit { get; set; }
+
     /// <summary>Pages in the pool on a node (<c>/sys/devices/system/node/nodeN/hugepages</c>).</summary>
     /// <param name="node">The node's number.</param>
-    public long OnNode(int node) => _free[IndexOf(node)].Count;
+    public long OnNode(int node) => _total[IndexOf(node)];
 
-    /// <summary>Makes the pool larger or smaller, round the nodes (writing <c>vm.nr_hugepages</c>).</summary>
+    /// <summary>Makes the pool larger or smaller, round the nodes (writing <c>vm.nr_hugepages</c>); pages in use or promised stay, as surplus.</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="pages">Huge pages wanted.</param>
-    /// <returns>Huge pages there are now: fewer than wanted when memory is short or fragmented.</returns>
+    /// <returns>Huge pages there are now: fewer than wanted when memory is short or fragmented, more when they are in use.</returns>
     public long Resize(Cpu cpu, long pages)
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
         lock (_free)
         {
-            while (Total < pages && GrowAnywhere(cpu))
+            ChangeSurplus(pages, -1);
+            while (Total - Surplus < pages && GrowAnywhere(cpu))
             {
             }
 
-            while (Total > pages)
+            while (Total - Surplus > pages && Free > Reserved)
             {
                 ShrinkSomewhere(cpu);
             }
 
+            ChangeSurplus(pages, 1);
             return Report();
         }
     }
@@ -71,31 +89,192 @@ public sealed class HugePagePool
         int index = IndexOf(node);
         lock (_free)
         {
-            while (_free[index].Count < pages && Grow(cpu, index))
+            while (_total[index] < pages && Grow(cpu, index))
             {
             }
 
-            while (_free[index].Count > pages)
+            while (_total[index] > pages && _free[index].Count != 0 && Free > Reserved)
             {
                 Shrink(cpu, index);
             }
 
             _ = Report();
-            return _free[index].Count;
+            return _total[index];
         }
     }
 
-    /// <summary>Checks that the pages are still the pool's.</summary>
+    /// <summary>A write to <c>vm.nr_hugepages</c> or <c>vm.nr_overcommit_hugepages</c>.</summary>
+    internal void WriteSysctl(Cpu cpu, string file, long pages)
+    {
+        if (file == "nr_hugepages")
+        {
+            _ = Resize(cpu, pages);
+        }
+        else
+        {
+            Overcommit = pages;
+        }
+    }
+
+    /// <summary>Promises free pages, growing the pool as far as <see cref="Overcommit"/> allows (<c>hugetlb_acct_memory()</c>).</summary>
+    internal bool Reserve(Cpu cpu, long pages)
+    {
+        lock (_free)
+        {
+            while (Free - Reserved < pages && GrowSurplus(cpu))
+            {
+            }
+
+            bool enough = Free - Reserved >= pages;
+            Reserved += enough ? pages : 0;
+            DropUnusedSurplus(cpu, long.MaxValue);
+            _ = Report();
+            return enough;
+        }
+    }
+
+    /// <summary>Takes promises back; surplus pages that were kept for them go.</summary>
+    internal void Unreserve(Cpu cpu, long pages)
+    {
+        lock (_free)
+        {
+            Reserved -= pages;
+            DropUnusedSurplus(cpu, pages);
+            _ = Report();
+        }
+    }
+
+    /// <summary>Takes a page out, with one reference (<c>alloc_huge_page()</c>).</summary>
+    /// <returns>-1 when none is left that is not promised to somebody else.</returns>
+    internal int Take(Cpu cpu, bool reserved)
+    {
+        lock (_free)
+        {
+            if (!reserved && Free <= Reserved && !GrowSurplus(cpu))
+            {
+                return -1;
+            }
+
+            int near = IndexOf(cpu.Node.Id);
+            for (int i = 0; i < _free.Length; i++)
+            {
+                List<int> pages = _free[(near + i) % _free.Length];
+                if (pages.Count == 0)
+                {
+                    continue;
+                }
+
+                int head = pages[^1];
+                pages.RemoveAt(pages.Count - 1);
+                _used.Add(head);
+                Reserved -= reserved ? 1 : 0;
+                _machine.FrameOf(head).InvertedMapCount = 0;
+                _machine.FrameOf(head + 1).Private = 0;
+                _machine.FrameOf(head + 1).Index = 0;
+                _ = Report();
+                return head;
+            }
+
+            return -1;
+        }
+    }
+
+    /// <summary>A page's last user is gone (<c>free_huge_page()</c>): while its node has surplus pages it goes to the page allocator.</summary>
+    internal void Return(Cpu cpu, int head)
+    {
+        lock (_free)
+        {
+            _used.Remove(head);
+            int node = IndexOf(_machine.ZoneOf(head)!.Node.Id);
+            _free[node].Add(head);
+            if (_surplus[node] > 0)
+            {
+                _surplus[node]--;
+                Shrink(cpu, node);
+            }
+
+            _ = Report();
+        }
+    }
+
+    /// <summary>Checks that the pages are still the pool's, and its sums.</summary>
     internal void Verify()
     {
         foreach (List<int> pages in _free)
         {
             foreach (int pfn in pages)
             {
-                if (_machine.FrameOf(pfn).RefCount != 1 || _machine.FrameOf(pfn).Order != HugeCore.Order)
+                if (_machine.FrameOf(pfn).RefCount != 1 || _machine.FrameOf(pfn).Order != HugeCore.Order || _machine.FrameOf(pfn).MapCount != 0)
                 {
                     Observability.BugReporter.Corrupt($"frame 0x{pfn:x} of the pool of huge pages is not a block of its own");
                 }
+            }
+        }
+
+        if (Free + _used.Count != Total || Reserved < 0 || Reserved > Free || Surplus < 0 || Surplus > Total)
+        {
+            Observability.BugReporter.Corrupt($"the pool of huge pages has {Total}, of them {Free} free, {Reserved} reserved, {Surplus} surplus; {_used.Count} are in use");
+        }
+    }
+
+    /// <summary>Whether a page was taken out by a mapping.</summary>
+    internal bool IsInUse(int head) => _used.Contains(head);
+
+    /// <summary>Pages that mappings have.</summary>
+    internal IReadOnlyCollection<int> InUse => _used;
+
+    private static long Sum(long[] counts)
+    {
+        long sum = 0;
+        foreach (long count in counts)
+        {
+            sum += count;
+        }
+
+        return sum;
+    }
+
+    /// <summary>Makes surplus pages ordinary ones (-1), or the other way round, until the wanted size fits (<c>adjust_pool_surplus()</c>).</summary>
+    private void ChangeSurplus(long pages, int change)
+    {
+        for (int node = 0; node < _free.Length; node++)
+        {
+            while (change < 0 ? Total - Surplus < pages && _surplus[node] > 0 : Total - Surplus > pages && _surplus[node] < _total[node])
+            {
+                _surplus[node] += change;
+            }
+        }
+    }
+
+    private bool GrowSurplus(Cpu cpu)
+    {
+        if (Surplus >= Overcommit)
+        {
+            return false;
+        }
+
+        int near = IndexOf(cpu.Node.Id);
+        for (int i = 0; i < _free.Length; i++)
+        {
+            int node = (near + i) % _free.Length;
+            if (Grow(cpu, node))
+            {
+                _surplus[node]++;
+                return true;
+            }
+        }
+
+        return false;
+    }
+
+    private void DropUnusedSurplus(Cpu cpu, long pages)
+    {
+        for (int node = 0; node < _free.Length; node++)
+        {
+            for (; pages > 0 && _surplus[node] > 0 && _free[node].Count != 0 && Free > Reserved; pages--)
+            {
+                _surplus[node]--;
+                Shrink(cpu, node);
             }
         }
     }
@@ -124,6 +303,7 @@ public sealed class HugePagePool
         if (pfn >= 0)
         {
             _free[node].Add(pfn);
+            _total[node]++;
         }
 
         return pfn >= 0;
@@ -144,12 +324,17 @@ public sealed class HugePagePool
     {
         int pfn = _free[node][^1];
         _free[node].RemoveAt(_free[node].Count - 1);
+        _total[node]--;
         _machine.Pages.FreeBlock(cpu, pfn, HugeCore.Order);
     }
 
     private long Report()
     {
-        _machine.SystemFigures.HugePagesTotal = _machine.SystemFigures.HugePagesFree = Total;
+        SystemFigures figures = _machine.SystemFigures;
+        figures.HugePagesTotal = Total;
+        figures.HugePagesFree = Free;
+        figures.HugePagesReserved = Reserved;
+        figures.HugePagesSurplus = Surplus;
         return Total;
     }
 

@@ -15,6 +15,9 @@ internal sealed partial class MmCore
     /// <summary>Transparent huge pages; null where pages of the second level have another size than 2 MiB.</summary>
     public HugeCore? Huge { get; private set; }
 
+    /// <summary>Mappings of the pool of huge pages.</summary>
+    public HugetlbCore Hugetlb => field ??= new HugetlbCore(this);
+
     /// <summary>Whether faults have to think of huge pages.</summary>
     public bool UsesHugePages { get; set; }
 

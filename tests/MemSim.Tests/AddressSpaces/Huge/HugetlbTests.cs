@@ -1,0 +1,156 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests.AddressSpaces.Huge;
+
+/// <summary>Mappings of the pool of huge pages.</summary>
+public class HugetlbTests
+{
+    private const long Huge = 2 << 20;
+    private const MapFlags Private = MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb;
+    private const MapFlags Shared = MapFlags.Shared | MapFlags.Anonymous | MapFlags.HugeTlb;
+
+    public static TheoryData<string> Architectures => ["x86_64", "pae", "arm64"];
+
+    [Theory]
+    [MemberData(nameof(Architectures))]
+    public void Pages_are_reserved_zeroed_and_given_back(string architecture)
+    {
+        using Machine machine = Boot(architecture, 4);
+        HugePagePool pool = machine.HugePages.Pool;
+        Process process = machine.CreateProcess("huge");
+        process.Mm.Mmap(default, 5 * Huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
+        for (int round = 0; round < 2; round++)
+        {
+            VirtualAddress at = process.Mm.Mmap(default, (2 * Huge) + 1, Prot.Read | Prot.Write, Private);
+            (at.Value % (ulong)Huge).Should().Be(0);
+            (pool.Free, pool.Reserved).Should().Be((4, 3));
+            process.Mm.Mmap(default, 2 * Huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
+            using (machine.Cpus[0].Run(process))
+            {
+                machine.Cpus[0].Read<int>(at + 8).Should().Be(0, "round {0}", round);
+                machine.Cpus[0].Write(at + 8, 77);
+                machine.Cpus[0].Read<int>(at + 8).Should().Be(77);
+            }
+
+            (pool.Free, pool.Reserved, process.Mm.HugetlbPages, process.Mm.AnonPages).Should().Be((3, 2, 512, 0));
+            machine.Proc.MemInfo.Should().Contain("HugePages_Rsvd:        2");
+            machine.Verify();
+            process.Mm.Munmap(at, 4096).Should().Be(Errno.EINVAL);
+            process.Mm.Munmap(at + 2 * Huge, Huge).Should().Be(Errno.None);
+            (pool.Free, pool.Reserved).Should().Be((3, 1));
+            process.Mm.Mprotect(at, 4096, Prot.Read).Should().Be(Errno.EINVAL);
+            process.Mm.Mprotect(at, Huge, Prot.Read).Should().Be(Errno.None);
+            machine.Verify();
+            process.Mm.Munmap(at, 2 * Huge).Should().Be(Errno.None);
+            (pool.Free, pool.Reserved).Should().Be((4, 0));
+        }
+
+        process.Exit();
+        machine.Verify();
+        pool.Resize(machine.Cpus[0], 0).Should().Be(0);
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData(true, 2)]
+    [InlineData(false, 2)]
+    [InlineData(true, 1)]
+    [InlineData(false, 1)]
+    public void Copies_after_fork_need_a_free_page_unless_the_owner_writes(bool parentFirst, int pages)
+    {
+        using Machine machine = Boot("x86_64", pages);
+        Cpu cpu = machine.Cpus[0];
+        Process parent = machine.CreateProcess("parent");
+        VirtualAddress at = parent.Mm.Mmap(default, Huge, Prot.Read | Prot.Write, Private);
+        Process child;
+        using (cpu.Run(parent))
+        {
+            cpu.Write(at, 1);
+            child = parent.Fork();
+        }
+
+        machine.Verify();
+        using (cpu.Run(parentFirst ? parent : child))
+        {
+            Action write = () => cpu.Write(at, 2);
+            if (parentFirst || pages == 2)
+            {
+                write();
+            }
+            else
+            {
+                write.Should().Throw<SignalException>();
+                child.LastSignal!.Value.Signal.Should().Be(Signal.SIGBUS);
+            }
+        }
+
+        machine.Verify();
+        using (cpu.Run(parentFirst ? child : parent))
+        {
+            Func<int> read = () => cpu.Read<int>(at);
+            if (parentFirst && pages == 1)
+            {
+                read.Should().Throw<SignalException>();
+            }
+            else
+            {
+                read().Should().Be(1);
+            }
+        }
+
+        child.Exit();
+        parent.Exit();
+        machine.Verify();
+        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((pages, 0));
+    }
+
+    [Fact]
+    public void Shared_pages_are_the_childs_too_and_unreserved_ones_may_run_out()
+    {
+        using Machine machine = Boot("x86_64", 2);
+        Cpu cpu = machine.Cpus[0];
+        Process parent = machine.CreateProcess("parent");
+        VirtualAddress at = parent.Mm.Mmap(default, Huge, Prot.Read | Prot.Write, Shared);
+        VirtualAddress more = parent.Mm.Mmap(default, 2 * Huge, Prot.Read | Prot.Write, Private | MapFlags.NoReserve);
+        Process child;
+        using (cpu.Run(parent))
+        {
+            cpu.Write(more, 1);
+            ((Action)(() => cpu.Write(more + Huge, 1))).Should().Throw<SignalException>();
+            child = parent.Fork();
+        }
+
+        using (cpu.Run(child))
+        {
+            cpu.Write(at, 5);
+        }
+
+        using (cpu.Run(parent))
+        {
+            cpu.Read<int>(at).Should().Be(5);
+        }
+
+        machine.Verify();
+        machine.SetSysctl("vm.nr_overcommit_hugepages", "1");
+        using (cpu.Run(parent))
+        {
+            cpu.Write(more + Huge, 1);
+        }
+
+        (machine.HugePages.Pool.Total, machine.HugePages.Pool.Surplus).Should().Be((3, 1));
+        machine.Verify();
+        child.Exit();
+        parent.Exit();
+        machine.Verify();
+        (machine.HugePages.Pool.Total, machine.HugePages.Pool.Free, machine.HugePages.Pool.Surplus).Should().Be((2, 2, 0));
+    }
+
+    private static Machine Boot(string architecture, int pages)
+    {
+        Machine machine = ForkTests.Boot(architecture);
+        machine.SetSysctl("vm.nr_hugepages", $"{pages}");
+        machine.HugePages.Pool.Total.Should().Be(pages);
+        return machine;
+    }
+}
