@@ -122,19 +122,22 @@ internal sealed class Kswapd : BackgroundTask
     }
 
     /// <summary>Whether one of the usable zones is above its high watermark (<c>pgdat_balanced()</c>).</summary>
-    public bool IsBalanced(int order, int highestZone)
+    public bool IsBalanced(int order, int highestZone) => IsBalanced(_machine, Node, order, highestZone);
+
+    /// <summary>As <see cref="IsBalanced(int, int)"/>, of a node whose kswapd may never have existed.</summary>
+    public static bool IsBalanced(Machine machine, Node node, int order, int highestZone)
     {
         bool any = false;
-        for (int i = 0; i <= highestZone && i < Node.Zones.Count; i++)
+        for (int i = 0; i <= highestZone && i < node.Zones.Count; i++)
         {
-            Zone zone = Node.Zones[i];
+            Zone zone = node.Zones[i];
             if (zone.ManagedPages == 0)
             {
                 continue;
             }
 
             any = true;
-            if (WatermarkCheck.PassesFull(zone, order, zone.GetWatermarkPages(Watermark.High), highestZone, AllocFlags.WatermarkMin, SafeFreePages(zone)))
+            if (WatermarkCheck.PassesFull(zone, order, zone.GetWatermarkPages(Watermark.High), highestZone, AllocFlags.WatermarkMin, SafeFreePages(machine, zone)))
             {
                 return true;
             }
@@ -157,16 +160,16 @@ internal sealed class Kswapd : BackgroundTask
     }
 
     /// <summary>The free pages, counted exactly where the CPUs' unfolded parts could hide a crossed watermark (<c>percpu_drift_mark</c>).</summary>
-    private long SafeFreePages(Zone zone)
+    private static long SafeFreePages(Machine machine, Zone zone)
     {
         long free = zone.FreePagesForChecks;
-        long drift = DriftMark(zone);
+        long drift = DriftMark(machine, zone);
         return drift != 0 && free < drift ? Math.Max(0, zone.TrueFreePages) : free;
     }
 
-    private long DriftMark(Zone zone)
+    private static long DriftMark(Machine machine, Zone zone)
     {
-        long drift = (long)NormalThreshold(zone) * OnlineCpus();
+        long drift = (long)NormalThreshold(machine, zone) * OnlineCpus(machine);
         return drift > zone.MarkLow - zone.MarkMin ? zone.MarkHigh + drift : 0;
     }
 
@@ -345,13 +348,13 @@ internal sealed class Kswapd : BackgroundTask
         for (int i = 0; i < Node.Zones.Count; i++)
         {
             Zone zone = Node.Zones[i];
-            if (zone.ManagedPages == 0 || DriftMark(zone) == 0)
+            if (zone.ManagedPages == 0 || DriftMark(_machine, zone) == 0)
             {
                 continue;
             }
 
-            int normal = NormalThreshold(zone);
-            int threshold = underPressure ? (int)Math.Clamp((zone.MarkLow - zone.MarkMin) / OnlineCpus(), 1, MaxStatThreshold) : normal;
+            int normal = NormalThreshold(_machine, zone);
+            int threshold = underPressure ? (int)Math.Clamp((zone.MarkLow - zone.MarkMin) / OnlineCpus(_machine), 1, MaxStatThreshold) : normal;
             foreach (PerCpuPages pcp in zone.Pcp)
             {
                 pcp.StatThreshold = threshold;
@@ -365,16 +368,16 @@ internal sealed class Kswapd : BackgroundTask
         }
     }
 
-    private int NormalThreshold(Zone zone)
+    private static int NormalThreshold(Machine machine, Zone zone)
     {
-        ZoneReserve[] figures = _machine.Settings.Figures.Zones;
+        ZoneReserve[] figures = machine.Settings.Figures.Zones;
         return zone.Id < figures.Length ? figures[zone.Id].StatThreshold : 0;
     }
 
-    private int OnlineCpus()
+    private static int OnlineCpus(Machine machine)
     {
         int online = 0;
-        foreach (Cpu cpu in _machine.Cpus)
+        foreach (Cpu cpu in machine.Cpus)
         {
             online += cpu.IsOnline ? 1 : 0;
         }

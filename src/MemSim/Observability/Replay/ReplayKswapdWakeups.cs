@@ -32,7 +32,7 @@ internal sealed class ReplayKswapdWakeups : IReclaim, IPageTraceSink
         NoReclaim.Instance.WakeKswapd(zone, request);
         int node = zone.Node.Id;
         Settle(zone.Node);
-        if (!_awake[node] && (IsBoosted(zone.Node) || !Daemon(zone.Node).IsBalanced(request.Order, request.HighestZoneIndex)))
+        if (!_awake[node] && (IsBoosted(zone.Node) || !Kswapd.IsBalanced(_machine, zone.Node, request.Order, request.HighestZoneIndex)))
         {
             (_awake[node], _highest[node]) = (true, request.HighestZoneIndex);
             Woken++;
@@ -103,15 +103,13 @@ internal sealed class ReplayKswapdWakeups : IReclaim, IPageTraceSink
         return false;
     }
 
-    private Kswapd Daemon(Node node) => _machine.Vmscan.StateOf(node).Kswapd;
-
     private void Settle(Node node)
     {
         bool active = IsActive(node);
         if (_active[node.Id] && !active)
         {
             // A round that did not balance the node is followed by another one without sleep.
-            _awake[node.Id] &= !Daemon(node).IsBalanced(0, _highest[node.Id]);
+            _awake[node.Id] &= !Kswapd.IsBalanced(_machine, node, 0, _highest[node.Id]);
         }
 
         _active[node.Id] = active;
