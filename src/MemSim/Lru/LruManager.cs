@@ -41,6 +41,28 @@ internal sealed partial class LruManager
         {
             _batches[i] = new CpuLruBatches();
         }
+
+        if (machine.BootPlan is null)
+        {
+            ForgetRestored();
+        }
+    }
+
+    /// <summary>Pages of a restored state say that they are on lists of the machine they come from: their owners are not known here, so nobody may reclaim or move them.</summary>
+    private void ForgetRestored()
+    {
+        const uint onList = (uint)(PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable);
+        foreach (Zone zone in _zones)
+        {
+            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
+            {
+                ref PageFrame frame = ref _frames[(int)pfn];
+                if (frame.RefCount != 0 && (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0)
+                {
+                    frame.FlagsAndZone &= ~onList;
+                }
+            }
+        }
     }
 
     /// <summary>The lists of a node.</summary>

@@ -111,6 +111,21 @@ internal static class SnapshotBuilder
             missing.Add("the MMU: page tables, TLBs, what vmalloc, vmap and processes have mapped");
         }
 
+        if (machine.MmOrNull is not null)
+        {
+            missing.Add("processes: address spaces and who maps which page");
+        }
+
+        if (machine.PageCacheIfUsed is not null)
+        {
+            missing.Add("the page cache: devices, file systems and open files");
+        }
+
+        if (machine.SwapIfUsed is not null)
+        {
+            missing.Add("swap: areas and what lies in them");
+        }
+
         return missing;
     }
 

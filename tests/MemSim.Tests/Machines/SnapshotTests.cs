@@ -33,6 +33,41 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
+    public void Processes_and_files_stay_behind_by_name_and_the_twin_has_room_for_its_own()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        using BlockDevice disk = new("vda", "64M");
+        OpenFile file = machine.Mount(disk).Create("data").Value;
+        machine.Cpus[0].WriteFile(file, 0, new byte[100_000]).Error.Should().Be(Errno.None);
+        Touch(machine, 300);
+        MachineSnapshot snapshot = machine.Snapshot();
+        snapshot.NotCarried.Should().Contain(m => m.StartsWith("processes")).And.Contain(m => m.StartsWith("the page cache"));
+
+        using Machine twin = snapshot.Boot();
+        twin.Verify();
+        twin.Proc.BuddyInfo.Should().Be(machine.Proc.BuddyInfo);
+        Touch(twin, 300);
+        twin.CompactMemory();
+        twin.Verify();
+    }
+
+    private static void Touch(Machine machine, int pages)
+    {
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("toucher");
+        using (cpu.Run(process))
+        {
+            VirtualAddress data = process.Mm.Mmap((long)pages << 12, Prot.Read | Prot.Write);
+            for (int i = 0; i < pages; i++)
+            {
+                cpu.Write(data + (i << 12), i);
+            }
+        }
+
+        machine.Lru.DrainAll();
+    }
+
+    [Fact]
     public void Booting_a_snapshot_twice_gives_independent_machines()
     {
         using Machine machine = Busy(out _);
