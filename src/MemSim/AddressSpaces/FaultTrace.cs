@@ -1,19 +1,13 @@
+using MemSim.Hardware;
+
 namespace MemSim.AddressSpaces;
 
 /// <summary>The receivers of fault tracepoints.</summary>
-internal sealed class FaultTrace
+internal sealed class FaultTrace : TraceFanOut<IFaultTraceSink>
 {
-    private readonly List<IFaultTraceSink> _sinks = [];
-
-    public bool IsIdle => _sinks.Count == 0;
-
-    public void Attach(IFaultTraceSink sink) => _sinks.Add(sink);
-
-    public void Detach(IFaultTraceSink sink) => _sinks.Remove(sink);
-
     public void Emit(Cpu cpu, in PageFault fault)
     {
-        foreach (IFaultTraceSink sink in _sinks)
+        foreach (IFaultTraceSink sink in Sinks)
         {
             if (fault.User)
             {

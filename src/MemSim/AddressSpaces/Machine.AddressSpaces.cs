@@ -76,10 +76,9 @@ public sealed partial class Machine
     public void DetachFaultTrace(IFaultTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        if (_mm?.FaultTrace is { } trace)
+        if (_mm?.FaultTrace?.Detach(sink) == true)
         {
-            trace.Detach(sink);
-            _mm.FaultTrace = trace.IsIdle ? null : trace;
+            _mm.FaultTrace = null;
         }
     }
 

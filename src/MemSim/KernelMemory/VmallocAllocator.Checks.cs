@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using System.Globalization;
 using System.Text;
 using MemSim.Observability;
@@ -10,7 +11,7 @@ internal sealed partial class VmallocAllocator
     /// <summary>The areas in address order and what was put aside, as <c>/proc/vmallocinfo</c> lists them.</summary>
     public string Info()
     {
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         StringBuilder text = new();
         foreach (AddressRange range in _space.Busy)
         {

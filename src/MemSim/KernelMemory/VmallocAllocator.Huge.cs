@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 namespace MemSim.KernelMemory;
 
 /// <content>Areas mapped with huge pages.</content>
@@ -47,7 +48,7 @@ internal sealed partial class VmallocAllocator
         }
 
         area.OwnsPages = true;
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         CountPages(area.Count);
         return new VirtualAddress(area.Start);
     }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using System.Globalization;
 
 namespace MemSim.KernelMemory;
@@ -91,7 +92,7 @@ internal sealed partial class VmallocAllocator
         }
 
         area.OwnsPages = true;
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         CountPages(area.Count);
         return new VirtualAddress(area.Start);
     }
@@ -156,7 +157,7 @@ internal sealed partial class VmallocAllocator
         if (cpu.InInterrupt && !unmapOnly)
         {
             // Unmapping may sleep: a worker does it later, the address is written down only.
-            using Scope scope = Enter();
+            using LockScope scope = Enter();
             _deferred[cpu.Id].Push(address.Value);
             return;
         }
@@ -181,7 +182,7 @@ internal sealed partial class VmallocAllocator
     /// <summary>Notes an address to be freed later, whatever the context (<c>vfree_atomic()</c>).</summary>
     public void FreeLater(Cpu cpu, VirtualAddress address)
     {
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         _deferred[cpu.Id].Push(address.Value);
     }
 
@@ -201,7 +202,7 @@ internal sealed partial class VmallocAllocator
     /// <summary>Makes all CPUs forget what was put aside and gives it back.</summary>
     public void Purge(Cpu cpu)
     {
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         if (_space.TryGetAsideSpan(out ulong start, out ulong end))
         {
             _mmu.FlushRange(cpu, _mmu.Kernel, new VirtualAddress(start), end - start);
@@ -212,7 +213,7 @@ internal sealed partial class VmallocAllocator
     /// <summary>Whether an area covers an address.</summary>
     public bool Covers(VirtualAddress address)
     {
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         return _space.TryFind(address.Value, out _);
     }
 
@@ -243,7 +244,7 @@ internal sealed partial class VmallocAllocator
     private VmArea? Reserve(Cpu cpu, long pages, string caller, ulong align = PageGeometry.PageSize)
     {
         ulong bytes = VmallocRules.AreaBytes((ulong)pages << PageGeometry.PageShift);
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         if (!_spareAreas.TryPop(out int id))
         {
             id = _areas.Count;
@@ -346,7 +347,7 @@ internal sealed partial class VmallocAllocator
     /// <summary>Gives an area back whose addresses nobody has seen.</summary>
     private void Abandon(VmArea area)
     {
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         int id = IdOf(area);
         _space.GiveBack(area.Start);
         Recycle(area, id);
@@ -373,7 +374,7 @@ internal sealed partial class VmallocAllocator
             FreeTable(cpu, area);
         }
 
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         Recycle(area, id);
     }
 
@@ -408,7 +409,7 @@ internal sealed partial class VmallocAllocator
     private Page[] TableFor(int pages)
     {
         int log = pages > 1 ? System.Numerics.BitOperations.Log2((uint)pages - 1) + 1 : 0;
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         return _spareTables[log].TryPop(out Page[]? table) ? table : new Page[1 << log];
     }
 
@@ -433,18 +434,5 @@ internal sealed partial class VmallocAllocator
         return default;
     }
 
-    private Scope Enter() => new(_lock);
-
-    private readonly ref struct Scope
-    {
-        private readonly Lock? _held;
-
-        public Scope(Lock? held)
-        {
-            _held = held;
-            held?.Enter();
-        }
-
-        public void Dispose() => _held?.Exit();
-    }
+    private LockScope Enter() => new(_lock);
 }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 namespace MemSim.Lru;
 
 /// <summary>Owners of pages on a machine with parallel CPUs: reclaim on one CPU asks while another one changes address spaces or files.</summary>
@@ -7,55 +8,55 @@ internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageO
 
     public PageReferences Referenced(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.Referenced(cpu, pfn);
     }
 
     public bool TryToUnmap(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.TryToUnmap(cpu, pfn);
     }
 
     public bool AddToSwap(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.AddToSwap(cpu, pfn);
     }
 
     public bool SplitHuge(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.SplitHuge(cpu, pfn);
     }
 
     public PageOutOutcome PageOut(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.PageOut(cpu, pfn);
     }
 
     public bool RemoveFromCache(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.RemoveFromCache(cpu, pfn);
     }
 
     public bool UnmapForMigration(Cpu cpu, int pfn)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.UnmapForMigration(cpu, pfn);
     }
 
     public bool MoveMapping(Cpu cpu, int from, int to)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         return inner.MoveMapping(cpu, from, to);
     }
 
     public void RestoreMappings(Cpu cpu, int from, int to)
     {
-        using Machine.OwnersScope scope = machine.EnterOwners();
+        using LockScope scope = machine.EnterOwners();
         inner.RestoreMappings(cpu, from, to);
     }
 }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Lru;
 
 namespace MemSim;
@@ -14,21 +15,7 @@ public sealed partial class Machine
     internal Lock? OwnersLock => _parallel ? _ownersLock : null;
 
     /// <summary>Holds <see cref="OwnersLock"/> until disposed.</summary>
-    internal OwnersScope EnterOwners() => new(OwnersLock);
+    internal LockScope EnterOwners() => new(OwnersLock);
 
     private IPageOwners Guarded(IPageOwners owners) => _parallel ? new GuardedOwners(this, owners) : owners;
-
-    /// <summary>Somebody changes what owns pages.</summary>
-    internal readonly ref struct OwnersScope
-    {
-        private readonly Lock? _held;
-
-        public OwnersScope(Lock? held)
-        {
-            _held = held;
-            held?.Enter();
-        }
-
-        public void Dispose() => _held?.Exit();
-    }
 }

@@ -1,29 +1,27 @@
+using MemSim.Hardware;
+
 namespace MemSim.Observability;
 
 /// <summary>Passes tracepoints on to whoever listens. Exists for hot paths only while somebody does.</summary>
-internal sealed class Tracepoints : IPageTraceSink
+internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
 {
     private readonly PageOwnerTracker? _owners;
-    private IPageTraceSink[] _sinks = [];
 
     public Tracepoints(PageOwnerTracker? owners)
     {
         _owners = owners;
-        _sinks = owners is null ? [] : [owners];
+        if (owners is not null)
+        {
+            Attach(owners);
+        }
     }
-
-    public bool IsIdle => _sinks.Length == 0;
-
-    public void Attach(IPageTraceSink sink) => _sinks = [.. _sinks, sink];
-
-    public void Detach(IPageTraceSink sink) => _sinks = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
 
     /// <summary>A page of a bulk allocation: 6.1 has no tracepoint for it, but its owner is recorded.</summary>
     public void BulkPage(Cpu cpu, long pfn, MigrateType type, Gfp gfp) => _owners?.MmPageAlloc(cpu, pfn, 0, type, gfp);
 
     public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp)
     {
-        foreach (IPageTraceSink sink in _sinks)
+        foreach (IPageTraceSink sink in Sinks)
         {
             sink.MmPageAlloc(cpu, pfn, order, migrateType, gfp);
         }
@@ -31,7 +29,7 @@ internal sealed class Tracepoints : IPageTraceSink
 
     public void MmPageFree(Cpu cpu, long pfn, int order)
     {
-        foreach (IPageTraceSink sink in _sinks)
+        foreach (IPageTraceSink sink in Sinks)
         {
             sink.MmPageFree(cpu, pfn, order);
         }
@@ -39,7 +37,7 @@ internal sealed class Tracepoints : IPageTraceSink
 
     public void MmPageFreeBatched(Cpu cpu, long pfn)
     {
-        foreach (IPageTraceSink sink in _sinks)
+        foreach (IPageTraceSink sink in Sinks)
         {
             sink.MmPageFreeBatched(cpu, pfn);
         }
@@ -47,7 +45,7 @@ internal sealed class Tracepoints : IPageTraceSink
 
     public void MmPageAllocZoneLocked(Cpu cpu, long pfn, int order, MigrateType migrateType, bool percpuRefill)
     {
-        foreach (IPageTraceSink sink in _sinks)
+        foreach (IPageTraceSink sink in Sinks)
         {
             sink.MmPageAllocZoneLocked(cpu, pfn, order, migrateType, percpuRefill);
         }
@@ -55,7 +53,7 @@ internal sealed class Tracepoints : IPageTraceSink
 
     public void MmPagePcpuDrain(Cpu cpu, long pfn, int order, MigrateType migrateType)
     {
-        foreach (IPageTraceSink sink in _sinks)
+        foreach (IPageTraceSink sink in Sinks)
         {
             sink.MmPagePcpuDrain(cpu, pfn, order, migrateType);
         }
@@ -63,7 +61,7 @@ internal sealed class Tracepoints : IPageTraceSink
 
     public void MmPageAllocExtfrag(Cpu cpu, long pfn, int allocOrder, int fallbackOrder, MigrateType allocType, MigrateType fallbackType, bool changeOwnership)
     {
-        foreach (IPageTraceSink sink in _sinks)
+        foreach (IPageTraceSink sink in Sinks)
         {
             sink.MmPageAllocExtfrag(cpu, pfn, allocOrder, fallbackOrder, allocType, fallbackType, changeOwnership);
         }

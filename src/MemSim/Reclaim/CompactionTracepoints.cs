@@ -1,23 +1,13 @@
+using MemSim.Hardware;
+
 namespace MemSim.Reclaim;
 
 /// <summary>Passes the tracepoints of compaction, migration and CMA on to whoever listens.</summary>
-internal sealed class CompactionTracepoints : ICompactionTraceSink
+internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>, ICompactionTraceSink
 {
-    private readonly ICompactionTraceSink[] _sinks;
-
-    public CompactionTracepoints(ICompactionTraceSink[] sinks) => _sinks = sinks;
-
-    public CompactionTracepoints With(ICompactionTraceSink sink) => new([.. _sinks, sink]);
-
-    public CompactionTracepoints? Without(ICompactionTraceSink sink)
-    {
-        ICompactionTraceSink[] left = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
-        return left.Length == 0 ? null : new CompactionTracepoints(left);
-    }
-
     public void MmCompactionBegin(Cpu cpu, long zoneStart, long migratePfn, long freePfn, long zoneEnd, bool sync)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionBegin(cpu, zoneStart, migratePfn, freePfn, zoneEnd, sync);
         }
@@ -25,7 +15,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionEnd(Cpu cpu, long zoneStart, long migratePfn, long freePfn, long zoneEnd, bool sync, CompactionStatus status)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionEnd(cpu, zoneStart, migratePfn, freePfn, zoneEnd, sync, status);
         }
@@ -33,7 +23,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionIsolateMigratePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionIsolateMigratePages(cpu, startPfn, endPfn, scanned, taken);
         }
@@ -41,7 +31,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionIsolateFreePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionIsolateFreePages(cpu, startPfn, endPfn, scanned, taken);
         }
@@ -49,7 +39,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionMigratePages(Cpu cpu, long migrated, long failed)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionMigratePages(cpu, migrated, failed);
         }
@@ -57,7 +47,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionSuitable(Cpu cpu, Zone zone, int order, CompactionStatus status)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionSuitable(cpu, zone, order, status);
         }
@@ -65,7 +55,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionFinished(Cpu cpu, Zone zone, int order, CompactionStatus status)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionFinished(cpu, zone, order, status);
         }
@@ -73,7 +63,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionTryToCompactPages(Cpu cpu, int order, Gfp gfp, CompactionPriority priority)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionTryToCompactPages(cpu, order, gfp, priority);
         }
@@ -81,7 +71,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionDeferred(Cpu cpu, Zone zone, int order)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionDeferred(cpu, zone, order);
         }
@@ -89,7 +79,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionDeferCompaction(Cpu cpu, Zone zone, int order)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionDeferCompaction(cpu, zone, order);
         }
@@ -97,7 +87,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionDeferReset(Cpu cpu, Zone zone, int order)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionDeferReset(cpu, zone, order);
         }
@@ -105,7 +95,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionWakeupKcompactd(Cpu cpu, int node, int order, int highestZoneIndex)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionWakeupKcompactd(cpu, node, order, highestZoneIndex);
         }
@@ -113,7 +103,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionKcompactdWake(Cpu cpu, int node, int order, int highestZoneIndex)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionKcompactdWake(cpu, node, order, highestZoneIndex);
         }
@@ -121,7 +111,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmCompactionKcompactdSleep(Cpu cpu, int node)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmCompactionKcompactdSleep(cpu, node);
         }
@@ -129,7 +119,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void MmMigratePages(Cpu cpu, long succeeded, long failed, MigrationMode mode, MigrationReason reason)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.MmMigratePages(cpu, succeeded, failed, mode, reason);
         }
@@ -137,7 +127,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void CmaAllocStart(Cpu cpu, string name, long pages, int alignOrder)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.CmaAllocStart(cpu, name, pages, alignOrder);
         }
@@ -145,7 +135,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void CmaAllocBusyRetry(Cpu cpu, string name, long pfn, long pages, int alignOrder)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.CmaAllocBusyRetry(cpu, name, pfn, pages, alignOrder);
         }
@@ -153,7 +143,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void CmaAllocFinish(Cpu cpu, string name, long pfn, long pages, int alignOrder)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.CmaAllocFinish(cpu, name, pfn, pages, alignOrder);
         }
@@ -161,7 +151,7 @@ internal sealed class CompactionTracepoints : ICompactionTraceSink
 
     public void CmaRelease(Cpu cpu, string name, long pfn, long pages)
     {
-        foreach (ICompactionTraceSink sink in _sinks)
+        foreach (ICompactionTraceSink sink in Sinks)
         {
             sink.CmaRelease(cpu, name, pfn, pages);
         }

@@ -69,7 +69,7 @@ public sealed partial class Machine
     public void AttachReclaimTrace(IReclaimTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        ReclaimTrace = ReclaimTrace?.With(sink) ?? new ReclaimTracepoints([sink]);
+        (ReclaimTrace ??= new ReclaimTracepoints()).Attach(sink);
     }
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
@@ -77,6 +77,9 @@ public sealed partial class Machine
     public void DetachReclaimTrace(IReclaimTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        ReclaimTrace = ReclaimTrace?.Without(sink);
+        if (ReclaimTrace?.Detach(sink) == true)
+        {
+            ReclaimTrace = null;
+        }
     }
 }

@@ -1,23 +1,13 @@
+using MemSim.Hardware;
+
 namespace MemSim.Reclaim;
 
 /// <summary>Passes the tracepoints of reclaim on to whoever listens.</summary>
-internal sealed class ReclaimTracepoints : IReclaimTraceSink
+internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IReclaimTraceSink
 {
-    private readonly IReclaimTraceSink[] _sinks;
-
-    public ReclaimTracepoints(IReclaimTraceSink[] sinks) => _sinks = sinks;
-
-    public ReclaimTracepoints With(IReclaimTraceSink sink) => new([.. _sinks, sink]);
-
-    public ReclaimTracepoints? Without(IReclaimTraceSink sink)
-    {
-        IReclaimTraceSink[] left = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
-        return left.Length == 0 ? null : new ReclaimTracepoints(left);
-    }
-
     public void WakeupKswapd(Cpu cpu, int node, int highestZoneIndex, int order, Gfp gfp)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.WakeupKswapd(cpu, node, highestZoneIndex, order, gfp);
         }
@@ -25,7 +15,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void KswapdWake(Cpu cpu, int node, int highestZoneIndex, int order)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.KswapdWake(cpu, node, highestZoneIndex, order);
         }
@@ -33,7 +23,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void KswapdSleep(Cpu cpu, int node)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.KswapdSleep(cpu, node);
         }
@@ -41,7 +31,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void DirectReclaimBegin(Cpu cpu, int order, Gfp gfp)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.DirectReclaimBegin(cpu, order, gfp);
         }
@@ -49,7 +39,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void DirectReclaimEnd(Cpu cpu, long reclaimedPages)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.DirectReclaimEnd(cpu, reclaimedPages);
         }
@@ -57,7 +47,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void LruIsolate(Cpu cpu, in LruIsolateEvent e)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.LruIsolate(cpu, e);
         }
@@ -65,7 +55,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void LruShrinkInactive(Cpu cpu, in LruShrinkInactiveEvent e)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.LruShrinkInactive(cpu, e);
         }
@@ -73,7 +63,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void LruShrinkActive(Cpu cpu, in LruShrinkActiveEvent e)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.LruShrinkActive(cpu, e);
         }
@@ -81,7 +71,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void WriteFolio(Cpu cpu, long pfn, bool isFile)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.WriteFolio(cpu, pfn, isFile);
         }
@@ -89,7 +79,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void Throttled(Cpu cpu, int node, ReclaimThrottleReason reason)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.Throttled(cpu, node, reason);
         }
@@ -97,7 +87,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void ShrinkSlabStart(Cpu cpu, in ShrinkSlabStartEvent e)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.ShrinkSlabStart(cpu, e);
         }
@@ -105,7 +95,7 @@ internal sealed class ReclaimTracepoints : IReclaimTraceSink
 
     public void ShrinkSlabEnd(Cpu cpu, in ShrinkSlabEndEvent e)
     {
-        foreach (IReclaimTraceSink sink in _sinks)
+        foreach (IReclaimTraceSink sink in Sinks)
         {
             sink.ShrinkSlabEnd(cpu, e);
         }

@@ -16,7 +16,9 @@ public sealed unsafe partial class SlabAllocator
     public void AttachTrace(ISlabTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        SetTrace(Trace is null ? new SlabTracepoints([sink]) : ((SlabTracepoints)Trace).With(sink));
+        SlabTracepoints trace = Trace as SlabTracepoints ?? new SlabTracepoints();
+        trace.Attach(sink);
+        SetTrace(trace);
     }
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
@@ -24,7 +26,10 @@ public sealed unsafe partial class SlabAllocator
     public void DetachTrace(ISlabTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        SetTrace((Trace as SlabTracepoints)?.Without(sink));
+        if (Trace is SlabTracepoints trace)
+        {
+            SetTrace(trace.Detach(sink) ? null : trace);
+        }
     }
 
     internal VirtualAddress Kmalloc(Cpu cpu, long size, Gfp gfp, int node)

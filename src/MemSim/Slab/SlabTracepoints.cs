@@ -1,23 +1,13 @@
+using MemSim.Hardware;
+
 namespace MemSim.Slab;
 
 /// <summary>Passes the slab layer's tracepoints on to everyone who listens.</summary>
-internal sealed class SlabTracepoints : ISlabTraceSink
+internal sealed class SlabTracepoints : TraceFanOut<ISlabTraceSink>, ISlabTraceSink
 {
-    private readonly ISlabTraceSink[] _sinks;
-
-    public SlabTracepoints(ISlabTraceSink[] sinks) => _sinks = sinks;
-
-    public SlabTracepoints With(ISlabTraceSink sink) => new([.. _sinks, sink]);
-
-    public SlabTracepoints? Without(ISlabTraceSink sink)
-    {
-        ISlabTraceSink[] left = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
-        return left.Length == 0 ? null : new SlabTracepoints(left);
-    }
-
     public void Kmalloc(Cpu cpu, string callSite, VirtualAddress ptr, long bytesReq, long bytesAlloc, Gfp gfp, int node)
     {
-        foreach (ISlabTraceSink sink in _sinks)
+        foreach (ISlabTraceSink sink in Sinks)
         {
             sink.Kmalloc(cpu, callSite, ptr, bytesReq, bytesAlloc, gfp, node);
         }
@@ -25,7 +15,7 @@ internal sealed class SlabTracepoints : ISlabTraceSink
 
     public void KmallocNode(Cpu cpu, string callSite, VirtualAddress ptr, long bytesReq, long bytesAlloc, Gfp gfp, int node)
     {
-        foreach (ISlabTraceSink sink in _sinks)
+        foreach (ISlabTraceSink sink in Sinks)
         {
             sink.KmallocNode(cpu, callSite, ptr, bytesReq, bytesAlloc, gfp, node);
         }
@@ -33,7 +23,7 @@ internal sealed class SlabTracepoints : ISlabTraceSink
 
     public void Kfree(Cpu cpu, string callSite, VirtualAddress ptr)
     {
-        foreach (ISlabTraceSink sink in _sinks)
+        foreach (ISlabTraceSink sink in Sinks)
         {
             sink.Kfree(cpu, callSite, ptr);
         }
@@ -41,7 +31,7 @@ internal sealed class SlabTracepoints : ISlabTraceSink
 
     public void KmemCacheAlloc(Cpu cpu, string callSite, VirtualAddress ptr, KmemCache cache, Gfp gfp, int node)
     {
-        foreach (ISlabTraceSink sink in _sinks)
+        foreach (ISlabTraceSink sink in Sinks)
         {
             sink.KmemCacheAlloc(cpu, callSite, ptr, cache, gfp, node);
         }
@@ -49,7 +39,7 @@ internal sealed class SlabTracepoints : ISlabTraceSink
 
     public void KmemCacheFree(Cpu cpu, string callSite, VirtualAddress ptr, KmemCache cache)
     {
-        foreach (ISlabTraceSink sink in _sinks)
+        foreach (ISlabTraceSink sink in Sinks)
         {
             sink.KmemCacheFree(cpu, callSite, ptr, cache);
         }

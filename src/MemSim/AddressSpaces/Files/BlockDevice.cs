@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.AddressSpaces.Files;
 using MemSim.Observability.Import;
 
@@ -170,7 +171,7 @@ public sealed class BlockDevice : IDisposable
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        using Machine.OwnersScope scope = cpu.Machine.EnterOwners();
+        using LockScope scope = cpu.Machine.EnterOwners();
         return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + (cpu.Machine.SwapIfUsed?.CompleteWrites(cpu) ?? 0);
     }
 

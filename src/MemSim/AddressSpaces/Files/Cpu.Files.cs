@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -12,7 +13,7 @@ public sealed partial class Cpu
     /// <returns>How many were read: 0 at the end of the file, fewer than asked for before it or before an error. EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Result<int> ReadFile(OpenFile file, long offset, Span<byte> buffer)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "vfs_read");
         if (error != Errno.None || offset < 0)
         {
@@ -29,7 +30,7 @@ public sealed partial class Cpu
     /// <returns>How many were written: fewer than given before an error. EBADF, EINVAL, EFBIG, ENOSPC, EIO, ENOMEM.</returns>
     public Result<int> WriteFile(OpenFile file, long offset, ReadOnlySpan<byte> buffer)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_write");
         if (error != Errno.None || offset < 0)
         {
@@ -52,7 +53,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, or an error of this or an earlier write of which this open file was not told yet: EIO, ENOSPC; EBADF.</returns>
     public Errno Fsync(OpenFile file)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.None, "vfs_fsync");
         return error != Errno.None ? error : Sync(file, 0, FileMapping.MaxBytes);
     }
@@ -67,7 +68,7 @@ public sealed partial class Cpu
     {
         Machine.ThrowIfDisposed();
         MightSleep("sync");
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         if (Machine.PageCacheIfUsed is { } cache)
         {
             for (int i = 0; i < cache.Devices.Count; i++)
@@ -84,7 +85,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EFBIG; EIO or ENOMEM when the last page cannot be zeroed, in which case nothing is changed.</returns>
     public Errno TruncateFile(OpenFile file, long size)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_truncate");
         if (error != Errno.None)
         {
@@ -101,7 +102,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Errno PunchHole(OpenFile file, long offset, long length)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_fallocate");
         if (error != Errno.None)
         {
@@ -118,7 +119,7 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL.</returns>
     public Errno ReadAheadFile(OpenFile file, long offset, long length)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "readahead");
         if (error != Errno.None || offset < 0 || length < 0)
         {

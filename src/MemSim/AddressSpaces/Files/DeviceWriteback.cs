@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Background;
 
 namespace MemSim.AddressSpaces.Files;
@@ -140,7 +141,7 @@ internal sealed class DeviceWriteback : BackgroundTask
 
     public override void Run(Cpu cpu)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         _isRunning = true;
         try
         {

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.AddressSpaces.Files;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
@@ -72,7 +73,7 @@ public sealed partial class Machine
     {
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
-        using OwnersScope scope = EnterOwners();
+        using LockScope scope = EnterOwners();
         PageCache.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time.Ticks * 100);
         _hugePages?.Khugepaged.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time);
     }
@@ -88,7 +89,7 @@ public sealed partial class Machine
         Cpu cpu = _cpus.Find(c => c.IsOnline)!;
         if ((what & 1) != 0)
         {
-            using OwnersScope scope = EnterOwners();
+            using LockScope scope = EnterOwners();
             _ = PageCache.DropPages(cpu);
         }
 
@@ -103,7 +104,7 @@ public sealed partial class Machine
     /// <summary>Has everything written that is dirty: reclaim found nothing else (<c>wakeup_flusher_threads()</c>).</summary>
     private void WakeFlushers(Cpu cpu)
     {
-        using OwnersScope scope = EnterOwners();
+        using LockScope scope = EnterOwners();
         if (_pageCache is { } cache)
         {
             foreach (DeviceWriteback device in cache.Devices)
@@ -116,7 +117,7 @@ public sealed partial class Machine
     /// <summary>Time passes for a reclaimer that cannot go on: devices end the writes that are under way.</summary>
     internal void LetWritesEnd(Cpu cpu)
     {
-        using OwnersScope scope = EnterOwners();
+        using LockScope scope = EnterOwners();
         if (_pageCache is { } cache)
         {
             foreach (DeviceWriteback device in cache.Devices)

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -38,7 +39,7 @@ public sealed class OpenFile
     public void Close(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        using Machine.OwnersScope scope = cpu.Machine.EnterOwners();
+        using LockScope scope = cpu.Machine.EnterOwners();
         if (_references != 0)
         {
             Put(cpu);

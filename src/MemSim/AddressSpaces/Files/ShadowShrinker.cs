@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 namespace MemSim.AddressSpaces.Files;
 
 /// <summary>Gives nodes of page cache trees back that hold nothing but shadows of pages long gone (<c>workingset_shadow_shrinker</c>).</summary>
@@ -13,7 +14,7 @@ internal sealed class ShadowShrinker(PageCache cache) : Shrinker("mm-shadow", se
 
     protected override long ScanObjects(in ShrinkRequest request)
     {
-        using Machine.OwnersScope scope = request.Cpu.Machine.EnterOwners();
+        using LockScope scope = request.Cpu.Machine.EnterOwners();
         return cache.Nodes.ReclaimShadowNodes(request.Cpu, (int)request.ToScan);
     }
 }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using System.Diagnostics.CodeAnalysis;
 using MemSim.AddressSpaces.Files;
 
@@ -39,7 +40,7 @@ public abstract class SimFileSystem
     /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG.</returns>
     public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite)
     {
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
         if (error != Errno.None)
         {
@@ -72,7 +73,7 @@ public abstract class SimFileSystem
     {
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;
@@ -90,7 +91,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
-        using Machine.OwnersScope scope = Machine.EnterOwners();
+        using LockScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;

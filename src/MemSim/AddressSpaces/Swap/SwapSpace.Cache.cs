@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using System.Runtime.CompilerServices;
 using MemSim.AddressSpaces.Files;
 using MemSim.Pages;

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.AddressSpaces.Swap;
 
 namespace MemSim;
@@ -37,7 +38,7 @@ public sealed partial class SwapSpace
             Machine.SystemFigures.SwapFreePages -= area.Pages - area.UsedPages;
         }
 
-        using Machine.OwnersScope owners = Machine.EnterOwners();
+        using LockScope owners = Machine.EnterOwners();
         Errno error = EmptyArea(cpu, area);
         using (Enter())
         {

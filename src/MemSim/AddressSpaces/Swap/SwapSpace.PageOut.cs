@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Observability.Proc;
 

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using System.Diagnostics;
 using System.Globalization;
 

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Swap;
 using MemSim.Observability.Proc;
@@ -145,19 +146,6 @@ public sealed partial class SwapSpace : ISwapSpace
         _byPriority.Insert(place, area);
     }
 
-    private LockScope Enter() => new(_lock);
-
     /// <summary>On a machine with parallel CPUs one lock guards the slots and the cache; it is never held while memory is allocated or a page table changed.</summary>
-    private readonly ref struct LockScope
-    {
-        private readonly Lock? _held;
-
-        public LockScope(Lock? held)
-        {
-            _held = held;
-            held?.Enter();
-        }
-
-        public void Dispose() => _held?.Exit();
-    }
+    private LockScope Enter() => new(_lock);
 }

@@ -48,7 +48,7 @@ internal sealed partial class PageTables<TFormat>
     internal override void FreeTables(Cpu cpu, ulong start, ulong end, ulong floor, ulong ceiling)
     {
         // Level by level from the lowest: a table goes when all it covers lies between the limits. The top table stays.
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         for (int level = 1; level < TFormat.Levels; level++)
         {
             ulong bytes = Size(level + 1);

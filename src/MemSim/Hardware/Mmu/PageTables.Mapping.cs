@@ -9,7 +9,7 @@ internal sealed partial class PageTables<TFormat>
         _ = Mmu.Machine.Own(cpu);
         ulong last = Check(address, pages);
         CheckFrames(first, pages);
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         try
         {
             // First pass: every table exists and nothing is in the way. The second cannot fail.
@@ -70,7 +70,7 @@ internal sealed partial class PageTables<TFormat>
             }
         }
 
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         try
         {
             // Frames that are not contiguous are never mapped by huge pages: an odd frame number rules them out.
@@ -109,7 +109,7 @@ internal sealed partial class PageTables<TFormat>
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Mmu.Machine.Own(cpu);
         ulong last = Check(address, pages);
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         if (pages == 1 && TryUnmapSmall(address.Value))
         {
             return true;
@@ -169,7 +169,7 @@ internal sealed partial class PageTables<TFormat>
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Mmu.Machine.Own(cpu);
         ulong last = Check(address, pages);
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         if (!mayHaveHoles)
         {
             CheckMapped(address.Value, last);
@@ -214,7 +214,7 @@ internal sealed partial class PageTables<TFormat>
     {
         ulong page = address.Value & ~(ulong)(PageGeometry.PageSize - 1);
         _ = Check(new VirtualAddress(page), 1);
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         ulong table = EnsureTable(cpu, page, 1, user: !IsKernel);
         if (table == 0)
         {
@@ -232,7 +232,7 @@ internal sealed partial class PageTables<TFormat>
         _ = Mmu.Machine.Own(cpu);
         ulong page = address.Value & ~(ulong)(PageGeometry.PageSize - 1);
         _ = Check(new VirtualAddress(page), 1);
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         ulong table;
         try
         {
@@ -449,18 +449,5 @@ internal sealed partial class PageTables<TFormat>
         }
     }
 
-    private Scope Enter() => new(_lock);
-
-    private readonly ref struct Scope
-    {
-        private readonly Lock? _held;
-
-        public Scope(Lock? held)
-        {
-            _held = held;
-            held?.Enter();
-        }
-
-        public void Dispose() => _held?.Exit();
-    }
+    private LockScope Enter() => new(_lock);
 }

@@ -99,7 +99,7 @@ internal sealed partial class PageTables<TFormat>
             return;
         }
 
-        using Scope scope = Enter();
+        using LockScope scope = Enter();
         foreach ((long pfn, int level) in _detached)
         {
             FreeTable(cpu, (ulong)pfn << PageGeometry.PageShift, level);

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using System.Globalization;
 using MemSim.Observability;
 
@@ -97,7 +98,7 @@ public sealed class KernelStacks
 
         stack.Reset(task);
         task.Stack = stack;
-        using Scope scope = new(_lock);
+        using LockScope scope = new(_lock);
         _tasks.Add(stack);
         Account(stack, 1);
         return stack;
@@ -126,7 +127,7 @@ public sealed class KernelStacks
 
         NoteDepth(stack, task);
         task.Stack = null;
-        using (new Scope(_lock))
+        using (new LockScope(_lock))
         {
             _tasks.Remove(stack);
             Account(stack, -1);
@@ -330,24 +331,11 @@ public sealed class KernelStacks
     private void NoteDepth(KernelStack stack, KernelTask task)
     {
         int left = stack.NeverUsedBytes;
-        using Scope scope = new(_lock);
+        using LockScope scope = new(_lock);
         if (left < LowestBytesLeft)
         {
             LowestBytesLeft = left;
             GreatestDepthMessage = string.Create(CultureInfo.InvariantCulture, $"{task.Name} ({task.Pid}) used greatest stack depth: {left} bytes left");
         }
-    }
-
-    private readonly ref struct Scope
-    {
-        private readonly Lock? _held;
-
-        public Scope(Lock? held)
-        {
-            _held = held;
-            held?.Enter();
-        }
-
-        public void Dispose() => _held?.Exit();
     }
 }

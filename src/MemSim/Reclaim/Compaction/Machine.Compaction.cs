@@ -39,7 +39,7 @@ public sealed partial class Machine
     public void AttachCompactionTrace(ICompactionTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        CompactionTrace = CompactionTrace?.With(sink) ?? new CompactionTracepoints([sink]);
+        (CompactionTrace ??= new CompactionTracepoints()).Attach(sink);
     }
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
@@ -47,7 +47,10 @@ public sealed partial class Machine
     public void DetachCompactionTrace(ICompactionTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        CompactionTrace = CompactionTrace?.Without(sink);
+        if (CompactionTrace?.Detach(sink) == true)
+        {
+            CompactionTrace = null;
+        }
     }
 
     /// <summary>Compacts all zones of a node as far as possible (<c>/sys/devices/system/node/nodeN/compact</c>).</summary>

@@ -1,17 +1,13 @@
+using MemSim.Hardware;
+
 namespace MemSim.Reclaim.Oom;
 
 /// <summary>Passes the OOM killer's tracepoints on to everyone who listens; rare enough to need no tricks.</summary>
-internal sealed class OomTracepoints : IOomTraceSink
+internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
 {
-    private IOomTraceSink[] _sinks = [];
-
-    public void Attach(IOomTraceSink sink) => _sinks = [.. _sinks, sink];
-
-    public void Detach(IOomTraceSink sink) => _sinks = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
-
     public void MarkVictim(Cpu cpu, in OomVictim victim)
     {
-        foreach (IOomTraceSink sink in _sinks)
+        foreach (IOomTraceSink sink in Sinks)
         {
             sink.MarkVictim(cpu, victim);
         }
@@ -19,7 +15,7 @@ internal sealed class OomTracepoints : IOomTraceSink
 
     public void OomScoreAdjUpdate(Cpu cpu, int pid, string comm, int oomScoreAdj)
     {
-        foreach (IOomTraceSink sink in _sinks)
+        foreach (IOomTraceSink sink in Sinks)
         {
             sink.OomScoreAdjUpdate(cpu, pid, comm, oomScoreAdj);
         }
@@ -27,7 +23,7 @@ internal sealed class OomTracepoints : IOomTraceSink
 
     public void WakeReaper(Cpu cpu, int pid)
     {
-        foreach (IOomTraceSink sink in _sinks)
+        foreach (IOomTraceSink sink in Sinks)
         {
             sink.WakeReaper(cpu, pid);
         }
@@ -35,7 +31,7 @@ internal sealed class OomTracepoints : IOomTraceSink
 
     public void StartTaskReaping(Cpu cpu, int pid)
     {
-        foreach (IOomTraceSink sink in _sinks)
+        foreach (IOomTraceSink sink in Sinks)
         {
             sink.StartTaskReaping(cpu, pid);
         }
@@ -43,7 +39,7 @@ internal sealed class OomTracepoints : IOomTraceSink
 
     public void FinishTaskReaping(Cpu cpu, int pid)
     {
-        foreach (IOomTraceSink sink in _sinks)
+        foreach (IOomTraceSink sink in Sinks)
         {
             sink.FinishTaskReaping(cpu, pid);
         }
@@ -51,7 +47,7 @@ internal sealed class OomTracepoints : IOomTraceSink
 
     public void SkipTaskReaping(Cpu cpu, int pid)
     {
-        foreach (IOomTraceSink sink in _sinks)
+        foreach (IOomTraceSink sink in Sinks)
         {
             sink.SkipTaskReaping(cpu, pid);
         }

@@ -1,0 +1,17 @@
+namespace MemSim.Hardware;
+
+/// <summary>Holds a lock until disposed; no lock at all on a machine whose CPUs are not parallel.</summary>
+internal readonly ref struct LockScope
+{
+    private readonly Lock? _held;
+
+    /// <summary>Takes a lock, if there is one.</summary>
+    public LockScope(Lock? held)
+    {
+        _held = held;
+        held?.Enter();
+    }
+
+    /// <summary>Gives it back.</summary>
+    public void Dispose() => _held?.Exit();
+}
