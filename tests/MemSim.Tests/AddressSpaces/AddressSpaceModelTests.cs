@@ -39,7 +39,7 @@ public class AddressSpaceModelTests
         _ = machine.Mm;
         Cpu cpu = machine.Cpus[0];
         machine.CreateProcess("warm").Exit();
-        long free = ForkTests.Free(machine);
+        long free = machine.FreePagesAtRest();
         Random random = new(seed);
         List<Model> alive = [new Model(machine.CreateProcess("init"))];
         ulong window = alive[0].Process.Mm.MmapBase - ((Pages + 64) << 12);
@@ -63,10 +63,10 @@ public class AddressSpaceModelTests
         }
 
         machine.SystemFigures.CommittedPages.Should().Be(0);
-        ForkTests.Free(machine).Should().Be(free);
-        machine.Mm.Objects(MemSim.AddressSpaces.MmObject.AnonVma).Should().Be(0);
-        machine.Mm.Objects(MemSim.AddressSpaces.MmObject.AnonVmaChain).Should().Be(0);
-        machine.Mm.Objects(MemSim.AddressSpaces.MmObject.Task).Should().Be(0);
+        machine.FreePagesAtRest().Should().Be(free);
+        machine.Mm.Objects(MemSim.AddressSpaces.KernelObject.AnonVma).Should().Be(0);
+        machine.Mm.Objects(MemSim.AddressSpaces.KernelObject.AnonVmaChain).Should().Be(0);
+        machine.Mm.Objects(MemSim.AddressSpaces.KernelObject.Task).Should().Be(0);
     }
 
     private sealed class Model(Process process)

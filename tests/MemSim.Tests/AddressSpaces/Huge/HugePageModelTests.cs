@@ -34,7 +34,7 @@ public class HugePageModelTests
         machine.HugePages.Enabled = TransparentHugePages.Always;
         Cpu cpu = machine.Cpus[0];
         machine.CreateProcess("warm").Exit();
-        long free = ForkTests.Free(machine);
+        long free = machine.FreePagesAtRest();
         Random random = new(seed);
         List<Model> alive = [new Model(machine.CreateProcess("init"))];
         ulong window = (alive[0].Process.Mm.MmapBase - (32UL << 20)) & ~((2UL << 20) - 1);
@@ -62,8 +62,8 @@ public class HugePageModelTests
         machine.SystemFigures.CommittedPages.Should().Be(0);
         machine.Mm.Huge!.FreeZero(cpu);
         machine.HugePages.DeferredSplits.Should().Be(0);
-        ForkTests.Free(machine).Should().Be(free);
-        machine.Mm.Objects(MmObject.AnonVma).Should().Be(0);
+        machine.FreePagesAtRest().Should().Be(free);
+        machine.Mm.Objects(KernelObject.AnonVma).Should().Be(0);
         machine.Nodes.Sum(n => n.Counters.AnonPages + n.Counters.AnonHugePages).Should().Be(0);
     }
 
