@@ -10,9 +10,9 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
 
     public Process Process { get; } = process;
 
+    /// <summary>Does a step; the process runs on the CPU.</summary>
     public void Do(ProgramStep step, Cpu on)
     {
-        using ContextScope scope = on.Run(Process);
         int first = step.First % _pages.Length;
         int count = Math.Min(step.Count, _pages.Length - first);
         VirtualAddress at = AddressOf(first);

@@ -9,6 +9,9 @@ internal sealed class ProgramRun
     private readonly Machine _machine;
     private readonly long _free;
     private int _values;
+    private ProcessModel? _running;
+    private Cpu? _cpu;
+    private ContextScope _scope;
 
     private ProgramRun(Machine machine, ProgramShape shape)
     {
@@ -45,7 +48,7 @@ internal sealed class ProgramRun
         foreach (ProgramStep step in steps)
         {
             between?.Invoke(number);
-            run.Alive[step.Process % run.Alive.Count].Do(step, machine.Cpus[step.Cpu % machine.Cpus.Count]);
+            run.Do(step);
             if (number++ % shape.VerifyEvery == 0)
             {
                 machine.Verify();
@@ -53,11 +56,40 @@ internal sealed class ProgramRun
         }
 
         machine.Verify();
+        run.Stop();
         atEnd?.Invoke();
         run.End();
     }
 
     public int NextValue() => ++_values;
+
+    /// <summary>A process goes on running until another step wants another one, or another CPU: else every step would begin with empty TLBs.</summary>
+    private void Do(ProgramStep step)
+    {
+        ProcessModel model = Alive[step.Process % Alive.Count];
+        Cpu cpu = _machine.Cpus[step.Cpu % _machine.Cpus.Count];
+        if (!ReferenceEquals(model, _running) || !ReferenceEquals(cpu, _cpu))
+        {
+            Stop();
+            _scope = cpu.Run(model.Process);
+            (_running, _cpu) = (model, cpu);
+        }
+
+        model.Do(step, cpu);
+        if (!Alive.Contains(model))
+        {
+            Stop();
+        }
+    }
+
+    private void Stop()
+    {
+        if (_running is not null)
+        {
+            _running = null;
+            _scope.Dispose();
+        }
+    }
 
     private void End()
     {

@@ -67,7 +67,7 @@ internal sealed record ProgramStep(Op Op, int Process, int Cpu, int First, int C
             < 21 => Op.Unlock,
             _ => Op.Touch,
         };
-        return new ProgramStep(op, random.Next(8), random.Next(2), first, op == Op.Move ? 1 : 1 + random.Next(Math.Min(12, ProgramShape.Small.Pages - first)))
+        return new ProgramStep(op, random.Next(2) * random.Next(8), random.Next(4) / 3, first, op == Op.Move ? 1 : 1 + random.Next(Math.Min(12, ProgramShape.Small.Pages - first)))
         {
             Prot = random.Next(4) switch { 0 => Prot.Read, 1 => Prot.None, _ => Prot.Read | Prot.Write },
             To = random.Next(ProgramShape.Small.Pages),
@@ -96,7 +96,7 @@ internal sealed record ProgramStep(Op Op, int Process, int Cpu, int First, int C
             < 25 => Op.Collapse,
             _ => Op.Touch,
         };
-        return new ProgramStep(op, random.Next(8), random.Next(2), first, op == Op.Touch ? 1 + random.Next(12) : Math.Min(count, ProgramShape.Huge.Pages - first))
+        return new ProgramStep(op, random.Next(2) * random.Next(8), random.Next(4) / 3, first, op == Op.Touch ? 1 + random.Next(12) : Math.Min(count, ProgramShape.Huge.Pages - first))
         {
             Prot = random.Next(10) switch { 0 => Prot.Read, 1 => Prot.None, _ => Prot.Read | Prot.Write },
             To = random.Next(2) == 0 ? random.Next(4) * 512 : random.Next(ProgramShape.Huge.Pages),
