@@ -145,6 +145,13 @@ internal sealed partial class MmCore
                 return false;
             }
 
+            if (vma.AnonVma is not null)
+            {
+                // Somebody who ran in the allocation was faster.
+                FreeAnon(cpu, anon);
+                return true;
+            }
+
             anon.Children++;
         }
 
