@@ -120,6 +120,7 @@ public sealed class Mmu
     public PageTables? CreateTables(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = Machine.Own(cpu);
         return Make(cpu, isKernel: false);
     }
 
@@ -132,6 +133,7 @@ public sealed class Mmu
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(tables);
+        _ = Machine.Own(cpu);
         const ulong pageMask = PageGeometry.PageSize - 1;
         ulong first = start.Value & ~pageMask;
         ulong end = bytes > ulong.MaxValue - start.Value - pageMask ? ~pageMask : (start.Value + bytes + pageMask) & ~pageMask;

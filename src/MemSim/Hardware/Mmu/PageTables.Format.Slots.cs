@@ -3,28 +3,7 @@ namespace MemSim.Hardware;
 /// <content>Entries by their physical address.</content>
 internal sealed partial class PageTables<TFormat>
 {
-    internal override ulong EnsureSlot(Cpu cpu, ulong address)
-    {
-        ulong table = Root.Value;
-        for (int at = TFormat.Levels; at > 1; at--)
-        {
-            int index = IndexOf(address, at);
-            ulong entry = Read(table, index);
-            if (!TFormat.IsPresent(entry))
-            {
-                entry = AddTable(cpu, table, index, at);
-                if (entry == 0)
-                {
-                    // Tables made on the way stay, as in the kernel: they go with the range.
-                    return 0;
-                }
-            }
-
-            table = TFormat.TableBase(entry);
-        }
-
-        return table + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
-    }
+    internal override ulong EnsureSlot(Cpu cpu, ulong address) => Ensure(cpu, address, 1);
 
     internal override ulong FindSlot(ulong address, out ulong next)
     {
@@ -116,27 +95,7 @@ internal sealed partial class PageTables<TFormat>
         return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
     }
 
-    internal override ulong EnsurePmd(Cpu cpu, ulong address)
-    {
-        ulong table = Root.Value;
-        for (int at = TFormat.Levels; at > 2; at--)
-        {
-            int index = IndexOf(address, at);
-            ulong entry = Read(table, index);
-            if (!TFormat.IsPresent(entry))
-            {
-                entry = AddTable(cpu, table, index, at);
-                if (entry == 0)
-                {
-                    return 0;
-                }
-            }
-
-            table = TFormat.TableBase(entry);
-        }
-
-        return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
-    }
+    internal override ulong EnsurePmd(Cpu cpu, ulong address) => Ensure(cpu, address, 2);
 
     internal override bool Deposit(Cpu cpu)
     {
@@ -201,5 +160,29 @@ internal sealed partial class PageTables<TFormat>
         long pfn = (long)(table >> PageGeometry.PageShift);
         CountTable(pfn, level, -1);
         Mmu.Frames.Free(cpu, pfn);
+    }
+
+    /// <summary>The address of a level's entry for an address, with the tables down to it; 0 without memory for one.</summary>
+    private ulong Ensure(Cpu cpu, ulong address, int level)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > level; at--)
+        {
+            int index = IndexOf(address, at);
+            ulong entry = Read(table, index);
+            if (!TFormat.IsPresent(entry))
+            {
+                entry = AddTable(cpu, table, index, at);
+                if (entry == 0)
+                {
+                    // Tables made on the way stay, as in the kernel: they go with the range.
+                    return 0;
+                }
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, level) << TFormat.EntryShift);
     }
 }
