@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="advice">The advice.</param>
-    /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EFAULT for populating without rights.</returns>
+    /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
     public Errno Madvise(VirtualAddress address, ulong length, MemoryAdvice advice)
     {
         using MmCore.LockScope scope = _core.Enter();
@@ -29,7 +29,7 @@ public sealed partial class MemoryDescriptor
         Cpu cpu = Cpu;
         if (advice is MemoryAdvice.PopulateRead or MemoryAdvice.PopulateWrite)
         {
-            return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite);
+            return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite, asAdvised: true);
         }
 
         Errno hole = Errno.None;
@@ -164,7 +164,7 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.DontNeed:
                 return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
             case MemoryAdvice.Free:
-                return vma.IsAnonymous && vma.Hugetlb is null ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
+                return vma.IsAnonymous && (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) == 0 ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:

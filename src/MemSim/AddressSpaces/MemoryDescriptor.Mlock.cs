@@ -237,13 +237,10 @@ public sealed partial class MemoryDescriptor
             }
 
             ulong stop = Math.Min(end, vma.EndValue);
-            if ((vma.Flags & AccessFlags) != 0)
+            Errno result = Populate(cpu, at, stop, (vma.Flags & (VmaFlags.Write | VmaFlags.Shared)) == VmaFlags.Write);
+            if (result != Errno.None)
             {
-                Errno result = Populate(cpu, at, stop, (vma.Flags & (VmaFlags.Write | VmaFlags.Shared)) == VmaFlags.Write);
-                if (result != Errno.None)
-                {
-                    return result;
-                }
+                return result == Errno.EINVAL ? Errno.EFAULT : result;
             }
 
             at = stop;

@@ -56,6 +56,9 @@ internal sealed partial class MmCore
 
     public FrameArray Frames => _frames;
 
+    /// <summary>Whether a touched area may be merged into an untouched one before it, as from Linux 6.15 on; 6.1 does not.</summary>
+    public bool MergesUntouched { get; set; }
+
     /// <summary>Swap, once there is any.</summary>
     public ISwapSpace? Swap => Machine.SwapIfUsed;
 

@@ -193,7 +193,7 @@ public sealed partial class Process
         int device = vma.File?.File.FileSystem.DeviceNumber ?? 0;
         text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {device >> 20:x2}:{device & 0xfffff:x2} {inode} ");
         MemoryDescriptor mm = vma.Mm;
-        string name = vma.File is { } file ? file.File.ToString()
+        string name = vma.File is { } file ? file.File.DisplayName
             : vma.Hugetlb is not null ? "/anon_hugepage (deleted)"
             : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"
             : vma.StartValue <= mm.StackStart.Value && vma.EndValue >= mm.StackStart.Value ? "[stack]"

@@ -43,6 +43,9 @@ internal sealed class PteLayout
 
     public const int HwPoisonType = 30;
 
+    /// <summary>How many bytes one lowest-level table maps.</summary>
+    public ulong TableBytes { get; }
+
     private const ulong X86ProtNone = 1 << 8;
     private const ulong Arm64ProtNone = 1UL << 58;
     private const ulong Arm64SoftDirtyState = 1UL << 55;
@@ -58,6 +61,7 @@ internal sealed class PteLayout
 
     public PteLayout(Architecture architecture)
     {
+        TableBytes = architecture == Architecture.X86_32 ? 4UL << 20 : 2UL << 20;
         _arm = architecture == Architecture.Arm64;
         Is32Bit = architecture == Architecture.X86_32;
         _inverts = architecture is Architecture.X86_64 or Architecture.X86_32Pae;
