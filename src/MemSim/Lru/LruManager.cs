@@ -29,7 +29,7 @@ internal sealed partial class LruManager
         for (int i = 0; i < _vecs.Length; i++)
         {
             Node node = machine.Nodes[i];
-            _vecs[i] = new LruVec(node, _frames, map.TakeListHeads(LruVec.ListHeads), _parallel);
+            _vecs[i] = new LruVec(node, i, _frames, map.TakeListHeads(LruVec.ListHeads), _parallel);
             foreach (Zone zone in node.Zones)
             {
                 _vecOfZone[zone.Id] = _vecs[i];
