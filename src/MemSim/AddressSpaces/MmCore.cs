@@ -195,7 +195,7 @@ internal sealed partial class MmCore
             : _pages.Allocate(cpu, gfp, 0);
 
     /// <summary>Copies a page's bytes.</summary>
-    public void CopyPage(int from, int to) => _memory.ReadOnly((ulong)(uint)from << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(_memory.Frame(to));
+    public void CopyPage(int from, int to) => _memory.CopyFrame(from, to);
 
     private int TakeZeroPage()
     {

@@ -13,6 +13,7 @@ internal sealed unsafe partial class PhysicalMemory
     private const int MapPrivateAnonymousNoReserve = 0x02 | 0x20 | 0x4000;
     private const int AdviseDontNeed = 4;
     private const int AdviseHugePages = 14;
+    private const int PieceBytes = 128;
 
     private readonly byte[] _touched = [];
     private readonly nuint _reserved;
@@ -150,7 +151,7 @@ internal sealed unsafe partial class PhysicalMemory
             ulong chunkEnd = Math.Min(end, (address | (ChunkBytes - 1)) + 1);
             if (_touched[address >> ChunkShift] != 0)
             {
-                NativeMemory.Clear(_base + address, (nuint)(chunkEnd - address));
+                Clear(_base + address, _base + chunkEnd);
             }
 
             address = chunkEnd;
@@ -172,12 +173,26 @@ internal sealed unsafe partial class PhysicalMemory
         {
             if (IsTouched(from + i))
             {
-                ReadOnly((ulong)(from + i) << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(Frame(to + i));
+                CopyFrame(from + i, to + i);
             }
             else
             {
                 Zero(to + i, 1);
             }
+        }
+    }
+
+    /// <summary>Copies the bytes of a frame to another one.</summary>
+    /// <exception cref="InvalidOperationException">The machine was booted without contents.</exception>
+    public void CopyFrame(long from, long to)
+    {
+        ReadOnlySpan<byte> source = ReadOnly((ulong)from << PageGeometry.PageShift, PageGeometry.PageSize);
+        Span<byte> target = Frame(to);
+
+        // In pieces of a fixed size for the same reason as Clear.
+        for (int at = 0; at < target.Length; at += PieceBytes)
+        {
+            source.Slice(at, PieceBytes).CopyTo(target.Slice(at, PieceBytes));
         }
     }
 
@@ -206,6 +221,17 @@ internal sealed unsafe partial class PhysicalMemory
         {
             _ = Advise(_reservation, _reserved, AdviseDontNeed);
             Array.Clear(_touched);
+        }
+    }
+
+    /// <summary>Fills whole pages with zeroes.</summary>
+    /// <remarks>In pieces of a fixed size, which are vector stores in line: what the C library does with a page (string instructions) takes half as long again.</remarks>
+    private static void Clear(byte* at, byte* end)
+    {
+        // In range: the caller has checked the range, and pages are a multiple of a piece.
+        for (; at < end; at += PieceBytes)
+        {
+            new Span<byte>(at, PieceBytes).Clear();
         }
     }
 

@@ -54,6 +54,13 @@ internal sealed partial class CpuMmu
     private long _dataAccesses;
     private long _cycles;
 
+    // The entry of the lowest walk cache used last, good while it has the same serial number: accesses that miss the TLBs mostly go on in the same table.
+    private readonly int _lowestTableShift;
+    private ulong _lastTableRegion = ulong.MaxValue;
+    private ulong _lastTableSerial;
+    private int _lastTableAsid;
+    private int _lastTableSlot;
+
     /// <summary>Plain walks: each one an access, a miss, a walk of all levels and its cycles, added up when somebody asks.</summary>
     private long _plainWalks;
 
@@ -83,6 +90,7 @@ internal sealed partial class CpuMmu
             HasWalkCache = true;
         }
 
+        _lowestTableShift = mmu.Walker.Shift(2);
         _dataCache = options.DataCache is { } cache ? new DataCache(cache, _costs) : null;
         HasDataCache = _dataCache is not null;
         _usesFront = !HasDataCache && !_checks && !_l1Data.IsEmpty && geometry.Replacement != TlbReplacement.TreeLru;
@@ -186,7 +194,11 @@ internal sealed partial class CpuMmu
             return true;
         }
 
-        AnswerInterrupts();
+        if (Volatile.Read(ref _pendingInterrupts) != 0)
+        {
+            AnswerInterrupts();
+        }
+
         cycles = 0;
         physical = 0;
         if (!_walker.IsCanonical(address))
@@ -353,7 +365,7 @@ internal sealed partial class CpuMmu
                 continue;
             }
 
-            int slot = cache.Find(address, _asid);
+            int slot = at == 2 ? FindLowestTable(cache, address) : cache.Find(address, _asid);
             if (slot >= 0)
             {
                 Statistics.WalkCacheHits++;
@@ -378,6 +390,27 @@ internal sealed partial class CpuMmu
         }
 
         return 0;
+    }
+
+    /// <summary>The slot in the lowest walk cache, without a search while it is the one used last.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int FindLowestTable(TlbLevel cache, ulong address)
+    {
+        ulong region = address >> _lowestTableShift;
+        TlbEntry[] entries = cache.Entries;
+        int slot = _lastTableSlot;
+        if (region == _lastTableRegion && _asid == _lastTableAsid && (uint)slot < (uint)entries.Length && entries[slot].Serial == _lastTableSerial)
+        {
+            return slot;
+        }
+
+        slot = cache.Find(address, _asid);
+        if (slot >= 0)
+        {
+            (_lastTableRegion, _lastTableAsid, _lastTableSlot, _lastTableSerial) = (region, _asid, slot, entries[slot].Serial);
+        }
+
+        return slot;
     }
 
     public void FillWalkCache(ulong address, int level, ulong table, uint permissions) =>

@@ -1,14 +1,51 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Hardware;
 
 /// <content>Entries by their physical address.</content>
 internal sealed partial class PageTables<TFormat>
 {
-    internal override ulong EnsureSlot(Cpu cpu, ulong address) => Ensure(cpu, address, 1);
+    // The lowest-level table found last: the region it covers, where the entry that leads to it lies, and that entry. Good while the entry is still there and no table was freed since.
+    private ulong _lastRegion = ulong.MaxValue;
+    private ulong _lastParent;
+    private ulong _lastEntry;
+
+    internal override ulong EnsureSlot(Cpu cpu, ulong address) => LastSlot(address) is var slot and not 0 ? slot : DescendOrAdd(cpu, address);
 
     internal override ulong FindSlot(ulong address, out ulong next)
     {
+        next = 0;
+        return LastSlot(address) is var slot and not 0 ? slot : DescendToSlot(address, out next);
+    }
+
+    /// <summary>The slot of an address in the table found last.</summary>
+    /// <returns>0 when another table covers the address.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private ulong LastSlot(ulong address) =>
+        address >> TFormat.Shift(2) == _lastRegion && ReadEntry(_memory, _lastParent, 0) == _lastEntry
+            ? TFormat.TableBase(_lastEntry) + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift)
+            : 0;
+
+    private ulong RememberTable(ulong address, ulong parent, ulong entry)
+    {
+        if (_lock is null && !TFormat.IsLeaf(entry, 2))
+        {
+            _lastRegion = address >> TFormat.Shift(2);
+            _lastParent = parent + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
+            _lastEntry = entry;
+        }
+
+        return TFormat.TableBase(entry) + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong DescendOrAdd(Cpu cpu, ulong address) => Ensure(cpu, address, 1, out ulong parent, out ulong entry) == 0 ? 0 : RememberTable(address, parent, entry);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong DescendToSlot(ulong address, out ulong next)
+    {
         ulong table = Root.Value;
-        for (int at = TFormat.Levels; at > 1; at--)
+        for (int at = TFormat.Levels; ; at--)
         {
             ulong entry = Read(table, IndexOf(address, at));
             if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
@@ -17,11 +54,14 @@ internal sealed partial class PageTables<TFormat>
                 return 0;
             }
 
+            if (at == 2)
+            {
+                next = 0;
+                return RememberTable(address, table, entry);
+            }
+
             table = TFormat.TableBase(entry);
         }
-
-        next = 0;
-        return table + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
     }
 
     internal override void FreeTables(Cpu cpu, ulong start, ulong end, ulong floor, ulong ceiling)
@@ -95,7 +135,7 @@ internal sealed partial class PageTables<TFormat>
         return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
     }
 
-    internal override ulong EnsurePmd(Cpu cpu, ulong address) => Ensure(cpu, address, 2);
+    internal override ulong EnsurePmd(Cpu cpu, ulong address) => Ensure(cpu, address, 2, out _, out _);
 
     internal override bool Deposit(Cpu cpu)
     {
@@ -156,20 +196,23 @@ internal sealed partial class PageTables<TFormat>
 
     private void FreeTable(Cpu cpu, ulong table, int level)
     {
+        _lastRegion = ulong.MaxValue;
         TablePages--;
         long pfn = (long)(table >> PageGeometry.PageShift);
         CountTable(pfn, level, -1);
         Mmu.Frames.Free(cpu, pfn);
     }
 
-    /// <summary>The address of a level's entry for an address, with the tables down to it; 0 without memory for one.</summary>
-    private ulong Ensure(Cpu cpu, ulong address, int level)
+    /// <summary>The address of a level's entry for an address, with the tables down to it, and the entry that leads to its table; 0 without memory for one.</summary>
+    private ulong Ensure(Cpu cpu, ulong address, int level, out ulong parent, out ulong entry)
     {
         ulong table = Root.Value;
+        parent = 0;
+        entry = 0;
         for (int at = TFormat.Levels; at > level; at--)
         {
             int index = IndexOf(address, at);
-            ulong entry = Read(table, index);
+            entry = Read(table, index);
             if (!TFormat.IsPresent(entry))
             {
                 entry = AddTable(cpu, table, index, at);
@@ -180,6 +223,7 @@ internal sealed partial class PageTables<TFormat>
                 }
             }
 
+            parent = table;
             table = TFormat.TableBase(entry);
         }
 
