@@ -278,7 +278,10 @@ public sealed partial class MemoryDescriptor
             }
 
             int pfn = layout.Pfn(entry);
-            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeOld(entry)))
+            {
+            }
+
             _core.ClearFlag(pfn, PageFlags.Referenced);
             if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
             {
@@ -326,7 +329,10 @@ public sealed partial class MemoryDescriptor
                 continue;
             }
 
-            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeOld(entry)))
+            {
+            }
+
             _core.ClearFlag(layout.Pfn(entry), PageFlags.Referenced);
             _core.Deactivate(cpu, layout.Pfn(entry));
         }
@@ -382,7 +388,10 @@ public sealed partial class MemoryDescriptor
             }
 
             _core.ClearFlag(pfn, PageFlags.Dirty);
-            Tables.WriteSlot(slot, layout.MakeClean(layout.MakeOld(entry)));
+            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeClean(layout.MakeOld(entry))))
+            {
+            }
+
             _core.LazyFree(cpu, pfn);
         }
 

@@ -316,8 +316,7 @@ public sealed partial class MemoryDescriptor
             if (entry != 0)
             {
                 ulong target = Tables.FindSlot(to + at, out _);
-                Tables.WriteSlot(slot, 0);
-                Tables.WriteSlot(target, entry);
+                Tables.WriteSlot(target, Tables.ClearSlot(slot, entry));
                 moved = true;
             }
 

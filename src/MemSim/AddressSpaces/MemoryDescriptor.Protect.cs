@@ -199,12 +199,13 @@ public sealed partial class MemoryDescriptor
                     continue;
                 }
 
-                ulong made = layout.IsPresent(entry) ? Modified(layout, vma, entry) : ReadOnlySoftEntry(layout, entry);
-                if (made != entry)
+                ulong made;
+                do
                 {
-                    Tables.WriteSlot(slot, made);
-                    changed = true;
+                    made = layout.IsPresent(entry) ? Modified(layout, vma, entry) : ReadOnlySoftEntry(layout, entry);
+                    changed |= made != entry;
                 }
+                while (made != entry && !Tables.TryChangeSlot(slot, ref entry, made));
             }
         }
 

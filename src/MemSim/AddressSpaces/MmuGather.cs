@@ -106,13 +106,14 @@ internal ref struct MmuGather
                     continue;
                 }
 
-                _tables.WriteSlot(slot, 0);
                 if (_layout.IsPresent(entry))
                 {
+                    entry = _tables.ClearSlot(slot, entry);
                     ZapPresent(vma, at, entry, isFile);
                 }
                 else
                 {
+                    _tables.WriteSlot(slot, 0);
                     _core.DropSoftEntry(_cpu, _mm, entry);
                 }
             }

@@ -21,6 +21,6 @@ public sealed partial class Machine
     public int RunBackground()
     {
         ThrowIfDisposed();
-        return Background.RunPending(_cpus.Find(cpu => cpu.IsOnline)!);
+        return Background.RunPending(CallersCpu());
     }
 }

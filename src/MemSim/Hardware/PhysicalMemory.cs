@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -111,7 +112,7 @@ internal sealed unsafe partial class PhysicalMemory
         where T : unmanaged
     {
         // In range: an aligned address below Bytes, which is a multiple of every size read here.
-        System.Diagnostics.Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
+        Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
         return Unsafe.ReadUnaligned<T>(_base + address);
     }
 
@@ -133,6 +134,23 @@ internal sealed unsafe partial class PhysicalMemory
         }
 
         Unsafe.WriteUnaligned(_base + address, value);
+    }
+
+    /// <summary>Replaces an aligned value if it is still what the caller saw, in one step for all host threads.</summary>
+    /// <returns>What was there: what the caller saw when the value is replaced.</returns>
+    public ulong CompareExchange(ulong address, ulong value, ulong seen, bool wide)
+    {
+        int bytes = wide ? sizeof(ulong) : sizeof(uint);
+        if (Bytes == 0 || address > Bytes - (uint)bytes)
+        {
+            ThrowOutside(address);
+        }
+
+        Debug.Assert(address % (uint)bytes == 0, "an aligned address");
+        _touched[address >> ChunkShift] = 1;
+        return wide
+            ? Interlocked.CompareExchange(ref *(ulong*)(_base + address), value, seen)
+            : Interlocked.CompareExchange(ref *(uint*)(_base + address), (uint)value, (uint)seen);
     }
 
     /// <summary>Fills frames with zeroes; frames never written are zero already.</summary>

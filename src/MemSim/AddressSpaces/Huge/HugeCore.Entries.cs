@@ -18,6 +18,10 @@ internal sealed partial class HugeCore
         }
 
         _events.Count(Observability.Proc.VmEvent.ThpSplitPmd);
+
+        // No CPU may see the huge and the small entries at once.
+        entry = tables.ClearSlot(slot, entry);
+        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
         int head = _layout.Pfn(entry);
         bool isZero = IsZero(entry);
         bool exclusive = !isZero && _core.IsExclusive(head);
@@ -28,9 +32,6 @@ internal sealed partial class HugeCore
             _core.SetFlag(head, PageFlags.Dirty);
         }
 
-        // No CPU may see the huge and the small entries at once.
-        tables.WriteSlot(slot, 0);
-        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
         ulong table = tables.WithdrawDeposit(out ulong fill);
         for (int i = 0; i < Pages; i++)
         {
@@ -94,8 +95,11 @@ internal sealed partial class HugeCore
         child.AnonPages += Pages;
         if (_layout.IsWritable(entry))
         {
+            while (!tables.TryChangeSlot(slot, ref entry, _layout.WriteProtect(entry)))
+            {
+            }
+
             entry = _layout.WriteProtect(entry);
-            tables.WriteSlot(slot, entry);
             protectedAny = true;
         }
 
@@ -120,8 +124,10 @@ internal sealed partial class HugeCore
             return false;
         }
 
-        ulong made = _layout.Modify(_layout.MakeSmall(entry), vma.PageBits);
-        vma.Mm.Tables.WriteSlot(slot, _layout.MakeHuge(made));
+        while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, _layout.MakeHuge(_layout.Modify(_layout.MakeSmall(entry), vma.PageBits))))
+        {
+        }
+
         return true;
     }
 
@@ -166,8 +172,7 @@ internal sealed partial class HugeCore
 
         if (!prepare)
         {
-            tables.WriteSlot(slot, 0);
-            tables.WriteSlot(target, entry);
+            tables.WriteSlot(target, tables.ClearSlot(slot, entry));
         }
 
         return 1;

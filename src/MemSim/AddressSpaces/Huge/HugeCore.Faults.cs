@@ -29,10 +29,12 @@ internal sealed partial class HugeCore
                 return WriteProtectFault(cpu, vma, address, slot, entry);
             }
 
-            entry = _layout.MakeDirty(entry);
         }
 
-        tables.WriteSlot(slot, _layout.MakeYoung(entry));
+        while (!tables.TryChangeSlot(slot, ref entry, _layout.MakeYoung((flags & FaultFlags.Write) != 0 ? _layout.MakeDirty(entry) : entry)))
+        {
+        }
+
         return FaultResult.None;
     }
 

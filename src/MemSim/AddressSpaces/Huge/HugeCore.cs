@@ -171,6 +171,7 @@ internal sealed partial class HugeCore
     /// <summary>Frees the huge zero page if nobody can map it (<c>shrink_huge_zero_page_scan()</c>).</summary>
     public long FreeZero(Cpu cpu)
     {
+        using Hardware.LockScope owners = _core.Machine.EnterOwners();
         if (ZeroPfn < 0 || ZeroUsers != 0)
         {
             return 0;

@@ -111,7 +111,7 @@ public sealed class Khugepaged
         }
 
         using MmCore.LockScope scope = core.Enter();
-        _machine.Lru.DrainAll();
+        _machine.Lru.DrainAll(cpu);
         int passes = 0;
         for (int seen = 0; seen < PagesToScan;)
         {

@@ -65,6 +65,8 @@ internal sealed partial class MmCore
             return;
         }
 
+        // Whoever drops the last reference: a fault, or reclaim on another CPU.
+        using Hardware.LockScope owners = Machine.EnterOwners();
         Huge?.Forget(head);
         PrepareHuge(head);
     }
@@ -89,7 +91,7 @@ internal sealed partial class MmCore
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void DuplicatePart(int pfn)
     {
-        _frames[pfn].FlagsAndZone &= ~AnonExclusive;
+        _ = _lru.ClearFlags(ref _frames[pfn], (PageFlags)AnonExclusive);
         _ = ChangeSmallMaps(pfn, HeadOf(pfn), 1);
     }
 
@@ -109,7 +111,7 @@ internal sealed partial class MmCore
     public void AddNewHugeRmap(int head, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[head];
-        frame.FlagsAndZone |= (uint)(PageFlags.SwapBacked | PageFlags.UpToDate) | AnonExclusive;
+        _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | (PageFlags)AnonExclusive);
         frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
         frame.Index = vma.IndexOf(address);
         frame.InvertedMapCount = -1;
@@ -122,7 +124,7 @@ internal sealed partial class MmCore
     /// <summary>Fork maps a huge page in the child too.</summary>
     public void DuplicateHugeRmap(int head)
     {
-        _frames[head].FlagsAndZone &= ~AnonExclusive;
+        _ = _lru.ClearFlags(ref _frames[head], (PageFlags)AnonExclusive);
         _frames[head].InvertedMapCount--;
         _frames[head + 1].Private++;
     }
@@ -162,7 +164,7 @@ internal sealed partial class MmCore
         _ = ChangeSmallMaps(pfn, head, 1);
         if (exclusive)
         {
-            _frames[pfn].FlagsAndZone |= AnonExclusive;
+            _lru.SetFlags(ref _frames[pfn], (PageFlags)AnonExclusive);
         }
     }
 

@@ -13,7 +13,10 @@ internal sealed partial class CpuMmu
 {
     private const int FrontLines = 512;
     private const ulong OffsetMask = PageGeometry.PageSize - 1;
-    private const int MaxContexts = 4095;
+
+    // Numbers of contexts fit into the low bits of a line's key; the last one matches no line.
+    private const int MaxContexts = 4094;
+    private const ulong NoContext = MaxContexts + 1;
 
     public readonly PhysicalMemory Memory;
     public readonly ulong ReservedMask;
@@ -41,8 +44,11 @@ internal sealed partial class CpuMmu
     private readonly bool _globalPages;
     private readonly List<long> _contexts = [];
 
-    /// <summary>What lines of the front must have in their low 12 bits: 0 matches none.</summary>
+    /// <summary>What lines of the front must have in their low 12 bits.</summary>
     private ulong _context;
+
+    /// <summary>The same for accesses that need not go through the gate; <see cref="NoContext"/> where all have to.</summary>
+    private ulong _openContext;
     private ulong _allowed;
     private int _asid;
     private long _serial;
@@ -68,6 +74,7 @@ internal sealed partial class CpuMmu
     {
         _mmu = mmu;
         _cpu = cpu;
+        IsGated = mmu.Machine.IsParallel;
         MmuOptions options = mmu.Options;
         TlbGeometry geometry = mmu.Geometry;
         Memory = mmu.Memory;
@@ -134,19 +141,22 @@ internal sealed partial class CpuMmu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public uint Allowed(uint permissions) => (uint)(_allowed >> (int)((permissions & Permission.Mask) * 4)) & 15;
 
-    /// <summary>Translates a data access; a hit in the front of the L1 TLB stays in line.</summary>
+    /// <summary>Translates a data access; a hit in the front of the L1 TLB stays in line. Never on a CPU with a gate.</summary>
     /// <param name="address">The address.</param>
     /// <param name="need">1 to read, 2 to write.</param>
     /// <param name="physical">The physical address.</param>
     /// <param name="cycles">What a data access there costs.</param>
     /// <returns>False when the slow way has to be taken.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryFront(ulong address, uint need, out ulong physical, out uint cycles)
+    public bool TryFront(ulong address, uint need, out ulong physical, out uint cycles) => TryFront(address, need, _openContext, out physical, out cycles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryFront(ulong address, uint need, ulong context, out ulong physical, out uint cycles)
     {
         // In range: the index is masked to half the table's length and need is 1 or 2; a line's slot was an index of _slots when it was written, and lines start out with key 0, which
-        // matches no context.
+        // matches no context: they begin at 1.
         ref FrontLine line = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_front), (nint)(((address >> PageGeometry.PageShift) & (FrontLines - 1)) + ((need >> 1) * FrontLines)));
-        if (line.Key == ((address & ~OffsetMask) | _context))
+        if (line.Key == ((address & ~OffsetMask) | context))
         {
             if (Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_slots), (nint)(uint)line.Slot).Serial == line.Serial)
             {
@@ -167,7 +177,7 @@ internal sealed partial class CpuMmu
     public bool TryPlainWalk(ulong address, uint need, out ulong physical)
     {
         physical = PageWalker.NoPlainWalk;
-        if (!_walksPlainly || need > 2 || Volatile.Read(ref _pendingInterrupts) != 0)
+        if (!_walksPlainly || need > 2)
         {
             return false;
         }
@@ -192,11 +202,6 @@ internal sealed partial class CpuMmu
             cycles = _mmu.AccessCycles(_cpu, physical);
             fault = default;
             return true;
-        }
-
-        if (Volatile.Read(ref _pendingInterrupts) != 0)
-        {
-            AnswerInterrupts();
         }
 
         cycles = 0;

@@ -92,7 +92,7 @@ internal sealed partial class PageTables<TFormat>
                 else if (TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, parentLevel))
                 {
                     Write(parent, parentLevel, IndexOf(at, parentLevel), 0);
-                    FreeTable(cpu, TFormat.TableBase(entry), level);
+                    FreeUnhooked(cpu, TFormat.TableBase(entry), level);
                 }
 
                 if (at + bytes == 0)
@@ -100,6 +100,24 @@ internal sealed partial class PageTables<TFormat>
                     break;
                 }
             }
+        }
+
+        if (_detached.Count != 0)
+        {
+            Mmu.FlushRange(cpu, this, new VirtualAddress(start), end - start);
+        }
+    }
+
+    /// <summary>Frees a table that nothing leads to any more; where the hardware of another CPU may be walking in it, after the next flush (<c>tlb_remove_table()</c>).</summary>
+    private void FreeUnhooked(Cpu cpu, ulong table, int level)
+    {
+        if (IsShared)
+        {
+            _detached.Add(((long)(table >> PageGeometry.PageShift), level));
+        }
+        else
+        {
+            FreeTable(cpu, table, level);
         }
     }
 

@@ -50,7 +50,7 @@ public static class ProcessMigration
         }
 
         using MmCore.LockScope scope = mm.Core.Enter();
-        cpu.Machine.Lru.DrainAll();
+        cpu.Machine.Lru.DrainAll(cpu);
         for (int i = 0; i < pages.Length; i++)
         {
             if (cpu.Machine.NodeOrDefault(nodes[i]) is not { } node)
@@ -99,7 +99,7 @@ public static class ProcessMigration
         }
 
         using MmCore.LockScope scope = mm.Core.Enter();
-        cpu.Machine.Lru.DrainAll();
+        cpu.Machine.Lru.DrainAll(cpu);
         long failed = 0;
         for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
         {
@@ -149,7 +149,7 @@ public static class ProcessMigration
             return bound;
         }
 
-        cpu.Machine.Lru.DrainAll();
+        cpu.Machine.Lru.DrainAll(cpu);
         bool left = false;
         for (ulong at = address.Value; at < address.Value + length; at += PageGeometry.PageSize)
         {
@@ -221,7 +221,7 @@ public static class ProcessMigration
         }
 
         PageMigrator migrator = cpu.Machine.Migrator;
-        if (!migrator.IsolateLru(pfn))
+        if (!migrator.IsolateLru(cpu, pfn))
         {
             return Errno.EBUSY;
         }
