@@ -9,8 +9,9 @@ namespace MemSim.AddressSpaces;
 /// </remarks>
 internal sealed class AnonVma
 {
-    public AnonVma(MappingTable mappings, AnonVma? parent)
+    public AnonVma(MappingTable mappings, AnonVma? parent, VirtualAddress memory)
     {
+        Memory = memory;
         Id = mappings.Add(this);
         Parent = parent ?? this;
         Root = parent?.Root ?? this;
@@ -18,6 +19,9 @@ internal sealed class AnonVma
 
     /// <summary>Its number in the machine's table of owners.</summary>
     public uint Id { get; }
+
+    /// <summary>The object of <c>anon_vma</c> that it is.</summary>
+    public VirtualAddress Memory { get; }
 
     public AnonVma Root { get; }
 
@@ -39,8 +43,11 @@ internal sealed class AnonVma
 }
 
 /// <summary>Links an area and an <see cref="AnonVma"/> (<c>struct anon_vma_chain</c>).</summary>
-internal sealed class AnonVmaChain(Vma vma, AnonVma anon)
+internal sealed class AnonVmaChain(Vma vma, AnonVma anon, VirtualAddress memory)
 {
+    /// <summary>The object of <c>anon_vma_chain</c> that it is.</summary>
+    public VirtualAddress Memory { get; } = memory;
+
     public Vma Vma { get; } = vma;
 
     public AnonVma Anon { get; } = anon;

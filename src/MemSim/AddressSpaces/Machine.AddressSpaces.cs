@@ -35,7 +35,8 @@ public sealed partial class Machine
         MmCore core = Mm;
         using MmCore.LockScope scope = core.Enter();
         Cpu cpu = Own(null);
-        if (!core.TakeObject(cpu, MmObject.Task))
+        TaskMemory? memory = TaskMemory.TryTake(this, cpu);
+        if (memory is null)
         {
             return Errno.ENOMEM;
         }
@@ -44,11 +45,11 @@ public sealed partial class Machine
         if (mm is null || mm.SetUpProgram(cpu) != Errno.None)
         {
             mm?.Exit(cpu);
-            core.ReturnObject(cpu, MmObject.Task);
+            memory.GiveBack(cpu);
             return Errno.ENOMEM;
         }
 
-        Process process = new(core, name, core.NextPid(), null, mm, limits);
+        Process process = new(core, name, core.NextPid(), null, mm, limits, memory);
         core.Remember(process);
         return process;
     }

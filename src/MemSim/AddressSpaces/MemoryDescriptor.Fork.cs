@@ -1,5 +1,3 @@
-using MemSim.AddressSpaces;
-
 namespace MemSim;
 
 /// <content>Copying an address space.</content>
@@ -54,7 +52,7 @@ public sealed partial class MemoryDescriptor
             return false;
         }
 
-        Vma? copy = _core.TakeObject(cpu, MmObject.Vma) ? new Vma(child, vma.StartValue, vma.EndValue, vma.Flags & ~(VmaFlags.Locked | VmaFlags.LockOnFault)) : null;
+        Vma? copy = child.NewVma(cpu, vma.StartValue, vma.EndValue, vma.Flags & ~(VmaFlags.Locked | VmaFlags.LockOnFault));
         if (copy is null)
         {
             if (charged)

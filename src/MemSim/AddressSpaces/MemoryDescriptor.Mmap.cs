@@ -181,7 +181,7 @@ public sealed partial class MemoryDescriptor
 
                 pgoff = 0;
                 result |= VmaFlags.Shared | VmaFlags.MayShare;
-                Result<OpenFile> memory = ShmemFile.Create(Machine, (long)bytes);
+                Result<OpenFile> memory = ShmemFile.Create(Cpu, (long)bytes);
                 if (!memory.Succeeded)
                 {
                     return memory.Error;

@@ -147,6 +147,6 @@ public sealed partial class MemoryDescriptor
         Tables.Destroy(cpu);
         IsGone = true;
         _core.Spaces.Remove(this);
-        _core.ReturnObject(cpu, MmObject.Mm);
+        _core.ReturnObject(cpu, KernelObject.Mm, Memory);
     }
 }

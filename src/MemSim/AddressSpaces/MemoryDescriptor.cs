@@ -17,8 +17,9 @@ public sealed partial class MemoryDescriptor
     private readonly MmCore _core;
     private Vma? _lastFound;
 
-    internal MemoryDescriptor(MmCore core, PageTables tables, Rlimits limits)
+    internal MemoryDescriptor(MmCore core, PageTables tables, Rlimits limits, VirtualAddress memory)
     {
+        Memory = memory;
         _core = core;
         Tables = tables;
         Limits = limits;
@@ -210,18 +211,6 @@ public sealed partial class MemoryDescriptor
 
     /// <summary>Whether more may be locked (<c>mlock_future_check()</c>).</summary>
     private bool MayLock(long pages) => Limits.MayLockAll || LockedPages + pages <= (long)(Limits.LockedMemory >> PageGeometry.PageShift);
-
-    private Vma? NewVma(Cpu cpu, ulong start, ulong end, VmaFlags flags) => _core.TakeObject(cpu, MmObject.Vma) ? new Vma(this, start, end, flags) : null;
-
-    private void FreeVma(Cpu cpu, Vma vma)
-    {
-        if (ReferenceEquals(_lastFound, vma))
-        {
-            _lastFound = null;
-        }
-
-        _core.ReturnObject(cpu, MmObject.Vma);
-    }
 
     private void InsertVma(Vma vma)
     {

@@ -182,12 +182,13 @@ internal sealed partial class MmCore
 
     private AnonVma? NewAnon(Cpu cpu, AnonVma? parent)
     {
-        if (!TakeObject(cpu, MmObject.AnonVma))
+        VirtualAddress memory = TakeObject(cpu, KernelObject.AnonVma);
+        if (memory.IsNull)
         {
             return null;
         }
 
-        AnonVma anon = new(Machine.Mappings, parent);
+        AnonVma anon = new(Machine.Mappings, parent, memory);
         anon.References = 1;
         if (parent is not null)
         {
@@ -216,17 +217,18 @@ internal sealed partial class MmCore
     {
         anon.IsFreed = true;
         Machine.Mappings.Remove(anon.Id);
-        ReturnObject(cpu, MmObject.AnonVma);
+        ReturnObject(cpu, KernelObject.AnonVma, anon.Memory);
     }
 
     private bool Link(Cpu cpu, Vma vma, AnonVma anon)
     {
-        if (!TakeObject(cpu, MmObject.AnonVmaChain))
+        VirtualAddress memory = TakeObject(cpu, KernelObject.AnonVmaChain);
+        if (memory.IsNull)
         {
             return false;
         }
 
-        AnonVmaChain link = new(vma, anon) { Place = anon.Areas.Count };
+        AnonVmaChain link = new(vma, anon, memory) { Place = anon.Areas.Count };
         anon.Areas.Add(link);
         (vma.Chain ??= []).Add(link);
         return true;
@@ -240,6 +242,6 @@ internal sealed partial class MmCore
         areas[link.Place] = last;
         last.Place = link.Place;
         areas.RemoveAt(areas.Count - 1);
-        ReturnObject(cpu, MmObject.AnonVmaChain);
+        ReturnObject(cpu, KernelObject.AnonVmaChain, link.Memory);
     }
 }

@@ -10,7 +10,8 @@ internal sealed partial class MmCore
     /// <returns>Null without memory.</returns>
     public MemoryDescriptor? NewMm(Cpu cpu, Rlimits limits)
     {
-        if (!TakeObject(cpu, MmObject.Mm))
+        VirtualAddress memory = TakeObject(cpu, KernelObject.Mm);
+        if (memory.IsNull)
         {
             return null;
         }
@@ -18,11 +19,11 @@ internal sealed partial class MmCore
         PageTables? tables = _mmu.CreateTables(cpu);
         if (tables is null)
         {
-            ReturnObject(cpu, MmObject.Mm);
+            ReturnObject(cpu, KernelObject.Mm, memory);
             return null;
         }
 
-        return new MemoryDescriptor(this, tables, limits);
+        return new MemoryDescriptor(this, tables, limits, memory);
     }
 
     /// <summary>Copies an entry for a child (<c>copy_present_pte()</c>, <c>copy_nonpresent_pte()</c>).</summary>

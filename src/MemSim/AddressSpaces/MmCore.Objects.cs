@@ -2,43 +2,19 @@ using System.Globalization;
 
 namespace MemSim.AddressSpaces;
 
-/// <summary>Kernel objects of address spaces.</summary>
-internal enum MmObject
-{
-    Vma,
-    AnonVma,
-    AnonVmaChain,
-    Mm,
-    Task,
-}
-
 /// <content>Kernel objects, the commit charge, protection bits.</content>
 internal sealed partial class MmCore
 {
-    private readonly long[] _objects = new long[5];
+    private readonly KernelObjects _objects;
     private readonly ulong[] _pageBits;
 
     /// <summary>Objects alive, by kind.</summary>
-    public long Objects(MmObject kind) => _objects[(int)kind];
+    public long Objects(KernelObject kind) => _objects.InUse(kind);
 
-    /// <summary>Takes the memory of an object; the fault injector may refuse.</summary>
-    public bool TakeObject(Cpu cpu, MmObject kind)
-    {
-        if (Machine.FaultInjector is { } injector && injector.ShouldFail())
-        {
-            return false;
-        }
+    /// <summary>Takes the memory of an object; null without memory.</summary>
+    public VirtualAddress TakeObject(Cpu cpu, KernelObject kind) => _objects.Take(cpu, kind);
 
-        _ = cpu;
-        _objects[(int)kind]++;
-        return true;
-    }
-
-    public void ReturnObject(Cpu cpu, MmObject kind)
-    {
-        _ = cpu;
-        _objects[(int)kind]--;
-    }
+    public void ReturnObject(Cpu cpu, KernelObject kind, VirtualAddress obj) => _objects.Give(cpu, kind, obj);
 
     /// <summary>What entries of an area look like (<c>vm_get_page_prot()</c>): private areas never writable, so that the first write is noticed.</summary>
     public ulong PageBits(VmaFlags flags, OpenFile? file)

@@ -11,6 +11,9 @@ internal sealed partial class MmCore
     private readonly SortedDictionary<int, Process> _processes = [];
     private int _lastPid = FirstPid - 1;
 
+    /// <summary>Processes that take memory of the kernel: those alive, those that ended and were not waited for, those that ended and still run.</summary>
+    public HashSet<Process> Tasks { get; } = [];
+
     public IReadOnlyCollection<Process> Processes => _processes.Values;
 
     public long ProcessCount => _processes.Count;

@@ -27,6 +27,8 @@ internal sealed partial class MmCore
         _pages = machine.Pages;
         _memory = machine.Memory;
         _lru = machine.Lru;
+        _objects = machine.KernelObjects;
+        _ = machine.Stacks;
         _lock = machine.OwnersLock;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture);

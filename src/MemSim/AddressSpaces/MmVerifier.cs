@@ -14,18 +14,12 @@ internal sealed partial class MmVerifier(MmCore core)
     public void Verify()
     {
         long committed = 0;
-        long areas = 0;
         foreach (MemoryDescriptor mm in core.Spaces)
         {
-            areas += mm.AreaCount;
             committed += Verify(mm);
         }
 
-        if (core.Objects(MmObject.Vma) != areas)
-        {
-            BugReporter.Corrupt($"{core.Objects(MmObject.Vma)} vm_area_structs are allocated but there are {areas} areas");
-        }
-
+        VerifyObjects();
         if (core.Machine.SystemFigures.CommittedPages < committed)
         {
             BugReporter.Corrupt($"{core.Machine.SystemFigures.CommittedPages} pages are committed but areas account for {committed}");

@@ -26,12 +26,18 @@ public sealed partial class Process
         }
     }
 
-    /// <summary>Dies if it was killed while it ran.</summary>
+    /// <summary>Dies if it was killed while it ran; one that has ended needs its stack no more.</summary>
     internal override void Left(Cpu cpu)
     {
         if (IsDying)
         {
             Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+        }
+
+        if (State != ProcessState.Running)
+        {
+            using MmCore.LockScope scope = _core.Enter();
+            GiveUpMemory(cpu);
         }
     }
 }

@@ -25,10 +25,13 @@ public sealed partial class Process : KernelTask
     private readonly List<Process> _children = [];
     private readonly MmCore _core;
 
-    internal Process(MmCore core, string name, int pid, Process? parent, MemoryDescriptor mm, Rlimits limits)
+    internal Process(MmCore core, string name, int pid, Process? parent, MemoryDescriptor mm, Rlimits limits, TaskMemory memory)
         : base(name, pid)
     {
         _core = core;
+        _memory = memory;
+        memory.Attach(this);
+        core.Tasks.Add(this);
         Parent = parent;
         Limits = limits;
         MmOrNull = mm;
@@ -102,7 +105,8 @@ public sealed partial class Process : KernelTask
             return Errno.EAGAIN;
         }
 
-        if (!_core.TakeObject(cpu, MmObject.Task))
+        TaskMemory? memory = TaskMemory.TryTake(_core.Machine, cpu);
+        if (memory is null)
         {
             return Errno.ENOMEM;
         }
@@ -110,11 +114,11 @@ public sealed partial class Process : KernelTask
         MemoryDescriptor? mm = Mm.Fork(cpu);
         if (mm is null)
         {
-            _core.ReturnObject(cpu, MmObject.Task);
+            memory.GiveBack(cpu);
             return Errno.ENOMEM;
         }
 
-        return Child(mm);
+        return Child(mm, memory);
     }
 
     /// <summary>Makes a child that uses this address space until it executes a program or ends; the parent waits so long (<c>vfork()</c>).</summary>
@@ -127,13 +131,14 @@ public sealed partial class Process : KernelTask
             return Errno.EAGAIN;
         }
 
-        if (!_core.TakeObject(DefaultCpu, MmObject.Task))
+        TaskMemory? memory = TaskMemory.TryTake(_core.Machine, DefaultCpu);
+        if (memory is null)
         {
             return Errno.ENOMEM;
         }
 
         Mm.Users++;
-        Process child = Child(Mm);
+        Process child = Child(Mm, memory);
         child._vforkParent = this;
         _vforkChild = child;
         return child;
@@ -196,11 +201,12 @@ public sealed partial class Process : KernelTask
         {
             child.Parent = null;
             child.State = child.State == ProcessState.Zombie ? ProcessState.Dead : child.State;
+            child.GiveUpMemory(cpu);
         }
 
         _children.Clear();
-        _core.ReturnObject(cpu, MmObject.Task);
         _core.Forget(this);
+        GiveUpMemory(cpu);
     }
 
     /// <summary>Waits for a child that has ended (<c>wait()</c>).</summary>
@@ -214,6 +220,7 @@ public sealed partial class Process : KernelTask
             {
                 child.State = ProcessState.Dead;
                 _children.Remove(child);
+                child.GiveUpMemory(DefaultCpu);
                 return child;
             }
         }
@@ -235,9 +242,9 @@ public sealed partial class Process : KernelTask
         }
     }
 
-    private Process Child(MemoryDescriptor mm)
+    private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_core, Name, _core.NextPid(), this, mm, Limits) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
+        Process child = new(_core, Name, _core.NextPid(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
         child.Policy = Policy;
         _core.Remember(child);
         return child;

@@ -6,8 +6,9 @@ namespace MemSim;
 /// <summary>An area of a process's address space: addresses with one protection and one backing (<c>struct vm_area_struct</c>).</summary>
 public sealed partial class Vma
 {
-    internal Vma(MemoryDescriptor mm, ulong start, ulong end, VmaFlags flags)
+    internal Vma(MemoryDescriptor mm, ulong start, ulong end, VmaFlags flags, VirtualAddress memory)
     {
+        Memory = memory;
         Mm = mm;
         StartValue = start;
         EndValue = end;
@@ -37,6 +38,9 @@ public sealed partial class Vma
 
     /// <summary>The address space it belongs to.</summary>
     internal MemoryDescriptor Mm { get; }
+
+    /// <summary>The object of <c>vm_area_struct</c> that it is.</summary>
+    internal VirtualAddress Memory { get; }
 
     internal ulong StartValue { get; set; }
 

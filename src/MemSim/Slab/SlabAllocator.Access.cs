@@ -50,6 +50,13 @@ public sealed unsafe partial class SlabAllocator
     /// <summary>The cache an object belongs to; null for what lies in no slab.</summary>
     internal KmemCache? CacheAt(VirtualAddress obj) => Memory.SlabAt(obj.Value) is int head and not 0 ? CacheOf(Memory[head].Cache) : null;
 
+    /// <summary>Whether an object of a cache that is handed out starts at an address.</summary>
+    internal bool IsLiveObject(KmemCache cache, VirtualAddress obj)
+    {
+        int head = Memory.SlabAt(obj.Value);
+        return head != 0 && Memory[head].Cache == cache.Id && Memory[head].TryIndex(obj.Value, out uint index) && Memory[head].Links[index] == SlabPage.Allocated;
+    }
+
     /// <summary>What of an object's slot its owner may use: all of it, unless metadata lie there (<c>slab_ksize()</c>).</summary>
     internal static long UsableSize(KmemCache cache) =>
         (cache.Flags & (SlabFlags.RedZone | SlabFlags.Poison)) != 0 ? cache.ObjectSize

@@ -14,7 +14,7 @@ public class FaultTests
         using Machine machine = ForkTests.Boot(architecture);
         Cpu cpu = machine.Cpus[0];
         machine.CreateProcess("warm").Exit();
-        long free = ForkTests.Free(machine);
+        long free = machine.FreePagesAtRest();
         int failed = 0;
         for (int nth = 1; nth < 200; nth++)
         {
@@ -29,11 +29,11 @@ public class FaultTests
             }
 
             machine.Verify();
-            ForkTests.Free(machine).Should().Be(free, "allocation {0} failed", nth);
+            machine.FreePagesAtRest().Should().Be(free, "allocation {0} failed", nth);
             machine.SystemFigures.CommittedPages.Should().Be(0);
-            machine.Mm.Objects(MmObject.AnonVma).Should().Be(0);
-            machine.Mm.Objects(MmObject.AnonVmaChain).Should().Be(0);
-            machine.Mm.Objects(MmObject.Mm).Should().Be(0);
+            machine.Mm.Objects(KernelObject.AnonVma).Should().Be(0);
+            machine.Mm.Objects(KernelObject.AnonVmaChain).Should().Be(0);
+            machine.Mm.Objects(KernelObject.Mm).Should().Be(0);
             if (injector.Failed == 0)
             {
                 failed.Should().BeGreaterThan(30);

@@ -15,13 +15,6 @@ public class ForkTests
         _ => MachineSpec.X86_64("256M", cpus: 2),
     });
 
-    internal static long Free(Machine machine)
-    {
-        machine.Lru.DrainAll();
-        machine.DrainAllPages();
-        return machine.Nodes.Sum(node => node.Counters.SlabReclaimable + node.Counters.SlabUnreclaimable) + machine.Zones.Sum(zone => Enumerable.Range(0, PageGeometry.OrderCount).Sum(order => zone.FreeBlocks(order) << order));
-    }
-
     [Theory]
     [MemberData(nameof(Architectures))]
     public void Parent_and_child_see_their_own_writes_only(string architecture)
@@ -29,8 +22,7 @@ public class ForkTests
         using Machine machine = Boot(architecture);
         Cpu cpu = machine.Cpus[0];
         _ = machine.Mm;
-        machine.DrainAllPages();
-        long free = Free(machine);
+        long free = machine.FreePagesAtRest();
         Process parent = machine.CreateProcess("parent");
         VirtualAddress data;
         Process child;
@@ -69,7 +61,6 @@ public class ForkTests
         parent.Mm.AnonPages.Should().Be(64);
         parent.Exit();
         machine.Verify();
-        machine.DrainAllPages();
-        Free(machine).Should().Be(free);
+        machine.FreePagesAtRest().Should().Be(free);
     }
 }

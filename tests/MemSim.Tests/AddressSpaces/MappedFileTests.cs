@@ -384,7 +384,8 @@ public class MappedFileTests
         using BlockDevice other = new("vdb1", "16M");
         DiskFileSystem second = rig.Machine.Mount(other);
         OpenFile elsewhere = second.Create("elsewhere").Value;
-        OpenFile inMemory = rig.Machine.MountTmpfs("1M").Create("tmp").Value;
+        TmpFileSystem memory = rig.Machine.MountTmpfs("1M");
+        OpenFile inMemory = memory.Create("tmp").Value;
         VirtualAddress at = rig.Map(1, Private, Prot.Read);
         VirtualAddress two = rig.Mm.Mmap(default, Page, Prot.Read, Shared, elsewhere);
         VirtualAddress three = rig.Mm.Mmap(default, Page, Prot.Read | Prot.Write, Shared, inMemory);
@@ -400,6 +401,7 @@ public class MappedFileTests
         second.Delete(rig.Cpu, "elsewhere").Should().Be(Errno.None);
         inMemory.Close(rig.Cpu);
         rig.Mm.Munmap(three, Page).Should().Be(Errno.None);
+        memory.Delete(rig.Cpu, "tmp").Should().Be(Errno.None);
     }
 
     [Theory]
@@ -475,7 +477,7 @@ public class MappedFileTests
             Disk = new BlockDevice("sda", disk);
             Files = Machine.Mount(Disk);
             Machine.CreateProcess("warm").Exit();
-            _free = ForkTests.Free(Machine);
+            _free = Machine.FreePagesAtRest();
             OpenFile file = Files.Create("file").Value;
             byte[] page = new byte[Page];
             for (int i = 0; i < pages; i++)
@@ -535,7 +537,7 @@ public class MappedFileTests
             Machine.Verify();
             Machine.Nodes[0].Counters.FilePages.Should().Be(0);
             Machine.Nodes[0].Counters.Dirty.Should().Be(0);
-            ForkTests.Free(Machine).Should().BeGreaterThanOrEqualTo(_free, "every page is back");
+            Machine.FreePagesAtRest().Should().BeGreaterThanOrEqualTo(_free, "every page is back");
             Machine.Dispose();
             Disk.Dispose();
         }

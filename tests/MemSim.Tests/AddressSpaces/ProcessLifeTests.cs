@@ -58,7 +58,7 @@ public class ProcessLifeTests
         using Machine machine = ForkTests.Boot(architecture);
         Cpu cpu = machine.Cpus[0];
         machine.CreateProcess("warm").Exit();
-        long free = ForkTests.Free(machine);
+        long free = machine.FreePagesAtRest();
         Process process = machine.CreateProcess("old");
         using (cpu.Run(process))
         {
@@ -76,7 +76,7 @@ public class ProcessLifeTests
         }
 
         process.Exit();
-        ForkTests.Free(machine).Should().Be(free);
+        machine.FreePagesAtRest().Should().Be(free);
     }
 
     [Theory]

@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -14,7 +15,9 @@ internal sealed class DeviceFileSystem : SimFileSystem
 
     public override bool IsReadOnly => false;
 
-    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode)
+    internal override KernelObject InodeKind => KernelObject.DeviceInode;
+
+    public Result<OpenFile> OpenDevice(Cpu cpu, BlockDevice device, OpenMode mode)
     {
         if (device.IsReadOnly && (mode & OpenMode.Write) != 0)
         {
@@ -24,12 +27,17 @@ internal sealed class DeviceFileSystem : SimFileSystem
         DeviceWriteback writeback = Machine.PageCache.Attach(device);
         if (!TryFind(device.Name, out SimFile? file))
         {
-            file = new SimFile(this, device.Name, TakeInode()) { Size = device.CapacityPages << PageGeometry.PageShift };
+            file = NewFile(cpu, device.Name, device.CapacityPages << PageGeometry.PageShift);
+            if (file is null)
+            {
+                return Errno.ENOMEM;
+            }
+
             file.Mapping = new DeviceMapping(file, Machine, writeback);
             AddFile(file);
         }
 
-        return file.Mapping.Writeback == writeback ? new OpenFile(file, mode) : Errno.EBUSY;
+        return file.Mapping.Writeback == writeback ? Open(cpu, file, mode) : Errno.EBUSY;
     }
 
     internal override Errno Flush() => Errno.None;

@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -31,9 +32,11 @@ public sealed class DiskFileSystem : SimFileSystem
     /// <param name="firstPage">The first page of the device.</param>
     /// <param name="bytes">The file's size; -1 for everything to the end of the device.</param>
     /// <param name="mode">What it is opened for.</param>
+    /// <param name="cpu">The CPU that does it; null for the first.</param>
     /// <returns>The open file; EINVAL when the part is not on the device or belongs to a file, and as <see cref="SimFileSystem.Create"/>.</returns>
-    public Result<OpenFile> Adopt(string name, long firstPage = 0, long bytes = -1, OpenMode mode = OpenMode.Read)
+    public Result<OpenFile> Adopt(string name, long firstPage = 0, long bytes = -1, OpenMode mode = OpenMode.Read, Cpu? cpu = null)
     {
+        cpu = Machine.Own(cpu);
         Errno error = CheckName(name);
         if (error != Errno.None)
         {
@@ -58,12 +61,16 @@ public sealed class DiskFileSystem : SimFileSystem
             return Errno.EROFS;
         }
 
-        SimFile file = new(this, name, TakeInode()) { Size = bytes };
-        DiskMapping mapping = new(file, this, _writeback);
-        file.Mapping = mapping;
-        mapping.Own((uint)firstPage, (uint)pages);
-        AddFile(file);
-        return new OpenFile(file, mode);
+        Result<OpenFile> opened = OpenNew(cpu, name, bytes, mode);
+        if (!opened.Succeeded)
+        {
+            _used.Give(firstPage, pages);
+            return opened;
+        }
+
+        ((DiskMapping)opened.Value.Mapping).Own((uint)firstPage, (uint)pages);
+        AddFile(opened.Value.File);
+        return opened;
     }
 
     /// <summary>Takes a page of the device, at a place if it is free, else at the next one.</summary>
@@ -75,6 +82,8 @@ public sealed class DiskFileSystem : SimFileSystem
         _used.Give(first, count);
         Device.Discard(first, count);
     }
+
+    internal override KernelObject InodeKind => KernelObject.DiskInode;
 
     internal override Errno Flush() => Device.Flush();
 

@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
@@ -59,12 +60,13 @@ public sealed partial class Machine
     /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
     /// <param name="device">The device.</param>
     /// <param name="mode">What it is opened for.</param>
-    /// <returns>The open file; EROFS, or EBUSY when another device of that name is open.</returns>
-    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode = OpenMode.Read)
+    /// <param name="cpu">The CPU that does it; null for the first.</param>
+    /// <returns>The open file; EROFS, ENOMEM, or EBUSY when another device of that name is open.</returns>
+    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode = OpenMode.Read, Cpu? cpu = null)
     {
         ArgumentNullException.ThrowIfNull(device);
         ThrowIfDisposed();
-        return (_deviceFiles ??= new DeviceFileSystem(this)).OpenDevice(device, mode);
+        return (_deviceFiles ??= new DeviceFileSystem(this)).OpenDevice(Own(cpu), device, mode);
     }
 
     /// <summary>Lets simulated time pass: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>).</summary>
@@ -158,7 +160,29 @@ public sealed partial class Machine
             RequireCount($"nr_writeback of node {i}", counters.Writeback - (_swap?.PagesUnderWay(i) ?? 0) - _filePagesBefore[(i * 4) + 3], writeback[i]);
         }
 
+        VerifyFileObjects(cache);
         RequireCount("pages whose frames say that a file has them", FramesOfFiles(), pages);
+    }
+
+    /// <summary>As many inodes, names and open files take memory as there are.</summary>
+    private void VerifyFileObjects(PageCache cache)
+    {
+        KernelObjectCheck check = new(this);
+        long openings = 0;
+        foreach (FileMapping mapping in cache.Mappings)
+        {
+            check.Add(mapping.Host.FileSystem.InodeKind, mapping.Host.Inode);
+            check.Add(KernelObject.Dentry, mapping.Host.Dentry);
+            openings += mapping.Host.Openings;
+        }
+
+        for (KernelObject kind = KernelObject.DeviceInode; kind <= KernelObject.DiskInode; kind++)
+        {
+            check.Require(kind);
+        }
+
+        check.Require(KernelObject.Dentry);
+        RequireCount("open files", KernelObjects.InUse(KernelObject.File), openings);
     }
 
     private static void RequireCount(string what, long counted, long found)

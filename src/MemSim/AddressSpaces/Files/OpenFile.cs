@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -8,9 +9,10 @@ public sealed class OpenFile
 {
     private int _references = 1;
 
-    internal OpenFile(SimFile file, OpenMode mode)
+    internal OpenFile(SimFile file, OpenMode mode, VirtualAddress memory)
     {
         File = file;
+        Memory = memory;
         Mode = mode;
         ErrorsSeen = file.Mapping.SampleErrors();
         ReadAhead = new ReadAheadState();
@@ -25,6 +27,9 @@ public sealed class OpenFile
 
     /// <summary>Whether it was closed by all its users.</summary>
     public bool IsClosed => _references == 0;
+
+    /// <summary>The object of <c>filp</c> that it is.</summary>
+    internal VirtualAddress Memory { get; }
 
     internal FileMapping Mapping => File.Mapping;
 
@@ -58,6 +63,7 @@ public sealed class OpenFile
     {
         if (--_references == 0)
         {
+            cpu.Machine.KernelObjects.Give(cpu, KernelObject.File, Memory);
             File.DropOpening(cpu);
         }
     }

@@ -12,11 +12,7 @@ internal sealed class PageTreeNodes
     private PageTreeNode? _firstShadow;
     private PageTreeNode? _lastShadow;
 
-    public PageTreeNodes(Machine machine)
-    {
-        int bytes = machine.Architecture.Bits == 64 ? 576 : 304;
-        _cache = machine.Slab.Find("radix_tree_node") ?? machine.Slab.CreateCache("radix_tree_node", bytes, 0, SlabFlags.Panic | SlabFlags.ReclaimAccount);
-    }
+    public PageTreeNodes(Machine machine) => _cache = machine.KernelObjects.CacheOf(KernelObject.PageTreeNode);
 
     /// <summary>Nodes in use.</summary>
     public long InUse { get; private set; }

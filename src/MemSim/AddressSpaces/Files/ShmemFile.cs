@@ -4,14 +4,14 @@ namespace MemSim.AddressSpaces.Files;
 internal static class ShmemFile
 {
     /// <summary>Creates a file of a size, all zeroes, gone when its last user lets go of it.</summary>
-    /// <returns>The open file with one reference; EINVAL for a negative size, EFBIG for more than 16 TiB.</returns>
-    public static Result<OpenFile> Create(Machine machine, long bytes, string name = "dev/zero")
+    /// <returns>The open file with one reference; EINVAL for a negative size, EFBIG for more than 16 TiB, ENOMEM.</returns>
+    public static Result<OpenFile> Create(Cpu cpu, long bytes, string name = "dev/zero")
     {
         if (bytes is < 0 or > FileMapping.MaxBytes)
         {
             return bytes < 0 ? Errno.EINVAL : Errno.EFBIG;
         }
 
-        return machine.SharedMemory.CreateUnnamed(name, bytes);
+        return cpu.Machine.SharedMemory.CreateUnnamed(cpu, name, bytes);
     }
 }

@@ -7,8 +7,10 @@ public sealed class SimFile
 {
     private int _openings;
 
-    internal SimFile(SimFileSystem fileSystem, string name, long number)
+    internal SimFile(SimFileSystem fileSystem, string name, long number, VirtualAddress inode, VirtualAddress dentry)
     {
+        Inode = inode;
+        Dentry = dentry;
         FileSystem = fileSystem;
         Name = name;
         Number = number;
@@ -37,6 +39,12 @@ public sealed class SimFile
 
     /// <summary>Whether it is memory rather than a file on a device: tmpfs and shared anonymous memory.</summary>
     public bool IsSharedMemory => Mapping.IsShmem;
+
+    /// <summary>The object of its file system's cache of inodes that it is.</summary>
+    internal VirtualAddress Inode { get; }
+
+    /// <summary>The object of <c>dentry</c> that its name is.</summary>
+    internal VirtualAddress Dentry { get; }
 
     /// <summary>Its pages.</summary>
     internal FileMapping Mapping { get; set; } = null!;

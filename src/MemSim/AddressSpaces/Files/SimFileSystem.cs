@@ -1,5 +1,6 @@
 using MemSim.Hardware;
 using System.Diagnostics.CodeAnalysis;
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -37,8 +38,9 @@ public abstract class SimFileSystem
     /// <summary>Creates an empty file and opens it (<c>O_CREAT | O_EXCL</c>).</summary>
     /// <param name="name">Its name, at most 255 characters.</param>
     /// <param name="mode">What it is opened for.</param>
-    /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG.</returns>
-    public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite)
+    /// <param name="cpu">The CPU that does it; null for the first.</param>
+    /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG, ENOMEM.</returns>
+    public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite, Cpu? cpu = null)
     {
         using LockScope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
@@ -52,11 +54,17 @@ public abstract class SimFileSystem
             return Errno.EROFS;
         }
 
-        SimFile file = new(this, name, TakeInode());
-        file.Mapping = MakeMapping(file);
-        _files.Add(name, file);
-        return new OpenFile(file, mode);
+        Result<OpenFile> opened = OpenNew(Machine.Own(cpu), name, 0, mode);
+        if (opened.Succeeded)
+        {
+            AddFile(opened.Value.File);
+        }
+
+        return opened;
     }
+
+    /// <summary>Which cache the inodes are objects of.</summary>
+    internal abstract KernelObject InodeKind { get; }
 
     /// <summary>A number for a new file; each file system counts its own.</summary>
     private protected long TakeInode()
@@ -68,8 +76,9 @@ public abstract class SimFileSystem
     /// <summary>Opens a file.</summary>
     /// <param name="name">Its name.</param>
     /// <param name="mode">What it is opened for.</param>
-    /// <returns>The open file; ENOENT, or EROFS.</returns>
-    public Result<OpenFile> Open(string name, OpenMode mode = OpenMode.Read)
+    /// <param name="cpu">The CPU that does it; null for the first.</param>
+    /// <returns>The open file; ENOENT, EROFS, or ENOMEM.</returns>
+    public Result<OpenFile> Open(string name, OpenMode mode = OpenMode.Read, Cpu? cpu = null)
     {
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
@@ -79,7 +88,7 @@ public abstract class SimFileSystem
             return Errno.ENOENT;
         }
 
-        return IsReadOnly && (mode & OpenMode.Write) != 0 ? Errno.EROFS : new OpenFile(file, mode);
+        return IsReadOnly && (mode & OpenMode.Write) != 0 ? Errno.EROFS : Open(Machine.Own(cpu), file, mode);
     }
 
     /// <summary>Removes a file's name; the file goes when nobody has it open or mapped (<c>unlink()</c>).</summary>
@@ -123,6 +132,9 @@ public abstract class SimFileSystem
         if (file.Links == 0 && file.Openings == 0)
         {
             file.Mapping.Retire(cpu);
+            KernelObjects objects = file.FileSystem.Machine.KernelObjects;
+            objects.Give(cpu, KernelObject.Dentry, file.Dentry);
+            objects.Give(cpu, file.FileSystem.InodeKind, file.Inode);
         }
     }
 
@@ -130,6 +142,54 @@ public abstract class SimFileSystem
     internal abstract Errno Flush();
 
     private protected abstract FileMapping MakeMapping(SimFile file);
+
+    /// <summary>Makes a file that has no pages yet; null without memory for its inode and its name.</summary>
+    private protected SimFile? NewFile(Cpu cpu, string name, long bytes)
+    {
+        KernelObjects objects = Machine.KernelObjects;
+        VirtualAddress inode = objects.Take(cpu, InodeKind);
+        VirtualAddress dentry = inode.IsNull ? default : objects.Take(cpu, KernelObject.Dentry);
+        if (dentry.IsNull)
+        {
+            objects.Give(cpu, InodeKind, inode);
+            return null;
+        }
+
+        return new SimFile(this, name, TakeInode(), inode, dentry) { Size = bytes };
+    }
+
+    /// <summary>Makes a file and opens it.</summary>
+    private protected Result<OpenFile> OpenNew(Cpu cpu, string name, long bytes, OpenMode mode)
+    {
+        SimFile? file = NewFile(cpu, name, bytes);
+        if (file is null)
+        {
+            return Errno.ENOMEM;
+        }
+
+        file.Mapping = MakeMapping(file);
+        return OpenOrEvict(cpu, file, mode);
+    }
+
+    /// <summary>Opens a file that nobody knows yet; without memory it is gone.</summary>
+    private protected static Result<OpenFile> OpenOrEvict(Cpu cpu, SimFile file, OpenMode mode)
+    {
+        Result<OpenFile> opened = Open(cpu, file, mode);
+        if (!opened.Succeeded)
+        {
+            file.Links = 0;
+            EvictIfUnused(cpu, file);
+        }
+
+        return opened;
+    }
+
+    /// <summary>Makes an open file description (<c>alloc_empty_file()</c>).</summary>
+    private protected static Result<OpenFile> Open(Cpu cpu, SimFile file, OpenMode mode)
+    {
+        VirtualAddress memory = cpu.Machine.KernelObjects.Take(cpu, KernelObject.File);
+        return memory.IsNull ? Errno.ENOMEM : new OpenFile(file, mode, memory);
+    }
 
     private protected void AddFile(SimFile file) => _files.Add(file.Name, file);
 

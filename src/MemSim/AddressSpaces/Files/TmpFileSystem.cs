@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 
 namespace MemSim;
@@ -31,12 +32,18 @@ public sealed class TmpFileSystem : SimFileSystem
 
     internal override Errno Flush() => Errno.None;
 
+    internal override KernelObject InodeKind => KernelObject.ShmemInode;
+
     /// <summary>A file without a name.</summary>
-    internal OpenFile CreateUnnamed(string name, long bytes)
+    internal Result<OpenFile> CreateUnnamed(Cpu cpu, string name, long bytes)
     {
-        SimFile file = new(this, name, TakeInode()) { Size = bytes, Links = 0 };
-        file.Mapping = MakeMapping(file);
-        return new OpenFile(file, OpenMode.ReadWrite);
+        Result<OpenFile> opened = OpenNew(cpu, name, bytes, OpenMode.ReadWrite);
+        if (opened.Succeeded)
+        {
+            opened.Value.File.Links = 0;
+        }
+
+        return opened;
     }
 
     private protected override FileMapping MakeMapping(SimFile file) => new ShmemMapping(file, this);

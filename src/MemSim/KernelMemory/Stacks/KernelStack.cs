@@ -81,14 +81,16 @@ public sealed class KernelStack
         get
         {
             int end = EndOffset;
-            int at = end;
-            do
+            for (int at = end + _word; at < Bytes; at = (at | (PageGeometry.PageSize - 1)) + 1)
             {
-                at += _word;
+                int used = _machine.Memory.ReadOnly(PhysicalOf(at), PageGeometry.PageSize - (at & (PageGeometry.PageSize - 1))).IndexOfAnyExcept((byte)0);
+                if (used >= 0)
+                {
+                    return (at + used) / _word * _word - end;
+                }
             }
-            while (at < Bytes && IsZero(at));
 
-            return at - end;
+            return Bytes - end;
         }
     }
 
@@ -285,8 +287,6 @@ public sealed class KernelStack
     }
 
     private static string Context(Cpu cpu) => string.Create(CultureInfo.InvariantCulture, $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name}\n");
-
-    private bool IsZero(int offset) => ReadWord(offset) == 0;
 
     private ulong ReadWord(int offset)
     {

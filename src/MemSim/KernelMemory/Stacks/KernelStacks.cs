@@ -90,18 +90,37 @@ public sealed class KernelStacks
             return null;
         }
 
-        KernelStack? stack = TakeCached(cpu) ?? (IsVmapped ? MakeVmapped(cpu, "TASK", "kernel_clone", _machine.Architecture.Architecture == Architecture.Arm64 ? 2 : 1) : MakeDirect(cpu, "TASK", Options.ThreadInfoBytes));
-        if (stack is null)
+        KernelStack? stack = Make(cpu);
+        if (stack is not null)
         {
-            return null;
+            Attach(stack, task);
         }
 
+        return stack;
+    }
+
+    /// <summary>A stack that is no task's yet; null without memory.</summary>
+    internal KernelStack? Make(Cpu cpu) =>
+        TakeCached(cpu) ?? (IsVmapped ? MakeVmapped(cpu, "TASK", "kernel_clone", _machine.Architecture.Architecture == Architecture.Arm64 ? 2 : 1) : MakeDirect(cpu, "TASK", Options.ThreadInfoBytes));
+
+    /// <summary>Gives a task the stack that was made for it.</summary>
+    internal void Attach(KernelStack stack, KernelTask task)
+    {
         stack.Reset(task);
         task.Stack = stack;
         using LockScope scope = new(_lock);
         _tasks.Add(stack);
         Account(stack, 1);
-        return stack;
+    }
+
+    /// <summary>Takes back a stack that never became a task's.</summary>
+    internal void Discard(Cpu cpu, KernelStack stack)
+    {
+        stack.IsFreed = true;
+        if (!KeepCached(cpu, stack))
+        {
+            Release(cpu, stack);
+        }
     }
 
     /// <summary>Takes the stack of a task that has ended (<c>put_task_stack()</c>); any context may do so.</summary>
@@ -134,11 +153,7 @@ public sealed class KernelStacks
         }
 
         stack.Task = null;
-        stack.IsFreed = true;
-        if (!KeepCached(cpu, stack))
-        {
-            Release(cpu, stack);
-        }
+        Discard(cpu, stack);
     }
 
     /// <summary>Gives the stacks kept for later tasks of a CPU back (<c>free_vm_stack_cache()</c>).</summary>

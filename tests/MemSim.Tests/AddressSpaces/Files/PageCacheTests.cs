@@ -243,7 +243,7 @@ public class PageCacheTests
         m.Counters.Dirty.Should().Be(0);
         m.Machine.DropCaches(1);
         m.ReadPage(file, 8, 1).Should().Be(9);
-        OpenFile anonymous = ShmemFile.Create(m.Machine, 4 * PageSize).Value;
+        OpenFile anonymous = ShmemFile.Create(m.Cpu, 4 * PageSize).Value;
         anonymous.Mapping.GetPageForFault(m.Cpu, 2, out int pfn).Should().Be(FaultResult.None);
         m.Machine.Lru.Put(m.Cpu, pfn);
         m.Counters.Shmem.Should().Be(5);

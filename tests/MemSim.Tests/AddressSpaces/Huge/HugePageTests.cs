@@ -223,9 +223,9 @@ public class HugePageTests
         process.Mm.AnonPages.Should().Be(256);
         machine.Nodes[0].Counters.AnonHugePages.Should().Be(0);
         machine.Verify();
-        long before = ForkTests.Free(machine);
+        long before = machine.FreePagesAtRest();
         machine.Mm.Huge!.SplitDeferred(cpu, machine.Nodes[0], 1).Should().Be(1);
-        (ForkTests.Free(machine) - before).Should().Be(256);
+        (machine.FreePagesAtRest() - before).Should().Be(256);
         Event(machine, VmEvent.ThpSplitPage).Should().Be(1);
         machine.Verify();
         process.Exit();
@@ -401,7 +401,7 @@ public class HugePageTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));
         Cpu cpu = machine.Cpus[0];
         machine.DrainAllPages();
-        long free = ForkTests.Free(machine);
+        long free = machine.FreePagesAtRest();
         machine.HugePages.Pool.Resize(cpu, 11).Should().Be(11);
         machine.HugePages.Pool.OnNode(0).Should().Be(6);
         machine.HugePages.Pool.OnNode(1).Should().Be(5);
@@ -411,7 +411,7 @@ public class HugePageTests
         machine.HugePages.Pool.ResizeNode(cpu, 1, 3).Should().Be(3);
         machine.Verify();
         machine.HugePages.Pool.Resize(cpu, 0).Should().Be(0);
-        ForkTests.Free(machine).Should().Be(free);
+        machine.FreePagesAtRest().Should().Be(free);
         machine.Verify();
     }
 
@@ -434,13 +434,13 @@ public class HugePageTests
     internal static long Warm(Machine machine)
     {
         machine.CreateProcess("warm").Exit();
-        return ForkTests.Free(machine);
+        return machine.FreePagesAtRest();
     }
 
     /// <summary>Pages free once nobody needs the huge zero page.</summary>
     internal static long Settle(Machine machine)
     {
         machine.Mm.Huge!.FreeZero(machine.Cpus[0]);
-        return ForkTests.Free(machine);
+        return machine.FreePagesAtRest();
     }
 }

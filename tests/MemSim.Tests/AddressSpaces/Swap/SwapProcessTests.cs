@@ -3,6 +3,7 @@ using MemSim.Lru;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
 using MemSim.Zones;
+using MemSim.Tests.AddressSpaces.Programs;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Swap;
@@ -257,7 +258,8 @@ public sealed class SwapProcessTests
         using BlockDevice memory = new("zram0", "2M", BlockDeviceCosts.Memory);
         BlockDevice[] disks = [solid, rotating, memory];
         long out0 = machine.Events[VmEvent.SwapOut];
-        AddressSpaceModelTests.RunPrograms(machine, seed, steps: 800, (random, step) =>
+        Random random = new(seed);
+        ProgramRun.Run(machine, ProgramShape.Small, RandomProgram.FromSeed(seed, 800, ProgramStep.Small), _ =>
         {
             BlockDevice disk = disks[random.Next(3)];
             SwapArea? area = machine.Swap.Areas.FirstOrDefault(a => a.Name == disk.Name);
@@ -288,17 +290,21 @@ public sealed class SwapProcessTests
                     disk.CompleteWrites(cpu);
                     break;
             }
-
-            if (step == 799)
+        }, atEnd: () =>
+        {
+            foreach (BlockDevice disk in disks)
             {
+                disk.RepairSectors();
+                disk.HoldsWrites = false;
                 disk.CompleteWrites(cpu);
-                foreach (SwapArea on in machine.Swap.Areas.ToArray())
-                {
-                    machine.Swap.SwapOff(cpu, on).Should().Be(Errno.None);
-                }
-
-                ReclaimSome(machine, random);
             }
+
+            foreach (SwapArea on in machine.Swap.Areas.ToArray())
+            {
+                machine.Swap.SwapOff(cpu, on).Should().Be(Errno.None);
+            }
+
+            ReclaimSome(machine, random);
         });
         (machine.Events[VmEvent.SwapOut] - out0).Should().BeGreaterThan(100);
     }

@@ -1,0 +1,67 @@
+namespace MemSim.AddressSpaces;
+
+/// <summary>The slab caches of the kernel objects of processes and files, under the kernel's names and with its sizes.</summary>
+/// <remarks>A cache that exists is used, whoever made it: on a machine from a snapshot, the original's.</remarks>
+internal sealed class KernelObjects
+{
+    private readonly Machine _machine;
+    private readonly KmemCache[] _caches;
+    private readonly long[] _inUse;
+
+    public KernelObjects(Machine machine)
+    {
+        _machine = machine;
+        ReadOnlySpan<KernelObjectLayout> layouts = KernelObjectLayout.All;
+        _caches = new KmemCache[layouts.Length];
+        _inUse = new long[layouts.Length];
+        foreach (KernelObjectLayout layout in layouts)
+        {
+            _caches[(int)layout.Kind] = machine.Slab.Find(layout.NameOn(machine)) ?? Create(layout);
+        }
+    }
+
+    /// <summary>Objects in use, by kind.</summary>
+    public long InUse(KernelObject kind) => _inUse[(int)kind];
+
+    /// <summary>Where objects of a kind come from.</summary>
+    public KmemCache CacheOf(KernelObject kind) => _caches[(int)kind];
+
+    /// <summary>Takes the memory of an object; null when there is none, or the fault injector says so.</summary>
+    public VirtualAddress Take(Cpu cpu, KernelObject kind)
+    {
+        if (_machine.FaultInjector is { } injector && injector.ShouldFail())
+        {
+            return default;
+        }
+
+        VirtualAddress obj = cpu.Alloc(_caches[(int)kind], Gfp.KernelAccount);
+        if (!obj.IsNull)
+        {
+            _inUse[(int)kind]++;
+        }
+
+        return obj;
+    }
+
+    /// <summary>Frees an object; the null address is ignored.</summary>
+    public void Give(Cpu cpu, KernelObject kind, VirtualAddress obj)
+    {
+        if (!obj.IsNull)
+        {
+            _inUse[(int)kind]--;
+            cpu.Free(_caches[(int)kind], obj);
+        }
+    }
+
+    private KmemCache Create(KernelObjectLayout layout)
+    {
+        int bytes = layout.BytesOn(_machine);
+        int user = layout.UserBytes;
+        return _machine.Slab.CreateCache(layout.NameOn(_machine), bytes, layout.Align, layout.Flags | SlabFlags.Panic, layout.HasConstructor ? Prepare : null, user == 0 ? 0 : bytes - user, user);
+    }
+
+    /// <summary>What constructors of the kernel write into the objects is not simulated, but that they have one decides where the link of free objects lies.</summary>
+    private static void Prepare(Cpu cpu, VirtualAddress obj)
+    {
+    }
+}

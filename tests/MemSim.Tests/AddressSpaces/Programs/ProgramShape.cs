@@ -1,0 +1,17 @@
+namespace MemSim.Tests.AddressSpaces.Programs;
+
+/// <summary>The room that random programs have.</summary>
+/// <param name="Pages">Pages of the window of addresses in which all happens.</param>
+/// <param name="Processes">How many processes may live at a time.</param>
+/// <param name="VerifyEvery">After how many steps the machine is verified.</param>
+internal sealed record ProgramShape(int Pages, int Processes, int VerifyEvery)
+{
+    /// <summary>Where neighbours meet often.</summary>
+    public static readonly ProgramShape Small = new(48, 6, 100);
+
+    /// <summary>Four huge pages, all mapped to begin with.</summary>
+    public static readonly ProgramShape Huge = new(4 * 512, 5, 25) { StartsMapped = true };
+
+    /// <summary>Whether the window is mapped to begin with.</summary>
+    public bool StartsMapped { get; private init; }
+}
