@@ -154,7 +154,7 @@ public sealed partial class MemoryDescriptor
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
     {
         VmaFlags flags = vma.Flags;
-        if (vma.Hugetlb is not null && AddressSpaces.Huge.HugetlbCore.Cuts(start, end))
+        if (vma.Hugetlb is not null && _core.Hugetlb.Cuts(start, end))
         {
             return Errno.EINVAL;
         }
@@ -220,11 +220,8 @@ public sealed partial class MemoryDescriptor
 
     private void WantHuge()
     {
-        if (_core.Huge is { } huge)
-        {
-            _core.UsesHugePages = true;
-            huge.Settings.Khugepaged.Enter(this);
-        }
+        _core.UsesHugePages = true;
+        _core.Huge.Settings.Khugepaged.Enter(this);
     }
 
     private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)
@@ -261,7 +258,7 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && _core.Huge!.SplitForPageOut(cpu, vma, at))
+            if (slot == 0 && _core.UsesHugePages && _core.Huge.SplitForPageOut(cpu, vma, at))
             {
                 slot = Tables.FindSlot(at, out next);
             }
@@ -272,7 +269,7 @@ public sealed partial class MemoryDescriptor
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
@@ -313,7 +310,7 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: false))
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge.Advise(cpu, vma, at, end, free: false))
             {
                 slot = Tables.FindSlot(at, out next);
             }
@@ -324,7 +321,7 @@ public sealed partial class MemoryDescriptor
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
@@ -348,7 +345,7 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: true))
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge.Advise(cpu, vma, at, end, free: true))
             {
                 slot = Tables.FindSlot(at, out next);
             }
@@ -376,7 +373,7 @@ public sealed partial class MemoryDescriptor
             }
 
             int pfn = layout.Pfn(entry);
-            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, pfn)))
+            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, pfn)))
             {
                 continue;
             }

@@ -156,7 +156,7 @@ public sealed partial class MemoryDescriptor
     {
         if (_core.UsesHugePages)
         {
-            _core.Huge!.SplitAt(cpu, vma, limit);
+            _core.Huge.SplitAt(cpu, vma, limit);
         }
     }
 

@@ -213,7 +213,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>A huge page in an area that is locked, or not any more; the area's limits cut none.</summary>
     private void LockHuge(Cpu cpu, ulong at, bool locked)
     {
-        if (_core.UsesHugePages && _core.Huge!.Find(Tables, at, out ulong entry) != 0 && !_core.Huge.IsZero(entry))
+        if (_core.UsesHugePages && _core.Huge.Find(Tables, at, out ulong entry) != 0 && !_core.Huge.IsZero(entry))
         {
             if (locked)
             {

@@ -297,7 +297,7 @@ public sealed partial class MemoryDescriptor
             InsertVma(vma);
         }
 
-        if (_core.UsesHugePages && _core.Huge!.IsEligible(_areas.Find(start)!))
+        if (_core.UsesHugePages && _core.Huge.IsEligible(_areas.Find(start)!))
         {
             _core.Huge.Settings.Khugepaged.Enter(this);
         }

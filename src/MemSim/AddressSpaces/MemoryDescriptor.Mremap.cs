@@ -275,7 +275,7 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(from + at, out ulong next);
             if (slot == 0)
             {
-                int huge = _core.UsesHugePages ? _core.Huge!.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: true) : 0;
+                int huge = _core.UsesHugePages ? _core.Huge.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: true) : 0;
                 if (huge < 0)
                 {
                     return false;
@@ -297,7 +297,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Whether a huge page is where entries shall go: it is unmapped before the move.</summary>
-    private bool HugeAt(ulong address) => _core.UsesHugePages && _core.Huge!.Find(Tables, address, out _) != 0;
+    private bool HugeAt(ulong address) => _core.UsesHugePages && _core.Huge.Find(Tables, address, out _) != 0;
 
     private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
@@ -307,7 +307,7 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(from + at, out ulong next);
             if (slot == 0)
             {
-                moved |= _core.UsesHugePages && _core.Huge!.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: false) == 1;
+                moved |= _core.UsesHugePages && _core.Huge.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: false) == 1;
                 at = next == 0 ? bytes : next - from;
                 continue;
             }

@@ -178,7 +178,7 @@ public sealed partial class MemoryDescriptor
             {
                 if (_core.UsesHugePages)
                 {
-                    changed |= _core.Huge!.Protect(cpu, vma, at, end);
+                    changed |= _core.Huge.Protect(cpu, vma, at, end);
                     if (Tables.FindSlot(at, out _) != 0)
                     {
                         changed = true;

@@ -20,7 +20,7 @@ internal sealed partial class MmCore
 
         if (UsesHugePages)
         {
-            FaultResult huge = Huge!.Fault(cpu, vma, address, flags);
+            FaultResult huge = Huge.Fault(cpu, vma, address, flags);
             if (huge != FaultResult.Fallback)
             {
                 return huge;
@@ -123,7 +123,7 @@ internal sealed partial class MmCore
                     return FaultResult.None;
                 }
             }
-            else if ((UsesHugePages || (vma.Flags & VmaFlags.HugeTlb) != 0) && Huge!.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
+            else if ((UsesHugePages || (vma.Flags & VmaFlags.HugeTlb) != 0) && Huge.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
             {
                 return FaultResult.None;
             }

@@ -38,7 +38,9 @@ internal sealed partial class MmCore
         Owners = new PageOwners(this);
         Events = machine.Events;
         _pageBits = MakePageBits();
-        Huge = machine.Architecture.Architecture == Architecture.X86_32 ? null : new Huge.HugeCore(this);
+        HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
+        _hugeMask = ~(HugePages - 1);
+        Huge = new Huge.HugeCore(this);
     }
 
     public Machine Machine { get; }

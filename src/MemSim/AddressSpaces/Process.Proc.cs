@@ -43,10 +43,10 @@ public sealed partial class Process
                 use.Add(_core, vma);
                 AppendHeader(text, vma);
                 Line(text, "Size", vma.EndValue - vma.StartValue);
-                Line(text, "KernelPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : AddressSpaces.Huge.HugeCore.Bytes);
-                Line(text, "MMUPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : AddressSpaces.Huge.HugeCore.Bytes);
+                Line(text, "KernelPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : _core.Huge.Bytes);
+                Line(text, "MMUPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : _core.Huge.Bytes);
                 AppendUse(text, use, rollup: false);
-                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge?.IsEligible(vma) == true ? 1 : 0)}\nVmFlags: ");
+                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge.IsEligible(vma) ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
                 {
                     _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
@@ -134,7 +134,7 @@ public sealed partial class Process
         {
             ulong address = start.Value + ((ulong)i << PageGeometry.PageShift);
             ulong slot = mm.Tables.FindSlot(address, out _);
-            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge?.PartOf(mm.Tables, address) ?? 0;
+            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge.PartOf(mm.Tables, address);
             if (entry == 0)
             {
                 continue;

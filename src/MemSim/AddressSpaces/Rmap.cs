@@ -25,7 +25,7 @@ internal sealed class Rmap(MmCore core)
     {
         if (core.IsPartOfHuge(pfn))
         {
-            return core.Huge!.Referenced(cpu, pfn);
+            return core.Huge.Referenced(cpu, pfn);
         }
 
         Reference visitor = new() { Pfn = pfn };

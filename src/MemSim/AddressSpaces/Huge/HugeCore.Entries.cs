@@ -59,9 +59,9 @@ internal sealed partial class HugeCore
     /// <summary>Splits the entry of a huge page that a limit cuts (<c>split_huge_pmd_if_needed()</c>).</summary>
     public void SplitAt(Cpu cpu, Vma vma, ulong limit)
     {
-        if ((limit & Mask) != 0 && Fits(vma, limit))
+        if ((limit & _mask) != 0 && Fits(vma, limit))
         {
-            SplitEntry(cpu, vma, limit & ~Mask);
+            SplitEntry(cpu, vma, limit & ~_mask);
         }
     }
 
@@ -120,7 +120,7 @@ internal sealed partial class HugeCore
 
         if (IsCut(at, end))
         {
-            SplitEntry(cpu, vma, at & ~Mask);
+            SplitEntry(cpu, vma, at & ~_mask);
             return false;
         }
 
@@ -149,7 +149,7 @@ internal sealed partial class HugeCore
         }
 
         ulong target = 0;
-        if (!IsCut(from, end) && ((from ^ to) & Mask) == 0)
+        if (!IsCut(from, end) && ((from ^ to) & _mask) == 0)
         {
             target = prepare ? tables.EnsurePmd(cpu, to) : tables.FindPmd(to);
             if (target == 0)
@@ -166,7 +166,7 @@ internal sealed partial class HugeCore
                 return 1;
             }
 
-            SplitEntry(cpu, vma, from & ~Mask);
+            SplitEntry(cpu, vma, from & ~_mask);
             return 0;
         }
 
@@ -179,5 +179,5 @@ internal sealed partial class HugeCore
     }
 
     /// <summary>Whether a range that goes on at an address holds only part of the huge page there.</summary>
-    public static bool IsCut(ulong at, ulong end) => (at & Mask) != 0 || end - at < Bytes;
+    public bool IsCut(ulong at, ulong end) => (at & _mask) != 0 || end - at < Bytes;
 }

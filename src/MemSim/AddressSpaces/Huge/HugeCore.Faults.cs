@@ -60,7 +60,7 @@ internal sealed partial class HugeCore
             return MapZero(cpu, vma, slot);
         }
 
-        int head = Allocate(cpu, vma, address & ~Mask);
+        int head = Allocate(cpu, vma, address & ~_mask);
         if (head < 0)
         {
             _events.Count(VmEvent.ThpFaultFallback);
@@ -89,7 +89,7 @@ internal sealed partial class HugeCore
         }
 
         _core.PrepareHuge(head);
-        _core.AddNewHugeRmap(head, vma, address & ~Mask);
+        _core.AddNewHugeRmap(head, vma, address & ~_mask);
         _core.AddToLru(cpu, head, vma);
         tables.WriteSlot(slot, entry);
         mm.AnonPages += Pages;
@@ -146,7 +146,7 @@ internal sealed partial class HugeCore
         }
 
         _core.Story?.Add($"huge page 0x{head:x} is shared: its entry is split, then one small page is copied");
-        SplitEntry(cpu, vma, address & ~Mask);
+        SplitEntry(cpu, vma, address & ~_mask);
         return FaultResult.Fallback;
     }
 

@@ -94,7 +94,7 @@ internal sealed partial class HugeCore
         {
             Vma vma = anon.Areas[i].Vma;
             locked |= (vma.Flags & VmaFlags.Locked) != 0;
-            if (vma.TryAddressOf(index, out ulong address) && (address & Mask) == 0 && Find(vma.Mm.Tables, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
+            if (vma.TryAddressOf(index, out ulong address) && (address & _mask) == 0 && Find(vma.Mm.Tables, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
             {
                 SplitEntry(cpu, vma, address);
             }

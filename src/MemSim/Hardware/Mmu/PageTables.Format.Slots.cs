@@ -188,7 +188,8 @@ internal sealed partial class PageTables<TFormat>
         long count = 0;
         VisitTables((pfn, level) =>
         {
-            int entries = level == 2 ? 1 << TFormat.IndexBits(2) : 0;
+            // With two levels the kernel's own large pages are in the same table.
+            int entries = level != 2 ? 0 : TFormat.Levels == 2 && !IsKernel ? FirstKernelIndex : 1 << TFormat.IndexBits(2);
             for (int i = 0; i < entries; i++)
             {
                 count += isHuge(Read((ulong)pfn << PageGeometry.PageShift, i)) ? 1 : 0;

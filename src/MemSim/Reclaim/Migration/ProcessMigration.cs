@@ -1,6 +1,5 @@
 using System.Numerics;
 using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Huge;
 using MemSim.Reclaim.Migration;
 
 namespace MemSim;
@@ -188,7 +187,7 @@ public static class ProcessMigration
 
         MmCore core = mm.Core;
         ulong slot = mm.Tables.FindSlot(address, out _);
-        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge?.PartOf(mm.Tables, address) ?? 0;
+        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge.PartOf(mm.Tables, address);
         if (entry == 0 || !core.Layout.IsPresent(entry))
         {
             return Errno.ENOENT;
@@ -207,10 +206,10 @@ public static class ProcessMigration
         }
 
         int head = core.HeadOf(pfn);
-        if (core.Frames[head].Order == HugeCore.Order)
+        if (core.Frames[head].Order == core.HugeOrder)
         {
             core.Get(head);
-            bool split = core.Huge!.SplitPage(cpu, head);
+            bool split = core.Huge.SplitPage(cpu, head);
             core.Put(cpu, head);
             if (!split)
             {
