@@ -124,6 +124,12 @@ internal sealed partial class PageReclaim : IReclaim
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
         _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
+        if (_machine.TimeShares is { } time)
+        {
+            time.Throttle(cpu, node, reason);
+            return;
+        }
+
         if (reason != ReclaimThrottleReason.Isolated)
         {
             _machine.LetWritesEnd(cpu);
