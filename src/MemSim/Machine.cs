@@ -229,7 +229,7 @@ public sealed partial class Machine : IDisposable
 
     /// <summary>The CPU on which something is done to this machine: CPU 0 when none is named. Another machine's would mix up both machines' memory.</summary>
     internal Cpu Own(Cpu? on) =>
-        on is null ? _cpus[0] : ReferenceEquals(on.Machine, this) ? on : throw new ArgumentException($"CPU {on.Id} belongs to another machine", nameof(on));
+        on is null ? _parallel ? CallersCpu() : _cpus[0] : ReferenceEquals(on.Machine, this) ? on : throw new ArgumentException($"CPU {on.Id} belongs to another machine", nameof(on));
 
     /// <summary>Attaches a receiver of tracepoints.</summary>
     /// <param name="sink">The receiver.</param>

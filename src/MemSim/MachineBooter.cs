@@ -56,6 +56,11 @@ internal static class MachineBooter
                 cpu.UpdateMode();
             }
 
+            if (machine.IsParallel)
+            {
+                machine.MakeShared();
+            }
+
             return machine;
         }
         catch

@@ -17,16 +17,19 @@ internal sealed class MachineSettings
         _layout = LayoutNow();
         _figures = new ReserveFigures(_layout);
         Sysctls = new VmSysctls(machine.Architecture.ZoneTypes);
+        HasRoomForHugePages = ReserveCalculator.HasKhugepaged(_layout);
+        HugePages = HasRoomForHugePages ? TransparentHugePages.Always : TransparentHugePages.Never;
     }
 
     public KernelPersonality Personality { get; }
 
     public VmSysctls Sysctls { get; private set; }
 
-    public TransparentHugePages HugePages { get; private set; } = TransparentHugePages.Always;
+    /// <summary>Transparent huge pages: as the boot left them, then as <see cref="MemSim.HugePages.Enabled"/> has them.</summary>
+    public TransparentHugePages HugePages { get; private set; }
 
-    /// <summary>What the kernel command line, or the machine this one is the twin of, says about huge pages; null when it says nothing.</summary>
-    public TransparentHugePages? HugePagesOfCommandLine { get; private set; }
+    /// <summary>Whether the boot found 512 MiB: with less it switches everything about transparent huge pages off, whatever the command line says.</summary>
+    public bool HasRoomForHugePages { get; private set; }
 
     public ReserveFigures Figures => _figures;
 
@@ -36,8 +39,8 @@ internal sealed class MachineSettings
         if (plan.Spec.Twin is { } twin)
         {
             HugePages = twin.HugePages;
-            HugePagesOfCommandLine = HugePages;
             _layout = LayoutNow();
+            HasRoomForHugePages = ReserveCalculator.HasKhugepaged(twin.Captured.BootLayout ?? _layout);
             _figures = InOrderOfZones(twin);
             Sysctls = twin.Sysctls.Clone();
         }
@@ -49,7 +52,6 @@ internal sealed class MachineSettings
                 "madvise" => TransparentHugePages.Madvise,
                 _ => TransparentHugePages.Always,
             };
-            HugePagesOfCommandLine = plan.Spec.CommandLine.TransparentHugePage is null ? null : HugePages;
             List<ZoneLayout> zones = [];
             foreach (Zone zone in _machine.Zones)
             {
@@ -57,7 +59,10 @@ internal sealed class MachineSettings
                 zones.Add(LayoutOf(zone) with { ManagedPages = planned?.InitcallManagedPages ?? 0 });
             }
 
-            _figures = ReserveCalculator.Boot(LayoutNow().WithZones(zones), Sysctls, HugePages);
+            ReserveLayout layout = LayoutNow().WithZones(zones);
+            _figures = ReserveCalculator.Boot(layout, Sysctls, HugePages);
+            HasRoomForHugePages = ReserveCalculator.HasKhugepaged(layout);
+            HugePages = HasRoomForHugePages ? HugePages : TransparentHugePages.Never;
             _layout = LayoutNow();
         }
 
@@ -78,6 +83,7 @@ internal sealed class MachineSettings
         }
 
         _layout = LayoutNow();
+        HasRoomForHugePages = ReserveCalculator.HasKhugepaged(_layout);
         _figures = new ReserveFigures(_layout);
         for (int i = 0; i < _figures.Zones.Length; i++)
         {
@@ -136,6 +142,18 @@ internal sealed class MachineSettings
         _layout = LayoutNow();
         ReserveCalculator.CpuChanged(_layout, Sysctls, _figures, cpu);
         Apply();
+    }
+
+    /// <summary>Somebody wrote to <c>transparent_hugepage/enabled</c>: khugepaged starts or stops, and with it go the wishes it has for free memory.</summary>
+    public void SetHugePages(TransparentHugePages value)
+    {
+        HugePages = value;
+        if (value != TransparentHugePages.Unavailable)
+        {
+            _layout = LayoutNow();
+            ReserveCalculator.SetRecommendedMinFreeKbytes(_layout, Sysctls, _figures, value);
+            Apply();
+        }
     }
 
     /// <summary>Recomputes what changes when memory comes or goes.</summary>

@@ -22,7 +22,7 @@ internal static class Faults
 
     private static Workload InProcess(Func<Cpu, Process, Workload> pattern)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("2G", cpus: 2));
+        Machine machine = Machine.Boot(MachineSpec.X86_64("2G", cpus: 2).WithCommandLine("transparent_hugepage=never"));
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("bench");
         _ = cpu.Run(process);

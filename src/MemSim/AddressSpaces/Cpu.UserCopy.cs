@@ -20,6 +20,7 @@ public sealed partial class Cpu
             {
                 int run = Math.Min(from.Length - done, PageGeometry.PageSize - (int)(physical & PageOffsetMask));
                 from.Slice(done, run).CopyTo(mmu.Memory.Range(physical, run));
+                LeaveUser(mmu);
                 done += run;
             }
 
@@ -46,6 +47,7 @@ public sealed partial class Cpu
             {
                 int run = Math.Min(to.Length - done, PageGeometry.PageSize - (int)(physical & PageOffsetMask));
                 mmu.Memory.ReadOnly(physical, run).CopyTo(to[done..]);
+                LeaveUser(mmu);
                 done += run;
             }
 
@@ -79,7 +81,15 @@ public sealed partial class Cpu
         where T : unmanaged =>
         CopyToUser(address, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value))) == 0 ? Errno.None : Errno.EFAULT;
 
-    /// <summary>Translates a user address in kernel mode, repairing faults; addresses of the kernel are refused (<c>access_ok()</c>).</summary>
+    private static void LeaveUser(CpuMmu mmu)
+    {
+        if (mmu.IsGated)
+        {
+            mmu.LeaveGate();
+        }
+    }
+
+    /// <summary>Translates a user address in kernel mode, repairing faults; addresses of the kernel are refused (<c>access_ok()</c>). A gate is entered, if there is one.</summary>
     private bool TryUser(CpuMmu mmu, ulong address, MemoryAccess access, out ulong physical)
     {
         physical = 0;
@@ -88,11 +98,11 @@ public sealed partial class Cpu
             return false;
         }
 
-        for (int i = 0; i < MaxFaultRetries; i++)
+        int tries = mmu.IsGated ? MaxParallelRetries : MaxFaultRetries;
+        for (int i = 0; i < tries; i++)
         {
-            if (mmu.Translate(address, access, out physical, out uint cycles, out PageFault fault))
+            if (EnterUser(mmu, address, access, out physical, out PageFault fault))
             {
-                mmu.AddCycles(cycles);
                 return true;
             }
 
@@ -103,5 +113,24 @@ public sealed partial class Cpu
         }
 
         return false;
+    }
+
+    private static bool EnterUser(CpuMmu mmu, ulong address, MemoryAccess access, out ulong physical, out PageFault fault)
+    {
+        if (!mmu.IsGated)
+        {
+            bool translated = mmu.Translate(address, access, out physical, out uint cycles, out fault);
+            mmu.AddCycles(cycles);
+            return translated;
+        }
+
+        mmu.EnterGate();
+        bool found = mmu.TranslateInside(address, access, out physical, out _, out fault);
+        if (!found)
+        {
+            mmu.LeaveGate();
+        }
+
+        return found;
     }
 }

@@ -34,7 +34,7 @@ public sealed partial class Machine
         limits ??= new Rlimits();
         MmCore core = Mm;
         using MmCore.LockScope scope = core.Enter();
-        Cpu cpu = _cpus[0];
+        Cpu cpu = Own(null);
         TaskMemory? memory = TaskMemory.TryTake(this, cpu);
         if (memory is null)
         {

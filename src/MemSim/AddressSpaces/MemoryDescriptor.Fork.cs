@@ -18,7 +18,7 @@ public sealed partial class MemoryDescriptor
         child.StackStart = StackStart;
         if (IsKnownToKhugepaged)
         {
-            _core.Huge!.Settings.Khugepaged.Enter(child);
+            _core.Huge.Settings.Khugepaged.Enter(child);
         }
 
         bool copied = true;
@@ -110,7 +110,7 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(at, out ulong next);
             if (slot == 0)
             {
-                if (_core.UsesHugePages && _core.Huge!.Copy(cpu, child, to, from, at, ref protectedAny) < 0)
+                if (_core.UsesHugePages && _core.Huge.Copy(cpu, child, to, from, at, ref protectedAny) < 0)
                 {
                     return false;
                 }

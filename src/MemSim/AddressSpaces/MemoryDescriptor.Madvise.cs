@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="advice">The advice.</param>
-    /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EFAULT for populating without rights.</returns>
+    /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
     public Errno Madvise(VirtualAddress address, ulong length, MemoryAdvice advice)
     {
         using MmCore.LockScope scope = _core.Enter();
@@ -29,7 +29,7 @@ public sealed partial class MemoryDescriptor
         Cpu cpu = Cpu;
         if (advice is MemoryAdvice.PopulateRead or MemoryAdvice.PopulateWrite)
         {
-            return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite);
+            return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite, asAdvised: true);
         }
 
         Errno hole = Errno.None;
@@ -154,7 +154,7 @@ public sealed partial class MemoryDescriptor
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
     {
         VmaFlags flags = vma.Flags;
-        if (vma.Hugetlb is not null && AddressSpaces.Huge.HugetlbCore.Cuts(start, end))
+        if (vma.Hugetlb is not null && _core.Hugetlb.Cuts(start, end))
         {
             return Errno.EINVAL;
         }
@@ -164,7 +164,7 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.DontNeed:
                 return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
             case MemoryAdvice.Free:
-                return vma.IsAnonymous && vma.Hugetlb is null ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
+                return vma.IsAnonymous && (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) == 0 ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:
@@ -220,11 +220,8 @@ public sealed partial class MemoryDescriptor
 
     private void WantHuge()
     {
-        if (_core.Huge is { } huge)
-        {
-            _core.UsesHugePages = true;
-            huge.Settings.Khugepaged.Enter(this);
-        }
+        _core.UsesHugePages = true;
+        _core.Huge.Settings.Khugepaged.Enter(this);
     }
 
     private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)
@@ -261,7 +258,7 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && _core.Huge!.SplitForPageOut(cpu, vma, at))
+            if (slot == 0 && _core.UsesHugePages && _core.Huge.SplitForPageOut(cpu, vma, at))
             {
                 slot = Tables.FindSlot(at, out next);
             }
@@ -272,13 +269,16 @@ public sealed partial class MemoryDescriptor
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
 
             int pfn = layout.Pfn(entry);
-            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeOld(entry)))
+            {
+            }
+
             _core.ClearFlag(pfn, PageFlags.Referenced);
             if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
             {
@@ -310,7 +310,7 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: false))
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge.Advise(cpu, vma, at, end, free: false))
             {
                 slot = Tables.FindSlot(at, out next);
             }
@@ -321,12 +321,15 @@ public sealed partial class MemoryDescriptor
                 at = next - PageGeometry.PageSize;
             }
 
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, layout.Pfn(entry))))
+            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, layout.Pfn(entry))))
             {
                 continue;
             }
 
-            Tables.WriteSlot(slot, layout.MakeOld(entry));
+            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeOld(entry)))
+            {
+            }
+
             _core.ClearFlag(layout.Pfn(entry), PageFlags.Referenced);
             _core.Deactivate(cpu, layout.Pfn(entry));
         }
@@ -342,7 +345,7 @@ public sealed partial class MemoryDescriptor
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && !_core.Huge!.Advise(cpu, vma, at, end, free: true))
+            if (slot == 0 && _core.UsesHugePages && !_core.Huge.Advise(cpu, vma, at, end, free: true))
             {
                 slot = Tables.FindSlot(at, out next);
             }
@@ -370,7 +373,7 @@ public sealed partial class MemoryDescriptor
             }
 
             int pfn = layout.Pfn(entry);
-            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge!.Isolate(cpu, pfn)))
+            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, pfn)))
             {
                 continue;
             }
@@ -382,7 +385,10 @@ public sealed partial class MemoryDescriptor
             }
 
             _core.ClearFlag(pfn, PageFlags.Dirty);
-            Tables.WriteSlot(slot, layout.MakeClean(layout.MakeOld(entry)));
+            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeClean(layout.MakeOld(entry))))
+            {
+            }
+
             _core.LazyFree(cpu, pfn);
         }
 

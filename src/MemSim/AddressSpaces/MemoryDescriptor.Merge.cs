@@ -9,36 +9,39 @@ public sealed partial class MemoryDescriptor
     private static bool SameKind(Vma vma, VmaFlags flags, OpenFile? file, MemoryPolicy? policy) =>
         vma.Flags == flags && (flags & VmaFlags.HugeTlb) == 0 && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy);
 
-    private static bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) => ((a is null || b is null) && (owner is null || owner.Chain is null || owner.Chain.Count <= 1)) || ReferenceEquals(a, b);
+    // One of them may be without anonymous memory if the area that is enlarged has not come through a fork. 6.1 also wants that area to be the touched one (its chain must be singular,
+    // and an empty one is not); 6.15 and later do not.
+    private bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) =>
+        ReferenceEquals(a, b) || ((a is null || b is null) && (owner is null || (owner.Chain is null || owner.Chain.Count == 0 ? _core.MergesUntouched : owner.Chain.Count == 1)));
 
     /// <summary>Whether an area can be enlarged upwards to take over what begins at its end (<c>can_vma_merge_after()</c>).</summary>
-    private static bool CanAppend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>
+    private bool CanAppend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>
         SameKind(vma, flags, file, policy) && SameAnon(anon, vma.AnonVma, vma) && vma.PgOff + (ulong)vma.Pages == pgoff;
 
     /// <summary>Whether an area can be enlarged downwards (<c>can_vma_merge_before()</c>).</summary>
-    private static bool CanPrepend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, ulong pages, AnonVma? anon, MemoryPolicy? policy) =>
+    private bool CanPrepend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, ulong pages, AnonVma? anon, MemoryPolicy? policy) =>
         SameKind(vma, flags, file, policy) && SameAnon(anon, vma.AnonVma, vma) && vma.PgOff == pgoff + pages;
 
-    /// <summary>Enlarges a neighbour instead of inserting a new area; closes the gap between two when both match.</summary>
+    /// <summary>Enlarges a neighbour instead of inserting an area that is new, or that comes from elsewhere; closes the gap between two when both match.</summary>
     private bool TryMergeNew(Cpu cpu, Vma vma)
     {
         Vma? next = _areas.Find(vma.StartValue);
         Vma? previous = next is null ? _areas.Last : next.Previous;
-        bool append = previous is not null && previous.EndValue == vma.StartValue && CanAppend(previous, vma.Flags, vma.File, vma.PgOff, null, vma.Policy);
-        bool prepend = next is not null && next.StartValue == vma.EndValue && CanPrepend(next, vma.Flags, vma.File, vma.PgOff, (ulong)vma.Pages, null, vma.Policy);
-        if (append && prepend && SameAnon(previous!.AnonVma, next!.AnonVma, null) && TakeOverAnon(cpu, previous, next))
+        bool append = previous is not null && previous.EndValue == vma.StartValue && CanAppend(previous, vma.Flags, vma.File, vma.PgOff, vma.AnonVma, vma.Policy);
+        bool prepend = next is not null && next.StartValue == vma.EndValue && CanPrepend(next, vma.Flags, vma.File, vma.PgOff, (ulong)vma.Pages, vma.AnonVma, vma.Policy);
+        if (append && prepend && SameAnon(previous!.AnonVma, next!.AnonVma, null) && TakeOverAnon(cpu, previous, vma) && TakeOverAnon(cpu, previous, next))
         {
             Absorb(cpu, previous, next);
             return true;
         }
 
-        if (append)
+        if (append && TakeOverAnon(cpu, previous!, vma))
         {
             VmaTree.Resize(previous!, previous!.StartValue, vma.EndValue);
             return true;
         }
 
-        if (prepend)
+        if (prepend && TakeOverAnon(cpu, next!, vma))
         {
             next!.PgOff -= (ulong)vma.Pages;
             VmaTree.Resize(next, vma.StartValue, next.EndValue);
@@ -153,7 +156,7 @@ public sealed partial class MemoryDescriptor
     {
         if (_core.UsesHugePages)
         {
-            _core.Huge!.SplitAt(cpu, vma, limit);
+            _core.Huge.SplitAt(cpu, vma, limit);
         }
     }
 

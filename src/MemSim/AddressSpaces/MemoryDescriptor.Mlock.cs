@@ -213,7 +213,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>A huge page in an area that is locked, or not any more; the area's limits cut none.</summary>
     private void LockHuge(Cpu cpu, ulong at, bool locked)
     {
-        if (_core.UsesHugePages && _core.Huge!.Find(Tables, at, out ulong entry) != 0 && !_core.Huge.IsZero(entry))
+        if (_core.UsesHugePages && _core.Huge.Find(Tables, at, out ulong entry) != 0 && !_core.Huge.IsZero(entry))
         {
             if (locked)
             {
@@ -237,13 +237,10 @@ public sealed partial class MemoryDescriptor
             }
 
             ulong stop = Math.Min(end, vma.EndValue);
-            if ((vma.Flags & AccessFlags) != 0)
+            Errno result = Populate(cpu, at, stop, (vma.Flags & (VmaFlags.Write | VmaFlags.Shared)) == VmaFlags.Write);
+            if (result != Errno.None)
             {
-                Errno result = Populate(cpu, at, stop, (vma.Flags & (VmaFlags.Write | VmaFlags.Shared)) == VmaFlags.Write);
-                if (result != Errno.None)
-                {
-                    return result;
-                }
+                return result == Errno.EINVAL ? Errno.EFAULT : result;
             }
 
             at = stop;

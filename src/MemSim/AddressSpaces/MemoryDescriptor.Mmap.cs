@@ -297,7 +297,7 @@ public sealed partial class MemoryDescriptor
             InsertVma(vma);
         }
 
-        if (_core.UsesHugePages && _core.Huge!.IsEligible(_areas.Find(start)!))
+        if (_core.UsesHugePages && _core.Huge.IsEligible(_areas.Find(start)!))
         {
             _core.Huge.Settings.Khugepaged.Enter(this);
         }
@@ -316,8 +316,9 @@ public sealed partial class MemoryDescriptor
         return (long)(bytes >> PageGeometry.PageShift);
     }
 
-    /// <summary>Faults a range in (<c>__mm_populate()</c>); holes are an error.</summary>
-    internal Errno Populate(Cpu cpu, ulong start, ulong end, bool write)
+    /// <summary>Faults a range in (<c>__mm_populate()</c>).</summary>
+    /// <returns>ENOMEM for holes and without memory, EINVAL where the area does not allow it, EFAULT where an access would get a signal.</returns>
+    internal Errno Populate(Cpu cpu, ulong start, ulong end, bool write, bool asAdvised = false)
     {
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
@@ -326,16 +327,17 @@ public sealed partial class MemoryDescriptor
                 return Errno.ENOMEM;
             }
 
-            if ((vma.Flags & VmaFlags.LockOnFault) != 0 && (vma.Flags & VmaFlags.Locked) != 0)
+            if (!asAdvised && (vma.Flags & VmaFlags.LockOnFault) != 0 && (vma.Flags & VmaFlags.Locked) != 0)
             {
                 at = vma.EndValue - PageGeometry.PageSize;
                 continue;
             }
 
-            bool accessible = (vma.Flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) != 0;
-            if (!accessible || (write && (vma.Flags & VmaFlags.Write) == 0))
+            // Who only asked for memory to be there gets it whatever the access is; who gave advice about reads or writes must be allowed them.
+            bool accessible = (vma.Flags & (asAdvised ? VmaFlags.Read : AccessFlags)) != 0;
+            if ((!accessible && !(asAdvised && write)) || (write && (vma.Flags & VmaFlags.Write) == 0))
             {
-                return Errno.EFAULT;
+                return Errno.EINVAL;
             }
 
             FaultResult result = _core.FaultIn(cpu, this, vma, at, write && (vma.Flags & VmaFlags.Write) != 0);

@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="oldLength">Its length in bytes.</param>
     /// <param name="newLength">The new length in bytes.</param>
     /// <param name="flags">Whether it may move.</param>
-    /// <param name="newAddress">Where to, with <see cref="RemapFlags.Fixed"/>.</param>
+    /// <param name="newAddress">Where to, with <see cref="RemapFlags.Fixed"/>; a hint with <see cref="RemapFlags.DontUnmap"/> alone.</param>
     /// <returns>Where it is now; EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM.</returns>
     public Result<VirtualAddress> Mremap(VirtualAddress address, ulong oldLength, ulong newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
     {
@@ -37,7 +37,7 @@ public sealed partial class MemoryDescriptor
 
         Cpu cpu = Cpu;
         ulong target = newAddress.Value;
-        if (isFixed)
+        if (isFixed || keepsOld)
         {
             bool overlaps = start + oldBytes > target && target + newBytes > start;
             if ((target & PageMask) != 0 || newBytes > _core.Addresses.TaskSize || target > _core.Addresses.TaskSize - newBytes || overlaps)
@@ -45,7 +45,7 @@ public sealed partial class MemoryDescriptor
                 return Errno.EINVAL;
             }
 
-            if (target < MinAddress)
+            if (isFixed && target < MinAddress)
             {
                 return Errno.EPERM;
             }
@@ -89,7 +89,7 @@ public sealed partial class MemoryDescriptor
             return address;
         }
 
-        return mayMove ? Move(cpu, vma, start, oldBytes, newBytes, isFixed ? target : 0, keepsOld) : Errno.ENOMEM;
+        return mayMove ? Move(cpu, vma, start, oldBytes, newBytes, target, isFixed, keepsOld) : Errno.ENOMEM;
     }
 
     /// <summary>Whether limits and the area allow the new size (<c>vma_to_resize()</c>).</summary>
@@ -154,16 +154,17 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Moves an area, entries and all (<c>move_vma()</c>).</summary>
-    private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool keepsOld)
+    private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool isFixed, bool keepsOld)
     {
         if (_areas.Count >= _core.MaxAreas - 3)
         {
             return Errno.ENOMEM;
         }
 
-        if (target == 0)
+        if (!isFixed)
         {
-            Result<VirtualAddress> found = GetUnmappedArea(0, newBytes, isFixed: false);
+            // The new address is a hint when the old area stays, and nothing otherwise.
+            Result<VirtualAddress> found = GetUnmappedArea(keepsOld ? target : 0, newBytes, isFixed: false);
             if (!found.Succeeded)
             {
                 return found;
@@ -212,9 +213,20 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
-        InsertVma(moved);
-        Account(moved.Flags, newPages);
-        LockedPages += (moved.Flags & VmaFlags.Locked) != 0 ? newPages : 0;
+        VmaFlags flags = moved.Flags;
+        if (TryMergeNew(cpu, moved))
+        {
+            _core.UnlinkAnon(cpu, moved);
+            moved.File?.Put(cpu);
+            FreeVma(cpu, moved);
+        }
+        else
+        {
+            InsertVma(moved);
+        }
+
+        Account(flags, newPages);
+        LockedPages += (flags & VmaFlags.Locked) != 0 ? newPages : 0;
         MoveEntries(cpu, start, target, oldBytes);
         if (charged && !keepsOld)
         {
@@ -222,18 +234,37 @@ public sealed partial class MemoryDescriptor
             Machine.SystemFigures.CommittedPages += oldPages;
         }
 
-        if (!keepsOld)
+        if (keepsOld)
+        {
+            LeaveBehind(cpu, At(start)!, start, start + oldBytes);
+        }
+        else if (oldBytes != 0)
         {
             // Splitting may need memory: what remains mapped without pages is harmless then, as in the kernel.
             _ = UnmapRange(cpu, start, start + oldBytes);
         }
 
-        if ((moved.Flags & VmaFlags.Locked) != 0 && newBytes > oldBytes)
+        if ((flags & VmaFlags.Locked) != 0 && newBytes > oldBytes)
         {
-            _ = Populate(cpu, target + oldBytes, target + newBytes, (moved.Flags & VmaFlags.Write) != 0);
+            _ = Populate(cpu, target + oldBytes, target + newBytes, (flags & VmaFlags.Write) != 0);
         }
 
         return new VirtualAddress(target);
+    }
+
+    /// <summary>An area whose pages moved away is not locked any more (all of it, as in the kernel), and untouched if all of it was moved.</summary>
+    private void LeaveBehind(Cpu cpu, Vma old, ulong start, ulong end)
+    {
+        if ((old.Flags & VmaFlags.Locked) != 0)
+        {
+            LockedPages -= old.Pages;
+            old.Flags &= ~(VmaFlags.Locked | VmaFlags.LockOnFault);
+        }
+
+        if (old.StartValue == start && old.EndValue == end)
+        {
+            _core.UnlinkAnon(cpu, old);
+        }
     }
 
     /// <summary>Makes the tables that entries will be moved into, so that the move itself cannot fail.</summary>
@@ -244,7 +275,7 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(from + at, out ulong next);
             if (slot == 0)
             {
-                int huge = _core.UsesHugePages ? _core.Huge!.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: true) : 0;
+                int huge = _core.UsesHugePages ? _core.Huge.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: true) : 0;
                 if (huge < 0)
                 {
                     return false;
@@ -266,7 +297,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Whether a huge page is where entries shall go: it is unmapped before the move.</summary>
-    private bool HugeAt(ulong address) => _core.UsesHugePages && _core.Huge!.Find(Tables, address, out _) != 0;
+    private bool HugeAt(ulong address) => _core.UsesHugePages && _core.Huge.Find(Tables, address, out _) != 0;
 
     private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
@@ -276,7 +307,7 @@ public sealed partial class MemoryDescriptor
             ulong slot = Tables.FindSlot(from + at, out ulong next);
             if (slot == 0)
             {
-                moved |= _core.UsesHugePages && _core.Huge!.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: false) == 1;
+                moved |= _core.UsesHugePages && _core.Huge.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: false) == 1;
                 at = next == 0 ? bytes : next - from;
                 continue;
             }
@@ -285,8 +316,7 @@ public sealed partial class MemoryDescriptor
             if (entry != 0)
             {
                 ulong target = Tables.FindSlot(to + at, out _);
-                Tables.WriteSlot(slot, 0);
-                Tables.WriteSlot(target, entry);
+                Tables.WriteSlot(target, Tables.ClearSlot(slot, entry));
                 moved = true;
             }
 

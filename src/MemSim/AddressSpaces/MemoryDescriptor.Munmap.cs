@@ -143,7 +143,7 @@ public sealed partial class MemoryDescriptor
             ReleaseVma(cpu, vma);
         }
 
-        _core.Huge?.Leave(this);
+        _core.Huge.Leave(this);
         Tables.Destroy(cpu);
         IsGone = true;
         _core.Spaces.Remove(this);

@@ -178,7 +178,7 @@ public sealed partial class MemoryDescriptor
             {
                 if (_core.UsesHugePages)
                 {
-                    changed |= _core.Huge!.Protect(cpu, vma, at, end);
+                    changed |= _core.Huge.Protect(cpu, vma, at, end);
                     if (Tables.FindSlot(at, out _) != 0)
                     {
                         changed = true;
@@ -199,12 +199,13 @@ public sealed partial class MemoryDescriptor
                     continue;
                 }
 
-                ulong made = layout.IsPresent(entry) ? Modified(layout, vma, entry) : ReadOnlySoftEntry(layout, entry);
-                if (made != entry)
+                ulong made;
+                do
                 {
-                    Tables.WriteSlot(slot, made);
-                    changed = true;
+                    made = layout.IsPresent(entry) ? Modified(layout, vma, entry) : ReadOnlySoftEntry(layout, entry);
+                    changed |= made != entry;
                 }
+                while (made != entry && !Tables.TryChangeSlot(slot, ref entry, made));
             }
         }
 

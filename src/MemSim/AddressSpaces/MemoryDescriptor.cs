@@ -138,7 +138,7 @@ public sealed partial class MemoryDescriptor
     private long _peakResident;
     private long _peakTotal;
 
-    private Cpu Cpu => Owner?.RunsOn ?? _core.Machine.Cpus[0];
+    private Cpu Cpu => _core.Machine.CallersCpu(Owner?.RunsOn);
 
     /// <summary>The first area that ends above an address (<c>find_vma()</c>): it holds the address, or lies above it.</summary>
     /// <param name="address">The address.</param>

@@ -50,7 +50,10 @@ internal sealed partial class MmCore
             return false;
         }
 
-        tables.WriteSlot(slot, Layout.MakeClean(Layout.WriteProtect(entry)));
+        while (!tables.TryChangeSlot(slot, ref entry, Layout.MakeClean(Layout.WriteProtect(entry))))
+        {
+        }
+
         _mmu.FlushPage(cpu, tables, new VirtualAddress(address));
         return true;
     }
@@ -78,11 +81,7 @@ internal sealed partial class MmCore
     {
         foreach (Cpu cpu in Machine.Cpus)
         {
-            if (cpu.MmuOrNull is { } mmu && ReferenceEquals(mmu.Tables, mm.Tables))
-            {
-                mmu.LeaveProcess();
-                mmu.Load(_mmu.Kernel);
-            }
+            cpu.MmuOrNull?.Leave(mm.Tables);
         }
     }
 }

@@ -20,7 +20,7 @@ internal sealed partial class MmCore
 
         if (UsesHugePages)
         {
-            FaultResult huge = Huge!.Fault(cpu, vma, address, flags);
+            FaultResult huge = Huge.Fault(cpu, vma, address, flags);
             if (huge != FaultResult.Fallback)
             {
                 return huge;
@@ -51,15 +51,15 @@ internal sealed partial class MmCore
                 return WriteProtectFault(cpu, vma, address, slot, entry);
             }
 
-            entry = Layout.MakeDirty(entry);
         }
 
         // Another CPU was faster, or a TLB remembered too little: nothing but the accessed and dirty state changes.
-        ulong young = Layout.MakeYoung(entry);
-        if (young != tables.ReadSlot(slot))
+        ulong young;
+        do
         {
-            tables.WriteSlot(slot, young);
+            young = Layout.MakeYoung((flags & FaultFlags.Write) != 0 ? Layout.MakeDirty(entry) : entry);
         }
+        while (young != entry && !tables.TryChangeSlot(slot, ref entry, young));
 
         Story?.Add("the entry allows the access already: a spurious fault");
         return FaultResult.None;
@@ -123,7 +123,7 @@ internal sealed partial class MmCore
                     return FaultResult.None;
                 }
             }
-            else if ((UsesHugePages || (vma.Flags & VmaFlags.HugeTlb) != 0) && Huge!.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
+            else if ((UsesHugePages || (vma.Flags & VmaFlags.HugeTlb) != 0) && Huge.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
             {
                 return FaultResult.None;
             }

@@ -122,12 +122,13 @@ internal sealed partial class MmCore
         return result;
     }
 
-    /// <summary>Maps what is in memory in the aligned 64 KiB around an address (<c>do_fault_around()</c>, <c>filemap_map_pages()</c>).</summary>
+    /// <summary>Maps what is in memory in the 64 KiB around an address (<c>do_fault_around()</c>, <c>filemap_map_pages()</c>): aligned, or from the area's start, and within one page table.</summary>
     private void MapAround(Cpu cpu, Vma vma, ulong address)
     {
         const ulong window = AroundPages << PageGeometry.PageShift;
         ulong start = Math.Max(address & ~(window - 1), vma.StartValue);
-        ulong end = Math.Min((address & ~(window - 1)) + window, vma.EndValue);
+        ulong table = Layout.TableBytes;
+        ulong end = Math.Min(Math.Min(start + window, vma.EndValue), (address & ~(table - 1)) + table);
         PageTables tables = vma.Mm.Tables;
         int mapped = 0;
         for (ulong at = start; at < end; at += PageGeometry.PageSize)

@@ -54,8 +54,11 @@ internal sealed partial class MmCore
 
         if (isCow && Layout.IsWritable(entry))
         {
+            while (!parent.Tables.TryChangeSlot(slot, ref entry, Layout.WriteProtect(entry)))
+            {
+            }
+
             entry = Layout.WriteProtect(entry);
-            parent.Tables.WriteSlot(slot, entry);
             protectedAny = true;
         }
 

@@ -38,7 +38,9 @@ internal sealed partial class MmCore
         Owners = new PageOwners(this);
         Events = machine.Events;
         _pageBits = MakePageBits();
-        Huge = machine.Architecture.Architecture == Architecture.X86_32 ? null : new Huge.HugeCore(this);
+        HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
+        _hugeMask = ~(HugePages - 1);
+        Huge = new Huge.HugeCore(this);
     }
 
     public Machine Machine { get; }
@@ -57,6 +59,9 @@ internal sealed partial class MmCore
     public Observability.Proc.VmEvents Events { get; }
 
     public FrameArray Frames => _frames;
+
+    /// <summary>Whether a touched area may be merged into an untouched one before it, as from Linux 6.15 on; 6.1 does not.</summary>
+    public bool MergesUntouched { get; set; }
 
     /// <summary>Swap, once there is any.</summary>
     public ISwapSpace? Swap => Machine.SwapIfUsed;
@@ -194,7 +199,7 @@ internal sealed partial class MmCore
             : _pages.Allocate(cpu, gfp, 0);
 
     /// <summary>Copies a page's bytes.</summary>
-    public void CopyPage(int from, int to) => _memory.ReadOnly((ulong)(uint)from << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(_memory.Frame(to));
+    public void CopyPage(int from, int to) => _memory.CopyFrame(from, to);
 
     private int TakeZeroPage()
     {

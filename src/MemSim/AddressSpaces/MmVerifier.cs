@@ -1,4 +1,3 @@
-using MemSim.AddressSpaces.Huge;
 using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.Pages;
@@ -104,12 +103,12 @@ internal sealed partial class MmVerifier(MmCore core)
             BugReporter.Corrupt($"{mm.Tables}: anon, file, shmem, swap are counted as {(mm.AnonPages, mm.FilePages, mm.SharedMemoryPages, mm.SwapEntries)} but the tables hold {seen}");
         }
 
-        if (core.Huge is not null && mm.Tables.CountHuge(layout.IsHuge) - hugetlb is var huge && (huge != mm.Tables.Deposits || huge != _hugeEntries))
+        if (mm.Tables.CountHuge(layout.IsHuge) - hugetlb is var huge && (huge != mm.Tables.Deposits || huge != _hugeEntries))
         {
             BugReporter.Corrupt($"{mm.Tables}: {huge} entries map huge pages, {_hugeEntries} of them in areas, and {mm.Tables.Deposits} tables are put by for them");
         }
 
-        if (hugetlb * HugeCore.Pages != mm.HugetlbPages)
+        if (hugetlb * core.HugePages != mm.HugetlbPages)
         {
             BugReporter.Corrupt($"{mm.Tables}: {hugetlb} pages of the pool are mapped but {mm.HugetlbPages} small pages counted");
         }

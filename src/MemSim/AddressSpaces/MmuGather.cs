@@ -106,13 +106,14 @@ internal ref struct MmuGather
                     continue;
                 }
 
-                _tables.WriteSlot(slot, 0);
                 if (_layout.IsPresent(entry))
                 {
+                    entry = _tables.ClearSlot(slot, entry);
                     ZapPresent(vma, at, entry, isFile);
                 }
                 else
                 {
+                    _tables.WriteSlot(slot, 0);
                     _core.DropSoftEntry(_cpu, _mm, entry);
                 }
             }
@@ -158,27 +159,27 @@ internal ref struct MmuGather
     /// <returns>Whether there was one and it is gone.</returns>
     private bool ZapHuge(Vma vma, ulong at, ulong end)
     {
-        HugeCore huge = _core.Huge!;
+        HugeCore huge = _core.Huge;
         ulong slot = huge.Find(_tables, at, out ulong entry);
         if (slot == 0)
         {
             return false;
         }
 
-        if (HugeCore.IsCut(at, end))
+        if (huge.IsCut(at, end))
         {
-            huge.SplitEntry(_cpu, vma, at & ~(HugeCore.Bytes - 1));
+            huge.SplitEntry(_cpu, vma, at & ~(huge.Bytes - 1));
             return false;
         }
 
         _tables.WriteSlot(slot, 0);
         _tables.FreeDeposit(_cpu);
         _first = Math.Min(_first, at);
-        _end = at + HugeCore.Bytes;
+        _end = at + huge.Bytes;
         if (!huge.IsZero(entry))
         {
             int head = _layout.Pfn(entry);
-            _mm.AnonPages -= HugeCore.Pages;
+            _mm.AnonPages -= huge.Pages;
             _core.RemoveHugeRmap(_cpu, head, vma, splits: false);
             Give(head);
         }

@@ -16,7 +16,7 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
 
     public void RestoreMappings(Cpu cpu, int from, int to) => _rmap.RestoreMappings(cpu, from, to);
 
-    public bool SplitHuge(Cpu cpu, int pfn) => core.Huge?.SplitPage(cpu, pfn) ?? false;
+    public bool SplitHuge(Cpu cpu, int pfn) => core.Huge.SplitPage(cpu, pfn);
 
     public bool AddToSwap(Cpu cpu, int pfn) => core.Swap?.AddToSwap(cpu, pfn) ?? false;
 

@@ -102,19 +102,19 @@ internal sealed class PageUse
     /// <summary>A huge page counts as its parts, all in the same state.</summary>
     private void AddHuge(MmCore core, Vma vma, ulong at)
     {
-        if (!core.UsesHugePages || core.Huge!.Find(vma.Mm.Tables, at, out ulong entry) == 0 || core.Huge.IsZero(entry))
+        if (!core.UsesHugePages || core.Huge.Find(vma.Mm.Tables, at, out ulong entry) == 0 || core.Huge.IsZero(entry))
         {
             return;
         }
 
         int head = core.Layout.Pfn(entry);
         bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(head, PageFlags.Dirty);
-        for (int i = 0; i < Huge.HugeCore.Pages; i++)
+        for (int i = 0; i < core.Huge.Pages; i++)
         {
             Add(core, vma, head + i, anon: true, dirty, core.MapCount(head + i), core.Layout.IsYoung(entry));
         }
 
-        AnonHuge += Huge.HugeCore.Bytes;
+        AnonHuge += core.Huge.Bytes;
     }
 
     private void Add(MmCore core, Vma vma, int pfn, bool anon, bool dirty, int users, bool young)

@@ -22,7 +22,7 @@ public sealed partial class Process
         IsDying = true;
         if (RunsOn is null && !_core.Machine.IsParallel)
         {
-            _core.EndLater(this, cpu ?? _core.Machine.Cpus[0]);
+            _core.EndLater(this, cpu ?? _core.Machine.CallersCpu());
         }
     }
 

@@ -43,10 +43,10 @@ public sealed partial class Process
                 use.Add(_core, vma);
                 AppendHeader(text, vma);
                 Line(text, "Size", vma.EndValue - vma.StartValue);
-                Line(text, "KernelPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : AddressSpaces.Huge.HugeCore.Bytes);
-                Line(text, "MMUPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : AddressSpaces.Huge.HugeCore.Bytes);
+                Line(text, "KernelPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : _core.Huge.Bytes);
+                Line(text, "MMUPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : _core.Huge.Bytes);
                 AppendUse(text, use, rollup: false);
-                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge?.IsEligible(vma) == true ? 1 : 0)}\nVmFlags: ");
+                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge.IsEligible(vma) ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
                 {
                     _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
@@ -134,7 +134,7 @@ public sealed partial class Process
         {
             ulong address = start.Value + ((ulong)i << PageGeometry.PageShift);
             ulong slot = mm.Tables.FindSlot(address, out _);
-            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge?.PartOf(mm.Tables, address) ?? 0;
+            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge.PartOf(mm.Tables, address);
             if (entry == 0)
             {
                 continue;
@@ -193,7 +193,7 @@ public sealed partial class Process
         int device = vma.File?.File.FileSystem.DeviceNumber ?? 0;
         text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {device >> 20:x2}:{device & 0xfffff:x2} {inode} ");
         MemoryDescriptor mm = vma.Mm;
-        string name = vma.File is { } file ? file.File.ToString()
+        string name = vma.File is { } file ? file.File.DisplayName
             : vma.Hugetlb is not null ? "/anon_hugepage (deleted)"
             : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"
             : vma.StartValue <= mm.StackStart.Value && vma.EndValue >= mm.StackStart.Value ? "[stack]"

@@ -91,7 +91,7 @@ public sealed partial class Process : KernelTask
     private Process? _vforkParent;
     private Rlimits _limits = new();
 
-    private Cpu DefaultCpu => RunsOn ?? _core.Machine.Cpus[0];
+    private Cpu DefaultCpu => _core.Machine.CallersCpu(RunsOn);
 
     /// <summary>Makes a child with a copy of the address space (<c>fork()</c>).</summary>
     /// <param name="cpu">The CPU that does it; null for the one the process runs on, else the first.</param>

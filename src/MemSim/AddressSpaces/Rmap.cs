@@ -25,7 +25,7 @@ internal sealed class Rmap(MmCore core)
     {
         if (core.IsPartOfHuge(pfn))
         {
-            return core.Huge!.Referenced(cpu, pfn);
+            return core.Huge.Referenced(cpu, pfn);
         }
 
         Reference visitor = new() { Pfn = pfn };
@@ -131,13 +131,14 @@ internal sealed class Rmap(MmCore core)
     private static bool Maps(MmCore core, ulong entry, int pfn) => core.Layout.IsPresent(entry) && core.Layout.Pfn(entry) == pfn;
 
     /// <summary>Clears an entry so that no CPU uses it any more; its dirty state goes to the page.</summary>
-    private static void Clear(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
+    /// <returns>The entry as it was at last.</returns>
+    private static ulong Clear(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
     {
-        vma.Mm.Tables.WriteSlot(slot, 0);
+        entry = vma.Mm.Tables.ClearSlot(slot, entry);
         core.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
         if (!core.Layout.IsDirty(entry))
         {
-            return;
+            return entry;
         }
 
         if (core.IsAnon(pfn) || vma.Mapping is not { } mapping)
@@ -148,6 +149,8 @@ internal sealed class Rmap(MmCore core)
         {
             _ = mapping.SetDirty(cpu, pfn);
         }
+
+        return entry;
     }
 
     private struct Reference : IVisitor
@@ -173,7 +176,10 @@ internal sealed class Rmap(MmCore core)
             if (core.Layout.IsYoung(entry))
             {
                 // x86 leaves the TLB alone; arm64 flushes, or the entry would not become young again.
-                vma.Mm.Tables.WriteSlot(slot, core.Layout.MakeOld(entry));
+                while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, core.Layout.MakeOld(entry)))
+                {
+                }
+
                 if (!core.Addresses.IsX86)
                 {
                     core.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
@@ -214,7 +220,7 @@ internal sealed class Rmap(MmCore core)
                 return Step.Stop;
             }
 
-            Clear(core, cpu, vma, address, slot, entry, Pfn);
+            entry = Clear(core, cpu, vma, address, slot, entry, Pfn);
             mm.NotePeak();
             if (lazy && (core.HasFlag(Pfn, PageFlags.Dirty) || core.RefCount(Pfn) != 1 + core.MapCount(Pfn)))
             {
@@ -257,7 +263,7 @@ internal sealed class Rmap(MmCore core)
                 return Step.Next;
             }
 
-            Clear(core, cpu, vma, address, slot, entry, Pfn);
+            entry = Clear(core, cpu, vma, address, slot, entry, Pfn);
             ulong made = core.Layout.MakeMigrationEntry(Pfn, core.Layout.IsWritable(entry));
             if (core.IsAnon(Pfn) && core.IsExclusive(Pfn))
             {

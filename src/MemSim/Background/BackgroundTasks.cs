@@ -1,3 +1,5 @@
+using MemSim.Reclaim;
+
 namespace MemSim.Background;
 
 /// <summary>Runs the machine's background threads, one after the other, in the order in which they were woken.</summary>
@@ -19,9 +21,27 @@ internal sealed class BackgroundTasks
     /// <summary>Whether one of them runs now, on a CPU lent by whoever was there.</summary>
     public bool IsRunning => _isRunning;
 
+    /// <summary>Whether a thread was woken and has not run yet.</summary>
+    public bool HasPending
+    {
+        get
+        {
+            lock (_woken)
+            {
+                return _woken.Count != 0;
+            }
+        }
+    }
+
     /// <summary>Wakes a thread; with <see cref="BackgroundWork.Inline"/> it has run when this returns, unless another one runs already.</summary>
     public void Wake(Cpu cpu, BackgroundTask task)
     {
+        if (task is Kswapd kswapd && _machine.TimeShares is { } time)
+        {
+            time.Wake(kswapd);
+            return;
+        }
+
         lock (_woken)
         {
             if (task.IsPending)
@@ -33,7 +53,7 @@ internal sealed class BackgroundTasks
             _woken.Enqueue(task);
         }
 
-        if (Mode == BackgroundWork.Inline)
+        if (Mode == BackgroundWork.Inline && _machine.TimeShares is null)
         {
             _ = RunPending(cpu);
         }

@@ -122,6 +122,11 @@ public sealed partial class Cpu
         }
 
         KernelTask previous = _current;
+        if (Machine.IsParallel)
+        {
+            Driver = Environment.CurrentManagedThreadId;
+        }
+
         previous.Stack?.CheckEnd(this);
         SwitchMappings(previous, task);
         previous.RunsOn = null;
@@ -165,6 +170,12 @@ public sealed partial class Cpu
             Machine.Bugs.SleepingInAtomic(this, what);
         }
     }
+
+    /// <summary>The host thread that last ran a task here, on a machine with parallel CPUs; 0 when none did.</summary>
+    internal int Driver { get; private set; }
+
+    /// <summary>Whether no task runs here.</summary>
+    internal bool IsIdle => ReferenceEquals(_current, _idle);
 
     /// <summary>Whether the context needs a look before anything is allocated or freed.</summary>
     internal bool IsSpecial => Mode == CpuMode.Special;

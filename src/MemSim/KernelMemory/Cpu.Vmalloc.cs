@@ -77,6 +77,7 @@ public sealed partial class Cpu
     /// <returns>A null page where nothing is mapped, or outside of vmalloc space.</returns>
     public Page VmallocToPage(VirtualAddress address)
     {
+        Machine.ThrowIfDisposed();
         if (!Machine.AddressSpace.Vmalloc.Contains(address))
         {
             return default;
@@ -90,6 +91,7 @@ public sealed partial class Cpu
     /// <summary>Frees what <see cref="Vfree"/> noted in interrupts of this CPU, as the worker does.</summary>
     public void RunDeferredVfrees()
     {
+        Machine.ThrowIfDisposed();
         MightSleep("vfree worker");
         Machine.VmallocIfUsed?.RunDeferred(this);
     }
@@ -97,6 +99,7 @@ public sealed partial class Cpu
     /// <summary>Makes all CPUs forget freed ranges of vmalloc space, which can be given out again then (<c>vm_unmap_aliases()</c>).</summary>
     public void VmUnmapAliases()
     {
+        Machine.ThrowIfDisposed();
         MightSleep("vm_unmap_aliases");
         Machine.VmallocIfUsed?.Purge(this);
     }

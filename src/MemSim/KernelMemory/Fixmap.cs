@@ -180,6 +180,8 @@ public sealed class Fixmap
     private VirtualAddress Checked(Cpu cpu, string name, int page)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _machine.ThrowIfDisposed();
+        _ = _machine.Own(cpu);
         FixedMapping mapping = Find(name);
         if ((uint)page >= (uint)mapping.Pages)
         {

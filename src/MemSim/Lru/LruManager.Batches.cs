@@ -12,11 +12,12 @@ internal sealed partial class LruManager
     public void Drain(Cpu cpu) => DrainBatches(cpu, _batches[cpu.Id]);
 
     /// <summary>Does all that any CPU has put off (<c>lru_add_drain_all()</c>).</summary>
-    public void DrainAll()
+    /// <param name="by">The CPU that wants it: where CPUs are parallel it does the work of the others too, for their host threads may be anywhere. Null when no thread drives a CPU.</param>
+    public void DrainAll(Cpu? by = null)
     {
         foreach (Cpu cpu in _machine.Cpus)
         {
-            DrainBatches(cpu, _batches[cpu.Id]);
+            DrainBatches(_parallel && by is not null ? by : cpu, _batches[cpu.Id]);
         }
     }
 

@@ -24,6 +24,9 @@ internal sealed partial class LruManager
         long looked = 0;
         FrameArray frames = _frames;
         isolation = default;
+        Zone? counted = null;
+        long scannedOfZone = 0;
+        long takenOfZone = 0;
         vec.Enter();
         while (looked < want && !frames.IsEmpty(head))
         {
@@ -32,7 +35,13 @@ internal sealed partial class LruManager
             Zone zone = _zones[frame.ZoneId];
             long pages = 1L << frame.Order;
             isolation.Scanned += pages;
-            zone.PagesScanned += pages;
+            if (zone != counted)
+            {
+                CountTaken(vec, list, counted, scannedOfZone, takenOfZone);
+                (counted, scannedOfZone, takenOfZone) = (zone, 0, 0);
+            }
+
+            scannedOfZone += pages;
             frames.Remove(pfn);
             if (zone.Index > highestZoneIndex)
             {
@@ -57,11 +66,12 @@ internal sealed partial class LruManager
                 continue;
             }
 
-            vec.Count(zone, list, -pages);
+            takenOfZone += pages;
             isolation.Taken += pages;
             into[entries++] = pfn;
         }
 
+        CountTaken(vec, list, counted, scannedOfZone, takenOfZone);
         if (isolation.Skipped != 0)
         {
             SpliceAtFront(skipped, head);
@@ -70,6 +80,16 @@ internal sealed partial class LruManager
         CountIsolated(vec, list >= LruList.InactiveFile, isolation.Taken);
         vec.Exit();
         return entries;
+    }
+
+    /// <summary>Counts what was scanned and taken of one zone, once for all its pages.</summary>
+    private static void CountTaken(LruVec vec, LruList list, Zone? zone, long scanned, long taken)
+    {
+        if (zone is not null)
+        {
+            zone.PagesScanned += scanned;
+            vec.Count(zone, list, -taken);
+        }
     }
 
     /// <summary>Puts isolated pages where their flags say, the first given deepest, and drops the isolator's references (<c>move_folios_to_lru()</c>).</summary>

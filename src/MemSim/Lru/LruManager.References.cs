@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Observability.Proc;
+using MemSim.PageAllocation;
 using MemSim.Pages;
 
 namespace MemSim.Lru;
@@ -54,25 +55,9 @@ internal sealed partial class LruManager
         int first = EndOfList;
         foreach (int pfn in pages)
         {
-            if (!DropReference(cpu, pfn))
+            if (DropReference(cpu, pfn))
             {
-                continue;
-            }
-
-            int order = _frames[pfn].Order;
-            if (!Release(cpu, pfn))
-            {
-                continue;
-            }
-
-            if (order != 0)
-            {
-                _machine.Pages.FreeBlock(cpu, pfn, order);
-            }
-            else
-            {
-                _frames[pfn].Next = first;
-                first = pfn;
+                Collect(cpu, pfn, ref first);
             }
         }
 
@@ -85,37 +70,45 @@ internal sealed partial class LruManager
         int first = EndOfList;
         foreach (int pfn in pages)
         {
-            int order = _frames[pfn].Order;
-            if (!Release(cpu, pfn))
-            {
-                continue;
-            }
-
-            if (order != 0)
-            {
-                _machine.Pages.FreeBlock(cpu, pfn, order);
-            }
-            else
-            {
-                _frames[pfn].Next = first;
-                first = pfn;
-            }
+            Collect(cpu, pfn, ref first);
         }
 
         FreeChain(cpu, first);
     }
 
+    /// <summary>Puts a page without references in front of those to be freed together; a block of several pages is freed at once.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void Collect(Cpu cpu, int pfn, ref int first)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        int order = frame.Order;
+        if (!Release(cpu, pfn))
+        {
+            return;
+        }
+
+        if (order != 0)
+        {
+            _machine.Pages.FreeBlock(cpu, pfn, order);
+            return;
+        }
+
+        frame.Next = first;
+        first = pfn;
+    }
+
     private void FreeChain(Cpu cpu, int first)
     {
+        PageAllocator allocator = _machine.Pages;
         for (int pfn = first; pfn != EndOfList; pfn = _frames[pfn].Next)
         {
-            _machine.Pages.PrepareListed(cpu, pfn);
+            allocator.PrepareListed(cpu, pfn);
         }
 
         for (int pfn = first; pfn != EndOfList;)
         {
             int next = _frames[pfn].Next;
-            _machine.Pages.FreePrepared(cpu, pfn);
+            allocator.FreePrepared(cpu, pfn);
             pfn = next;
         }
     }
@@ -173,7 +166,12 @@ internal sealed partial class LruManager
             frame.Mapping = 0;
         }
 
-        ClearFlags(ref frame, PageFlags.Waiters | PageFlags.Unevictable | PageFlags.Active);
+        const PageFlags remnants = PageFlags.Waiters | PageFlags.Unevictable | PageFlags.Active;
+        if ((frame.FlagsAndZone & (uint)remnants) != 0)
+        {
+            ClearFlags(ref frame, remnants);
+        }
+
         if (((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping | (uint)frame.InvertedMapCount) == 0)
         {
             return true;

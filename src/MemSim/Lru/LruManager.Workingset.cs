@@ -17,7 +17,7 @@ internal sealed partial class LruManager
         long age = vec.NonresidentAge;
         vec.Age(1L << frame.Order);
         bool workingset = (frame.FlagsAndZone & (uint)PageFlags.WorkingSet) != 0;
-        return (age << AgeShift) | ((long)Array.IndexOf(_vecs, vec) << NodeShift) | (workingset ? 2L : 0) | 1;
+        return (age << AgeShift) | ((long)vec.Index << NodeShift) | (workingset ? 2L : 0) | 1;
     }
 
     /// <summary>Decides what a page is that comes back (<c>workingset_refault()</c>): one that was missed sooner than the active pages are old becomes active.</summary>

@@ -29,7 +29,7 @@ internal sealed partial class LruManager
         for (int i = 0; i < _vecs.Length; i++)
         {
             Node node = machine.Nodes[i];
-            _vecs[i] = new LruVec(node, _frames, map.TakeListHeads(LruVec.ListHeads), _parallel);
+            _vecs[i] = new LruVec(node, i, _frames, map.TakeListHeads(LruVec.ListHeads), _parallel);
             foreach (Zone zone in node.Zones)
             {
                 _vecOfZone[zone.Id] = _vecs[i];
@@ -158,7 +158,7 @@ internal sealed partial class LruManager
         }
     }
 
-    /// <summary>Takes a page off its list with a reference for the caller (<c>folio_isolate_lru()</c>).</summary>
+    /// <summary>Takes a page, to which the caller holds a reference, off its list with another one (<c>folio_isolate_lru()</c>).</summary>
     /// <returns>False when it is on no list, or somebody else has it.</returns>
     public bool Isolate(int pfn)
     {
@@ -174,6 +174,26 @@ internal sealed partial class LruManager
         vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
         vec.Exit();
         return true;
+    }
+
+    /// <summary>The same for a page that another CPU may free at any moment (<c>get_page_unless_zero()</c> first): whoever drops the last reference takes it off its list.</summary>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="pfn">Any frame.</param>
+    public bool IsolateAny(Cpu cpu, int pfn)
+    {
+        if (!_parallel)
+        {
+            return Isolate(pfn);
+        }
+
+        if ((_frames[pfn].FlagsAndZone & (uint)PageFlags.Lru) == 0 || !TryGet(pfn))
+        {
+            return false;
+        }
+
+        bool isolated = Isolate(pfn);
+        Put(cpu, pfn);
+        return isolated;
     }
 
     /// <summary>Gives an isolated page back to its list and drops the isolator's reference (<c>folio_putback_lru()</c>).</summary>

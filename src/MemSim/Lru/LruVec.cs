@@ -17,9 +17,10 @@ internal sealed class LruVec
     private readonly int _firstHead;
     private PaddedLock _lock;
 
-    public LruVec(Node node, FrameArray frames, int firstHead, bool parallel)
+    public LruVec(Node node, int index, FrameArray frames, int firstHead, bool parallel)
     {
         Node = node;
+        Index = index;
         _frames = frames;
         _counters = node.Counters;
         _firstHead = firstHead;
@@ -27,6 +28,9 @@ internal sealed class LruVec
     }
 
     public Node Node { get; }
+
+    /// <summary>Which of the machine's it is.</summary>
+    public int Index { get; }
 
     /// <summary>Pages that left the inactive lists, reclaimed or activated (<c>nonresident_age</c>): the clock of workingset detection.</summary>
     public long NonresidentAge { get; set; }

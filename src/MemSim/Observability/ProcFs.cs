@@ -43,6 +43,8 @@ public sealed class ProcFs
     /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
     public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
 
+    /// <summary>The files of <c>/sys/kernel/mm/hugepages</c> and <c>/sys/kernel/mm/transparent_hugepage</c>, sorted, a line each: <c>transparent_hugepage/enabled = [always] madvise never</c>.</summary>
+    public string SysKernelMm => HugePagesText.Of(Live);
 
     private Machine Live
     {

@@ -15,7 +15,7 @@ internal sealed class Kswapd : BackgroundTask
     private const int MaxStatThreshold = 125;
 
     /// <summary>Woken within this time, it slept too soon (<c>HZ/10</c>).</summary>
-    private const long ShortSleepNanoseconds = 100_000_000;
+    public const long ShortSleepNanoseconds = 100_000_000;
 
     /// <summary>More rounds than this without sleep would be a fault: each one frees a page, or is one of 16 that do not.</summary>
     private const int MaxRounds = 1 << 20;
@@ -24,8 +24,16 @@ internal sealed class Kswapd : BackgroundTask
     private readonly PageReclaim _reclaim;
     private readonly ScanControl _sc = new();
     private readonly long[] _boosts;
+    private IEnumerator<KswapdPause>? _work;
+    private Cpu _cpu = null!;
+    private NodeReclaimState _state = null!;
     private int _order;
     private int _highestZone = NoZone;
+    private long _boosted;
+    private long _boost;
+    private long _before;
+    private bool _raise;
+    private bool _isDone;
     private long _sleepsSince = long.MinValue / 2;
 
     public Kswapd(Machine machine, PageReclaim reclaim, Node node)
@@ -39,6 +47,9 @@ internal sealed class Kswapd : BackgroundTask
     /// <summary>Whether it is at work.</summary>
     public bool IsRunning { get; private set; }
 
+    /// <summary>Whether it lies down and looks again in a tenth of a second, unless it is woken before.</summary>
+    public bool IsDozing { get; private set; }
+
     private new Node Node => base.Node!;
 
     /// <summary>Wakes it for a request, unless the node has nothing to gain by it (<c>wakeup_kswapd()</c>).</summary>
@@ -50,7 +61,7 @@ internal sealed class Kswapd : BackgroundTask
         }
 
         _order = Math.Max(_order, request.Order);
-        if (IsRunning || IsPending)
+        if ((IsRunning && !IsDozing) || IsPending)
         {
             return;
         }
@@ -67,7 +78,7 @@ internal sealed class Kswapd : BackgroundTask
             return;
         }
 
-        if (_machine.Pressure.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
+        if (_machine.TimeShares is null && _machine.Pressure.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
         {
             _machine.Events.Count(VmEvent.KswapdLowWmarkHitQuickly);
         }
@@ -79,7 +90,7 @@ internal sealed class Kswapd : BackgroundTask
     /// <summary>Wakes it because the reserve is nearly used up; zones above Normal do not matter then.</summary>
     public void WakeForReserve(Cpu cpu, int normalZone)
     {
-        if (!IsRunning && !IsPending)
+        if ((!IsRunning || IsDozing) && !IsPending)
         {
             _highestZone = Math.Min(_highestZone, normalZone);
             _machine.Background.Wake(cpu, this);
@@ -89,35 +100,93 @@ internal sealed class Kswapd : BackgroundTask
     /// <inheritdoc/>
     public override void Run(Cpu cpu)
     {
-        IsRunning = true;
-        SetStatThresholds(underPressure: true);
+        while (Step(cpu) != KswapdPause.Sleep)
+        {
+        }
+    }
+
+    /// <summary>Works for as long as it has pages in hand: between two steps anybody else may run.</summary>
+    /// <returns>Whether it goes on, dozes, or sleeps.</returns>
+    /// <remarks>With nobody to share time with (<see cref="Machine.TimeShares"/>) it never dozes.</remarks>
+    public KswapdPause Step(Cpu cpu)
+    {
+        _cpu = cpu;
+        _work ??= Work();
+        bool done = false;
         try
         {
-            int highest = Node.Zones.Count - 1;
-            for (int round = 0; round < MaxRounds; round++)
-            {
-                int allocOrder = _order;
-                highest = HighestZoneOr(highest);
-                _order = 0;
-                _highestZone = NoZone;
-                _machine.ReclaimTrace?.KswapdWake(cpu, Node.Id, highest, allocOrder);
-                int reclaimOrder = Balance(cpu, allocOrder, highest);
-
-                // With the order reached, what was asked for meanwhile decides; else kcompactd is to make the block of what was freed.
-                bool sleeps = reclaimOrder < allocOrder
-                    ? TrySleep(cpu, allocOrder, reclaimOrder, highest)
-                    : TrySleep(cpu, _order, _order, HighestZoneOr(highest));
-                if (sleeps)
-                {
-                    return;
-                }
-            }
+            done = _work.MoveNext();
+            return _work.Current;
         }
         finally
         {
-            SetReclaimActive(Node.Zones.Count - 1, active: false);
-            SetStatThresholds(underPressure: false);
-            IsRunning = false;
+            if (!done)
+            {
+                // Somebody it called threw: the next wake-up finds a new thread of control.
+                _work.Dispose();
+                _work = null;
+            }
+        }
+    }
+
+    /// <summary>The thread: made once, goes on where it was whenever it gets a CPU.</summary>
+    private IEnumerator<KswapdPause> Work()
+    {
+        while (true)
+        {
+            IsRunning = true;
+            SetStatThresholds(underPressure: true);
+            try
+            {
+                int highest = Node.Zones.Count - 1;
+                bool sleeps = false;
+                for (int round = 0; round < MaxRounds && !sleeps; round++)
+                {
+                    int allocOrder = _order;
+                    highest = HighestZoneOr(highest);
+                    _order = 0;
+                    _highestZone = NoZone;
+                    _machine.ReclaimTrace?.KswapdWake(_cpu, Node.Id, highest, allocOrder);
+                    BeginBalance(allocOrder, highest);
+                    while (BeginPriority(highest))
+                    {
+                        do
+                        {
+                            _reclaim.BeginPass(_state, _sc);
+                            while (_reclaim.ScanTurn(_cpu, _state, _sc))
+                            {
+                                yield return KswapdPause.None;
+                            }
+                        }
+                        while (_reclaim.EndPass(_cpu, _state, _sc));
+                        EndPriority();
+                        yield return KswapdPause.None;
+                    }
+
+                    int reclaimOrder = EndBalance(highest);
+
+                    // With the order reached, what was asked for meanwhile decides; else kcompactd is to make the block of what was freed.
+                    bool reached = reclaimOrder >= allocOrder;
+                    bool dozes = PrepareSleep(reached ? _order : allocOrder, reached ? _order : reclaimOrder, reached ? HighestZoneOr(highest) : highest);
+                    if (dozes && _machine.TimeShares is not null)
+                    {
+                        IsDozing = true;
+                        yield return KswapdPause.Doze;
+                        IsDozing = false;
+                    }
+
+                    sleeps = dozes && EndSleep(reached ? _order : reclaimOrder, reached ? HighestZoneOr(highest) : highest);
+                    _machine.Events.Count(VmEvent.KswapdHighWmarkHitQuickly, dozes ? 0 : 1);
+                }
+            }
+            finally
+            {
+                SetReclaimActive(Node.Zones.Count - 1, active: false);
+                SetStatThresholds(underPressure: false);
+                IsRunning = IsDozing = false;
+            }
+
+            yield return KswapdPause.Sleep;
         }
     }
 
@@ -173,74 +242,47 @@ internal sealed class Kswapd : BackgroundTask
         return drift > zone.MarkLow - zone.MarkMin ? zone.MarkHigh + drift : 0;
     }
 
-    /// <summary>Reclaims at falling priorities until the node is balanced (<c>balance_pgdat()</c>).</summary>
-    /// <returns>The order it still works for: 0 once enough was freed for compaction.</returns>
-    private int Balance(Cpu cpu, int order, int highestZone)
+    /// <summary>Begins to reclaim at falling priorities until the node is balanced (<c>balance_pgdat()</c>).</summary>
+    private void BeginBalance(int order, int highestZone)
     {
         _machine.Events.Count(VmEvent.PageOutRun);
-        ScanControl sc = _sc;
-        sc.Start(Gfp.Kernel, order, highestZone, 0, isKswapd: true);
-        long boosted = TakeBoosts(highestZone);
-        long boost = boosted;
-        NodeReclaimState state = _reclaim.StateOf(Node);
+        _sc.Start(Gfp.Kernel, order, highestZone, 0, isKswapd: true);
+        _boosted = _boost = TakeBoosts(highestZone);
+        _state = _reclaim.StateOf(Node);
         SetReclaimActive(highestZone, active: true);
-        bool done = false;
-        sc.Priority = ScanControl.DefaultPriority;
-        do
-        {
-            long before = sc.Reclaimed;
-            bool balanced = IsBalanced(sc.Order, highestZone);
-            if (!balanced && boost != 0)
-            {
-                // Reclaim for real comes first; what was boosted is forgotten.
-                boost = 0;
-                sc.Priority = ScanControl.DefaultPriority;
-                continue;
-            }
-
-            done = boost == 0 && balanced;
-            if (done)
-            {
-                break;
-            }
-
-            bool raise = boost == 0 || sc.Priority != ScanControl.DefaultPriority - 2;
-            sc.MayWrite = boost == 0 || sc.Priority < ScanControl.DefaultPriority - 2;
-            sc.MaySwap = boost == 0;
-            AgeAnonymous(cpu, state, sc);
-            sc.Scanned = 0;
-            raise &= !Shrink(cpu, state, sc, highestZone);
-            long reclaimed = sc.Reclaimed - before;
-            boost -= Math.Min(boost, reclaimed);
-            if (boost != 0 && reclaimed == 0)
-            {
-                break;
-            }
-
-            if (raise || reclaimed == 0)
-            {
-                sc.Priority--;
-            }
-        }
-        while (sc.Priority >= 1);
-
-        if (!done && sc.Reclaimed == 0)
-        {
-            Node.Counters.KswapdFailures++;
-        }
-
-        SetReclaimActive(highestZone, active: false);
-        if (boosted != 0)
-        {
-            GiveBackBoosts(cpu, highestZone);
-        }
-
-        state.SnapshotRefaults();
-        return sc.Order;
+        _isDone = false;
+        _sc.Priority = ScanControl.DefaultPriority;
     }
 
-    private bool Shrink(Cpu cpu, NodeReclaimState state, ScanControl sc, int highestZone)
+    /// <summary>Prepares the scan at the present priority.</summary>
+    /// <returns>False when the node is balanced, or has nothing to give at any priority.</returns>
+    private bool BeginPriority(int highestZone)
     {
+        ScanControl sc = _sc;
+        if (_isDone || sc.Priority < 1)
+        {
+            return false;
+        }
+
+        bool balanced = IsBalanced(sc.Order, highestZone);
+        if (!balanced && _boost != 0)
+        {
+            // Reclaim for real comes first; what was boosted is forgotten.
+            _boost = 0;
+            sc.Priority = ScanControl.DefaultPriority;
+        }
+
+        _isDone = _boost == 0 && balanced;
+        if (_isDone)
+        {
+            return false;
+        }
+
+        _raise = _boost == 0 || sc.Priority != ScanControl.DefaultPriority - 2;
+        sc.MayWrite = _boost == 0 || sc.Priority < ScanControl.DefaultPriority - 2;
+        sc.MaySwap = _boost == 0;
+        AgeAnonymous(_cpu, _state, sc);
+        sc.Scanned = 0;
         sc.ToReclaim = 0;
         for (int i = 0; i <= highestZone && i < Node.Zones.Count; i++)
         {
@@ -248,13 +290,50 @@ internal sealed class Kswapd : BackgroundTask
             sc.ToReclaim += zone.ManagedPages != 0 ? Math.Max(zone.GetWatermarkPages(Watermark.High), ScanControl.ClusterPages) : 0;
         }
 
-        _reclaim.ShrinkNode(cpu, state, sc);
+        _before = sc.Reclaimed;
+        sc.IsReclaimable = false;
+        return true;
+    }
+
+    /// <summary>Decides about the next priority.</summary>
+    private void EndPriority()
+    {
+        ScanControl sc = _sc;
         if (sc.Order != 0 && sc.Reclaimed >= PageReclaim.CompactGap(sc.Order))
         {
             sc.Order = 0;
         }
 
-        return sc.Scanned >= sc.ToReclaim;
+        bool raise = _raise && sc.Scanned < sc.ToReclaim;
+        long reclaimed = sc.Reclaimed - _before;
+        _boost -= Math.Min(_boost, reclaimed);
+        if (_boost != 0 && reclaimed == 0)
+        {
+            sc.Priority = 0;
+        }
+        else if (raise || reclaimed == 0)
+        {
+            sc.Priority--;
+        }
+    }
+
+    /// <summary>Ends it.</summary>
+    /// <returns>The order it still works for: 0 once enough was freed for compaction.</returns>
+    private int EndBalance(int highestZone)
+    {
+        if (!_isDone && _sc.Reclaimed == 0)
+        {
+            Node.Counters.KswapdFailures++;
+        }
+
+        SetReclaimActive(highestZone, active: false);
+        if (_boosted != 0)
+        {
+            GiveBackBoosts(_cpu, highestZone);
+        }
+
+        _state.SnapshotRefaults();
+        return _sc.Order;
     }
 
     private void AgeAnonymous(Cpu cpu, NodeReclaimState state, ScanControl sc)
@@ -265,19 +344,34 @@ internal sealed class Kswapd : BackgroundTask
         }
     }
 
-    /// <summary>Sleeps if the node is balanced (<c>kswapd_try_to_sleep()</c>).</summary>
-    private bool TrySleep(Cpu cpu, int allocOrder, int reclaimOrder, int highestZone)
+    /// <summary>Lies down if the node is balanced (<c>kswapd_try_to_sleep()</c>): what was freed is for kcompactd to make blocks of.</summary>
+    private bool PrepareSleep(int allocOrder, int reclaimOrder, int highestZone)
     {
         if (!MaySleep(reclaimOrder, highestZone))
         {
-            _machine.Events.Count(VmEvent.KswapdHighWmarkHitQuickly);
             return false;
         }
 
         _reclaim.Compactor?.ResetSkipBits(Node);
-        _reclaim.Compactor?.WakeDaemon(cpu, Node, allocOrder, highestZone);
+        _reclaim.Compactor?.WakeDaemon(_cpu, Node, allocOrder, highestZone);
+        return true;
+    }
+
+    /// <summary>Falls asleep unless it was woken from its doze, or the node is out of balance again after it.</summary>
+    private bool EndSleep(int reclaimOrder, int highestZone)
+    {
+        if (_machine.TimeShares is { } time)
+        {
+            bool early = time.WokeEarly(this);
+            if (early || !MaySleep(reclaimOrder, highestZone))
+            {
+                _machine.Events.Count(early ? VmEvent.KswapdLowWmarkHitQuickly : VmEvent.KswapdHighWmarkHitQuickly);
+                return false;
+            }
+        }
+
         _sleepsSince = _machine.Pressure.Nanoseconds;
-        _machine.ReclaimTrace?.KswapdSleep(cpu, Node.Id);
+        _machine.ReclaimTrace?.KswapdSleep(_cpu, Node.Id);
         return true;
     }
 

@@ -7,6 +7,9 @@ namespace MemSim.Reclaim;
 /// <content>Reclaim in the context of a request.</content>
 internal sealed partial class PageReclaim
 {
+    /// <summary>Who is held back until kswapd has refilled the reserve gives up waiting after a second, which without time to share is no time at all.</summary>
+    private const long ReserveWaitNanoseconds = 1_000_000_000;
+
     /// <inheritdoc/>
     public long DirectReclaim(in ReclaimRequest request)
     {
@@ -159,6 +162,7 @@ internal sealed partial class PageReclaim
 
                 _machine.Events.Count(VmEvent.ScanDirectThrottle);
                 StateOf(node).Kswapd.WakeForReserve(request.Cpu, normal);
+                _machine.TimeShares?.Sleep(request.Cpu, ReserveWaitNanoseconds, () => AllowsDirectReclaim(node));
                 return;
             }
         }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
@@ -93,6 +94,9 @@ internal sealed partial class PageReclaim
         {
             ref PageFrame frame = ref frames[pfn];
             long size = 1L << frame.Order;
+
+            // For page faults on other CPUs a page is reclaimed in one step: none meets it locked or half gone.
+            using LockScope scope = _machine.EnterOwners();
             if (!TryLock(ref frame))
             {
                 sc.Kept[kept++] = pfn;

@@ -10,24 +10,49 @@ internal sealed partial class PageReclaim
     /// <summary>Scans a node's lists and shrinkers at the present priority (<c>shrink_node()</c>).</summary>
     internal void ShrinkNode(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
-        bool reclaimable = false;
-        long reclaimed;
+        sc.IsReclaimable = false;
         do
         {
-            sc.Found = default;
-            reclaimed = sc.Reclaimed;
-            PrepareScan(state, sc);
-            ShrinkLists(cpu, state, sc);
-            sc.Reclaimed += Shrinkers.Shrink(cpu, sc.Gfp, state.Node, sc.Priority);
-            reclaimable |= sc.Reclaimed != reclaimed;
-            AfterPass(cpu, state, sc);
+            BeginPass(state, sc);
+            while (ScanTurn(cpu, state, sc))
+            {
+                _machine.TimeShares?.Breathe(cpu);
+            }
         }
-        while (MustContinueForCompaction(state, sc.Reclaimed - reclaimed, sc));
+        while (EndPass(cpu, state, sc));
+    }
 
-        if (reclaimable)
+    /// <summary>Begins a pass over the node: what is to be scanned.</summary>
+    internal void BeginPass(NodeReclaimState state, ScanControl sc)
+    {
+        sc.Found = default;
+        sc.ReclaimedBefore = sc.Reclaimed;
+        PrepareScan(state, sc);
+        CountScan(state, sc);
+        NoteZoneScan(state, sc);
+        sc.PassFreed = 0;
+    }
+
+    /// <summary>Ends a pass: the other caches shrink in proportion, and what was found has consequences.</summary>
+    /// <returns>Whether another pass is to follow.</returns>
+    internal bool EndPass(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    {
+        sc.Reclaimed += sc.PassFreed;
+        if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(state.Lists, file: false))
+        {
+            ShrinkActive(cpu, state, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
+        }
+
+        sc.Reclaimed += Shrinkers.Shrink(cpu, sc.Gfp, state.Node, sc.Priority);
+        sc.IsReclaimable |= sc.Reclaimed != sc.ReclaimedBefore;
+        AfterPass(cpu, state, sc);
+        bool again = MustContinueForCompaction(state, sc.Reclaimed - sc.ReclaimedBefore, sc);
+        if (!again && sc.IsReclaimable)
         {
             state.Node.Counters.KswapdFailures = 0;
         }
+
+        return again;
     }
 
     /// <summary>Draws conclusions from what the pass found: who writes, who waits.</summary>
@@ -116,39 +141,29 @@ internal sealed partial class PageReclaim
         }
     }
 
-    /// <summary>Scans the lists in turns of 32 pages, keeping their proportion (<c>shrink_lruvec()</c>).</summary>
-    private void ShrinkLists(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    /// <summary>Scans up to 32 pages of each list that has some left to scan, keeping their proportion (the loop of <c>shrink_lruvec()</c>). No page is in hand between two turns.</summary>
+    /// <returns>Whether there may be another turn.</returns>
+    internal bool ScanTurn(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
-        CountScan(state, sc);
-        NoteZoneScan(state, sc);
         long[] left = sc.Left;
-        long reclaimed = 0;
+        if (left[0] == 0 && left[2] == 0 && left[3] == 0)
+        {
+            return false;
+        }
+
+        for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
+        {
+            if (left[(int)list] != 0)
+            {
+                long scan = Math.Min(left[(int)list], ScanControl.ClusterPages);
+                left[(int)list] -= scan;
+                sc.PassFreed += ShrinkList(cpu, state, list, scan, sc);
+            }
+        }
 
         // The first, mildest round of direct reclaim scans all it set out to, so that no list is spared for ever.
         bool all = !sc.IsKswapd && sc.Priority == ScanControl.DefaultPriority;
-        while (left[0] != 0 || left[2] != 0 || left[3] != 0)
-        {
-            for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
-            {
-                if (left[(int)list] != 0)
-                {
-                    long scan = Math.Min(left[(int)list], ScanControl.ClusterPages);
-                    left[(int)list] -= scan;
-                    reclaimed += ShrinkList(cpu, state, list, scan, sc);
-                }
-            }
-
-            if (reclaimed >= sc.ToReclaim && !all && !KeepProportion(sc))
-            {
-                break;
-            }
-        }
-
-        sc.Reclaimed += reclaimed;
-        if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(state.Lists, file: false))
-        {
-            ShrinkActive(cpu, state, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
-        }
+        return sc.PassFreed < sc.ToReclaim || all || KeepProportion(sc);
     }
 
     /// <summary>Enough is reclaimed: the kind of page of which less is left to scan is left alone, the other one scanned as far as the first was.</summary>

@@ -14,11 +14,13 @@ internal sealed partial class PageReclaim : IReclaim
     private readonly NodeReclaimState[] _nodes;
     private readonly Stack<ScanControl> _controls = new();
     private readonly ZoneScan[] _zoneScans;
+    private readonly Zone[] _zones;
 
     public PageReclaim(Machine machine)
     {
         _machine = machine;
         _lru = machine.Lru;
+        _zones = [.. machine.Zones];
         _zoneScans = new ZoneScan[machine.Zones.Count];
         _nodes = new NodeReclaimState[machine.Nodes.Count];
         for (int i = 0; i < _nodes.Length; i++)
@@ -122,6 +124,12 @@ internal sealed partial class PageReclaim : IReclaim
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
         _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
+        if (_machine.TimeShares is { } time)
+        {
+            time.Throttle(cpu, node, reason);
+            return;
+        }
+
         if (reason != ReclaimThrottleReason.Isolated)
         {
             _machine.LetWritesEnd(cpu);

@@ -45,6 +45,15 @@ internal sealed class ScanControl
     public long Scanned;
     public long Reclaimed;
 
+    /// <summary>What was reclaimed before this pass over the node.</summary>
+    public long ReclaimedBefore;
+
+    /// <summary>What this pass took off the lists so far.</summary>
+    public long PassFreed;
+
+    /// <summary>Whether a pass over the node freed anything.</summary>
+    public bool IsReclaimable;
+
     /// <summary>What this pass over the node found.</summary>
     public ScanFindings Found;
 

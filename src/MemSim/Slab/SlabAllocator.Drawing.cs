@@ -51,7 +51,7 @@ public sealed unsafe partial class SlabAllocator
         Machine.ThrowIfDisposed();
         if (Backend is ClassicSlab)
         {
-            Machine.Background.Wake(on ?? Machine.Cpus[0], _reaper ??= new SlabReaper(this));
+            Machine.Background.Wake(Machine.Own(on), _reaper ??= new SlabReaper(this));
         }
     }
 

@@ -7,13 +7,14 @@ public class ForkTests
 {
     public static TheoryData<string> Architectures => ["x86_64", "x86_32", "pae", "arm64"];
 
-    internal static Machine Boot(string architecture) => Machine.Boot(architecture switch
+    /// <summary>A machine whose processes get small pages unless they ask for huge ones.</summary>
+    internal static Machine Boot(string architecture) => Machine.Boot((architecture switch
     {
         "x86_32" => MachineSpec.X86_32("1200M", cpus: 2),
         "pae" => MachineSpec.X86_32Pae("1200M", cpus: 2),
         "arm64" => MachineSpec.Arm64("256M", cpus: 2),
         _ => MachineSpec.X86_64("256M", cpus: 2),
-    });
+    }).WithCommandLine("transparent_hugepage=madvise"));
 
     [Theory]
     [MemberData(nameof(Architectures))]

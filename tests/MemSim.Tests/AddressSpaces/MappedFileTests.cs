@@ -96,11 +96,11 @@ public class MappedFileTests
 
         VirtualAddress at = rig.Map(64, Private);
         _ = rig.Cpu.Read<byte>(at);
-        ulong window = at.Value & 0xffff;
-        int first = (int)((0x10000 - window) / Page);
-        rig.Mm.FilePages.Should().Be(first);
-        _ = rig.Cpu.Read<byte>(at + ((first + 5) * Page));
-        rig.Mm.FilePages.Should().Be(first + 16);
+        rig.Mm.FilePages.Should().Be(16, "they are counted from the start of the area when the aligned 64 KiB begin before it");
+        _ = rig.Cpu.Read<byte>(at + (21 * Page));
+        rig.Mm.FilePages.Should().Be(32);
+        int aligned = (int)(((at.Value + (21 * Page)) & ~0xffffUL) - at.Value) / Page;
+        rig.Process.PageMap(at, 64).Select(word => word >> 63).Should().Equal(Enumerable.Range(0, 64).Select(i => i < 16 || (i >= aligned && i < aligned + 16) ? 1UL : 0));
         rig.Process.MinorFaults.Should().Be(2);
         rig.Process.MajorFaults.Should().Be(0);
     }

@@ -416,6 +416,8 @@ public class MisuseTests : MachineTests
         VirtualAddress address = page.Address;
         Zone zone = page.Zone;
         cpu.FreePages(cpu.AllocPages(Gfp.Kernel, 1), 1);
+        VirtualAddress window = machine.AddressSpace.Vmalloc.Start;
+        Fixmap fixmap = machine.Fixmap;
         machine.Dispose();
         machine.Dispose();
         Action[] uses =
@@ -438,6 +440,11 @@ public class MisuseTests : MachineTests
             () => cpu.DrainZonePages(zone),
             () => machine.DrainAllPages(),
             () => machine.Verify(),
+            () => cpu.VmallocToPage(window),
+            () => cpu.RunDeferredVfrees(),
+            () => cpu.VmUnmapAliases(),
+            () => fixmap.Set(cpu, fixmap.Mappings[0].Name, new PhysicalAddress(4096)),
+            () => fixmap.Clear(cpu, fixmap.Mappings[0].Name),
             () => machine.GetPage(page.Pfn),
             () => machine.SetSysctl("min_free_kbytes", "1000"),
             () => machine.GetSysctl("min_free_kbytes"),

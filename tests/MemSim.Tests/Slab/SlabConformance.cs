@@ -227,7 +227,9 @@ public abstract class SlabConformance
         using Machine other = Boot();
         KmemCache cache = machine.Slab.CreateCache("mine", 500);
         VirtualAddress window = machine.AddressSpace.Vmalloc.Start;
-        Action[] calls = [() => machine.Slab.ShrinkCache(cache, other.Cpus[0]), () => machine.Slab.DestroyCache(cache, other.Cpus[0]), () => machine.CreateMempool(2, cache, other.Cpus[0]), () => machine.Mmu.Kernel.Map(other.Cpus[0], window, new Pfn(3), 1, PageProtection.Kernel)];
+        Action[] calls = [() => machine.Slab.ShrinkCache(cache, other.Cpus[0]), () => machine.Slab.DestroyCache(cache, other.Cpus[0]), () => machine.CreateMempool(2, cache, other.Cpus[0]), () => machine.Mmu.Kernel.Map(other.Cpus[0], window, new Pfn(3), 1, PageProtection.Kernel),
+            () => machine.Mmu.CreateTables(other.Cpus[0]), () => machine.Mmu.FlushRange(other.Cpus[0], machine.Mmu.Kernel, window, 4096), () => machine.PerCpu.Balance(other.Cpus[0]),
+            () => machine.Fixmap.Set(other.Cpus[0], machine.Fixmap.Mappings[0].Name, new PhysicalAddress(4096)), () => machine.Fixmap.Clear(other.Cpus[0], machine.Fixmap.Mappings[0].Name)];
         foreach (Action call in calls)
         {
             call.Should().Throw<ArgumentException>();

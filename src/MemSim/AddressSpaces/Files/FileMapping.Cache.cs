@@ -97,16 +97,14 @@ internal abstract partial class FileMapping
     {
         ref PageFrame frame = ref _frames[pfn];
         uint index = frame.Index;
-        if (Clear(pfn, PageFlags.Dirty) && WritesBack)
+        if (Has(pfn, PageFlags.Dirty) && Clear(pfn, PageFlags.Dirty) && WritesBack)
         {
             CountCleaned(pfn);
         }
 
         if (shadow != 0)
         {
-            _tree.ClearTag(index, PageTag.Dirty);
-            _tree.ClearTag(index, PageTag.ToWrite);
-            _ = _tree.Store(cpu, index, PageTree.ValueEntry(shadow));
+            _tree.Evict(index, PageTree.ValueEntry(shadow));
         }
         else
         {
@@ -116,7 +114,11 @@ internal abstract partial class FileMapping
         frame.Mapping = 0;
         NodeCounters counters = CountersOf(pfn);
         counters.FilePages--;
-        counters.Shmem -= IsShmem ? 1 : 0;
+        if (IsShmem)
+        {
+            counters.Shmem--;
+        }
+
         CountSpecial(-1);
         OnRemoved(index);
     }

@@ -109,6 +109,33 @@ internal sealed partial class PageTree
         return before;
     }
 
+    /// <summary>Leaves a value in the place of a page, which loses its tags for writing.</summary>
+    public void Evict(uint index, long value)
+    {
+        if (FindLeaf(index) is not { } leaf)
+        {
+            System.Diagnostics.Debug.Assert(index == 0 && _root is null && IsPage(_single), "no page at this index");
+            _singleTags &= ~(1 << (int)PageTag.Dirty | 1 << (int)PageTag.ToWrite);
+            Count(_single, value);
+            _single = value;
+            return;
+        }
+
+        int slot = (int)index & PageTreeNode.SlotMask;
+        ulong bit = 1UL << slot;
+        if (((leaf.Dirty | leaf.ToWrite) & bit) != 0)
+        {
+            ClearTag(index, PageTag.Dirty);
+            ClearTag(index, PageTag.ToWrite);
+        }
+
+        leaf.Entries![slot] = value;
+        leaf.Values |= bit;
+        Pages--;
+        Values++;
+        _nodes.Update(leaf);
+    }
+
     /// <summary>Removes an entry and its tags.</summary>
     public void Remove(Cpu cpu, uint index)
     {

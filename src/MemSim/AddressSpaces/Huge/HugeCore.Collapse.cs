@@ -143,7 +143,7 @@ internal sealed partial class HugeCore
             }
         }
 
-        _core.Machine.Lru.DrainAll();
+        _core.Machine.Lru.DrainAll(cpu);
         return true;
     }
 

@@ -18,6 +18,10 @@ internal sealed partial class HugeCore
         }
 
         _events.Count(Observability.Proc.VmEvent.ThpSplitPmd);
+
+        // No CPU may see the huge and the small entries at once.
+        entry = tables.ClearSlot(slot, entry);
+        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
         int head = _layout.Pfn(entry);
         bool isZero = IsZero(entry);
         bool exclusive = !isZero && _core.IsExclusive(head);
@@ -28,9 +32,6 @@ internal sealed partial class HugeCore
             _core.SetFlag(head, PageFlags.Dirty);
         }
 
-        // No CPU may see the huge and the small entries at once.
-        tables.WriteSlot(slot, 0);
-        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
         ulong table = tables.WithdrawDeposit(out ulong fill);
         for (int i = 0; i < Pages; i++)
         {
@@ -58,9 +59,9 @@ internal sealed partial class HugeCore
     /// <summary>Splits the entry of a huge page that a limit cuts (<c>split_huge_pmd_if_needed()</c>).</summary>
     public void SplitAt(Cpu cpu, Vma vma, ulong limit)
     {
-        if ((limit & Mask) != 0 && Fits(vma, limit))
+        if ((limit & _mask) != 0 && Fits(vma, limit))
         {
-            SplitEntry(cpu, vma, limit & ~Mask);
+            SplitEntry(cpu, vma, limit & ~_mask);
         }
     }
 
@@ -94,8 +95,11 @@ internal sealed partial class HugeCore
         child.AnonPages += Pages;
         if (_layout.IsWritable(entry))
         {
+            while (!tables.TryChangeSlot(slot, ref entry, _layout.WriteProtect(entry)))
+            {
+            }
+
             entry = _layout.WriteProtect(entry);
-            tables.WriteSlot(slot, entry);
             protectedAny = true;
         }
 
@@ -116,12 +120,14 @@ internal sealed partial class HugeCore
 
         if (IsCut(at, end))
         {
-            SplitEntry(cpu, vma, at & ~Mask);
+            SplitEntry(cpu, vma, at & ~_mask);
             return false;
         }
 
-        ulong made = _layout.Modify(_layout.MakeSmall(entry), vma.PageBits);
-        vma.Mm.Tables.WriteSlot(slot, _layout.MakeHuge(made));
+        while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, _layout.MakeHuge(_layout.Modify(_layout.MakeSmall(entry), vma.PageBits))))
+        {
+        }
+
         return true;
     }
 
@@ -143,7 +149,7 @@ internal sealed partial class HugeCore
         }
 
         ulong target = 0;
-        if (!IsCut(from, end) && ((from ^ to) & Mask) == 0)
+        if (!IsCut(from, end) && ((from ^ to) & _mask) == 0)
         {
             target = prepare ? tables.EnsurePmd(cpu, to) : tables.FindPmd(to);
             if (target == 0)
@@ -160,19 +166,18 @@ internal sealed partial class HugeCore
                 return 1;
             }
 
-            SplitEntry(cpu, vma, from & ~Mask);
+            SplitEntry(cpu, vma, from & ~_mask);
             return 0;
         }
 
         if (!prepare)
         {
-            tables.WriteSlot(slot, 0);
-            tables.WriteSlot(target, entry);
+            tables.WriteSlot(target, tables.ClearSlot(slot, entry));
         }
 
         return 1;
     }
 
     /// <summary>Whether a range that goes on at an address holds only part of the huge page there.</summary>
-    public static bool IsCut(ulong at, ulong end) => (at & Mask) != 0 || end - at < Bytes;
+    public bool IsCut(ulong at, ulong end) => (at & _mask) != 0 || end - at < Bytes;
 }

@@ -29,10 +29,12 @@ internal sealed partial class HugeCore
                 return WriteProtectFault(cpu, vma, address, slot, entry);
             }
 
-            entry = _layout.MakeDirty(entry);
         }
 
-        tables.WriteSlot(slot, _layout.MakeYoung(entry));
+        while (!tables.TryChangeSlot(slot, ref entry, _layout.MakeYoung((flags & FaultFlags.Write) != 0 ? _layout.MakeDirty(entry) : entry)))
+        {
+        }
+
         return FaultResult.None;
     }
 
@@ -58,7 +60,7 @@ internal sealed partial class HugeCore
             return MapZero(cpu, vma, slot);
         }
 
-        int head = Allocate(cpu, vma, address & ~Mask);
+        int head = Allocate(cpu, vma, address & ~_mask);
         if (head < 0)
         {
             _events.Count(VmEvent.ThpFaultFallback);
@@ -87,7 +89,7 @@ internal sealed partial class HugeCore
         }
 
         _core.PrepareHuge(head);
-        _core.AddNewHugeRmap(head, vma, address & ~Mask);
+        _core.AddNewHugeRmap(head, vma, address & ~_mask);
         _core.AddToLru(cpu, head, vma);
         tables.WriteSlot(slot, entry);
         mm.AnonPages += Pages;
@@ -144,7 +146,7 @@ internal sealed partial class HugeCore
         }
 
         _core.Story?.Add($"huge page 0x{head:x} is shared: its entry is split, then one small page is copied");
-        SplitEntry(cpu, vma, address & ~Mask);
+        SplitEntry(cpu, vma, address & ~_mask);
         return FaultResult.Fallback;
     }
 

@@ -59,7 +59,10 @@ internal sealed partial class HugeCore
             maps = true;
             if (_layout.IsYoung(entry))
             {
-                tables.WriteSlot(slot, _layout.MakeOld(entry));
+                while (!tables.TryChangeSlot(slot, ref entry, _layout.MakeOld(entry)))
+                {
+                }
+
                 if (!_core.Addresses.IsX86)
                 {
                     tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), whole ? Bytes : PageGeometry.PageSize);
@@ -104,18 +107,11 @@ internal sealed partial class HugeCore
             return !split;
         }
 
-        entry = _layout.MakeOld(entry);
-        if (free)
+        _core.ClearFlag(head, free ? PageFlags.Dirty : PageFlags.Referenced);
+        while (!tables.TryChangeSlot(slot, ref entry, free ? _layout.MakeClean(_layout.MakeOld(entry)) : _layout.MakeOld(entry)))
         {
-            _core.ClearFlag(head, PageFlags.Dirty);
-            entry = _layout.MakeClean(entry);
-        }
-        else
-        {
-            _core.ClearFlag(head, PageFlags.Referenced);
         }
 
-        tables.WriteSlot(slot, entry);
         if (free)
         {
             _core.LazyFree(cpu, head);

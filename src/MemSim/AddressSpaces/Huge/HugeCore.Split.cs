@@ -40,6 +40,13 @@ internal sealed partial class HugeCore
             return false;
         }
 
+        if (!FreezeReferences(head))
+        {
+            // Another CPU has just taken one.
+            _events.Count(VmEvent.ThpSplitPageFailed);
+            return false;
+        }
+
         Forget(head);
         Divide(cpu, head);
         _events.Count(VmEvent.ThpSplitPage);
@@ -60,6 +67,18 @@ internal sealed partial class HugeCore
         return true;
     }
 
+    /// <summary>Keeps other CPUs from taking references (<c>page_ref_freeze()</c>), if there are none but those of its entries and the caller's.</summary>
+    private bool FreezeReferences(int head)
+    {
+        if (!_core.Machine.IsParallel)
+        {
+            return true;
+        }
+
+        uint expected = ((uint)(_core.TotalMapCount(head) + 1) * PageFrame.OneReference) | Order;
+        return Interlocked.CompareExchange(ref _frames[head].RefOrder, Order, expected) == expected;
+    }
+
     /// <summary>Splits every entry that maps the page whole.</summary>
     /// <returns>Whether an area that maps it is locked into memory.</returns>
     private bool SplitEntries(Cpu cpu, int head)
@@ -75,7 +94,7 @@ internal sealed partial class HugeCore
         {
             Vma vma = anon.Areas[i].Vma;
             locked |= (vma.Flags & VmaFlags.Locked) != 0;
-            if (vma.TryAddressOf(index, out ulong address) && (address & Mask) == 0 && Find(vma.Mm.Tables, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
+            if (vma.TryAddressOf(index, out ulong address) && (address & _mask) == 0 && Find(vma.Mm.Tables, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
             {
                 SplitEntry(cpu, vma, address);
             }
@@ -99,7 +118,7 @@ internal sealed partial class HugeCore
         for (int i = Pages - 1; i > 0; i--)
         {
             ref PageFrame frame = ref _frames[head + i];
-            frame.FlagsAndZone |= flags;
+            _core.Machine.Lru.SetFlags(ref frame, (PageFlags)flags);
             frame.Private = 0;
             frame.Mapping = first.Mapping;
             frame.Index = first.Index + (uint)i;
@@ -115,7 +134,7 @@ internal sealed partial class HugeCore
             }
         }
 
-        first.FlagsAndZone &= ~(uint)PageFlags.Head;
+        _ = _core.Machine.Lru.ClearFlags(ref first, PageFlags.Head);
         first.RefOrder = (uint)(own + 1) * PageFrame.OneReference;
         first.InvertedMapCount = -own;
         vec.Exit();
@@ -164,16 +183,17 @@ internal sealed partial class HugeCore
     /// <returns>How many were split.</returns>
     public long SplitDeferred(Cpu cpu, Node node, long want)
     {
+        using Hardware.LockScope owners = _core.Machine.EnterOwners();
         DeferredSplits queue = QueueOf(node);
         long split = 0;
         foreach (int head in queue.Take(want))
         {
-            if ((_frames[head].FlagsAndZone & (uint)PageFlags.Locked) != 0)
+            // One whose last reference another CPU drops now is on its way out of the queue.
+            if ((_frames[head].FlagsAndZone & (uint)PageFlags.Locked) != 0 || !_core.Machine.Lru.TryGet(head))
             {
                 continue;
             }
 
-            _core.Get(head);
             split += SplitPage(cpu, head) ? 1 : 0;
             _core.Put(cpu, head);
         }

@@ -8,17 +8,7 @@ namespace MemSim.AddressSpaces.Huge;
 /// <summary>Transparent huge pages of anonymous memory (<c>mm/huge_memory.c</c> of 6.1): who gets them, the huge zero page, pages waiting to be split.</summary>
 internal sealed partial class HugeCore
 {
-    /// <summary>log2 of the small pages in a huge one.</summary>
-    public const int Order = 9;
-
-    /// <summary>Small pages in a huge one (<c>HPAGE_PMD_NR</c>).</summary>
-    public const int Pages = 1 << Order;
-
-    /// <summary>Bytes of a huge page.</summary>
-    public const ulong Bytes = (ulong)Pages << PageGeometry.PageShift;
-
-    private const ulong Mask = Bytes - 1;
-
+    private readonly ulong _mask;
     private readonly MmCore _core;
     private readonly FrameArray _frames;
     private readonly PageAllocator _pages;
@@ -30,6 +20,10 @@ internal sealed partial class HugeCore
     public HugeCore(MmCore core)
     {
         _core = core;
+        Order = core.HugeOrder;
+        Pages = 1 << Order;
+        Bytes = (ulong)Pages << PageGeometry.PageShift;
+        _mask = Bytes - 1;
         _frames = core.Frames;
         _pages = core.Machine.Pages;
         _layout = core.Layout;
@@ -38,6 +32,15 @@ internal sealed partial class HugeCore
         _deferred = [.. core.Machine.Nodes.Select(n => new DeferredSplits(n))];
         core.UsesHugePages = Settings.Enabled == TransparentHugePages.Always;
     }
+
+    /// <summary>log2 of the small pages in a huge one (<c>HPAGE_PMD_ORDER</c>): what one entry of the second level maps.</summary>
+    public int Order { get; }
+
+    /// <summary>Small pages in a huge one (<c>HPAGE_PMD_NR</c>).</summary>
+    public int Pages { get; }
+
+    /// <summary>Bytes of a huge page.</summary>
+    public ulong Bytes { get; }
 
     public HugePages Settings { get; }
 
@@ -75,16 +78,16 @@ internal sealed partial class HugeCore
     }
 
     /// <summary>Whether the huge page around an address lies in the area as a whole (<c>transhuge_vma_suitable()</c>).</summary>
-    public static bool Fits(Vma vma, ulong address)
+    public bool Fits(Vma vma, ulong address)
     {
-        ulong start = address & ~Mask;
+        ulong start = address & ~_mask;
         return start >= vma.StartValue && start + Bytes <= vma.EndValue;
     }
 
     /// <summary>Whether the area holds at least one aligned range for a huge page and may have one.</summary>
     public bool IsEligible(Vma vma)
     {
-        ulong first = (vma.StartValue + Mask) & ~Mask;
+        ulong first = (vma.StartValue + _mask) & ~_mask;
         return MayHaveHuge(vma) && first >= vma.StartValue && first < vma.EndValue && vma.EndValue - first >= Bytes;
     }
 
@@ -108,7 +111,7 @@ internal sealed partial class HugeCore
             return 0;
         }
 
-        int pfn = IsZero(entry) ? _core.ZeroPfn : _layout.Pfn(entry) + (int)((address & Mask) >> PageGeometry.PageShift);
+        int pfn = IsZero(entry) ? _core.ZeroPfn : _layout.Pfn(entry) + (int)((address & _mask) >> PageGeometry.PageShift);
         return _layout.Make(pfn, 1);
     }
 
@@ -171,6 +174,7 @@ internal sealed partial class HugeCore
     /// <summary>Frees the huge zero page if nobody can map it (<c>shrink_huge_zero_page_scan()</c>).</summary>
     public long FreeZero(Cpu cpu)
     {
+        using Hardware.LockScope owners = _core.Machine.EnterOwners();
         if (ZeroPfn < 0 || ZeroUsers != 0)
         {
             return 0;
@@ -195,7 +199,7 @@ internal sealed partial class HugeCore
 
     private sealed class ZeroShrinker(HugeCore core) : Shrinker("thp-zero")
     {
-        protected override long CountObjects(in ShrinkRequest request) => core.ZeroPfn >= 0 && core.ZeroUsers == 0 ? Pages : 0;
+        protected override long CountObjects(in ShrinkRequest request) => core.ZeroPfn >= 0 && core.ZeroUsers == 0 ? core.Pages : 0;
 
         protected override long ScanObjects(in ShrinkRequest request) => core.FreeZero(request.Cpu);
     }

@@ -1,4 +1,3 @@
-using MemSim.AddressSpaces.Huge;
 using MemSim.Observability.Proc;
 
 namespace MemSim;
@@ -7,6 +6,7 @@ namespace MemSim;
 public sealed class HugePagePool
 {
     private readonly Machine _machine;
+    private readonly int _order;
     private readonly List<int>[] _free;
     private readonly long[] _total;
     private readonly long[] _surplus;
@@ -16,6 +16,7 @@ public sealed class HugePagePool
     internal HugePagePool(Machine machine)
     {
         _machine = machine;
+        _order = Hardware.PteLayout.HugeOrderOf(machine.Architecture.Architecture);
         _free = [.. machine.Nodes.Select(_ => new List<int>())];
         _total = new long[_free.Length];
         _surplus = new long[_free.Length];
@@ -204,7 +205,7 @@ public sealed class HugePagePool
         {
             foreach (int pfn in pages)
             {
-                if (_machine.FrameOf(pfn).RefCount != 1 || _machine.FrameOf(pfn).Order != HugeCore.Order || _machine.FrameOf(pfn).MapCount != 0)
+                if (_machine.FrameOf(pfn).RefCount != 1 || _machine.FrameOf(pfn).Order != _order || _machine.FrameOf(pfn).MapCount != 0)
                 {
                     Observability.BugReporter.Corrupt($"frame 0x{pfn:x} of the pool of huge pages is not a block of its own");
                 }
@@ -298,7 +299,7 @@ public sealed class HugePagePool
     {
         // htlb_alloc_mask() with what alloc_buddy_huge_page() adds: it tries hard.
         const Gfp gfp = Gfp.HighUser | Gfp.Comp | Gfp.NoWarn | Gfp.RetryMayFail | Gfp.ThisNode;
-        int pfn = _machine.Pages.AllocateChecked(cpu, gfp, HugeCore.Order, _machine.Nodes[node]);
+        int pfn = _machine.Pages.AllocateChecked(cpu, gfp, _order, _machine.Nodes[node]);
         _machine.Events.Count(pfn >= 0 ? VmEvent.HtlbBuddyAllocSuccess : VmEvent.HtlbBuddyAllocFail);
         if (pfn >= 0)
         {
@@ -325,7 +326,7 @@ public sealed class HugePagePool
         int pfn = _free[node][^1];
         _free[node].RemoveAt(_free[node].Count - 1);
         _total[node]--;
-        _machine.Pages.FreeBlock(cpu, pfn, HugeCore.Order);
+        _machine.Pages.FreeBlock(cpu, pfn, _order);
     }
 
     private long Report()

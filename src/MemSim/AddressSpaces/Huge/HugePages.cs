@@ -23,37 +23,45 @@ public enum HugePageDefrag
 
 /// <summary>Huge pages of processes: the files of <c>/sys/kernel/mm/transparent_hugepage</c>.</summary>
 /// <remarks>
-/// Faults follow <see cref="Enabled"/>, which begins as the kernel command line says, else as <see cref="TransparentHugePages.Madvise"/>. There are none on x86-32 without PAE.
+/// Everything begins as Debian's kernels have it: <see cref="Enabled"/> is what <c>transparent_hugepage=</c> says, else <see cref="TransparentHugePages.Always"/>; on a machine
+/// with less than 512 MiB the boot switches all of it off. A huge page has 2 MiB, on x86-32 without PAE 4 MiB.
 /// </remarks>
 public sealed class HugePages
 {
     private readonly Machine _machine;
+    private TransparentHugePages _enabled;
 
-    internal HugePages(Machine machine, TransparentHugePages enabled)
+    internal HugePages(Machine machine)
     {
         _machine = machine;
-        IsAvailable = machine.Architecture.Architecture != Architecture.X86_32;
-        Enabled = IsAvailable ? enabled : TransparentHugePages.Unavailable;
+        _enabled = machine.Settings.HugePages;
+        IsAvailable = _enabled != TransparentHugePages.Unavailable;
+        Defrag = machine.Settings.HasRoomForHugePages ? HugePageDefrag.Madvise : HugePageDefrag.Never;
+        UseZeroPage = machine.Settings.HasRoomForHugePages;
         Khugepaged = new Khugepaged(machine, this);
         Pool = new HugePagePool(machine);
     }
 
-    /// <summary>Whether the architecture's page tables have pages of 2 MiB.</summary>
+    /// <summary>Whether the kernel has transparent huge pages: all simulated ones do, but not that of every captured machine.</summary>
     public bool IsAvailable { get; }
 
-    /// <summary>Who gets huge pages (<c>enabled</c>).</summary>
-    /// <exception cref="InvalidOperationException">The architecture has none.</exception>
+    /// <summary>Bytes of a huge page (<c>hpage_pmd_size</c>).</summary>
+    public ByteSize PageSize => new((ulong)PageGeometry.PageSize << Hardware.PteLayout.HugeOrderOf(_machine.Architecture.Architecture));
+
+    /// <summary>Who gets huge pages (<c>enabled</c>); a change makes the kernel choose <c>min_free_kbytes</c> anew.</summary>
+    /// <exception cref="InvalidOperationException">The kernel has none.</exception>
     public TransparentHugePages Enabled
     {
-        get;
+        get => _enabled;
         set
         {
-            if (!IsAvailable && value != TransparentHugePages.Unavailable)
+            if (IsAvailable == (value == TransparentHugePages.Unavailable))
             {
-                throw new InvalidOperationException("pages of the second level have 4 MiB here: there are no transparent huge pages");
+                throw new InvalidOperationException(IsAvailable ? "transparent huge pages are there: they can only be switched off" : "this kernel has no transparent huge pages");
             }
 
-            field = value;
+            _enabled = value;
+            _machine.Settings.SetHugePages(value);
             if (value == TransparentHugePages.Always && _machine.MmOrNull is { } mm)
             {
                 mm.UsesHugePages = true;
@@ -62,10 +70,10 @@ public sealed class HugePages
     }
 
     /// <summary>How hard faults try (<c>defrag</c>).</summary>
-    public HugePageDefrag Defrag { get; set; } = HugePageDefrag.Madvise;
+    public HugePageDefrag Defrag { get; set; }
 
     /// <summary>Whether reading untouched memory maps the huge zero page (<c>use_zero_page</c>).</summary>
-    public bool UseZeroPage { get; set; } = true;
+    public bool UseZeroPage { get; set; }
 
     /// <summary>The thread that makes huge pages of small ones.</summary>
     public Khugepaged Khugepaged { get; }
@@ -74,7 +82,7 @@ public sealed class HugePages
     public HugePagePool Pool { get; }
 
     /// <summary>Huge pages that are partly unmapped and will be split when memory runs short.</summary>
-    public int DeferredSplits => _machine.MmOrNull?.Huge?.Deferred ?? 0;
+    public int DeferredSplits => _machine.MmOrNull?.Huge.Deferred ?? 0;
 
     /// <summary>Splits a huge page into small ones now (<c>split_huge_page()</c>).</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -83,14 +91,16 @@ public sealed class HugePages
     public bool Split(Cpu cpu, Page page)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        if (page.IsNull || _machine.MmOrNull is not { Huge: { } huge } core)
+        if (page.IsNull || _machine.MmOrNull is not { } core)
         {
             return false;
         }
 
+        HugeCore huge = core.Huge;
+
         using AddressSpaces.MmCore.LockScope scope = core.Enter();
         int head = page.CompoundHead.FrameIndex;
-        if (core.Frames[head].Order != HugeCore.Order || core.Frames[head].RefCount == 0 || !core.IsAnon(head))
+        if (core.Frames[head].Order != huge.Order || core.Frames[head].RefCount == 0 || !core.IsAnon(head))
         {
             return false;
         }

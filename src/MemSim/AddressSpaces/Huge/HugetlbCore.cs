@@ -5,8 +5,8 @@ namespace MemSim.AddressSpaces.Huge;
 /// <summary>Mappings of the pool's pages (<c>mm/hugetlb.c</c> of 6.1): faults, copies, fork, unmapping. Pages are on no LRU list and never move.</summary>
 internal sealed class HugetlbCore(MmCore core)
 {
-    private const ulong Mask = HugeCore.Bytes - 1;
-
+    private readonly ulong _bytes = core.Huge.Bytes;
+    private readonly int _order = core.Huge.Order;
     private readonly PteLayout _layout = core.Layout;
 
     private HugePagePool Pool => core.Machine.HugePages.Pool;
@@ -14,9 +14,9 @@ internal sealed class HugetlbCore(MmCore core)
     public static bool Maps(Vma vma) => (vma.Flags & VmaFlags.HugeTlb) != 0;
 
     /// <summary>Whether a range cuts a huge page: areas of such pages are only changed in whole ones.</summary>
-    public static bool Cuts(ulong start, ulong end) => ((start | end) & Mask) != 0;
+    public bool Cuts(ulong start, ulong end) => ((start | end) & (_bytes - 1)) != 0;
 
-    public static ulong IndexOf(Vma vma, ulong address) => ((address - vma.StartValue) >> (PageGeometry.PageShift + HugeCore.Order)) + (vma.PgOff >> HugeCore.Order);
+    public ulong IndexOf(Vma vma, ulong address) => ((address - vma.StartValue) >> (PageGeometry.PageShift + _order)) + (vma.PgOff >> _order);
 
     /// <summary>Promises pages to a new mapping (<c>hugetlb_reserve_pages()</c>).</summary>
     /// <returns>False when the pool has too few.</returns>
@@ -38,7 +38,7 @@ internal sealed class HugetlbCore(MmCore core)
     /// <summary>A fault (<c>hugetlb_fault()</c>).</summary>
     public FaultResult Fault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
     {
-        address &= ~Mask;
+        address &= ~(_bytes - 1);
         PageTables tables = vma.Mm.Tables;
         ulong slot = tables.EnsurePmd(cpu, address);
         if (slot == 0)
@@ -67,14 +67,14 @@ internal sealed class HugetlbCore(MmCore core)
     public void Zap(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PageTables tables = vma.Mm.Tables;
-        for (ulong at = start; at < end; at += HugeCore.Bytes)
+        for (ulong at = start; at < end; at += _bytes)
         {
             ulong slot = tables.FindPmd(at);
             ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
             if (entry != 0)
             {
                 tables.WriteSlot(slot, 0);
-                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(at), HugeCore.Bytes);
+                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(at), _bytes);
                 Unmapped(cpu, vma, _layout.Pfn(entry));
             }
         }
@@ -90,7 +90,7 @@ internal sealed class HugetlbCore(MmCore core)
         }
 
         PageTables tables = from.Mm.Tables;
-        for (ulong at = from.StartValue; at < from.EndValue; at += HugeCore.Bytes)
+        for (ulong at = from.StartValue; at < from.EndValue; at += _bytes)
         {
             ulong slot = tables.FindPmd(at);
             ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
@@ -124,7 +124,7 @@ internal sealed class HugetlbCore(MmCore core)
     public void Protect(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PageTables tables = vma.Mm.Tables;
-        for (ulong at = start; at < end; at += HugeCore.Bytes)
+        for (ulong at = start; at < end; at += _bytes)
         {
             ulong slot = tables.FindPmd(at);
             ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
@@ -192,7 +192,7 @@ internal sealed class HugetlbCore(MmCore core)
                 file.Reserved.Remove(index);
             }
 
-            core.Machine.Memory.Zero(head, HugeCore.Pages);
+            core.Machine.Memory.Zero(head, (1 << _order));
             core.Story?.Add($"huge page 0x{head:x} of the pool, zeroed{(reserved ? ", from the reservation" : "")}");
             if (file.IsShared)
             {
@@ -227,13 +227,13 @@ internal sealed class HugetlbCore(MmCore core)
             if (copy >= 0)
             {
                 ulong made = _layout.MakeHuge(_layout.Make(copy, vma.PageBits));
-                for (int i = 0; i < HugeCore.Pages; i++)
+                for (int i = 0; i < (1 << _order); i++)
                 {
                     core.CopyPage(head + i, copy + i);
                 }
 
                 tables.WriteSlot(slot, 0);
-                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), HugeCore.Bytes);
+                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), _bytes);
                 Unmapped(cpu, vma, head);
                 Mapped(vma, slot, copy, _layout.MakeWritable(_layout.MakeDirty(_layout.MakeYoung(made))));
                 core.Story?.Add($"huge page 0x{head:x} is shared: copied to 0x{copy:x}");
@@ -270,8 +270,8 @@ internal sealed class HugetlbCore(MmCore core)
                 ulong first = ReferenceEquals(vma.Hugetlb, file) ? IndexOf(vma, vma.StartValue) : ulong.MaxValue;
                 if (index >= first && index < IndexOf(vma, vma.EndValue))
                 {
-                    ulong at = vma.StartValue + ((index - first) << (PageGeometry.PageShift + HugeCore.Order));
-                    Zap(cpu, vma, at, at + HugeCore.Bytes);
+                    ulong at = vma.StartValue + ((index - first) << (PageGeometry.PageShift + _order));
+                    Zap(cpu, vma, at, at + _bytes);
                     file.Unmapped.Add(mm);
                 }
             }
@@ -282,7 +282,7 @@ internal sealed class HugetlbCore(MmCore core)
     {
         core.Frames[head].InvertedMapCount--;
         core.Frames[head + 1].Private++;
-        vma.Mm.HugetlbPages += HugeCore.Pages;
+        vma.Mm.HugetlbPages += (1 << _order);
         vma.Mm.Tables.WriteSlot(slot, entry);
     }
 
@@ -290,7 +290,7 @@ internal sealed class HugetlbCore(MmCore core)
     {
         core.Frames[head].InvertedMapCount++;
         core.Frames[head + 1].Private--;
-        vma.Mm.HugetlbPages -= HugeCore.Pages;
+        vma.Mm.HugetlbPages -= (1 << _order);
         Put(cpu, head);
     }
 

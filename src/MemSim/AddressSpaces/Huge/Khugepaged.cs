@@ -21,25 +21,31 @@ public sealed class Khugepaged
         _machine = machine;
         _settings = settings;
         _thread = new Thread(this);
+        int pages = 1 << Hardware.PteLayout.HugeOrderOf(machine.Architecture.Architecture);
+        PagesToScan = 8 * pages;
+        MaxEmpty = pages - 1;
+        MaxSwapped = pages / 8;
+        MaxShared = pages / 2;
+        Defrag = machine.Settings.HasRoomForHugePages;
     }
 
     /// <summary>Pages looked at each time it wakes (<c>pages_to_scan</c>).</summary>
-    public int PagesToScan { get; set; } = 8 * HugeCore.Pages;
+    public int PagesToScan { get; set; }
 
     /// <summary>How long it sleeps in between (<c>scan_sleep_millisecs</c>).</summary>
     public TimeSpan ScanSleep { get; set; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Entries of a range that may be empty (<c>max_ptes_none</c>): each of them costs a page more than before.</summary>
-    public int MaxEmpty { get; set; } = HugeCore.Pages - 1;
+    public int MaxEmpty { get; set; }
 
     /// <summary>Entries of a range that may be swapped out (<c>max_ptes_swap</c>).</summary>
-    public int MaxSwapped { get; set; } = HugeCore.Pages / 8;
+    public int MaxSwapped { get; set; }
 
     /// <summary>Entries of a range whose pages others may share (<c>max_ptes_shared</c>).</summary>
-    public int MaxShared { get; set; } = HugeCore.Pages / 2;
+    public int MaxShared { get; set; }
 
     /// <summary>Whether it reclaims and compacts to get huge pages (<c>khugepaged/defrag</c>).</summary>
-    public bool Defrag { get; set; } = true;
+    public bool Defrag { get; set; }
 
     /// <summary>Huge pages made (<c>pages_collapsed</c>).</summary>
     public long PagesCollapsed { get; private set; }
@@ -105,13 +111,13 @@ public sealed class Khugepaged
 
     private void Scan(Cpu cpu)
     {
-        if (_machine.MmOrNull is not { Huge: { } huge } core || _settings.Enabled is TransparentHugePages.Never or TransparentHugePages.Unavailable)
+        if (_machine.MmOrNull is not { } core || _settings.Enabled is TransparentHugePages.Never or TransparentHugePages.Unavailable)
         {
             return;
         }
 
         using MmCore.LockScope scope = core.Enter();
-        _machine.Lru.DrainAll();
+        _machine.Lru.DrainAll(cpu);
         int passes = 0;
         for (int seen = 0; seen < PagesToScan;)
         {
@@ -122,7 +128,7 @@ public sealed class Khugepaged
             }
 
             _current ??= _spaces[0];
-            if (!ScanSpace(cpu, huge, _current, ref seen))
+            if (!ScanSpace(cpu, core.Huge, _current, ref seen))
             {
                 // No huge page could be had: it sleeps before it tries again.
                 return;
@@ -134,7 +140,7 @@ public sealed class Khugepaged
     /// <returns>False when there was no memory.</returns>
     private bool ScanSpace(Cpu cpu, HugeCore huge, MemoryDescriptor mm, ref int seen)
     {
-        const ulong mask = HugeCore.Bytes - 1;
+        ulong mask = huge.Bytes - 1;
         seen++;
         for (Vma? vma = mm.Find(_address); vma is not null; vma = vma.Next)
         {
@@ -149,8 +155,8 @@ public sealed class Khugepaged
             while (_address < last)
             {
                 CollapseOutcome outcome = huge.TryCollapse(cpu, vma, _address, this);
-                _address += HugeCore.Bytes;
-                seen += HugeCore.Pages;
+                _address += huge.Bytes;
+                seen += huge.Pages;
                 PagesCollapsed += outcome == CollapseOutcome.Collapsed ? 1 : 0;
                 if (outcome == CollapseOutcome.NoMemory)
                 {

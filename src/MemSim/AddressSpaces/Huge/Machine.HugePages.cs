@@ -10,8 +10,7 @@ public sealed partial class Machine
 
     private HugePages MakeHugePages()
     {
-        // Without a word on the command line processes must ask: counts of faults do not depend on where areas happen to lie then.
-        HugePages made = new(this, Settings.HugePagesOfCommandLine ?? TransparentHugePages.Madvise);
+        HugePages made = new(this);
         return Interlocked.CompareExchange(ref _hugePages, made, null) ?? made;
     }
 }

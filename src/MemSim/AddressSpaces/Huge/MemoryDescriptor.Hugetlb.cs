@@ -11,7 +11,7 @@ public sealed partial class MemoryDescriptor
     /// <summary><c>mmap()</c> with <c>MAP_HUGETLB</c>: lengths are rounded up to huge pages, addresses must be aligned to them.</summary>
     private Result<VirtualAddress> MmapHuge(Cpu cpu, VirtualAddress hint, ulong length, Prot prot, MapFlags flags, OpenFile? file)
     {
-        const ulong mask = HugeCore.Bytes - 1;
+        ulong mask = _core.Huge.Bytes - 1;
         MapFlags type = flags & (MapFlags.Shared | MapFlags.Private);
         if (file is not null || (flags & MapFlags.Anonymous) == 0 || (type != MapFlags.Private && type != MapFlags.Shared) || (flags & MapFlags.GrowsDown) != 0)
         {
@@ -19,7 +19,7 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong bytes = (length + mask) & ~mask;
-        if (_core.Huge is null || bytes < length || bytes == 0 || _areas.Count > _core.MaxAreas)
+        if (bytes < length || bytes == 0 || _areas.Count > _core.MaxAreas)
         {
             return Errno.ENOMEM;
         }
@@ -33,7 +33,7 @@ public sealed partial class MemoryDescriptor
         // Any range longer by all but a page of a huge one holds an aligned one; the highest in it is taken.
         ulong wanted = (hint.Value + mask) & ~mask;
         bool atHint = isFixed || (wanted != 0 && wanted >= MinAddress && bytes <= _core.Addresses.TaskSize && wanted <= _core.Addresses.TaskSize - bytes && IsFree(wanted, bytes));
-        ulong slack = HugeCore.Bytes - PageGeometry.PageSize;
+        ulong slack = _core.Huge.Bytes - PageGeometry.PageSize;
         Result<VirtualAddress> where = GetUnmappedArea(atHint ? wanted : 0, atHint ? bytes : bytes + slack, isFixed);
         if (!where.Succeeded)
         {
@@ -50,7 +50,7 @@ public sealed partial class MemoryDescriptor
         vmFlags |= type == MapFlags.Shared ? VmaFlags.Shared | VmaFlags.MayShare : 0;
         vmFlags |= (flags & MapFlags.NoReserve) != 0 ? VmaFlags.NoReserve : 0;
         HugetlbFile made = new(type == MapFlags.Shared, this);
-        if ((flags & MapFlags.NoReserve) == 0 && !_core.Hugetlb.Reserve(cpu, made, bytes / HugeCore.Bytes))
+        if ((flags & MapFlags.NoReserve) == 0 && !_core.Hugetlb.Reserve(cpu, made, bytes / _core.Huge.Bytes))
         {
             return Errno.ENOMEM;
         }
@@ -74,5 +74,5 @@ public sealed partial class MemoryDescriptor
     /// <summary>Whether a limit of a range cuts a huge page of a mapping of the pool (<c>hugetlb_vm_op_split()</c>).</summary>
     private bool CutsHugetlb(ulong start, ulong end) => CutsHugetlb(start) || CutsHugetlb(end);
 
-    private bool CutsHugetlb(ulong limit) => At(limit) is { } vma && HugetlbCore.Maps(vma) && HugetlbCore.Cuts(limit, limit);
+    private bool CutsHugetlb(ulong limit) => At(limit) is { } vma && HugetlbCore.Maps(vma) && _core.Hugetlb.Cuts(limit, limit);
 }

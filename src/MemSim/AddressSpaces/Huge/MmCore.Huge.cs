@@ -12,8 +12,17 @@ namespace MemSim.AddressSpaces;
 /// </remarks>
 internal sealed partial class MmCore
 {
-    /// <summary>Transparent huge pages; null where pages of the second level have another size than 2 MiB.</summary>
-    public HugeCore? Huge { get; private set; }
+    /// <summary>Finds the first frame of a huge page.</summary>
+    private readonly int _hugeMask;
+
+    /// <summary>log2 of the small pages that an entry of the second level maps: 10 on x86-32 without PAE, else 9.</summary>
+    public int HugeOrder { get; }
+
+    /// <summary>Small pages that an entry of the second level maps.</summary>
+    public int HugePages => 1 << HugeOrder;
+
+    /// <summary>Transparent huge pages.</summary>
+    public HugeCore Huge { get; private set; }
 
     /// <summary>Mappings of the pool of huge pages.</summary>
     public HugetlbCore Hugetlb => field ??= new HugetlbCore(this);
@@ -23,7 +32,7 @@ internal sealed partial class MmCore
 
     /// <summary>The frame that carries the state of a mapped page: its own, or the head of its huge page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int HeadOf(int pfn) => _frames[pfn].RefOrder != 0 ? pfn : pfn & ~(HugeCore.Pages - 1);
+    public int HeadOf(int pfn) => _frames[pfn].RefOrder != 0 ? pfn : pfn & _hugeMask;
 
     /// <summary>Whether a mapped page is part of a huge page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -48,7 +57,7 @@ internal sealed partial class MmCore
     public void PrepareHuge(int head)
     {
         uint zone = PageFrame.ZoneBits(_frames[head].ZoneId);
-        for (int i = 1; i < HugeCore.Pages; i++)
+        for (int i = 1; i < HugePages; i++)
         {
             _frames[head + i].FlagsAndZone = zone;
         }
@@ -65,7 +74,9 @@ internal sealed partial class MmCore
             return;
         }
 
-        Huge?.Forget(head);
+        // Whoever drops the last reference: a fault, or reclaim on another CPU.
+        using Hardware.LockScope owners = Machine.EnterOwners();
+        Huge.Forget(head);
         PrepareHuge(head);
     }
 
@@ -89,7 +100,7 @@ internal sealed partial class MmCore
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void DuplicatePart(int pfn)
     {
-        _frames[pfn].FlagsAndZone &= ~AnonExclusive;
+        _ = _lru.ClearFlags(ref _frames[pfn], (PageFlags)AnonExclusive);
         _ = ChangeSmallMaps(pfn, HeadOf(pfn), 1);
     }
 
@@ -101,7 +112,7 @@ internal sealed partial class MmCore
         if (ChangeSmallMaps(pfn, head, -1) == 0 && WholeMaps(head) == 0)
         {
             CountersOfFrame(head).AnonPages--;
-            Huge!.DeferSplit(head);
+            Huge.DeferSplit(head);
         }
     }
 
@@ -109,20 +120,20 @@ internal sealed partial class MmCore
     public void AddNewHugeRmap(int head, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[head];
-        frame.FlagsAndZone |= (uint)(PageFlags.SwapBacked | PageFlags.UpToDate) | AnonExclusive;
+        _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | (PageFlags)AnonExclusive);
         frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
         frame.Index = vma.IndexOf(address);
         frame.InvertedMapCount = -1;
         _frames[head + 1].Private = 1;
         NodeCounters counters = CountersOfFrame(head);
-        counters.AnonPages += HugeCore.Pages;
-        counters.AnonHugePages += HugeCore.Pages;
+        counters.AnonPages += HugePages;
+        counters.AnonHugePages += HugePages;
     }
 
     /// <summary>Fork maps a huge page in the child too.</summary>
     public void DuplicateHugeRmap(int head)
     {
-        _frames[head].FlagsAndZone &= ~AnonExclusive;
+        _ = _lru.ClearFlags(ref _frames[head], (PageFlags)AnonExclusive);
         _frames[head].InvertedMapCount--;
         _frames[head + 1].Private++;
     }
@@ -138,14 +149,14 @@ internal sealed partial class MmCore
         if (--_frames[head + 1].Private == 0)
         {
             NodeCounters counters = CountersOfFrame(head);
-            counters.AnonHugePages -= HugeCore.Pages;
+            counters.AnonHugePages -= HugePages;
             if (!splits)
             {
                 int unmapped = UnmappedParts(head);
                 counters.AnonPages -= unmapped;
-                if (unmapped != 0 && unmapped != HugeCore.Pages)
+                if (unmapped != 0 && unmapped != HugePages)
                 {
-                    Huge!.DeferSplit(head);
+                    Huge.DeferSplit(head);
                 }
             }
         }
@@ -162,14 +173,14 @@ internal sealed partial class MmCore
         _ = ChangeSmallMaps(pfn, head, 1);
         if (exclusive)
         {
-            _frames[pfn].FlagsAndZone |= AnonExclusive;
+            _lru.SetFlags(ref _frames[pfn], (PageFlags)AnonExclusive);
         }
     }
 
     private int UnmappedParts(int head)
     {
         int count = SmallMaps(head) == 0 ? 1 : 0;
-        for (int i = 1; i < HugeCore.Pages; i++)
+        for (int i = 1; i < HugePages; i++)
         {
             count += _frames[head + i].InvertedMapCount == 0 ? 1 : 0;
         }

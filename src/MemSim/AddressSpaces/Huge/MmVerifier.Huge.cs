@@ -1,4 +1,3 @@
-using MemSim.AddressSpaces.Huge;
 using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.Pages;
@@ -12,14 +11,14 @@ internal sealed partial class MmVerifier
 
     private void CheckHuge(MemoryDescriptor mm, Vma vma, ulong at, PteLayout layout, ref (long Anon, long File, long Shared, long Swap) seen)
     {
-        if (core.Huge is not { } huge || (at & (HugeCore.Bytes - 1)) != 0 || huge.Find(mm.Tables, at, out ulong entry) == 0)
+        if ((at & (core.Huge.Bytes - 1)) != 0 || core.Huge.Find(mm.Tables, at, out ulong entry) == 0)
         {
             return;
         }
 
         _hugeEntries++;
         int head = layout.Pfn(entry);
-        if (huge.IsZero(entry))
+        if (core.Huge.IsZero(entry))
         {
             if (layout.IsWritable(entry) || !mm.MapsHugeZero)
             {
@@ -30,12 +29,12 @@ internal sealed partial class MmVerifier
         }
 
         ref PageFrame frame = ref core.Frames[head];
-        if (frame.RefCount == 0 || frame.Order != HugeCore.Order || !core.IsAnon(head))
+        if (frame.RefCount == 0 || frame.Order != core.Huge.Order || !core.IsAnon(head))
         {
             BugReporter.Corrupt($"{mm.Tables}: frame 0x{head:x}, mapped as a huge page at {at:x}, is none");
         }
 
-        seen.Anon += HugeCore.Pages;
+        seen.Anon += core.Huge.Pages;
         _mappedWhole[head] = _mappedWhole.GetValueOrDefault(head) + 1;
         if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed || !anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma))
             || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
@@ -43,7 +42,7 @@ internal sealed partial class MmVerifier
             BugReporter.Corrupt($"huge page 0x{head:x} at {at:x} of {mm.Tables} is not found by reverse mapping");
         }
 
-        if (at + HugeCore.Bytes > vma.EndValue)
+        if (at + core.Huge.Bytes > vma.EndValue)
         {
             BugReporter.Corrupt($"the huge page at {at:x} of {mm.Tables} reaches beyond {vma}");
         }
@@ -71,13 +70,13 @@ internal sealed partial class MmVerifier
         foreach ((int head, int total) in totals)
         {
             int wholeMaps = _mappedWhole.GetValueOrDefault(head);
-            whole += wholeMaps != 0 ? HugeCore.Pages : 0;
+            whole += wholeMaps != 0 ? core.Huge.Pages : 0;
             if (core.TotalMapCount(head) != total || core.WholeMaps(head) != wholeMaps || core.RefCount(head) < total)
             {
                 BugReporter.Corrupt($"huge page 0x{head:x} is mapped by {total} entries, {wholeMaps} of them whole, but counts {core.TotalMapCount(head)} and {core.WholeMaps(head)}, with {core.RefCount(head)} references");
             }
 
-            for (int i = 0; i < HugeCore.Pages; i++)
+            for (int i = 0; i < core.Huge.Pages; i++)
             {
                 if (core.SmallMaps(head + i) != _mapped.GetValueOrDefault(head + i))
                 {
@@ -97,6 +96,6 @@ internal sealed partial class MmVerifier
             BugReporter.Corrupt($"nr_anon_transparent_hugepages says {counted} pages but {whole} are mapped as huge pages");
         }
 
-        core.Huge?.CheckDeferred();
+        core.Huge.CheckDeferred();
     }
 }

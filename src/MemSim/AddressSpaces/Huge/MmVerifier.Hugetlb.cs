@@ -14,7 +14,7 @@ internal sealed partial class MmVerifier
     {
         long found = 0;
         _hugetlbFiles.Add(vma.Hugetlb!);
-        for (ulong at = vma.StartValue; at < vma.EndValue; at += HugeCore.Bytes)
+        for (ulong at = vma.StartValue; at < vma.EndValue; at += core.Huge.Bytes)
         {
             ulong slot = mm.Tables.FindPmd(at);
             ulong entry = slot == 0 ? 0 : mm.Tables.ReadSlot(slot);

@@ -44,6 +44,15 @@ public sealed partial class SwapSpace
         return count;
     }
 
+    /// <summary>Ends the write that began first, if one is under way.</summary>
+    internal void CompleteWrite(Cpu cpu)
+    {
+        if (TryNextUnderWay(out (int Pfn, int Type, bool Failed) write))
+        {
+            EndWrite(cpu, write.Pfn, write.Type, write.Failed);
+        }
+    }
+
     /// <summary>Writes a dirty, locked page of the swap cache to its slot for reclaim (<c>pageout()</c>). The page stays locked.</summary>
     /// <returns>
     /// <see cref="PageOutOutcome.Activate"/> when the device refused it: it is dirty again and keeps its slot. <see cref="PageOutOutcome.Success"/> with the

@@ -88,8 +88,13 @@ public sealed partial class Cpu
     {
         CpuMmu mmu = _mmu ?? StartMmu();
         fault = default;
-        bool found = (access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out ulong where, out _))
-            || mmu.Translate(address.Value, access, out where, out _, out fault);
+        ulong where = 0;
+        bool found = access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out where, out _);
+        if (!found)
+        {
+            found = mmu.IsGated ? mmu.TranslateGated(address.Value, access, out where, out fault) : mmu.Translate(address.Value, access, out where, out _, out fault);
+        }
+
         physical = new PhysicalAddress(where);
         return found;
     }
@@ -139,9 +144,17 @@ public sealed partial class Cpu
     }
 
     /// <summary>Translates for an access; asks the fault handler, throws when it does not help.</summary>
+    /// <remarks>On a CPU with a gate what it says may be over when it returns: memory is not accessed by it (see <see cref="EnterAccess"/>).</remarks>
     internal ulong Resolve(ulong address, MemoryAccess access)
     {
         CpuMmu mmu = MmuState;
+        if (mmu.IsGated)
+        {
+            ulong where = EnterAccess(mmu, address, access, out _);
+            mmu.LeaveGate();
+            return where;
+        }
+
         PageFault fault = default;
         for (int i = 0; i < MaxFaultRetries; i++)
         {
@@ -151,33 +164,46 @@ public sealed partial class Cpu
                 return physical;
             }
 
-            // faulthandler_disabled()
-            if (_preemptCount != 0 || Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(this, fault))
+            if (!TryRepair(fault))
             {
                 break;
             }
         }
 
-        throw new PageFaultException(fault, Explain(new VirtualAddress(address), access).ToString());
+        throw NotRepaired(fault, address, access);
     }
+
+    /// <summary>What the processor's page-fault exception leads to.</summary>
+    /// <returns>Whether the access is to be tried again.</returns>
+    private bool TryRepair(in PageFault fault) => _preemptCount == 0 && Machine.Mmu.FaultHandler is { } handler && handler.Handle(this, fault);
+
+    private PageFaultException NotRepaired(in PageFault fault, ulong address, MemoryAccess access) => new(fault, Explain(new VirtualAddress(address), access).ToString());
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)
     {
         CpuMmu mmu = MmuState;
-        return mmu.TryPlainWalk(address.Value, 1u << (int)access, out ulong physical) ? new PhysicalAddress(physical) : TranslateFully(mmu, address, access);
+        return !mmu.IsGated && mmu.TryPlainWalk(address.Value, 1u << (int)access, out ulong physical) ? new PhysicalAddress(physical) : TranslateFully(mmu, address, access);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private PhysicalAddress TranslateFully(CpuMmu mmu, VirtualAddress address, MemoryAccess access) =>
-        mmu.Translate(address.Value, access, out ulong physical, out _, out PageFault fault)
-            ? new PhysicalAddress(physical)
-            : throw new PageFaultException(fault, Explain(address, access).ToString());
+    private PhysicalAddress TranslateFully(CpuMmu mmu, VirtualAddress address, MemoryAccess access)
+    {
+        ulong physical;
+        PageFault fault;
+        bool found = mmu.IsGated ? mmu.TranslateGated(address.Value, access, out physical, out fault) : mmu.Translate(address.Value, access, out physical, out _, out fault);
+        return found ? new PhysicalAddress(physical) : throw NotRepaired(fault, address.Value, access);
+    }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private T ReadSlow<T>(VirtualAddress address)
         where T : unmanaged
     {
+        if (MmuState.IsGated)
+        {
+            return ReadInside<T>(address);
+        }
+
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
             return MmuState.Memory.Read<T>(Resolve(address.Value, MemoryAccess.Read));
@@ -192,6 +218,12 @@ public sealed partial class Cpu
     private void WriteSlow<T>(VirtualAddress address, T value)
         where T : unmanaged
     {
+        if (MmuState.IsGated)
+        {
+            WriteInside(address, value);
+            return;
+        }
+
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
             MmuState.Memory.Write(Resolve(address.Value, MemoryAccess.Write), value);

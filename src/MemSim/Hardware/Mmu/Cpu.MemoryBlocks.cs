@@ -17,6 +17,12 @@ public sealed partial class Cpu
     {
         ulong at = address.Value;
         CheckWrap(at, (ulong)into.Length);
+        if (MmuState.IsGated)
+        {
+            ReadInside(at, into);
+            return;
+        }
+
         while (into.Length > 0)
         {
             ReadOnlySpan<byte> source = RunForReading(at, into.Length);
@@ -35,6 +41,12 @@ public sealed partial class Cpu
     {
         ulong at = address.Value;
         CheckWrap(at, (ulong)bytes.Length);
+        if (MmuState.IsGated)
+        {
+            WriteInside(at, bytes);
+            return;
+        }
+
         while (bytes.Length > 0)
         {
             Span<byte> target = RunForWriting(at, bytes.Length);
@@ -71,6 +83,12 @@ public sealed partial class Cpu
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         CheckWrap(to.Value, (ulong)bytes);
         CheckWrap(from.Value, (ulong)bytes);
+        if (MmuState.IsGated)
+        {
+            CopyInside(to.Value, from.Value, (ulong)bytes);
+            return;
+        }
+
         if (to.Value - from.Value < (ulong)bytes)
         {
             CopyBackwards(to.Value, from.Value, (ulong)bytes);
@@ -102,6 +120,12 @@ public sealed partial class Cpu
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         ulong at = address.Value;
         CheckWrap(at, (ulong)bytes);
+        if (MmuState.IsGated)
+        {
+            FillInside(at, bytes, value);
+            return;
+        }
+
         while (bytes > 0)
         {
             Span<byte> target = RunForWriting(at, (int)Math.Min(bytes, MaxRun));
@@ -123,6 +147,11 @@ public sealed partial class Cpu
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         CheckWrap(left.Value, (ulong)bytes);
         CheckWrap(right.Value, (ulong)bytes);
+        if (MmuState.IsGated)
+        {
+            return CompareInside(left.Value, right.Value, bytes);
+        }
+
         ulong a = left.Value;
         ulong b = right.Value;
         while (bytes > 0)
@@ -194,6 +223,12 @@ public sealed partial class Cpu
             mmu.AddCycles(cycles);
         }
 
+        return ChargeRun(mmu, address, physical, cycles, ref bytes);
+    }
+
+    /// <summary>Charges the cache lines of a run of bytes behind the first.</summary>
+    private static ulong ChargeRun(CpuMmu mmu, ulong address, ulong physical, uint cycles, ref int bytes)
+    {
         bytes = Math.Min(bytes, mmu.RunLength(address, physical));
         long moreLines = ((bytes + (long)(address & (CacheLine - 1)) + CacheLine - 1) / CacheLine) - 1;
         if (!mmu.HasDataCache)

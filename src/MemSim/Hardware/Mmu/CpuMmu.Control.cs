@@ -11,9 +11,6 @@ internal sealed partial class CpuMmu
     private readonly (int Number, long Generation)[] _spaces = new (int, long)[DynamicSpaces];
     private int _nextSpace;
     private long _loadedGeneration;
-    private int _pendingInterrupts;
-    private readonly Lock _inbox = new();
-    private readonly List<(ulong Start, ulong End, int Space, int Asid)> _requests = [];
 
     public TlbCounters Statistics = new();
 
@@ -23,12 +20,14 @@ internal sealed partial class CpuMmu
 
     public void SetUserMode(bool user)
     {
+        using GateScope gate = OwnGate();
         InUserMode = user;
         SetContext();
     }
 
     public void SetUserAccess(bool may)
     {
+        using GateScope gate = OwnGate();
         MayTouchUser = may;
         SetContext();
     }
@@ -36,7 +35,9 @@ internal sealed partial class CpuMmu
     /// <summary>A process starts to run here, on its own tables.</summary>
     public void EnterProcess(PageTables tables)
     {
-        Load(tables);
+        int asid = ChooseAsid(tables);
+        using GateScope gate = OwnGate();
+        Load(tables, asid);
         if (!InProcess)
         {
             InProcess = true;
@@ -47,11 +48,23 @@ internal sealed partial class CpuMmu
     /// <summary>A kernel thread runs here from now on, on the tables of the last process.</summary>
     public void LeaveProcess()
     {
+        using GateScope gate = OwnGate();
         if (InProcess)
         {
             InProcess = false;
-            EnterLazy();
+            EnterLazyInside();
             SetContext();
+        }
+    }
+
+    /// <summary>Another CPU gives up tables: if they are loaded here, nothing of a process is left.</summary>
+    public void Leave(PageTables tables)
+    {
+        using GateScope gate = OthersGate();
+        if (ReferenceEquals(Tables, tables))
+        {
+            InProcess = false;
+            Load(_mmu.Kernel, 0);
         }
     }
 
@@ -59,6 +72,7 @@ internal sealed partial class CpuMmu
     /// <returns>What to give back to <see cref="EndCopy"/>.</returns>
     public (bool InProcess, bool InUserMode, bool MayTouchUser) BeginCopy()
     {
+        using GateScope gate = OwnGate();
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = (InProcess, InUserMode, MayTouchUser);
         (InProcess, InUserMode, MayTouchUser) = (false, false, true);
         SetContext();
@@ -67,6 +81,7 @@ internal sealed partial class CpuMmu
 
     public void EndCopy((bool InProcess, bool InUserMode, bool MayTouchUser) before)
     {
+        using GateScope gate = OwnGate();
         (InProcess, InUserMode, MayTouchUser) = before;
         SetContext();
     }
@@ -74,7 +89,14 @@ internal sealed partial class CpuMmu
     /// <summary>Loads an address space (<c>switch_mm()</c>).</summary>
     public void Load(PageTables tables)
     {
-        AnswerInterrupts();
+        int asid = ChooseAsid(tables);
+        using GateScope gate = OwnGate();
+        Load(tables, asid);
+    }
+
+    private void Load(PageTables tables, int asid)
+    {
+        // Inside the gate: a flush that has not come through it yet finds these tables loaded, one that has been here has raised the generation.
         long generation = Volatile.Read(ref tables.FlushGeneration);
         if (ReferenceEquals(Tables, tables))
         {
@@ -98,8 +120,11 @@ internal sealed partial class CpuMmu
         UserRoot = _isArm64 && tables.IsKernel ? 0 : tables.Root.Value;
         KernelRoot = _isArm64 ? _mmu.Kernel.Root.Value : tables.Root.Value;
         _loadedGeneration = generation;
-        bool mustFlush = _isArm64 ? ChooseAsid(tables) : ChooseProcessContext(tables, generation);
-        if (mustFlush)
+        if (_isArm64)
+        {
+            _asid = asid;
+        }
+        else if (ChooseProcessContext(tables, generation))
         {
             FlushSpace(_asid);
         }
@@ -108,10 +133,55 @@ internal sealed partial class CpuMmu
     }
 
     /// <summary>Goes on with the tables of the last user while a kernel thread runs: shootdowns for them are not needed until it comes back.</summary>
-    public void EnterLazy() => IsLazy = !Tables.IsKernel;
+    public void EnterLazy()
+    {
+        using GateScope gate = OwnGate();
+        EnterLazyInside();
+    }
+
+    /// <summary>This CPU flushes a range of its own TLB.</summary>
+    /// <returns>Whether it has the tables loaded.</returns>
+    public bool FlushOwn(ulong start, ulong end, PageTables tables)
+    {
+        using GateScope gate = OwnGate();
+        if (!tables.IsKernel && !ReferenceEquals(Tables, tables))
+        {
+            Broadcast(start, end, tables);
+            return false;
+        }
+
+        FlushHere(start, end, tables.IsKernel);
+        if (!tables.IsKernel)
+        {
+            RememberFlush();
+        }
+
+        return true;
+    }
+
+    /// <summary>Another CPU flushes a range: this one is interrupted, spared because it is lazy, or not concerned. What it knew is gone when this returns, and no access uses it any more.</summary>
+    public Shootdown ShootDown(ulong start, ulong end, PageTables tables)
+    {
+        using GateScope gate = OthersGate();
+        if (!NeedsInterrupt(tables))
+        {
+            Broadcast(start, end, tables);
+            return IsLazy && ReferenceEquals(Tables, tables) ? Shootdown.SparedByLazyMode : Shootdown.NotConcerned;
+        }
+
+        Statistics.InterruptsReceived++;
+        _cycles += _costs.InterruptReceiveCycles;
+        FlushHere(start, end, tables.IsKernel);
+        if (!tables.IsKernel)
+        {
+            RememberFlush();
+        }
+
+        return Shootdown.Interrupted;
+    }
 
     /// <summary>Flushes a range here: page by page up to the ceiling, else the whole space.</summary>
-    public void FlushHere(ulong start, ulong end, bool kernel)
+    private void FlushHere(ulong start, ulong end, bool kernel)
     {
         ulong pages = (end - start) >> PageGeometry.PageShift;
         if (pages > (ulong)_mmu.Options.SinglePageFlushCeiling)
@@ -140,7 +210,7 @@ internal sealed partial class CpuMmu
         }
     }
 
-    public void FlushPage(ulong address, int asid)
+    private void FlushPage(ulong address, int asid)
     {
         _l1Data.FlushPage(address, asid);
         _l1Instruction.FlushPage(address, asid);
@@ -152,6 +222,12 @@ internal sealed partial class CpuMmu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void ForgetPage(ulong address, long walksBefore)
     {
+        if (IsGated)
+        {
+            FlushKernelPage(address);
+            return;
+        }
+
         Statistics.PageFlushes++;
         _cycles += _costs.FlushPageCycles;
         if (Statistics.Walks != walksBefore)
@@ -160,7 +236,49 @@ internal sealed partial class CpuMmu
         }
     }
 
-    public void FlushSpace(int asid)
+    private void FlushKernelPage(ulong address)
+    {
+        using GateScope gate = OwnGate();
+        FlushPage(address, TlbEntry.EverySpace);
+        Statistics.PageFlushes++;
+        _cycles += _costs.FlushPageCycles;
+    }
+
+    /// <summary>Flushes the page of an address for the address space loaded, and global entries (<c>invlpg</c>).</summary>
+    public void FlushLoadedPage(ulong address)
+    {
+        using GateScope gate = OwnGate();
+        FlushPage(address, _asid);
+        Statistics.PageFlushes++;
+        _cycles += _costs.FlushPageCycles;
+    }
+
+    /// <summary>Flushes the address space loaded.</summary>
+    public void FlushLoadedSpace()
+    {
+        using GateScope gate = OwnGate();
+        FlushSpace(_asid);
+        Statistics.AddressSpaceFlushes++;
+        _cycles += _costs.FlushAllCycles;
+    }
+
+    /// <summary>Flushes everything.</summary>
+    public void FlushEverything()
+    {
+        using GateScope gate = OwnGate();
+        FlushAll(global: true);
+        Statistics.FullFlushes++;
+        _cycles += _costs.FlushAllCycles;
+    }
+
+    /// <summary>Flushes every address space, because their numbers are given out anew.</summary>
+    public void FlushForNewNumbers()
+    {
+        using GateScope gate = OthersGate();
+        FlushAll(global: false);
+    }
+
+    private void FlushSpace(int asid)
     {
         _l1Data.FlushSpace(asid);
         _l1Instruction.FlushSpace(asid);
@@ -168,7 +286,7 @@ internal sealed partial class CpuMmu
         FlushWalkCaches();
     }
 
-    public void FlushAll(bool global)
+    private void FlushAll(bool global)
     {
         _l1Data.FlushAll(global);
         _l1Instruction.FlushAll(global);
@@ -176,44 +294,15 @@ internal sealed partial class CpuMmu
         FlushWalkCaches();
     }
 
-    /// <summary>Receives a shootdown. With parallel CPUs the request waits for this CPU's next translation that leaves the front.</summary>
-    public void Interrupt(ulong start, ulong end, PageTables tables)
-    {
-        lock (_inbox)
-        {
-            _requests.Add((start, end, tables.Number, 0));
-            _pendingInterrupts = 1;
-            // The context matches no line of the front: the next access takes the slow way and finds the request.
-            Volatile.Write(ref _context, 0);
-        }
-
-        if (!_mmu.Machine.IsParallel)
-        {
-            AnswerInterrupts();
-        }
-    }
-
     /// <summary>arm64's flushes reach all CPUs without interrupting them (<c>TLBI …IS</c>): entries of an address space that is not loaded now go as well.</summary>
-    public void Broadcast(ulong start, ulong end, PageTables tables)
+    private void Broadcast(ulong start, ulong end, PageTables tables)
     {
         int asid = (int)(tables.HardwareAsid & 0xffff);
-        if (asid == 0)
-        {
-            // It never ran: no TLB knows it.
-            return;
-        }
 
-        if (!_mmu.Machine.IsParallel)
+        // One that never ran is known to no TLB.
+        if (_isArm64 && asid != 0)
         {
             FlushAsid(start, end, asid);
-            return;
-        }
-
-        lock (_inbox)
-        {
-            _requests.Add((start, end, tables.Number, asid));
-            _pendingInterrupts = 1;
-            Volatile.Write(ref _context, 0);
         }
     }
 
@@ -231,10 +320,11 @@ internal sealed partial class CpuMmu
         }
     }
 
-    public bool NeedsInterrupt(PageTables tables) => tables.IsKernel || (ReferenceEquals(Tables, tables) && !IsLazy);
+    private bool NeedsInterrupt(PageTables tables) => tables.IsKernel || (ReferenceEquals(Tables, tables) && !IsLazy);
 
     public void Forget(PageTables tables)
     {
+        using GateScope gate = OthersGate();
         for (int i = 0; i < _spaces.Length; i++)
         {
             if (_spaces[i].Number == tables.Number + 1)
@@ -246,45 +336,11 @@ internal sealed partial class CpuMmu
 
         if (ReferenceEquals(Tables, tables))
         {
-            Load(_mmu.Kernel);
+            Load(_mmu.Kernel, 0);
         }
     }
 
-    /// <summary>Does what other CPUs asked for.</summary>
-    private void AnswerInterrupts()
-    {
-        if (Volatile.Read(ref _pendingInterrupts) == 0)
-        {
-            return;
-        }
-
-        lock (_inbox)
-        {
-            foreach ((ulong start, ulong end, int space, int asid) in _requests)
-            {
-                if (asid != 0)
-                {
-                    FlushAsid(start, end, asid);
-                    continue;
-                }
-
-                Statistics.InterruptsReceived++;
-                _cycles += _costs.InterruptReceiveCycles;
-                if (space == 0 || space == Tables.Number)
-                {
-                    FlushHere(start, end, space == 0);
-                    _loadedGeneration = space == 0 ? _loadedGeneration : Volatile.Read(ref Tables.FlushGeneration);
-                    RememberGeneration(_loadedGeneration);
-                }
-            }
-
-            _requests.Clear();
-            _pendingInterrupts = 0;
-            SetContext();
-        }
-    }
-
-    public void RememberFlush()
+    private void RememberFlush()
     {
         _loadedGeneration = Volatile.Read(ref Tables.FlushGeneration);
         RememberGeneration(_loadedGeneration);
@@ -325,22 +381,24 @@ internal sealed partial class CpuMmu
         return true;
     }
 
-    private bool ChooseAsid(PageTables tables)
+    /// <summary>The address space number of arm64. When all were used every CPU is flushed: outside of any gate.</summary>
+    private int ChooseAsid(PageTables tables)
     {
-        if (tables.IsKernel)
+        if (!_isArm64 || tables.IsKernel || ReferenceEquals(Tables, tables))
         {
-            _asid = 0;
-            return false;
+            return 0;
         }
 
-        _asid = _mmu.AsidOf(tables, out bool rolledOver);
+        int asid = _mmu.AsidOf(tables, out bool rolledOver);
         if (rolledOver)
         {
             _mmu.FlushAllSpaces();
         }
 
-        return false;
+        return asid;
     }
+
+    private void EnterLazyInside() => IsLazy = !Tables.IsKernel;
 
     private void FlushWalkCaches()
     {
@@ -378,7 +436,8 @@ internal sealed partial class CpuMmu
             _contexts.Add(key);
         }
 
-        Volatile.Write(ref _context, (ulong)(uint)index + 1);
+        _context = (ulong)(uint)index + 1;
+        _openContext = IsGated ? NoContext : _context;
     }
 
     private uint Rights(uint permissions)
@@ -396,6 +455,14 @@ internal sealed partial class CpuMmu
         bool execute = (permissions & Permission.KernelExecute) != 0 && (_isArm64 || !user || !options.Smep);
         return (data ? 1u | (mayWrite ? 2u : 0) : 0) | (execute ? 4u : 0);
     }
+}
+
+/// <summary>What a flush by another CPU means to one.</summary>
+internal enum Shootdown
+{
+    NotConcerned,
+    SparedByLazyMode,
+    Interrupted,
 }
 
 /// <summary>What a CPU's MMU counts.</summary>

@@ -13,7 +13,10 @@ internal sealed partial class CpuMmu
 {
     private const int FrontLines = 512;
     private const ulong OffsetMask = PageGeometry.PageSize - 1;
-    private const int MaxContexts = 4095;
+
+    // Numbers of contexts fit into the low bits of a line's key; the last one matches no line.
+    private const int MaxContexts = 4094;
+    private const ulong NoContext = MaxContexts + 1;
 
     public readonly PhysicalMemory Memory;
     public readonly ulong ReservedMask;
@@ -41,8 +44,11 @@ internal sealed partial class CpuMmu
     private readonly bool _globalPages;
     private readonly List<long> _contexts = [];
 
-    /// <summary>What lines of the front must have in their low 12 bits: 0 matches none.</summary>
+    /// <summary>What lines of the front must have in their low 12 bits.</summary>
     private ulong _context;
+
+    /// <summary>The same for accesses that need not go through the gate; <see cref="NoContext"/> where all have to.</summary>
+    private ulong _openContext;
     private ulong _allowed;
     private int _asid;
     private long _serial;
@@ -54,6 +60,13 @@ internal sealed partial class CpuMmu
     private long _dataAccesses;
     private long _cycles;
 
+    // The entry of the lowest walk cache used last, good while it has the same serial number: accesses that miss the TLBs mostly go on in the same table.
+    private readonly int _lowestTableShift;
+    private ulong _lastTableRegion = ulong.MaxValue;
+    private ulong _lastTableSerial;
+    private int _lastTableAsid;
+    private int _lastTableSlot;
+
     /// <summary>Plain walks: each one an access, a miss, a walk of all levels and its cycles, added up when somebody asks.</summary>
     private long _plainWalks;
 
@@ -61,6 +74,7 @@ internal sealed partial class CpuMmu
     {
         _mmu = mmu;
         _cpu = cpu;
+        IsGated = mmu.Machine.IsParallel;
         MmuOptions options = mmu.Options;
         TlbGeometry geometry = mmu.Geometry;
         Memory = mmu.Memory;
@@ -83,6 +97,7 @@ internal sealed partial class CpuMmu
             HasWalkCache = true;
         }
 
+        _lowestTableShift = mmu.Walker.Shift(2);
         _dataCache = options.DataCache is { } cache ? new DataCache(cache, _costs) : null;
         HasDataCache = _dataCache is not null;
         _usesFront = !HasDataCache && !_checks && !_l1Data.IsEmpty && geometry.Replacement != TlbReplacement.TreeLru;
@@ -126,19 +141,22 @@ internal sealed partial class CpuMmu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public uint Allowed(uint permissions) => (uint)(_allowed >> (int)((permissions & Permission.Mask) * 4)) & 15;
 
-    /// <summary>Translates a data access; a hit in the front of the L1 TLB stays in line.</summary>
+    /// <summary>Translates a data access; a hit in the front of the L1 TLB stays in line. Never on a CPU with a gate.</summary>
     /// <param name="address">The address.</param>
     /// <param name="need">1 to read, 2 to write.</param>
     /// <param name="physical">The physical address.</param>
     /// <param name="cycles">What a data access there costs.</param>
     /// <returns>False when the slow way has to be taken.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryFront(ulong address, uint need, out ulong physical, out uint cycles)
+    public bool TryFront(ulong address, uint need, out ulong physical, out uint cycles) => TryFront(address, need, _openContext, out physical, out cycles);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool TryFront(ulong address, uint need, ulong context, out ulong physical, out uint cycles)
     {
         // In range: the index is masked to half the table's length and need is 1 or 2; a line's slot was an index of _slots when it was written, and lines start out with key 0, which
-        // matches no context.
+        // matches no context: they begin at 1.
         ref FrontLine line = ref Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_front), (nint)(((address >> PageGeometry.PageShift) & (FrontLines - 1)) + ((need >> 1) * FrontLines)));
-        if (line.Key == ((address & ~OffsetMask) | _context))
+        if (line.Key == ((address & ~OffsetMask) | context))
         {
             if (Unsafe.Add(ref MemoryMarshal.GetArrayDataReference(_slots), (nint)(uint)line.Slot).Serial == line.Serial)
             {
@@ -159,7 +177,7 @@ internal sealed partial class CpuMmu
     public bool TryPlainWalk(ulong address, uint need, out ulong physical)
     {
         physical = PageWalker.NoPlainWalk;
-        if (!_walksPlainly || need > 2 || Volatile.Read(ref _pendingInterrupts) != 0)
+        if (!_walksPlainly || need > 2)
         {
             return false;
         }
@@ -186,7 +204,6 @@ internal sealed partial class CpuMmu
             return true;
         }
 
-        AnswerInterrupts();
         cycles = 0;
         physical = 0;
         if (!_walker.IsCanonical(address))
@@ -353,7 +370,7 @@ internal sealed partial class CpuMmu
                 continue;
             }
 
-            int slot = cache.Find(address, _asid);
+            int slot = at == 2 ? FindLowestTable(cache, address) : cache.Find(address, _asid);
             if (slot >= 0)
             {
                 Statistics.WalkCacheHits++;
@@ -378,6 +395,27 @@ internal sealed partial class CpuMmu
         }
 
         return 0;
+    }
+
+    /// <summary>The slot in the lowest walk cache, without a search while it is the one used last.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int FindLowestTable(TlbLevel cache, ulong address)
+    {
+        ulong region = address >> _lowestTableShift;
+        TlbEntry[] entries = cache.Entries;
+        int slot = _lastTableSlot;
+        if (region == _lastTableRegion && _asid == _lastTableAsid && (uint)slot < (uint)entries.Length && entries[slot].Serial == _lastTableSerial)
+        {
+            return slot;
+        }
+
+        slot = cache.Find(address, _asid);
+        if (slot >= 0)
+        {
+            (_lastTableRegion, _lastTableAsid, _lastTableSlot, _lastTableSerial) = (region, _asid, slot, entries[slot].Serial);
+        }
+
+        return slot;
     }
 
     public void FillWalkCache(ulong address, int level, ulong table, uint permissions) =>

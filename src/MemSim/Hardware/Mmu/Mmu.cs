@@ -120,6 +120,7 @@ public sealed class Mmu
     public PageTables? CreateTables(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = Machine.Own(cpu);
         return Make(cpu, isKernel: false);
     }
 
@@ -132,6 +133,7 @@ public sealed class Mmu
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(tables);
+        _ = Machine.Own(cpu);
         const ulong pageMask = PageGeometry.PageSize - 1;
         ulong first = start.Value & ~pageMask;
         ulong end = bytes > ulong.MaxValue - start.Value - pageMask ? ~pageMask : (start.Value + bytes + pageMask) & ~pageMask;
@@ -249,7 +251,7 @@ public sealed class Mmu
     {
         foreach (Cpu cpu in Machine.Cpus)
         {
-            cpu.MmuOrNull?.FlushAll(global: false);
+            cpu.MmuOrNull?.FlushForNewNumbers();
         }
     }
 
@@ -334,6 +336,7 @@ public sealed class Mmu
         Interlocked.Increment(ref tables.FlushGeneration);
         CpuMmu own = cpu.MmuState;
         int interrupted = 0;
+        int spared = 0;
         IReadOnlyList<Cpu> cpus = Machine.Cpus;
         for (int i = 0; i < cpus.Count; i++)
         {
@@ -343,34 +346,13 @@ public sealed class Mmu
                 continue;
             }
 
-            if (mmu.NeedsInterrupt(tables))
-            {
-                mmu.Interrupt(start, end, tables);
-                interrupted++;
-            }
-            else
-            {
-                own.Statistics.InterruptsSparedByLazyMode += mmu.IsLazy && ReferenceEquals(mmu.Tables, tables) ? 1 : 0;
-                if (HasTwoRoots)
-                {
-                    mmu.Broadcast(start, end, tables);
-                }
-            }
+            Shootdown answer = mmu.ShootDown(start, end, tables);
+            interrupted += answer == Shootdown.Interrupted ? 1 : 0;
+            spared += answer == Shootdown.SparedByLazyMode ? 1 : 0;
         }
 
-        if (tables.IsKernel || ReferenceEquals(own.Tables, tables))
-        {
-            own.FlushHere(start, end, tables.IsKernel);
-            if (!tables.IsKernel)
-            {
-                own.RememberFlush();
-            }
-        }
-        else if (HasTwoRoots)
-        {
-            own.Broadcast(start, end, tables);
-        }
-
+        own.FlushOwn(start, end, tables);
+        own.Statistics.InterruptsSparedByLazyMode += spared;
         if (interrupted > 0)
         {
             own.Statistics.Shootdowns++;

@@ -1,35 +1,51 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Hardware;
 
 /// <content>Entries by their physical address.</content>
 internal sealed partial class PageTables<TFormat>
 {
-    internal override ulong EnsureSlot(Cpu cpu, ulong address)
-    {
-        ulong table = Root.Value;
-        for (int at = TFormat.Levels; at > 1; at--)
-        {
-            int index = IndexOf(address, at);
-            ulong entry = Read(table, index);
-            if (!TFormat.IsPresent(entry))
-            {
-                entry = AddTable(cpu, table, index, at);
-                if (entry == 0)
-                {
-                    // Tables made on the way stay, as in the kernel: they go with the range.
-                    return 0;
-                }
-            }
+    // The lowest-level table found last: the region it covers, where the entry that leads to it lies, and that entry. Good while the entry is still there and no table was freed since.
+    private ulong _lastRegion = ulong.MaxValue;
+    private ulong _lastParent;
+    private ulong _lastEntry;
 
-            table = TFormat.TableBase(entry);
-        }
-
-        return table + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
-    }
+    internal override ulong EnsureSlot(Cpu cpu, ulong address) => LastSlot(address) is var slot and not 0 ? slot : DescendOrAdd(cpu, address);
 
     internal override ulong FindSlot(ulong address, out ulong next)
     {
+        next = 0;
+        return LastSlot(address) is var slot and not 0 ? slot : DescendToSlot(address, out next);
+    }
+
+    /// <summary>The slot of an address in the table found last.</summary>
+    /// <returns>0 when another table covers the address.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private ulong LastSlot(ulong address) =>
+        address >> TFormat.Shift(2) == _lastRegion && ReadEntry(_memory, _lastParent, 0) == _lastEntry
+            ? TFormat.TableBase(_lastEntry) + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift)
+            : 0;
+
+    private ulong RememberTable(ulong address, ulong parent, ulong entry)
+    {
+        if (_lock is null && !TFormat.IsLeaf(entry, 2))
+        {
+            _lastRegion = address >> TFormat.Shift(2);
+            _lastParent = parent + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
+            _lastEntry = entry;
+        }
+
+        return TFormat.TableBase(entry) + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong DescendOrAdd(Cpu cpu, ulong address) => Ensure(cpu, address, 1, out ulong parent, out ulong entry) == 0 ? 0 : RememberTable(address, parent, entry);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private ulong DescendToSlot(ulong address, out ulong next)
+    {
         ulong table = Root.Value;
-        for (int at = TFormat.Levels; at > 1; at--)
+        for (int at = TFormat.Levels; ; at--)
         {
             ulong entry = Read(table, IndexOf(address, at));
             if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
@@ -38,11 +54,14 @@ internal sealed partial class PageTables<TFormat>
                 return 0;
             }
 
+            if (at == 2)
+            {
+                next = 0;
+                return RememberTable(address, table, entry);
+            }
+
             table = TFormat.TableBase(entry);
         }
-
-        next = 0;
-        return table + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
     }
 
     internal override void FreeTables(Cpu cpu, ulong start, ulong end, ulong floor, ulong ceiling)
@@ -73,7 +92,7 @@ internal sealed partial class PageTables<TFormat>
                 else if (TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, parentLevel))
                 {
                     Write(parent, parentLevel, IndexOf(at, parentLevel), 0);
-                    FreeTable(cpu, TFormat.TableBase(entry), level);
+                    FreeUnhooked(cpu, TFormat.TableBase(entry), level);
                 }
 
                 if (at + bytes == 0)
@@ -81,6 +100,24 @@ internal sealed partial class PageTables<TFormat>
                     break;
                 }
             }
+        }
+
+        if (_detached.Count != 0)
+        {
+            Mmu.FlushRange(cpu, this, new VirtualAddress(start), end - start);
+        }
+    }
+
+    /// <summary>Frees a table that nothing leads to any more; where the hardware of another CPU may be walking in it, after the next flush (<c>tlb_remove_table()</c>).</summary>
+    private void FreeUnhooked(Cpu cpu, ulong table, int level)
+    {
+        if (IsShared)
+        {
+            _detached.Add(((long)(table >> PageGeometry.PageShift), level));
+        }
+        else
+        {
+            FreeTable(cpu, table, level);
         }
     }
 
@@ -116,27 +153,7 @@ internal sealed partial class PageTables<TFormat>
         return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
     }
 
-    internal override ulong EnsurePmd(Cpu cpu, ulong address)
-    {
-        ulong table = Root.Value;
-        for (int at = TFormat.Levels; at > 2; at--)
-        {
-            int index = IndexOf(address, at);
-            ulong entry = Read(table, index);
-            if (!TFormat.IsPresent(entry))
-            {
-                entry = AddTable(cpu, table, index, at);
-                if (entry == 0)
-                {
-                    return 0;
-                }
-            }
-
-            table = TFormat.TableBase(entry);
-        }
-
-        return table + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
-    }
+    internal override ulong EnsurePmd(Cpu cpu, ulong address) => Ensure(cpu, address, 2, out _, out _);
 
     internal override bool Deposit(Cpu cpu)
     {
@@ -171,7 +188,8 @@ internal sealed partial class PageTables<TFormat>
         long count = 0;
         VisitTables((pfn, level) =>
         {
-            int entries = level == 2 ? 1 << TFormat.IndexBits(2) : 0;
+            // With two levels the kernel's own large pages are in the same table.
+            int entries = level != 2 ? 0 : TFormat.Levels == 2 && !IsKernel ? FirstKernelIndex : 1 << TFormat.IndexBits(2);
             for (int i = 0; i < entries; i++)
             {
                 count += isHuge(Read((ulong)pfn << PageGeometry.PageShift, i)) ? 1 : 0;
@@ -197,9 +215,37 @@ internal sealed partial class PageTables<TFormat>
 
     private void FreeTable(Cpu cpu, ulong table, int level)
     {
+        _lastRegion = ulong.MaxValue;
         TablePages--;
         long pfn = (long)(table >> PageGeometry.PageShift);
         CountTable(pfn, level, -1);
         Mmu.Frames.Free(cpu, pfn);
+    }
+
+    /// <summary>The address of a level's entry for an address, with the tables down to it, and the entry that leads to its table; 0 without memory for one.</summary>
+    private ulong Ensure(Cpu cpu, ulong address, int level, out ulong parent, out ulong entry)
+    {
+        ulong table = Root.Value;
+        parent = 0;
+        entry = 0;
+        for (int at = TFormat.Levels; at > level; at--)
+        {
+            int index = IndexOf(address, at);
+            entry = Read(table, index);
+            if (!TFormat.IsPresent(entry))
+            {
+                entry = AddTable(cpu, table, index, at);
+                if (entry == 0)
+                {
+                    // Tables made on the way stay, as in the kernel: they go with the range.
+                    return 0;
+                }
+            }
+
+            parent = table;
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, level) << TFormat.EntryShift);
     }
 }

@@ -171,7 +171,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
         {
             (ulong parent, int level, int index, ulong table) = _created[i];
             Write(parent, level, index, 0);
-            FreeTable(cpu, table, level - 1);
+            FreeUnhooked(cpu, table, level - 1);
         }
 
         _created.Clear();

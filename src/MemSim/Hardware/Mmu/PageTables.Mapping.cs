@@ -187,8 +187,10 @@ internal sealed partial class PageTables<TFormat>
             (ulong table, int level, ulong entry) = Descend(at, 1);
             if (TFormat.IsPresent(entry))
             {
-                PageProtection kept = TFormat.Decode(entry, level) & hardwareBits;
-                Write(table, level, IndexOf(at, level), TFormat.MakeLeaf(TFormat.LeafBase(entry, level), level, protection | kept));
+                ulong slot = table + ((ulong)(uint)IndexOf(at, level) << TFormat.EntryShift);
+                while (!TryChangeSlot(slot, ref entry, TFormat.MakeLeaf(TFormat.LeafBase(entry, level), level, protection | (TFormat.Decode(entry, level) & hardwareBits))))
+                {
+                }
             }
 
             at = Next(at, Size(level), last);

@@ -7,6 +7,9 @@ public abstract partial class PageTables
 {
     private readonly long[] _tablesByLevel = new long[6];
 
+    /// <summary>Whether the hardware of several CPUs marks entries at the same time: on machines with parallel CPUs.</summary>
+    internal bool IsShared { get; }
+
     /// <summary>log2 of the bytes of an entry.</summary>
     internal int EntryShift { get; private protected init; }
 
@@ -53,6 +56,45 @@ public abstract partial class PageTables
         {
             Mmu.Memory.Write(slot, (uint)entry);
         }
+    }
+
+    /// <summary>Changes an entry that may be present, if it is still what the caller saw: on a machine with parallel CPUs the hardware of another one may have marked it accessed or dirty.</summary>
+    /// <param name="slot">The slot.</param>
+    /// <param name="seen">What the caller saw; when it has changed, what is there now.</param>
+    /// <param name="entry">The new entry, made from what the caller saw.</param>
+    /// <returns>Whether the entry is changed; else the caller makes it from the new one and tries again.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool TryChangeSlot(ulong slot, ref ulong seen, ulong entry)
+    {
+        if (IsShared)
+        {
+            return TryChangeInOneStep(slot, ref seen, entry);
+        }
+
+        WriteSlot(slot, entry);
+        return true;
+    }
+
+    /// <summary>Empties a slot (<c>ptep_get_and_clear()</c>).</summary>
+    /// <param name="slot">The slot.</param>
+    /// <param name="seen">What the caller saw.</param>
+    /// <returns>The last entry: with accessed and dirty state that the hardware of another CPU added meanwhile.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong ClearSlot(ulong slot, ulong seen)
+    {
+        while (!TryChangeSlot(slot, ref seen, 0))
+        {
+        }
+
+        return seen;
+    }
+
+    private bool TryChangeInOneStep(ulong slot, ref ulong seen, ulong entry)
+    {
+        ulong found = Mmu.Memory.CompareExchange(slot, entry, seen, EntryShift == 3);
+        bool changed = found == seen;
+        seen = found;
+        return changed;
     }
 
     /// <summary>The slot of an address in the second level.</summary>

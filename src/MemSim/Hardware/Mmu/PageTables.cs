@@ -14,6 +14,7 @@ public abstract partial class PageTables
         Mmu = mmu;
         IsKernel = isKernel;
         Number = number;
+        IsShared = mmu.Machine.IsParallel;
     }
 
     /// <summary>The MMU the tables belong to.</summary>

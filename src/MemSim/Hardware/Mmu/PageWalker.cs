@@ -68,6 +68,14 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
     public override void Walk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result)
     {
+        while (!TryWalk(mmu, root, address, need, out result))
+        {
+        }
+    }
+
+    /// <returns>False when another CPU changed an entry that was about to be marked: the walk starts again.</returns>
+    private static bool TryWalk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result)
+    {
         PhysicalMemory memory = mmu.Memory;
         ulong table = root;
         uint permissions = Permission.Mask;
@@ -78,6 +86,8 @@ internal sealed class PageWalker<TFormat> : PageWalker
         result.Entry = 0;
         result.Shift = 0;
         result.Permissions = 0;
+        result.Level = 0;
+        result.Outcome = WalkOutcome.NotPresent;
         if (mmu.HasWalkCache)
         {
             mmu.StartFromWalkCache(address, ref level, ref table, ref permissions);
@@ -90,7 +100,7 @@ internal sealed class PageWalker<TFormat> : PageWalker
             if (at >= memory.Bytes)
             {
                 result.Outcome = WalkOutcome.NoMemory;
-                return;
+                return true;
             }
 
             ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
@@ -104,13 +114,13 @@ internal sealed class PageWalker<TFormat> : PageWalker
             if (!TFormat.IsPresent(entry))
             {
                 result.Outcome = WalkOutcome.NotPresent;
-                return;
+                return true;
             }
 
             if (TFormat.HasReservedBits(entry, level) || (entry & mmu.ReservedMask) != 0)
             {
                 result.Outcome = WalkOutcome.ReservedBits;
-                return;
+                return true;
             }
 
             if (TFormat.IsLeaf(entry, level))
@@ -122,7 +132,7 @@ internal sealed class PageWalker<TFormat> : PageWalker
                 if ((mmu.Allowed(result.Permissions) & need) == 0)
                 {
                     result.Outcome = WalkOutcome.Refused;
-                    return;
+                    return true;
                 }
 
                 ulong after = TFormat.MarkAccessed(entry, true, level);
@@ -134,19 +144,23 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
                 if (after != entry)
                 {
-                    Update(mmu, at, entry, after);
+                    if (!Update(mmu, at, entry, after))
+                    {
+                        return false;
+                    }
+
                     result.Entry = after;
                 }
 
                 result.Outcome = WalkOutcome.Found;
-                return;
+                return true;
             }
 
             permissions &= TFormat.TablePermissions(entry, level);
             ulong marked = TFormat.MarkAccessed(entry, false, level);
-            if (marked != entry)
+            if (marked != entry && !Update(mmu, at, entry, marked))
             {
-                Update(mmu, at, entry, marked);
+                return false;
             }
 
             table = TFormat.TableBase(entry);
@@ -250,9 +264,17 @@ internal sealed class PageWalker<TFormat> : PageWalker
             new PhysicalAddress(target), leaf ? TFormat.Decode(entry, level) : PageProtection.None, isRead);
     }
 
-    private static void Update(CpuMmu mmu, ulong at, ulong before, ulong after)
+    /// <summary>Marks an entry; in one step where other CPUs may change it meanwhile, as the hardware does.</summary>
+    private static bool Update(CpuMmu mmu, ulong at, ulong before, ulong after)
     {
-        if (TFormat.EntryShift == 3)
+        if (mmu.IsGated)
+        {
+            if (mmu.Memory.CompareExchange(at, after, before, TFormat.EntryShift == 3) != before)
+            {
+                return false;
+            }
+        }
+        else if (TFormat.EntryShift == 3)
         {
             mmu.Memory.Write(at, after);
         }
@@ -262,5 +284,6 @@ internal sealed class PageWalker<TFormat> : PageWalker
         }
 
         mmu.CountMarked(before, after);
+        return true;
     }
 }

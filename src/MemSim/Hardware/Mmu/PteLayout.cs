@@ -43,6 +43,9 @@ internal sealed class PteLayout
 
     public const int HwPoisonType = 30;
 
+    /// <summary>How many bytes one lowest-level table maps.</summary>
+    public ulong TableBytes { get; }
+
     private const ulong X86ProtNone = 1 << 8;
     private const ulong Arm64ProtNone = 1UL << 58;
     private const ulong Arm64SoftDirtyState = 1UL << 55;
@@ -58,6 +61,7 @@ internal sealed class PteLayout
 
     public PteLayout(Architecture architecture)
     {
+        TableBytes = architecture == Architecture.X86_32 ? 4UL << 20 : 2UL << 20;
         _arm = architecture == Architecture.Arm64;
         Is32Bit = architecture == Architecture.X86_32;
         _inverts = architecture is Architecture.X86_64 or Architecture.X86_32Pae;
@@ -67,6 +71,9 @@ internal sealed class PteLayout
         _addressMask = _arm ? Arm64FourLevel.AddressMask : Is32Bit ? X86LowAddressMask : X86Entry.AddressMask;
         _accessed = _arm ? Arm64FourLevel.AccessFlag : X86Entry.Accessed;
     }
+
+    /// <summary>log2 of the pages that an entry of the second level maps (<c>HPAGE_PMD_ORDER</c>).</summary>
+    public static int HugeOrderOf(Architecture architecture) => architecture == Architecture.X86_32 ? 10 : 9;
 
     /// <summary>Whether entries have four bytes.</summary>
     public bool Is32Bit { get; }
@@ -164,7 +171,7 @@ internal sealed class PteLayout
     /// <summary>Whether an entry of the second level maps a huge page in the kernel's eyes, rights or not (<c>pmd_trans_huge()</c>, <c>pmd_huge()</c>).</summary>
     public bool IsHuge(ulong entry) => _arm
         ? (entry & 3) == 1 || (entry & (_hardwarePresent | Arm64ProtNone)) == Arm64ProtNone
-        : !Is32Bit && (entry & X86Entry.PageSize) != 0 && (entry & _present) != 0;
+        : (entry & X86Entry.PageSize) != 0 && (entry & _present) != 0;
 
     /// <summary>A lowest-level entry as one of the second level (<c>pmd_mkhuge()</c>).</summary>
     public ulong MakeHuge(ulong entry) => _arm ? entry & ~2UL : entry | X86Entry.PageSize;

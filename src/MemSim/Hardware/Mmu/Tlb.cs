@@ -48,31 +48,13 @@ public sealed class Tlb
 
     /// <summary>Flushes the page of an address, for the address space loaded and global (<c>invlpg</c>, <c>tlbi vae1</c>).</summary>
     /// <param name="address">An address in the page.</param>
-    public void FlushPage(VirtualAddress address)
-    {
-        CpuMmu mmu = _cpu.MmuState;
-        mmu.FlushPage(address.Value, mmu.Asid);
-        mmu.Statistics.PageFlushes++;
-        mmu.AddCycles(_cpu.Machine.Mmu.Options.Costs.FlushPageCycles);
-    }
+    public void FlushPage(VirtualAddress address) => _cpu.MmuState.FlushLoadedPage(address.Value);
 
     /// <summary>Flushes the address space loaded, except global pages (a write to CR3, <c>tlbi aside1</c>).</summary>
-    public void FlushAddressSpace()
-    {
-        CpuMmu mmu = _cpu.MmuState;
-        mmu.FlushSpace(mmu.Asid);
-        mmu.Statistics.AddressSpaceFlushes++;
-        mmu.AddCycles(_cpu.Machine.Mmu.Options.Costs.FlushAllCycles);
-    }
+    public void FlushAddressSpace() => _cpu.MmuState.FlushLoadedSpace();
 
     /// <summary>Flushes everything, global pages included.</summary>
-    public void FlushAll()
-    {
-        CpuMmu mmu = _cpu.MmuState;
-        mmu.FlushAll(global: true);
-        mmu.Statistics.FullFlushes++;
-        mmu.AddCycles(_cpu.Machine.Mmu.Options.Costs.FlushAllCycles);
-    }
+    public void FlushAll() => _cpu.MmuState.FlushEverything();
 }
 
 /// <summary>What a CPU's MMU counted.</summary>

@@ -105,6 +105,7 @@ public sealed partial class Cpu
     public TranslationExplanation Explain(VirtualAddress address, MemoryAccess access = MemoryAccess.Read)
     {
         CpuMmu mmu = MmuState;
+        using CpuMmu.GateScope gate = mmu.OwnGate();
         PageWalker walker = Machine.Mmu.Walker;
         MemoryCosts costs = Machine.Mmu.Options.Costs;
         ulong root = mmu.RootOf(address.Value);

@@ -141,7 +141,7 @@ public static class GfpReplay
 }
 
 /// <summary>One line of a recording of GFP flags.</summary>
-internal sealed record GfpRecord(int Line)
+internal sealed record GfpRecord(int Line) : JsonRecord(Line)
 {
     public string Type { get; private set; } = "";
 
@@ -173,28 +173,20 @@ internal sealed record GfpRecord(int Line)
     /// <summary>Reads a line.</summary>
     public static GfpRecord Read(ReadOnlySpan<byte> line, string path, int number)
     {
-        JsonCursor json = new(line, path);
         GfpRecord record = new(number);
-        HashSet<string> fields = [];
-        json.BeginDocument();
-        while (json.NextField(out string name))
-        {
-            fields.Add(name);
-            record.Take(ref json, name);
-        }
-
-        json.EndDocument();
-        string[] required = record.Type switch
-        {
-            "bit" or "flag" => ["name", "value"],
-            "zone" => ["idx", "name", "populated"],
-            "decode" => record.Tried ? ["gfp", "gfp_zone", "gfp_migratetype", "bad_combo", "tried", "zone"] : ["gfp", "gfp_zone", "gfp_migratetype", "bad_combo", "tried"],
-            _ => ["t"],
-        };
-        return Array.Find(required, f => !fields.Contains(f)) is not string missing ? record : throw json.Fault($"'{missing}' is missing");
+        record.Fill(line, path);
+        return record;
     }
 
-    private void Take(ref JsonCursor json, string name)
+    protected override string[] Required(ref JsonCursor json) => Type switch
+    {
+        "bit" or "flag" => ["name", "value"],
+        "zone" => ["idx", "name", "populated"],
+        "decode" => Tried ? ["gfp", "gfp_zone", "gfp_migratetype", "bad_combo", "tried", "zone"] : ["gfp", "gfp_zone", "gfp_migratetype", "bad_combo", "tried"],
+        _ => ["t"],
+    };
+
+    protected override void Take(ref JsonCursor json, string name)
     {
         switch (name)
         {

@@ -184,7 +184,7 @@ public static class VmallocReplay
 }
 
 /// <summary>One line of a recording of vmalloc.</summary>
-internal sealed record VmallocRecord(int Line)
+internal sealed record VmallocRecord(int Line) : JsonRecord(Line)
 {
     public string Kind { get; private set; } = "";
 
@@ -219,31 +219,23 @@ internal sealed record VmallocRecord(int Line)
     /// <summary>Reads a line.</summary>
     public static VmallocRecord Read(ReadOnlySpan<byte> line, string path, int number)
     {
-        JsonCursor json = new(line, path);
         VmallocRecord record = new(number);
-        HashSet<string> fields = [];
-        json.BeginDocument();
-        while (json.NextField(out string name))
-        {
-            fields.Add(name);
-            record.Take(ref json, name);
-        }
-
-        json.EndDocument();
-        string[] required = record.Kind switch
-        {
-            "vmap_state" => ["when", "vmalloc_start", "vmalloc_end", "lazy_nr", "free", "busy", "purge"],
-            "vmalloc" => ["size", "addr", "area_size", "nr_pages", "lazy_before", "lazy_after"],
-            "vfree" => ["addr", "lazy_before", "lazy_after"],
-            "vm_unmap_aliases" => ["lazy_before", "lazy_after"],
-            "vmap" => ["count", "addr", "area_size"],
-            "kmap" => [],
-            _ => throw json.Fault(record.Kind.Length == 0 ? "neither 't' nor 'op' says what the line is" : $"'{record.Kind}' is no known operation"),
-        };
-        return Array.Find(required, f => !fields.Contains(f)) is not string missing ? record : throw json.Fault($"'{missing}' is missing");
+        record.Fill(line, path);
+        return record;
     }
 
-    private void Take(ref JsonCursor json, string name)
+    protected override string[] Required(ref JsonCursor json) => Kind switch
+    {
+        "vmap_state" => ["when", "vmalloc_start", "vmalloc_end", "lazy_nr", "free", "busy", "purge"],
+        "vmalloc" => ["size", "addr", "area_size", "nr_pages", "lazy_before", "lazy_after"],
+        "vfree" => ["addr", "lazy_before", "lazy_after"],
+        "vm_unmap_aliases" => ["lazy_before", "lazy_after"],
+        "vmap" => ["count", "addr", "area_size"],
+        "kmap" => [],
+        _ => throw json.Fault(Kind.Length == 0 ? "neither 't' nor 'op' says what the line is" : $"'{Kind}' is no known operation"),
+    };
+
+    protected override void Take(ref JsonCursor json, string name)
     {
         const long mostBytes = 1L << 57;
         const long mostPages = mostBytes >> PageGeometry.PageShift;

@@ -86,7 +86,7 @@ internal sealed class ContigAllocator
         CompactControl cc = new(zone, CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, NoSetSkipHint = true, AllocContig = true };
         PageMigrator migrator = _machine.Migrator;
         MigrationScanner scanner = new(_machine);
-        migrator.DrainAllLru();
+        migrator.DrainAllLru(cpu);
         int pfn = start;
         int tries = 0;
         MigrationResult result = default;
@@ -116,7 +116,7 @@ internal sealed class ContigAllocator
         }
 
         migrator.PutBackAll(cpu, cc.MigratePages);
-        migrator.DrainAllLru();
+        migrator.DrainAllLru(cpu);
         DrainAll(zone);
         return result.NoMemory ? ContigOutcome.NoMemory : ContigOutcome.Success;
     }

@@ -66,7 +66,7 @@ public sealed partial class Machine
     public void CompactMemory()
     {
         ThrowIfDisposed();
-        Migrator.DrainAllLru();
+        Migrator.DrainAllLru(CallersCpu());
         foreach (Node node in _nodes)
         {
             Compactor.CompactNode(FirstOnlineCpu(), node);
@@ -106,7 +106,7 @@ public sealed partial class Machine
         return Suitability.Score(node);
     }
 
-    private Cpu FirstOnlineCpu() => _cpus.Find(cpu => cpu.IsOnline) ?? throw new InvalidOperationException("no CPU is online");
+    private Cpu FirstOnlineCpu() => CallersCpu();
 
     private void VerifyCompaction()
     {

@@ -1,3 +1,4 @@
+using MemSim.Lru;
 using MemSim.Pages;
 
 namespace MemSim.Reclaim.Migration;
@@ -6,9 +7,9 @@ namespace MemSim.Reclaim.Migration;
 internal sealed partial class PageMigrator
 {
     /// <summary>Takes a page off its LRU list and counts it as isolated: the caller holds a reference then.</summary>
-    public bool IsolateLru(int pfn)
+    public bool IsolateLru(Cpu cpu, int pfn)
     {
-        if (!_machine.Lru.Isolate(pfn))
+        if (!_machine.Lru.IsolateAny(cpu, pfn))
         {
             return false;
         }
@@ -21,7 +22,7 @@ internal sealed partial class PageMigrator
     public void DrainLru(Cpu cpu) => _machine.LruIfUsed?.Drain(cpu);
 
     /// <summary>The same for all CPUs.</summary>
-    public void DrainAllLru() => _machine.LruIfUsed?.DrainAll();
+    public void DrainAllLru(Cpu cpu) => _machine.LruIfUsed?.DrainAll(cpu);
 
     private void PutBackLru(Cpu cpu, int pfn)
     {
@@ -43,15 +44,9 @@ internal sealed partial class PageMigrator
     private void CountIsolated(int pfn, int sign)
     {
         ref PageFrame frame = ref _frames[pfn];
-        Node node = _machine.Zones[frame.ZoneId].Node;
-        int pages = sign << frame.Order;
-        if ((frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
-        {
-            node.Counters.IsolatedAnon += pages;
-        }
-        else
-        {
-            node.Counters.IsolatedFile += pages;
-        }
+        LruVec vec = _machine.Lru.OfPage(pfn);
+        vec.Enter();
+        LruManager.CountIsolated(vec, file: (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0, sign << frame.Order);
+        vec.Exit();
     }
 }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
@@ -20,6 +21,7 @@ internal sealed partial class PageMigrator
 
     private readonly Machine _machine;
     private readonly FrameArray _frames;
+    private long _isolatedMovable;
 
     public PageMigrator(Machine machine)
     {
@@ -36,7 +38,7 @@ internal sealed partial class PageMigrator
     }
 
     /// <summary>Pages of drivers that are isolated now; 0 when nobody migrates.</summary>
-    public long IsolatedMovable { get; private set; }
+    public long IsolatedMovable => Volatile.Read(ref _isolatedMovable);
 
     /// <summary>Moves isolated pages, the last of the list first.</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -115,8 +117,8 @@ internal sealed partial class PageMigrator
         if (isolated)
         {
             _machine.AddReferences(pfn, 1);
-            frame.FlagsAndZone |= (uint)PageFlags.Reclaim;
-            IsolatedMovable++;
+            SetFlags(pfn, PageFlags.Reclaim, PageFlags.None);
+            Interlocked.Increment(ref _isolatedMovable);
         }
 
         Unlock(pfn);
@@ -137,14 +139,17 @@ internal sealed partial class PageMigrator
             owner.PutBack(new Page(_machine, pfn));
         }
 
-        frame.FlagsAndZone &= ~(uint)PageFlags.Reclaim;
-        IsolatedMovable--;
+        SetFlags(pfn, PageFlags.None, PageFlags.Reclaim);
+        Interlocked.Decrement(ref _isolatedMovable);
         DropReference(cpu, pfn);
     }
 
     private Outcome MoveOne(Cpu cpu, int from, IMigrationTargets targets, MigrationMode mode)
     {
         ref PageFrame frame = ref _frames[from];
+
+        // Page tables, caches and the page itself change in one step for page faults on other CPUs. Drivers have locks of their own.
+        using LockScope owners = IsMovable(from) ? default : _machine.EnterOwners();
         if (frame.RefCount == 1)
         {
             // Freed while it was isolated: the reference of the isolation is the last.
@@ -266,7 +271,7 @@ internal sealed partial class PageMigrator
         ref PageFrame frame = ref _frames[pfn];
         if (wasMovable)
         {
-            IsolatedMovable--;
+            Interlocked.Decrement(ref _isolatedMovable);
             SetFlags(pfn, PageFlags.None, PageFlags.Reclaim);
             frame.Mapping = 0;
         }

@@ -1,6 +1,5 @@
 using System.Numerics;
 using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Huge;
 using MemSim.Reclaim.Migration;
 
 namespace MemSim;
@@ -50,7 +49,7 @@ public static class ProcessMigration
         }
 
         using MmCore.LockScope scope = mm.Core.Enter();
-        cpu.Machine.Lru.DrainAll();
+        cpu.Machine.Lru.DrainAll(cpu);
         for (int i = 0; i < pages.Length; i++)
         {
             if (cpu.Machine.NodeOrDefault(nodes[i]) is not { } node)
@@ -99,7 +98,7 @@ public static class ProcessMigration
         }
 
         using MmCore.LockScope scope = mm.Core.Enter();
-        cpu.Machine.Lru.DrainAll();
+        cpu.Machine.Lru.DrainAll(cpu);
         long failed = 0;
         for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
         {
@@ -149,7 +148,7 @@ public static class ProcessMigration
             return bound;
         }
 
-        cpu.Machine.Lru.DrainAll();
+        cpu.Machine.Lru.DrainAll(cpu);
         bool left = false;
         for (ulong at = address.Value; at < address.Value + length; at += PageGeometry.PageSize)
         {
@@ -188,7 +187,7 @@ public static class ProcessMigration
 
         MmCore core = mm.Core;
         ulong slot = mm.Tables.FindSlot(address, out _);
-        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge?.PartOf(mm.Tables, address) ?? 0;
+        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge.PartOf(mm.Tables, address);
         if (entry == 0 || !core.Layout.IsPresent(entry))
         {
             return Errno.ENOENT;
@@ -207,10 +206,10 @@ public static class ProcessMigration
         }
 
         int head = core.HeadOf(pfn);
-        if (core.Frames[head].Order == HugeCore.Order)
+        if (core.Frames[head].Order == core.HugeOrder)
         {
             core.Get(head);
-            bool split = core.Huge!.SplitPage(cpu, head);
+            bool split = core.Huge.SplitPage(cpu, head);
             core.Put(cpu, head);
             if (!split)
             {
@@ -221,7 +220,7 @@ public static class ProcessMigration
         }
 
         PageMigrator migrator = cpu.Machine.Migrator;
-        if (!migrator.IsolateLru(pfn))
+        if (!migrator.IsolateLru(cpu, pfn))
         {
             return Errno.EBUSY;
         }

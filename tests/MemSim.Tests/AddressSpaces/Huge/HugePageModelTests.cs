@@ -14,18 +14,18 @@ public class HugePageModelTests
     [InlineData("x86_64")]
     [InlineData("pae")]
     [InlineData("arm64")]
+    [InlineData("x86_32")]
     public void Random_programs_see_what_they_wrote(string architecture)
     {
         long[] happened = new long[3];
         Prop.ForAll(RandomProgram.Of(ProgramStep.Huge), program =>
         {
-            using Machine machine = ForkTests.Boot(architecture);
-            machine.HugePages.Enabled = TransparentHugePages.Always;
+            using Machine machine = HugePageTests.Boot(architecture);
             ProgramRun.Run(machine, ProgramShape.Huge, program.Steps);
             happened[0] += machine.Events[VmEvent.ThpFaultAlloc];
             happened[1] += machine.Events[VmEvent.ThpSplitPmd];
             happened[2] += machine.Events[VmEvent.ThpSplitPage];
         }).Check(RandomProgram.Trials(programs: 8, steps: 500));
-        happened.Should().OnlyContain(events => events > 10, "huge pages were mapped and split");
+        happened.Should().OnlyContain(events => events > (architecture == "x86_32" ? 3 : 10), "huge pages were mapped and split");
     }
 }

@@ -74,8 +74,7 @@ public class HugePageTests
     [Fact]
     public void Madvise_mode_serves_only_those_who_ask()
     {
-        using Machine machine = ForkTests.Boot("x86_64");
-        machine.HugePages.Enabled.Should().Be(TransparentHugePages.Madvise);
+        using Machine machine = Boot("x86_64", TransparentHugePages.Madvise);
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("madvise");
         VirtualAddress at = Map(process, 2 * Huge);
@@ -224,7 +223,7 @@ public class HugePageTests
         machine.Nodes[0].Counters.AnonHugePages.Should().Be(0);
         machine.Verify();
         long before = machine.FreePagesAtRest();
-        machine.Mm.Huge!.SplitDeferred(cpu, machine.Nodes[0], 1).Should().Be(1);
+        machine.Mm.Huge.SplitDeferred(cpu, machine.Nodes[0], 1).Should().Be(1);
         (machine.FreePagesAtRest() - before).Should().Be(256);
         Event(machine, VmEvent.ThpSplitPage).Should().Be(1);
         machine.Verify();
@@ -280,7 +279,7 @@ public class HugePageTests
     [MemberData(nameof(Architectures))]
     public void Khugepaged_makes_a_huge_page_of_small_ones(string architecture)
     {
-        using Machine machine = ForkTests.Boot(architecture);
+        using Machine machine = Boot(architecture, TransparentHugePages.Madvise);
         Cpu cpu = machine.Cpus[0];
         long free = Warm(machine);
         Process process = machine.CreateProcess("small");
@@ -319,7 +318,7 @@ public class HugePageTests
     [Fact]
     public void Khugepaged_keeps_to_its_limits()
     {
-        using Machine machine = ForkTests.Boot("x86_64");
+        using Machine machine = Boot("x86_64", TransparentHugePages.Madvise);
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("small");
         VirtualAddress at = Map(process, Huge);
@@ -377,22 +376,50 @@ public class HugePageTests
     }
 
     [Fact]
-    public void Page_tables_of_x86_32_without_PAE_have_no_such_pages()
+    public void Huge_pages_of_x86_32_without_PAE_have_4_MiB()
     {
-        using Machine machine = ForkTests.Boot("x86_32");
-        machine.HugePages.IsAvailable.Should().BeFalse();
-        machine.HugePages.Enabled.Should().Be(TransparentHugePages.Unavailable);
-        machine.HugePages.Invoking(h => h.Enabled = TransparentHugePages.Always).Should().Throw<InvalidOperationException>();
-        Process process = machine.CreateProcess("small");
-        VirtualAddress at = Map(process, 2 * Huge);
-        process.Mm.Madvise(at, (ulong)Huge, MemoryAdvice.HugePage).Should().Be(Errno.None);
-        using (machine.Cpus[0].Run(process))
+        using Machine machine = Boot("x86_32");
+        machine.HugePages.PageSize.Should().Be(ByteSize.FromMiB(4));
+        Cpu cpu = machine.Cpus[0];
+        long free = Warm(machine);
+        Process process = machine.CreateProcess("huge");
+        VirtualAddress at = Map(process, 4 * Huge);
+        using (cpu.Run(process))
         {
-            machine.Cpus[0].Write(at, 1);
+            cpu.Write(at, 1);
+            cpu.Read<int>(at + ((2 * Huge) - 4)).Should().Be(0);
+            machine.Proc.MemInfo.Should().Contain("AnonHugePages:      4096 kB");
+            process.Mm.AnonPages.Should().Be(1024);
+            PageTableEntry entry = process.Mm.Tables.Lookup(at);
+            (entry.Level, entry.Pages).Should().Be((2, 1024));
+            Process child = process.Fork();
+            cpu.Write(at + 4096, 2);
+            process.Mm.Tables.Lookup(at).Level.Should().Be(1, "the child has the page as well");
+            machine.Verify();
+            child.Exit();
         }
 
-        process.Mm.AnonPages.Should().Be(1);
+        process.Exit();
         machine.Verify();
+        Settle(machine).Should().Be(free);
+    }
+
+    [Fact]
+    public void A_boot_with_less_than_512_MiB_switches_huge_pages_off_and_a_larger_one_on()
+    {
+        using Machine small = Machine.Boot(MachineSpec.X86_64("512M").WithCommandLine("transparent_hugepage=always"));
+        small.HugePages.Enabled.Should().Be(TransparentHugePages.Never, "the kernel itself takes some of the 512 MiB");
+        small.HugePages.UseZeroPage.Should().BeFalse();
+        using Machine large = Machine.Boot(MachineSpec.X86_64("600M"));
+        large.HugePages.Enabled.Should().Be(TransparentHugePages.Always);
+        long min = large.Zones.Sum(zone => zone.GetWatermarkPages(Watermark.Min));
+        large.HugePages.Enabled = TransparentHugePages.Never;
+        large.Zones.Sum(zone => zone.GetWatermarkPages(Watermark.Min)).Should().BeLessThan(min, "without khugepaged the kernel needs less free memory");
+        large.HugePages.Enabled = TransparentHugePages.Always;
+        large.Zones.Sum(zone => zone.GetWatermarkPages(Watermark.Min)).Should().BeGreaterThanOrEqualTo(min, "what the boot freed last counts as well now");
+        using Machine asked = Machine.Boot(MachineSpec.X86_64("600M").WithCommandLine("transparent_hugepage=madvise"));
+        asked.HugePages.Enabled.Should().Be(TransparentHugePages.Madvise);
+        asked.Proc.SysKernelMm.Should().Contain("transparent_hugepage/enabled = always [madvise] never\n");
     }
 
     [Fact]
@@ -415,19 +442,23 @@ public class HugePageTests
         machine.Verify();
     }
 
-    internal static Machine Boot(string architecture)
+    /// <summary>A machine with the settings of a large one: a boot with less than 512 MiB switches them off.</summary>
+    internal static Machine Boot(string architecture, TransparentHugePages enabled = TransparentHugePages.Always)
     {
         Machine machine = ForkTests.Boot(architecture);
-        machine.HugePages.Enabled = TransparentHugePages.Always;
+        machine.HugePages.Enabled = enabled;
+        machine.HugePages.Defrag = HugePageDefrag.Madvise;
+        machine.HugePages.UseZeroPage = true;
+        machine.HugePages.Khugepaged.Defrag = true;
         return machine;
     }
 
     internal static long Event(Machine machine, VmEvent e) => machine.Events[e];
 
-    /// <summary>Maps memory at a multiple of 2 MiB.</summary>
+    /// <summary>Maps memory at a multiple of 4 MiB.</summary>
     internal static VirtualAddress Map(Process process, long bytes)
     {
-        ulong at = (process.Mm.MmapBase - (64UL << 20)) & ~((ulong)Huge - 1);
+        ulong at = (process.Mm.MmapBase - (64UL << 20)) & ~((2 * (ulong)Huge) - 1);
         return process.Mm.Mmap(new VirtualAddress(at), (ulong)bytes, Prot.Read | Prot.Write, MapFlags.Fixed | MapFlags.Anonymous | MapFlags.Private);
     }
 
@@ -440,7 +471,7 @@ public class HugePageTests
     /// <summary>Pages free once nobody needs the huge zero page.</summary>
     internal static long Settle(Machine machine)
     {
-        machine.Mm.Huge!.FreeZero(machine.Cpus[0]);
+        machine.Mm.Huge.FreeZero(machine.Cpus[0]);
         return machine.FreePagesAtRest();
     }
 }

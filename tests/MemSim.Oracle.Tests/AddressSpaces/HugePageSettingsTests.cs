@@ -1,0 +1,58 @@
+using System.IO.Compression;
+using FluentAssertions;
+using MemSim.Oracle.Tests.Boot;
+using MemSim.Oracle.Tests.Figures;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.AddressSpaces;
+
+/// <summary>How huge pages are set up after a boot, against <c>/sys/kernel/mm</c> of the captured machines.</summary>
+public class HugePageSettingsTests(CaptureArchive archive) : IClassFixture<CaptureArchive>
+{
+    private static readonly Lazy<Dictionary<string, List<string>>> Recorded = new(Read);
+
+    public static TheoryData<string> Captures => [.. RecordedBoot.All.Select(boot => boot.Name).Where(Recorded.Value.ContainsKey)];
+
+    [Theory]
+    [MemberData(nameof(Captures))]
+    public void Transparent_huge_pages_of_a_booted_machine_are_set_up_as_the_kernel_does(string name)
+    {
+        using Machine machine = Machine.Boot(RecordedBoot.Named(name).FromArguments());
+        Compare(machine, name);
+    }
+
+    [Theory]
+    [MemberData(nameof(Captures))]
+    public void Transparent_huge_pages_of_a_twin_are_set_up_as_those_of_its_original(string name)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.FromProc(archive.Folder(name["captures/".Length..])));
+        Compare(machine, name);
+    }
+
+    private static void Compare(Machine machine, string name)
+    {
+        // How often khugepaged has gone round is a matter of time.
+        static IEnumerable<string> Relevant(IEnumerable<string> lines) => lines.Where(line => line.StartsWith("transparent_hugepage/", StringComparison.Ordinal) && !line.Contains("full_scans"));
+        Relevant(machine.Proc.SysKernelMm.Split('\n')).Should().Equal(Relevant(Recorded.Value[name]));
+    }
+
+    private static Dictionary<string, List<string>> Read()
+    {
+        Dictionary<string, List<string>> machines = [];
+        List<string> lines = [];
+        using StreamReader reader = new(new GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Data", "huge", "sys-kernel-mm.txt.gz")), CompressionMode.Decompress));
+        while (reader.ReadLine() is { } line)
+        {
+            if (line.StartsWith("# ", StringComparison.Ordinal))
+            {
+                machines.Add(line[2..], lines = []);
+            }
+            else
+            {
+                lines.Add(line);
+            }
+        }
+
+        return machines;
+    }
+}

@@ -1,0 +1,219 @@
+using System.Globalization;
+using System.IO.Compression;
+using System.Text;
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.AddressSpaces;
+
+/// <summary>
+/// Random sequences of memory calls that a real kernel executed (Data/vma/record.c): each call's answer, then the areas of the arena with their flags, and for every page whether it is
+/// mapped, by what, and whether by others too.
+/// </summary>
+/// <remarks>The kernel was 6.18; where it is known to differ from 6.1 the recorder keeps away, except for one rule about merging, which is chosen here.</remarks>
+public class RecordedProgramsTests
+{
+    private const ulong Arena = 0x100_0000_0000;
+    private const int Pages = 32;
+    private const int BusAddressError = 2;
+
+    [Fact]
+    public void Every_answer_and_every_state_is_the_kernels()
+    {
+        using StreamReader lines = new(new GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Data", "vma", "programs.txt.gz")), CompressionMode.Decompress));
+        List<string> program = [];
+        List<string> wrong = [];
+        int compared = 0;
+        for (string? line = lines.ReadLine(); ; line = lines.ReadLine())
+        {
+            if ((line is null || line.StartsWith("program", StringComparison.Ordinal)) && program.Count != 0)
+            {
+                Run(program, wrong, ref compared);
+                program.Clear();
+            }
+
+            if (line is null)
+            {
+                break;
+            }
+
+            program.Add(line);
+        }
+
+        wrong.Should().BeEmpty();
+        compared.Should().BeGreaterThan(30_000);
+    }
+
+    private static void Run(List<string> program, List<string> wrong, ref int compared)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Recorded run = new(machine);
+        for (int i = 1; i < program.Count; i++)
+        {
+            string line = program[i];
+            bool isState = line[0] is 'S' or 'C';
+            string here = isState ? line[0] + run.State(ofChild: line[0] == 'C') : run.Do(line);
+            compared++;
+            if (here == line && !isState && IsFinished(line, i + 1 < program.Count ? program[i + 1] : ""))
+            {
+                // The recorder says only what changed.
+                here = run.State(ofChild: false);
+                line = run.Last;
+            }
+
+            if (here != line)
+            {
+                wrong.Add($"{program[0]}, line {i}: {program[i]}\n  after:    {program[i - 1]}\n  recorded: {line}\n  here:     {here}\n  before:   {run.Last}");
+                break;
+            }
+
+            run.Last = line[0] == 'S' ? line[1..] : run.Last;
+        }
+
+        machine.Verify();
+    }
+
+    /// <summary>Whether no state is recorded after a call: nothing has changed then. Several accesses in a row are one step.</summary>
+    private static bool IsFinished(string line, string next) => next == "" || !(next[0] is 'S' or 'C' || (line[0] is 'r' or 'w' && next[0] is 'r' or 'w'));
+
+    private sealed class Recorded
+    {
+        private readonly Cpu _cpu;
+        private readonly Process _process;
+        private readonly OpenFile[] _files;
+        private Process? _child;
+
+        public Recorded(Machine machine)
+        {
+            machine.Mm.MergesUntouched = true;
+            _cpu = machine.Cpus[0];
+            _process = machine.CreateProcess("recorded", new Rlimits { MayLockAll = true, IsAdmin = true });
+            _cpu.Run(_process);
+            TmpFileSystem tmpfs = machine.MountTmpfs();
+            _files = [tmpfs.Create("shared"), tmpfs.Open("shared", OpenMode.Read), tmpfs.Open("shared", OpenMode.Write)];
+            _cpu.TruncateFile(_files[0], 24 << 12).Should().Be(Errno.None);
+        }
+
+        public string Last { get; set; } = "|" + new string('.', Pages);
+
+        private MemoryDescriptor Mm => _process.Mm;
+
+        public string Do(string line)
+        {
+            string[] words = line.Split(' ');
+            long[] n = [.. words.Skip(1).TakeWhile(w => w != "=").Select(w => long.Parse(w, CultureInfo.InvariantCulture))];
+            string call = line[..line.IndexOf(" =", StringComparison.Ordinal)];
+            VirtualAddress at = n.Length == 0 ? default : new VirtualAddress(Arena + (ulong)n[0]);
+            ulong length = n.Length < 2 ? 0 : (ulong)n[1];
+            switch (words[0])
+            {
+                case "mmap":
+                    Result<VirtualAddress> mapped = Mm.Mmap(at, length, (Prot)n[2], (MapFlags)n[3], n[4] < 0 ? null : _files[n[4]], (ulong)n[5]);
+                    return call + Answer(mapped, length);
+                case "mremap":
+                    return call + Answer(Mm.Mremap(at, length, (ulong)n[2], (RemapFlags)n[3], new VirtualAddress(Arena + (ulong)n[4])), (ulong)n[2]);
+                case "munmap":
+                    return call + Answer(Mm.Munmap(at, length));
+                case "mprotect":
+                    return call + Answer(Mm.Mprotect(at, length, (Prot)n[2]));
+                case "madvise":
+                    return call + Answer(Mm.Madvise(at, length, (MemoryAdvice)n[2]));
+                case "mlock":
+                    return call + Answer(n[2] == 2 ? Mm.Munlock(at, length) : Mm.Mlock(at, length, onFault: n[2] == 1));
+                case "mlockall":
+                    if (n[0] == 0)
+                    {
+                        Mm.MunlockAll();
+                        return call + " = 0";
+                    }
+
+                    return call + Answer(Mm.MlockAll((LockAll)n[0]));
+                case "msync":
+                    return call + Answer(Mm.Msync(at, length, (SyncFlags)n[2]));
+                case "fork":
+                    _child = _process.Fork();
+                    return call + " = 0";
+                default:
+                    try
+                    {
+                        if (words[0] == "write")
+                        {
+                            _cpu.Write(at, (byte)7);
+                        }
+                        else
+                        {
+                            _cpu.Read<byte>(at);
+                        }
+
+                        return call + " = 0 0";
+                    }
+                    catch (SignalException signal)
+                    {
+                        return $"{call} = {(int)signal.SignalInfo.Signal} {(signal.SignalInfo.Signal == Signal.SIGBUS ? BusAddressError : (int)signal.SignalInfo.Code)}";
+                    }
+            }
+        }
+
+        /// <summary>The areas of the arena and what its pages are, as the recorder writes them.</summary>
+        public string State(bool ofChild)
+        {
+            Process process = ofChild ? _child! : _process;
+            StringBuilder text = new();
+            bool inside = false;
+            foreach (string line in process.Smaps.Split('\n'))
+            {
+                string[] words = line.Split(' ', StringSplitOptions.RemoveEmptyEntries);
+                if (words is [string range, string permissions, string offset, _, string inode, ..] && range.Contains('-'))
+                {
+                    ulong[] ends = [.. range.Split('-').Select(Hex)];
+                    inside = ends[1] > Arena && ends[0] < Arena + (Pages << 12);
+                    if (inside)
+                    {
+                        char kind = inode == "0" ? '-' : line.Contains("/dev/zero", StringComparison.Ordinal) ? 'z' : 'f';
+                        text.Append(CultureInfo.InvariantCulture, $" {(long)(ends[0] - Arena) >> 12}-{(long)(ends[1] - Arena) >> 12} {permissions} {(kind == '-' ? 0 : Hex(offset) >> 12)} {kind}");
+                    }
+                }
+                else if (inside && words is ["VmFlags:", ..])
+                {
+                    text.Append(string.Concat(words.Skip(1).Select(flag => "," + flag))).Append(';');
+                }
+            }
+
+            text.Append('|');
+            foreach (ulong word in process.PageMap(new VirtualAddress(Arena), Pages))
+            {
+                bool file = (word >> 61 & 1) != 0;
+                bool alone = (word >> 56 & 1) != 0;
+                text.Append(word >> 63 == 0 ? '.' : file ? (alone ? 'F' : 'f') : alone ? 'A' : 'a');
+            }
+
+            if (ofChild)
+            {
+                _child!.Exit();
+                _child = null;
+            }
+
+            return text.ToString();
+        }
+
+        private static ulong Hex(string text) => ulong.Parse(text, NumberStyles.HexNumber, CultureInfo.InvariantCulture);
+
+        private string Answer(Result<VirtualAddress> result, ulong length)
+        {
+            if (!result.Succeeded)
+            {
+                return Answer(result.Error);
+            }
+
+            if (result.Value.Value is >= Arena and < Arena + (Pages << 12))
+            {
+                return $" = @{(result.Value.Value - Arena) >> 12}";
+            }
+
+            Mm.Munmap(result.Value, length).Should().Be(Errno.None);
+            return " = out";
+        }
+
+        private static string Answer(Errno error) => error == Errno.None ? " = 0" : $" = -{(int)error}";
+    }
+}
