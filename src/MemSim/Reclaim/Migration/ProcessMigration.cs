@@ -221,7 +221,7 @@ public static class ProcessMigration
         }
 
         PageMigrator migrator = cpu.Machine.Migrator;
-        if (!migrator.IsolateLru(cpu, pfn))
+        if (!migrator.IsolateLru(pfn))
         {
             return Errno.EBUSY;
         }
