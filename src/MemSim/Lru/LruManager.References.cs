@@ -144,8 +144,8 @@ internal sealed partial class LruManager
             LruVec vec = OfPage(pfn);
             vec.Enter();
             vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
-            vec.Exit();
             ClearFlags(ref frame, PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable);
+            vec.Exit();
         }
 
         if ((frame.FlagsAndZone & (uint)PageFlags.Mlocked) != 0)

@@ -158,41 +158,36 @@ internal sealed partial class LruManager
         }
     }
 
-    /// <summary>Takes a page, to which the caller holds a reference, off its list with another one (<c>folio_isolate_lru()</c>).</summary>
+    /// <summary>Takes a page off its list with a reference for the caller (<c>folio_isolate_lru()</c>).</summary>
+    /// <remarks>
+    /// Any frame will do: whoever scans memory does not know whether another CPU is freeing it. Under the list's lock a page that says it is on a list stays one, for it
+    /// cannot be freed without leaving the list.
+    /// </remarks>
     /// <returns>False when it is on no list, or somebody else has it.</returns>
     public bool Isolate(int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if (!TestClearLru(ref frame))
+        if ((frame.FlagsAndZone & (uint)PageFlags.Lru) == 0)
         {
             return false;
         }
 
-        _machine.AddReferences(pfn, 1);
         LruVec vec = OfPage(pfn);
         vec.Enter();
-        vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
+        bool isolated = (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 && TryGet(pfn);
+        if (isolated && !TestClearLru(ref frame))
+        {
+            // Another CPU, which holds a reference too, has it and waits for the lock.
+            _machine.AddReferences(pfn, -1);
+            isolated = false;
+        }
+
+        if (isolated)
+        {
+            vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
+        }
+
         vec.Exit();
-        return true;
-    }
-
-    /// <summary>The same for a page that another CPU may free at any moment (<c>get_page_unless_zero()</c> first): whoever drops the last reference takes it off its list.</summary>
-    /// <param name="cpu">The CPU that does it.</param>
-    /// <param name="pfn">Any frame.</param>
-    public bool IsolateAny(Cpu cpu, int pfn)
-    {
-        if (!_parallel)
-        {
-            return Isolate(pfn);
-        }
-
-        if ((_frames[pfn].FlagsAndZone & (uint)PageFlags.Lru) == 0 || !TryGet(pfn))
-        {
-            return false;
-        }
-
-        bool isolated = Isolate(pfn);
-        Put(cpu, pfn);
         return isolated;
     }
 

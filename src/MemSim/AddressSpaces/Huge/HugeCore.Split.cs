@@ -75,8 +75,8 @@ internal sealed partial class HugeCore
             return true;
         }
 
-        uint expected = ((uint)(_core.TotalMapCount(head) + 1) * PageFrame.OneReference) | Order;
-        return Interlocked.CompareExchange(ref _frames[head].RefOrder, Order, expected) == expected;
+        uint expected = ((uint)(_core.TotalMapCount(head) + 1) * PageFrame.OneReference) | (uint)Order;
+        return Interlocked.CompareExchange(ref _frames[head].RefOrder, (uint)Order, expected) == expected;
     }
 
     /// <summary>Splits every entry that maps the page whole.</summary>

@@ -117,6 +117,12 @@ public sealed class Khugepaged
         }
 
         using MmCore.LockScope scope = core.Enter();
+        if (core.IsInOperation)
+        {
+            // A CPU was lent in the middle of a fault or a system call, whose page tables must stay where they are: its mmap_read_trylock() fails.
+            return;
+        }
+
         _machine.Lru.DrainAll(cpu);
         int passes = 0;
         for (int seen = 0; seen < PagesToScan;)

@@ -140,27 +140,25 @@ internal sealed partial class CpuMmu
     }
 
     /// <summary>This CPU flushes a range of its own TLB.</summary>
-    /// <returns>Whether it has the tables loaded.</returns>
-    public bool FlushOwn(ulong start, ulong end, PageTables tables)
+    /// <param name="start">The first address.</param>
+    /// <param name="end">The address behind the last one.</param>
+    /// <param name="tables">The address space.</param>
+    /// <param name="generation">The number of this flush in that space.</param>
+    public void FlushOwn(ulong start, ulong end, PageTables tables, long generation)
     {
         using GateScope gate = OwnGate();
         if (!tables.IsKernel && !ReferenceEquals(Tables, tables))
         {
             Broadcast(start, end, tables);
-            return false;
+            return;
         }
 
         FlushHere(start, end, tables.IsKernel);
-        if (!tables.IsKernel)
-        {
-            RememberFlush();
-        }
-
-        return true;
+        RememberFlush(tables, generation);
     }
 
     /// <summary>Another CPU flushes a range: this one is interrupted, spared because it is lazy, or not concerned. What it knew is gone when this returns, and no access uses it any more.</summary>
-    public Shootdown ShootDown(ulong start, ulong end, PageTables tables)
+    public Shootdown ShootDown(ulong start, ulong end, PageTables tables, long generation)
     {
         using GateScope gate = OthersGate();
         if (!NeedsInterrupt(tables))
@@ -172,11 +170,7 @@ internal sealed partial class CpuMmu
         Statistics.InterruptsReceived++;
         _cycles += _costs.InterruptReceiveCycles;
         FlushHere(start, end, tables.IsKernel);
-        if (!tables.IsKernel)
-        {
-            RememberFlush();
-        }
-
+        RememberFlush(tables, generation);
         return Shootdown.Interrupted;
     }
 
@@ -340,10 +334,14 @@ internal sealed partial class CpuMmu
         }
     }
 
-    private void RememberFlush()
+    /// <summary>This CPU is up to date, if it did all flushes before this one: a lazy CPU that was spared some has to make up for them all the same.</summary>
+    private void RememberFlush(PageTables tables, long generation)
     {
-        _loadedGeneration = Volatile.Read(ref Tables.FlushGeneration);
-        RememberGeneration(_loadedGeneration);
+        if (!tables.IsKernel && _loadedGeneration == generation - 1)
+        {
+            _loadedGeneration = generation;
+            RememberGeneration(generation);
+        }
     }
 
     private void RememberGeneration(long generation)

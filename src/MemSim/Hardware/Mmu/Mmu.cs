@@ -333,7 +333,7 @@ public sealed class Mmu
 
     private void Flush(Cpu cpu, PageTables tables, ulong start, ulong end)
     {
-        Interlocked.Increment(ref tables.FlushGeneration);
+        long generation = Interlocked.Increment(ref tables.FlushGeneration);
         CpuMmu own = cpu.MmuState;
         int interrupted = 0;
         int spared = 0;
@@ -346,12 +346,12 @@ public sealed class Mmu
                 continue;
             }
 
-            Shootdown answer = mmu.ShootDown(start, end, tables);
+            Shootdown answer = mmu.ShootDown(start, end, tables, generation);
             interrupted += answer == Shootdown.Interrupted ? 1 : 0;
             spared += answer == Shootdown.SparedByLazyMode ? 1 : 0;
         }
 
-        own.FlushOwn(start, end, tables);
+        own.FlushOwn(start, end, tables, generation);
         own.Statistics.InterruptsSparedByLazyMode += spared;
         if (interrupted > 0)
         {

@@ -131,7 +131,7 @@ internal sealed class MigrationScanner
                 }
                 else if (!compound || cc.AllocContig)
                 {
-                    taken = TryIsolate(cpu, cc, pfn, unevictable);
+                    taken = TryIsolate(cc, pfn, unevictable);
                 }
             }
 
@@ -204,7 +204,7 @@ internal sealed class MigrationScanner
 
     private bool MayMoveUnevictable(CompactControl cc) => cc.AllocContig || _machine.Settings.Sysctls.CompactUnevictableAllowed;
 
-    private bool TryIsolate(Cpu cpu, CompactControl cc, int pfn, bool unevictable)
+    private bool TryIsolate(CompactControl cc, int pfn, bool unevictable)
     {
         ref PageFrame frame = ref _frames[pfn];
         PageFlags flags = (PageFlags)frame.FlagsAndZone;
@@ -236,7 +236,7 @@ internal sealed class MigrationScanner
             return false;
         }
 
-        return ((flags & PageFlags.Unevictable) == 0 || unevictable) && _migrator.IsolateLru(cpu, pfn);
+        return ((flags & PageFlags.Unevictable) == 0 || unevictable) && _migrator.IsolateLru(pfn);
     }
 
     private static bool TooManyIsolated(Node node)

@@ -7,9 +7,9 @@ namespace MemSim.Reclaim.Migration;
 internal sealed partial class PageMigrator
 {
     /// <summary>Takes a page off its LRU list and counts it as isolated: the caller holds a reference then.</summary>
-    public bool IsolateLru(Cpu cpu, int pfn)
+    public bool IsolateLru(int pfn)
     {
-        if (!_machine.Lru.IsolateAny(cpu, pfn))
+        if (!_machine.Lru.Isolate(pfn))
         {
             return false;
         }

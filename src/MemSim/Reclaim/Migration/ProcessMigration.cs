@@ -220,7 +220,7 @@ public static class ProcessMigration
         }
 
         PageMigrator migrator = cpu.Machine.Migrator;
-        if (!migrator.IsolateLru(cpu, pfn))
+        if (!migrator.IsolateLru(pfn))
         {
             return Errno.EBUSY;
         }

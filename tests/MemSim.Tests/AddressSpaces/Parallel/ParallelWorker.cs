@@ -236,10 +236,11 @@ internal sealed class ParallelWorker
         Process child = forked.Value;
         using (_cpu.Run(child))
         {
+            Area area = _areas[_random.Next(_areas.Count)];
+            int first = _random.Next(AreaPages);
             for (int i = 0; i < 16; i++)
             {
-                Area area = _areas[_random.Next(_areas.Count)];
-                int page = _random.Next(AreaPages);
+                int page = (first + i) % AreaPages;
                 if (area.MayBeZero[page])
                 {
                     continue;
@@ -339,7 +340,7 @@ internal sealed class ParallelWorker
                 _cpu.Machine.CompactMemory();
                 break;
             case 1 when _stage.UsesHugePages:
-                _cpu.Machine.HugePages.Khugepaged.Tick(_cpu);
+                _cpu.Machine.HugePages.Khugepaged.Run(_cpu);
                 break;
         }
     }

@@ -20,7 +20,7 @@ internal sealed class ProgramRun
         machine.CreateProcess("warm").Exit();
         _free = machine.FreePagesAtRest();
         Process init = machine.CreateProcess("init");
-        Window = (init.Mm.MmapBase - (32UL << 20)) & ~((2UL << 20) - 1);
+        Window = (init.Mm.MmapBase - (32UL << 20)) & ~((4UL << 20) - 1);
         Alive.Add(new ProcessModel(this, init));
         if (shape.StartsMapped)
         {
