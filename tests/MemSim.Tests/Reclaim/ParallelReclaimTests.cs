@@ -50,7 +50,7 @@ public sealed class ParallelReclaimTests
         {
             try
             {
-                WriteAndRead(machine, cpu, files.Create($"f{cpu.Id}"), wrong);
+                WriteAndRead(machine, cpu, files.Create($"f{cpu.Id}", cpu: cpu), wrong);
             }
             catch (Exception e)
             {
