@@ -16,8 +16,9 @@ internal static class ReplayCommand
             Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 of the frame numbers on one CPU without reclaim, else 0.",
             HelpName = "PERCENT",
         };
+        var workload = new Option<bool>("--workload") { Description = "For folders of traces: runs the recorded programs again instead of the page events, and compares how hard reclaim worked; equal means within a factor of two." };
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, json };
+        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, workload, json };
         command.SetAction(parsed =>
         {
             bool asJson = parsed.GetValue(json);
@@ -25,6 +26,11 @@ internal static class ReplayCommand
             if (percent is double given && given is not (>= 0 and <= 100))
             {
                 throw new BadInputException($"--at-least: {given} is no percentage");
+            }
+
+            if (parsed.GetValue(workload))
+            {
+                return WorkloadRun.Run(console, parsed.GetValue(recordings) ?? [], asJson);
             }
 
             List<RecordingOutcome> outcomes = [];

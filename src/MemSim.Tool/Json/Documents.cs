@@ -69,6 +69,12 @@ internal sealed record RecordingDocument(
 
 internal sealed record ReplayDocument(string Verb, long Matched, long Compared, bool FellShort, IReadOnlyList<RecordingDocument> Recordings);
 
+internal sealed record WorkloadsDocument(string Verb, int Matched, int Compared, bool FellShort, IReadOnlyList<WorkloadDocument> Recordings);
+
+internal sealed record WorkloadDocument(string Name, int Matched, int Compared, IReadOnlyList<WorkloadFigureDocument> Figures);
+
+internal sealed record WorkloadFigureDocument(string Name, long? Recorded, long Simulated, double? Ratio);
+
 internal sealed record TraceDocument(
     string? NotPredictable,
     long Events,

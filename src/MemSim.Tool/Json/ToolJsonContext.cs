@@ -7,6 +7,7 @@ namespace MemSim.Tool.Json;
 [JsonSerializable(typeof(BootDocument))]
 [JsonSerializable(typeof(TwinDocument))]
 [JsonSerializable(typeof(ReplayDocument))]
+[JsonSerializable(typeof(WorkloadsDocument))]
 [JsonSerializable(typeof(RunDocument))]
 [JsonSerializable(typeof(ScenarioDocument))]
 [JsonSerializable(typeof(ScenarioListDocument))]

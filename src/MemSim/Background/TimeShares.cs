@@ -175,7 +175,7 @@ internal sealed class TimeShares
 
         thread.IsRunnable = true;
         thread.HasJustWoken = true;
-        thread.Time = Now + _costs.WakeDelay;
+        thread.Time = Now + (Now - thread.Time > _costs.Tick ? _costs.WakeDelayIdle : _costs.WakeDelay);
         thread.Runtime = Math.Max(thread.Runtime, _taskRuntime - SleeperBonus);
     }
 
@@ -405,7 +405,7 @@ internal sealed class TimeShares
 
     private long CountedWork() =>
         (_events[VmEvent.Fault] * _costs.Fault)
-        + ((_events[VmEvent.ScanKswapd] + _events[VmEvent.ScanDirect]) * _costs.Scan)
+        + (_machine.Vmscan.EntriesScanned * _costs.Scan)
         + ((_events[VmEvent.StealKswapd] + _events[VmEvent.StealDirect]) * _costs.Steal)
         + (_events[VmEvent.SwapOut] * _costs.SwapOut)
         + (_events[VmEvent.SwapIn] * _costs.SwapIn)

@@ -36,15 +36,19 @@ internal sealed record WorkCosts
     /// <summary>The time between the ends of two writes.</summary>
     public long WritePage { get; init; } = 2_000;
 
-    /// <summary>From a wake-up to the first instruction, on a CPU that idles.</summary>
-    public long WakeDelay { get; init; } = 50_000;
+    /// <summary>From a wake-up to the first instruction, on a CPU that has idled for less than a tick.</summary>
+    public long WakeDelay { get; init; } = 20_000;
+
+    /// <summary>The same on a CPU that has idled for longer.</summary>
+    public long WakeDelayIdle { get; init; } = 100_000;
 
     /// <summary>The timer tick of the scheduler: 250 a second.</summary>
     public long Tick { get; init; } = 4_000_000;
 
     /// <summary>
     /// A virtual machine without hardware help (QEMU's TCG) that records every page event: read off recordings of such machines, between events that say what was
-    /// done (a fault 11 µs, a clean page freed 4 µs, a page read 15 µs), not fitted to what reclaim did there.
+    /// done (a fault 11 µs, a clean page freed 4 µs, a page read 15 µs, a thread on the other CPU
+    /// woken in 0.06 to 0.3 ms, or in 4.3 to 7.1 ms when that had idled), not fitted to what reclaim did there.
     /// </summary>
     public static WorkCosts EmulatedAndTraced { get; } = new()
     {
@@ -60,5 +64,6 @@ internal sealed record WorkCosts
         WriteDelay = 1_000_000,
         WritePage = 2_000,
         WakeDelay = 100_000,
+        WakeDelayIdle = 4_500_000,
     };
 }

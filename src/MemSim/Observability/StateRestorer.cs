@@ -10,8 +10,9 @@ internal static class StateRestorer
     /// <summary>Builds the machine.</summary>
     /// <param name="state">The state.</param>
     /// <param name="configure">Changes the blueprint's options; null for a machine like Debian's kernel: contents off, contradictory flags mean ZONE_DMA.</param>
+    /// <param name="hasContents">Whether its memory holds bytes, which processes need.</param>
     /// <exception cref="FormatException">The state contradicts itself; the message names the zone and the block.</exception>
-    public static Machine Restore(AllocatorState state, Func<MachineBlueprint, Machine>? configure = null)
+    public static Machine Restore(AllocatorState state, Func<MachineBlueprint, Machine>? configure = null, bool hasContents = false)
     {
         int[] nodes = [.. state.Zones.Select(z => z.Node).Concat(state.CpuNodes).Distinct().Order()];
         MachineBlueprint blueprint = new()
@@ -21,7 +22,7 @@ internal static class StateRestorer
             Nodes = [.. nodes.Select(n => new NodeBlueprint(n, [], [n, .. nodes.Where(other => other != n)]))],
             CpuNodes = [.. Enumerable.Range(0, state.CpuCount).Select(cpu => cpu < state.CpuNodes.Count ? state.CpuNodes[cpu] : state.Zones[0].Node)],
             Zones = [.. state.Zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.StartPfn, z.SpannedPages, z.PresentPages, z.ManagedPages))],
-            HasContents = false,
+            HasContents = hasContents,
             RefusesIllegalFlags = false,
             WatermarkBoostFactor = state.WatermarkBoostFactor,
         };

@@ -47,6 +47,7 @@ internal sealed partial class PageReclaim
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
         Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
         Count(file ? VmEvent.ScanFile : VmEvent.ScanAnon, isolation.Scanned);
+        EntriesScanned += entries + isolation.Skipped;
         if (entries == 0)
         {
             return 0;

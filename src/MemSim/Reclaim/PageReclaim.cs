@@ -45,6 +45,9 @@ internal sealed partial class PageReclaim : IReclaim
     /// <summary>What reclaim's work costs on the simulated clock.</summary>
     public ReclaimCosts Costs { get; set; } = new();
 
+    /// <summary>Pages that were looked at on inactive lists, a huge one counted once: the work it makes.</summary>
+    public long EntriesScanned { get; private set; }
+
     /// <inheritdoc/>
     public void WakeKswapd(Zone zone, in ReclaimRequest request)
     {
@@ -74,7 +77,10 @@ internal sealed partial class PageReclaim : IReclaim
     {
         ZoneCounters counters = zone.Counters;
         long pages = counters.InactiveFile + counters.ActiveFile;
-        return CanReclaimAnon ? pages + counters.InactiveAnon + counters.ActiveAnon : pages;
+        pages += CanReclaimAnon ? counters.InactiveAnon + counters.ActiveAnon : 0;
+
+        // Since 6.1.124: a zone with nothing on its lists counts what is free, so that it is not passed over.
+        return pages != 0 ? pages : zone.TrueFreePages;
     }
 
     /// <inheritdoc/>

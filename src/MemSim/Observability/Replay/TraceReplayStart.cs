@@ -8,14 +8,15 @@ internal static class TraceReplayStart
 {
     private const uint LruFlag = 1u << 5;
     private const uint TailFlag = 1u << 16;
+    private const uint PageTableFlag = 1u << 26;
     private const int MaxPagesCounted = 1 << 30;
 
     /// <summary>Reads the state.</summary>
     /// <param name="folder">The files.</param>
-    /// <param name="recording">The recording; says how many CPUs there are at least.</param>
+    /// <param name="recording">The recording; says how many CPUs there are at least. Without it only recorded lists are read.</param>
     /// <param name="exact">Whether the order of the lists is known.</param>
     /// <returns>The state; null where the folder tells nothing about the time before.</returns>
-    public static AllocatorState? Read(TraceReplayFolder folder, TraceReplayRecording recording, out bool exact)
+    public static AllocatorState? Read(TraceReplayFolder folder, TraceReplayRecording? recording, out bool exact)
     {
         string? lists = folder.FindBefore("mmlists");
         string? zoneInfoPath = folder.FindBefore("zoneinfo");
@@ -25,7 +26,7 @@ internal static class TraceReplayStart
         if (state is null)
         {
             string? buddyInfo = folder.FindBefore("buddyinfo");
-            if (zoneInfo is null || buddyInfo is null)
+            if (zoneInfo is null || buddyInfo is null || recording is null)
             {
                 return null;
             }
@@ -33,7 +34,7 @@ internal static class TraceReplayStart
             state = Synthesise(zoneInfo, BuddyInfoFile.Parse(buddyInfo), recording, buddyInfo);
         }
 
-        state.CpuCount = Math.Max(state.CpuCount, recording.CpuCount);
+        state.CpuCount = Math.Max(state.CpuCount, recording?.CpuCount ?? 1);
         foreach (ZoneState zone in state.Zones)
         {
             ZoneInfoZone? figures = zoneInfo?.Zones.FirstOrDefault(z => z.Node == zone.Node && z.Type == zone.Type);
@@ -79,11 +80,50 @@ internal static class TraceReplayStart
         return lists;
     }
 
-    private static void ReadLru(AllocatorState state, string path)
+    /// <summary>Frees what was in use by processes and files, page tables included: somebody is to fill it again, and then it is known whose it is.</summary>
+    public static void FreePagesOfUsers(AllocatorState state, string flagsPath) => ForEachRun(flagsPath, (first, count, flags) =>
+    {
+        const ulong Unevictable = 1UL << 18;
+        bool isUsers = (flags & LruFlag) != 0 && (flags & Unevictable) == 0;
+        foreach (ZoneState zone in isUsers || (flags & PageTableFlag) != 0 ? state.Zones : [])
+        {
+            long start = Math.Max(first, zone.StartPfn);
+            long end = Math.Min(first + count, zone.StartPfn + zone.SpannedPages);
+            while (start < end)
+            {
+                int order = PageGeometry.MaxOrder;
+                while ((start & ((1L << order) - 1)) != 0 || start + (1L << order) > end)
+                {
+                    order--;
+                }
+
+                int type = zone.Pageblocks[(start >> state.PageblockOrder) - zone.FirstPageblock];
+                zone.FreeLists[order][type] = [.. zone.FreeLists[order][type], start];
+                zone.FreePages += 1L << order;
+                start += 1L << order;
+            }
+        }
+    });
+
+    private static void ReadLru(AllocatorState state, string path) => ForEachRun(path, (first, count, flags) =>
+    {
+        foreach (ZoneState zone in (flags & LruFlag) != 0 ? state.Zones : [])
+        {
+            long start = Math.Max(first, zone.StartPfn);
+            long end = Math.Min(first + count, zone.StartPfn + zone.SpannedPages);
+            if (start < end)
+            {
+                zone.LruOrMovable.Add((start, end - start));
+            }
+        }
+    });
+
+    /// <summary>Reads the runs of pages with the same flags. The flags stored in the first page of a compound page only are given for all of it.</summary>
+    private static void ForEachRun(string path, Action<long, long, ulong> action)
     {
         using StreamReader reader = InputFile.OpenText(path);
         int line = 0;
-        bool headOnLru = false;
+        ulong headFlags = 0;
         while (reader.ReadLine() is { } text)
         {
             line++;
@@ -102,23 +142,8 @@ internal static class TraceReplayStart
                 throw new InputFileException(path, line, $"'{text}' is no run of page flags 'first count flags'");
             }
 
-            // The flag is stored in the first page of a compound page only, but holds for all.
-            bool lru = (flags & TailFlag) != 0 ? headOnLru : (flags & LruFlag) != 0;
-            headOnLru = lru;
-            if (!lru)
-            {
-                continue;
-            }
-
-            foreach (ZoneState zone in state.Zones)
-            {
-                long start = Math.Max(first, zone.StartPfn);
-                long end = Math.Min(first + count, zone.StartPfn + zone.SpannedPages);
-                if (start < end)
-                {
-                    zone.LruOrMovable.Add((start, end - start));
-                }
-            }
+            headFlags = (flags & TailFlag) != 0 ? headFlags : flags;
+            action(first, count, headFlags);
         }
     }
 

@@ -18,8 +18,8 @@ public static partial class WorkloadReplay
 {
     private static readonly string[] VmStatNames =
     [
-        "pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "allocstall", "pageoutrun", "kswapd_low_wmark_hit_quickly",
-        "kswapd_high_wmark_hit_quickly", "pgscan_direct_throttle", "pswpout", "pswpin", "pgrotated", "pgmigrate_success", "compact_daemon_wake", "thp_fault_alloc", "oom_kill", "pgfault",
+        "pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgsteal", "allocstall", "pageoutrun", "kswapd_low_wmark_hit_quickly",
+        "kswapd_high_wmark_hit_quickly", "pgscan_direct_throttle", "pswpout", "pswpin", "pgrotated", "pgmigrate_success", "compact_daemon_wake", "thp_fault_alloc", "oom_kill",
     ];
 
     /// <summary>Whether a folder holds a recording with its workload.</summary>
@@ -35,7 +35,9 @@ public static partial class WorkloadReplay
         ArgumentNullException.ThrowIfNull(directory);
         string scriptPath = Path.Combine(directory, "workload.sh");
         string script = Read(scriptPath);
-        using Machine machine = Machine.Boot(MachineSpec.FromProc(directory));
+        string setup = Path.Combine(directory, "workload-setup.sh");
+        AllocatorState? state = StartOf(directory, prepares: File.Exists(setup));
+        using Machine machine = state is not null ? StateRestorer.Restore(state, hasContents: true) : Machine.Boot(MachineSpec.FromProc(directory));
         machine.EnableReclaim();
         CapturedMachine captured = CapturedMachine.Read(directory);
         if (machine.HugePages.IsAvailable)
@@ -49,7 +51,6 @@ public static partial class WorkloadReplay
         using BlockDevice? swap = SwapOn(machine, directory);
         using WorkloadPrograms programs = new(machine, costs, scriptPath);
         programs.AddDevice(new BlockDevice("vdb", new ByteSize(1536UL << 20)));
-        string setup = Path.Combine(directory, "workload-setup.sh");
         if (File.Exists(setup))
         {
             new ShellScript(setup, programs.Run).Run(Read(setup));
@@ -92,8 +93,13 @@ public static partial class WorkloadReplay
         return figures;
     }
 
-    private static long Of(Dictionary<string, long> vmstat, string name) =>
-        name == "allocstall" ? vmstat.Where(p => p.Key.StartsWith("allocstall_", StringComparison.Ordinal)).Sum(p => p.Value) : vmstat.GetValueOrDefault(name);
+    /// <summary>A line, or the sum of those that count the same thing apart.</summary>
+    private static long Of(Dictionary<string, long> vmstat, string name) => name switch
+    {
+        "allocstall" => vmstat.Where(p => p.Key.StartsWith("allocstall_", StringComparison.Ordinal)).Sum(p => p.Value),
+        "pgsteal" => vmstat.GetValueOrDefault("pgsteal_kswapd") + vmstat.GetValueOrDefault("pgsteal_direct"),
+        _ => vmstat.GetValueOrDefault(name),
+    };
 
     private static Dictionary<string, long> ParseVmStat(string text, string path)
     {
@@ -166,6 +172,24 @@ public static partial class WorkloadReplay
         }
 
         return null;
+    }
+
+    /// <summary>The allocator's state before the workload; without what its preparation filled, which is done again. Null where the recording has no lists.</summary>
+    private static AllocatorState? StartOf(string directory, bool prepares)
+    {
+        TraceReplayFolder folder = TraceReplayFolder.Open(Path.Combine(directory, "trace.txt.gz"), directory);
+        string? flags = folder.FindBefore("kpageflags");
+        if (TraceReplayStart.Read(folder, null, out bool exact) is not { } state || !exact || (prepares && flags is null))
+        {
+            return null;
+        }
+
+        if (prepares)
+        {
+            TraceReplayStart.FreePagesOfUsers(state, flags!);
+        }
+
+        return state;
     }
 
     /// <summary>Takes the memory that the recorded kernel had in use, in blocks as large as possible.</summary>

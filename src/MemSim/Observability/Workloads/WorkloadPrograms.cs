@@ -169,7 +169,6 @@ internal sealed class WorkloadPrograms : IDisposable
             throw Bad(command, $"dd: a block of {block} bytes");
         }
 
-        // Programs need memory of their own, if little.
         byte[] buffer = new byte[block];
         return _devices.TryGetValue(input, out BlockDevice? device) ? ReadDevice(device, buffer, count, skip * block)
             : input == "/dev/zero" && InTmpfs(output) is { } name ? WriteFile(name, buffer, count)
@@ -185,6 +184,15 @@ internal sealed class WorkloadPrograms : IDisposable
         {
             using (Cpu.Run(dd))
             {
+                // The buffer is memory of the process.
+                if (dd.Mm.Mmap(buffer.Length, Prot.Read | Prot.Write) is { Succeeded: true, Value: var address })
+                {
+                    for (long at = 0; at < buffer.Length; at += PageGeometry.PageSize)
+                    {
+                        Cpu.Write(address + at, (byte)1);
+                    }
+                }
+
                 for (; count > 0 && offset < end; count--)
                 {
                     long before = device.PagesRead;
