@@ -62,7 +62,6 @@ internal sealed partial class PageReclaim
 
         Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
         Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
-        Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
         if (found.PagedOut != 0)
         {
             state.Lists.NoteCost(file, found.PagedOut);
@@ -106,7 +105,7 @@ internal sealed partial class PageReclaim
                 case Outcome.Freed:
                     reclaimed += size;
                     _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
-                    _machine.Zones[frame.ZoneId].PagesScanned = 0;
+                    _zones[frame.ZoneId].PagesScanned = 0;
                     sc.Others[freed++] = pfn;
                     continue;
                 case Outcome.ActivateLocked:
@@ -130,6 +129,7 @@ internal sealed partial class PageReclaim
             sc.Kept[kept++] = pfn;
         }
 
+        Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
         return reclaimed;
     }
 
@@ -146,13 +146,17 @@ internal sealed partial class PageReclaim
             return Outcome.KeepLocked;
         }
 
-        CountDirt(frame.FlagsAndZone, size, ref found);
+        if ((frame.FlagsAndZone & (uint)(PageFlags.Dirty | PageFlags.Writeback)) != 0)
+        {
+            CountDirt(frame.FlagsAndZone, size, ref found);
+        }
+
         if ((frame.FlagsAndZone & (uint)PageFlags.Writeback) != 0)
         {
             return OfWriteback(state, sc, ref frame, ref found);
         }
 
-        Verdict verdict = CheckReferences(cpu, owners, pfn, ref frame);
+        Verdict verdict = sc.IgnoresUse ? Verdict.Reclaim : CheckReferences(cpu, owners, pfn, ref frame);
         if (verdict == Verdict.Activate)
         {
             return Outcome.ActivateLocked;
