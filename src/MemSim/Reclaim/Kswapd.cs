@@ -67,7 +67,7 @@ internal sealed class Kswapd : BackgroundTask
             return;
         }
 
-        if (_machine.Pressure.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
+        if (_machine.Clock.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
         {
             _machine.Events.Count(VmEvent.KswapdLowWmarkHitQuickly);
         }
@@ -276,7 +276,7 @@ internal sealed class Kswapd : BackgroundTask
 
         _reclaim.Compactor?.ResetSkipBits(Node);
         _reclaim.Compactor?.WakeDaemon(cpu, Node, allocOrder, highestZone);
-        _sleepsSince = _machine.Pressure.Nanoseconds;
+        _sleepsSince = _machine.Clock.Nanoseconds;
         _machine.ReclaimTrace?.KswapdSleep(cpu, Node.Id);
         return true;
     }
