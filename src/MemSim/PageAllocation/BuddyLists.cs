@@ -75,8 +75,18 @@ internal sealed class BuddyLists
         FrameArray frames = _frames;
         int buddy = 0;
         uint emptied = 0;
+        int captureOrder = zone.CaptureOrder;
         while (order < PageGeometry.MaxOrder)
         {
+            if (order == captureOrder && zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
+            {
+                area.MarkEmpty(type, emptied);
+                frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+                frames[pfn].State = 0;
+                CountFree(zone, pcp, -(1 << order), type);
+                return;
+            }
+
             buddy = pfn ^ (1 << order);
             ref PageFrame b = ref frames[buddy];
             if (b.State != PageFrame.BuddyState || b.Identity != PageFrame.FreeIdentity(zone.Id, order))

@@ -180,6 +180,21 @@ internal sealed partial class PageAllocator
         }
     }
 
+    /// <summary>Makes a block that was caught on its way to the free lists the request's (<c>prep_new_page()</c>): it counts neither as allocated nor as freed.</summary>
+    private int TakeCaptured(in Request request, int pfn)
+    {
+        PerCpuPages pcp = request.Cpu.Pcp[_frames[pfn].ZoneId];
+        Finish<ObservedPath>(request.Cpu, pcp, pfn, request.Gfp, request.Order, request.Type);
+        pcp.PagesAllocated -= 1L << request.Order;
+
+        // What was freed is derived from what was allocated and what is in use.
+        _machine.Events.Count(Observability.Proc.VmEvent.PagesFreed, 1L << request.Order);
+        return pfn;
+    }
+
+    /// <summary>Puts a caught block that nobody takes into the free lists.</summary>
+    public void FreeCaptured(Cpu cpu, int pfn, int order) => FreeToBuddy(cpu.Pcp[_frames[pfn].ZoneId], pfn, order, _machine.Zones[_frames[pfn].ZoneId].BlockType(pfn));
+
     /// <summary>With <c>zone_reclaim_mode</c> a node is reclaimed before a farther one is used.</summary>
     private bool PassesAfterNodeReclaim(in Request request, Zone zone, AllocFlags flags) =>
         _machine.ZoneReclaimMode != 0 && _machine.Reclaim.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);

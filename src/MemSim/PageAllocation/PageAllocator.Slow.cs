@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Reclaim.Compaction;
 
 namespace MemSim.PageAllocation;
 
@@ -120,7 +121,7 @@ internal sealed partial class PageAllocator
             return pfn;
         }
 
-        if (WorthReclaiming(attempt, flags, ref state) || (state.Reclaimed > 0 && WorthCompacting(request, ref state)))
+        if (WorthReclaiming(attempt, flags, ref state) || (state.Reclaimed > 0 && WorthCompacting(attempt, flags, ref state)))
         {
             next = Next.Retry;
             return -1;
@@ -300,7 +301,8 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
-        int pfn = Attempt(request, flags);
+        int captured = _machine.CompactorIfUsed?.TakeCaptured(request.Cpu) ?? -1;
+        int pfn = captured >= 0 ? TakeCaptured(request, captured) : Attempt(request, flags);
         _machine.CompactorIfUsed?.AfterDirect(request.Cpu, request.Order, pfn);
         return pfn;
     }
@@ -330,25 +332,57 @@ internal sealed partial class PageAllocator
         return false;
     }
 
-    private static bool WorthCompacting(in Request request, ref SlowPathState state)
+    /// <summary>Whether another round of compaction could make the block (<c>should_compact_retry()</c>), after reclaim made some progress.</summary>
+    private bool WorthCompacting(in Request request, AllocFlags flags, ref SlowPathState state)
     {
         if (request.Order == 0)
         {
             return false;
         }
 
-        int limit = request.IsCostly ? MaxCompactRetries / 4 : MaxCompactRetries;
-        if (state.Compaction is CompactionOutcome.Complete or CompactionOutcome.Success && ++state.CompactionRounds <= limit)
+        switch (state.Compaction)
         {
-            return true;
+            case CompactionOutcome.Success:
+                // A block was made, and somebody else was quicker: the same again, some times.
+                if (++state.CompactionRounds <= (request.IsCostly ? MaxCompactRetries / 4 : MaxCompactRetries))
+                {
+                    return true;
+                }
+
+                break;
+            case CompactionOutcome.Skipped:
+                // It had no room to work in: worth it if there is room once everything reclaimable is gone.
+                return CouldCompactAfterReclaim(request, flags);
         }
 
+        // The whole zone was searched in vain, or only a part, or not at all this time: only trying harder can help.
         CompactionPriority hardest = request.IsCostly ? CompactionPriority.SyncLight : CompactionPriority.SyncFull;
-        if (state.Priority > hardest)
+        if (state.Priority <= hardest)
         {
-            state.Priority--;
-            state.CompactionRounds = 0;
-            return true;
+            return false;
+        }
+
+        state.Priority--;
+        state.CompactionRounds = 0;
+        return true;
+    }
+
+    /// <summary>Whether a zone would have room for compaction if what can be reclaimed were free (<c>compaction_zonelist_suitable()</c>).</summary>
+    private bool CouldCompactAfterReclaim(in Request request, AllocFlags flags)
+    {
+        foreach (Zone zone in request.Zonelist.Zones)
+        {
+            if (!request.Allows(zone))
+            {
+                continue;
+            }
+
+            // Reclaim must not go through the whole zone for one large block: the larger it is, the less of what is reclaimable counts.
+            long free = (_machine.Reclaim.ReclaimablePages(zone) / request.Order) + zone.TrueFreePages;
+            if (Suitability.ByWatermarks(zone, request.Order, flags, request.Zonelist.HighestZoneIndex, free) == CompactionStatus.Continue)
+            {
+                return true;
+            }
         }
 
         return false;

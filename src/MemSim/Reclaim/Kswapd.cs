@@ -78,7 +78,7 @@ internal sealed class Kswapd : BackgroundTask
             return;
         }
 
-        if (_machine.TimeShares is null && _machine.Pressure.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
+        if (_machine.TimeShares is null && _machine.Clock.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
         {
             _machine.Events.Count(VmEvent.KswapdLowWmarkHitQuickly);
         }
@@ -370,7 +370,7 @@ internal sealed class Kswapd : BackgroundTask
             }
         }
 
-        _sleepsSince = _machine.Pressure.Nanoseconds;
+        _sleepsSince = _machine.Clock.Nanoseconds;
         _machine.ReclaimTrace?.KswapdSleep(_cpu, Node.Id);
         return true;
     }

@@ -10,7 +10,7 @@ public sealed partial class Machine
     private PressureStall? _pressure;
 
     /// <summary>How much time is lost because memory is short.</summary>
-    public PressureStall Pressure => _pressure ??= new PressureStall();
+    public PressureStall Pressure => _pressure ??= new PressureStall(this);
 
     /// <summary>The registered shrinkers, in the order in which they are asked.</summary>
     public IReadOnlyList<Shrinker> RegisteredShrinkers => Shrinkers.All;
@@ -54,13 +54,19 @@ public sealed partial class Machine
     /// <summary>Takes a shrinker's registration back (<c>unregister_shrinker()</c>).</summary>
     /// <param name="shrinker">The shrinker.</param>
     /// <returns>Whether it was registered.</returns>
-    public bool UnregisterShrinker(Shrinker shrinker) => Shrinkers.Remove(shrinker);
+    public bool UnregisterShrinker(Shrinker shrinker)
+    {
+        ArgumentNullException.ThrowIfNull(shrinker);
+        ThrowIfDisposed();
+        return Shrinkers.Remove(shrinker);
+    }
 
     /// <summary>Reclaim of a zone as textbooks show it.</summary>
     /// <param name="zone">A zone of this machine.</param>
     public ZoneReclaimInfo ReclaimInfo(Zone zone)
     {
         ArgumentNullException.ThrowIfNull(zone);
+        ThrowIfDisposed();
         return Vmscan.InfoOf(Owned(zone));
     }
 
@@ -69,6 +75,7 @@ public sealed partial class Machine
     public void AttachReclaimTrace(IReclaimTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
+        ThrowIfDisposed();
         (ReclaimTrace ??= new ReclaimTracepoints()).Attach(sink);
     }
 

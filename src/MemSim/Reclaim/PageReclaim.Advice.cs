@@ -1,3 +1,5 @@
+using MemSim.Lru;
+
 namespace MemSim.Reclaim;
 
 /// <content>Pages whose owner says that he will not need them soon.</content>
@@ -7,7 +9,7 @@ internal sealed partial class PageReclaim
     /// <returns>Pages freed.</returns>
     public long ReclaimIsolated(Cpu cpu, ReadOnlySpan<int> pages)
     {
-        NodeReclaimState state = StateOf(_machine.Zones[_machine.Frames[pages[0]].ZoneId].Node);
+        NodeReclaimState state = StateOf(_zones[_machine.Frames[pages[0]].ZoneId].Node);
         ScanControl sc = Rent();
         try
         {
@@ -28,5 +30,79 @@ internal sealed partial class PageReclaim
         {
             Return(sc);
         }
+    }
+
+    /// <summary>Frees the clean file pages among isolated ones, used lately or not: to drop them is cheaper than to move them (<c>reclaim_clean_pages_from_list()</c>).</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="node">The node of all pages.</param>
+    /// <param name="pages">Isolated pages; those that were freed are taken out.</param>
+    /// <returns>Pages freed.</returns>
+    public long ReclaimClean(Cpu cpu, Node node, List<int> pages)
+    {
+        NodeReclaimState state = StateOf(node);
+        ScanControl sc = Rent();
+        long reclaimed = 0;
+        try
+        {
+            using (cpu.MemAlloc())
+            {
+                sc.Start(Gfp.Kernel, 0, node.Zones.Count - 1, 0, isKswapd: false);
+                sc.MayWrite = sc.MaySwap = false;
+                sc.IgnoresUse = true;
+                for (int left = pages.Count; left > 0;)
+                {
+                    // From the end on, a batch at a time: what stays is put back at the end, where nobody looks again.
+                    int batch = 0;
+                    while (left > 0 && batch < ScanControl.ClusterPages)
+                    {
+                        int pfn = pages[--left];
+                        if (IsCleanCache(pfn))
+                        {
+                            _lru.ClearFlags(ref _machine.Frames[pfn], PageFlags.Active);
+                            sc.Pages[batch++] = pfn;
+                            pages.RemoveAt(left);
+                        }
+                    }
+
+                    reclaimed += ReclaimClean(cpu, state, sc, batch, pages);
+                }
+            }
+        }
+        finally
+        {
+            Return(sc);
+        }
+
+        return reclaimed;
+    }
+
+    private long ReclaimClean(Cpu cpu, NodeReclaimState state, ScanControl sc, int batch, List<int> pages)
+    {
+        ScanFindings found = default;
+        int kept = 0;
+        int freed = 0;
+        long reclaimed = ShrinkPages(cpu, state, sc, sc.Pages.AsSpan(0, batch), ref found, ref kept, ref freed);
+        _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
+        LruManager.EndIsolation(state.Lists, file: true, reclaimed);
+        foreach (int pfn in sc.Kept.AsSpan(0, kept))
+        {
+            if ((_machine.Frames[pfn].FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+            {
+                // Memory given up with MADV_FREE was isolated as cache, and is wanted after all.
+                LruManager.EndIsolation(state.Lists, file: true, 1L << _machine.Frames[pfn].Order);
+                LruManager.EndIsolation(state.Lists, file: false, -(1L << _machine.Frames[pfn].Order));
+            }
+
+            pages.Add(pfn);
+        }
+
+        return reclaimed;
+    }
+
+    private bool IsCleanCache(int pfn)
+    {
+        const PageFlags others = PageFlags.SwapBacked | PageFlags.Dirty | PageFlags.Unevictable;
+        ref Pages.PageFrame frame = ref _machine.Frames[pfn];
+        return (frame.FlagsAndZone & (uint)others) == 0 && (frame.Mapping & Pages.MappingTable.Movable) == 0 && frame.Order == 0;
     }
 }

@@ -20,7 +20,7 @@ internal sealed partial class PageReclaim
             ThrottleDirectReclaim(request);
             _machine.ReclaimTrace?.DirectReclaimBegin(cpu, request.Order, request.Gfp);
             ScanControl sc = Rent();
-            long before = _machine.Pressure.Nanoseconds;
+            long before = _machine.Clock.Nanoseconds;
             try
             {
                 sc.Start(request.Gfp, request.Order, request.HighestZoneIndex, ScanControl.ClusterPages, isKswapd: false);
@@ -31,7 +31,7 @@ internal sealed partial class PageReclaim
             finally
             {
                 _machine.Pressure.Stall(Costs.RoundNanoseconds, full: _machine.Cpus.Count == 1);
-                DirectStallNanoseconds += _machine.Pressure.Nanoseconds - before;
+                DirectStallNanoseconds += _machine.Clock.Nanoseconds - before;
                 Return(sc);
             }
         }

@@ -64,7 +64,6 @@ internal sealed partial class PageReclaim
 
         Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
         Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
-        Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
         if (found.PagedOut != 0)
         {
             state.Lists.NoteCost(file, found.PagedOut);
@@ -111,7 +110,7 @@ internal sealed partial class PageReclaim
                 case Outcome.Freed:
                     reclaimed += size;
                     _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
-                    _machine.Zones[frame.ZoneId].PagesScanned = 0;
+                    _zones[frame.ZoneId].PagesScanned = 0;
                     sc.Others[freed++] = pfn;
                     continue;
                 case Outcome.ActivateLocked:
@@ -135,6 +134,7 @@ internal sealed partial class PageReclaim
             sc.Kept[kept++] = pfn;
         }
 
+        Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
         return reclaimed;
     }
 
@@ -151,13 +151,17 @@ internal sealed partial class PageReclaim
             return Outcome.KeepLocked;
         }
 
-        CountDirt(frame.FlagsAndZone, size, ref found);
+        if ((frame.FlagsAndZone & (uint)(PageFlags.Dirty | PageFlags.Writeback)) != 0)
+        {
+            CountDirt(frame.FlagsAndZone, size, ref found);
+        }
+
         if ((frame.FlagsAndZone & (uint)PageFlags.Writeback) != 0)
         {
             return OfWriteback(state, sc, ref frame, ref found);
         }
 
-        Verdict verdict = CheckReferences(cpu, owners, pfn, ref frame);
+        Verdict verdict = sc.IgnoresUse ? Verdict.Reclaim : CheckReferences(cpu, owners, pfn, ref frame);
         if (verdict == Verdict.Activate)
         {
             return Outcome.ActivateLocked;

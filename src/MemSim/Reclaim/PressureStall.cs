@@ -2,10 +2,10 @@ using System.Globalization;
 
 namespace MemSim;
 
-/// <summary>How much time tasks lose because memory is short (pressure stall information), on a clock that runs only when something takes time.</summary>
+/// <summary>How much time tasks lose because memory is short (pressure stall information), on the machine's simulated clock (<see cref="Machine.Uptime"/>).</summary>
 /// <remarks>
-/// Reclaim, waits for writeback and refaults advance the clock and count as stalls; <see cref="Advance"/> lets time pass in which work gets done. The averages
-/// are the kernel's: updated every two seconds of the clock, in its fixed-point arithmetic.
+/// Reclaim takes time and counts as a stall, and so do its waits for devices; other waits, and time that is let pass, do not. The averages are the kernel's:
+/// updated every two seconds of the clock, in its fixed-point arithmetic.
 /// </remarks>
 public sealed class PressureStall
 {
@@ -16,9 +16,12 @@ public sealed class PressureStall
     /// <summary>exp(-2s/10s), exp(-2s/60s), exp(-2s/300s) in 2048ths.</summary>
     private static readonly ulong[] Decays = [1677, 1981, 2034];
 
+    private readonly Machine _machine;
+    private readonly Hardware.SimulatedClock _clock;
     private readonly Lock _lock = new();
     private readonly ulong[] _some = new ulong[3];
     private readonly ulong[] _full = new ulong[3];
+    /// <summary>How far along the clock the figures are.</summary>
     private long _now;
     private long _nextUpdate = PeriodNanoseconds;
     private long _someInPeriod;
@@ -26,12 +29,14 @@ public sealed class PressureStall
     private long _someTotal;
     private long _fullTotal;
 
-    internal PressureStall()
+    internal PressureStall(Machine machine)
     {
+        _machine = machine;
+        _clock = machine.Clock;
     }
 
-    /// <summary>Simulated time since boot, in nanoseconds.</summary>
-    public long Nanoseconds => Volatile.Read(ref _now);
+    /// <summary>Simulated time since boot, in nanoseconds: <see cref="Machine.Uptime"/>.</summary>
+    public long Nanoseconds => _clock.Nanoseconds;
 
     /// <summary>Time in which at least one task waited for memory, in microseconds.</summary>
     public long SomeMicroseconds => _someTotal / 1000;
@@ -46,21 +51,15 @@ public sealed class PressureStall
         {
             lock (_lock)
             {
+                CatchUp();
                 return Line("some", _some, SomeMicroseconds) + Line("full", _full, FullMicroseconds);
             }
         }
     }
 
-    /// <summary>Lets time pass in which nobody waits for memory.</summary>
+    /// <summary>Lets time pass in which nobody waits for memory: <see cref="Machine.AdvanceTime"/>.</summary>
     /// <param name="time">How long.</param>
-    public void Advance(TimeSpan time)
-    {
-        ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
-        lock (_lock)
-        {
-            Pass(time.Ticks * 100, 0, 0);
-        }
-    }
+    public void Advance(TimeSpan time) => _machine.AdvanceTime(time);
 
     /// <summary>The share of time lost lately, in hundredths of a percent.</summary>
     /// <param name="full">Whether all tasks had to wait, or at least one.</param>
@@ -76,6 +75,7 @@ public sealed class PressureStall
         };
         lock (_lock)
         {
+            CatchUp();
             return (long)((full ? _full : _some)[index] * 100 >> FractionBits);
         }
     }
@@ -89,8 +89,20 @@ public sealed class PressureStall
         {
             lock (_lock)
             {
+                CatchUp();
                 Pass(nanoseconds, nanoseconds, full ? nanoseconds : 0);
+                _clock.Advance(nanoseconds);
             }
+        }
+    }
+
+    /// <summary>What passed on the clock without being a stall.</summary>
+    private void CatchUp()
+    {
+        long passed = _clock.Nanoseconds - _now;
+        if (passed > 0)
+        {
+            Pass(passed, 0, 0);
         }
     }
 

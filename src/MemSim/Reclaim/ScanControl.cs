@@ -40,6 +40,9 @@ internal sealed class ScanControl
     public bool CacheTrim;
     public bool FileIsTiny;
     public bool CompactionReady;
+
+    /// <summary>Whether use since the last look does not matter: the frames are wanted, not just any.</summary>
+    public bool IgnoresUse;
     public long AnonCost;
     public long FileCost;
     public long Scanned;
@@ -68,7 +71,7 @@ internal sealed class ScanControl
         IsKswapd = isKswapd;
         MayWrite = MayUnmap = MaySwap = true;
         ForceDeactivate = SkippedDeactivate = DeactivateAnon = DeactivateFile = false;
-        CacheTrim = FileIsTiny = CompactionReady = false;
+        CacheTrim = FileIsTiny = CompactionReady = IgnoresUse = false;
         AnonCost = FileCost = Scanned = Reclaimed = 0;
         Found = default;
     }

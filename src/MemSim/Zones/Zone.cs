@@ -77,6 +77,12 @@ public sealed class Zone
     /// <summary>What compaction remembers; null while it never ran here.</summary>
     internal ZoneScanners? Compaction;
 
+    /// <summary>The task that compacts the zone for itself and catches what is freed; changed under the lock.</summary>
+    internal PageCapture? Capture;
+
+    /// <summary>The order it waits for; -1 while there is none.</summary>
+    internal int CaptureOrder = -1;
+
     internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead)
     {
         Node = node;

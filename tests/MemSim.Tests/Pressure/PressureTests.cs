@@ -48,6 +48,18 @@ public class PressureTests(ITestOutputHelper output)
         (world.BusErrors + world.InputErrors).Should().BePositive();
     }
 
+    [Fact]
+    public void A_disk_that_fails_to_write_costs_only_what_fsync_reports()
+    {
+        using PressureWorld world = new(Spec("x86_64"), seed: 1848, writesFail: true);
+        world.Run(Steps / 10);
+        world.End();
+        Tell(world);
+        output.WriteLine($"errors told {world.FileErrors.Told}, pages lost {world.FileErrors.Lost}");
+        world.FileErrors.Told.Should().BePositive();
+        world.FileErrors.Lost.Should().BePositive("reclaim took pages that could not be written");
+    }
+
     internal static MachineSpec Spec(string machine) => machine switch
     {
         "highmem" => MachineSpec.X86_32("96M", cpus: 2).WithCommandLine("highmem=48M"),

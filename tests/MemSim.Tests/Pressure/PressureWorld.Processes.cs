@@ -164,6 +164,7 @@ internal sealed partial class PressureWorld
                 {
                     int stamp = ++_stamp;
                     cpu.Write(region.Start + ((long)i * PageSize) + 8, stamp);
+                    region.File?.NoteWrite(i);
                     region.Stamps[i] = stamp;
                     region.MayBeZero?.Set(i, false);
                 }
@@ -184,6 +185,7 @@ internal sealed partial class PressureWorld
         VirtualAddress at = region.Start + ((long)page * PageSize);
         int found = cpu.Read<int>(at + 8);
         bool right = found == region.Stamps[page] || (found == 0 && region.MayBeZero is { } zero && zero[page]);
+        right |= region.File?.MayHaveLost(page, found) == true;
         if (!right || (region.File is null && cpu.Read<int>(at + 4092) != 0))
         {
             throw new InvalidOperationException($"page {page} of {region.Stamps.Length} at {at} ({(region.File is null ? "anonymous" : region.File.File.File.Name)}) holds {found} instead of {region.Stamps[page]}");

@@ -14,6 +14,7 @@ internal sealed partial class PressureWorld : IDisposable
     private readonly Random _random;
     private readonly long _budget;
     private readonly bool _mayKill;
+    private readonly bool _writesFail;
     private readonly List<PressureProcess> _processes = [];
     private readonly List<PressureFile> _files = [];
     private readonly List<(Page Page, int Order)> _raw = [];
@@ -33,8 +34,11 @@ internal sealed partial class PressureWorld : IDisposable
     /// <param name="seed">For what happens.</param>
     /// <param name="swap">Swap, as a multiple of memory; what is touched is three times memory.</param>
     /// <param name="hugePages">Whether processes get huge pages.</param>
-    public PressureWorld(MachineSpec spec, int seed, double swap = 3.5, bool hugePages = false)
+    /// <param name="writesFail">Whether the disk fails to write now and then.</param>
+    public PressureWorld(MachineSpec spec, int seed, double swap = 3.5, bool hugePages = false, bool writesFail = false)
     {
+        _writesFail = writesFail;
+        DevicesFail = writesFail;
         _random = new Random(seed);
         Machine = Machine.Boot(spec);
         long managed = Machine.Zones.Sum(z => z.ManagedPages);
@@ -58,7 +62,7 @@ internal sealed partial class PressureWorld : IDisposable
         TmpFileSystem shared = Machine.MountTmpfs();
         for (int i = 0; i < 4; i++)
         {
-            _files.Add(new PressureFile(files.Create($"f{i}").Value, (int)(managed / 4)));
+            _files.Add(new PressureFile(files.Create($"f{i}").Value, (int)(managed / 4)) { Older = writesFail ? [] : null });
         }
 
         _files.Add(new PressureFile(shared.Create("shm").Value, (int)(managed / 8)));
@@ -83,6 +87,9 @@ internal sealed partial class PressureWorld : IDisposable
 
     /// <summary>Pages looked at and found right.</summary>
     public long Checked { get; private set; }
+
+    /// <summary>Errors told by fsync, and pages of files that hold what was written before.</summary>
+    public (int Told, int Lost) FileErrors => (_files.Sum(f => f.ErrorsTold), _files.Sum(f => f.Lost));
 
     public int CmaSuccesses { get; private set; }
 
@@ -120,6 +127,7 @@ internal sealed partial class PressureWorld : IDisposable
 
         _isOver = true;
         Machine.Verify();
+        AskForErrors();
         foreach (PressureProcess process in _processes.ToArray())
         {
             CheckAll(process);
@@ -138,6 +146,7 @@ internal sealed partial class PressureWorld : IDisposable
             }
         }
 
+        _files.Should().NotContain(file => file.Lost != 0 && file.ErrorsTold == 0, "what is lost is told");
         FreeRaw(_raw.Count);
         while (_contiguous.Count != 0)
         {
@@ -273,6 +282,22 @@ internal sealed partial class PressureWorld : IDisposable
 
     private void BreakOrRepair()
     {
+        if (_writesFail && _random.Next(2) == 0)
+        {
+            if (_random.Next(4) == 0)
+            {
+                // A swap device is pulled out for a while.
+                MemorySwapBacking gone = _swaps[_random.Next(_swaps.Count)];
+                gone.FailsReads = gone.FailsWrites = true;
+            }
+            else
+            {
+                _disk.FailSectors(_random.Next((int)_disk.CapacityPages * 4), 1 + _random.Next((int)_disk.CapacityPages * 4), reads: false);
+            }
+
+            return;
+        }
+
         switch (_random.Next(6))
         {
             case 0 when _swaps.Count != 0:

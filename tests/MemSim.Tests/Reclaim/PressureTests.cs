@@ -4,12 +4,12 @@ using Xunit;
 namespace MemSim.Tests.Reclaim;
 
 /// <summary>Pressure figures by the kernel's arithmetic.</summary>
-public sealed class PressureTests
+public sealed class PressureTests : MachineTests
 {
     [Fact]
     public void No_stall_no_pressure()
     {
-        PressureStall pressure = new();
+        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Pressure;
         pressure.Advance(TimeSpan.FromHours(1));
         pressure.Text.Should().Be("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
     }
@@ -17,7 +17,7 @@ public sealed class PressureTests
     [Fact]
     public void A_second_lost_in_two_moves_each_average_by_its_share()
     {
-        PressureStall pressure = new();
+        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Pressure;
         pressure.Stall(1_000_000_000, full: false);
         pressure.Advance(TimeSpan.FromSeconds(1));
 
@@ -28,7 +28,7 @@ public sealed class PressureTests
     [Fact]
     public void Averages_tend_to_the_share_lost_and_fade()
     {
-        PressureStall pressure = new();
+        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Pressure;
         pressure.Stall(100_000_000_000, full: true);
         pressure.Average(full: true, 10).Should().BeInRange(99_90, 100_00);
         pressure.Average(full: true, 300).Should().BeInRange(27_00, 30_00);

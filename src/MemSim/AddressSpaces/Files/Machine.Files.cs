@@ -18,9 +18,6 @@ public sealed partial class Machine
     private int _nextAnonymousDevice = 0x19;
     private long[] _filePagesBefore = [];
 
-    /// <summary>Simulated time since the boot: what was spent waiting for devices, and what <see cref="AdvanceTime"/> added.</summary>
-    public TimeSpan Uptime => TimeSpan.FromTicks((_pageCache?.Nanoseconds ?? 0) / 100);
-
     /// <summary>The page cache, made when first asked for.</summary>
     internal PageCache PageCache => _pageCache ?? MakePageCache();
 
@@ -67,17 +64,6 @@ public sealed partial class Machine
         ArgumentNullException.ThrowIfNull(device);
         ThrowIfDisposed();
         return (_deviceFiles ??= new DeviceFileSystem(this)).OpenDevice(Own(cpu), device, mode);
-    }
-
-    /// <summary>Lets simulated time pass: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>).</summary>
-    /// <param name="time">How much.</param>
-    public void AdvanceTime(TimeSpan time)
-    {
-        ThrowIfDisposed();
-        ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
-        using LockScope scope = EnterOwners();
-        PageCache.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time.Ticks * 100);
-        _hugePages?.Khugepaged.Advance(_cpus.Find(cpu => cpu.IsOnline)!, time);
     }
 
     /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>

@@ -37,8 +37,8 @@ internal sealed class PageCache
 
     public IReadOnlyList<DeviceWriteback> Devices => _devices;
 
-    /// <summary>Simulated time since the boot: advanced by whoever waits for a device, and by <see cref="Machine.AdvanceTime"/>.</summary>
-    public long Nanoseconds { get; private set; }
+    /// <summary>Simulated time since the boot.</summary>
+    public long Nanoseconds => _machine.Clock.Nanoseconds;
 
     /// <summary>How long CPUs waited for devices.</summary>
     public long WaitedNanoseconds { get; private set; }
@@ -88,7 +88,16 @@ internal sealed class PageCache
             return;
         }
 
-        Nanoseconds = nanoseconds;
+        if ((cpu.Current.Flags & TaskFlags.MemAlloc) != 0)
+        {
+            // Whoever reclaims waits for memory, whatever it is that he waits for.
+            _machine.Pressure.Stall(waited, full: _machine.Cpus.Count == 1);
+        }
+        else
+        {
+            _machine.Clock.AdvanceTo(nanoseconds);
+        }
+
         WaitedNanoseconds += waited;
         cpu.MmuOrNull?.AddCycles(waited * CyclesPerNanosecond);
     }
@@ -101,7 +110,7 @@ internal sealed class PageCache
         {
             long interval = _machine.Settings.Sysctls.Number("dirty_writeback_centisecs") * 10_000_000;
             long next = interval <= 0 ? end : Math.Min(end, Math.Max(Nanoseconds, _lastPeriodic + interval));
-            Nanoseconds = next;
+            _machine.Clock.AdvanceTo(next);
             if (interval > 0 && next >= _lastPeriodic + interval)
             {
                 // Rounds that found nothing to do are passed over.
@@ -115,7 +124,8 @@ internal sealed class PageCache
 
                 if (!any)
                 {
-                    _lastPeriodic = Nanoseconds = end;
+                    _lastPeriodic = end;
+                    _machine.Clock.AdvanceTo(end);
                 }
             }
         }

@@ -108,6 +108,11 @@ internal sealed class ContigAllocator
                 break;
             }
 
+            if (_machine.Owners is not null)
+            {
+                _machine.Vmscan.ReclaimClean(cpu, zone.Node, cc.MigratePages);
+            }
+
             result = migrator.Migrate(cpu, cc.MigratePages, _targets, MigrationMode.Sync, MigrationReason.ContiguousRange);
             if (result.NoMemory)
             {

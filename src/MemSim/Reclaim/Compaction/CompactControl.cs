@@ -39,6 +39,9 @@ internal sealed class CompactControl
     /// <summary>For a request that waits for it.</summary>
     public bool Direct { get; init; }
 
+    /// <summary>What the request catches while it compacts; null for others than direct runs.</summary>
+    public PageCapture? Capture { get; init; }
+
     /// <summary>Until the zone's fragmentation score is low enough.</summary>
     public bool Proactive { get; init; }
 

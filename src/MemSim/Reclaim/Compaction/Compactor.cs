@@ -16,12 +16,15 @@ internal sealed class Compactor : ICompactor
     private readonly MigrationScanner _source;
     private readonly FreeScanner _target;
     private readonly PageMigrator _migrator;
+    private readonly int[] _captured;
     private Kcompactd?[] _daemons = [];
 
     public Compactor(Machine machine)
     {
         _machine = machine;
         _migrator = machine.Migrator;
+        _captured = new int[machine.Cpus.Count];
+        Array.Fill(_captured, -1);
         _source = new MigrationScanner(machine);
         _target = new FreeScanner(machine);
     }
@@ -57,11 +60,18 @@ internal sealed class Compactor : ICompactor
                 AllocFlags = FlagsOf(request),
                 HighestZoneIndex = request.HighestZoneIndex,
                 Direct = true,
+                Capture = new PageCapture(cpu, request.Order),
                 WholeZone = priority == CompactionPriority.SyncFull,
                 IgnoreSkipHint = priority == CompactionPriority.SyncFull,
                 IgnoreBlockSuitable = priority == CompactionPriority.SyncFull,
             };
             CompactionStatus status = CompactZone(cpu, cc);
+            if (cc.Capture.Pfn >= 0)
+            {
+                _captured[cpu.Id] = cc.Capture.Pfn;
+                status = CompactionStatus.Success;
+            }
+
             result = Max(result, status);
             if (status == CompactionStatus.Success)
             {
@@ -89,6 +99,15 @@ internal sealed class Compactor : ICompactor
             CompactionStatus.PartialSkipped => CompactionOutcome.PartialSkipped,
             _ => CompactionOutcome.Complete,
         };
+    }
+
+    /// <summary>The block that the last direct run on a CPU caught for its request, which has to take it.</summary>
+    /// <returns>Its first frame; -1 when there is none.</returns>
+    public int TakeCaptured(Cpu cpu)
+    {
+        int pfn = _captured[cpu.Id];
+        _captured[cpu.Id] = -1;
+        return pfn;
     }
 
     /// <summary>To be told whether the request that compacted got its block afterwards.</summary>
@@ -221,14 +240,31 @@ internal sealed class Compactor : ICompactor
             return CompactionStatus.Contended;
         }
 
+        SetCapture(zone, cc.Capture);
         try
         {
             return Run(cpu, cc, state);
         }
+        catch when (cc.Capture is { Pfn: >= 0 })
+        {
+            // A trace sink or an owner of pages threw: nobody will come for the block.
+            SetCapture(zone, null);
+            _machine.Pages.FreeCaptured(cpu, cc.Capture.Pfn, cc.Order);
+            throw;
+        }
         finally
         {
+            SetCapture(zone, null);
             state.Leave();
         }
+    }
+
+    private void SetCapture(Zone zone, PageCapture? capture)
+    {
+        _machine.Lock(zone);
+        zone.Capture = capture;
+        zone.CaptureOrder = capture?.Order ?? -1;
+        _machine.Unlock(zone);
     }
 
     private CompactionStatus Run(Cpu cpu, CompactControl cc, ZoneScanners state)
@@ -278,6 +314,11 @@ internal sealed class Compactor : ICompactor
             }
 
             DrainAfterBlock(cpu, cc);
+            if (cc.Capture is { Pfn: >= 0 })
+            {
+                status = CompactionStatus.Success;
+                break;
+            }
         }
 
         End(cpu, cc, state);

@@ -46,6 +46,10 @@ internal sealed class Kcompactd : BackgroundTask
         }
     }
 
+    /// <summary>Whether another half second could make a difference: something was asked for, it waits out a failure, or the node is fragmented.</summary>
+    public bool HasReasonToLook =>
+        _maxOrder > 0 || _ticksToSkip > 0 || (_machine.Settings.Sysctls.CompactionProactiveness != 0 && Suitability.Score(Node!) > Suitability.ScoreMarks(_machine).High);
+
     /// <summary>Half a second has passed: does what was asked for and not yet done, or looks whether the node became fragmented by itself.</summary>
     public void Tick(Cpu cpu)
     {

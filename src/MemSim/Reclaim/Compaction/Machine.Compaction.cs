@@ -39,6 +39,7 @@ public sealed partial class Machine
     public void AttachCompactionTrace(ICompactionTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
+        ThrowIfDisposed();
         (CompactionTrace ??= new CompactionTracepoints()).Attach(sink);
     }
 
@@ -59,7 +60,7 @@ public sealed partial class Machine
     {
         ArgumentNullException.ThrowIfNull(node);
         ThrowIfDisposed();
-        Compactor.CompactNode(FirstOnlineCpu(), node);
+        Compactor.CompactNode(FirstOnlineCpu(), Owned(node));
     }
 
     /// <summary>Compacts all nodes, as a write to <c>/proc/sys/vm/compact_memory</c> does.</summary>
@@ -74,7 +75,7 @@ public sealed partial class Machine
     }
 
     /// <summary>Lets half a second pass for the kcompactd threads: what was asked of them and not done is done, and fragmented nodes are compacted by themselves.</summary>
-    /// <remarks>A machine has no clock of its own: without this call there is no proactive compaction (<c>vm.compaction_proactiveness</c>).</remarks>
+    /// <remarks><see cref="AdvanceTime"/> does this every half second, once memory was compacted for any reason; this call does it without time passing for others (<c>vm.compaction_proactiveness</c>).</remarks>
     public void TickKcompactd()
     {
         ThrowIfDisposed();
@@ -92,6 +93,7 @@ public sealed partial class Machine
     public CompactionInfo CompactionInfo(Zone zone)
     {
         ArgumentNullException.ThrowIfNull(zone);
+        ThrowIfDisposed();
         return Owned(zone).Compaction is not { } state
             ? default
             : new CompactionInfo(state.CachedFreePfn, state.CachedMigratePfnAsync, state.CachedMigratePfnSync, state.Considered, state.DeferShift, state.OrderFailed, state.SkippedBlocks);
@@ -103,8 +105,10 @@ public sealed partial class Machine
     {
         ArgumentNullException.ThrowIfNull(node);
         ThrowIfDisposed();
-        return Suitability.Score(node);
+        return Suitability.Score(Owned(node));
     }
+
+    private Node Owned(Node node) => _nodes.Contains(node) ? node : throw new ArgumentException($"{node} belongs to another machine", nameof(node));
 
     private Cpu FirstOnlineCpu() => CallersCpu();
 

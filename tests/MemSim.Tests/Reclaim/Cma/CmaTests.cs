@@ -45,6 +45,57 @@ public class CmaTests : MachineTests
     }
 
     [Fact]
+    public void Clean_cache_in_the_way_is_dropped_and_dirty_cache_moved()
+    {
+        Machine machine = Boot(WithArea);
+        Cpu cpu = machine.Cpus[0];
+        CmaArea area = machine.GetCmaArea("video");
+        using BlockDevice disk = new("sda", "300M");
+        OpenFile file = machine.Mount(disk).Create("cache").Value;
+        const int pages = 51200;
+        cpu.TruncateFile(file, (long)pages << PageGeometry.PageShift).Should().Be(Errno.None);
+        byte[] buffer = new byte[8];
+        for (int round = 0; round < 2; round++)
+        {
+            // Twice: that the pages are in use does not save them.
+            for (long page = 0; page < pages; page++)
+            {
+                cpu.ReadFile(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
+            }
+        }
+
+        for (long page = 0; page < pages; page += 100)
+        {
+            BitConverter.TryWriteBytes(buffer, page + 1);
+            cpu.WriteFile(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
+        }
+
+        area.Zone.FreeCmaPages.Should().BeLessThan(4096, "the cache uses the area");
+        NodeCounters counters = machine.Nodes[0].Counters;
+        long cached = counters.FilePages;
+        long inArea = 16384 - area.Zone.FreeCmaPages;
+        long moved = machine.Events("pgmigrate_success");
+        long scanned = machine.Events("pgscan_direct");
+
+        Page first = machine.CmaAlloc(cpu, area, 16384);
+
+        first.Pfn.Should().Be(area.Start);
+        moved = machine.Events("pgmigrate_success") - moved;
+        moved.Should().BeInRange(20, 600, "only the dirty pages");
+        (cached - counters.FilePages).Should().BeGreaterThan(inArea - 1200);
+        machine.Events("pgscan_direct").Should().Be(scanned, "this is no scan of the lists");
+        (counters.IsolatedFile + counters.IsolatedAnon).Should().Be(0);
+        machine.Verify();
+        for (long page = 0; page < pages; page += 50)
+        {
+            cpu.ReadFile(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
+            BitConverter.ToInt64(buffer).Should().Be(page % 100 == 0 ? page + 1 : 0);
+        }
+
+        machine.CmaRelease(cpu, area, first, 16384).Should().BeTrue();
+    }
+
+    [Fact]
     public void Only_movable_requests_get_pages_of_an_area()
     {
         Machine machine = Boot(WithArea);

@@ -1,0 +1,77 @@
+using MemSim.Hardware;
+using MemSim.Reclaim.Compaction;
+
+namespace MemSim;
+
+/// <content>Simulated time.</content>
+public sealed partial class Machine
+{
+    /// <summary>How often kcompactd looks whether its node became fragmented (<c>HPAGE_FRAG_CHECK_INTERVAL_MSEC</c>).</summary>
+    private const long KcompactdPeriod = 500_000_000;
+
+    private long _kcompactdLooked;
+
+    /// <summary>Simulated time since the boot: what was spent waiting for devices and reclaiming, and what <see cref="AdvanceTime"/> added.</summary>
+    /// <remarks>The one clock of the machine: devices, the ages of dirty pages, <see cref="Pressure"/> and background threads go by it.</remarks>
+    public TimeSpan Uptime => TimeSpan.FromTicks(Clock.Nanoseconds / 100);
+
+    /// <summary>The clock behind <see cref="Uptime"/>.</summary>
+    internal SimulatedClock Clock { get; } = new();
+
+    /// <summary>Lets simulated time pass in which nobody waits for memory: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>), khugepaged and kcompactd look around when it is time.</summary>
+    /// <param name="time">How much.</param>
+    public void AdvanceTime(TimeSpan time)
+    {
+        ThrowIfDisposed();
+        ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        using LockScope scope = EnterOwners();
+        Cpu cpu = FirstOnlineCpu();
+        if (_pageCache is { } cache)
+        {
+            cache.Advance(cpu, time.Ticks * 100);
+        }
+        else
+        {
+            Clock.Advance(time.Ticks * 100);
+        }
+
+        _hugePages?.Khugepaged.Advance(cpu, time);
+        AdvanceKcompactd(cpu);
+    }
+
+    /// <summary>Has kcompactd look as often as it would have in the time since it looked last. After a look that found nothing to do, and nothing asked of it, the other ones would not either.</summary>
+    private void AdvanceKcompactd(Cpu cpu)
+    {
+        long looks = (Clock.Nanoseconds - _kcompactdLooked) / KcompactdPeriod;
+        _kcompactdLooked += looks * KcompactdPeriod;
+        if (looks == 0 || _compactor is null)
+        {
+            return;
+        }
+
+        foreach (Node node in _nodes)
+        {
+            if (HasPopulatedZone(node))
+            {
+                Kcompactd daemon = _compactor.Daemon(node);
+                for (long look = 0; look < looks && daemon.HasReasonToLook; look++)
+                {
+                    daemon.Tick(cpu);
+                }
+            }
+        }
+    }
+
+    private static bool HasPopulatedZone(Node node)
+    {
+        foreach (Zone zone in node.Zones)
+        {
+            if (zone.IsPopulated)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+}

@@ -1,0 +1,128 @@
+using FluentAssertions;
+using MemSim.Reclaim.Compaction;
+using Xunit;
+
+namespace MemSim.Tests.Reclaim.Compaction;
+
+public class PageCaptureTests : MachineTests
+{
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void A_block_that_compaction_made_goes_to_the_request_although_others_wait_for_it(bool otherCpu)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M", cpus: 2));
+        Cpu cpu = machine.Cpus[0];
+        machine.Reclaim = new OnlyCompaction(machine);
+        MovablePool pool = machine.CreateMovablePool();
+        List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
+        cpu.AllocateAll(Gfp.NoWait, 9);
+        Thief thief = new(otherCpu ? machine.Cpus[1] : cpu, irq: !otherCpu);
+        machine.AttachCompactionTrace(thief);
+
+        Page page = cpu.AllocPages(Gfp.HighUser | Gfp.Movable, 9);
+
+        thief.Tries.Should().BePositive();
+        page.IsNull.Should().BeFalse("the block never was in the free lists");
+        page.Order.Should().Be(9);
+        page.Count.Should().Be(1);
+        machine.Events("compact_success").Should().Be(1);
+        machine.Events("compact_fail").Should().Be(0);
+        kept.Should().OnlyContain(number => pool.IsIntact(cpu, number));
+        machine.DetachCompactionTrace(thief);
+        long free = Free(machine);
+        cpu.FreePages(page, 9);
+        Free(machine).Should().Be(free + 512);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Only_what_cannot_pollute_page_blocks_is_caught_once_and_only_for_the_task_that_compacts()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M", cpus: 2));
+        Cpu cpu = machine.Cpus[0];
+        Zone zone = machine.OnlyZone();
+
+        new PageCapture(cpu, 9).TryTake(zone, 0, 512, (int)MigrateType.Cma).Should().BeFalse();
+        new PageCapture(cpu, 9).TryTake(zone, 0, 512, (int)MigrateType.Isolate).Should().BeFalse();
+        new PageCapture(cpu, 3).TryTake(zone, 0, 512, (int)MigrateType.Movable).Should().BeFalse("a small block of a movable page block");
+        new PageCapture(cpu, 3).TryTake(zone, 0, 512, (int)MigrateType.Unmovable).Should().BeTrue();
+        new PageCapture(cpu, 9).TryTake(zone, 1, 512, (int)MigrateType.Movable).Should().BeFalse("another CPU frees it");
+        PageCapture capture = new(cpu, 9);
+        using (cpu.EnterBackground(new KernelTask("kswapd0", 38)))
+        {
+            capture.TryTake(zone, 0, 512, (int)MigrateType.Movable).Should().BeFalse("another task frees it");
+        }
+
+        capture.TryTake(zone, 0, 512, (int)MigrateType.Movable).Should().BeTrue();
+        capture.TryTake(zone, 0, 1024, (int)MigrateType.Movable).Should().BeFalse("it has one");
+        capture.Pfn.Should().Be(512);
+    }
+
+    [Fact]
+    public void A_block_caught_by_a_request_that_ends_with_an_exception_is_free_again()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        machine.Reclaim = new OnlyCompaction(machine);
+        MovablePool pool = machine.CreateMovablePool();
+        pool.KeepEvery(cpu, pool.Fill(cpu), 2);
+        cpu.AllocateAll(Gfp.NoWait, 9);
+        long free = Free(machine);
+        Thrower thrower = new();
+        machine.AttachCompactionTrace(thrower);
+
+        FluentActions.Invoking(() => cpu.AllocPages(Gfp.HighUser | Gfp.Movable, 9)).Should().Throw<InvalidOperationException>();
+
+        machine.DetachCompactionTrace(thrower);
+        Free(machine).Should().Be(free);
+    }
+
+    private static long Free(Machine machine)
+    {
+        machine.DrainAllPages();
+        return machine.Zones.Sum(zone => zone.TrueFreePages);
+    }
+
+    /// <summary>Takes all blocks of the order as soon as compaction ends, before its request comes to look.</summary>
+    private sealed class Thief(Cpu cpu, bool irq) : ICompactionTraceSink
+    {
+        public int Tries { get; private set; }
+
+        public int Stolen { get; private set; }
+
+        public void MmCompactionEnd(Cpu where, long zoneStart, long migratePfn, long freePfn, long zoneEnd, bool sync, CompactionStatus status)
+        {
+            Tries++;
+            if (!irq)
+            {
+                Steal();
+                return;
+            }
+
+            using (cpu.HardIrq())
+            {
+                Steal();
+            }
+        }
+
+        private void Steal()
+        {
+            while (!cpu.AllocPages(Gfp.Atomic | Gfp.Movable | Gfp.NoWarn, 9).IsNull)
+            {
+                Stolen++;
+            }
+        }
+    }
+
+    private sealed class Thrower : ICompactionTraceSink
+    {
+        public void MmCompactionEnd(Cpu where, long zoneStart, long migratePfn, long freePfn, long zoneEnd, bool sync, CompactionStatus status)
+        {
+            if (status == CompactionStatus.Success)
+            {
+                throw new InvalidOperationException("the sink's own");
+            }
+        }
+    }
+}
