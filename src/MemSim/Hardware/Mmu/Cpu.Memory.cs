@@ -158,8 +158,11 @@ public sealed partial class Cpu
             }
         }
 
-        throw new PageFaultException(fault, Explain(new VirtualAddress(address), access).ToString());
+        throw Unhandled(fault, address, access);
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private PageFaultException Unhandled(in PageFault fault, ulong address, MemoryAccess access) => new(fault, Explain(new VirtualAddress(address), access).ToString());
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)
@@ -198,6 +201,13 @@ public sealed partial class Cpu
             return;
         }
 
+        WriteAcross(address, value);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WriteAcross<T>(VirtualAddress address, T value)
+        where T : unmanaged
+    {
         // A store across pages happens whole or not at all: the later pages fault first.
         ReadOnlySpan<byte> bytes = System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value));
         for (ulong page = (address.Value | PageOffsetMask) + 1; page - address.Value < (ulong)bytes.Length; page += PageGeometry.PageSize)
