@@ -19,6 +19,6 @@ public abstract class OperationBenchmarks
     protected void Run(string name, string subject = "MemSim", bool parallel = false)
     {
         _work ??= OperationTable.All.Single(o => o.Name == name && o.Subject == subject).Prepare(new BenchmarkOptions(parallel));
-        _work.Run(Operations / _work.OperationsPerTurn);
+        _work.RunWhole(Operations / _work.OperationsPerTurn);
     }
 }

@@ -50,7 +50,7 @@ internal static class CsvRunner
             foreach (Operation operation in OperationTable.Matching(pattern).Where(o => !parallel || o.HasParallelForm))
             {
                 using Workload work = operation.Prepare(options);
-                work.Run(2);
+                work.RunWhole(2);
                 Console.WriteLine($"{SubjectOf(operation, options)},{operation.Name},ok");
             }
         }
@@ -71,7 +71,7 @@ internal static class CsvRunner
                 double spent = 0;
                 for (int call = 0; call < 20 && spent < TrainingMilliseconds; call++)
                 {
-                    spent += Sampler.Time(work.Run, Math.Max(1, 64 / work.OperationsPerTurn));
+                    spent += Sampler.Time(work, Math.Max(1, 64 / work.OperationsPerTurn));
                 }
             }
         }

@@ -23,6 +23,25 @@ internal sealed record BenchmarkOptions(bool Parallel);
 /// <param name="Release">What to dispose.</param>
 internal sealed record Workload(Action<int> Run, int OperationsPerTurn = 1, IDisposable? Release = null) : IDisposable
 {
+    /// <summary>Done after every turn, outside of the time measured: restores the condition. Turns are then timed one by one, so they should take microseconds.</summary>
+    public Action? Between { get; init; }
+
+    /// <summary>Runs the pattern so many times, the condition restored each time.</summary>
+    public void RunWhole(int turns)
+    {
+        if (Between is null)
+        {
+            Run(turns);
+            return;
+        }
+
+        for (int turn = 0; turn < turns; turn++)
+        {
+            Run(1);
+            Between();
+        }
+    }
+
     /// <summary>Said beside the figures after the run, such as host memory taken.</summary>
     public Func<string>? Remark { get; init; }
 

@@ -27,7 +27,7 @@ internal static class Sampler
         double[] samples = new double[Samples];
         for (int i = 0; i < samples.Length; i++)
         {
-            samples[i] = Time(work.Run, turns) * 1e6 / ((double)turns * work.OperationsPerTurn);
+            samples[i] = Time(work, turns) * 1e6 / ((double)turns * work.OperationsPerTurn);
         }
 
         return FiguresOf(samples);
@@ -38,12 +38,12 @@ internal static class Sampler
     {
         // Many short calls with pauses: without the pauses the loop itself would stay in the code that on-stack replacement made for it.
         int turns = 1;
-        double last = Time(work.Run, turns);
+        double last = Time(work, turns);
         for (int step = 0; step < TierSteps && last < SlowMilliseconds; step++)
         {
             for (int call = 0; call < CallsPerTier; call++)
             {
-                last = Time(work.Run, turns);
+                last = Time(work, turns);
                 turns *= last < SlowMilliseconds / 10 ? 2 : 1;
             }
 
@@ -54,17 +54,32 @@ internal static class Sampler
         {
             double grow = Math.Clamp(SampleMilliseconds * 1.2 / Math.Max(last, 0.001), 1.2, 16);
             turns = (int)Math.Min(int.MaxValue / 2, Math.Ceiling(turns * grow));
-            last = Time(work.Run, turns);
+            last = Time(work, turns);
         }
 
         return turns;
     }
 
-    public static double Time(Action<int> run, int turns)
+    /// <summary>Milliseconds that so many turns take, without what is done between them.</summary>
+    public static double Time(Workload work, int turns)
     {
-        double start = ThreadClock.Milliseconds;
-        run(turns);
-        return ThreadClock.Milliseconds - start;
+        if (work.Between is not { } between)
+        {
+            double start = ThreadClock.Milliseconds;
+            work.Run(turns);
+            return ThreadClock.Milliseconds - start;
+        }
+
+        double spent = 0;
+        for (int turn = 0; turn < turns; turn++)
+        {
+            double start = ThreadClock.Milliseconds;
+            work.Run(1);
+            spent += ThreadClock.Milliseconds - start;
+            between();
+        }
+
+        return spent;
     }
 
     public static Figures FiguresOf(double[] samples)

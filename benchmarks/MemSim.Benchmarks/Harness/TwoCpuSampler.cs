@@ -69,7 +69,7 @@ internal static class TwoCpuSampler
     private static (double Wall, double Cpu) Time(Workload work, int turns)
     {
         long start = Stopwatch.GetTimestamp();
-        double cpu = Sampler.Time(work.Run, turns);
+        double cpu = Sampler.Time(work, turns);
         return (Stopwatch.GetElapsedTime(start).TotalMilliseconds, cpu);
     }
 }

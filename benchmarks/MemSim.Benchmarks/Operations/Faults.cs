@@ -3,26 +3,38 @@ using MemSim.Benchmarks.Harness;
 
 namespace MemSim.Benchmarks.Operations;
 
-/// <summary>Page faults, fork, mapping. A fault includes giving its page back: areas are emptied 256 pages at a time.</summary>
-/// <remarks><c>fault_host_zero_4k</c> is the zeroing of a page alone, on the host's memory, for comparison; <c>stream_write_1g</c> counts pages.</remarks>
+/// <summary>Page faults, fork, mapping, and the zeroing of pages alone for comparison.</summary>
+/// <remarks>
+/// The faults are timed alone, 256 at a time; their pages are given back between the samples, and come again warm from the CPU's lists. The <c>_cold</c>
+/// operations go through 512 MiB of frames that the host has backed before; <c>fault_minor_anon_first_touch</c> is the only one in which the host's own page
+/// faults count. <c>stream_write_1g</c> counts pages, its unmapping included.
+/// </remarks>
 internal static class Faults
 {
     private const int Batch = 256;
+    private const int ColdPages = 512 << 8;
+    private const int WindowPages = 16;
     private const long MiB = 1 << 20;
 
     public static IReadOnlyList<Operation> Table { get; } =
     [
-        new("MemSim", "fault_minor_anon", _ => InProcess((cpu, process) => new Workload(MinorFaults(cpu, process), Batch))),
-        new("MemSim", "fault_cow", _ => InProcess((cpu, process) => new Workload(CowFaults(cpu, process), Batch))),
+        new("MemSim", "zero_page_warm", _ => InProcess((cpu, process) => ZeroedPages(cpu, Batch))),
+        new("MemSim", "zero_page_cold", _ => InProcess((cpu, process) => ZeroedPages(cpu, ColdPages), "768M")),
+        new("MemSim", "fault_minor_anon", _ => InProcess((cpu, process) => MinorFaults(cpu, process, Batch))),
+        new("MemSim", "fault_minor_anon_cold", _ => InProcess((cpu, process) => MinorFaults(cpu, process, ColdPages), "768M")),
+        new("MemSim", "fault_minor_anon_first_touch", _ => FirstTouch()),
+        new("MemSim", "fault_minor_anon_drop", _ => InProcess((cpu, process) => new Workload(TouchedAndDropped(cpu, process), Batch))),
+        new("MemSim", "fault_cow", _ => InProcess(CowFaults)),
+        new("MemSim", "fault_file_cached", _ => InProcess(FileFaults)),
         new("MemSim", "fork_exit_64m", _ => InProcess((cpu, process) => new Workload(ForkExit(cpu, process)))),
         new("MemSim", "mmap_munmap_pair", _ => InProcess((_, process) => new Workload(MapPairs(process)))),
-        new("MemSim", "stream_write_1g", _ => InProcess((cpu, process) => new Workload(Stream(cpu, process), OperationsPerTurn: (int)(1024 * MiB >> 12)))),
+        new("MemSim", "stream_write_1g", _ => InProcess((cpu, process) => new Workload(Stream(cpu, process), OperationsPerTurn: (int)(1024 * MiB >> 12)), "1280M")),
         new("Host", "fault_host_zero_4k", _ => new Workload(HostZero())),
     ];
 
-    private static Workload InProcess(Func<Cpu, Process, Workload> pattern)
+    private static Workload InProcess(Func<Cpu, Process, Workload> pattern, string memory = "2G")
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("2G", cpus: 2).WithCommandLine("transparent_hugepage=never"));
+        Machine machine = Machine.Boot(MachineSpec.X86_64(memory, cpus: 2).WithCommandLine("transparent_hugepage=never"));
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("bench");
         _ = cpu.Run(process);
@@ -30,51 +42,89 @@ internal static class Faults
         return workload with { Release = machine };
     }
 
-    private static Action<int> MinorFaults(Cpu cpu, Process process)
+    private static Workload MinorFaults(Cpu cpu, Process process, int pages)
     {
-        VirtualAddress buffer = process.Mm.Mmap(Batch << 12, Prot.Read | Prot.Write);
-        return turns => TouchAndDrop(cpu, process, buffer, turns);
+        VirtualAddress buffer = process.Mm.Mmap((long)pages << 12, Prot.Read | Prot.Write);
+        Touch(cpu, buffer, pages);
+        Drop();
+        return new Workload(_ => Touch(cpu, buffer, pages), pages) { Between = Drop };
+
+        void Drop() => _ = process.Mm.Madvise(buffer, (ulong)pages << 12, MemoryAdvice.DontNeed);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void TouchAndDrop(Cpu cpu, Process process, VirtualAddress buffer, int turns)
+    private static void Touch(Cpu cpu, VirtualAddress buffer, int pages)
     {
-        for (int turn = 0; turn < turns; turn++)
+        for (int i = 0; i < pages; i++)
         {
-            for (int i = 0; i < Batch; i++)
-            {
-                cpu.Write(buffer + ((long)i << 12), i);
-            }
-
-            _ = process.Mm.Madvise(buffer, Batch << 12, MemoryAdvice.DontNeed);
+            cpu.Write(buffer + ((long)i << 12), i);
         }
     }
 
-    private static Action<int> CowFaults(Cpu cpu, Process process)
+    /// <summary>Faults in a machine just booted: whenever one reaches 2 MiB that nobody has written yet, the host has to find and clear them.</summary>
+    private static Workload FirstTouch()
+    {
+        const int pages = (int)(64 * MiB >> 12);
+        Machine machine = null!;
+        Cpu cpu = null!;
+        VirtualAddress buffer = default;
+        Renew();
+        return new Workload(_ => Touch(cpu, buffer, pages), pages, new Owner(() => machine)) { Between = Renew };
+
+        void Renew()
+        {
+            machine?.Dispose();
+            machine = Machine.Boot(MachineSpec.X86_64("256M"));
+            cpu = machine.Cpus[0];
+            Process process = machine.CreateProcess("bench");
+            _ = cpu.Run(process);
+            buffer = process.Mm.Mmap((long)pages << 12, Prot.Read | Prot.Write);
+        }
+    }
+
+    private static Action<int> TouchedAndDropped(Cpu cpu, Process process)
+    {
+        Workload faults = MinorFaults(cpu, process, Batch);
+        return faults.RunWhole;
+    }
+
+    private static Workload CowFaults(Cpu cpu, Process process)
     {
         VirtualAddress buffer = process.Mm.Mmap(Batch << 12, Prot.Read | Prot.Write);
-        return turns => CopyAll(cpu, process, buffer, turns);
+        Touch(cpu, buffer, Batch);
+        Process child = process.Fork();
+        return new Workload(_ => Touch(cpu, buffer, Batch), Batch) { Between = Again };
+
+        void Again()
+        {
+            child.Exit();
+            _ = process.Wait();
+            child = process.Fork();
+        }
+    }
+
+    /// <summary>Reads of a mapped file in the page cache, one in each window of 16 pages: every one faults and maps its window.</summary>
+    private static Workload FileFaults(Cpu cpu, Process process)
+    {
+        const long bytes = Batch * WindowPages * 4096L;
+        OpenFile file = cpu.Machine.Mount(new BlockDevice("sda", "64M")).Create("file").Value;
+        byte[] page = new byte[4096];
+        for (long at = 0; at < bytes; at += page.Length)
+        {
+            _ = cpu.WriteFile(file, at, page);
+        }
+
+        _ = cpu.Fsync(file);
+        VirtualAddress buffer = process.Mm.Mmap(default, bytes, Prot.Read, MapFlags.Shared, file);
+        return new Workload(_ => ReadWindows(cpu, buffer), Batch) { Between = () => _ = process.Mm.Madvise(buffer, bytes, MemoryAdvice.DontNeed) };
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void CopyAll(Cpu cpu, Process process, VirtualAddress buffer, int turns)
+    private static void ReadWindows(Cpu cpu, VirtualAddress buffer)
     {
-        for (int turn = 0; turn < turns; turn++)
+        for (int i = 0; i < Batch; i++)
         {
-            for (int i = 0; i < Batch; i++)
-            {
-                cpu.Write(buffer + ((long)i << 12), i);
-            }
-
-            Process child = process.Fork();
-            for (int i = 0; i < Batch; i++)
-            {
-                cpu.Write(buffer + ((long)i << 12), i);
-            }
-
-            child.Exit();
-            _ = process.Wait();
-            _ = process.Mm.Madvise(buffer, Batch << 12, MemoryAdvice.DontNeed);
+            _ = cpu.Read<int>(buffer + ((long)i * WindowPages << 12));
         }
     }
 
@@ -130,6 +180,32 @@ internal static class Faults
         }
     }
 
+    /// <summary>What a fault pays for clearing its page: the same call on frames of the simulated memory, one after the other.</summary>
+    private static Workload ZeroedPages(Cpu cpu, int pages)
+    {
+        long[] frames = new long[pages];
+        for (int i = 0; i < pages; i++)
+        {
+            Page page = cpu.AllocPage(Gfp.HighUserMovable);
+            cpu.Machine.Memory.Frame(page.FrameIndex).Fill(1);
+            frames[i] = page.FrameIndex;
+        }
+
+        return new Workload(turns => ZeroFrames(cpu.Machine.Memory, frames, turns), pages);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void ZeroFrames(Hardware.PhysicalMemory memory, long[] frames, int turns)
+    {
+        for (int turn = 0; turn < turns; turn++)
+        {
+            foreach (long frame in frames)
+            {
+                memory.Zero(frame, 1);
+            }
+        }
+    }
+
     private static Action<int> HostZero()
     {
         byte[] memory = new byte[Batch << 12];
@@ -143,5 +219,10 @@ internal static class Faults
         {
             memory.AsSpan((turn & (Batch - 1)) << 12, 4096).Clear();
         }
+    }
+
+    private sealed class Owner(Func<IDisposable> owned) : IDisposable
+    {
+        public void Dispose() => owned().Dispose();
     }
 }

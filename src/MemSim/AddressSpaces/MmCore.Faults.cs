@@ -73,7 +73,11 @@ internal sealed partial class MmCore
         if ((flags & FaultFlags.Write) == 0)
         {
             mm.Tables.WriteSlot(slot, Layout.Make(ZeroPfn, vma.PageBits));
-            Story?.Add($"read of untouched anonymous memory: the zero page, frame 0x{ZeroPfn:x}, read-only");
+            if (Story is not null)
+            {
+                TellZeroPage();
+            }
+
             return FaultResult.None;
         }
 
@@ -105,9 +109,20 @@ internal sealed partial class MmCore
         AddNewAnonRmap(pfn, vma, address);
         AddToLru(cpu, pfn, vma);
         mm.Tables.WriteSlot(slot, entry);
-        Story?.Add($"first write to anonymous memory: zeroed page 0x{pfn:x}, entry {entry:x16}");
+        if (Story is not null)
+        {
+            TellFirstWrite(pfn, entry);
+        }
+
         return FaultResult.None;
     }
+
+    // Sentences are put together out of the fault path's way: their parts would cost every fault room on the stack that has to be cleared.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TellZeroPage() => Story?.Add($"read of untouched anonymous memory: the zero page, frame 0x{ZeroPfn:x}, read-only");
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TellFirstWrite(int pfn, ulong entry) => Story?.Add($"first write to anonymous memory: zeroed page 0x{pfn:x}, entry {entry:x16}");
 
     /// <summary>Faults a page in for the kernel's own purposes, as often as it takes (<c>faultin_page()</c>).</summary>
     public FaultResult FaultIn(Cpu cpu, MemoryDescriptor mm, Vma vma, ulong address, bool write)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 
 namespace MemSim.AddressSpaces;
 
@@ -60,17 +61,17 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
                 return Bad(process, fault, SignalCode.MapError, "BADMAP: the stack may not grow that far");
             }
 
-            core.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
+            TellExpansion(vma);
         }
 
         if (!MayAccess(vma, fault))
         {
-            return Bad(process, fault, SignalCode.AccessError, $"BADACCESS: {vma} does not allow it");
+            return Refused(process, fault, vma);
         }
 
         if (core.Story is not null)
         {
-            core.Story.Add($"area {vma}");
+            TellArea(vma);
         }
 
         FaultFlags flags = (fault.Access == MemoryAccess.Write ? FaultFlags.Write : 0) | (fault.User ? FaultFlags.User : 0) | (fault.Access == MemoryAccess.Execute ? FaultFlags.Instruction : 0);
@@ -103,6 +104,15 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         // On the way back to user mode signals are looked at: who was killed meanwhile does not get there.
         return !process.IsDying || !fault.User || Die(cpu, process, fault);
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TellArea(Vma vma) => core.Story?.Add($"area {vma}");
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TellExpansion(Vma vma) => core.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool Refused(Process process, in PageFault fault, Vma vma) => Bad(process, fault, SignalCode.AccessError, $"BADACCESS: {vma} does not allow it");
 
     private static bool MayAccess(Vma vma, in PageFault fault)
     {

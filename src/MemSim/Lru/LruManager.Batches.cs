@@ -87,10 +87,75 @@ internal sealed partial class LruManager
             batches.Exit();
         }
 
-        if (count != 0)
+        if (count == 0)
         {
-            Move(batch, pages[..count]);
-            PutAll(cpu, pages[..count]);
+            return;
+        }
+
+        if (batch == LruBatch.Add && !_parallel)
+        {
+            AddAll(cpu, pages[..count]);
+            return;
+        }
+
+        Move(batch, pages[..count]);
+        PutAll(cpu, pages[..count]);
+    }
+
+    /// <summary>Moves a batch of new pages, most of which are plain (nobody locks them into memory), and drops its references: one pass, counters added up.</summary>
+    private void AddAll(Cpu cpu, Span<int> pages)
+    {
+        MoveEvents events = default;
+        LruList list = default;
+        int zoneId = -1;
+        long counted = 0;
+        int last = 0;
+        foreach (int pfn in pages)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            uint flags = frame.FlagsAndZone;
+            if ((flags & (uint)(PageFlags.Unevictable | PageFlags.Mlocked)) != 0 || (frame.Mapping & 3) == 0)
+            {
+                Move(LruBatch.Add, OfPage(pfn), ref frame, pfn, ref events);
+                SetFlags(ref frame, PageFlags.Lru);
+            }
+            else
+            {
+                LruList own = LruVec.ListOf(flags);
+                if (own != list || frame.ZoneId != zoneId)
+                {
+                    CountRun(zoneId, list, counted);
+                    (zoneId, list, counted) = (frame.ZoneId, own, 0);
+                }
+
+                counted += 1L << frame.Order;
+                frame.FlagsAndZone = flags | (uint)PageFlags.Lru;
+                _frames.AddFirst(_vecOfZone[zoneId].Head(own), ref frame, pfn);
+            }
+
+            if (frame.RefOrder >= 2 * PageFrame.OneReference)
+            {
+                frame.RefOrder -= PageFrame.OneReference;
+            }
+            else
+            {
+                pages[last++] = pfn;
+            }
+        }
+
+        CountRun(zoneId, list, counted);
+        events.Count(_machine.Events);
+        if (last != 0)
+        {
+            PutAll(cpu, pages[..last]);
+        }
+    }
+
+    private void CountRun(int zoneId, LruList list, long pages)
+    {
+        if (pages != 0)
+        {
+            _vecOfZone[zoneId].Count(_zones[zoneId], list, pages);
         }
     }
 

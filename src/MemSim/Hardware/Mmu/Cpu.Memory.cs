@@ -177,6 +177,7 @@ public sealed partial class Cpu
     /// <returns>Whether the access is to be tried again.</returns>
     private bool TryRepair(in PageFault fault) => _preemptCount == 0 && Machine.Mmu.FaultHandler is { } handler && handler.Handle(this, fault);
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private PageFaultException NotRepaired(in PageFault fault, ulong address, MemoryAccess access) => new(fault, Explain(new VirtualAddress(address), access).ToString());
 
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -230,6 +231,13 @@ public sealed partial class Cpu
             return;
         }
 
+        WriteAcross(address, value);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WriteAcross<T>(VirtualAddress address, T value)
+        where T : unmanaged
+    {
         // A store across pages happens whole or not at all: the later pages fault first.
         ReadOnlySpan<byte> bytes = System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value));
         for (ulong page = (address.Value | PageOffsetMask) + 1; page - address.Value < (ulong)bytes.Length; page += PageGeometry.PageSize)

@@ -27,7 +27,7 @@ public sealed partial class Cpu
         {
             ReadOnlySpan<byte> source = RunForReading(at, into.Length);
             int part = source.Length;
-            source.CopyTo(into);
+            PhysicalMemory.Copy(source, into);
             into = into[part..];
             at += (uint)part;
         }
@@ -51,7 +51,7 @@ public sealed partial class Cpu
         {
             Span<byte> target = RunForWriting(at, bytes.Length);
             int part = target.Length;
-            bytes[..part].CopyTo(target);
+            PhysicalMemory.Copy(bytes[..part], target);
             bytes = bytes[part..];
             at += (uint)part;
         }

@@ -61,6 +61,7 @@ internal sealed partial class CpuMmu
     private long _cycles;
 
     // The entry of the lowest walk cache used last, good while it has the same serial number: accesses that miss the TLBs mostly go on in the same table.
+    private readonly TlbLevel _lastTableCache;
     private readonly int _lowestTableShift;
     private ulong _lastTableRegion = ulong.MaxValue;
     private ulong _lastTableSerial;
@@ -97,6 +98,7 @@ internal sealed partial class CpuMmu
             HasWalkCache = true;
         }
 
+        _lastTableCache = _walkCache[2] ?? _l2;
         _lowestTableShift = mmu.Walker.Shift(2);
         _dataCache = options.DataCache is { } cache ? new DataCache(cache, _costs) : null;
         HasDataCache = _dataCache is not null;
@@ -370,9 +372,14 @@ internal sealed partial class CpuMmu
                 continue;
             }
 
-            int slot = at == 2 ? FindLowestTable(cache, address) : cache.Find(address, _asid);
+            int slot = cache.Find(address, _asid);
             if (slot >= 0)
             {
+                if (at == 2 && !HasDataCache)
+                {
+                    (_lastTableRegion, _lastTableAsid, _lastTableSlot, _lastTableSerial) = (address >> _lowestTableShift, _asid, slot, cache.Entries[slot].Serial);
+                }
+
                 Statistics.WalkCacheHits++;
                 cache.Touch(slot, _dataAccesses);
                 table = cache.Entries[slot].Base;
@@ -397,25 +404,24 @@ internal sealed partial class CpuMmu
         return 0;
     }
 
-    /// <summary>The slot in the lowest walk cache, without a search while it is the one used last.</summary>
+    /// <summary>Starts a walk at the lowest-level table used last, when the walk caches still know it: what <see cref="StartFromWalkCache"/> would find.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private int FindLowestTable(TlbLevel cache, ulong address)
+    public bool TryLastTable(ulong address, out ulong table, out uint permissions)
     {
-        ulong region = address >> _lowestTableShift;
-        TlbEntry[] entries = cache.Entries;
+        TlbEntry[] entries = _lastTableCache.Entries;
         int slot = _lastTableSlot;
-        if (region == _lastTableRegion && _asid == _lastTableAsid && (uint)slot < (uint)entries.Length && entries[slot].Serial == _lastTableSerial)
+        if (address >> _lowestTableShift != _lastTableRegion || _asid != _lastTableAsid || (uint)slot >= (uint)entries.Length || entries[slot].Serial != _lastTableSerial)
         {
-            return slot;
+            table = 0;
+            permissions = 0;
+            return false;
         }
 
-        slot = cache.Find(address, _asid);
-        if (slot >= 0)
-        {
-            (_lastTableRegion, _lastTableAsid, _lastTableSlot, _lastTableSerial) = (region, _asid, slot, entries[slot].Serial);
-        }
-
-        return slot;
+        Statistics.WalkCacheHits++;
+        _lastTableCache.Touch(slot, _dataAccesses);
+        table = entries[slot].Base;
+        permissions = entries[slot].Permissions;
+        return true;
     }
 
     public void FillWalkCache(ulong address, int level, ulong table, uint permissions) =>

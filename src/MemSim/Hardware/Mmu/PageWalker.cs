@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Hardware;
 
 internal enum WalkOutcome
@@ -68,26 +70,54 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
     public override void Walk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result)
     {
-        while (!TryWalk(mmu, root, address, need, out result))
+        while (!(mmu.TryLastTable(address, out ulong table, out uint permissions)
+            ? WalkLastTable(mmu, table, permissions, address, need, out result)
+            : WalkFromRoot(mmu, root, address, need, out result)))
         {
         }
     }
 
+    /// <summary>The rest of a walk that starts at a lowest-level table: one load.</summary>
     /// <returns>False when another CPU changed an entry that was about to be marked: the walk starts again.</returns>
-    private static bool TryWalk(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool WalkLastTable(CpuMmu mmu, ulong table, uint permissions, ulong address, uint need, out WalkResult result)
+    {
+        ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, 1) << TFormat.EntryShift);
+        result = default;
+        result.Level = 1;
+        if (at >= mmu.Memory.Bytes)
+        {
+            result.Outcome = WalkOutcome.NoMemory;
+            return true;
+        }
+
+        ulong entry = TFormat.EntryShift == 3 ? mmu.Memory.ReadInside<ulong>(at) : mmu.Memory.ReadInside<uint>(at);
+        result.Loads = 1;
+        result.Entry = entry;
+        if (!TFormat.IsPresent(entry))
+        {
+            result.Outcome = WalkOutcome.NotPresent;
+        }
+        else if (TFormat.HasReservedBits(entry, 1) || (entry & mmu.ReservedMask) != 0)
+        {
+            result.Outcome = WalkOutcome.ReservedBits;
+        }
+        else
+        {
+            return FinishLeaf(mmu, at, entry, 1, permissions, need, ref result);
+        }
+
+        return true;
+    }
+
+    /// <returns>False when another CPU changed an entry that was about to be marked: the walk starts again.</returns>
+    private static bool WalkFromRoot(CpuMmu mmu, ulong root, ulong address, uint need, out WalkResult result)
     {
         PhysicalMemory memory = mmu.Memory;
         ulong table = root;
         uint permissions = Permission.Mask;
         int level = TFormat.Levels;
-        result.Loads = 0;
-        result.Cycles = 0;
-        result.Base = 0;
-        result.Entry = 0;
-        result.Shift = 0;
-        result.Permissions = 0;
-        result.Level = 0;
-        result.Outcome = WalkOutcome.NotPresent;
+        result = default;
         if (mmu.HasWalkCache)
         {
             mmu.StartFromWalkCache(address, ref level, ref table, ref permissions);
@@ -125,35 +155,7 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
             if (TFormat.IsLeaf(entry, level))
             {
-                uint leaf = TFormat.LeafPermissions(entry, level);
-                result.Permissions = (permissions & leaf) | (leaf & (Permission.Global | Permission.Dirty));
-                result.Base = TFormat.LeafBase(entry, level);
-                result.Shift = TFormat.Shift(level);
-                if ((mmu.Allowed(result.Permissions) & need) == 0)
-                {
-                    result.Outcome = WalkOutcome.Refused;
-                    return true;
-                }
-
-                ulong after = TFormat.MarkAccessed(entry, true, level);
-                if (need == 2)
-                {
-                    after = TFormat.MarkDirty(after);
-                    result.Permissions |= Permission.Dirty;
-                }
-
-                if (after != entry)
-                {
-                    if (!Update(mmu, at, entry, after))
-                    {
-                        return false;
-                    }
-
-                    result.Entry = after;
-                }
-
-                result.Outcome = WalkOutcome.Found;
-                return true;
+                return FinishLeaf(mmu, at, entry, level, permissions, need, ref result);
             }
 
             permissions &= TFormat.TablePermissions(entry, level);
@@ -171,6 +173,42 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
             level--;
         }
+    }
+
+    /// <summary>The end of a walk at the entry of a page: its rights, then its accessed and dirty bits.</summary>
+    /// <returns>False when another CPU changed the entry meanwhile.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool FinishLeaf(CpuMmu mmu, ulong at, ulong entry, int level, uint permissions, uint need, ref WalkResult result)
+    {
+        uint leaf = TFormat.LeafPermissions(entry, level);
+        result.Permissions = (permissions & leaf) | (leaf & (Permission.Global | Permission.Dirty));
+        result.Base = TFormat.LeafBase(entry, level);
+        result.Shift = TFormat.Shift(level);
+        if ((mmu.Allowed(result.Permissions) & need) == 0)
+        {
+            result.Outcome = WalkOutcome.Refused;
+            return true;
+        }
+
+        ulong after = TFormat.MarkAccessed(entry, true, level);
+        if (need == 2)
+        {
+            after = TFormat.MarkDirty(after);
+            result.Permissions |= Permission.Dirty;
+        }
+
+        if (after != entry)
+        {
+            if (!Update(mmu, at, entry, after))
+            {
+                return false;
+            }
+
+            result.Entry = after;
+        }
+
+        result.Outcome = WalkOutcome.Found;
+        return true;
     }
 
     public override ulong TryWalk(CpuMmu mmu, ulong root, ulong address, uint need)
