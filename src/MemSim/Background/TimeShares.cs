@@ -148,6 +148,15 @@ internal sealed class TimeShares
         Sleep(cpu, time, () => _written > enough);
     }
 
+    /// <summary>Before somebody is killed the report is printed; meanwhile others may free memory.</summary>
+    public void ReportOutOfMemory(Cpu cpu)
+    {
+        if (!_isInBackground)
+        {
+            Spend(cpu, Bill() + _costs.OomReport);
+        }
+    }
+
     /// <summary>kswapd is to run.</summary>
     public void Wake(Kswapd kswapd)
     {
@@ -406,6 +415,7 @@ internal sealed class TimeShares
     private long CountedWork() =>
         (_events[VmEvent.Fault] * _costs.Fault)
         + (_machine.Vmscan.EntriesScanned * _costs.Scan)
+        + (_machine.Vmscan.Passes * _costs.Pass)
         + ((_events[VmEvent.StealKswapd] + _events[VmEvent.StealDirect]) * _costs.Steal)
         + (_events[VmEvent.SwapOut] * _costs.SwapOut)
         + (_events[VmEvent.SwapIn] * _costs.SwapIn)

@@ -9,6 +9,12 @@ internal sealed record WorkCosts
     /// <summary>A page that reclaim looks at.</summary>
     public long Scan { get; init; } = 150;
 
+    /// <summary>A pass over a node's lists and shrinkers at one priority, whatever it finds.</summary>
+    public long Pass { get; init; } = 1_000;
+
+    /// <summary>Printing the report of the OOM killer.</summary>
+    public long OomReport { get; init; } = 1_000_000;
+
     /// <summary>A page that it frees, besides.</summary>
     public long Steal { get; init; } = 250;
 
@@ -55,6 +61,8 @@ internal sealed record WorkCosts
         Fault = 11_000,
         Scan = 1_500,
         Steal = 2_400,
+        Pass = 6_000,
+        OomReport = 5_000_000,
         SwapOut = 20_000,
         SwapIn = 500_000,
         Migrate = 10_000,

@@ -90,6 +90,7 @@ internal sealed partial class PageReclaim
         IPageOwners? owners = _machine.Owners;
         FrameArray frames = _machine.Frames;
         long reclaimed = 0;
+        sc.PartsFreed = 0;
         foreach (int pfn in pages)
         {
             ref PageFrame frame = ref frames[pfn];
@@ -108,7 +109,7 @@ internal sealed partial class PageReclaim
             switch (outcome)
             {
                 case Outcome.Freed:
-                    reclaimed += size;
+                    reclaimed += 1L << frame.Order;
                     _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
                     _zones[frame.ZoneId].PagesScanned = 0;
                     sc.Others[freed++] = pfn;
@@ -135,7 +136,7 @@ internal sealed partial class PageReclaim
         }
 
         Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
-        return reclaimed;
+        return reclaimed + sc.PartsFreed;
     }
 
     private Outcome Judge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
@@ -175,9 +176,17 @@ internal sealed partial class PageReclaim
 
         if (frame.Order != 0 && (frame.Mapping & 3) == MappingTable.Anonymous)
         {
-            return OfHuge(cpu, owners, pfn, ref frame);
+            return OfHuge(cpu, owners, state, sc, pfn, ref frame, ref found);
         }
 
+        return WriteOrFree(cpu, owners, state, sc, pfn, verdict, ref found);
+    }
+
+    /// <summary>A page that nobody used lately: an anonymous one gets a swap slot, then it is unmapped, written if need be and freed, as far as that can be done now.</summary>
+    private Outcome WriteOrFree(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, Verdict verdict, ref ScanFindings found)
+    {
+        ref PageFrame frame = ref _machine.Frames[pfn];
+        long size = 1L << frame.Order;
         bool anon = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0;
         if (anon && (frame.FlagsAndZone & (uint)PageFlags.OwnerPrivate1) == 0)
         {
@@ -203,17 +212,67 @@ internal sealed partial class PageReclaim
             : Free(cpu, owners, pfn, ref frame);
     }
 
-    /// <summary>A huge page of a process: its parts can be swapped out, or dropped, one by one when reclaim comes round again.</summary>
-    private Outcome OfHuge(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
+    /// <summary>A huge page of a process. To an area that has a whole cluster free all of it goes at once; else its parts are swapped out, or dropped, when reclaim comes round again.</summary>
+    private Outcome OfHuge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
     {
         bool lazy = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        bool whole = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0 && _machine.SwapIfUsed?.HasFreeCluster == true;
+        int pages = 1 << frame.Order;
         if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn))
         {
             return Outcome.ActivateLocked;
         }
 
-        Count(VmEvent.ThpSwpoutFallback, lazy ? 0 : 1);
-        return Outcome.KeepLocked;
+        if (!whole)
+        {
+            Count(VmEvent.ThpSwpoutFallback, lazy ? 0 : 1);
+            return Outcome.KeepLocked;
+        }
+
+        Count(VmEvent.ThpSwpout, 1);
+        Span<int> freed = stackalloc int[ScanControl.ClusterPages];
+        int count = 0;
+        for (int part = pfn + 1; part < pfn + pages; part++)
+        {
+            if (TrySwapPart(cpu, owners, state, sc, part, ref found))
+            {
+                freed[count++] = part;
+                sc.PartsFreed++;
+            }
+
+            if (count == freed.Length)
+            {
+                _lru.FreeUnreferenced(cpu, freed);
+                count = 0;
+            }
+        }
+
+        _lru.FreeUnreferenced(cpu, freed[..count]);
+        return WriteOrFree(cpu, owners, state, sc, pfn, Verdict.Reclaim, ref found);
+    }
+
+    /// <summary>Swaps a part of a huge page out that was just split: as all of it, nobody used it lately.</summary>
+    /// <returns>Whether it can be freed now; else it is on its list again.</returns>
+    private bool TrySwapPart(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int part, ref ScanFindings found)
+    {
+        ref PageFrame frame = ref _machine.Frames[part];
+        if (frame.RefCount == 0 || !_lru.Isolate(part))
+        {
+            return false;
+        }
+
+        if (TryLock(ref frame))
+        {
+            if (WriteOrFree(cpu, owners, state, sc, part, Verdict.Reclaim, ref found) == Outcome.Freed)
+            {
+                return true;
+            }
+
+            Unlock(ref frame);
+        }
+
+        _lru.PutBack(cpu, part);
+        return false;
     }
 
     private static void CountDirt(uint flags, long size, ref ScanFindings found)

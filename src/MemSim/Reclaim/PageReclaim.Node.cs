@@ -37,6 +37,7 @@ internal sealed partial class PageReclaim
     /// <returns>Whether another pass is to follow.</returns>
     internal bool EndPass(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
+        Passes++;
         sc.Reclaimed += sc.PassFreed;
         if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(state.Lists, file: false))
         {

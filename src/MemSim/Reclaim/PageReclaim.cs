@@ -48,6 +48,9 @@ internal sealed partial class PageReclaim : IReclaim
     /// <summary>Pages that were looked at on inactive lists, a huge one counted once: the work it makes.</summary>
     public long EntriesScanned { get; private set; }
 
+    /// <summary>Passes over a node's lists and shrinkers.</summary>
+    public long Passes { get; private set; }
+
     /// <inheritdoc/>
     public void WakeKswapd(Zone zone, in ReclaimRequest request)
     {
@@ -84,7 +87,11 @@ internal sealed partial class PageReclaim : IReclaim
     }
 
     /// <inheritdoc/>
-    public bool OutOfMemory(in ReclaimRequest request) => OomKiller?.OutOfMemory(request) ?? false;
+    public bool OutOfMemory(in ReclaimRequest request)
+    {
+        _machine.TimeShares?.ReportOutOfMemory(request.Cpu);
+        return OomKiller?.OutOfMemory(request) ?? false;
+    }
 
     /// <summary>Whether anonymous pages can go anywhere (<c>can_reclaim_anon_pages()</c>).</summary>
     internal bool CanReclaimAnon => _machine.SystemFigures.SwapFreePages > 0;

@@ -48,6 +48,9 @@ internal sealed class ScanControl
     public long Scanned;
     public long Reclaimed;
 
+    /// <summary>Parts of huge pages swapped out and freed, beside the pages in hand.</summary>
+    public long PartsFreed;
+
     /// <summary>What was reclaimed before this pass over the node.</summary>
     public long ReclaimedBefore;
 

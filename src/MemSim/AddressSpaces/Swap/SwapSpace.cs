@@ -66,6 +66,23 @@ public sealed partial class SwapSpace : ISwapSpace
     /// <summary>Whether more than half of swap is in use: slots are then freed as soon as their page is back in memory (<c>vm_swap_full()</c>).</summary>
     internal bool IsHalfFull => FreePages * 2 < TotalPages;
 
+    /// <summary>Whether some area has a cluster for a whole huge page.</summary>
+    internal bool HasFreeCluster
+    {
+        get
+        {
+            foreach (SwapArea area in _byPriority)
+            {
+                if (area.FreeClusters > 0 && area.ClusterSlots == 512)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
     /// <summary>Those who keep swap entries.</summary>
     internal List<ISwapUser> Users { get; } = [];
 

@@ -18,8 +18,8 @@ public static partial class WorkloadReplay
 {
     private static readonly string[] VmStatNames =
     [
-        "pgscan_kswapd", "pgscan_direct", "pgsteal_kswapd", "pgsteal_direct", "pgsteal", "allocstall", "pageoutrun", "kswapd_low_wmark_hit_quickly",
-        "kswapd_high_wmark_hit_quickly", "pgscan_direct_throttle", "pswpout", "pswpin", "pgrotated", "pgmigrate_success", "compact_daemon_wake", "thp_fault_alloc", "oom_kill",
+        "pgscan_kswapd", "pgscan_direct", "pgscan", "pgsteal_kswapd", "pgsteal_direct", "pgsteal", "allocstall", "pageoutrun", "kswapd_low_wmark_hit_quickly",
+        "kswapd_high_wmark_hit_quickly", "pgscan_direct_throttle", "pswpout", "pswpin", "pgrotated", "pgmigrate_success", "compact_daemon_wake", "thp_fault_alloc", "thp_swpout", "oom_kill",
     ];
 
     /// <summary>Whether a folder holds a recording with its workload.</summary>
@@ -97,7 +97,7 @@ public static partial class WorkloadReplay
     private static long Of(Dictionary<string, long> vmstat, string name) => name switch
     {
         "allocstall" => vmstat.Where(p => p.Key.StartsWith("allocstall_", StringComparison.Ordinal)).Sum(p => p.Value),
-        "pgsteal" => vmstat.GetValueOrDefault("pgsteal_kswapd") + vmstat.GetValueOrDefault("pgsteal_direct"),
+        "pgscan" or "pgsteal" => vmstat.GetValueOrDefault(name + "_kswapd") + vmstat.GetValueOrDefault(name + "_direct"),
         _ => vmstat.GetValueOrDefault(name),
     };
 
