@@ -25,16 +25,17 @@ public sealed partial class Machine
     /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped (<c>fork()</c> by init and <c>execve()</c>).</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
     /// <param name="limits">Its resource limits; the usual ones when null.</param>
+    /// <param name="on">The CPU that makes it; null for the caller's, which a host thread has on a machine with parallel CPUs only once it ran a task.</param>
     /// <returns>The process, or ENOMEM.</returns>
     /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM, which page tables need.</exception>
-    public Result<Process> TryCreateProcess(string name, Rlimits? limits = null)
+    public Result<Process> TryCreateProcess(string name, Rlimits? limits = null, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(name);
         ThrowIfDisposed();
         limits ??= new Rlimits();
         MmCore core = Mm;
         using MmCore.LockScope scope = core.Enter();
-        Cpu cpu = Own(null);
+        Cpu cpu = Own(on);
         TaskMemory? memory = TaskMemory.TryTake(this, cpu);
         if (memory is null)
         {
@@ -57,8 +58,9 @@ public sealed partial class Machine
     /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped.</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
     /// <param name="limits">Its resource limits; the usual ones when null.</param>
+    /// <param name="on">The CPU that makes it; null for the caller's, which a host thread has on a machine with parallel CPUs only once it ran a task.</param>
     /// <exception cref="InvalidOperationException">There is no memory for it (see <see cref="TryCreateProcess"/>), or the machine has no contents of RAM.</exception>
-    public Process CreateProcess(string name, Rlimits? limits = null) => TryCreateProcess(name, limits);
+    public Process CreateProcess(string name, Rlimits? limits = null, Cpu? on = null) => TryCreateProcess(name, limits, on);
 
     /// <summary>The process with a number; null when there is none.</summary>
     /// <param name="pid">The number.</param>

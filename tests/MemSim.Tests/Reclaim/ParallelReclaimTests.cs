@@ -68,8 +68,13 @@ public sealed class ParallelReclaimTests
     {
         const int pages = 8000;
         byte[] page = new byte[PageGeometry.PageSize];
-        Process process = machine.CreateProcess($"p{cpu.Id}");
-        VirtualAddress data = process.Mm.Mmap(pages << 12, Prot.Read | Prot.Write);
+        Process process = machine.CreateProcess($"p{cpu.Id}", on: cpu);
+        VirtualAddress data;
+        using (cpu.Run(process))
+        {
+            data = process.Mm.Mmap(pages << 12, Prot.Read | Prot.Write);
+        }
+
         for (int round = 1; round <= 2; round++)
         {
             for (int i = 0; i < pages; i++)
