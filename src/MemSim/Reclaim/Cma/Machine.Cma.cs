@@ -30,6 +30,7 @@ public sealed partial class Machine
     /// <param name="pages">How many pages.</param>
     /// <param name="alignOrder">log2 of the alignment in pages.</param>
     /// <returns>The first page, each a single page with one reference; null when no range could be cleared.</returns>
+    /// <exception cref="ArgumentException">The CPU belongs to another machine.</exception>
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public Page CmaAlloc(Cpu cpu, CmaArea area, long pages, int alignOrder = 0)
     {
@@ -59,6 +60,7 @@ public sealed partial class Machine
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(area);
         ThrowIfDisposed();
+        _ = Own(cpu);
         if (!first.BelongsTo(this) || pages < 1 || !Owned(area).Contains(first.FrameIndex, pages))
         {
             return false;
@@ -91,11 +93,14 @@ public sealed partial class Machine
     /// <param name="type">What the page blocks are afterwards: movable, or CMA for a range inside an area.</param>
     /// <returns>Whether it succeeded: each frame is then a single page with one reference. Otherwise everything there is still in use or free.</returns>
     /// <exception cref="ArgumentOutOfRangeException">The range is not memory of one zone.</exception>
+    /// <exception cref="ArgumentException">The CPU belongs to another machine.</exception>
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public bool AllocContigRange(Cpu cpu, Pfn start, long pages, MigrateType type = MigrateType.Movable)
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfLessThan(pages, 1);
+        ThrowIfDisposed();
+        _ = Own(cpu);
         if (type is not (MigrateType.Movable or MigrateType.Cma))
         {
             throw new ArgumentOutOfRangeException(nameof(type), type, "page blocks cleared for a contiguous range are movable or CMA");
@@ -114,6 +119,7 @@ public sealed partial class Machine
     /// <param name="pages">How many.</param>
     /// <param name="gfp">Names the zones; other flags do not count.</param>
     /// <returns>The first page, or null.</returns>
+    /// <exception cref="ArgumentException">The CPU belongs to another machine.</exception>
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public Page AllocContigPages(Cpu cpu, long pages, Gfp gfp = Gfp.Kernel)
     {
@@ -147,6 +153,8 @@ public sealed partial class Machine
     public void FreeContigRange(Cpu cpu, Page first, long pages)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        ThrowIfDisposed();
+        _ = Own(cpu);
         for (long i = 0; i < pages; i++)
         {
             cpu.FreePages(GetPage(first.Pfn + i), 0);
@@ -166,6 +174,7 @@ public sealed partial class Machine
     private bool MaySleep(Cpu cpu, string what)
     {
         ThrowIfDisposed();
+        _ = Own(cpu);
         cpu.MightSleep(what);
         return !cpu.InAtomic;
     }

@@ -29,6 +29,7 @@ public sealed class MovableOwner
     public void Adopt(Page page, uint index = 0)
     {
         ObjectDisposedException.ThrowIf(_closed, this);
+        _machine.ThrowIfDisposed();
         ref PageFrame frame = ref FrameOf(page);
         if (frame.RefCount == 0 || frame.Order != 0 || frame.Mapping != 0 || (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0)
         {

@@ -34,7 +34,7 @@ public sealed class MovablePool : IMovableOwner
     public int Allocate(Cpu cpu, Gfp gfp = Gfp.HighUser)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        Page page = cpu.AllocPages(gfp | Gfp.Movable, 0);
+        Page page = _machine.Own(cpu).AllocPages(gfp | Gfp.Movable, 0);
         return page.IsNull ? -1 : Adopt(page);
     }
 
@@ -60,6 +60,8 @@ public sealed class MovablePool : IMovableOwner
     public void Free(Cpu cpu, int number)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _machine.ThrowIfDisposed();
+        _ = _machine.Own(cpu);
         Page page = this[number];
         if (page.IsNull)
         {

@@ -22,6 +22,7 @@ public sealed partial class Machine
     public void AttachOomTrace(IOomTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
+        ThrowIfDisposed();
         Oom.Trace.Attach(sink);
     }
 
