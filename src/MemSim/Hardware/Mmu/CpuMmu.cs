@@ -358,7 +358,7 @@ internal sealed partial class CpuMmu
 
     public PageFault MakeFault(ulong address, MemoryAccess access, PageFaultReason reason, int level) => _isArm64
         ? PageFault.Arm64(address, access, IsUserAccess(address), reason, level)
-        : PageFault.X86(address, access, IsUserAccess(address), reason, level, _mmu.ReportsFetch);
+        : PageFault.X86(address, access, IsUserAccess(address), reason, level, access == MemoryAccess.Execute && _mmu.ReportsFetch);
 
     private bool IsUserAccess(ulong address) => InUserMode || (InProcess && !_mmu.IsKernelAddress(address));
 
