@@ -14,7 +14,7 @@ public sealed partial class KernelCommandLine
         "reboot", "printk_time", "log_buf_len", "ignore_loglevel", "keep_bootcon", "initcall_debug", "memtest", "possible_cpus", "additional_cpus", "percpu_alloc", "dhash_entries",
         "ihash_entries", "mhash_entries", "mphash_entries", "thash_entries", "uhash_entries", "swiotlb", "iommu", "intel_iommu", "amd_iommu", "hugetlb_cma", "hugetlb_free_vmemmap",
         "page_poison", "debug_pagealloc", "debug_guardpage_minorder", "numa_balancing", "swapaccount", "cgroup_disable", "cgroup_enable", "psi", "kmemleak",
-        "kasan", "default_hugepagesz", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
+        "kasan", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
         "video", "nomodeset", "resume", "noresume", "hibernate", "maxcpus", "cpuidle", "random", "randomize_kstack_offset", "rodata", "kpti", "nokpti", "stack_depot_disable", "sched_verbose",
         "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages", "nogbpages",
         "ip", "nfsroot", "root_delay", "net.ifnames", "kunit", "pti_off", "cpu0_hotplug", "trace_trigger", "kprobe_event", "mem_encrypt", "disable_mtrr_cleanup", "enable_mtrr_cleanup", "disable_mtrr_trim",
@@ -65,10 +65,13 @@ public sealed partial class KernelCommandLine
                 Vmalloc = NonZero(token, value);
                 break;
             case "hugepagesz":
-                hugePages.Add((NonZero(token, value), 0));
+                hugePages.Add(new HugePagesParameter(NonZero(token, value), 0, []));
                 break;
             case "hugepages":
-                ApplyHugepages(Number(token, value, 0, long.MaxValue));
+                ApplyHugepages(token, value);
+                break;
+            case "default_hugepagesz":
+                DefaultHugePageSize = NonZero(token, value);
                 break;
             case "transparent_hugepage":
                 TransparentHugePage = OneOf(token, value, "always", "madvise", "never");
@@ -134,15 +137,31 @@ public sealed partial class KernelCommandLine
         }
     }
 
-    private void ApplyHugepages(long pages)
+    private void ApplyHugepages(string token, string? value)
     {
-        if (hugePages.Count > 0 && hugePages[^1].Pages == 0 && hugePages[^1].PageSize.Bytes != 0)
+        List<(int Node, long Pages)> nodes = [];
+        long pages = 0;
+        foreach (string part in (value ?? throw Error(token, "a value is missing")).Split(','))
         {
-            hugePages[^1] = (hugePages[^1].PageSize, pages);
+            int colon = part.IndexOf(':', StringComparison.Ordinal);
+            long count = Number(token, colon < 0 ? value : part[(colon + 1)..], 0, long.MaxValue >> PageGeometry.PageShift);
+            pages += count;
+            if (colon >= 0)
+            {
+                nodes.Add(((int)Number(token, part[..colon], 0, NumaTopology.MaxNodes - 1), count));
+            }
+        }
+
+        // The number belongs to the size named right before it, else to the default size.
+        bool named = hugePages.Count > 0 && hugePages[^1] is { Pages: 0, PageSize.Bytes: not 0 };
+        HugePagesParameter pool = new(named ? hugePages[^1].PageSize : default, pages, nodes);
+        if (named)
+        {
+            hugePages[^1] = pool;
         }
         else
         {
-            hugePages.Add((default, pages));
+            hugePages.Add(pool);
         }
     }
 

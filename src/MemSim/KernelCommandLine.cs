@@ -31,6 +31,12 @@ public readonly record struct CmaParameter(ByteSize Size, ulong? Base, ulong? Li
 /// <param name="High">Whether it may lie above 4 GiB (<c>,high</c>).</param>
 public readonly record struct CrashKernelParameter(ByteSize Size, ulong? Base, bool High);
 
+/// <summary><c>hugepagesz=</c> and <c>hugepages=</c>: a pool of huge pages.</summary>
+/// <param name="PageSize">Bytes of a page; 0 for the default size.</param>
+/// <param name="Pages">Pages in all.</param>
+/// <param name="Nodes">Pages on single nodes (<c>hugepages=0:2,1:5</c>); empty when they go round all nodes.</param>
+public sealed record HugePagesParameter(ByteSize PageSize, long Pages, IReadOnlyList<(int Node, long Pages)> Nodes);
+
 /// <summary>The <c>numa=fake=</c> parameter: exactly one of the two is not 0.</summary>
 /// <param name="Nodes">Nodes to cut the machine into.</param>
 /// <param name="NodeSize">Memory of each node.</param>
@@ -44,7 +50,7 @@ public sealed partial class KernelCommandLine
     private readonly List<string> unknown = [];
     private readonly List<MemoryMapChange> memoryMapChanges = [];
     private readonly List<(string Name, string Text)> sysctls = [];
-    private readonly List<(ByteSize PageSize, long Pages)> hugePages = [];
+    private readonly List<HugePagesParameter> hugePages = [];
 
     private KernelCommandLine(string text) => Text = text;
 
@@ -103,7 +109,13 @@ public sealed partial class KernelCommandLine
     public ByteSize? Vmalloc { get; private set; }
 
     /// <summary><c>hugepagesz=</c> / <c>hugepages=</c>: pools of huge pages; the size is 0 where the default size is meant.</summary>
-    public IReadOnlyList<(ByteSize PageSize, long Pages)> HugePages => hugePages;
+    public IReadOnlyList<(ByteSize PageSize, long Pages)> HugePages => [.. hugePages.Select(pool => (pool.PageSize, pool.Pages))];
+
+    /// <summary>The same pools, with what is asked for on single nodes.</summary>
+    public IReadOnlyList<HugePagesParameter> HugePagePools => hugePages;
+
+    /// <summary><c>default_hugepagesz=</c>: the size of the huge pages meant where none is named; null for the architecture's usual one.</summary>
+    public ByteSize? DefaultHugePageSize { get; private set; }
 
     /// <summary><c>transparent_hugepage=</c>: <c>always</c>, <c>madvise</c> or <c>never</c>.</summary>
     public string? TransparentHugePage { get; private set; }

@@ -199,8 +199,13 @@ public sealed partial class Machine : IDisposable
             return;
         }
 
+        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages" && HugePages.Pool.IsGigantic)
+        {
+            throw new ArgumentException($"vm.{file}: pages of {HugePages.Pool.PageSize} come from the boot alone (EINVAL)", nameof(text));
+        }
+
         Settings.Set(file, text);
-        if (file is "nr_hugepages" or "nr_overcommit_hugepages")
+        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages")
         {
             HugePages.Pool.WriteSysctl(_cpus[0], file, Settings.Sysctls.Number(file));
         }
@@ -213,7 +218,12 @@ public sealed partial class Machine : IDisposable
     public string GetSysctl(string name)
     {
         ThrowIfDisposed();
-        return Settings.Read(SysctlName(name));
+        string file = SysctlName(name);
+
+        // What the pool reached, not what was written.
+        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && HugePagesIfUsed is { } huge
+            ? (huge.Pool.Total - huge.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
+            : Settings.Read(file);
     }
 
     private static string SysctlName(string name)
@@ -285,7 +295,7 @@ public sealed partial class Machine : IDisposable
         VerifyCma();
         VerifyHighMemory();
         _mm?.Verify();
-        _hugePages?.Pool.Verify();
+        _hugePages?.VerifyPools();
         _stacks?.Verify();
         _vmscan?.Verify();
     }

@@ -30,6 +30,11 @@ internal static class MachineBooter
             SetCmaAreas(machine, plan);
             Release(machine, plan, early: true);
             machine.Settings.ComputeAtBoot(plan);
+            if (spec.CommandLine.HugePagePools.Count != 0)
+            {
+                plan.BootLog = [.. plan.BootLog, .. machine.HugePages.FillAtBoot(machine.Cpus[0], plan)];
+            }
+
             Release(machine, plan, early: false);
             CountUntracked(machine);
             foreach (ZoneLayout zone in spec.Twin?.Captured.Layout.Zones ?? [])
@@ -135,10 +140,10 @@ internal static class MachineBooter
         return ranges;
     }
 
-    /// <summary>Everything in memory that is never released.</summary>
+    /// <summary>Everything in memory that is never released, but for gigantic pages, which processes will have.</summary>
     private static List<(long Start, long End)> ReservedRanges(BootPlan plan)
     {
-        List<(long Start, long End)> released = [.. plan.Releases.Select(r => (r.Start.Value, r.End.Value)).OrderBy(r => r.Item1)];
+        List<(long Start, long End)> released = [.. plan.Releases.Select(r => (r.Start.Value, r.End.Value)).Concat(plan.GiganticPages.Select(r => (r.Start.Value, r.End.Value))).OrderBy(r => r.Item1)];
         List<(long Start, long End)> reserved = [];
         int next = 0;
         foreach ((long start, long end, _) in plan.Memblock.PageRanges().OrderBy(r => r.Start))
@@ -269,7 +274,7 @@ internal static class MachineBooter
     {
         foreach (Zone zone in machine.Zones)
         {
-            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone);
+            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone) - (machine.HugePagesIfUsed?.PooledPagesIn(zone) ?? 0);
         }
     }
 }

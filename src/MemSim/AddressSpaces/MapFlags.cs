@@ -68,6 +68,15 @@ public enum MapFlags
 
     /// <summary>At this address, unless something is mapped there.</summary>
     FixedNoReplace = 0x10_0000,
+
+    /// <summary>With <see cref="HugeTlb"/>: pages of 2 MiB.</summary>
+    Huge2MB = 21 << 26,
+
+    /// <summary>With <see cref="HugeTlb"/>: pages of 1 GiB.</summary>
+    Huge1GB = 30 << 26,
+
+    /// <summary>With <see cref="HugeTlb"/>: the bits that hold log2 of the page size; 0 for the default size.</summary>
+    HugeSizeMask = 63 << 26,
 }
 
 /// <summary>How <c>mremap</c> moves (<c>MREMAP_*</c>).</summary>

@@ -70,7 +70,7 @@ public sealed partial class MemoryDescriptor
         if (vma.Hugetlb is { } huge)
         {
             copy.Hugetlb = huge;
-            huge.Areas++;
+            huge.Users++;
         }
 
         bool wipes = (vma.Flags & VmaFlags.WipeOnFork) != 0;

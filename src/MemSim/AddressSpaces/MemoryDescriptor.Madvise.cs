@@ -154,7 +154,14 @@ public sealed partial class MemoryDescriptor
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
     {
         VmaFlags flags = vma.Flags;
-        if (vma.Hugetlb is not null && _core.Hugetlb.Cuts(start, end))
+        if (vma.Hugetlb is not null && advice == MemoryAdvice.DontNeed && (start & (vma.Hugetlb.Bytes - 1)) == 0)
+        {
+            // Only whole huge pages of the range go.
+            ulong whole = end & ~(vma.Hugetlb.Bytes - 1);
+            return whole <= start ? Errno.None : Drop(cpu, vma, start, whole);
+        }
+
+        if (vma.Hugetlb is not null && AddressSpaces.Huge.HugetlbCore.Cuts(vma, start, end))
         {
             return Errno.EINVAL;
         }
@@ -235,7 +242,7 @@ public sealed partial class MemoryDescriptor
 
     private static Errno ReadAhead(Cpu cpu, Vma vma, ulong start, ulong end)
     {
-        if (vma.File is { } file)
+        if (vma.File is { } file && vma.Hugetlb is null)
         {
             _ = cpu.ReadAheadFile(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
         }

@@ -187,7 +187,7 @@ public sealed partial class MemoryDescriptor
         if (vma.Hugetlb is { } huge)
         {
             upper.Hugetlb = huge;
-            huge.Areas++;
+            huge.Users++;
         }
 
         SplitHuge(cpu, vma, at);

@@ -29,6 +29,11 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
+        if ((flags & MapFlags.Anonymous) == 0 && file?.Mapping is AddressSpaces.Huge.HugetlbMapping ofHugePages)
+        {
+            return MmapHugeFile(cpu, hint, length, prot, flags, file, ofHugePages, offset);
+        }
+
         if ((flags & MapFlags.HugeTlb) != 0)
         {
             return MmapHuge(cpu, hint, length, prot, flags, file);

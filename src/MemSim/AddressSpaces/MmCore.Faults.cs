@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.AddressSpaces.Huge;
 using MemSim.Observability.Proc;
 
 namespace MemSim.AddressSpaces;
@@ -138,7 +139,8 @@ internal sealed partial class MmCore
                     return FaultResult.None;
                 }
             }
-            else if ((UsesHugePages || (vma.Flags & VmaFlags.HugeTlb) != 0) && Huge.Find(mm.Tables, address, out ulong whole) != 0 && !(write && !Layout.IsWritable(whole)))
+            else if (vma.Hugetlb is not null ? HugetlbCore.Find(vma, address, out ulong whole) != 0 && whole != 0 && !(write && !Layout.IsWritable(whole))
+                : UsesHugePages && Huge.Find(mm.Tables, address, out whole) != 0 && !(write && !Layout.IsWritable(whole)))
             {
                 return FaultResult.None;
             }

@@ -108,11 +108,12 @@ internal sealed partial class MmVerifier(MmCore core)
             BugReporter.Corrupt($"{mm.Tables}: {huge} entries map huge pages, {_hugeEntries} of them in areas, and {mm.Tables.Deposits} tables are put by for them");
         }
 
-        if (hugetlb * core.HugePages != mm.HugetlbPages)
+        if (_hugetlbPages != mm.HugetlbPages)
         {
-            BugReporter.Corrupt($"{mm.Tables}: {hugetlb} pages of the pool are mapped but {mm.HugetlbPages} small pages counted");
+            BugReporter.Corrupt($"{mm.Tables}: {_hugetlbPages} pages of pools are mapped but {mm.HugetlbPages} counted");
         }
 
+        _hugetlbPages = 0;
         _hugeEntries = 0;
         long all = mm.Tables.CountEntries();
         if (all != presentInAreas)

@@ -36,6 +36,12 @@ internal sealed class PageUse
     /// <summary>Bytes mapped by entries of huge pages.</summary>
     public ulong AnonHuge { get; private set; }
 
+    /// <summary>Bytes of huge pages of a pool that others map as well.</summary>
+    public ulong SharedHugetlb { get; private set; }
+
+    /// <summary>Bytes of huge pages of a pool that only this area maps.</summary>
+    public ulong PrivateHugetlb { get; private set; }
+
     public ulong Pss => _pss >> PssShift;
 
     public ulong PssDirty => _pssDirty >> PssShift;
@@ -53,7 +59,7 @@ internal sealed class PageUse
     {
         if (vma.Hugetlb is not null)
         {
-            // Pages of the pool are in no count of resident memory.
+            AddHugetlb(core, vma);
             return;
         }
 
@@ -97,6 +103,21 @@ internal sealed class PageUse
         bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(pfn, PageFlags.Dirty);
         int users = Math.Max(core.MapCount(pfn), 1);
         Add(core, vma, pfn, anon, dirty, users, core.Layout.IsYoung(entry));
+    }
+
+    /// <summary>Huge pages of a pool are in figures of their own (<c>smaps_hugetlb_range()</c>).</summary>
+    private void AddHugetlb(MmCore core, Vma vma)
+    {
+        ulong bytes = vma.Hugetlb!.Bytes;
+        for (ulong at = vma.StartValue; at < vma.EndValue; at += bytes)
+        {
+            if (Huge.HugetlbCore.Find(vma, at, out ulong entry) != 0 && entry != 0)
+            {
+                bool shared = core.TotalMapCount(core.Layout.Pfn(entry)) >= 2;
+                SharedHugetlb += shared ? bytes : 0;
+                PrivateHugetlb += shared ? 0 : bytes;
+            }
+        }
     }
 
     /// <summary>A huge page counts as its parts, all in the same state.</summary>

@@ -43,8 +43,8 @@ public sealed partial class Process
                 use.Add(_core, vma);
                 AppendHeader(text, vma);
                 Line(text, "Size", vma.EndValue - vma.StartValue);
-                Line(text, "KernelPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : _core.Huge.Bytes);
-                Line(text, "MMUPageSize", vma.Hugetlb is null ? PageGeometry.PageSize : _core.Huge.Bytes);
+                Line(text, "KernelPageSize", vma.Hugetlb?.Bytes ?? PageGeometry.PageSize);
+                Line(text, "MMUPageSize", vma.Hugetlb?.Bytes ?? PageGeometry.PageSize);
                 AppendUse(text, use, rollup: false);
                 text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge.IsEligible(vma) ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
@@ -179,7 +179,8 @@ public sealed partial class Process
         Line(text, "AnonHugePages", use.AnonHuge);
         Line(text, "ShmemPmdMapped", 0);
         Line(text, "FilePmdMapped", 0);
-        text.Append("Shared_Hugetlb:        0 kB\nPrivate_Hugetlb:       0 kB\n");
+        Line(text, "Shared_Hugetlb", use.SharedHugetlb);
+        Line(text, "Private_Hugetlb", use.PrivateHugetlb);
         Line(text, "Swap", use.Swap);
         Line(text, "SwapPss", use.Swap);
         Line(text, "Locked", use.Locked);

@@ -60,6 +60,9 @@ public sealed class BootPlan
     /// <summary>The default contiguous memory area, if any.</summary>
     public PfnRange? Cma { get; internal set; }
 
+    /// <summary>Gigantic huge pages set aside before the page allocator worked (<c>hugepagesz=1G hugepages=</c>).</summary>
+    public IReadOnlyList<PfnRange> GiganticPages { get; internal set; } = [];
+
     /// <summary>All contiguous memory areas by name, in the order of their reservation.</summary>
     public IReadOnlyList<(string Name, PfnRange Range)> CmaAreas { get; internal set; } = [];
 

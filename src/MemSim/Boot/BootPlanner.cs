@@ -59,6 +59,7 @@ public static class BootPlanner
         early.ReserveCmaAreas();
         early.ReserveCma();
         early.AllocatePercpu(PercpuNodes(plan, nodes), plan.PossibleCpus);
+        plan.GiganticPages = early.AllocateGiganticPages([.. nodes.Select(node => node.Id)]);
         (plan.EstimatedPages, long kernelPages) = PageEstimate.Of(spec, memblock, planned);
         early.AllocateTables(kernelPages, plan.EstimatedPages, planned.Count(node => node.PresentPages > 0) > 1, firmware.MaxPfn);
         plan.Memory = firmware.Map;

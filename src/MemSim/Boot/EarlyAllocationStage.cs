@@ -278,6 +278,45 @@ internal sealed class EarlyAllocationStage
         Percpu = new PercpuLayout(kernel.PercpuPages, kernel.PercpuStaticBytes, kernel.PercpuReservedBytes, (long)unit, units);
     }
 
+    /// <summary>Huge pages beyond what the page allocator has, round the nodes (<c>alloc_bootmem_huge_page()</c>): fewer than wanted when there is no room.</summary>
+    public List<PfnRange> AllocateGiganticPages(int[] nodes)
+    {
+        List<PfnRange> pages = [];
+        HashSet<ulong> seen = [];
+        foreach (HugePagesParameter wanted in spec.CommandLine.HugePagePools)
+        {
+            ulong bytes = wanted.PageSize.Bytes != 0 ? wanted.PageSize.Bytes : spec.CommandLine.DefaultHugePageSize?.Bytes ?? 0;
+            bool gigantic = bytes > Page << PageGeometry.MaxOrder && HugePages.OrdersOf(spec.Architecture, spec.Mmu.GigabytePages).Contains(BitOperations.Log2(bytes / Page)) && BitOperations.IsPow2(bytes);
+            if (!gigantic || !seen.Add(bytes))
+            {
+                continue;
+            }
+
+            long got = 0;
+            foreach ((int node, long count) in wanted.Nodes.Count != 0 ? wanted.Nodes : [(Memblock.AnyNode, wanted.Pages)])
+            {
+                for (long i = 0; i < count; i++, got++)
+                {
+                    int on = node == Memblock.AnyNode ? nodes[(int)(got % nodes.Length)] : node;
+                    if (memblock.Allocate(bytes, bytes, 0, 0, on) is not { } start)
+                    {
+                        break;
+                    }
+
+                    Done.Add(new EarlyAllocation("gigantic page", start, bytes, on));
+                    pages.Add(new PfnRange(new PhysicalAddress(start).Pfn, (long)(bytes >> PageGeometry.PageShift)));
+                }
+            }
+
+            if (got < wanted.Pages)
+            {
+                log.Add($"HugeTLB: allocating {wanted.Pages} of page size {HugePages.SizeText(new ByteSize(bytes))} failed.  Only allocated {got} hugepages.");
+            }
+        }
+
+        return pages;
+    }
+
     /// <summary>Hash tables of the file system caches, and the bounce buffers of devices that cannot reach all memory.</summary>
     public void AllocateTables(long kernelPages, long allPages, bool distributed, long maxPfn)
     {

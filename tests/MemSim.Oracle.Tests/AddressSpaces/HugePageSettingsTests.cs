@@ -23,6 +23,33 @@ public class HugePageSettingsTests(CaptureArchive archive) : IClassFixture<Captu
 
     [Theory]
     [MemberData(nameof(Captures))]
+    public void Pools_of_huge_pages_are_those_that_the_command_line_asked_for(string name)
+    {
+        // The CPU model qemu64 has no pages of 1 GiB.
+        using Machine machine = Machine.Boot(RecordedBoot.Named(name).FromArguments().WithMmu(new MmuOptions { GigabytePages = !name.Contains("qemu64") }));
+        machine.Proc.SysKernelMm.Split('\n').Where(line => line.StartsWith("hugepages/", StringComparison.Ordinal))
+            .Should().Equal(Recorded.Value[name].Where(line => line.StartsWith("hugepages/", StringComparison.Ordinal)));
+        machine.Proc.MemInfo.Split('\n').Where(line => line.StartsWith("Huge", StringComparison.Ordinal))
+            .Should().Equal(Recorded.Value[name].Where(line => line.StartsWith("meminfo ", StringComparison.Ordinal)).Select(line => line["meminfo ".Length..]));
+        machine.Verify();
+    }
+
+    [Fact]
+    public void The_boot_says_of_huge_pages_what_the_kernel_says()
+    {
+        RecordedBoot boot = RecordedBoot.Named("captures/amd64-2G-hugepages");
+        using Machine machine = Machine.Boot(boot.FromArguments());
+        machine.BootLog.Where(line => line.StartsWith("HugeTLB", StringComparison.Ordinal)).Should().Equal(
+            "HugeTLB: allocating 1 of page size 1.00 GiB failed.  Only allocated 0 hugepages.",
+            "HugeTLB: registered 2.00 MiB page size, pre-allocated 64 pages",
+            "HugeTLB: 28 KiB vmemmap can be freed for a 2.00 MiB page",
+            "HugeTLB: registered 1.00 GiB page size, pre-allocated 0 pages",
+            "HugeTLB: 16380 KiB vmemmap can be freed for a 1.00 GiB page");
+        machine.Events[MemSim.Observability.Proc.VmEvent.HtlbBuddyAllocSuccess].Should().Be(64);
+    }
+
+    [Theory]
+    [MemberData(nameof(Captures))]
     public void Transparent_huge_pages_of_a_twin_are_set_up_as_those_of_its_original(string name)
     {
         using Machine machine = Machine.Boot(MachineSpec.FromProc(archive.Folder(name["captures/".Length..])));

@@ -8,7 +8,7 @@ internal abstract partial class FileMapping
 
     /// <summary>Copies bytes out of the cache, filling it as needed (<c>filemap_read()</c>).</summary>
     /// <returns>The bytes read: fewer at the end of the file or before an error; or the error when it was none.</returns>
-    public Result<int> Read(Cpu cpu, OpenFile file, long offset, Span<byte> buffer)
+    public virtual Result<int> Read(Cpu cpu, OpenFile file, long offset, Span<byte> buffer)
     {
         ReadAheadState state = file.ReadAhead;
         int done = 0;
@@ -53,7 +53,7 @@ internal abstract partial class FileMapping
 
     /// <summary>Copies bytes into the cache (<c>generic_perform_write()</c>): pages are allocated, read where only part of them is written, and made dirty.</summary>
     /// <returns>The bytes written, fewer before an error; or the error when it was none.</returns>
-    public Result<int> Write(Cpu cpu, long offset, ReadOnlySpan<byte> buffer)
+    public virtual Result<int> Write(Cpu cpu, long offset, ReadOnlySpan<byte> buffer)
     {
         if (offset >= MaxBytes)
         {

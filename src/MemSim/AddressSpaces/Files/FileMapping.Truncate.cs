@@ -7,7 +7,7 @@ internal abstract partial class FileMapping
 
     /// <summary>Changes the file's size (<c>truncate_setsize()</c>): what lies behind it is unmapped and goes, the rest of the last page is zeroed.</summary>
     /// <returns>Why nothing was changed: the last page could not be read.</returns>
-    public Errno Truncate(Cpu cpu, long bytes)
+    public virtual Errno Truncate(Cpu cpu, long bytes)
     {
         int within = (int)(bytes & (PageGeometry.PageSize - 1));
         if (bytes < Host.Size && within != 0)
@@ -35,7 +35,7 @@ internal abstract partial class FileMapping
     }
 
     /// <summary>Makes a hole (<c>FALLOC_FL_PUNCH_HOLE</c>): whole pages go, parts of pages are zeroed.</summary>
-    public Errno PunchHole(Cpu cpu, long offset, long bytes)
+    public virtual Errno PunchHole(Cpu cpu, long offset, long bytes)
     {
         long end = Math.Min(offset + bytes, SizePages << PageGeometry.PageShift);
         if (offset >= end)
@@ -123,7 +123,7 @@ internal abstract partial class FileMapping
     {
     }
 
-    private void UnmapRange(Cpu cpu, uint first, uint last, bool evenCopies)
+    protected void UnmapRange(Cpu cpu, uint first, uint last, bool evenCopies)
     {
         for (int i = 0; i < _areas.Count; i++)
         {

@@ -98,7 +98,7 @@ internal abstract partial class FileMapping : IUnevictableMapping
     protected virtual Errno EnsureBlock(uint index) => Errno.None;
 
     /// <summary>The file is gone: no page names it any more.</summary>
-    public void Retire(Cpu cpu)
+    public virtual void Retire(Cpu cpu)
     {
         Host.Size = 0;
         RemoveRange(cpu, 0, uint.MaxValue, evenCopies: true);

@@ -54,6 +54,19 @@ public sealed partial class Machine
         return new TmpFileSystem(this, limit.Bytes != 0 ? limit.Pages : _zones.Sum(z => z.ManagedPages) / 2, _nextAnonymousDevice++);
     }
 
+    /// <summary>Makes an empty file system of huge pages (hugetlbfs, <c>mount -o pagesize=</c>).</summary>
+    /// <param name="pageSize">Bytes of its pages; 0 for the default size.</param>
+    /// <returns>The file system.</returns>
+    /// <exception cref="ArgumentException">The architecture has no such pages, or MemSim cannot map them.</exception>
+    public HugetlbFileSystem MountHugetlbfs(ByteSize pageSize = default)
+    {
+        ThrowIfDisposed();
+        HugePagePool? pool = pageSize.Bytes == 0 ? HugePages.Pool : HugePages.PoolOf(pageSize);
+        return pool is { IsMappable: true }
+            ? new HugetlbFileSystem(this, pool, _nextAnonymousDevice++)
+            : throw new ArgumentException($"there are no huge pages of {pageSize} to map", nameof(pageSize));
+    }
+
     /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
     /// <param name="device">The device.</param>
     /// <param name="mode">What it is opened for.</param>

@@ -2,8 +2,9 @@ using MemSim.Observability.Proc;
 
 namespace MemSim;
 
-/// <summary>The pool of huge pages of 2 MiB (<c>vm.nr_hugepages</c>): pages taken from the page allocator and kept aside for <see cref="MapFlags.HugeTlb"/>.</summary>
-public sealed class HugePagePool
+/// <summary>The pool of huge pages of one size (<c>struct hstate</c>): pages taken from the page allocator and kept aside for <see cref="MapFlags.HugeTlb"/> and hugetlbfs.</summary>
+/// <remarks>Gigantic pages, of more than 4 MiB, come from the boot alone (<c>hugepagesz=1G hugepages=2</c>) and stay in the pool.</remarks>
+public sealed partial class HugePagePool
 {
     private readonly Machine _machine;
     private readonly int _order;
@@ -13,14 +14,23 @@ public sealed class HugePagePool
     private readonly HashSet<int> _used = [];
     private int _nextNode;
 
-    internal HugePagePool(Machine machine)
+    internal HugePagePool(Machine machine, int order)
     {
         _machine = machine;
-        _order = Hardware.PteLayout.HugeOrderOf(machine.Architecture.Architecture);
+        _order = order;
         _free = [.. machine.Nodes.Select(_ => new List<int>())];
         _total = new long[_free.Length];
         _surplus = new long[_free.Length];
     }
+
+    /// <summary>Bytes of a page (<c>Hugepagesize</c>).</summary>
+    public ByteSize PageSize => new((ulong)PageGeometry.PageSize << _order);
+
+    /// <summary>Whether the pages are larger than what the page allocator has.</summary>
+    public bool IsGigantic => _order > PageGeometry.MaxOrder;
+
+    /// <summary>Whether processes can map the pages here: the size is that of a page-table entry of the second or third level.</summary>
+    public bool IsMappable => Level != 0;
 
     /// <summary>Pages in the pool, free or mapped (<c>HugePages_Total</c>).</summary>
     public long Total => Sum(_total);
@@ -47,16 +57,29 @@ public sealed class HugePagePool
     public long Surplus => Sum(_surplus);
 
     /// <summary>How many pages the pool may grow beyond its size when mappings need them (<c>vm.nr_overcommit_hugepages</c>).</summary>
-    public long Overcommit { get; set; }
+    /// <exception cref="InvalidOperationException">The pages are gigantic (EINVAL).</exception>
+    public long Overcommit
+    {
+        get;
+        set => field = value == 0 || !IsGigantic ? value : throw new InvalidOperationException($"pages of {PageSize} cannot be allocated after the boot (EINVAL)");
+    }
 
     /// <summary>Pages in the pool on a node (<c>/sys/devices/system/node/nodeN/hugepages</c>).</summary>
     /// <param name="node">The node's number.</param>
     public long OnNode(int node) => _total[IndexOf(node)];
 
+    /// <summary>Free pages on a node (<c>nodeN/hugepages/…/free_hugepages</c>).</summary>
+    /// <param name="node">The node's number.</param>
+    public long FreeOnNode(int node) => _free[IndexOf(node)].Count;
+
+    /// <summary>Surplus pages on a node (<c>nodeN/hugepages/…/surplus_hugepages</c>).</summary>
+    /// <param name="node">The node's number.</param>
+    public long SurplusOnNode(int node) => _surplus[IndexOf(node)];
+
     /// <summary>Makes the pool larger or smaller, round the nodes (writing <c>vm.nr_hugepages</c>); pages in use or promised stay, as surplus.</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="pages">Huge pages wanted.</param>
-    /// <returns>Huge pages there are now: fewer than wanted when memory is short or fragmented, more when they are in use.</returns>
+    /// <returns>Huge pages there are now: fewer than wanted when memory is short or fragmented, more when they are in use. Pools of gigantic pages keep theirs.</returns>
     public long Resize(Cpu cpu, long pages)
     {
         ArgumentNullException.ThrowIfNull(cpu);
@@ -64,11 +87,11 @@ public sealed class HugePagePool
         lock (_free)
         {
             ChangeSurplus(pages, -1);
-            while (Total - Surplus < pages && GrowAnywhere(cpu))
+            while (!IsGigantic && Total - Surplus < pages && GrowAnywhere(cpu))
             {
             }
 
-            while (Total - Surplus > pages && Free > Reserved)
+            while (!IsGigantic && Total - Surplus > pages && Free > Reserved)
             {
                 ShrinkSomewhere(cpu);
             }
@@ -90,11 +113,11 @@ public sealed class HugePagePool
         int index = IndexOf(node);
         lock (_free)
         {
-            while (_total[index] < pages && Grow(cpu, index))
+            while (!IsGigantic && _total[index] < pages && Grow(cpu, index))
             {
             }
 
-            while (_total[index] > pages && _free[index].Count != 0 && Free > Reserved)
+            while (!IsGigantic && _total[index] > pages && _free[index].Count != 0 && Free > Reserved)
             {
                 Shrink(cpu, index);
             }
@@ -107,7 +130,7 @@ public sealed class HugePagePool
     /// <summary>A write to <c>vm.nr_hugepages</c> or <c>vm.nr_overcommit_hugepages</c>.</summary>
     internal void WriteSysctl(Cpu cpu, string file, long pages)
     {
-        if (file == "nr_hugepages")
+        if (file != "nr_overcommit_hugepages")
         {
             _ = Resize(cpu, pages);
         }
@@ -205,7 +228,7 @@ public sealed class HugePagePool
         {
             foreach (int pfn in pages)
             {
-                if (_machine.FrameOf(pfn).RefCount != 1 || _machine.FrameOf(pfn).Order != _order || _machine.FrameOf(pfn).MapCount != 0)
+                if (_machine.FrameOf(pfn).RefCount != 1 || (!IsGigantic && _machine.FrameOf(pfn).Order != _order) || _machine.FrameOf(pfn).MapCount != 0)
                 {
                     Observability.BugReporter.Corrupt($"frame 0x{pfn:x} of the pool of huge pages is not a block of its own");
                 }
@@ -249,7 +272,7 @@ public sealed class HugePagePool
 
     private bool GrowSurplus(Cpu cpu)
     {
-        if (Surplus >= Overcommit)
+        if (IsGigantic || Surplus >= Overcommit)
         {
             return false;
         }
@@ -297,8 +320,8 @@ public sealed class HugePagePool
 
     private bool Grow(Cpu cpu, int node)
     {
-        // htlb_alloc_mask() with what alloc_buddy_huge_page() adds: it tries hard.
-        const Gfp gfp = Gfp.HighUser | Gfp.Comp | Gfp.NoWarn | Gfp.RetryMayFail | Gfp.ThisNode;
+        // htlb_alloc_mask(), which depends on whether the architecture can migrate such pages, with what alloc_buddy_huge_page() adds: it tries hard.
+        Gfp gfp = (_machine.Architecture.Bits == 64 ? Gfp.HighUserMovable : Gfp.HighUser) | Gfp.Comp | Gfp.NoWarn | Gfp.RetryMayFail | Gfp.ThisNode;
         int pfn = _machine.Pages.AllocateChecked(cpu, gfp, _order, _machine.Nodes[node]);
         _machine.Events.Count(pfn >= 0 ? VmEvent.HtlbBuddyAllocSuccess : VmEvent.HtlbBuddyAllocFail);
         if (pfn >= 0)
@@ -331,6 +354,12 @@ public sealed class HugePagePool
 
     private long Report()
     {
+        _machine.HugePages.CountPools();
+        if (this != _machine.HugePages.Pool)
+        {
+            return Total;
+        }
+
         SystemFigures figures = _machine.SystemFigures;
         figures.HugePagesTotal = Total;
         figures.HugePagesFree = Free;

@@ -26,7 +26,7 @@ public enum HugePageDefrag
 /// Everything begins as Debian's kernels have it: <see cref="Enabled"/> is what <c>transparent_hugepage=</c> says, else <see cref="TransparentHugePages.Always"/>; on a machine
 /// with less than 512 MiB the boot switches all of it off. A huge page has 2 MiB, on x86-32 without PAE 4 MiB.
 /// </remarks>
-public sealed class HugePages
+public sealed partial class HugePages
 {
     private readonly Machine _machine;
     private TransparentHugePages _enabled;
@@ -39,7 +39,9 @@ public sealed class HugePages
         Defrag = machine.Settings.HasRoomForHugePages ? HugePageDefrag.Madvise : HugePageDefrag.Never;
         UseZeroPage = machine.Settings.HasRoomForHugePages;
         Khugepaged = new Khugepaged(machine, this);
-        Pool = new HugePagePool(machine);
+        Pools = MakePools(machine);
+        ByteSize usual = machine.BootPlan?.Spec.CommandLine.DefaultHugePageSize ?? PageSize;
+        Pool = Pools.FirstOrDefault(pool => pool.PageSize == usual) ?? PoolOf(PageSize)!;
     }
 
     /// <summary>Whether the kernel has transparent huge pages: all simulated ones do, but not that of every captured machine.</summary>
@@ -78,11 +80,19 @@ public sealed class HugePages
     /// <summary>The thread that makes huge pages of small ones.</summary>
     public Khugepaged Khugepaged { get; }
 
-    /// <summary>Huge pages kept aside (<c>vm.nr_hugepages</c>).</summary>
+    /// <summary>Huge pages kept aside, by size, the largest first: as the architecture has them.</summary>
+    public IReadOnlyList<HugePagePool> Pools { get; }
+
+    /// <summary>The pool of the default size (<c>vm.nr_hugepages</c>, <c>default_hugepagesz=</c>).</summary>
     public HugePagePool Pool { get; }
 
     /// <summary>Huge pages that are partly unmapped and will be split when memory runs short.</summary>
     public int DeferredSplits => _machine.MmOrNull?.Huge.Deferred ?? 0;
+
+    /// <summary>The pool of a size.</summary>
+    /// <param name="size">Bytes of a page.</param>
+    /// <returns>Null when the architecture has no such pages.</returns>
+    public HugePagePool? PoolOf(ByteSize size) => Pools.FirstOrDefault(pool => pool.PageSize == size);
 
     /// <summary>Splits a huge page into small ones now (<c>split_huge_page()</c>).</summary>
     /// <param name="cpu">The CPU that does it.</param>

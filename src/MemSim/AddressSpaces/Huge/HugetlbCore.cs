@@ -5,42 +5,56 @@ namespace MemSim.AddressSpaces.Huge;
 /// <summary>Mappings of the pool's pages (<c>mm/hugetlb.c</c> of 6.1): faults, copies, fork, unmapping. Pages are on no LRU list and never move.</summary>
 internal sealed class HugetlbCore(MmCore core)
 {
-    private readonly ulong _bytes = core.Huge.Bytes;
-    private readonly int _order = core.Huge.Order;
     private readonly PteLayout _layout = core.Layout;
-
-    private HugePagePool Pool => core.Machine.HugePages.Pool;
 
     public static bool Maps(Vma vma) => (vma.Flags & VmaFlags.HugeTlb) != 0;
 
+    /// <summary>Bytes of the huge pages of an area.</summary>
+    public static ulong BytesOf(Vma vma) => vma.Hugetlb!.Bytes;
+
     /// <summary>Whether a range cuts a huge page: areas of such pages are only changed in whole ones.</summary>
-    public bool Cuts(ulong start, ulong end) => ((start | end) & (_bytes - 1)) != 0;
+    public static bool Cuts(Vma vma, ulong start, ulong end) => ((start | end) & (BytesOf(vma) - 1)) != 0;
 
-    public ulong IndexOf(Vma vma, ulong address) => ((address - vma.StartValue) >> (PageGeometry.PageShift + _order)) + (vma.PgOff >> _order);
+    public static ulong IndexOf(Vma vma, ulong address) => ((address - vma.StartValue) / BytesOf(vma)) + (vma.PgOff >> vma.Hugetlb!.Pool.Order);
 
-    /// <summary>Promises pages to a new mapping (<c>hugetlb_reserve_pages()</c>).</summary>
-    /// <returns>False when the pool has too few.</returns>
-    public bool Reserve(Cpu cpu, HugetlbFile file, ulong count)
+    /// <summary>The slot that maps a huge page of an area, or would.</summary>
+    /// <returns>0 when no table covers the address.</returns>
+    public static ulong Find(Vma vma, ulong address, out ulong entry)
     {
-        if (!Pool.Reserve(cpu, (long)count))
+        PageTables tables = vma.Mm.Tables;
+        ulong slot = tables.FindSlotOnLevel(address, vma.Hugetlb!.Pool.Level);
+        entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+        return slot;
+    }
+
+    /// <summary>Promises pages to a new mapping (<c>hugetlb_reserve_pages()</c>): those of its range that are neither there nor promised yet.</summary>
+    /// <returns>False when the pool has too few.</returns>
+    public static bool Reserve(Cpu cpu, HugetlbFile file, ulong first, ulong end)
+    {
+        List<ulong> missing = [];
+        for (ulong i = first; i < end; i++)
+        {
+            if (!file.Pages.ContainsKey(i) && !file.Reserved.Contains(i))
+            {
+                missing.Add(i);
+            }
+        }
+
+        if (!file.Pool.Reserve(cpu, missing.Count))
         {
             return false;
         }
 
-        for (ulong i = 0; i < count; i++)
-        {
-            file.Reserved.Add(i);
-        }
-
+        file.Reserved.UnionWith(missing);
         return true;
     }
 
     /// <summary>A fault (<c>hugetlb_fault()</c>).</summary>
     public FaultResult Fault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
     {
-        address &= ~(_bytes - 1);
+        address &= ~(BytesOf(vma) - 1);
         PageTables tables = vma.Mm.Tables;
-        ulong slot = tables.EnsurePmd(cpu, address);
+        ulong slot = tables.EnsureSlotOnLevel(cpu, address, vma.Hugetlb!.Pool.Level);
         if (slot == 0)
         {
             return FaultResult.Oom;
@@ -50,8 +64,7 @@ internal sealed class HugetlbCore(MmCore core)
         bool write = (flags & FaultFlags.Write) != 0;
         if (entry == 0)
         {
-            FaultResult result = FirstFault(cpu, vma, address, slot, write);
-            return result;
+            return FirstFault(cpu, vma, address, slot, write);
         }
 
         if (!write || _layout.IsWritable(entry))
@@ -67,14 +80,14 @@ internal sealed class HugetlbCore(MmCore core)
     public void Zap(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PageTables tables = vma.Mm.Tables;
-        for (ulong at = start; at < end; at += _bytes)
+        ulong bytes = BytesOf(vma);
+        for (ulong at = start; at < end; at += bytes)
         {
-            ulong slot = tables.FindPmd(at);
-            ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+            ulong slot = Find(vma, at, out ulong entry);
             if (entry != 0)
             {
                 tables.WriteSlot(slot, 0);
-                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(at), _bytes);
+                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(at), bytes);
                 Unmapped(cpu, vma, _layout.Pfn(entry));
             }
         }
@@ -90,16 +103,15 @@ internal sealed class HugetlbCore(MmCore core)
         }
 
         PageTables tables = from.Mm.Tables;
-        for (ulong at = from.StartValue; at < from.EndValue; at += _bytes)
+        for (ulong at = from.StartValue; at < from.EndValue; at += BytesOf(from))
         {
-            ulong slot = tables.FindPmd(at);
-            ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+            ulong slot = Find(from, at, out ulong entry);
             if (entry == 0)
             {
                 continue;
             }
 
-            ulong target = to.Mm.Tables.EnsurePmd(cpu, at);
+            ulong target = to.Mm.Tables.EnsureSlotOnLevel(cpu, at, from.Hugetlb!.Pool.Level);
             if (target == 0)
             {
                 return false;
@@ -124,10 +136,10 @@ internal sealed class HugetlbCore(MmCore core)
     public void Protect(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PageTables tables = vma.Mm.Tables;
-        for (ulong at = start; at < end; at += _bytes)
+        ulong bytes = BytesOf(vma);
+        for (ulong at = start; at < end; at += bytes)
         {
-            ulong slot = tables.FindPmd(at);
-            ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+            ulong slot = Find(vma, at, out ulong entry);
             if (entry != 0)
             {
                 // Writing begins with a fault, which knows whether the page is shared.
@@ -146,25 +158,43 @@ internal sealed class HugetlbCore(MmCore core)
             return;
         }
 
-        vma.Hugetlb = null;
         if (!file.IsShared && ReferenceEquals(vma.Mm, file.Owner))
         {
             GiveBack(cpu, file, IndexOf(vma, vma.StartValue), IndexOf(vma, vma.EndValue));
         }
 
-        if (--file.Areas == 0)
-        {
-            foreach (int head in file.Pages.Values)
-            {
-                Put(cpu, head);
-            }
+        vma.Hugetlb = null;
+        Leave(cpu, file);
+    }
 
-            file.Pages.Clear();
-            GiveBack(cpu, file, 0, ulong.MaxValue);
+    /// <summary>An area or a name of a file less: with the last one its pages and promises go.</summary>
+    public void Leave(Cpu cpu, HugetlbFile file)
+    {
+        if (--file.Users != 0)
+        {
+            return;
+        }
+
+        Remove(cpu, file, 0, ulong.MaxValue);
+        if (file.Backing is { } backing)
+        {
+            Leave(cpu, backing);
         }
     }
 
-    private void GiveBack(Cpu cpu, HugetlbFile file, ulong first, ulong end) => Pool.Unreserve(cpu, file.Reserved.RemoveWhere(i => i >= first && i < end));
+    /// <summary>Takes pages and promises of a range away from a file (<c>remove_inode_hugepages()</c>).</summary>
+    public void Remove(Cpu cpu, HugetlbFile file, ulong first, ulong end)
+    {
+        foreach ((ulong index, int head) in file.Pages.Where(page => page.Key >= first && page.Key < end).ToList())
+        {
+            file.Pages.Remove(index);
+            Put(cpu, file.Pool, head);
+        }
+
+        GiveBack(cpu, file, first, end);
+    }
+
+    private static void GiveBack(Cpu cpu, HugetlbFile file, ulong first, ulong end) => file.Pool.Unreserve(cpu, file.Reserved.RemoveWhere(i => i >= first && i < end));
 
     /// <summary>First use of a huge page here (<c>hugetlb_no_page()</c>).</summary>
     private FaultResult FirstFault(Cpu cpu, Vma vma, ulong address, ulong slot, bool write)
@@ -177,10 +207,16 @@ internal sealed class HugetlbCore(MmCore core)
         }
 
         ulong index = IndexOf(vma, address);
-        if (!file.IsShared || !file.Pages.TryGetValue(index, out int head))
+        if ((file.Backing ?? file).Host is { } host && index >= (ulong)host.Size / file.Bytes)
+        {
+            core.Story?.Add("beyond the end of the file: SIGBUS");
+            return FaultResult.SigBus;
+        }
+
+        if (!(file.Backing ?? file).Pages.TryGetValue(index, out int head))
         {
             bool reserved = file.MayUseReserve(vma.Mm) && file.Reserved.Contains(index);
-            head = Pool.Take(cpu, reserved);
+            head = file.Pool.Take(cpu, reserved);
             if (head < 0)
             {
                 core.Story?.Add("the pool of huge pages has none to spare: SIGBUS");
@@ -192,7 +228,7 @@ internal sealed class HugetlbCore(MmCore core)
                 file.Reserved.Remove(index);
             }
 
-            core.Machine.Memory.Zero(head, (1 << _order));
+            core.Machine.Memory.Zero(head, 1L << file.Pool.Order);
             core.Story?.Add($"huge page 0x{head:x} of the pool, zeroed{(reserved ? ", from the reservation" : "")}");
             if (file.IsShared)
             {
@@ -221,26 +257,32 @@ internal sealed class HugetlbCore(MmCore core)
         HugetlbFile file = vma.Hugetlb!;
         PageTables tables = vma.Mm.Tables;
         int head = _layout.Pfn(entry);
-        if (!file.IsShared && core.TotalMapCount(head) > 1)
+        if (!file.IsShared && (core.TotalMapCount(head) > 1 || file.Backing?.Pages.GetValueOrDefault(IndexOf(vma, address), -1) == head))
         {
-            int copy = Pool.Take(cpu, reserved: false);
+            bool reserved = file.MayUseReserve(vma.Mm) && file.Reserved.Contains(IndexOf(vma, address));
+            int copy = file.Pool.Take(cpu, reserved);
             if (copy >= 0)
             {
                 ulong made = _layout.MakeHuge(_layout.Make(copy, vma.PageBits));
-                for (int i = 0; i < (1 << _order); i++)
+                for (int i = 0; i < 1 << file.Pool.Order; i++)
                 {
                     core.CopyPage(head + i, copy + i);
                 }
 
+                if (reserved)
+                {
+                    file.Reserved.Remove(IndexOf(vma, address));
+                }
+
                 tables.WriteSlot(slot, 0);
-                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), _bytes);
+                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), BytesOf(vma));
                 Unmapped(cpu, vma, head);
                 Mapped(vma, slot, copy, _layout.MakeWritable(_layout.MakeDirty(_layout.MakeYoung(made))));
                 core.Story?.Add($"huge page 0x{head:x} is shared: copied to 0x{copy:x}");
                 return FaultResult.None;
             }
 
-            if (!ReferenceEquals(vma.Mm, file.Owner))
+            if (!ReferenceEquals(vma.Mm, file.Owner) || file.Backing?.Pages.GetValueOrDefault(IndexOf(vma, address), -1) == head)
             {
                 core.Story?.Add("the pool of huge pages has none for a copy: SIGBUS");
                 return FaultResult.SigBus;
@@ -270,8 +312,8 @@ internal sealed class HugetlbCore(MmCore core)
                 ulong first = ReferenceEquals(vma.Hugetlb, file) ? IndexOf(vma, vma.StartValue) : ulong.MaxValue;
                 if (index >= first && index < IndexOf(vma, vma.EndValue))
                 {
-                    ulong at = vma.StartValue + ((index - first) << (PageGeometry.PageShift + _order));
-                    Zap(cpu, vma, at, at + _bytes);
+                    ulong at = vma.StartValue + ((index - first) * BytesOf(vma));
+                    Zap(cpu, vma, at, at + BytesOf(vma));
                     file.Unmapped.Add(mm);
                 }
             }
@@ -282,7 +324,7 @@ internal sealed class HugetlbCore(MmCore core)
     {
         core.Frames[head].InvertedMapCount--;
         core.Frames[head + 1].Private++;
-        vma.Mm.HugetlbPages += (1 << _order);
+        vma.Mm.HugetlbPages += 1L << vma.Hugetlb!.Pool.Order;
         vma.Mm.Tables.WriteSlot(slot, entry);
     }
 
@@ -290,16 +332,16 @@ internal sealed class HugetlbCore(MmCore core)
     {
         core.Frames[head].InvertedMapCount++;
         core.Frames[head + 1].Private--;
-        vma.Mm.HugetlbPages -= (1 << _order);
-        Put(cpu, head);
+        vma.Mm.HugetlbPages -= 1L << vma.Hugetlb!.Pool.Order;
+        Put(cpu, vma.Hugetlb.Pool, head);
     }
 
     /// <summary>Drops a reference; the last user's page goes back to the pool.</summary>
-    private void Put(Cpu cpu, int head)
+    private void Put(Cpu cpu, HugePagePool pool, int head)
     {
         if (core.Frames[head].RefCount == 1)
         {
-            Pool.Return(cpu, head);
+            pool.Return(cpu, head);
         }
         else
         {

@@ -8,6 +8,8 @@ public sealed partial class Machine
     /// <summary>Huge pages of processes.</summary>
     public HugePages HugePages => Volatile.Read(ref _hugePages) ?? MakeHugePages();
 
+    internal HugePages? HugePagesIfUsed => Volatile.Read(ref _hugePages);
+
     private HugePages MakeHugePages()
     {
         HugePages made = new(this);

@@ -9,24 +9,29 @@ internal sealed partial class MmVerifier
 {
     private readonly Dictionary<int, int> _mappedOfPool = [];
     private readonly HashSet<HugetlbFile> _hugetlbFiles = [];
+    private long _hugetlbPages;
 
     private long CheckHugetlb(MemoryDescriptor mm, Vma vma, PteLayout layout)
     {
         long found = 0;
         _hugetlbFiles.Add(vma.Hugetlb!);
-        for (ulong at = vma.StartValue; at < vma.EndValue; at += core.Huge.Bytes)
+        if (vma.Hugetlb!.Backing is { } backing)
         {
-            ulong slot = mm.Tables.FindPmd(at);
-            ulong entry = slot == 0 ? 0 : mm.Tables.ReadSlot(slot);
-            if (entry == 0)
+            _hugetlbFiles.Add(backing);
+        }
+
+        for (ulong at = vma.StartValue; at < vma.EndValue; at += HugetlbCore.BytesOf(vma))
+        {
+            if (HugetlbCore.Find(vma, at, out ulong entry) == 0 || entry == 0)
             {
                 continue;
             }
 
-            found++;
+            _hugetlbPages += 1L << vma.Hugetlb!.Pool.Order;
+            found += vma.Hugetlb.Pool.Level == 2 ? 1 : 0;
             int head = layout.Pfn(entry);
             _mappedOfPool[head] = _mappedOfPool.GetValueOrDefault(head) + 1;
-            if (!layout.IsHuge(entry) || !core.Machine.HugePages.Pool.IsInUse(head))
+            if (!layout.IsHuge(entry) || !vma.Hugetlb.Pool.IsInUse(head))
             {
                 BugReporter.Corrupt($"{mm.Tables}: frame 0x{head:x}, mapped at {at:x}, is not the pool's");
             }
@@ -40,6 +45,7 @@ internal sealed partial class MmVerifier
     {
         long reserved = 0;
         Dictionary<int, int> references = new(_mappedOfPool);
+        _hugetlbFiles.UnionWith(core.Machine.HugePagesIfUsed?.Files ?? []);
         foreach (HugetlbFile file in _hugetlbFiles)
         {
             reserved += file.Reserved.Count;
@@ -49,10 +55,16 @@ internal sealed partial class MmVerifier
             }
         }
 
-        HugePagePool pool = core.Machine.HugePages.Pool;
-        if (reserved != pool.Reserved || references.Count != pool.InUse.Count)
+        if (core.Machine.HugePagesIfUsed is not { } huge)
         {
-            BugReporter.Corrupt($"the pool of huge pages has {pool.Reserved} reserved and {pool.InUse.Count} in use, but mappings {reserved} and {references.Count}");
+            return;
+        }
+
+        long promised = huge.Pools.Sum(pool => pool.Reserved);
+        int inUse = huge.Pools.Sum(pool => pool.InUse.Count);
+        if (reserved != promised || references.Count != inUse)
+        {
+            BugReporter.Corrupt($"the pools of huge pages have {promised} reserved and {inUse} in use, but mappings and files {reserved} and {references.Count}");
         }
 
         foreach ((int head, int count) in references)

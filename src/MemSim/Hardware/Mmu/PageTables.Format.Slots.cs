@@ -155,6 +155,45 @@ internal sealed partial class PageTables<TFormat>
 
     internal override ulong EnsurePmd(Cpu cpu, ulong address) => Ensure(cpu, address, 2, out _, out _);
 
+    internal override ulong FindSlotOnLevel(ulong address, int level)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > level; at--)
+        {
+            ulong entry = Read(table, IndexOf(address, at));
+            if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            {
+                return 0;
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, level) << TFormat.EntryShift);
+    }
+
+    internal override ulong EnsureSlotOnLevel(Cpu cpu, ulong address, int level)
+    {
+        ulong table = Root.Value;
+        for (int at = TFormat.Levels; at > level; at--)
+        {
+            int index = IndexOf(address, at);
+            ulong entry = Read(table, index);
+            if (!TFormat.IsPresent(entry))
+            {
+                entry = AddTable(cpu, table, index, at);
+                if (entry == 0)
+                {
+                    return 0;
+                }
+            }
+
+            table = TFormat.TableBase(entry);
+        }
+
+        return table + ((ulong)(uint)IndexOf(address, level) << TFormat.EntryShift);
+    }
+
     internal override bool Deposit(Cpu cpu)
     {
         long pfn = Mmu.Frames.Allocate(cpu, IsKernel);

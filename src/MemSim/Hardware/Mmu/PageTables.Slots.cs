@@ -105,6 +105,14 @@ public abstract partial class PageTables
     /// <returns>Its physical address; 0 without memory.</returns>
     internal abstract ulong EnsurePmd(Cpu cpu, ulong address);
 
+    /// <summary>The slot of an address in a level, where all tables above it exist.</summary>
+    /// <returns>Its physical address; 0 when no table covers it.</returns>
+    internal abstract ulong FindSlotOnLevel(ulong address, int level);
+
+    /// <summary>The slot of an address in a level, tables above it made where there are none.</summary>
+    /// <returns>Its physical address; 0 without memory.</returns>
+    internal abstract ulong EnsureSlotOnLevel(Cpu cpu, ulong address, int level);
+
     /// <summary>Puts a table, empty and not in use, by for a huge page, so that it can always be split (<c>pgtable_trans_huge_deposit()</c>); it counts as one of the process's.</summary>
     /// <returns>False without memory.</returns>
     internal abstract bool Deposit(Cpu cpu);

@@ -12,8 +12,35 @@ internal static class HugePagesText
     public static string Of(Machine machine)
     {
         StringBuilder text = new();
+        foreach (HugePagePool pool in machine.HugePages.Pools.OrderBy(pool => Number((long)pool.PageSize.Bytes >> 10), StringComparer.Ordinal))
+        {
+            AppendPool(text, machine, pool);
+        }
+
         AppendTransparent(text, machine.HugePages);
         return text.ToString();
+    }
+
+    private static void AppendPool(StringBuilder text, Machine machine, HugePagePool pool)
+    {
+        HugePagePool? smaller = machine.HugePages.Pools.FirstOrDefault(other => other.PageSize.Bytes < pool.PageSize.Bytes);
+        if (smaller is not null)
+        {
+            File("demote_size", $"{smaller.PageSize.Bytes >> 10}kB");
+        }
+
+        File("free_hugepages", Number(pool.Free));
+        File("nr_hugepages", Number(pool.Total));
+        if (KernelBuild.HasNuma(machine))
+        {
+            File("nr_hugepages_mempolicy", Number(pool.Total));
+        }
+
+        File("nr_overcommit_hugepages", Number(pool.Overcommit));
+        File("resv_hugepages", Number(pool.Reserved));
+        File("surplus_hugepages", Number(pool.Surplus));
+
+        void File(string name, string value) => text.Append(CultureInfo.InvariantCulture, $"hugepages/hugepages-{pool.PageSize.Bytes >> 10}kB/{name} = {value}\n");
     }
 
     private static void AppendTransparent(StringBuilder text, HugePages huge)

@@ -58,7 +58,7 @@ internal static class MemInfoText
         lines.Pages("NFS_Unstable", 0);
         lines.Pages("Bounce", Zone(static z => z.Counters.Bounce));
         lines.Pages("WritebackTmp", Node(static n => n.WritebackTemp));
-        lines.Pages("CommitLimit", CommitLimit(machine, managed - (system.HugePagesTotal * KernelBuild.HugePagePages(machine))));
+        lines.Pages("CommitLimit", CommitLimit(machine, managed - system.HugetlbPages));
         lines.Pages("Committed_AS", system.CommittedPages);
         lines.KiB("VmallocTotal", system.VmallocTotalKiB ?? UsualVmallocKiB(machine));
         lines.Pages("VmallocUsed", system.VmallocUsedPages);
@@ -85,8 +85,8 @@ internal static class MemInfoText
         lines.Count("HugePages_Free", system.HugePagesFree);
         lines.Count("HugePages_Rsvd", system.HugePagesReserved);
         lines.Count("HugePages_Surp", system.HugePagesSurplus);
-        lines.KiB("Hugepagesize", hugePageKiB);
-        lines.KiB("Hugetlb", system.HugePagesTotal * hugePageKiB);
+        lines.KiB("Hugepagesize", machine.HugePagesIfUsed is { } huge ? (long)huge.Pool.PageSize.Bytes >> 10 : hugePageKiB);
+        lines.Pages("Hugetlb", system.HugetlbPages);
         AppendDirectMap(lines, machine, hugePageKiB);
         return lines.ToString();
     }

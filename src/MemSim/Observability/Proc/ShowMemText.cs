@@ -125,7 +125,7 @@ internal sealed class ShowMemText
         return letters;
     }
 
-    /// <summary>The pools of huge pages, largest first; only the default size has pages here.</summary>
+    /// <summary>The pools of huge pages, largest first.</summary>
     private void AppendHugePages()
     {
         long usual = KernelBuild.HugePagePages(_machine) << ToKiB;
@@ -144,9 +144,8 @@ internal sealed class ShowMemText
 
             foreach (long size in sizes)
             {
-                SystemFigures system = _machine.SystemFigures;
-                bool has = size == usual && node == _machine.Nodes[0];
-                Line($"Node {node.Id} hugepages_total={(has ? system.HugePagesTotal : 0)} hugepages_free={(has ? system.HugePagesFree : 0)} hugepages_surp={(has ? system.HugePagesSurplus : 0)} hugepages_size={size}kB");
+                HugePagePool? pool = _machine.HugePagesIfUsed?.PoolOf(ByteSize.FromKiB((ulong)size));
+                Line($"Node {node.Id} hugepages_total={pool?.OnNode(node.Id) ?? 0} hugepages_free={pool?.FreeOnNode(node.Id) ?? 0} hugepages_surp={pool?.SurplusOnNode(node.Id) ?? 0} hugepages_size={size}kB");
             }
         }
     }

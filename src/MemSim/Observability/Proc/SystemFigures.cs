@@ -45,6 +45,9 @@ internal sealed class SystemFigures
     /// <summary>Huge pages beyond the pool's size.</summary>
     public long HugePagesSurplus { get; set; }
 
+    /// <summary>Small pages in the huge pages of all pools (<c>Hugetlb</c>).</summary>
+    public long HugetlbPages { get; set; }
+
     /// <summary>Direct map in 4 KiB pages, in KiB.</summary>
     public long DirectMap4KiB { get; set; }
 

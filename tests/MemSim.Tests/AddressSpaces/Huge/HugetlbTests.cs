@@ -10,22 +10,23 @@ public class HugetlbTests
     private const MapFlags Private = MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb;
     private const MapFlags Shared = MapFlags.Shared | MapFlags.Anonymous | MapFlags.HugeTlb;
 
-    public static TheoryData<string> Architectures => ["x86_64", "pae", "arm64"];
+    public static TheoryData<string> Architectures => ["x86_64", "pae", "arm64", "x86_32"];
 
     [Theory]
     [MemberData(nameof(Architectures))]
     public void Pages_are_reserved_zeroed_and_given_back(string architecture)
     {
         using Machine machine = Boot(architecture, 4);
+        long huge = architecture == "x86_32" ? 2 * Huge : Huge;
         HugePagePool pool = machine.HugePages.Pool;
         Process process = machine.CreateProcess("huge");
-        process.Mm.Mmap(default, 5 * Huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
+        process.Mm.Mmap(default, 5 * (ulong)huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
         for (int round = 0; round < 2; round++)
         {
-            VirtualAddress at = process.Mm.Mmap(default, (2 * Huge) + 1, Prot.Read | Prot.Write, Private);
-            (at.Value % (ulong)Huge).Should().Be(0);
+            VirtualAddress at = process.Mm.Mmap(default, (2 * (ulong)huge) + 1, Prot.Read | Prot.Write, Private);
+            (at.Value % (ulong)huge).Should().Be(0);
             (pool.Free, pool.Reserved).Should().Be((4, 3));
-            process.Mm.Mmap(default, 2 * Huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
+            process.Mm.Mmap(default, 2 * (ulong)huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
             using (machine.Cpus[0].Run(process))
             {
                 machine.Cpus[0].Read<int>(at + 8).Should().Be(0, "round {0}", round);
@@ -33,16 +34,16 @@ public class HugetlbTests
                 machine.Cpus[0].Read<int>(at + 8).Should().Be(77);
             }
 
-            (pool.Free, pool.Reserved, process.Mm.HugetlbPages, process.Mm.AnonPages).Should().Be((3, 2, 512, 0));
+            (pool.Free, pool.Reserved, process.Mm.HugetlbPages, process.Mm.AnonPages).Should().Be((3, 2, huge >> 12, 0));
             machine.Proc.MemInfo.Should().Contain("HugePages_Rsvd:        2");
             machine.Verify();
             process.Mm.Munmap(at, 4096).Should().Be(Errno.EINVAL);
-            process.Mm.Munmap(at + 2 * Huge, Huge).Should().Be(Errno.None);
+            process.Mm.Munmap(at + (2 * huge), (ulong)huge).Should().Be(Errno.None);
             (pool.Free, pool.Reserved).Should().Be((3, 1));
             process.Mm.Mprotect(at, 4096, Prot.Read).Should().Be(Errno.EINVAL);
-            process.Mm.Mprotect(at, Huge, Prot.Read).Should().Be(Errno.None);
+            process.Mm.Mprotect(at, (ulong)huge, Prot.Read).Should().Be(Errno.None);
             machine.Verify();
-            process.Mm.Munmap(at, 2 * Huge).Should().Be(Errno.None);
+            process.Mm.Munmap(at, 2 * (ulong)huge).Should().Be(Errno.None);
             (pool.Free, pool.Reserved).Should().Be((4, 0));
         }
 

@@ -1,0 +1,56 @@
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <content>What the kernel command line asks for.</content>
+public sealed partial class HugePagePool
+{
+    /// <summary>log2 of the small pages in a page.</summary>
+    internal int Order => _order;
+
+    /// <summary>The level of the page-table entries that map a page; 0 for sizes that only exist as several entries side by side.</summary>
+    internal int Level => _order == PteLayout.HugeOrderOf(_machine.Architecture.Architecture) ? 2 : _order == 18 ? 3 : 0;
+
+    /// <summary>Small pages taken from a zone.</summary>
+    internal long PagesIn(Zone zone)
+    {
+        long pages = 0;
+        foreach (List<int> free in _free)
+        {
+            foreach (int head in free)
+            {
+                pages += _machine.ZoneOf(head) != zone ? 0 : IsGigantic ? 1 : 1L << _order;
+            }
+        }
+
+        return pages;
+    }
+
+    /// <summary>A gigantic page that the boot set aside: from now on its pages are managed ones that are in use (<c>gather_bootmem_prealloc()</c>).</summary>
+    internal void AddGigantic(int head)
+    {
+        Zone zone = _machine.ZoneOf(head)!;
+        zone.ManagedPages += 1L << _order;
+        ref Pages.PageFrame frame = ref _machine.FrameOf(head);
+        frame.FlagsAndZone = Pages.PageFrame.ZoneBits(zone.Id);
+        frame.RefOrder = Pages.PageFrame.OneReference;
+        int node = IndexOf(zone.Node.Id);
+        _free[node].Add(head);
+        _total[node]++;
+        _ = Report();
+    }
+
+    /// <summary>Fills the pool at boot: so many pages on a node, or round all nodes (<c>hugetlb_hstate_alloc_pages()</c>).</summary>
+    /// <returns>How many pages came.</returns>
+    internal long FillAtBoot(Cpu cpu, long pages, int? node)
+    {
+        long done = 0;
+        while (done < pages && (node is { } id ? _machine.NodeOrDefault(id) is not null && Grow(cpu, IndexOf(id)) : GrowAnywhere(cpu)))
+        {
+            done++;
+        }
+
+        _ = Report();
+        return done;
+    }
+}
