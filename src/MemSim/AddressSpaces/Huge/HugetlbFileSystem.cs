@@ -1,3 +1,4 @@
+using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
 using MemSim.AddressSpaces.Huge;
 
@@ -17,6 +18,8 @@ public sealed class HugetlbFileSystem : SimFileSystem
 
     /// <inheritdoc/>
     public override bool IsReadOnly => false;
+
+    internal override KernelObject InodeKind => KernelObject.HugetlbInode;
 
     internal override Errno Flush() => Errno.None;
 

@@ -20,5 +20,6 @@ internal enum KernelObject
     File,
     DeviceInode,
     ShmemInode,
+    HugetlbInode,
     DiskInode,
 }

@@ -33,6 +33,7 @@ internal sealed record KernelObjectLayout(KernelObject Kind, string Name, SlabFl
         new(KernelObject.File, "filp", Aligned, (232, 232, 160, 160, 184)),
         new(KernelObject.DeviceInode, "bdev_cache", Inodes | SlabFlags.HwCacheAlign, (1560, 1576, 968, 976, 1600)) { HasConstructor = true },
         new(KernelObject.ShmemInode, "shmem_inode_cache", SlabFlags.Account, (776, 776, 480, 480, 752)) { HasConstructor = true },
+        new(KernelObject.HugetlbInode, "hugetlbfs_inode_cache", SlabFlags.Account, (656, 656, 416, 416, 632)) { HasConstructor = true },
         new(KernelObject.DiskInode, "ext4_inode_cache", Inodes, (1176, 1176, 780, 780, 1176)) { HasConstructor = true, UserBytes = 60 },
     ];
 
