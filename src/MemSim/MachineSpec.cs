@@ -213,7 +213,12 @@ public sealed record MachineSpec
     /// <summary>Without contents of memory: only page frames are simulated, for machines of terabytes.</summary>
     public MachineSpec WithoutContents() => this with { HasContents = false };
 
-    /// <summary>With locks that let several host threads drive CPUs at the same time.</summary>
+    /// <summary>With locks that let several host threads drive CPUs at the same time, one thread each: allocations, memory accesses, processes and reclaim are safe then.</summary>
+    /// <remarks>
+    /// TLB shootdowns wait until the other CPUs are out of the accesses they are in the middle of. Locks cost time, and which frames are used depends on the threads' timing: a
+    /// machine driven by one thread is faster without. Setting things up and taking them down (trace sinks, swap areas, sysctls, <see cref="Machine.Verify"/>) is for times when
+    /// only one thread is at work.
+    /// </remarks>
     public MachineSpec WithParallelCpus() => this with { ParallelCpus = true };
 
     /// <summary>With a record of who allocated each page.</summary>

@@ -7,6 +7,9 @@ namespace MemSim.Tests.AddressSpaces.Parallel;
 /// <summary>Several host threads, each with its CPU and processes, on a machine with half the memory they want: no byte may be wrong.</summary>
 public sealed class ParallelStressTests
 {
+    // All CPUs together.
+    private const int Steps = 3000;
+
     [Theory]
     [InlineData(2, false, 1, Architecture.X86_64)]
     [InlineData(4, false, 2, Architecture.X86_64)]
@@ -21,14 +24,11 @@ public sealed class ParallelStressTests
         stage.Run([.. workers.Select(worker => (Action)(() => worker.Run(Steps / cpus)))], () => string.Join(", ", workers.Select(w => w.Steps)));
 
         stage.Wrong.Should().BeEmpty();
-        machine.Events[VmEvent.SwapOut].Should().BeGreaterThan(5000, "memory is short");
-        machine.Events[VmEvent.SwapIn].Should().BeGreaterThan(2000);
-        (machine.Events[VmEvent.StealDirect] + machine.Events[VmEvent.StealKswapd]).Should().BeGreaterThan(5000);
+        machine.Events[VmEvent.SwapOut].Should().BeGreaterThan(1000, "memory is short");
+        machine.Events[VmEvent.SwapIn].Should().BeGreaterThan(500);
         machine.Lru.DrainAll();
         machine.Verify();
         stage.Parent.Exit(0, machine.Cpus[0]);
         machine.Verify();
     }
-
-    private const int Steps = 8000;
 }

@@ -1,6 +1,5 @@
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
-using MemSim.AddressSpaces;
 
 namespace MemSim.Tests.AddressSpaces.Parallel;
 
@@ -38,6 +37,9 @@ internal sealed class ParallelWorker
 
     public void Run(int steps)
     {
+        // Now and then another thread gets its turn when an address is translated and the bytes are not yet copied.
+        int accesses = 0;
+        _cpu.MmuState.InsideAccess = () => _ = ++accesses % 64 == 0 && Thread.Yield();
         try
         {
             for (Steps = 0; Steps < steps && _stage.Wrong.IsEmpty; Steps++)
