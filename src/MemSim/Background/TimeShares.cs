@@ -1,4 +1,3 @@
-using MemSim.Lru;
 using MemSim.Observability.Proc;
 using MemSim.Reclaim;
 

@@ -1,5 +1,3 @@
-using MemSim.Reclaim;
-
 namespace MemSim.Observability.Workloads;
 
 /// <summary>Counts the tracepoints of reclaim and compaction by which recordings are compared.</summary>
