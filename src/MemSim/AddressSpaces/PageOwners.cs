@@ -24,6 +24,8 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
 
     public bool RemoveFromCache(Cpu cpu, int pfn) => IsOfSwap(pfn) ? core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
 
+    public bool MoveHugePage(Cpu cpu, int from, int to) => core.Huge.Move(cpu, from, to);
+
     public bool MoveMapping(Cpu cpu, int from, int to)
     {
         if (!IsOfSwap(from))

@@ -54,6 +54,12 @@ internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageO
         return inner.MoveMapping(cpu, from, to);
     }
 
+    public bool MoveHugePage(Cpu cpu, int from, int to)
+    {
+        using LockScope scope = machine.EnterOwners();
+        return inner.MoveHugePage(cpu, from, to);
+    }
+
     public void RestoreMappings(Cpu cpu, int from, int to)
     {
         using LockScope scope = machine.EnterOwners();

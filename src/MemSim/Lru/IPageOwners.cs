@@ -40,6 +40,13 @@ internal interface IPageOwners
     /// <returns>False when somebody unexpected holds the page; nothing is changed then.</returns>
     bool MoveMapping(Cpu cpu, int from, int to);
 
+    /// <summary>Moves a huge page of processes that is mapped as a whole everywhere: entries, owner and state go to the new page, whose contents the caller has copied.</summary>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="from">The page, isolated.</param>
+    /// <param name="to">The new page, of the same order.</param>
+    /// <returns>False when it is no such page, or somebody unexpected holds it; nothing is changed then.</returns>
+    bool MoveHugePage(Cpu cpu, int from, int to) => false;
+
     /// <summary>Turns the migration entries of a page into mappings (<c>remove_migration_ptes()</c>): of the new page, or of the old one when the move failed.</summary>
     void RestoreMappings(Cpu cpu, int from, int to);
 }

@@ -26,7 +26,7 @@ public class HugePageSettingsTests(CaptureArchive archive) : IClassFixture<Captu
     public void Pools_of_huge_pages_are_those_that_the_command_line_asked_for(string name)
     {
         // The CPU model qemu64 has no pages of 1 GiB.
-        using Machine machine = Machine.Boot(RecordedBoot.Named(name).FromArguments().WithMmu(new MmuOptions { GigabytePages = !name.Contains("qemu64") }));
+        using Machine machine = Machine.Boot(RecordedBoot.Named(name).FromArguments().WithMmu(new MmuOptions { GigabytePages = !name.Contains("qemu64", StringComparison.Ordinal) }));
         machine.Proc.SysKernelMm.Split('\n').Where(line => line.StartsWith("hugepages/", StringComparison.Ordinal))
             .Should().Equal(Recorded.Value[name].Where(line => line.StartsWith("hugepages/", StringComparison.Ordinal)));
         machine.Proc.MemInfo.Split('\n').Where(line => line.StartsWith("Huge", StringComparison.Ordinal))
@@ -59,7 +59,7 @@ public class HugePageSettingsTests(CaptureArchive archive) : IClassFixture<Captu
     private static void Compare(Machine machine, string name)
     {
         // How often khugepaged has gone round is a matter of time.
-        static IEnumerable<string> Relevant(IEnumerable<string> lines) => lines.Where(line => line.StartsWith("transparent_hugepage/", StringComparison.Ordinal) && !line.Contains("full_scans"));
+        static IEnumerable<string> Relevant(IEnumerable<string> lines) => lines.Where(line => line.StartsWith("transparent_hugepage/", StringComparison.Ordinal) && !line.Contains("full_scans", StringComparison.Ordinal));
         Relevant(machine.Proc.SysKernelMm.Split('\n')).Should().Equal(Relevant(Recorded.Value[name]));
     }
 

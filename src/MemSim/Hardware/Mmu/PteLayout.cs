@@ -168,6 +168,9 @@ internal sealed class PteLayout
         return IsDirty(entry) ? MakeDirty(made) : made;
     }
 
+    /// <summary>An entry that maps another frame with the same rights and state.</summary>
+    public ulong WithPfn(ulong entry, int pfn) => Make(pfn, entry & ~_addressMask);
+
     /// <summary>Whether an entry of the second level maps a huge page in the kernel's eyes, rights or not (<c>pmd_trans_huge()</c>, <c>pmd_huge()</c>).</summary>
     public bool IsHuge(ulong entry) => _arm
         ? (entry & 3) == 1 || (entry & (_hardwarePresent | Arm64ProtNone)) == Arm64ProtNone

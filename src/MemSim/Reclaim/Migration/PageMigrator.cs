@@ -240,6 +240,11 @@ internal sealed partial class PageMigrator
         }
 
         ref PageFrame old = ref _frames[from];
+        if (old.Order != 0)
+        {
+            return MoveHugePage(cpu, from, to, owners);
+        }
+
         bool mapped = old.MapCount > 0;
         if ((mapped && !owners.UnmapForMigration(cpu, from)) || !owners.MoveMapping(cpu, from, to))
         {
@@ -262,6 +267,23 @@ internal sealed partial class PageMigrator
             owners.RestoreMappings(cpu, from, to);
         }
 
+        return true;
+    }
+
+    /// <summary>A huge page keeps its size.</summary>
+    private bool MoveHugePage(Cpu cpu, int from, int to, IPageOwners owners)
+    {
+        ref PageFrame old = ref _frames[from];
+        _machine.Memory.CopyFrames(from, to, 1 << old.Order);
+        if (!owners.MoveHugePage(cpu, from, to))
+        {
+            return false;
+        }
+
+        SetFlags(to, (PageFlags)old.FlagsAndZone & Inherited, PageFlags.None);
+        SetFlags(from, PageFlags.None, Lost);
+        old.Mapping = 0;
+        AddToLru(cpu, to, drain: true);
         return true;
     }
 

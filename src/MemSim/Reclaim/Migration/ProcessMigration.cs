@@ -206,8 +206,22 @@ public static class ProcessMigration
         }
 
         int head = core.HeadOf(pfn);
+        PageMigrator migrator = cpu.Machine.Migrator;
         if (core.Frames[head].Order == core.HugeOrder)
         {
+            if (core.Huge.IsWhole(head) && migrator.IsolateLru(head))
+            {
+                List<int> whole = [head];
+                MigrationResult moved = migrator.Migrate(cpu, whole, target, MigrationMode.Sync, reason);
+                migrator.PutBackAll(cpu, whole);
+                if (!moved.NoMemory)
+                {
+                    cpu.Machine.Events.Count(moved.Failed == 0 ? Observability.Proc.VmEvent.ThpMigrationSuccess : Observability.Proc.VmEvent.ThpMigrationFail);
+                    return moved.Failed == 0 ? Errno.None : Errno.EBUSY;
+                }
+            }
+
+            // No block of its size: its parts may find room.
             core.Get(head);
             bool split = core.Huge.SplitPage(cpu, head);
             core.Put(cpu, head);
@@ -219,7 +233,6 @@ public static class ProcessMigration
             cpu.Machine.Events.Count(Observability.Proc.VmEvent.ThpMigrationSplit);
         }
 
-        PageMigrator migrator = cpu.Machine.Migrator;
         if (!migrator.IsolateLru(pfn))
         {
             return Errno.EBUSY;
@@ -233,7 +246,7 @@ public static class ProcessMigration
 
     private sealed class OneNode(Machine machine, Node node) : IMigrationTargets
     {
-        public int Take(Cpu cpu, int from, int order) => machine.Pages.AllocateChecked(cpu, Gfp.HighUserMovable | Gfp.ThisNode, order, node);
+        public int Take(Cpu cpu, int from, int order) => machine.Pages.AllocateChecked(cpu, (order == 0 ? Gfp.HighUserMovable : Gfp.TransHuge) | Gfp.ThisNode, order, node);
 
         public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames[pfn].Order);
     }

@@ -45,7 +45,7 @@ public class MovePagesTests
     }
 
     [Fact]
-    public void A_process_moves_to_another_node_huge_pages_in_pieces()
+    public void A_process_moves_to_another_node_huge_pages_in_one_piece_if_there_is_room()
     {
         using Machine machine = Boot();
         machine.HugePages.Enabled = TransparentHugePages.Always;
@@ -58,6 +58,29 @@ public class MovePagesTests
             cpu.Write(at + (511 << 12), 6);
         }
 
+        Process child = process.Fork();
+        process.MovePages(cpu, [at], [1], new int[1], moveShared: true).Should().Be(Errno.None);
+        machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSuccess].Should().Be(1);
+        process.Mm.Tables.Lookup(at).Level.Should().Be(2);
+        process.Mm.Tables.Lookup(at).Frame.Should().Be(child.Mm.Tables.Lookup(at).Frame);
+        machine.GetPage(process.Mm.Tables.Lookup(at).Frame).Zone.Node.Id.Should().Be(1);
+        (machine.Nodes[0].Counters.AnonHugePages, machine.Nodes[1].Counters.AnonHugePages).Should().Be((0, 512));
+        machine.Verify();
+        child.Exit();
+        machine.Verify();
+
+        // Without a block of that size the parts go one by one.
+        List<Page> taken = [];
+        while (cpu.AllocPages(Gfp.HighUser | Gfp.ThisNode | Gfp.NoWarn | Gfp.NoRetry, 9) is { IsNull: false } block)
+        {
+            taken.Add(block);
+        }
+
+        process.MigratePages(cpu, [1], [0]).Value.Should().Be(0);
+        machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSplit].Should().Be(1);
+        process.Mm.Tables.Lookup(at).Level.Should().Be(1);
+        machine.Verify();
+        taken.ForEach(page => cpu.FreePages(page, 9));
         process.MigratePages(cpu, [0], [1]).Value.Should().Be(0);
         int[] status = new int[2];
         process.QueryPages([at, at + (511 << 12)], status);

@@ -1,0 +1,61 @@
+using MemSim.Pages;
+
+namespace MemSim.AddressSpaces.Huge;
+
+/// <content>Moving huge pages as one piece.</content>
+internal sealed partial class HugeCore
+{
+    /// <summary>Whether the architecture has migration entries of the second level (<c>CONFIG_ARCH_ENABLE_THP_MIGRATION</c>).</summary>
+    public bool MovesWhole => _core.Machine.Architecture.Bits == 64;
+
+    /// <summary>Whether a huge page can be moved in one piece: an anonymous one that every entry maps as a whole.</summary>
+    public bool IsWhole(int head) => MovesWhole && _core.IsAnon(head) && !_core.IsSwapCache(head) && _core.WholeMaps(head) != 0 && _core.TotalMapCount(head) == _core.WholeMaps(head);
+
+    /// <summary>Gives a new page all entries and the state of a huge page (<c>set_pmd_migration_entry()</c>, <c>remove_migration_pmd()</c>). One lock guards all address spaces, so that nobody sees the migration entries.</summary>
+    /// <returns>False when it is not mapped so, or somebody unexpected holds it; nothing is changed then.</returns>
+    public bool Move(Cpu cpu, int from, int to)
+    {
+        ref PageFrame old = ref _frames[from];
+        if (old.Order != Order || _frames[to].Order != Order || !IsWhole(from) || old.RefCount != _core.TotalMapCount(from) + 1
+            || !_core.Machine.Mappings.TryFind(old.Mapping, out AnonVma? anon))
+        {
+            return false;
+        }
+
+        int maps = _core.WholeMaps(from);
+        _core.PrepareHuge(to);
+        ref PageFrame fresh = ref _frames[to];
+        fresh.Mapping = old.Mapping;
+        fresh.Index = old.Index;
+        fresh.InvertedMapCount = old.InvertedMapCount;
+        _frames[to + 1].Private = maps;
+        _core.SetFlag(to, PageFlags.SwapBacked | (_core.IsExclusive(from) ? (PageFlags)MmCore.AnonExclusive : 0));
+        foreach (AnonVmaChain link in anon.Areas)
+        {
+            Vma vma = link.Vma;
+            ulong entry = 0;
+            ulong slot = vma.TryAddressOf(old.Index, out ulong address) && (address & _mask) == 0 ? Find(vma.Mm.Tables, address, out entry) : 0;
+            if (slot != 0 && _layout.Pfn(entry) == from)
+            {
+                PageTables tables = vma.Mm.Tables;
+                tables.WriteSlot(slot, 0);
+                tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
+                tables.WriteSlot(slot, _layout.WithPfn(entry, to));
+            }
+        }
+
+        _core.Machine.AddReferences(to, maps);
+        _core.Machine.AddReferences(from, -maps);
+        NodeCounters source = _core.CountersOfFrame(from);
+        NodeCounters target = _core.CountersOfFrame(to);
+        source.AnonPages -= Pages;
+        source.AnonHugePages -= Pages;
+        target.AnonPages += Pages;
+        target.AnonHugePages += Pages;
+        Forget(from);
+        old.InvertedMapCount = 0;
+        _frames[from + 1].Private = 0;
+        _core.ClearFlag(from, (PageFlags)MmCore.AnonExclusive);
+        return true;
+    }
+}
