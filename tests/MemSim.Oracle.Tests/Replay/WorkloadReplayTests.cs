@@ -30,6 +30,7 @@ public sealed class WorkloadReplayTests
 
         // The first look at each page finds it used; who looks first, kswapd or the one who waits, is chance. The sum of both is compared.
         [("amd64-1G-smp1-hogswap2-zram", "pgscan_direct")] = (0.5, 5),
+        [("amd64-256M-smp1-hogswap-disk", "pgscan_direct")] = (0.5, 5),
 
         // Compaction in the background finds a zone with room just then, or does not: one run there, none here, or the other way round.
         [("amd64-256M-smp1-hogswap-disk", "pgmigrate_success")] = (0, 2),

@@ -62,12 +62,18 @@ public sealed partial class HugePages
                 throw new InvalidOperationException(IsAvailable ? "transparent huge pages are there: they can only be switched off" : "this kernel has no transparent huge pages");
             }
 
-            _enabled = value;
+            Assume(value);
             _machine.Settings.SetHugePages(value);
-            if (value == TransparentHugePages.Always && _machine.MmOrNull is { } mm)
-            {
-                mm.UsesHugePages = true;
-            }
+        }
+    }
+
+    /// <summary>A captured machine was found with this setting: its watermarks are as they were found, too.</summary>
+    internal void Assume(TransparentHugePages value)
+    {
+        _enabled = value;
+        if (value == TransparentHugePages.Always && _machine.MmOrNull is { } mm)
+        {
+            mm.UsesHugePages = true;
         }
     }
 

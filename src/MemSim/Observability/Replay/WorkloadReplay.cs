@@ -43,7 +43,7 @@ public static partial class WorkloadReplay
         if (machine.HugePages.IsAvailable)
         {
             // Small machines boot without: below 512 MiB there is no khugepaged.
-            machine.HugePages.Enabled = ReserveCalculator.HasKhugepaged(captured.BootLayout ?? captured.Layout) ? captured.CurrentTransparentHugePages : TransparentHugePages.Never;
+            machine.HugePages.Assume(ReserveCalculator.HasKhugepaged(captured.BootLayout ?? captured.Layout) ? captured.CurrentTransparentHugePages : TransparentHugePages.Never);
         }
 
         WorkCosts costs = WorkCosts.EmulatedAndTraced;

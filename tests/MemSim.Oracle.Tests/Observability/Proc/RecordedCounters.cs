@@ -84,6 +84,7 @@ internal static class RecordedCounters
         figures.PerCpuPages = values["Percpu"] / 4;
         figures.HugePagesTotal = values["HugePages_Total"];
         figures.HugePagesFree = values["HugePages_Free"];
+        figures.HugetlbPages = values["HugePages_Total"] * (values["Hugepagesize"] / 4);
         figures.DirectMap4KiB = values.GetValueOrDefault("DirectMap4k");
         figures.DirectMapLargeKiB = values.GetValueOrDefault("DirectMap2M") + values.GetValueOrDefault("DirectMap4M");
         figures.DirectMap1GiB = values.GetValueOrDefault("DirectMap1G");
