@@ -1,6 +1,6 @@
-using MemSim.Hardware;
 using System.Globalization;
 using System.Text;
+using MemSim.Hardware;
 using MemSim.Observability;
 
 namespace MemSim.KernelMemory;

@@ -1,5 +1,5 @@
-using MemSim.Hardware;
 using System.Globalization;
+using MemSim.Hardware;
 
 namespace MemSim.KernelMemory;
 

@@ -1,5 +1,5 @@
-using MemSim.Hardware;
 using MemSim.AddressSpaces.Files;
+using MemSim.Hardware;
 
 namespace MemSim;
 

@@ -1,5 +1,5 @@
-using MemSim.Hardware;
 using MemSim.Background;
+using MemSim.Hardware;
 
 namespace MemSim.AddressSpaces.Files;
 

@@ -1,7 +1,7 @@
-using MemSim.Hardware;
 using System.Diagnostics.CodeAnalysis;
 using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Files;
+using MemSim.Hardware;
 
 namespace MemSim;
 

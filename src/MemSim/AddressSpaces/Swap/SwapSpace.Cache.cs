@@ -1,6 +1,6 @@
-using MemSim.Hardware;
 using System.Runtime.CompilerServices;
 using MemSim.AddressSpaces.Files;
+using MemSim.Hardware;
 using MemSim.Pages;
 
 namespace MemSim;

@@ -1,5 +1,5 @@
-using MemSim.Hardware;
 using MemSim.AddressSpaces.Swap;
+using MemSim.Hardware;
 
 namespace MemSim;
 

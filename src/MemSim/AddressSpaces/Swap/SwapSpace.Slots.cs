@@ -1,6 +1,6 @@
-using MemSim.Hardware;
 using System.Diagnostics;
 using System.Globalization;
+using MemSim.Hardware;
 
 namespace MemSim;
 

@@ -1,6 +1,6 @@
-using MemSim.Hardware;
 using MemSim.AddressSpaces;
 using MemSim.AddressSpaces.Swap;
+using MemSim.Hardware;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
 

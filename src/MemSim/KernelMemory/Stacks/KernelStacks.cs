@@ -1,5 +1,5 @@
-using MemSim.Hardware;
 using System.Globalization;
+using MemSim.Hardware;
 using MemSim.Observability;
 
 namespace MemSim;

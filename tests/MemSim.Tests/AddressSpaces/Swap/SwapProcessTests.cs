@@ -2,8 +2,8 @@ using FluentAssertions;
 using MemSim.Lru;
 using MemSim.Observability.Proc;
 using MemSim.Pages;
-using MemSim.Zones;
 using MemSim.Tests.AddressSpaces.Programs;
+using MemSim.Zones;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Swap;
