@@ -51,14 +51,14 @@ internal sealed partial class MmCore
             case 1:
                 return true;
             case 0:
-                if (pages <= TotalPages() + figures.SwapTotalPages)
+                if (pages <= Observability.Proc.MemInfoText.ManagedPages(Machine) + figures.SwapTotalPages)
                 {
                     return true;
                 }
 
                 break;
             default:
-                long allowed = CommitLimitPages();
+                long allowed = Observability.Proc.MemInfoText.CommitLimit(Machine);
                 if (!isAdmin)
                 {
                     allowed -= Number(sysctls, "admin_reserve_kbytes") >> (PageGeometry.PageShift - 10);
@@ -83,27 +83,7 @@ internal sealed partial class MmCore
 
     public void Uncharge(long pages) => Machine.SystemFigures.CommittedPages -= pages;
 
-    /// <summary>Pages that may be promised under strict accounting (<c>vm_commit_limit()</c>).</summary>
-    public long CommitLimitPages()
-    {
-        VmSysctls sysctls = Machine.Settings.Sysctls;
-        long kiB = Number(sysctls, "overcommit_kbytes");
-        long share = kiB != 0 ? kiB >> (PageGeometry.PageShift - 10) : TotalPages() * Number(sysctls, "overcommit_ratio") / 100;
-        return share + Machine.SystemFigures.SwapTotalPages;
-    }
-
     public int MaxAreas => (int)Number(Machine.Settings.Sysctls, "max_map_count");
-
-    private long TotalPages()
-    {
-        long pages = 0;
-        foreach (Zone zone in Machine.Zones)
-        {
-            pages += zone.ManagedPages;
-        }
-
-        return pages;
-    }
 
     private static long Number(VmSysctls sysctls, string name) => long.Parse(sysctls.Get(name), CultureInfo.InvariantCulture);
 }

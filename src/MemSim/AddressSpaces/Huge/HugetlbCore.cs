@@ -182,7 +182,7 @@ internal sealed class HugetlbCore(MmCore core)
         }
     }
 
-    /// <summary>Takes pages and promises of a range away from a file (<c>remove_inode_hugepages()</c>).</summary>
+    /// <summary>Takes the pages of a range away from a file, and up to its end the promises (<c>remove_inode_hugepages()</c>): a hole leaves those of pages never used.</summary>
     public void Remove(Cpu cpu, HugetlbFile file, ulong first, ulong end)
     {
         foreach ((ulong index, int head) in file.Pages.Where(page => page.Key >= first && page.Key < end).ToList())
@@ -191,7 +191,10 @@ internal sealed class HugetlbCore(MmCore core)
             Put(cpu, file.Pool, head);
         }
 
-        GiveBack(cpu, file, first, end);
+        if (end == ulong.MaxValue)
+        {
+            GiveBack(cpu, file, first, end);
+        }
     }
 
     private static void GiveBack(Cpu cpu, HugetlbFile file, ulong first, ulong end) => file.Pool.Unreserve(cpu, file.Reserved.RemoveWhere(i => i >= first && i < end));

@@ -132,17 +132,11 @@ public sealed partial class SwapSpace
     /// <summary>Whether memory for so many pages could be promised (<c>security_vm_enough_memory_mm()</c>): strict accounting counts, the default refuses only what could never fit.</summary>
     private bool MayPromise(long pages)
     {
-        long managed = 0;
-        foreach (Zone zone in Machine.Zones)
-        {
-            managed += zone.ManagedPages;
-        }
-
         return Machine.Settings.Sysctls.OvercommitMemory switch
         {
             1 => true,
-            2 => Machine.SystemFigures.CommittedPages + pages <= Observability.Proc.MemInfoText.CommitLimit(Machine, managed),
-            _ => pages <= managed + TotalPages,
+            2 => Machine.SystemFigures.CommittedPages + pages <= Observability.Proc.MemInfoText.CommitLimit(Machine),
+            _ => pages <= Observability.Proc.MemInfoText.ManagedPages(Machine) + TotalPages,
         };
     }
 }

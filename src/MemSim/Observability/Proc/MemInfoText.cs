@@ -58,7 +58,7 @@ internal static class MemInfoText
         lines.Pages("NFS_Unstable", 0);
         lines.Pages("Bounce", Zone(static z => z.Counters.Bounce));
         lines.Pages("WritebackTmp", Node(static n => n.WritebackTemp));
-        lines.Pages("CommitLimit", CommitLimit(machine, managed - system.HugetlbPages));
+        lines.Pages("CommitLimit", CommitLimit(machine));
         lines.Pages("Committed_AS", system.CommittedPages);
         lines.KiB("VmallocTotal", system.VmallocTotalKiB ?? UsualVmallocKiB(machine));
         lines.Pages("VmallocUsed", system.VmallocUsedPages);
@@ -106,13 +106,27 @@ internal static class MemInfoText
         }
     }
 
-    /// <summary>Pages that may be promised under strict accounting: a share of the memory that is not taken by huge pages, and swap.</summary>
-    public static long CommitLimit(Machine machine, long pages)
+    /// <summary>Pages that may be promised under strict accounting (<c>vm_commit_limit()</c>): a share of the memory that is not taken by huge pages of pools, and swap.</summary>
+    public static long CommitLimit(Machine machine)
     {
         VmSysctls sysctls = machine.Settings.Sysctls;
+        SystemFigures system = machine.SystemFigures;
         long kiB = long.Parse(sysctls.Get("overcommit_kbytes"), CultureInfo.InvariantCulture);
-        long share = kiB != 0 ? kiB >> (PageGeometry.PageShift - 10) : pages * long.Parse(sysctls.Get("overcommit_ratio"), CultureInfo.InvariantCulture) / 100;
-        return share + machine.SystemFigures.SwapTotalPages;
+        long percent = long.Parse(sysctls.Get("overcommit_ratio"), CultureInfo.InvariantCulture);
+        long share = kiB != 0 ? kiB >> (PageGeometry.PageShift - 10) : (ManagedPages(machine) - system.HugetlbPages) * percent / 100;
+        return share + system.SwapTotalPages;
+    }
+
+    /// <summary>Pages that the page allocator was given (<c>totalram_pages()</c>).</summary>
+    public static long ManagedPages(Machine machine)
+    {
+        long pages = 0;
+        foreach (Zone zone in machine.Zones)
+        {
+            pages += zone.ManagedPages;
+        }
+
+        return pages;
     }
 
     /// <summary>The vmalloc area without randomisation: fixed on 64 bits; on 32 bits what the direct map leaves between 8 MiB above it and the fixed mappings.</summary>

@@ -126,6 +126,29 @@ public sealed class HugetlbFileTests : IDisposable
     }
 
     [Fact]
+    public void Truncating_gives_promises_back_and_punching_keeps_those_of_pages_never_used()
+    {
+        OpenFile file = _files.Create("data");
+        Process process = _machine.CreateProcess("p");
+        VirtualAddress at = process.Mm.Mmap(default, (ulong)(4 * Huge), Prot.Read | Prot.Write, MapFlags.Shared, file);
+        using (Cpu.Run(process))
+        {
+            Cpu.Write(at, 1);
+        }
+
+        (Pool.Free, Pool.Reserved).Should().Be((5, 3));
+        Cpu.PunchHole(file, 0, 2 * Huge).Should().Be(Errno.None);
+        (Pool.Free, Pool.Reserved).Should().Be((6, 3), "the page goes, and nothing was promised for it any more");
+        Cpu.TruncateFile(file, 2 * Huge).Should().Be(Errno.None);
+        (Pool.Free, Pool.Reserved).Should().Be((6, 1));
+        process.Exit();
+        Pool.Reserved.Should().Be(1);
+        _ = _files.Delete(Cpu, "data");
+        file.Close(Cpu);
+        (Pool.Free, Pool.Reserved).Should().Be((6, 0));
+    }
+
+    [Fact]
     public void A_file_of_gigantic_pages_needs_a_mount_of_that_size()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("6G").WithCommandLine("hugepagesz=1G hugepages=1"));

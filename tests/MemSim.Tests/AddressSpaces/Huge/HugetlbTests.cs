@@ -107,6 +107,35 @@ public class HugetlbTests
     }
 
     [Fact]
+    public void Pages_promised_to_a_private_mapping_are_its_owners_alone()
+    {
+        using Machine machine = Boot("x86_64", 2);
+        Cpu cpu = machine.Cpus[0];
+        Process parent = machine.CreateProcess("parent");
+        VirtualAddress at = parent.Mm.Mmap(default, 2 * Huge, Prot.Read | Prot.Write, Private);
+        Process child = parent.Fork();
+        using (cpu.Run(child))
+        {
+            ((Action)(() => cpu.Write(at, 2))).Should().Throw<SignalException>();
+            child.LastSignal!.Value.Signal.Should().Be(Signal.SIGBUS, "the pages are there, but not for it");
+        }
+
+        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((2, 2));
+        child.Exit();
+        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((2, 2), "the promise is not the child's to give back");
+        using (cpu.Run(parent))
+        {
+            cpu.Write(at, 1);
+            cpu.Write(at + Huge, 1);
+        }
+
+        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((0, 0));
+        parent.Exit();
+        machine.Verify();
+        machine.HugePages.Pool.Free.Should().Be(2);
+    }
+
+    [Fact]
     public void Shared_pages_are_the_childs_too_and_unreserved_ones_may_run_out()
     {
         using Machine machine = Boot("x86_64", 2);

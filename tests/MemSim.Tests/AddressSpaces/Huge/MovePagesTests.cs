@@ -59,7 +59,10 @@ public class MovePagesTests
         }
 
         Process child = process.Fork();
+        PageTableEntry before = process.Mm.Tables.Lookup(at);
         process.MovePages(cpu, [at], [1], new int[1], moveShared: true).Should().Be(Errno.None);
+        PageTableEntry after = process.Mm.Tables.Lookup(at);
+        after.Raw.Should().Be(before.Raw + ((ulong)(after.Frame.Value - before.Frame.Value) << 12), "rights, accessed and dirty state move along");
         machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSuccess].Should().Be(1);
         process.Mm.Tables.Lookup(at).Level.Should().Be(2);
         process.Mm.Tables.Lookup(at).Frame.Should().Be(child.Mm.Tables.Lookup(at).Frame);
