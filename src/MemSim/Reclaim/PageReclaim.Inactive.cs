@@ -230,6 +230,9 @@ internal sealed partial class PageReclaim
         }
 
         Count(VmEvent.ThpSwpout, 1);
+
+        // The parts take slots in their order.
+        _ = owners.AddToSwap(cpu, pfn);
         Span<int> freed = stackalloc int[ScanControl.ClusterPages];
         int count = 0;
         for (int part = pfn + 1; part < pfn + pages; part++)

@@ -259,6 +259,85 @@ public sealed class ReclaimScenarioTests : IDisposable
     }
 
     [Fact]
+    public void Plenty_of_unused_cache_spares_anonymous_pages_and_hardly_any_spares_the_cache()
+    {
+        _machine.BackgroundWork = BackgroundWork.Manual;
+        FakeOwners owners = new(_machine, swapPages: 100_000);
+        for (int i = 0; i < 4096; i++)
+        {
+            owners.Read(Cpu);
+            owners.Touch(Cpu);
+        }
+
+        _machine.Lru.Drain(Cpu);
+        Scan(2).Should().Be((0, 1024), "there is much cache that nobody uses");
+        Scan(0).Should().Be((4096, 4096), "at the last priority all is equal");
+        _machine.SetSysctl("swappiness", "0");
+        Scan(0).Should().Be((0, 4096), "but for those who want no swapping");
+        _machine.SetSysctl("swappiness", "60");
+        while (_machine.Zones.Sum(z => z.TrueFreePages) > 600)
+        {
+            owners.Touch(Cpu, Gfp.High).Should().BeGreaterThanOrEqualTo(0);
+        }
+
+        _machine.Lru.Drain(Cpu);
+        owners.Cached.Should().HaveCount(4096);
+        _machine.SetSysctl("min_free_kbytes", "65536");
+        (long anon, long file) = Scan(2);
+        (anon, file).Should().Be((Counters.InactiveAnon >> 2, 0), "cache and free pages together are less than the high marks");
+
+        (long Anon, long File) Scan(int priority)
+        {
+            ScanControl sc = new();
+            sc.Start(Gfp.Kernel, 0, 4, 32, isKswapd: true);
+            sc.Priority = priority;
+            _machine.Vmscan.BeginPass(_machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+            return (sc.Left[0], sc.Left[2]);
+        }
+    }
+
+    [Theory]
+    [InlineData(100, 100, false)]
+    [InlineData(100, 101, true)]
+    public void Below_a_gibibyte_half_of_the_pages_are_to_be_inactive(int inactive, int active, bool low)
+    {
+        FakeOwners owners = new(_machine);
+        for (int i = 0; i < inactive + active; i++)
+        {
+            owners.Read(Cpu, i < active ? PageFlags.Active : PageFlags.None);
+        }
+
+        _machine.Lru.Drain(Cpu);
+        (Counters.InactiveFile, Counters.ActiveFile).Should().Be((inactive, active));
+        PageReclaim.InactiveIsLow(_machine.Lru.Of(_machine.Nodes[0]), file: true).Should().Be(low);
+    }
+
+    [Fact]
+    public void Four_gibibytes_need_a_sixth_of_their_active_pages_inactive()
+    {
+        LruVec lists = _machine.Lru.Of(_machine.Nodes[0]);
+        (Counters.InactiveFile, Counters.ActiveFile) = (150_000, 900_000);
+        PageReclaim.InactiveIsLow(lists, file: true).Should().BeFalse("the square root of ten times four is six");
+        Counters.InactiveFile--;
+        PageReclaim.InactiveIsLow(lists, file: true).Should().BeTrue();
+    }
+
+    [Fact]
+    public void Pages_that_had_to_be_written_are_a_cost_of_their_kind()
+    {
+        _machine.BackgroundWork = BackgroundWork.Manual;
+        FakeOwners owners = new(_machine, swapPages: 10_000);
+        while (_trace.Direct == 0)
+        {
+            owners.Touch(Cpu).Should().BeGreaterThanOrEqualTo(0);
+        }
+
+        LruVec lists = _machine.Lru.Of(_machine.Nodes[0]);
+        lists.AnonCost.Should().BePositive();
+        lists.FileCost.Should().Be(0);
+    }
+
+    [Fact]
     public void An_inactive_list_that_is_short_is_refilled_from_the_active_one()
     {
         FakeOwners owners = new(_machine);
@@ -277,12 +356,21 @@ public sealed class ReclaimScenarioTests : IDisposable
         {
         }
 
-        _machine.SystemFigures.SwapTotalPages = _machine.SystemFigures.SwapFreePages = 1;
+        _machine.SystemFigures.SwapTotalPages = _machine.SystemFigures.SwapFreePages = 1_000_000;
         owners.WriteResult = PageOutOutcome.Activate;
         _ = owners.Touch(Cpu, Gfp.NoRetry);
         ZoneReclaimInfo info = _machine.ReclaimInfo(Zone);
-        info.PagesScanned.Should().BeGreaterThan(0);
-        info.PreviousPriority.Should().BeLessThan(12);
+        long pages = Zone.Counters.InactiveAnon + Zone.Counters.ActiveAnon;
+        info.PagesScanned.Should().BeGreaterThan(pages / 2, "no page came of it");
+        info.AllUnreclaimable.Should().Be(info.PagesScanned >= 6 * pages);
+        (info.Priority, info.PreviousPriority).Should().Be((0, 0));
+        (info.NrScanActive + info.NrScanInactive).Should().BeInRange(pages - 1000, pages + 1000, "the last scan was to look at all");
+        (info.NrScanInactive > 0).Should().Be(Zone.Counters.InactiveAnon > 0);
+        owners.WriteResult = PageOutOutcome.Success;
+        owners.Touch(Cpu).Should().BeGreaterThanOrEqualTo(0);
+        info = _machine.ReclaimInfo(Zone);
+        info.PagesScanned.Should().BeLessThan(100, "a page was reclaimed");
+        info.AllUnreclaimable.Should().BeFalse();
         _machine.Verify();
     }
 

@@ -59,6 +59,43 @@ public class PageCaptureTests : MachineTests
         capture.Pfn.Should().Be(512);
     }
 
+    [Theory]
+    [InlineData(3, true)]
+    [InlineData(2, false)]
+    [InlineData(4, false)]
+    public void A_block_that_is_freed_is_caught_whole_or_not_at_all(int order, bool caught)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        List<Page> neighbours = [.. Enumerable.Range(0, 64).Select(_ => cpu.AllocPages(Gfp.Kernel, order))];
+        long free = Free(machine);
+        Zone zone = neighbours[0].Zone;
+        PageCapture capture = new(cpu, 3);
+        (zone.Capture, zone.CaptureOrder) = (capture, 3);
+
+        foreach (Page page in neighbours.Where((_, i) => i % 2 == 0))
+        {
+            // No two buddies.
+            cpu.FreePages(page, order);
+        }
+
+        machine.DrainAllPages();
+        (zone.Capture, zone.CaptureOrder) = (null, -1);
+        (capture.Pfn >= 0).Should().Be(caught);
+        Free(machine).Should().Be(free + (32 << order) - (caught ? 8 : 0), "what is caught is no free memory");
+        if (caught)
+        {
+            machine.Pages.FreeCaptured(cpu, capture.Pfn, 3);
+            Free(machine).Should().Be(free + (32 << order));
+        }
+
+        machine.Verify();
+        foreach (Page page in neighbours.Where((_, i) => i % 2 != 0))
+        {
+            cpu.FreePages(page, order);
+        }
+    }
+
     [Fact]
     public void A_block_caught_by_a_request_that_ends_with_an_exception_is_free_again()
     {
