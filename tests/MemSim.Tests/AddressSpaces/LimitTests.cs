@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.AddressSpaces.Files;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;
