@@ -40,7 +40,7 @@ internal interface IPageOwners
     /// <returns>False when somebody unexpected holds the page; nothing is changed then.</returns>
     bool MoveMapping(Cpu cpu, int from, int to);
 
-    /// <summary>Moves a huge page of processes that is mapped as a whole everywhere: entries, owner and state go to the new page, whose contents the caller has copied.</summary>
+    /// <summary>Moves a huge page of processes that is mapped as a whole everywhere: contents, entries, owner and state go to the new page.</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="from">The page, isolated.</param>
     /// <param name="to">The new page, of the same order.</param>

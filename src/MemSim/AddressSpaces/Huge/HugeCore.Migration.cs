@@ -11,7 +11,9 @@ internal sealed partial class HugeCore
     /// <summary>Whether a huge page can be moved in one piece: an anonymous one that every entry maps as a whole.</summary>
     public bool IsWhole(int head) => MovesWhole && _core.IsAnon(head) && !_core.IsSwapCache(head) && _core.WholeMaps(head) != 0 && _core.TotalMapCount(head) == _core.WholeMaps(head);
 
-    /// <summary>Gives a new page all entries and the state of a huge page (<c>set_pmd_migration_entry()</c>, <c>remove_migration_pmd()</c>). One lock guards all address spaces, so that nobody sees the migration entries.</summary>
+    private readonly List<(PageTables Tables, ulong Slot, ulong Entry)> _moving = [];
+
+    /// <summary>Gives a new page the contents, all entries and the state of a huge page (<c>set_pmd_migration_entry()</c>, <c>remove_migration_pmd()</c>). One lock guards all address spaces, so that nobody sees the migration entries.</summary>
     /// <returns>False when it is not mapped so, or somebody unexpected holds it; nothing is changed then.</returns>
     public bool Move(Cpu cpu, int from, int to)
     {
@@ -38,12 +40,19 @@ internal sealed partial class HugeCore
             if (slot != 0 && _layout.Pfn(entry) == from)
             {
                 PageTables tables = vma.Mm.Tables;
-                tables.WriteSlot(slot, 0);
+                _moving.Add((tables, slot, tables.ClearSlot(slot, entry)));
                 tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
-                tables.WriteSlot(slot, _layout.WithPfn(entry, to));
             }
         }
 
+        // Only now nobody writes to it any more; whoever tries faults, and waits for the lock.
+        _core.Machine.Memory.CopyFrames(from, to, Pages);
+        foreach ((PageTables tables, ulong slot, ulong entry) in _moving)
+        {
+            tables.WriteSlot(slot, _layout.WithPfn(entry, to));
+        }
+
+        _moving.Clear();
         _core.Machine.AddReferences(to, maps);
         _core.Machine.AddReferences(from, -maps);
         NodeCounters source = _core.CountersOfFrame(from);

@@ -274,7 +274,6 @@ internal sealed partial class PageMigrator
     private bool MoveHugePage(Cpu cpu, int from, int to, IPageOwners owners)
     {
         ref PageFrame old = ref _frames[from];
-        _machine.Memory.CopyFrames(from, to, 1 << old.Order);
         if (!owners.MoveHugePage(cpu, from, to))
         {
             return false;
