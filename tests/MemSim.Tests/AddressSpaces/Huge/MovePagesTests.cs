@@ -103,5 +103,43 @@ public class MovePagesTests
         machine.Verify();
     }
 
+    [Fact]
+    public void What_another_cpu_writes_while_a_huge_page_moves_is_not_lost()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M").WithParallelCpus());
+        machine.HugePages.Enabled = TransparentHugePages.Always;
+        Process process = machine.CreateProcess("moved");
+        VirtualAddress at = HugePageTests.Map(process, 2 << 20);
+        long wrong = 0;
+        bool done = false;
+        using (machine.Cpus[0].Run(process))
+        {
+            machine.Cpus[0].Write(at, 0);
+        }
+
+        Thread writer = new(() =>
+        {
+            Cpu cpu = machine.Cpus[0];
+            using ContextScope scope = cpu.Run(process);
+            for (int i = 0; !Volatile.Read(ref done); i++)
+            {
+                VirtualAddress where = at + (i % 512 << 12);
+                cpu.Write(where, i);
+                Interlocked.Add(ref wrong, cpu.Read<int>(where) == i ? 0 : 1);
+            }
+        });
+        writer.Start();
+        for (int move = 1; move <= 60; move++)
+        {
+            process.MovePages(machine.Cpus[1], [at], [move & 1], new int[1]).Should().Be(Errno.None);
+        }
+
+        Volatile.Write(ref done, true);
+        writer.Join();
+        wrong.Should().Be(0);
+        machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSuccess].Should().BeGreaterThan(0);
+        machine.Verify();
+    }
+
     private static Machine Boot() => Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));
 }
