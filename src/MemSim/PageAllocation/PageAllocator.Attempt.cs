@@ -118,7 +118,7 @@ internal sealed partial class PageAllocator
         }
 
         AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request);
-        if (request.Zonelist.AvoidsFragmentation && (gfp & Gfp.KswapdReclaim) != 0)
+        if (request.Zonelist.AvoidsFragmentation)
         {
             flags |= AllocFlags.NoFragment;
         }

@@ -77,7 +77,7 @@ internal sealed partial class PageAllocator
 
         // Avoiding fragmentation only matters once the lists are empty: the right to say no goes along.
         AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim);
-        if (choice.AvoidsFragmentation && (gfp & Gfp.KswapdReclaim) != 0)
+        if (choice.AvoidsFragmentation)
         {
             flags |= AllocFlags.NoFragment;
         }

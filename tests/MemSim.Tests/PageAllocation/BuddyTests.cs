@@ -157,6 +157,26 @@ public class BuddyTests : MachineTests
         machine.OnlyZone().WatermarkBoost.Should().Be(0, "whole page blocks mix nothing");
     }
 
+    [Theory]
+    [InlineData(Gfp.NoWait, false)]
+    [InlineData(Gfp.NoWait, true)]
+    [InlineData(Gfp.None, false)]
+    [InlineData(Gfp.None, true)]
+    public void A_request_goes_to_DMA32_rather_than_mix_a_page_block_of_Normal_whether_or_not_it_may_wake_kswapd(Gfp gfp, bool inInterrupt)
+    {
+        Machine machine = Boot(With()
+            .Zone(ZoneType.Dma32).FreeBlocks(10, 1)
+            .Zone(ZoneType.Normal).FreeBlocks(8, 2, MigrateType.Unmovable));
+        Cpu cpu = machine.Cpus[0];
+        using (inInterrupt ? cpu.HardIrq() : default)
+        {
+            cpu.AllocPages(gfp | Gfp.Movable, 8).Zone.Type.Should().Be(ZoneType.Dma32);
+            cpu.AllocPages(gfp | Gfp.Movable, 8).Zone.Type.Should().Be(ZoneType.Dma32);
+            cpu.AllocPages(gfp | Gfp.Movable, 9).Zone.Type.Should().Be(ZoneType.Dma32);
+            cpu.AllocPages(gfp | Gfp.Movable, 8).Zone.Type.Should().Be(ZoneType.Normal, "where every zone would have to mix, the first zone does");
+        }
+    }
+
     [Fact]
     public void A_high_order_atomic_request_below_the_mark_reserves_its_page_block()
     {
