@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.Boot;
 using MemSim.Hardware;
+using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Observability;
 using MemSim.PageAllocation;
@@ -71,7 +72,8 @@ public sealed partial class Machine : IDisposable
         BuildZonelists(blueprint);
         MemoryModel = blueprint.MemoryModel;
         MobilityGrouping = blueprint.MobilityGrouping;
-        Settings = new MachineSettings(this, KernelPersonality.Linux61);
+        Settings = new MachineSettings(this, blueprint.Personality);
+        Warnings = blueprint.Warnings;
         OwnerTracker = blueprint.TracksOwners ? new PageOwnerTracker(this) : null;
         _tracepoints = new Tracepoints(OwnerTracker);
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
@@ -118,6 +120,9 @@ public sealed partial class Machine : IDisposable
 
     /// <summary>The kernel whose rules the machine follows.</summary>
     public KernelPersonality Personality => Settings.Personality;
+
+    /// <summary>What the user must know about the machine's rules, e.g. that its kernel was never recorded and follows those of another; empty where there is nothing to say.</summary>
+    public IReadOnlyList<string> Warnings { get; }
 
     /// <summary>Whether the machine was booted with parallel CPUs: its locks are real and several host threads may drive one CPU each.</summary>
     public bool IsParallel => _parallel;

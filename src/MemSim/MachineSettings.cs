@@ -1,4 +1,5 @@
 using MemSim.Boot;
+using MemSim.Kernels;
 using MemSim.Zones;
 
 namespace MemSim;

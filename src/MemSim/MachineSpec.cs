@@ -1,4 +1,5 @@
 using MemSim.Boot;
+using MemSim.Kernels;
 using MemSim.Observability.Import;
 using Microsoft.Extensions.Logging;
 
@@ -70,7 +71,10 @@ public sealed record MachineSpec
     public ILoggerFactory? LoggerFactory { get; private init; }
 
     /// <summary>The kernel whose rules the machine follows.</summary>
-    public KernelPersonality Personality { get; private init; } = KernelPersonality.Linux61;
+    public KernelPersonality Personality { get; private init; } = KernelLines.Linux6_1;
+
+    /// <summary>What the user must know about the machine's rules, e.g. that they are those of another kernel than the one asked for.</summary>
+    public IReadOnlyList<string> Warnings { get; private init; } = [];
 
     /// <summary>How the MMU is built.</summary>
     public MmuOptions Mmu { get; private init; } = MmuOptions.Default;
@@ -153,13 +157,14 @@ public sealed record MachineSpec
 
     /// <summary>The twin of a real machine: its layout is read, every derived figure is computed from it.</summary>
     /// <param name="directory">A captured folder with <c>zoneinfo</c> and, where present, <c>sysctl-vm.txt</c>, <c>uname</c>, <c>proc-cmdline</c>, <c>node/</c>; or <c>/proc</c> itself on a live Linux.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
     /// <exception cref="Observability.Import.InputFileException">A file is missing or malformed.</exception>
-    public static MachineSpec FromProc(string directory)
+    public static MachineSpec FromProc(string directory, KernelChoice? kernel = null)
     {
-        TwinOrigin twin = TwinOrigin.Read(directory);
+        TwinOrigin twin = TwinOrigin.Read(directory, kernel);
         CapturedMachine captured = twin.Captured;
         MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, twin.Zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
-        return spec with { Twin = twin, Personality = captured.Layout.Kernel };
+        return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = captured.Kernel.Warnings };
     }
 
     /// <summary>The most memory a machine of an architecture can have.</summary>
@@ -242,9 +247,28 @@ public sealed record MachineSpec
         return this with { sysctls = [.. sysctls, (name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name, text)] };
     }
 
-    /// <summary>With the rules of another kernel version.</summary>
-    /// <param name="personality">The version's rules.</param>
-    public MachineSpec WithPersonality(KernelPersonality personality) => this with { Personality = personality ?? throw new ArgumentNullException(nameof(personality)) };
+    /// <summary>With the rules of the kernel that a version names; what is to be said about the choice is in <see cref="Warnings"/>.</summary>
+    /// <param name="version">A version like <c>7.3</c>, or the text of <c>uname -a</c>, <c>uname -r</c> or <c>/proc/version</c>.</param>
+    /// <exception cref="ArgumentException">No version number is in the text.</exception>
+    public MachineSpec WithKernel(string version)
+    {
+        ArgumentNullException.ThrowIfNull(version);
+        return KernelChoice.TryFor(version, out KernelChoice? choice)
+            ? WithKernel(choice)
+            : throw new ArgumentException($"no kernel version (like 7.3) in '{version}'", nameof(version));
+    }
+
+    /// <summary>With the rules of a kernel that was chosen before.</summary>
+    /// <param name="choice">The choice.</param>
+    public MachineSpec WithKernel(KernelChoice choice)
+    {
+        ArgumentNullException.ThrowIfNull(choice);
+        return this with { Personality = choice.Line, Warnings = choice.Warnings, Twin = Twin is null ? null : TwinOrigin.Read(Twin.Captured.Directory, choice) };
+    }
+
+    /// <summary>With rules of one's own, or those of a line of <see cref="KernelLines"/>.</summary>
+    /// <param name="personality">The rules.</param>
+    public MachineSpec WithPersonality(KernelPersonality personality) => WithKernel(KernelChoice.Of(personality));
 
     /// <summary>With memory of a device (persistent memory, a graphics card) that is hot-plugged above RAM once the machine runs: zone Device of a node, which the buddy allocator never hands out.</summary>
     /// <param name="size">Its size, whole sections of 128 MiB.</param>

@@ -1,4 +1,5 @@
 using MemSim.Boot;
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Observability.Import;
 
@@ -26,10 +27,10 @@ internal sealed class TwinOrigin
 
     public TransparentHugePages HugePages => Captured.CurrentTransparentHugePages;
 
-    public static TwinOrigin Read(string directory)
+    public static TwinOrigin Read(string directory, KernelChoice? kernel)
     {
-        ReserveFigures figures = TwinComparison.ComputeFigures(directory, out VmSysctls sysctls);
-        CapturedMachine captured = CapturedMachine.Read(directory);
+        ReserveFigures figures = TwinComparison.ComputeFigures(directory, out VmSysctls sysctls, kernel);
+        CapturedMachine captured = CapturedMachine.Read(directory, kernel);
         List<BootZone> zones = [];
         foreach (ZoneLayout zone in captured.Layout.Zones)
         {

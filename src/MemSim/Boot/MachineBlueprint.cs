@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -45,6 +46,12 @@ internal sealed class MachineBlueprint
     public long DeviceFrames { get; init; }
 
     public int WatermarkBoostFactor { get; init; } = 15000;
+
+    /// <summary>The kernel whose rules the machine follows.</summary>
+    public KernelPersonality Personality { get; init; } = KernelLines.Linux6_1;
+
+    /// <summary>What is to be said about that choice.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
 }
 
 /// <summary>A node to build.</summary>

@@ -20,7 +20,6 @@ internal static class MachineBooter
             machine.BootPlan = plan;
             machine.ConfigureMmu(spec.Mmu);
             machine.InitMemory(spec.CommandLine);
-            machine.Settings = new MachineSettings(machine, spec.Personality);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {
                 machine.Cpus[cpu].IsOnline = false;
@@ -115,6 +114,8 @@ internal static class MachineBooter
             Parallel = spec.ParallelCpus,
             TracksOwners = spec.PageOwner,
             BugPolicy = spec.BugPolicy,
+            Personality = spec.Personality,
+            Warnings = spec.Warnings,
             LoggerFactory = spec.LoggerFactory ?? NullLoggerFactory.Instance,
         };
     }

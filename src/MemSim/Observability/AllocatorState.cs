@@ -1,3 +1,5 @@
+using MemSim.Kernels;
+
 namespace MemSim.Observability;
 
 /// <summary>The complete state of a page allocator as plain data: what a snapshot holds, what a recorded state is read into.</summary>
@@ -18,6 +20,9 @@ public sealed class AllocatorState
 
     /// <summary>The sysctl <c>vm.watermark_boost_factor</c>, in 1/10000 of the high watermark.</summary>
     public int WatermarkBoostFactor { get; set; } = 15000;
+
+    /// <summary>The kernel whose rules the allocator follows.</summary>
+    public KernelPersonality Kernel { get; set; } = KernelLines.Linux6_1;
 
     /// <summary>The populated zones, in order of node and kernel zone index.</summary>
     public List<ZoneState> Zones { get; } = [];

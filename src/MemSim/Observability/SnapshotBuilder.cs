@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
 

@@ -15,6 +15,7 @@ internal static class StateCapture
             PageblockOrder = machine.PageblockOrder,
             WatermarkBoostFactor = machine.WatermarkBoostFactor,
             CpuCount = machine.Cpus.Count,
+            Kernel = machine.Personality,
         };
         foreach (Zone zone in machine.Zones)
         {

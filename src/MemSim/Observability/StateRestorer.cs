@@ -25,6 +25,7 @@ internal static class StateRestorer
             HasContents = hasContents,
             RefusesIllegalFlags = false,
             WatermarkBoostFactor = state.WatermarkBoostFactor,
+            Personality = state.Kernel,
         };
         Machine machine = configure is null ? new Machine(blueprint) : configure(blueprint);
         try

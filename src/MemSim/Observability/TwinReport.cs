@@ -53,6 +53,9 @@ public sealed record TwinRow(string Step, string Figure, int? Node, string? Zone
 /// <param name="Rows">Every figure of every state.</param>
 public sealed record TwinReport(string Directory, string Kernel, IReadOnlyList<TwinRow> Rows)
 {
+    /// <summary>What the user must know about the rules used.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>Figures that are equal.</summary>
     public int Matched => Rows.Count(r => r.Verdict == TwinVerdict.Match);
 

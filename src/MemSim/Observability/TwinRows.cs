@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Observability.Import;
 
 namespace MemSim.Observability;
@@ -50,7 +51,7 @@ internal static class TwinRows
 
     private static void AddHigh(List<TwinRow> rows, string step, ZoneInfoZone zone, ZoneInfoPageset pageset, ZoneReserve reserve, KernelPersonality kernel, string? unknown)
     {
-        if (!kernel.TunesPcpHigh)
+        if (!kernel.Reserves.TunesPcpHigh)
         {
             rows.Add(Row(step, "pcp high", zone, pageset.Cpu, pageset.High, Text(reserve.PcpHighMin), unknown));
             return;

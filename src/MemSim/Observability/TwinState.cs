@@ -88,7 +88,7 @@ internal sealed class TwinState
     public string? ThresholdUnknown(int zone) => AnyLateFreeGivesTheSame(zone, pages => ReserveCalculator.StatThresholdOf(pages, _layout.OnlineCpus)) ? null : _thresholdsUnknown;
 
     /// <summary>Why a zone's batch cannot be known.</summary>
-    public string? BatchUnknown(int zone) => AnyLateFreeGivesTheSame(zone, ReserveCalculator.PcpBatchOf) ? null : _batchesUnknown;
+    public string? BatchUnknown(int zone) => AnyLateFreeGivesTheSame(zone, pages => ReserveCalculator.PcpBatchOf(pages, _layout.Kernel.Reserves)) ? null : _batchesUnknown;
 
     /// <summary>Goes on to the state after a step.</summary>
     public void Apply(TwinStep step, CapturedMachine captured)

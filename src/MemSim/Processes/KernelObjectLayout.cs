@@ -51,13 +51,13 @@ internal sealed record KernelObjectLayout(KernelObject Kind, string Name, SlabFl
 
     private string? NameOnLinux612 { get; init; }
 
-    public string NameOn(Machine machine) => NameOnLinux612 is not null && machine.Personality == KernelPersonality.Linux612 ? NameOnLinux612 : Name;
+    public string NameOn(Machine machine) => NameOnLinux612 is not null && machine.Personality.Objects.SizesOf6_12 ? NameOnLinux612 : Name;
 
     public int BytesOn(Machine machine) => machine.Architecture.Architecture switch
     {
         Architecture.Arm64 => Bytes.Arm64,
         Architecture.X86_32 => Bytes.X86,
         Architecture.X86_32Pae => Bytes.Pae,
-        _ => machine.Personality == KernelPersonality.Linux612 ? Bytes.X64Linux612 : Bytes.X64,
+        _ => machine.Personality.Objects.SizesOf6_12 ? Bytes.X64Linux612 : Bytes.X64,
     };
 }

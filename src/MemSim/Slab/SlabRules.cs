@@ -1,4 +1,5 @@
 using System.Numerics;
+using MemSim.Kernels;
 
 namespace MemSim.Slab;
 
@@ -95,7 +96,7 @@ internal sealed record SlabRules
     public int KmallocAlign(int size)
     {
         bool power = (size & (size - 1)) == 0;
-        int natural = power || Personality.SlabOrderIgnoresFewerObjects ? size & -size : 0;
+        int natural = power || Personality.Slab.OrderIgnoresFewerObjects ? size & -size : 0;
         return CalculateAlignment(SlabFlags.None, Math.Max(KmallocMinAlign, natural), size);
     }
 

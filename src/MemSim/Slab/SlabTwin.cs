@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Observability.Import;
 
@@ -12,9 +13,10 @@ public static class SlabTwin
 
     /// <summary>Compares the caches of a captured machine; nothing where it has no <c>slab-sysfs.txt</c>.</summary>
     /// <param name="directory">The folder, as <see cref="CapturedMachine.Read"/> takes it, with <c>slab-sysfs.txt</c> and, where present, <c>slab-aliases.txt</c> and <c>slabinfo</c>.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
     /// <returns>A row for each figure of each cache, named as <c>slab CACHE FIGURE</c>.</returns>
     /// <exception cref="InputFileException">A file is malformed.</exception>
-    public static IReadOnlyList<TwinRow> Run(string directory)
+    public static IReadOnlyList<TwinRow> Run(string directory, KernelChoice? kernel = null)
     {
         string sysfs = Path.Combine(directory, "slab-sysfs.txt");
         if (!File.Exists(sysfs))
@@ -22,7 +24,7 @@ public static class SlabTwin
             return [];
         }
 
-        CapturedMachine machine = CapturedMachine.Read(directory);
+        CapturedMachine machine = CapturedMachine.Read(directory, kernel);
         int cpus = machine.Layout.Cpus.Select(c => c.Cpu).Distinct().Count();
         return Compare(directory, machine.Layout.Architecture.Architecture, machine.Layout.Kernel, cpus);
     }
@@ -56,7 +58,7 @@ public static class SlabTwin
 
     /// <summary>From 6.11 on a cache may name a place inside its RCU-freed objects for the free pointer, which sysfs does not show.</summary>
     private static string? FreePointerUnknown(SlabRules rules, SlabSysfsRow row) =>
-        rules.Personality.SlabOrderIgnoresFewerObjects && (row.Request.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.DebugFlags)) == SlabFlags.TypesafeByRcu && !row.Request.HasConstructor
+        rules.Personality.Slab.OrderIgnoresFewerObjects && (row.Request.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.DebugFlags)) == SlabFlags.TypesafeByRcu && !row.Request.HasConstructor
             && row.Captured("slab_size") is { } size && size == SlabRules.AlignUp(SlabRules.AlignUp(row.Request.ObjectSize, rules.WordBytes), row.Request.Align)
             && SlubGeometry.Compute(rules, row.Request).Size != size
             ? "the cache may keep its free pointer inside the object (6.11 and later); sysfs does not say"

@@ -1,4 +1,5 @@
 using System.Numerics;
+using MemSim.Kernels;
 
 namespace MemSim;
 
@@ -151,9 +152,10 @@ public static class ReserveCalculator
             // A zone's share of min_free_kbytes also sets the distance of its watermarks where its min is clamped instead.
             long share = lowmemPages == 0 ? 0 : (long)((UInt128)pagesMin * (ulong)managed / (ulong)lowmemPages);
             reserve.Min = TakesShare(zone.Type) ? share : Math.Clamp(managed / 1024, SwapClusterMax, 128);
-            long distance = Math.Max(share >> 2, MultiplyFraction(managed, sysctls.WatermarkScaleFactor, 10000));
+            bool scales = layout.Kernel.Reserves.ScalesWatermarkDistance;
+            long distance = scales ? Math.Max(share >> 2, MultiplyFraction(managed, sysctls.WatermarkScaleFactor, 10000)) : share >> 2;
             reserve.Low = reserve.Min + distance;
-            reserve.High = reserve.Low + distance;
+            reserve.High = scales ? reserve.Low + distance : reserve.Min + (share >> 1);
             reserve.Promo = reserve.High + distance;
         }
 
@@ -162,7 +164,7 @@ public static class ReserveCalculator
         UpdateTotalReserve(layout, figures);
 
         bool TakesShare(ZoneType type) =>
-            type != ZoneType.HighMem && (type != ZoneType.Movable || !(movableIsHighMem || layout.Kernel.ClampsMovableMin));
+            type != ZoneType.HighMem && (type != ZoneType.Movable || !(movableIsHighMem || layout.Kernel.Reserves.ClampsMovableMin));
     }
 
     /// <summary>Recomputes batch and limits of the per-CPU lists (<c>zone_pcp_update()</c>).</summary>
@@ -191,12 +193,19 @@ public static class ReserveCalculator
                 cpus = layout.OnlineCpus;
             }
 
-            reserve.PcpBatch = Math.Max(1, PcpBatchOf(zone.ManagedPages));
+            ReserveRules rules = layout.Kernel.Reserves;
+            int batch = PcpBatchOf(zone.ManagedPages, rules);
+            reserve.PcpBatch = Math.Max(1, batch);
             reserve.PcpHighMin = HighOf(fraction);
-            reserve.PcpHighMax = layout.Kernel.TunesPcpHigh && fraction == 0 ? HighOf(layout.Kernel.PcpHighMaxFraction) : reserve.PcpHighMin;
+            reserve.PcpHighMax = rules.TunesPcpHigh && fraction == 0 ? HighOf(rules.PcpHighMaxFraction) : reserve.PcpHighMin;
 
             int HighOf(int divisor)
             {
+                if (divisor == 0 && rules.PcpHighInBatches != 0)
+                {
+                    return rules.PcpHighInBatches * batch;
+                }
+
                 long pages = divisor == 0 ? reserve.Low : zone.ManagedPages / divisor;
                 return (int)Math.Max(pages / cpus, reserve.PcpBatch * 4L);
             }
@@ -294,9 +303,11 @@ public static class ReserveCalculator
 
     /// <summary>The batch of the per-CPU lists of a zone in pages: a quarter of its 1024th part, at most 256, made a power of two less one; 0 for small zones.</summary>
     /// <param name="managedPages">The pages the zone manages.</param>
-    public static int PcpBatchOf(long managedPages)
+    /// <param name="rules">The kernel's rules, those of 6.1 where null: older ones stop at 128.</param>
+    public static int PcpBatchOf(long managedPages, ReserveRules? rules = null)
     {
-        int batch = (int)Math.Min(managedPages >> 10, (1 << 20) / PageGeometry.PageSize) / 4;
+        int limitKiB = (rules ?? KernelLines.Linux6_1.Reserves).PcpBatchLimitKiB;
+        int batch = (int)Math.Min(managedPages >> 10, (limitKiB << 10) / PageGeometry.PageSize) / 4;
         batch = Math.Max(batch, 1);
         return (1 << BitOperations.Log2((uint)(batch + (batch / 2)))) - 1;
     }

@@ -1,3 +1,5 @@
+using MemSim.Kernels;
+
 namespace MemSim;
 
 /// <summary>Where one zone lies and how many of its frames exist and are handed out.</summary>

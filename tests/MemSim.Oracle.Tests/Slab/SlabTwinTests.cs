@@ -1,6 +1,7 @@
 using System.Formats.Tar;
 using System.IO.Compression;
 using FluentAssertions;
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Slab;
 using Xunit;
@@ -49,7 +50,7 @@ public sealed class SlabTwinTests : IDisposable
     {
         string file = Path.Combine(_root, "slab-sysfs.txt");
         File.WriteAllText(file, "name\tobject_size\talign\tred_zone\tpoison\tstore_user\thwcache_align\tcache_dma\treclaim_account\tsanity_checks\tdestroy_by_rcu\tctor\nx\t8\t8\t0\t0\t0\t0\t0\t0\t0\tyes\t\n");
-        Action act = () => SlabTwin.Compare(_root, Architecture.X86_64, KernelPersonality.Linux61, 1);
+        Action act = () => SlabTwin.Compare(_root, Architecture.X86_64, KernelLines.Linux6_1, 1);
         act.Should().Throw<MemSim.Observability.Import.InputFileException>().Which.Message.Should().EndWith("(2): destroy_by_rcu: 'yes' is not a number");
     }
 

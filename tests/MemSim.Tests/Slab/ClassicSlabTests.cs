@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Kernels;
 using MemSim.Slab;
 using Xunit;
 
@@ -303,7 +304,7 @@ public class ClassicSlabTests
 
     private static ClassicFigures Figures(int size, bool hasConstructor)
     {
-        SlabRules rules = SlabRules.For(Architecture.X86_64, KernelPersonality.Linux61, cpus: 2);
+        SlabRules rules = SlabRules.For(Architecture.X86_64, KernelLines.Linux6_1, cpus: 2);
         int slot = ClassicGeometry.SizeOf(size, 8, 8);
         return ClassicGeometry.Compute(rules, slot, size, 8, SlabFlags.None, hasConstructor, maxOrder: 1);
     }

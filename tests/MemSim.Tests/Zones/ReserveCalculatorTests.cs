@@ -1,6 +1,7 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
+using MemSim.Kernels;
 using Xunit;
 
 namespace MemSim.Tests.Zones;
@@ -10,7 +11,7 @@ public class ReserveCalculatorTests
     private const long Pages1M = 256;
 
     private static ReserveLayout Machine(ArchitectureInfo architecture, int cpus, params (ZoneType Type, long Pages)[] zones) =>
-        new(architecture, KernelPersonality.Linux61, Zones(architecture, zones), [.. Enumerable.Range(0, cpus).Select(c => new CpuLayout(c, 0))]);
+        new(architecture, KernelLines.Linux6_1, Zones(architecture, zones), [.. Enumerable.Range(0, cpus).Select(c => new CpuLayout(c, 0))]);
 
     private static ZoneLayout[] Zones(ArchitectureInfo architecture, (ZoneType Type, long Pages)[] zones)
     {
@@ -83,7 +84,7 @@ public class ReserveCalculatorTests
     public void The_Movable_zone_takes_a_share_in_6_1_and_is_clamped_in_6_12()
     {
         ReserveLayout old = Machine(ArchitectureInfo.X86_64, 1, (ZoneType.Dma32, 300_000), (ZoneType.Movable, 100_000));
-        var recent = new ReserveLayout(old.Architecture, KernelPersonality.Linux612, old.Zones, old.Cpus);
+        var recent = new ReserveLayout(old.Architecture, KernelLines.Linux6_12, old.Zones, old.Cpus);
         VmSysctls vm = With(old, ("min_free_kbytes", "16000"));
 
         ReserveCalculator.Compute(old, vm).Zones[3].Min.Should().Be(1000);
@@ -96,7 +97,7 @@ public class ReserveCalculatorTests
     public void The_limit_of_the_lists_lies_between_two_bounds_in_6_12_unless_a_fraction_is_set()
     {
         ReserveLayout old = Machine(ArchitectureInfo.X86_64, 2, (ZoneType.Dma32, 400_000));
-        var layout = new ReserveLayout(old.Architecture, KernelPersonality.Linux612, old.Zones, old.Cpus);
+        var layout = new ReserveLayout(old.Architecture, KernelLines.Linux6_12, old.Zones, old.Cpus);
 
         ZoneReserve tuned = ReserveCalculator.Compute(layout, With(layout, ("min_free_kbytes", "8000"))).Zones[1];
         (tuned.PcpHighMin, tuned.PcpHighMax).Should().Be((1250, 25_000));
@@ -108,7 +109,7 @@ public class ReserveCalculatorTests
     public void A_node_without_CPUs_divides_its_lists_limit_among_all()
     {
         ZoneLayout[] zones = [.. new[] { 0, 1 }.Select(node => new ZoneLayout(node, ZoneType.Normal, 1 + (node * 100_000), 100_000, 100_000, 100_000))];
-        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelPersonality.Linux61, zones, [new CpuLayout(0, 0), new CpuLayout(1, 0), new CpuLayout(2, 0)]);
+        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelLines.Linux6_1, zones, [new CpuLayout(0, 0), new CpuLayout(1, 0), new CpuLayout(2, 0)]);
         ReserveFigures figures = ReserveCalculator.Compute(layout, With(layout, ("percpu_pagelist_high_fraction", "8")));
 
         figures.Zones.Select(z => z.PcpHighMin).Should().Equal(4166, 4166);
@@ -119,7 +120,7 @@ public class ReserveCalculatorTests
     {
         ZoneLayout[] zones = [.. new[] { 0, 1 }.Select(node => new ZoneLayout(node, ZoneType.Normal, 1 + (node * 100_000), 100_000, 100_000, 100_000))];
         CpuLayout[] cpus = [new CpuLayout(0, 0), new CpuLayout(0, 1), new CpuLayout(1, 0), new CpuLayout(1, 1)];
-        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelPersonality.Linux61, zones, cpus);
+        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelLines.Linux6_1, zones, cpus);
 
         layout.OnlineCpus.Should().Be(2);
         ReserveCalculator.Compute(layout, With(layout, ("percpu_pagelist_high_fraction", "8"))).Zones.Select(z => z.PcpHighMin).Should().Equal(6250, 6250);
@@ -129,7 +130,7 @@ public class ReserveCalculatorTests
     public void A_CPU_that_comes_up_is_counted_for_every_node_until_the_next_recomputation()
     {
         ZoneLayout[] zones = [.. new[] { 0, 1 }.Select(node => new ZoneLayout(node, ZoneType.Normal, 1 + (node * 100_000), 100_000, 100_000, 100_000))];
-        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelPersonality.Linux61, zones, [new CpuLayout(0, 0), new CpuLayout(1, 1)]);
+        var layout = new ReserveLayout(ArchitectureInfo.X86_64, KernelLines.Linux6_1, zones, [new CpuLayout(0, 0), new CpuLayout(1, 1)]);
         VmSysctls vm = With(layout, ("percpu_pagelist_high_fraction", "8"));
         ReserveFigures figures = ReserveCalculator.Compute(layout, vm);
 

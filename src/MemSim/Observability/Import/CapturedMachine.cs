@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 
 namespace MemSim.Observability.Import;
 
@@ -21,6 +22,9 @@ public sealed class CapturedMachine
 
     /// <summary>The layout: zones, CPUs, architecture and kernel; nothing derived.</summary>
     public ReserveLayout Layout { get; }
+
+    /// <summary>The kernel whose rules <see cref="Layout"/> has, and what is to be said about that choice.</summary>
+    public KernelChoice Kernel { get; private init; } = KernelChoice.Of(KernelLines.Linux6_1);
 
     /// <summary>The settings in force; those of a fresh boot where the folder has none.</summary>
     public VmSysctls Sysctls { get; }
@@ -54,8 +58,9 @@ public sealed class CapturedMachine
 
     /// <summary>Reads a folder: of a capture, of a run-time step below it, of a trace (<c>before-zoneinfo</c>), or a live <c>/proc</c>.</summary>
     /// <param name="directory">The folder.</param>
+    /// <param name="kernel">Whose rules the layout shall have; null for the kernel that the folder names.</param>
     /// <exception cref="InputFileException">There is no zoneinfo, or a file is malformed.</exception>
-    public static CapturedMachine Read(string directory)
+    public static CapturedMachine Read(string directory, KernelChoice? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(directory);
         CaptureFolder folder = CaptureFolder.Open(directory);
@@ -64,11 +69,11 @@ public sealed class CapturedMachine
         BootLog log = BootLog.Parse(folder.MachineText("dmesg.txt", "dmesg-mm.txt", "dmesg") ?? "");
         int? pageblockOrder = ReadPageblockOrder(folder);
         string kernelText = folder.MachineText("uname", "version") ?? log.Version ?? "";
-        KernelPersonality kernel = PersonalityOf(kernelText, zoneInfo);
+        kernel ??= KernelOf(kernelText, zoneInfo);
         ArchitectureInfo architecture = ArchitectureOf(kernelText, zoneInfo, pageblockOrder);
         ZoneType[] zoneTypes = ZoneTypesOf(zoneInfo, architecture, path);
         List<CpuLayout> cpus = ReadCpus(folder, zoneInfo, path, log.Cpus, out bool cpuNodesKnown);
-        var layout = new ReserveLayout(architecture, kernel, [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
+        var layout = new ReserveLayout(architecture, kernel.Line, [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
         VmSysctls sysctls = ReadSysctls(folder, zoneTypes, out HashSet<string> known);
         string commandLine = folder.CommandLine();
         TransparentHugePages? thp = ParseTransparentHugePages(folder.TransparentHugePages());
@@ -76,6 +81,7 @@ public sealed class CapturedMachine
         ReserveLayout? boot = LayoutBefore(layout, log.LateFrees(folder.MachineText("iomem") ?? "", out string? reason), ref reason);
         return new CapturedMachine(directory, zoneInfo, layout, sysctls)
         {
+            Kernel = kernel,
             KnownSysctls = known,
             CommandLine = commandLine,
             CurrentTransparentHugePages = thp ?? bootThp,
@@ -87,14 +93,16 @@ public sealed class CapturedMachine
         };
     }
 
-    private static KernelPersonality PersonalityOf(string text, ZoneInfoFile zoneInfo)
+    private static KernelChoice KernelOf(string text, ZoneInfoFile zoneInfo)
     {
-        if (KernelPersonality.TryParse(text, out KernelPersonality? personality))
+        if (KernelChoice.TryFor(text, out KernelChoice? choice))
         {
-            return personality;
+            return choice;
         }
 
-        return zoneInfo.Zones.Any(z => z.HasPromo) ? KernelPersonality.Linux612 : KernelPersonality.Linux61;
+        return zoneInfo.Zones.Any(z => z.HasPromo)
+            ? KernelChoice.Unknown(KernelLines.Linux6_12, "zoneinfo has the promo watermark, which came after 6.1")
+            : KernelChoice.Unknown(KernelLines.Linux6_1, "zoneinfo has no promo watermark");
     }
 
     private static ArchitectureInfo ArchitectureOf(string kernelText, ZoneInfoFile zoneInfo, int? pageblockOrder)

@@ -32,7 +32,7 @@ internal static class KernelBuild
     public static bool HasNuma(Machine machine) => machine.Architecture.Bits == 64;
 
     /// <summary>Whether the kernel is 6.12 or later.</summary>
-    public static bool IsNewer(Machine machine) => machine.Personality.PrintsPromoWatermark;
+    public static bool IsNewer(Machine machine) => machine.Personality.Views.RowsOf6_12;
 
     /// <summary>Whether a line exists on this machine.</summary>
     public static bool Prints(Machine machine, Presence only) =>

@@ -48,7 +48,7 @@ internal static class ZoneInfoText
         AppendFigure(text, "min", zone.GetWatermarkPages(Watermark.Min));
         AppendFigure(text, "low", zone.GetWatermarkPages(Watermark.Low));
         AppendFigure(text, "high", zone.GetWatermarkPages(Watermark.High));
-        if (machine.Personality.PrintsPromoWatermark)
+        if (machine.Personality.Views.RowsOf6_12)
         {
             AppendFigure(text, "promo", zone.GetWatermarkPages(Watermark.Promo));
         }

@@ -102,7 +102,7 @@ internal static class SlubGeometry
     {
         int minObjects = rules.MinObjects != 0 ? rules.MinObjects : 4 * (33 - BitOperations.LeadingZeroCount((uint)Math.Max(rules.Cpus, 1)));
         minObjects = Math.Min(minObjects, SlabRules.ObjectsIn(rules.MaxOrder, size));
-        if (rules.Personality.SlabOrderIgnoresFewerObjects)
+        if (rules.Personality.Slab.OrderIgnoresFewerObjects)
         {
             minObjects = Math.Max(minObjects, 1);
             for (int fraction = 16; fraction > 1; fraction /= 2)

@@ -61,7 +61,7 @@ internal static class RecordedCounters
             foreach (ZoneInfoPageset pageset in from.Pagesets)
             {
                 zone.Pcp[pageset.Cpu].Count = (int)pageset.Count!.Value;
-                if (machine.Personality.TunesPcpHigh)
+                if (machine.Personality.Reserves.TunesPcpHigh)
                 {
                     zone.Pcp[pageset.Cpu].High = (int)pageset.High!.Value;
                 }

@@ -1,0 +1,14 @@
+namespace MemSim.Kernels;
+
+/// <summary>Linux 6.17: of its page allocator alone there are recordings.</summary>
+internal static class Linux6_17
+{
+    private static KernelPersonality Older => Linux6_12.Line;
+
+    public static KernelPersonality Line { get; } = Older with
+    {
+        Name = "6.17",
+        Recorded = "Debian 6.17.13-1~bpo13+1",
+        Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },
+    };
+}

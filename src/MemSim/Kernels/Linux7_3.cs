@@ -1,0 +1,15 @@
+namespace MemSim.Kernels;
+
+/// <summary>Linux 7.3.</summary>
+internal static class Linux7_3
+{
+    private static KernelPersonality Older => Linux7_2.Line;
+
+    public static KernelPersonality Line { get; } = Older with
+    {
+        Name = "7.3",
+        Recorded = "Debian 7.3.4-1~bpo13+1",
+        Allocator = Older.Allocator with { HighAtomicFirst = true },
+        KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = false },
+    };
+}

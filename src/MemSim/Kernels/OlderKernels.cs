@@ -1,0 +1,32 @@
+using System.Collections.Immutable;
+
+namespace MemSim.Kernels;
+
+/// <summary>Kernels before 6.1, which nobody recorded: what is known to have been otherwise there, each with the version that brought today's rule.</summary>
+internal static class OlderKernels
+{
+    private static readonly ImmutableArray<KnownDifference> Differences =
+    [
+        new(new(5, 13), "the limit of per-CPU lists is 6 x batch (before 5.13)", r => r with { Reserves = r.Reserves with { PcpHighInBatches = 6 } }),
+        new(new(4, 20), "the batch of per-CPU lists is at most 31 pages (before 4.20)", r => r with { Reserves = r.Reserves with { PcpBatchLimitKiB = 512 } }),
+        new(new(4, 6), "the high watermark is min + min/2, without watermark_scale_factor (before 4.6)", r => r with { Reserves = r.Reserves with { ScalesWatermarkDistance = false } }),
+        new(new(4, 4), "each order halves the limit of the watermark check and leaves smaller blocks out (before 4.4)", r => r with { Allocator = r.Allocator with { HalvesLimitWithOrder = true } }),
+    ];
+
+    /// <summary>The rules of 6.1 with what is known to differ.</summary>
+    public static KernelPersonality RulesOf(KernelVersion version)
+    {
+        KernelPersonality rules = Linux6_1.Line with { Name = version.ToString(), Recorded = "" };
+        foreach (KnownDifference difference in Differences)
+        {
+            rules = version < difference.Before ? difference.Change(rules) : rules;
+        }
+
+        return rules;
+    }
+
+    /// <summary>What is known to differ from 6.1, a phrase each.</summary>
+    public static IEnumerable<string> DifferencesOf(KernelVersion version) => Differences.Where(d => version < d.Before).Select(d => d.Text);
+
+    private sealed record KnownDifference(KernelVersion Before, string Text, Func<KernelPersonality, KernelPersonality> Change);
+}

@@ -1,0 +1,99 @@
+using FluentAssertions;
+using MemSim.Kernels;
+using Xunit;
+
+namespace MemSim.Tests.Kernels;
+
+public class KernelChoiceTests
+{
+    [Theory]
+    [InlineData("Linux (none) 6.1.0-56-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.1.192-2 (2026-11-16) x86_64 GNU/Linux", "6.1")]
+    [InlineData("Linux (none) 6.12.117+deb12-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.12.117-1~deb12u1 x86_64", "6.12")]
+    [InlineData("Linux version 6.1.0-50-686 (debian-kernel@lists.debian.org) (gcc-12 (Debian 12.2.0-14+deb12u1) 12.2.0)", "6.1")]
+    [InlineData("Linux (none) 6.18.15+deb13-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.18.15-1~bpo13+1", "6.18")]
+    [InlineData("Debian linux 7.3.4-1~bpo13+1 (7.3.4+deb13-amd64)", "7.3")]
+    [InlineData("7.0", "7.0")]
+    public void A_recorded_kernel_has_its_own_line_and_nothing_to_say(string text, string line)
+    {
+        KernelChoice choice = KernelChoice.For(text);
+
+        choice.Line.Name.Should().Be(line);
+        choice.Warnings.Should().BeEmpty();
+    }
+
+    [Theory]
+    [InlineData("[    0.000000] Linux version 6.8-rc1 (x@y)", "6.1", "6.8")]
+    [InlineData("6.13.4", "6.12", "6.13")]
+    [InlineData("6.16.0", "6.12", "6.16")]
+    [InlineData("7.9.1", "7.3", "7.9")]
+    [InlineData("8.0.0", "7.3", "8.0")]
+    public void A_version_between_takes_the_nearest_older_line_and_says_so(string text, string line, string named)
+    {
+        KernelChoice choice = KernelChoice.For(text);
+
+        choice.Line.Name.Should().Be(line);
+        choice.Warnings.Should().ContainSingle().Which.Should().Contain($"Linux {named} ").And.Contain($"Linux {line}");
+    }
+
+    [Theory]
+    [InlineData("5.14.0", 0, 1024, true, false, "nothing else is known")]
+    [InlineData("5.10.0", 6, 1024, true, false, "6 x batch")]
+    [InlineData("4.19.0", 6, 512, true, false, "at most 31")]
+    [InlineData("4.4.0", 6, 512, false, false, "min + min/2")]
+    [InlineData("3.13.0", 6, 512, false, true, "halves the limit")]
+    [InlineData("2.6.32", 6, 512, false, true, "halves the limit")]
+    public void An_older_kernel_says_what_is_known_to_differ_and_does_it(string text, int batches, int batchKiB, bool scales, bool halves, string said)
+    {
+        KernelChoice choice = KernelChoice.For(text);
+
+        choice.Line.Reserves.PcpHighInBatches.Should().Be(batches);
+        choice.Line.Reserves.PcpBatchLimitKiB.Should().Be(batchKiB);
+        choice.Line.Reserves.ScalesWatermarkDistance.Should().Be(scales);
+        choice.Line.Allocator.HalvesLimitWithOrder.Should().Be(halves);
+        choice.Warnings.Should().ContainSingle().Which.Should().Contain("rules of Linux 6.1").And.Contain(said);
+    }
+
+    [Theory]
+    [InlineData("Linux version 5.14.0-325.el9.x86_64 (mockbuild@x)", "Red Hat Enterprise Linux 9")]
+    [InlineData("Linux version 6.1.75-android14-11-g1234567", "Android")]
+    [InlineData("Linux version 6.8.0-45-generic (buildd@lcy02) #45-Ubuntu SMP", "Ubuntu")]
+    [InlineData("6.12.0-55.el10.x86_64", "Red Hat Enterprise Linux 10")]
+    [InlineData("6.1.0-rt12-amd64", "real-time")]
+    public void A_vendors_kernel_is_named(string text, string vendor) =>
+        KernelChoice.For(text).Warnings.Should().Contain(w => w.Contains(vendor, StringComparison.Ordinal) && w.Contains("Debian's", StringComparison.Ordinal));
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("Linux")]
+    [InlineData("v. x.y")]
+    public void A_text_without_a_version_is_an_error(string text)
+    {
+        Action parse = () => KernelPersonality.Parse(text);
+        parse.Should().Throw<FormatException>();
+
+        Action boot = () => MachineSpec.X86_64("256M").WithKernel(text);
+        boot.Should().Throw<ArgumentException>().WithMessage("no kernel version*");
+    }
+
+    [Fact]
+    public void A_machine_carries_the_rules_and_the_warnings_of_its_kernel()
+    {
+        using Machine recorded = Machine.Boot(MachineSpec.X86_64("256M").WithKernel("7.3"));
+        using Machine between = Machine.Boot(MachineSpec.X86_64("256M").WithKernel("6.15"));
+        using Machine usual = Machine.Boot(MachineSpec.X86_64("256M"));
+
+        recorded.Personality.Should().BeSameAs(KernelLines.Linux7_3);
+        recorded.Warnings.Should().BeEmpty();
+        between.Personality.Should().BeSameAs(KernelLines.Linux6_12);
+        between.Warnings.Should().ContainSingle().Which.Should().Contain("6.15");
+        usual.Personality.Should().BeSameAs(KernelLines.Linux6_1);
+        usual.Warnings.Should().BeEmpty();
+    }
+
+    [Fact]
+    public void Each_line_differs_from_the_one_before_and_reads_as_itself()
+    {
+        KernelLines.All.Select(l => l with { Name = "", Recorded = "" }).Should().OnlyHaveUniqueItems();
+        KernelLines.All.Should().OnlyContain(l => KernelPersonality.Parse(l.Name) == l);
+    }
+}
