@@ -172,10 +172,6 @@ internal sealed partial class VmallocAllocator
         if (Find(cpu, address, what) is { } area && MayFree(cpu, area, unmapOnly))
         {
             Release(cpu, area);
-            if (_space.LazyPages > _maxLazyPages)
-            {
-                Purge(cpu);
-            }
         }
     }
 
@@ -200,14 +196,17 @@ internal sealed partial class VmallocAllocator
     }
 
     /// <summary>Makes all CPUs forget what was put aside and gives it back.</summary>
-    public void Purge(Cpu cpu)
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="emptyPools">Whether the CPUs' pools are emptied too, because address space ran out.</param>
+    public void Purge(Cpu cpu, bool emptyPools = false)
     {
         using LockScope scope = Enter();
         if (_space.TryGetAsideSpan(out ulong start, out ulong end))
         {
             _mmu.FlushRange(cpu, _mmu.Kernel, new VirtualAddress(start), end - start);
-            _space.Purge();
         }
+
+        _space.Purge(emptyPools);
     }
 
     /// <summary>Whether an area covers an address.</summary>
@@ -251,11 +250,11 @@ internal sealed partial class VmallocAllocator
             _areas.Add(new VmArea());
         }
 
-        ulong start = _space.Allocate(bytes, id, align);
-        if (start == 0 && _space.LazyPages != 0)
+        ulong start = _space.Allocate(bytes, id, align, cpu.Id);
+        if (start == 0)
         {
-            Purge(cpu);
-            start = _space.Allocate(bytes, id, align);
+            Purge(cpu, emptyPools: true);
+            start = _space.Allocate(bytes, id, align, cpu.Id);
         }
 
         if (start == 0)
@@ -362,6 +361,12 @@ internal sealed partial class VmallocAllocator
             id = IdOf(area);
             _space.PutAside(area.Start);
             CountPages(area.OwnsPages ? -area.Count : 0);
+        }
+
+        // The worker gets the CPU while the pages are freed: before the area of their table is put aside too.
+        if (_space.LazyPages > _maxLazyPages)
+        {
+            Purge(cpu);
         }
 
         if (area.OwnsPages)

@@ -14,11 +14,18 @@ internal sealed class VmapSpace
     private readonly AddressTree _free = new();
     private readonly AddressTree _busy = new();
     private readonly AddressTree _aside = new();
+    private readonly bool _mergesAside;
+    private readonly VmapPools? _pools;
 
-    public VmapSpace(ulong start, ulong end)
+    /// <param name="start">The first address.</param>
+    /// <param name="end">The address after the last.</param>
+    /// <param name="nodes">Pools of freed ranges, as 6.9 and later have them (one for each CPU, at most 128); 0 for the older kernels, which merge what is put aside.</param>
+    public VmapSpace(ulong start, ulong end, int nodes = 0)
     {
         Start = start;
         End = end;
+        _mergesAside = nodes == 0;
+        _pools = nodes > 1 ? new VmapPools(nodes) : null;
         if (end > start)
         {
             _free.Insert(start, end);
@@ -26,10 +33,12 @@ internal sealed class VmapSpace
     }
 
     /// <summary>Continues from a recorded state; free ranges may lie outside the bounds.</summary>
-    public VmapSpace(ulong start, ulong end, IEnumerable<AddressRange> free, IEnumerable<AddressRange> busy, IEnumerable<AddressRange> aside)
+    public VmapSpace(ulong start, ulong end, IEnumerable<AddressRange> free, IEnumerable<AddressRange> busy, IEnumerable<AddressRange> aside, int nodes = 0)
     {
         Start = start;
         End = end;
+        _mergesAside = nodes == 0;
+        _pools = nodes > 1 ? new VmapPools(nodes) : null;
         Fill(_free, free);
         Fill(_busy, busy);
         Fill(_aside, aside);
@@ -52,15 +61,24 @@ internal sealed class VmapSpace
 
     public List<AddressRange> Aside => _aside.ToList();
 
+    /// <summary>Ranges that the CPUs keep for requests of the same length, in address order.</summary>
+    public List<AddressRange> Pooled => _pools?.ToList() ?? [];
+
     public int BusyCount => _busy.Count;
 
     /// <summary>Pages that may be put aside before they are given back (<c>lazy_max_pages()</c>).</summary>
     public static long MaxLazyPages(int cpus) => (long)(BitOperations.Log2((uint)cpus) + 1) * LazyPagesPerStep;
 
-    /// <summary>Takes the lowest range that fits.</summary>
+    /// <summary>Takes the lowest range that fits, or one that this CPU's pool keeps.</summary>
     /// <returns>Its start; 0 when there is none, in which case giving back what was put aside may help.</returns>
-    public ulong Allocate(ulong bytes, int value = 0, ulong align = PageGeometry.PageSize)
+    public ulong Allocate(ulong bytes, int value = 0, ulong align = PageGeometry.PageSize, int cpu = 0)
     {
+        if (_pools is not null && _pools.TryTake(cpu, bytes, align, out ulong kept))
+        {
+            _busy.Insert(kept, kept + bytes, value);
+            return kept;
+        }
+
         if (!_free.TryFit(bytes, align, Start, End, out ulong start, out AddressRange hole))
         {
             return 0;
@@ -88,6 +106,7 @@ internal sealed class VmapSpace
         }
 
         _busy.Insert(start, end, value);
+        _pools?.Assign(start, cpu);
         return start;
     }
 
@@ -106,7 +125,15 @@ internal sealed class VmapSpace
         }
 
         _busy.Remove(start);
-        Merge(_aside, start, range.End);
+        if (_mergesAside)
+        {
+            Merge(_aside, start, range.End);
+        }
+        else
+        {
+            _aside.Insert(start, range.End);
+        }
+
         LazyPages += Pages(range);
         return true;
     }
@@ -116,6 +143,7 @@ internal sealed class VmapSpace
     {
         _busy.TryFloor(start, out AddressRange range);
         _busy.Remove(start);
+        _pools?.Forget(start);
         Merge(_free, start, range.End);
     }
 
@@ -129,12 +157,25 @@ internal sealed class VmapSpace
         return any;
     }
 
-    /// <summary>Makes what was put aside free again.</summary>
-    public void Purge()
+    /// <summary>Makes what was put aside free again, or leaves it to the pools.</summary>
+    /// <param name="emptyPools">Whether the pools give everything back too, because address space ran out; else they give a quarter.</param>
+    public void Purge(bool emptyPools = false)
     {
+        if (_pools is not null)
+        {
+            foreach (AddressRange range in _pools.Decay(emptyPools))
+            {
+                Merge(_free, range.Start, range.End);
+            }
+        }
+
         for (ulong from = 0; _aside.TryCeiling(from, out AddressRange range); from = range.End)
         {
-            Merge(_free, range.Start, range.End);
+            if (_pools is null || emptyPools || !_pools.TryKeep(range))
+            {
+                _pools?.Forget(range.Start);
+                Merge(_free, range.Start, range.End);
+            }
         }
 
         _aside.Clear();
@@ -144,7 +185,7 @@ internal sealed class VmapSpace
     /// <summary>What contradicts itself; null when nothing does.</summary>
     public string? Check()
     {
-        List<AddressRange> all = [.. Free, .. Busy, .. Aside];
+        List<AddressRange> all = [.. Free, .. Busy, .. Aside, .. Pooled];
         all.Sort((a, b) => a.Start.CompareTo(b.Start));
         ulong at = Start;
         foreach (AddressRange range in all)

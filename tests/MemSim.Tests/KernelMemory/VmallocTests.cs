@@ -42,6 +42,22 @@ public class VmallocTests
     }
 
     [Fact]
+    public void The_worker_gives_address_space_back_while_pages_are_freed_so_the_table_of_the_area_that_was_too_much_stays_aside()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        Cpu cpu = machine.Cpus[0];
+        for (int i = 0; i < 2; i++)
+        {
+            cpu.Vfree(cpu.Vmalloc(3000 * 4096));
+        }
+
+        machine.Vmalloc.LazyPages.Should().Be(2 * (3001 + 7));
+        cpu.Vfree(cpu.Vmalloc(3000 * 4096));
+        machine.Vmalloc.LazyPages.Should().Be(7, "6 pages of pointers and their guard page were put aside after the worker");
+        machine.Verify();
+    }
+
+    [Fact]
     public void An_area_of_more_than_512_pages_has_a_table_with_an_area_of_its_own()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));

@@ -75,6 +75,83 @@ public class VmapSpaceTests
     public void The_worker_has_cause_to_run_beyond_32_MiB_for_each_bit_of_the_cpu_count() =>
         new[] { 1, 2, 3, 4, 8, 255 }.Select(VmapSpace.MaxLazyPages).Should().Equal(8192, 16384, 16384, 24576, 32768, 65536);
 
+    [Theory]
+    [InlineData(0, 1)]
+    [InlineData(1, 2)]
+    public void Neighbours_that_were_put_aside_are_one_range_before_6_9_and_stay_apart_since(int nodes, int ranges)
+    {
+        VmapSpace space = new(Start, AddressOf(Pages), nodes);
+        ulong first = space.Allocate(2 * PageGeometry.PageSize);
+        ulong second = space.Allocate(3 * PageGeometry.PageSize);
+        space.PutAside(second);
+        space.PutAside(first);
+        space.Aside.Should().HaveCount(ranges);
+        space.LazyPages.Should().Be(5);
+        space.Purge();
+        space.Free.Should().ContainSingle("both kernels give neighbours back as one");
+    }
+
+    [Fact]
+    public void A_flushed_range_waits_in_the_pool_of_the_cpu_that_asked_for_it()
+    {
+        VmapSpace space = new(Start, AddressOf(Pages), nodes: 2);
+        ulong bytes = 2 * PageGeometry.PageSize;
+        ulong first = space.Allocate(bytes, cpu: 1);
+        ulong second = space.Allocate(bytes, cpu: 1);
+        space.PutAside(first);
+        space.PutAside(second);
+        space.Purge();
+
+        space.Pooled.Select(r => r.Start).Should().Equal(first, second);
+        space.Check().Should().BeNull();
+        space.Allocate(bytes, cpu: 0).Should().Be(AddressOf(4), "the pool of another CPU is not asked");
+        space.Allocate(bytes + PageGeometry.PageSize, cpu: 1).Should().Be(AddressOf(6), "another length is another list");
+        space.Allocate(bytes, cpu: 1).Should().Be(second, "the last of a flush is the first to be taken");
+        space.PutAside(second);
+        space.Purge();
+        space.Allocate(bytes, cpu: 1).Should().Be(second, "it went back to the pool it came from");
+    }
+
+    [Fact]
+    public void Each_flush_gives_a_quarter_of_a_pool_to_everybody_and_an_exhausted_window_all_of_it()
+    {
+        VmapSpace space = new(Start, AddressOf(Pages), nodes: 2);
+        ulong[] areas = [.. Enumerable.Range(0, 8).Select(_ => space.Allocate(2 * PageGeometry.PageSize))];
+        Array.ForEach(areas, a => space.PutAside(a));
+        space.Purge();
+        space.Pooled.Should().HaveCount(8);
+
+        space.Purge();
+        space.Pooled.Select(r => r.Start).Should().Equal(areas[..6], "the front of the list, which came last, goes first");
+        space.Allocate(4 * PageGeometry.PageSize).Should().Be(areas[6]);
+        space.Purge(emptyPools: true);
+        space.Pooled.Should().BeEmpty();
+        space.Check().Should().BeNull();
+    }
+
+    [Fact]
+    public void A_pool_hands_out_aligned_ranges_only_and_keeps_none_beyond_a_mebibyte()
+    {
+        VmapSpace space = new(Start, AddressOf(Pages), nodes: 2);
+        space.Allocate(PageGeometry.PageSize);
+        ulong odd = space.Allocate(2 * PageGeometry.PageSize);
+        ulong even = space.Allocate(2 * PageGeometry.PageSize, align: 2 * PageGeometry.PageSize);
+        ulong large = space.Allocate(257 * PageGeometry.PageSize);
+        space.PutAside(large);
+        space.PutAside(even);
+        space.PutAside(odd);
+        space.Purge();
+        space.Pooled.Select(r => r.Start).Should().Equal(odd, even);
+        space.Allocate(257 * PageGeometry.PageSize, cpu: 1).Should().Be(large, "257 pages are too long for a pool");
+
+        space.Allocate(2 * PageGeometry.PageSize, align: 2 * PageGeometry.PageSize).Should().Be(even);
+        space.PutAside(even);
+        space.Purge();
+        space.Allocate(2 * PageGeometry.PageSize).Should().Be(even);
+        space.Allocate(2 * PageGeometry.PageSize, align: 2 * PageGeometry.PageSize).Should().NotBe(odd, "only the front is looked at, and must be aligned");
+        space.Check().Should().BeNull();
+    }
+
     private static ulong AddressOf(int page) => Start + ((ulong)page * PageGeometry.PageSize);
 
     private static int LowestFit(int[] model, int pages, int align)

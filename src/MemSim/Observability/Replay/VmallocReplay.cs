@@ -39,10 +39,12 @@ public static class VmallocReplay
 
     private sealed class Playback(VmallocRecord first, ReplayTally tally)
     {
-        private const long FewestLazyPages = 8192;
-
         private readonly Dictionary<ulong, ulong> _tables = [];
-        private readonly VmapSpace _space = new(first.VmallocStart, first.VmallocEnd, first.Free, first.Busy, first.Aside);
+
+        /// <summary>More than these and the worker has cause to run; the pools tell the number of CPUs, of older recordings one is assumed.</summary>
+        private readonly long _mostLazyPages = VmapSpace.MaxLazyPages(Math.Max(1, first.Nodes));
+
+        private readonly VmapSpace _space = new(first.VmallocStart, first.VmallocEnd, first.Free, first.Busy, first.Aside, first.Nodes);
 
         public void Take(VmallocRecord record)
         {
@@ -61,7 +63,7 @@ public static class VmallocReplay
                     break;
                 case "vfree":
                     CompareLazy(record, "before", record.LazyBefore);
-                    tally.Compare("vfree", Free(record.Address), () => $"line {record.Line}: nothing is in use at 0x{record.Address:x}");
+                    tally.Compare("vfree", Free(record.Address, record.LazyAfter), () => $"line {record.Line}: nothing is in use at 0x{record.Address:x}");
                     CompareLazy(record, "after", record.LazyAfter);
                     break;
                 case "vm_unmap_aliases":
@@ -96,18 +98,25 @@ public static class VmallocReplay
             ulong address = _space.Allocate(bytes);
             if (address == 0)
             {
-                _space.Purge();
+                _space.Purge(emptyPools: true);
                 address = _space.Allocate(bytes);
             }
 
             return address;
         }
 
-        private bool Free(ulong address)
+        /// <param name="address">The area.</param>
+        /// <param name="recordedAfter">Pages put aside after the call: fewer than there must be tell that the worker ran, and it does so while the pages are freed, before the area of their table is put aside.</param>
+        private bool Free(ulong address, long recordedAfter)
         {
             if (!_space.PutAside(address))
             {
                 return false;
+            }
+
+            if (_space.LazyPages > _mostLazyPages && recordedAfter < _space.LazyPages)
+            {
+                _space.Purge();
             }
 
             if (_tables.Remove(address, out ulong table))
@@ -121,7 +130,7 @@ public static class VmallocReplay
         private void CompareLazy(VmallocRecord record, string when, long pages)
         {
             // The worker that gives back runs whenever it gets a CPU; only that it had cause to is foreseeable.
-            if (pages < _space.LazyPages && _space.LazyPages > FewestLazyPages)
+            if (pages < _space.LazyPages && _space.LazyPages > _mostLazyPages)
             {
                 _space.Purge();
             }
@@ -139,7 +148,7 @@ public static class VmallocReplay
                 HashSet<ulong> kept = [.. record.Busy.Select(r => r.Start)];
                 foreach (AddressRange range in _space.Busy.Where(r => !kept.Contains(r.Start)))
                 {
-                    Free(range.Start);
+                    Free(range.Start, long.MaxValue);
                 }
 
                 CompareRanges(record, "ranges in use", record.Busy, _space.Busy);
@@ -212,6 +221,9 @@ internal sealed record VmallocRecord(int Line) : JsonRecord(Line)
 
     public long LazyPages { get; private set; }
 
+    /// <summary>Pools of freed ranges; 0 where the kernel has none and merges what is put aside.</summary>
+    public int Nodes { get; private set; }
+
     public long LazyBefore { get; private set; }
 
     public long LazyAfter { get; private set; }
@@ -279,6 +291,9 @@ internal sealed record VmallocRecord(int Line) : JsonRecord(Line)
                 break;
             case "lazy_nr":
                 LazyPages = json.Number(0, mostPages);
+                break;
+            case "nr_nodes":
+                Nodes = (int)json.Number(1, 128);
                 break;
             case "lazy_before":
                 LazyBefore = json.Number(0, mostPages);
