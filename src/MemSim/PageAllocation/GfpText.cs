@@ -47,6 +47,51 @@ public static class GfpText
         (Gfp.ZeroTags, "__GFP_ZEROTAGS"),
     ];
 
+    /// <summary>
+    /// What other kernels print. Until 4.4 tracepoints left the underscores of single flags out. Flags without effect on where a page comes from mean nothing here.
+    /// </summary>
+    private static readonly (string Name, Gfp Flags)[] NamesOfOtherKernels =
+    [
+        ("GFP_TEMPORARY", GfpEra.Temporary),
+        ("GFP_IOFS", GfpEra.IoFs),
+        ("GFP_WAIT", GfpEra.Wait),
+        ("__GFP_WAIT", GfpEra.Wait),
+        ("GFP_HIGH", Gfp.High),
+        ("GFP_IO", Gfp.Io),
+        ("GFP_COLD", Gfp.None),
+        ("__GFP_COLD", Gfp.None),
+        ("GFP_NOWARN", Gfp.NoWarn),
+        ("GFP_REPEAT", GfpEra.Repeat),
+        ("__GFP_REPEAT", GfpEra.Repeat),
+        ("GFP_NOFAIL", Gfp.NoFail),
+        ("GFP_NORETRY", Gfp.NoRetry),
+        ("GFP_COMP", Gfp.Comp),
+        ("GFP_ZERO", Gfp.Zero),
+        ("GFP_NOMEMALLOC", Gfp.NoMemAlloc),
+        ("GFP_MEMALLOC", Gfp.MemAlloc),
+        ("GFP_HARDWALL", Gfp.HardWall),
+        ("GFP_THISNODE", Gfp.ThisNode),
+        ("GFP_RECLAIMABLE", Gfp.Reclaimable),
+        ("GFP_MOVABLE", Gfp.Movable),
+        ("GFP_NOTRACK", Gfp.None),
+        ("__GFP_NOTRACK", Gfp.None),
+        ("__GFP_NOTRACK_FALSE_POSITIVE", Gfp.None),
+        ("GFP_KMEMCG", Gfp.Account),
+        ("__GFP_KMEMCG", Gfp.Account),
+        ("__GFP_NOACCOUNT", Gfp.None),
+        ("GFP_NO_KSWAPD", Gfp.None),
+        ("__GFP_NO_KSWAPD", Gfp.None),
+        ("GFP_OTHER_NODE", Gfp.None),
+        ("__GFP_OTHER_NODE", Gfp.None),
+        ("__GFP_SKIP_ZERO", Gfp.None),
+        ("__GFP_SKIP_KASAN", Gfp.None),
+        ("__GFP_SKIP_KASAN_POISON", Gfp.None),
+        ("__GFP_SKIP_KASAN_UNPOISON", Gfp.None),
+        ("__GFP_NOLOCKDEP", Gfp.None),
+        ("__GFP_NO_OBJ_EXT", Gfp.None),
+        ("__GFP_CMA", Gfp.None),
+    ];
+
     private static readonly Dictionary<string, Gfp> ByName = AllNames();
 
     /// <summary>The flags as a 6.1 tracepoint prints them, e.g. <c>GFP_KERNEL|__GFP_ZERO</c>; <c>none</c> for no flag, bits without a name as hexadecimal at the end.</summary>
@@ -181,6 +226,11 @@ public static class GfpText
         names.Add("__GFP_DMA", Gfp.Dma);
         names.Add("__GFP_DMA32", Gfp.Dma32);
         names.Add("GFP_ZONEMASK", Gfp.ZoneMask);
+        foreach ((string name, Gfp flags) in NamesOfOtherKernels)
+        {
+            names.Add(name, flags);
+        }
+
         return names;
     }
 }

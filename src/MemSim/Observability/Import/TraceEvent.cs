@@ -9,10 +9,10 @@ public enum TraceEventKind : byte
     /// <summary><c>kmem:mm_page_alloc</c>.</summary>
     PageAlloc,
 
-    /// <summary><c>kmem:mm_page_free</c>.</summary>
+    /// <summary><c>kmem:mm_page_free</c>; before 3.3 <c>mm_page_free_direct</c>.</summary>
     PageFree,
 
-    /// <summary><c>kmem:mm_page_free_batched</c>: repeats a free already reported.</summary>
+    /// <summary><c>kmem:mm_page_free_batched</c>: repeats a free already reported; before 3.3 <c>mm_pagevec_free</c>.</summary>
     PageFreeBatched,
 
     /// <summary><c>kmem:mm_page_alloc_zone_locked</c>: taken from the buddy lists, for a per-CPU list or directly.</summary>

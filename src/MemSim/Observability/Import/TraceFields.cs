@@ -70,14 +70,19 @@ internal ref struct TraceFields
             ReadOnlySpan<byte> value = word[(equals + 1)..];
             if (key.SequenceEqual("name"u8))
             {
-                // A cache's name may hold spaces: it ends with the line, or before the next field that 6.2 and later put behind it.
+                // A cache's name may hold spaces: it ends with the line, or before the field that 6.2 and later (frees) and 6.18 and later (allocations) put behind it.
                 ReadOnlySpan<byte> rest = words.Rest;
-                int pointer = rest.IndexOf(" ptr="u8);
-                int tail = pointer >= 0 ? pointer : rest.Length;
+                int tail = EndOfName(rest);
                 int start = text.Length - rest.Length - value.Length;
                 result.CacheName = text.Slice(start, value.Length + tail).TrimEnd((byte)' ');
                 words = new Utf8Fields(rest[tail..]);
                 continue;
+            }
+
+            if (value.IsEmpty && words.Rest.TrimStart((byte)' ').StartsWith("("u8))
+            {
+                // Kernels before 4.15 pad a null pointer to the width of an address: "ptr=          (null)".
+                words.TryNext(out value);
             }
 
             if (!result.TrySet(key, value))
@@ -95,6 +100,14 @@ internal ref struct TraceFields
         Seen missing = Required(kind) & ~result._seen;
         reason = missing == Seen.None ? "" : $"lacks fields: {missing}";
         return missing == Seen.None;
+    }
+
+    /// <summary>Where a cache's name ends that is not the last field.</summary>
+    private static int EndOfName(ReadOnlySpan<byte> rest)
+    {
+        int pointer = rest.IndexOf(" ptr="u8);
+        int bytes = rest.IndexOf(" bytes_req="u8);
+        return pointer < 0 && bytes < 0 ? rest.Length : pointer < 0 ? bytes : bytes < 0 ? pointer : Math.Min(pointer, bytes);
     }
 
     private static Seen Required(TraceEventKind kind) => kind switch
@@ -180,7 +193,14 @@ internal ref struct TraceFields
             return Utf8Fields.TryParseHex(text, out pfn) && (pfn <= MaxPfn || pfn == ulong.MaxValue || pfn == uint.MaxValue);
         }
 
-        bool valid = Utf8Fields.TryParseDecimal(text, out long value) && value >= 0 && (ulong)value <= MaxPfn;
+        // A tool that prints the event's raw field writes the frame of a failed allocation as -1, signed or not.
+        if (text.SequenceEqual("-1"u8) || text.SequenceEqual("18446744073709551615"u8))
+        {
+            pfn = ulong.MaxValue;
+            return true;
+        }
+
+        bool valid = Utf8Fields.TryParseDecimal(text, out long value) && value >= 0 && ((ulong)value <= MaxPfn || value == uint.MaxValue);
         pfn = (ulong)value;
         return valid;
     }

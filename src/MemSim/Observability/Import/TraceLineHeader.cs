@@ -9,8 +9,8 @@ namespace MemSim.Observability.Import;
 /// </remarks>
 internal ref struct TraceLineHeader
 {
-    private const int MaxPid = 1 << 22;
-    private const int MaxCpu = 8192;
+    public const int MaxPid = 1 << 22;
+    public const int MaxCpu = 8192;
 
     public ReadOnlySpan<byte> Task;
     public ReadOnlySpan<byte> Event;
@@ -189,7 +189,8 @@ internal ref struct TraceLineHeader
         return !header.Event.IsEmpty;
     }
 
-    private static bool TryTime(ReadOnlySpan<byte> text, ref TraceLineHeader header)
+    /// <summary>Reads seconds with decimals, or the count of a clock that counts.</summary>
+    public static bool TryTime(ReadOnlySpan<byte> text, ref TraceLineHeader header)
     {
         int dot = text.IndexOf((byte)'.');
         if (dot < 0)

@@ -1,6 +1,9 @@
 namespace MemSim.Observability.Import;
 
-/// <summary>Reads recorded events one by one from ftrace's <c>trace</c> file, <c>trace-cmd report</c> (also <c>-l</c>) or <c>perf script</c> (also <c>--ns</c>).</summary>
+/// <summary>
+/// Reads recorded events one by one from ftrace's <c>trace</c> file (also of the <c>function_graph</c> tracer), <c>trace-cmd report</c> (also <c>-l</c>) or
+/// <c>perf script</c> (also <c>--ns</c>, and of recordings with call chains).
+/// </summary>
 /// <remarks>
 /// The format is recognised line by line. Comments, empty lines, stack traces and notes about lost events are no events; what they tell is in the properties.
 /// A line that a stray newline broke in two is put together again (<see cref="RepairedLines"/>). Reading allocates only for names not seen before.
@@ -105,8 +108,8 @@ public sealed class TraceReader : IDisposable
     private static TraceEventKind KindOf(string name) => name switch
     {
         "mm_page_alloc" => TraceEventKind.PageAlloc,
-        "mm_page_free" => TraceEventKind.PageFree,
-        "mm_page_free_batched" => TraceEventKind.PageFreeBatched,
+        "mm_page_free" or "mm_page_free_direct" => TraceEventKind.PageFree,
+        "mm_page_free_batched" or "mm_pagevec_free" => TraceEventKind.PageFreeBatched,
         "mm_page_alloc_zone_locked" => TraceEventKind.PageAllocZoneLocked,
         "mm_page_pcpu_drain" => TraceEventKind.PagePcpuDrain,
         "mm_page_alloc_extfrag" => TraceEventKind.PageAllocExtfrag,
@@ -120,13 +123,25 @@ public sealed class TraceReader : IDisposable
     /// <summary>Reads an event's line. False with an empty reason: the line is to be skipped.</summary>
     private bool TryParse(ReadOnlySpan<byte> line, int number, out TraceEvent traceEvent, out string reason)
     {
+        if (TraceLineHeader.TryParse(line, out TraceLineHeader header))
+        {
+            return TryParse(header, number, out traceEvent, out reason);
+        }
+
         traceEvent = default;
-        if (!TraceLineHeader.TryParse(line, out TraceLineHeader header))
+        if (!TraceGraphLine.TryParse(line, out header))
         {
             reason = "is no event";
             return false;
         }
 
+        reason = "";
+        return !header.Event.IsEmpty && TryParse(header, number, out traceEvent, out reason);
+    }
+
+    private bool TryParse(in TraceLineHeader header, int number, out TraceEvent traceEvent, out string reason)
+    {
+        traceEvent = default;
         (TraceEventKind kind, string name) = _events.Get(header.Event);
         ClockCounts |= header.ClockCounts;
         if (header.Event[0] == (byte)'<')
@@ -236,9 +251,16 @@ public sealed class TraceReader : IDisposable
             return true;
         }
 
-        // Stacks: " => function" (ftrace), tab or sixteen columns and an address (perf).
+        // Stacks: " => function" (ftrace, trace-cmd), white space and an address (perf).
         ReadOnlySpan<byte> text = line.Trim(" \t"u8);
-        return text.IsEmpty || text.StartsWith("=> "u8) || (line[0] is (byte)'\t' && char.IsAsciiHexDigit((char)text[0]));
+        return text.IsEmpty || text.StartsWith("=> "u8) || (line[0] is (byte)'\t' or (byte)' ' && IsStackLine(text));
+    }
+
+    /// <summary>Whether a text is <c>ffffffffbe23e32e function+0x22e (file)</c>, or the address alone.</summary>
+    private static bool IsStackLine(ReadOnlySpan<byte> text)
+    {
+        int end = text.IndexOf((byte)' ');
+        return Utf8Fields.TryParseHex(end < 0 ? text : text[..end], out _);
     }
 
     private void ReadComment(ReadOnlySpan<byte> line)
