@@ -32,6 +32,9 @@ public sealed class AllocatorState
 
     /// <summary>The node of each CPU; empty where the source does not tell: then all are on the node of the first zone.</summary>
     public IReadOnlyList<int> CpuNodes { get; set; } = [];
+
+    /// <summary>By node, the nodes that its requests go through in turn; nodes left out go to themselves first and then to the others by number.</summary>
+    public IReadOnlyDictionary<int, IReadOnlyList<int>> NodeFallback { get; set; } = new Dictionary<int, IReadOnlyList<int>>();
 }
 
 /// <summary>One zone of an <see cref="AllocatorState"/>. Counts and watermarks in pages.</summary>

@@ -19,7 +19,7 @@ internal static class StateRestorer
         {
             Architecture = ArchitectureInfo.Of(state.Architecture),
             PageblockOrder = state.PageblockOrder,
-            Nodes = [.. nodes.Select(n => new NodeBlueprint(n, [], [n, .. nodes.Where(other => other != n)]))],
+            Nodes = [.. nodes.Select(n => new NodeBlueprint(n, [], Fallback(state, n, nodes)))],
             CpuNodes = [.. Enumerable.Range(0, state.CpuCount).Select(cpu => cpu < state.CpuNodes.Count ? state.CpuNodes[cpu] : state.Zones[0].Node)],
             Zones = [.. state.Zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.StartPfn, z.SpannedPages, z.PresentPages, z.ManagedPages))],
             HasContents = hasContents,
@@ -38,6 +38,12 @@ internal static class StateRestorer
             machine.Dispose();
             throw;
         }
+    }
+
+    private static int[] Fallback(AllocatorState state, int node, int[] nodes)
+    {
+        IEnumerable<int> recorded = state.NodeFallback.TryGetValue(node, out IReadOnlyList<int>? order) ? order.Where(nodes.Contains) : [node];
+        return [.. recorded.Concat(nodes).Distinct()];
     }
 
     /// <summary>Puts the lists, counters and types of a state into a machine whose zones are still empty.</summary>

@@ -34,6 +34,62 @@ internal sealed class BootLog
         }
     }
 
+    /// <summary>The node of each CPU brought up after the first: <c>.... node  #1, CPUs:      #2  #3</c> (x86; other architectures do not say).</summary>
+    public IReadOnlyDictionary<int, int> CpuNodes()
+    {
+        const string Node = "node  #";
+        const string Processors = ", CPUs:";
+        Dictionary<int, int> nodes = [];
+        foreach (string line in _lines)
+        {
+            int start = line.IndexOf(Node, StringComparison.Ordinal);
+            int middle = start < 0 ? -1 : line.IndexOf(Processors, start, StringComparison.Ordinal);
+            if (middle < 0 || !TryNumber(line.AsSpan(start + Node.Length, middle - start - Node.Length), out int node))
+            {
+                continue;
+            }
+
+            foreach (string word in line[(middle + Processors.Length)..].Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            {
+                if (word[0] == '#' && TryNumber(word.AsSpan(1), out int cpu))
+                {
+                    nodes[cpu] = node;
+                }
+            }
+        }
+
+        return nodes;
+    }
+
+    /// <summary>In which order each node's requests go through the nodes: <c>Fallback order for Node 0: 0 1</c>. Empty where the log does not say.</summary>
+    public IReadOnlyDictionary<int, IReadOnlyList<int>> NodeFallback()
+    {
+        const string Mark = "Fallback order for Node ";
+        Dictionary<int, IReadOnlyList<int>> orders = [];
+        foreach (string line in _lines)
+        {
+            int start = line.IndexOf(Mark, StringComparison.Ordinal);
+            int colon = start < 0 ? -1 : line.IndexOf(':', start);
+            if (colon < 0 || !TryNumber(line.AsSpan(start + Mark.Length, colon - start - Mark.Length), out int node))
+            {
+                continue;
+            }
+
+            List<int> order = [];
+            foreach (string word in line[(colon + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries))
+            {
+                if (TryNumber(word, out int next) && !order.Contains(next))
+                {
+                    order.Add(next);
+                }
+            }
+
+            orders[node] = order;
+        }
+
+        return orders;
+    }
+
     public static BootLog Parse(string text) => new(text.Split('\n'));
 
     /// <summary>
@@ -74,6 +130,9 @@ internal sealed class BootLog
             : "the boot log does not say how much was freed to the zones after the boot had computed its figures";
         return initSections ? frees : null;
     }
+
+    private static bool TryNumber(ReadOnlySpan<char> text, out int value) =>
+        int.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out value) && value <= 8192;
 
     private static bool TryFreed(string line, out string what, out long pages)
     {

@@ -40,6 +40,13 @@ public static class InputFile
     /// <exception cref="InputFileException">The file cannot be opened.</exception>
     public static StreamReader OpenText(string path) => new(Open(path), Encoding.UTF8);
 
+    /// <summary>Reads the text of a file, plain or packed.</summary>
+    internal static string ReadText(string path)
+    {
+        using StreamReader reader = OpenText(path);
+        return reader.ReadToEnd();
+    }
+
     /// <summary>Reads a whole unpacked file of limited size.</summary>
     internal static byte[] ReadAllBytes(string path, int maxBytes)
     {

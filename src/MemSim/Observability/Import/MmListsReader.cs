@@ -1,3 +1,4 @@
+using System.Numerics;
 using System.Text;
 
 namespace MemSim.Observability.Import;
@@ -153,15 +154,26 @@ public static class MmListsReader
 
         private Architecture FindArchitecture()
         {
-            // 32-bit kernels are told by their addresses, arm64 by having CMA; with PAE huge pages are 2 MiB instead of 4.
+            // 32-bit kernels are told by their addresses; with PAE huge pages are 2 MiB instead of 4.
             bool is32Bit = _layout.Count > 0 ? _layout.Values.All(address => address <= uint.MaxValue) : _zoneNames.Contains("HighMem");
-            return (is32Bit, _state.PageblockOrder, _types.Count) switch
+            return (is32Bit, _state.PageblockOrder) switch
             {
-                (true, 10, _) => Architecture.X86_32,
-                (true, _, _) => Architecture.X86_32Pae,
-                (false, _, RecordedTypes.WithCma) => Architecture.Arm64,
-                _ => Architecture.X86_64,
+                (true, 10) => Architecture.X86_32,
+                (true, _) => Architecture.X86_32Pae,
+                _ => IsArm64() ? Architecture.Arm64 : Architecture.X86_64,
             };
+        }
+
+        /// <summary>
+        /// On arm64 the linear map starts the kernel's half, at minus a power of two; on x86-64 it lies behind a gap or at a random place. Six migrate types tell
+        /// nothing where addresses are known: Debian's amd64 kernels have CMA too, from 7.2 on.
+        /// </summary>
+        private bool IsArm64()
+        {
+            const int FewestAddressBits = 36;
+            return _layout.TryGetValue("page_offset", out ulong pageOffset)
+                ? unchecked(0 - pageOffset) is ulong half && BitOperations.IsPow2(half) && half >= 1UL << FewestAddressBits
+                : _types.Count == RecordedTypes.WithCma;
         }
 
         private void ReadFormat(ref Utf8Fields fields)
@@ -330,7 +342,8 @@ public static class MmListsReader
             List<byte> blocks = [];
             while (fields.TryNext(out ReadOnlySpan<byte> field))
             {
-                if (field is [(byte)'.'] or [(byte)'-'])
+                // The module prints the type of a page block of which no part is memory as -1.
+                if (field is [(byte)'.'] or [(byte)'-'] || field.SequenceEqual("-1"u8))
                 {
                     blocks.Add(ZoneState.NoPageblock);
                     continue;

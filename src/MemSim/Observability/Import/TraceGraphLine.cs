@@ -28,7 +28,7 @@ internal static class TraceGraphLine
 
         text = text[(close + 1)..];
         int comment = text.IndexOf("/* "u8);
-        if (comment < 0 || !text.EndsWith(" */"u8) || text.LastIndexOf((byte)'|') is int bar && bar > comment)
+        if (comment < 0 || !text.EndsWith(" */"u8))
         {
             // A function, or "0)  bash-1  =>  sh-2": what is not known to be one of them is not passed over in silence.
             return text.IndexOf((byte)'|') >= 0 || text.IndexOf("=>"u8) >= 0;

@@ -1,3 +1,5 @@
+using System.Buffers;
+
 namespace MemSim.Observability.Import;
 
 /// <summary>
@@ -13,9 +15,12 @@ public sealed class TraceReader : IDisposable
     private const int MaxLineBytes = 1 << 20;
     private const int MaxBrokenLineBytes = 4096;
 
+    private static readonly SearchValues<char> FlagCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
+
     private readonly Utf8LineReader _lines;
     private readonly Utf8Pool<string> _names = new(text => text);
-    private readonly Utf8Pool<Gfp?> _gfp = new(text => GfpText.TryParse(text, out Gfp gfp) ? gfp : null);
+    private readonly Utf8Pool<Gfp?> _gfp;
+    private readonly SortedSet<string> _unknownFlags = new(StringComparer.Ordinal);
     private readonly Utf8Pool<(TraceEventKind Kind, string Name)> _events = new(name => (KindOf(name), name));
     private readonly int _maxUnreadableLines;
 
@@ -40,6 +45,7 @@ public sealed class TraceReader : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(maxUnreadableLines);
         _lines = new Utf8LineReader(stream, path, MaxLineBytes);
         _maxUnreadableLines = maxUnreadableLines;
+        _gfp = new Utf8Pool<Gfp?>(ReadFlags);
     }
 
     /// <summary>Events read so far.</summary>
@@ -62,6 +68,9 @@ public sealed class TraceReader : IDisposable
 
     /// <summary>Lines skipped because they are no events.</summary>
     public int UnreadableLines { get; private set; }
+
+    /// <summary>Names of single flags (<c>__GFP_…</c>) that no kernel known here has, in order: they are read as no flag.</summary>
+    public IReadOnlyCollection<string> UnknownFlags => _unknownFlags;
 
     /// <summary>Whether time stamps are counts (clock <c>counter</c>) instead of nanoseconds.</summary>
     public bool ClockCounts { get; private set; }
@@ -104,6 +113,33 @@ public sealed class TraceReader : IDisposable
 
     /// <inheritdoc/>
     public void Dispose() => _lines.Dispose();
+
+    /// <summary>The flags of a text; null where it holds something that is no name of a flag. Vendors add flags of their own.</summary>
+    private Gfp? ReadFlags(string text)
+    {
+        if (GfpText.TryParse(text, out Gfp gfp))
+        {
+            return gfp;
+        }
+
+        foreach (string name in text.Split('|'))
+        {
+            if (GfpText.TryParse(name, out Gfp known))
+            {
+                gfp |= known;
+            }
+            else if (name.StartsWith("__GFP_", StringComparison.Ordinal) && name.Length > 6 && name.AsSpan(6).IndexOfAnyExcept(FlagCharacters) < 0)
+            {
+                _unknownFlags.Add(name);
+            }
+            else
+            {
+                return null;
+            }
+        }
+
+        return gfp;
+    }
 
     private static TraceEventKind KindOf(string name) => name switch
     {

@@ -35,6 +35,7 @@ internal static class TraceReplayStart
         }
 
         state.CpuCount = Math.Max(state.CpuCount, recording?.CpuCount ?? 1);
+        TraceReplayTopology.Add(state, folder, recording);
         foreach (ZoneState zone in state.Zones)
         {
             ZoneInfoZone? figures = zoneInfo?.Zones.FirstOrDefault(z => z.Node == zone.Node && z.Type == zone.Type);

@@ -40,6 +40,28 @@ public class MmListsReaderTests
     }
 
     [Theory]
+    [InlineData("ffff888000000000", Architecture.X86_64)]
+    [InlineData("ffff9a0740000000", Architecture.X86_64)]
+    [InlineData("ff11000000000000", Architecture.X86_64)]
+    [InlineData("fff0000000000000", Architecture.Arm64)]
+    public void The_architecture_follows_from_the_linear_map_whatever_migrate_types_there_are(string pageOffset, Architecture architecture)
+    {
+        string[] lines = [.. TwoNodes];
+        lines[1] = $"layout page_offset {pageOffset} vmalloc_start ffffc90000000000";
+
+        MmListsReader.ReadFile(ImportText.Of(lines), "lists").State.Architecture.Should().Be(architecture);
+    }
+
+    [Fact]
+    public void Page_blocks_without_memory_have_no_type()
+    {
+        // A 4 GiB machine has them above its low memory: the recorder prints -1.
+        string[] lines = [.. TwoNodes[..^1], "blocks 1 Normal from 4096: 1 -1"];
+
+        MmListsReader.ReadFile(ImportText.Of(lines), "lists").State.Zones[1].Pageblocks.Should().Equal((byte)MigrateType.Movable, ZoneState.NoPageblock);
+    }
+
+    [Theory]
     [InlineData("order 1 nr_free 3", "order 1 nr_free 4", 3, "order 1 has nr_free 4 but lists 3 blocks")]
     [InlineData("order 2 nr_free 0", "order 1 nr_free 3", 8, "second area of order 1")]
     [InlineData("area 0 DMA order 10 nr_free 0", "compact 0 DMA", 3, "order 10 has no area line")]

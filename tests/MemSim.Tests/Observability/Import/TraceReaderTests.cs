@@ -67,6 +67,101 @@ public class TraceReaderTests
         events.Select(e => (e.Failed, e.Pfn)).Should().Equal((true, -1), (false, 0), (true, -1));
     }
 
+    [Theory]
+    [InlineData("page=          (null) pfn=0 order=9 migratetype=1 gfp_flags=GFP_TRANSHUGE|GFP_NO_KSWAPD")]
+    [InlineData("page=(nil) pfn=18446744073709551615 order=9 migratetype=1 gfp_flags=GFP_TRANSHUGE")]
+    [InlineData("page=(nil) pfn=-1 order=9 migratetype=1 gfp_flags=GFP_TRANSHUGE")]
+    [InlineData("page=(nil) pfn=4294967295 order=9 migratetype=1 gfp_flags=GFP_TRANSHUGE")]
+    public void Failed_allocations_of_older_kernels_and_tools_have_no_frame_either(string fields)
+    {
+        TraceEvent e = ReadAll("  a-1  [000] 1.0: mm_page_alloc: " + fields).Single();
+        (e.Failed, e.Pfn, e.Order).Should().Be((true, -1, 9));
+    }
+
+    [Theory]
+    [InlineData("GFP_TEMPORARY|GFP_ZERO|GFP_COLD", Gfp.Kernel | Gfp.Reclaimable | Gfp.Zero)]
+    [InlineData("GFP_WAIT|GFP_NOWARN|GFP_REPEAT|GFP_NOTRACK|GFP_OTHER_NODE", Gfp.Reclaim | Gfp.NoWarn | Gfp.RetryMayFail)]
+    [InlineData("GFP_HIGHUSER_MOVABLE|__GFP_COLD|__GFP_OTHER_NODE", Gfp.HighUserMovable)]
+    [InlineData("GFP_HIGHUSER_MOVABLE|__GFP_COMP|__GFP_SKIP_KASAN_POISON|__GFP_SKIP_ZERO", Gfp.HighUserMovable | Gfp.Comp)]
+    [InlineData("GFP_HIGHUSER|__GFP_ZERO|__GFP_VENDOR_1", Gfp.HighUser | Gfp.Zero)]
+    public void Flag_names_of_every_era_are_read(string flags, Gfp gfp)
+    {
+        using TraceReader reader = new(ImportText.Of("  a-1  [000] 1.0: mm_page_alloc: page=0x1 pfn=0x1 order=0 migratetype=1 gfp_flags=" + flags), "trace");
+        ReadAll(reader).Single().Gfp.Should().Be(gfp);
+        reader.UnknownFlags.Should().BeEquivalentTo(flags.Contains("VENDOR", StringComparison.Ordinal) ? ["__GFP_VENDOR_1"] : Array.Empty<string>());
+    }
+
+    [Fact]
+    public void Events_before_3_3_have_their_old_names()
+    {
+        TraceEvent[] events = [.. ReadAll(
+            "  a-1  [000] 1.0: mm_page_free_direct: page=ffffea0000187e00 pfn=25080 order=2",
+            "  a-1  [000] 1.1: mm_pagevec_free: page=ffffea0000187e00 pfn=25080 order=0 cold=0")];
+        events.Select(e => (e.Kind, e.Pfn, e.Order)).Should().Equal((TraceEventKind.PageFree, 25080, 2), (TraceEventKind.PageFreeBatched, 25080, 0));
+    }
+
+    [Fact]
+    public void Allocations_from_caches_tell_the_name_from_6_18_on_and_no_node_before_6_1()
+    {
+        TraceEvent[] events = [.. ReadAll(
+            "  a-1  [000] .....  1.0: kmem_cache_alloc: call_site=f+0x1/0x2 ptr=ffff888004a5b000 name=my cache (2) bytes_req=192 bytes_alloc=256 gfp_flags=GFP_KERNEL node=-1 accounted=true",
+            "  a-1  [000] ....  1.1: kmem_cache_alloc: call_site=f+0x1/0x2 ptr=0000000003218205 bytes_req=224 bytes_alloc=256 gfp_flags=GFP_ATOMIC",
+            "  a-1  [000] ....  1.2: kmem_cache_free: call_site=f+0x1/0x2 ptr=          (null)")];
+        (events[0].CacheName, events[0].BytesRequested, events[0].BytesAllocated, events[0].Accounted).Should().Be(("my cache (2)", 192, 256, true));
+        (events[1].CacheName, events[1].Ptr, events[1].BytesRequested, events[1].Node).Should().Be(("", 0x3218205, 224, -1));
+        events[2].Ptr.Should().Be(0);
+    }
+
+    [Fact]
+    public void Call_chains_of_perf_are_skipped()
+    {
+        TraceEvent e = ReadAll(
+            "perf  6429 [000]    22.498450:             kmem:mm_page_alloc: page=0x176a17 pfn=1534487 order=0 migratetype=0 gfp_flags=GFP_KERNEL",
+            "    ffffffffbe23e32e __alloc_pages_nodemask+0x22e (/lib/modules/5.1.0-rc3+/build/vmlinux)",
+            "\t7efdf7f7d3e8 __poll+0x18 (/usr/lib64/libc-2.28.so)",
+            "\t5651468729c1 [unknown] (/usr/bin/perf)",
+            "               0 [unknown] ([unknown])",
+            "").Single();
+        (e.Pfn, e.Order, e.Gfp, e.Cpu).Should().Be((1534487, 0, Gfp.Kernel, 0));
+    }
+
+    [Fact]
+    public void Events_between_the_functions_of_function_graph_are_read()
+    {
+        TraceEvent[] events = [.. ReadAll(
+            "# tracer: function_graph",
+            " 1287587.105140 |   1)   0.123 us    |            __next_zones_zonelist();",
+            " 1287587.105144 |   1)               |  /* mm_page_alloc: page=0000000082b1fe73 pfn=1704824 order=0 migratetype=1 gfp_flags=GFP_HIGHUSER_MOVABLE|__GFP_ZERO */",
+            " 1287587.105150 |   1)   1.688 us    |    } /* get_page_from_freelist */",
+            " ------------------------------------------",
+            "  1)    bash-2342   =>   kworker-33  ",
+            " ------------------------------------------",
+            "",
+            " 24) @ 184015.2 us |  }",
+            " 24)               |  /* mm_page_alloc: page=0000000000000000 pfn=0 order=9 migratetype=1 gfp_flags=GFP_HIGHUSER_MOVABLE|__GFP_NOWARN|__GFP_COMP|__GFP_THISNODE */",
+            "  3)  my-task-2342  |               |  /* mm_page_free: page=0000000082b1fe73 pfn=0x1704 order=0 */")];
+        events.Select(e => (e.Cpu, e.Pid, e.TimestampNs, e.Pfn, e.Order, e.Failed)).Should().Equal(
+            (1, 0, 1287587_105_144_000, 1704824, 0, false),
+            (24, 0, 0, -1, 9, true),
+            (3, 2342, 0, 0x1704, 0, false));
+        events[2].TaskName.Should().Be("my-task");
+    }
+
+    [Fact]
+    public void Fields_that_vendors_add_are_passed_over()
+    {
+        TraceEvent e = ReadAll("  <...>-22275 [006] ....   889.213383: mm_page_alloc: page=00000000d2be5665 pfn=970744 order=0 migratetype=0 nr_free=3650 gfp_flags=GFP_HIGHUSER|__GFP_ZERO").Single();
+        (e.Pfn, e.MigrateType, e.Gfp).Should().Be((970744, 0, Gfp.HighUser | Gfp.Zero));
+    }
+
+    [Fact]
+    public void The_page_address_of_trace_cmd_is_not_used()
+    {
+        // libtraceevent prints a symbol's address for page=: only the frame number tells which page it was.
+        TraceEvent e = ReadAll(" busybox-98      [000]     6.625374: mm_page_alloc:        page=0xffffffff8241e06e pfn=0x26e order=0 migratetype=1 gfp_flags=GFP_HIGHUSER_MOVABLE").Single();
+        (e.Pfn, e.MigrateType, e.Failed).Should().Be((0x26e, 1, false));
+    }
+
     [Fact]
     public void Other_events_come_with_their_names()
     {
