@@ -6,7 +6,17 @@ namespace MemSim.Slab;
 /// <param name="Align">The final alignment in bytes, as <see cref="SlabRules"/> gives it.</param>
 /// <param name="Flags">The flags, debugging included.</param>
 /// <param name="HasConstructor">Whether objects are constructed: the free pointer must then stay outside.</param>
-internal readonly record struct CacheRequest(string Name, int ObjectSize, int Align, SlabFlags Flags, bool HasConstructor);
+internal readonly record struct CacheRequest(string Name, int ObjectSize, int Align, SlabFlags Flags, bool HasConstructor)
+{
+    /// <summary>Objects that a sheaf should hold at least; 0 for the kernel's choice.</summary>
+    public int SheafCapacity { get; init; }
+
+    /// <summary>Where the free pointer may lie inside an object that is freed with RCU or has a constructor; null: behind it.</summary>
+    public int? FreePointerOffset { get; init; }
+
+    /// <summary>Whether it is one of the two caches the layer itself is made of, which never have sheaves.</summary>
+    public bool IsBootCache { get; init; }
+}
 
 /// <summary>Where things lie in a cache's slabs, in bytes, and how large its slabs are. What <c>/sys/kernel/slab</c> shows of a cache.</summary>
 internal sealed record CacheLayout
@@ -46,6 +56,9 @@ internal sealed record CacheLayout
 
     /// <summary>Slabs in a CPU's partial list.</summary>
     public int CpuPartialSlabs { get; init; }
+
+    /// <summary>Objects in a CPU's sheaf; 0 for none.</summary>
+    public int SheafCapacity { get; init; }
 
     /// <summary>Flags that the page allocator gets with each request for a slab.</summary>
     public Gfp AllocFlags { get; init; }

@@ -15,6 +15,9 @@ public sealed unsafe class KmemCache
     /// <summary>The per-CPU states by CPU number.</summary>
     internal readonly CpuSlab* Cpus;
 
+    /// <summary>The CPUs' current slabs and partial lists by CPU number: <see cref="Cpus"/>, but apart from it where sheaves lie before them, so that fast paths find the sheaves only.</summary>
+    internal CpuSlab* CurrentSlabs;
+
     internal KmemCache(SlabAllocator allocator, int id, string name, int objectSize, CacheLayout layout, ObjectConstructor? constructor, int userOffset, int userSize)
     {
         Allocator = allocator;
@@ -27,11 +30,7 @@ public sealed unsafe class KmemCache
         UserOffset = userOffset;
         UserSize = userSize;
         InUse = layout.InUse;
-        Cpus = allocator.Memory.TakeCpuSlabs(Machine.Cpus.Count);
-        for (int cpu = 0; cpu < Machine.Cpus.Count; cpu++)
-        {
-            Cpus[cpu].Cache = id;
-        }
+        Cpus = CurrentSlabs = TakeCpuSlabs();
     }
 
     /// <summary>The machine the cache belongs to.</summary>
@@ -67,6 +66,12 @@ public sealed unsafe class KmemCache
     /// <summary>Free objects a CPU may keep in partial slabs.</summary>
     public int CpuPartial => Layout.CpuPartial;
 
+    /// <summary>Objects that a CPU's sheaf holds; 0 for a cache without sheaves (<c>sheaf_capacity</c>, 6.18 and later).</summary>
+    public int SheafCapacity => Layout.SheafCapacity;
+
+    /// <summary>The cache's sheaves in numbers; null for a cache without.</summary>
+    public SheafCounts? Sheaves => (BackendState as SheafCache)?.Count();
+
     /// <summary>Prepares objects when their slab is made; null for none.</summary>
     public ObjectConstructor? Constructor { get; }
 
@@ -96,6 +101,9 @@ public sealed unsafe class KmemCache
     /// <summary>Whether nothing may be merged into the cache (the boot caches, kmalloc's).</summary>
     internal bool RefusesAliases { get; init; }
 
+    /// <summary>Whether its creator named a size for its sheaves, which keeps it from being merged.</summary>
+    internal bool AsksForSheaves { get; init; }
+
     /// <summary>SLUB's lists, by node number.</summary>
     internal SlubNode[] Nodes { get; set; } = [];
 
@@ -104,6 +112,17 @@ public sealed unsafe class KmemCache
 
     /// <summary>The cache as <c>kmalloc-64 (64 bytes)</c>.</summary>
     public override string ToString() => $"{Name} ({ObjectSize} bytes)";
+
+    internal CpuSlab* TakeCpuSlabs()
+    {
+        CpuSlab* states = Allocator.Memory.TakeCpuSlabs(Machine.Cpus.Count);
+        for (int cpu = 0; cpu < Machine.Cpus.Count; cpu++)
+        {
+            states[cpu].Cache = Id;
+        }
+
+        return states;
+    }
 
     internal void AddAlias(string name, int objectSize, int wordBytes)
     {

@@ -15,14 +15,14 @@ public sealed partial class SlabAllocator
     internal (ulong Random, Dictionary<int, ushort[]> Orders) ShuffleState => (_random, new Dictionary<int, ushort[]>(_orders));
 
     /// <summary>The cache of a number, as another machine has it: one of the layer's own, or made anew.</summary>
-    internal KmemCache Adopt(int id, string name, int objectSize, CacheLayout layout, ObjectConstructor? constructor, (int Offset, int Size) user, bool refusesAliases)
+    internal KmemCache Adopt(int id, string name, int objectSize, CacheLayout layout, ObjectConstructor? constructor, (int Offset, int Size) user, bool refusesAliases, bool asksForSheaves)
     {
         if (id < _ids && _byId[id] is { } own)
         {
             return own;
         }
 
-        KmemCache cache = new(this, id, name, objectSize, layout, constructor, user.Offset, user.Size) { RefusesAliases = refusesAliases };
+        KmemCache cache = new(this, id, name, objectSize, layout, constructor, user.Offset, user.Size) { RefusesAliases = refusesAliases, AsksForSheaves = asksForSheaves };
         Backend.Open(cache);
         Register(cache);
         return cache;

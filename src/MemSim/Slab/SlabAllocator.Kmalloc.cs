@@ -60,11 +60,11 @@ public sealed partial class SlabAllocator
         string prefix = kind switch { 1 => "kmalloc-cg-", 2 => "kmalloc-rcl-", 3 => "dma-kmalloc-", _ => "kmalloc-" };
         SlabFlags flags = SlabFlags.Kmalloc | kind switch { 1 => SlabFlags.Account, 2 => SlabFlags.ReclaimAccount, 3 => SlabFlags.CacheDma, _ => 0 };
         string text = size >= 1024 ? $"{size / 1024}k" : $"{size}";
-        _kmalloc[(kind * KmallocClasses) + sizeClass] = Create(prefix + text, size, Rules.KmallocAlign(size), flags, null, 0, size, refusesAliases: true);
+        _kmalloc[(kind * KmallocClasses) + sizeClass] = Create(prefix + text, size, new KmemCacheArgs { Align = Rules.KmallocAlign(size), UserSize = size }, flags, refusesAliases: true);
     }
 
     private void CreateOwnCache(string name, int size) =>
-        Create(name, size, Rules.CalculateAlignment(SlabFlags.HwCacheAlign, 0, size, Rules.BootCacheLineBytes), SlabFlags.HwCacheAlign, null, 0, 0, refusesAliases: true);
+        Create(name, size, new KmemCacheArgs { Align = Rules.CalculateAlignment(SlabFlags.HwCacheAlign, 0, size, Rules.BootCacheLineBytes) }, SlabFlags.HwCacheAlign, refusesAliases: true, isBootCache: true);
 
     private void FillKmallocIndex()
     {

@@ -34,7 +34,7 @@ public sealed partial class SlabAllocator
     }
 
     private bool IsUnmergeable(KmemCache cache) =>
-        !_merges || cache.RefusesAliases || cache.Constructor is not null || cache.UserSize != 0 || (cache.Flags & NeverMerged) != 0;
+        !_merges || cache.RefusesAliases || cache.AsksForSheaves || cache.Constructor is not null || cache.UserSize != 0 || (cache.Flags & NeverMerged) != 0;
 
     /// <summary>The name below <c>/sys/kernel/slab</c>: of a cache that may be shared one that says what it can serve.</summary>
     internal string SysfsNameOf(KmemCache cache)

@@ -11,6 +11,18 @@ public sealed unsafe partial class SlabAllocator
     private readonly Dictionary<int, ushort[]> _orders = [];
     private ulong _random;
 
+    /// <summary>Takes sheaves and slabs away from a CPU that goes offline (<c>slub_cpu_dead()</c>).</summary>
+    internal void CpuDead(Cpu cpu, int dead)
+    {
+        lock (_lock)
+        {
+            foreach (KmemCache cache in _caches)
+            {
+                Backend.CpuDead(cpu, cache, dead);
+            }
+        }
+    }
+
     /// <summary>Shuffles the free lists of slabs made from now on, as <c>CONFIG_SLAB_FREELIST_RANDOM</c> does; deterministic by the seed. 0 turns it off.</summary>
     /// <param name="seed">The seed.</param>
     public void ShuffleFreelists(long seed)

@@ -65,7 +65,7 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
-    /// <summary>The names of the attributes that <see cref="SysfsAttribute"/> knows.</summary>
+    /// <summary>The names of the attributes that <see cref="SysfsAttribute"/> knows for every kernel; those with sheaves have <c>sheaf_capacity</c> too.</summary>
     public static IReadOnlyList<string> SysfsAttributes => AttributeNames;
 
     /// <summary>The text of a file below <c>/sys/kernel/slab/CACHE/</c>, without the newline.</summary>
@@ -100,6 +100,7 @@ public sealed unsafe partial class SlabAllocator
             "reclaim_account" => Flag(flags, SlabFlags.ReclaimAccount),
             "red_zone" => Flag(flags, SlabFlags.RedZone),
             "sanity_checks" => Flag(flags, SlabFlags.ConsistencyChecks),
+            "sheaf_capacity" when Rules.SlabLine.Sheaves != SheafRule.None => Text(cache.SheafCapacity),
             "slab_size" => Text(cache.Size),
             "store_user" => Flag(flags, SlabFlags.StoreUser),
             "trace" => Flag(flags, SlabFlags.Trace),
@@ -166,7 +167,7 @@ public sealed unsafe partial class SlabAllocator
 
         for (int cpu = 0; cpu < Machine.Cpus.Count && attribute == "cpu_slabs"; cpu++)
         {
-            CpuSlab* c = cache.Cpus + cpu;
+            CpuSlab* c = cache.CurrentSlabs + cpu;
             if (c->Slab != 0)
             {
                 byNode[Memory[c->Slab].Node]++;
@@ -203,7 +204,7 @@ public sealed unsafe partial class SlabAllocator
         StringBuilder perCpu = new();
         for (int cpu = 0; cpu < Machine.Cpus.Count; cpu++)
         {
-            int first = cache.Cpus[cpu].Partial;
+            int first = cache.CurrentSlabs[cpu].Partial;
             if (first != 0)
             {
                 int count = Memory[first].Count;

@@ -7,6 +7,9 @@ namespace MemSim;
 /// <remarks>Objects are allocated and freed on a <see cref="Cpu"/>. Creating, shrinking and destroying caches is for one thread at a time; shrinking and destroying on a machine with parallel CPUs need the other CPUs at rest.</remarks>
 public sealed unsafe partial class SlabAllocator
 {
+    /// <summary>More objects no sheaf may hold, so that a slip of the pen does not take the host's memory.</summary>
+    private const int MostSheafObjects = 4096;
+
     private KmemCache?[] _byId = new KmemCache?[128];
     private int _ids;
     private readonly List<KmemCache> _caches = [];
@@ -85,12 +88,22 @@ public sealed unsafe partial class SlabAllocator
     /// <param name="userSize">How many bytes may be copied; 0 for none.</param>
     /// <returns>The cache.</returns>
     /// <exception cref="ArgumentException">An argument is wrong; with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
-    public KmemCache CreateCache(string name, int size, int align = 0, SlabFlags flags = SlabFlags.None, ObjectConstructor? constructor = null, int userOffset = 0, int userSize = 0)
+    public KmemCache CreateCache(string name, int size, int align = 0, SlabFlags flags = SlabFlags.None, ObjectConstructor? constructor = null, int userOffset = 0, int userSize = 0) =>
+        CreateCache(name, size, new KmemCacheArgs { Align = align, Constructor = constructor, UserOffset = userOffset, UserSize = userSize }, flags);
+
+    /// <summary>Creates a cache of objects, or another name of a compatible one (<c>kmem_cache_create()</c> with <c>struct kmem_cache_args</c>).</summary>
+    /// <param name="name">Its name, not empty and not taken.</param>
+    /// <param name="size">Bytes of an object, 1 to 4 MiB.</param>
+    /// <param name="args">What else is asked for.</param>
+    /// <param name="flags">Its properties.</param>
+    /// <returns>The cache.</returns>
+    /// <exception cref="ArgumentException">An argument is wrong; with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
+    public KmemCache CreateCache(string name, int size, KmemCacheArgs args, SlabFlags flags = SlabFlags.None)
     {
         Machine.ThrowIfDisposed();
         lock (_lock)
         {
-            if (RefusalOf(name, size, align, flags, constructor, userOffset, userSize) is { } refusal)
+            if (RefusalOf(name, size, args, flags) is { } refusal)
             {
                 if ((flags & SlabFlags.Panic) != 0)
                 {
@@ -100,7 +113,7 @@ public sealed unsafe partial class SlabAllocator
                 throw refusal;
             }
 
-            KmemCache? mergeable = userSize == 0 ? FindMergeable(name, size, align, flags, constructor) : null;
+            KmemCache? mergeable = args.UserSize == 0 && args.SheafCapacity == 0 ? FindMergeable(name, size, args.Align, flags, args.Constructor) : null;
             if (mergeable is not null)
             {
                 mergeable.AddAlias(name, size, Rules.WordBytes);
@@ -108,7 +121,7 @@ public sealed unsafe partial class SlabAllocator
                 return mergeable;
             }
 
-            return Create(name, size, Rules.CalculateAlignment(flags, align, size), flags, constructor, userOffset, userSize, refusesAliases: false);
+            return Create(name, size, args with { Align = Rules.CalculateAlignment(flags, args.Align, size) }, flags);
         }
     }
 
@@ -259,17 +272,18 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
-    private KmemCache Create(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor, int userOffset, int userSize, bool refusesAliases)
+    /// <summary>Makes a cache; <paramref name="args"/> has its final alignment.</summary>
+    private KmemCache Create(string name, int size, KmemCacheArgs args, SlabFlags flags, bool refusesAliases = false, bool isBootCache = false)
     {
-        CacheLayout layout = Backend.Layout(RequestOf(name, size, align, flags, constructor));
-        KmemCache cache = new(this, _ids, name, size, layout, constructor, userOffset, userSize) { RefusesAliases = refusesAliases };
+        CacheLayout layout = Backend.Layout(RequestOf(name, size, args, flags) with { IsBootCache = isBootCache });
+        KmemCache cache = new(this, _ids, name, size, layout, args.Constructor, args.UserOffset, args.UserSize) { RefusesAliases = refusesAliases, AsksForSheaves = args.SheafCapacity != 0 };
         Backend.Open(cache);
         Register(cache);
         return cache;
     }
 
-    private CacheRequest RequestOf(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor) =>
-        new(name, size, align, DebugOptions.Apply(name, flags), constructor is not null);
+    private CacheRequest RequestOf(string name, int size, KmemCacheArgs args, SlabFlags flags) =>
+        new(name, size, args.Align, DebugOptions.Apply(name, flags), args.Constructor is not null) { SheafCapacity = args.SheafCapacity, FreePointerOffset = args.FreePointerOffset };
 
     private void Remove(KmemCache cache)
     {
@@ -285,8 +299,9 @@ public sealed unsafe partial class SlabAllocator
         DiscardOrder(cache);
     }
 
-    private ArgumentException? RefusalOf(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor, int userOffset, int userSize)
+    private ArgumentException? RefusalOf(string name, int size, KmemCacheArgs args, SlabFlags flags)
     {
+        (int align, int userOffset, int userSize) = (args.Align, args.UserOffset, args.UserSize);
         const SlabFlags permitted = SlabFlags.DebugFlags | SlabFlags.HwCacheAlign | SlabFlags.CacheDma | SlabFlags.CacheDma32 | SlabFlags.ReclaimAccount
             | SlabFlags.Panic | SlabFlags.TypesafeByRcu | SlabFlags.NoLeakTrace | SlabFlags.Account | SlabFlags.NoUserFlags;
         return string.IsNullOrWhiteSpace(name) ? new ArgumentException("kmem_cache_create: a cache needs a name", nameof(name))
@@ -299,8 +314,11 @@ public sealed unsafe partial class SlabAllocator
             : (flags & SlabFlags.CacheDma) != 0 && (flags & SlabFlags.CacheDma32) != 0 ? new ArgumentException($"kmem_cache_create({name}): pages cannot come from ZONE_DMA and from ZONE_DMA32", nameof(flags))
             : userSize < 0 || userOffset < 0 || (long)userOffset + userSize > size ? new ArgumentException($"kmem_cache_create({name}): the user copy region of {userSize} bytes at {userOffset} does not fit into {size} bytes", nameof(userSize))
             : userSize == 0 && userOffset != 0 ? new ArgumentException($"kmem_cache_create({name}): a user copy region without bytes has an offset", nameof(userOffset))
+            : args.SheafCapacity is < 0 or > MostSheafObjects ? new ArgumentOutOfRangeException(nameof(args), args.SheafCapacity, $"kmem_cache_create({name}): a sheaf holds 0 (the kernel's choice) to {MostSheafObjects} objects")
+            : args.FreePointerOffset is int inside && ((flags & SlabFlags.TypesafeByRcu) == 0 && args.Constructor is null || inside < 0 || inside % Rules.WordBytes != 0 || inside > size - Rules.WordBytes)
+                ? new ArgumentException($"kmem_cache_create({name}): a free pointer at {inside} does not lie on a word inside {size} bytes of an object that is freed with RCU or constructed", nameof(args))
             : Rules.CalculateAlignment(flags, align, size) is int final && SlabRules.AlignUp(size, Math.Max(final, 1)) > SlabRules.MaxSize ? new ArgumentException($"kmem_cache_create({name}): aligned to {final}, an object of {size} bytes does not fit into the largest block", nameof(align))
-            : Backend.Layout(RequestOf(name, size, final, flags, constructor)) is var layout && (layout.Order > PageGeometry.MaxOrder || layout.Objects < 1) ? new ArgumentException($"kmem_cache_create({name}): with what lies beside it, an object takes {layout.Size} bytes and does not fit into the largest block", nameof(size))
+            : Backend.Layout(RequestOf(name, size, args with { Align = final }, flags)) is var layout && (layout.Order > PageGeometry.MaxOrder || layout.Objects < 1) ? new ArgumentException($"kmem_cache_create({name}): with what lies beside it, an object takes {layout.Size} bytes and does not fit into the largest block", nameof(size))
             : null;
     }
 }

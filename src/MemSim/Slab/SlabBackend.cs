@@ -68,6 +68,14 @@ internal abstract class SlabBackend
     /// <returns>How many slabs are left.</returns>
     public abstract long Shrink(Cpu cpu, KmemCache cache);
 
+    /// <summary>Takes what a CPU that went offline has of a cache away from it.</summary>
+    /// <param name="cpu">The CPU on which the call is made.</param>
+    /// <param name="cache">The cache.</param>
+    /// <param name="dead">The number of the CPU that is gone.</param>
+    public virtual void CpuDead(Cpu cpu, KmemCache cache, int dead)
+    {
+    }
+
     /// <summary>Gives all empty slabs back because the cache goes.</summary>
     /// <returns>Whether no slab is left; else objects are still live.</returns>
     public abstract bool Shutdown(Cpu cpu, KmemCache cache);

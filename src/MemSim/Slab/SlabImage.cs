@@ -23,7 +23,7 @@ internal sealed unsafe class SlabImage
         int cpus = slab.Machine.Cpus.Count;
         foreach (KmemCache cache in slab.Caches)
         {
-            _caches.Add(new CacheImage(cache, new ReadOnlySpan<CpuSlab>(cache.Cpus, cpus).ToArray(), [.. cache.Nodes.Select(n => new NodeImage(n.Partial, n.Full, n.Slabs, n.Objects))]));
+            _caches.Add(new CacheImage(cache, new ReadOnlySpan<CpuSlab>(cache.CurrentSlabs, cpus).ToArray(), [.. cache.Nodes.Select(n => new NodeImage(n.Partial, n.Full, n.Slabs, n.Objects))]));
         }
 
         SlabMemory memory = slab.Memory;
@@ -50,7 +50,7 @@ internal sealed unsafe class SlabImage
         Dictionary<int, KmemCache> caches = [];
         foreach (CacheImage image in _caches)
         {
-            KmemCache cache = slab.Adopt(image.Id, image.Name, image.ObjectSize, image.Layout, image.Constructor, (image.UserOffset, image.UserSize), image.RefusesAliases);
+            KmemCache cache = slab.Adopt(image.Id, image.Name, image.ObjectSize, image.Layout, image.Constructor, (image.UserOffset, image.UserSize), image.RefusesAliases, image.AsksForSheaves);
             cache.Restore(image.ObjectSize, image.InUse, image.References, image.Aliases);
             caches.Add(image.Id, cache);
         }
@@ -73,10 +73,12 @@ internal sealed unsafe class SlabImage
             KmemCache cache = caches[image.Id];
             for (int cpu = 0; cpu < image.Cpus.Length; cpu++)
             {
-                CpuSlab* c = cache.Cpus + cpu;
+                CpuSlab* c = cache.CurrentSlabs + cpu;
                 *c = image.Cpus[cpu];
                 c->Links = c->Slab != 0 ? memory[c->Slab].Links : null;
             }
+
+            image.Sheaves?.Restore(cache, memory);
 
             for (int node = 0; node < image.Nodes.Length; node++)
             {
@@ -89,6 +91,8 @@ internal sealed unsafe class SlabImage
     private sealed class CacheImage(KmemCache cache, CpuSlab[] cpus, NodeImage[] nodes)
     {
         // Copies: the cache itself goes on changing.
+        public SheafImage? Sheaves { get; } = cache.BackendState is SheafCache sheaves ? new SheafImage(cache, sheaves) : null;
+
         public int Id { get; } = cache.Id;
 
         public string Name { get; } = cache.Name;
@@ -110,6 +114,8 @@ internal sealed unsafe class SlabImage
         public int UserSize { get; } = cache.UserSize;
 
         public bool RefusesAliases { get; } = cache.RefusesAliases;
+
+        public bool AsksForSheaves { get; } = cache.AsksForSheaves;
 
         public CpuSlab[] Cpus { get; } = cpus;
 

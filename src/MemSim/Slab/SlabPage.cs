@@ -83,7 +83,7 @@ internal unsafe struct SlabPage
     /// <summary>1 while on a list of its node; apart from <see cref="State"/>, because another lock covers it.</summary>
     public byte Listed;
 
-    /// <summary>The classic SLAB: the node whose CPUs put freed objects into their arrays; <see cref="NoNode"/> for slabs that are debugged or from the reserves.</summary>
+    /// <summary>The node whose CPUs put freed objects into their arrays or sheaves; <see cref="NoNode"/> where there are none, and for slabs that are debugged or from the reserves.</summary>
     public ushort ArrayNode;
 
     /// <summary>The number of the object at an address, and whether one starts exactly there.</summary>
@@ -130,6 +130,6 @@ internal unsafe struct CpuSlab
 
     public int Cache;
 
-    /// <summary>The classic SLAB's array of free objects; null for SLUB and for debugged caches.</summary>
+    /// <summary>The classic SLAB's array of free objects, or SLUB's main sheaf; null for caches without.</summary>
     public ArrayCache* Array;
 }

@@ -34,6 +34,12 @@ internal sealed record SlabRules
 
     public required KernelPersonality Personality { get; init; }
 
+    /// <summary>The kernel line's rules of slabs.</summary>
+    public SlabLineRules SlabLine => Personality.Slab;
+
+    /// <summary>Whether CPUs have current slabs, and partial lists of them (until 6.19).</summary>
+    public bool HasCpuSlabs => SlabLine.Sheaves != SheafRule.Everywhere;
+
     /// <summary>Whether slabs have a wide compare-and-swap (64-bit, and 32-bit x86 with CX8).</summary>
     public bool HasCmpxchgDouble { get; init; } = true;
 

@@ -3,7 +3,7 @@ using System.Runtime.InteropServices;
 
 namespace MemSim.Slab;
 
-/// <summary>A stack of free objects (<c>struct array_cache</c>): a CPU's, the one the CPUs of a node share, or that for objects of another node.</summary>
+/// <summary>A stack of free objects: the classic SLAB's (<c>struct array_cache</c>) of a CPU, of a node or for objects of another node; SLUB's sheaf (<c>struct slab_sheaf</c>).</summary>
 [StructLayout(LayoutKind.Sequential, Size = HeaderBytes)]
 internal unsafe struct ArrayCache
 {
@@ -19,6 +19,9 @@ internal unsafe struct ArrayCache
 
     /// <summary>1 when it was used since the last reaping.</summary>
     public int Touched;
+
+    /// <summary>SLUB's sheaves: the next one in the same list of a barn.</summary>
+    public ArrayCache* Next;
 
     /// <summary>The entries, oldest first: they lie behind the header.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

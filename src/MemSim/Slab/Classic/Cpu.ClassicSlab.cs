@@ -3,10 +3,10 @@ using MemSim.Slab;
 
 namespace MemSim;
 
-/// <content>The classic SLAB's fast paths: pop from, and push to, the CPU's array of a cache. SLUB's caches have no arrays and never come here.</content>
+/// <content>The fast paths of the classic SLAB and of SLUB's sheaves: pop from, and push to, the CPU's array of a cache. Caches without arrays never come here.</content>
 public sealed unsafe partial class Cpu
 {
-    /// <summary>Whether the classic SLAB serves this CPU and nobody listens to its tracepoints.</summary>
+    /// <summary>Whether all caches have arrays or sheaves, and nobody listens to the slab layer's tracepoints.</summary>
     private bool _arraysReady;
 
     private int _arraysNode;
@@ -14,7 +14,7 @@ public sealed unsafe partial class Cpu
     private void UpdateArrays(SlabAllocator slab)
     {
         _arraysNode = Node.Id;
-        _arraysReady = _slabReady && slab.Backend is ClassicSlab;
+        _arraysReady = _slabReady && (slab.Backend is ClassicSlab || !slab.Rules.HasCpuSlabs);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -15,7 +15,12 @@ internal sealed unsafe partial class Slub
     [MethodImpl(MethodImplOptions.NoInlining)]
     public override int AllocBulk(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> objects)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        if (!_hasCpuSlabs || cache.BackendState is not null)
+        {
+            return AllocManySheaved(cpu, cache, gfp, objects);
+        }
+
+        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
         fixed (VirtualAddress* first = objects)
         {
             // An address is its number and nothing else.
@@ -45,7 +50,7 @@ internal sealed unsafe partial class Slub
     [MethodImpl(MethodImplOptions.NoInlining)]
     public override bool TryFreeBulk(Cpu cpu, KmemCache cache, ReadOnlySpan<VirtualAddress> objects)
     {
-        if (cache.IsDebugged)
+        if (cache.IsDebugged || cache.BackendState is not null)
         {
             return false;
         }
@@ -68,6 +73,12 @@ internal sealed unsafe partial class Slub
 
     public override void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
     {
+        if (SheavesOf(cache) is { } sheaves)
+        {
+            GiveManyToSheaves(cpu, cache, sheaves, objects);
+            return;
+        }
+
         int left = objects.Length;
         while (left > 0)
         {
@@ -151,7 +162,7 @@ internal sealed unsafe partial class Slub
 
         for (int cpu = 0; cpu < _machine.Cpus.Count; cpu++)
         {
-            CpuSlab* c = cache.Cpus + cpu;
+            CpuSlab* c = cache.CurrentSlabs + cpu;
             int partial = c->Partial == 0 ? 0 : _memory[c->Partial].Count;
             counts.CpuPartialSlabs += partial;
             counts.CpuSlabs += partial + (c->Slab != 0 ? 1 : 0);
@@ -284,7 +295,7 @@ internal sealed unsafe partial class Slub
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void SpliceAll(Cpu cpu, KmemCache cache, Chain* chain, Chain* end)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
         SlabPage* slabs = _memory.Pages;
         bool keeps = !_parallel && cache.Layout.CpuPartial != 0;
         for (; chain < end; chain++)
@@ -365,7 +376,7 @@ internal sealed unsafe partial class Slub
             }
         }
 
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
         if (c->Slab == head)
         {
             links[last] = (ushort)c->FreeHead;
@@ -379,23 +390,48 @@ internal sealed unsafe partial class Slub
         return left;
     }
 
-    /// <summary>Takes the slabs of all CPUs away (<c>flush_all()</c>); no other thread may drive a CPU meanwhile.</summary>
+    public override void CpuDead(Cpu cpu, KmemCache cache, int dead)
+    {
+        if (SheavesOf(cache) is { } sheaves)
+        {
+            FlushSheavesOf(cpu, cache, sheaves, dead);
+        }
+
+        FlushCpu(cpu, cache, dead);
+    }
+
+    /// <summary>Takes the sheaves and slabs of all CPUs away (<c>flush_all()</c>); no other thread may drive a CPU meanwhile.</summary>
     private void FlushAll(Cpu cpu, KmemCache cache)
     {
-        for (int i = 0; i < _machine.Cpus.Count; i++)
+        if (SheavesOf(cache) is { } sheaves)
         {
-            CpuSlab* c = cache.Cpus + i;
-            if (c->Slab != 0)
+            for (int i = 0; i < _machine.Cpus.Count; i++)
             {
-                Deactivate(cpu, cache, c);
+                FlushSheavesOf(cpu, cache, sheaves, i);
             }
 
-            if (c->Partial != 0)
-            {
-                int list = c->Partial;
-                c->Partial = 0;
-                Unfreeze(cpu, cache, list);
-            }
+            ShrinkBarns(cpu, cache, sheaves);
+        }
+
+        for (int i = 0; i < _machine.Cpus.Count; i++)
+        {
+            FlushCpu(cpu, cache, i);
+        }
+    }
+
+    private void FlushCpu(Cpu cpu, KmemCache cache, int target)
+    {
+        CpuSlab* c = cache.CurrentSlabs + target;
+        if (c->Slab != 0)
+        {
+            Deactivate(cpu, cache, c);
+        }
+
+        if (c->Partial != 0)
+        {
+            int list = c->Partial;
+            c->Partial = 0;
+            Unfreeze(cpu, cache, list);
         }
     }
 

@@ -123,7 +123,7 @@ internal sealed unsafe partial class Slub
     /// <summary>Puts a frozen slab into the CPU's partial list; when that is full, the list goes to the nodes first (<c>put_cpu_partial()</c>).</summary>
     private void PutCpuPartial(Cpu cpu, KmemCache cache, int head, bool mayDrain)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
         int old = c->Partial;
         int drained = 0;
         int count = old == 0 ? 0 : _memory[old].Count;
@@ -252,7 +252,9 @@ internal sealed unsafe partial class Slub
         }
 
         ref SlabPage slab = ref _memory[head];
-        slab.State |= cache.IsDebugged ? (byte)0 : SlabPage.Plain;
+        bool sheaved = cache.BackendState is not null;
+        slab.State |= cache.IsDebugged || sheaved ? (byte)0 : SlabPage.Plain;
+        slab.ArrayNode = sheaved && (slab.State & SlabPage.FromReserves) == 0 ? slab.Node : SlabPage.NoNode;
         _allocator.Shuffle(cache, ref slab);
         try
         {

@@ -19,6 +19,11 @@ internal sealed unsafe partial class Slub
             VerifyList(cache, node, node.Full, "full", seen);
         }
 
+        if (SheavesOf(cache) is { } sheaves)
+        {
+            VerifySheaves(cache, sheaves, slabs);
+        }
+
         long objects = 0;
         foreach (int head in slabs)
         {
@@ -44,9 +49,24 @@ internal sealed unsafe partial class Slub
 
     public override int FreeBeyondSlab(KmemCache cache, int head)
     {
+        int beyond = InCurrentSlab(cache, head);
+        if (SheavesOf(cache) is not null)
+        {
+            // Ends of chains: one of the slab's own list, one of its CPU's; all others are objects in sheaves.
+            ref SlabPage slab = ref _memory[head];
+            int ends = new ReadOnlySpan<ushort>(slab.Links, slab.Objects).Count(SlabPage.End);
+            beyond += ends - (slab.FreeHead == SlabPage.End ? 0 : 1) - (beyond == 0 ? 0 : 1);
+        }
+
+        return beyond;
+    }
+
+    /// <summary>Free objects of a slab in the list of the CPU whose current one it is.</summary>
+    private int InCurrentSlab(KmemCache cache, int head)
+    {
         for (int cpu = 0; cpu < _machine.Cpus.Count; cpu++)
         {
-            CpuSlab* c = cache.Cpus + cpu;
+            CpuSlab* c = cache.CurrentSlabs + cpu;
             if (c->Slab == head)
             {
                 int count = 0;
@@ -66,7 +86,7 @@ internal sealed unsafe partial class Slub
 
     private void VerifyCpu(KmemCache cache, int cpu, HashSet<int> seen)
     {
-        CpuSlab* c = cache.Cpus + cpu;
+        CpuSlab* c = cache.CurrentSlabs + cpu;
         if (c->Slab != 0)
         {
             VerifySlabOfCpu(cache, cpu, c->Slab, seen);
@@ -93,6 +113,88 @@ internal sealed unsafe partial class Slub
         if (!seen.Add(head) || (slab.State & SlabPage.Frozen) == 0 || slab.Cpus != cache.Cpus || slab.Listed != 0)
         {
             Fail(cache, $"CPU {cpu} holds the slab at pfn 0x{head:x}, which is not its own alone");
+        }
+    }
+
+    /// <summary>Each object in a sheaf is a free one of this cache and in no other; sheaves in barns are full or empty; none is missing.</summary>
+    private void VerifySheaves(KmemCache cache, SheafCache sheaves, IReadOnlyList<int> slabs)
+    {
+        HashSet<ulong> objects = [];
+        HashSet<nint> seen = [];
+        for (int cpu = 0; cpu < _machine.Cpus.Count; cpu++)
+        {
+            if (cache.Cpus[cpu].Array == null || cache.Cpus[cpu].Slab != 0)
+            {
+                Fail(cache, $"CPU {cpu} has no main sheaf, or a current slab before it");
+            }
+
+            VerifySheaf(cache, cache.Cpus[cpu].Array, $"the main sheaf of CPU {cpu}", objects, seen);
+            VerifySheaf(cache, sheaves.SpareOf(cpu), $"the spare sheaf of CPU {cpu}", objects, seen);
+        }
+
+        foreach (SheafBarn barn in sheaves.Barns)
+        {
+            int full = 0;
+            for (ArrayCache* sheaf = barn.FirstFull; sheaf != null; sheaf = sheaf->Next)
+            {
+                VerifySheaf(cache, sheaf, "a full sheaf of a barn", objects, seen);
+                full++;
+                if (sheaf->Avail == 0)
+                {
+                    Fail(cache, "an empty sheaf is among the full ones of a barn");
+                }
+            }
+
+            int empty = 0;
+            for (ArrayCache* sheaf = barn.FirstEmpty; sheaf != null; sheaf = sheaf->Next)
+            {
+                VerifySheaf(cache, sheaf, "an empty sheaf of a barn", objects, seen);
+                empty++;
+                if (sheaf->Avail != 0)
+                {
+                    Fail(cache, $"a sheaf with {sheaf->Avail} objects is among the empty ones of a barn");
+                }
+            }
+
+            if (full != barn.FullCount || empty != barn.EmptyCount)
+            {
+                Fail(cache, $"a barn counts {barn.FullCount} full and {barn.EmptyCount} empty sheaves but holds {full} and {empty}");
+            }
+        }
+
+        int expected = 0;
+        foreach (int head in slabs)
+        {
+            expected += FreeBeyondSlab(cache, head) - InCurrentSlab(cache, head);
+        }
+
+        if (objects.Count != expected)
+        {
+            Fail(cache, $"the sheaves hold {objects.Count} objects, but {expected} of the slabs are on no list");
+        }
+    }
+
+    private void VerifySheaf(KmemCache cache, ArrayCache* sheaf, string what, HashSet<ulong> objects, HashSet<nint> seen)
+    {
+        if (sheaf == null)
+        {
+            return;
+        }
+
+        if (!seen.Add((nint)sheaf) || sheaf->Avail < 0 || sheaf->Avail > sheaf->Limit || sheaf->Limit != cache.SheafCapacity)
+        {
+            Fail(cache, $"{what} is in two places, or holds {sheaf->Avail} of {sheaf->Limit} objects");
+        }
+
+        for (int i = 0; i < sheaf->Avail; i++)
+        {
+            ArrayEntry entry = ArrayCache.EntriesOf(sheaf)[i];
+            int head = _memory.SlabAt(entry.Address);
+            if (head == 0 || _memory[head].Cache != cache.Id || !_memory[head].TryIndex(entry.Address, out uint index) || entry.Link != _memory[head].Links + index
+                || *entry.Link != SlabPage.End || !objects.Add(entry.Address))
+            {
+                Fail(cache, $"{what} holds {entry.Address:x}, which is no free object of the cache, or in two places");
+            }
         }
     }
 

@@ -21,6 +21,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         _memory = allocator.Memory;
         _pages = allocator.Pages;
         _parallel = _machine.IsParallel;
+        _hasCpuSlabs = allocator.Rules.HasCpuSlabs;
     }
 
     public override string Name => "slub";
@@ -34,11 +35,46 @@ internal sealed unsafe partial class Slub : SlabBackend
         {
             cache.Nodes[node] = new SlubNode(node);
         }
+
+        if (cache.SheafCapacity != 0)
+        {
+            cache.BackendState = new SheafCache(cache);
+            cache.CurrentSlabs = cache.TakeCpuSlabs();
+        }
     }
 
     public override ulong Alloc(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        if (_hasCpuSlabs && cache.BackendState is null)
+        {
+            return AllocFromCurrent(cpu, cache, gfp, node);
+        }
+
+        return AllocSheaved(cpu, cache, gfp, node);
+    }
+
+    /// <summary>Allocates from the CPU's sheaves, else from slabs.</summary>
+    private ulong AllocSheaved(Cpu cpu, KmemCache cache, Gfp gfp, int node)
+    {
+        if (node >= 0 && _machine.NodeOrDefault(node) is not { PresentPages: > 0 })
+        {
+            node = -1;
+        }
+
+        if (SheavesOf(cache) is { } sheaves && TakeFromSheaves(cpu, cache, sheaves, gfp, node) is ulong address and not 0)
+        {
+            return address;
+        }
+
+        return _hasCpuSlabs ? AllocFromCurrent(cpu, cache, gfp, node)
+            : cache.IsDebugged ? AllocDebugged(cpu, cache, gfp, node)
+            : TakeOneFromSlabs(cpu, cache, gfp, node);
+    }
+
+    /// <summary>Allocates from the CPU's current slab, its partial list, the nodes, in this order.</summary>
+    private ulong AllocFromCurrent(Cpu cpu, KmemCache cache, Gfp gfp, int node)
+    {
+        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
         if (c->Slab == 0 && node >= 0 && _machine.NodeOrDefault(node) is not { PresentPages: > 0 })
         {
             node = -1;
@@ -143,7 +179,12 @@ internal sealed unsafe partial class Slub : SlabBackend
             return;
         }
 
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        if (SheavesOf(cache) is { } sheaves && GiveToSheaves(cpu, cache, sheaves, head, index))
+        {
+            return;
+        }
+
+        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
         if (c->Slab == head)
         {
             c->Links[index] = (ushort)c->FreeHead;
@@ -153,6 +194,10 @@ internal sealed unsafe partial class Slub : SlabBackend
 
         FreeChain(cpu, cache, head, index, index, 1);
     }
+
+    /// <summary>The sheaves of a cache; null where it has none.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static SheafCache? SheavesOf(KmemCache cache) => Unsafe.As<SheafCache?>(cache.BackendState);
 
     /// <summary>Gives a chain of objects of one slab back to it, and the slab where it belongs then (<c>__slab_free()</c>).</summary>
     internal void FreeChain(Cpu cpu, KmemCache cache, int head, uint first, uint last, int count)

@@ -41,10 +41,14 @@ internal static class SlubGeometry
 
         int inUse = size;
         int offset;
-        if (rcu || (flags & SlabFlags.Poison) != 0 || request.HasConstructor || (redZone && objectSize < word))
+        if (((rcu || request.HasConstructor) && request.FreePointerOffset is null) || (flags & SlabFlags.Poison) != 0 || (redZone && objectSize < word))
         {
             offset = size;
             size += word;
+        }
+        else if (request.FreePointerOffset is int inside && (rcu || request.HasConstructor))
+        {
+            offset = inside;
         }
         else
         {
@@ -77,7 +81,7 @@ internal static class SlubGeometry
             flags |= SlabFlags.CmpxchgDouble;
         }
 
-        int cpuPartial = CpuPartial(flags, size);
+        int cpuPartial = rules.HasCpuSlabs ? CpuPartial(flags, size) : 0;
         return new CacheLayout
         {
             Size = size,
@@ -93,7 +97,8 @@ internal static class SlubGeometry
             MinPartial = Math.Clamp(BitOperations.Log2((uint)size) / 2, 5, 10),
             CpuPartial = cpuPartial,
             CpuPartialSlabs = ((2 * cpuPartial) + objects - 1) / objects,
-            AllocFlags = AllocFlags(flags, order),
+            SheafCapacity = SheafCapacity(rules, request, flags, size),
+            AllocFlags = AllocFlags(flags, order != 0 || rules.SlabLine.SlabPagesAreCompound),
         };
     }
 
@@ -161,8 +166,25 @@ internal static class SlubGeometry
         : size >= 256 ? 52
         : 120;
 
-    private static Gfp AllocFlags(SlabFlags flags, int order) =>
-        (order != 0 ? Gfp.Comp : 0)
+    /// <summary>Objects in a sheaf: as many as fill a kmalloc class together with its head, fewer of large ones; at least what was asked for (<c>calculate_sheaf_capacity()</c>).</summary>
+    private static int SheafCapacity(SlabRules rules, in CacheRequest request, SlabFlags flags, int size)
+    {
+        if (request.IsBootCache || (flags & SlabFlags.DebugFlags) != 0)
+        {
+            return 0;
+        }
+
+        int usual = size >= PageGeometry.PageSize ? 4 : size >= 1024 ? 12 : size >= 256 ? 28 : 60;
+        return rules.SlabLine.Sheaves switch
+        {
+            SheafRule.Everywhere => Math.Max(usual, request.SheafCapacity),
+            SheafRule.WhereAsked => request.SheafCapacity,
+            _ => 0,
+        };
+    }
+
+    private static Gfp AllocFlags(SlabFlags flags, bool compound) =>
+        (compound ? Gfp.Comp : 0)
         | ((flags & SlabFlags.CacheDma) != 0 ? Gfp.Dma : 0)
         | ((flags & SlabFlags.CacheDma32) != 0 ? Gfp.Dma32 : 0)
         | ((flags & SlabFlags.ReclaimAccount) != 0 ? Gfp.Reclaimable : 0);
