@@ -65,6 +65,10 @@ internal sealed class MachineSettings
             HasRoomForHugePages = ReserveCalculator.HasKhugepaged(layout);
             HugePages = HasRoomForHugePages ? HugePages : TransparentHugePages.Never;
             _layout = LayoutNow();
+            if (Personality.Reserves.LowmemReserveFollowsManaged)
+            {
+                ReserveCalculator.SetupLowmemReserve(_layout, Sysctls, _figures);
+            }
         }
 
         Apply();

@@ -266,6 +266,9 @@ public sealed record MachineSpec
         return this with { Personality = choice.Line, Warnings = choice.Warnings, Twin = Twin is null ? null : TwinOrigin.Read(Twin.Captured.Directory, choice) };
     }
 
+    /// <summary>Whether the kernel has contiguous memory areas: arm64's, and amd64's from 7.2 on.</summary>
+    internal bool HasCma => ArchitectureInfo.Of(Architecture).HasCma || (Personality.Allocator.HasCma && Architecture == Architecture.X86_64);
+
     /// <summary>With rules of one's own, or those of a line of <see cref="KernelLines"/>.</summary>
     /// <param name="personality">The rules.</param>
     public MachineSpec WithPersonality(KernelPersonality personality) => WithKernel(KernelChoice.Of(personality));

@@ -52,12 +52,23 @@ public static class BootPlanner
         plan.Topology = NodeStage.Run(spec, memblock, firmware.MaxPfn, log);
         List<(int Id, IReadOnlyList<int> Cpus)> nodes = [.. plan.Topology?.Nodes.Select(node => (node.Id, Possible(plan, node.Cpus))) ?? [(0, [.. Enumerable.Range(0, plan.PossibleCpus)])]];
         early.AllocateNodes(nodes.Select(node => (node.Id, memblock.Memory.Any(region => region.Node == node.Id))));
+        bool cmaFirst = spec.Architecture != Architecture.Arm64;
+        if (cmaFirst)
+        {
+            // x86 reserves it once it knows the nodes, arm64 once it knows the zones.
+            early.ReserveCma();
+        }
+
         early.ReserveCrashKernel();
         early.AllocateMemoryMap([.. nodes.Select(node => node.Id)]);
 
         List<BootNode> planned = new ZoneStage(spec, memblock, firmware.MaxPfn, firmware.MaxLowPfn, log).Run(nodes);
         early.ReserveCmaAreas();
-        early.ReserveCma();
+        if (!cmaFirst)
+        {
+            early.ReserveCma();
+        }
+
         early.AllocatePercpu(PercpuNodes(plan, nodes), plan.PossibleCpus);
         plan.GiganticPages = early.AllocateGiganticPages([.. nodes.Select(node => node.Id)]);
         (plan.EstimatedPages, long kernelPages) = PageEstimate.Of(spec, memblock, planned);

@@ -12,25 +12,14 @@ internal static class ClosingLog
     {
         MachineSpec spec = plan.Spec;
         bool numaKernel = spec.Architecture is Architecture.X86_64 or Architecture.Arm64;
-        if (numaKernel)
+        if (!spec.Personality.Views.ZonelistsAfterTables)
         {
-            log.AddRange(plan.Nodes.Select(node => $"Fallback order for Node {node.Id}: {string.Concat(node.NodeOrder.Select(id => id + " "))}"));
-        }
-
-        if (spec.CommandLine.MemoryInitLogLevel >= 4)
-        {
-            WriteZonelists(plan, log, numaKernel);
-        }
-
-        log.Add($"Built {plan.Nodes.Count} zonelists, mobility grouping {(plan.MobilityGrouping ? "on" : "off")}.  Total pages: {plan.EstimatedPages}");
-        if (numaKernel)
-        {
-            log.Add($"Policy zone: {plan.PolicyZone.KernelName()}");
+            WriteNodes(plan, log, numaKernel);
         }
 
         log.Add($"Kernel command line: {spec.CommandLine}");
         List<string> unknown = [.. spec.CommandLine.UnknownParameters];
-        if (!ArchitectureInfo.Of(spec.Architecture).HasCma && spec.CommandLine.Cma is not null)
+        if (!spec.HasCma && spec.CommandLine.Cma is not null)
         {
             unknown.Add("cma=" + spec.CommandLine.ValueOf("cma"));
         }
@@ -40,12 +29,21 @@ internal static class ClosingLog
             log.Add($"Unknown kernel command line parameters \"{string.Join(' ', unknown)}\", will be passed to user space.");
         }
 
+        if (early is not null)
+        {
+            log.AddRange(early.TableLog);
+        }
+
+        if (spec.Personality.Views.ZonelistsAfterTables)
+        {
+            WriteNodes(plan, log, numaKernel);
+        }
+
         if (early is null)
         {
             return;
         }
 
-        log.AddRange(early.TableLog);
         bool onFree = spec.CommandLine.ZeroesOnFree == true;
         log.Add($"mem auto-init: stack:all(zero), heap alloc:{(spec.CommandLine.ZeroesOnAlloc != false ? "on" : "off")}, heap free:{(onFree ? "on" : "off")}");
         if (onFree)
@@ -63,9 +61,43 @@ internal static class ClosingLog
             WriteHighMemory(plan, log);
         }
 
-        log.Add(MemoryLine(plan));
+        if (!spec.Personality.Views.ZonelistsAfterTables)
+        {
+            log.Add(MemoryLine(plan));
+        }
+
+        log.AddRange(Freed(plan, ReleasePhase.BeforeInitcalls, spec.Personality.Views.ZonelistsAfterTables));
         log.AddRange(plan.Nodes.Where(node => node.FirstDeferred is not null).Select(node => $"node {node.Id} deferred pages initialised in 0ms"));
-        log.AddRange(plan.Releases.Where(range => range.Phase is ReleasePhase.BeforeInitcalls or ReleasePhase.AfterInitcalls).Select(range => $"Freeing {range.What} memory: {range.Pages * 4}K"));
+        if (spec.Personality.Views.ZonelistsAfterTables)
+        {
+            log.Add(MemoryLine(plan));
+        }
+
+        log.AddRange(Freed(plan, ReleasePhase.BeforeInitcalls, !spec.Personality.Views.ZonelistsAfterTables));
+        log.AddRange(Freed(plan, ReleasePhase.AfterInitcalls, true));
+    }
+
+    private static IEnumerable<string> Freed(BootPlan plan, ReleasePhase phase, bool wanted) =>
+        plan.Releases.Where(range => wanted && range.Phase == phase).Select(range => $"Freeing {range.What} memory: {range.Pages * 4}K");
+
+    private static void WriteNodes(BootPlan plan, List<string> log, bool numaKernel)
+    {
+        if (numaKernel)
+        {
+            log.AddRange(plan.Nodes.Select(node => $"Fallback order for Node {node.Id}: {string.Concat(node.NodeOrder.Select(id => id + " "))}"));
+        }
+
+        if (plan.Spec.CommandLine.MemoryInitLogLevel >= 4)
+        {
+            WriteZonelists(plan, log, numaKernel);
+        }
+
+        long pages = plan.Spec.Personality.Views.TotalPagesArePresent ? plan.Zones.Sum(zone => zone.PresentPages) : plan.EstimatedPages;
+        log.Add($"Built {plan.Nodes.Count} zonelists, mobility grouping {(plan.MobilityGrouping ? "on" : "off")}.  Total pages: {pages}");
+        if (numaKernel)
+        {
+            log.Add($"Policy zone: {plan.PolicyZone.KernelName()}");
+        }
     }
 
     private static void WriteZonelists(BootPlan plan, List<string> log, bool numaKernel)

@@ -198,15 +198,16 @@ internal sealed class EarlyAllocationStage
         }
     }
 
-    /// <summary>Contiguous memory area: <c>cma=</c>, or the built-in 64 MiB where the kernel has CMA.</summary>
+    /// <summary>Contiguous memory area: <c>cma=</c>; without it arm64 has a built-in one of 64 MiB, and amd64 none. Nothing where the kernel has no CMA.</summary>
     public void ReserveCma()
     {
-        if (!ArchitectureInfo.Of(spec.Architecture).HasCma)
+        if (!spec.HasCma)
         {
             return;
         }
 
-        CmaParameter cma = spec.CommandLine.Cma ?? new CmaParameter(new ByteSize(DefaultCmaBytes), null, null);
+        bool x86 = spec.Architecture != Architecture.Arm64;
+        CmaParameter cma = spec.CommandLine.Cma ?? new CmaParameter(new ByteSize(x86 ? 0 : DefaultCmaBytes), null, null);
         ulong block = (ulong)PageGeometry.PageSize << ArchitectureInfo.Of(spec.Architecture).PageblockOrder;
         ulong length = (cma.Size.Bytes + block - 1) & ~(block - 1);
         if (length == 0)
@@ -220,8 +221,12 @@ internal sealed class EarlyAllocationStage
             throw new ArgumentException($"cma={spec.CommandLine.ValueOf("cma")}: the base is not a multiple of {block >> 20}M");
         }
 
-        ulong limit = cma.Limit ?? (fixedPlace ? cma.Base!.Value + length : FourGiB);
-        ulong? start = memblock.Find(length, block, cma.Base ?? 0, limit);
+        ulong end = memblock.Memory[^1].End;
+        ulong limit = cma.Limit ?? (fixedPlace ? cma.Base!.Value + length : x86 ? end : FourGiB);
+
+        // With enough memory beyond 4 GiB the kernel looks from there upwards first, to spare what 32-bit devices reach.
+        ulong? start = x86 && !fixedPlace && end >= FourGiB + length && limit > FourGiB ? FindUpwards(length, block, FourGiB, limit) : null;
+        start ??= memblock.Find(length, block, cma.Base ?? 0, limit);
         if (start is null)
         {
             // The built-in area is optional; one that was asked for is not.
@@ -238,6 +243,15 @@ internal sealed class EarlyAllocationStage
         Cma = new PfnRange(new PhysicalAddress(start.Value).Pfn, (long)(length >> PageGeometry.PageShift));
         CmaAreas.Add((CmaRequest.DefaultName, Cma.Value));
         log.Add($"cma: Reserved {length >> 20} MiB at 0x{start:x16}");
+    }
+
+    private ulong? FindUpwards(ulong length, ulong align, ulong min, ulong max)
+    {
+        bool before = memblock.BottomUp;
+        memblock.BottomUp = true;
+        ulong? start = memblock.Find(length, align, min, max);
+        memblock.BottomUp = before;
+        return start;
     }
 
     /// <summary>Per-CPU areas and the many small allocations.</summary>

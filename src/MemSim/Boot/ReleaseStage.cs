@@ -179,7 +179,7 @@ internal sealed class ReleaseStage
         }
 
         List<(string What, ulong Start, ulong Length, bool Before)> parts =
-            [.. spec.Kernel.FreedParts.Select(part => (part.What, early.ImageStart + part.Offset, part.Length, part.BeforeInitcalls))];
+            [.. spec.Kernel.FreedParts.Select(part => (part.What, early.ImageStart + part.Offset, part.Length, part.BeforeInitcalls && !spec.Personality.KernelMemory.FreesSmpAlternativesLate))];
         foreach ((string what, ulong start, ulong length, _) in parts.Where(part => part.Before))
         {
             AddRange(Up(start), Down(start + length), ReleasePhase.BeforeInitcalls, what, null);

@@ -14,7 +14,7 @@ public sealed partial class Machine
     public IReadOnlyList<CmaArea> CmaAreas => _cmaAreas;
 
     /// <summary>Whether the kernel has contiguous memory areas: as Debian builds it, or because the machine's description asks for some.</summary>
-    internal bool HasCma => Architecture.HasCma || _cmaAreas.Count != 0;
+    internal bool HasCma => Architecture.HasCma || (Personality.Allocator.HasCma && Architecture.Bits == 64) || _cmaAreas.Count != 0;
 
     internal ContigAllocator Contig => _contig ??= new ContigAllocator(this);
 

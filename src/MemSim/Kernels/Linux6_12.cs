@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace MemSim.Kernels;
 
 /// <summary>Linux 6.12.</summary>
@@ -11,8 +13,15 @@ internal static class Linux6_12
         Recorded = "Debian 6.12.117-1",
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
         Slab = Older.Slab with { OrderIgnoresFewerObjects = true },
-        Objects = Older.Objects with { SizesOf6_12 = true },
-        Views = Older.Views with { RowsOf6_12 = true },
+        Objects = Older.Objects.WithBytes(
+            ("pid", 128), ("cred_jar", 184), ("signal_cache", 1104), ("mm_struct", 1360), ("vm_area_struct", 176), ("filp", 184), ("bdev_cache", 1600), ("shmem_inode_cache", 752),
+            ("hugetlbfs_inode_cache", 632)) with
+        {
+            Names = ImmutableDictionary<string, string>.Empty.Add("cred_jar", "cred"),
+            FreedWithRcu = ["filp"],
+            FreePointerInside = ["filp"],
+        },
+        Views = Older.Views with { RowsOf6_12 = true, TotalPagesArePresent = true, ZonelistsAfterTables = true },
         Allocator = Older.Allocator with
         {
             PcpTuning = PcpTuning.MovingLimit,

@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace MemSim.Kernels;
 
 /// <summary>Linux 6.18.</summary>
@@ -10,6 +12,15 @@ internal static class Linux6_18
         Name = "6.18",
         Recorded = "Debian 6.18.15-1~bpo13+1",
         Reserves = Older.Reserves with { LowmemReserveFollowsManaged = true },
+        Objects = Older.Objects.WithBytes(
+            ("pid", 160), ("task_struct", 8712), ("signal_cache", 1152), ("mm_struct", 1496), ("vm_area_struct", 192), ("bdev_cache", 1568), ("shmem_inode_cache", 736),
+            ("hugetlbfs_inode_cache", 616)) with
+        {
+            FreedWithRcu = Older.Objects.FreedWithRcu.Add("vm_area_struct"),
+            FreePointerInside = Older.Objects.FreePointerInside.Add("vm_area_struct"),
+            SheafCapacities = ImmutableDictionary<string, int>.Empty.Add("maple_node", 32).Add("vm_area_struct", 32),
+        },
+        Slab = Older.Slab with { Sheaves = SheafRule.WhereAsked, SlabPagesAreCompound = true },
         Traces = Older.Traces with { CacheAllocHasName = true },
     };
 }

@@ -10,6 +10,11 @@ internal static class Linux7_0
         Name = "7.0",
         Recorded = "Debian 7.0.13-1~bpo13+1",
         Allocator = Older.Allocator with { SkipsRepeatedAttempt = true },
+        Objects = Older.Objects.WithBytes(("pid", 144), ("task_struct", 8776), ("mm_struct", 1752), ("bdev_cache", 1592)) with
+        {
+            FreePointerInside = Older.Objects.FreePointerInside.Union(["TCP", "TCPv6"]),
+        },
+        Slab = Older.Slab with { Sheaves = SheafRule.Everywhere },
         KernelMemory = Older.KernelMemory with { ThreadStacks = ThreadStackRule.BlockFreedAsPages },
     };
 }

@@ -10,6 +10,8 @@ internal static class Linux7_1
         Name = "7.1",
         Recorded = "Debian 7.1.13-1~bpo13+1",
         Allocator = Older.Allocator with { HighAtomicRefillsPcp = false, ReservesAfterPcpHit = false },
+        Objects = Older.Objects.WithBytes(
+            ("anon_vma", 88), ("task_struct", 8840), ("filp", 176), ("bdev_cache", 1536), ("shmem_inode_cache", 688), ("hugetlbfs_inode_cache", 576)),
         KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = true },
     };
 }

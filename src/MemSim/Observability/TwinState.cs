@@ -35,6 +35,7 @@ internal sealed class TwinState
                 Sysctls.SetMinFreeKbytesByKernel(sysctls.MinFreeKbytes);
             }
 
+            ReservesFollowManaged();
             ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
             ApplySettingsOfCommandLine(machine.CommandLine);
             if (CapturedMinFreeKbytes is int captured && captured != ComputedMinFreeKbytes)
@@ -56,6 +57,7 @@ internal sealed class TwinState
         Figures = ReserveCalculator.Compute(_layout, Sysctls);
         ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
         WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = MinFreeUnknown = _thresholdsUnknown = _batchesUnknown = reason;
+        ReservesFollowManaged();
         ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
         ApplySettingsOfCommandLine(machine.CommandLine);
     }
@@ -241,6 +243,15 @@ internal sealed class TwinState
     {
         ReserveCalculator.SetupLowmemReserve(layout, Sysctls, Figures);
         ProtectionUnknown = null;
+    }
+
+    /// <summary>Newer kernels recompute the reserves whenever a zone gets pages: they are those of the present layout.</summary>
+    private void ReservesFollowManaged()
+    {
+        if (_layout.Kernel.Reserves.LowmemReserveFollowsManaged)
+        {
+            SetupLowmemReserve(_layout);
+        }
     }
 
     private void CpusChanged(ReserveLayout layout)

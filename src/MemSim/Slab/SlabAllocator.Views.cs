@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using System.Globalization;
 using System.Text;
 using MemSim.Slab;

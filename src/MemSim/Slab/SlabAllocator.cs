@@ -103,7 +103,7 @@ public sealed unsafe partial class SlabAllocator
         Machine.ThrowIfDisposed();
         lock (_lock)
         {
-            if (RefusalOf(name, size, args, flags) is { } refusal)
+            if (RefusalOf(name, size, args.Align, args.UserOffset, args.UserSize, args, flags) is { } refusal)
             {
                 if ((flags & SlabFlags.Panic) != 0)
                 {
@@ -299,9 +299,8 @@ public sealed unsafe partial class SlabAllocator
         DiscardOrder(cache);
     }
 
-    private ArgumentException? RefusalOf(string name, int size, KmemCacheArgs args, SlabFlags flags)
+    private ArgumentException? RefusalOf(string name, int size, int align, int userOffset, int userSize, KmemCacheArgs args, SlabFlags flags)
     {
-        (int align, int userOffset, int userSize) = (args.Align, args.UserOffset, args.UserSize);
         const SlabFlags permitted = SlabFlags.DebugFlags | SlabFlags.HwCacheAlign | SlabFlags.CacheDma | SlabFlags.CacheDma32 | SlabFlags.ReclaimAccount
             | SlabFlags.Panic | SlabFlags.TypesafeByRcu | SlabFlags.NoLeakTrace | SlabFlags.Account | SlabFlags.NoUserFlags;
         return string.IsNullOrWhiteSpace(name) ? new ArgumentException("kmem_cache_create: a cache needs a name", nameof(name))

@@ -9,6 +9,8 @@ namespace MemSim.Slab;
 /// <param name="Figures">The captured figures by column; blank ones left out.</param>
 internal sealed record SlabSysfsRow(string Name, CacheRequest Request, IReadOnlyDictionary<string, long> Figures)
 {
+    public bool Has(string figure) => Figures.ContainsKey(figure);
+
     public long? Captured(string figure) => Figures.TryGetValue(figure, out long value) ? value : null;
 }
 
@@ -19,7 +21,7 @@ internal sealed record SlabInfoRow(string Name, long? Size, long? ObjectsPerSlab
 internal static class SlabSysfsFile
 {
     private static readonly string[] Needed = ["object_size", "align", "red_zone", "poison", "store_user", "hwcache_align", "cache_dma", "reclaim_account", "sanity_checks", "destroy_by_rcu"];
-    private static readonly string[] Wanted = [.. Needed, "slab_size", "objs_per_slab", "order", "cpu_partial", "min_partial"];
+    private static readonly string[] Wanted = [.. Needed, "slab_size", "objs_per_slab", "order", "cpu_partial", "min_partial", "sheaf_capacity"];
 
     private static readonly (string Column, SlabFlags Flag)[] Flags =
     [

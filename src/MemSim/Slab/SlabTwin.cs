@@ -42,7 +42,7 @@ public static class SlabTwin
         Dictionary<string, CacheLayout> layouts = new(StringComparer.Ordinal);
         foreach (SlabSysfsRow row in SlabSysfsFile.Read(Path.Combine(directory, "slab-sysfs.txt")))
         {
-            CacheLayout layout = SlubGeometry.Compute(rules, row.Request);
+            CacheLayout layout = SlubGeometry.Compute(rules, RequestOf(kernel, row));
             layouts[row.Name] = layout;
             string? unknown = FreePointerUnknown(rules, row);
             Add(rows, row, "slab_size", layout.Size, unknown);
@@ -50,11 +50,23 @@ public static class SlabTwin
             Add(rows, row, "objs_per_slab", layout.Objects, unknown);
             Add(rows, row, "min_partial", layout.MinPartial, unknown);
             Add(rows, row, "cpu_partial", layout.CpuPartial, unknown);
+            if (kernel.Slab.Sheaves != SheafRule.None && row.Has("sheaf_capacity"))
+            {
+                Add(rows, row, "sheaf_capacity", layout.SheafCapacity, unknown);
+            }
         }
 
         AddSlabInfo(rows, directory, layouts);
         return rows;
     }
+
+    /// <summary>What the cache asked for, with what sysfs does not show and the kernel line knows.</summary>
+    private static CacheRequest RequestOf(KernelPersonality kernel, SlabSysfsRow row) => row.Request with
+    {
+        SheafCapacity = kernel.Objects.SheafCapacities.GetValueOrDefault(row.Name),
+        FreePointerOffset = kernel.Objects.FreePointerInside.Contains(row.Name) ? 0 : null,
+        IsBootCache = row.Name is "kmem_cache" or "kmem_cache_node",
+    };
 
     /// <summary>From 6.11 on a cache may name a place inside its RCU-freed objects for the free pointer, which sysfs does not show.</summary>
     private static string? FreePointerUnknown(SlabRules rules, SlabSysfsRow row) =>

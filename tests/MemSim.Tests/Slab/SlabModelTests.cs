@@ -11,6 +11,9 @@ public abstract class SlabModel
     /// <summary>The value of <c>slab_allocator=</c>.</summary>
     protected abstract string Implementation { get; }
 
+    /// <summary>The kernel's version.</summary>
+    protected virtual string Kernel => "6.1";
+
     [Theory]
     [InlineData("")]
     [InlineData("slub_debug=FZPU")]
@@ -34,7 +37,7 @@ public abstract class SlabModel
 
     private bool Agrees((int Kind, int Number)[] steps, string options)
     {
-        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 3).WithCommandLine($"slab_allocator={Implementation} {options}"));
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 3).WithKernel(Kernel).WithCommandLine($"slab_allocator={Implementation} {options}"));
         Model model = new(machine);
         foreach ((int kind, int number) in steps)
         {
@@ -64,7 +67,7 @@ public abstract class SlabModel
             [
                 machine.Slab.CreateCache("small", 24, flags: SlabFlags.TypesafeByRcu),
                 machine.Slab.CreateCache("line", 200, flags: SlabFlags.HwCacheAlign | SlabFlags.ReclaimAccount),
-                machine.Slab.CreateCache("large", 3000, align: 256),
+                machine.Slab.CreateCache("large", 3000, new KmemCacheArgs { Align = 256, SheafCapacity = 7 }),
             ];
         }
 
@@ -181,4 +184,20 @@ public abstract class SlabModel
 public sealed class SlubModelTests : SlabModel
 {
     protected override string Implementation => "slub";
+}
+
+/// <summary>SLUB with sheaves before the CPUs' slabs, for the caches that ask.</summary>
+public sealed class SlubOf6_18ModelTests : SlabModel
+{
+    protected override string Implementation => "slub";
+
+    protected override string Kernel => "6.18";
+}
+
+/// <summary>SLUB with sheaves instead of CPU slabs.</summary>
+public sealed class SlubOf7_3ModelTests : SlabModel
+{
+    protected override string Implementation => "slub";
+
+    protected override string Kernel => "7.3";
 }

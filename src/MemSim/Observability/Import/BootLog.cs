@@ -97,7 +97,8 @@ internal sealed class BootLog
     /// </summary>
     /// <param name="iomem">The text of <c>/proc/iomem</c>, which places the kernel image and reserved ranges; may be empty.</param>
     /// <param name="reason">Why it cannot be told.</param>
-    public List<LateFree>? LateFrees(string iomem, out string? reason)
+    /// <param name="alternativesLate">Whether the kernel frees the memory of SMP alternatives late too (7.1, 7.2).</param>
+    public List<LateFree>? LateFrees(string iomem, bool alternativesLate, out string? reason)
     {
         var frees = new List<LateFree>();
         List<(string Name, long First, long Last)> ranges = Ranges(iomem);
@@ -122,7 +123,10 @@ internal sealed class BootLog
                 frees.Add(new LateFree(what, pages, kernelFirst, kernelLast));
             }
 
-            // "SMP alternatives" is freed before any initcall runs.
+            else if (what == "SMP alternatives" && alternativesLate)
+            {
+                frees.Add(new LateFree(what, pages, kernelFirst, kernelLast));
+            }
         }
 
         reason = initSections ? null

@@ -78,7 +78,7 @@ public sealed class CapturedMachine
         string commandLine = folder.CommandLine();
         TransparentHugePages? thp = ParseTransparentHugePages(folder.TransparentHugePages());
         TransparentHugePages bootThp = BootThp(commandLine, thp);
-        ReserveLayout? boot = LayoutBefore(layout, log.LateFrees(folder.MachineText("iomem") ?? "", out string? reason), ref reason);
+        ReserveLayout? boot = LayoutBefore(layout, log.LateFrees(folder.MachineText("iomem") ?? "", layout.Kernel.KernelMemory.FreesSmpAlternativesLate, out string? reason), ref reason);
         return new CapturedMachine(directory, zoneInfo, layout, sysctls)
         {
             Kernel = kernel,

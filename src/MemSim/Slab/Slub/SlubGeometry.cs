@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using System.Numerics;
 
 namespace MemSim.Slab;
