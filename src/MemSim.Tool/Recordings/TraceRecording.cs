@@ -107,6 +107,17 @@ internal static class TraceRecording
     private static string Report(TraceReplayResult result)
     {
         using var text = new StringWriter(CultureInfo.InvariantCulture);
+        text.WriteLine($"rules: Linux {result.Kernel.Line.Name}");
+        foreach (string warning in result.Kernel.Warnings)
+        {
+            text.WriteLine($"warning: {warning}");
+        }
+
+        if (result.UnknownFlags.Count != 0)
+        {
+            text.WriteLine($"flags of unknown meaning, read as none: {string.Join(", ", result.UnknownFlags)}");
+        }
+
         if (result.NotPredictable is string reason)
         {
             text.WriteLine($"frame numbers cannot be predicted well: {reason}");
@@ -137,12 +148,17 @@ internal static class TraceRecording
         if (result.Cpus.Sum(c => c.Predicted) != 0)
         {
             text.WriteLine($"frame numbers predicted: {result.Predicted} of {result.Allocations} ({RecordingOutcome.PercentText(result.Predicted, result.Allocations)} %){(result.Cpus.Count > 1 ? "; " + string.Join(", ", result.Cpus.Select(c => $"CPU {c.Cpu}: {c.Predicted} of {c.Allocations}")) : "")}");
+            if (result.Displaced != 0)
+            {
+                text.WriteLine($"  in the order recorded: {result.Predicted - result.Displaced} ({RecordingOutcome.PercentText(result.Predicted - result.Displaced, result.Allocations)} %); {result.Displaced} more once events that an interrupt or another task displaced are in order");
+            }
+
             foreach (TraceReplayMiss miss in result.Misses)
             {
                 text.WriteLine($"  missed {miss.Count}: {miss.Reason}");
             }
 
-            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}");
+            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}{(result.FreedPastLists != 0 ? $"; freed past the lists: {result.FreedPastLists}" : "")}");
         }
 
         return text.ToString();

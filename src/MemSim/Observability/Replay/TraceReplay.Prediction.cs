@@ -11,12 +11,25 @@ public sealed partial class TraceReplay
         Cpu cpu = _machine!.Cpus[e.Cpu];
         ref (long Allocations, long Predicted) counts = ref _cpus[e.Cpu];
         counts.Allocations++;
+        if (_takenEarly.Remove(_now))
+        {
+            counts.Predicted++;
+            _displaced++;
+            TallyAllocation(e, e.Pfn, predicted: true);
+            return;
+        }
+
         int pfn = e.Refilled ? AskPastRefill(cpu, e) : Ask(cpu, e);
         for (int i = 0; pfn >= 0 && pfn != e.Pfn && _recording.IsFreedNext(pfn) && i < MostInferencesInARow; i++)
         {
             // Stays allocated: the free that comes finds it so.
             _inferred += 1L << e.Order;
             pfn = Ask(cpu, e);
+        }
+
+        if (pfn >= 0 && pfn != e.Pfn && TryPutInOrder(cpu, e, ref pfn))
+        {
+            _displaced++;
         }
 
         bool predicted = pfn == e.Pfn;

@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using MemSim.Observability.Import;
 using MemSim.Zones;
 
@@ -26,6 +27,7 @@ public sealed partial class TraceReplay : IDisposable
 
     private readonly TraceReplayFolder _folder;
     private readonly TraceReplayRecording _recording;
+    private readonly KernelChoice _kernel;
     private readonly ReplayTally _tally = new();
     private readonly TraceReplayFrames? _frames;
     private readonly TraceReplaySink _sink = new();
@@ -47,9 +49,12 @@ public sealed partial class TraceReplay : IDisposable
     private long _foundAtFree;
     private long _failed;
     private long _explicitDrains;
+    private long _freedPastLists;
+    private int _now;
 
-    private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, Machine? machine, SlabTraceReplay? slab, bool exact)
+    private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, KernelChoice kernel, Machine? machine, SlabTraceReplay? slab, bool exact)
     {
+        _kernel = kernel;
         _folder = folder;
         _recording = recording;
         _machine = machine;
@@ -80,18 +85,20 @@ public sealed partial class TraceReplay : IDisposable
     /// <param name="path">A trace (ftrace, trace-cmd or perf text, plain or packed), or its folder.</param>
     /// <param name="like">A folder with the state before the trace (<c>before-mmlists</c>, or zoneinfo and buddyinfo); null for the trace's own.</param>
     /// <param name="progress">Told the events read, now and then.</param>
+    /// <param name="kernel">Whose rules the machine shall follow; null for the kernel that made the recording, as far as its files name it.</param>
     /// <exception cref="InputFileException">A file is missing or malformed.</exception>
-    public static TraceReplay Open(string path, string? like = null, IProgress<long>? progress = null)
+    public static TraceReplay Open(string path, string? like = null, IProgress<long>? progress = null, KernelChoice? kernel = null)
     {
         ArgumentException.ThrowIfNullOrEmpty(path);
         TraceReplayFolder folder = TraceReplayFolder.Open(path, like);
-        TraceReplayRecording recording = TraceReplayRecording.Read(folder.TracePath, progress);
-        AllocatorState? state = TraceReplayStart.Read(folder, recording, out bool exact);
+        kernel ??= folder.Kernel();
+        TraceReplayRecording recording = TraceReplayRecording.Read(folder.TracePath, kernel.Line, progress);
+        AllocatorState? state = TraceReplayStart.Read(folder, recording, kernel.Line, out bool exact);
         Machine? machine = null;
         try
         {
             machine = state is null ? null : StateRestorer.Restore(state);
-            return new TraceReplay(folder, recording, machine, OpenSlab(folder, recording, state), exact);
+            return new TraceReplay(folder, recording, kernel, machine, OpenSlab(folder, recording, kernel.Line, state), exact);
         }
         catch (Exception e) when (e is FormatException or InputFileException)
         {
@@ -111,6 +118,7 @@ public sealed partial class TraceReplay : IDisposable
             for (int i = 0; i < events.Length; i++)
             {
                 _recording.Pass(i);
+                _now = i;
                 Apply(events[i]);
                 if (progress is not null && (i & 0xfff) == 0)
                 {
@@ -138,7 +146,7 @@ public sealed partial class TraceReplay : IDisposable
     }
 
     /// <summary>A second machine for the slab events: in the same state, or where none is known an empty one of the same architecture.</summary>
-    private static SlabTraceReplay? OpenSlab(TraceReplayFolder folder, TraceReplayRecording recording, AllocatorState? state)
+    private static SlabTraceReplay? OpenSlab(TraceReplayFolder folder, TraceReplayRecording recording, KernelPersonality kernel, AllocatorState? state)
     {
         if (recording.Slab.Events.Length == 0)
         {
@@ -146,7 +154,7 @@ public sealed partial class TraceReplay : IDisposable
         }
 
         Machine machine = state is not null ? StateRestorer.Restore(state)
-            : Machine.Boot((recording.Slab.HasShortAddresses ? MachineSpec.X86_32(MemoryOfUnknown, recording.CpuCount) : MachineSpec.X86_64(MemoryOfUnknown, recording.CpuCount)).WithoutContents());
+            : Machine.Boot((recording.Slab.HasShortAddresses ? MachineSpec.X86_32(MemoryOfUnknown, recording.CpuCount) : MachineSpec.X86_64(MemoryOfUnknown, recording.CpuCount)).WithPersonality(kernel).WithoutContents());
         try
         {
             machine.SlabOptions = KernelCommandLine.Parse("slab_nomerge");
@@ -169,8 +177,11 @@ public sealed partial class TraceReplay : IDisposable
             case TraceStep.AllocationFailed:
                 _failed++;
                 break;
-            case TraceStep.Free or TraceStep.FreePrepared:
-                Free(e);
+            case TraceStep.Free or TraceStep.FreePrepared or TraceStep.FreePastLists:
+                Free(e, e.Pfn, e.Order);
+                break;
+            case TraceStep.FreeWhole:
+                Free(e, e.Pfn & -(1 << TraceReplayOrder.StackOrder), TraceReplayOrder.StackOrder);
                 break;
             case TraceStep.FreeListed:
                 FreeListed(e);
@@ -206,26 +217,33 @@ public sealed partial class TraceReplay : IDisposable
         }
     }
 
-    private void Free(in TraceStepEvent e)
+    private void Free(in TraceStepEvent e, int pfn, int order)
     {
-        if (_frames!.ZoneOf(e.Pfn, e.Order) is null)
+        if (_frames!.ZoneOf(pfn, order) is null)
         {
             return;
         }
 
         Cpu cpu = _machine!.Cpus[e.Cpu];
-        if (_frames.Find(e.Pfn, out int head, out int order) != FramePlace.Allocated || head != e.Pfn || order != e.Order)
+        if (_frames.Find(pfn, out int head, out int size) != FramePlace.Allocated || head != pfn || size != order)
         {
-            _foundAtFree += _frames.Claim(cpu, e.Pfn, e.Order) ? 1 : 0;
+            _foundAtFree += _frames.Claim(cpu, pfn, order) ? 1 : 0;
         }
 
-        if (e.Step == TraceStep.FreePrepared)
+        switch (e.Step)
         {
-            _machine.Pages.PrepareListed(cpu, e.Pfn);
-        }
-        else
-        {
-            _machine.Pages.FreeBlock(cpu, e.Pfn, e.Order);
+            case TraceStep.FreePrepared:
+                _machine.Pages.PrepareListed(cpu, pfn);
+                break;
+            case TraceStep.FreePastLists:
+                _freedPastLists++;
+                _sink.MmPageFree(cpu, pfn, order);
+                _frames.FreePastLists(cpu, pfn, order);
+                break;
+            default:
+                _arrived[pfn] = _now;
+                _machine.Pages.FreeBlock(cpu, pfn, order);
+                break;
         }
     }
 
@@ -243,6 +261,7 @@ public sealed partial class TraceReplay : IDisposable
             return;
         }
 
+        _arrived[e.Pfn] = _now;
         _machine.Pages.FreePrepared(cpu, e.Pfn);
     }
 
@@ -388,6 +407,10 @@ public sealed partial class TraceReplay : IDisposable
             : _exact ? null : "the order of the free lists before the recording is not known, only their counts",
         Allocations = _machine is null ? _recording.Statistics.Pages().AllocatedBlocks : _cpus.Sum(c => c.Allocations),
         Predicted = _cpus.Sum(c => c.Predicted),
+        Displaced = _displaced,
+        FreedPastLists = _freedPastLists,
+        Kernel = _kernel,
+        UnknownFlags = [.. _recording.UnknownFlags],
         Cpus = [.. _cpus.Select((c, i) => new TraceReplayCpu(i, c.Allocations, c.Predicted))],
         Misses = [.. _misses.Select(m => new TraceReplayMiss(m.Key, m.Value)).OrderByDescending(m => m.Count).ThenBy(m => m.Reason, StringComparer.Ordinal)],
         UntracedPagesInferred = _inferred,

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Observability.Import;
 
 namespace MemSim.Observability.Replay;
@@ -94,6 +95,25 @@ internal sealed class TraceReplayFolder
 
     /// <summary>As <see cref="Find"/>, of a capture's folder too, whose files have no <c>before-</c>.</summary>
     public string? FindBefore(string name) => Find("before-" + name) ?? Find(name);
+
+    /// <summary>The kernel that made the recording, where a file beside it names it; else the line that the figures look like.</summary>
+    public KernelChoice Kernel()
+    {
+        foreach (string name in (string[])["uname", "version", "dmesg.txt", "dmesg"])
+        {
+            string? text = FindBefore(name) is { } path ? InputFile.ReadText(path) : null;
+            text = name.StartsWith("dmesg", StringComparison.Ordinal) && text is not null ? BootLog.Parse(text).Version : text;
+            if (text is not null && KernelChoice.TryFor(text, out KernelChoice? choice))
+            {
+                return choice;
+            }
+        }
+
+        string? lists = FindBefore("mmlists") ?? FindBefore("zoneinfo");
+        return lists is not null && InputFile.ReadText(lists).Contains("high_min", StringComparison.Ordinal)
+            ? KernelChoice.Unknown(KernelLines.Linux6_18, "the limits of per-CPU lists are recorded with their bounds, which 6.18 first prints")
+            : KernelChoice.Unknown(KernelLines.Linux6_1, "no file beside the trace tells more");
+    }
 
     /// <summary>The counts that the index beside the folder has for this trace, by event name; empty where there is none.</summary>
     public IReadOnlyDictionary<string, long> IndexedCounts()

@@ -94,6 +94,23 @@ internal sealed class TraceReplayFrames
         }
     }
 
+    /// <summary>Frees a block past the per-CPU lists, as an interrupt does that held the CPU up inside of them.</summary>
+    public void FreePastLists(Cpu cpu, int pfn, int order)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        PerCpuPages pcp = cpu.Pcp[frame.ZoneId];
+        int type = pcp.Zone.BlockType(pfn);
+        frame.Identity = PageFrame.FreeIdentity(pcp.Zone.Id, 0);
+        frame.State = 0;
+        _machine.Pages.Buddy.Free(pcp.Zone, pcp, pfn, order, type);
+    }
+
+    /// <summary>What asking a CPU's lists changes besides the lists: to be put back where a question was none of the recorded kernel's.</summary>
+    public PcpTuningState TuningOf(Cpu cpu, int pfn) => new(cpu.Pcp[_machine.ZoneOf(pfn)?.Id ?? 0]);
+
+    /// <summary>Puts back what questions changed, but for the first one and some more that the kernel asked too.</summary>
+    public void RestoreTuning(in PcpTuningState state, int asked) => state.Restore(asked);
+
     /// <summary>Gives a block of a per-CPU list back to the free lists, as a drain does.</summary>
     public void Drain(Cpu cpu, int head, int order)
     {
@@ -182,4 +199,13 @@ internal sealed class TraceReplayFrames
 
         return wasFree;
     }
+}
+
+/// <summary>The figures by which a CPU's lists adapt, at one moment.</summary>
+internal readonly struct PcpTuningState(PerCpuPages pcp)
+{
+    private readonly int _freeFactor = pcp.FreeFactor;
+
+    /// <summary>Puts the figures back to what they were, and to what some allocations since then make of them.</summary>
+    public void Restore(int allocations) => pcp.FreeFactor = _freeFactor >> Math.Min(allocations, 31);
 }

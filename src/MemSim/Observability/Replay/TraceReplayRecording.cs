@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using MemSim.Kernels;
 using MemSim.Observability.Import;
 
 namespace MemSim.Observability.Replay;
@@ -13,6 +14,15 @@ internal enum TraceStep : byte
     /// <summary>A free whose page goes to its list later, with the <see cref="FreeListed"/> of the same frame.</summary>
     FreePrepared,
     FreeListed,
+
+    /// <summary>A free of an interrupt that held up the CPU inside its own per-CPU lists: it goes to the free lists.</summary>
+    FreePastLists,
+
+    /// <summary>A free of one page of a block that goes back whole with the <see cref="FreeWhole"/> of its last page.</summary>
+    FreePart,
+
+    /// <summary>The free of the last page of a thread's stack (<see cref="TraceReplayOrder.StackOrder"/>), which goes back as one block.</summary>
+    FreeWhole,
     Refill,
 
     /// <summary>The first <see cref="Refill"/> of a list that no recorded allocation asked for: somebody who leaves no event did.</summary>
@@ -41,6 +51,12 @@ internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, byte 
 
     /// <summary>Whether kswapd ends a round of reclaim with this.</summary>
     public bool EndsKswapdRound { get; init; }
+
+    /// <summary>How often preemption was switched off; 0 where the recording does not tell.</summary>
+    public byte PreemptDepth { get; init; }
+
+    /// <summary>Of a free in an interrupt: whether it is the first one of it.</summary>
+    public bool BeginsBurst { get; init; }
 }
 
 /// <summary>A recording read into memory, with what comes next for every frame.</summary>
@@ -51,11 +67,14 @@ internal sealed class TraceReplayRecording
     private readonly List<TraceStepEvent> _events = [];
     private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
     private readonly Dictionary<int, int> _upcoming = [];
+    private readonly KernelPersonality _kernel;
+    private readonly Dictionary<int, (TraceContext Context, byte Depth, int Pid, long TimeNs, bool IsFree)> _last = [];
     private int[] _next = [];
 
-    private TraceReplayRecording(string path)
+    private TraceReplayRecording(string path, KernelPersonality kernel)
     {
         Path = path;
+        _kernel = kernel;
     }
 
     public string Path { get; }
@@ -87,9 +106,15 @@ internal sealed class TraceReplayRecording
     /// <summary>The slab events.</summary>
     public SlabTraceRecording Slab { get; } = new();
 
-    public static TraceReplayRecording Read(string path, IProgress<long>? progress)
+    /// <summary>Which events may stand in another order than what they tell of.</summary>
+    public TraceDisplacement Displacement { get; private set; } = null!;
+
+    /// <summary>Names of flags that are not known.</summary>
+    public IReadOnlyCollection<string> UnknownFlags { get; private set; } = [];
+
+    public static TraceReplayRecording Read(string path, KernelPersonality kernel, IProgress<long>? progress)
     {
-        TraceReplayRecording recording = new(path);
+        TraceReplayRecording recording = new(path, kernel);
         using TraceReader reader = new(path);
         while (reader.TryRead(out TraceEvent e))
         {
@@ -104,17 +129,21 @@ internal sealed class TraceReplayRecording
         recording.EntriesInBuffer = reader.EntriesInBuffer;
         recording.EntriesWritten = reader.EntriesWritten;
         recording.LostEvents = reader.LostEvents;
+        recording.UnknownFlags = reader.UnknownFlags;
         recording.Link();
         recording.Slab.Link();
         return recording;
     }
+
+    /// <summary>The event behind one index of what comes next for a frame.</summary>
+    public int Following(int index) => _next[index];
 
     /// <summary>The next allocation or free of a frame at or after the position of the last <see cref="Pass"/>.</summary>
     /// <returns>Its index, or -1.</returns>
     public int Upcoming(int pfn) => _upcoming.GetValueOrDefault(pfn, None);
 
     /// <summary>Whether the next thing the recording says about a frame is that it is freed.</summary>
-    public bool IsFreedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && _events[next].Step is TraceStep.Free or TraceStep.FreePrepared;
+    public bool IsFreedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && IsFree(_events[next].Step);
 
     /// <summary>Whether the next thing the recording says about a frame is that it is allocated, so that it must be free now.</summary>
     public bool IsAllocatedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && _events[next].Step == TraceStep.Allocate;
@@ -142,7 +171,9 @@ internal sealed class TraceReplayRecording
         }
     }
 
-    private static bool IsChained(TraceStep step) => step is TraceStep.Allocate or TraceStep.Free or TraceStep.FreePrepared;
+    public static bool IsFree(TraceStep step) => step is TraceStep.Free or TraceStep.FreePrepared or TraceStep.FreePastLists or TraceStep.FreePart or TraceStep.FreeWhole;
+
+    private static bool IsChained(TraceStep step) => step == TraceStep.Allocate || IsFree(step);
 
     private void Add(in TraceEvent e, string path)
     {
@@ -172,7 +203,22 @@ internal sealed class TraceReplayRecording
 
         bool interrupt = (e.Context & (TraceContext.HardInterrupt | TraceContext.SoftInterrupt | TraceContext.NonMaskableInterrupt)) != 0;
         bool kswapd = e.TaskName.StartsWith("kswapd", StringComparison.Ordinal);
-        _events.Add(new TraceStepEvent(known, (byte)Math.Max(e.Order, 0), (byte)Math.Max(e.MigrateType, 0), (ushort)e.Cpu, interrupt, (int)e.Pfn, e.Gfp, e.Line, e.Pid, kswapd));
+        _events.Add(new TraceStepEvent(known, (byte)Math.Max(e.Order, 0), (byte)Math.Max(e.MigrateType, 0), (ushort)e.Cpu, interrupt, (int)e.Pfn, e.Gfp, e.Line, e.Pid, kswapd)
+        {
+            PreemptDepth = e.PreemptDepth,
+            BeginsBurst = BeginsBurst(e, interrupt && known == TraceStep.Free),
+        });
+    }
+
+    /// <summary>Whether a free begins a run of frees by the same interrupt: with the same flags, one soon after the other.</summary>
+    private bool BeginsBurst(in TraceEvent e, bool interruptFrees)
+    {
+        const long LongestPauseNs = 1_000_000;
+        ref var last = ref CollectionsMarshal.GetValueRefOrAddDefault(_last, e.Cpu, out _);
+        TraceContext context = e.Context & ~TraceContext.NeedReschedule;
+        bool begins = interruptFrees && !(last.IsFree && last.Context == context && last.Depth == e.PreemptDepth && last.Pid == e.Pid && e.TimestampNs - last.TimeNs <= LongestPauseNs);
+        last = (context, e.PreemptDepth, e.Pid, e.TimestampNs, interruptFrees);
+        return begins;
     }
 
     private void Count(string name) => _counts[name] = _counts.GetValueOrDefault(name) + 1;
@@ -191,10 +237,12 @@ internal sealed class TraceReplayRecording
     private void Link()
     {
         MarkPrepared();
+        TraceReplayOrder.Mark(CollectionsMarshal.AsSpan(_events), _kernel);
         MarkRefills();
         Resequence();
         MarkEndsOfRounds();
         LinkFrames();
+        Displacement = new TraceDisplacement(Events, _kernel.Traces.PreemptsLazily);
     }
 
     /// <summary>From the back: frees that are the first half of a list's have the second half behind them.</summary>
@@ -311,7 +359,7 @@ internal sealed class TraceReplayRecording
                     keys[free] = (long)i << 1;
                     free = None;
                     break;
-                case TraceStep.Free or TraceStep.FreeListed:
+                case TraceStep.Free or TraceStep.FreeListed or TraceStep.FreeWhole:
                     free = i;
                     refill = None;
                     break;

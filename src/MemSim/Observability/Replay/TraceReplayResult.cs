@@ -1,3 +1,5 @@
+using MemSim.Kernels;
+
 namespace MemSim.Observability.Replay;
 
 /// <summary>How often an event was recorded and how often the machine emitted it during the replay.</summary>
@@ -34,8 +36,17 @@ public sealed record TraceReplayResult
     /// <summary>Allocations recorded, failed ones not counted.</summary>
     public long Allocations { get; init; }
 
-    /// <summary>Allocations whose frame the machine predicted.</summary>
+    /// <summary>Allocations whose frame the machine predicted, <see cref="Displaced"/> ones included.</summary>
     public long Predicted { get; init; }
+
+    /// <summary>
+    /// Of these, those that were right only once events recorded in another order than what they tell of were put in order: an interrupt, or from 6.18 on another
+    /// task, had come between a list and the event.
+    /// </summary>
+    public long Displaced { get; init; }
+
+    /// <summary>The share of frames predicted with the events in the order recorded, 0 to 1.</summary>
+    public double ShareInOrder => Allocations == 0 ? 0 : (double)(Predicted - Displaced) / Allocations;
 
     /// <summary>The share of frames predicted, 0 to 1.</summary>
     public double Share => Allocations == 0 ? 0 : (double)Predicted / Allocations;
@@ -63,6 +74,15 @@ public sealed record TraceReplayResult
 
     /// <summary>Drains of per-CPU lists that the recording shows and no rule of the lists explains: somebody asked for them.</summary>
     public long ExplicitDrains { get; init; }
+
+    /// <summary>Pages freed by interrupts that held up a CPU inside its own per-CPU lists, so that they went past them (6.12 and later).</summary>
+    public long FreedPastLists { get; init; }
+
+    /// <summary>Whose rules the machine followed, and what is to be said about that.</summary>
+    public required KernelChoice Kernel { get; init; }
+
+    /// <summary>Names of flags in the recording that no kernel known here has; they were read as no flag.</summary>
+    public IReadOnlyList<string> UnknownFlags { get; init; } = [];
 
     /// <summary>Events of all kinds read.</summary>
     public long EventCount { get; init; }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Observability.Import;
 
 namespace MemSim.Observability.Replay;
@@ -14,9 +15,10 @@ internal static class TraceReplayStart
     /// <summary>Reads the state.</summary>
     /// <param name="folder">The files.</param>
     /// <param name="recording">The recording; says how many CPUs there are at least. Without it only recorded lists are read.</param>
+    /// <param name="kernel">The kernel whose rules the machine shall follow.</param>
     /// <param name="exact">Whether the order of the lists is known.</param>
     /// <returns>The state; null where the folder tells nothing about the time before.</returns>
-    public static AllocatorState? Read(TraceReplayFolder folder, TraceReplayRecording? recording, out bool exact)
+    public static AllocatorState? Read(TraceReplayFolder folder, TraceReplayRecording? recording, KernelPersonality kernel, out bool exact)
     {
         string? lists = folder.FindBefore("mmlists");
         string? zoneInfoPath = folder.FindBefore("zoneinfo");
@@ -34,6 +36,7 @@ internal static class TraceReplayStart
             state = Synthesise(zoneInfo, BuddyInfoFile.Parse(buddyInfo), recording, buddyInfo);
         }
 
+        state.Kernel = kernel;
         state.CpuCount = Math.Max(state.CpuCount, recording?.CpuCount ?? 1);
         TraceReplayTopology.Add(state, folder, recording);
         foreach (ZoneState zone in state.Zones)

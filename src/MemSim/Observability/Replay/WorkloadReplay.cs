@@ -179,7 +179,7 @@ public static partial class WorkloadReplay
     {
         TraceReplayFolder folder = TraceReplayFolder.Open(Path.Combine(directory, "trace.txt.gz"), directory);
         string? flags = folder.FindBefore("kpageflags");
-        if (TraceReplayStart.Read(folder, null, out bool exact) is not { } state || !exact || (prepares && flags is null))
+        if (TraceReplayStart.Read(folder, null, folder.Kernel().Line, out bool exact) is not { } state || !exact || (prepares && flags is null))
         {
             return null;
         }

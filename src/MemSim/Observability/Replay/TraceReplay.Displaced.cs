@@ -1,0 +1,87 @@
+namespace MemSim.Observability.Replay;
+
+/// <content>Events that stand in another order than what they tell of.</content>
+public sealed partial class TraceReplay
+{
+    private const int MostDisplaced = 512;
+
+    private readonly HashSet<int> _takenEarly = [];
+    private readonly Dictionary<int, int> _arrived = [];
+    private readonly List<(int Pfn, int TakenBy)> _ahead = [];
+    private long _displaced;
+
+    /// <summary>
+    /// After a wrong prediction: whether the recorded frame comes next once what may have happened in another order than it is recorded in has done so.
+    /// Pages ahead of it were then taken by somebody who recorded that later, or reached the list only after this allocation had looked.
+    /// </summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="e">The allocation.</param>
+    /// <param name="pfn">What the machine handed out; afterwards the recorded frame, or the same as before.</param>
+    private bool TryPutInOrder(Cpu cpu, in TraceStepEvent e, ref int pfn)
+    {
+        ReadOnlySpan<TraceStepEvent> events = _recording.Events;
+        _ahead.Clear();
+        PcpTuningState tuning = _frames!.TuningOf(cpu, e.Pfn);
+        int first = pfn;
+        int taken = 0;
+        while (pfn >= 0 && pfn != e.Pfn && _ahead.Count < MostDisplaced && SameZone(pfn, e.Pfn))
+        {
+            int takenBy = TakenEarlyBy(events, e, pfn);
+            if (takenBy < 0 && !ArrivedLater(events, pfn, e))
+            {
+                break;
+            }
+
+            taken += takenBy >= 0 ? 1 : 0;
+            _ahead.Add((pfn, takenBy));
+            pfn = Ask(cpu, e);
+        }
+
+        bool found = pfn == e.Pfn;
+        int type = (int)GfpZones.MigrateTypeOf(e.Gfp);
+        if (!found && _ahead.Count != 0 && pfn >= 0)
+        {
+            _frames.Return(cpu, pfn, e.Order, type);
+        }
+
+        for (int i = _ahead.Count - 1; i >= 0; i--)
+        {
+            (int ahead, int takenBy) = _ahead[i];
+            if (found && takenBy >= 0)
+            {
+                _takenEarly.Add(takenBy);
+            }
+            else if (found || i != 0)
+            {
+                _frames.Return(cpu, ahead, e.Order, type);
+            }
+        }
+
+        _frames.RestoreTuning(tuning, found ? taken : 0);
+        pfn = found ? pfn : first;
+        return found;
+    }
+
+    /// <summary>The later allocation, of the same kind, that may have taken a frame by now; -1 where there is none.</summary>
+    private int TakenEarlyBy(ReadOnlySpan<TraceStepEvent> events, in TraceStepEvent e, int pfn)
+    {
+        int next = _recording.Upcoming(pfn);
+        return next >= 0 && events[next].Step == TraceStep.Allocate && events[next].Order == e.Order && events[next].MigrateType == e.MigrateType
+            && _recording.Displacement.MayHaveTakenBefore(events, next, _now)
+            ? next
+            : -1;
+    }
+
+    /// <summary>Whether a frame ahead of the recorded one may have reached the list only after this allocation, or before the recorded one did.</summary>
+    private bool ArrivedLater(ReadOnlySpan<TraceStepEvent> events, int pfn, in TraceStepEvent e)
+    {
+        if (!_arrived.TryGetValue(pfn, out int arrival))
+        {
+            return false;
+        }
+
+        return _recording.Displacement.MayHaveTakenBefore(events, _now, arrival)
+            || _recording.Displacement.MayHaveArrivedAfter(events, arrival, _now)
+            || (_arrived.TryGetValue(e.Pfn, out int own) && own < arrival && _recording.Displacement.MayHaveArrivedAfter(events, own, arrival));
+    }
+}

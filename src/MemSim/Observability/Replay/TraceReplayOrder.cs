@@ -1,0 +1,124 @@
+using System.Runtime.InteropServices;
+using MemSim.Kernels;
+
+namespace MemSim.Observability.Replay;
+
+/// <summary>Finds the frees of a recording that do not go to the CPU's list of single pages, which their events do not tell.</summary>
+internal static class TraceReplayOrder
+{
+    /// <summary>log2 of the pages of a thread's stack.</summary>
+    public const int StackOrder = 2;
+
+    private const int StackPages = 1 << StackOrder;
+
+    /// <summary>Marks what the rules of the recording's kernel make of its frees.</summary>
+    public static void Mark(Span<TraceStepEvent> events, KernelPersonality kernel)
+    {
+        if (kernel.KernelMemory.ThreadStacks == ThreadStackRule.BlockFreedWhole)
+        {
+            MarkStacks(events);
+        }
+
+        if (kernel.Allocator.FreesPastHeldLists)
+        {
+            MarkPastLists(events);
+        }
+    }
+
+    /// <summary>Four single frees by one task, one behind the other, of the pages of an aligned block that was taken whole or is not known to have been taken.</summary>
+    private static void MarkStacks(Span<TraceStepEvent> events)
+    {
+        // Frames whose last allocation was a single page, so that they are no part of a stack.
+        HashSet<int> single = [];
+        for (int i = 0; i < events.Length; i++)
+        {
+            TraceStepEvent e = events[i];
+            if (e.Step == TraceStep.Allocate)
+            {
+                for (int pfn = e.Pfn; pfn < e.Pfn + (1 << Math.Min((int)e.Order, StackOrder)); pfn++)
+                {
+                    _ = e.Order < StackOrder ? single.Add(pfn) : single.Remove(pfn);
+                }
+            }
+            else if (IsStack(events, i, single))
+            {
+                for (int part = 0; part < StackPages; part++)
+                {
+                    events[i + part] = events[i + part] with { Step = part == StackPages - 1 ? TraceStep.FreeWhole : TraceStep.FreePart };
+                }
+
+                i += StackPages - 1;
+            }
+        }
+    }
+
+    private static bool IsStack(ReadOnlySpan<TraceStepEvent> events, int first, HashSet<int> single)
+    {
+        TraceStepEvent e = events[first];
+        if (first + StackPages > events.Length || (e.Pfn & (StackPages - 1)) != 0)
+        {
+            return false;
+        }
+
+        for (int part = 0; part < StackPages; part++)
+        {
+            TraceStepEvent page = events[first + part];
+            if (page.Step != TraceStep.Free || page.Order != 0 || page.InInterrupt || page.Pid != e.Pid || page.Cpu != e.Cpu || page.Pfn != e.Pfn + part || single.Contains(page.Pfn))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// From the back: the frees of an interrupt whose pages are taken from the free lists next, without having been drained, cannot have been in a list. All
+    /// frees of one interrupt find the CPU's lists held, or none.
+    /// </summary>
+    private static void MarkPastLists(Span<TraceStepEvent> events)
+    {
+        Dictionary<int, bool> nextFromFreeLists = [];
+        int refilled = 0;
+        int taken = 0;
+        for (int i = events.Length - 1; i >= 0; i--)
+        {
+            TraceStepEvent e = events[i];
+            bool burst = e.Step == TraceStep.Free && e.InInterrupt;
+            if (burst && nextFromFreeLists.TryGetValue(e.Pfn, out bool fromFreeLists))
+            {
+                refilled += fromFreeLists ? 1 : 0;
+                taken += fromFreeLists ? 0 : 1;
+            }
+
+            if (burst && e.BeginsBurst)
+            {
+                MarkBurst(refilled > taken ? events[i..] : []);
+                refilled = taken = 0;
+            }
+
+            switch (e.Step)
+            {
+                case TraceStep.Refill:
+                    nextFromFreeLists[e.Pfn] = true;
+                    break;
+                case TraceStep.Allocate or TraceStep.Drain:
+                    nextFromFreeLists[e.Pfn] = false;
+                    break;
+                case TraceStep.Free or TraceStep.FreePrepared or TraceStep.FreePart or TraceStep.FreeWhole:
+                    nextFromFreeLists.Remove(e.Pfn);
+                    break;
+                default:
+                    break;
+            }
+        }
+    }
+
+    private static void MarkBurst(Span<TraceStepEvent> events)
+    {
+        for (int i = 0; i < events.Length && events[i].Step == TraceStep.Free && events[i].InInterrupt && (i == 0 || !events[i].BeginsBurst); i++)
+        {
+            events[i] = events[i] with { Step = TraceStep.FreePastLists };
+        }
+    }
+}
