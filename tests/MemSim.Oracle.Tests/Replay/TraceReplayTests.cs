@@ -43,6 +43,38 @@ public sealed class TraceReplayTests
         replay.Machine!.Verify();
     }
 
+    [Theory]
+    [InlineData("amd64k618-256M-smp1-fork", "6.18", 18_833)]
+    [InlineData("amd64k70-256M-smp1-fork", "7.0", 18_134)]
+    [InlineData("amd64k73-256M-smp1-fork", "7.3", 18_920)]
+    public void Forks_on_newer_kernels_are_predicted_although_events_are_displaced(string name, string kernel, long allocations)
+    {
+        using TraceReplay replay = TraceReplay.Open(ReplayData.Trace(name));
+
+        TraceReplayResult result = replay.Run();
+
+        result.Kernel.Line.Name.Should().Be(kernel);
+        result.Kernel.Warnings.Should().BeEmpty();
+        result.Allocations.Should().Be(allocations);
+        result.Share.Should().BeGreaterThanOrEqualTo(0.999);
+        result.ShareInOrder.Should().BeGreaterThanOrEqualTo(0.993).And.BeLessThan(result.Share);
+        result.FreedPastLists.Should().BePositive();
+        Matched(result, "page block", "event count");
+        replay.Machine!.Verify();
+    }
+
+    [Fact]
+    public void Each_cpu_of_a_numa_machine_takes_from_its_own_node()
+    {
+        using TraceReplay replay = TraceReplay.Open(ReplayData.Trace("amd64k73-2G-numa2-mixed"));
+
+        TraceReplayResult result = replay.Run();
+
+        replay.Machine!.Cpus.Select(cpu => cpu.Node.Id).Should().Equal(0, 1);
+        result.Cpus.Should().AllSatisfy(cpu => ((double)cpu.Predicted / cpu.Allocations).Should().BeGreaterThan(0.8));
+        replay.Machine!.Verify();
+    }
+
     [Fact]
     public void The_figures_of_a_recording_add_up()
     {
