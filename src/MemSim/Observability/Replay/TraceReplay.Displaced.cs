@@ -57,7 +57,7 @@ public sealed partial class TraceReplay
             }
         }
 
-        _frames.RestoreTuning(tuning, found ? taken : 0);
+        tuning.Restore(found ? taken : 0);
         pfn = found ? pfn : first;
         return found;
     }

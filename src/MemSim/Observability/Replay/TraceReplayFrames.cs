@@ -108,9 +108,6 @@ internal sealed class TraceReplayFrames
     /// <summary>What asking a CPU's lists changes besides the lists: to be put back where a question was none of the recorded kernel's.</summary>
     public PcpTuningState TuningOf(Cpu cpu, int pfn) => new(cpu.Pcp[_machine.ZoneOf(pfn)?.Id ?? 0]);
 
-    /// <summary>Puts back what questions changed, but for the first one and some more that the kernel asked too.</summary>
-    public void RestoreTuning(in PcpTuningState state, int asked) => state.Restore(asked);
-
     /// <summary>Gives a block of a per-CPU list back to the free lists, as a drain does.</summary>
     public void Drain(Cpu cpu, int head, int order)
     {

@@ -1,4 +1,3 @@
-using System.Runtime.InteropServices;
 using MemSim.Kernels;
 
 namespace MemSim.Observability.Replay;
