@@ -14,6 +14,8 @@ namespace MemSim;
 /// </remarks>
 public sealed class MachineSnapshot
 {
+    internal const string FileFormat = SnapshotDocument.FormatName;
+
     private readonly SnapshotDocument _document;
     private readonly PhysicalMemory? _contents;
     private readonly SlabImage? _slab;
@@ -70,7 +72,17 @@ public sealed class MachineSnapshot
         JsonSerializer.Serialize(file, _document, SnapshotJson.Default.SnapshotDocument);
     }
 
-    /// <summary>Reads a snapshot that <see cref="Save"/> wrote, or an allocator state recorded inside a real kernel (<c>state-*.json</c>, <c>*-mmlists</c>), packed or not.</summary>
+    /// <summary>The snapshot of a machine whose page allocator is in a given state; all else is as after boot.</summary>
+    /// <param name="state">The state: taken from another snapshot, or recorded inside a real kernel.</param>
+    /// <exception cref="FormatException">The state contradicts itself.</exception>
+    public static MachineSnapshot Of(AllocatorState state)
+    {
+        ArgumentNullException.ThrowIfNull(state);
+        using Machine machine = StateRestorer.Restore(state);
+        return new MachineSnapshot(SnapshotBuilder.Capture(machine), null);
+    }
+
+    /// <summary>Reads a snapshot that <see cref="Save"/> wrote, packed or not.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="InputFileException">The file is missing, malformed, or contradicts itself.</exception>
     public static MachineSnapshot Load(string path)
@@ -78,16 +90,6 @@ public sealed class MachineSnapshot
         ArgumentNullException.ThrowIfNull(path);
         using StreamReader reader = InputFile.OpenText(path);
         string text = reader.ReadToEnd();
-        if (text.StartsWith("format mmlists", StringComparison.Ordinal))
-        {
-            return From(MmListsReader.Read(path), path);
-        }
-
-        if (!text.Contains(SnapshotDocument.FormatName, StringComparison.Ordinal))
-        {
-            return From(ExactStateReader.Read(path), path);
-        }
-
         try
         {
             SnapshotDocument document = JsonSerializer.Deserialize(text, SnapshotJson.Default.SnapshotDocument) ?? throw new FormatException("the file holds null");
@@ -118,19 +120,6 @@ public sealed class MachineSnapshot
         }
 
         return new MachineSnapshot(SnapshotBuilder.Capture(machine), contents, SlabImage.Take(machine));
-    }
-
-    private static MachineSnapshot From(AllocatorState state, string path)
-    {
-        try
-        {
-            using Machine machine = StateRestorer.Restore(state);
-            return new MachineSnapshot(SnapshotBuilder.Capture(machine), null);
-        }
-        catch (FormatException e)
-        {
-            throw new InputFileException(path, 0, e.Message, e);
-        }
     }
 
     /// <summary>Boots a snapshot from a file once, so that one that contradicts itself is refused when it is read.</summary>

@@ -29,7 +29,7 @@ internal sealed class TwinOrigin
 
     public static TwinOrigin Read(string directory, KernelChoice? kernel)
     {
-        ReserveFigures figures = TwinComparison.ComputeFigures(directory, out VmSysctls sysctls, kernel);
+        ReserveFigures figures = TwinState.ComputeFigures(directory, out VmSysctls sysctls, kernel);
         CapturedMachine captured = CapturedMachine.Read(directory, kernel);
         List<BootZone> zones = [];
         foreach (ZoneLayout zone in captured.Layout.Zones)

@@ -1,5 +1,3 @@
-using MemSim.Reclaim;
-
 namespace MemSim.Background;
 
 /// <summary>Runs the machine's background threads, one after the other, in the order in which they were woken.</summary>
@@ -36,9 +34,8 @@ internal sealed class BackgroundTasks
     /// <summary>Wakes a thread; with <see cref="BackgroundWork.Inline"/> it has run when this returns, unless another one runs already.</summary>
     public void Wake(Cpu cpu, BackgroundTask task)
     {
-        if (task is Kswapd kswapd && _machine.TimeShares is { } time)
+        if (_machine.SharedTime?.Wake(task) == true)
         {
-            time.Wake(kswapd);
             return;
         }
 
@@ -53,7 +50,7 @@ internal sealed class BackgroundTasks
             _woken.Enqueue(task);
         }
 
-        if (Mode == BackgroundWork.Inline && _machine.TimeShares is null)
+        if (Mode == BackgroundWork.Inline && _machine.SharedTime is null)
         {
             _ = RunPending(cpu);
         }

@@ -17,10 +17,10 @@ public sealed partial class Machine
     internal BackgroundTasks Background => _background ??= new BackgroundTasks(this);
 
     /// <summary>Who lets kswapd work while others do; null where it works inside the call that wakes it, or when it is told to.</summary>
-    internal TimeShares? TimeShares { get; private set; }
+    internal ISharedTime? SharedTime { get; private set; }
 
-    /// <summary>From now on kswapd works at the same time as whoever uses the machine (<see cref="Background.TimeShares"/>), who says with <see cref="Background.TimeShares.Breathe"/> when he can be interrupted.</summary>
-    internal TimeShares ShareTime(WorkCosts costs) => TimeShares = new TimeShares(this, costs);
+    /// <summary>From now on kswapd works at the same time as whoever uses the machine, who says with <see cref="ISharedTime.Breathe"/> when he can be interrupted.</summary>
+    internal void ShareTime(ISharedTime time) => SharedTime = time;
 
     /// <summary>Runs the background threads that were woken, and those they wake, until all sleep.</summary>
     /// <returns>How often one of them ran.</returns>

@@ -9,7 +9,7 @@ namespace MemSim.Background;
 /// the task take turns as two threads of equal weight do under the kernel's fair scheduler (turns of three milliseconds that end at a timer tick; who slept comes
 /// first); with more CPUs kswapd has one for itself. Writes to swap end when their time has come, and who is throttled waits for that.
 /// </remarks>
-internal sealed class TimeShares
+internal sealed class TimeShares : ISharedTime
 {
     private const long Turn = 3_000_000;
     private const long SleeperBonus = 3_000_000;
@@ -54,6 +54,14 @@ internal sealed class TimeShares
         _oneCpu = online < 2;
         _billed = CountedWork();
         _swapOuts = _events[VmEvent.SwapOut];
+    }
+
+    /// <summary>From now on the machine's kswapd works at the same time as whoever uses it, who says with <see cref="Breathe"/> when he can be interrupted.</summary>
+    public static TimeShares Of(Machine machine, WorkCosts costs)
+    {
+        TimeShares time = new(machine, costs);
+        machine.ShareTime(time);
+        return time;
     }
 
     /// <summary>The clock, in nanoseconds.</summary>
@@ -157,8 +165,13 @@ internal sealed class TimeShares
     }
 
     /// <summary>kswapd is to run.</summary>
-    public void Wake(Kswapd kswapd)
+    public bool Wake(BackgroundTask task)
     {
+        if (task is not Kswapd kswapd)
+        {
+            return false;
+        }
+
         Thread? thread = _threads.Find(t => t.Kswapd == kswapd);
         if (thread is null)
         {
@@ -169,10 +182,11 @@ internal sealed class TimeShares
         thread.DozesUntil = 0;
         kswapd.IsPending = true;
         MakeRunnable(thread);
+        return true;
     }
 
     /// <summary>Whether somebody woke it before its doze was over.</summary>
-    public bool WokeEarly(Kswapd kswapd) => _threads.Exists(t => t.Kswapd == kswapd && t.WokeEarly);
+    public bool WokeEarly(BackgroundTask task) => _threads.Exists(t => t.Kswapd == task && t.WokeEarly);
 
     private void MakeRunnable(Thread thread)
     {

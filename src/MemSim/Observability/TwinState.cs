@@ -9,6 +9,7 @@ internal sealed class TwinState
 {
     /// <summary>No initramfs with the init sections of a kernel is larger: 256 MiB.</summary>
     private const long LargestLateFreePages = 256L << (20 - PageGeometry.PageShift);
+    private const string BaseStep = "base";
     private readonly TransparentHugePages _thp;
     private readonly Dictionary<string, string> _beforeSeries = new(StringComparer.Ordinal);
     private string? _thresholdsUnknown;
@@ -60,6 +61,45 @@ internal sealed class TwinState
         ReservesFollowManaged();
         ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
         ApplySettingsOfCommandLine(machine.CommandLine);
+    }
+
+    /// <summary>The figures of the twin of a captured machine, computed: of its base state, or of the step where the folder is one.</summary>
+    /// <param name="directory">The folder: as <see cref="CapturedMachine.Read"/> takes.</param>
+    /// <param name="sysctls">The settings in force, with the <c>min_free_kbytes</c> computed where the folder has none.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
+    /// <returns>The figures, one entry a zone in the order of the captured machine's layout.</returns>
+    /// <exception cref="InputFileException">A file is missing or malformed.</exception>
+    public static ReserveFigures ComputeFigures(string directory, out VmSysctls sysctls, KernelChoice? kernel = null)
+    {
+        CaptureFolder folder = CaptureFolder.Open(directory);
+        Walk(folder, static (_, _, _) => { }, out TwinState state, kernel, stopAt: folder.IsStep ? Path.GetFileName(folder.Directory) : BaseStep);
+        sysctls = state.Sysctls;
+        return state.Figures;
+    }
+
+    /// <summary>Takes a captured machine through its states, the base state first, and shows the computed figures of each.</summary>
+    public static CapturedMachine Walk(CaptureFolder folder, Action<string, CapturedMachine, TwinState> visit, out TwinState state, KernelChoice? kernel, string? stopAt = null)
+    {
+        CapturedMachine machine = CapturedMachine.Read(folder.Machine, kernel);
+        state = new TwinState(machine);
+        visit(BaseStep, machine, state);
+        if (stopAt == BaseStep)
+        {
+            return machine;
+        }
+
+        foreach (TwinStep step in TwinStep.Of(folder.Machine))
+        {
+            CapturedMachine captured = CapturedMachine.Read(step.Directory, kernel);
+            state.Apply(step, captured);
+            visit(step.Label, captured, state);
+            if (step.Label == stopAt)
+            {
+                break;
+            }
+        }
+
+        return machine;
     }
 
     /// <summary>The figures now.</summary>

@@ -78,7 +78,7 @@ internal sealed class Kswapd : BackgroundTask
             return;
         }
 
-        if (_machine.TimeShares is null && _machine.Clock.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
+        if (_machine.SharedTime is null && _machine.Clock.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
         {
             _machine.Events.Count(VmEvent.KswapdLowWmarkHitQuickly);
         }
@@ -107,7 +107,7 @@ internal sealed class Kswapd : BackgroundTask
 
     /// <summary>Works for as long as it has pages in hand: between two steps anybody else may run.</summary>
     /// <returns>Whether it goes on, dozes, or sleeps.</returns>
-    /// <remarks>With nobody to share time with (<see cref="Machine.TimeShares"/>) it never dozes.</remarks>
+    /// <remarks>With nobody to share time with (<see cref="Machine.SharedTime"/>) it never dozes.</remarks>
     public KswapdPause Step(Cpu cpu)
     {
         _cpu = cpu;
@@ -168,7 +168,7 @@ internal sealed class Kswapd : BackgroundTask
                     // With the order reached, what was asked for meanwhile decides; else kcompactd is to make the block of what was freed.
                     bool reached = reclaimOrder >= allocOrder;
                     bool dozes = PrepareSleep(reached ? _order : allocOrder, reached ? _order : reclaimOrder, reached ? HighestZoneOr(highest) : highest);
-                    if (dozes && _machine.TimeShares is not null)
+                    if (dozes && _machine.SharedTime is not null)
                     {
                         IsDozing = true;
                         yield return KswapdPause.Doze;
@@ -360,7 +360,7 @@ internal sealed class Kswapd : BackgroundTask
     /// <summary>Falls asleep unless it was woken from its doze, or the node is out of balance again after it.</summary>
     private bool EndSleep(int reclaimOrder, int highestZone)
     {
-        if (_machine.TimeShares is { } time)
+        if (_machine.SharedTime is { } time)
         {
             bool early = time.WokeEarly(this);
             if (early || !MaySleep(reclaimOrder, highestZone))

@@ -162,7 +162,7 @@ internal sealed partial class PageReclaim
 
                 _machine.Events.Count(VmEvent.ScanDirectThrottle);
                 StateOf(node).Kswapd.WakeForReserve(request.Cpu, normal);
-                _machine.TimeShares?.Sleep(request.Cpu, ReserveWaitNanoseconds, () => AllowsDirectReclaim(node));
+                _machine.SharedTime?.Sleep(request.Cpu, ReserveWaitNanoseconds, () => AllowsDirectReclaim(node));
                 return;
             }
         }

@@ -16,7 +16,7 @@ internal sealed partial class PageReclaim
             BeginPass(state, sc);
             while (ScanTurn(cpu, state, sc))
             {
-                _machine.TimeShares?.Breathe(cpu);
+                _machine.SharedTime?.Breathe(cpu);
             }
         }
         while (EndPass(cpu, state, sc));

@@ -89,7 +89,7 @@ internal sealed partial class PageReclaim : IReclaim
     /// <inheritdoc/>
     public bool OutOfMemory(in ReclaimRequest request)
     {
-        _machine.TimeShares?.ReportOutOfMemory(request.Cpu);
+        _machine.SharedTime?.ReportOutOfMemory(request.Cpu);
         return OomKiller?.OutOfMemory(request) ?? false;
     }
 
@@ -137,7 +137,7 @@ internal sealed partial class PageReclaim : IReclaim
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
         _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
-        if (_machine.TimeShares is { } time)
+        if (_machine.SharedTime is { } time)
         {
             time.Throttle(cpu, node, reason);
             return;

@@ -175,7 +175,7 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
         string step = Path.Combine(captures.Folder("amd64-1G-runtime"), "runtime", "cpu1-offline");
 
         TwinReport report = TwinComparison.Run(step);
-        ReserveFigures figures = TwinComparison.ComputeFigures(step, out VmSysctls sysctls);
+        ReserveFigures figures = TwinState.ComputeFigures(step, out VmSysctls sysctls);
 
         report.Rows.Should().OnlyContain(r => r.Step == "cpu1-offline" && r.Verdict == TwinVerdict.Match);
         sysctls.MinFreeKbytes.Should().Be(45056);

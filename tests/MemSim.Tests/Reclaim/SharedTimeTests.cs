@@ -89,7 +89,7 @@ public sealed class SharedTimeTests
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64("96M", cpus));
         machine.EnableReclaim();
-        TimeShares time = machine.ShareTime(costs);
+        TimeShares time = TimeShares.Of(machine, costs);
         machine.Swap.SwapOn(new BlockDevice("vdb", "128M", new BlockDeviceCosts(0, 1, 0)) { HoldsWrites = true }).Succeeded.Should().BeTrue();
         Cpu cpu = machine.Cpus[0];
         Process hog = machine.CreateProcess("hog");

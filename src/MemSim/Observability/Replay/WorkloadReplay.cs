@@ -47,9 +47,9 @@ public static partial class WorkloadReplay
         }
 
         WorkCosts costs = WorkCosts.EmulatedAndTraced;
-        TimeShares time = machine.ShareTime(costs);
+        TimeShares time = TimeShares.Of(machine, costs);
         using BlockDevice? swap = SwapOn(machine, directory);
-        using WorkloadPrograms programs = new(machine, costs, scriptPath);
+        using WorkloadPrograms programs = new(machine, time, costs, scriptPath);
         programs.AddDevice(new BlockDevice("vdb", new ByteSize(1536UL << 20)));
         if (File.Exists(setup))
         {

@@ -12,6 +12,7 @@ internal sealed class WorkloadPrograms : IDisposable
 
     private readonly Machine _machine;
     private readonly string _path;
+    private readonly TimeShares _time;
     private readonly WorkCosts _costs;
     private readonly Dictionary<string, BlockDevice> _devices = new(StringComparer.Ordinal);
     private readonly List<Process> _background = [];
@@ -20,12 +21,14 @@ internal sealed class WorkloadPrograms : IDisposable
     private TmpFileSystem? _tmpfs;
 
     /// <summary>Prepares to run programs.</summary>
-    /// <param name="machine">The machine, whose time is shared.</param>
+    /// <param name="machine">The machine.</param>
+    /// <param name="time">Who shares its time.</param>
     /// <param name="costs">What the work costs.</param>
     /// <param name="path">The script's name, for what is wrong with it.</param>
-    public WorkloadPrograms(Machine machine, WorkCosts costs, string path)
+    public WorkloadPrograms(Machine machine, TimeShares time, WorkCosts costs, string path)
     {
         _machine = machine;
+        _time = time;
         _costs = costs;
         _path = path;
     }
@@ -60,7 +63,7 @@ internal sealed class WorkloadPrograms : IDisposable
             "cat" or "md5sum" or "mkdir" or "wait" or "true" or ":" => 0,
             _ => throw Bad(command, $"'{command.Words[0]}' is no program that can be run here"),
         };
-        _machine.TimeShares?.Breathe(Cpu);
+        _time.Breathe(Cpu);
         return status;
     }
 
@@ -108,7 +111,7 @@ internal sealed class WorkloadPrograms : IDisposable
                 for (long page = 0; page < pages; page++)
                 {
                     Cpu.Write(new VirtualAddress(start + ((ulong)page << PageGeometry.PageShift)), (byte)1);
-                    _machine.TimeShares?.Breathe(Cpu);
+                    _time.Breathe(Cpu);
                 }
             }
         }
@@ -204,12 +207,9 @@ internal sealed class WorkloadPrograms : IDisposable
 
                     offset += read.Value;
                     long pages = device.PagesRead - before;
-                    if (_machine.TimeShares is { } time)
-                    {
-                        time.Breathe(Cpu);
-                        time.Spend(Cpu, read.Value / PageGeometry.PageSize * _costs.ReadPage);
-                        time.Sleep(Cpu, pages == 0 ? 0 : _costs.ReadWait + (pages * _costs.ReadWaitPage));
-                    }
+                    _time.Breathe(Cpu);
+                    _time.Spend(Cpu, read.Value / PageGeometry.PageSize * _costs.ReadPage);
+                    _time.Sleep(Cpu, pages == 0 ? 0 : _costs.ReadWait + (pages * _costs.ReadWaitPage));
                 }
             }
         }
@@ -237,7 +237,7 @@ internal sealed class WorkloadPrograms : IDisposable
         for (; count > 0; count--)
         {
             Result<int> written = Cpu.WriteFile(file, offset, buffer);
-            _machine.TimeShares?.Breathe(Cpu);
+            _time.Breathe(Cpu);
             if (!written.Succeeded)
             {
                 file.Close(Cpu);
@@ -329,7 +329,7 @@ internal sealed class WorkloadPrograms : IDisposable
         // In the background it only keeps a device open.
         if (!command.IsBackground)
         {
-            _machine.TimeShares?.Sleep(Cpu, Number(command, 1, 3600) * 1_000_000_000);
+            _time.Sleep(Cpu, Number(command, 1, 3600) * 1_000_000_000);
         }
 
         return 0;
