@@ -1,5 +1,4 @@
 using System.CommandLine;
-using MemSim.Observability.Import;
 using MemSim.Tool.Commands;
 
 namespace MemSim.Tool;

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Boot;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Lru;

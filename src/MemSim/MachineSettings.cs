@@ -1,4 +1,5 @@
 using MemSim.Boot;
+using MemSim.Captures;
 using MemSim.Kernels;
 using MemSim.Zones;
 
@@ -26,7 +27,7 @@ internal sealed class MachineSettings
 
     public VmSysctls Sysctls { get; private set; }
 
-    /// <summary>Transparent huge pages: as the boot left them, then as <see cref="MemSim.HugePages.Enabled"/> has them.</summary>
+    /// <summary>Transparent huge pages: as the boot left them, then as <see cref="HugePageSettings.Enabled"/> has them.</summary>
     public TransparentHugePages HugePages { get; private set; }
 
     /// <summary>Whether the boot found 512 MiB: with less it switches everything about transparent huge pages off, whatever the command line says.</summary>

@@ -1,7 +1,7 @@
 using System.Text.Json;
+using MemSim.Captures;
 using MemSim.Hardware;
 using MemSim.Observability;
-using MemSim.Observability.Import;
 using MemSim.Slab;
 
 namespace MemSim;

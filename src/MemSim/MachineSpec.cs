@@ -1,6 +1,8 @@
 using MemSim.Boot;
+using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Observability.Import;
+using MemSim.Recordings;
+using MemSim.Recordings.Import;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim;
@@ -158,7 +160,7 @@ public sealed record MachineSpec
     /// <summary>The twin of a real machine: its layout is read, every derived figure is computed from it.</summary>
     /// <param name="directory">A captured folder with <c>zoneinfo</c> and, where present, <c>sysctl-vm.txt</c>, <c>uname</c>, <c>proc-cmdline</c>, <c>node/</c>; or <c>/proc</c> itself on a live Linux.</param>
     /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
-    /// <exception cref="Observability.Import.InputFileException">A file is missing or malformed.</exception>
+    /// <exception cref="InputFileException">A file is missing or malformed.</exception>
     public static MachineSpec FromProc(string directory, KernelChoice? kernel = null)
     {
         TwinOrigin twin = TwinOrigin.Read(directory, kernel);

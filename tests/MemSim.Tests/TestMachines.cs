@@ -1,4 +1,5 @@
 using System.Text.Json;
+using MemSim.Boot;
 using MemSim.Observability;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;

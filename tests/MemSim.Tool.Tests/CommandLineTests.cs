@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Tool.Json;
 using Xunit;
 
 namespace MemSim.Tool.Tests;
@@ -50,7 +51,7 @@ public class CommandLineTests
             documentation.Should().Contain($"`{option}");
         }
 
-        IEnumerable<Type> documents = typeof(Json.RunDocument).Assembly.GetTypes().Where(t => t.Namespace == "MemSim.Tool.Json" && t.Name.EndsWith("Document", StringComparison.Ordinal));
+        IEnumerable<Type> documents = typeof(RunDocument).Assembly.GetTypes().Where(t => t.Namespace == "MemSim.Tool.Json" && t.Name.EndsWith("Document", StringComparison.Ordinal));
         foreach (System.Reflection.PropertyInfo property in documents.SelectMany(t => t.GetProperties().Where(p => p.GetMethod!.IsPublic)))
         {
             documentation.Should().Contain($"`{System.Text.Json.JsonNamingPolicy.SnakeCaseLower.ConvertName(property.Name)}`");

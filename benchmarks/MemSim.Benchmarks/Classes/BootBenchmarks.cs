@@ -1,4 +1,5 @@
 using BenchmarkDotNet.Attributes;
+using MemSim.Benchmarks.Operations;
 
 namespace MemSim.Benchmarks.Classes;
 
@@ -15,5 +16,5 @@ public class BootBenchmarks
     [Benchmark]
     public void boot_1T() => Boot("1T");
 
-    private static void Boot(string memory) => Operations.BootOperations.BootAndDispose(MachineSpec.X86_64(ByteSize.Parse(memory)).WithoutContents(), 1);
+    private static void Boot(string memory) => BootOperations.BootAndDispose(MachineSpec.X86_64(ByteSize.Parse(memory)).WithoutContents(), 1);
 }

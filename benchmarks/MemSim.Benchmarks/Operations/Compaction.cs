@@ -2,6 +2,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Runtime.CompilerServices;
 using MemSim.Benchmarks.Harness;
+using MemSim.Boot;
 
 namespace MemSim.Benchmarks.Operations;
 
@@ -22,10 +23,10 @@ internal static class CompactionOperations
 
     private static Workload Prepare(FragmentedZone state) => new(state.Run, state.Pages, state) { Remark = () => state.Remark };
 
-    private static Boot.BootZone OneZone(string size)
+    private static BootZone OneZone(string size)
     {
         long pages = ByteSize.Parse(size).Pages;
-        return new Boot.BootZone(0, ZoneType.Normal, new Pfn(1 << 20), pages, pages, pages);
+        return new BootZone(0, ZoneType.Normal, new Pfn(1 << 20), pages, pages, pages);
     }
 
     private sealed class FragmentedZone : IDisposable

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Benchmarks.Harness;
+using MemSim.Hardware;
 
 namespace MemSim.Benchmarks.Operations;
 
@@ -195,7 +196,7 @@ internal static class Faults
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void ZeroFrames(Hardware.PhysicalMemory memory, long[] frames, int turns)
+    private static void ZeroFrames(PhysicalMemory memory, long[] frames, int turns)
     {
         for (int turn = 0; turn < turns; turn++)
         {

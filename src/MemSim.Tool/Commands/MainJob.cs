@@ -1,4 +1,4 @@
-using MemSim.Observability;
+using MemSim.Recordings;
 using MemSim.Tool.Json;
 using MemSim.Tool.Recordings;
 using MemSim.Tool.Views;

@@ -1,5 +1,5 @@
 using System.CommandLine;
-using MemSim.Observability;
+using MemSim.Recordings;
 using MemSim.Tool.Json;
 
 namespace MemSim.Tool.Commands;

@@ -1,6 +1,5 @@
 using System.Diagnostics;
-using MemSim.Observability.Import;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
 using MemSim.Tool.Commands;
 using MemSim.Tool.Json;
 using MemSim.Tool.Views;

@@ -1,5 +1,5 @@
 using System.Globalization;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
 using MemSim.Tool.Json;
 using MemSim.Tool.Views;
 

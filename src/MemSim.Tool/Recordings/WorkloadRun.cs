@@ -1,5 +1,5 @@
 using System.Globalization;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
 using MemSim.Tool.Commands;
 using MemSim.Tool.Json;
 

@@ -1,5 +1,3 @@
-using MemSim.Reclaim;
-
 namespace MemSim.Background;
 
 /// <summary>Lets kernel threads work at the same time as whoever uses the machine; without one they work inside the call that wakes them, or when they are told to.</summary>

@@ -7,7 +7,7 @@ public sealed partial class Machine
 {
     private BackgroundTasks? _background;
 
-    /// <summary>When background threads do their work; <see cref="MemSim.BackgroundWork.Inline"/> unless said otherwise.</summary>
+    /// <summary>When background threads do their work; <see cref="BackgroundWork.Inline"/> unless said otherwise.</summary>
     public BackgroundWork BackgroundWork
     {
         get => Background.Mode;

@@ -1,6 +1,6 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.BlockDevices;
 using MemSim.Hardware;
-using MemSim.Observability.Import;
+using MemSim.PageCache;
 
 namespace MemSim;
 
@@ -288,7 +288,7 @@ public sealed class BlockDevice : IDisposable
         Seeks += seeks ? 1 : 0;
         long time = Costs.OverheadNanoseconds + (seeks ? Costs.SeekNanoseconds : 0) + (Costs.PageNanoseconds * count);
         BusyNanoseconds += time;
-        PageCache cache = cpu.Machine.PageCache;
+        FileCache cache = cpu.Machine.PageCache;
         _busyUntil = Math.Max(_busyUntil, cache.Nanoseconds) + time;
         if (waits)
         {

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.BlockDevices;
 
 /// <summary>Where the bytes of a block device are.</summary>
 internal interface IBlockStore : IDisposable

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.BlockDevices;
 
 /// <summary>Which pages of a device are taken.</summary>
 internal sealed class PageBitmap

@@ -300,7 +300,7 @@ internal sealed class EarlyAllocationStage
         foreach (HugePagesParameter wanted in spec.CommandLine.HugePagePools)
         {
             ulong bytes = wanted.PageSize.Bytes != 0 ? wanted.PageSize.Bytes : spec.CommandLine.DefaultHugePageSize?.Bytes ?? 0;
-            bool gigantic = bytes > Page << PageGeometry.MaxOrder && HugePages.OrdersOf(spec.Architecture, spec.Mmu.GigabytePages).Contains(BitOperations.Log2(bytes / Page)) && BitOperations.IsPow2(bytes);
+            bool gigantic = bytes > Page << PageGeometry.MaxOrder && HugePageSettings.OrdersOf(spec.Architecture, spec.Mmu.GigabytePages).Contains(BitOperations.Log2(bytes / Page)) && BitOperations.IsPow2(bytes);
             if (!gigantic || !seen.Add(bytes))
             {
                 continue;
@@ -324,7 +324,7 @@ internal sealed class EarlyAllocationStage
 
             if (got < wanted.Pages)
             {
-                log.Add($"HugeTLB: allocating {wanted.Pages} of page size {HugePages.SizeText(new ByteSize(bytes))} failed.  Only allocated {got} hugepages.");
+                log.Add($"HugeTLB: allocating {wanted.Pages} of page size {HugePageSettings.SizeText(new ByteSize(bytes))} failed.  Only allocated {got} hugepages.");
             }
         }
 

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Slab;
 
 namespace MemSim;
 
@@ -90,10 +91,10 @@ public sealed partial class KernelCommandLine
                 break;
             case "slub_debug" or "slab_debug":
                 SlubDebug = value ?? "";
-                _ = Slab.SlubDebugOptions.Parse(SlubDebug);
+                _ = SlubDebugOptions.Parse(SlubDebug);
                 break;
             case "slub_min_objects":
-                SlubMinObjects = (int)Number(token, value, 0, Slab.SlabRules.MaxObjectsPerSlab);
+                SlubMinObjects = (int)Number(token, value, 0, SlabRules.MaxObjectsPerSlab);
                 break;
             case "slub_min_order":
                 SlubMinOrder = (int)Number(token, value, 0, PageGeometry.MaxOrder);

@@ -2,7 +2,7 @@ using MemSim.Kernels;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace MemSim;
+namespace MemSim.Boot;
 
 /// <summary>Everything needed to build the objects of a machine, before a single page is free: what the boot planner or a recorded state comes to.</summary>
 internal sealed class MachineBlueprint

@@ -1,11 +1,10 @@
-using MemSim.Boot;
 using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Zones;
 using Microsoft.Extensions.Logging.Abstractions;
 
-namespace MemSim;
+namespace MemSim.Boot;
 
 /// <summary>Carries a boot plan out: builds the machine, computes its figures when the kernel would, frees memory in the kernel's order.</summary>
 internal static class MachineBooter

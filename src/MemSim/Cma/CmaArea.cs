@@ -1,5 +1,6 @@
 using System.Numerics;
-using MemSim.Observability.Proc;
+using MemSim.Cma;
+using MemSim.Statistics;
 
 namespace MemSim;
 
@@ -99,15 +100,15 @@ public sealed class CmaArea
             }
 
             int pfn = (int)(Start.Value + at);
-            Reclaim.Cma.ContigOutcome outcome = _machine.Contig.AllocRange(cpu, pfn, pfn + (int)pages, MigrateType.Cma);
-            if (outcome == Reclaim.Cma.ContigOutcome.Success)
+            ContigOutcome outcome = _machine.Contig.AllocRange(cpu, pfn, pfn + (int)pages, MigrateType.Cma);
+            if (outcome == ContigOutcome.Success)
             {
                 found = pfn;
                 break;
             }
 
             Mark(at, pages, used: false);
-            if (outcome != Reclaim.Cma.ContigOutcome.Busy)
+            if (outcome != ContigOutcome.Busy)
             {
                 break;
             }

@@ -1,10 +1,10 @@
-using MemSim.Observability.Proc;
+using MemSim.Compaction;
+using MemSim.Migration;
 using MemSim.PageAllocation;
 using MemSim.Pages;
-using MemSim.Reclaim.Compaction;
-using MemSim.Reclaim.Migration;
+using MemSim.Statistics;
 
-namespace MemSim.Reclaim.Cma;
+namespace MemSim.Cma;
 
 /// <summary>Allocates a given range of frames by moving away what is there.</summary>
 /// <remarks>Kernel 6.1: <c>alloc_contig_range()</c>. One machine clears one range at a time.</remarks>

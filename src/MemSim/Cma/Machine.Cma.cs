@@ -1,6 +1,6 @@
-using MemSim.Observability;
+using MemSim.Cma;
+using MemSim.Diagnostics;
 using MemSim.Pages;
-using MemSim.Reclaim.Cma;
 
 namespace MemSim;
 

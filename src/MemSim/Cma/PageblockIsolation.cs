@@ -2,7 +2,7 @@ using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Zones;
 
-namespace MemSim.Reclaim.Cma;
+namespace MemSim.Cma;
 
 /// <summary>Takes page blocks out of the allocator's reach and gives them back: free pages in them, and pages freed there meanwhile, are not handed out.</summary>
 /// <remarks>Kernel 6.1: <c>start_isolate_page_range()</c>, <c>MIGRATE_ISOLATE</c>. Isolated free pages are not counted as free.</remarks>

@@ -1,6 +1,6 @@
-using MemSim.PageAllocation;
+using MemSim.Zones;
 
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>One run of compaction over one zone (<c>struct compact_control</c>).</summary>
 internal sealed class CompactControl

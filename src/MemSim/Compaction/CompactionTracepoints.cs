@@ -1,6 +1,6 @@
-using MemSim.Hardware;
+using MemSim.Diagnostics;
 
-namespace MemSim.Reclaim;
+namespace MemSim.Compaction;
 
 /// <summary>Passes the tracepoints of compaction, migration and CMA on to whoever listens.</summary>
 internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>, ICompactionTraceSink

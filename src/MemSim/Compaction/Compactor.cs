@@ -1,9 +1,10 @@
-using MemSim.Observability.Proc;
+using MemSim.Migration;
 using MemSim.PageAllocation;
 using MemSim.Pages;
-using MemSim.Reclaim.Migration;
+using MemSim.Statistics;
+using MemSim.Zones;
 
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>Makes large free blocks by moving pages: used pages from the start of a zone into free ones at its end, until the two scanners meet.</summary>
 /// <remarks>Kernel 6.1: <c>mm/compaction.c</c>. Only one CPU compacts a zone at a time here; a second one finds it contended.</remarks>

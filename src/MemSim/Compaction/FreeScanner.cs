@@ -1,9 +1,9 @@
-using MemSim.Observability.Proc;
 using MemSim.PageAllocation;
 using MemSim.Pages;
+using MemSim.Statistics;
 using MemSim.Zones;
 
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>The scanner that goes down through a zone and takes free pages out of the buddy lists, for pages to be moved to.</summary>
 /// <remarks>Kernel 6.1: <c>isolate_freepages()</c>. What is taken is allocated, page by page; what is not used is freed as any page.</remarks>

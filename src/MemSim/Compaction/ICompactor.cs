@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim;
+namespace MemSim.Compaction;
 
 /// <summary>What reclaim asks of compaction.</summary>
 internal interface ICompactor

@@ -1,7 +1,7 @@
 using MemSim.Background;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
 
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>The kernel thread that compacts a node in the background: for kswapd, which wants a block of an order, and by itself where memory is fragmented.</summary>
 internal sealed class Kcompactd : BackgroundTask

@@ -1,5 +1,5 @@
-using MemSim.Reclaim;
-using MemSim.Reclaim.Compaction;
+using MemSim.Compaction;
+using MemSim.Diagnostics;
 
 namespace MemSim;
 
@@ -123,7 +123,7 @@ public sealed partial class Machine
 
             if (state.IsBusy)
             {
-                Observability.BugReporter.Corrupt($"{zone}: marked as being compacted although nobody is");
+                BugReporter.Corrupt($"{zone}: marked as being compacted although nobody is");
             }
 
             foreach (int pfn in (ReadOnlySpan<int>)[state.CachedFreePfn, state.CachedMigratePfnAsync, state.CachedMigratePfnSync])
@@ -131,21 +131,21 @@ public sealed partial class Machine
                 // One block beyond the zone is where 6.1 leaves a migration scanner that reached the end.
                 if (pfn != 0 && (pfn < (zone.StartPfn.Value & ~((1L << PageblockOrder) - 1)) || pfn > zone.EndPfn.Value + (1L << PageblockOrder)))
                 {
-                    Observability.BugReporter.Corrupt($"{zone}: a compaction scanner stands at pfn 0x{pfn:x}, outside of the zone");
+                    BugReporter.Corrupt($"{zone}: a compaction scanner stands at pfn 0x{pfn:x}, outside of the zone");
                 }
             }
         }
 
         if (_migrator is { IsolatedMovable: not 0 } migrator)
         {
-            Observability.BugReporter.Corrupt($"{migrator.IsolatedMovable} driver pages are isolated although nobody migrates");
+            BugReporter.Corrupt($"{migrator.IsolatedMovable} driver pages are isolated although nobody migrates");
         }
 
         foreach (Node node in _nodes)
         {
             if (_migrator is not null && (node.Counters.IsolatedAnon != 0 || node.Counters.IsolatedFile != 0))
             {
-                Observability.BugReporter.Corrupt($"{node}: {node.Counters.IsolatedAnon} anonymous and {node.Counters.IsolatedFile} file pages are counted as isolated although nobody reclaims or migrates");
+                BugReporter.Corrupt($"{node}: {node.Counters.IsolatedAnon} anonymous and {node.Counters.IsolatedFile} file pages are counted as isolated although nobody reclaims or migrates");
             }
         }
     }

@@ -1,8 +1,8 @@
-using MemSim.Observability.Proc;
+using MemSim.Migration;
 using MemSim.Pages;
-using MemSim.Reclaim.Migration;
+using MemSim.Statistics;
 
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>The scanner that goes up through a zone and isolates pages to be moved.</summary>
 /// <remarks>Kernel 6.1: <c>isolate_migratepages()</c>. Frames inside a block that was allocated as one are passed in one step but counted one by one, as the kernel meets them.</remarks>

@@ -1,8 +1,8 @@
-using MemSim.Observability.Proc;
+using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Zones;
 
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>Whether a zone should be compacted, whether a run has reached its goal, and how fragmented a zone is.</summary>
 internal static class Suitability

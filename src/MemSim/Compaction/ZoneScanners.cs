@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Compaction;
+namespace MemSim.Compaction;
 
 /// <summary>What compaction remembers of a zone between runs: where its scanners stopped, which page blocks are not worth a look, how long to leave the zone alone.</summary>
 /// <remarks>Kernel: the <c>compact_*</c> fields of <c>struct zone</c> and the skip bits of its page blocks.</remarks>

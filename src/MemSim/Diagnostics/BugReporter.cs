@@ -4,7 +4,7 @@ using System.Text;
 using MemSim.Pages;
 using Microsoft.Extensions.Logging;
 
-namespace MemSim.Observability;
+namespace MemSim.Diagnostics;
 
 /// <summary>Tells misuse from failure: the checks that are not needed on a good call, and the reports of a bad one.</summary>
 internal sealed partial class BugReporter

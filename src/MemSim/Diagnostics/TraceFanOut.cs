@@ -1,4 +1,4 @@
-namespace MemSim.Hardware;
+namespace MemSim.Diagnostics;
 
 /// <summary>The receivers of a group of tracepoints. Whoever emits them keeps one only while somebody listens: that is what hot paths test.</summary>
 internal abstract class TraceFanOut<TSink>

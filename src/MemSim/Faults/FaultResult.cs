@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces;
+namespace MemSim.Faults;
 
 /// <summary>What handling a fault came to (<c>vm_fault_t</c>); 0 is a minor fault that was handled.</summary>
 [Flags]

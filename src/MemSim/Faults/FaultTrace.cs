@@ -1,6 +1,6 @@
-using MemSim.Hardware;
+using MemSim.Diagnostics;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.Faults;
 
 /// <summary>The receivers of fault tracepoints.</summary>
 internal sealed class FaultTrace : TraceFanOut<IFaultTraceSink>

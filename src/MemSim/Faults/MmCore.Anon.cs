@@ -1,4 +1,8 @@
-namespace MemSim.AddressSpaces;
+using MemSim.Faults;
+using MemSim.Processes;
+using MemSim.ReverseMapping;
+
+namespace MemSim.VirtualMemory;
 
 /// <content>Anonymous-memory objects: making, sharing, giving up (<c>mm/rmap.c</c> of 6.1).</content>
 internal sealed partial class MmCore

@@ -1,6 +1,7 @@
-using MemSim.Observability.Proc;
+using MemSim.Faults;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Writes to pages mapped read-only (<c>do_wp_page()</c>): used on, or copied.</content>
 internal sealed partial class MmCore

@@ -1,8 +1,9 @@
 using System.Runtime.CompilerServices;
-using MemSim.AddressSpaces.Huge;
-using MemSim.Observability.Proc;
+using MemSim.Faults;
+using MemSim.Hugetlb;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Faults in a valid area (<c>handle_mm_fault()</c>): which kind it is, anonymous memory, spurious faults.</content>
 internal sealed partial class MmCore

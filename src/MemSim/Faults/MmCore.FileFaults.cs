@@ -1,7 +1,8 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.PageCache;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Faults on pages of files, in swap, or being moved.</content>
 internal sealed partial class MmCore

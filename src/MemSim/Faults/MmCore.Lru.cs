@@ -1,11 +1,13 @@
 using System.Runtime.CompilerServices;
+using MemSim.Faults;
+using MemSim.Lru;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Where pages of address spaces enter and leave the LRU lists and the page allocator.</content>
 internal sealed partial class MmCore
 {
-    private readonly Lru.LruManager _lru;
+    private readonly LruManager _lru;
 
     /// <summary>Puts a new page on its LRU list (<c>lru_cache_add_inactive_or_unevictable()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

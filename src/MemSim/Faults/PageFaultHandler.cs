@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.Faults;
 
 /// <summary>What the processor's page-fault exception leads to (<c>exc_page_fault()</c>, arm64 <c>do_page_fault()</c>): finds the area, checks the access, expands stacks, sends signals.</summary>
 internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
@@ -94,7 +96,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         if ((result & FaultResult.Major) != 0)
         {
             process.MajorFaults++;
-            core.Events.Count(Observability.Proc.VmEvent.MajorFault);
+            core.Events.Count(VmEvent.MajorFault);
         }
         else
         {

@@ -1,5 +1,5 @@
-using MemSim.AddressSpaces.Files;
 using MemSim.Hardware;
+using MemSim.PageCache;
 
 namespace MemSim;
 

@@ -1,7 +1,7 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.PageCache;
+using MemSim.Processes;
 
-namespace MemSim;
+namespace MemSim.Filesystems;
 
 /// <summary>Block devices as files: one file a device, whose pages are buffers (<c>Buffers</c> in <c>/proc/meminfo</c>) and cannot be moved.</summary>
 internal sealed class DeviceFileSystem : SimFileSystem

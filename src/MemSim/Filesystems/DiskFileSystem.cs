@@ -1,5 +1,7 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.BlockDevices;
+using MemSim.Filesystems;
+using MemSim.PageCache;
+using MemSim.Processes;
 
 namespace MemSim;
 

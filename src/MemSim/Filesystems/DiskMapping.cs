@@ -1,4 +1,6 @@
-namespace MemSim.AddressSpaces.Files;
+using MemSim.PageCache;
+
+namespace MemSim.Filesystems;
 
 /// <summary>The pages of a file on a disk.</summary>
 internal sealed class DiskMapping : FileMapping

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.Filesystems;
 
 /// <summary>Where the pages of a file lie on its device: runs, ascending by the file's page.</summary>
 internal sealed class ExtentMap

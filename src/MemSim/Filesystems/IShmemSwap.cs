@@ -1,6 +1,7 @@
 using MemSim.Lru;
+using MemSim.PageCache;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.Filesystems;
 
 /// <summary>What shared memory asks of swap space. Swap entries are numbers of 0 or more, kept in the mapping's tree.</summary>
 internal interface IShmemSwap

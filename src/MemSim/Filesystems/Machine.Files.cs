@@ -1,8 +1,9 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.Filesystems;
 using MemSim.Hardware;
-using MemSim.Observability.Proc;
+using MemSim.PageCache;
 using MemSim.Pages;
+using MemSim.Processes;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim;
@@ -10,7 +11,7 @@ namespace MemSim;
 /// <content>Files, devices and the page cache.</content>
 public sealed partial class Machine
 {
-    private PageCache? _pageCache;
+    private FileCache? _pageCache;
     private TmpFileSystem? _sharedMemory;
     private DeviceFileSystem? _deviceFiles;
 
@@ -19,10 +20,10 @@ public sealed partial class Machine
     private long[] _filePagesBefore = [];
 
     /// <summary>The page cache, made when first asked for.</summary>
-    internal PageCache PageCache => _pageCache ?? MakePageCache();
+    internal FileCache PageCache => _pageCache ?? MakePageCache();
 
     /// <summary>The page cache if it was ever used.</summary>
-    internal PageCache? PageCacheIfUsed => _pageCache;
+    internal FileCache? PageCacheIfUsed => _pageCache;
 
     /// <summary>Where shared anonymous memory lives: the kernel's own tmpfs, without a limit.</summary>
     internal TmpFileSystem SharedMemory => _sharedMemory ??= new TmpFileSystem(this, long.MaxValue, deviceNumber: 1);
@@ -164,7 +165,7 @@ public sealed partial class Machine
     }
 
     /// <summary>As many inodes, names and open files take memory as there are.</summary>
-    private void VerifyFileObjects(PageCache cache)
+    private void VerifyFileObjects(FileCache cache)
     {
         KernelObjectCheck check = new(this);
         long openings = 0;
@@ -211,10 +212,10 @@ public sealed partial class Machine
         return frames;
     }
 
-    private PageCache MakePageCache()
+    private FileCache MakePageCache()
     {
         ThrowIfDisposed();
-        _pageCache = new PageCache(this);
+        _pageCache = new FileCache(this);
 
         // A machine restored from a capture starts with the capture's counters.
         _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback - (_swap?.PagesUnderWay(_nodes.IndexOf(n)) ?? 0) })];

@@ -1,6 +1,6 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
 using MemSim.Hardware;
+using MemSim.PageCache;
+using MemSim.Processes;
 
 namespace MemSim;
 

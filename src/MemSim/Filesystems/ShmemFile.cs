@@ -1,4 +1,6 @@
-namespace MemSim.AddressSpaces.Files;
+using MemSim.PageCache;
+
+namespace MemSim.Filesystems;
 
 /// <summary>Shared memory without a name: what shared anonymous mappings and <c>memfd_create()</c> map (<c>shmem_file_setup()</c>).</summary>
 internal static class ShmemFile

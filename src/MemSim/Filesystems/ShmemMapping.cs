@@ -1,6 +1,7 @@
 using MemSim.Lru;
+using MemSim.PageCache;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.Filesystems;
 
 /// <summary>The pages of shared memory: anonymous in all but name. Where the kernel swapped one out, the tree holds the swap entry.</summary>
 internal sealed class ShmemMapping : FileMapping

@@ -1,4 +1,4 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.PageCache;
 
 namespace MemSim;
 

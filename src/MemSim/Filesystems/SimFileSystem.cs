@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
 using MemSim.Hardware;
+using MemSim.PageCache;
+using MemSim.Processes;
 
 namespace MemSim;
 

@@ -1,5 +1,6 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.Filesystems;
+using MemSim.PageCache;
+using MemSim.Processes;
 
 namespace MemSim;
 

@@ -1,3 +1,5 @@
+using MemSim.KernelMemory;
+
 namespace MemSim;
 
 /// <summary>The per-task flags that the allocators look at (<c>PF_*</c> and the OOM victim mark).</summary>
@@ -71,7 +73,7 @@ public class KernelTask
     public KernelStack? Stack { get; internal set; }
 
     /// <summary>The task's short-term mappings of high memory; null when it never had one.</summary>
-    internal KernelMemory.TaskMappings? Mappings { get; set; }
+    internal TaskMappings? Mappings { get; set; }
 
     /// <summary>The CPU the task runs on; null while it does not.</summary>
     internal Cpu? RunsOn { get; set; }

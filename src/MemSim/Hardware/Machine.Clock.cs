@@ -1,5 +1,5 @@
+using MemSim.Compaction;
 using MemSim.Hardware;
-using MemSim.Reclaim.Compaction;
 
 namespace MemSim;
 

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
-namespace MemSim.Zones;
+namespace MemSim.Hardware;
 
 /// <summary>A lock on cache lines of its own (<c>zone->lock</c>, <c>lru_lock</c>): real on a machine with parallel CPUs, a flag nobody contends for otherwise.</summary>
 [StructLayout(LayoutKind.Explicit, Size = 3 * CacheLineBytes)]

@@ -1,5 +1,5 @@
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <summary>Huge pages of a node that are partly unmapped, oldest first (<c>struct deferred_split</c>): split when memory runs short.</summary>
 internal sealed class DeferredSplits(Node node)

@@ -1,6 +1,8 @@
-using MemSim.Observability.Proc;
+using MemSim.Faults;
+using MemSim.Hardware;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <summary>What came of trying to make a huge page of a range.</summary>
 internal enum CollapseOutcome
@@ -82,7 +84,7 @@ internal sealed partial class HugeCore
 
             if (!_layout.IsPresent(entry))
             {
-                if (_layout.TryDecodeSwapEntry(entry, out Hardware.SoftEntry soft) && soft.Kind != Hardware.SoftEntryKind.Swap)
+                if (_layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind != SoftEntryKind.Swap)
                 {
                     return false;
                 }

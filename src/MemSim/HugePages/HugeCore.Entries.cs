@@ -1,5 +1,7 @@
 
-namespace MemSim.AddressSpaces.Huge;
+using MemSim.Statistics;
+
+namespace MemSim.HugePages;
 
 /// <content>Entries that map huge pages: split, copied, protected, moved.</content>
 internal sealed partial class HugeCore
@@ -17,7 +19,7 @@ internal sealed partial class HugeCore
             return;
         }
 
-        _events.Count(Observability.Proc.VmEvent.ThpSplitPmd);
+        _events.Count(VmEvent.ThpSplitPmd);
 
         // No CPU may see the huge and the small entries at once.
         entry = tables.ClearSlot(slot, entry);

@@ -1,6 +1,8 @@
-using MemSim.Observability.Proc;
+using MemSim.Faults;
+using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <content>Faults.</content>
 internal sealed partial class HugeCore

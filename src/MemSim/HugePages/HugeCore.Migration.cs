@@ -1,6 +1,9 @@
+using MemSim.Faults;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <content>Moving huge pages as one piece.</content>
 internal sealed partial class HugeCore

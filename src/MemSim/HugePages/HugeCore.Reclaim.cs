@@ -1,6 +1,7 @@
 using MemSim.Lru;
+using MemSim.ReverseMapping;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <content>What reclaim and advice ask about huge pages.</content>
 internal sealed partial class HugeCore

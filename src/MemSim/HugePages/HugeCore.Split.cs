@@ -1,8 +1,11 @@
+using MemSim.Diagnostics;
+using MemSim.Hardware;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <content>Splitting huge pages into small ones, at once or when memory runs short.</content>
 internal sealed partial class HugeCore
@@ -183,7 +186,7 @@ internal sealed partial class HugeCore
     /// <returns>How many were split.</returns>
     public long SplitDeferred(Cpu cpu, Node node, long want)
     {
-        using Hardware.LockScope owners = _core.Machine.EnterOwners();
+        using LockScope owners = _core.Machine.EnterOwners();
         DeferredSplits queue = QueueOf(node);
         long split = 0;
         foreach (int head in queue.Take(want))
@@ -210,7 +213,7 @@ internal sealed partial class HugeCore
             {
                 if (_frames[head].RefCount == 0 || _frames[head].Order != Order || !_core.IsAnon(head))
                 {
-                    Observability.BugReporter.Corrupt($"frame 0x{head:x} waits to be split but is no huge page");
+                    BugReporter.Corrupt($"frame 0x{head:x} waits to be split but is no huge page");
                 }
             }
         }

@@ -1,9 +1,11 @@
+using MemSim.Faults;
 using MemSim.Hardware;
-using MemSim.Observability.Proc;
 using MemSim.PageAllocation;
 using MemSim.Pages;
+using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.HugePages;
 
 /// <summary>Transparent huge pages of anonymous memory (<c>mm/huge_memory.c</c> of 6.1): who gets them, the huge zero page, pages waiting to be split.</summary>
 internal sealed partial class HugeCore
@@ -42,7 +44,7 @@ internal sealed partial class HugeCore
     /// <summary>Bytes of a huge page.</summary>
     public ulong Bytes { get; }
 
-    public HugePages Settings { get; }
+    public HugePageSettings Settings { get; }
 
     /// <summary>The page full of zeroes that untouched ranges read as; -1 while there is none.</summary>
     public int ZeroPfn { get; private set; } = -1;
@@ -174,7 +176,7 @@ internal sealed partial class HugeCore
     /// <summary>Frees the huge zero page if nobody can map it (<c>shrink_huge_zero_page_scan()</c>).</summary>
     public long FreeZero(Cpu cpu)
     {
-        using Hardware.LockScope owners = _core.Machine.EnterOwners();
+        using LockScope owners = _core.Machine.EnterOwners();
         if (ZeroPfn < 0 || ZeroUsers != 0)
         {
             return 0;

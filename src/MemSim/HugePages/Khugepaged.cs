@@ -1,6 +1,8 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Huge;
 using MemSim.Background;
+using MemSim.Faults;
+using MemSim.Hardware;
+using MemSim.HugePages;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 
@@ -9,19 +11,19 @@ namespace MemSim;
 public sealed class Khugepaged
 {
     private readonly Machine _machine;
-    private readonly HugePages _settings;
+    private readonly HugePageSettings _settings;
     private readonly Thread _thread;
     private readonly List<MemoryDescriptor> _spaces = [];
     private MemoryDescriptor? _current;
     private ulong _address;
     private TimeSpan _slept;
 
-    internal Khugepaged(Machine machine, HugePages settings)
+    internal Khugepaged(Machine machine, HugePageSettings settings)
     {
         _machine = machine;
         _settings = settings;
         _thread = new Thread(this);
-        int pages = 1 << Hardware.PteLayout.HugeOrderOf(machine.Architecture.Architecture);
+        int pages = 1 << PteLayout.HugeOrderOf(machine.Architecture.Architecture);
         PagesToScan = 8 * pages;
         MaxEmpty = pages - 1;
         MaxSwapped = pages / 8;

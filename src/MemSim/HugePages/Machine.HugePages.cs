@@ -3,16 +3,16 @@ namespace MemSim;
 /// <content>Huge pages.</content>
 public sealed partial class Machine
 {
-    private HugePages? _hugePages;
+    private HugePageSettings? _hugePages;
 
     /// <summary>Huge pages of processes.</summary>
-    public HugePages HugePages => Volatile.Read(ref _hugePages) ?? MakeHugePages();
+    public HugePageSettings HugePages => Volatile.Read(ref _hugePages) ?? MakeHugePages();
 
-    internal HugePages? HugePagesIfUsed => Volatile.Read(ref _hugePages);
+    internal HugePageSettings? HugePagesIfUsed => Volatile.Read(ref _hugePages);
 
-    private HugePages MakeHugePages()
+    private HugePageSettings MakeHugePages()
     {
-        HugePages made = new(this);
+        HugePageSettings made = new(this);
         return Interlocked.CompareExchange(ref _hugePages, made, null) ?? made;
     }
 }

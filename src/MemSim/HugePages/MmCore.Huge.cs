@@ -1,8 +1,10 @@
 using System.Runtime.CompilerServices;
-using MemSim.AddressSpaces.Huge;
+using MemSim.Hardware;
+using MemSim.HugePages;
+using MemSim.Hugetlb;
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Huge pages: which frame of a compound page carries what.</content>
 /// <remarks>

@@ -1,8 +1,10 @@
+using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.Observability;
+using MemSim.HugePages;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Huge pages.</content>
 internal sealed partial class MmVerifier

@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Pages;
 
 namespace MemSim;
 
@@ -31,9 +32,9 @@ public sealed partial class HugePagePool
     {
         Zone zone = _machine.ZoneOf(head)!;
         zone.ManagedPages += 1L << _order;
-        ref Pages.PageFrame frame = ref _machine.FrameOf(head);
-        frame.FlagsAndZone = Pages.PageFrame.ZoneBits(zone.Id);
-        frame.RefOrder = Pages.PageFrame.OneReference;
+        ref PageFrame frame = ref _machine.FrameOf(head);
+        frame.FlagsAndZone = PageFrame.ZoneBits(zone.Id);
+        frame.RefOrder = PageFrame.OneReference;
         int node = IndexOf(zone.Node.Id);
         _free[node].Add(head);
         _total[node]++;

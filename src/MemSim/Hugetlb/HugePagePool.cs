@@ -1,4 +1,5 @@
-using MemSim.Observability.Proc;
+using MemSim.Diagnostics;
+using MemSim.Statistics;
 
 namespace MemSim;
 
@@ -230,14 +231,14 @@ public sealed partial class HugePagePool
             {
                 if (_machine.FrameOf(pfn).RefCount != 1 || (!IsGigantic && _machine.FrameOf(pfn).Order != _order) || _machine.FrameOf(pfn).MapCount != 0)
                 {
-                    Observability.BugReporter.Corrupt($"frame 0x{pfn:x} of the pool of huge pages is not a block of its own");
+                    BugReporter.Corrupt($"frame 0x{pfn:x} of the pool of huge pages is not a block of its own");
                 }
             }
         }
 
         if (Free + _used.Count != Total || Reserved < 0 || Reserved > Free || Surplus < 0 || Surplus > Total)
         {
-            Observability.BugReporter.Corrupt($"the pool of huge pages has {Total}, of them {Free} free, {Reserved} reserved, {Surplus} surplus; {_used.Count} are in use");
+            BugReporter.Corrupt($"the pool of huge pages has {Total}, of them {Free} free, {Reserved} reserved, {Surplus} surplus; {_used.Count} are in use");
         }
     }
 

@@ -1,6 +1,8 @@
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.Hugetlb;
 
 /// <summary>Mappings of the pool's pages (<c>mm/hugetlb.c</c> of 6.1): faults, copies, fork, unmapping. Pages are on no LRU list and never move.</summary>
 internal sealed class HugetlbCore(MmCore core)

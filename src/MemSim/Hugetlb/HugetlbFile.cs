@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.Hugetlb;
 
 /// <summary>What a mapping of huge pages of a pool maps: a file on hugetlbfs, or the unnamed one of <see cref="MapFlags.HugeTlb"/>, with its pages and the reservations not used yet.</summary>
 /// <remarks>Private mappings have an object of their own for their reservations, also those of a named file, which is then the <see cref="Backing"/>.</remarks>

@@ -1,6 +1,6 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.PageCache;
 
-namespace MemSim.AddressSpaces.Huge;
+namespace MemSim.Hugetlb;
 
 /// <summary>The pages of a file on hugetlbfs: in no LRU list and never written back, so they are kept apart from the page cache's trees.</summary>
 internal sealed class HugetlbMapping : FileMapping

@@ -1,4 +1,4 @@
-using MemSim.AddressSpaces.Huge;
+using MemSim.Hugetlb;
 
 namespace MemSim;
 
@@ -20,7 +20,7 @@ public sealed partial class MemoryDescriptor
         }
 
         int log = (int)(flags & MapFlags.HugeSizeMask) >> MapFlagsHugeShift;
-        HugePages huge = _core.Machine.HugePages;
+        HugePageSettings huge = _core.Machine.HugePages;
         if ((log == 0 ? huge.Pool : log < 48 ? huge.PoolOf(new ByteSize(1UL << log)) : null) is not { IsMappable: true } pool)
         {
             return Errno.EINVAL;

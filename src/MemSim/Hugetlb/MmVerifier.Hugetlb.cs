@@ -1,8 +1,8 @@
-using MemSim.AddressSpaces.Huge;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.Observability;
+using MemSim.Hugetlb;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Mappings of the pool of huge pages.</content>
 internal sealed partial class MmVerifier

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.Observability;
 
 namespace MemSim.KernelMemory;
 

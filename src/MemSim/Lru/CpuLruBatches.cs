@@ -1,5 +1,5 @@
 using System.Runtime.CompilerServices;
-using MemSim.Zones;
+using MemSim.Hardware;
 
 namespace MemSim.Lru;
 

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 
 namespace MemSim.Lru;
 

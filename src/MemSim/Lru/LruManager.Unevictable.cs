@@ -1,5 +1,5 @@
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 
 namespace MemSim.Lru;
 

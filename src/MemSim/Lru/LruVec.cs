@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 using MemSim.Pages;
-using MemSim.Zones;
 
 namespace MemSim.Lru;
 

@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Migration;
+namespace MemSim.Migration;
 
 /// <summary>Where migrated pages go.</summary>
 internal interface IMigrationTargets

@@ -1,4 +1,4 @@
-using MemSim.Reclaim.Migration;
+using MemSim.Migration;
 
 namespace MemSim;
 

@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Migration;
+namespace MemSim.Migration;
 
 /// <summary>What a migration came to.</summary>
 /// <param name="Succeeded">Pages moved (or found freed meanwhile).</param>

@@ -1,7 +1,7 @@
 using MemSim.Lru;
 using MemSim.Pages;
 
-namespace MemSim.Reclaim.Migration;
+namespace MemSim.Migration;
 
 /// <content>Pages on LRU lists.</content>
 internal sealed partial class PageMigrator

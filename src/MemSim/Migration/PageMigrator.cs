@@ -1,9 +1,9 @@
 using MemSim.Hardware;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 
-namespace MemSim.Reclaim.Migration;
+namespace MemSim.Migration;
 
 /// <summary>Moves pages to other frames without their owners noticing: identity, contents, references and mappings go along.</summary>
 /// <remarks>Kernel 6.1: <c>migrate_pages()</c>. In this simulation nobody ever holds a page lock across a call, so waiting for one is trying again.</remarks>

@@ -1,6 +1,8 @@
 using System.Numerics;
-using MemSim.AddressSpaces;
-using MemSim.Reclaim.Migration;
+using MemSim.Faults;
+using MemSim.Migration;
+using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 
@@ -216,7 +218,7 @@ public static class ProcessMigration
                 migrator.PutBackAll(cpu, whole);
                 if (!moved.NoMemory)
                 {
-                    cpu.Machine.Events.Count(moved.Failed == 0 ? Observability.Proc.VmEvent.ThpMigrationSuccess : Observability.Proc.VmEvent.ThpMigrationFail);
+                    cpu.Machine.Events.Count(moved.Failed == 0 ? VmEvent.ThpMigrationSuccess : VmEvent.ThpMigrationFail);
                     return moved.Failed == 0 ? Errno.None : Errno.EBUSY;
                 }
             }
@@ -230,7 +232,7 @@ public static class ProcessMigration
                 return Errno.EBUSY;
             }
 
-            cpu.Machine.Events.Count(Observability.Proc.VmEvent.ThpMigrationSplit);
+            cpu.Machine.Events.Count(VmEvent.ThpMigrationSplit);
         }
 
         if (!migrator.IsolateLru(pfn))

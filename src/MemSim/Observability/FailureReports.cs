@@ -1,5 +1,4 @@
 using System.Globalization;
-using MemSim.Observability.Proc;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim.Observability;

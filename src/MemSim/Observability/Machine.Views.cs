@@ -1,5 +1,5 @@
-using MemSim.Observability.Explanation;
-using MemSim.Observability.Proc;
+using MemSim.Observability;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim;

@@ -1,4 +1,5 @@
 using System.Diagnostics.Metrics;
+using MemSim.Zones;
 
 namespace MemSim;
 
@@ -40,7 +41,7 @@ public sealed class MachineMetrics : IDisposable
     private static long Hits(Zone zone)
     {
         long hits = 0;
-        foreach (Zones.PerCpuPages pcp in zone.Pcp)
+        foreach (PerCpuPages pcp in zone.Pcp)
         {
             hits += Math.Max(0, pcp.NumaHit + pcp.NumaMiss - pcp.Refills);
         }

@@ -1,4 +1,5 @@
-using MemSim.Observability.Proc;
+using MemSim.Observability;
+using MemSim.Swap;
 
 namespace MemSim;
 
@@ -41,7 +42,7 @@ public sealed class ProcFs
     public string PressureMemory => Live.Pressure.Text;
 
     /// <summary><c>/proc/swaps</c>: the swap areas that are on.</summary>
-    public string Swaps => AddressSpaces.Swap.SwapsFile.Of(Live.Swap);
+    public string Swaps => SwapsFile.Of(Live.Swap);
 
     /// <summary>The files of <c>/sys/kernel/mm/hugepages</c> and <c>/sys/kernel/mm/transparent_hugepage</c>, sorted, a line each: <c>transparent_hugepage/enabled = [always] madvise never</c>.</summary>
     public string SysKernelMm => HugePagesText.Of(Live);

@@ -1,5 +1,8 @@
+using MemSim.Boot;
 using MemSim.Kernels;
 using MemSim.Pages;
+using MemSim.Recordings.Twins;
+using MemSim.Slab;
 using MemSim.Zones;
 
 namespace MemSim.Observability;
@@ -90,7 +93,7 @@ internal static class SnapshotBuilder
         {
             int pfn = (int)words[0];
             machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Slab;
-            Slab.LargeObjects.Forget(machine, pfn);
+            LargeObjects.Forget(machine, pfn);
         }
     }
 

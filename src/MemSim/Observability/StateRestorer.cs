@@ -1,3 +1,4 @@
+using MemSim.Boot;
 using MemSim.Pages;
 using MemSim.Zones;
 

@@ -1,4 +1,6 @@
+using MemSim.Diagnostics;
 using MemSim.Pages;
+using MemSim.VirtualMemory;
 using MemSim.Zones;
 
 namespace MemSim.Observability;

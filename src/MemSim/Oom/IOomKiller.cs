@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim;
+namespace MemSim.Oom;
 
 /// <summary>The last resort when nothing can be reclaimed.</summary>
 internal interface IOomKiller

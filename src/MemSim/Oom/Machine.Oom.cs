@@ -1,4 +1,4 @@
-using MemSim.Reclaim.Oom;
+using MemSim.Oom;
 
 namespace MemSim;
 

@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>How much it helps to kill a process (<c>oom_badness()</c>): what it would give back, and what the administrator adds or takes away.</summary>
 internal static class OomBadness

@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>A request that ran out of memory, and what it could have used (<c>struct oom_control</c>).</summary>
 internal sealed class OomCase

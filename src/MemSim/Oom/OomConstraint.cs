@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>What kept a request from using all memory (<c>enum oom_constraint</c>). There are no cpusets and no control groups here, so two of the kernel's four are left.</summary>
 internal enum OomConstraint

@@ -1,10 +1,12 @@
 using System.Globalization;
 using System.Text;
-using MemSim.AddressSpaces;
-using MemSim.Observability.Proc;
+using MemSim.Faults;
+using MemSim.Observability;
+using MemSim.Statistics;
+using MemSim.VirtualMemory;
 using Microsoft.Extensions.Logging;
 
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>Ends a process when a request that must be served finds no memory and reclaim none to take (<c>out_of_memory()</c>, kernel 6.1).</summary>
 /// <remarks>

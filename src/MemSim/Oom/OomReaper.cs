@@ -1,6 +1,6 @@
 using MemSim.Background;
 
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>The kernel thread that takes the memory of victims that do not come to die (<c>oom_reaper</c>).</summary>
 /// <remarks>As 6.1 does it: private memory of all areas but huge pages and device memory, locked memory included, since unmapping unlocks it.</remarks>

@@ -3,7 +3,7 @@ using System.Text;
 using MemSim.Observability;
 using MemSim.Slab;
 
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>The lines of the OOM killer's report as kernel 6.1 prints them, without time stamps and call trace.</summary>
 internal static class OomReportText

@@ -1,4 +1,4 @@
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>What the OOM killer knows of a process: a row of the task table of its report. Memory in pages, page tables in bytes.</summary>
 internal readonly record struct OomTask

@@ -1,6 +1,6 @@
-using MemSim.Hardware;
+using MemSim.Diagnostics;
 
-namespace MemSim.Reclaim.Oom;
+namespace MemSim.Oom;
 
 /// <summary>Passes the OOM killer's tracepoints on to everyone who listens; rare enough to need no tricks.</summary>
 internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink

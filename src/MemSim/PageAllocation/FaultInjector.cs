@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces;
+namespace MemSim.PageAllocation;
 
 /// <summary>Makes allocations fail on purpose (<c>fail_page_alloc</c>).</summary>
 internal sealed class FaultInjector(long first, long times)

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
@@ -188,7 +189,7 @@ internal sealed partial class PageAllocator
         pcp.PagesAllocated -= 1L << request.Order;
 
         // What was freed is derived from what was allocated and what is in use.
-        _machine.Events.Count(Observability.Proc.VmEvent.PagesFreed, 1L << request.Order);
+        _machine.Events.Count(VmEvent.PagesFreed, 1L << request.Order);
         return pfn;
     }
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
-using MemSim.Reclaim.Compaction;
+using MemSim.Compaction;
+using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
 
@@ -322,7 +323,7 @@ internal sealed partial class PageAllocator
             if (request.Allows(zone))
             {
                 long available = _machine.Reclaim.ReclaimablePages(zone) + zone.TrueFreePages;
-                if (Zones.WatermarkCheck.PassesFull(zone, request.Order, zone.MarkMin + zone.Boost, request.Zonelist.HighestZoneIndex, flags, available))
+                if (WatermarkCheck.PassesFull(zone, request.Order, zone.MarkMin + zone.Boost, request.Zonelist.HighestZoneIndex, flags, available))
                 {
                     return true;
                 }

@@ -1,6 +1,7 @@
-using MemSim.Hardware;
+using MemSim.Diagnostics;
+using MemSim.Observability;
 
-namespace MemSim.Observability;
+namespace MemSim.PageAllocation;
 
 /// <summary>Passes tracepoints on to whoever listens. Exists for hot paths only while somebody does.</summary>
 internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink

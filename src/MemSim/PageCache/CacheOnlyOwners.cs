@@ -1,6 +1,7 @@
 using MemSim.Lru;
+using MemSim.Swap;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>Who owns pages on a machine that has files but no processes: the page cache, and swap for shared memory. No page is mapped.</summary>
 internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners

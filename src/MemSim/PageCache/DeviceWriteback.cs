@@ -1,7 +1,7 @@
 using MemSim.Background;
 using MemSim.Hardware;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>Writes the dirty pages of a device's files: the flusher thread, and what holds writers up (<c>struct bdi_writeback</c>).</summary>
 internal sealed class DeviceWriteback : BackgroundTask
@@ -191,7 +191,7 @@ internal sealed class DeviceWriteback : BackgroundTask
     /// <summary>Starts background writing when too much is dirty, and holds the writer up when far too much is (<c>balance_dirty_pages()</c>).</summary>
     public void BalanceDirty(Cpu cpu)
     {
-        PageCache cache = Machine.PageCache;
+        FileCache cache = Machine.PageCache;
         cache.Dirtied[cpu.Id] = 0;
         for (int pauses = 0; ; pauses++)
         {
@@ -250,7 +250,7 @@ internal sealed class DeviceWriteback : BackgroundTask
 
     private void WriteToBackgroundLimit(Cpu cpu)
     {
-        PageCache cache = Machine.PageCache;
+        FileCache cache = Machine.PageCache;
         while (_firstDirty is { } mapping && cache.Sum(NodeFigure.Dirty) > cache.DirtyLimits.Now().Background)
         {
             if (!WriteChunk(cpu, mapping))

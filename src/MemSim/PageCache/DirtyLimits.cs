@@ -1,6 +1,6 @@
-using MemSim.Observability.Proc;
+using MemSim.Observability;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>How many pages may be dirty (<c>global_dirty_limits()</c>): as <see cref="Available.DirtyLimits"/> shows it, without garbage.</summary>
 internal sealed class DirtyLimits

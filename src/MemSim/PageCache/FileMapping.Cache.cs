@@ -1,6 +1,6 @@
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Pages come into the cache and leave it.</content>
 internal abstract partial class FileMapping

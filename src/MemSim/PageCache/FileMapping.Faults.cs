@@ -1,4 +1,6 @@
-namespace MemSim.AddressSpaces.Files;
+using MemSim.Faults;
+
+namespace MemSim.PageCache;
 
 /// <content>What the page-fault path asks for.</content>
 internal abstract partial class FileMapping

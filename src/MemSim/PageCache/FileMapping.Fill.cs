@@ -1,7 +1,7 @@
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Pages are filled from the device.</content>
 internal abstract partial class FileMapping

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Buffered reads and writes.</content>
 internal abstract partial class FileMapping

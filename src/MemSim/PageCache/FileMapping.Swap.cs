@@ -1,6 +1,6 @@
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Swap entries in the place of pages of shared memory.</content>
 internal abstract partial class FileMapping

@@ -1,4 +1,6 @@
-namespace MemSim.AddressSpaces.Files;
+using MemSim.ReverseMapping;
+
+namespace MemSim.PageCache;
 
 /// <content>Truncation and holes.</content>
 internal abstract partial class FileMapping

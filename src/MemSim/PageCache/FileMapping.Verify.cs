@@ -1,6 +1,6 @@
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Self-check.</content>
 internal abstract partial class FileMapping

@@ -1,8 +1,9 @@
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Dirty pages and how they get clean.</content>
 internal abstract partial class FileMapping

@@ -2,8 +2,9 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using MemSim.Lru;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>The pages of a file in memory, by index, and the areas that map them (<c>struct address_space</c>).</summary>
 /// <remarks>
@@ -14,7 +15,7 @@ internal abstract partial class FileMapping : IUnevictableMapping
 {
     private readonly Machine _machine;
     private readonly FrameArray _frames;
-    private readonly PageCache _cache;
+    private readonly FileCache _cache;
     private readonly LruManager _lru;
     private readonly PageTree _tree;
     private readonly List<IMappedArea> _areas = [];

@@ -1,6 +1,6 @@
 using MemSim.Lru;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>The parts of <see cref="IPageOwners"/> that concern pages of files and shared memory; whoever implements it passes those on.</summary>
 internal static class PageCacheOwners

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <content>Tags and searches.</content>
 internal sealed partial class PageTree

@@ -1,6 +1,6 @@
 using System.Numerics;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>Entries by page index, in order, 64 a node, with tags (<c>struct xarray</c>). An entry is a page, a value (shadow or swap entry), or nothing.</summary>
 /// <remarks>An entry at index 0 alone needs no node. Nodes without entries are freed, and levels that only lead to index 0 are taken away.</remarks>

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>A node of a <see cref="PageTree"/>: 64 slots, what is in them, and which carry a tag (<c>struct xa_node</c>).</summary>
 internal sealed class PageTreeNode

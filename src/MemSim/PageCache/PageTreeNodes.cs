@@ -1,4 +1,6 @@
-namespace MemSim.AddressSpaces.Files;
+using MemSim.Processes;
+
+namespace MemSim.PageCache;
 
 /// <summary>Where page cache trees get their nodes: each is an object of the slab cache <c>radix_tree_node</c>, so that the memory is accounted for, and a pooled managed one.</summary>
 internal sealed class PageTreeNodes

@@ -1,6 +1,6 @@
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>Brings pages in before they are asked for: windows that double as long as a file is read in order, and a mark in each that starts the next one.</summary>
 /// <remarks>The mark is <see cref="PageFlags.Reclaim"/>, which means read-ahead on a page that is not being written.</remarks>

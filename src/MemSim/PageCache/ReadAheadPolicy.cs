@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>How large a read-ahead window is.</summary>
 internal static class ReadAheadPolicy

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>How a file was read so far (<c>struct file_ra_state</c>).</summary>
 internal sealed class ReadAheadState

@@ -1,8 +1,8 @@
 using MemSim.Hardware;
-namespace MemSim.AddressSpaces.Files;
+namespace MemSim.PageCache;
 
 /// <summary>Gives nodes of page cache trees back that hold nothing but shadows of pages long gone (<c>workingset_shadow_shrinker</c>).</summary>
-internal sealed class ShadowShrinker(PageCache cache) : Shrinker("mm-shadow", seeks: 0)
+internal sealed class ShadowShrinker(FileCache cache) : Shrinker("mm-shadow", seeks: 0)
 {
     /// <summary>Nodes beyond those worth keeping: an eighth as many as pages that could be refaulted (<c>count_shadow_nodes()</c>).</summary>
     protected override long CountObjects(in ShrinkRequest request)

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces;
+namespace MemSim.Processes;
 
 /// <summary>How the kernel makes the cache of one kind of object.</summary>
 /// <remarks>

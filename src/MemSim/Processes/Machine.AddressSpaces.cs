@@ -1,6 +1,9 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.Faults;
 using MemSim.Lru;
+using MemSim.PageAllocation;
+using MemSim.PageCache;
+using MemSim.Processes;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,4 +1,5 @@
-using MemSim.AddressSpaces;
+using MemSim.Processes;
+using MemSim.ReverseMapping;
 
 namespace MemSim;
 

@@ -1,4 +1,6 @@
-namespace MemSim.AddressSpaces;
+using MemSim.Processes;
+
+namespace MemSim.VirtualMemory;
 
 /// <content>Processes that were killed in the middle of an operation on some address space, which might be theirs.</content>
 internal sealed partial class MmCore

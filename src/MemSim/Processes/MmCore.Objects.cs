@@ -1,6 +1,9 @@
 using System.Globalization;
+using MemSim.Observability;
+using MemSim.Processes;
+using MemSim.Statistics;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Kernel objects, the commit charge, protection bits.</content>
 internal sealed partial class MmCore
@@ -43,7 +46,7 @@ internal sealed partial class MmCore
     /// <summary>Promises pages (<c>__vm_enough_memory()</c>): whether memory and swap suffice by the rule of <c>vm.overcommit_memory</c>.</summary>
     public bool Charge(MemoryDescriptor? mm, long pages, bool isAdmin)
     {
-        Observability.Proc.SystemFigures figures = Machine.SystemFigures;
+        SystemFigures figures = Machine.SystemFigures;
         figures.CommittedPages += pages;
         VmSysctls sysctls = Machine.Settings.Sysctls;
         switch (sysctls.OvercommitMemory)
@@ -51,14 +54,14 @@ internal sealed partial class MmCore
             case 1:
                 return true;
             case 0:
-                if (pages <= Observability.Proc.MemInfoText.ManagedPages(Machine) + figures.SwapTotalPages)
+                if (pages <= MemInfoText.ManagedPages(Machine) + figures.SwapTotalPages)
                 {
                     return true;
                 }
 
                 break;
             default:
-                long allowed = Observability.Proc.MemInfoText.CommitLimit(Machine);
+                long allowed = MemInfoText.CommitLimit(Machine);
                 if (!isAdmin)
                 {
                     allowed -= Number(sysctls, "admin_reserve_kbytes") >> (PageGeometry.PageShift - 10);

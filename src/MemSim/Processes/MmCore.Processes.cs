@@ -1,4 +1,8 @@
-namespace MemSim.AddressSpaces;
+using MemSim.Faults;
+using MemSim.HugePages;
+using MemSim.Processes;
+
+namespace MemSim.VirtualMemory;
 
 /// <content>Processes by number.</content>
 internal sealed partial class MmCore

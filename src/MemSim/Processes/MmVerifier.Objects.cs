@@ -1,4 +1,7 @@
-namespace MemSim.AddressSpaces;
+using MemSim.Processes;
+using MemSim.ReverseMapping;
+
+namespace MemSim.VirtualMemory;
 
 /// <content>Kernel objects: as many as tasks, address spaces, areas and what links areas to anonymous memory.</content>
 internal sealed partial class MmVerifier

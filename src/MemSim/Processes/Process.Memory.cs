@@ -1,4 +1,4 @@
-using MemSim.AddressSpaces;
+using MemSim.Processes;
 
 namespace MemSim;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
-using MemSim.AddressSpaces;
 using MemSim.Hardware;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces;
+namespace MemSim.Processes;
 
 /// <summary>What a task takes of the kernel's memory beside its address space: its objects and its stack.</summary>
 internal sealed class TaskMemory

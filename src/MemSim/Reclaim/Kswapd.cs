@@ -1,7 +1,6 @@
 using MemSim.Background;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
-using MemSim.PageAllocation;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Reclaim;

@@ -1,6 +1,6 @@
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 
 namespace MemSim.Reclaim;
 

@@ -1,4 +1,5 @@
 using MemSim.Lru;
+using MemSim.Pages;
 
 namespace MemSim.Reclaim;
 
@@ -102,7 +103,7 @@ internal sealed partial class PageReclaim
     private bool IsCleanCache(int pfn)
     {
         const PageFlags others = PageFlags.SwapBacked | PageFlags.Dirty | PageFlags.Unevictable;
-        ref Pages.PageFrame frame = ref _machine.Frames[pfn];
-        return (frame.FlagsAndZone & (uint)others) == 0 && (frame.Mapping & Pages.MappingTable.Movable) == 0 && frame.Order == 0;
+        ref PageFrame frame = ref _machine.Frames[pfn];
+        return (frame.FlagsAndZone & (uint)others) == 0 && (frame.Mapping & MappingTable.Movable) == 0 && frame.Order == 0;
     }
 }

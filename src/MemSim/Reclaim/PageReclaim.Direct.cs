@@ -1,5 +1,4 @@
-using MemSim.Observability.Proc;
-using MemSim.PageAllocation;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Reclaim;

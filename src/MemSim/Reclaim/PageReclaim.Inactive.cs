@@ -1,7 +1,7 @@
 using MemSim.Hardware;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 
 namespace MemSim.Reclaim;
 

@@ -1,5 +1,4 @@
 using MemSim.Lru;
-using MemSim.PageAllocation;
 using MemSim.Zones;
 
 namespace MemSim.Reclaim;

@@ -1,4 +1,7 @@
+using MemSim.Compaction;
+using MemSim.Diagnostics;
 using MemSim.Lru;
+using MemSim.Oom;
 
 namespace MemSim.Reclaim;
 
@@ -160,13 +163,13 @@ internal sealed partial class PageReclaim : IReclaim
             {
                 if ((zone.Flags & ZoneFlags.ReclaimActive) != 0 && !state.Kswapd.IsRunning)
                 {
-                    Observability.BugReporter.Corrupt($"{zone}: marked as being reclaimed although kswapd sleeps");
+                    BugReporter.Corrupt($"{zone}: marked as being reclaimed although kswapd sleeps");
                 }
             }
 
             if (!state.Kswapd.IsRunning && (state.Node.Counters.IsolatedAnon != 0 || state.Node.Counters.IsolatedFile != 0))
             {
-                Observability.BugReporter.Corrupt($"{state.Node}: {state.Node.Counters.IsolatedAnon} anonymous and {state.Node.Counters.IsolatedFile} file pages are counted as isolated although nobody reclaims");
+                BugReporter.Corrupt($"{state.Node}: {state.Node.Counters.IsolatedAnon} anonymous and {state.Node.Counters.IsolatedFile} file pages are counted as isolated although nobody reclaims");
             }
         }
     }

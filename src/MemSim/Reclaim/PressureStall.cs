@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Hardware;
 
 namespace MemSim;
 
@@ -17,7 +18,7 @@ public sealed class PressureStall
     private static readonly ulong[] Decays = [1677, 1981, 2034];
 
     private readonly Machine _machine;
-    private readonly Hardware.SimulatedClock _clock;
+    private readonly SimulatedClock _clock;
     private readonly Lock _lock = new();
     private readonly ulong[] _some = new ulong[3];
     private readonly ulong[] _full = new ulong[3];

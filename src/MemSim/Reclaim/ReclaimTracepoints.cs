@@ -1,4 +1,4 @@
-using MemSim.Hardware;
+using MemSim.Diagnostics;
 
 namespace MemSim.Reclaim;
 

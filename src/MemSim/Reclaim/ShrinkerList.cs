@@ -1,4 +1,4 @@
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
 
 namespace MemSim.Reclaim;
 

@@ -1,7 +1,10 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.Faults;
 using MemSim.Lru;
+using MemSim.PageCache;
+using MemSim.Pages;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.ReverseMapping;
 
 /// <summary>What reclaim and migration ask about pages, passed on to whoever knows: reverse mapping, page cache, swap.</summary>
 internal sealed class PageOwners(MmCore core) : IPageOwners
@@ -44,8 +47,8 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
             return false;
         }
 
-        ref Pages.PageFrame old = ref core.Frames[from];
-        ref Pages.PageFrame fresh = ref core.Frames[to];
+        ref PageFrame old = ref core.Frames[from];
+        ref PageFrame fresh = ref core.Frames[to];
         fresh.Mapping = old.Mapping;
         fresh.Index = old.Index;
         fresh.FlagsAndZone |= old.FlagsAndZone & (uint)PageFlags.SwapBacked;

@@ -1,9 +1,11 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.Lru;
+using MemSim.PageCache;
 using MemSim.Pages;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.ReverseMapping;
 
 /// <summary>Finds all entries that map a page and changes them (<c>mm/rmap.c</c>).</summary>
 /// <remarks>The page is locked and held by the caller, and nothing here allocates, so the areas stay while they are walked.</remarks>

@@ -1,5 +1,5 @@
-using MemSim.AddressSpaces.Swap;
-using MemSim.Observability.Import;
+using MemSim.Captures;
+using MemSim.Swap;
 
 namespace MemSim.Scenarios;
 

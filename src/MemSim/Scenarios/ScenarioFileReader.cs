@@ -1,4 +1,4 @@
-using MemSim.Observability.Import;
+using MemSim.Captures;
 
 namespace MemSim.Scenarios;
 

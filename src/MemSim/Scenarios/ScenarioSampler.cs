@@ -1,4 +1,5 @@
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
+using MemSim.Zones;
 
 namespace MemSim.Scenarios;
 
@@ -77,7 +78,7 @@ internal sealed class ScenarioSampler
                 continue;
             }
 
-            foreach (Zones.PerCpuPages pcp in zone.Pcp)
+            foreach (PerCpuPages pcp in zone.Pcp)
             {
                 free += pcp.Count;
             }

@@ -1,6 +1,6 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
-using MemSim.Zones;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 

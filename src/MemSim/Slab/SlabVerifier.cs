@@ -1,4 +1,4 @@
-using MemSim.Observability;
+using MemSim.Diagnostics;
 using MemSim.Pages;
 
 namespace MemSim.Slab;

@@ -1,4 +1,6 @@
-namespace MemSim.Observability.Proc;
+using MemSim.Observability;
+
+namespace MemSim.Statistics;
 
 /// <summary>The names of the counters, in the order in which zoneinfo and vmstat print them.</summary>
 internal static class CounterTable

@@ -1,4 +1,4 @@
-namespace MemSim.Observability.Proc;
+namespace MemSim.Statistics;
 
 /// <summary>Figures of <c>/proc/meminfo</c> and of the memory report that are not per zone or node: swap, huge pages, vmalloc, the direct map. 0 until a subsystem fills them.</summary>
 internal sealed class SystemFigures

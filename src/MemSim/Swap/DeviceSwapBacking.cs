@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>Swap on a simulated disk. The device stays its owner's: switching the area off does not close it.</summary>
 internal sealed class DeviceSwapBacking(BlockDevice device) : ISwapBacking

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>What a swap area writes to and reads from.</summary>
 internal interface ISwapBacking : IDisposable

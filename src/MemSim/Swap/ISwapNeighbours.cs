@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>Who brings a page in: an area of a process, or shared memory.</summary>
 internal interface ISwapNeighbours

@@ -1,6 +1,8 @@
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.Lru;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.Swap;
 
 /// <summary>What page faults, fork and unmapping ask of swap.</summary>
 internal interface ISwapSpace
@@ -32,13 +34,13 @@ internal interface ISwapSpace
     /// <summary>The slot of a page in the swap cache.</summary>
     SoftEntry EntryOf(int pfn);
 
-    /// <summary>As <see cref="Lru.IPageOwners.AddToSwap"/>.</summary>
+    /// <summary>As <see cref="IPageOwners.AddToSwap"/>.</summary>
     bool AddToSwap(Cpu cpu, int pfn);
 
-    /// <summary>As <see cref="Lru.IPageOwners.PageOut"/>, for pages of the swap cache.</summary>
-    Lru.PageOutOutcome PageOut(Cpu cpu, int pfn);
+    /// <summary>As <see cref="IPageOwners.PageOut"/>, for pages of the swap cache.</summary>
+    PageOutOutcome PageOut(Cpu cpu, int pfn);
 
-    /// <summary>As <see cref="Lru.IPageOwners.RemoveFromCache"/>, for pages of the swap cache.</summary>
+    /// <summary>As <see cref="IPageOwners.RemoveFromCache"/>, for pages of the swap cache.</summary>
     bool RemoveFromCache(Cpu cpu, int pfn);
 
     /// <summary>Puts another page in the place of one in the swap cache, with its slot and the cache's reference.</summary>

@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>Somebody who keeps swap entries: the processes in their page tables, shared memory in its trees.</summary>
 internal interface ISwapUser

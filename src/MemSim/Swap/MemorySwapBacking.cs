@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>Swap in the memory of the host, taken as it is written: a RAM disk (<c>brd</c>, <c>zram</c>) when it is synchronous.</summary>
 internal sealed class MemorySwapBacking : ISwapBacking

@@ -1,6 +1,8 @@
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.VirtualMemory;
 
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>The swap entries in the page tables of processes.</summary>
 internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser

@@ -1,7 +1,8 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.Filesystems;
 using MemSim.Lru;
+using MemSim.PageCache;
 
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>Shared memory in swap: its trees keep the entries.</summary>
 internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNeighbours

@@ -1,3 +1,5 @@
+using MemSim.Diagnostics;
+
 namespace MemSim;
 
 /// <content>Which slot is next: clusters for each CPU on solid-state devices, runs from the lowest free slot on rotating ones.</content>
@@ -78,13 +80,13 @@ public sealed partial class SwapArea
             free++;
             if (_clusterUse[i] != 0)
             {
-                Observability.BugReporter.Corrupt($"swap: {Name}: cluster {i} is on the free list, but {_clusterUse[i]} of its slots are in use");
+                BugReporter.Corrupt($"swap: {Name}: cluster {i} is on the free list, but {_clusterUse[i]} of its slots are in use");
             }
         }
 
         if (free != FreeClusters)
         {
-            Observability.BugReporter.Corrupt($"swap: {Name}: {FreeClusters} clusters are counted as free, but {free} are listed");
+            BugReporter.Corrupt($"swap: {Name}: {FreeClusters} clusters are counted as free, but {free} are listed");
         }
 
         long used = 0;
@@ -96,7 +98,7 @@ public sealed partial class SwapArea
         long unusable = ((long)_clusterUse.Length * ClusterSlots) - Pages;
         if (IsSolidState && used - unusable != UsedPages)
         {
-            Observability.BugReporter.Corrupt($"swap: {Name}: {UsedPages} slots are in use, but {used - unusable} in the clusters");
+            BugReporter.Corrupt($"swap: {Name}: {UsedPages} slots are in use, but {used - unusable} in the clusters");
         }
     }
 

@@ -1,5 +1,5 @@
 using System.Globalization;
-using MemSim.AddressSpaces.Swap;
+using MemSim.Swap;
 
 namespace MemSim;
 

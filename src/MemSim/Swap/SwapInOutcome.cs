@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>How <see cref="SwapSpace.SwapIn"/> ended.</summary>
 internal enum SwapInOutcome

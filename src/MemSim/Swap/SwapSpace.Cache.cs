@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
-using MemSim.AddressSpaces.Files;
 using MemSim.Hardware;
+using MemSim.PageCache;
 using MemSim.Pages;
 
 namespace MemSim;

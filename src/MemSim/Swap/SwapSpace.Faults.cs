@@ -1,7 +1,7 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Swap;
+using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.Lru;
+using MemSim.Swap;
 
 namespace MemSim;
 

@@ -1,5 +1,6 @@
-using MemSim.AddressSpaces.Swap;
 using MemSim.Hardware;
+using MemSim.Observability;
+using MemSim.Swap;
 
 namespace MemSim;
 
@@ -135,8 +136,8 @@ public sealed partial class SwapSpace
         return Machine.Settings.Sysctls.OvercommitMemory switch
         {
             1 => true,
-            2 => Machine.SystemFigures.CommittedPages + pages <= Observability.Proc.MemInfoText.CommitLimit(Machine),
-            _ => pages <= Observability.Proc.MemInfoText.ManagedPages(Machine) + TotalPages,
+            2 => Machine.SystemFigures.CommittedPages + pages <= MemInfoText.CommitLimit(Machine),
+            _ => pages <= MemInfoText.ManagedPages(Machine) + TotalPages,
         };
     }
 }

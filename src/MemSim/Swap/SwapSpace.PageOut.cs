@@ -1,6 +1,6 @@
 using MemSim.Hardware;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
 
 namespace MemSim;
 

@@ -1,5 +1,5 @@
-using MemSim.AddressSpaces.Swap;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
+using MemSim.Swap;
 
 namespace MemSim;
 

@@ -1,5 +1,5 @@
-using MemSim.AddressSpaces.Swap;
-using MemSim.Observability;
+using MemSim.Diagnostics;
+using MemSim.Swap;
 using MemSim.Zones;
 
 namespace MemSim;

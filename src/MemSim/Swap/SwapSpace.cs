@@ -1,8 +1,7 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Swap;
 using MemSim.Hardware;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
+using MemSim.Swap;
 
 namespace MemSim;
 

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace MemSim.AddressSpaces.Swap;
+namespace MemSim.Swap;
 
 /// <summary>Writes <c>/proc/swaps</c>.</summary>
 internal static class SwapsFile

@@ -1,5 +1,5 @@
-using MemSim.AddressSpaces.Swap;
 using MemSim.Hardware;
+using MemSim.Swap;
 
 namespace MemSim;
 

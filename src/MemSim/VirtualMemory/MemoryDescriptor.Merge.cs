@@ -1,4 +1,5 @@
-using MemSim.AddressSpaces;
+using MemSim.ReverseMapping;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,4 +1,4 @@
-using MemSim.AddressSpaces;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
-using MemSim.AddressSpaces;
+using MemSim.Faults;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

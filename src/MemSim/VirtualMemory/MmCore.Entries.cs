@@ -1,7 +1,7 @@
 using MemSim.Hardware;
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>Entries that map no page, and leaving page tables.</content>
 internal sealed partial class MmCore

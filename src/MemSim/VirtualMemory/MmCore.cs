@@ -1,9 +1,14 @@
 using System.Runtime.CompilerServices;
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.HugePages;
 using MemSim.PageAllocation;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
+using MemSim.Statistics;
+using MemSim.Swap;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <summary>What all address spaces of a machine share: page-table layout, zero page, counters, the commit charge.</summary>
 internal sealed partial class MmCore
@@ -40,7 +45,7 @@ internal sealed partial class MmCore
         _pageBits = MakePageBits();
         HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
         _hugeMask = ~(HugePages - 1);
-        Huge = new Huge.HugeCore(this);
+        Huge = new HugeCore(this);
     }
 
     public Machine Machine { get; }
@@ -56,7 +61,7 @@ internal sealed partial class MmCore
 
     public PageOwners Owners { get; }
 
-    public Observability.Proc.VmEvents Events { get; }
+    public VmEvents Events { get; }
 
     public FrameArray Frames => _frames;
 

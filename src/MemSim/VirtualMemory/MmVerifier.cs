@@ -1,8 +1,10 @@
+using MemSim.Diagnostics;
+using MemSim.Faults;
 using MemSim.Hardware;
-using MemSim.Observability;
 using MemSim.Pages;
+using MemSim.ReverseMapping;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <summary>Checks address spaces: areas in order, counts as the page tables say, every entry found by reverse mapping.</summary>
 internal sealed partial class MmVerifier(MmCore core)

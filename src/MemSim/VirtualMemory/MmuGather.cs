@@ -1,8 +1,10 @@
-using MemSim.AddressSpaces.Huge;
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.HugePages;
+using MemSim.Hugetlb;
 using MemSim.Pages;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <summary>Takes pages out of page tables in batches: entries are cleared first, then the TLBs are flushed, then the pages are given back (<c>struct mmu_gather</c>).</summary>
 internal ref struct MmuGather

@@ -1,6 +1,8 @@
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.Hugetlb;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <summary>What the entries of an area, or of several, use, in bytes (<c>struct mem_size_stats</c>).</summary>
 internal sealed class PageUse
@@ -111,7 +113,7 @@ internal sealed class PageUse
         ulong bytes = vma.Hugetlb!.Bytes;
         for (ulong at = vma.StartValue; at < vma.EndValue; at += bytes)
         {
-            if (Huge.HugetlbCore.Find(vma, at, out ulong entry) != 0 && entry != 0)
+            if (HugetlbCore.Find(vma, at, out ulong entry) != 0 && entry != 0)
             {
                 bool shared = core.TotalMapCount(core.Layout.Pfn(entry)) >= 2;
                 SharedHugetlb += shared ? bytes : 0;

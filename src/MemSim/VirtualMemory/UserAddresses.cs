@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <summary>Where the parts of a process lie without address randomisation, by the architecture's rules in 6.1.</summary>
 internal sealed class UserAddresses

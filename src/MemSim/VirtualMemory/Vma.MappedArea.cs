@@ -1,5 +1,5 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.ReverseMapping;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

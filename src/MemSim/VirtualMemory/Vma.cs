@@ -1,5 +1,7 @@
 using System.Globalization;
-using MemSim.AddressSpaces;
+using MemSim.Hugetlb;
+using MemSim.PageCache;
+using MemSim.ReverseMapping;
 
 namespace MemSim;
 
@@ -54,10 +56,10 @@ public sealed partial class Vma
     /// <summary>The open file it maps; the area holds a reference to it.</summary>
     public OpenFile? File { get; internal set; }
 
-    internal AddressSpaces.Files.FileMapping? Mapping => File?.Mapping;
+    internal FileMapping? Mapping => File?.Mapping;
 
     /// <summary>The unnamed file of huge pages that it maps.</summary>
-    internal AddressSpaces.Huge.HugetlbFile? Hugetlb { get; set; }
+    internal HugetlbFile? Hugetlb { get; set; }
 
     internal AnonVma? AnonVma { get; set; }
 

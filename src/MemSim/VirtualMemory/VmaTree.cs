@@ -1,4 +1,4 @@
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <summary>The areas of an address space in order; knows the largest hole below every node, so that free addresses are found in one descent.</summary>
 /// <remarks>A treap of the areas themselves: no other objects, and the same calls build the same tree.</remarks>

@@ -1,4 +1,4 @@
-namespace MemSim.PageAllocation;
+namespace MemSim.Zones;
 
 /// <summary>What one attempt to allocate may do (the kernel's <c>ALLOC_*</c>): the watermark it respects and the rights it has.</summary>
 [Flags]

@@ -1,10 +1,12 @@
+using MemSim.Slab;
+
 namespace MemSim;
 
 /// <summary>The per-node counters of <c>/proc/zoneinfo</c> and <c>/proc/vmstat</c> that subsystems above the page allocator change (<c>enum node_stat_item</c>), in pages where nothing else is said.</summary>
 /// <remarks>Exact at any time: there are no per-CPU parts to fold.</remarks>
 public sealed class NodeCounters
 {
-    private Slab.SlabPages? _slab;
+    private SlabPages? _slab;
     private int _node;
     private long _slabReclaimable;
     private long _slabUnreclaimable;
@@ -165,7 +167,7 @@ public sealed class NodeCounters
     public bool IsUnreclaimable => KswapdFailures >= 16;
 
     /// <summary>From now on the slab layer's own counts are read where they are kept.</summary>
-    internal void AttachSlab(Slab.SlabPages slab, int node)
+    internal void AttachSlab(SlabPages slab, int node)
     {
         _slab = slab;
         _node = node;

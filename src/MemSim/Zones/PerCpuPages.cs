@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Pages;
 
 namespace MemSim.Zones;

@@ -1,5 +1,6 @@
 using System.Numerics;
 using MemSim.Kernels;
+using MemSim.Zones;
 
 namespace MemSim;
 

@@ -1,4 +1,4 @@
-namespace MemSim;
+namespace MemSim.Zones;
 
 /// <summary>How the kernel reads what is written to a file of <c>/proc/sys/vm</c>.</summary>
 internal enum VmSysctlKind

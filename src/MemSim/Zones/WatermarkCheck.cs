@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using MemSim.PageAllocation;
 
 namespace MemSim.Zones;
 

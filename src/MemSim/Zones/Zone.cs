@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
+using MemSim.Compaction;
+using MemSim.Hardware;
 using MemSim.Pages;
-using MemSim.Reclaim.Compaction;
 using MemSim.Zones;
 
 namespace MemSim;

@@ -1,7 +1,7 @@
 using System.IO.Compression;
 using FluentAssertions;
 using MemSim.Observability;
-using MemSim.Observability.Import;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Reclaim;

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Observability.Import;
+using MemSim.Captures;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Figures;

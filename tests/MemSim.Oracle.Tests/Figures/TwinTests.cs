@@ -1,8 +1,8 @@
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using FluentAssertions;
-using MemSim.Observability;
-using MemSim.Observability.Import;
+using MemSim.Captures;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Figures;

@@ -2,6 +2,7 @@ using System.IO.Compression;
 using FluentAssertions;
 using MemSim.Oracle.Tests.Boot;
 using MemSim.Oracle.Tests.Figures;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.AddressSpaces;
@@ -45,7 +46,7 @@ public class HugePageSettingsTests(CaptureArchive archive) : IClassFixture<Captu
             "HugeTLB: 28 KiB vmemmap can be freed for a 2.00 MiB page",
             "HugeTLB: registered 1.00 GiB page size, pre-allocated 0 pages",
             "HugeTLB: 16380 KiB vmemmap can be freed for a 1.00 GiB page");
-        machine.Events[MemSim.Observability.Proc.VmEvent.HtlbBuddyAllocSuccess].Should().Be(64);
+        machine.Events[VmEvent.HtlbBuddyAllocSuccess].Should().Be(64);
     }
 
     [Theory]

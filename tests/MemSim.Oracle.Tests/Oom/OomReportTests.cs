@@ -1,6 +1,6 @@
 using System.Text;
 using FluentAssertions;
-using MemSim.Reclaim.Oom;
+using MemSim.Oom;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Reclaim;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.IO.Compression;
 using System.Text.RegularExpressions;
-using MemSim.Reclaim.Oom;
+using MemSim.Oom;
 
 namespace MemSim.Oracle.Tests.Reclaim;
 

@@ -1,6 +1,6 @@
 using FluentAssertions;
-using MemSim.Observability.Replay;
 using MemSim.Oracle.Tests.Replay;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Reclaim;

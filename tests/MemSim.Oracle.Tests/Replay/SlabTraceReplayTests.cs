@@ -1,6 +1,5 @@
 using FluentAssertions;
-using MemSim.Observability.Import;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Replay;

@@ -1,7 +1,7 @@
 using System.IO.Compression;
 using System.Text.Json;
 using FluentAssertions;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
 using MemSim.Slab;
 using Xunit;
 

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Slab;

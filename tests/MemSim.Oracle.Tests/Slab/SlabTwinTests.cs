@@ -1,9 +1,14 @@
 using System.Formats.Tar;
 using System.IO.Compression;
 using FluentAssertions;
+using MemSim.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Observability;
+using MemSim.PageAllocation;
+using MemSim.Recordings;
+using MemSim.Recordings.Twins;
 using MemSim.Slab;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Slab;
@@ -51,7 +56,7 @@ public sealed class SlabTwinTests : IDisposable
         string file = Path.Combine(_root, "slab-sysfs.txt");
         File.WriteAllText(file, "name\tobject_size\talign\tred_zone\tpoison\tstore_user\thwcache_align\tcache_dma\treclaim_account\tsanity_checks\tdestroy_by_rcu\tctor\nx\t8\t8\t0\t0\t0\t0\t0\t0\t0\tyes\t\n");
         Action act = () => SlabTwin.Compare(_root, Architecture.X86_64, KernelLines.Linux6_1, 1);
-        act.Should().Throw<MemSim.Observability.Import.InputFileException>().Which.Message.Should().EndWith("(2): destroy_by_rcu: 'yes' is not a number");
+        act.Should().Throw<InputFileException>().Which.Message.Should().EndWith("(2): destroy_by_rcu: 'yes' is not a number");
     }
 
     public void Dispose() => Directory.Delete(_root, recursive: true);

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Reclaim.Compaction;
+using MemSim.Compaction;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim.Compaction;

@@ -1,4 +1,6 @@
-using MemSim.AddressSpaces.Files;
+using MemSim.Filesystems;
+using MemSim.Lru;
+using MemSim.ReverseMapping;
 
 namespace MemSim.Tests.AddressSpaces.Files;
 
@@ -91,13 +93,13 @@ internal sealed class FakeShmemSwap : IShmemSwap
 
     public int Used => _slots.Count;
 
-    public MemSim.Lru.PageOutOutcome SwapOut(Cpu cpu, ShmemMapping mapping, int pfn)
+    public PageOutOutcome SwapOut(Cpu cpu, ShmemMapping mapping, int pfn)
     {
         _slots.Add(_next, cpu.Machine.Memory.ReadOnly((ulong)pfn << PageGeometry.PageShift, PageGeometry.PageSize).ToArray());
         mapping.ReplaceBySwapEntry(cpu, pfn, _next++);
         cpu.Machine.AddReferences(pfn, -1);
         cpu.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Dirty);
-        return MemSim.Lru.PageOutOutcome.Success;
+        return PageOutOutcome.Success;
     }
 
     public Errno SwapIn(Cpu cpu, ShmemMapping mapping, uint index, long entry, out int pfn)

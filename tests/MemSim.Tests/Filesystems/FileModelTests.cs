@@ -1,8 +1,9 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
-using MemSim.AddressSpaces.Files;
+using MemSim.Faults;
 using MemSim.Lru;
+using MemSim.PageCache;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Files;
@@ -263,8 +264,8 @@ public class FileModelTests
             _m.Machine.Lru.Put(_m.Cpu, pfn);
         }
 
-        private void FaultResultIsRight(MemSim.AddressSpaces.FaultResult result, int index, int which) =>
-            ((result & MemSim.AddressSpaces.FaultResult.SigBus) != 0).Should().Be(index >= (_bytes[which].Length + PageSize - 1) / PageSize);
+        private void FaultResultIsRight(FaultResult result, int index, int which) =>
+            ((result & FaultResult.SigBus) != 0).Should().Be(index >= (_bytes[which].Length + PageSize - 1) / PageSize);
 
         /// <summary>What reclaim and compaction do to a page.</summary>
         private void ReclaimOrMove(int which)

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
 using MemSim.Tests.AddressSpaces.Programs;
 using Xunit;
 

@@ -1,6 +1,7 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
+using MemSim.Background;
 using Xunit;
 
 namespace MemSim.Tests.KernelMemory;
@@ -448,7 +449,7 @@ public class HighMemoryTests
         machine.Verify();
     }
 
-    private sealed class Unmapper(Page page) : Background.BackgroundTask("unmapper", 3, null)
+    private sealed class Unmapper(Page page) : BackgroundTask("unmapper", 3, null)
     {
         public override void Run(Cpu cpu) => cpu.Kunmap(page);
     }

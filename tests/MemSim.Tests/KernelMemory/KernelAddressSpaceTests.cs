@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.KernelMemory;
 using Xunit;
 
 namespace MemSim.Tests.KernelMemory;
@@ -104,5 +105,5 @@ public class KernelAddressSpaceTests
         machine.BootPhases[3].Mappings.Should().HaveCountGreaterThan(1);
     }
 
-    private static IEnumerable<string> StepsOf(Machine machine) => MemSim.KernelMemory.BootPhases.PlanOf(machine).Steps.Select(s => s.ToString());
+    private static IEnumerable<string> StepsOf(Machine machine) => BootPhases.PlanOf(machine).Steps.Select(s => s.ToString());
 }

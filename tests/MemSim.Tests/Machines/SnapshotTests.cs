@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Observability;
-using MemSim.Observability.Import;
 using Xunit;
 
 namespace MemSim.Tests.Machines;

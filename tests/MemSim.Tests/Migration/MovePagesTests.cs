@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Huge;
@@ -63,7 +64,7 @@ public class MovePagesTests
         process.MovePages(cpu, [at], [1], new int[1], moveShared: true).Should().Be(Errno.None);
         PageTableEntry after = process.Mm.Tables.Lookup(at);
         after.Raw.Should().Be(before.Raw + ((ulong)(after.Frame.Value - before.Frame.Value) << 12), "rights, accessed and dirty state move along");
-        machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSuccess].Should().Be(1);
+        machine.Events[VmEvent.ThpMigrationSuccess].Should().Be(1);
         process.Mm.Tables.Lookup(at).Level.Should().Be(2);
         process.Mm.Tables.Lookup(at).Frame.Should().Be(child.Mm.Tables.Lookup(at).Frame);
         machine.GetPage(process.Mm.Tables.Lookup(at).Frame).Zone.Node.Id.Should().Be(1);
@@ -80,7 +81,7 @@ public class MovePagesTests
         }
 
         process.MigratePages(cpu, [1], [0]).Value.Should().Be(0);
-        machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSplit].Should().Be(1);
+        machine.Events[VmEvent.ThpMigrationSplit].Should().Be(1);
         process.Mm.Tables.Lookup(at).Level.Should().Be(1);
         machine.Verify();
         taken.ForEach(page => cpu.FreePages(page, 9));
@@ -137,7 +138,7 @@ public class MovePagesTests
         Volatile.Write(ref done, true);
         writer.Join();
         wrong.Should().Be(0);
-        machine.Events[MemSim.Observability.Proc.VmEvent.ThpMigrationSuccess].Should().BeGreaterThan(0);
+        machine.Events[VmEvent.ThpMigrationSuccess].Should().BeGreaterThan(0);
         machine.Verify();
     }
 

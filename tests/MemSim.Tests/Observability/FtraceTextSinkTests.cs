@@ -1,6 +1,6 @@
 using System.Text;
 using FluentAssertions;
-using MemSim.Observability.Import;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Tests.Observability;

@@ -1,7 +1,10 @@
 using FluentAssertions;
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
-using MemSim.Observability.Proc;
+using MemSim.Faults;
+using MemSim.Filesystems;
+using MemSim.Lru;
+using MemSim.Observability;
+using MemSim.PageCache;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Files;
@@ -137,7 +140,7 @@ public class PageCacheTests
         m.Cpu.PutPage(page);
         file.Mapping.SetDirty(m.Cpu, page.FrameIndex).Should().BeTrue();
         PageCacheOwners.RemoveFromCache(m.Cpu, page.FrameIndex).Should().BeFalse();
-        PageCacheOwners.PageOut(m.Cpu, page.FrameIndex).Should().Be(MemSim.Lru.PageOutOutcome.Success);
+        PageCacheOwners.PageOut(m.Cpu, page.FrameIndex).Should().Be(PageOutOutcome.Success);
         PageCacheOwners.RemoveFromCache(m.Cpu, page.FrameIndex).Should().BeTrue();
         page.ClearFlags(PageFlags.Locked);
         m.Machine.Lru.Put(m.Cpu, page.FrameIndex);
@@ -272,7 +275,7 @@ public class PageCacheTests
             int pfn = FileMachine.PageOf(file, i);
             m.Machine.Lru.Isolate(pfn).Should().BeTrue();
             m.Machine.GetPage(new Pfn(pfn)).SetFlags(PageFlags.Locked);
-            PageCacheOwners.PageOut(m.Cpu, pfn).Should().Be(MemSim.Lru.PageOutOutcome.Success);
+            PageCacheOwners.PageOut(m.Cpu, pfn).Should().Be(PageOutOutcome.Success);
             m.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Locked);
             m.Machine.Lru.Put(m.Cpu, pfn);
         }

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.AddressSpaces.Files;
+using MemSim.PageCache;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Files;

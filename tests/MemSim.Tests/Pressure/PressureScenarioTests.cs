@@ -1,6 +1,6 @@
 using FluentAssertions;
-using MemSim.AddressSpaces.Swap;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
+using MemSim.Swap;
 using MemSim.Tests.Reclaim;
 using Xunit;
 

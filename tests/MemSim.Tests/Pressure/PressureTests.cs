@@ -1,6 +1,6 @@
 using System.Globalization;
 using FluentAssertions;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Tests.Pressure;

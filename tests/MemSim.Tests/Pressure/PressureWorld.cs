@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
 using FluentAssertions;
-using MemSim.AddressSpaces.Swap;
 using MemSim.Reclaim;
+using MemSim.Swap;
 
 namespace MemSim.Tests.Pressure;
 

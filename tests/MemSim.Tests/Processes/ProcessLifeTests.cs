@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.AddressSpaces;
+using MemSim.Faults;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using FluentAssertions;
-using MemSim.AddressSpaces.Swap;
+using MemSim.Swap;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;

@@ -1,4 +1,4 @@
-using MemSim.Reclaim.Compaction;
+using MemSim.Compaction;
 
 namespace MemSim.Tests.Reclaim;
 

@@ -1,6 +1,6 @@
 using FluentAssertions;
-using MemSim.Observability.Proc;
-using MemSim.Reclaim;
+using MemSim.Oom;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim;

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Reclaim;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim;

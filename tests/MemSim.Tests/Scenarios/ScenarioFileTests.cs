@@ -1,6 +1,5 @@
 using System.Text;
 using FluentAssertions;
-using MemSim.Observability.Import;
 using MemSim.Scenarios;
 using Xunit;
 

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Slab;
 using Xunit;
 
 namespace MemSim.Tests.Slab;
@@ -201,7 +202,7 @@ public abstract class SlabConformance
         KmemCache cache = machine.Slab.CreateCache("constructed", 512, constructor: (c, obj) =>
         {
             constructed++;
-            MemSim.Slab.SlabContents.Span(c.Machine, obj.Value, 8).Fill(0xc7);
+            SlabContents.Span(c.Machine, obj.Value, 8).Fill(0xc7);
         });
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
         int first = constructed;

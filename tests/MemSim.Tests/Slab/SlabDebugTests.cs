@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Slab;
 using Xunit;
 
 namespace MemSim.Tests.Slab;
@@ -20,7 +21,7 @@ public class SlabDebugTests
             obj = cpu.Alloc(cache, Gfp.Kernel);
         }
 
-        MemSim.Slab.SlabContents.Span(machine, obj.Value, 64)[60] = 0x41;
+        SlabContents.Span(machine, obj.Value, 64)[60] = 0x41;
         KernelBugException bug = cpu.Invoking(c => c.Free(cache, obj)).Should().Throw<KernelBugException>().Which;
         bug.Kind.Should().Be(KernelBugKind.Overwritten);
         bug.Report.Should().Contain("BUG overflown (Not tainted): Right Redzone overwritten\n");
@@ -41,7 +42,7 @@ public class SlabDebugTests
         KmemCache cache = machine.Slab.CreateCache("stale", 128, flags: All);
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
         cpu.Free(cache, obj);
-        MemSim.Slab.SlabContents.Span(machine, obj.Value, 128)[5] = 0;
+        SlabContents.Span(machine, obj.Value, 128)[5] = 0;
         Overwritten(() => cpu.Alloc(cache, Gfp.Kernel), "Poison overwritten");
         machine.Verify();
         cpu.Alloc(cache, Gfp.Kernel).Should().Be(obj);
@@ -56,7 +57,7 @@ public class SlabDebugTests
         KmemCache cache = machine.Slab.CreateCache("validated", 40, flags: All);
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
         machine.Slab.Validate(cache).Should().Be(0);
-        MemSim.Slab.SlabContents.Span(machine, obj.Value - 8, 1)[0] = 1;
+        SlabContents.Span(machine, obj.Value - 8, 1)[0] = 1;
         Overwritten(() => machine.Slab.Validate(cache), "Left Redzone overwritten");
         machine.Slab.Validate(cache).Should().Be(0);
     }
@@ -156,7 +157,7 @@ public class SlabDebugTests
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("logged", 128, flags: All);
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
-        MemSim.Slab.SlabContents.Span(machine, obj.Value, 137)[130] = 0;
+        SlabContents.Span(machine, obj.Value, 137)[130] = 0;
         cpu.Free(cache, obj);
         cpu.Free(cache, obj);
         cpu.Free(cache, obj);

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
-using MemSim.AddressSpaces.Swap;
+using MemSim.Swap;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Swap;

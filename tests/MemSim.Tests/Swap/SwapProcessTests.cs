@@ -1,7 +1,7 @@
 using FluentAssertions;
 using MemSim.Lru;
-using MemSim.Observability.Proc;
 using MemSim.Pages;
+using MemSim.Statistics;
 using MemSim.Tests.AddressSpaces.Programs;
 using MemSim.Zones;
 using Xunit;

@@ -1,7 +1,7 @@
 using FluentAssertions;
-using MemSim.AddressSpaces.Swap;
 using MemSim.Lru;
 using MemSim.Pages;
+using MemSim.Swap;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Swap;

@@ -1,6 +1,6 @@
 using System.Runtime.CompilerServices;
 using FluentAssertions;
-using MemSim.Zones;
+using MemSim.Hardware;
 using Xunit;
 
 namespace MemSim.Tests.Zones;

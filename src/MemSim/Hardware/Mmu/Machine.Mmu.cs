@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.KernelMemory;
 using MemSim.PageAllocation;
 
 namespace MemSim;

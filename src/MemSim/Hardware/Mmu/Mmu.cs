@@ -1,4 +1,6 @@
+using MemSim.Diagnostics;
 using MemSim.Hardware;
+using MemSim.Zones;
 
 namespace MemSim;
 
@@ -289,17 +291,17 @@ public sealed class Mmu
                 count++;
                 if (!seen.Add(pfn))
                 {
-                    Observability.BugReporter.Corrupt($"{tables}: frame 0x{pfn:x} holds two tables");
+                    BugReporter.Corrupt($"{tables}: frame 0x{pfn:x} holds two tables");
                 }
 
                 if (Frames.Check(pfn) is { } wrong)
                 {
-                    Observability.BugReporter.Corrupt($"{tables}: the table in frame 0x{pfn:x} {wrong}");
+                    BugReporter.Corrupt($"{tables}: the table in frame 0x{pfn:x} {wrong}");
                 }
             });
             if (count != tables.TablePages)
             {
-                Observability.BugReporter.Corrupt($"{tables}: {tables.TablePages} table pages are counted but there are {count}");
+                BugReporter.Corrupt($"{tables}: {tables.TablePages} table pages are counted but there are {count}");
             }
         }
     }
@@ -365,7 +367,7 @@ public sealed class Mmu
     {
         long pfn = (long)(physical >> PageGeometry.PageShift);
         long chunk = pfn & ~511L;
-        foreach (Zones.PresentRange range in Machine.PresentRanges)
+        foreach (PresentRange range in Machine.PresentRanges)
         {
             if (range.Start <= chunk && range.End >= chunk + 512)
             {

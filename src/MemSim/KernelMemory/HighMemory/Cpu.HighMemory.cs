@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
+using MemSim.Hardware;
 using MemSim.KernelMemory;
 
 namespace MemSim;
@@ -7,7 +9,7 @@ namespace MemSim;
 public sealed partial class Cpu
 {
     private LocalSlots? _localSlots;
-    private Hardware.CpuMode _modeBefore;
+    private CpuMode _modeBefore;
     private bool _knowsModeBefore;
     private ulong _lowBytes;
 
@@ -231,7 +233,7 @@ public sealed partial class Cpu
     {
         if (_localSlots?.Check(this, _current.Mappings is { } maps && ReferenceEquals(maps.Home, this) ? maps : null) is { } wrong)
         {
-            Observability.BugReporter.Corrupt(wrong);
+            BugReporter.Corrupt(wrong);
         }
     }
 
@@ -304,7 +306,7 @@ public sealed partial class Cpu
             // Good until somebody calls UpdateMode, as all do who change what it depends on.
             _modeBefore = Mode;
             _knowsModeBefore = true;
-            Mode = Hardware.CpuMode.Special;
+            Mode = CpuMode.Special;
         }
     }
 

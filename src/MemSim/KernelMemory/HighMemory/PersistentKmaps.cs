@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Observability;
+using MemSim.Diagnostics;
+using MemSim.Hardware;
 
 namespace MemSim.KernelMemory;
 
@@ -194,7 +195,7 @@ internal sealed class PersistentKmaps
         for (int slot = 0; slot < _counts.Length; slot++)
         {
             ulong expected = _counts[slot] == 0 ? 0 : _template | ((ulong)_frames[slot] << PageGeometry.PageShift);
-            const ulong hardwareBits = Hardware.X86Entry.Accessed | Hardware.X86Entry.Dirty;
+            const ulong hardwareBits = X86Entry.Accessed | X86Entry.Dirty;
             ulong entry = _kernel.Lookup(AddressOf(slot)).Raw;
             if ((entry & ~hardwareBits) != (expected & ~hardwareBits))
             {

@@ -1,7 +1,7 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
 using MemSim.KernelMemory;
-using MemSim.Observability;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim;

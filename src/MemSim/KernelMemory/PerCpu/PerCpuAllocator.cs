@@ -2,8 +2,8 @@ using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using MemSim.Boot;
+using MemSim.Hardware;
 using MemSim.KernelMemory;
-using MemSim.Zones;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim;

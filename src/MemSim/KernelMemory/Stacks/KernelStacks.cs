@@ -1,6 +1,7 @@
 using System.Globalization;
+using MemSim.Background;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.Observability;
 
 namespace MemSim;
 
@@ -32,7 +33,7 @@ public sealed class KernelStacks
 
         // The boot makes them, on the first CPU, whatever the CPU that asks first is doing.
         Cpu boot = machine.Cpus[0];
-        using Background.BackgroundScope context = boot.EnterBackground(new KernelTask("swapper/0", 0));
+        using BackgroundScope context = boot.EnterBackground(new KernelTask("swapper/0", 0));
         for (int cpu = 0; cpu < machine.Cpus.Count; cpu++)
         {
             AddInterruptStacks(boot, cpu);

@@ -1,9 +1,8 @@
 using System.Globalization;
-using MemSim.Observability.Proc;
 using MemSim.PageAllocation;
 using MemSim.Zones;
 
-namespace MemSim.Observability.Explanation;
+namespace MemSim.Observability;
 
 /// <summary>Goes through the attempts that the allocator would make, with its own checks and rights, and takes nothing.</summary>
 internal static class AllocationExplainer

@@ -1,4 +1,4 @@
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Estimates that the kernel derives from several counters at once.</summary>
 internal static class Available

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Writes <c>/proc/buddyinfo</c> and the two fragmentation indices of <c>/sys/kernel/debug/extfrag</c>: a line for each populated zone, a column an order.</summary>
 internal static class BuddyInfoText

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>The files of <c>/sys/kernel/mm/transparent_hugepage</c> and <c>/sys/kernel/mm/hugepages</c>, a line each: <c>path = text</c>.</summary>
 internal static class HugePagesText
@@ -43,7 +43,7 @@ internal static class HugePagesText
         void File(string name, string value) => text.Append(CultureInfo.InvariantCulture, $"hugepages/hugepages-{pool.PageSize.Bytes >> 10}kB/{name} = {value}\n");
     }
 
-    private static void AppendTransparent(StringBuilder text, HugePages huge)
+    private static void AppendTransparent(StringBuilder text, HugePageSettings huge)
     {
         if (!huge.IsAvailable)
         {

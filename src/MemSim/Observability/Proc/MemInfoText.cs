@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Statistics;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Writes <c>/proc/meminfo</c>.</summary>
 internal static class MemInfoText

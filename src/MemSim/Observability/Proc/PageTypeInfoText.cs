@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Zones;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Writes <c>/proc/pagetypeinfo</c>: free blocks by migrate type and order, and how many page blocks are of each type.</summary>
 internal static class PageTypeInfoText
@@ -92,7 +93,7 @@ internal static class PageTypeInfoText
     /// <summary>The page blocks of a zone by type: one frame in each page block's length is looked at, starting with the zone's first one wherever that lies.</summary>
     private static long[] BlocksByType(Machine machine, Zone zone)
     {
-        long[] counts = new long[MemSim.Zones.FreeArea.MigrateTypes];
+        long[] counts = new long[FreeArea.MigrateTypes];
         for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn += 1L << machine.PageblockOrder)
         {
             if (machine.ZoneOf((int)pfn) is { } owner ? owner == zone : machine.HasFrameInHole(pfn))

@@ -1,4 +1,4 @@
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>On which kernels a line of a file exists; none of the bits: on all.</summary>
 [Flags]

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text;
 using MemSim.Zones;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Writes the memory part of a failure or OOM report, without the time stamps of the log.</summary>
 /// <remarks>Kernel: <c>show_mem()</c>, which SysRq-m calls too.</remarks>

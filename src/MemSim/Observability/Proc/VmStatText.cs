@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Statistics;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Writes <c>/proc/vmstat</c>: the zones' and nodes' counters summed up, then the events.</summary>
 internal static class VmStatText

@@ -1,4 +1,4 @@
-using MemSim.Zones;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 

@@ -1,4 +1,5 @@
-using MemSim.AddressSpaces;
+using MemSim.Faults;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

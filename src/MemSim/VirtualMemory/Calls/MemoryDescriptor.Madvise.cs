@@ -1,5 +1,8 @@
-using MemSim.AddressSpaces;
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.Hugetlb;
+using MemSim.Reclaim;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 
@@ -161,7 +164,7 @@ public sealed partial class MemoryDescriptor
             return whole <= start ? Errno.None : Drop(cpu, vma, start, whole);
         }
 
-        if (vma.Hugetlb is not null && AddressSpaces.Huge.HugetlbCore.Cuts(vma, start, end))
+        if (vma.Hugetlb is not null && HugetlbCore.Cuts(vma, start, end))
         {
             return Errno.EINVAL;
         }
@@ -259,7 +262,7 @@ public sealed partial class MemoryDescriptor
     {
         PteLayout layout = _core.Layout;
         Machine machine = cpu.Machine;
-        Span<int> batch = stackalloc int[Reclaim.ScanControl.ClusterPages];
+        Span<int> batch = stackalloc int[ScanControl.ClusterPages];
         int count = 0;
         _core.DrainLru(cpu);
         for (ulong at = start; at < end; at += PageGeometry.PageSize)

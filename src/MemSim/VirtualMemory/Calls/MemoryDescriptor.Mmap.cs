@@ -1,5 +1,7 @@
-using MemSim.AddressSpaces;
-using MemSim.AddressSpaces.Files;
+using MemSim.Faults;
+using MemSim.Filesystems;
+using MemSim.Hugetlb;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 
@@ -29,7 +31,7 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
-        if ((flags & MapFlags.Anonymous) == 0 && file?.Mapping is AddressSpaces.Huge.HugetlbMapping ofHugePages)
+        if ((flags & MapFlags.Anonymous) == 0 && file?.Mapping is HugetlbMapping ofHugePages)
         {
             return MmapHugeFile(cpu, hint, length, prot, flags, file, ofHugePages, offset);
         }

@@ -1,4 +1,6 @@
-using MemSim.AddressSpaces;
+using MemSim.Faults;
+using MemSim.Processes;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,5 +1,6 @@
-using MemSim.AddressSpaces;
+using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,7 +1,8 @@
 using MemSim.Hardware;
 using MemSim.Pages;
+using MemSim.Processes;
 
-namespace MemSim.AddressSpaces;
+namespace MemSim.VirtualMemory;
 
 /// <content>One entry at fork, new address spaces.</content>
 internal sealed partial class MmCore

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using FluentAssertions;
 using MemSim.Observability;
-using MemSim.Observability.Import;
+using MemSim.Recordings;
 using MemSim.Zones;
 using Xunit;
 

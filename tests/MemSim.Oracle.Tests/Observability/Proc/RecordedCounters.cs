@@ -1,7 +1,8 @@
 using System.Globalization;
 using System.Reflection;
-using MemSim.Observability.Import;
-using MemSim.Observability.Proc;
+using MemSim.Captures;
+using MemSim.Observability;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Oracle.Tests.Observability.Proc;

@@ -1,5 +1,6 @@
+using MemSim.Captures;
 using MemSim.Observability;
-using MemSim.Observability.Import;
+using MemSim.Recordings;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Observability.Proc;

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Observability.Import;
+using MemSim.Captures;
 using MemSim.Oracle.Tests.Figures;
 using Xunit;
 

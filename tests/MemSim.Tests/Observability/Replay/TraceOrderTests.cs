@@ -1,6 +1,7 @@
 using System.Globalization;
 using FluentAssertions;
-using MemSim.Observability.Replay;
+using MemSim.Recordings;
+using MemSim.Recordings.Replay;
 using Xunit;
 
 namespace MemSim.Tests.Observability.Replay;

@@ -1,4 +1,6 @@
 using FluentAssertions;
+using MemSim.Hardware;
+using MemSim.Pages;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Parallel;
@@ -68,7 +70,7 @@ public sealed class AccessGateTests
         writer.Join();
         other.Join();
         failure.Should().BeNull();
-        ref MemSim.Pages.PageFrame frame = ref machine.FrameOf(pfn);
+        ref PageFrame frame = ref machine.FrameOf(pfn);
         (frame.IsPcp || frame.IsBuddy || frame.RefCount == 0).Should().BeTrue($"the page is free: {frame.RefCount} references, mapped {frame.MapCount} times, {machine.FlagsOf(pfn)}");
         machine.Memory.Read<long>((ulong)pfn << 12).Should().Be(0x5566L, "the store came before the flush: it went where the page still was");
         using (user.Run(process))
@@ -206,7 +208,7 @@ public sealed class AccessGateTests
     /// <summary>The CPU's next access stops when it is translated.</summary>
     private static void CpuHold(Cpu cpu, ManualResetEventSlim inside, ManualResetEventSlim goOn)
     {
-        MemSim.Hardware.CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.MmuState;
         mmu.InsideAccess = () =>
         {
             mmu.InsideAccess = null;

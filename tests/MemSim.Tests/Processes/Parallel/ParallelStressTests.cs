@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Observability.Proc;
+using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces.Parallel;

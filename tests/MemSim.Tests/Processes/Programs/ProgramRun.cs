@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.AddressSpaces;
+using MemSim.Processes;
 
 namespace MemSim.Tests.AddressSpaces.Programs;
 

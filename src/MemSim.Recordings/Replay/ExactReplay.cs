@@ -1,0 +1,232 @@
+using System.Globalization;
+using MemSim.Observability;
+using MemSim.Recordings.Import;
+using MemSim.Recordings.Replay;
+
+namespace MemSim.Recordings;
+
+/// <summary>Replays a recorded page-allocator run on a machine restored from its recorded state and compares everything the kernel did.</summary>
+/// <remarks>Formats: <c>state-pre</c>, <c>ops</c>, <c>state-post</c>, <c>state-end</c>, <c>state-drained</c> of a recording made inside a running 6.1 kernel.</remarks>
+public sealed class ExactReplay : IDisposable
+{
+    private const int MarkerPost = 99;
+    private const int MarkerEnd = 98;
+
+    private readonly string _directory;
+    private readonly Machine _machine;
+    private readonly Cpu _cpu;
+    private readonly Zone?[] _zonesByIndex;
+    private readonly ReplayTally _tally = new();
+    private readonly KernelTask _ordinary = new("recorder", 1);
+    private readonly KernelTask _memAlloc = new("recorder", 1) { Flags = TaskFlags.MemAlloc };
+    private readonly KernelTask _victim = new("recorder", 1) { Flags = TaskFlags.OomVictim };
+
+    private ExactReplay(string directory, Machine machine)
+    {
+        _directory = directory;
+        _machine = machine;
+        _cpu = machine.Cpus[0];
+        _zonesByIndex = new Zone?[machine.Architecture.ZoneTypes.Count];
+        foreach (Zone zone in machine.Zones)
+        {
+            _zonesByIndex[zone.Index] = zone;
+        }
+    }
+
+    /// <summary>The machine as the replay left it.</summary>
+    public Machine Machine => _machine;
+
+    /// <summary>Whether a folder holds a recorded page-allocator run.</summary>
+    /// <param name="directory">The folder.</param>
+    public static bool IsRun(string directory) =>
+        File.Exists(Path.Combine(directory, "state-pre.json.gz")) && File.Exists(Path.Combine(directory, "ops.txt.gz"));
+
+    /// <summary>Restores the state recorded before a run.</summary>
+    /// <param name="directory">The run's folder.</param>
+    /// <exception cref="InputFileException">A file is missing or malformed.</exception>
+    public static ExactReplay Open(string directory) =>
+        new(directory, StateRestorer.Restore(ExactStateReader.Read(Path.Combine(directory, "state-pre.json.gz"))));
+
+    /// <summary>Replays the whole run.</summary>
+    /// <param name="progress">Told the line reached, now and then.</param>
+    /// <returns>What matched and what did not.</returns>
+    public ReplayResult Run(IProgress<long>? progress = null)
+    {
+        using ExactOperationsReader reader = new(Path.Combine(_directory, "ops.txt.gz"));
+        while (reader.TryRead(out ExactOperation operation))
+        {
+            Apply(reader, operation);
+            if (progress is not null && (operation.Line & 0xfff) == 0)
+            {
+                progress.Report(operation.Line);
+            }
+        }
+
+        CompareState("drained");
+        return _tally.ToResult(Path.GetFileName(Path.GetFullPath(_directory)));
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _machine.Dispose();
+
+    private void Apply(ExactOperationsReader reader, in ExactOperation operation)
+    {
+        switch (operation.Kind)
+        {
+            case ExactOperationKind.Allocate:
+                Allocate(operation);
+                break;
+            case ExactOperationKind.Free:
+                _machine.Pages.FreeBlock(_cpu, Live(operation, operation.Order), operation.Order);
+                break;
+            case ExactOperationKind.BulkAllocate:
+                AllocateBulk(reader, operation);
+                return;
+            case ExactOperationKind.FreeList:
+                FreeList(reader, operation);
+                return;
+            case ExactOperationKind.Split:
+                _machine.Pages.Split(Live(operation, operation.Order), operation.Order);
+                break;
+            case ExactOperationKind.Drain:
+                Drain(operation);
+                break;
+            case ExactOperationKind.DrainBatch:
+                _cpu.DrainZonePages(ZoneAt(operation));
+                break;
+            case ExactOperationKind.Marker:
+                if (operation.Count is MarkerPost or MarkerEnd)
+                {
+                    CompareState(operation.Count == MarkerPost ? "post" : "end");
+                }
+
+                break;
+            default:
+                throw new InvalidOperationException($"operation {operation.Kind} cannot stand alone");
+        }
+
+        CompareCounters(operation);
+    }
+
+    private void Allocate(in ExactOperation operation)
+    {
+        KernelTask task = operation.Caller switch { ExactCaller.MemAlloc => _memAlloc, ExactCaller.OomVictim => _victim, _ => _ordinary };
+        int pfn;
+        if (task == _ordinary)
+        {
+            pfn = _machine.Pages.Allocate(_cpu, operation.Gfp, operation.Order);
+        }
+        else
+        {
+            using ContextScope scope = _cpu.Run(task);
+            pfn = _machine.Pages.Allocate(_cpu, operation.Gfp, operation.Order);
+        }
+
+        ComparePage(operation, pfn, operation.Pfn, operation.Zone, operation.MigrateType);
+    }
+
+    private void AllocateBulk(ExactOperationsReader reader, ExactOperation operation)
+    {
+        Page[] pages = new Page[operation.Count];
+        int got = _cpu.AllocPagesBulk(operation.Gfp, pages);
+        _tally.Compare("bulk", got == operation.Got, () => $"line {operation.Line}: {operation.Got} pages delivered, here {got}");
+        for (int i = 0; i < operation.Got; i++)
+        {
+            if (!reader.TryRead(out ExactOperation page) || page.Kind != ExactOperationKind.BulkPage)
+            {
+                throw new InputFileException(Path.Combine(_directory, "ops.txt.gz"), operation.Line + i + 1, "a bulk allocation lacks its pages");
+            }
+
+            ComparePage(page, i < got ? (int)pages[i].Pfn.Value : -1, page.Pfn, page.Zone, page.MigrateType);
+        }
+
+        CompareCounters(operation);
+    }
+
+    private void FreeList(ExactOperationsReader reader, in ExactOperation operation)
+    {
+        Page[] pages = new Page[operation.Count];
+        for (int i = 0; i < pages.Length; i++)
+        {
+            if (!reader.TryRead(out ExactOperation page) || page.Kind != ExactOperationKind.ListPage)
+            {
+                throw new InputFileException(Path.Combine(_directory, "ops.txt.gz"), operation.Line + i + 1, "a list of pages is shorter than announced");
+            }
+
+            pages[i] = new Page(_machine, Live(page, 0));
+            CompareType(page, (int)page.Pfn, page.Zone, page.MigrateType);
+        }
+
+        _cpu.FreePagesBulk(pages);
+    }
+
+    private void Drain(in ExactOperation operation)
+    {
+        if (operation.Zone < 0)
+        {
+            _cpu.DrainLocalPages();
+        }
+        else
+        {
+            _cpu.DrainLocalPages(ZoneAt(operation));
+        }
+    }
+
+    /// <summary>The frame an operation names, as a live block: a replay that has gone wrong stops here rather than damage the machine.</summary>
+    private int Live(in ExactOperation operation, int order)
+    {
+        int pfn = (int)operation.Pfn;
+        if (!_machine.IsAllocatedHead(pfn, order))
+        {
+            throw new ReplayDivergedException($"line {operation.Line}: pfn 0x{pfn:x} is no live block of order {order} here", _tally.FirstMismatch, StateText.Around(_machine, pfn));
+        }
+
+        return pfn;
+    }
+
+    private Zone ZoneAt(in ExactOperation operation) =>
+        _zonesByIndex[operation.Zone] ?? throw new InputFileException(Path.Combine(_directory, "ops.txt.gz"), operation.Line, $"zone {operation.Zone} does not exist");
+
+    private void ComparePage(ExactOperation operation, int pfn, long expected, int zone, int type)
+    {
+        _tally.Compare("pfn", pfn == expected, () => string.Create(CultureInfo.InvariantCulture,
+            $"line {operation.Line}: order {operation.Order} {GfpText.FormatWithHex(operation.Gfp)}: the kernel returned {Text(expected)}, here {Text(pfn)}\n{StateText.Around(_machine, expected >= 0 ? expected : pfn)}"));
+        if (pfn >= 0 && expected == pfn)
+        {
+            CompareType(operation, pfn, zone, type);
+        }
+    }
+
+    private void CompareType(ExactOperation operation, int pfn, int zone, int type)
+    {
+        Zone actual = _machine.Zones[_machine.FrameOf(pfn).ZoneId];
+        _tally.Compare("zone", actual.Index == zone, () => $"line {operation.Line}: pfn 0x{pfn:x} in zone {zone}, here {actual}");
+        _tally.Compare("block type", new RecordedTypes(RecordedTypes.WithoutCma).FromRecorded(type) == (MigrateType)actual.BlockType(pfn), () => $"line {operation.Line}: the page block of pfn 0x{pfn:x} has type {type}, here {(MigrateType)actual.BlockType(pfn)}");
+    }
+
+    private void CompareCounters(ExactOperation operation)
+    {
+        if (!operation.HasCounters)
+        {
+            return;
+        }
+
+        for (int i = 0; i < 4; i++)
+        {
+            int index = i;
+            long actual = _zonesByIndex[i] is { IsPopulated: true } zone ? zone.FreePages : 0;
+            _tally.Compare("counter", actual == operation.Counters[i], () => $"line {operation.Line}: free counter of zone {index} is {operation.Counters[index]}, here {actual}");
+        }
+    }
+
+    private void CompareState(string when)
+    {
+        string path = Path.Combine(_directory, $"state-{when}.json.gz");
+        if (File.Exists(path))
+        {
+            StateComparison.Compare(ExactStateReader.Read(path), StateCapture.Capture(_machine, when), when, _tally, includeFigures: true);
+        }
+    }
+
+    private static string Text(long pfn) => pfn < 0 ? "no memory" : string.Create(CultureInfo.InvariantCulture, $"pfn {pfn}");
+}

@@ -1,0 +1,50 @@
+using MemSim.Boot;
+using MemSim.Diagnostics;
+using MemSim.Kernels;
+using MemSim.Observability;
+using MemSim.PageAllocation;
+using MemSim.Recordings;
+using MemSim.Recordings.Import;
+using MemSim.Recordings.Twins;
+using MemSim.Statistics;
+
+namespace MemSim.Captures;
+
+/// <summary>The captured machine that a twin is made from: its layout as read, its figures as computed.</summary>
+internal sealed class TwinOrigin
+{
+    private TwinOrigin(CapturedMachine captured, ReserveFigures figures, VmSysctls sysctls, IReadOnlyList<BootZone> zones)
+    {
+        Captured = captured;
+        Sysctls = sysctls;
+        Zones = zones;
+        Figures = figures;
+    }
+
+    public CapturedMachine Captured { get; }
+
+    /// <summary>Computed from the layout, never copied; one entry a zone in the order of the captured layout.</summary>
+    public ReserveFigures Figures { get; }
+
+    public VmSysctls Sysctls { get; }
+
+    public IReadOnlyList<BootZone> Zones { get; }
+
+    public TransparentHugePages HugePages => Captured.CurrentTransparentHugePages;
+
+    public static TwinOrigin Read(string directory, KernelChoice? kernel)
+    {
+        ReserveFigures figures = TwinState.ComputeFigures(directory, out VmSysctls sysctls, kernel);
+        CapturedMachine captured = CapturedMachine.Read(directory, kernel);
+        List<BootZone> zones = [];
+        foreach (ZoneLayout zone in captured.Layout.Zones)
+        {
+            if (zone.IsPopulated)
+            {
+                zones.Add(new BootZone(zone.Node, zone.Type, new Pfn(zone.StartPfn), zone.SpannedPages, zone.PresentPages, zone.ManagedPages));
+            }
+        }
+
+        return new TwinOrigin(captured, figures, sysctls, zones);
+    }
+}

@@ -1,0 +1,98 @@
+using System.Globalization;
+using MemSim.Boot;
+using MemSim.Hardware;
+using MemSim.Hugetlb;
+
+namespace MemSim;
+
+/// <content>The pools, and how the boot fills them.</content>
+public sealed partial class HugePageSettings
+{
+    /// <summary>Named files of huge pages, on all mounted hugetlbfs.</summary>
+    internal HashSet<HugetlbFile> Files { get; } = [];
+
+    /// <summary>Adds the pools up for <c>Hugetlb</c> of meminfo and the commit limit.</summary>
+    internal void CountPools()
+    {
+        long pages = 0;
+        foreach (HugePagePool pool in Pools)
+        {
+            pages += pool.Total << pool.Order;
+        }
+
+        _machine.SystemFigures.HugetlbPages = pages;
+    }
+
+    internal void VerifyPools()
+    {
+        foreach (HugePagePool pool in Pools)
+        {
+            pool.Verify();
+        }
+    }
+
+    /// <summary>Small pages that all pools took from a zone, as the frames tell.</summary>
+    internal long PooledPagesIn(Zone zone) => Pools.Sum(pool => pool.PagesIn(zone));
+
+    /// <summary>Carries <c>hugepagesz=</c> and <c>hugepages=</c> out (<c>hugetlb_init()</c>).</summary>
+    /// <returns>What the kernel says about it.</returns>
+    internal List<string> FillAtBoot(Cpu cpu, BootPlan plan)
+    {
+        List<string> log = [];
+        foreach (PfnRange range in plan.GiganticPages)
+        {
+            PoolOf(new ByteSize((ulong)range.Pages << PageGeometry.PageShift))!.AddGigantic((int)range.Start.Value);
+        }
+
+        HashSet<HugePagePool> asked = [];
+        foreach (HugePagesParameter wanted in plan.Spec.CommandLine.HugePagePools)
+        {
+            HugePagePool? pool = wanted.PageSize.Bytes == 0 ? Pool : PoolOf(wanted.PageSize);
+            if (pool is null)
+            {
+                log.Add($"HugeTLB: unsupported hugepagesz={wanted.PageSize.Bytes >> 10}K");
+            }
+            else if (asked.Add(pool) && !pool.IsGigantic)
+            {
+                long got = wanted.Nodes.Count == 0 ? pool.FillAtBoot(cpu, wanted.Pages, null) : wanted.Nodes.Sum(on => pool.FillAtBoot(cpu, on.Pages, on.Node));
+                if (got < wanted.Pages)
+                {
+                    log.Add($"HugeTLB: allocating {wanted.Pages} of page size {Text(pool)} failed.  Only allocated {got} hugepages.");
+                }
+            }
+        }
+
+        foreach (HugePagePool pool in Pools.OrderBy(pool => asked.Contains(pool) ? asked.ToList().IndexOf(pool) : int.MaxValue))
+        {
+            // A page's own descriptors could be mapped to one page of them, where the kernel is built for that.
+            long spare = _machine.Architecture.Architecture == Architecture.X86_64 ? (64L << pool.Order >> 10) - 4 : 0;
+            log.Add($"HugeTLB: registered {Text(pool)} page size, pre-allocated {pool.Free} pages");
+            log.Add($"HugeTLB: {spare} KiB vmemmap can be freed for a {Text(pool)} page");
+        }
+
+        return log;
+    }
+
+    /// <summary>A size as <c>string_get_size()</c> prints it.</summary>
+    internal static string SizeText(ByteSize size)
+    {
+        (ulong number, string unit) = size.Bytes >= 1 << 30 ? (size.Bytes >> 30, "GiB") : size.Bytes >= 1 << 20 ? (size.Bytes >> 20, "MiB") : (size.Bytes >> 10, "KiB");
+        return string.Create(CultureInfo.InvariantCulture, $"{(number < 10 ? $"{number}.00" : number < 100 ? $"{number}.0" : $"{number}")} {unit}");
+    }
+
+    private static string Text(HugePagePool pool) => SizeText(pool.PageSize);
+
+    private static HugePagePool[] MakePools(Machine machine)
+    {
+        int[] orders = OrdersOf(machine.Architecture.Architecture, machine.BootPlan?.Spec.Mmu.GigabytePages ?? true);
+        return [.. orders.Select(order => new HugePagePool(machine, order))];
+    }
+
+    /// <summary>The sizes of an architecture as log2 of their small pages, the largest first.</summary>
+    internal static int[] OrdersOf(Architecture architecture, bool gigabytePages) => architecture switch
+    {
+        Architecture.X86_64 => gigabytePages ? [18, 9] : [9],
+        Architecture.Arm64 => [18, 13, 9, 4],
+        _ => [PteLayout.HugeOrderOf(architecture)],
+    };
+}
