@@ -1,7 +1,7 @@
 using System.IO.Compression;
 using MemSim.Tool.Recordings;
 
-[assembly: Xunit.AssemblyFixture(typeof(RecordingsFixture))]
+[assembly: Xunit.AssemblyFixture(typeof(MemSim.Tool.Tests.RecordingsFixture))]
 
 namespace MemSim.Tool.Tests;
 

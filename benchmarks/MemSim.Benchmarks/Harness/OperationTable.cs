@@ -13,7 +13,7 @@ internal static class OperationTable
         .. BootOperations.Table,
         .. SlabOperations.Table,
         .. MmuOperations.Table,
-        .. Faults.Table,
+        .. Operations.Faults.Table,
         .. CompactionOperations.Table,
         .. SwapOperations.Table,
         .. Files.Table,

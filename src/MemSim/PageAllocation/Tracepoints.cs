@@ -1,5 +1,4 @@
 using MemSim.Diagnostics;
-using MemSim.Observability;
 
 namespace MemSim.PageAllocation;
 

@@ -105,8 +105,8 @@ public class FaultTests
         Process process = machine.CreateProcess("bad");
         using ContextScope scope = cpu.Run(process);
         VirtualAddress page = process.Mm.Mmap(4096, Prot.Read);
-        Signal(() => cpu.Write(page, 1)).Should().Be(new SignalInfo(Signal.SIGSEGV, SignalCode.AccessError, page));
-        Signal(() => cpu.Read<int>(page + 4096)).Should().Be(new SignalInfo(Signal.SIGSEGV, SignalCode.MapError, page + 4096));
+        Signal(() => cpu.Write(page, 1)).Should().Be(new SignalInfo(MemSim.Signal.SIGSEGV, SignalCode.AccessError, page));
+        Signal(() => cpu.Read<int>(page + 4096)).Should().Be(new SignalInfo(MemSim.Signal.SIGSEGV, SignalCode.MapError, page + 4096));
         cpu.CopyToUser(page, [1, 2, 3]).Should().Be(3);
         process.Mm.Mprotect(page, 4096, Prot.Read | Prot.Write).Should().Be(Errno.None);
         cpu.CopyToUser(page + 4090, new byte[10]).Should().Be(4);
@@ -311,7 +311,7 @@ public class FaultTests
         }
         catch (SignalException signal)
         {
-            signal.SignalInfo.Signal.Should().Be(Signal.SIGKILL);
+            signal.SignalInfo.Signal.Should().Be(MemSim.Signal.SIGKILL);
         }
     }
 }

@@ -127,8 +127,8 @@ public class MappedFileTests
         rig.Cpu.Read<byte>(shared + (3 * Page) + 100).Should().Be(0);
         foreach (VirtualAddress base_ in (VirtualAddress[])[shared, copies])
         {
-            Signal(() => rig.Cpu.Read<byte>(base_ + (4 * Page))).Signal.Should().Be(Signal.SIGBUS);
-            Signal(() => rig.Cpu.Write(base_ + (7 * Page), 1)).Signal.Should().Be(Signal.SIGBUS);
+            Signal(() => rig.Cpu.Read<byte>(base_ + (4 * Page))).Signal.Should().Be(MemSim.Signal.SIGBUS);
+            Signal(() => rig.Cpu.Write(base_ + (7 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
         }
 
         rig.Cpu.TruncateFile(rig.File, 8 * Page).Should().Be(Errno.None);
@@ -271,9 +271,9 @@ public class MappedFileTests
         VirtualAddress at = rig.Map(4, Shared);
         VirtualAddress own = rig.Map(4, Private);
         rig.Disk.Vanish();
-        Signal(() => rig.Cpu.Read<byte>(at)).Should().Be(new SignalInfo(Signal.SIGBUS, SignalCode.NoPage, at));
-        Signal(() => rig.Cpu.Write(at, 1)).Signal.Should().Be(Signal.SIGBUS);
-        Signal(() => rig.Cpu.Write(own, 1)).Signal.Should().Be(Signal.SIGBUS);
+        Signal(() => rig.Cpu.Read<byte>(at)).Should().Be(new SignalInfo(MemSim.Signal.SIGBUS, SignalCode.NoPage, at));
+        Signal(() => rig.Cpu.Write(at, 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
+        Signal(() => rig.Cpu.Write(own, 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
         rig.Cpu.CopyFromUser(new byte[10], at).Should().Be(10);
         rig.Mm.AnonPages.Should().Be(0, "the page for the copy was given back");
         rig.Machine.Verify();
@@ -290,8 +290,8 @@ public class MappedFileTests
         VirtualAddress at = rig.Map(4, Shared);
         rig.Cpu.Read<byte>(at + (3 * Page)).Should().Be(0);
         rig.Disk.IsFull = true;
-        Signal(() => rig.Cpu.Write(at + (3 * Page), 1)).Signal.Should().Be(Signal.SIGBUS);
-        Signal(() => rig.Cpu.Write(at + (2 * Page), 1)).Signal.Should().Be(Signal.SIGBUS);
+        Signal(() => rig.Cpu.Write(at + (3 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
+        Signal(() => rig.Cpu.Write(at + (2 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
         rig.Disk.IsFull = false;
         rig.Cpu.Write(at + (3 * Page), (byte)1);
         rig.Machine.Nodes[0].Counters.Dirty.Should().Be(1);
@@ -420,7 +420,7 @@ public class MappedFileTests
             }
             catch (SignalException signal)
             {
-                signal.SignalInfo.Signal.Should().Be(Signal.SIGKILL);
+                signal.SignalInfo.Signal.Should().Be(MemSim.Signal.SIGKILL);
             }
 
             _ = rig.Machine.FailAllocations(0);

@@ -130,7 +130,7 @@ public class LimitTests
         stack.Start.Should().Be(lowest);
         string maps = process.Maps;
         long committed = machine.SystemFigures.CommittedPages;
-        Signal(() => cpu.Write(lowest + -8, 1)).Should().Be(new SignalInfo(Signal.SIGSEGV, SignalCode.MapError, lowest + -8));
+        Signal(() => cpu.Write(lowest + -8, 1)).Should().Be(new SignalInfo(MemSim.Signal.SIGSEGV, SignalCode.MapError, lowest + -8));
         cpu.CopyToUser(lowest + -8, new byte[16]).Should().Be(16, "the kernel's copy stops at the same place");
         (process.Maps, machine.SystemFigures.CommittedPages).Should().Be((maps, committed));
 
@@ -306,7 +306,7 @@ public class LimitTests
         }
 
         copied.Should().Contain(8, "nothing of it was copied").And.Contain(0).And.HaveCount(7);
-        signals.Should().Contain(s => s.Signal == Signal.SIGKILL && s.Code == SignalCode.OutOfMemory);
+        signals.Should().Contain(s => s.Signal == MemSim.Signal.SIGKILL && s.Code == SignalCode.OutOfMemory);
     }
 
     private static SignalInfo Signal(Action access) => access.Should().Throw<SignalException>().Which.SignalInfo;

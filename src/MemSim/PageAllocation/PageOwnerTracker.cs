@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
 
-namespace MemSim.Observability;
+namespace MemSim.PageAllocation;
 
 /// <summary>Remembers who allocated and who freed each block last (<c>page_owner=on</c>): what a report of misuse tells about a page's history.</summary>
 internal sealed class PageOwnerTracker : IPageTraceSink
