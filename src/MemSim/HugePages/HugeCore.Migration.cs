@@ -1,4 +1,3 @@
-using MemSim.Faults;
 using MemSim.Pages;
 using MemSim.ReverseMapping;
 using MemSim.VirtualMemory;

@@ -1,5 +1,4 @@
 using MemSim.Background;
-using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.VirtualMemory;

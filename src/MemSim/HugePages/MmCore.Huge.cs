@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.Hugetlb;
 using MemSim.Pages;

@@ -1,6 +1,5 @@
 using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.HugePages;
 using MemSim.Pages;
 using MemSim.ReverseMapping;
 

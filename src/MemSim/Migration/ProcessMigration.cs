@@ -1,5 +1,4 @@
 using System.Numerics;
-using MemSim.Faults;
 using MemSim.Migration;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;

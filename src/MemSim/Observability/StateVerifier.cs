@@ -1,6 +1,5 @@
 using MemSim.Diagnostics;
 using MemSim.Pages;
-using MemSim.VirtualMemory;
 using MemSim.Zones;
 
 namespace MemSim.Observability;

@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Faults;
 using MemSim.Observability;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;

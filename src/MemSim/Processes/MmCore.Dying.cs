@@ -1,5 +1,3 @@
-using MemSim.Processes;
-
 namespace MemSim.VirtualMemory;
 
 /// <content>Processes that were killed in the middle of an operation on some address space, which might be theirs.</content>

@@ -1,6 +1,4 @@
 using MemSim.Faults;
-using MemSim.HugePages;
-using MemSim.Processes;
 
 namespace MemSim.VirtualMemory;
 

@@ -1,4 +1,3 @@
-using MemSim.Faults;
 using MemSim.VirtualMemory;
 
 namespace MemSim;

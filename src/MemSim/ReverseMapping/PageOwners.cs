@@ -1,4 +1,3 @@
-using MemSim.Faults;
 using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Pages;

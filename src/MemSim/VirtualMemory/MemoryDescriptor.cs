@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using MemSim.Faults;
 using MemSim.VirtualMemory;
 
 namespace MemSim;

@@ -1,5 +1,4 @@
 using MemSim.Diagnostics;
-using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.Pages;
 using MemSim.ReverseMapping;

@@ -1,5 +1,4 @@
 using MemSim.Hardware;
-using MemSim.KernelMemory;
 using MemSim.PageAllocation;
 
 namespace MemSim;
