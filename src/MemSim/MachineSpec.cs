@@ -1,8 +1,6 @@
 using MemSim.Boot;
 using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Recordings;
-using MemSim.Recordings.Import;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim;

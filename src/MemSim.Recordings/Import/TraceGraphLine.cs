@@ -1,4 +1,4 @@
-namespace MemSim.Observability.Import;
+namespace MemSim.Recordings.Import;
 
 /// <summary>A line of the <c>function_graph</c> tracer, which prints events as comments between the functions.</summary>
 /// <remarks>

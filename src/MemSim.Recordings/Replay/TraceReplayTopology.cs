@@ -1,8 +1,7 @@
 using MemSim.Captures;
-using MemSim.Recordings;
-using MemSim.Recordings.Import;
+using MemSim.Observability;
 
-namespace MemSim.Observability.Replay;
+namespace MemSim.Recordings.Replay;
 
 /// <summary>Finds the nodes of a recording's CPUs: the lists before a trace do not tell them, and a CPU takes from its own node first.</summary>
 internal static class TraceReplayTopology

@@ -1,13 +1,8 @@
 using System.Globalization;
 using MemSim.Captures;
-using MemSim.Diagnostics;
 using MemSim.Kernels;
-using MemSim.Observability;
-using MemSim.PageAllocation;
-using MemSim.Recordings.Import;
 using MemSim.Recordings.Twins;
 using MemSim.Slab;
-using MemSim.Statistics;
 
 namespace MemSim.Recordings;
 

@@ -1,8 +1,6 @@
 using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Recordings.Import;
 using MemSim.Recordings.Twins;
-using MemSim.Slab;
 
 namespace MemSim.Recordings;
 

@@ -1,12 +1,5 @@
 using MemSim.Boot;
-using MemSim.Diagnostics;
 using MemSim.Kernels;
-using MemSim.Observability;
-using MemSim.PageAllocation;
-using MemSim.Recordings;
-using MemSim.Recordings.Import;
-using MemSim.Recordings.Twins;
-using MemSim.Statistics;
 
 namespace MemSim.Captures;
 

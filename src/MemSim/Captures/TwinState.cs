@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Zones;
 
 namespace MemSim.Captures;

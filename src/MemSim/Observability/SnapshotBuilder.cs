@@ -1,7 +1,6 @@
 using MemSim.Boot;
 using MemSim.Kernels;
 using MemSim.Pages;
-using MemSim.Recordings.Twins;
 using MemSim.Slab;
 using MemSim.Zones;
 

@@ -1,14 +1,8 @@
 using System.Formats.Tar;
 using System.IO.Compression;
 using FluentAssertions;
-using MemSim.Diagnostics;
 using MemSim.Kernels;
-using MemSim.Observability;
-using MemSim.PageAllocation;
 using MemSim.Recordings;
-using MemSim.Recordings.Twins;
-using MemSim.Slab;
-using MemSim.Statistics;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Slab;

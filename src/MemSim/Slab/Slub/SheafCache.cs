@@ -1,5 +1,5 @@
 using System.Runtime.InteropServices;
-using MemSim.Zones;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 

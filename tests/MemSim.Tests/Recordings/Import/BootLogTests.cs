@@ -1,7 +1,5 @@
 using FluentAssertions;
 using MemSim.Captures;
-using MemSim.Recordings;
-using MemSim.Recordings.Import;
 using Xunit;
 
 namespace MemSim.Tests.Observability.Import;
