@@ -1,4 +1,4 @@
-namespace MemSim.Observability.Replay;
+namespace MemSim.Recordings.Replay;
 
 /// <summary>Says which recorded events may stand in another order than what they tell of.</summary>
 /// <remarks>

@@ -1,4 +1,6 @@
-namespace MemSim.Observability.Replay;
+using MemSim.Recordings.Replay;
+
+namespace MemSim.Recordings;
 
 /// <content>Events that stand in another order than what they tell of.</content>
 public sealed partial class TraceReplay

@@ -1,12 +1,6 @@
-using MemSim.Captures;
-using MemSim.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Observability;
-using MemSim.PageAllocation;
-using MemSim.Recordings.Import;
 using MemSim.Recordings.Replay;
-using MemSim.Recordings.Twins;
-using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Recordings;

@@ -1,6 +1,6 @@
 using MemSim.Kernels;
 
-namespace MemSim.Observability.Replay;
+namespace MemSim.Recordings.Replay;
 
 /// <summary>Finds the frees of a recording that do not go to the CPU's list of single pages, which their events do not tell.</summary>
 internal static class TraceReplayOrder

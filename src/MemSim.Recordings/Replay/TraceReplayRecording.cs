@@ -1,7 +1,5 @@
 using System.Runtime.InteropServices;
-using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Recordings.Import;
 
 namespace MemSim.Recordings.Replay;
 

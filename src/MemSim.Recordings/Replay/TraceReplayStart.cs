@@ -1,12 +1,7 @@
 using System.Globalization;
 using MemSim.Captures;
-using MemSim.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Observability;
-using MemSim.PageAllocation;
-using MemSim.Recordings.Import;
-using MemSim.Recordings.Twins;
-using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Recordings.Replay;

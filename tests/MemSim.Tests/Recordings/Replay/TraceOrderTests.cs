@@ -1,7 +1,6 @@
 using System.Globalization;
 using FluentAssertions;
 using MemSim.Recordings;
-using MemSim.Recordings.Replay;
 using Xunit;
 
 namespace MemSim.Tests.Observability.Replay;
