@@ -18,6 +18,7 @@ internal static class ToolApp
             TwinCommand.Create(console),
             ReplayCommand.Create(console),
             ScenarioCommand.Create(console),
+            ExplainCommand.Create(console),
             PlotCommand.Create(console),
         };
 

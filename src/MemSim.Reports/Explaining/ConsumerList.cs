@@ -1,0 +1,82 @@
+namespace MemSim.Reports.Explaining;
+
+/// <summary>Who holds the memory of the machine, as far as a report tells; the rest is what nobody accounts for.</summary>
+internal static class ConsumerList
+{
+    /// <summary>Parts of memory that do not overlap, by the kernel's names.</summary>
+    private static readonly (string Name, string[] Totals)[] Parts =
+    [
+        ("anonymous memory", ["active_anon", "inactive_anon", "isolated_anon"]),
+        ("file pages", ["active_file", "inactive_file", "isolated_file"]),
+        ("pages on the LRU", ["active", "inactive"]),
+        ("unevictable", ["unevictable"]),
+        ("slab, reclaimable", ["slab_reclaimable"]),
+        ("slab, unreclaimable", ["slab_unreclaimable"]),
+        ("slab", ["slab"]),
+        ("page tables", ["pagetables", "sec_pagetables"]),
+        ("per-CPU lists", ["free_pcp"]),
+        ("free", ["free"]),
+    ];
+
+    public static List<Consumer> Of(KernelReport report, int pageKiB)
+    {
+        List<Consumer> list = [];
+        long known = 0;
+        foreach ((string name, string[] totals) in Parts)
+        {
+            long pages = 0;
+            foreach (string total in totals)
+            {
+                pages += report.Totals.TryGetValue(total, out long value) ? Math.Clamp(value, 0, long.MaxValue >> 24) : 0;
+            }
+
+            known += pages;
+            if (pages > 0)
+            {
+                list.Add(new Consumer(name, pages * pageKiB));
+            }
+        }
+
+        long stacks = report.Nodes.Values.Sum(n => n.TryGetValue("kernel_stack", out long kib) ? kib : 0) + report.Zones.Sum(z => z.KiB("kernel_stack") ?? 0);
+        if (stacks > 0)
+        {
+            list.Add(new Consumer("kernel stacks", stacks));
+        }
+
+        if (report.Totals.ContainsKey("free") && Usable(report) is { } usable)
+        {
+            long rest = (usable - known) * pageKiB - stacks;
+            if (rest > 0)
+            {
+                list.Add(new Consumer("not accounted for", rest, "vmalloc, drivers, DMA buffers, a balloon, GPU memory, huge pages: no counter of the report says"));
+            }
+        }
+
+        foreach (ReportedTask task in report.Tasks.Take(3))
+        {
+            long pages = (task.RssPages ?? 0) + (task.SwapPages ?? 0);
+            if (pages > 0)
+            {
+                list.Add(new Consumer($"task {task.Name}", pages * pageKiB, $"pid {task.Pid}"));
+            }
+        }
+
+        foreach ((string name, _, long total) in report.SlabCaches.OrderByDescending(c => c.TotalKiB).Take(3))
+        {
+            list.Add(new Consumer($"slab cache {name}", total));
+        }
+
+        return [.. list.OrderByDescending(c => c.KiB)];
+    }
+
+    /// <summary>Pages given to the allocator.</summary>
+    private static long? Usable(KernelReport report)
+    {
+        if (report.Closing.TryGetValue("ram", out long ram) && report.Closing.TryGetValue("reserved", out long reserved))
+        {
+            return ram - reserved;
+        }
+
+        return null;
+    }
+}

@@ -1,0 +1,227 @@
+using System.Globalization;
+using MemSim.Reports.Kernels;
+
+namespace MemSim.Reports.Explaining;
+
+/// <summary>Chooses how a report is explained, and fills the explanation.</summary>
+internal static class Explanations
+{
+    private const int AssumedPageKiB = 4;
+
+    public static void Fill(ReportExplanation to, KernelVersion? kernel)
+    {
+        KernelReport report = to.Report;
+        KernelRange range = KernelRange.Of(report, kernel);
+        to.Rules = range.Reason;
+        to.Order = report.Order;
+        GfpMeaning? meaning = report.Gfp?.Decode(range.From, range.To);
+        if (meaning is not null)
+        {
+            to.GfpNames = meaning.Names;
+            to.Gfp = meaning.Flags;
+            to.NoteList.AddRange(meaning.Notes);
+        }
+
+        Notice(to);
+        if (report.Kind == ReportKind.MemcgOom)
+        {
+            CgroupExplanation.Fill(to);
+        }
+        else if (report.Head == ReportHead.Cma)
+        {
+            to.Verdict = Verdict.Cma;
+            to.WhyList.Add("cma_alloc() could not clear a range of its area: not a shortage of free memory as a whole. -16 (EBUSY): pages in the range are pinned or under migration; -12 (ENOMEM): no range of the size is free in the area's bitmap.");
+        }
+        else
+        {
+            Request(to, range, meaning);
+        }
+
+        to.Consumers = ConsumerList.Of(report, to.PageSizeKiB ?? AssumedPageKiB);
+        Dominant(to);
+    }
+
+    /// <summary>Explains a request on zones.</summary>
+    private static void Request(ReportExplanation to, KernelRange range, GfpMeaning? meaning)
+    {
+        KernelReport report = to.Report;
+        int pageKiB = to.PageSizeKiB ?? AssumedPageKiB;
+        if (report.RequestBytes is { } bytes && report.Head == ReportHead.NoMmu)
+        {
+            to.Order = OrderOf(bytes, pageKiB);
+        }
+
+        bool pageFault = report.Head == ReportHead.OomKiller && report.Gfp is { Hex: 0 };
+        bool sysrq = report.Order == -1;
+        bool hasRequest = to.Order is >= 0 && !pageFault && (meaning is not null || report.Head == ReportHead.NoMmu);
+        Gfp gfp = hasRequest ? meaning?.Flags ?? Gfp.Kernel : report.Head == ReportHead.Vmalloc ? meaning?.Flags ?? Gfp.Kernel : Gfp.Kernel;
+        RequestFacts request = new(hasRequest ? to.Order!.Value : 0, gfp);
+        if (!report.Zones.Any(z => !z.IsEmpty))
+        {
+            Undecidable(to, pageFault, sysrq);
+            return;
+        }
+
+        ZoneIndexes indexes = ZoneIndexes.Of(report, range);
+        List<(KernelRule Rules, KernelVersion Since, Evaluation Evaluation)> all = [];
+        foreach ((KernelRule rules, KernelVersion since) in KernelRules.Between(range.From, range.To))
+        {
+            if (Fits(rules, report))
+            {
+                all.Add((rules, since, Evaluation.Of(report, request, rules, indexes, pageKiB, hasRequest)));
+            }
+        }
+
+        if (all.Count == 0)
+        {
+            KernelRule rules = KernelRules.Of(range.To);
+            all.Add((rules, range.From, Evaluation.Of(report, request, rules, indexes, pageKiB, hasRequest)));
+        }
+
+        Evaluation main = Choose(to, all);
+        to.Zones = [.. main.Zones.Select(z => OutcomeText.Of(main, z, report, hasRequest))];
+        if (!hasRequest)
+        {
+            StateExplanation.Fill(to, main, indexes, pageKiB, pageFault, sysrq);
+            return;
+        }
+
+        RequestExplanation.Fill(to, main, indexes, pageKiB);
+        if (report.Head is ReportHead.PageAllocationFailure or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
+        {
+            to.SavedBy = WhatIfs.Of(to, main, indexes, pageKiB, range);
+        }
+    }
+
+    /// <summary>Whether rules fit what the report prints, whatever its version says: distributions carry things back.</summary>
+    private static bool Fits(KernelRule rules, KernelReport report)
+    {
+        bool highAtomic = report.Zones.Any(z => z.Blocks?.Any(b => b.Types?.Contains('H') == true) == true || z.Figures.ContainsKey("reserved_highatomic"));
+        bool freeHighAtomic = report.Zones.Any(z => z.Figures.ContainsKey("free_highatomic"));
+        return (!highAtomic || (rules & KernelRule.HighAtomicReserve) != 0) && (!freeHighAtomic || (rules & KernelRule.FreeHighAtomicOnly) != 0);
+    }
+
+    /// <summary>The evaluation to show: all the same, or the one whose rules explain that the request failed; what other rules say is told beside it.</summary>
+    private static Evaluation Choose(ReportExplanation to, List<(KernelRule Rules, KernelVersion Since, Evaluation Evaluation)> all)
+    {
+        List<(KernelRule Rules, KernelVersion Since, Evaluation Evaluation, Verdict Verdict)> answers = [.. all.Select(a => (a.Rules, a.Since, a.Evaluation, a.Evaluation.Decide().Verdict))];
+        Verdict[] distinct = [.. answers.Select(a => a.Verdict).Distinct()];
+        if (distinct.Length == 1)
+        {
+            to.Verdict = distinct[0];
+            return answers[^1].Evaluation;
+        }
+
+        // The kernel did fail: rules by which it could not have are the less likely ones.
+        Verdict[] failing = [.. distinct.Where(v => v is not (Verdict.Passes or Verdict.Undecidable))];
+        to.Verdict = failing.Length == 1 ? failing[0] : Verdict.Undecidable;
+        int chosen = answers.FindLastIndex(a => failing.Length == 0 ? a.Verdict == Verdict.Undecidable : failing.Contains(a.Verdict));
+        List<OtherAnswer> others = [];
+        for (int i = 0; i < answers.Count; i++)
+        {
+            if (i == 0 || answers[i].Verdict != answers[i - 1].Verdict)
+            {
+                KernelRule differs = i == 0 ? answers[i].Rules & ~answers[^1].Rules : answers[i].Rules & ~answers[i - 1].Rules;
+                others.Add(new OtherAnswer(answers[i].Since, answers[i].Verdict, RuleText(differs)));
+            }
+        }
+
+        to.Others = others;
+        return answers[Math.Max(0, chosen)].Evaluation;
+    }
+
+    private static string RuleText(KernelRule rules)
+    {
+        foreach (KernelRule rule in Enum.GetValues<KernelRule>())
+        {
+            if (rule != KernelRule.None && (rules & rule) != 0)
+            {
+                return KernelRules.Text(rule);
+            }
+        }
+
+        return "";
+    }
+
+    /// <summary>What the report lacks, and what is known all the same.</summary>
+    private static void Undecidable(ReportExplanation to, bool pageFault, bool sysrq)
+    {
+        KernelReport report = to.Report;
+        to.Verdict = Verdict.Undecidable;
+        string lack = report.Head switch
+        {
+            ReportHead.KilledProcess => "only the line about the victim is in the text",
+            ReportHead.Slub => "only SLUB's complaint is in the text, not the state of the zones",
+            _ when report.Nodes.Count != 0 || report.Totals.Count != 0 => "the lines of the zones are missing",
+            _ => "the report is cut off: its Mem-Info with the zones is missing",
+        };
+        to.WhyList.Add($"cannot be decided, because {lack}: take the whole of dmesg (no grep -A or -B).");
+        if (sysrq)
+        {
+            to.WhyList.Add("The OOM killer was called by hand (SysRq-f, order -1): no request failed.");
+        }
+        else if (pageFault)
+        {
+            to.WhyList.Add("Flags 0x0 mean that a page fault ended in VM_FAULT_OOM: the request that failed is not the one in this report.");
+        }
+
+        RequestExplanation.Tail(to);
+    }
+
+    /// <summary>Says so when one holder has most of the memory and reclaim cannot take it away.</summary>
+    private static void Dominant(ReportExplanation to)
+    {
+        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State))
+        {
+            return;
+        }
+
+        long all = to.Consumers.Where(c => !c.Name.StartsWith("task ", StringComparison.Ordinal) && !c.Name.StartsWith("slab cache", StringComparison.Ordinal)).Sum(c => c.KiB);
+        foreach (Consumer consumer in to.Consumers)
+        {
+            string? ask = consumer.Name switch
+            {
+                "slab" or "slab, unreclaimable" => "a slab leak, or caches that grow without bound: ask for /proc/slabinfo",
+                "not accounted for" => "no counter of the report says who has it: drivers, DMA buffers, vmalloc, a balloon, or a leak of pages",
+                "page tables" => "page tables: many processes that map the same memory, or huge sparse mappings",
+                "unevictable" => "locked memory (mlock, ramfs, shared memory under SHM_LOCK)",
+                _ => null,
+            };
+            if (ask is not null && consumer.KiB * 2 > all)
+            {
+                to.WhyList.Insert(Math.Min(1, to.WhyList.Count), $"Most of the memory is in one place: {consumer.Name} {Amount.KiB(consumer.KiB)} of {Amount.KiB(all)}: {ask}.");
+                return;
+            }
+        }
+    }
+
+    /// <summary>What every kind of report may give cause to say.</summary>
+    private static void Notice(ReportExplanation to)
+    {
+        KernelReport report = to.Report;
+        CultureInfo plain = CultureInfo.InvariantCulture;
+        if (report.Suppressed > 0)
+        {
+            to.NoteList.Add(string.Create(plain, $"{report.Suppressed} further failures before this one are not in the log (callbacks suppressed)"));
+        }
+
+        if (report.IsCut)
+        {
+            to.NoteList.Add("lines are left out of the report");
+        }
+
+        foreach (SlabFailure slab in report.SlabFailures)
+        {
+            string gfp = slab.Gfp is null ? "" : $" ({string.Join('|', slab.Gfp.Names.Count != 0 ? slab.Gfp.Names : [string.Create(plain, $"0x{slab.Gfp.Hex:x}")])})";
+            to.NoteList.Add(string.Create(plain, $"line {slab.Line}: SLUB could not get a slab for {slab.Cache ?? "a cache"}{gfp}"));
+        }
+
+        to.NoteList.AddRange(report.Notes);
+    }
+
+    private static int OrderOf(long bytes, int pageKiB)
+    {
+        long pages = Math.Max(1, (bytes + (pageKiB << 10) - 1) / (pageKiB << 10));
+        return System.Numerics.BitOperations.Log2((ulong)pages) + (System.Numerics.BitOperations.IsPow2(pages) ? 0 : 1);
+    }
+}

@@ -1,0 +1,199 @@
+using System.Globalization;
+using MemSim.Reports.Kernels;
+
+namespace MemSim.Reports.Explaining;
+
+/// <summary>Puts the answer for a request into words.</summary>
+internal static class RequestExplanation
+{
+    private static readonly CultureInfo Plain = CultureInfo.InvariantCulture;
+
+    public static void Fill(ReportExplanation to, Evaluation evaluation, ZoneIndexes indexes, int pageKiB)
+    {
+        KernelReport report = to.Report;
+        List<string> why = to.WhyList;
+        Candidate? zone = evaluation.Decide().Zone;
+        int largest = report.Zones.SelectMany(z => z.Blocks ?? []).Select(b => b.Order).DefaultIfEmpty(-1).Max();
+        if (largest >= 0 && evaluation.Request.Order > largest)
+        {
+            why.Add(string.Create(Plain, $"A block of order {evaluation.Request.Order} ({Amount.Block(evaluation.Request.Order, pageKiB)}) cannot exist on this kernel: its lists end at order {largest} ({Amount.Block(largest, pageKiB)}). The request can never succeed."));
+        }
+
+        if (zone is not null)
+        {
+            why.Add(Sentence(to.Verdict, zone, evaluation, pageKiB));
+        }
+        else
+        {
+            why.Add("cannot be decided, because no zone of the text is one that the request may use.");
+        }
+
+        foreach (Candidate other in evaluation.Eligible)
+        {
+            if (other != zone && why.Count < 8)
+            {
+                why.Add(Sentence(other.Check.Reason() ?? Verdict.Undecidable, other, evaluation, pageKiB));
+            }
+        }
+
+        if (to.Verdict == Verdict.Passes)
+        {
+            Passing(to, evaluation);
+        }
+        else if (evaluation.IsOom && evaluation.Eligible.Any(z => z.Check.Passes == true))
+        {
+            why.Add("As printed a zone passes at min, but none passes the last try against the high watermark that the OOM path makes without the request's rights.");
+        }
+
+        Idle(to, evaluation, pageKiB);
+        Tail(to);
+    }
+
+    /// <summary>What the end of the report tells, whatever the zones say.</summary>
+    public static void Tail(ReportExplanation to)
+    {
+        KernelReport report = to.Report;
+        if (report.Victim is { } victim)
+        {
+            string size = victim.AnonKiB is { } anon ? $", {Amount.KiB(anon)} anonymous" : "";
+            string adj = victim.ScoreAdj is { } score && score != 0 ? string.Create(Plain, $", oom_score_adj {score}") : "";
+            to.NoteList.Add(string.Create(Plain, $"killed: {victim.Name} (pid {victim.Pid}{size}{adj})"));
+        }
+
+        if (report.Closing.TryGetValue("swap total", out long swap) && swap == 0)
+        {
+            to.NoteList.Add("the machine has no swap: anonymous memory cannot be reclaimed");
+        }
+
+        if (report.Closing.TryGetValue("ram", out long ram) && report.Closing.TryGetValue("reserved", out long reserved) && to.PageSizeKiB is null or 4)
+        {
+            to.NoteList.Add(string.Create(Plain, $"usable memory: {ram - reserved} pages ({Amount.KiB((ram - reserved) * (to.PageSizeKiB ?? 4))} of pages of {to.PageSizeKiB ?? 4} KiB)"));
+        }
+    }
+
+    private static string Sentence(Verdict reason, Candidate zone, Evaluation evaluation, int pageKiB)
+    {
+        ZoneCheck check = evaluation.IsOom && zone.Check.Passes == true ? evaluation.AgainstHigh(zone) : zone.Check;
+        ZoneFacts facts = zone.Facts;
+        int order = check.Request.Order;
+        string title = facts.Title;
+        string numbers = check.Usable is { } u && check.Limit is { } l ? string.Create(Plain, $"{u} usable pages, {l} must be exceeded") : "";
+        switch (reason)
+        {
+            case Verdict.Fragmented when check.FailsByOrder:
+                HalvingStep last = check.Steps[^1];
+                return string.Create(Plain, $"{title} is FRAGMENTED: {check.Usable} usable pages are free, but without the blocks of orders 0 to {last.Order} only {last.Left} are left where more than {last.Limit} must be: it fails by {last.Limit + 1 - last.Left} pages ({KernelRules.Text(KernelRule.HalvesByOrder)}, before 4.4).");
+            case Verdict.Fragmented:
+                int largest = facts.LargestUsableOrder(check.Request, check.Rules) ?? -1;
+                FreeBlocks top = facts.Blocks?.LastOrDefault(b => b.Order == largest) ?? default;
+                string best = largest < 0 ? "no block at all" : string.Create(Plain, $"the largest is {top.Count}*{top.KiB}kB, order {largest}");
+                return string.Create(Plain, $"{title} is FRAGMENTED: {numbers}: enough, but no free block of order {order} ({Amount.Block(order, pageKiB)}) or more: {best}.");
+            case Verdict.HighAtomic:
+                string least = facts.HighAtomicIsLeast ? "at least " : "";
+                return string.Create(Plain, $"{title}: what is free is in the HIGHATOMIC reserve ({least}{facts.HighAtomic} pages, blocks of type H), which this request may not use{Numbers(numbers)}.");
+            case Verdict.Cma:
+                return string.Create(Plain, $"{title}: what is free is CMA ({Amount.Pages(facts.Cma, pageKiB)}, blocks of type C), which only movable requests may use{Numbers(numbers)}.");
+            case Verdict.Reserve:
+                return string.Create(Plain, $"{title} has {BlockWord(facts, check)}, but lowmem_reserve keeps {facts.Reserve} pages back from this request: it misses by {Amount.Pages(check.Missing ?? 0, pageKiB)}.");
+            case Verdict.Short:
+                return check.Missing is { } missing
+                    ? string.Create(Plain, $"{title} is SHORT of memory: {numbers}: it misses by {Amount.Pages(missing, pageKiB)}{(check.HasBlock == false && order > 0 ? ", and no block is large enough" : "")}.")
+                    : $"{title} is SHORT of memory: no usable page is free.";
+            case Verdict.Policy:
+                return $"{title} would pass, but a memory policy or cpuset forbids its node.";
+            case Verdict.Passes:
+                return string.Create(Plain, $"{title} passes as printed: {numbers}, and {BlockWord(facts, check)}.");
+            default:
+                return Unknown(zone, check, pageKiB);
+        }
+    }
+
+    /// <summary>What is missing, and from which value on the zone would fail.</summary>
+    private static string Unknown(Candidate zone, ZoneCheck check, int pageKiB)
+    {
+        string title = zone.Facts.Title;
+        if (zone.Facts.Index < 0)
+        {
+            return $"{title}: a zone of this name is unknown, so it is not known whether the request may use it.";
+        }
+
+        if (zone.Facts.Min is null && zone.Facts.Blocks is not null && Threshold(zone.Facts, check) is { } threshold)
+        {
+            return string.Create(Plain, $"{title}: cannot be decided, because min is not in the text: it fails for any min of {threshold} pages ({threshold * pageKiB} kB) or more.");
+        }
+
+        return zone.Facts.Blocks is null && zone.Facts.Min is not null
+            ? $"{title}: cannot be decided, because the list of its free blocks is not in the text."
+            : $"{title}: cannot be decided, because its watermarks are not in the text.";
+    }
+
+    /// <summary>The smallest min at which a zone fails; null where none does below its free pages.</summary>
+    private static long? Threshold(ZoneFacts zone, ZoneCheck check)
+    {
+        (long low, long high) = (0, (zone.Free ?? 0) * 4);
+        bool Fails(long min) => ZoneCheck.Run(zone with { Min = min, Reserve = zone.Reserve ?? 0 }, check.Request, check.Rules, min).Passes == false;
+        if (!Fails(high))
+        {
+            return null;
+        }
+
+        while (low < high)
+        {
+            long middle = low + ((high - low) / 2);
+            (low, high) = Fails(middle) ? (low, middle) : (middle + 1, high);
+        }
+
+        return low;
+    }
+
+    private static void Passing(ReportExplanation to, Evaluation evaluation)
+    {
+        List<string> why = to.WhyList;
+        why.Add(evaluation.IsOom
+            ? "THE PRINTED STATE DOES NOT EXPLAIN THE OOM KILL: the request would pass."
+            : "THE PRINTED STATE DOES NOT FAIL: it is written after the last attempt, and at that moment there must have been fewer pages or no such block (a race with a free, with kswapd, or a drift of the counters).");
+        List<string> boosted = [];
+        foreach (Candidate zone in evaluation.Eligible)
+        {
+            if (zone.Facts.Boost != 0 && zone.Check.Passes == false
+                && ZoneCheck.Run(zone.Facts with { Min = zone.Facts.Min - zone.Facts.Boost, Boost = 0 }, evaluation.Request, evaluation.Rules, zone.Facts.Min - zone.Facts.Boost).Passes == true)
+            {
+                boosted.Add(string.Create(Plain, $"{zone.Facts.Title} ({zone.Facts.Boost} pages)"));
+            }
+        }
+
+        if (evaluation.Eligible.Any(z => z.Facts.Boost != 0))
+        {
+            why.Add("The watermarks are boosted (recent fragmentation)" + (boosted.Count == 0 ? "." : ": without it these zones would pass too: " + string.Join(", ", boosted) + ". The boost pushed the request there."));
+        }
+
+        if (evaluation.Eligible.FirstOrDefault(z => z.Check.Passes == true) is { } passing && passing.Check.Usable - passing.Check.Limit is { } margin)
+        {
+            why.Add(string.Create(Plain, $"{passing.Facts.Title} passes by {margin} pages: it must have had that many less, or only blocks of types it may not take."));
+        }
+
+        if (evaluation.Eligible.All(z => z.Facts.Min == 0))
+        {
+            why.Add("All watermarks are 0: they are not computed yet, the machine is booting.");
+        }
+    }
+
+    /// <summary>Memory that is free where the request may not go, which people ask about first.</summary>
+    private static void Idle(ReportExplanation to, Evaluation evaluation, int pageKiB)
+    {
+        foreach (Candidate zone in evaluation.Zones.Where(z => z.Eligible == false))
+        {
+            if (zone.Facts.Free is { } free && free > 4 * (evaluation.Eligible.Sum(z => z.Facts.Free) ?? 0) && to.WhyList.Count < 10)
+            {
+                string cma = zone.Facts.Cma * 2 > free ? ", and most of it is CMA" : "";
+                to.WhyList.Add($"{zone.Facts.Title} has {Amount.Pages(free, pageKiB)} free, but {(zone.Forbidden ? "its node is forbidden to" : "this zone is not for")} the request{cma}.");
+            }
+        }
+    }
+
+    private static string BlockWord(ZoneFacts facts, ZoneCheck check) => facts.UsableBlocks(check.Request.Order, check.Request, check.Rules) is { } count
+        ? string.Create(Plain, $"{count} usable blocks of order {check.Request.Order} or more")
+        : "blocks unknown";
+
+    private static string Numbers(string numbers) => numbers.Length == 0 ? "" : ": " + numbers;
+}

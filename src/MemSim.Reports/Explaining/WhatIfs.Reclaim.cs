@@ -1,0 +1,74 @@
+namespace MemSim.Reports.Explaining;
+
+// What could have been freed: slab, file pages, anonymous memory with swap; and nodes that are forbidden.
+internal sealed partial class WhatIfs
+{
+    private void Reclaim()
+    {
+        long missing = _evaluation.Eligible.Where(z => z.Check.HasPages == false).Select(z => z.Check.Missing ?? long.MaxValue).DefaultIfEmpty(0).Min();
+        if (missing is <= 0 or long.MaxValue)
+        {
+            return;
+        }
+
+        long slab = Total("slab_reclaimable");
+        if (slab > 0)
+        {
+            Add("slab", "vm.drop_caches=2", slab >= missing ? _request.Order == 0 ? true : null : false, Sysctl + 2, $"reclaimable slab (dentries, inodes; vm.drop_caches=2 or a larger vm.vfs_cache_pressure): {Amount.Pages(slab, _pageKiB)}, {Amount.Pages(missing, _pageKiB)} are missing");
+        }
+
+        long anon = Total("active_anon") + Total("inactive_anon");
+        bool noSwap = _report.Closing.TryGetValue("swap total", out long swap) && swap == 0;
+        bool fullSwap = !noSwap && _report.Closing.TryGetValue("swap free", out long free) && free < missing * _pageKiB;
+        if (anon > 0 && (noSwap || fullSwap) && _evaluation.IsOom)
+        {
+            Add("swap", $"{missing * _pageKiB}K", _request.Order == 0 && anon >= missing ? true : null, BootParameter, $"{(noSwap ? "swap: there is none" : "more swap: it is full")}, and {Amount.Pages(anon, _pageKiB)} of anonymous memory cannot leave");
+        }
+
+        if (_evaluation.IsOom)
+        {
+            Add("memory", $"{missing * _pageKiB}K", null, Hardware, $"more memory, or less use of it: {Amount.Pages(missing, _pageKiB)} more would have let this request pass, the workload wants more than that");
+        }
+    }
+
+    private void Policy()
+    {
+        if (_evaluation.Zones.Exists(z => z.Forbidden && z.Check.Passes == true))
+        {
+            string nodes = string.Join(", ", _evaluation.Zones.Where(z => z.Forbidden && z.Check.Passes == true).Select(z => z.Facts.Title));
+            Add(_report.NodeMask is null ? "cpuset.mems" : "mempolicy", "", true, Sysctl, $"a wider {(_report.NodeMask is null ? "cpuset.mems" : "memory policy (mbind, numactl --membind)")}: {nodes} would pass");
+        }
+    }
+
+    private long Total(string name) => _report.Totals.TryGetValue(name, out long value) ? value : 0;
+
+    /// <summary>File pages and the zone's reclaimable slab; null where the report does not tell.</summary>
+    private long? Reclaimable(ZoneFacts zone)
+    {
+        ReportedZone? reported = _report.Zone(zone.Node, zone.Name);
+        return reported?.KiB("inactive_file") is { } file ? (file + (reported.KiB("active_file") ?? 0) + (reported.KiB("slab_reclaimable") ?? 0)) / _pageKiB : null;
+    }
+
+    /// <summary>Pages on the LRU lists, which compaction can move; null where the report does not tell.</summary>
+    private long? Movable(ZoneFacts zone)
+    {
+        ReportedZone? reported = _report.Zone(zone.Node, zone.Name);
+        if (reported is null || reported.Figures.Count == 0)
+        {
+            return null;
+        }
+
+        long kib = 0;
+        bool some = false;
+        foreach (string figure in (ReadOnlySpan<string>)["active_anon", "inactive_anon", "active_file", "inactive_file", "active", "inactive"])
+        {
+            if (reported.KiB(figure) is { } value)
+            {
+                kib += value;
+                some = true;
+            }
+        }
+
+        return some ? kib / _pageKiB : null;
+    }
+}

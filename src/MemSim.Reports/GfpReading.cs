@@ -1,0 +1,151 @@
+using System.Globalization;
+using MemSim.Reports.Kernels;
+
+namespace MemSim.Reports;
+
+/// <summary>The flags of a request as a report prints them: a number, names, or both.</summary>
+/// <param name="Hex">The number; null where only names are printed.</param>
+/// <param name="Names">The names, in the order printed; empty where only a number is.</param>
+public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
+{
+    /// <summary>Reads <c>0x40c40(GFP_NOFS|__GFP_COMP)</c>, <c>0xd0</c> or a list of names.</summary>
+    /// <param name="text">The text.</param>
+    /// <returns>The reading; null when the text is neither a number nor names.</returns>
+    public static GfpReading? Parse(ReadOnlySpan<char> text)
+    {
+        text = text.Trim();
+        ulong? hex = null;
+        int open = text.IndexOf('(');
+        ReadOnlySpan<char> number = open < 0 ? text : text[..open];
+        if (number.StartsWith("0x", StringComparison.OrdinalIgnoreCase))
+        {
+            number = number[2..].TrimEnd(",. ");
+        }
+
+        if (number.Length is > 0 and <= 16 && ulong.TryParse(number, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong value))
+        {
+            hex = value;
+        }
+        else if (open >= 0 || text.IndexOf("GFP_", StringComparison.Ordinal) < 0)
+        {
+            return null;
+        }
+
+        ReadOnlySpan<char> list = open >= 0 ? text[(open + 1)..] : hex is null ? text : [];
+        int close = list.IndexOf(')');
+        list = close >= 0 ? list[..close] : list;
+        List<string> names = [];
+        foreach (Range range in list.Split('|'))
+        {
+            ReadOnlySpan<char> name = list[range].Trim();
+            if (!name.IsEmpty && name.Length <= 64 && names.Count < 64)
+            {
+                names.Add(name.ToString());
+            }
+        }
+
+        return new GfpReading(hex, names);
+    }
+
+    /// <summary>What the flags mean on a kernel of a version between two; names win over the number.</summary>
+    /// <param name="from">The oldest kernel it can be.</param>
+    /// <param name="to">The newest one.</param>
+    public GfpMeaning Decode(KernelVersion from, KernelVersion to)
+    {
+        List<string> notes = [];
+        if (Names.Count != 0)
+        {
+            return FromNames(from, to, notes);
+        }
+
+        GfpMeaning? best = null;
+        GfpMeaning? contradiction = null;
+        foreach (GfpEncoding encoding in GfpEncoding.Between(from, to))
+        {
+            Gfp flags = encoding.Decode(Hex ?? 0, out ulong unknown, out List<string> silent);
+            GfpMeaning meaning = new(flags, [.. NamesOf(flags), .. silent], notes) { UnknownBits = unknown, Encoding = encoding.Kernels };
+            if (best is null || System.Numerics.BitOperations.PopCount(unknown) < System.Numerics.BitOperations.PopCount(best.UnknownBits))
+            {
+                best = meaning;
+                contradiction = null;
+            }
+            else if (unknown == best.UnknownBits && Matters(flags) != Matters(best.Flags))
+            {
+                contradiction = meaning;
+            }
+        }
+
+        if (contradiction is not null)
+        {
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"the kernel's version is not known: 0x{Hex:x} is {string.Join('|', best!.Names)} to kernels {best.Encoding} and {string.Join('|', contradiction.Names)} to kernels {contradiction.Encoding}; taken as the former"));
+            best = best with { Alternative = contradiction };
+        }
+
+        if (best!.UnknownBits != 0)
+        {
+            notes.Add(string.Create(CultureInfo.InvariantCulture, $"bits 0x{best.UnknownBits:x} of the flags are unknown to kernels {best.Encoding} (a vendor's own?)"));
+        }
+
+        return best;
+    }
+
+    private GfpMeaning FromNames(KernelVersion from, KernelVersion to, List<string> notes)
+    {
+        Gfp flags = Gfp.None;
+        List<string> known = [];
+        foreach (string name in Names)
+        {
+            if (GfpEncoding.TryName(name, out Gfp meaning))
+            {
+                flags |= meaning;
+                known.Add(name);
+            }
+            else if (name.StartsWith("0x", StringComparison.Ordinal))
+            {
+                notes.Add($"the flags have bits without a name: {name}");
+            }
+            else
+            {
+                notes.Add($"the flag {name} is unknown to mainline kernels (a vendor's own?)");
+            }
+        }
+
+        ulong extra = 0;
+        if (Hex is { } hex)
+        {
+            // Boundaries of encodings blur in vendors' kernels: any of them that fits is good enough.
+            bool fits = GfpEncoding.Between(KernelVersion.Oldest, KernelVersion.Newest).Any(e => e.Encode(known) == hex);
+            ulong? expected = GfpEncoding.Between(from, to).Select(e => e.Encode(known)).LastOrDefault(e => e is not null);
+            if (!fits && expected is { } value && value != hex)
+            {
+                extra = hex & ~value;
+                ulong missing = value & ~hex;
+                notes.Add(extra != 0
+                    ? string.Create(CultureInfo.InvariantCulture, $"the number 0x{hex:x} has 0x{extra:x} which the names do not show (a vendor's own flag?); the names are believed")
+                    : string.Create(CultureInfo.InvariantCulture, $"the names stand for 0x{missing:x} which the number 0x{hex:x} does not have; the names are believed"));
+            }
+        }
+
+        return new GfpMeaning(flags, Names, notes) { UnknownBits = extra };
+    }
+
+    private static Gfp Matters(Gfp flags) => flags & (Gfp.ZoneMask | Gfp.Reclaimable | Gfp.DirectReclaim | Gfp.High | Gfp.MemAlloc | Gfp.NoMemAlloc | Gfp.ThisNode | Gfp.HardWall);
+
+    private static string[] NamesOf(Gfp flags) => GfpText.Format(flags).Split('|', StringSplitOptions.RemoveEmptyEntries);
+}
+
+/// <summary>What the flags of a report mean.</summary>
+/// <param name="Flags">In today's flags.</param>
+/// <param name="Names">The names, as printed or as the kernel of that time would have.</param>
+/// <param name="Notes">What was noticed, a sentence each.</param>
+public sealed record GfpMeaning(Gfp Flags, IReadOnlyList<string> Names, IReadOnlyList<string> Notes)
+{
+    /// <summary>Bits that are no flags of the kernel.</summary>
+    public ulong UnknownBits { get; init; }
+
+    /// <summary>Kernels that encode flags this way; empty where names told.</summary>
+    public string Encoding { get; init; } = "";
+
+    /// <summary>What another kernel would understand, where the version is not known and it matters.</summary>
+    public GfpMeaning? Alternative { get; init; }
+}

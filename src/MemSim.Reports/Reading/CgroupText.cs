@@ -1,0 +1,108 @@
+using System.Globalization;
+
+namespace MemSim.Reports.Reading;
+
+/// <summary>Reads what a memory cgroup's OOM killer says about the group.</summary>
+internal static class CgroupText
+{
+    public static void Read(in LogicalLine line, KernelReport report, ref bool inStats)
+    {
+        ReportedCgroup group = report.Cgroup ??= new ReportedCgroup();
+        report.Kind = ReportKind.MemcgOom;
+        switch (line.Kind)
+        {
+            case LineKind.CgroupUsage:
+                Usage(line.Text, group);
+                break;
+            case LineKind.CgroupStats:
+                Stats(line.Text, group);
+                inStats = true;
+                break;
+            default:
+                Row(line.Text, group);
+                inStats = true;
+                break;
+        }
+    }
+
+    private static void Usage(string text, ReportedCgroup group)
+    {
+        int killed = text.IndexOf(" killed as a result of limit of", StringComparison.Ordinal);
+        if (killed >= 0)
+        {
+            int task = text.IndexOf("Task in ", StringComparison.Ordinal);
+            group.TaskPath ??= task >= 0 && task + 8 < killed ? text[(task + 8)..killed].Trim() : null;
+            group.Path ??= text[(killed + 31)..].Trim();
+            return;
+        }
+
+        if (Value(text, "usage ") is not { } usage || Value(text, "limit ") is not { } limit)
+        {
+            return;
+        }
+
+        if (text.Contains("memory+swap:", StringComparison.Ordinal))
+        {
+            (group.SwapUsageKiB, group.SwapLimitKiB, group.SwapIncludesMemory) = (usage, limit, true);
+        }
+        else if (text.Contains("swap:", StringComparison.Ordinal))
+        {
+            (group.SwapUsageKiB, group.SwapLimitKiB) = (usage, limit);
+        }
+        else if (text.Contains("kmem:", StringComparison.Ordinal))
+        {
+            group.Kmem = (usage, limit);
+        }
+        else if (text.Contains("memory:", StringComparison.Ordinal))
+        {
+            (group.UsageKiB, group.LimitKiB) = (usage, limit);
+        }
+    }
+
+    private static void Stats(string text, ReportedCgroup group)
+    {
+        int at = text.IndexOf("stats for ", StringComparison.Ordinal);
+        int start = at < 0 ? text.IndexOf("stats:", StringComparison.Ordinal) + 6 : at + 10;
+        int colon = text.IndexOf(':', Math.Min(start, text.Length));
+        if (at >= 0)
+        {
+            string path = (colon < 0 ? text[start..] : text[start..colon]).Trim();
+            group.Path ??= path.Length == 0 ? null : path;
+        }
+
+        Figures figures = new(text.AsSpan(Math.Min(text.Length, at >= 0 && colon >= 0 ? colon + 1 : start)));
+        while (figures.Next() && group.Stat.Count < 256)
+        {
+            // Limits of "none" are printed as numbers near 2^63.
+            group.Stat.TryAdd(figures.Name.ToString(), figures.IsKiB && figures.Value < long.MaxValue >> 10 ? figures.Value << 10 : figures.Value);
+        }
+    }
+
+    private static void Row(string text, ReportedCgroup group)
+    {
+        if (TaskText.StatRow(text, out string name, out long value))
+        {
+            if (group.Stat.Count < 256)
+            {
+                group.Stat.TryAdd(name, value);
+            }
+
+            return;
+        }
+
+        Stats("stats:" + text, group);
+    }
+
+    private static long? Value(string text, string name)
+    {
+        int at = text.IndexOf(name, StringComparison.Ordinal);
+        if (at < 0)
+        {
+            return null;
+        }
+
+        ReadOnlySpan<char> rest = text.AsSpan(at + name.Length);
+        int digits = rest.IndexOfAnyExceptInRange('0', '9');
+        return digits > 0 && long.TryParse(rest[..digits], NumberStyles.None, CultureInfo.InvariantCulture, out long value) ? value : null;
+    }
+}

@@ -1,0 +1,297 @@
+namespace MemSim.Reports.Reading;
+
+/// <summary>Deals lines out to the reports they belong to: several may be open, when CPUs wrote at the same time.</summary>
+internal sealed class ReportAssembler
+{
+    /// <summary>Reports that may be open at the same time; the oldest is closed for another one.</summary>
+    private const int MaxOpen = 4;
+
+    /// <summary>Lines after which a report without another line of its own is over.</summary>
+    private const int MaxGap = 4000;
+
+    private readonly List<ReportBuilder> _open = [];
+    private readonly PriorityQueue<KernelReport, long> _done = new();
+    private readonly UnknownLineList _unknown;
+    private ReportBuilder? _latest;
+    private long _suppressed;
+
+    public ReportAssembler(UnknownLineList unknown)
+    {
+        _unknown = unknown;
+    }
+
+    /// <summary>Lines since the last one that was understood.</summary>
+    public long Idle { get; private set; }
+
+    /// <summary>Takes a line.</summary>
+    public void Add(in LogicalLine line)
+    {
+        if (Dispatch(line))
+        {
+            Idle = 0;
+        }
+        else
+        {
+            Idle += line.Last - line.First + 1;
+        }
+    }
+
+    /// <summary>Closes every report.</summary>
+    public void Finish()
+    {
+        while (_open.Count != 0)
+        {
+            Close(0);
+        }
+    }
+
+    /// <summary>Gives the next report that is complete, in the order in which they begin.</summary>
+    public KernelReport? Next()
+    {
+        if (!_done.TryPeek(out KernelReport? report, out long line) || _open.Exists(o => o.Report.Line < line))
+        {
+            return null;
+        }
+
+        _done.Dequeue();
+        return report;
+    }
+
+    private bool Dispatch(in LogicalLine line)
+    {
+        CloseForgotten(line.First);
+        switch (line.Kind)
+        {
+            case LineKind.Blank:
+                return true;
+            case LineKind.Cut:
+                _latest?.AddCut();
+                return true;
+            case LineKind.Suppressed:
+                if (line.Text.Contains("warn_alloc", StringComparison.Ordinal) || line.Text.Contains("alloc", StringComparison.Ordinal) || line.Text.Contains("messages suppressed", StringComparison.Ordinal))
+                {
+                    long count = HeadText.NumberBefore(line.Text, "callbacks") ?? HeadText.NumberBefore(line.Text, "messages") ?? 0;
+                    _suppressed += Math.Min(count, int.MaxValue);
+                }
+
+                return true;
+            case LineKind.AllocationFailureHead or LineKind.OomHead or LineKind.VmallocHead or LineKind.NoMmuHead or LineKind.ShowMemoryHead or LineKind.CmaHead:
+                Begin(line);
+                return true;
+            case LineKind.SlubHead:
+                Slub(line);
+                return true;
+            case LineKind.Other:
+                _latest?.AddUnknown(line);
+                _unknown.Add(line);
+                return false;
+        }
+
+        ReportBuilder? owner = Owner(line);
+        if (owner is null && CanBegin(line))
+        {
+            owner = Open(line);
+            owner.Report.Kind = line.Kind is LineKind.OomKill or LineKind.Killed ? ReportKind.Oom : line.Kind is LineKind.CgroupStats or LineKind.CgroupUsage ? ReportKind.MemcgOom : ReportKind.State;
+            owner.Report.Head = line.Kind == LineKind.Killed ? ReportHead.KilledProcess : line.Kind == LineKind.MemInfoHead ? ReportHead.ShowMemory : ReportHead.Missing;
+        }
+
+        if (owner is null)
+        {
+            if (line.Kind is LineKind.CgroupStatRow or LineKind.SlabRow or LineKind.MemInfoFile or LineKind.Totals or LineKind.FigureTail or LineKind.ListTail or LineKind.TaskRow)
+            {
+                _latest?.AddUnknown(line);
+                _unknown.Add(line);
+                return false;
+            }
+
+            return line.Kind != LineKind.Trace;
+        }
+
+        owner.Add(line);
+        _latest = owner;
+        return true;
+    }
+
+    /// <summary>The open report a line belongs to; null for none.</summary>
+    private ReportBuilder? Owner(in LogicalLine line)
+    {
+        if (line.Caller is not null)
+        {
+            foreach (ReportBuilder builder in _open)
+            {
+                if (builder.Caller == line.Caller && builder.Accepts(line))
+                {
+                    return builder;
+                }
+            }
+        }
+
+        // Reports that are written at the same time: the one that began first is ahead. Otherwise the older one was cut off, and the newer one is meant.
+        ReportBuilder? newest = null;
+        for (int i = _open.Count - 1; i >= 0; i--)
+        {
+            ReportBuilder builder = _open[i];
+            if ((line.Caller is not null && builder.Caller is not null && line.Caller != builder.Caller) || !builder.Accepts(line))
+            {
+                continue;
+            }
+
+            if (newest is null)
+            {
+                newest = builder;
+            }
+            else if (builder.Report.LastLine > newest.Report.Line && builder.HasBody == newest.HasBody && line.Kind != LineKind.Trace)
+            {
+                newest = builder;
+            }
+        }
+
+        return newest;
+    }
+
+    /// <summary>Whether a line without a report is the first one left of a report whose head is cut off.</summary>
+    private static bool CanBegin(in LogicalLine line) => line.Kind switch
+    {
+        LineKind.MemInfoHead or LineKind.ZoneLine or LineKind.FreeList or LineKind.NodeLine or LineKind.CgroupStats or LineKind.OomKill => true,
+        LineKind.Killed => TaskText.Victim(line.Text) is not null,
+        LineKind.Totals => line.Text.Contains("free:", StringComparison.Ordinal) || line.Text.Contains("active_anon:", StringComparison.Ordinal) || line.Text.Contains("Active:", StringComparison.Ordinal),
+        LineKind.CgroupUsage => line.Text.Contains("memory: usage", StringComparison.Ordinal) || line.Text.Contains("killed as a result", StringComparison.Ordinal),
+        LineKind.PerCpuHead => true,
+        _ => false,
+    };
+
+    private void Begin(in LogicalLine line)
+    {
+        // What stands without a head directly before a no-MMU complaint is what it had to say about memory.
+        if (line.Kind == LineKind.NoMmuHead && _latest is { Report: { Head: ReportHead.Missing, Zones.Count: > 0 } } state && line.First - state.Report.LastLine <= 2)
+        {
+            state.Report.Head = ReportHead.NoMmu;
+            state.Report.Kind = ReportKind.AllocationFailure;
+            ReadNoMmu(line, state.Report);
+            state.Add(line);
+            state.MayRestart();
+            return;
+        }
+
+        ReportBuilder builder = Open(line);
+        KernelReport report = builder.Report;
+        report.Suppressed = _suppressed;
+        _suppressed = 0;
+        switch (line.Kind)
+        {
+            case LineKind.AllocationFailureHead:
+                (report.Kind, report.Head) = (ReportKind.AllocationFailure, ReportHead.PageAllocationFailure);
+                HeadText.Request(line.Text, "page allocation failure", report);
+                break;
+            case LineKind.OomHead:
+                (report.Kind, report.Head) = (ReportKind.Oom, ReportHead.OomKiller);
+                HeadText.Request(line.Text, " invoked oom-killer", report);
+                Hint(line.Text, report);
+                break;
+            case LineKind.VmallocHead:
+                (report.Kind, report.Head) = (ReportKind.Other, ReportHead.Vmalloc);
+                HeadText.Request(line.Text, ": vmalloc", report);
+                report.RequestBytes = HeadText.NumberAfter(line.Text, "size ") ?? HeadText.NumberAfter(line.Text, "allocation failure: ") ?? HeadText.NumberAfter(line.Text, "allocated ");
+                report.Notes.Add(line.Text.Trim());
+                break;
+            case LineKind.NoMmuHead:
+                (report.Kind, report.Head) = (ReportKind.AllocationFailure, ReportHead.NoMmu);
+                ReadNoMmu(line, report);
+                break;
+            case LineKind.CmaHead:
+                (report.Kind, report.Head) = (ReportKind.Other, ReportHead.Cma);
+                report.RequestBytes = null;
+                report.Notes.Add(line.Text.Trim());
+                break;
+            default:
+                (report.Kind, report.Head) = (ReportKind.State, ReportHead.ShowMemory);
+                break;
+        }
+
+        _latest = builder;
+    }
+
+    /// <summary>What the words for the adjustment of the score tell about the kernel's age.</summary>
+    private static void Hint(string text, KernelReport report)
+    {
+        if (text.Contains("oomkilladj=", StringComparison.Ordinal))
+        {
+            (report.OldestHint, report.NewestHint) = (new KernelVersion(2, 6, 20), new KernelVersion(2, 6, 33));
+        }
+        else if (text.Contains("oom_adj=", StringComparison.Ordinal))
+        {
+            (report.OldestHint, report.NewestHint) = (new KernelVersion(2, 6, 31), new KernelVersion(3, 7));
+        }
+        else if (text.Contains("oom_score_adj=", StringComparison.Ordinal))
+        {
+            report.OldestHint = new KernelVersion(2, 6, 36);
+        }
+    }
+
+    private static void ReadNoMmu(in LogicalLine line, KernelReport report)
+    {
+        report.RequestBytes = HeadText.NumberAfter(line.Text, "length ");
+        int open = line.Text.IndexOf('(', StringComparison.Ordinal);
+        int close = open < 0 ? -1 : line.Text.IndexOf(')', open);
+        report.Task = close > open + 1 && close - open < 64 ? line.Text[(open + 1)..close] : report.Task;
+    }
+
+    private void Slub(in LogicalLine line)
+    {
+        GfpReading? gfp = (HeadText.Flags(line.Text, "gfp=") ?? HeadText.Flags(line.Text, "(gfp:") ?? HeadText.Flags(line.Text, "gfp:")) is { } flags ? GfpReading.Parse(flags.TrimEnd(')')) ?? GfpReading.Parse(flags) : null;
+        ReportBuilder? owner = _latest is { Report.Kind: ReportKind.AllocationFailure } latest && line.First - latest.Report.LastLine < 200 ? latest : null;
+        if (owner is null)
+        {
+            owner = Open(line);
+            owner.Report.Kind = ReportKind.AllocationFailure;
+            owner.Report.Head = ReportHead.Slub;
+            owner.Report.Gfp = gfp;
+            _latest = owner;
+        }
+
+        if (owner.Report.SlabFailures.Count < 64)
+        {
+            owner.Report.SlabFailures.Add(new SlabFailure(line.First, gfp));
+        }
+
+        owner.Add(line);
+    }
+
+    private ReportBuilder Open(in LogicalLine line)
+    {
+        if (_open.Count == MaxOpen)
+        {
+            Close(0);
+        }
+
+        // One caller writes one report after the other.
+        for (int i = _open.Count - 1; i >= 0; i--)
+        {
+            if (_open[i].IsComplete || (line.Caller is not null && _open[i].Caller == line.Caller))
+            {
+                Close(i);
+            }
+        }
+
+        ReportBuilder builder = new(line);
+        _open.Add(builder);
+        return builder;
+    }
+
+    private void CloseForgotten(long number)
+    {
+        while (_open.Count != 0 && number - _open[0].Report.LastLine > MaxGap)
+        {
+            Close(0);
+        }
+    }
+
+    private void Close(int index)
+    {
+        ReportBuilder builder = _open[index];
+        _open.RemoveAt(index);
+        KernelReport report = builder.Finish();
+        _done.Enqueue(report, report.Line);
+        _latest = ReferenceEquals(_latest, builder) ? null : _latest;
+    }
+}

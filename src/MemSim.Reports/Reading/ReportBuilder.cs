@@ -1,0 +1,478 @@
+using System.Globalization;
+
+namespace MemSim.Reports.Reading;
+
+/// <summary>One report that is being read: which lines it still waits for, and what they say.</summary>
+internal sealed class ReportBuilder(LogicalLine first)
+{
+    private readonly List<long> _pending = [];
+    private readonly PriorityQueue<ReportedTask, long> _smallest = new();
+    private bool _hasCpuLine;
+    private bool _hasMemInfo;
+    private bool _hasTaskHead;
+    private bool _inStats;
+    private bool _inSlabs;
+    private string[]? _columns;
+    private ReportedZone? _lastZone;
+    private bool _listsSeen;
+    private bool _closingSeen;
+    private long _lastList;
+    private bool _mayRestart;
+
+    public KernelReport Report { get; } = new() { Line = first.First, LastLine = first.Last };
+
+    public string? Caller { get; } = first.Caller;
+
+    /// <summary>Release of the package a distribution built, where it tells more than the kernel's own.</summary>
+    public KernelVersion? Build { get; private set; }
+
+    /// <summary>Whether zones, lists or totals have come.</summary>
+    public bool HasBody => _hasMemInfo || Report.Zones.Count != 0 || Report.Totals.Count != 0;
+
+    public bool HasCpuLine => _hasCpuLine;
+
+    /// <summary>Whether the lines after the zones have come.</summary>
+    public bool IsComplete => _listsSeen && _closingSeen;
+
+    /// <summary>Whether a line can belong to this report.</summary>
+    public bool Accepts(in LogicalLine line)
+    {
+        if (_mayRestart && line.Kind is LineKind.MemInfoHead or LineKind.Totals or LineKind.NodeLine or LineKind.ZoneLine)
+        {
+            return true;
+        }
+
+        switch (line.Kind)
+        {
+            case LineKind.MemInfoHead:
+                return !_hasMemInfo && Report.Zones.Count == 0 && Report.Totals.Count == 0;
+            case LineKind.CpuLine:
+                return !_hasCpuLine && !HasBody && (HeadText.TaskOf(line.Text) is not { } task || Report.Task is null || SameTask(Report.Task, task));
+            case LineKind.CpusetLine:
+                return !HasBody && Report.Cpuset is null && Report.MemsAllowed is null;
+            case LineKind.PerCpuHead or LineKind.PerCpuRow:
+                return Report.Zones.Count == 0 && Report.Head != ReportHead.KilledProcess;
+            case LineKind.Totals:
+                return Report.Zones.Count == 0 && !HasTotals(line.Text) && Report.Head != ReportHead.KilledProcess;
+            case LineKind.NodeLine:
+                return NodeOf(line.Text) is { } node && !Report.Nodes.ContainsKey(node) && !_listsSeen;
+            case LineKind.ZoneLine:
+                return ZoneText.TryZone(line.Text, out int zoneNode, out string name) && Report.Zone(zoneNode, name) is null && !_listsSeen && !_closingSeen;
+            case LineKind.Reserve:
+                return _lastZone is { LowmemReserve: null } && !_listsSeen;
+            case LineKind.FreeList:
+                return ZoneText.TryFreeList(line.Text, out int listNode, out string listName, out _, out _) && Report.Zone(listNode, listName)?.Blocks is null && !_closingSeen;
+            case LineKind.HugePages or LineKind.SlabHead:
+                return HasBody;
+            case LineKind.Closing:
+                return Report.Head is not (ReportHead.KilledProcess or ReportHead.Slub or ReportHead.Cma) && !HasClosing(line.Text);
+            case LineKind.TaskHead:
+                return !_hasTaskHead || (_columns is null && line.Text.Contains("total_vm", StringComparison.Ordinal));
+            case LineKind.TaskRow:
+                return _hasTaskHead;
+            case LineKind.OomKill:
+                return Report.Constraint is null && Report.Kind is not (ReportKind.AllocationFailure or ReportKind.Other) && Report.Victim is null;
+            case LineKind.Killed:
+                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom || (Report.Kind == ReportKind.State && (_hasTaskHead || Report.Constraint is not null));
+            case LineKind.Reaper:
+                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom;
+            case LineKind.CgroupUsage:
+                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom && !HasBody && (Report.Cgroup is not { Stat.Count: > 0 });
+            case LineKind.CgroupStats:
+                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom && !HasBody;
+            case LineKind.CgroupStatRow:
+                return _inStats;
+            case LineKind.SlabRow:
+                return _inSlabs;
+            case LineKind.HeadDetail:
+                return Report.SlabFailures.Count != 0 || Report.Head == ReportHead.Cma;
+            case LineKind.Trace:
+                return !HasBody || Report.Head is ReportHead.Vmalloc;
+            case LineKind.MemInfoFile:
+                return _closingSeen || _listsSeen;
+            case LineKind.FigureTail:
+                return _inStats;
+            default:
+                return false;
+        }
+    }
+
+    /// <summary>Takes a line that belongs to this report.</summary>
+    public void Add(in LogicalLine line)
+    {
+        foreach (long number in _pending)
+        {
+            if (Report.UnknownLines.Count < KernelReport.MaxUnknownLines)
+            {
+                Report.UnknownLines.Add(number);
+            }
+        }
+
+        _pending.Clear();
+        Report.LastLine = Math.Max(Report.LastLine, line.Last);
+        if (line.Kind is not (LineKind.CgroupStatRow or LineKind.FigureTail))
+        {
+            _inStats = false;
+        }
+
+        if (line.Kind != LineKind.SlabRow)
+        {
+            _inSlabs = false;
+        }
+
+        Read(line);
+    }
+
+    /// <summary>Remembers a line that was not understood; it counts once another line of the report follows.</summary>
+    public void AddUnknown(in LogicalLine line)
+    {
+        for (long number = line.First; number <= line.Last && _pending.Count < 64; number++)
+        {
+            _pending.Add(number);
+        }
+    }
+
+    /// <summary>Lets a second state replace the one that was read: the kernel writes one of its own below this head.</summary>
+    public void MayRestart() => _mayRestart = true;
+
+    /// <summary>Remembers a mark of lines left out.</summary>
+    public void AddCut() => Report.IsCut = true;
+
+    /// <summary>Completes what only the whole report tells.</summary>
+    public KernelReport Finish()
+    {
+        List<ReportedTask> tasks = [];
+        while (_smallest.TryDequeue(out ReportedTask? task, out _))
+        {
+            tasks.Add(task);
+        }
+
+        tasks.Reverse();
+        foreach (ReportedTask task in tasks)
+        {
+            Report.Tasks.Add(task);
+        }
+
+        bool memcg = Report.Constraint == "CONSTRAINT_MEMCG" || Report.Cgroup is not null || Report.CallTrace.Contains("mem_cgroup_out_of_memory");
+        if (memcg && Report.Kind is ReportKind.Oom or ReportKind.State)
+        {
+            Report.Kind = ReportKind.MemcgOom;
+        }
+        else if (Report.Kind == ReportKind.State && (Report.Constraint is not null || Report.Victim is not null))
+        {
+            Report.Kind = ReportKind.Oom;
+        }
+
+        if (Build is { } build && Report.Version is { } version && (build.Major, build.Minor) == (version.Major, version.Minor) && build.Patch > version.Patch)
+        {
+            Report.BuildVersion = build;
+        }
+
+        return Report;
+    }
+
+    private void Read(in LogicalLine line)
+    {
+        if (_mayRestart && line.Kind == LineKind.ZoneLine)
+        {
+            _mayRestart = false;
+            Report.Zones.Clear();
+            Report.Totals.Clear();
+            (_listsSeen, _closingSeen) = (false, false);
+        }
+
+        switch (line.Kind)
+        {
+            case LineKind.MemInfoHead:
+                _hasMemInfo = true;
+                break;
+            case LineKind.CpuLine:
+                _hasCpuLine = true;
+                HeadText.Machine(line.Text, Report, out KernelVersion? build);
+                Build = build ?? Build;
+                break;
+            case LineKind.CpusetLine:
+                HeadText.Places(line.Text, Report);
+                break;
+            case LineKind.Totals:
+                ReadTotals(line.Text);
+                break;
+            case LineKind.NodeLine:
+                Dictionary<string, long> figures = new(StringComparer.Ordinal);
+                ZoneText.ReadFigures(line.Text, figures);
+                Report.Nodes[NodeOf(line.Text) ?? 0] = figures;
+                break;
+            case LineKind.ZoneLine:
+                ReadZone(line.Text);
+                break;
+            case LineKind.Reserve:
+                _lastZone!.LowmemReserve = ZoneText.Reserves(line.Text);
+                Report.HasProtections |= line.Text.Contains("protections", StringComparison.Ordinal);
+                break;
+            case LineKind.FreeList:
+                ReadList(line.Text);
+                _lastList = line.Last;
+                break;
+            case LineKind.HugePages:
+                Report.HasHugePages = true;
+                break;
+            case LineKind.Closing:
+                if (_lastList != 0 && line.First == _lastList + 1 && line.Text.Contains("total pagecache", StringComparison.Ordinal))
+                {
+                    Report.HasHugePages ??= false;
+                }
+
+                ReadClosing(line.Text);
+                break;
+            case LineKind.TaskHead:
+                _hasTaskHead = true;
+                _columns = TaskText.Columns(line.Text) ?? _columns;
+                break;
+            case LineKind.TaskRow:
+                ReadTask(line.Text);
+                break;
+            case LineKind.OomKill:
+                ReadOomKill(line.Text);
+                break;
+            case LineKind.Killed:
+                ReadKilled(line.Text);
+                break;
+            case LineKind.CgroupUsage or LineKind.CgroupStats or LineKind.CgroupStatRow or LineKind.FigureTail:
+                CgroupText.Read(line, Report, ref _inStats);
+                break;
+            case LineKind.SlabHead:
+                _inSlabs = true;
+                break;
+            case LineKind.SlabRow:
+                if (TaskText.SlabRow(line.Text.AsSpan().Trim(), out string cache, out long used, out long total) && Report.SlabCaches.Count < 512)
+                {
+                    Report.SlabCaches.Add((cache, used, total));
+                }
+
+                _inSlabs = true;
+                break;
+            case LineKind.HeadDetail:
+                ReadDetail(line.Text);
+                break;
+            case LineKind.Trace:
+                ReadTrace(line.Text);
+                break;
+            case LineKind.MemInfoFile:
+                int colon = line.Text.IndexOf(':', StringComparison.Ordinal);
+                if (Report.MemInfo.Count < 128 && HeadText.Number(line.Text.AsSpan(colon + 1)) is { } kib)
+                {
+                    Report.MemInfo.TryAdd(line.Text[..colon].Trim(), kib);
+                }
+
+                break;
+        }
+    }
+
+    private void ReadTotals(string text)
+    {
+        Figures figures = new(text);
+        while (figures.Next() && Report.Totals.Count < 64)
+        {
+            Report.Totals.TryAdd(figures.Name.ToString().ToLowerInvariant(), figures.Value);
+        }
+    }
+
+    private bool HasTotals(string text)
+    {
+        Figures figures = new(text);
+        return figures.Next() && Report.Totals.ContainsKey(figures.Name.ToString().ToLowerInvariant());
+    }
+
+    private void ReadZone(string text)
+    {
+        if (!ZoneText.TryZone(text, out int node, out string name) || Report.Zones.Count >= 4096)
+        {
+            return;
+        }
+
+        int reserve = text.IndexOf("lowmem_reserve[]", StringComparison.Ordinal);
+        reserve = reserve < 0 ? text.IndexOf("protections[]", StringComparison.Ordinal) : reserve;
+        ReportedZone zone = new(node, name);
+        int free = text.IndexOf(" free:", StringComparison.Ordinal);
+        zone.AllUnreclaimable = ZoneText.ReadFigures(text.AsSpan(free, (reserve < 0 ? text.Length : reserve) - free), zone.Figures);
+        zone.LowmemReserve = reserve < 0 ? null : ZoneText.Reserves(text.AsSpan(reserve));
+        Report.Zones.Add(zone);
+        _lastZone = zone;
+    }
+
+    private void ReadList(string text)
+    {
+        if (!ZoneText.TryFreeList(text, out int node, out string name, out List<FreeBlocks> blocks, out long? total) || Report.Zones.Count >= 4096)
+        {
+            return;
+        }
+
+        ReportedZone? zone = Report.Zone(node, name);
+        if (zone is null)
+        {
+            zone = new ReportedZone(node, name);
+            Report.Zones.Add(zone);
+        }
+
+        zone.Blocks = blocks;
+        zone.ListTotalKiB = total;
+        _listsSeen = true;
+    }
+
+    private static string? ClosingName(string text) => text switch
+    {
+        _ when text.Contains("total pagecache pages", StringComparison.Ordinal) => "pagecache",
+        _ when text.Contains("pages in swap cache", StringComparison.Ordinal) || text.Contains("pages swap cached", StringComparison.Ordinal) => "swap cache",
+        _ when text.Contains("Swap cache", StringComparison.Ordinal) => "swap cache stats",
+        _ when text.Contains("Free swap", StringComparison.Ordinal) => "swap free",
+        _ when text.Contains("Total swap", StringComparison.Ordinal) => "swap total",
+        _ when text.Contains("HighMem/MovableOnly", StringComparison.Ordinal) || text.Contains("pages of HIGHMEM", StringComparison.Ordinal) => "highmem",
+        _ when text.Contains("cma reserved", StringComparison.Ordinal) => "cma reserved",
+        _ when text.Contains("pages reserved", StringComparison.Ordinal) || text.Contains("reserved pages", StringComparison.Ordinal) => "reserved",
+        _ when text.Contains("pages RAM", StringComparison.Ordinal) || text.Contains("pages of RAM", StringComparison.Ordinal) => "ram",
+        _ when text.Contains("hwpoisoned", StringComparison.Ordinal) => "hwpoisoned",
+        _ when text.Contains("non-shared", StringComparison.Ordinal) => "non-shared",
+        _ when text.Contains("pages shared", StringComparison.Ordinal) => "shared",
+        _ => null,
+    };
+
+    /// <summary>Whether a closing line would say again what another said; some kernels print the free swap in two forms.</summary>
+    private bool HasClosing(string text) => ClosingName(text) is { } name && name is not ("swap free" or "swap cache") && Report.Closing.ContainsKey(name);
+
+    private void ReadClosing(string text)
+    {
+        if (ClosingName(text) is not { } name)
+        {
+            return;
+        }
+
+        // Some of these lines stand before the zones in the oldest kernels.
+        _closingSeen |= _listsSeen;
+        int equals = text.IndexOf('=', StringComparison.Ordinal);
+        int colon = text.IndexOf(':', StringComparison.Ordinal);
+        long? value = name is "swap free" or "swap total"
+            ? HeadText.Number(text.AsSpan(Math.Max(equals, colon) + 1))
+            : name == "swap cache stats" ? 0 : HeadText.NumberBefore(text, text.Contains("pages", StringComparison.Ordinal) && name is not ("pagecache" or "reserved") ? "pages" : name == "pagecache" ? "total pagecache" : text.Contains("reserved pages", StringComparison.Ordinal) ? "reserved pages" : "pages reserved");
+        if (value is { } number)
+        {
+            Report.Closing.TryAdd(name, number);
+        }
+    }
+
+    private void ReadTask(string text)
+    {
+        if (TaskText.Row(text, _columns) is not { } task)
+        {
+            return;
+        }
+
+        Report.TaskRows++;
+        _smallest.Enqueue(task, (task.RssPages ?? 0) + (task.SwapPages ?? 0));
+        if (_smallest.Count > KernelReport.MaxTasks)
+        {
+            _smallest.Dequeue();
+        }
+    }
+
+    private void ReadOomKill(string text)
+    {
+        foreach (string part in text[(text.IndexOf("oom-kill:", StringComparison.Ordinal) + 9)..].Split(','))
+        {
+            int equals = part.IndexOf('=', StringComparison.Ordinal);
+            if (equals <= 0)
+            {
+                continue;
+            }
+
+            string value = part[(equals + 1)..].Trim();
+            switch (part[..equals].Trim())
+            {
+                case "constraint":
+                    Report.Constraint = value;
+                    break;
+                case "oom_memcg":
+                    (Report.Cgroup ??= new ReportedCgroup()).Path ??= value;
+                    break;
+                case "task_memcg" when Report.Constraint == "CONSTRAINT_MEMCG":
+                    (Report.Cgroup ??= new ReportedCgroup()).TaskPath ??= value;
+                    break;
+                case "task":
+                    Report.Victim ??= new ReportedTask { Name = value };
+                    break;
+                case "pid" when long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long pid):
+                    Report.Victim = (Report.Victim ?? new ReportedTask()) with { Pid = pid };
+                    break;
+            }
+        }
+
+        HeadText.Places(text, Report);
+        Report.Kind = Report.Constraint == "CONSTRAINT_MEMCG" ? ReportKind.MemcgOom : Report.Kind == ReportKind.State ? ReportKind.Oom : Report.Kind;
+    }
+
+    private void ReadKilled(string text)
+    {
+        if (text.Contains("emory cgroup out of memory", StringComparison.Ordinal))
+        {
+            Report.Kind = ReportKind.MemcgOom;
+        }
+        else if (Report.Kind == ReportKind.State)
+        {
+            Report.Kind = ReportKind.Oom;
+        }
+
+        if (text.Contains("no killable", StringComparison.Ordinal))
+        {
+            Report.Notes.Add("the OOM killer found no process that it may kill");
+        }
+
+        if (TaskText.Victim(text) is { } victim && (Report.Victim?.AnonKiB is null || victim.AnonKiB > Report.Victim.AnonKiB))
+        {
+            Report.Victim = victim.AnonKiB is null && Report.Victim?.Pid == victim.Pid ? Report.Victim : victim;
+        }
+    }
+
+    private void ReadDetail(string text)
+    {
+        int cache = text.IndexOf("cache: ", StringComparison.Ordinal);
+        if (cache >= 0 && Report.SlabFailures.Count != 0)
+        {
+            int comma = text.IndexOf(',', cache);
+            SlabFailure last = Report.SlabFailures[^1];
+            Report.SlabFailures[^1] = last with
+            {
+                Cache = text[(cache + 7)..(comma < 0 ? text.Length : comma)].Trim(),
+                MinOrder = (int?)HeadText.NumberAfter(text, "min order:") is { } order && order < 64 ? order : null,
+            };
+        }
+    }
+
+    private void ReadTrace(string text)
+    {
+        if (Report.CallTrace.Count >= 64)
+        {
+            return;
+        }
+
+        int plus = text.IndexOf("+0x", StringComparison.Ordinal);
+        int start = plus;
+        while (start > 0 && (char.IsAsciiLetterOrDigit(text[start - 1]) || text[start - 1] is '_' or '.'))
+        {
+            start--;
+        }
+
+        if (plus > start && start >= 0)
+        {
+            Report.CallTrace.Add(text[start..plus]);
+        }
+    }
+
+    /// <summary>The task's name is cut to 15 characters in one place and not in another.</summary>
+    private static bool SameTask(string one, string other) =>
+        one == other || one.EndsWith(other, StringComparison.Ordinal) || other.EndsWith(one, StringComparison.Ordinal) || one.StartsWith(other, StringComparison.Ordinal) || other.StartsWith(one, StringComparison.Ordinal);
+
+    private static int? NodeOf(string text)
+    {
+        int at = text.IndexOf("Node ", StringComparison.Ordinal);
+        return at < 0 ? null : (int?)Math.Min(int.MaxValue, HeadText.Number(text.AsSpan(at + 5)) ?? 0);
+    }
+}

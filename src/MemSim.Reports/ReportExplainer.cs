@@ -1,0 +1,18 @@
+using MemSim.Reports.Explaining;
+
+namespace MemSim.Reports;
+
+/// <summary>Explains reports: the kernel's arithmetic by the rules of its version, and what would have changed the outcome.</summary>
+public static class ReportExplainer
+{
+    /// <summary>Explains a report.</summary>
+    /// <param name="report">The report.</param>
+    /// <param name="kernel">The kernel whose rules apply; null for the one the report names, or those its form allows.</param>
+    public static ReportExplanation Explain(KernelReport report, KernelVersion? kernel = null)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        ReportExplanation explanation = new(report) { PageSizeKiB = report.PageSizeKiB };
+        Explanations.Fill(explanation, kernel);
+        return explanation;
+    }
+}

@@ -1,0 +1,146 @@
+using System.CommandLine;
+using System.Text;
+using MemSim.Reports;
+using MemSim.Tool.Explaining;
+
+namespace MemSim.Tool.Commands;
+
+/// <summary><c>memsim explain</c>: reads kernel logs and says why each request failed and what would have saved it.</summary>
+internal static class ExplainCommand
+{
+    public static Command Create(ToolConsole console)
+    {
+        var files = new Argument<string[]>("FILE") { Description = "Kernel logs, in whatever wrapping; - for standard input.", Arity = ArgumentArity.OneOrMore };
+        var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel, whatever the log says.", HelpName = "VERSION" };
+        Option<bool> json = SharedOptions.Json();
+        var quiet = new Option<bool>("--quiet") { Description = "No progress bar." };
+        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, kernel, json, quiet };
+        command.SetAction(parsed =>
+        {
+            KernelVersion? version = null;
+            if (parsed.GetValue(kernel) is { } text)
+            {
+                version = KernelVersion.TryParse(text, out KernelVersion named) ? named : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 6.1 or 5.10.160)");
+            }
+
+            Sink sink = new(console, parsed.GetValue(json));
+            foreach (string file in parsed.GetValue(files) ?? [])
+            {
+                Explain(console, file, version, sink, parsed.GetValue(quiet) || parsed.GetValue(json));
+            }
+
+            return sink.Finish();
+        });
+        return command;
+    }
+
+    private static void Explain(ToolConsole console, string file, KernelVersion? version, Sink sink, bool quiet)
+    {
+        using Stream stream = Open(file, out long length);
+        using var reader = new StreamReader(stream, Encoding.UTF8, detectEncodingFromByteOrderMarks: true, bufferSize: 1 << 16);
+        var log = new KernelLog(reader);
+        console.WithProgress(file == "-" ? "standard input" : Path.GetFileName(file), length, quiet || length < 1 << 20, progress =>
+        {
+            foreach (KernelReport report in log.Reports(progress))
+            {
+                sink.Add(ReportExplainer.Explain(report, version));
+            }
+
+            return true;
+        });
+        sink.EndOfFile(file, log);
+    }
+
+    private static Stream Open(string file, out long length)
+    {
+        length = 0;
+        if (file == "-")
+        {
+            return Console.OpenStandardInput();
+        }
+
+        if (!File.Exists(file))
+        {
+            throw new BadInputException(Directory.Exists(file) ? $"{file}: a folder; --from takes one" : $"{file}: no such file");
+        }
+
+        FileStream stream = File.OpenRead(file);
+        length = stream.Length;
+        return file.EndsWith(".gz", StringComparison.OrdinalIgnoreCase) ? new System.IO.Compression.GZipStream(stream, System.IO.Compression.CompressionMode.Decompress) : stream;
+    }
+
+    /// <summary>Writes explanations as they come.</summary>
+    private sealed class Sink(ToolConsole console, bool json)
+    {
+        private readonly List<string> _files = [];
+        private readonly List<long> _unknown = [];
+        private long _moreUnknown;
+        private long _reports;
+        private long _undecidable;
+
+        public void Add(ReportExplanation explanation)
+        {
+            _reports++;
+            _undecidable += explanation.Verdict == Verdict.Undecidable ? 1 : 0;
+            if (!json)
+            {
+                if (_reports > 1)
+                {
+                    console.Out.WriteLine();
+                }
+
+                console.Out.Write(explanation.ToString());
+                return;
+            }
+
+            // One report at a time: a log may hold more than memory does.
+            console.Out.Write(_reports == 1 ? "{\n\"reports\": [\n" : ",\n");
+            console.Out.Write(System.Text.Json.JsonSerializer.Serialize(ExplainDocuments.Of(explanation), ExplainJsonContext.Default.ExplainedReportDocument));
+        }
+
+        public void EndOfFile(string file, KernelLog log)
+        {
+            _files.Add(file);
+            _unknown.AddRange(log.UnknownLines);
+            _moreUnknown += log.MoreUnknownLines;
+        }
+
+        public int Finish()
+        {
+            if (_reports == 0)
+            {
+                throw new BadInputException($"{string.Join(", ", _files)}: no report about memory found (page allocation failure, oom-killer, Mem-Info, ...)");
+            }
+
+            if (json)
+            {
+                console.Out.Write($"\n],\n\"unknownLines\": [{string.Join(',', _unknown)}],\n\"moreUnknownLines\": {_moreUnknown}\n}}\n");
+            }
+            else if (_unknown.Count != 0)
+            {
+                console.Out.WriteLine();
+                console.Out.WriteLine($"lines not understood: {Ranges(_unknown)}{(_moreUnknown == 0 ? "" : $" and {_moreUnknown} more")}");
+            }
+
+            return _undecidable == 0 ? ExitCode.Done : ExitCode.FellShort;
+        }
+
+        private static string Ranges(List<long> numbers)
+        {
+            List<string> parts = [];
+            for (int i = 0; i < numbers.Count && parts.Count < 40; i++)
+            {
+                int end = i;
+                while (end + 1 < numbers.Count && numbers[end + 1] == numbers[end] + 1)
+                {
+                    end++;
+                }
+
+                parts.Add(end == i ? $"{numbers[i]}" : $"{numbers[i]}-{numbers[end]}");
+                i = end;
+            }
+
+            return string.Join(", ", parts) + (parts.Count == 40 ? ", ..." : "");
+        }
+    }
+}

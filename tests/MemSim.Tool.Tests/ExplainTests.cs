@@ -1,0 +1,109 @@
+using System.Text.Json;
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tool.Tests;
+
+public sealed class ExplainTests : IDisposable
+{
+    private const string Failure = """
+        [ 1186.232273] task: page allocation failure: order:4, mode:0x40c40(GFP_NOFS|__GFP_COMP), nodemask=(null),cpuset=/,mems_allowed=0
+        [ 1186.232287] CPU: 3 PID: 1108 Comm: task Not tainted 5.19.0 #1
+        [ 1186.232608] Mem-Info:
+        [ 1186.232629] Node 0 Normal free:4000kB boost:0kB min:400kB low:500kB high:600kB reserved_highatomic:0KB managed:100000kB free_cma:0kB
+        [ 1186.232652] lowmem_reserve[]: 0 0
+        [ 1186.232691] Node 0 Normal: 500*4kB (UM) 250*8kB (U) 0*16kB 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB = 4000kB
+        """;
+
+    private readonly string _folder = Directory.CreateTempSubdirectory("memsim").FullName;
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void The_answer_stands_in_the_first_lines()
+    {
+        ToolRun run = ToolRun.Of("explain", Log(Failure));
+
+        run.ExitCode.Should().Be(0);
+        string[] lines = run.Out.Split('\n');
+        lines[0].Should().Contain("FRAGMENTED").And.Contain("order 4").And.Contain("5.19.0");
+        lines[1].Should().StartWith("why: ").And.Contain("no free block of order 4");
+        lines[2].Should().StartWith("now: ");
+    }
+
+    [Fact]
+    public void The_document_has_the_fields_of_the_contract()
+    {
+        ToolRun run = ToolRun.Of("explain", Log(Failure + "\nwhat is this\n[ 1187.1] x: page allocation failure: order:0, mode:0x20"), "--json");
+
+        run.ExitCode.Should().Be(1, "the second report has no zones");
+        using JsonDocument document = JsonDocument.Parse(run.Out);
+        JsonElement report = document.RootElement.GetProperty("reports")[0];
+        report.GetProperty("kind").GetString().Should().Be("allocation-failure");
+        report.GetProperty("kernel").GetString().Should().Be("5.19.0");
+        report.GetProperty("pageSizeKiB").GetInt32().Should().Be(4);
+        report.GetProperty("order").GetInt32().Should().Be(4);
+        report.GetProperty("gfp").EnumerateArray().Select(g => g.GetString()).Should().Equal("GFP_NOFS", "__GFP_COMP");
+        report.GetProperty("verdict").GetString().Should().Be("fragmented");
+        report.GetProperty("line").GetInt64().Should().Be(1);
+        JsonElement zone = report.GetProperty("zones")[0];
+        zone.GetProperty("node").GetInt32().Should().Be(0);
+        zone.GetProperty("name").GetString().Should().Be("Normal");
+        zone.GetProperty("eligible").GetBoolean().Should().BeTrue();
+        zone.GetProperty("freePages").GetInt64().Should().Be(1000);
+        zone.GetProperty("unusablePages").GetInt64().Should().Be(15);
+        zone.GetProperty("limitPages").GetInt64().Should().Be(100);
+        zone.GetProperty("missingPages").GetInt64().Should().Be(0);
+        zone.GetProperty("largestUsableOrder").GetInt32().Should().Be(1);
+        zone.GetProperty("passes").GetBoolean().Should().BeFalse();
+        JsonElement order = report.GetProperty("savedBy").EnumerateArray().First(s => s.GetProperty("knob").GetString() == "order");
+        order.GetProperty("value").GetString().Should().Be("1");
+        order.GetProperty("works").GetBoolean().Should().BeTrue();
+        document.RootElement.GetProperty("reports")[1].GetProperty("verdict").GetString().Should().Be("undecidable");
+        document.RootElement.GetProperty("unknownLines").EnumerateArray().Select(l => l.GetInt64()).Should().Equal(7);
+    }
+
+    [Fact]
+    public void A_log_without_a_report_is_bad_input()
+    {
+        ToolRun run = ToolRun.Of("explain", Log("[    0.000000] Linux version 6.1.0\n"));
+
+        run.ExitCode.Should().Be(2);
+        run.Out.Should().BeEmpty();
+        run.Error.Should().Contain("no report about memory found");
+    }
+
+    [Theory]
+    [InlineData("explain", "no-such-file.txt")]
+    [InlineData("explain")]
+    [InlineData("explain", "--kernel", "six", "-")]
+    public void Bad_options_are_bad_input(params string[] args)
+    {
+        ToolRun run = ToolRun.Of(args);
+
+        run.ExitCode.Should().Be(2);
+        run.Out.Should().BeEmpty();
+        run.Error.Should().NotBeEmpty();
+    }
+
+    [Fact]
+    public void Another_kernel_can_be_named_and_its_rules_differ()
+    {
+        string log = Log("""
+            make invoked oom-killer: gfp_mask=0xd0, order=1, oomkilladj=0
+            Normal free:108788kB min:2000kB low:2500kB high:3000kB present:500000kB
+            lowmem_reserve[]: 0 0
+            Normal: 27065*4kB 64*8kB 1*16kB 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB = 108788kB
+            """);
+
+        ToolRun.Of("explain", log).Out.Should().Contain("OOM kill: FRAGMENTED");
+        ToolRun.Of("explain", log, "--kernel", "5.10").Out.Should().Contain("OOM kill: PASSES");
+    }
+
+    private string Log(string text)
+    {
+        string file = Path.Combine(_folder, "log.txt");
+        File.WriteAllText(file, text);
+        return file;
+    }
+}
