@@ -41,7 +41,8 @@ internal static class CgroupExplanation
         string needed = group.LimitKiB is { } known ? string.Create(Plain, $">{known}K") : "";
         savings.Add(new Saving("memory.max", needed, group.LimitKiB is null ? null : true, group.LimitKiB is null
             ? "a larger memory limit of the group (limits.memory of the pod): how much larger the report does not tell"
-            : $"a memory limit above {Amount.KiB(group.LimitKiB.Value)}: the failed charge was of one page, how much the workload wants in the end the report does not tell") { Cost = 10 });
+            : $"a memory limit above {Amount.KiB(group.LimitKiB.Value)}: the failed charge was of one page, how much the workload wants in the end the report does not tell")
+        { Cost = 10 });
         if (group.SwapLimitKiB is 0 || (report.Closing.TryGetValue("swap total", out long swap) && swap == 0))
         {
             savings.Add(new Saving("memory.swap.max", ">0", null, "swap for the group: anonymous memory could leave") { Cost = 30 });

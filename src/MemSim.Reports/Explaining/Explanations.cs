@@ -14,7 +14,11 @@ internal static class Explanations
         KernelRange range = KernelRange.Of(report, kernel);
         to.Rules = range.Reason;
         to.Order = report.Order;
-        GfpMeaning? meaning = report.Gfp?.Decode(range.From, range.To);
+
+        // Flags are encoded as the kernel that wrote them did, by whatever rules the rest is explained.
+        KernelRange own = KernelRange.Of(report, null);
+        KernelRange encoded = kernel is { } named && named >= own.From && named <= own.To ? range : own;
+        GfpMeaning? meaning = report.Gfp?.Decode(encoded.From, encoded.To);
         if (meaning is not null)
         {
             to.GfpNames = meaning.Names;
