@@ -50,7 +50,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
     /// <summary>What the flags mean on a kernel of a version between two; names win over the number.</summary>
     /// <param name="from">The oldest kernel it can be.</param>
     /// <param name="to">The newest one.</param>
-    public GfpMeaning Decode(KernelVersion from, KernelVersion to)
+    public GfpMeaning Decode(KernelRelease from, KernelRelease to)
     {
         List<string> notes = [];
         if (Names.Count != 0)
@@ -89,7 +89,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         return best;
     }
 
-    private GfpMeaning FromNames(KernelVersion from, KernelVersion to, List<string> notes)
+    private GfpMeaning FromNames(KernelRelease from, KernelRelease to, List<string> notes)
     {
         Gfp flags = Gfp.None;
         List<string> known = [];
@@ -114,7 +114,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         if (Hex is { } hex)
         {
             // Boundaries of encodings blur in vendors' kernels: any of them that fits is good enough.
-            bool fits = GfpEncoding.Between(KernelVersion.Oldest, KernelVersion.Newest).Any(e => e.Encode(known) == hex);
+            bool fits = GfpEncoding.Between(KernelRelease.Oldest, KernelRelease.Newest).Any(e => e.Encode(known) == hex);
             ulong? expected = GfpEncoding.Between(from, to).Select(e => e.Encode(known)).LastOrDefault(e => e is not null);
             if (!fits && expected is { } value && value != hex)
             {

@@ -69,19 +69,19 @@ public sealed class KernelReport
     public string? Release { get; internal set; }
 
     /// <summary>The kernel's version; null where no line tells.</summary>
-    public KernelVersion? Version { get; internal set; }
+    public KernelRelease? Version { get; internal set; }
 
     /// <summary>The stable release a distribution built its kernel from, where that is newer than the release says; null otherwise.</summary>
-    public KernelVersion? BuildVersion { get; internal set; }
+    public KernelRelease? BuildVersion { get; internal set; }
 
     /// <summary>Whether the reserves are called protections (2.6.7 to 2.6.10).</summary>
     internal bool HasProtections { get; set; }
 
     /// <summary>The oldest kernel that uses the words of the head; null where they tell nothing.</summary>
-    internal KernelVersion? OldestHint { get; set; }
+    internal KernelRelease? OldestHint { get; set; }
 
     /// <summary>The first kernel that does not use the words of the head any more.</summary>
-    internal KernelVersion? NewestHint { get; set; }
+    internal KernelRelease? NewestHint { get; set; }
 
     /// <summary>Name of the task that asked; null where no line tells.</summary>
     public string? Task { get; internal set; }

@@ -8,7 +8,7 @@ public static class ReportExplainer
     /// <summary>Explains a report.</summary>
     /// <param name="report">The report.</param>
     /// <param name="kernel">The kernel whose rules apply; null for the one the report names, or those its form allows.</param>
-    public static ReportExplanation Explain(KernelReport report, KernelVersion? kernel = null)
+    public static ReportExplanation Explain(KernelReport report, KernelRelease? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(report);
         ReportExplanation explanation = new(report) { PageSizeKiB = report.PageSizeKiB };

@@ -143,4 +143,4 @@ public readonly record struct Consumer(string Name, long KiB, string Text = "");
 /// <param name="Since">The first kernel with these rules.</param>
 /// <param name="Verdict">The answer.</param>
 /// <param name="Text">The rule that makes the difference.</param>
-public sealed record OtherAnswer(KernelVersion Since, Verdict Verdict, string Text);
+public sealed record OtherAnswer(KernelRelease Since, Verdict Verdict, string Text);

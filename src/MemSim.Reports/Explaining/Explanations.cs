@@ -8,7 +8,7 @@ internal static class Explanations
 {
     private const int AssumedPageKiB = 4;
 
-    public static void Fill(ReportExplanation to, KernelVersion? kernel)
+    public static void Fill(ReportExplanation to, KernelRelease? kernel)
     {
         KernelReport report = to.Report;
         KernelRange range = KernelRange.Of(report, kernel);
@@ -67,8 +67,8 @@ internal static class Explanations
         }
 
         ZoneIndexes indexes = ZoneIndexes.Of(report, range);
-        List<(KernelRule Rules, KernelVersion Since, Evaluation Evaluation)> all = [];
-        foreach ((KernelRule rules, KernelVersion since) in KernelRules.Between(range.From, range.To))
+        List<(KernelRule Rules, KernelRelease Since, Evaluation Evaluation)> all = [];
+        foreach ((KernelRule rules, KernelRelease since) in KernelRules.Between(range.From, range.To))
         {
             if (Fits(rules, report))
             {
@@ -106,9 +106,9 @@ internal static class Explanations
     }
 
     /// <summary>The evaluation to show: all the same, or the one whose rules explain that the request failed; what other rules say is told beside it.</summary>
-    private static Evaluation Choose(ReportExplanation to, List<(KernelRule Rules, KernelVersion Since, Evaluation Evaluation)> all)
+    private static Evaluation Choose(ReportExplanation to, List<(KernelRule Rules, KernelRelease Since, Evaluation Evaluation)> all)
     {
-        List<(KernelRule Rules, KernelVersion Since, Evaluation Evaluation, Verdict Verdict)> answers = [.. all.Select(a => (a.Rules, a.Since, a.Evaluation, a.Evaluation.Decide().Verdict))];
+        List<(KernelRule Rules, KernelRelease Since, Evaluation Evaluation, Verdict Verdict)> answers = [.. all.Select(a => (a.Rules, a.Since, a.Evaluation, a.Evaluation.Decide().Verdict))];
         Verdict[] distinct = [.. answers.Select(a => a.Verdict).Distinct()];
         if (distinct.Length == 1)
         {

@@ -16,7 +16,7 @@ internal sealed class GfpEncoding
     private const int Pre63 = 6;
     private const int Now = 7;
 
-    private static readonly KernelVersion[] Since = [KernelVersion.Oldest, new(2, 6, 24), new(2, 6, 31), new(4, 4), new(4, 10), new(4, 18), new(5, 1), new(6, 3)];
+    private static readonly KernelRelease[] Since = [KernelRelease.Oldest, new(2, 6, 24), new(2, 6, 31), new(4, 4), new(4, 10), new(4, 18), new(5, 1), new(6, 3)];
 
     // Name, meaning in today's flags, and the bit in each of the eight encodings (0 where the kernel has no such flag).
     private static readonly (string Name, Gfp Meaning, uint[] Bits)[] Table =
@@ -95,7 +95,7 @@ internal sealed class GfpEncoding
     private static readonly GfpEncoding[] All = [.. Enumerable.Range(0, Since.Length).Select(i => new GfpEncoding(i))];
 
     /// <summary>The encoding of a kernel.</summary>
-    public static GfpEncoding Of(KernelVersion version)
+    public static GfpEncoding Of(KernelRelease version)
     {
         int column = Since.Length - 1;
         while (column > 0 && version < Since[column])
@@ -107,7 +107,7 @@ internal sealed class GfpEncoding
     }
 
     /// <summary>The encodings in use from one kernel to another.</summary>
-    public static IEnumerable<GfpEncoding> Between(KernelVersion from, KernelVersion to)
+    public static IEnumerable<GfpEncoding> Between(KernelRelease from, KernelRelease to)
     {
         int first = Of(from)._column;
         int last = Of(to)._column;

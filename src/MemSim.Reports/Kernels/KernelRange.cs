@@ -1,10 +1,10 @@
 namespace MemSim.Reports.Kernels;
 
 /// <summary>The kernels a report can be of: from a version it names, else from what only some kernels print.</summary>
-internal readonly record struct KernelRange(KernelVersion From, KernelVersion To, string Reason)
+internal readonly record struct KernelRange(KernelRelease From, KernelRelease To, string Reason)
 {
     // What a report has, and since and until which kernel reports have it.
-    private static readonly (string What, Func<KernelReport, bool> Has, KernelVersion? Since, KernelVersion? Before)[] Signs =
+    private static readonly (string What, Func<KernelReport, bool> Has, KernelRelease? Since, KernelRelease? Before)[] Signs =
     [
         ("protections[]", static r => r.HasProtections, new(2, 6, 7), new(2, 6, 11)),
         ("no lowmem_reserve[]", static r => r.Zones.Any(z => z.Blocks is not null) && r.Zones.All(z => z.Figures.Count is > 0 and < 8 && z.LowmemReserve is null), null, new(2, 6, 7)),
@@ -31,7 +31,7 @@ internal readonly record struct KernelRange(KernelVersion From, KernelVersion To
     /// <summary>The kernels a report can be of.</summary>
     /// <param name="report">The report.</param>
     /// <param name="given">The version a person named; it wins.</param>
-    public static KernelRange Of(KernelReport report, KernelVersion? given)
+    public static KernelRange Of(KernelReport report, KernelRelease? given)
     {
         if (given is { } named)
         {
@@ -50,10 +50,10 @@ internal readonly record struct KernelRange(KernelVersion From, KernelVersion To
             return new KernelRange(version, series ? version with { Patch = 9999 } : version, $"Linux {version} ({report.Release})");
         }
 
-        KernelVersion from = KernelVersion.Oldest;
-        KernelVersion to = KernelVersion.Newest;
+        KernelRelease from = KernelRelease.Oldest;
+        KernelRelease to = KernelRelease.Newest;
         List<string> reasons = [];
-        foreach ((string what, Func<KernelReport, bool> has, KernelVersion? since, KernelVersion? before) in Signs)
+        foreach ((string what, Func<KernelReport, bool> has, KernelRelease? since, KernelRelease? before) in Signs)
         {
             if (!has(report))
             {
@@ -89,10 +89,10 @@ internal readonly record struct KernelRange(KernelVersion From, KernelVersion To
     }
 
     /// <summary>The last version before one.</summary>
-    private static KernelVersion Below(KernelVersion version) => version == KernelVersion.Newest ? version
+    private static KernelRelease Below(KernelRelease version) => version == KernelRelease.Newest ? version
         : version.Patch > 0 ? version with { Patch = version.Patch - 1 }
-        : version.Minor > 0 ? new KernelVersion(version.Major, version.Minor - 1, 9999)
-        : new KernelVersion(version.Major - 1, 9999, 9999);
+        : version.Minor > 0 ? new KernelRelease(version.Major, version.Minor - 1, 9999)
+        : new KernelRelease(version.Major - 1, 9999, 9999);
 
     private static bool Has(KernelReport report, string figure) => report.Zones.Any(z => z.Figures.ContainsKey(figure));
 

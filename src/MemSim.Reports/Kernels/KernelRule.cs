@@ -40,7 +40,7 @@ internal static class KernelRules
     ];
 
     /// <summary>The rules of a kernel.</summary>
-    public static KernelRule Of(KernelVersion version)
+    public static KernelRule Of(KernelRelease version)
     {
         KernelRule rules = KernelRule.None;
         foreach (Row row in Table)
@@ -55,12 +55,12 @@ internal static class KernelRules
     }
 
     /// <summary>The sets of rules in force from one kernel to another, oldest first, each with the first version that has it.</summary>
-    public static List<(KernelRule Rules, KernelVersion Since)> Between(KernelVersion from, KernelVersion to)
+    public static List<(KernelRule Rules, KernelRelease Since)> Between(KernelRelease from, KernelRelease to)
     {
-        List<KernelVersion> changes = [from];
+        List<KernelRelease> changes = [from];
         foreach (Row row in Table)
         {
-            foreach (KernelVersion? change in (KernelVersion?[])[row.Since, row.Until, .. row.Backports.Select(b => (KernelVersion?)b)])
+            foreach (KernelRelease? change in (KernelRelease?[])[row.Since, row.Until, .. row.Backports.Select(b => (KernelRelease?)b)])
             {
                 if (change is { } version && version > from && version <= to)
                 {
@@ -69,8 +69,8 @@ internal static class KernelRules
             }
         }
 
-        List<(KernelRule Rules, KernelVersion Since)> sets = [];
-        foreach (KernelVersion version in changes.Distinct().Order())
+        List<(KernelRule Rules, KernelRelease Since)> sets = [];
+        foreach (KernelRelease version in changes.Distinct().Order())
         {
             KernelRule rules = Of(version);
             if (!sets.Any(s => s.Rules == rules))
@@ -86,11 +86,11 @@ internal static class KernelRules
     public static string Text(KernelRule rule) => Array.Find(Table, r => r.Rule == rule)?.Text ?? "";
 
     /// <summary>When a rule came.</summary>
-    public static KernelVersion Since(KernelRule rule) => Array.Find(Table, r => r.Rule == rule)?.Since ?? KernelVersion.Oldest;
+    public static KernelRelease Since(KernelRule rule) => Array.Find(Table, r => r.Rule == rule)?.Since ?? KernelRelease.Oldest;
 
-    private sealed record Row(KernelRule Rule, KernelVersion Since, KernelVersion? Until, KernelVersion[] Backports, string Text)
+    private sealed record Row(KernelRule Rule, KernelRelease Since, KernelRelease? Until, KernelRelease[] Backports, string Text)
     {
-        public bool Holds(KernelVersion version)
+        public bool Holds(KernelRelease version)
         {
             bool backported = Backports.Any(b => b.Major == version.Major && b.Minor == version.Minor && version >= b);
             return Until is { } until ? version >= Since && version < until && !backported : version >= Since || backported;

@@ -3,7 +3,7 @@ namespace MemSim.Reports.Kernels;
 /// <summary>Since when there is what one could turn.</summary>
 internal static class Knobs
 {
-    private static readonly Dictionary<string, KernelVersion> Since = new(StringComparer.Ordinal)
+    private static readonly Dictionary<string, KernelRelease> Since = new(StringComparer.Ordinal)
     {
         ["min_free_kbytes"] = new(2, 6, 4),
         ["lowmem_reserve_ratio"] = new(2, 6, 12),

@@ -49,7 +49,7 @@ internal sealed class ZoneIndexes
     {
         HashSet<string> printed = new(report.Zones.Select(z => z.Name), StringComparer.Ordinal);
         int count = report.Zones.Select(z => z.LowmemReserve?.Count ?? 0).DefaultIfEmpty(0).Max();
-        bool movable = kernels.To >= new KernelVersion(2, 6, 23);
+        bool movable = kernels.To >= new KernelRelease(2, 6, 23);
         (int Penalty, List<string> Names) best = (int.MaxValue, []);
         for (int set = 1; set < 1 << Types.Length; set++)
         {
@@ -90,9 +90,9 @@ internal sealed class ZoneIndexes
                 ("Normal", false, _) => 9,
                 ("Movable", false, _) => movable ? 8 : 0,
                 ("Movable", true, false) => movable ? 0 : 9,
-                ("Device", true, false) => kernels.To >= new KernelVersion(4, 3) ? 2 : 30,
-                ("HighMem", true, false) => printed.Contains("DMA32") ? kernels.From < new KernelVersion(2, 6, 23) ? 1 : 12 : 3,
-                ("DMA32", true, false) => kernels.From < new KernelVersion(2, 6, 19) ? 2 : printed.Contains("HighMem") ? 9 : 5,
+                ("Device", true, false) => kernels.To >= new KernelRelease(4, 3) ? 2 : 30,
+                ("HighMem", true, false) => printed.Contains("DMA32") ? kernels.From < new KernelRelease(2, 6, 23) ? 1 : 12 : 3,
+                ("DMA32", true, false) => kernels.From < new KernelRelease(2, 6, 19) ? 2 : printed.Contains("HighMem") ? 9 : 5,
                 ("DMA", true, false) => 6,
                 _ => 0,
             };

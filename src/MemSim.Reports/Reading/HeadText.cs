@@ -70,7 +70,7 @@ internal static class HeadText
     }
 
     /// <summary>Reads the line with the kernel's release, the CPU and the task.</summary>
-    public static void Machine(string text, KernelReport report, out KernelVersion? build)
+    public static void Machine(string text, KernelReport report, out KernelRelease? build)
     {
         build = null;
         int cpu = text.IndexOf("CPU:", StringComparison.Ordinal);
@@ -94,7 +94,7 @@ internal static class HeadText
 
             foreach (string token in text[(at + word.Length)..].Split([' ', '\t', '(', ')'], StringSplitOptions.RemoveEmptyEntries))
             {
-                if (token.Length < 200 && KernelVersion.TryParse(token, out KernelVersion version))
+                if (token.Length < 200 && KernelRelease.TryParse(token, out KernelRelease version))
                 {
                     report.Release = token;
                     report.Version = version;
@@ -105,7 +105,7 @@ internal static class HeadText
 
         // Debian's release is that of the series; what it was built from stands at the end.
         int debian = text.IndexOf("Debian ", StringComparison.Ordinal);
-        if (debian >= 0 && KernelVersion.TryParse(text.AsSpan(debian + 7), out KernelVersion source))
+        if (debian >= 0 && KernelRelease.TryParse(text.AsSpan(debian + 7), out KernelRelease source))
         {
             build = source;
         }

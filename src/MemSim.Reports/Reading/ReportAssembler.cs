@@ -216,15 +216,15 @@ internal sealed class ReportAssembler
     {
         if (text.Contains("oomkilladj=", StringComparison.Ordinal))
         {
-            (report.OldestHint, report.NewestHint) = (new KernelVersion(2, 6, 20), new KernelVersion(2, 6, 33));
+            (report.OldestHint, report.NewestHint) = (new KernelRelease(2, 6, 20), new KernelRelease(2, 6, 33));
         }
         else if (text.Contains("oom_adj=", StringComparison.Ordinal))
         {
-            (report.OldestHint, report.NewestHint) = (new KernelVersion(2, 6, 31), new KernelVersion(3, 7));
+            (report.OldestHint, report.NewestHint) = (new KernelRelease(2, 6, 31), new KernelRelease(3, 7));
         }
         else if (text.Contains("oom_score_adj=", StringComparison.Ordinal))
         {
-            report.OldestHint = new KernelVersion(2, 6, 36);
+            report.OldestHint = new KernelRelease(2, 6, 36);
         }
     }
 

@@ -24,7 +24,7 @@ internal sealed class ReportBuilder(LogicalLine first)
     public string? Caller { get; } = first.Caller;
 
     /// <summary>Release of the package a distribution built, where it tells more than the kernel's own.</summary>
-    public KernelVersion? Build { get; private set; }
+    public KernelRelease? Build { get; private set; }
 
     /// <summary>Whether zones, lists or totals have come.</summary>
     public bool HasBody => _hasMemInfo || Report.Zones.Count != 0 || Report.Totals.Count != 0;
@@ -188,7 +188,7 @@ internal sealed class ReportBuilder(LogicalLine first)
                 break;
             case LineKind.CpuLine:
                 _hasCpuLine = true;
-                HeadText.Machine(line.Text, Report, out KernelVersion? build);
+                HeadText.Machine(line.Text, Report, out KernelRelease? build);
                 Build = build ?? Build;
                 break;
             case LineKind.CpusetLine:

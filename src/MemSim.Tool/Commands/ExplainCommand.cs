@@ -17,10 +17,10 @@ internal static class ExplainCommand
         var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, kernel, json, quiet };
         command.SetAction(parsed =>
         {
-            KernelVersion? version = null;
+            KernelRelease? version = null;
             if (parsed.GetValue(kernel) is { } text)
             {
-                version = KernelVersion.TryParse(text, out KernelVersion named) ? named : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 6.1 or 5.10.160)");
+                version = KernelRelease.TryParse(text, out KernelRelease named) ? named : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 6.1 or 5.10.160)");
             }
 
             Sink sink = new(console, parsed.GetValue(json));
@@ -34,7 +34,7 @@ internal static class ExplainCommand
         return command;
     }
 
-    private static void Explain(ToolConsole console, string file, KernelVersion? version, Sink sink, bool quiet)
+    private static void Explain(ToolConsole console, string file, KernelRelease? version, Sink sink, bool quiet)
     {
         using Stream stream = Open(file, out long length);
         using var reader = new StreamReader(stream, Encoding.UTF8, detectEncodingFromByteOrderMarks: true, bufferSize: 1 << 16);

@@ -6,33 +6,33 @@ namespace MemSim.Reports;
 /// <param name="Major">First number.</param>
 /// <param name="Minor">Second number.</param>
 /// <param name="Patch">Third number; 0 where it is not told.</param>
-public readonly record struct KernelVersion(int Major, int Minor, int Patch = 0) : IComparable<KernelVersion>
+public readonly record struct KernelRelease(int Major, int Minor, int Patch = 0) : IComparable<KernelRelease>
 {
     /// <summary>Before every kernel whose reports are known.</summary>
-    public static KernelVersion Oldest { get; } = new(2, 6, 0);
+    public static KernelRelease Oldest { get; } = new(2, 6, 0);
 
     /// <summary>After every kernel there is.</summary>
-    public static KernelVersion Newest { get; } = new(999, 0, 0);
+    public static KernelRelease Newest { get; } = new(999, 0, 0);
 
     /// <inheritdoc/>
-    public int CompareTo(KernelVersion other) => (Major, Minor, Patch).CompareTo((other.Major, other.Minor, other.Patch));
+    public int CompareTo(KernelRelease other) => (Major, Minor, Patch).CompareTo((other.Major, other.Minor, other.Patch));
 
     /// <summary>Whether the left version is older.</summary>
-    public static bool operator <(KernelVersion left, KernelVersion right) => left.CompareTo(right) < 0;
+    public static bool operator <(KernelRelease left, KernelRelease right) => left.CompareTo(right) < 0;
 
     /// <summary>Whether the left version is newer.</summary>
-    public static bool operator >(KernelVersion left, KernelVersion right) => left.CompareTo(right) > 0;
+    public static bool operator >(KernelRelease left, KernelRelease right) => left.CompareTo(right) > 0;
 
     /// <summary>Whether the left version is not newer.</summary>
-    public static bool operator <=(KernelVersion left, KernelVersion right) => left.CompareTo(right) <= 0;
+    public static bool operator <=(KernelRelease left, KernelRelease right) => left.CompareTo(right) <= 0;
 
     /// <summary>Whether the left version is not older.</summary>
-    public static bool operator >=(KernelVersion left, KernelVersion right) => left.CompareTo(right) >= 0;
+    public static bool operator >=(KernelRelease left, KernelRelease right) => left.CompareTo(right) >= 0;
 
     /// <summary>Reads the version at the beginning of a release text such as <c>5.19.0-1-amd64</c>.</summary>
     /// <param name="text">The text.</param>
     /// <param name="version">The version, when there is one.</param>
-    public static bool TryParse(ReadOnlySpan<char> text, out KernelVersion version)
+    public static bool TryParse(ReadOnlySpan<char> text, out KernelRelease version)
     {
         version = default;
         if (!Number(ref text, out int major) || text.IsEmpty || text[0] != '.')
@@ -53,7 +53,7 @@ public readonly record struct KernelVersion(int Major, int Minor, int Patch = 0)
             Number(ref text, out patch);
         }
 
-        version = new KernelVersion(major, minor, patch);
+        version = new KernelRelease(major, minor, patch);
         return true;
     }
 
