@@ -26,6 +26,7 @@ public sealed partial class Machine : IDisposable
     private readonly bool _parallel;
     private readonly bool _refusesIllegalFlags;
     private readonly long _deviceStart;
+    private IReclaim _reclaim = NoReclaim.Instance;
     private bool _disposed;
 
     internal Machine(MachineBlueprint blueprint)
@@ -132,7 +133,17 @@ public sealed partial class Machine : IDisposable
     public ProcFs Proc { get; }
 
     /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until something better is plugged in.</summary>
-    public IReclaim Reclaim { get; set; }
+    /// <exception cref="ArgumentNullException">The value is null: <see cref="NoReclaim"/> is what reclaims nothing.</exception>
+    public IReclaim Reclaim
+    {
+        get => _reclaim;
+        set
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            ThrowIfDisposed();
+            _reclaim = value;
+        }
+    }
 
     /// <summary>How many requests failed since boot, those with <see cref="Gfp.NoWarn"/> included.</summary>
     public long AllocationFailures => Reports.Failures;
@@ -330,6 +341,8 @@ public sealed partial class Machine : IDisposable
         _memMap.Discard();
         Memory.Discard();
     }
+
+    internal bool IsDisposed => _disposed;
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
 

@@ -16,6 +16,7 @@ public sealed class BlockDevice : IDisposable
     public const int SectorsPerPage = PageGeometry.PageSize / 512;
 
     private readonly IBlockStore _store;
+    private Machine? _user;
     private readonly List<(long First, long Count, bool Reads, bool Writes)> _bad = [];
     private long _next;
     private long _busyUntil;
@@ -171,12 +172,28 @@ public sealed class BlockDevice : IDisposable
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = _user?.Own(cpu);
         using LockScope scope = cpu.Machine.EnterOwners();
         return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + (cpu.Machine.SwapIfUsed?.CompleteWrites(cpu) ?? 0);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _store.Dispose();
+
+    /// <summary>The device is a machine's from its first use on.</summary>
+    /// <exception cref="ArgumentException">Another machine uses it.</exception>
+    internal void Claim(Machine machine)
+    {
+        if ((Writeback?.Machine ?? _user) is { } user && !ReferenceEquals(user, machine) && (Writeback is not null || !user.IsDisposed))
+        {
+            throw new ArgumentException($"{this} is in use by another machine");
+        }
+
+        _user = machine;
+    }
+
+    /// <summary>It is off for swap: whoever wants it may have it.</summary>
+    internal void Release() => _user = Writeback?.Machine;
 
     /// <summary>The name and the size.</summary>
     public override string ToString() => $"{Name} ({ByteSize.FromPages(CapacityPages)})";

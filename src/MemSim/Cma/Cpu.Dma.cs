@@ -18,6 +18,9 @@ public readonly record struct DmaBuffer(DmaDevice Device, Page First, long Bytes
 
     /// <summary>Pages it takes.</summary>
     public long Pages => (Bytes + PageGeometry.PageSize - 1) >> PageGeometry.PageShift;
+
+    /// <summary>What it is, where and for whom.</summary>
+    public override string ToString() => IsNull ? "null" : $"{Bytes} bytes at {First} for {Device.Name}";
 }
 
 /// <content>Memory for devices.</content>

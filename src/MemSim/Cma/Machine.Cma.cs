@@ -61,7 +61,8 @@ public sealed partial class Machine
         ArgumentNullException.ThrowIfNull(area);
         ThrowIfDisposed();
         _ = Own(cpu);
-        if (!first.BelongsTo(this) || pages < 1 || !Owned(area).Contains(first.FrameIndex, pages))
+        _ = Owned(first);
+        if (first.IsNull || pages < 1 || !Owned(area).Contains(first.FrameIndex, pages))
         {
             return false;
         }
@@ -155,6 +156,7 @@ public sealed partial class Machine
         ArgumentNullException.ThrowIfNull(cpu);
         ThrowIfDisposed();
         _ = Own(cpu);
+        _ = Owned(first);
         for (long i = 0; i < pages; i++)
         {
             cpu.FreePages(GetPage(first.Pfn + i), 0);
@@ -178,6 +180,8 @@ public sealed partial class Machine
         cpu.MightSleep(what);
         return !cpu.InAtomic;
     }
+
+    private Page Owned(Page page) => page.IsNull || page.BelongsTo(this) ? page : throw new ArgumentException($"{page} belongs to another machine", nameof(page));
 
     private CmaArea Owned(CmaArea area) => _cmaAreas.Contains(area) ? area : throw new ArgumentException($"{area} belongs to another machine", nameof(area));
 

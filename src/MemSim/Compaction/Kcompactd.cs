@@ -6,12 +6,16 @@ namespace MemSim.Compaction;
 /// <summary>The kernel thread that compacts a node in the background: for kswapd, which wants a block of an order, and by itself where memory is fragmented.</summary>
 internal sealed class Kcompactd : BackgroundTask
 {
+    /// <summary>Rounds over a whole node that moved nothing, after which the next ones would not either.</summary>
+    private const int MostIdleRounds = 8;
+
     private readonly Machine _machine;
     private readonly Compactor _compactor;
     private readonly int _zoneCount;
     private int _maxOrder;
     private int _highestZoneIndex;
     private int _ticksToSkip;
+    private int _idleRounds;
 
     public Kcompactd(Machine machine, Compactor compactor, Node node)
         : base($"kcompactd{node.Id}", Pid(machine, node), node)
@@ -51,34 +55,52 @@ internal sealed class Kcompactd : BackgroundTask
         _maxOrder > 0 || _ticksToSkip > 0 || (_machine.Settings.Sysctls.CompactionProactiveness != 0 && Suitability.Score(Node!) > Suitability.ScoreMarks(_machine).High);
 
     /// <summary>Half a second has passed: does what was asked for and not yet done, or looks whether the node became fragmented by itself.</summary>
-    public void Tick(Cpu cpu)
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="left">How many half seconds are to pass in which nobody does anything else.</param>
+    /// <returns>How many of them this call was for: those in which nothing would happen are passed over.</returns>
+    public long Tick(Cpu cpu, long left)
     {
         if (_maxOrder > 0)
         {
             _machine.Background.Wake(cpu, this);
-            return;
+
+            // Where background work waits until it is asked for, waking it again changes nothing.
+            return IsPending ? left : 1;
         }
 
         using (cpu.EnterBackground(Task))
         {
-            _machine.CompactionTrace?.MmCompactionKcompactdSleep(cpu, Node!.Id);
             if (_ticksToSkip > 0)
             {
-                _ticksToSkip--;
-                return;
+                int skipped = (int)Math.Min(_ticksToSkip, left);
+                for (int i = 0; i < skipped && _machine.CompactionTrace is { } trace; i++)
+                {
+                    trace.MmCompactionKcompactdSleep(cpu, Node!.Id);
+                }
+
+                _ticksToSkip -= skipped;
+                return skipped;
             }
+
+            _machine.CompactionTrace?.MmCompactionKcompactdSleep(cpu, Node!.Id);
 
             (_, int high) = Suitability.ScoreMarks(_machine);
             int before = Suitability.Score(Node!);
             if (_machine.Settings.Sysctls.CompactionProactiveness == 0 || before <= high || IsKswapdRunning())
             {
-                return;
+                return 1;
             }
 
+            long moved = _machine.Events[VmEvent.MigrateSuccess];
             _compactor.CompactProactively(cpu, Node!);
 
             // In vain: not again for 32 seconds.
-            _ticksToSkip = Suitability.Score(Node!) < before ? 0 : (1 << Compactor.MaxDeferShift) - 1;
+            bool inVain = Suitability.Score(Node!) >= before;
+            _ticksToSkip = inVain ? (1 << Compactor.MaxDeferShift) - 1 : 0;
+
+            // Several times in a row and nothing was moved at all: so it stays while nobody does anything else.
+            _idleRounds = inVain && _machine.Events[VmEvent.MigrateSuccess] == moved ? _idleRounds + 1 : 0;
+            return _idleRounds > MostIdleRounds ? left : 1;
         }
     }
 

@@ -83,7 +83,7 @@ public sealed partial class Machine
         {
             if (node.Zones.Any(zone => zone.IsPopulated))
             {
-                Compactor.Daemon(node).Tick(FirstOnlineCpu());
+                Compactor.Daemon(node).Tick(FirstOnlineCpu(), left: 1);
             }
         }
     }

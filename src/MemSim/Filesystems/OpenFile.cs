@@ -41,9 +41,12 @@ public sealed class OpenFile
 
     /// <summary>Closes the file: drops one reference; a deleted file that nobody else uses is gone.</summary>
     /// <param name="cpu">The CPU it is closed on.</param>
+    /// <exception cref="ArgumentException">The CPU belongs to another machine.</exception>
     public void Close(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = File.FileSystem.Machine.Own(cpu);
+        cpu.Machine.ThrowIfDisposed();
         using LockScope scope = cpu.Machine.EnterOwners();
         if (_references != 0)
         {

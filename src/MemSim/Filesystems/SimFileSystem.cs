@@ -42,6 +42,7 @@ public abstract class SimFileSystem
     /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG, ENOMEM.</returns>
     public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite, Cpu? cpu = null)
     {
+        cpu = Machine.Own(cpu);
         using LockScope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
         if (error != Errno.None)
@@ -54,7 +55,7 @@ public abstract class SimFileSystem
             return Errno.EROFS;
         }
 
-        Result<OpenFile> opened = OpenNew(Machine.Own(cpu), name, 0, mode);
+        Result<OpenFile> opened = OpenNew(cpu, name, 0, mode);
         if (opened.Succeeded)
         {
             AddFile(opened.Value.File);
@@ -82,6 +83,7 @@ public abstract class SimFileSystem
     {
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
+        _ = Machine.Own(cpu);
         using LockScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
@@ -100,6 +102,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
+        _ = Machine.Own(cpu);
         using LockScope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {

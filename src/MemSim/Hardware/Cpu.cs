@@ -107,10 +107,16 @@ public sealed partial class Cpu
 
     /// <summary>Runs a task on this CPU until the scope is disposed.</summary>
     /// <param name="task">The task.</param>
+    /// <exception cref="ArgumentException">The task belongs to another machine.</exception>
     /// <exception cref="InvalidOperationException">The CPU is in an interrupt or another context in which it cannot switch tasks.</exception>
     public ContextScope Run(KernelTask task)
     {
         ArgumentNullException.ThrowIfNull(task);
+        if (task.Home is { } home && !ReferenceEquals(home, Machine))
+        {
+            throw new ArgumentException($"{task} belongs to another machine", nameof(task));
+        }
+
         if (InAtomic)
         {
             throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: scheduling while atomic (preempt_count 0x{_preemptCount:x8})");

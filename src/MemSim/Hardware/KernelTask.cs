@@ -72,6 +72,9 @@ public class KernelTask
     /// <summary>The task's kernel stack; null until <see cref="KernelStacks.Create"/> gives it one.</summary>
     public KernelStack? Stack { get; internal set; }
 
+    /// <summary>The machine it lives on, when that is settled: a process's, that of its stack, that on which it runs.</summary>
+    internal virtual Machine? Home => Stack?.Machine ?? RunsOn?.Machine;
+
     /// <summary>The task's short-term mappings of high memory; null when it never had one.</summary>
     internal TaskMappings? Mappings { get; set; }
 

@@ -19,11 +19,13 @@ public sealed partial class Machine
     internal SimulatedClock Clock { get; } = new();
 
     /// <summary>Lets simulated time pass in which nobody waits for memory: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>), khugepaged and kcompactd look around when it is time.</summary>
-    /// <param name="time">How much.</param>
+    /// <param name="time">How much; the clock ends 292 years after the boot.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The time is negative, or the clock would run over.</exception>
     public void AdvanceTime(TimeSpan time)
     {
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(time, TimeSpan.FromTicks((long.MaxValue - Clock.Nanoseconds) / 100));
         using LockScope scope = EnterOwners();
         Cpu cpu = FirstOnlineCpu();
         if (_pageCache is { } cache)
@@ -54,9 +56,9 @@ public sealed partial class Machine
             if (HasPopulatedZone(node))
             {
                 Kcompactd daemon = _compactor.Daemon(node);
-                for (long look = 0; look < looks && daemon.HasReasonToLook; look++)
+                for (long left = looks; left > 0 && daemon.HasReasonToLook;)
                 {
-                    daemon.Tick(cpu);
+                    left -= daemon.Tick(cpu, left);
                 }
             }
         }

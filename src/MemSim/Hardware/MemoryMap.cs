@@ -37,7 +37,7 @@ public readonly record struct MemoryRange(ulong Start, ulong Length, MemoryRange
     public ulong End => Start + Length;
 
     /// <summary>The range as dmesg prints it: <c>[mem 0x0000000000000000-0x000000000009fbff] usable</c>.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"[mem 0x{Start:x16}-0x{End - 1:x16}] {MemoryMap.KernelName(Kind)}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"[mem 0x{Start:x16}-0x{End - 1:x16}] {(Enum.IsDefined(Kind) ? MemoryMap.KernelName(Kind) : $"type {(int)Kind}")}");
 }
 
 /// <summary>The map of physical memory that firmware hands to the kernel: sorted ranges without overlap; what no range covers is a hole.</summary>

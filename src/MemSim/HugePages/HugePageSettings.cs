@@ -109,6 +109,12 @@ public sealed partial class HugePageSettings
     public bool Split(Cpu cpu, Page page)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = _machine.Own(cpu);
+        if (!page.IsNull && !page.BelongsTo(_machine))
+        {
+            throw new ArgumentException($"{page} belongs to another machine", nameof(page));
+        }
+
         if (page.IsNull || _machine.MmOrNull is not { } core)
         {
             return false;

@@ -59,6 +59,7 @@ public sealed class Khugepaged
     public void Run(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = _machine.Own(cpu);
         _machine.Background.Wake(cpu, _thread);
         _ = _machine.Background.RunPending(cpu);
     }
@@ -100,12 +101,33 @@ public sealed class Khugepaged
             return;
         }
 
+        if (_spaces.Count == 0)
+        {
+            _slept = TimeSpan.FromTicks(_slept.Ticks % ScanSleep.Ticks);
+            return;
+        }
+
+        // Once it comes back to the same place without having made a huge page, it goes in circles until somebody else does something.
+        (MemoryDescriptor? Space, ulong Address, long Scans, long Collapsed) mark = (_current, _address, FullScans, PagesCollapsed);
+        long runs = 0;
+        long nextMark = 8;
         while (_slept >= ScanSleep)
         {
             _slept -= ScanSleep;
-            if (_spaces.Count != 0)
+            Run(cpu);
+            runs++;
+            if (ReferenceEquals(_current, mark.Space) && _address == mark.Address && PagesCollapsed == mark.Collapsed && nextMark > 8)
             {
-                Run(cpu);
+                long circles = _slept.Ticks / ScanSleep.Ticks / runs;
+                FullScans += circles * (FullScans - mark.Scans);
+                _slept -= TimeSpan.FromTicks(circles * runs * ScanSleep.Ticks);
+                mark.Collapsed = -1;
+            }
+            else if (runs == nextMark)
+            {
+                mark = (_current, _address, FullScans, PagesCollapsed);
+                nextMark *= 2;
+                runs = 0;
             }
         }
     }

@@ -85,6 +85,7 @@ public sealed partial class HugePagePool
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
+        _ = _machine.Own(cpu);
         lock (_free)
         {
             ChangeSurplus(pages, -1);
@@ -111,6 +112,7 @@ public sealed partial class HugePagePool
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
+        _ = _machine.Own(cpu);
         int index = IndexOf(node);
         lock (_free)
         {

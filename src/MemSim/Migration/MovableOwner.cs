@@ -77,7 +77,7 @@ public sealed class MovableOwner
     {
         if (!page.BelongsTo(_machine))
         {
-            throw new ArgumentException($"{page} is not a page of this machine", nameof(page));
+            throw new ArgumentException(page.IsNull ? "the page is null" : $"{page} belongs to another machine", nameof(page));
         }
 
         return ref _machine.FrameOf(page.FrameIndex);

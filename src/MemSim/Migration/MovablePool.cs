@@ -43,13 +43,13 @@ public sealed class MovablePool : IMovableOwner
     /// <returns>Its number.</returns>
     public int Adopt(Page page)
     {
-        if (!_free.TryPop(out int number))
+        int number = _free.Count != 0 ? _free.Peek() : _pages.Count;
+        Registration.Adopt(page, (uint)number);
+        if (!_free.TryPop(out _))
         {
-            number = _pages.Count;
             _pages.Add(default);
         }
 
-        Registration.Adopt(page, (uint)number);
         _pages[number] = page;
         return number;
     }
@@ -78,6 +78,9 @@ public sealed class MovablePool : IMovableOwner
     /// <param name="cpu">The CPU that frees.</param>
     public void FreeAll(Cpu cpu)
     {
+        ArgumentNullException.ThrowIfNull(cpu);
+        _machine.ThrowIfDisposed();
+        _ = _machine.Own(cpu);
         for (int number = 0; number < _pages.Count; number++)
         {
             if (!_pages[number].IsNull)

@@ -44,6 +44,7 @@ public static class ProcessMigration
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = process.Machine.Own(cpu);
         if (process.MmOrNull is not { } mm)
         {
             return Errno.ESRCH;
@@ -80,6 +81,7 @@ public static class ProcessMigration
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = process.Machine.Own(cpu);
         if (process.MmOrNull is not { } mm)
         {
             return Errno.ESRCH;
@@ -136,6 +138,7 @@ public static class ProcessMigration
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = process.Machine.Own(cpu);
         ArgumentNullException.ThrowIfNull(policy);
         if (process.MmOrNull is not { } mm)
         {

@@ -37,7 +37,7 @@ public sealed partial class Machine
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfNegative(order);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(order, PageGeometry.MaxOrder);
-        return AllocationExplainer.Explain(cpu ?? Cpus[0], gfp, order);
+        return AllocationExplainer.Explain(cpu is null ? Cpus[0] : Own(cpu), gfp, order);
     }
 
     /// <summary>The address of a frame's <c>struct page</c> in the kernel; in a flat memory map as if the map lay at the top of low memory.</summary>

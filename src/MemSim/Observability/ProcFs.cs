@@ -64,6 +64,6 @@ public sealed class ProcFs
     public string ShowMem(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        return ShowMemText.Of(Live, cpu);
+        return ShowMemText.Of(Live, _machine.Own(cpu));
     }
 }

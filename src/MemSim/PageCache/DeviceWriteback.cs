@@ -39,6 +39,9 @@ internal sealed class DeviceWriteback : BackgroundTask
     /// <summary>Whether a file has dirty pages.</summary>
     public bool HasDirty => _firstDirty is not null;
 
+    /// <summary>When the file became dirty that did so last; 0 when none is.</summary>
+    public long YoungestDirty => _lastDirty?.DirtiedWhen ?? 0;
+
     /// <summary>Pages whose writes are under way.</summary>
     public int HeldWrites => _held.Count;
 

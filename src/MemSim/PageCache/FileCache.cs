@@ -64,9 +64,10 @@ internal sealed class FileCache
     /// <exception cref="ArgumentException">Another machine uses it.</exception>
     public DeviceWriteback Attach(BlockDevice device)
     {
+        device.Claim(_machine);
         if (device.Writeback is { } known)
         {
-            return known.Machine == _machine ? known : throw new ArgumentException($"{device} is in use by another machine", nameof(device));
+            return known;
         }
 
         if (_machine.SwapIfUsed?.Uses(device) == true)
@@ -116,19 +117,39 @@ internal sealed class FileCache
                 // Rounds that found nothing to do are passed over.
                 _lastPeriodic = next;
                 bool any = false;
+                long wrote = Requests();
                 foreach (DeviceWriteback device in _devices)
                 {
                     any |= device.HasDirty;
                     device.WakeForOldPages(cpu);
                 }
 
-                if (!any)
+                if (!any || (IsSettled(next) && wrote == Requests()))
                 {
+                    // Nothing is dirty, or what is stays so however often somebody looks: the device is gone, or background work waits until it is asked for.
                     _lastPeriodic = end;
                     _machine.Clock.AdvanceTo(end);
                 }
             }
         }
+    }
+
+    private long Requests()
+    {
+        long requests = 0;
+        foreach (DeviceWriteback device in _devices)
+        {
+            requests += device.Device.WriteRequests + device.Device.Failures;
+        }
+
+        return requests;
+    }
+
+    /// <summary>Whether everything dirty was old enough at that time to be written.</summary>
+    private bool IsSettled(long now)
+    {
+        long expire = _machine.Settings.Sysctls.Number("dirty_expire_centisecs") * 10_000_000;
+        return _devices.TrueForAll(device => device.YoungestDirty + expire < now);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -14,6 +14,11 @@ public sealed partial class Process
     public void Kill(Cpu? cpu = null)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (cpu is not null)
+        {
+            _ = Machine.Own(cpu);
+        }
+
         if (State != ProcessState.Running || IsDying)
         {
             return;

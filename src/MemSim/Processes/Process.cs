@@ -92,15 +92,26 @@ public sealed partial class Process : KernelTask
     private Process? _vforkParent;
     private Rlimits _limits = new();
 
+    internal Machine Machine => _core.Machine;
+
+    internal override Machine? Home => Machine;
+
     private Cpu DefaultCpu => _core.Machine.CallersCpu(RunsOn);
+
+    private Cpu On(Cpu? cpu) => cpu is null ? DefaultCpu : Machine.Own(cpu);
 
     /// <summary>Makes a child with a copy of the address space (<c>fork()</c>).</summary>
     /// <param name="cpu">The CPU that does it; null for the one the process runs on, else the first.</param>
-    /// <returns>The child, or EAGAIN (too many processes), ENOMEM.</returns>
+    /// <returns>The child, or ESRCH (this one has ended), EAGAIN (too many processes), ENOMEM.</returns>
     public Result<Process> Fork(Cpu? cpu = null)
     {
         using MmCore.LockScope scope = _core.Enter();
-        cpu ??= DefaultCpu;
+        cpu = On(cpu);
+        if (MmOrNull is not { } own)
+        {
+            return Errno.ESRCH;
+        }
+
         if (_core.ProcessCount >= Limits.Processes)
         {
             return Errno.EAGAIN;
@@ -112,7 +123,7 @@ public sealed partial class Process : KernelTask
             return Errno.ENOMEM;
         }
 
-        MemoryDescriptor? mm = Mm.Fork(cpu);
+        MemoryDescriptor? mm = own.Fork(cpu);
         if (mm is null)
         {
             memory.GiveBack(cpu);
@@ -123,10 +134,15 @@ public sealed partial class Process : KernelTask
     }
 
     /// <summary>Makes a child that uses this address space until it executes a program or ends; the parent waits so long (<c>vfork()</c>).</summary>
-    /// <returns>The child, or EAGAIN, ENOMEM.</returns>
+    /// <returns>The child, or ESRCH (this one has ended), EAGAIN, ENOMEM.</returns>
     public Result<Process> Vfork()
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (MmOrNull is not { } shared)
+        {
+            return Errno.ESRCH;
+        }
+
         if (_core.ProcessCount >= Limits.Processes)
         {
             return Errno.EAGAIN;
@@ -138,8 +154,8 @@ public sealed partial class Process : KernelTask
             return Errno.ENOMEM;
         }
 
-        Mm.Users++;
-        Process child = Child(Mm, memory);
+        shared.Users++;
+        Process child = Child(shared, memory);
         child._vforkParent = this;
         _vforkChild = child;
         return child;
@@ -148,13 +164,17 @@ public sealed partial class Process : KernelTask
     /// <summary>Replaces the program: a new, empty address space with a stack and a heap (<c>execve()</c>).</summary>
     /// <param name="name">The new name.</param>
     /// <param name="cpu">The CPU that does it; null for the one the process runs on, else the first.</param>
-    /// <returns><see cref="Errno.None"/> or ENOMEM; then the old program goes on.</returns>
+    /// <returns><see cref="Errno.None"/>, ESRCH (it has ended), or ENOMEM; then the old program goes on.</returns>
     public Errno Exec(string name, Cpu? cpu = null)
     {
         ArgumentNullException.ThrowIfNull(name);
         using MmCore.LockScope scope = _core.Enter();
-        cpu ??= DefaultCpu;
-        MemoryDescriptor old = Mm;
+        cpu = On(cpu);
+        if (MmOrNull is not { } old)
+        {
+            return Errno.ESRCH;
+        }
+
         MemoryDescriptor? fresh = _core.NewMm(cpu, Limits);
         if (fresh is null)
         {
@@ -179,7 +199,7 @@ public sealed partial class Process : KernelTask
     /// <summary>Ends the process with an exit code (<c>exit()</c>).</summary>
     /// <param name="code">The code.</param>
     /// <param name="cpu">The CPU that does it; null for the one the process runs on, else the first.</param>
-    public void Exit(int code = 0, Cpu? cpu = null) => Exit(cpu ?? DefaultCpu, new ExitStatus(code, Signal.None));
+    public void Exit(int code = 0, Cpu? cpu = null) => Exit(On(cpu), new ExitStatus(code, Signal.None));
 
     /// <summary>Ends the process (<c>do_exit()</c>): the address space goes with its last user, children lose their parent.</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -187,6 +207,7 @@ public sealed partial class Process : KernelTask
     public void Exit(Cpu cpu, ExitStatus status)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = Machine.Own(cpu);
         using MmCore.LockScope scope = _core.Enter();
         if (State != ProcessState.Running)
         {

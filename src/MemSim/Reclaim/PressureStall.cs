@@ -111,8 +111,18 @@ public sealed class PressureStall
     {
         _someTotal += some;
         _fullTotal += full;
-        while (_now + time >= _nextUpdate)
+        while (time >= _nextUpdate - _now)
         {
+            if (some == 0 && full == 0 && _someInPeriod == 0 && _fullInPeriod == 0 && IsForgotten(_some) && IsForgotten(_full))
+            {
+                // Nothing is left to fade: the other periods are passed over.
+                long periods = (_now + time - _nextUpdate) / PeriodNanoseconds;
+                time -= _nextUpdate + (periods * PeriodNanoseconds) - _now;
+                _now = _nextUpdate + (periods * PeriodNanoseconds);
+                _nextUpdate = _now > long.MaxValue - PeriodNanoseconds ? long.MaxValue : _now + PeriodNanoseconds;
+                break;
+            }
+
             long step = _nextUpdate - _now;
             long someStep = Math.Min(some, step);
             long fullStep = Math.Min(full, step);
@@ -123,13 +133,15 @@ public sealed class PressureStall
             full -= fullStep;
             time -= step;
             _now = _nextUpdate;
-            _nextUpdate += PeriodNanoseconds;
+            _nextUpdate = _now > long.MaxValue - PeriodNanoseconds ? long.MaxValue : _now + PeriodNanoseconds;
         }
 
         _now += time;
         _someInPeriod += some;
         _fullInPeriod += full;
     }
+
+    private static bool IsForgotten(ulong[] averages) => !averages.AsSpan().ContainsAnyExcept(0UL);
 
     private static void Update(ulong[] averages, long stalled)
     {

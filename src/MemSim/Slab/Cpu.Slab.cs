@@ -62,7 +62,7 @@ public sealed unsafe partial class Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public VirtualAddress Alloc(KmemCache cache, Gfp gfp)
     {
-        if (_slabReady && !IsSpecial && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache.Machine, Machine))
+        if (_slabReady && !IsSpecial && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache?.Machine, Machine))
         {
             CpuSlab* c = cache.Cpus + Id;
             if (c->FreeHead != SlabPage.End)
@@ -76,7 +76,7 @@ public sealed unsafe partial class Cpu
             }
         }
 
-        return AllocSlow(cache, gfp);
+        return AllocSlow(cache!, gfp);
     }
 
     /// <summary>Frees what <see cref="Kmalloc"/> and its like returned (<c>kfree()</c>).</summary>
@@ -107,7 +107,7 @@ public sealed unsafe partial class Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Free(KmemCache cache, VirtualAddress obj)
     {
-        if (_slabReady && ReferenceEquals(cache.Machine, Machine))
+        if (_slabReady && ReferenceEquals(cache?.Machine, Machine))
         {
             CpuSlab* c = cache.Cpus + Id;
             if (obj.Value - c->Base < c->Bytes && TryPush(c, obj.Value))
@@ -122,7 +122,7 @@ public sealed unsafe partial class Cpu
             }
         }
 
-        FreeSlow(cache, obj);
+        FreeSlow(cache!, obj);
     }
 
     /// <summary>Puts an object of the CPU's current slab back on its free list, unless none starts there or it is free.</summary>
@@ -213,7 +213,7 @@ public sealed unsafe partial class Cpu
     [MethodImpl(MethodImplOptions.NoInlining)]
     private VirtualAddress AllocSlow(KmemCache cache, Gfp gfp)
     {
-        if (_slabReady && !IsSpecial && _slub is { } slub && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache.Machine, Machine))
+        if (_slabReady && !IsSpecial && _slub is { } slub && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache?.Machine, Machine))
         {
             ulong address = slub.AllocFromCpu(cache.Cpus + Id);
             if (address != 0)
@@ -222,7 +222,7 @@ public sealed unsafe partial class Cpu
             }
         }
 
-        return Machine.Slab.Alloc(this, cache, gfp, -1);
+        return Machine.Slab.Alloc(this, cache!, gfp, -1);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -13,6 +13,11 @@ public sealed partial class Machine
     public Mempool? CreateMempool(int minimum, KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
+        if (!ReferenceEquals(cache.Machine, this))
+        {
+            throw new ArgumentException($"the cache {cache.Name} belongs to another machine", nameof(cache));
+        }
+
         return CreateMempool(minimum, new CacheMempoolSource(cache), on);
     }
 
@@ -45,13 +50,6 @@ public sealed partial class Machine
         ThrowIfDisposed();
         Cpu cpu = Own(on);
         cpu.MightSleep("mempool_create");
-        Mempool pool = new(this, source, minimum);
-        if (pool.Fill(cpu, Gfp.Kernel))
-        {
-            return pool;
-        }
-
-        pool.Drain(cpu);
-        return null;
+        return Mempool.TryCreate(cpu, source, minimum);
     }
 }

@@ -16,12 +16,45 @@ public sealed class Mempool
     private int _count;
     private long _outstanding;
     private bool _destroyed;
+    private VirtualAddress _pool;
+    private VirtualAddress _table;
 
-    internal Mempool(Machine machine, MempoolSource source, int minimum)
+    private Mempool(Machine machine, MempoolSource source, int minimum)
     {
         _machine = machine;
         _source = source;
         _elements = new VirtualAddress[minimum];
+    }
+
+    /// <summary>Makes a pool and fills it; null without memory for the pool, its table of elements (kmalloc: at most 524,288 of 8 bytes) or the elements, and then nothing is taken.</summary>
+    internal static Mempool? TryCreate(Cpu cpu, MempoolSource source, int minimum)
+    {
+        Machine machine = cpu.Machine;
+        int pointerBytes = machine.Architecture.Bits / 8;
+        VirtualAddress pool = cpu.Kmalloc(StructBytes(pointerBytes), Gfp.Kernel | Gfp.Zero);
+        VirtualAddress table = pool.IsNull ? default : cpu.Kmalloc((long)minimum * pointerBytes, Gfp.Kernel);
+        if (table.IsNull)
+        {
+            cpu.Kfree(pool);
+            return null;
+        }
+
+        Mempool made = new(machine, source, minimum) { _pool = pool, _table = table };
+        try
+        {
+            if (made.Fill(cpu, Gfp.Kernel))
+            {
+                return made;
+            }
+        }
+        catch
+        {
+            made.GiveUp(cpu);
+            throw;
+        }
+
+        made.GiveUp(cpu);
+        return null;
     }
 
     /// <summary>Elements kept ready (<c>min_nr</c>).</summary>
@@ -146,6 +179,18 @@ public sealed class Mempool
         }
 
         cpu.MightSleep("mempool_resize");
+        if (minimum > Minimum)
+        {
+            VirtualAddress table = cpu.Kmalloc((long)minimum * (_machine.Architecture.Bits / 8), Gfp.Kernel);
+            if (table.IsNull)
+            {
+                return false;
+            }
+
+            cpu.Kfree(_table);
+            _table = table;
+        }
+
         while (_count > minimum)
         {
             _source.Free(cpu, TakeReserved());
@@ -175,13 +220,12 @@ public sealed class Mempool
             return;
         }
 
-        Drain(cpu);
-        _destroyed = true;
+        GiveUp(cpu);
     }
 
     /// <summary>Allocates elements until the reserve is full.</summary>
     /// <returns>Whether it is.</returns>
-    internal bool Fill(Cpu cpu, Gfp gfp)
+    private bool Fill(Cpu cpu, Gfp gfp)
     {
         while (_count < _elements.Length)
         {
@@ -206,7 +250,18 @@ public sealed class Mempool
         return true;
     }
 
-    internal void Drain(Cpu cpu)
+    private void GiveUp(Cpu cpu)
+    {
+        Drain(cpu);
+        cpu.Kfree(_table);
+        cpu.Kfree(_pool);
+        _destroyed = true;
+    }
+
+    /// <summary>Bytes of <c>mempool_t</c>: a lock, two numbers, four pointers and a wait queue of 24 bytes (32 bits: 12).</summary>
+    private static int StructBytes(int pointerBytes) => pointerBytes == 8 ? 72 : 40;
+
+    private void Drain(Cpu cpu)
     {
         for (VirtualAddress element = TakeReserved(); !element.IsNull; element = TakeReserved())
         {

@@ -49,9 +49,10 @@ public sealed unsafe partial class SlabAllocator
     public void Tick(Cpu? on = null)
     {
         Machine.ThrowIfDisposed();
+        Cpu cpu = Machine.Own(on);
         if (Backend is ClassicSlab)
         {
-            Machine.Background.Wake(Machine.Own(on), _reaper ??= new SlabReaper(this));
+            Machine.Background.Wake(cpu, _reaper ??= new SlabReaper(this));
         }
     }
 

@@ -118,6 +118,7 @@ public sealed unsafe partial class SlabAllocator
     internal void Free(Cpu cpu, KmemCache cache, VirtualAddress obj)
     {
         Machine.ThrowIfDisposed();
+        ArgumentNullException.ThrowIfNull(cache);
         if (obj.IsNull || !IsUsable(cpu, cache, "kmem_cache_free"))
         {
             return;

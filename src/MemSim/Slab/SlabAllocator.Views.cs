@@ -78,6 +78,7 @@ public sealed unsafe partial class SlabAllocator
     {
         ArgumentNullException.ThrowIfNull(cache);
         Machine.ThrowIfDisposed();
+        ThrowIfForeign(cache);
         if (Backend is ClassicSlab)
         {
             throw new InvalidOperationException("a kernel with the classic SLAB has no /sys/kernel/slab; /proc/slabinfo tells of its caches");
@@ -118,6 +119,7 @@ public sealed unsafe partial class SlabAllocator
     {
         ArgumentNullException.ThrowIfNull(cache);
         Machine.ThrowIfDisposed();
+        ThrowIfForeign(cache);
         long live = 0;
         long total = 0;
         long bytes = 0;

@@ -259,6 +259,15 @@ public sealed unsafe partial class SlabAllocator
         return usable;
     }
 
+    /// <summary>Looking at another machine's cache by this one's tables would read at random.</summary>
+    private void ThrowIfForeign(KmemCache cache)
+    {
+        if (!ReferenceEquals(cache.Machine, Machine))
+        {
+            throw new ArgumentException($"the cache {cache.Name} belongs to another machine", nameof(cache));
+        }
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void RefuseCache(Cpu cpu, KmemCache cache, string what)
     {

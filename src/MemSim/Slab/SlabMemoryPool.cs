@@ -96,7 +96,12 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
             if (disposing && !_freed)
             {
                 _freed = true;
-                _cpu.Kfree(_obj);
+
+                // With the machine all its memory went: Dispose must not throw for that.
+                if (!_cpu.Machine.IsDisposed)
+                {
+                    _cpu.Kfree(_obj);
+                }
             }
         }
     }

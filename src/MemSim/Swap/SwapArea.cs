@@ -8,6 +8,8 @@ public sealed partial class SwapArea
 {
     private readonly SwapSpace _space;
 
+    internal SwapSpace Space => _space;
+
     internal SwapArea(SwapSpace space, ISwapBacking backing, int type, int priority, SwapDiscard discard, long slots, int clusterSlots)
     {
         _space = space;

@@ -20,6 +20,12 @@ public sealed partial class SwapSpace
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(area);
         Machine.ThrowIfDisposed();
+        _ = Machine.Own(cpu);
+        if (!ReferenceEquals(area.Space, this))
+        {
+            throw new ArgumentException($"{area.Name} belongs to another machine", nameof(area));
+        }
+
         cpu.MightSleep("swapoff");
         if (!area.IsOn || AreaOrNull(area.Type) != area)
         {
@@ -53,6 +59,7 @@ public sealed partial class SwapSpace
         }
 
         area.Backing.Dispose();
+        (area.Backing as DeviceSwapBacking)?.Device.Release();
         return Errno.None;
     }
 

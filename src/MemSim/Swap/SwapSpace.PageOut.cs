@@ -34,6 +34,7 @@ public sealed partial class SwapSpace
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = Machine.Own(cpu);
         int count = 0;
         while (TryNextUnderWay(out (int Pfn, int Type, bool Failed) write))
         {

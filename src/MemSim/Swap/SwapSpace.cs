@@ -97,6 +97,7 @@ public sealed partial class SwapSpace : ISwapSpace
     public Result<SwapArea> SwapOn(BlockDevice device, int? priority = null, SwapDiscard discard = SwapDiscard.None)
     {
         ArgumentNullException.ThrowIfNull(device);
+        device.Claim(Machine);
         return device.Writeback is not null || Uses(device) ? Errno.EBUSY : SwapOn(new DeviceSwapBacking(device), priority, discard);
     }
 

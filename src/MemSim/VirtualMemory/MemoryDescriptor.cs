@@ -4,7 +4,10 @@ using MemSim.VirtualMemory;
 namespace MemSim;
 
 /// <summary>The address space of a process: its areas and page tables (<c>struct mm_struct</c>).</summary>
-/// <remarks>Calls behave as the system calls of Linux 6.1 of the same name. What goes wrong is a result, never an exception, and then nothing has changed.</remarks>
+/// <remarks>
+/// Calls behave as the system calls of Linux 6.1 of the same name. What goes wrong is a result, never an exception, and then nothing has changed. On an address space
+/// that was given up they answer ESRCH.
+/// </remarks>
 public sealed partial class MemoryDescriptor
 {
     /// <summary>Pages that stay free below an area that grows downwards (<c>stack_guard_gap</c>).</summary>

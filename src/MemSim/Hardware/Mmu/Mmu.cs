@@ -136,6 +136,11 @@ public sealed class Mmu
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(tables);
         _ = Machine.Own(cpu);
+        if (!ReferenceEquals(tables.Mmu, this))
+        {
+            throw new ArgumentException($"{tables} belong to another machine", nameof(tables));
+        }
+
         const ulong pageMask = PageGeometry.PageSize - 1;
         ulong first = start.Value & ~pageMask;
         ulong end = bytes > ulong.MaxValue - start.Value - pageMask ? ~pageMask : (start.Value + bytes + pageMask) & ~pageMask;

@@ -66,7 +66,7 @@ internal sealed partial class PageTables<TFormat>
         {
             if (!page.BelongsTo(Mmu.Machine))
             {
-                throw new ArgumentException($"{page} is not a page of this machine", nameof(pages));
+                throw new ArgumentException(page.IsNull ? "one of the pages is null" : $"{page} belongs to another machine", nameof(pages));
             }
         }
 

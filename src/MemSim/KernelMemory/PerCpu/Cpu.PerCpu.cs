@@ -33,8 +33,15 @@ public sealed partial class Cpu
     /// <summary>Frees a per-CPU variable (<c>free_percpu()</c>).</summary>
     /// <typeparam name="T">Its type.</typeparam>
     /// <param name="variable">The variable as allocated; a null handle is ignored.</param>
+    /// <exception cref="KernelBugException">It is not live, or another machine's.</exception>
     public void FreePercpu<T>(PerCpuVar<T> variable)
-        where T : unmanaged => Machine.PerCpu.Free(this, variable.Pointer);
+        where T : unmanaged
+    {
+        if (!variable.IsNull)
+        {
+            Own(variable).Free(this, variable.Pointer);
+        }
+    }
 
     /// <summary>This CPU's copy of a variable, with preemption off until <see cref="PutCpuVar"/> (<c>get_cpu_var()</c>).</summary>
     /// <typeparam name="T">The variable's type.</typeparam>
@@ -60,6 +67,7 @@ public sealed partial class Cpu
     public void PutCpuVar<T>(PerCpuVar<T> variable)
         where T : unmanaged
     {
+        _ = Own(variable);
         if (_heldVarCount == 0 || _heldVars[_heldVarCount - 1] != variable.Pointer.Value || PreemptDepth == 0)
         {
             BadPut(variable.Pointer);
@@ -77,6 +85,7 @@ public sealed partial class Cpu
     public ref T ThisCpu<T>(PerCpuVar<T> variable)
         where T : unmanaged
     {
+        _ = Own(variable);
         if (!InAtomic)
         {
             Machine.Bugs.Raise(KernelBugKind.IllegalFlags, $"BUG: using smp_processor_id() in preemptible [{PreemptCount:x8}] code: {Current.Name}/{Current.Pid}",

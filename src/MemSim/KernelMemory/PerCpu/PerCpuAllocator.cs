@@ -29,7 +29,7 @@ public sealed partial class PerCpuAllocator
     private readonly Machine _machine;
     private readonly ILogger _logger;
     private readonly PercpuLayout _layout;
-    private readonly Dictionary<string, PerCpuPointer> _variables = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (PerCpuPointer Pointer, int Bytes)> _variables = new(StringComparer.Ordinal);
     private readonly PerCpuChunk?[] _slots;
     private readonly PerCpuChunk _first;
     private uint _usedSlots;
@@ -171,7 +171,18 @@ public sealed partial class PerCpuAllocator
     /// <param name="name">Its name.</param>
     /// <exception cref="KeyNotFoundException">There is none.</exception>
     public PerCpuVar<T> Get<T>(string name)
-        where T : unmanaged => new(this, _variables[name]);
+        where T : unmanaged
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        if (!_variables.TryGetValue(name, out (PerCpuPointer Pointer, int Bytes) variable))
+        {
+            throw new ArgumentException($"there is no per-CPU variable '{name}'", nameof(name));
+        }
+
+        return Unsafe.SizeOf<T>() <= variable.Bytes
+            ? new PerCpuVar<T>(this, variable.Pointer)
+            : throw new ArgumentException($"per-CPU variable '{name}' has {variable.Bytes} bytes, {typeof(T).Name} has {Unsafe.SizeOf<T>()}", nameof(name));
+    }
 
     /// <summary>Allocates an object for every CPU, acting on CPU 0 (<c>__alloc_percpu()</c>); every copy is zeroed.</summary>
     /// <param name="size">Bytes of a copy, 1 to <see cref="MaxBytes"/>.</param>
@@ -195,8 +206,9 @@ public sealed partial class PerCpuAllocator
     /// <summary>Frees a variable (<c>free_percpu()</c>).</summary>
     /// <typeparam name="T">Its type.</typeparam>
     /// <param name="variable">The variable as allocated; a null handle is ignored.</param>
+    /// <exception cref="KernelBugException">It is not live, or another machine's.</exception>
     public void Free<T>(PerCpuVar<T> variable)
-        where T : unmanaged => Free(_machine.Cpus[0], variable.Pointer);
+        where T : unmanaged => _machine.Cpus[0].FreePercpu(variable);
 
     /// <summary>Where a CPU's copy lies (<c>per_cpu_ptr()</c>): in the direct map for the first chunk, in vmalloc space for later ones.</summary>
     /// <param name="pointer">The per-CPU pointer.</param>
@@ -234,6 +246,11 @@ public sealed partial class PerCpuAllocator
         where T : unmanaged
     {
         int frame = FrameOf(pointer, cpu, out int offset);
+        if (!IsLive(pointer))
+        {
+            throw new KernelBugException(KernelBugKind.NotAllocated, $"BUG: use-after-free of per-CPU variable {pointer}", $"per_cpu({pointer}, {cpu}): it was freed, or never allocated.\n");
+        }
+
         return ref MemoryMarshal.AsRef<T>(_machine.Memory.Frame(frame)[offset..]);
     }
 
@@ -273,7 +290,7 @@ public sealed partial class PerCpuAllocator
     private PerCpuVar<T> Register<T>(string name, PerCpuPointer pointer, T initial)
         where T : unmanaged
     {
-        _variables.Add(name, pointer);
+        _variables.Add(name, (pointer, Unsafe.SizeOf<T>()));
         PerCpuVar<T> variable = new(this, pointer);
         for (int cpu = 0; _machine.Memory.HasContents && cpu < _unitOffsets.Length; cpu++)
         {
@@ -326,6 +343,9 @@ public sealed partial class PerCpuAllocator
     }
 
     /// <summary>The chunk a pointer leads to, and the byte in its units.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool IsLive(PerCpuPointer pointer) => ChunkOf(pointer, out int inUnit) is { } chunk && chunk.IsUsed(inUnit >> PerCpuChunk.BitShift);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private PerCpuChunk? ChunkOf(PerCpuPointer pointer, out int inUnit)
     {

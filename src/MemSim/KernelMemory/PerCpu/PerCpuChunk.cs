@@ -127,6 +127,10 @@ internal sealed class PerCpuChunk
         }
     }
 
+    /// <summary>Whether an area covers a bit.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsUsed(int bit) => PerCpuBitmap.IsSet(_used, bit);
+
     /// <summary>The length of the area that starts at a bit; 0 when none does.</summary>
     public int AreaBits(int start) =>
         (uint)start < (uint)Bits && PerCpuBitmap.IsSet(_starts, start) && PerCpuBitmap.IsSet(_used, start) ? AreaEnd(start) - start : 0;

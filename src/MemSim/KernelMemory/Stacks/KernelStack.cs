@@ -18,6 +18,8 @@ public sealed class KernelStack
     private static readonly string[] ThreadInfoFields = ["task", "exec_domain", "flags", "status", "cpu", "preempt_count", "addr_limit", "restart_block"];
 
     private readonly Machine _machine;
+
+    internal Machine Machine => _machine;
     private readonly Page[] _pages;
     private readonly List<StackFrame> _frames = [];
     private readonly int _word;
@@ -177,6 +179,7 @@ public sealed class KernelStack
     public void CheckEnd(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = _machine.Own(cpu);
         if (!IsEndIntact)
         {
             _machine.Bugs.Raise(KernelBugKind.StackOverflow, "Kernel panic - not syncing: corrupted stack end detected inside scheduler",

@@ -80,6 +80,7 @@ public sealed class KernelStacks
         ArgumentNullException.ThrowIfNull(task);
         _ = Checked(cpu);
         _machine.ThrowIfDisposed();
+        CheckHome(task);
         if (task.Stack is not null)
         {
             throw new InvalidOperationException($"{task} has a stack");
@@ -132,6 +133,7 @@ public sealed class KernelStacks
     {
         ArgumentNullException.ThrowIfNull(task);
         _ = Checked(cpu);
+        CheckHome(task);
         if (task.Stack is not { } stack || task.RunsOn is not null)
         {
             _machine.Bugs.Raise(task.Stack is null ? KernelBugKind.DoubleFree : KernelBugKind.StillInUse,
@@ -167,6 +169,14 @@ public sealed class KernelStacks
             {
                 Release(cpu, stack);
             }
+        }
+    }
+
+    private void CheckHome(KernelTask task)
+    {
+        if (task.Home is { } home && !ReferenceEquals(home, _machine))
+        {
+            throw new ArgumentException($"{task} belongs to another machine", nameof(task));
         }
     }
 

@@ -85,6 +85,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(key);
+        _ = _cache.Cache.Machine.Own(cpu);
         lock (_lock)
         {
             if (_entries.TryGetValue(key, out Entry? found))
@@ -157,6 +158,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     public long Drop(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
+        _ = _cache.Cache.Machine.Own(cpu);
         long freed = 0;
         for (int node = 0; node < _unused.Length; node++)
         {

@@ -11,6 +11,11 @@ public sealed partial class MemoryDescriptor
     public Result<VirtualAddress> Brk(VirtualAddress end)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong wanted = end.Value;
         if (wanted < HeapStart.Value)
         {

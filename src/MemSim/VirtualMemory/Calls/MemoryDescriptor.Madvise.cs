@@ -16,6 +16,11 @@ public sealed partial class MemoryDescriptor
     public Errno Madvise(VirtualAddress address, ulong length, MemoryAdvice advice)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong start = address.Value;
         if (!Enum.IsDefined(advice) || (start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
         {
@@ -70,6 +75,11 @@ public sealed partial class MemoryDescriptor
     public Errno Mbind(VirtualAddress address, ulong length, MemoryPolicy? policy)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong start = address.Value;
         if ((start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
         {
@@ -104,6 +114,11 @@ public sealed partial class MemoryDescriptor
     public Errno Msync(VirtualAddress address, ulong length, SyncFlags flags)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong start = address.Value;
         const SyncFlags both = SyncFlags.Async | SyncFlags.Sync;
         if ((flags & ~(both | SyncFlags.Invalidate)) != 0 || (flags & both) == both || (start & PageMask) != 0)

@@ -14,6 +14,11 @@ public sealed partial class MemoryDescriptor
     public Errno Mlock(VirtualAddress address, ulong length, bool onFault = false)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         if (Limits is { MayLockAll: false, LockedMemory: 0 })
         {
             return Errno.EPERM;
@@ -60,6 +65,11 @@ public sealed partial class MemoryDescriptor
     public Errno Munlock(VirtualAddress address, ulong length)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong start = address.Value & ~PageMask;
         return !Align(length + (address.Value & PageMask), out ulong bytes) || start + bytes < start ? Errno.EINVAL
             : bytes == 0 ? Errno.None
@@ -72,6 +82,11 @@ public sealed partial class MemoryDescriptor
     public Errno MlockAll(LockAll flags)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         if (flags is LockAll.None or LockAll.OnFault || (flags & ~(LockAll.Current | LockAll.Future | LockAll.OnFault)) != 0)
         {
             return Errno.EINVAL;

@@ -25,6 +25,16 @@ public sealed partial class MemoryDescriptor
     public Result<VirtualAddress> Mmap(VirtualAddress hint, ulong length, Prot prot, MapFlags flags, OpenFile? file = null, ulong offset = 0)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
+        if (file is not null && !ReferenceEquals(file.File.FileSystem.Machine, Machine))
+        {
+            throw new ArgumentException($"{file.File} belongs to another machine", nameof(file));
+        }
+
         Cpu cpu = Cpu;
         if ((offset & PageMask) != 0 || length == 0)
         {

@@ -15,6 +15,11 @@ public sealed partial class MemoryDescriptor
     public Result<VirtualAddress> Mremap(VirtualAddress address, ulong oldLength, ulong newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong start = address.Value;
         bool mayMove = (flags & RemapFlags.MayMove) != 0;
         bool keepsOld = (flags & RemapFlags.DontUnmap) != 0;

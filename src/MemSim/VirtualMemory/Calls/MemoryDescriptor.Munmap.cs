@@ -13,6 +13,11 @@ public sealed partial class MemoryDescriptor
     public Errno Munmap(VirtualAddress address, ulong length)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         ulong start = address.Value;
         if ((start & PageMask) != 0 || start > _core.Addresses.TaskSize || length > _core.Addresses.TaskSize - start || !Align(length, out ulong bytes) || bytes == 0)
         {

@@ -16,6 +16,11 @@ public sealed partial class MemoryDescriptor
     public Errno Mprotect(VirtualAddress address, ulong length, Prot prot)
     {
         using MmCore.LockScope scope = _core.Enter();
+        if (IsGone)
+        {
+            return Errno.ESRCH;
+        }
+
         const Prot grows = Prot.GrowsDown | Prot.GrowsUp;
         ulong start = address.Value;
         if ((start & PageMask) != 0 || (prot & grows) == grows)
