@@ -22,6 +22,7 @@ public sealed class AllocatorState
     public int WatermarkBoostFactor { get; set; } = 15000;
 
     /// <summary>The kernel whose rules the allocator follows.</summary>
+    [System.Text.Json.Serialization.JsonIgnore]
     public KernelPersonality Kernel { get; set; } = KernelLines.Linux6_1;
 
     /// <summary>The populated zones, in order of node and kernel zone index.</summary>

@@ -53,6 +53,7 @@ internal static class SnapshotBuilder
     public static Machine Build(SnapshotDocument document)
     {
         AllocatorState state = document.State;
+        state.Kernel = KernelPersonality.Parse(document.Personality);
         MachineBlueprint blueprint = new()
         {
             Architecture = ArchitectureInfo.Of(state.Architecture),
