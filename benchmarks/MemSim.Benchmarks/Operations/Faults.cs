@@ -28,6 +28,10 @@ internal static class Faults
         new("MemSim", "fault_cow", _ => InProcess(CowFaults)),
         new("MemSim", "fault_file_cached", _ => InProcess(FileFaults)),
         new("MemSim", "fork_exit_64m", _ => InProcess((cpu, process) => new Workload(ForkExit(cpu, process)))),
+        new("MemSim", "zap_64m", _ => InProcess(Zaps)),
+        new("MemSim", "mprotect_64m", _ => InProcess((cpu, process) => new Workload(ProtectTwice(cpu, process), OperationsPerTurn: 2 * (int)(64 * MiB >> 12)))),
+        new("MemSim", "mremap_64m", _ => InProcess((cpu, process) => new Workload(MoveTwice(cpu, process), OperationsPerTurn: 2 * (int)(64 * MiB >> 12)))),
+        new("MemSim", "madvise_cold_64m", _ => InProcess((cpu, process) => new Workload(Chill(cpu, process), OperationsPerTurn: (int)(64 * MiB >> 12)))),
         new("MemSim", "mmap_munmap_pair", _ => InProcess((_, process) => new Workload(MapPairs(process)))),
         new("MemSim", "stream_write_1g", _ => InProcess((cpu, process) => new Workload(Stream(cpu, process), OperationsPerTurn: (int)(1024 * MiB >> 12)), "1280M")),
         new("Host", "fault_host_zero_4k", _ => new Workload(HostZero())),
@@ -127,6 +131,62 @@ internal static class Faults
         {
             _ = cpu.Read<int>(buffer + ((long)i * WindowPages << 12));
         }
+    }
+
+    private static VirtualAddress Touched64M(Cpu cpu, Process process)
+    {
+        VirtualAddress buffer = process.Mm.Mmap(64 * MiB, Prot.Read | Prot.Write);
+        Touch(cpu, buffer, (int)(64 * MiB >> 12));
+        return buffer;
+    }
+
+    /// <summary>Pages taken out of page tables and freed, faulted in again between the samples.</summary>
+    private static Workload Zaps(Cpu cpu, Process process)
+    {
+        VirtualAddress buffer = Touched64M(cpu, process);
+        return new Workload(_ => process.Mm.Madvise(buffer, 64 * MiB, MemoryAdvice.DontNeed), (int)(64 * MiB >> 12)) { Between = () => Touch(cpu, buffer, (int)(64 * MiB >> 12)) };
+    }
+
+    /// <summary>Takes the right to write away and gives it back, for each page.</summary>
+    private static Action<int> ProtectTwice(Cpu cpu, Process process)
+    {
+        VirtualAddress buffer = Touched64M(cpu, process);
+        return turns =>
+        {
+            for (int turn = 0; turn < turns; turn++)
+            {
+                _ = process.Mm.Mprotect(buffer, 64 * MiB, Prot.Read);
+                _ = process.Mm.Mprotect(buffer, 64 * MiB, Prot.Read | Prot.Write);
+            }
+        };
+    }
+
+    /// <summary>Moves pages to another place and back.</summary>
+    private static Action<int> MoveTwice(Cpu cpu, Process process)
+    {
+        VirtualAddress buffer = Touched64M(cpu, process);
+        VirtualAddress other = process.Mm.Mmap(64 * MiB, Prot.Read);
+        _ = process.Mm.Munmap(other, 64 * MiB);
+        return turns =>
+        {
+            for (int turn = 0; turn < turns; turn++)
+            {
+                _ = process.Mm.Mremap(buffer, 64 * MiB, 64 * MiB, RemapFlags.MayMove | RemapFlags.Fixed, other);
+                _ = process.Mm.Mremap(other, 64 * MiB, 64 * MiB, RemapFlags.MayMove | RemapFlags.Fixed, buffer);
+            }
+        };
+    }
+
+    private static Action<int> Chill(Cpu cpu, Process process)
+    {
+        VirtualAddress buffer = Touched64M(cpu, process);
+        return turns =>
+        {
+            for (int turn = 0; turn < turns; turn++)
+            {
+                _ = process.Mm.Madvise(buffer, 64 * MiB, MemoryAdvice.Cold);
+            }
+        };
     }
 
     private static Action<int> ForkExit(Cpu cpu, Process process)

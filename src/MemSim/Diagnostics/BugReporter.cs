@@ -138,6 +138,16 @@ internal sealed partial class BugReporter
         Raise(kind, string.Create(CultureInfo.InvariantCulture, $"BUG: Bad page state in process {cpu.Current.Name}  pfn:{page.Pfn.Value:x5}: {what}: {why}"), Describe(page) + Context(cpu), page);
     }
 
+    /// <summary>Times that the kernel found its own data overwritten in simulated memory and went on without it.</summary>
+    public long DamageFound { get; private set; }
+
+    /// <summary>Reports data in simulated memory that was overwritten, and that the kernel leaves alone: whatever the policy, for the operation that met it goes on.</summary>
+    public void ReportDamage(string message, string report)
+    {
+        DamageFound++;
+        LogBug(_logger, KernelBugKind.Corruption, "BUG: " + message, report);
+    }
+
     /// <summary>Reports and, by policy, throws.</summary>
     public void Raise(KernelBugKind kind, string message, string report, Page page = default)
     {

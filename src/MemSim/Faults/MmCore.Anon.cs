@@ -109,6 +109,7 @@ internal sealed partial class MmCore
             return;
         }
 
+        vma.KnownMapping = Vma.NoMapping;
         if (vma.AnonVma is not null)
         {
             vma.AnonVma.ActiveAreas--;

@@ -9,6 +9,12 @@ internal sealed partial class MmCore
     private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
     {
         int old = Layout.Pfn(entry);
+        if (old != ZeroPfn && NormalPage(vma, address, entry) < 0)
+        {
+            // There is no page that could be copied.
+            return FaultResult.SigBus;
+        }
+
         if (old == ZeroPfn)
         {
             Story?.Add("first write to a page that reads as the zero page: a page of its own");

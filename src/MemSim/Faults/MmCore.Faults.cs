@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using MemSim.Faults;
-using MemSim.Hugetlb;
 using MemSim.Statistics;
 
 namespace MemSim.VirtualMemory;
@@ -131,7 +130,7 @@ internal sealed partial class MmCore
     {
         for (int i = 0; i < 8; i++)
         {
-            ulong slot = mm.Tables.FindSlot(address, out _);
+            ulong slot = mm.Tables.FindSlot(address);
             if (slot != 0)
             {
                 ulong entry = mm.Tables.ReadSlot(slot);
@@ -140,8 +139,8 @@ internal sealed partial class MmCore
                     return FaultResult.None;
                 }
             }
-            else if (vma.Hugetlb is not null ? HugetlbCore.Find(vma, address, out ulong whole) != 0 && whole != 0 && !(write && !Layout.IsWritable(whole))
-                : UsesHugePages && Huge.Find(mm.Tables, address, out whole) != 0 && !(write && !Layout.IsWritable(whole)))
+            else if (vma.Hugetlb is not null ? Hugetlb.Find(vma, address, out ulong whole) != 0 && whole != 0 && !(write && !Layout.IsWritable(whole))
+                : UsesHugePages && Huge.Find(vma, address, out whole) != 0 && !(write && !Layout.IsWritable(whole)))
             {
                 return FaultResult.None;
             }

@@ -134,7 +134,7 @@ internal sealed partial class MmCore
         int mapped = 0;
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
-            ulong slot = tables.FindSlot(at, out _);
+            ulong slot = tables.FindSlot(at);
             if (slot == 0 || tables.ReadSlot(slot) != 0)
             {
                 continue;
@@ -175,8 +175,14 @@ internal sealed partial class MmCore
     /// <summary>An entry that stands for a page elsewhere (<c>do_swap_page()</c>).</summary>
     private FaultResult SoftEntryFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags)
     {
-        if (!Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) || soft.Kind == SoftEntryKind.HwPoison)
+        SoftEntry soft = Decode(entry);
+        if (soft.Kind is SoftEntryKind.None or SoftEntryKind.HwPoison or SoftEntryKind.Bad)
         {
+            if (soft.Kind != SoftEntryKind.HwPoison)
+            {
+                ReportBadPageMap(vma, address, entry);
+            }
+
             return FaultResult.SigBus;
         }
 

@@ -26,7 +26,7 @@ internal sealed partial class HugeCore
     public CollapseOutcome TryCollapse(Cpu cpu, Vma vma, ulong address, Khugepaged limits)
     {
         PageTables tables = vma.Mm.Tables;
-        if (!Examine(tables, address, limits, out int swapped))
+        if (!Examine(vma, address, limits, out int swapped))
         {
             return CollapseOutcome.NotNow;
         }
@@ -43,7 +43,7 @@ internal sealed partial class HugeCore
         bool still = swapped == 0 || SwapIn(cpu, vma, address);
 
         // Reclaim may have run in the allocation, and reading from swap has changed entries.
-        if (!still || !Examine(tables, address, limits, out swapped) || swapped != 0)
+        if (!still || !Examine(vma, address, limits, out swapped) || swapped != 0)
         {
             FreeUnused(cpu, head);
             return CollapseOutcome.Changed;
@@ -54,10 +54,11 @@ internal sealed partial class HugeCore
     }
 
     /// <summary>Whether a range is fit to be collapsed (<c>hpage_collapse_scan_pmd()</c>).</summary>
-    private bool Examine(PageTables tables, ulong address, Khugepaged limits, out int swapped)
+    private bool Examine(Vma vma, ulong address, Khugepaged limits, out int swapped)
     {
+        PageTables tables = vma.Mm.Tables;
         swapped = 0;
-        ulong slot = tables.FindSlot(address, out _);
+        ulong slot = tables.FindSlot(address);
         if (slot == 0)
         {
             return false;
@@ -84,7 +85,7 @@ internal sealed partial class HugeCore
 
             if (!_layout.IsPresent(entry))
             {
-                if (_layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind != SoftEntryKind.Swap)
+                if (_core.Decode(entry).Kind != SoftEntryKind.Swap)
                 {
                     return false;
                 }
@@ -98,7 +99,12 @@ internal sealed partial class HugeCore
                 continue;
             }
 
-            int pfn = _layout.Pfn(entry);
+            int pfn = _core.PeekPage(vma, address + ((ulong)i << PageGeometry.PageShift), entry);
+            if (pfn < 0)
+            {
+                return false;
+            }
+
             writable |= _layout.IsWritable(entry);
             if (_core.MapCount(pfn) > 1 && ++shared > limits.MaxShared)
             {
@@ -137,7 +143,7 @@ internal sealed partial class HugeCore
     {
         for (ulong at = address; at < address + Bytes; at += PageGeometry.PageSize)
         {
-            ulong slot = vma.Mm.Tables.FindSlot(at, out _);
+            ulong slot = vma.Mm.Tables.FindSlot(at);
             ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
             if (entry != 0 && !_layout.IsPresent(entry) && (_core.HandleFault(cpu, vma, at, FaultFlags.Remote) & (FaultResult.Error | FaultResult.Retry)) != 0)
             {
@@ -155,7 +161,7 @@ internal sealed partial class HugeCore
         MemoryDescriptor mm = vma.Mm;
         PageTables tables = mm.Tables;
         ulong pmd = tables.FindPmd(address);
-        ulong slot = tables.FindSlot(address, out _);
+        ulong slot = tables.FindSlot(address);
         tables.DepositFrom(pmd);
         tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
         for (int i = 0; i < Pages; i++, slot += 1UL << tables.EntryShift)

@@ -1,5 +1,5 @@
-
 using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;
 
@@ -13,7 +13,7 @@ internal sealed partial class HugeCore
     public void SplitEntry(Cpu cpu, Vma vma, ulong address)
     {
         PageTables tables = vma.Mm.Tables;
-        ulong slot = Find(tables, address, out ulong entry);
+        ulong slot = Find(vma, address, out ulong entry);
         if (slot == 0)
         {
             return;
@@ -68,27 +68,20 @@ internal sealed partial class HugeCore
     }
 
     /// <summary>Fork copies the entry of a huge page (<c>copy_huge_pmd()</c>).</summary>
-    /// <returns>0 when there is none, 1 when it is copied, -1 without memory.</returns>
-    public int Copy(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ulong address, ref bool protectedAny)
+    /// <returns>False without memory.</returns>
+    public bool Copy(Cpu cpu, MemoryDescriptor child, PageTables tables, ulong address, ulong slot, ulong entry, ref bool protectedAny)
     {
-        PageTables tables = from.Mm.Tables;
-        ulong slot = Find(tables, address, out ulong entry);
-        if (slot == 0)
-        {
-            return 0;
-        }
-
         ulong target = child.Tables.EnsurePmd(cpu, address);
         if (target == 0 || !child.Tables.Deposit(cpu))
         {
-            return -1;
+            return false;
         }
 
         if (IsZero(entry))
         {
             ShareZero(child);
             child.Tables.WriteSlot(target, entry);
-            return 1;
+            return true;
         }
 
         int head = _layout.Pfn(entry);
@@ -106,52 +99,30 @@ internal sealed partial class HugeCore
         }
 
         child.Tables.WriteSlot(target, _layout.MakeOld(entry));
-        _ = to;
-        return 1;
+        return true;
     }
 
-    /// <summary>Gives the entry of a huge page new rights (<c>change_huge_pmd()</c>); one that only part of it shall get is split.</summary>
-    /// <returns>Whether there is a huge page that lies in the range as a whole.</returns>
-    public bool Protect(Cpu cpu, Vma vma, ulong at, ulong end)
+    /// <summary>Gives the entry of a huge page the rights of its area (<c>change_huge_pmd()</c>).</summary>
+    public void Protect(Vma vma, ulong slot, ulong entry)
     {
-        ulong slot = Find(vma.Mm.Tables, at, out ulong entry);
-        if (slot == 0)
-        {
-            return false;
-        }
-
-        if (IsCut(at, end))
-        {
-            SplitEntry(cpu, vma, at & ~_mask);
-            return false;
-        }
-
         while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, _layout.MakeHuge(_layout.Modify(_layout.MakeSmall(entry), vma.PageBits))))
         {
         }
-
-        return true;
     }
 
     /// <summary>Moves the entry of a huge page where the new place allows one (<c>move_huge_pmd()</c>), else splits it.</summary>
     /// <param name="cpu">The CPU.</param>
-    /// <param name="vma">The area it is in.</param>
-    /// <param name="from">An address in it.</param>
-    /// <param name="to">Where that address goes.</param>
-    /// <param name="end">Where the range moved ends.</param>
+    /// <param name="cursor">Stands at it; moved on if it is split.</param>
+    /// <param name="tables">The page tables.</param>
+    /// <param name="to">Where its address goes.</param>
     /// <param name="prepare">Whether tables are only made ready.</param>
-    /// <returns>0 when there is no huge page (any more), 1 when it is moved or ready, -1 without memory.</returns>
-    public int Move(Cpu cpu, Vma vma, ulong from, ulong to, ulong end, bool prepare)
+    /// <returns>0 when there is no huge page any more, 1 when it is moved or ready, -1 without memory.</returns>
+    public int Move(Cpu cpu, ref PageTableCursor cursor, PageTables tables, ulong to, bool prepare)
     {
-        PageTables tables = vma.Mm.Tables;
-        ulong slot = Find(tables, from, out ulong entry);
-        if (slot == 0)
-        {
-            return 0;
-        }
-
+        ulong slot = cursor.Slot;
+        ulong entry = cursor.Entry;
         ulong target = 0;
-        if (!IsCut(from, end) && ((from ^ to) & _mask) == 0)
+        if (!cursor.IsCut && ((cursor.Address ^ to) & _mask) == 0)
         {
             target = prepare ? tables.EnsurePmd(cpu, to) : tables.FindPmd(to);
             if (target == 0)
@@ -168,7 +139,7 @@ internal sealed partial class HugeCore
                 return 1;
             }
 
-            SplitEntry(cpu, vma, from & ~_mask);
+            cursor.Split(cpu);
             return 0;
         }
 

@@ -19,8 +19,9 @@ internal sealed partial class HugeCore
             return MayHaveHuge(vma) ? FirstFault(cpu, vma, address, flags) : FaultResult.Fallback;
         }
 
-        if (!_layout.IsHuge(entry))
+        if (!IsMapped(vma, address, entry))
         {
+            // A table, or rubbish: whoever makes the table for small pages finds out.
             return FaultResult.Fallback;
         }
 

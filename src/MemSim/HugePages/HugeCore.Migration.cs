@@ -38,7 +38,7 @@ internal sealed partial class HugeCore
         {
             Vma vma = link.Vma;
             ulong entry = 0;
-            ulong slot = vma.TryAddressOf(old.Index, out ulong address) && (address & _mask) == 0 ? Find(vma.Mm.Tables, address, out entry) : 0;
+            ulong slot = vma.TryAddressOf(old.Index, out ulong address) && (address & _mask) == 0 ? Find(vma, address, out entry) : 0;
             if (slot != 0 && _layout.Pfn(entry) == from)
             {
                 PageTables tables = vma.Mm.Tables;

@@ -1,5 +1,6 @@
 using MemSim.Lru;
 using MemSim.ReverseMapping;
+using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;
 
@@ -48,9 +49,9 @@ internal sealed partial class HugeCore
                 continue;
             }
 
-            ulong slot = i == 0 ? Find(tables, address, out _) : 0;
+            ulong slot = i == 0 ? Find(vma, address, out _) : 0;
             bool whole = slot != 0;
-            slot = whole ? slot : tables.FindSlot(address, out _);
+            slot = whole ? slot : tables.FindSlot(address);
             ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
             if (entry == 0 || !_layout.IsPresent(entry) || _layout.Pfn(entry) != head + i)
             {
@@ -81,35 +82,31 @@ internal sealed partial class HugeCore
         return young;
     }
 
-    /// <summary>Advice about a range that begins at an address: old and inactive (cold), or free to be dropped.</summary>
-    /// <returns>Whether a huge page was there and got the advice as a whole; else it is mapped by small entries now, if there is one.</returns>
-    public bool Advise(Cpu cpu, Vma vma, ulong at, ulong end, bool free)
+    /// <summary>Advice about a huge page: old and inactive (cold), or free to be dropped. One that the range cuts is split, and the cursor goes on at its parts.</summary>
+    public void Advise(Cpu cpu, ref PageTableCursor cursor, PageTables tables, bool free)
     {
-        PageTables tables = vma.Mm.Tables;
-        ulong slot = Find(tables, at, out ulong entry);
-        if (slot == 0)
-        {
-            return false;
-        }
-
+        ulong entry = cursor.Entry;
         int head = _layout.Pfn(entry);
-        bool cut = IsCut(at, end);
         if (IsZero(entry) || _core.TotalMapCount(head) != 1)
         {
             // What others use as well, or nobody has written, is left alone.
-            return true;
+            return;
         }
 
-        if (cut)
+        if (cursor.IsCut)
         {
             _core.Get(head);
-            bool split = SplitPage(cpu, head);
+            if (SplitPage(cpu, head))
+            {
+                cursor.ContinueFrom(cursor.Address);
+            }
+
             _core.Put(cpu, head);
-            return !split;
+            return;
         }
 
         _core.ClearFlag(head, free ? PageFlags.Dirty : PageFlags.Referenced);
-        while (!tables.TryChangeSlot(slot, ref entry, free ? _layout.MakeClean(_layout.MakeOld(entry)) : _layout.MakeOld(entry)))
+        while (!tables.TryChangeSlot(cursor.Slot, ref entry, free ? _layout.MakeClean(_layout.MakeOld(entry)) : _layout.MakeOld(entry)))
         {
         }
 
@@ -121,15 +118,13 @@ internal sealed partial class HugeCore
         {
             _core.Deactivate(cpu, head);
         }
-
-        return true;
     }
 
-    /// <summary>Splits the huge page at an address, if there is one that nobody else uses, so that its parts can be reclaimed.</summary>
+    /// <summary>Splits a huge page that nobody else uses, so that its parts can be reclaimed.</summary>
     /// <returns>Whether small pages are there now.</returns>
-    public bool SplitForPageOut(Cpu cpu, Vma vma, ulong at)
+    public bool SplitForPageOut(Cpu cpu, ulong entry)
     {
-        if (Find(vma.Mm.Tables, at, out ulong entry) == 0 || IsZero(entry) || _core.TotalMapCount(_layout.Pfn(entry)) != 1)
+        if (IsZero(entry) || _core.TotalMapCount(_layout.Pfn(entry)) != 1)
         {
             return false;
         }

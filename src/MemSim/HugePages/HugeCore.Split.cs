@@ -97,7 +97,7 @@ internal sealed partial class HugeCore
         {
             Vma vma = anon.Areas[i].Vma;
             locked |= (vma.Flags & VmaFlags.Locked) != 0;
-            if (vma.TryAddressOf(index, out ulong address) && (address & _mask) == 0 && Find(vma.Mm.Tables, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
+            if (vma.TryAddressOf(index, out ulong address) && (address & _mask) == 0 && Find(vma, address, out ulong entry) != 0 && _layout.Pfn(entry) == head)
             {
                 SplitEntry(cpu, vma, address);
             }
@@ -158,7 +158,7 @@ internal sealed partial class HugeCore
             Vma vma = link.Vma;
             for (int i = 0; i < Pages && (vma.Flags & VmaFlags.Locked) != 0; i++)
             {
-                if (vma.TryAddressOf(_frames[head + i].Index, out ulong address) && vma.Mm.Tables.FindSlot(address, out _) is var slot and not 0
+                if (vma.TryAddressOf(_frames[head + i].Index, out ulong address) && vma.Mm.Tables.FindSlot(address) is var slot and not 0
                     && vma.Mm.Tables.ReadSlot(slot) is var entry and not 0 && _layout.IsPresent(entry) && _layout.Pfn(entry) == head + i)
                 {
                     _core.Mlock(cpu, head + i);

@@ -92,22 +92,35 @@ internal sealed partial class HugeCore
         return MayHaveHuge(vma) && first >= vma.StartValue && first < vma.EndValue && vma.EndValue - first >= Bytes;
     }
 
-    /// <summary>The slot of the second level that maps a huge page at an address.</summary>
+    /// <summary>The slot of the second level that maps a huge page at an address of an area.</summary>
     /// <returns>0 when there is no huge page.</returns>
-    public ulong Find(PageTables tables, ulong address, out ulong entry)
+    public ulong Find(Vma vma, ulong address, out ulong entry)
     {
+        PageTables tables = vma.Mm.Tables;
         ulong slot = tables.FindPmd(address);
         entry = slot == 0 ? 0 : tables.ReadSlot(slot);
-        return _layout.IsHuge(entry) ? slot : 0;
+        return IsMapped(vma, address, entry) ? slot : 0;
+    }
+
+    /// <summary>Whether an entry of the second level maps a huge page that the area can have at an address: entries lie in simulated memory, where anybody may have written anything.</summary>
+    public bool IsMapped(Vma vma, ulong address, ulong entry)
+    {
+        if (!_layout.IsHuge(entry) || vma.Mm.Tables.Deposits == 0)
+        {
+            return false;
+        }
+
+        int head = _layout.Pfn(entry);
+        return IsZero(entry) || ((head & (Pages - 1)) == 0 && _core.IsMappedAt(vma, address & ~_mask, head) && _frames[head].Order == Order && _core.WholeMaps(head) > 0);
     }
 
     public bool IsZero(ulong entry) => ZeroPfn >= 0 && _layout.Pfn(entry) == ZeroPfn;
 
     /// <summary>The entry of a huge page as a small one for the part at an address.</summary>
     /// <returns>0 when no huge page is there.</returns>
-    public ulong PartOf(PageTables tables, ulong address)
+    public ulong PartOf(Vma vma, ulong address)
     {
-        if (Find(tables, address, out ulong entry) == 0)
+        if (Find(vma, address, out ulong entry) == 0)
         {
             return 0;
         }

@@ -19,13 +19,33 @@ internal sealed class HugetlbCore(MmCore core)
 
     public static ulong IndexOf(Vma vma, ulong address) => ((address - vma.StartValue) / BytesOf(vma)) + (vma.PgOff >> vma.Hugetlb!.Pool.Order);
 
-    /// <summary>The slot that maps a huge page of an area, or would.</summary>
+    /// <summary>The slot that maps a huge page of an area, or would; an entry that was overwritten counts as empty.</summary>
     /// <returns>0 when no table covers the address.</returns>
-    public static ulong Find(Vma vma, ulong address, out ulong entry)
+    public ulong Find(Vma vma, ulong address, out ulong entry)
     {
         PageTables tables = vma.Mm.Tables;
         ulong slot = tables.FindSlotOnLevel(address, vma.Hugetlb!.Pool.Level);
         entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+        entry = entry == 0 || IsMapped(vma, entry) ? entry : 0;
+        return slot;
+    }
+
+    /// <summary>Whether an entry maps a page that the area's pool has given out and counts as mapped: entries lie in simulated memory, where anybody may have written anything.</summary>
+    public bool IsMapped(Vma vma, ulong entry)
+    {
+        int head = _layout.Pfn(entry);
+        return _layout.IsHuge(entry) && vma.Hugetlb!.Pool.IsInUse(head) && core.Frames[head].InvertedMapCount < 0;
+    }
+
+    /// <summary>As <see cref="Find"/>, of one who changes entries: an overwritten one is reported and emptied.</summary>
+    private ulong FindToChange(Vma vma, ulong address, out ulong entry)
+    {
+        ulong slot = Find(vma, address, out entry);
+        if (slot != 0 && entry == 0 && vma.Mm.Tables.ReadSlot(slot) != 0)
+        {
+            vma.Mm.Tables.ClearBad(slot, "huge page entry");
+        }
+
         return slot;
     }
 
@@ -62,7 +82,7 @@ internal sealed class HugetlbCore(MmCore core)
             return FaultResult.Oom;
         }
 
-        ulong entry = tables.ReadSlot(slot);
+        _ = FindToChange(vma, address, out ulong entry);
         bool write = (flags & FaultFlags.Write) != 0;
         if (entry == 0)
         {
@@ -85,7 +105,7 @@ internal sealed class HugetlbCore(MmCore core)
         ulong bytes = BytesOf(vma);
         for (ulong at = start; at < end; at += bytes)
         {
-            ulong slot = Find(vma, at, out ulong entry);
+            ulong slot = FindToChange(vma, at, out ulong entry);
             if (entry != 0)
             {
                 tables.WriteSlot(slot, 0);
@@ -107,7 +127,7 @@ internal sealed class HugetlbCore(MmCore core)
         PageTables tables = from.Mm.Tables;
         for (ulong at = from.StartValue; at < from.EndValue; at += BytesOf(from))
         {
-            ulong slot = Find(from, at, out ulong entry);
+            ulong slot = FindToChange(from, at, out ulong entry);
             if (entry == 0)
             {
                 continue;
@@ -141,7 +161,7 @@ internal sealed class HugetlbCore(MmCore core)
         ulong bytes = BytesOf(vma);
         for (ulong at = start; at < end; at += bytes)
         {
-            ulong slot = Find(vma, at, out ulong entry);
+            ulong slot = FindToChange(vma, at, out ulong entry);
             if (entry != 0)
             {
                 // Writing begins with a fault, which knows whether the page is shared.

@@ -22,7 +22,8 @@ internal sealed partial class MmVerifier
 
         for (ulong at = vma.StartValue; at < vma.EndValue; at += HugetlbCore.BytesOf(vma))
         {
-            if (HugetlbCore.Find(vma, at, out ulong entry) == 0 || entry == 0)
+            ulong slot = mm.Tables.FindSlotOnLevel(at, vma.Hugetlb!.Pool.Level);
+            if ((slot == 0 ? 0 : mm.Tables.ReadSlot(slot)) is not (var entry and not 0))
             {
                 continue;
             }

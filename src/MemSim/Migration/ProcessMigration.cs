@@ -184,21 +184,21 @@ public static class ProcessMigration
     private static Errno Find(MemoryDescriptor mm, ulong address, out int pfn)
     {
         pfn = -1;
-        if (mm.At(address) is null)
+        if (mm.At(address) is not { } vma)
         {
             return Errno.EFAULT;
         }
 
         MmCore core = mm.Core;
-        ulong slot = mm.Tables.FindSlot(address, out _);
-        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge.PartOf(mm.Tables, address);
+        ulong slot = mm.Tables.FindSlot(address);
+        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge.PartOf(vma, address);
         if (entry == 0 || !core.Layout.IsPresent(entry))
         {
             return Errno.ENOENT;
         }
 
-        pfn = core.Layout.Pfn(entry);
-        return pfn == core.ZeroPfn ? Errno.EFAULT : Errno.None;
+        pfn = core.PeekPage(vma, address, entry);
+        return pfn < 0 ? Errno.EFAULT : Errno.None;
     }
 
     private static Errno Move(Cpu cpu, MemoryDescriptor mm, int pfn, OneNode target, bool moveShared, MigrationReason reason)

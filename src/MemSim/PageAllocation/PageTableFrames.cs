@@ -78,6 +78,29 @@ internal sealed class PageTableFrames : IPageTableFrames
         cpu.FreePages(page, 0);
     }
 
+    public void Mark(long pfn, int tag)
+    {
+        ref PageFrame frame = ref _machine.FrameOf((int)pfn);
+        if (IsTable(frame))
+        {
+            frame.Private = tag;
+        }
+    }
+
+    public bool Owns(long pfn, int tag)
+    {
+        if ((ulong)pfn >= (ulong)_machine.FrameCount)
+        {
+            return false;
+        }
+
+        // Tables of the boot are the kernel's, and never given back.
+        ref readonly PageFrame frame = ref _machine.FrameOf((int)pfn);
+        return IsTable(frame) ? frame.Private == tag : tag < 8 && _machine.IsReserved((int)pfn);
+    }
+
+    private static bool IsTable(in PageFrame frame) => frame.RefCount != 0 && frame.InvertedMapCount == (int)PageType.Table;
+
     public string? Check(long pfn)
     {
         if ((ulong)pfn >= (ulong)_machine.FrameCount || _machine.ZoneOf((int)pfn) is null)

@@ -133,8 +133,9 @@ public sealed partial class Process
         for (int i = 0; i < pages && MmOrNull is { } mm; i++)
         {
             ulong address = start.Value + ((ulong)i << PageGeometry.PageShift);
-            ulong slot = mm.Tables.FindSlot(address, out _);
-            ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge.PartOf(mm.Tables, address);
+            ulong slot = mm.Tables.FindSlot(address);
+            Vma? vma = mm.At(address);
+            ulong entry = vma is null ? 0 : slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge.PartOf(vma, address);
             if (entry == 0)
             {
                 continue;
@@ -143,7 +144,7 @@ public sealed partial class Process
             if (_core.Layout.IsPresent(entry))
             {
                 int pfn = _core.Layout.Pfn(entry);
-                bool zero = pfn == _core.ZeroPfn;
+                bool zero = _core.PeekPage(vma!, address, entry) < 0;
                 words[i] = (1UL << 63) | (uint)pfn | (!zero && !_core.IsAnon(pfn) ? 1UL << 61 : 0) | (!zero && _core.MapCount(pfn) == 1 ? 1UL << 56 : 0);
             }
             else if (_core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))

@@ -124,7 +124,7 @@ internal sealed class Rmap(MmCore core)
             return Step.Next;
         }
 
-        ulong slot = vma.Mm.Tables.FindSlot(address, out _);
+        ulong slot = vma.Mm.Tables.FindSlot(address);
         ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
         return entry == 0 ? Step.Next : visitor.Visit(core, cpu, vma, address, slot, entry);
     }

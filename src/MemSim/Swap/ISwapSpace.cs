@@ -16,6 +16,9 @@ internal interface ISwapSpace
     /// <returns><see cref="FaultResult.Major"/> when it had to be read, or an error.</returns>
     FaultResult SwapIn(Cpu cpu, Vma vma, ulong address, in SoftEntry entry, out int pfn);
 
+    /// <summary>Whether an entry names a slot that is in use.</summary>
+    bool Knows(in SoftEntry entry);
+
     /// <summary>One more entry names a slot (<c>swap_duplicate()</c>).</summary>
     void Duplicate(in SoftEntry entry);
 

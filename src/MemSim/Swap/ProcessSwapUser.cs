@@ -8,20 +8,26 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 {
     public void CountEntries(SwapCensus census)
     {
-        foreach (MemoryDescriptor mm in swap.Machine.MmOrNull?.Spaces ?? [])
+        if (swap.Machine.MmOrNull is not { } core)
+        {
+            return;
+        }
+
+        foreach (MemoryDescriptor mm in core.Spaces)
         {
             foreach (Vma vma in mm.Areas)
             {
-                for (ulong at = vma.StartValue; at < vma.EndValue;)
+                PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
+                while (cursor.Next())
                 {
-                    ulong slot = mm.Tables.FindSlot(at, out ulong next);
-                    SwapEntry entry = slot == 0 ? default : ((ISwapNeighbours)vma).EntryAt(at);
-                    if (!entry.IsNone)
+                    TableEntries table = cursor.IsHuge ? default : cursor.Entries;
+                    while (table.Next(out ulong found))
                     {
-                        census.Add(entry);
+                        if (core.Decode(found) is { Kind: SoftEntryKind.Swap } soft)
+                        {
+                            census.Add(SwapSpace.ToEntry(soft));
+                        }
                     }
-
-                    at = slot != 0 ? at + PageGeometry.PageSize : next == 0 ? vma.EndValue : next;
                 }
             }
         }
@@ -55,26 +61,27 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 
     private Errno Unuse(Cpu cpu, SwapArea area, MmCore core, Vma vma)
     {
-        PageTables tables = vma.Mm.Tables;
-        for (ulong at = vma.StartValue; at < vma.EndValue;)
+        PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue);
+        while (cursor.Next())
         {
-            ulong slot = tables.FindSlot(at, out ulong next);
-            if (slot == 0)
+            TableEntries table = cursor.IsHuge ? default : cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-                at = next == 0 ? vma.EndValue : next;
-                continue;
-            }
+                if (core.Decode(entry) is not { Kind: SoftEntryKind.Swap } soft || soft.Type != area.Type)
+                {
+                    continue;
+                }
 
-            if (core.Layout.TryDecodeSwapEntry(tables.ReadSlot(slot), out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap && soft.Type == area.Type)
-            {
-                Errno error = Replace(cpu, core, vma, at, slot, soft);
+                Errno error = Replace(cpu, core, vma, table.Address, table.Slot, soft);
                 if (error != Errno.None)
                 {
                     return error;
                 }
-            }
 
-            at += PageGeometry.PageSize;
+                // It may have slept.
+                cursor.ContinueFrom(table.NextAddress);
+                break;
+            }
         }
 
         return Errno.None;

@@ -8,7 +8,7 @@ public readonly record struct SwapEntry
     internal const int OffsetBits = 26;
 
     /// <summary>Areas have at most this many slots: 256 GiB of pages of 4 KiB.</summary>
-    internal const long MaxSlots = 1L << OffsetBits;
+    internal const long MaxSlots = Hardware.PteLayout.MaxSwapOffset;
 
     private readonly int _word;
 

@@ -28,6 +28,8 @@ public sealed partial class SwapSpace
         return TryFind(swap, "get_swap_device", out _) ? FaultResult.Retry : FaultResult.SigBus;
     }
 
+    bool ISwapSpace.Knows(in SoftEntry entry) => CountOf(ToEntry(entry)) != 0;
+
     void ISwapSpace.Duplicate(in SoftEntry entry) => Duplicate(ToEntry(entry));
 
     void ISwapSpace.Free(Cpu cpu, in SoftEntry entry) => FreeWithCache(cpu, ToEntry(entry));

@@ -25,7 +25,7 @@ public sealed partial class Vma : ISwapNeighbours
 
     SwapEntry ISwapNeighbours.EntryAt(ulong address)
     {
-        ulong slot = Mm.Tables.FindSlot(address, out _);
+        ulong slot = Mm.Tables.FindSlot(address);
         return slot != 0 && Mm.Core.Layout.TryDecodeSwapEntry(Mm.Tables.ReadSlot(slot), out SoftEntry soft) ? SwapSpace.ToEntry(soft) : default;
     }
 

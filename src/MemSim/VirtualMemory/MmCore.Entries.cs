@@ -7,13 +7,10 @@ namespace MemSim.VirtualMemory;
 internal sealed partial class MmCore
 {
     /// <summary>An entry that is not present is cleared: the swap slot or the page being moved is one user poorer.</summary>
-    public void DropSoftEntry(Cpu cpu, MemoryDescriptor mm, ulong entry)
+    public void DropSoftEntry(Cpu cpu, Vma vma, ulong address, ulong entry)
     {
-        if (!Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))
-        {
-            return;
-        }
-
+        MemoryDescriptor mm = vma.Mm;
+        SoftEntry soft = Decode(entry);
         switch (soft.Kind)
         {
             case SoftEntryKind.Swap:
@@ -23,19 +20,22 @@ internal sealed partial class MmCore
             case SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite:
                 CountResident(mm, (int)soft.Offset, -1);
                 break;
+            case SoftEntryKind.Bad:
+                ReportBadPageMap(vma, address, entry);
+                break;
         }
     }
 
     /// <summary>Whether an entry maps, or stands for, a page of a file.</summary>
-    public bool IsOfFile(ulong entry)
+    public bool IsOfFile(Vma vma, ulong address, ulong entry)
     {
         if (Layout.IsPresent(entry))
         {
-            int pfn = Layout.Pfn(entry);
-            return pfn != ZeroPfn && !IsAnon(pfn);
+            int pfn = PeekPage(vma, address, entry);
+            return pfn >= 0 && !IsAnon(pfn);
         }
 
-        return Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind is SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite && !IsAnon((int)soft.Offset);
+        return Decode(entry) is var soft && soft.Kind is SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite && !IsAnon((int)soft.Offset);
     }
 
     /// <summary>Makes an entry clean and write-protected, so that the next write is noticed (<c>page_mkclean_one()</c>).</summary>
@@ -43,7 +43,7 @@ internal sealed partial class MmCore
     public bool CleanEntry(Cpu cpu, Vma vma, ulong address, int pfn)
     {
         PageTables tables = vma.Mm.Tables;
-        ulong slot = tables.FindSlot(address, out _);
+        ulong slot = tables.FindSlot(address);
         ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
         if (entry == 0 || !Layout.IsPresent(entry) || Layout.Pfn(entry) != pfn || !(Layout.IsDirty(entry) || Layout.IsWritable(entry)))
         {

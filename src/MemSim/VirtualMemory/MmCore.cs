@@ -36,7 +36,8 @@ internal sealed partial class MmCore
         _ = machine.Stacks;
         _lock = machine.OwnersLock;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
-        Layout = new PteLayout(machine.Architecture.Architecture);
+        Layout = new PteLayout(machine.Architecture.Architecture, machine.FrameCount);
+        _frameCount = (uint)machine.FrameCount;
         Addresses = new UserAddresses(machine.Architecture, _mmu.Options.FiveLevels);
         ZeroPfn = TakeZeroPage();
         Faults = new PageFaultHandler(this);
@@ -168,7 +169,14 @@ internal sealed partial class MmCore
             return;
         }
 
-        ref PageFrame frame = ref _frames[pfn];
+        RemoveSmallRmap(cpu, pfn, ref _frames[pfn], vma);
+    }
+
+    /// <summary>As <see cref="RemoveRmap"/>, of a page that is no part of a huge one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void RemoveSmallRmap(Cpu cpu, int pfn, ref PageFrame frame, Vma vma)
+    {
+        System.Diagnostics.Debug.Assert(frame.InvertedMapCount < 0 && frame.Order == 0, "an entry maps it, and it is a page of its own");
         if (++frame.InvertedMapCount == 0)
         {
             NodeCounters counters = _countersByZone[frame.ZoneId];

@@ -73,24 +73,26 @@ internal sealed partial class MmVerifier(MmCore core)
                 continue;
             }
 
-            for (ulong at = vma.StartValue; at < vma.EndValue;)
+            PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Tell);
+            while (cursor.Next())
             {
-                ulong slot = mm.Tables.FindSlot(at, out ulong next);
-                if (slot == 0)
+                if (cursor.Step == PageTableStep.Bad)
                 {
-                    CheckHuge(mm, vma, at, layout, ref seen);
-                    at = next == 0 ? vma.EndValue : next;
+                    BugReporter.Corrupt($"{mm.Tables}: the entry {cursor.Entry:x16} at {cursor.Address:x} leads neither to a table nor to a huge page mapped there");
+                }
+
+                if (cursor.IsHuge)
+                {
+                    CheckHuge(mm, vma, cursor.Address, cursor.Entry, layout, ref seen);
                     continue;
                 }
 
-                ulong entry = mm.Tables.ReadSlot(slot);
-                if (entry != 0)
+                TableEntries table = cursor.Entries;
+                while (table.Next(out ulong entry))
                 {
                     presentInAreas++;
-                    CheckEntry(mm, vma, at, entry, layout, ref seen);
+                    CheckEntry(mm, vma, table.Address, entry, layout, ref seen);
                 }
-
-                at += PageGeometry.PageSize;
             }
         }
 
@@ -129,7 +131,12 @@ internal sealed partial class MmVerifier(MmCore core)
     {
         if (!layout.IsPresent(entry))
         {
-            _ = layout.TryDecodeSwapEntry(entry, out SoftEntry soft);
+            SoftEntry soft = core.Decode(entry);
+            if (soft.Kind == SoftEntryKind.Bad)
+            {
+                BugReporter.Corrupt($"{mm.Tables}: entry {entry:x16} at {at:x} stands for nothing that this machine has (type {soft.Type}, offset 0x{soft.Offset:x})");
+            }
+
             if (soft.Kind == SoftEntryKind.Swap)
             {
                 seen.Swap++;
@@ -151,6 +158,11 @@ internal sealed partial class MmVerifier(MmCore core)
             }
 
             return;
+        }
+
+        if (!core.IsMappedAt(vma, at, pfn))
+        {
+            BugReporter.Corrupt($"{mm.Tables}: entry {entry:x16} at {at:x} maps frame 0x{pfn:x}, which {core.WhyNotMappedAt(vma, at, pfn)}");
         }
 
         int head = core.HeadOf(pfn);

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.Hugetlb;
@@ -69,53 +70,32 @@ internal ref struct MmuGather
 
     private void ZapEntries(Vma vma, ulong start, ulong end, bool isFile)
     {
-        ulong at = start;
-        while (at < end)
+        PageTableCursor cursor = new(_core, vma, start, end);
+        while (cursor.Next())
         {
-            ulong slot = _tables.FindSlot(at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                if (_core.UsesHugePages && ZapHuge(vma, at, end))
-                {
-                    at = Math.Min(end, next == 0 ? end : next);
-                    continue;
-                }
-
-                if (_core.UsesHugePages && _tables.FindSlot(at, out _) != 0)
-                {
-                    // A huge page that the range cuts is mapped by small entries now.
-                    continue;
-                }
-
-                at = next == 0 ? end : next;
+                ZapHuge(ref cursor, vma);
                 continue;
             }
 
-            // To the end of this table or of the range.
-            ulong entryBytes = 1UL << _tables.EntryShift;
-            ulong tableEnd = (slot | (PageGeometry.PageSize - 1)) + 1;
-            for (; slot < tableEnd && at < end; slot += entryBytes, at += PageGeometry.PageSize)
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-                ulong entry = _tables.ReadSlot(slot);
-                if (entry == 0)
-                {
-                    continue;
-                }
-
-                if (KeepsCopies && !_core.IsOfFile(entry))
+                if (KeepsCopies && !_core.IsOfFile(vma, table.Address, entry))
                 {
                     continue;
                 }
 
                 if (_layout.IsPresent(entry))
                 {
-                    entry = _tables.ClearSlot(slot, entry);
-                    ZapPresent(vma, at, entry, isFile);
+                    entry = _tables.ClearSlot(table.Slot, entry);
+                    ZapPresent(vma, table.Address, entry, isFile);
                 }
                 else
                 {
-                    _tables.WriteSlot(slot, 0);
-                    _core.DropSoftEntry(_cpu, _mm, entry);
+                    _tables.WriteSlot(table.Slot, 0);
+                    _core.DropSoftEntry(_cpu, vma, table.Address, entry);
                 }
             }
         }
@@ -126,26 +106,40 @@ internal ref struct MmuGather
         _first = Math.Min(_first, at);
         _end = at + PageGeometry.PageSize;
         int pfn = _layout.Pfn(entry);
-        if (pfn == _core.ZeroPfn)
+        if (!_core.IsPlainPageAt(vma, at, pfn))
+        {
+            ZapOther(vma, at, entry);
+            return;
+        }
+
+        ref PageFrame frame = ref _core.Frames[pfn];
+        if (isFile && (frame.Mapping & MappingTable.Anonymous) == 0)
+        {
+            LeaveFile(vma, entry, pfn);
+        }
+        else
+        {
+            _mm.AnonPages--;
+        }
+
+        _core.RemoveSmallRmap(_cpu, pfn, ref frame, vma);
+        Give(pfn);
+    }
+
+    /// <summary>The zero page, part of a huge page, or none at all.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ZapOther(Vma vma, ulong at, ulong entry)
+    {
+        int pfn = _core.NormalPage(vma, at, entry);
+        if (pfn < 0)
         {
             return;
         }
 
         int head = _core.HeadOf(pfn);
-        ref PageFrame frame = ref _core.Frames[head];
-        if (isFile && (frame.Mapping & MappingTable.Anonymous) == 0)
+        if ((_core.Frames[head].Mapping & MappingTable.Anonymous) == 0)
         {
-            if (_layout.IsDirty(entry) && vma.Mapping is { } file)
-            {
-                _ = file.SetDirty(_cpu, pfn);
-            }
-
-            if (_layout.IsYoung(entry) && (vma.Flags & VmaFlags.SequentialRead) == 0)
-            {
-                _core.MarkAccessed(_cpu, pfn);
-            }
-
-            _ = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0 ? _mm.SharedMemoryPages-- : _mm.FilePages--;
+            LeaveFile(vma, entry, pfn);
         }
         else
         {
@@ -156,36 +150,44 @@ internal ref struct MmuGather
         Give(head);
     }
 
+    /// <summary>What an entry noted of its page's use goes to the page.</summary>
+    private readonly void LeaveFile(Vma vma, ulong entry, int pfn)
+    {
+        if (_layout.IsDirty(entry) && vma.Mapping is { } file)
+        {
+            _ = file.SetDirty(_cpu, pfn);
+        }
+
+        if (_layout.IsYoung(entry) && (vma.Flags & VmaFlags.SequentialRead) == 0)
+        {
+            _core.MarkAccessed(_cpu, pfn);
+        }
+
+        _core.CountResident(_mm, pfn, -1);
+    }
+
     /// <summary>Clears the entry of a huge page, or splits it when the range holds only part of it.</summary>
-    /// <returns>Whether there was one and it is gone.</returns>
-    private bool ZapHuge(Vma vma, ulong at, ulong end)
+    private void ZapHuge(ref PageTableCursor cursor, Vma vma)
     {
         HugeCore huge = _core.Huge;
-        ulong slot = huge.Find(_tables, at, out ulong entry);
-        if (slot == 0)
+        if (cursor.IsCut)
         {
-            return false;
+            cursor.Split(_cpu);
+            return;
         }
 
-        if (huge.IsCut(at, end))
-        {
-            huge.SplitEntry(_cpu, vma, at & ~(huge.Bytes - 1));
-            return false;
-        }
-
-        _tables.WriteSlot(slot, 0);
+        ulong at = cursor.Address;
+        _tables.WriteSlot(cursor.Slot, 0);
         _tables.FreeDeposit(_cpu);
         _first = Math.Min(_first, at);
         _end = at + huge.Bytes;
-        if (!huge.IsZero(entry))
+        if (!huge.IsZero(cursor.Entry))
         {
-            int head = _layout.Pfn(entry);
+            int head = _layout.Pfn(cursor.Entry);
             _mm.AnonPages -= huge.Pages;
             _core.RemoveHugeRmap(_cpu, head, vma, splits: false);
             Give(head);
         }
-
-        return true;
     }
 
     private void Give(int head)

@@ -1,5 +1,4 @@
 using MemSim.Hardware;
-using MemSim.Hugetlb;
 
 namespace MemSim.VirtualMemory;
 
@@ -64,38 +63,34 @@ internal sealed class PageUse
             return;
         }
 
-        PageTables tables = vma.Mm.Tables;
-        for (ulong at = vma.StartValue; at < vma.EndValue;)
+        PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
+        while (cursor.Next())
         {
-            ulong slot = tables.FindSlot(at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                AddHuge(core, vma, at);
-                at = next == 0 ? vma.EndValue : next;
+                AddHuge(core, vma, cursor.Entry);
                 continue;
             }
 
-            Add(core, vma, tables.ReadSlot(slot));
-            at += PageGeometry.PageSize;
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
+            {
+                Add(core, vma, table.Address, entry);
+            }
         }
     }
 
-    private void Add(MmCore core, Vma vma, ulong entry)
+    private void Add(MmCore core, Vma vma, ulong address, ulong entry)
     {
         const ulong page = PageGeometry.PageSize;
-        if (entry == 0)
-        {
-            return;
-        }
-
         if (!core.Layout.IsPresent(entry))
         {
             Swap += core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap ? page : 0;
             return;
         }
 
-        int pfn = core.Layout.Pfn(entry);
-        if (pfn == core.ZeroPfn)
+        int pfn = core.PeekPage(vma, address, entry);
+        if (pfn < 0)
         {
             return;
         }
@@ -112,7 +107,7 @@ internal sealed class PageUse
         ulong bytes = vma.Hugetlb!.Bytes;
         for (ulong at = vma.StartValue; at < vma.EndValue; at += bytes)
         {
-            if (HugetlbCore.Find(vma, at, out ulong entry) != 0 && entry != 0)
+            if (core.Hugetlb.Find(vma, at, out ulong entry) != 0 && entry != 0)
             {
                 bool shared = core.TotalMapCount(core.Layout.Pfn(entry)) >= 2;
                 SharedHugetlb += shared ? bytes : 0;
@@ -122,9 +117,9 @@ internal sealed class PageUse
     }
 
     /// <summary>A huge page counts as its parts, all in the same state.</summary>
-    private void AddHuge(MmCore core, Vma vma, ulong at)
+    private void AddHuge(MmCore core, Vma vma, ulong entry)
     {
-        if (!core.UsesHugePages || core.Huge.Find(vma.Mm.Tables, at, out ulong entry) == 0 || core.Huge.IsZero(entry))
+        if (core.Huge.IsZero(entry))
         {
             return;
         }
@@ -133,7 +128,7 @@ internal sealed class PageUse
         bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(head, PageFlags.Dirty);
         for (int i = 0; i < core.Huge.Pages; i++)
         {
-            Add(core, vma, head + i, anon: true, dirty, core.MapCount(head + i), core.Layout.IsYoung(entry));
+            Add(core, vma, head + i, anon: true, dirty, Math.Max(core.MapCount(head + i), 1), core.Layout.IsYoung(entry));
         }
 
         AnonHuge += core.Huge.Bytes;

@@ -63,6 +63,12 @@ public sealed partial class Vma
 
     internal AnonVma? AnonVma { get; set; }
 
+    /// <summary>What the last page found in place here has as its mapping: one that an area's pages may have. <see cref="NoMapping"/> when the area's links have changed since.</summary>
+    internal uint KnownMapping { get; set; } = NoMapping;
+
+    /// <summary>What no page has as its mapping.</summary>
+    internal const uint NoMapping = uint.MaxValue;
+
     /// <summary>Links to the anonymous-memory objects in which its pages may be.</summary>
     internal List<AnonVmaChain>? Chain { get; set; }
 

@@ -417,7 +417,7 @@ internal static class SwapProcessExtensions
     /// <summary>The page mapped at an address.</summary>
     public static int PageAt(this Process process, Machine machine, VirtualAddress address)
     {
-        ulong slot = process.Mm.Tables.FindSlot(address.Value, out _);
+        ulong slot = process.Mm.Tables.FindSlot(address.Value);
         return machine.Mm.Layout.Pfn(process.Mm.Tables.ReadSlot(slot));
     }
 }

@@ -9,6 +9,12 @@ internal interface IPageTableFrames
     /// <summary>Takes a frame back.</summary>
     void Free(Cpu cpu, long pfn);
 
+    /// <summary>Says whose table of which level a frame holds.</summary>
+    void Mark(long pfn, int tag);
+
+    /// <summary>Whether a frame holds a table that was marked so: whatever an entry in memory says.</summary>
+    bool Owns(long pfn, int tag);
+
     /// <summary>What is wrong with a frame that a table lives in; null when nothing is.</summary>
     string? Check(long pfn);
 }

@@ -12,10 +12,13 @@ internal sealed partial class PageTables<TFormat>
 
     internal override ulong EnsureSlot(Cpu cpu, ulong address) => LastSlot(address) is var slot and not 0 ? slot : DescendOrAdd(cpu, address);
 
-    internal override ulong FindSlot(ulong address, out ulong next)
+    internal override ulong FindSlot(ulong address) => LastSlot(address) is var slot and not 0 ? slot : DescendToSlot(address);
+
+    internal override TableLook Look(ulong address, out ulong slot, out ulong next)
     {
         next = 0;
-        return LastSlot(address) is var slot and not 0 ? slot : DescendToSlot(address, out next);
+        slot = LastSlot(address);
+        return slot != 0 ? TableLook.Table : Descend(address, out slot, out next);
     }
 
     /// <summary>The slot of an address in the table found last.</summary>
@@ -42,26 +45,58 @@ internal sealed partial class PageTables<TFormat>
     private ulong DescendOrAdd(Cpu cpu, ulong address) => Ensure(cpu, address, 1, out ulong parent, out ulong entry) == 0 ? 0 : RememberTable(address, parent, entry);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private ulong DescendToSlot(ulong address, out ulong next)
+    private ulong DescendToSlot(ulong address) => Descend(address, out ulong slot, out _) == TableLook.Table ? slot : 0;
+
+    private TableLook Descend(ulong address, out ulong slot, out ulong next)
     {
         ulong table = Root.Value;
         for (int at = TFormat.Levels; ; at--)
         {
-            ulong entry = Read(table, IndexOf(address, at));
-            if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            slot = table + ((ulong)(uint)IndexOf(address, at) << TFormat.EntryShift);
+            ulong entry = ReadEntry(_memory, slot, 0);
+            if (!LeadsToTable(entry, at))
             {
                 next = (address | (Size(at) - 1)) + 1;
-                return 0;
+                return entry == 0 ? TableLook.Hole : at == 2 ? TableLook.Pmd : TableLook.Bad;
             }
 
             if (at == 2)
             {
                 next = 0;
-                return RememberTable(address, table, entry);
+                slot = RememberTable(address, table, entry);
+                return TableLook.Table;
             }
 
             table = TFormat.TableBase(entry);
         }
+    }
+
+    /// <summary>Whether an entry above the lowest level leads to a table: entries lie in simulated memory, where anybody may have written anything, so one that leads out of it does not.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool LeadsToTable(ulong entry, int level) => TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, level) && TFormat.TableBase(entry) < _memory.Bytes;
+
+    /// <summary>Whether a present entry maps a page.</summary>
+    private static bool MapsPage(ulong entry, int level) => TFormat.IsPresent(entry) && TFormat.IsLeaf(entry, level);
+
+    /// <summary>Whether the table of a level that an entry leads to is one of these tables: only those are freed.</summary>
+    private bool Owns(ulong entry, int level) => Mmu.Frames.Owns((long)(TFormat.TableBase(entry) >> PageGeometry.PageShift), TableTag(level));
+
+    /// <summary>The table an entry leads to, made where the entry is empty; one that leads nowhere is emptied first.</summary>
+    /// <returns>0 without memory.</returns>
+    private ulong TableOrNew(Cpu cpu, ulong table, int index, int level, ref ulong entry)
+    {
+        if (entry != 0 && !LeadsToTable(entry, level))
+        {
+            ClearBad(table + ((ulong)(uint)index << TFormat.EntryShift), TFormat.Name(level));
+            entry = 0;
+        }
+
+        if (entry == 0)
+        {
+            entry = AddTable(cpu, table, index, level);
+        }
+
+        return entry == 0 ? 0 : TFormat.TableBase(entry);
     }
 
     internal override void FreeTables(Cpu cpu, ulong start, ulong end, ulong floor, ulong ceiling)
@@ -89,10 +124,14 @@ internal sealed partial class PageTables<TFormat>
                 {
                     at = (at | (Size(parentLevel) - 1)) + 1 - bytes;
                 }
-                else if (TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, parentLevel))
+                else if (LeadsToTable(entry, parentLevel) && Owns(entry, level))
                 {
                     Write(parent, parentLevel, IndexOf(at, parentLevel), 0);
                     FreeUnhooked(cpu, TFormat.TableBase(entry), level);
+                }
+                else if (entry != 0)
+                {
+                    ClearBad(parent + ((ulong)(uint)IndexOf(at, parentLevel) << TFormat.EntryShift), TFormat.Name(parentLevel));
                 }
 
                 if (at + bytes == 0)
@@ -142,7 +181,7 @@ internal sealed partial class PageTables<TFormat>
         for (int at = TFormat.Levels; at > 2; at--)
         {
             ulong entry = Read(table, IndexOf(address, at));
-            if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            if (!LeadsToTable(entry, at))
             {
                 return 0;
             }
@@ -161,7 +200,7 @@ internal sealed partial class PageTables<TFormat>
         for (int at = TFormat.Levels; at > level; at--)
         {
             ulong entry = Read(table, IndexOf(address, at));
-            if (!TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            if (!LeadsToTable(entry, at))
             {
                 return 0;
             }
@@ -179,16 +218,11 @@ internal sealed partial class PageTables<TFormat>
         {
             int index = IndexOf(address, at);
             ulong entry = Read(table, index);
-            if (!TFormat.IsPresent(entry))
+            table = LeadsToTable(entry, at) ? TFormat.TableBase(entry) : TableOrNew(cpu, table, index, at, ref entry);
+            if (table == 0)
             {
-                entry = AddTable(cpu, table, index, at);
-                if (entry == 0)
-                {
-                    return 0;
-                }
+                return 0;
             }
-
-            table = TFormat.TableBase(entry);
         }
 
         return table + ((ulong)(uint)IndexOf(address, level) << TFormat.EntryShift);
@@ -271,18 +305,13 @@ internal sealed partial class PageTables<TFormat>
         {
             int index = IndexOf(address, at);
             entry = Read(table, index);
-            if (!TFormat.IsPresent(entry))
-            {
-                entry = AddTable(cpu, table, index, at);
-                if (entry == 0)
-                {
-                    // Tables made on the way stay, as in the kernel: they go with the range.
-                    return 0;
-                }
-            }
-
             parent = table;
-            table = TFormat.TableBase(entry);
+            table = LeadsToTable(entry, at) ? TFormat.TableBase(entry) : TableOrNew(cpu, table, index, at, ref entry);
+            if (table == 0)
+            {
+                // Tables made on the way stay, as in the kernel: they go with the range.
+                return 0;
+            }
         }
 
         return table + ((ulong)(uint)IndexOf(address, level) << TFormat.EntryShift);

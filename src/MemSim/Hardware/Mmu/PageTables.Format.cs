@@ -118,7 +118,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
         while (true)
         {
             ulong entry = Read(table, IndexOf(address, at));
-            if (at == level || !TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, at))
+            if (at == level || !LeadsToTable(entry, at))
             {
                 return (table, at, entry);
             }
@@ -142,8 +142,13 @@ internal sealed partial class PageTables<TFormat> : PageTables
                 AlreadyMapped(address, at, entry);
             }
 
-            if (!TFormat.IsPresent(entry))
+            if (!LeadsToTable(entry, at))
             {
+                if (entry != 0)
+                {
+                    ClearBad(table + ((ulong)(uint)index << TFormat.EntryShift), TFormat.Name(at));
+                }
+
                 long pfn = Mmu.Frames.Allocate(cpu, IsKernel);
                 if (pfn < 0)
                 {

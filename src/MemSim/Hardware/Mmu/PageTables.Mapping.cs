@@ -130,7 +130,7 @@ internal sealed partial class PageTables<TFormat>
         {
             (ulong table, int level, ulong entry) = Descend(at, 1);
             ulong bytes = Size(level);
-            if (!TFormat.IsPresent(entry) && level > 1)
+            if (level > 1 && !MapsPage(entry, level))
             {
                 at = Next(at, bytes, last);
                 continue;
@@ -141,7 +141,7 @@ internal sealed partial class PageTables<TFormat>
             for (int index = IndexOf(at, level); index < end && at - 1 != last; index++)
             {
                 entry = Read(table, index);
-                if (level > 1 && !(TFormat.IsPresent(entry) && TFormat.IsLeaf(entry, level)))
+                if (level > 1 && !MapsPage(entry, level))
                 {
                     break;
                 }
@@ -185,7 +185,7 @@ internal sealed partial class PageTables<TFormat>
         while (at - 1 != last)
         {
             (ulong table, int level, ulong entry) = Descend(at, 1);
-            if (TFormat.IsPresent(entry))
+            if (MapsPage(entry, level))
             {
                 ulong slot = table + ((ulong)(uint)IndexOf(at, level) << TFormat.EntryShift);
                 while (!TryChangeSlot(slot, ref entry, TFormat.MakeLeaf(TFormat.LeafBase(entry, level), level, protection | (TFormat.Decode(entry, level) & hardwareBits))))
@@ -261,7 +261,7 @@ internal sealed partial class PageTables<TFormat>
         return true;
     }
 
-    private static PageTableEntry Decode(int level, ulong entry) => TFormat.IsPresent(entry)
+    private static PageTableEntry Decode(int level, ulong entry) => MapsPage(entry, level)
         ? new PageTableEntry(level, TFormat.Name(level), entry, true, new PhysicalAddress(TFormat.LeafBase(entry, level)).Pfn, 1L << (TFormat.Shift(level) - PageGeometry.PageShift), TFormat.Decode(entry, level))
         : new PageTableEntry(level, TFormat.Name(level), entry, false, default, 0, PageProtection.None);
 
@@ -349,13 +349,13 @@ internal sealed partial class PageTables<TFormat>
     /// <summary>Makes room for a huge page where an empty table is kept.</summary>
     private bool MakeRoom(Cpu cpu, ulong table, int level, int index, ulong entry)
     {
-        if (level == 1 || TFormat.IsLeaf(entry, level))
+        if (level == 1 || !LeadsToTable(entry, level))
         {
             return false;
         }
 
         ulong child = TFormat.TableBase(entry);
-        if (!IsEmpty(child, level - 1) || _created.Exists(c => c.Table == child))
+        if (!IsEmpty(child, level - 1) || !Owns(entry, level - 1) || _created.Exists(c => c.Table == child))
         {
             return false;
         }
@@ -378,7 +378,7 @@ internal sealed partial class PageTables<TFormat>
         while (at - 1 != last)
         {
             (_, int level, ulong entry) = Descend(at, 1);
-            if (!TFormat.IsPresent(entry))
+            if (!MapsPage(entry, level))
             {
                 NotMapped(at, level, entry);
             }
@@ -396,7 +396,7 @@ internal sealed partial class PageTables<TFormat>
         while (address != 0 && TFormat.IsCanonical(address) && address != Base)
         {
             (ulong table, int level, ulong entry) = Descend(address, 1);
-            if (level == 1 || !TFormat.IsPresent(entry) || (address & (Size(level) - 1)) == 0)
+            if (level == 1 || !MapsPage(entry, level) || (address & (Size(level) - 1)) == 0)
             {
                 return true;
             }
@@ -441,7 +441,7 @@ internal sealed partial class PageTables<TFormat>
         for (int at = level; at < TFormat.Levels; at++)
         {
             (ulong parent, int parentLevel, ulong entry) = Descend(address, at + 1);
-            if (parentLevel != at + 1 || !TFormat.IsPresent(entry) || TFormat.IsLeaf(entry, parentLevel) || !IsEmpty(TFormat.TableBase(entry), at))
+            if (parentLevel != at + 1 || !LeadsToTable(entry, parentLevel) || !IsEmpty(TFormat.TableBase(entry), at) || !Owns(entry, at))
             {
                 return;
             }

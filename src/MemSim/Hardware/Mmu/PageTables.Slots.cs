@@ -2,6 +2,22 @@ using System.Runtime.CompilerServices;
 
 namespace MemSim;
 
+/// <summary>Where a look for the lowest-level table of an address ended.</summary>
+internal enum TableLook
+{
+    /// <summary>At an empty entry.</summary>
+    Hole,
+
+    /// <summary>At an entry of the second level that is not empty and leads to no table: a huge page, or rubbish.</summary>
+    Pmd,
+
+    /// <summary>At the table.</summary>
+    Table,
+
+    /// <summary>At an entry that can be nothing but damage.</summary>
+    Bad,
+}
+
 /// <content>Entries by their physical address ("slots"): what page faults, fork and unmapping work with.</content>
 public abstract partial class PageTables
 {
@@ -23,11 +39,23 @@ public abstract partial class PageTables
     /// <returns>Its physical address; 0 without memory.</returns>
     internal abstract ulong EnsureSlot(Cpu cpu, ulong address);
 
-    /// <summary>The slot of an address in the lowest level.</summary>
-    /// <param name="address">The address.</param>
-    /// <param name="next">Where no table covers the address: the first address behind the hole.</param>
+    /// <summary>The slot of an address in the lowest level. Ranges are walked by <see cref="MemSim.VirtualMemory.PageTableCursor"/>.</summary>
     /// <returns>Its physical address; 0 when no table covers it.</returns>
-    internal abstract ulong FindSlot(ulong address, out ulong next);
+    internal abstract ulong FindSlot(ulong address);
+
+    /// <summary>Looks for the lowest-level table of an address.</summary>
+    /// <param name="address">The address.</param>
+    /// <param name="slot">The physical address of the entry at which the look ended: of the lowest level where there is a table.</param>
+    /// <param name="next">Where there is none: the first address behind what that entry covers; 0 at the end of the address space.</param>
+    internal abstract TableLook Look(ulong address, out ulong slot, out ulong next);
+
+    /// <summary>Clears an entry above the lowest level that is neither empty nor leads anywhere (<c>pmd_clear_bad()</c> and its like), and says so.</summary>
+    internal void ClearBad(ulong slot, string level)
+    {
+        ulong entry = ReadSlot(slot);
+        WriteSlot(slot, 0);
+        Mmu.Machine.Bugs.ReportDamage($"mm/pgtable-generic.c: bad {level} {slot:x16}({entry:x16})", $"{this}: an entry of a page table was overwritten. It is empty now; what it led to is left alone.\n");
+    }
 
     /// <summary>Frees the tables that cover part of a range and nothing outside of the limits (<c>free_pgd_range()</c>). Whoever calls it has flushed the TLBs.</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -133,8 +161,16 @@ public abstract partial class PageTables
     /// <summary>Takes an empty lowest-level table out of its slot and keeps it as a deposit (<c>pmdp_collapse_flush()</c>).</summary>
     internal abstract void DepositFrom(ulong pmd);
 
+    /// <summary>What a frame that holds a table of a level of this address space is marked with.</summary>
+    private protected int TableTag(int level) => (Number << 3) | level;
+
     private protected void CountTable(long pfn, int level, int change)
     {
+        if (change > 0)
+        {
+            Mmu.Frames.Mark(pfn, TableTag(level));
+        }
+
         _tablesByLevel[level] += change;
         if (level <= 2 && level < Levels && !IsKernel)
         {

@@ -12,7 +12,7 @@ internal sealed partial class PageTables<TFormat>
         PageMapping current = default;
         foreach ((ulong at, int level, ulong entry) in Entries())
         {
-            if (!TFormat.IsPresent(entry))
+            if (!MapsPage(entry, level))
             {
                 continue;
             }
@@ -50,7 +50,7 @@ internal sealed partial class PageTables<TFormat>
         foreach ((ulong at, int level, ulong entry) in Entries())
         {
             bool atMarker = markers is not null && marker < markers.Count && at >= markers[marker].Start.Value;
-            string flags = TFormat.IsPresent(entry) ? Flags(entry, level) : "";
+            string flags = MapsPage(entry, level) ? Flags(entry, level) : "";
             if (range is not { } open || open.Level != level || open.Flags != flags || atMarker)
             {
                 Line(text, range, end);
@@ -88,7 +88,11 @@ internal sealed partial class PageTables<TFormat>
         (Mmu.Kernel as PageTables<TFormat>)?._sharers.Remove(this);
         for (int i = tables.Count - 1; i >= 0; i--)
         {
-            FreeTable(cpu, (ulong)tables[i].Pfn << PageGeometry.PageShift, tables[i].Level);
+            // A table that an overwritten entry led to is somebody else's, or goes only once.
+            if (Mmu.Frames.Owns(tables[i].Pfn, TableTag(tables[i].Level)))
+            {
+                FreeTable(cpu, (ulong)tables[i].Pfn << PageGeometry.PageShift, tables[i].Level);
+            }
         }
     }
 
@@ -139,10 +143,13 @@ internal sealed partial class PageTables<TFormat>
             for (int index = 0; at.Level > 1 && index < (shares ? FirstKernelIndex : entries); index++)
             {
                 ulong entry = Read(at.Table, index);
-                if (TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, at.Level))
+                if (LeadsToTable(entry, at.Level))
                 {
                     visit((long)(TFormat.TableBase(entry) >> PageGeometry.PageShift), at.Level - 1);
-                    open.Push((TFormat.TableBase(entry), at.Level - 1));
+                    if (Owns(entry, at.Level - 1))
+                    {
+                        open.Push((TFormat.TableBase(entry), at.Level - 1));
+                    }
                 }
             }
         }

@@ -19,6 +19,9 @@ internal enum SoftEntryKind
 
     /// <summary>A page taken out of use.</summary>
     HwPoison,
+
+    /// <summary>Nothing that this machine has: the entry was overwritten.</summary>
+    Bad,
 }
 
 /// <summary>An entry that is not present, decoded.</summary>
@@ -43,6 +46,9 @@ internal sealed class PteLayout
 
     public const int HwPoisonType = 30;
 
+    /// <summary>Slots that an area can have.</summary>
+    public const long MaxSwapOffset = 1L << 26;
+
     /// <summary>How many bytes one lowest-level table maps.</summary>
     public ulong TableBytes { get; }
 
@@ -58,9 +64,14 @@ internal sealed class PteLayout
     private readonly ulong _present;
     private readonly ulong _addressMask;
     private readonly ulong _accessed;
+    private readonly long _frames;
 
-    public PteLayout(Architecture architecture)
+    /// <summary>The layout of an architecture.</summary>
+    /// <param name="architecture">The architecture.</param>
+    /// <param name="frames">Frame numbers that the machine has.</param>
+    public PteLayout(Architecture architecture, long frames = int.MaxValue)
     {
+        _frames = frames;
         TableBytes = architecture == Architecture.X86_32 ? 4UL << 20 : 2UL << 20;
         _arm = architecture == Architecture.Arm64;
         Is32Bit = architecture == Architecture.X86_32;
@@ -85,7 +96,7 @@ internal sealed class PteLayout
     /// <summary>Whether it maps a page without any rights.</summary>
     public bool IsProtNone(ulong entry) => (entry & (_hardwarePresent | _protNone)) == _protNone;
 
-    /// <summary>The frame mapped (<c>pte_pfn()</c>).</summary>
+    /// <summary>The frame mapped (<c>pte_pfn()</c>): whatever the entry says, or the largest number where it says more than frame numbers can be. Whether the machine has it, and whether it is mapped there, is to be asked.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int Pfn(ulong entry)
     {
@@ -94,7 +105,7 @@ internal sealed class PteLayout
             entry ^= _addressMask;
         }
 
-        return (int)((entry & _addressMask) >> PageGeometry.PageShift);
+        return (int)Math.Min((entry & _addressMask) >> PageGeometry.PageShift, int.MaxValue);
     }
 
     /// <summary>Maps a frame with the bits of an area.</summary>
@@ -236,7 +247,8 @@ internal sealed class PteLayout
         }
 
         SoftEntryKind kind = type switch { MigrationReadType => SoftEntryKind.MigrationRead, MigrationWriteType => SoftEntryKind.MigrationWrite, HwPoisonType => SoftEntryKind.HwPoison, _ => SoftEntryKind.Swap };
-        decoded = new SoftEntry(kind, type, offset, exclusive);
+        bool exists = kind switch { SoftEntryKind.Swap => offset < MaxSwapOffset, SoftEntryKind.HwPoison => true, _ => offset < _frames };
+        decoded = new SoftEntry(exists ? kind : SoftEntryKind.Bad, type, offset, exclusive);
         return true;
     }
 }

@@ -1,3 +1,6 @@
+using MemSim.Hardware;
+using MemSim.VirtualMemory;
+
 namespace MemSim;
 
 /// <content>Copying an address space.</content>
@@ -102,39 +105,33 @@ public sealed partial class MemoryDescriptor
     /// <summary>Copies the entries of an area (<c>copy_page_range()</c>).</summary>
     private bool CopyEntries(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ref bool protectedAny)
     {
-        ulong entryBytes = 1UL << Tables.EntryShift;
         bool isCow = from.IsCow;
-        ulong at = from.StartValue;
-        while (at < from.EndValue)
+        PageTableCursor cursor = new(_core, from, from.StartValue, from.EndValue);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                if (_core.UsesHugePages && _core.Huge.Copy(cpu, child, to, from, at, ref protectedAny) < 0)
+                if (!_core.Huge.Copy(cpu, child, Tables, cursor.Address, cursor.Slot, cursor.Entry, ref protectedAny))
                 {
                     return false;
                 }
 
-                at = next == 0 ? from.EndValue : next;
                 continue;
             }
 
             // Nothing is allocated between here and the end of the table, so no entry changes under the loop.
-            ulong target = child.Tables.EnsureSlot(cpu, at);
+            ulong target = child.Tables.EnsureSlot(cpu, cursor.Address);
             if (target == 0)
             {
                 return false;
             }
 
-            ulong tableEnd = (slot | PageMask) + 1;
-            for (; slot < tableEnd && at < from.EndValue; slot += entryBytes, target += entryBytes, at += PageGeometry.PageSize)
+            TableEntries table = cursor.Entries;
+            target -= cursor.Slot;
+            while (table.Next(out ulong entry))
             {
-                ulong entry = Tables.ReadSlot(slot);
-                if (entry != 0)
-                {
-                    ulong copied = _core.CopyEntry(this, child, to, slot, entry, isCow, ref protectedAny);
-                    child.Tables.WriteSlot(target, copied);
-                }
+                ulong copied = _core.CopyEntry(this, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
+                child.Tables.WriteSlot(target + table.Slot, copied);
             }
         }
 

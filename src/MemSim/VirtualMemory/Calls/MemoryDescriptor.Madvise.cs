@@ -279,43 +279,51 @@ public sealed partial class MemoryDescriptor
         Span<int> batch = stackalloc int[ScanControl.ClusterPages];
         int count = 0;
         _core.DrainLru(cpu);
-        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        PageTableCursor cursor = new(_core, vma, start, end);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && _core.Huge.SplitForPageOut(cpu, vma, at))
+            if (cursor.IsHuge)
             {
-                slot = Tables.FindSlot(at, out next);
-            }
+                if (_core.Huge.SplitForPageOut(cpu, cursor.Entry))
+                {
+                    cursor.ContinueFrom(cursor.Address);
+                }
 
-            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
-            if (slot == 0 && next != 0)
-            {
-                at = next - PageGeometry.PageSize;
-            }
-
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, layout.Pfn(entry))))
-            {
                 continue;
             }
 
-            int pfn = layout.Pfn(entry);
-            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeOld(entry)))
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-            }
+                if (!IsOwnPage(cpu, vma, table.Address, entry, out int pfn))
+                {
+                    continue;
+                }
 
-            _core.ClearFlag(pfn, PageFlags.Referenced);
-            if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
-            {
-                continue;
-            }
+                while (!Tables.TryChangeSlot(table.Slot, ref entry, layout.MakeOld(entry)))
+                {
+                }
 
-            if (count != 0 && (count == batch.Length || machine.Frames[batch[0]].ZoneId != machine.Frames[pfn].ZoneId))
-            {
-                _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
-                count = 0;
-            }
+                _core.ClearFlag(pfn, PageFlags.Referenced);
+                if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
+                {
+                    continue;
+                }
 
-            batch[count++] = pfn;
+                bool full = count != 0 && (count == batch.Length || machine.Frames[batch[0]].ZoneId != machine.Frames[pfn].ZoneId);
+                if (full)
+                {
+                    _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+                    count = 0;
+                }
+
+                batch[count++] = pfn;
+                if (full)
+                {
+                    cursor.ContinueFrom(table.NextAddress);
+                    break;
+                }
+            }
         }
 
         if (count != 0)
@@ -331,31 +339,30 @@ public sealed partial class MemoryDescriptor
     private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PteLayout layout = _core.Layout;
-        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        PageTableCursor cursor = new(_core, vma, start, end);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && !_core.Huge.Advise(cpu, vma, at, end, free: false))
+            if (cursor.IsHuge)
             {
-                slot = Tables.FindSlot(at, out next);
-            }
-
-            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
-            if (slot == 0 && next != 0)
-            {
-                at = next - PageGeometry.PageSize;
-            }
-
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.MapCount(layout.Pfn(entry)) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, layout.Pfn(entry))))
-            {
+                _core.Huge.Advise(cpu, ref cursor, Tables, free: false);
                 continue;
             }
 
-            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeOld(entry)))
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-            }
+                if (!IsOwnPage(cpu, vma, table.Address, entry, out int pfn))
+                {
+                    continue;
+                }
 
-            _core.ClearFlag(layout.Pfn(entry), PageFlags.Referenced);
-            _core.Deactivate(cpu, layout.Pfn(entry));
+                while (!Tables.TryChangeSlot(table.Slot, ref entry, layout.MakeOld(entry)))
+                {
+                }
+
+                _core.ClearFlag(pfn, PageFlags.Referenced);
+                _core.Deactivate(cpu, pfn);
+            }
         }
 
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
@@ -366,57 +373,53 @@ public sealed partial class MemoryDescriptor
     private Errno FreeLazily(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         PteLayout layout = _core.Layout;
-        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        PageTableCursor cursor = new(_core, vma, start, end);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0 && _core.UsesHugePages && !_core.Huge.Advise(cpu, vma, at, end, free: true))
+            if (cursor.IsHuge)
             {
-                slot = Tables.FindSlot(at, out next);
-            }
-
-            ulong entry = slot == 0 ? 0 : Tables.ReadSlot(slot);
-            if (slot == 0 && next != 0)
-            {
-                at = next - PageGeometry.PageSize;
-            }
-
-            if (entry == 0)
-            {
+                _core.Huge.Advise(cpu, ref cursor, Tables, free: true);
                 continue;
             }
 
-            if (!layout.IsPresent(entry))
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-                if (layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap)
+                if (!layout.IsPresent(entry))
                 {
-                    Tables.WriteSlot(slot, 0);
-                    _core.DropSoftEntry(cpu, this, entry);
+                    if (_core.Decode(entry).Kind == SoftEntryKind.Swap)
+                    {
+                        Tables.WriteSlot(table.Slot, 0);
+                        _core.DropSoftEntry(cpu, vma, table.Address, entry);
+                    }
+
+                    continue;
                 }
 
-                continue;
-            }
+                // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
+                if (!IsOwnPage(cpu, vma, table.Address, entry, out int pfn) || !_core.IsAnon(pfn)
+                    || _core.HasFlag(pfn, PageFlags.Locked) || (_core.IsSwapCache(pfn) && !(_core.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
+                {
+                    continue;
+                }
 
-            int pfn = layout.Pfn(entry);
-            if (pfn == _core.ZeroPfn || !_core.IsAnon(pfn) || _core.MapCount(pfn) != 1 || (_core.UsesHugePages && !_core.Huge.Isolate(cpu, pfn)))
-            {
-                continue;
-            }
+                _core.ClearFlag(pfn, PageFlags.Dirty);
+                while (!Tables.TryChangeSlot(table.Slot, ref entry, layout.MakeClean(layout.MakeOld(entry))))
+                {
+                }
 
-            // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
-            if (_core.HasFlag(pfn, PageFlags.Locked) || (_core.IsSwapCache(pfn) && !(_core.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
-            {
-                continue;
+                _core.LazyFree(cpu, pfn);
             }
-
-            _core.ClearFlag(pfn, PageFlags.Dirty);
-            while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeClean(layout.MakeOld(entry))))
-            {
-            }
-
-            _core.LazyFree(cpu, pfn);
         }
 
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
         return Errno.None;
+    }
+
+    /// <summary>Whether an entry maps a page of which advice can be taken: that nobody else maps, and that is no part of a huge page, or not any more.</summary>
+    private bool IsOwnPage(Cpu cpu, Vma vma, ulong address, ulong entry, out int pfn)
+    {
+        pfn = _core.Layout.IsPresent(entry) ? _core.NormalPage(vma, address, entry) : -1;
+        return pfn >= 0 && _core.MapCount(pfn) == 1 && (!_core.UsesHugePages || _core.Huge.Isolate(cpu, pfn));
     }
 }

@@ -194,50 +194,42 @@ public sealed partial class MemoryDescriptor
 
         long pages = (long)((end - start) >> PageGeometry.PageShift);
         LockedPages += locked ? pages : -pages;
-        PteLayout layout = _core.Layout;
-        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        PageTableCursor cursor = new(_core, changed, start, end);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                LockHuge(cpu, at, locked);
-                at = next == 0 ? end : next - PageGeometry.PageSize;
+                if (!_core.Huge.IsZero(cursor.Entry))
+                {
+                    LockPage(cpu, _core.Layout.Pfn(cursor.Entry), locked);
+                }
+
                 continue;
             }
 
-            ulong entry = Tables.ReadSlot(slot);
-            if (entry == 0 || !layout.IsPresent(entry) || layout.Pfn(entry) == _core.ZeroPfn || _core.IsPartOfHuge(layout.Pfn(entry)))
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
                 // A huge page is locked only as a whole.
-                continue;
-            }
-
-            if (locked)
-            {
-                _core.Mlock(cpu, layout.Pfn(entry));
-            }
-            else
-            {
-                _core.Munlock(cpu, layout.Pfn(entry));
+                if (_core.Layout.IsPresent(entry) && _core.NormalPage(changed, table.Address, entry) is var pfn and >= 0 && !_core.IsPartOfHuge(pfn))
+                {
+                    LockPage(cpu, pfn, locked);
+                }
             }
         }
 
         return Errno.None;
     }
 
-    /// <summary>A huge page in an area that is locked, or not any more; the area's limits cut none.</summary>
-    private void LockHuge(Cpu cpu, ulong at, bool locked)
+    private void LockPage(Cpu cpu, int pfn, bool locked)
     {
-        if (_core.UsesHugePages && _core.Huge.Find(Tables, at, out ulong entry) != 0 && !_core.Huge.IsZero(entry))
+        if (locked)
         {
-            if (locked)
-            {
-                _core.Mlock(cpu, _core.Layout.Pfn(entry));
-            }
-            else
-            {
-                _core.Munlock(cpu, _core.Layout.Pfn(entry));
-            }
+            _core.Mlock(cpu, pfn);
+        }
+        else
+        {
+            _core.Munlock(cpu, pfn);
         }
     }
 

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -275,57 +276,61 @@ public sealed partial class MemoryDescriptor
     /// <summary>Makes the tables that entries will be moved into, so that the move itself cannot fail.</summary>
     private bool PrepareTables(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
-        for (ulong at = 0; at < bytes;)
+        PageTableCursor cursor = new(_core, At(from)!, from, from + bytes);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(from + at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                int huge = _core.UsesHugePages ? _core.Huge.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: true) : 0;
-                if (huge < 0)
+                if (_core.Huge.Move(cpu, ref cursor, Tables, cursor.Address - from + to, prepare: true) < 0)
                 {
                     return false;
                 }
 
-                at = huge == 0 && Tables.FindSlot(from + at, out _) != 0 ? at : next == 0 ? bytes : next - from;
                 continue;
             }
 
-            if (Tables.ReadSlot(slot) != 0 && !HugeAt(to + at) && Tables.EnsureSlot(cpu, to + at) == 0)
+            TableEntries table = cursor.Entries;
+            while (table.Next(out _))
             {
-                return false;
+                ulong target = table.Address - from + to;
+                if (!HugeAt(target) && Tables.EnsureSlot(cpu, target) == 0)
+                {
+                    return false;
+                }
             }
-
-            at += PageGeometry.PageSize;
         }
 
         return true;
     }
 
     /// <summary>Whether a huge page is where entries shall go: it is unmapped before the move.</summary>
-    private bool HugeAt(ulong address) => _core.UsesHugePages && _core.Huge.Find(Tables, address, out _) != 0;
+    private bool HugeAt(ulong address) => _core.UsesHugePages && At(address) is { } vma && _core.Huge.Find(vma, address, out _) != 0;
 
     private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
         bool moved = false;
-        for (ulong at = 0; at < bytes;)
+        PageTableCursor cursor = new(_core, At(from)!, from, from + bytes);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(from + at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                moved |= _core.UsesHugePages && _core.Huge.Move(cpu, At(from + at)!, from + at, to + at, from + bytes, prepare: false) == 1;
-                at = next == 0 ? bytes : next - from;
+                moved |= _core.Huge.Move(cpu, ref cursor, Tables, cursor.Address - from + to, prepare: false) == 1;
                 continue;
             }
 
-            ulong entry = Tables.ReadSlot(slot);
-            if (entry != 0)
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-                ulong target = Tables.FindSlot(to + at, out _);
-                Tables.WriteSlot(target, Tables.ClearSlot(slot, entry));
+                ulong target = Tables.FindSlot(table.Address - from + to);
+                if (target == 0)
+                {
+                    // Only where a table was overwritten since it was prepared.
+                    continue;
+                }
+
+                Tables.WriteSlot(target, Tables.ClearSlot(table.Slot, entry));
                 moved = true;
             }
-
-            at += PageGeometry.PageSize;
         }
 
         if (moved)

@@ -173,44 +173,35 @@ public sealed partial class MemoryDescriptor
         }
 
         PteLayout layout = _core.Layout;
-        ulong entryBytes = 1UL << Tables.EntryShift;
         bool changed = false;
-        ulong at = start;
-        while (at < end)
+        PageTableCursor cursor = new(_core, vma, start, end);
+        while (cursor.Next())
         {
-            ulong slot = Tables.FindSlot(at, out ulong next);
-            if (slot == 0)
+            if (cursor.IsHuge)
             {
-                if (_core.UsesHugePages)
+                changed = true;
+                if (cursor.IsCut)
                 {
-                    changed |= _core.Huge.Protect(cpu, vma, at, end);
-                    if (Tables.FindSlot(at, out _) != 0)
-                    {
-                        changed = true;
-                        continue;
-                    }
+                    cursor.Split(cpu);
+                }
+                else
+                {
+                    _core.Huge.Protect(vma, cursor.Slot, cursor.Entry);
                 }
 
-                at = next == 0 ? end : next;
                 continue;
             }
 
-            ulong tableEnd = (slot | PageMask) + 1;
-            for (; slot < tableEnd && at < end; slot += entryBytes, at += PageGeometry.PageSize)
+            TableEntries table = cursor.Entries;
+            while (table.Next(out ulong entry))
             {
-                ulong entry = Tables.ReadSlot(slot);
-                if (entry == 0)
-                {
-                    continue;
-                }
-
                 ulong made;
                 do
                 {
-                    made = layout.IsPresent(entry) ? Modified(layout, vma, entry) : ReadOnlySoftEntry(layout, entry);
+                    made = layout.IsPresent(entry) ? Modified(layout, vma, table.Address, entry) : ReadOnlySoftEntry(layout, entry);
                     changed |= made != entry;
                 }
-                while (made != entry && !Tables.TryChangeSlot(slot, ref entry, made));
+                while (made != entry && !Tables.TryChangeSlot(table.Slot, ref entry, made));
             }
         }
 
@@ -220,13 +211,12 @@ public sealed partial class MemoryDescriptor
         }
     }
 
-    private ulong Modified(PteLayout layout, Vma vma, ulong entry)
+    private ulong Modified(PteLayout layout, Vma vma, ulong address, ulong entry)
     {
         ulong made = layout.Modify(entry, vma.PageBits);
-        int pfn = layout.Pfn(entry);
-        bool mayWrite = (vma.Flags & VmaFlags.Write) != 0 && layout.IsDirty(entry) && pfn != _core.ZeroPfn
-            && (vma.IsShared || (_core.IsAnon(pfn) && _core.IsExclusive(pfn)));
-        return mayWrite ? layout.MakeWritable(made) : made;
+        return (vma.Flags & VmaFlags.Write) != 0 && layout.IsDirty(entry) && (vma.IsShared ? _core.NormalPage(vma, address, entry) >= 0 : _core.IsExclusiveAt(vma, address, entry))
+            ? layout.MakeWritable(made)
+            : made;
     }
 
     private static ulong ReadOnlySoftEntry(PteLayout layout, ulong entry) =>

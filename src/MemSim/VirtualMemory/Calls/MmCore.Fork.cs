@@ -29,15 +29,24 @@ internal sealed partial class MmCore
 
     /// <summary>Copies an entry for a child (<c>copy_present_pte()</c>, <c>copy_nonpresent_pte()</c>).</summary>
     /// <returns>The child's entry.</returns>
-    public ulong CopyEntry(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong slot, ulong entry, bool isCow, ref bool protectedAny)
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    public ulong CopyEntry(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong address, ulong slot, ulong entry, bool isCow, ref bool protectedAny)
     {
         if (!Layout.IsPresent(entry))
         {
-            return CopySoftEntry(parent, child, slot, entry, isCow);
+            return CopySoftEntry(parent, child, to, address, slot, entry, isCow);
         }
 
         int pfn = Layout.Pfn(entry);
-        if (pfn != ZeroPfn)
+        if (IsPlainPageAt(to, address, pfn) && (_frames[pfn].Mapping & MappingTable.Anonymous) != 0)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            Machine.AddReferences(pfn, 1);
+            _ = _lru.ClearFlags(ref frame, (PageFlags)AnonExclusive);
+            frame.InvertedMapCount--;
+            child.AnonPages++;
+        }
+        else if (NormalPage(to, address, entry) >= 0)
         {
             ref PageFrame frame = ref _frames[HeadOf(pfn)];
             Get(pfn);
@@ -66,9 +75,9 @@ internal sealed partial class MmCore
         return to.IsShared ? Layout.MakeOld(Layout.MakeClean(entry)) : Layout.MakeOld(entry);
     }
 
-    private ulong CopySoftEntry(MemoryDescriptor parent, MemoryDescriptor child, ulong slot, ulong entry, bool isCow)
+    private ulong CopySoftEntry(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong address, ulong slot, ulong entry, bool isCow)
     {
-        _ = Layout.TryDecodeSwapEntry(entry, out SoftEntry soft);
+        SoftEntry soft = Decode(entry);
         switch (soft.Kind)
         {
             case SoftEntryKind.Swap:
@@ -91,6 +100,10 @@ internal sealed partial class MmCore
                 }
 
                 break;
+            case SoftEntryKind.Bad:
+                // The child does without.
+                ReportBadPageMap(to, address, entry);
+                return 0;
         }
 
         return entry;
