@@ -325,7 +325,7 @@ public sealed partial class Machine
     }
 
     /// <summary>The order of a block in a per-CPU list, from the list it is on.</summary>
-    private int PcpOrder(int pfn)
+    internal int PcpOrder(int pfn)
     {
         int list = pfn;
         while (list < _memMap.Frames)

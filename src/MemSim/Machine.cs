@@ -38,6 +38,7 @@ public sealed partial class Machine : IDisposable
         _refusesIllegalFlags = blueprint.RefusesIllegalFlags;
         _reserved = [.. blueprint.Reserved];
         LoggerFactory = blueprint.LoggerFactory;
+        HostMemory = blueprint.HostMemory;
         ILogger logger = blueprint.LoggerFactory.CreateLogger("MemSim");
         Bugs = new BugReporter(this, logger, blueprint.BugPolicy);
         Reports = new FailureReports(this, logger);
@@ -62,9 +63,9 @@ public sealed partial class Machine : IDisposable
 
         long endPfn = blueprint.Zones.Select(z => z.StartPfn + z.SpannedPages).DefaultIfEmpty(1).Max();
         _deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
-        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists))) + (_nodes.Count * LruVec.ListHeads));
+        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists))) + (_nodes.Count * LruVec.ListHeads), HostMemory);
         _frames = _memMap.Array;
-        Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents);
+        Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents, HostMemory);
         BuildZones(blueprint);
         _directMapEndPfn = _zones.Where(z => z.Type == ZoneType.HighMem && z.IsPopulated).Select(z => z.StartPfn.Value).DefaultIfEmpty(_memMap.Frames).Min();
         _directMapPhysicalBase = Architecture.Architecture == MemSim.Architecture.Arm64
@@ -158,6 +159,8 @@ public sealed partial class Machine : IDisposable
     internal bool RefusesIllegalFlags => _refusesIllegalFlags;
 
     internal PageAllocator Pages { get; }
+
+    internal HostMemory HostMemory { get; }
 
     internal PhysicalMemory Memory { get; }
 

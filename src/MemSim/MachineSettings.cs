@@ -212,7 +212,7 @@ internal sealed class MachineSettings
             {
                 pcp.High = from.PcpHighMin;
                 pcp.Batch = from.PcpBatch;
-                pcp.StatThreshold = from.StatThreshold;
+                pcp.SetStatThreshold(from.StatThreshold);
             }
         }
     }

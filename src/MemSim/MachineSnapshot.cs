@@ -115,7 +115,7 @@ public sealed class MachineSnapshot
         PhysicalMemory? contents = null;
         if (machine.Memory.HasContents)
         {
-            contents = new PhysicalMemory(machine.FrameCount, hasContents: true);
+            contents = new PhysicalMemory(machine.FrameCount, hasContents: true, machine.HostMemory);
             contents.CopyFrom(machine.Memory);
         }
 

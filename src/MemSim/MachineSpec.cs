@@ -1,5 +1,6 @@
 using MemSim.Boot;
 using MemSim.Captures;
+using MemSim.Hardware;
 using MemSim.Kernels;
 using Microsoft.Extensions.Logging;
 
@@ -84,6 +85,9 @@ public sealed record MachineSpec
 
     /// <summary>The node of <see cref="DeviceMemory"/>.</summary>
     public int DeviceNode { get; private init; }
+
+    /// <summary>How memory is taken from the host; what fits it unless a test wants to see another way.</summary>
+    internal HostMemory HostMemory { get; init; } = HostMemoryChoice.OfThisHost;
 
     /// <summary>The captured machine this one is the twin of.</summary>
     internal TwinOrigin? Twin { get; private init; }

@@ -324,7 +324,7 @@ public sealed partial class TraceReplay : IDisposable
                 : _thresholds[zone.Id];
             foreach (PerCpuPages pcp in zone.IsPopulated ? zone.Pcp : [])
             {
-                pcp.StatThreshold = threshold;
+                pcp.SetStatThreshold(threshold);
                 zone.AddFreePages(pcp, 0);
             }
         }

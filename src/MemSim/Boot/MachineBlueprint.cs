@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Kernels;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -24,6 +25,9 @@ internal sealed class MachineBlueprint
     public IReadOnlyList<(long Start, long End)> Reserved { get; init; } = [];
 
     public bool HasContents { get; init; } = true;
+
+    /// <summary>How memory is taken from the host.</summary>
+    public HostMemory HostMemory { get; init; } = HostMemoryChoice.OfThisHost;
 
     public bool Parallel { get; init; }
 

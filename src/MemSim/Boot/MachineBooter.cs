@@ -110,6 +110,7 @@ internal static class MachineBooter
             MemoryModel = spec.MemoryModel,
             DeviceFrames = spec.DeviceMemory.Pages,
             HasContents = spec.HasContents,
+            HostMemory = spec.HostMemory,
             Parallel = spec.ParallelCpus,
             TracksOwners = spec.PageOwner,
             BugPolicy = spec.BugPolicy,

@@ -5,7 +5,10 @@ using System.Runtime.InteropServices;
 namespace MemSim.Hardware;
 
 /// <summary>The contents of RAM: one reserved range of host address space, of which the host backs 2 MiB at a time when something is first written.</summary>
-/// <remarks>A frame's host address is the start plus its physical address: one bounds check, no table. Everything that reads or writes contents goes through here.</remarks>
+/// <remarks>
+/// A frame's host address is the start plus its physical address: one bounds check, no table. Everything that reads or writes contents goes through here.
+/// Where the host has no address space to spare (a browser), <see cref="HostMemory.Plain"/>, there is no such range and contents live in pieces.
+/// </remarks>
 internal sealed unsafe partial class PhysicalMemory
 {
     private const int ChunkShift = 21;
@@ -26,7 +29,8 @@ internal sealed unsafe partial class PhysicalMemory
     /// <param name="frames">Frame numbers from 0.</param>
     /// <param name="hasContents">Whether contents are simulated; without, writes are forgotten and reads refused.</param>
     /// <exception cref="InvalidOperationException">The host has not that much address space.</exception>
-    public PhysicalMemory(long frames, bool hasContents)
+    /// <param name="host">How memory is taken from the host.</param>
+    public PhysicalMemory(long frames, bool hasContents, HostMemory host)
     {
         HasContents = hasContents;
         if (!hasContents)
@@ -37,8 +41,14 @@ internal sealed unsafe partial class PhysicalMemory
 
         Bytes = (ulong)frames << PageGeometry.PageShift;
         _touched = new byte[(Bytes + ChunkBytes - 1) >> ChunkShift];
+        if (host == HostMemory.Plain)
+        {
+            _pieces = new nint[(Bytes + PieceOfRam - 1) >> PieceOfRamShift];
+            return;
+        }
+
         _reserved = ((nuint)_touched.Length + 1) << ChunkShift;
-        _mapped = OperatingSystem.IsLinux() && Environment.Is64BitProcess;
+        _mapped = host == HostMemory.Mapped;
         _reservation = (byte*)Reserve(_reserved, _mapped);
         _base = (byte*)(((nuint)_reservation + ChunkBytes - 1) & ~(ChunkBytes - 1));
         if (_mapped)
@@ -81,7 +91,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         CheckRange(address, (uint)bytes);
         Touch(address, (uint)bytes);
-        return new Span<byte>(_base + address, bytes);
+        return new Span<byte>(_base != null ? _base + address : PieceForWriting(address, (uint)bytes), bytes);
     }
 
     /// <summary>Bytes at a physical address, for reading: memory never written reads as zero and takes no host memory.</summary>
@@ -89,7 +99,7 @@ internal sealed unsafe partial class PhysicalMemory
     public ReadOnlySpan<byte> ReadOnly(ulong address, int bytes)
     {
         CheckRange(address, (uint)bytes);
-        return new ReadOnlySpan<byte>(_base + address, bytes);
+        return new ReadOnlySpan<byte>(_base != null ? _base + address : PieceForReading(address, (uint)bytes), bytes);
     }
 
     /// <summary>Reads a value at a physical address.</summary>
@@ -103,7 +113,7 @@ internal sealed unsafe partial class PhysicalMemory
             ThrowOutside(address);
         }
 
-        return Unsafe.ReadUnaligned<T>(_base + address);
+        return Unsafe.ReadUnaligned<T>(_base != null ? _base + address : PieceForReading(address, (uint)sizeof(T)));
     }
 
     /// <summary>Reads an aligned value at a physical address that the caller has compared with <see cref="Bytes"/>.</summary>
@@ -113,7 +123,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         // In range: an aligned address below Bytes, which is a multiple of every size read here.
         Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
-        return Unsafe.ReadUnaligned<T>(_base + address);
+        return Unsafe.ReadUnaligned<T>(_base != null ? _base + address : PieceForReading(address, (uint)sizeof(T)));
     }
 
     /// <summary>Writes a value at a physical address.</summary>
@@ -133,7 +143,7 @@ internal sealed unsafe partial class PhysicalMemory
             touched = 1;
         }
 
-        Unsafe.WriteUnaligned(_base + address, value);
+        Unsafe.WriteUnaligned(_base != null ? _base + address : PieceForWriting(address, (uint)sizeof(T)), value);
     }
 
     /// <summary>Replaces an aligned value if it is still what the caller saw, in one step for all host threads.</summary>
@@ -148,9 +158,8 @@ internal sealed unsafe partial class PhysicalMemory
 
         Debug.Assert(address % (uint)bytes == 0, "an aligned address");
         _touched[address >> ChunkShift] = 1;
-        return wide
-            ? Interlocked.CompareExchange(ref *(ulong*)(_base + address), value, seen)
-            : Interlocked.CompareExchange(ref *(uint*)(_base + address), (uint)value, (uint)seen);
+        byte* at = _base != null ? _base + address : PieceForWriting(address, (uint)bytes);
+        return wide ? Interlocked.CompareExchange(ref *(ulong*)at, value, seen) : Interlocked.CompareExchange(ref *(uint*)at, (uint)value, (uint)seen);
     }
 
     /// <summary>Fills frames with zeroes; frames never written are zero already.</summary>
@@ -169,7 +178,8 @@ internal sealed unsafe partial class PhysicalMemory
             ulong chunkEnd = Math.Min(end, (address | (ChunkBytes - 1)) + 1);
             if (_touched[address >> ChunkShift] != 0)
             {
-                Clear(_base + address, _base + chunkEnd);
+                byte* at = _base != null ? _base + address : PieceForWriting(address, chunkEnd - address);
+                Clear(at, at + (chunkEnd - address));
             }
 
             address = chunkEnd;
@@ -244,8 +254,7 @@ internal sealed unsafe partial class PhysicalMemory
             {
                 ulong start = (ulong)i << ChunkShift;
                 nuint bytes = (nuint)Math.Min(ChunkBytes, Math.Min(Bytes, other.Bytes) - start);
-                _touched[i] = 1;
-                NativeMemory.Copy(other._base + start, _base + start, bytes);
+                other.ReadOnly(start, (int)bytes).CopyTo(Range(start, (int)bytes));
             }
         }
     }
@@ -258,6 +267,8 @@ internal sealed unsafe partial class PhysicalMemory
             _ = Advise(_reservation, _reserved, AdviseDontNeed);
             Array.Clear(_touched);
         }
+
+        FreePieces();
     }
 
     /// <summary>Fills whole pages with zeroes.</summary>
@@ -312,6 +323,7 @@ internal sealed unsafe partial class PhysicalMemory
 
     private void Release()
     {
+        FreePieces();
         byte* memory = _reservation;
         _reservation = null;
         _base = null;

@@ -137,7 +137,7 @@ internal static class StateRestorer
             pcp.High = from.High;
             pcp.Batch = from.Batch;
             pcp.FreeFactor = from.FreeFactor;
-            pcp.StatThreshold = source.StatThreshold;
+            pcp.SetStatThreshold(source.StatThreshold);
             pcp.FreePagesDiff = cpu < source.FreePagesCpuDiff.Length ? source.FreePagesCpuDiff[cpu] : 0;
             for (int list = 0; list < from.Lists.Length; list++)
             {

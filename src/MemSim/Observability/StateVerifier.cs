@@ -117,7 +117,7 @@ internal sealed class StateVerifier
                 Fail(zone, $"CPU {pcp.Cpu}: count={pcp.Count} but the lists hold {pages} pages");
             }
 
-            if (Math.Abs((long)pcp.FreePagesDiff) > pcp.StatThreshold)
+            if (Math.Abs((long)pcp.FreePagesDiff) > Math.Max(pcp.StatThreshold, pcp.DiffAtLowering))
             {
                 Fail(zone, $"CPU {pcp.Cpu} keeps {pcp.FreePagesDiff} pages of the free counter to itself, more than its threshold {pcp.StatThreshold}");
             }

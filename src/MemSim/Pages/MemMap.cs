@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using MemSim.Hardware;
 
 namespace MemSim.Pages;
 
@@ -22,8 +23,10 @@ internal sealed unsafe partial class MemMap
     /// <summary>Reserves the map.</summary>
     /// <param name="endPfn">The first frame number beyond the machine.</param>
     /// <param name="maxListHeads">How many list heads will be asked for.</param>
+    /// <param name="host">How memory is taken from the host.</param>
     /// <exception cref="OutOfMemoryException">The host has not that much address space.</exception>
-    public MemMap(long endPfn, int maxListHeads)
+    /// <exception cref="InvalidOperationException">The host cannot address that much.</exception>
+    public MemMap(long endPfn, int maxListHeads, HostMemory host)
     {
         long frames = (endPfn + (1 << PageGeometry.MaxOrder) - 1) & ~((1L << PageGeometry.MaxOrder) - 1);
         if (frames + maxListHeads > int.MaxValue)
@@ -36,7 +39,7 @@ internal sealed unsafe partial class MemMap
         NextListHead = (int)frames;
         long length = Length = frames + maxListHeads;
         _bytes = ((length * PageFrame.SizeInBytes) + 4095) & ~4095L;
-        _memory = Reserve(_bytes, out _mapped);
+        _memory = Reserve(_bytes, host, out _mapped);
         GC.AddMemoryPressure(PressureBytes);
         Array = new FrameArray((PageFrame*)_memory, length);
     }
@@ -88,24 +91,25 @@ internal sealed unsafe partial class MemMap
         }
     }
 
-    private static void* Reserve(long bytes, out bool mapped)
+    private static void* Reserve(long bytes, HostMemory host, out bool mapped)
     {
-        mapped = OperatingSystem.IsLinux() && Environment.Is64BitProcess;
+        nuint size = HostMemoryChoice.Checked(bytes, "the page frames");
+        mapped = host == HostMemory.Mapped;
         if (mapped)
         {
             bool huge = bytes <= HugePageLimitBytes;
-            void* memory = Map(null, (nuint)bytes, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
+            void* memory = Map(null, size, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
             if ((nint)memory != -1)
             {
                 // Only advice: a host that does not take it still works.
-                _ = Advise(memory, (nuint)bytes, huge ? AdviseHugePages : AdviseNoHugePages);
+                _ = Advise(memory, size, huge ? AdviseHugePages : AdviseNoHugePages);
                 return memory;
             }
 
             mapped = false;
         }
 
-        return NativeMemory.AllocZeroed((nuint)bytes);
+        return NativeMemory.AllocZeroed(size);
     }
 
     private void Release()

@@ -450,7 +450,7 @@ internal sealed class Kswapd : BackgroundTask
             int threshold = underPressure ? (int)Math.Clamp((zone.MarkLow - zone.MarkMin) / OnlineCpus(_machine), 1, MaxStatThreshold) : normal;
             foreach (PerCpuPages pcp in zone.Pcp)
             {
-                pcp.StatThreshold = threshold;
+                pcp.SetStatThreshold(threshold);
                 if (Math.Abs(pcp.FreePagesDiff) > threshold)
                 {
                     _machine.Lock(zone);

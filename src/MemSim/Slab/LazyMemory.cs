@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 
@@ -14,10 +15,10 @@ internal sealed unsafe partial class LazyMemory
     private readonly nuint _bytes;
     private readonly bool _mapped;
 
-    public LazyMemory(long bytes)
+    public LazyMemory(long bytes, HostMemory host)
     {
-        _bytes = (nuint)((bytes + 4095) & ~4095L);
-        if (OperatingSystem.IsLinux() && Environment.Is64BitProcess)
+        _bytes = HostMemoryChoice.Checked((bytes + 4095) & ~4095L, "a table of slabs");
+        if (host == HostMemory.Mapped)
         {
             void* memory = Map(null, _bytes, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
             if ((nint)memory != -1)

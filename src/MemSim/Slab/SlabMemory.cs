@@ -29,8 +29,8 @@ internal sealed unsafe class SlabMemory
         Frames = (ulong)machine.FrameCount;
         FrameZero = machine.AddressOf(0).Value;
         _parallel = machine.IsParallel;
-        _heads = new LazyMemory((long)Frames * sizeof(int));
-        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes);
+        _heads = new LazyMemory((long)Frames * sizeof(int), machine.HostMemory);
+        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes, machine.HostMemory);
         Heads = (int*)_heads.Start;
         Pages = (SlabPage*)_pages.Start;
     }

@@ -26,6 +26,14 @@ internal sealed class PerCpuPages
         FirstHead = firstHead;
     }
 
+    /// <summary>Changes the threshold; what is over a lower one is not folded at once.</summary>
+    public void SetStatThreshold(int threshold)
+    {
+        int diff = Math.Abs(FreePagesDiff);
+        DiffAtLowering = diff > threshold ? diff : 0;
+        StatThreshold = threshold;
+    }
+
     public readonly Zone Zone;
     public readonly int ZoneId;
     public readonly FrameArray Frames;
@@ -45,7 +53,10 @@ internal sealed class PerCpuPages
     public int FreePagesDiff;
 
     /// <summary>How large <see cref="FreePagesDiff"/> may become before it is folded.</summary>
-    public int StatThreshold;
+    public int StatThreshold { get; private set; }
+
+    /// <summary>How large <see cref="FreePagesDiff"/> was when the threshold was last lowered below it: it stays so until the counter next changes (<c>refresh_zone_stat_thresholds()</c>); 0 when it was not.</summary>
+    public int DiffAtLowering { get; private set; }
 
     /// <summary>Pages allocated from the zone by this CPU (<c>pgalloc_*</c>).</summary>
     public long PagesAllocated;

@@ -229,7 +229,7 @@ public sealed partial class Cpu
     /// <summary>Charges the cache lines of a run of bytes behind the first.</summary>
     private static ulong ChargeRun(CpuMmu mmu, ulong address, ulong physical, uint cycles, ref int bytes)
     {
-        bytes = Math.Min(bytes, mmu.RunLength(address, physical));
+        bytes = mmu.Memory.Together(physical, Math.Min(bytes, mmu.RunLength(address, physical)));
         long moreLines = ((bytes + (long)(address & (CacheLine - 1)) + CacheLine - 1) / CacheLine) - 1;
         if (!mmu.HasDataCache)
         {

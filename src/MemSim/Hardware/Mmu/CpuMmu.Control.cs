@@ -18,6 +18,9 @@ internal sealed partial class CpuMmu
 
     public long DataAccesses => _dataAccesses;
 
+    /// <summary>What the TLBs hold, level by level.</summary>
+    public IEnumerable<TlbEntryInfo> Entries() => [.. _l1Data.Describe("L1 data"), .. _l1Instruction.Describe("L1 instruction"), .. _l2.Describe("L2")];
+
     public void SetUserMode(bool user)
     {
         using GateScope gate = OwnGate();

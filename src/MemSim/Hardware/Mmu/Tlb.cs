@@ -46,6 +46,9 @@ public sealed class Tlb
         }
     }
 
+    /// <summary>The translations that the TLBs hold now, level by level; empty before the MMU comes into use. Reading changes nothing.</summary>
+    public IReadOnlyList<TlbEntryInfo> Entries => _cpu.MmuOrNull is { } mmu ? [.. mmu.Entries()] : [];
+
     /// <summary>Flushes the page of an address, for the address space loaded and global (<c>invlpg</c>, <c>tlbi vae1</c>).</summary>
     /// <param name="address">An address in the page.</param>
     public void FlushPage(VirtualAddress address) => _cpu.MmuState.FlushLoadedPage(address.Value);

@@ -202,6 +202,20 @@ internal sealed class TlbLevel
         _hasFragments &= !global;
     }
 
+    /// <summary>The entries in use.</summary>
+    public IEnumerable<TlbEntryInfo> Describe(string name)
+    {
+        for (int slot = 0; slot < Entries.Length; slot++)
+        {
+            TlbEntry entry = Entries[slot];
+            if (entry.Serial != 0)
+            {
+                ulong page = _tags[slot] >> entry.Shift << entry.Shift;
+                yield return new TlbEntryInfo(name, slot, new VirtualAddress(page), new PhysicalAddress(entry.Base), ByteSize.FromKiB(1UL << (entry.Shift - 10)), entry.Asid == TlbEntry.AnySpace);
+            }
+        }
+    }
+
     public int Count()
     {
         int count = 0;

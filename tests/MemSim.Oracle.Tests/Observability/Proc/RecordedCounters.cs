@@ -46,7 +46,7 @@ internal static class RecordedCounters
 
             foreach (ZoneInfoPageset pageset in from.Pagesets)
             {
-                zone.Pcp[pageset.Cpu].StatThreshold = (int)pageset.StatThreshold!.Value;
+                zone.Pcp[pageset.Cpu].SetStatThreshold((int)pageset.StatThreshold!.Value);
             }
         }
     }
