@@ -71,7 +71,7 @@ public sealed partial class Machine : IDisposable
         _directMapPhysicalBase = Architecture.Architecture == MemSim.Architecture.Arm64
             ? (ulong)_zones.Where(z => z.IsPopulated).Select(z => z.StartPfn.Value).DefaultIfEmpty(0).Min() << PageGeometry.PageShift & ~((1UL << 30) - 1)
             : 0;
-        Pages = new PageAllocator(this, _frames, PageblockOrder, _parallel);
+        Pages = new PageAllocator(this, _frames, blueprint.Personality.Allocator);
         BuildZonelists(blueprint);
         MemoryModel = blueprint.MemoryModel;
         MobilityGrouping = blueprint.MobilityGrouping;
@@ -172,6 +172,9 @@ public sealed partial class Machine : IDisposable
     internal Tracepoints? Trace { get; private set; }
 
     internal int WatermarkBoostFactor { get; set; }
+
+    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
+    internal bool DefragMode { get; set; }
 
     /// <summary>The first section above RAM: where device memory is plugged in.</summary>
     internal long DeviceStart => _deviceStart;
@@ -400,7 +403,7 @@ public sealed partial class Machine : IDisposable
             for (int index = 0; index < Architecture.ZoneTypes.Count; index++)
             {
                 ZoneType type = Architecture.ZoneTypes[index];
-                Zone zone = new(node, type, index, _zones.Count, PageblockOrder, _frames, _memMap.TakeListHeads(FreeArea.ListHeads))
+                Zone zone = new(node, type, index, _zones.Count, PageblockOrder, _frames, _memMap.TakeListHeads(FreeArea.ListHeads), blueprint.Personality.Allocator)
                 {
                     Reserve = new long[Architecture.ZoneTypes.Count],
                 };

@@ -74,6 +74,12 @@ public static class ExactStateReader
                 case "nr_zones":
                     document.ZoneCount = cursor.Int(1, ZoneTypeNames.Count);
                     break;
+                case "defrag_mode":
+                    document.DefragMode = cursor.Int(-1, 1);
+                    break;
+                case "kernel":
+                    document.Kernel = cursor.Text();
+                    break;
                 case "watermark_boost_factor":
                     document.WatermarkBoostFactor = cursor.Int(0, int.MaxValue);
                     break;
@@ -162,6 +168,15 @@ public static class ExactStateReader
                 case "nr_reserved_highatomic":
                     state.ReservedHighAtomicPages = cursor.Number(0, MaxPages);
                     break;
+                case "nr_free_highatomic":
+                    state.FreeHighAtomicPages = cursor.Number(0, MaxPages);
+                    break;
+                case "nr_free_blocks_global":
+                    state.FreeBlockPages = cursor.Number(-MaxPages, MaxPages);
+                    break;
+                case "nr_free_blocks_cpu_diff":
+                    zone.BlockDiffs[0] = cursor.Int(-MaxCpus, MaxCpus);
+                    break;
                 case "nr_isolate_pageblock":
                     state.IsolatedPageblocks = cursor.Number(0, MaxPages);
                     break;
@@ -221,12 +236,16 @@ public static class ExactStateReader
             cursor.BeginObject();
             PcpState? pcp = null;
             int? diff = null;
+            int blockDiff = 0;
             while (cursor.NextField(out string name))
             {
                 switch (name)
                 {
                     case "nr_free_pages_cpu_diff":
                         diff = cursor.Int(-MaxCpus, MaxCpus);
+                        break;
+                    case "nr_free_blocks_cpu_diff":
+                        blockDiff = cursor.Int(-MaxCpus, MaxCpus);
                         break;
                     case "pcp":
                         pcp = ReadPcp(ref cursor);
@@ -237,6 +256,7 @@ public static class ExactStateReader
                 }
             }
 
+            zone.BlockDiffs.Add(blockDiff);
             if (zone.Pcp.Count >= MaxCpus)
             {
                 throw cursor.Fault($"'other_cpus' has more than {MaxCpus} entries");
@@ -250,6 +270,9 @@ public static class ExactStateReader
     private static PcpState ReadPcp(ref JsonCursor cursor)
     {
         PcpState pcp = new() { Lists = [] };
+        int? least = null;
+        int? most = null;
+        bool hasCount = false;
         int fields = 0;
         cursor.BeginObject();
         while (cursor.NextField(out string name))
@@ -269,6 +292,22 @@ public static class ExactStateReader
                 case "free_factor":
                     pcp.FreeFactor = cursor.Int(0, 62);
                     break;
+                case "high_min":
+                    least = cursor.Int(0, int.MaxValue);
+                    break;
+                case "high_max":
+                    most = cursor.Int(0, int.MaxValue);
+                    break;
+                case "alloc_factor":
+                    pcp.AllocFactor = cursor.Int(0, 31);
+                    break;
+                case "free_count":
+                    hasCount = true;
+                    pcp.FreeFactor = cursor.Int(0, int.MaxValue);
+                    break;
+                case "flags":
+                    pcp.Flags = cursor.Int(0, int.MaxValue);
+                    break;
                 case "lists":
                     pcp.Lists = ReadLists(ref cursor, RecordedTypes.PcpLists);
                     break;
@@ -281,6 +320,15 @@ public static class ExactStateReader
                     cursor.Skip();
                     break;
             }
+        }
+
+        if (hasCount && least is int min && most is int max)
+        {
+            // Nothing to say about cached types: these kernels keep none.
+            pcp.HighBounds = (min, max);
+            return fields == 9 && pcp.CachedTypes.Length == 0
+                ? pcp
+                : throw cursor.Fault("'pcp' does not have each of count, high, high_min, high_max, batch, alloc_factor, free_count, flags and lists once");
         }
 
         return fields == 6 ? pcp : throw cursor.Fault("'pcp' does not have each of count, high, batch, free_factor, lists and cached_mt once");

@@ -15,7 +15,7 @@ public static class ExactStateWriter
         ArgumentNullException.ThrowIfNull(state);
         ArgumentNullException.ThrowIfNull(stream);
         ArchitectureInfo architecture = ArchitectureInfo.Of(state.Architecture);
-        RecordedTypes types = new(architecture.HasCma || HasCma(state) ? RecordedTypes.WithCma : RecordedTypes.WithoutCma);
+        RecordedTypes types = new(architecture.HasCma || HasCma(state) || (state.Kernel.Allocator.HasCma && state.Architecture == Architecture.X86_64) ? RecordedTypes.WithCma : RecordedTypes.WithoutCma);
         int slash = state.Name.LastIndexOf('/');
 
         using Utf8JsonWriter json = new(stream);
@@ -24,6 +24,8 @@ public static class ExactStateWriter
         json.WriteString("tag", slash < 0 ? state.Name : state.Name[..slash]);
         json.WriteString("when", slash < 0 ? "" : state.Name[(slash + 1)..]);
         json.WriteString("architecture", architecture.Name);
+        json.WriteString("kernel", state.Kernel.Name);
+        json.WriteNumber("defrag_mode", state.DefragMode switch { true => 1, false => 0, null => -1 });
         json.WriteNumber("max_order", PageGeometry.OrderCount);
         json.WriteNumber("pageblock_order", state.PageblockOrder);
         json.WriteNumber("migrate_types", types.Count);
@@ -104,6 +106,17 @@ public static class ExactStateWriter
         json.WriteNumber("wmark_promo", zone.WatermarkPromo);
         json.WriteNumber("watermark_boost", zone.WatermarkBoost);
         json.WriteNumber("nr_reserved_highatomic", zone.ReservedHighAtomicPages);
+        if (zone.FreeHighAtomicPages is long freeHighAtomic)
+        {
+            json.WriteNumber("nr_free_highatomic", freeHighAtomic);
+        }
+
+        if (zone.FreeBlockPages is long freeBlocks)
+        {
+            json.WriteNumber("nr_free_blocks_global", freeBlocks);
+            json.WriteNumber("nr_free_blocks_cpu_diff", BlockDiff(zone, 0));
+        }
+
         json.WriteNumber("nr_isolate_pageblock", zone.IsolatedPageblocks);
         json.WriteNumber("zone_flags", zone.Flags);
         json.WriteStartArray("lowmem_reserve");
@@ -140,6 +153,8 @@ public static class ExactStateWriter
 
     private static int Diff(ZoneState zone, int cpu) => cpu < zone.FreePagesCpuDiff.Length ? zone.FreePagesCpuDiff[cpu] : 0;
 
+    private static int BlockDiff(ZoneState zone, int cpu) => cpu < zone.FreeBlockPagesCpuDiff.Length ? zone.FreeBlockPagesCpuDiff[cpu] : 0;
+
     private static PcpState Pcp(ZoneState zone, int cpu) => cpu < zone.Pcp.Count ? zone.Pcp[cpu] : new PcpState();
 
     private static void WriteOtherCpus(Utf8JsonWriter json, ZoneState zone, RecordedTypes types, int cpus)
@@ -154,6 +169,11 @@ public static class ExactStateWriter
         {
             json.WriteStartObject();
             json.WriteNumber("nr_free_pages_cpu_diff", Diff(zone, cpu));
+            if (zone.FreeBlockPages is not null)
+            {
+                json.WriteNumber("nr_free_blocks_cpu_diff", BlockDiff(zone, cpu));
+            }
+
             WritePcp(json, Pcp(zone, cpu), types);
             json.WriteEndObject();
         }
@@ -167,7 +187,19 @@ public static class ExactStateWriter
         json.WriteNumber("count", pcp.Count);
         json.WriteNumber("high", pcp.High);
         json.WriteNumber("batch", pcp.Batch);
-        json.WriteNumber("free_factor", pcp.FreeFactor);
+        if (pcp.HighBounds is (int least, int most))
+        {
+            json.WriteNumber("high_min", least);
+            json.WriteNumber("high_max", most);
+            json.WriteNumber("alloc_factor", pcp.AllocFactor);
+            json.WriteNumber("free_count", pcp.FreeFactor);
+            json.WriteNumber("flags", pcp.Flags);
+        }
+        else
+        {
+            json.WriteNumber("free_factor", pcp.FreeFactor);
+        }
+
         json.WriteStartArray("lists");
         for (int index = 0; index < RecordedTypes.PcpLists; index++)
         {
@@ -175,6 +207,12 @@ public static class ExactStateWriter
         }
 
         json.WriteEndArray();
+        if (pcp.HighBounds is not null)
+        {
+            json.WriteEndObject();
+            return;
+        }
+
         json.WriteStartArray("cached_mt");
         foreach (byte[] cached in pcp.CachedTypes)
         {

@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using MemSim.Observability;
 
 namespace MemSim.Recordings.Import;
@@ -23,6 +24,8 @@ internal sealed class RecordedZone
     public ZoneState State { get; } = new();
 
     public List<int> CpuDiffs { get; } = [0];
+
+    public List<int> BlockDiffs { get; } = [0];
 
     public List<PcpState> Pcp { get; } = [new()];
 
@@ -53,6 +56,7 @@ internal sealed class RecordedZone
         }
 
         State.FreePagesCpuDiff = [.. CpuDiffs];
+        State.FreeBlockPagesCpuDiff = State.FreeBlockPages is null ? [] : [.. BlockDiffs];
         State.Pcp.AddRange(Pcp);
         return TranslateFreeAreas(types) ?? TranslateTypes(types) ?? ZoneStateCheck.FirstFault(State, pageblockOrder);
     }
@@ -147,6 +151,12 @@ internal sealed class RecordedDocument
 
     public int? WatermarkBoostFactor { get; set; }
 
+    /// <summary>-1: the kernel has none.</summary>
+    public int DefragMode { get; set; } = -1;
+
+    /// <summary>The kernel, where the file names it.</summary>
+    public string? Kernel { get; set; }
+
     public List<RecordedZone> Zones { get; } = [];
 
     public AllocatorState Build(string path)
@@ -170,7 +180,10 @@ internal sealed class RecordedDocument
             PageblockOrder = PageblockOrder!.Value,
             WatermarkBoostFactor = WatermarkBoostFactor!.Value,
             CpuCount = Zones[0].Pcp.Count,
+            DefragMode = DefragMode < 0 ? null : DefragMode != 0,
+            MigrateTypeCount = MigrateTypes!.Value,
         };
+        state.Kernel = KernelOf(path);
         RecordedTypes types = new(MigrateTypes!.Value);
         (int Node, int Index) last = (-1, -1);
         foreach (RecordedZone zone in Zones)
@@ -189,5 +202,20 @@ internal sealed class RecordedDocument
         }
 
         return state;
+    }
+
+    /// <summary>The kernel named; else one that has what the file has.</summary>
+    private KernelPersonality KernelOf(string path)
+    {
+        if (Kernel is not null)
+        {
+            return KernelChoice.TryFor(Kernel, out KernelChoice? choice) ? choice.Line : throw new InputFileException(path, 0, $"'kernel' is \"{Kernel}\", which names no version");
+        }
+
+        bool moves = Zones[0].Pcp[0].HighBounds is not null;
+        return !moves ? KernelLines.Linux6_1
+            : MigrateTypes == RecordedTypes.WithCma && Architecture.Architecture == MemSim.Architecture.X86_64 ? KernelLines.Linux7_2
+            : Zones[0].State.FreeBlockPages is not null ? KernelLines.Linux6_18
+            : KernelLines.Linux6_12;
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Recordings.Import;
 using MemSim.Recordings.Replay;
@@ -21,9 +22,13 @@ public sealed class ExactReplay : IDisposable
     private readonly KernelTask _memAlloc = new("recorder", 1) { Flags = TaskFlags.MemAlloc };
     private readonly KernelTask _victim = new("recorder", 1) { Flags = TaskFlags.OomVictim };
 
-    private ExactReplay(string directory, Machine machine)
+    private readonly RecordedTypes _types;
+
+    private ExactReplay(string directory, Machine machine, RecordedTypes types, IReadOnlyList<string> warnings)
     {
         _directory = directory;
+        _types = types;
+        Warnings = warnings;
         _machine = machine;
         _cpu = machine.Cpus[0];
         _zonesByIndex = new Zone?[machine.Architecture.ZoneTypes.Count];
@@ -36,6 +41,9 @@ public sealed class ExactReplay : IDisposable
     /// <summary>The machine as the replay left it.</summary>
     public Machine Machine => _machine;
 
+    /// <summary>What the user must know about the rules used.</summary>
+    public IReadOnlyList<string> Warnings { get; }
+
     /// <summary>Whether a folder holds a recorded page-allocator run.</summary>
     /// <param name="directory">The folder.</param>
     public static bool IsRun(string directory) =>
@@ -43,9 +51,15 @@ public sealed class ExactReplay : IDisposable
 
     /// <summary>Restores the state recorded before a run.</summary>
     /// <param name="directory">The run's folder.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that <c>job.json</c> names, or that the state looks like.</param>
     /// <exception cref="InputFileException">A file is missing or malformed.</exception>
-    public static ExactReplay Open(string directory) =>
-        new(directory, StateRestorer.Restore(ExactStateReader.Read(Path.Combine(directory, "state-pre.json.gz"))));
+    public static ExactReplay Open(string directory, KernelChoice? kernel = null)
+    {
+        AllocatorState state = ExactStateReader.Read(Path.Combine(directory, "state-pre.json.gz"));
+        kernel ??= RecordedJob.KernelOf(directory);
+        state.Kernel = kernel?.Line ?? state.Kernel;
+        return new ExactReplay(directory, StateRestorer.Restore(state), new RecordedTypes(state.MigrateTypeCount), kernel?.Warnings ?? []);
+    }
 
     /// <summary>Replays the whole run.</summary>
     /// <param name="progress">Told the line reached, now and then.</param>
@@ -201,7 +215,7 @@ public sealed class ExactReplay : IDisposable
     {
         Zone actual = _machine.Zones[_machine.FrameOf(pfn).ZoneId];
         _tally.Compare("zone", actual.Index == zone, () => $"line {operation.Line}: pfn 0x{pfn:x} in zone {zone}, here {actual}");
-        _tally.Compare("block type", new RecordedTypes(RecordedTypes.WithoutCma).FromRecorded(type) == (MigrateType)actual.BlockType(pfn), () => $"line {operation.Line}: the page block of pfn 0x{pfn:x} has type {type}, here {(MigrateType)actual.BlockType(pfn)}");
+        _tally.Compare("block type", _types.FromRecorded(type) == (MigrateType)actual.BlockType(pfn), () => $"line {operation.Line}: the page block of pfn 0x{pfn:x} has type {type}, here {(MigrateType)actual.BlockType(pfn)}");
     }
 
     private void CompareCounters(ExactOperation operation)

@@ -86,6 +86,16 @@ internal static class StateComparison
         Figure("promo", expected.WatermarkPromo, actual.WatermarkPromo);
         Figure("boost", expected.WatermarkBoost, actual.WatermarkBoost);
         Figure("reserved highatomic", expected.ReservedHighAtomicPages, actual.ReservedHighAtomicPages);
+        if (expected.FreeHighAtomicPages is long freeHighAtomic)
+        {
+            Figure("free highatomic", freeHighAtomic, actual.FreeHighAtomicPages ?? 0);
+        }
+
+        if (expected.FreeBlockPages is long freeBlocks)
+        {
+            Figure("pages in free page blocks", freeBlocks, actual.FreeBlockPages ?? -1);
+        }
+
         Figure("zone flags", expected.Flags, actual.Flags);
         Figure("free pages", expected.FreePages, actual.FreePages);
         for (int cpu = 0; cpu < Math.Min(expected.Pcp.Count, actual.Pcp.Count); cpu++)
@@ -94,7 +104,21 @@ internal static class StateComparison
             Figure("pcp count", expected.Pcp[cpu].Count, actual.Pcp[cpu].Count);
             Figure("pcp high", expected.Pcp[cpu].High, actual.Pcp[cpu].High);
             Figure("pcp batch", expected.Pcp[cpu].Batch, actual.Pcp[cpu].Batch);
-            Figure("pcp free factor", expected.Pcp[cpu].FreeFactor, actual.Pcp[cpu].FreeFactor);
+            if (expected.Pcp[cpu].HighBounds is not (int least, int most))
+            {
+                Figure("pcp free factor", expected.Pcp[cpu].FreeFactor, actual.Pcp[cpu].FreeFactor);
+                continue;
+            }
+
+            Figure("pcp high_min", least, actual.Pcp[cpu].HighBounds?.Min ?? -1);
+            Figure("pcp high_max", most, actual.Pcp[cpu].HighBounds?.Max ?? -1);
+            Figure("pcp alloc factor", expected.Pcp[cpu].AllocFactor, actual.Pcp[cpu].AllocFactor);
+            Figure("pcp free count", expected.Pcp[cpu].FreeFactor, actual.Pcp[cpu].FreeFactor);
+            Figure("pcp flags", expected.Pcp[cpu].Flags, actual.Pcp[cpu].Flags);
+            if (expected.FreeBlockPagesCpuDiff.Length != 0)
+            {
+                Figure("unfolded pages in free page blocks", expected.FreeBlockPagesCpuDiff[cpu], actual.FreeBlockPagesCpuDiff[cpu]);
+            }
         }
 
         void Figure(string what, long want, long have) =>

@@ -145,7 +145,7 @@ internal sealed class ContigAllocator
                 // A block that sticks out of the range stays free outside.
                 while (head < start || head + (1 << order) > end)
                 {
-                    buddy.SplitFree(zone, head, order - 1);
+                    buddy.SplitFree(zone, cpu.Pcp[zone.Id], head, order - 1);
                     order = buddy.FindFreeBlock(pfn, out head);
                 }
 

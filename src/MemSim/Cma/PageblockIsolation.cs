@@ -54,7 +54,7 @@ internal sealed class PageblockIsolation
             if (zone.BlockType(block) == (int)MigrateType.Isolate)
             {
                 zone.SetBlockType(block, (int)type);
-                zone.AddFreePages(pcp, _buddy.MoveRange(zone, BlockStart(zone, block), BlockEnd(zone, block), (int)type, out _));
+                MoveFree(zone, pcp, block, (int)type, 1);
                 zone.IsolatedPageblocks--;
                 MergeBlock(zone, pcp, block, (int)type);
             }
@@ -122,10 +122,10 @@ internal sealed class PageblockIsolation
                 return false;
             }
 
-            SplitAround(zone, block);
+            SplitAround(zone, pcp, block);
             zone.SetBlockType(block, (int)MigrateType.Isolate);
             zone.IsolatedPageblocks++;
-            zone.AddFreePages(pcp, -_buddy.MoveRange(zone, BlockStart(zone, block), BlockEnd(zone, block), (int)MigrateType.Isolate, out _));
+            MoveFree(zone, pcp, block, (int)MigrateType.Isolate, -1);
             return true;
         }
         finally
@@ -134,13 +134,23 @@ internal sealed class PageblockIsolation
         }
     }
 
+    /// <summary>Moves the free blocks of a page block to another type's lists; isolated ones are not counted as free.</summary>
+    private void MoveFree(Zone zone, PerCpuPages pcp, int block, int type, int sign)
+    {
+        int moved = _buddy.MoveRange(zone, pcp, BlockStart(zone, block), BlockEnd(zone, block), type, out _);
+        if (!_buddy.CountsEachBlock)
+        {
+            zone.AddFreePages(pcp, sign * moved);
+        }
+    }
+
     /// <summary>A free block that spans several page blocks is split into page blocks, so that each can have its own type.</summary>
-    private void SplitAround(Zone zone, int block)
+    private void SplitAround(Zone zone, PerCpuPages pcp, int block)
     {
         int order = _buddy.FindFreeBlock(block, out int head);
         if (order > zone.PageblockOrder)
         {
-            _buddy.SplitFree(zone, head, zone.PageblockOrder);
+            _buddy.SplitFree(zone, pcp, head, zone.PageblockOrder);
         }
     }
 

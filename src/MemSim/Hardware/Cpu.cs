@@ -190,7 +190,7 @@ public sealed partial class Cpu
     {
         _knowsModeBefore = false;
         bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
-        Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.ZeroesMemory || Machine.Trace is not null ? CpuMode.Observed : CpuMode.Plain;
+        Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.ZeroesMemory || Machine.Trace is not null ? CpuMode.Observed : Machine.Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
     }
 
     internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)

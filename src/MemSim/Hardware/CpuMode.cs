@@ -6,6 +6,9 @@ internal enum CpuMode : byte
     /// <summary>Nothing: ordinary process context on a single-threaded machine that nobody watches.</summary>
     Plain,
 
+    /// <summary>As <see cref="Plain"/>, on a kernel whose limits of per-CPU lists move.</summary>
+    Moving,
+
     /// <summary>Locks or tracepoints.</summary>
     Observed,
 

@@ -23,6 +23,10 @@ internal struct PaddedLock
         }
     }
 
+    /// <summary>Takes the lock if nobody has it.</summary>
+    /// <returns>Whether it was free.</returns>
+    public bool TryEnter() => Interlocked.CompareExchange(ref _held, 1, 0) == 0;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Exit() => Volatile.Write(ref _held, 0);
 

@@ -25,6 +25,12 @@ public sealed class AllocatorState
     [System.Text.Json.Serialization.JsonIgnore]
     public KernelPersonality Kernel { get; set; } = KernelLines.Linux6_1;
 
+    /// <summary>How many migrate types the kernel that was recorded has: 5, or 6 with CMA.</summary>
+    public int MigrateTypeCount { get; set; } = 5;
+
+    /// <summary>The sysctl <c>vm.defrag_mode</c>; null where the kernel has none.</summary>
+    public bool? DefragMode { get; set; }
+
     /// <summary>The populated zones, in order of node and kernel zone index.</summary>
     public List<ZoneState> Zones { get; } = [];
 
@@ -77,10 +83,19 @@ public sealed class ZoneState
     /// <summary>Pages in blocks reserved for high-order atomic requests.</summary>
     public long ReservedHighAtomicPages { get; set; }
 
+    /// <summary>Free pages in the lists of that reserve (<c>nr_free_highatomic</c>); null where the recording does not tell.</summary>
+    public long? FreeHighAtomicPages { get; set; }
+
+    /// <summary>The folded counter of pages in free blocks of at least a page block (<c>nr_free_pages_blocks</c>); null where the kernel has none or the recording does not tell.</summary>
+    public long? FreeBlockPages { get; set; }
+
+    /// <summary>What each CPU has not yet folded into <see cref="FreeBlockPages"/>, signed.</summary>
+    public int[] FreeBlockPagesCpuDiff { get; set; } = [];
+
     /// <summary>Page blocks of type isolate.</summary>
     public long IsolatedPageblocks { get; set; }
 
-    /// <summary>The kernel's zone flags: bit 0 boosted watermark with kswapd not yet woken, bit 1 reclaim active.</summary>
+    /// <summary>The kernel's zone flags: bit 0 boosted watermark with kswapd not yet woken, bit 1 reclaim active, bit 2 below the high watermark.</summary>
     public uint Flags { get; set; }
 
     /// <summary>Pages kept back from a request whose highest usable zone has the kernel index of the position.</summary>
@@ -126,8 +141,20 @@ public sealed class PcpState
     /// <summary>Pages moved to or from the free lists at a time.</summary>
     public int Batch { get; set; }
 
-    /// <summary>How far the drain batch has been scaled up by consecutive frees.</summary>
+    /// <summary>What consecutive frees have added up to: with a fixed limit how far the drain batch was scaled up (<c>free_factor</c>), with a moving one their pages (<c>free_count</c>).</summary>
     public int FreeFactor { get; set; }
+
+    /// <summary>The bounds of a limit that moves; null where it does not, or the recording does not tell.</summary>
+    public (int Min, int Max)? HighBounds { get; set; }
+
+    /// <summary>How often the next refill of single pages is doubled, where the limit moves.</summary>
+    public int AllocFactor { get; set; }
+
+    /// <summary>The kernel's flags of the lists where the limit moves: bit 0 the last free was of order 1 to 3, bit 1 the CPU's cache is large.</summary>
+    public int Flags { get; set; } = LargeCache;
+
+    /// <summary>The flag of <see cref="Flags"/> for a CPU with a large cache.</summary>
+    public const int LargeCache = 2;
 
     /// <summary>The lists by index (order * 3 + type for orders 0 to 3, then page-block order unmovable/reclaimable and movable): first frames, from the head.</summary>
     public long[][] Lists { get; set; } = [];

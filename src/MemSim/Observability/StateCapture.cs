@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
 
@@ -16,6 +17,7 @@ internal static class StateCapture
             WatermarkBoostFactor = machine.WatermarkBoostFactor,
             CpuCount = machine.Cpus.Count,
             Kernel = machine.Personality,
+            DefragMode = machine.Personality.Allocator.DefragMode == DefragModeRule.Absent ? null : machine.DefragMode,
         };
         foreach (Zone zone in machine.Zones)
         {
@@ -44,6 +46,9 @@ internal static class StateCapture
             WatermarkPromo = zone.MarkPromo,
             WatermarkBoost = zone.Boost,
             ReservedHighAtomicPages = zone.HighAtomicReserved,
+            FreeHighAtomicPages = zone.FreeHighAtomic,
+            FreeBlockPages = zone.Rules.CountsFreeBlocks ? zone.FreeBlocksFolded : null,
+            FreeBlockPagesCpuDiff = [.. zone.Pcp.Select(p => p.FreeBlocksDiff)],
             IsolatedPageblocks = zone.IsolatedPageblocks,
             Flags = (uint)zone.Flags,
             LowmemReserve = [.. zone.Reserve],
@@ -71,7 +76,10 @@ internal static class StateCapture
                 Count = pcp.Count,
                 High = pcp.High,
                 Batch = pcp.Batch,
-                FreeFactor = pcp.FreeFactor,
+                FreeFactor = pcp.FreeRun,
+                HighBounds = pcp.IsMoving ? (pcp.HighMin, pcp.HighMax) : null,
+                AllocFactor = pcp.AllocFactor,
+                Flags = (pcp.LastFreeWasBlock ? 1 : 0) | (pcp.CacheIsLarge ? PcpState.LargeCache : 0),
                 Lists = lists,
                 CachedTypes = [.. lists.Select(list => list.Select(pfn => (byte)frames[(int)pfn].Index).ToArray())],
             });

@@ -50,6 +50,7 @@ internal static class StateRestorer
     /// <summary>Puts the lists, counters and types of a state into a machine whose zones are still empty.</summary>
     public static void Fill(Machine machine, AllocatorState state)
     {
+        machine.DefragMode = state.DefragMode == true;
         foreach (ZoneState source in state.Zones)
         {
             FillZone(machine.Frames, machine.GetNode(source.Node).GetZone(source.Type), source, state);
@@ -96,6 +97,7 @@ internal static class StateRestorer
         }
 
         FillFreeLists(frames, zone, source);
+        zone.FreeBlocksFolded = !zone.Rules.CountsFreeBlocks ? 0 : source.FreeBlockPages ?? PagesInPageblocks(zone);
         FillPcp(frames, zone, source, state.PageblockOrder);
         zone.UntrackedPages = UntrackedPagesOf(zone);
         if (zone.UntrackedPages < 0)
@@ -103,6 +105,9 @@ internal static class StateRestorer
             throw new FormatException($"{zone}: more pages are free than the {zone.ManagedPages} managed ones");
         }
     }
+
+    private static long PagesInPageblocks(Zone zone) =>
+        Enumerable.Range(zone.PageblockOrder, PageGeometry.OrderCount - zone.PageblockOrder).Sum(o => zone.FreeArea.Blocks(o) << o);
 
     private static void FillFreeLists(FrameArray frames, Zone zone, ZoneState source)
     {
@@ -119,6 +124,7 @@ internal static class StateRestorer
                     frame.State = PageFrame.BuddyState;
                     frame.Index = (uint)type;
                     zone.FreeArea.AddLast((int)pfn, order, type);
+                    zone.FreeHighAtomic += type == (int)MigrateType.HighAtomic ? 1L << order : 0;
                     if (type == (int)MigrateType.Cma)
                     {
                         zone.FreeCmaPagesCount += 1L << order;
@@ -136,7 +142,13 @@ internal static class StateRestorer
             PerCpuPages pcp = zone.Pcp[cpu];
             pcp.High = from.High;
             pcp.Batch = from.Batch;
-            pcp.FreeFactor = from.FreeFactor;
+            pcp.FreeRun = from.FreeFactor;
+            pcp.AllocFactor = from.AllocFactor;
+            pcp.LastFreeWasBlock = (from.Flags & 1) != 0;
+            pcp.CacheIsLarge = (from.Flags & PcpState.LargeCache) != 0;
+            (int least, int most) = from.HighBounds ?? (from.High, from.High);
+            pcp.SetBounds(least, most);
+            pcp.FreeBlocksDiff = cpu < source.FreeBlockPagesCpuDiff.Length ? source.FreeBlockPagesCpuDiff[cpu] : 0;
             pcp.SetStatThreshold(source.StatThreshold);
             pcp.FreePagesDiff = cpu < source.FreePagesCpuDiff.Length ? source.FreePagesCpuDiff[cpu] : 0;
             for (int list = 0; list < from.Lists.Length; list++)

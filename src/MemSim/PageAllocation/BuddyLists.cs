@@ -1,27 +1,38 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
+using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
 
 /// <summary>The buddy arithmetic: taking blocks off a zone's free lists, splitting, merging. What it may not do is decide which type to take from: see <see cref="Fallback"/>.</summary>
-/// <remarks>The caller holds the zone's lock. Placement follows 6.1: allocations take from the front, upper halves of a split go to the front, freed blocks to the front unless a larger merge is likely.</remarks>
+/// <remarks>The caller holds the zone's lock. Placement is that of all kernels since 5.13: allocations take from the front, upper halves of a split go to the front, freed blocks to the front unless a larger merge is likely.</remarks>
 internal sealed class BuddyLists
 {
     private readonly FrameArray _frames;
     private readonly int _pageblockOrder;
+    private readonly bool _mergedBlocksTakeType;
 
-    public BuddyLists(FrameArray frames, int pageblockOrder)
+    /// <summary>The lowest order whose free blocks are counted apart; beyond all orders where the kernel does not.</summary>
+    private readonly int _countedFrom;
+
+    public BuddyLists(FrameArray frames, int pageblockOrder, AllocatorRules rules)
     {
         _frames = frames;
         _pageblockOrder = pageblockOrder;
+        _mergedBlocksTakeType = rules.MergedBlocksTakeType;
+        _countedFrom = rules.CountsFreeBlocks ? pageblockOrder : int.MaxValue;
+        CountsEachBlock = rules.CountsEachBlock;
     }
+
+    /// <summary>Whether a block that changes lists changes the counters, once down and once up.</summary>
+    public bool CountsEachBlock { get; }
 
     /// <summary>Takes the front block of the smallest sufficient order of one type and splits it down.</summary>
     /// <returns>The first frame, or -1. Its frame has neither type nor references: the caller says what it is now.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int TakeSmallest(Zone zone, int order, int type)
+    public int TakeSmallest(Zone zone, PerCpuPages pcp, int order, int type)
     {
         uint orders = zone.FreeArea.Orders(type) >> order;
         if (orders == 0)
@@ -35,19 +46,62 @@ internal sealed class BuddyLists
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
         frame.State = 0;
+        if (found >= _countedFrom)
+        {
+            CountPageblocks(zone, pcp, -(1 << found), type);
+        }
+
         if (found > order)
         {
-            Expand(zone, pfn, order, found, type);
+            Expand(zone, pcp, pfn, order, found, type);
         }
 
         return pfn;
     }
 
+    /// <summary>Takes the front block of an order and type off its list and makes its page blocks those of another type, which gets what the request does not need.</summary>
+    /// <returns>The first frame, for the caller to count as taken: <paramref name="order"/> of the new type.</returns>
+    public int TakeOver(Zone zone, PerCpuPages pcp, int found, int from, int order, int type)
+    {
+        int pfn = zone.FreeArea.First(found, from);
+        zone.FreeArea.Remove(pfn, found, from);
+        CountFree(zone, pcp, -(1 << found), from);
+        if (found >= _countedFrom)
+        {
+            CountPageblocks(zone, pcp, -(1 << found), from);
+        }
+
+        _frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+        _frames[pfn].State = 0;
+        SetBlockTypes(zone, pfn, found, type);
+        if (found > order)
+        {
+            Expand(zone, pcp, pfn, order, found, type);
+        }
+
+        CountFree(zone, pcp, (1 << found) - (1 << order), type);
+        return pfn;
+    }
+
+    /// <summary>Gives the page blocks of a block a type.</summary>
+    public void SetBlockTypes(Zone zone, int pfn, int order, int type)
+    {
+        for (int block = pfn; block < pfn + (1 << order); block += 1 << _pageblockOrder)
+        {
+            zone.SetBlockType(block, type);
+        }
+    }
+
     /// <summary>Gives the upper halves of a block back, one an order, keeping the lowest block of the order wanted.</summary>
-    private void Expand(Zone zone, int pfn, int low, int high, int type)
+    private void Expand(Zone zone, PerCpuPages pcp, int pfn, int low, int high, int type)
     {
         ref FreeArea area = ref zone.FreeArea;
         FrameArray frames = _frames;
+        for (int order = high - 1; order >= Math.Max(low, _countedFrom); order--)
+        {
+            CountPageblocks(zone, pcp, 1 << order, type);
+        }
+
         area.MarkNonEmpty(type, (1u << high) - (1u << low));
         while (high > low)
         {
@@ -94,7 +148,7 @@ internal sealed class BuddyLists
                 break;
             }
 
-            if (order >= _pageblockOrder && !MayMergeBlocks(zone.BlockType(buddy), type))
+            if (order >= _pageblockOrder && !MergePageblocks(zone, pcp, buddy, order, type))
             {
                 break;
             }
@@ -127,6 +181,11 @@ internal sealed class BuddyLists
         frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
         frame.State = PageFrame.BuddyState;
         frame.Index = (uint)type;
+        if (order >= _countedFrom)
+        {
+            CountPageblocks(zone, pcp, 1 << order, type);
+        }
+
         if (toTail || MergeIsLikely(zone, pfn, buddy, order))
         {
             area.AddLast(pfn, order, type);
@@ -146,10 +205,14 @@ internal sealed class BuddyLists
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
         frame.State = 0;
         CountFree(zone, pcp, -(1 << order), type);
+        if (order >= _countedFrom)
+        {
+            CountPageblocks(zone, pcp, -(1 << order), type);
+        }
     }
 
     /// <summary>Splits a free block into free blocks of a lower order, at the front of the lists of its type, the lowest first.</summary>
-    public void SplitFree(Zone zone, int pfn, int lower)
+    public void SplitFree(Zone zone, PerCpuPages pcp, int pfn, int lower)
     {
         ref PageFrame head = ref _frames[pfn];
         int type = (int)head.Index;
@@ -162,6 +225,11 @@ internal sealed class BuddyLists
             frame.State = PageFrame.BuddyState;
             frame.Index = (uint)type;
             zone.FreeArea.AddFirst(part, lower, type);
+        }
+
+        if (order >= _countedFrom && lower < _countedFrom)
+        {
+            CountPageblocks(zone, pcp, -(1 << order), type);
         }
     }
 
@@ -181,6 +249,11 @@ internal sealed class BuddyLists
 
         int type = (int)_frames[head].Index;
         zone.FreeArea.Remove(head, order, type);
+        if (order >= _countedFrom)
+        {
+            CountPageblocks(zone, pcp, -(1 << order), type);
+        }
+
         _frames[head].Identity = PageFrame.FreeIdentity(zone.Id, 0);
         _frames[head].State = 0;
         int low = head;
@@ -195,6 +268,10 @@ internal sealed class BuddyLists
             frame.State = PageFrame.BuddyState;
             frame.Index = (uint)type;
             zone.FreeArea.AddFirst(given, order, type);
+            if (order >= _countedFrom)
+            {
+                CountPageblocks(zone, pcp, 1 << order, type);
+            }
         }
 
         _frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
@@ -223,9 +300,38 @@ internal sealed class BuddyLists
 
     /// <summary>Moves every free block of a range to the back of another type's lists, in address order, and counts the pages in use that can be moved.</summary>
     /// <returns>Free pages moved.</returns>
-    public int MoveRange(Zone zone, int start, int end, int type, out int movable)
+    public int MoveRange(Zone zone, PerCpuPages pcp, int start, int end, int type, out int movable)
     {
-        int moved = 0;
+        int free = CountRange(start, end, out movable);
+        MoveRange(zone, pcp, start, end, type);
+        return free;
+    }
+
+    /// <summary>Moves every free block of a range to the back of another type's lists, in address order.</summary>
+    public void MoveRange(Zone zone, PerCpuPages pcp, int start, int end, int type)
+    {
+        for (int pfn = start; pfn < end;)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            int order = 0;
+            if (frame.IsBuddy)
+            {
+                order = frame.Private;
+                MoveToTail(zone, pcp, pfn, order, type);
+            }
+            else if (frame.RefOrder != 0)
+            {
+                order = frame.Order;
+            }
+
+            pfn += 1 << order;
+        }
+    }
+
+    /// <summary>Counts the free pages of a range, and those in use that can be moved.</summary>
+    public int CountRange(int start, int end, out int movable)
+    {
+        int free = 0;
         movable = 0;
         int pfn = start;
         while (pfn < end)
@@ -234,8 +340,7 @@ internal sealed class BuddyLists
             if (frame.IsBuddy)
             {
                 int order = frame.Private;
-                MoveToTail(zone, pfn, order, type);
-                moved += 1 << order;
+                free += 1 << order;
                 pfn += 1 << order;
                 continue;
             }
@@ -251,19 +356,32 @@ internal sealed class BuddyLists
             pfn += pages;
         }
 
-        return moved;
+        return free;
     }
 
     /// <summary>Moves a free block to the back of another type's list.</summary>
-    public void MoveToTail(Zone zone, int pfn, int order, int type)
+    public void MoveToTail(Zone zone, PerCpuPages pcp, int pfn, int order, int type)
     {
         ref PageFrame frame = ref _frames[pfn];
         int from = (int)frame.Index;
+        int pages = 1 << order;
         zone.FreeArea.MoveToLast(pfn, order, from, type);
         frame.Index = (uint)type;
-        if (zone.HasCma && (from == (int)MigrateType.Cma) != (type == (int)MigrateType.Cma))
+        if (CountsEachBlock)
         {
-            zone.FreeCmaPagesCount += type == (int)MigrateType.Cma ? 1 << order : -(1 << order);
+            CountFree(zone, pcp, -pages, from);
+            CountFree(zone, pcp, pages, type);
+        }
+        else
+        {
+            CountKind(zone, -pages, from);
+            CountKind(zone, pages, type);
+        }
+
+        bool wasIsolated = from == (int)MigrateType.Isolate;
+        if (order >= _countedFrom && wasIsolated != (type == (int)MigrateType.Isolate))
+        {
+            zone.AddFreeBlocks(pcp, wasIsolated ? pages : -pages);
         }
     }
 
@@ -271,17 +389,59 @@ internal sealed class BuddyLists
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void CountFree(Zone zone, PerCpuPages pcp, int pages, int type)
     {
-        if (type >= (int)MigrateType.Cma)
+        if (type >= (int)MigrateType.HighAtomic)
         {
+            CountKind(zone, pages, type);
             if (type == (int)MigrateType.Isolate)
             {
                 return;
             }
-
-            zone.FreeCmaPagesCount += pages;
         }
 
         zone.AddFreePages(pcp, pages);
+    }
+
+    /// <summary>Counts free pages of the types that are counted apart.</summary>
+    private static void CountKind(Zone zone, int pages, int type)
+    {
+        if (type == (int)MigrateType.HighAtomic)
+        {
+            zone.FreeHighAtomic += pages;
+        }
+        else if (type == (int)MigrateType.Cma)
+        {
+            zone.FreeCmaPagesCount += pages;
+        }
+    }
+
+    private static void CountPageblocks(Zone zone, PerCpuPages pcp, int pages, int type)
+    {
+        if (type != (int)MigrateType.Isolate)
+        {
+            zone.AddFreeBlocks(pcp, pages);
+        }
+    }
+
+    /// <summary>Whether free blocks of whole page blocks may merge; the buddy's page blocks then take the type of the block that was freed, where the kernel does that.</summary>
+    private bool MergePageblocks(Zone zone, PerCpuPages pcp, int buddy, int order, int type)
+    {
+        int buddyType = zone.BlockType(buddy);
+        if (!MayMergeBlocks(buddyType, type))
+        {
+            return false;
+        }
+
+        if (buddyType != type && _mergedBlocksTakeType)
+        {
+            SetBlockTypes(zone, buddy, order, type);
+        }
+
+        if (order >= _countedFrom)
+        {
+            CountPageblocks(zone, pcp, -(1 << order), (int)_frames[buddy].Index);
+        }
+
+        return true;
     }
 
     /// <summary>Whole page blocks of different types only merge when both are of the ordinary types.</summary>

@@ -1,81 +1,102 @@
 using System.Numerics;
+using MemSim.Kernels;
 using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
 
-/// <summary>What happens when a migrate type has no free block: stealing from another type, and the reserve for high-order atomic requests.</summary>
-/// <remarks>The caller holds the zone's lock. Rules of 6.1 ("fallback", "steal", "watermark boost").</remarks>
-internal sealed class Fallback
+/// <summary>Which source gave the last block of a refill: the next one starts there.</summary>
+internal enum FallbackStage
 {
-    /// <summary>Below this order a movable request rather takes the smallest block than the largest.</summary>
-    private readonly int _stealOrder;
+    /// <summary>The lists of the wanted type.</summary>
+    Own,
 
-    private readonly BuddyLists _buddy;
-    private readonly int _pageblockOrder;
-    private readonly Machine _machine;
+    /// <summary>Contiguous memory areas.</summary>
+    Cma,
 
-    public Fallback(Machine machine, BuddyLists buddy, int pageblockOrder)
+    /// <summary>Single blocks of other types.</summary>
+    Steal,
+}
+
+/// <summary>What happens when a migrate type has no free block: taking from another type, and the reserve for high-order atomic requests.</summary>
+/// <remarks>The caller holds the zone's lock.</remarks>
+internal abstract class Fallback
+{
+    private readonly bool _highAtomicInWholeBlocks;
+
+    protected Fallback(Machine machine, BuddyLists buddy, AllocatorRules rules)
     {
-        _machine = machine;
-        _buddy = buddy;
-        _pageblockOrder = pageblockOrder;
-        _stealOrder = pageblockOrder / 2;
+        Machine = machine;
+        Buddy = buddy;
+        PageblockOrder = machine.PageblockOrder;
+        _highAtomicInWholeBlocks = rules.HighAtomicInWholeBlocks;
     }
 
-    private int PageblockPages => 1 << _pageblockOrder;
+    protected Machine Machine { get; }
 
-    /// <summary>Takes a block: from its own type, from CMA where that is allowed, else by stealing from other types.</summary>
+    protected BuddyLists Buddy { get; }
+
+    protected int PageblockOrder { get; }
+
+    protected int PageblockPages => 1 << PageblockOrder;
+
+    /// <summary>Whether <see cref="Take"/> counts the block it returns as taken, or leaves that to the caller.</summary>
+    public abstract bool CountsTaken { get; }
+
+    public static Fallback For(Machine machine, BuddyLists buddy, AllocatorRules rules) => rules.Fallback switch
+    {
+        FallbackRule.StealThenSearch => new StealThenSearch(machine, buddy, rules),
+        FallbackRule.ClaimThenSteal => new ClaimThenSteal(machine, buddy, rules),
+        _ => throw new ArgumentOutOfRangeException(nameof(rules)),
+    };
+
+    /// <summary>Takes a block: from its own type, from CMA where that is allowed, else from other types.</summary>
+    /// <param name="cpu">The CPU that asks.</param>
+    /// <param name="zone">The zone.</param>
+    /// <param name="order">The order.</param>
+    /// <param name="type">The wanted type.</param>
+    /// <param name="flags">The rights of the attempt.</param>
+    /// <param name="stage">What gave the last block of the same refill.</param>
     /// <returns>The first frame, or -1.</returns>
-    public int Take(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
-    {
-        // CMA pages are there to be used: once they are more than half of what is free, movable requests go there first.
-        bool cma = zone.HasCma && (flags & AllocFlags.Cma) != 0;
-        if (cma && zone.FreeCmaPagesCount > zone.FreePagesForChecks / 2)
-        {
-            int fromCma = _buddy.TakeSmallest(zone, order, (int)MigrateType.Cma);
-            if (fromCma >= 0)
-            {
-                return fromCma;
-            }
-        }
+    public abstract int Take(Cpu cpu, Zone zone, int order, int type, AllocFlags flags, ref FallbackStage stage);
 
-        while (true)
-        {
-            int pfn = _buddy.TakeSmallest(zone, order, type);
-            if (pfn < 0 && cma)
-            {
-                pfn = _buddy.TakeSmallest(zone, order, (int)MigrateType.Cma);
-            }
-
-            // What was stolen lies in the wanted lists now: search those again, since the block handed out need not be the one found.
-            if (pfn >= 0 || !Steal(cpu, zone, order, type, flags))
-            {
-                return pfn;
-            }
-        }
-    }
+    /// <summary>CMA pages are there to be used: once they are more than half of what is free, requests that may go there first.</summary>
+    protected static bool PrefersCma(Zone zone) => zone.FreeCmaPagesCount > zone.FreePagesForChecks / 2;
 
     /// <summary>Reserves the page block of an allocation for high-order atomic requests, up to about 1 % of the zone.</summary>
-    public void ReserveHighAtomic(Zone zone, int pfn)
+    public void ReserveHighAtomic(Cpu cpu, Zone zone, int pfn, int order)
     {
-        long limit = (zone.ManagedPages / 100) + PageblockPages;
         int type = zone.BlockType(pfn);
-        if (zone.HighAtomicReserved >= limit || type >= PerCpuPages.PcpTypes)
+        if (type >= PerCpuPages.PcpTypes || zone.HighAtomicReserved >= HighAtomicLimit(zone))
         {
             return;
         }
 
-        zone.HighAtomicReserved += PageblockPages;
-        zone.SetBlockType(pfn, (int)MigrateType.HighAtomic);
-        MoveFreePages(zone, pfn, (int)MigrateType.HighAtomic, out _);
+        if (!_highAtomicInWholeBlocks)
+        {
+            zone.HighAtomicReserved += PageblockPages;
+            zone.SetBlockType(pfn, (int)MigrateType.HighAtomic);
+            MoveFreePages(cpu, zone, pfn, (int)MigrateType.HighAtomic);
+        }
+        else if (order >= PageblockOrder)
+        {
+            Buddy.SetBlockTypes(zone, pfn, order, (int)MigrateType.HighAtomic);
+            zone.HighAtomicReserved += 1 << order;
+        }
+        else if (WholePageblock(zone, pfn, out int start))
+        {
+            Buddy.MoveRange(zone, cpu.Pcp[zone.Id], start, start + PageblockPages, (int)MigrateType.HighAtomic);
+            zone.SetBlockType(pfn, (int)MigrateType.HighAtomic);
+            zone.HighAtomicReserved += PageblockPages;
+        }
     }
 
     /// <summary>Gives one reserved page block back to ordinary use.</summary>
+    /// <param name="cpu">The CPU that does it.</param>
     /// <param name="zones">The zones of the request.</param>
     /// <param name="type">The migrate type the block gets.</param>
     /// <param name="force">Whether even the last reserved block of a zone is given back.</param>
     /// <returns>Whether free pages became usable.</returns>
-    public bool UnreserveHighAtomic(Zonelist zones, int type, bool force)
+    public bool UnreserveHighAtomic(Cpu cpu, Zonelist zones, int type, bool force)
     {
         foreach (Zone zone in zones.Zones)
         {
@@ -84,20 +105,14 @@ internal sealed class Fallback
                 continue;
             }
 
-            _machine.Lock(zone);
+            Machine.Lock(zone);
             try
             {
                 uint orders = zone.FreeArea.Orders((int)MigrateType.HighAtomic);
                 for (; orders != 0; orders &= orders - 1)
                 {
-                    int pfn = zone.FreeArea.First(BitOperations.TrailingZeroCount(orders), (int)MigrateType.HighAtomic);
-                    if (zone.BlockType(pfn) == (int)MigrateType.HighAtomic)
-                    {
-                        zone.HighAtomicReserved -= Math.Min(PageblockPages, zone.HighAtomicReserved);
-                    }
-
-                    zone.SetBlockType(pfn, type);
-                    if (MoveFreePages(zone, pfn, type, out _) != 0)
+                    int order = BitOperations.TrailingZeroCount(orders);
+                    if (Unreserve(cpu, zone, zone.FreeArea.First(order, (int)MigrateType.HighAtomic), order, type))
                     {
                         return true;
                     }
@@ -105,30 +120,15 @@ internal sealed class Fallback
             }
             finally
             {
-                _machine.Unlock(zone);
+                Machine.Unlock(zone);
             }
         }
 
         return false;
     }
 
-    /// <summary>Moves the free blocks of the page block around a frame to another type's lists.</summary>
-    /// <returns>Pages moved; 0 also when the page block is cut by the end of the zone.</returns>
-    public int MoveFreePages(Zone zone, int pfn, int type, out int movable)
-    {
-        int start = pfn & ~(PageblockPages - 1);
-        int end = start + PageblockPages;
-        movable = 0;
-        if (!zone.SpansIndex(start))
-        {
-            start = pfn;
-        }
-
-        return zone.SpansIndex(end - 1) ? _buddy.MoveRange(zone, start, end, type, out movable) : 0;
-    }
-
-    /// <summary>The types a request falls back to, in order (6.1: unmovable → reclaimable → movable; movable → reclaimable → unmovable; reclaimable → unmovable → movable).</summary>
-    private static (int First, int Second) Order(int type) => (MigrateType)type switch
+    /// <summary>The types a request falls back to, in order (unmovable → reclaimable → movable; movable → reclaimable → unmovable; reclaimable → unmovable → movable).</summary>
+    protected static (int First, int Second) Order(int type) => (MigrateType)type switch
     {
         MigrateType.Unmovable => ((int)MigrateType.Reclaimable, (int)MigrateType.Movable),
         MigrateType.Movable => ((int)MigrateType.Reclaimable, (int)MigrateType.Unmovable),
@@ -143,92 +143,89 @@ internal sealed class Fallback
             && (order >= zone.PageblockOrder / 2 || type is (int)MigrateType.Unmovable or (int)MigrateType.Reclaimable);
     }
 
-    /// <summary>Makes at least one block of another type available to the wanted type.</summary>
-    /// <returns>Whether one was found.</returns>
-    private bool Steal(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
+    /// <summary>Moves the free blocks of the page block around a frame to another type's lists; none when the zone ends inside it.</summary>
+    /// <returns>Pages moved.</returns>
+    protected int MoveFreePages(Cpu cpu, Zone zone, int pfn, int type) => MoveFreePages(cpu, zone, pfn, type, out _);
+
+    /// <summary>As above, and counts what is in use there and can be moved.</summary>
+    protected int MoveFreePages(Cpu cpu, Zone zone, int pfn, int type, out int movable)
     {
-        (int first, int second) = Order(type);
-        uint firstOrders = zone.FreeArea.Orders(first);
-        uint secondOrders = zone.FreeArea.Orders(second);
-
-        // A block as large as a page block can be taken without mixing types in it; a request that must not mix wants nothing smaller.
-        int lowest = order < _pageblockOrder && (flags & AllocFlags.NoFragment) != 0 ? _pageblockOrder : order;
-        uint candidates = (firstOrders | secondOrders) >> lowest << lowest;
-        if (candidates == 0)
+        int start = pfn & ~(PageblockPages - 1);
+        int end = start + PageblockPages;
+        movable = 0;
+        if (!zone.SpansIndex(start))
         {
-            return false;
+            start = pfn;
         }
 
-        int found = BitOperations.Log2(candidates);
-        bool whole = MaySteal(found, type);
-        if (!whole && type == (int)MigrateType.Movable && found > order)
-        {
-            // Movable pages can be moved away again: take as little as possible rather than break up a large block.
-            found = BitOperations.TrailingZeroCount((firstOrders | secondOrders) >> order << order);
-            whole = MaySteal(found, type);
-        }
-
-        int from = (firstOrders >> found & 1) != 0 ? first : second;
-        int pfn = zone.FreeArea.First(found, from);
-        StealBlock(zone, pfn, found, type, whole, flags);
-        if (_machine.Trace is { } trace)
-        {
-            trace.MmPageAllocExtfrag(cpu, pfn, order, found, (MigrateType)type, (MigrateType)from, zone.BlockType(pfn) == type);
-        }
-
-        return true;
+        return zone.SpansIndex(end - 1) ? Buddy.MoveRange(zone, cpu.Pcp[zone.Id], start, end, type, out movable) : 0;
     }
 
-    /// <summary>Whether a request of this type may take over the whole page block around a free block of this order.</summary>
-    private bool MaySteal(int order, int type) =>
-        order >= _stealOrder || type is (int)MigrateType.Unmovable or (int)MigrateType.Reclaimable;
-
-    private void StealBlock(Zone zone, int pfn, int order, int type, bool whole, AllocFlags flags)
+    /// <summary>Whether the page block around a frame lies in the zone as a whole.</summary>
+    protected bool WholePageblock(Zone zone, int pfn, out int start)
     {
-        int old = zone.BlockType(pfn);
-        if (old == (int)MigrateType.HighAtomic)
-        {
-            _buddy.MoveToTail(zone, pfn, order, type);
-            return;
-        }
+        start = pfn & ~(PageblockPages - 1);
+        return zone.SpansIndex(start) && zone.SpansIndex(start + PageblockPages - 1);
+    }
 
-        if (order >= _pageblockOrder)
-        {
-            for (int block = pfn; block < pfn + (1 << order); block += PageblockPages)
-            {
-                zone.SetBlockType(block, type);
-            }
+    /// <summary>Pages in use that are compatible with a block's new type: for a movable request those that can be moved, else, in a movable block, those that cannot.</summary>
+    protected int AlikePages(int type, int old, int free, int movable) =>
+        type == (int)MigrateType.Movable ? movable
+        : old == (int)MigrateType.Movable ? PageblockPages - (free + movable)
+        : 0;
 
-            _buddy.MoveToTail(zone, pfn, order, type);
-            return;
-        }
-
+    /// <summary>Boosts the zone's watermarks and leaves the news for kswapd where the request may wake it.</summary>
+    protected void Boost(Zone zone, AllocFlags flags)
+    {
         if (BoostWatermark(zone) && (flags & AllocFlags.Kswapd) != 0)
         {
             zone.Flags |= ZoneFlags.BoostedWatermark;
         }
+    }
 
-        int free = whole ? MoveFreePages(zone, pfn, type, out int movable) : (movable = 0);
-        if (free == 0)
+    private bool Unreserve(Cpu cpu, Zone zone, int pfn, int order, int type)
+    {
+        if (!_highAtomicInWholeBlocks)
         {
-            _buddy.MoveToTail(zone, pfn, order, type);
-            return;
-        }
+            if (zone.BlockType(pfn) == (int)MigrateType.HighAtomic)
+            {
+                zone.HighAtomicReserved -= Math.Min(PageblockPages, zone.HighAtomicReserved);
+            }
 
-        // Pages in use that are compatible with the new type: for a movable request those that can be moved, else, in a movable block, those that cannot.
-        int alike = type == (int)MigrateType.Movable ? movable
-            : old == (int)MigrateType.Movable ? PageblockPages - (free + movable)
-            : 0;
-        if (free + alike >= PageblockPages / 2)
-        {
             zone.SetBlockType(pfn, type);
+            return MoveFreePages(cpu, zone, pfn, type) != 0;
         }
+
+        zone.HighAtomicReserved -= Math.Min(Math.Max(PageblockPages, 1 << order), zone.HighAtomicReserved);
+        if (order >= PageblockOrder)
+        {
+            Buddy.MoveToTail(zone, cpu.Pcp[zone.Id], pfn, order, type);
+            Buddy.SetBlockTypes(zone, pfn, order, type);
+            return true;
+        }
+
+        if (!WholePageblock(zone, pfn, out int start))
+        {
+            return false;
+        }
+
+        int moved = Buddy.MoveRange(zone, cpu.Pcp[zone.Id], start, start + PageblockPages, type, out _);
+        zone.SetBlockType(pfn, type);
+        return moved > 0;
+    }
+
+    private long HighAtomicLimit(Zone zone)
+    {
+        long share = zone.ManagedPages / 100;
+        return !_highAtomicInWholeBlocks ? share + PageblockPages
+            : share < PageblockPages ? 0
+            : (share + PageblockPages - 1) & -(long)PageblockPages;
     }
 
     /// <summary>Raises the watermarks after a page block was mixed, so that kswapd makes room for whole blocks.</summary>
     private bool BoostWatermark(Zone zone)
     {
-        long factor = _machine.WatermarkBoostFactor;
+        long factor = Machine.WatermarkBoostFactor;
         if (factor == 0 || PageblockPages * 4L > zone.ManagedPages)
         {
             return false;

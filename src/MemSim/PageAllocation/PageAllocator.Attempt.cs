@@ -118,8 +118,8 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
-        AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request);
-        if (request.Zonelist.AvoidsFragmentation)
+        AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request) | FirstHighAtomicRight(gfp, request.Order);
+        if (request.Zonelist.AvoidsFragmentation || _machine.DefragMode)
         {
             flags |= AllocFlags.NoFragment;
         }
@@ -127,6 +127,14 @@ internal sealed partial class PageAllocator
         int pfn = Attempt(request, flags, firstZone);
         return pfn >= 0 ? pfn : AllocateSlow(request);
     }
+
+    /// <summary>Some kernels let a request that may use the reserve for high-order atomic requests do so from its first attempt on.</summary>
+    private AllocFlags FirstHighAtomicRight(Gfp gfp, int order) =>
+        _rules.HighAtomicFirst && order > 0 && (gfp & (Gfp.High | Gfp.DirectReclaim | Gfp.NoMemAlloc)) == Gfp.High ? AllocFlags.HighAtomic : 0;
+
+    /// <summary>Whether the page block of a block taken with these rights may be reserved: only the later attempts extend the reserve.</summary>
+    private static bool MayReserve(int order, AllocFlags flags) =>
+        order > 0 && (flags & AllocFlags.HighAtomic) != 0 && (flags & AllocFlags.WatermarkMask) == AllocFlags.WatermarkMin;
 
     internal static AllocFlags CmaRight(in Request request) => request.Type == (int)MigrateType.Movable ? AllocFlags.Cma : 0;
 
@@ -145,13 +153,13 @@ internal sealed partial class PageAllocator
                     continue;
                 }
 
-                if ((flags & AllocFlags.NoFragment) != 0 && zone.Node != preferred!.Node)
+                if ((flags & AllocFlags.NoFragment) != 0 && !_machine.DefragMode && zone.Node != preferred!.Node)
                 {
                     // Remote memory costs more than a mixed page block: allow mixing at home first.
                     break;
                 }
 
-                if (!Passes(request, zone, flags) && !PassesAfterNodeReclaim(request, zone, flags))
+                if (!IsAboveHigh(request, zone, flags) && !Passes(request, zone, flags) && !PassesAfterNodeReclaim(request, zone, flags))
                 {
                     continue;
                 }
@@ -162,16 +170,16 @@ internal sealed partial class PageAllocator
                 {
                     CountPlace(request.Cpu, zone, preferred!);
                     Finish<ObservedPath>(request.Cpu, pcp, pfn, request.Gfp, request.Order, request.Type);
-                    if (request.Order > 0 && (flags & AllocFlags.HighAtomic) != 0)
+                    if (_rules.ReservesAfterPcpHit && MayReserve(request.Order, flags))
                     {
-                        ReserveHighAtomic(zone, pfn);
+                        ReserveHighAtomic(request.Cpu, zone, pfn, request.Order);
                     }
 
                     return pfn;
                 }
             }
 
-            if ((flags & AllocFlags.NoFragment) == 0)
+            if ((flags & AllocFlags.NoFragment) == 0 || _machine.DefragMode)
             {
                 return -1;
             }
@@ -200,16 +208,36 @@ internal sealed partial class PageAllocator
     private bool PassesAfterNodeReclaim(in Request request, Zone zone, AllocFlags flags) =>
         _machine.ZoneReclaimMode != 0 && _machine.Reclaim.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);
 
+    /// <summary>
+    /// Whether the zone is above its high watermark, asked while it is not known to be below. That it is gets remembered: the limits of per-CPU lists fall
+    /// then, and the next requests ask for their own watermark at once.
+    /// </summary>
+    private bool IsAboveHigh(in Request request, Zone zone, AllocFlags flags)
+    {
+        if (!_rules.RemembersBelowHigh || (zone.Flags & ZoneFlags.BelowHigh) != 0)
+        {
+            return false;
+        }
+
+        if (WatermarkCheck.Passes(zone, request.Order, zone.MarkHigh + zone.Boost, request.Zonelist.HighestZoneIndex, flags, request.Gfp))
+        {
+            return true;
+        }
+
+        zone.Flags |= ZoneFlags.BelowHigh;
+        return false;
+    }
+
     internal static bool Passes(in Request request, Zone zone, AllocFlags flags)
     {
         long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
         return (flags & AllocFlags.NoWatermarks) != 0 || WatermarkCheck.Passes(zone, request.Order, mark, request.Zonelist.HighestZoneIndex, flags, request.Gfp);
     }
 
-    private void ReserveHighAtomic(Zone zone, int pfn)
+    private void ReserveHighAtomic(Cpu cpu, Zone zone, int pfn, int order)
     {
         _machine.Lock(zone);
-        _fallback.ReserveHighAtomic(zone, pfn);
+        _fallback.ReserveHighAtomic(cpu, zone, pfn, order);
         _machine.Unlock(zone);
     }
 }

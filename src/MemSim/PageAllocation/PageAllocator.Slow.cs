@@ -1,11 +1,12 @@
 using System.Runtime.CompilerServices;
 using MemSim.Compaction;
+using MemSim.Kernels;
 using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
 
 /// <summary>The slow path: what is tried, in which order, when no zone is above its low watermark.</summary>
-/// <remarks>Kernel 6.1: <c>__alloc_pages_slowpath()</c>.</remarks>
+/// <remarks>Kernel: <c>__alloc_pages_slowpath()</c>.</remarks>
 internal sealed partial class PageAllocator
 {
     /// <summary>Rounds without progress after which reclaim is given up (<c>MAX_RECLAIM_RETRIES</c>).</summary>
@@ -25,6 +26,11 @@ internal sealed partial class PageAllocator
     {
         Request request = original.CanReclaim && (original.Gfp & Gfp.AtomicBit) != 0 ? original.Without(Gfp.AtomicBit) : original;
         AllocFlags flags = FlagsOf(request);
+        if (_machine.DefragMode)
+        {
+            flags |= AllocFlags.NoFragment;
+        }
+
         if (request.Preferred is null)
         {
             return Fail(request);
@@ -93,11 +99,17 @@ internal sealed partial class PageAllocator
     {
         next = Next.GiveUp;
         WakeKswapds(request, flags);
+        AllocFlags before = flags;
         AllocFlags reserves = ReserveRights(request);
         Request attempt = request;
         if (reserves != 0)
         {
             flags = reserves | CmaRight(request) | (flags & AllocFlags.Kswapd);
+        }
+        else if (_rules.DefragMode == DefragModeRule.YieldsToKswapd && !request.CanReclaim && (request.Gfp & Gfp.KswapdReclaim) != 0)
+        {
+            // Nobody waits for compaction here, and kswapd knows: a mixed page block is better than no page.
+            flags &= ~AllocFlags.NoFragment;
         }
 
         if (reserves != 0 || IgnoresPolicy(request))
@@ -105,7 +117,8 @@ internal sealed partial class PageAllocator
             attempt = new Request(request.Cpu, request.Zonelist, request.Gfp, request.Order);
         }
 
-        int pfn = Attempt(attempt, flags);
+        bool repeats = state.Rounds++ == 0 && !state.HasCompacted && flags == before && attempt.NodeMask == request.NodeMask;
+        int pfn = repeats && _rules.SkipsRepeatedAttempt ? -1 : Attempt(attempt, flags);
         if (pfn >= 0 || !request.CanReclaim || IsMemAlloc(request.Cpu))
         {
             return pfn;
@@ -128,12 +141,20 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
-        return AfterOutOfMemory(attempt, flags, ref state, out next);
+        return AfterOutOfMemory(attempt, ref flags, ref state, out next);
     }
 
-    private int AfterOutOfMemory(in Request request, AllocFlags flags, ref SlowPathState state, out Next next)
+    private int AfterOutOfMemory(in Request request, ref AllocFlags flags, ref SlowPathState state, out Next next)
     {
         next = Next.GiveUp;
+        if ((flags & AllocFlags.NoFragment) != 0)
+        {
+            // Reclaim and compaction did not prevent it: types mix before anybody is killed.
+            flags &= ~AllocFlags.NoFragment;
+            next = Next.Retry;
+            return -1;
+        }
+
         int pfn = TryOutOfMemory(request, out bool progress);
         if (pfn >= 0)
         {
@@ -281,7 +302,7 @@ internal sealed partial class PageAllocator
         if (pfn < 0)
         {
             // The pages may be stuck in per-CPU lists or in the reserve of atomic requests.
-            _fallback.UnreserveHighAtomic(request.Zonelist, request.Type, force: false);
+            _fallback.UnreserveHighAtomic(request.Cpu, request.Zonelist, request.Type, force: false);
             _machine.DrainAllPages();
             pfn = Attempt(request, flags);
         }
@@ -296,6 +317,7 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
+        state.HasCompacted = true;
         state.Compaction = _machine.Reclaim.Compact(request.ToReclaim(), priority);
         if (state.Compaction == CompactionOutcome.Skipped)
         {
@@ -315,7 +337,7 @@ internal sealed partial class PageAllocator
         state.RoundsWithoutProgress = state.Reclaimed > 0 && !request.IsCostly ? 0 : state.RoundsWithoutProgress + 1;
         if (state.RoundsWithoutProgress > MaxReclaimRetries)
         {
-            return _fallback.UnreserveHighAtomic(request.Zonelist, request.Type, force: true);
+            return _fallback.UnreserveHighAtomic(request.Cpu, request.Zonelist, request.Type, force: true);
         }
 
         foreach (Zone zone in request.Zonelist.Zones)
@@ -402,6 +424,8 @@ internal sealed partial class PageAllocator
         public long Reclaimed;
         public int RoundsWithoutProgress;
         public int CompactionRounds;
+        public int Rounds;
+        public bool HasCompacted;
         public int HopelessRounds;
         public CompactionPriority Priority;
         public CompactionOutcome Compaction;

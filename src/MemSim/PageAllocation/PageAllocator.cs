@@ -1,12 +1,13 @@
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
+using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
 
 namespace MemSim.PageAllocation;
 
 /// <summary>The page allocator: the fast path of an allocation and of a free. What they need when it gets difficult is in the other parts of this class.</summary>
-/// <remarks>Kernel 6.1: <c>__alloc_pages()</c>, <c>get_page_from_freelist()</c>, <c>rmqueue()</c>, <c>free_unref_page()</c>.</remarks>
+/// <remarks>Kernel: <c>__alloc_pages()</c>, <c>get_page_from_freelist()</c>, <c>rmqueue()</c>, <c>free_unref_page()</c>.</remarks>
 internal sealed partial class PageAllocator
 {
     private const Gfp PrepFlags = Gfp.Zero | Gfp.Comp;
@@ -18,17 +19,23 @@ internal sealed partial class PageAllocator
     private readonly PcpLists _pcpLists;
     private readonly int _pageblockOrder;
     private readonly bool _parallel;
+    private readonly AllocatorRules _rules;
 
-    public PageAllocator(Machine machine, FrameArray frames, int pageblockOrder, bool parallel)
+    public PageAllocator(Machine machine, FrameArray frames, AllocatorRules rules)
     {
         _machine = machine;
         _frames = frames;
-        _pageblockOrder = pageblockOrder;
-        _parallel = parallel;
-        _buddy = new BuddyLists(frames, pageblockOrder);
-        _fallback = new Fallback(machine, _buddy, pageblockOrder);
-        _pcpLists = new PcpLists(machine, frames, _buddy, _fallback, pageblockOrder);
+        _rules = rules;
+        _pageblockOrder = machine.PageblockOrder;
+        _parallel = machine.IsParallel;
+        _buddy = new BuddyLists(frames, _pageblockOrder, rules);
+        _fallback = Fallback.For(machine, _buddy, rules);
+        _pcpLists = PcpLists.For(machine, frames, _buddy, _fallback, rules);
+        LimitsMove = rules.PcpTuning == PcpTuning.MovingLimit;
     }
+
+    /// <summary>Whether the limits of per-CPU lists move with the load.</summary>
+    public bool LimitsMove { get; }
 
     public BuddyLists Buddy => _buddy;
 
@@ -54,7 +61,9 @@ internal sealed partial class PageAllocator
             return AllocateChecked(cpu, gfp, order, node: null);
         }
 
-        return AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+        return cpu.Mode == CpuMode.Moving
+            ? AllocateFrom<MovingPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order)
+            : AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>The fast path: the first zone of the list at its low watermark, from the CPU's own lists where the order has them.</summary>
@@ -70,7 +79,12 @@ internal sealed partial class PageAllocator
         }
 
         Zone zone = pcp.Zone;
-        if (zone.HasCma || !WatermarkCheck.PassesQuickly(zone, order, choice.HighestZoneIndex))
+        if (zone.NeedsFullCheck || !WatermarkCheck.PassesQuickly(zone, order, choice.HighestZoneIndex))
+        {
+            return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
+        }
+
+        if ((TPath.Moves || TPath.IsObserved) && (_machine.DefragMode || (order > 0 && FirstHighAtomicRight(gfp, order) != 0)))
         {
             return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
@@ -126,14 +140,14 @@ internal sealed partial class PageAllocator
     private int TakeFromPcp<TPath>(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
         where TPath : struct, IPath
     {
-        if (TPath.IsObserved && _parallel)
+        if (TPath.IsObserved && _parallel && !EnterLists(pcp))
         {
-            pcp.Lock.Enter();
+            return -1;
         }
 
-        if (pcp.FreeFactor != 0)
+        if (pcp.FreeRun != 0)
         {
-            pcp.FreeFactor >>= 1;
+            pcp.FreeRun >>= 1;
         }
 
         int pfn = PopPcp(cpu, pcp, order, type, flags);
@@ -180,29 +194,41 @@ internal sealed partial class PageAllocator
         int from = (int)MigrateType.HighAtomic;
         if ((flags & AllocFlags.HighAtomic) != 0)
         {
-            pfn = _buddy.TakeSmallest(zone, order, (int)MigrateType.HighAtomic);
+            pfn = _buddy.TakeSmallest(zone, pcp, order, (int)MigrateType.HighAtomic);
         }
 
+        bool counted = false;
         if (pfn < 0)
         {
             from = type;
-            pfn = zone.HasCma ? -1 : _buddy.TakeSmallest(zone, order, type);
+            pfn = zone.HasCma ? -1 : _buddy.TakeSmallest(zone, pcp, order, type);
             if (pfn < 0)
             {
-                pfn = _fallback.Take(cpu, zone, order, type, flags);
+                FallbackStage stage = FallbackStage.Own;
+                pfn = _fallback.Take(cpu, zone, order, type, flags, ref stage);
+                counted = pfn >= 0 && _fallback.CountsTaken;
             }
 
             if (pfn < 0 && (flags & (AllocFlags.Oom | AllocFlags.NonBlock)) != 0)
             {
                 from = (int)MigrateType.HighAtomic;
-                pfn = _buddy.TakeSmallest(zone, order, (int)MigrateType.HighAtomic);
+                pfn = _buddy.TakeSmallest(zone, pcp, order, (int)MigrateType.HighAtomic);
             }
         }
 
         if (pfn >= 0)
         {
-            bool cma = zone.HasCma && zone.BlockType(pfn) == (int)MigrateType.Cma;
-            BuddyLists.CountFree(zone, pcp, -(1 << order), cma ? (int)MigrateType.Cma : type);
+            if (!counted)
+            {
+                bool cma = zone.HasCma && zone.BlockType(pfn) == (int)MigrateType.Cma;
+                BuddyLists.CountFree(zone, pcp, -(1 << order), cma ? (int)MigrateType.Cma : from);
+            }
+
+            if (!_rules.ReservesAfterPcpHit && MayReserve(order, flags))
+            {
+                _fallback.ReserveHighAtomic(cpu, zone, pfn, order);
+            }
+
             _machine.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)from, percpuRefill: false);
         }
 
@@ -292,7 +318,11 @@ internal sealed partial class PageAllocator
     private bool TryFreeUnusual(Cpu cpu, int pfn, int order)
     {
         _machine.ThrowIfDisposed();
-        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
+        if (cpu.Mode == CpuMode.Moving)
+        {
+            FreeBlock<MovingPath>(cpu, ref _frames[pfn], pfn, order);
+        }
+        else if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
         {
             FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
         }
@@ -371,9 +401,10 @@ internal sealed partial class PageAllocator
             listType = (int)MigrateType.Movable;
         }
 
-        if (TPath.IsObserved && _parallel)
+        if (TPath.IsObserved && _parallel && !EnterLists(pcp))
         {
-            pcp.Lock.Enter();
+            FreeToBuddy(pcp, pfn, order, type);
+            return;
         }
 
         frame.Identity = frame.FlagsAndZone & ~(uint)PageFlags.StoredMask;
@@ -383,7 +414,22 @@ internal sealed partial class PageAllocator
         _frames.AddFirst(pcp.FirstHead + list, ref frame, pfn);
         int count = pcp.Count + (1 << order);
         pcp.Count = count;
-        if (count >= pcp.TrimAt || (pcp.FreeFactor != 0 && order != 0))
+        bool look = pcp.FreeRun != 0 && order != 0;
+        if (TPath.Moves || (TPath.IsObserved && pcp.IsMoving))
+        {
+            pcp.AllocFactor >>= 1;
+            look = order != 0;
+            if (order == 0)
+            {
+                pcp.LastFreeWasBlock = false;
+                if (pcp.FreeRun < MovingLimitPcpLists.MostCounted(pcp))
+                {
+                    pcp.FreeRun++;
+                }
+            }
+        }
+
+        if (count >= pcp.TrimAt || look)
         {
             _pcpLists.TrimAfterFree(cpu, pcp, order, list);
         }
@@ -394,9 +440,41 @@ internal sealed partial class PageAllocator
         }
     }
 
+    /// <summary>Takes the lock of a CPU's lists; later kernels only try, since an interrupt may have hit while the CPU held it.</summary>
+    private bool EnterLists(PerCpuPages pcp)
+    {
+        if (_rules.FreesPastHeldLists)
+        {
+            return pcp.Lock.TryEnter();
+        }
+
+        pcp.Lock.Enter();
+        return true;
+    }
+
+    /// <summary>Frees a block straight to the free lists, as a free does that finds the lock of the per-CPU lists held.</summary>
+    public void FreePastLists(Cpu cpu, int pfn, int order)
+    {
+        PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
+        _machine.Trace?.MmPageFree(cpu, pfn, order);
+        ZeroFreed(pfn, order);
+        FreeToBuddy(pcp, pfn, order, pcp.Zone.BlockType(pfn));
+    }
+
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FreeToBuddy(PerCpuPages pcp, int pfn, int order, int type)
     {
+        if (order > _pageblockOrder && _rules.MergedBlocksTakeType)
+        {
+            // Each page block to the list of its own type.
+            for (int block = pfn; block < pfn + (1 << order); block += 1 << _pageblockOrder)
+            {
+                FreeToBuddy(pcp, block, _pageblockOrder, pcp.Zone.BlockType(block));
+            }
+
+            return;
+        }
+
         Zone zone = pcp.Zone;
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);

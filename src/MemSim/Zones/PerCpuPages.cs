@@ -1,10 +1,11 @@
 using MemSim.Hardware;
+using MemSim.Kernels;
 using MemSim.Pages;
 
 namespace MemSim.Zones;
 
 /// <summary>The page lists of one CPU in one zone, and what that CPU counts there (<c>struct per_cpu_pages</c>, <c>struct per_cpu_zonestat</c>).</summary>
-/// <remarks>One list for each order 0 to 3 and migrate type, and two for huge pages (unmovable or reclaimable; movable), as 6.1 has them.</remarks>
+/// <remarks>One list for each order 0 to 3 and migrate type, and two for huge pages (unmovable or reclaimable; movable), as all kernels since 5.14 have them.</remarks>
 internal sealed class PerCpuPages
 {
     /// <summary>Types that have lists of their own: unmovable, movable, reclaimable.</summary>
@@ -22,6 +23,7 @@ internal sealed class PerCpuPages
         ZoneId = zone.Id;
         Cpu = cpu;
         _isLocal = isLocal;
+        IsMoving = zone.Rules.PcpTuning == PcpTuning.MovingLimit;
         Frames = frames;
         FirstHead = firstHead;
     }
@@ -46,11 +48,29 @@ internal sealed class PerCpuPages
     /// <summary>From this many pages on, a free has to look whether to drain: <see cref="High"/>, or less while kswapd reclaims in the zone.</summary>
     public int TrimAt;
 
-    /// <summary>How often consecutive frees have doubled the drain; every allocation attempt halves it.</summary>
-    public int FreeFactor;
+    /// <summary>
+    /// What consecutive frees have added up to, halved by every allocation attempt: with a fixed limit how often they doubled the drain (<c>free_factor</c>),
+    /// with a moving one their pages (<c>free_count</c>).
+    /// </summary>
+    public int FreeRun;
+
+    /// <summary>How often the next refill of single pages is doubled; halved by every free (<c>alloc_factor</c>). Only with a moving limit, as all below.</summary>
+    public int AllocFactor;
+
+    /// <summary>Whether the last free was of an order 1 to 3 (<c>PCPF_PREV_FREE_HIGH_ORDER</c>).</summary>
+    public bool LastFreeWasBlock;
+
+    /// <summary>Whether the CPU's cache is large enough to keep blocks freed in a burst until there is a batch of pages (<c>PCPF_FREE_HIGH_BATCH</c>).</summary>
+    public bool CacheIsLarge = true;
+
+    /// <summary>Whether the limit moves between two bounds.</summary>
+    public readonly bool IsMoving;
 
     /// <summary>What this CPU has not yet folded into the zone's free-page counter, in pages.</summary>
     public int FreePagesDiff;
+
+    /// <summary>The same for the counter of pages in free page blocks.</summary>
+    public int FreeBlocksDiff;
 
     /// <summary>How large <see cref="FreePagesDiff"/> may become before it is folded.</summary>
     public int StatThreshold { get; private set; }
@@ -86,6 +106,8 @@ internal sealed class PerCpuPages
 
     private int _high;
     private int _batch = 1;
+    private int _highMin;
+    private int _highMax;
 
     /// <summary>From this many pages on, a free drains.</summary>
     public int High
@@ -109,11 +131,41 @@ internal sealed class PerCpuPages
         }
     }
 
+    /// <summary>The lower bound of a limit that moves.</summary>
+    public int HighMin => _highMin;
+
+    /// <summary>The upper bound of a limit that moves.</summary>
+    public int HighMax => _highMax;
+
     /// <summary>The limit in force: while kswapd reclaims, at most four batches are kept.</summary>
     public int HighInForce => (Zone.Flags & ZoneFlags.ReclaimActive) != 0 ? Math.Min(_batch << 2, _high) : _high;
 
+    /// <summary>Sets the bounds of a limit that moves. The limit itself follows when the CPU next uses the lists.</summary>
+    public void SetBounds(int least, int most)
+    {
+        _highMin = least;
+        _highMax = most;
+        UpdateTrim();
+    }
+
+    /// <summary>The limit, brought between its bounds.</summary>
+    public int ClampHigh() => High = Math.Clamp(_high, _highMin, Math.Max(_highMin, _highMax));
+
     /// <summary>To be called when the limits or the zone's state have changed.</summary>
-    public void UpdateTrim() => TrimAt = HighInForce;
+    public void UpdateTrim() => TrimAt = IsMoving ? MovingTrim() : HighInForce;
+
+    /// <summary>From how many pages on a free has something to do besides counting: from the first one on while the limit itself is to change.</summary>
+    private int MovingTrim()
+    {
+        bool reclaims = (Zone.Flags & ZoneFlags.ReclaimActive) != 0;
+        bool falls = reclaims || (_highMin != _highMax && (Zone.Flags & ZoneFlags.BelowHigh) != 0);
+        if (_high == 0 || _high < _highMin || _high > _highMax || (falls && _high > _highMin))
+        {
+            return 0;
+        }
+
+        return reclaims ? HighInForce : _high;
+    }
 
     /// <summary>The list a block of this order and type belongs to.</summary>
     public static int ListIndex(int order, int type) =>

@@ -2,7 +2,7 @@ using System.Runtime.CompilerServices;
 
 namespace MemSim.Zones;
 
-/// <summary>Whether a zone has enough free pages for a request (<c>zone_watermark_ok()</c> and its fast form), by the rules of 6.1.</summary>
+/// <summary>Whether a zone has enough free pages for a request (<c>zone_watermark_ok()</c> and its fast form), by the rules of the zone's kernel.</summary>
 internal static class WatermarkCheck
 {
     /// <summary>The check of an allocation attempt: free pages above the watermark and the lowmem reserve, and a block that is large enough.</summary>
@@ -25,11 +25,11 @@ internal static class WatermarkCheck
             || (order == 0 && PassesWithoutBoost(zone, highestZoneIndex, flags, gfp));
     }
 
-    /// <summary>The check at the low watermark for a request without rights, in a zone without CMA: where it says yes, so does the full one.</summary>
+    /// <summary>The first check of a request without rights, in a zone without CMA: where it says yes, so does the full one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool PassesQuickly(Zone zone, int order, int highestZoneIndex)
     {
-        long limit = zone.MarkLow + zone.Boost + zone.HighAtomicReserved + zone.Reserve[highestZoneIndex] + (1L << order) - 1;
+        long limit = zone.MarkFirst + zone.Boost + zone.HighAtomicHeld + zone.Reserve[highestZoneIndex] + (1L << order) - 1;
         return zone.FreePagesFolded > limit && (order == 0 || zone.FreeArea.OrdinaryOrders >> order != 0);
     }
 
@@ -42,7 +42,26 @@ internal static class WatermarkCheck
             mark = Lowered(mark, flags);
         }
 
+        if (zone.Rules.HalvesLimitWithOrder && order > 0)
+        {
+            return PassesOrderByOrder(zone, order, free, mark, zone.Reserve[highestZoneIndex]);
+        }
+
         return free > mark + zone.Reserve[highestZoneIndex] && (order == 0 || HasBlock(zone, order, flags));
+    }
+
+    /// <summary>The check before 4.4: what lies in smaller blocks does not count, and each order halves what must be left over.</summary>
+    private static bool PassesOrderByOrder(Zone zone, int order, long free, long mark, long reserve)
+    {
+        bool passes = free > mark + reserve;
+        for (int smaller = 0; passes && smaller < order; smaller++)
+        {
+            free -= zone.FreeArea.Blocks(smaller) << smaller;
+            mark >>= 1;
+            passes = free > mark;
+        }
+
+        return passes;
     }
 
     /// <summary>The limit after the rights of the request: high priority takes half, and a quarter of the rest where it cannot wait; an OOM victim half.</summary>
@@ -72,7 +91,7 @@ internal static class WatermarkCheck
         long unusable = (1L << order) - 1;
         if ((flags & AllocFlags.Reserves) == 0)
         {
-            unusable += zone.HighAtomicReserved;
+            unusable += zone.HighAtomicHeld;
         }
 
         if (zone.HasCma && (flags & AllocFlags.Cma) == 0)
@@ -99,8 +118,8 @@ internal static class WatermarkCheck
         return orders >> order != 0;
     }
 
-    /// <summary>An order-0 request marked atomic may ignore the boost: a zone that was only boosted should not fail it.</summary>
+    /// <summary>An order-0 request marked atomic (since 6.3: of high priority) may ignore the boost: a zone that was only boosted should not fail it.</summary>
     private static bool PassesWithoutBoost(Zone zone, int highestZoneIndex, AllocFlags flags, Gfp gfp) =>
-        (gfp & Gfp.AtomicBit) != 0 && zone.Boost != 0 && (flags & AllocFlags.WatermarkMask) == AllocFlags.WatermarkMin
+        (zone.Rules.HasAtomicFlag ? (gfp & Gfp.AtomicBit) != 0 : (flags & AllocFlags.MinReserve) != 0) && zone.Boost != 0 && (flags & AllocFlags.WatermarkMask) == AllocFlags.WatermarkMin
         && PassesFull(zone, 0, zone.MarkMin, highestZoneIndex, flags, zone.FreePagesForChecks);
 }

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.Compaction;
 using MemSim.Hardware;
+using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
 
@@ -18,6 +19,9 @@ public enum ZoneFlags
 
     /// <summary><c>ZONE_RECLAIM_ACTIVE</c>: kswapd is reclaiming; per-CPU lists are kept short.</summary>
     ReclaimActive = 2,
+
+    /// <summary><c>ZONE_BELOW_HIGH</c>: an allocation found the zone below its high watermark (since 6.7); the limits of per-CPU lists fall.</summary>
+    BelowHigh = 4,
 }
 
 /// <summary>The four watermarks of a zone.</summary>
@@ -37,7 +41,7 @@ public enum Watermark
 }
 
 /// <summary>A range of a node's page frames that is managed as one pool (<c>struct zone</c>).</summary>
-/// <remarks>All counts are in pages unless a name says otherwise. Behaviour is that of Linux 6.1.</remarks>
+/// <remarks>All counts are in pages unless a name says otherwise.</remarks>
 public sealed class Zone
 {
     /// <summary>Marks a page block without memory.</summary>
@@ -52,17 +56,28 @@ public sealed class Zone
 
     // ---- read by every allocation
     internal long FreePagesFolded;
-    internal long HighAtomicReserved;
+
+    /// <summary>The watermark that a first attempt has to pass, without boost: low, or high until the zone is known to be below that.</summary>
+    internal long MarkFirst;
+
+    /// <summary>Pages of the reserve for high-order atomic requests that others may not count on.</summary>
+    internal long HighAtomicHeld;
     internal long FreeCmaPagesCount;
     internal long MarkMin;
-    internal long MarkLow;
-    internal long MarkHigh;
     internal long MarkPromo;
     internal long Boost;
     internal long[] Reserve = [];
-    internal bool HasCma;
 
+    /// <summary>Whether the quick check of a first attempt does not do: with CMA, or where a kernel checks order by order.</summary>
+    internal bool NeedsFullCheck;
+
+    private readonly AllocatorRules _rules;
     private ZoneFlags _flags;
+    private long _markLow;
+    private long _markHigh;
+    private long _highAtomicReserved;
+    private long _freeHighAtomic;
+    private bool _hasCma;
 
     /// <summary>Whether the machine is gone, and with it the frames.</summary>
     internal bool IsDisposed;
@@ -84,8 +99,10 @@ public sealed class Zone
     /// <summary>The order it waits for; -1 while there is none.</summary>
     internal int CaptureOrder = -1;
 
-    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead)
+    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead, AllocatorRules rules)
     {
+        _rules = rules;
+        NeedsFullCheck = rules.HalvesLimitWithOrder;
         Node = node;
         Type = type;
         Index = index;
@@ -153,6 +170,24 @@ public sealed class Zone
     /// <summary>Pages in blocks reserved for high-order atomic requests (<c>nr_reserved_highatomic</c>).</summary>
     public long ReservedHighAtomicPages => HighAtomicReserved;
 
+    /// <summary>Free pages in blocks of the lists of that reserve (<c>nr_free_highatomic</c>).</summary>
+    public long FreeHighAtomicPages => _freeHighAtomic;
+
+    /// <summary>Pages in free blocks of at least a page block, including what each CPU has not folded in (<c>nr_free_pages_blocks</c>); 0 where the kernel does not count them.</summary>
+    public long FreePageblockPages
+    {
+        get
+        {
+            long free = FreeBlocksFolded;
+            foreach (PerCpuPages pcp in Pcp)
+            {
+                free += pcp.FreeBlocksDiff;
+            }
+
+            return free;
+        }
+    }
+
     /// <summary>Free pages in CMA blocks.</summary>
     public long FreeCmaPages => FreeCmaPagesCount;
 
@@ -168,10 +203,11 @@ public sealed class Zone
         get => _flags;
         internal set
         {
-            bool reclaim = ((_flags ^ value) & ZoneFlags.ReclaimActive) != 0;
+            bool limits = ((_flags ^ value) & (ZoneFlags.ReclaimActive | ZoneFlags.BelowHigh)) != 0;
             _flags = value;
-            if (reclaim)
+            if (limits)
             {
+                UpdateMarkFirst();
                 foreach (PerCpuPages pcp in Pcp)
                 {
                     pcp.UpdateTrim();
@@ -259,7 +295,12 @@ public sealed class Zone
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)cpu, (uint)Pcp.Length, nameof(cpu));
         PerCpuPages pcp = Pcp[cpu];
-        return new PagesetInfo(pcp.Count, pcp.High, pcp.Batch, pcp.FreeFactor, pcp.StatThreshold);
+        return new PagesetInfo(pcp.Count, pcp.High, pcp.Batch, pcp.FreeRun, pcp.StatThreshold)
+        {
+            HighMin = pcp.HighMin,
+            HighMax = pcp.HighMax,
+            AllocFactor = pcp.AllocFactor,
+        };
     }
 
     /// <summary>The migrate type of the page block that holds a frame; null where the zone has no memory.</summary>
@@ -278,6 +319,61 @@ public sealed class Zone
 
     /// <summary>What compaction remembers of the zone, made when first asked for.</summary>
     internal ZoneScanners Scanners => Compaction ??= new ZoneScanners(this);
+
+    internal long MarkLow
+    {
+        get => _markLow;
+        set
+        {
+            _markLow = value;
+            UpdateMarkFirst();
+        }
+    }
+
+    internal long MarkHigh
+    {
+        get => _markHigh;
+        set
+        {
+            _markHigh = value;
+            UpdateMarkFirst();
+        }
+    }
+
+    internal long HighAtomicReserved
+    {
+        get => _highAtomicReserved;
+        set
+        {
+            _highAtomicReserved = value;
+            UpdateHighAtomicHeld();
+        }
+    }
+
+    internal long FreeHighAtomic
+    {
+        get => _freeHighAtomic;
+        set
+        {
+            _freeHighAtomic = value;
+            UpdateHighAtomicHeld();
+        }
+    }
+
+    internal bool HasCma
+    {
+        get => _hasCma;
+        set
+        {
+            _hasCma = value;
+            NeedsFullCheck = value || _rules.HalvesLimitWithOrder;
+        }
+    }
+
+    /// <summary>What the CPUs have folded into the counter of pages in free page blocks.</summary>
+    internal long FreeBlocksFolded { get; set; }
+
+    internal AllocatorRules Rules => _rules;
 
     /// <summary>The folded counter as checks read it: a negative one reads as 0.</summary>
     internal long FreePagesForChecks
@@ -309,6 +405,23 @@ public sealed class Zone
         pcp.FreePagesDiff = diff;
     }
 
+    /// <summary>As <see cref="AddFreePages"/>, for the counter of pages in free page blocks.</summary>
+    internal void AddFreeBlocks(PerCpuPages pcp, int pages)
+    {
+        int diff = pcp.FreeBlocksDiff + pages;
+        if (diff > pcp.StatThreshold || diff < -pcp.StatThreshold)
+        {
+            FreeBlocksFolded += diff;
+            diff = 0;
+        }
+
+        pcp.FreeBlocksDiff = diff;
+    }
+
+    private void UpdateMarkFirst() => MarkFirst = _rules.RemembersBelowHigh && (_flags & ZoneFlags.BelowHigh) == 0 ? _markHigh : _markLow;
+
+    private void UpdateHighAtomicHeld() => HighAtomicHeld = _rules.CountsFreeHighAtomic ? _freeHighAtomic : _highAtomicReserved;
+
     private IEnumerable<Pfn> Walk(int head)
     {
         for (int previous = head; ;)
@@ -336,9 +449,19 @@ public sealed class Zone
 /// <param name="Count">Pages in the lists.</param>
 /// <param name="High">From this many pages on, a free drains.</param>
 /// <param name="Batch">Pages moved at a time.</param>
-/// <param name="FreeFactor">How often consecutive frees have doubled the drain.</param>
+/// <param name="FreeFactor">What consecutive frees add up to: until 6.6 how often they doubled the drain (<c>free_factor</c>), later their pages (<c>free_count</c>).</param>
 /// <param name="StatThreshold">How many pages of the free counter this CPU may keep to itself.</param>
-public readonly record struct PagesetInfo(int Count, int High, int Batch, int FreeFactor, int StatThreshold);
+public readonly record struct PagesetInfo(int Count, int High, int Batch, int FreeFactor, int StatThreshold)
+{
+    /// <summary>The lower bound of <see cref="High"/> where that moves with the load.</summary>
+    public int HighMin { get; init; }
+
+    /// <summary>The upper bound of <see cref="High"/> where that moves with the load.</summary>
+    public int HighMax { get; init; }
+
+    /// <summary>How often the next refill of single pages is doubled (<c>alloc_factor</c>).</summary>
+    public int AllocFactor { get; init; }
+}
 
 /// <summary>The per-zone counters of <c>/proc/zoneinfo</c> that later subsystems change, in pages.</summary>
 public sealed class ZoneCounters
