@@ -100,7 +100,8 @@ internal sealed class MachineSettings
             into.High = zone.MarkHigh;
             into.Promo = zone.MarkPromo;
             zone.Reserve.AsSpan().CopyTo(into.LowmemReserve);
-            into.PcpHighMin = zone.Pcp.Length != 0 ? zone.Pcp[0].High : 0;
+            into.PcpHighMin = zone.Pcp.Length == 0 ? 0 : zone.Pcp[0].IsMoving ? zone.Pcp[0].HighMin : zone.Pcp[0].High;
+            into.PcpHighMax = zone.Pcp.Length == 0 ? 0 : zone.Pcp[0].IsMoving ? zone.Pcp[0].HighMax : zone.Pcp[0].High;
             into.PcpBatch = zone.Pcp.Length != 0 ? zone.Pcp[0].Batch : 1;
             into.StatThreshold = zone.Pcp.Length != 0 ? zone.Pcp[0].StatThreshold : 0;
         }
@@ -198,6 +199,7 @@ internal sealed class MachineSettings
     private void Apply()
     {
         _machine.WatermarkBoostFactor = Sysctls.WatermarkBoostFactor;
+        _machine.DefragMode = Personality.Allocator.DefragMode != DefragModeRule.Absent && Sysctls.Number(VmSysctlTable.DefragMode) != 0;
         _machine.ZoneReclaimMode = Sysctls.ZoneReclaimMode;
         for (int i = 0; i < _machine.Zones.Count && i < _figures.Zones.Length; i++)
         {
@@ -210,7 +212,16 @@ internal sealed class MachineSettings
             from.LowmemReserve.AsSpan(0, Math.Min(from.LowmemReserve.Length, zone.Reserve.Length)).CopyTo(zone.Reserve);
             foreach (PerCpuPages pcp in zone.Pcp)
             {
-                pcp.High = from.PcpHighMin;
+                if (pcp.IsMoving)
+                {
+                    // The limit itself follows when the CPU next uses the zone.
+                    pcp.SetBounds(from.PcpHighMin, from.PcpHighMax);
+                }
+                else
+                {
+                    pcp.High = from.PcpHighMin;
+                }
+
                 pcp.Batch = from.PcpBatch;
                 pcp.SetStatThreshold(from.StatThreshold);
             }

@@ -326,6 +326,7 @@ public sealed partial class TraceReplay : IDisposable
             {
                 pcp.SetStatThreshold(threshold);
                 zone.AddFreePages(pcp, 0);
+                zone.AddFreeBlocks(pcp, 0);
             }
         }
     }

@@ -26,7 +26,7 @@ public sealed class AllocatorState
     public KernelPersonality Kernel { get; set; } = KernelLines.Linux6_1;
 
     /// <summary>How many migrate types the kernel that was recorded has: 5, or 6 with CMA.</summary>
-    public int MigrateTypeCount { get; set; } = 5;
+    internal int MigrateTypeCount { get; set; } = 5;
 
     /// <summary>The sysctl <c>vm.defrag_mode</c>; null where the kernel has none.</summary>
     public bool? DefragMode { get; set; }

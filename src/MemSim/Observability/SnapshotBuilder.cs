@@ -17,6 +17,7 @@ internal static class SnapshotBuilder
         SnapshotDocument document = new()
         {
             Personality = machine.Personality.Name,
+            Warnings = [.. machine.Warnings],
             MemoryModel = machine.MemoryModel,
             MobilityGrouping = machine.MobilityGrouping,
             RefusesIllegalFlags = machine.RefusesIllegalFlags,
@@ -67,6 +68,8 @@ internal static class SnapshotBuilder
             HasContents = document.HasContents,
             RefusesIllegalFlags = document.RefusesIllegalFlags,
             WatermarkBoostFactor = state.WatermarkBoostFactor,
+            Personality = state.Kernel,
+            Warnings = document.Warnings,
         };
         Machine machine = new(blueprint);
         try
@@ -182,8 +185,6 @@ internal static class SnapshotBuilder
 
     private static void RestoreRest(Machine machine, SnapshotDocument document)
     {
-        KernelPersonality personality = KernelPersonality.Parse(document.Personality);
-        machine.Settings = new MachineSettings(machine, personality);
         machine.Settings.Restore(document.Sysctls, document.HugePages);
         foreach (SnapshotZone saved in document.Zones)
         {

@@ -14,6 +14,8 @@ internal sealed class SnapshotDocument
 
     public string Personality { get; set; } = "6.1";
 
+    public List<string> Warnings { get; set; } = [];
+
     public MemoryModel MemoryModel { get; set; }
 
     public bool MobilityGrouping { get; set; } = true;

@@ -46,7 +46,7 @@ internal static class StateCapture
             WatermarkPromo = zone.MarkPromo,
             WatermarkBoost = zone.Boost,
             ReservedHighAtomicPages = zone.HighAtomicReserved,
-            FreeHighAtomicPages = zone.FreeHighAtomic,
+            FreeHighAtomicPages = zone.Rules.CountsFreeHighAtomic ? zone.FreeHighAtomic : null,
             FreeBlockPages = zone.Rules.CountsFreeBlocks ? zone.FreeBlocksFolded : null,
             FreeBlockPagesCpuDiff = [.. zone.Pcp.Select(p => p.FreeBlocksDiff)],
             IsolatedPageblocks = zone.IsolatedPageblocks,

@@ -146,8 +146,12 @@ internal static class StateRestorer
             pcp.AllocFactor = from.AllocFactor;
             pcp.LastFreeWasBlock = (from.Flags & 1) != 0;
             pcp.CacheIsLarge = (from.Flags & PcpState.LargeCache) != 0;
-            (int least, int most) = from.HighBounds ?? (from.High, from.High);
-            pcp.SetBounds(least, most);
+            if (pcp.IsMoving)
+            {
+                (int least, int most) = from.HighBounds ?? (from.High, from.High);
+                pcp.SetBounds(least, most);
+            }
+
             pcp.FreeBlocksDiff = cpu < source.FreeBlockPagesCpuDiff.Length ? source.FreeBlockPagesCpuDiff[cpu] : 0;
             pcp.SetStatThreshold(source.StatThreshold);
             pcp.FreePagesDiff = cpu < source.FreePagesCpuDiff.Length ? source.FreePagesCpuDiff[cpu] : 0;

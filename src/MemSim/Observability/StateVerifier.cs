@@ -35,6 +35,8 @@ internal sealed class StateVerifier
     {
         long free = 0;
         long cma = 0;
+        long highAtomic = 0;
+        long wholeBlocks = 0;
         for (int order = 0; order < PageGeometry.OrderCount; order++)
         {
             long blocks = 0;
@@ -49,6 +51,8 @@ internal sealed class StateVerifier
                 blocks += count;
                 free += type == (int)MigrateType.Isolate ? 0 : count << order;
                 cma += type == (int)MigrateType.Cma ? count << order : 0;
+                highAtomic += type == (int)MigrateType.HighAtomic ? count << order : 0;
+                wholeBlocks += type != (int)MigrateType.Isolate && order >= zone.PageblockOrder ? count << order : 0;
             }
 
             listed.FreeBlocks += blocks;
@@ -62,6 +66,16 @@ internal sealed class StateVerifier
         if (free != zone.TrueFreePages)
         {
             Fail(zone, $"the free-page counter says {zone.TrueFreePages} but the lists hold {free} pages");
+        }
+
+        if (zone.Rules.CountsFreeHighAtomic && highAtomic != zone.FreeHighAtomic)
+        {
+            Fail(zone, $"the counter of free pages reserved for high-order atomic requests says {zone.FreeHighAtomic} but their lists hold {highAtomic} pages");
+        }
+
+        if (zone.Rules.CountsFreeBlocks && wholeBlocks != zone.FreePageblockPages)
+        {
+            Fail(zone, $"the counter of pages in free page blocks says {zone.FreePageblockPages} but the lists hold {wholeBlocks}");
         }
 
         if (zone.HasCma && cma != zone.FreeCmaPagesCount)

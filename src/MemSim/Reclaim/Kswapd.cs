@@ -457,6 +457,13 @@ internal sealed class Kswapd : BackgroundTask
                     zone.AddFreePages(pcp, 0);
                     _machine.Unlock(zone);
                 }
+
+                if (Math.Abs(pcp.FreeBlocksDiff) > threshold)
+                {
+                    _machine.Lock(zone);
+                    zone.AddFreeBlocks(pcp, 0);
+                    _machine.Unlock(zone);
+                }
             }
         }
     }

@@ -28,6 +28,7 @@ internal static class VmSysctlTable
     public const string MinFreeKbytes = "min_free_kbytes";
     public const string WatermarkScaleFactor = "watermark_scale_factor";
     public const string WatermarkBoostFactor = "watermark_boost_factor";
+    public const string DefragMode = "defrag_mode";
     public const string LowmemReserveRatio = "lowmem_reserve_ratio";
     public const string PercpuPagelistHighFraction = "percpu_pagelist_high_fraction";
 
@@ -39,6 +40,7 @@ internal static class VmSysctlTable
         Long("admin_reserve_kbytes", 8192),
         Int("compact_unevictable_allowed", 1, 0, 1),
         Int("compaction_proactiveness", 20, 0, 100),
+        Int(DefragMode, 0, 0, 1),
         Long("dirty_background_bytes", 0, 1, "dirty_background_ratio"),
         Int("dirty_background_ratio", 10, 0, 100, "dirty_background_bytes"),
         Long("dirty_bytes", 0, 2 * PageGeometry.PageSize, "dirty_ratio"),

@@ -170,8 +170,8 @@ public sealed class Zone
     /// <summary>Pages in blocks reserved for high-order atomic requests (<c>nr_reserved_highatomic</c>).</summary>
     public long ReservedHighAtomicPages => HighAtomicReserved;
 
-    /// <summary>Free pages in blocks of the lists of that reserve (<c>nr_free_highatomic</c>).</summary>
-    public long FreeHighAtomicPages => _freeHighAtomic;
+    /// <summary>Free pages in blocks of the lists of that reserve (<c>nr_free_highatomic</c>); 0 where the kernel does not count them.</summary>
+    public long FreeHighAtomicPages => _rules.CountsFreeHighAtomic ? _freeHighAtomic : 0;
 
     /// <summary>Pages in free blocks of at least a page block, including what each CPU has not folded in (<c>nr_free_pages_blocks</c>); 0 where the kernel does not count them.</summary>
     public long FreePageblockPages

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Kernels;
 using MemSim.Recordings;
 using Xunit;
 
@@ -9,7 +10,21 @@ public sealed class ExactRunTests
     public static TheoryData<string> Runs() => [.. Directory.GetDirectories(ReplayData.Exact).Where(ExactReplay.IsRun).Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal)];
 
     [Fact]
-    public void All_runs_of_the_recorded_kernels_are_here() => Runs().Should().HaveCount(28);
+    public void All_runs_of_the_recorded_kernels_are_here() => Runs().Should().HaveCount(60);
+
+    [Fact]
+    public void Every_recorded_kernel_has_runs_that_name_it()
+    {
+        var kernels = new HashSet<string>(StringComparer.Ordinal);
+        foreach (string run in Directory.GetDirectories(ReplayData.Exact).Where(ExactReplay.IsRun))
+        {
+            using ExactReplay replay = ExactReplay.Open(run);
+            replay.Warnings.Should().BeEmpty(run);
+            kernels.Add(replay.Machine.Personality.Name);
+        }
+
+        kernels.Should().BeEquivalentTo(KernelLines.Recorded.Select(l => l.Name));
+    }
 
     [Theory]
     [MemberData(nameof(Runs))]

@@ -91,7 +91,7 @@ public class ZoneTests : MachineTests
         foreach (long distance in new[]
         {
             (long)Unsafe.ByteOffset(ref Unsafe.As<PaddedLock, byte>(ref zone.Lock), ref Unsafe.As<long, byte>(ref zone.FreePagesFolded)),
-            (long)Unsafe.ByteOffset(ref Unsafe.As<PaddedLock, byte>(ref zone.Lock), ref Unsafe.As<long, byte>(ref zone.MarkLow)),
+            (long)Unsafe.ByteOffset(ref Unsafe.As<PaddedLock, byte>(ref zone.Lock), ref Unsafe.As<long, byte>(ref zone.MarkFirst)),
         })
         {
             // The lock word lies a line into its padding and a line from the end.
