@@ -1,7 +1,8 @@
 using System.Text.Json;
+using MemSim.Captures;
 using MemSim.Kernels;
 
-namespace MemSim.Observability.Import;
+namespace MemSim.Recordings.Import;
 
 /// <summary>What a recording's <c>job.json</c> says about the kernel.</summary>
 internal static class RecordedJob

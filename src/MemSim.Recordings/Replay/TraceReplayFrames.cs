@@ -201,8 +201,15 @@ internal sealed class TraceReplayFrames
 /// <summary>The figures by which a CPU's lists adapt, at one moment.</summary>
 internal readonly struct PcpTuningState(PerCpuPages pcp)
 {
-    private readonly int _freeFactor = pcp.FreeFactor;
+    private readonly int _freeRun = pcp.FreeRun;
+    private readonly int _allocFactor = pcp.AllocFactor;
+    private readonly int _high = pcp.High;
 
     /// <summary>Puts the figures back to what they were, and to what some allocations since then make of them.</summary>
-    public void Restore(int allocations) => pcp.FreeFactor = _freeFactor >> Math.Min(allocations, 31);
+    public void Restore(int allocations)
+    {
+        pcp.FreeRun = _freeRun >> Math.Min(allocations, 31);
+        pcp.AllocFactor = _allocFactor;
+        pcp.High = _high;
+    }
 }
