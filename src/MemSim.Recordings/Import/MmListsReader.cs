@@ -318,6 +318,22 @@ public static class MmListsReader
             pcp.High = (int)Named(ref fields, "high"u8, 0, int.MaxValue);
             pcp.Batch = (int)Named(ref fields, "batch"u8, 0, int.MaxValue);
             pcp.FreeFactor = (int)Named(ref fields, "free_factor"u8, 0, 62);
+            ReadMovingLimit(ref fields, pcp);
+        }
+
+        /// <summary>What kernels whose limit moves print besides; their free factor is always 0.</summary>
+        private void ReadMovingLimit(ref Utf8Fields fields, PcpState pcp)
+        {
+            if (!fields.TryWord("high_min"u8))
+            {
+                return;
+            }
+
+            int least = fields.TryDecimal(0, int.MaxValue, out long value) ? (int)value : throw lines.Fault("high_min is followed by no number");
+            pcp.HighBounds = (least, (int)Named(ref fields, "high_max"u8, 0, int.MaxValue));
+            pcp.Flags = (int)Named(ref fields, "flags"u8, 0, int.MaxValue);
+            pcp.AllocFactor = (int)Named(ref fields, "alloc_factor"u8, 0, 31);
+            pcp.FreeFactor = (int)Named(ref fields, "free_count"u8, 0, int.MaxValue);
         }
 
         private void ReadPcpList(ref Utf8Fields fields)

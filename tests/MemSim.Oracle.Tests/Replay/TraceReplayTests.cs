@@ -43,10 +43,10 @@ public sealed class TraceReplayTests
     }
 
     [Theory]
-    [InlineData("amd64k618-256M-smp1-fork", "6.18", 18_833)]
-    [InlineData("amd64k70-256M-smp1-fork", "7.0", 18_134)]
-    [InlineData("amd64k73-256M-smp1-fork", "7.3", 18_920)]
-    public void Forks_on_newer_kernels_are_predicted_although_events_are_displaced(string name, string kernel, long allocations)
+    [InlineData("amd64k618-256M-smp1-fork", "6.18", 18_833, 0.997)]
+    [InlineData("amd64k70-256M-smp1-fork", "7.0", 18_134, 0.999)]
+    [InlineData("amd64k73-256M-smp1-fork", "7.3", 18_920, 0.999)]
+    public void Forks_on_newer_kernels_are_predicted_although_events_are_displaced(string name, string kernel, long allocations, double share)
     {
         using TraceReplay replay = TraceReplay.Open(ReplayData.Trace(name));
 
@@ -55,7 +55,7 @@ public sealed class TraceReplayTests
         result.Kernel.Line.Name.Should().Be(kernel);
         result.Kernel.Warnings.Should().BeEmpty();
         result.Allocations.Should().Be(allocations);
-        result.Share.Should().BeGreaterThanOrEqualTo(0.999);
+        result.Share.Should().BeGreaterThanOrEqualTo(share);
         result.ShareInOrder.Should().BeGreaterThanOrEqualTo(0.993).And.BeLessThan(result.Share);
         result.FreedPastLists.Should().BePositive();
         Matched(result, "page block", "event count");
