@@ -100,7 +100,7 @@ public sealed partial class Machine
 
         ref PageFrame frame = ref _frames[page.FrameIndex];
         return frame.State == (PageFrame.OneReference | (uint)order) && (uint)order <= PageGeometry.MaxOrder
-            && ((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping) == 0;
+            && !frame.IsHeldByFlagsOrOwner;
     }
 
     /// <summary>The frame that carries the state of an allocated page: its own, or its compound page's head.</summary>
@@ -126,15 +126,8 @@ public sealed partial class Machine
         }
 
         ref PageFrame frame = ref OwnedFrame(page, "change of page->flags");
-        if (_parallel)
-        {
-            Interlocked.Or(ref frame.FlagsAndZone, (uint)set);
-            Interlocked.And(ref frame.FlagsAndZone, ~(uint)clear);
-        }
-        else
-        {
-            frame.FlagsAndZone = (frame.FlagsAndZone | (uint)set) & ~(uint)clear;
-        }
+        frame.Set(set, _parallel);
+        _ = frame.Clear(clear, _parallel);
     }
 
     internal bool IsAllocatedHead(int pfn, int order) => pfn < _memMap.Frames && MayFree(new Page(this, pfn), order);
@@ -193,9 +186,8 @@ public sealed partial class Machine
     {
         ref PageFrame frame = ref FrameOf(pfn);
         PageFlags flags = frame.StoredFlags;
-        const PageFlags swapCache = PageFlags.OwnerPrivate1 | PageFlags.SwapBacked;
-        flags |= (flags & swapCache) == swapCache ? PageFlags.SwapCache : 0;
-        flags |= (flags & PageFlags.Reclaim) != 0 && (frame.Mapping & 3) == 2 ? PageFlags.Isolated : 0;
+        flags |= frame.InSwapCache ? PageFlags.SwapCache : 0;
+        flags |= (flags & PageFlags.Reclaim) != 0 && frame.IsDriverMovable ? PageFlags.Isolated : 0;
         flags |= TypeOf(pfn) switch
         {
             PageType.Buddy => PageFlags.Buddy,
@@ -228,7 +220,7 @@ public sealed partial class Machine
     internal (Page Previous, Page Next) LruOf(int pfn)
     {
         ref PageFrame frame = ref FrameOf(pfn);
-        bool listed = frame.IsBuddy || frame.IsPcp || (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0;
+        bool listed = frame.IsBuddy || frame.IsPcp || frame.IsOnLru;
         return listed ? (Neighbour(frame.Prev), Neighbour(frame.Next)) : default;
     }
 
@@ -265,7 +257,7 @@ public sealed partial class Machine
         {
             int head = pfn & ~((1 << order) - 1);
             ref PageFrame frame = ref _frames[head];
-            if ((frame.FlagsAndZone & (uint)PageFlags.Head) != 0 && frame.RefOrder != 0 && frame.Order >= order)
+            if (frame.IsCompoundHead && frame.RefOrder != 0 && frame.Order >= order)
             {
                 return head;
             }

@@ -146,7 +146,7 @@ internal sealed class TraceReplayFrames
     }
 
     /// <summary>Marks a block of user pages as being on an LRU list, which block stealing looks at.</summary>
-    public void MarkLru(int pfn) => _frames[pfn].FlagsAndZone |= (uint)PageFlags.Lru;
+    public void MarkLru(int pfn) => _frames[pfn].Set(PageFlags.Lru);
 
     /// <summary>Makes every frame of a block one that the machine knows nothing about.</summary>
     private bool TakeOut(Cpu cpu, Zone zone, int pfn, int order)
@@ -162,7 +162,7 @@ internal sealed class TraceReplayFrames
             switch (place)
             {
                 case FramePlace.Untracked:
-                    _frames[at].FlagsAndZone = PageFrame.ZoneBits(zone.Id);
+                    _frames[at].Begin(zone.Id);
                     at++;
                     continue;
                 case FramePlace.PcpList when larger:

@@ -180,7 +180,7 @@ internal sealed class ContigAllocator
             Zone zone = machine.Zones[frame.ZoneId];
             Gfp gfp = Gfp.User | Gfp.Movable | Gfp.RetryMayFail | Gfp.NoWarn;
             gfp |= zone.Type is ZoneType.HighMem or ZoneType.Movable ? Gfp.HighMem : Gfp.None;
-            gfp |= (frame.FlagsAndZone & (uint)PageFlags.Head) != 0 ? Gfp.Comp : Gfp.None;
+            gfp |= frame.IsCompoundHead ? Gfp.Comp : Gfp.None;
             return machine.Pages.AllocateChecked(cpu, gfp, order, Node);
         }
 

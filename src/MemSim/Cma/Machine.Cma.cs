@@ -191,7 +191,7 @@ public sealed partial class Machine
         for (long pfn = start; pfn < start + pages;)
         {
             int head = BlockHeadOf((int)pfn, out int order);
-            if (head < 0 || _frames[head].ZoneId != zone.Id || (_frames[head].FlagsAndZone & (uint)PageFlags.Reserved) != 0)
+            if (head < 0 || _frames[head].ZoneId != zone.Id || _frames[head].IsReserved)
             {
                 return false;
             }

@@ -98,8 +98,8 @@ internal sealed class PageblockIsolation
             }
 
             ref PageFrame frame = ref _frames[head];
-            bool whole = order == 0 || (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
-            bool movable = zone.Type == ZoneType.Movable || (whole && ((frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 || (frame.Mapping & 3) == MappingTable.Movable));
+            bool whole = order == 0 || frame.IsCompoundHead;
+            bool movable = zone.Type == ZoneType.Movable || (whole && (frame.IsOnLru || frame.IsDriverMovable));
             if (frame.RefCount != 0 && !movable)
             {
                 return pfn;

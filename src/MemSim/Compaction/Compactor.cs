@@ -482,7 +482,7 @@ internal sealed class Compactor : ICompactor
         {
             ref PageFrame frame = ref frames[pfn];
             free |= frame.IsBuddy && frame.Private < zone.PageblockOrder && zone.BlockType(start) is (int)MigrateType.Movable or (int)MigrateType.Cma;
-            used |= frame.RefCount != 0 && ((frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 || _migrator.IsMovable(pfn));
+            used |= frame.RefCount != 0 && (frame.IsOnLru || _migrator.IsMovable(pfn));
             pfn += frame.IsBuddy ? 1 << frame.Private : frame.RefCount != 0 ? 1 << frame.Order : 1;
         }
 

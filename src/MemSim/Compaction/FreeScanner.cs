@@ -128,7 +128,7 @@ internal sealed class FreeScanner
             scanned++;
             if (!frame.IsBuddy)
             {
-                bool compound = frame.RefCount != 0 && (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
+                bool compound = frame.RefCount != 0 && frame.IsCompoundHead;
                 pfn += compound ? (1 << frame.Order) - 1 + stride : stride;
                 continue;
             }

@@ -123,7 +123,7 @@ internal sealed class MigrationScanner
             if (frame.RefCount != 0)
             {
                 pages = 1 << frame.Order;
-                bool compound = (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
+                bool compound = frame.IsCompoundHead;
                 if (pages > 1 && !compound)
                 {
                     // The frames behind it look like free pages of no list: each is looked at and passed.
@@ -207,7 +207,7 @@ internal sealed class MigrationScanner
     private bool TryIsolate(CompactControl cc, int pfn, bool unevictable)
     {
         ref PageFrame frame = ref _frames[pfn];
-        PageFlags flags = (PageFlags)frame.FlagsAndZone;
+        PageFlags flags = frame.StoredFlags;
         if (frame.ZoneId != cc.Zone.Id)
         {
             return false;
@@ -218,8 +218,8 @@ internal sealed class MigrationScanner
             return _migrator.IsMovable(pfn) && (flags & PageFlags.Reclaim) == 0 && _migrator.IsolateMovable(pfn);
         }
 
-        bool anonymous = (frame.Mapping & MappingTable.Anonymous) != 0;
-        bool swapCache = (flags & (PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+        bool anonymous = frame.IsAnonymous;
+        bool swapCache = frame.InSwapCache;
         if ((frame.Mapping == 0 || (anonymous && !swapCache)) && frame.RefCount > frame.MapCount)
         {
             // Somebody holds the page besides its page tables: it could not be moved.
@@ -251,7 +251,7 @@ internal sealed class MigrationScanner
     private bool IsSource(CompactControl cc, int blockStart)
     {
         ref PageFrame frame = ref _frames[blockStart];
-        if (frame.RefCount != 0 && (frame.FlagsAndZone & (uint)PageFlags.Head) != 0 && frame.Order >= cc.Zone.PageblockOrder)
+        if (frame.RefCount != 0 && frame.IsCompoundHead && frame.Order >= cc.Zone.PageblockOrder)
         {
             return false;
         }

@@ -189,7 +189,7 @@ internal sealed partial class BugReporter
             return DiagnoseUnreferenced(page);
         }
 
-        if ((frame.FlagsAndZone & (uint)PageFlags.Reserved) != 0)
+        if (frame.IsReserved)
         {
             return (KernelBugKind.ReservedPage, $"the page is reserved (zone {page.Zone.Name}): the buddy allocator never handed it out");
         }
@@ -209,9 +209,9 @@ internal sealed partial class BugReporter
             return (KernelBugKind.StillInUse, "non-NULL mapping");
         }
 
-        if ((frame.FlagsAndZone & PageFrame.CheckAtFree) != 0)
+        if (frame.FlagsThatForbidFreeing != 0)
         {
-            return (KernelBugKind.StillInUse, $"PAGE_FLAGS_CHECK_AT_FREE flag(s) set: {(PageFlags)(frame.FlagsAndZone & PageFrame.CheckAtFree)}");
+            return (KernelBugKind.StillInUse, $"PAGE_FLAGS_CHECK_AT_FREE flag(s) set: {frame.FlagsThatForbidFreeing}");
         }
 
         return frame.Order != order

@@ -69,7 +69,7 @@ internal sealed partial class MmCore
             return false;
         }
 
-        SetFlag(pfn, (PageFlags)AnonExclusive);
+        SetFlag(pfn, Pages.PageFrame.AnonExclusive);
         return true;
     }
 

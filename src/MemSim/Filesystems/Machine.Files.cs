@@ -62,7 +62,7 @@ public sealed partial class Machine
     public HugetlbFileSystem MountHugetlbfs(ByteSize pageSize = default)
     {
         ThrowIfDisposed();
-        HugePagePool? pool = pageSize.Bytes == 0 ? HugePages.Pool : HugePages.PoolOf(pageSize);
+        HugetlbPool? pool = pageSize.Bytes == 0 ? HugePages.Pool : HugePages.PoolOf(pageSize);
         return pool is { IsMappable: true }
             ? new HugetlbFileSystem(this, pool, _nextAnonymousDevice++)
             : throw new ArgumentException($"there are no huge pages of {pageSize} to map", nameof(pageSize));

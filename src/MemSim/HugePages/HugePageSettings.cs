@@ -89,10 +89,10 @@ public sealed partial class HugePageSettings
     public Khugepaged Khugepaged { get; }
 
     /// <summary>Huge pages kept aside, by size, the largest first: as the architecture has them.</summary>
-    public IReadOnlyList<HugePagePool> Pools { get; }
+    public IReadOnlyList<HugetlbPool> Pools { get; }
 
     /// <summary>The pool of the default size (<c>vm.nr_hugepages</c>, <c>default_hugepagesz=</c>).</summary>
-    public HugePagePool Pool { get; }
+    public HugetlbPool Pool { get; }
 
     /// <summary>Huge pages that are partly unmapped and will be split when memory runs short.</summary>
     public int DeferredSplits => _machine.MmOrNull?.Huge.Deferred ?? 0;
@@ -100,7 +100,7 @@ public sealed partial class HugePageSettings
     /// <summary>The pool of a size.</summary>
     /// <param name="size">Bytes of a page.</param>
     /// <returns>Null when the architecture has no such pages.</returns>
-    public HugePagePool? PoolOf(ByteSize size) => Pools.FirstOrDefault(pool => pool.PageSize == size);
+    public HugetlbPool? PoolOf(ByteSize size) => Pools.FirstOrDefault(pool => pool.PageSize == size);
 
     /// <summary>Splits a huge page into small ones now (<c>split_huge_page()</c>).</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -120,7 +120,7 @@ public sealed partial class HugePageSettings
             return false;
         }
 
-        HugeCore huge = core.Huge;
+        TransparentHugeMemory huge = core.Huge;
 
         using MmCore.LockScope scope = core.Enter();
         int head = page.CompoundHead.FrameIndex;

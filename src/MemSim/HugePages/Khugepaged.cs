@@ -167,7 +167,7 @@ public sealed class Khugepaged
 
     /// <summary>Goes on in an address space (<c>khugepaged_scan_mm_slot()</c>).</summary>
     /// <returns>False when there was no memory.</returns>
-    private bool ScanSpace(Cpu cpu, HugeCore huge, MemoryDescriptor mm, ref int seen)
+    private bool ScanSpace(Cpu cpu, TransparentHugeMemory huge, MemoryDescriptor mm, ref int seen)
     {
         ulong mask = huge.Bytes - 1;
         seen++;

@@ -23,10 +23,10 @@ internal sealed partial class MmCore
     public int HugePages => 1 << HugeOrder;
 
     /// <summary>Transparent huge pages.</summary>
-    public HugeCore Huge { get; private set; }
+    public TransparentHugeMemory Huge { get; private set; }
 
     /// <summary>Mappings of the pool of huge pages.</summary>
-    public HugetlbCore Hugetlb => field ??= new HugetlbCore(this);
+    public HugetlbMemory Hugetlb => field ??= new HugetlbMemory(this);
 
     /// <summary>Whether faults have to think of huge pages.</summary>
     public bool UsesHugePages { get; set; }
@@ -57,10 +57,10 @@ internal sealed partial class MmCore
     /// <summary>Makes room for the state of the parts of a fresh huge page (<c>prep_transhuge_page()</c>).</summary>
     public void PrepareHuge(int head)
     {
-        uint zone = PageFrame.ZoneBits(_frames[head].ZoneId);
+        int zone = _frames[head].ZoneId;
         for (int i = 1; i < HugePages; i++)
         {
-            _frames[head + i].FlagsAndZone = zone;
+            _frames[head + i].Begin(zone);
         }
 
         _frames[head + 1].Private = 0;
@@ -70,7 +70,7 @@ internal sealed partial class MmCore
     /// <summary>The last reference to a huge page is gone: nothing may be left of its parts' state (<c>free_transhuge_page()</c>).</summary>
     public void HugePageFreed(int head)
     {
-        if ((_frames[head].Mapping & MappingTable.Anonymous) == 0)
+        if (!_frames[head].IsAnonymous)
         {
             return;
         }
@@ -101,7 +101,7 @@ internal sealed partial class MmCore
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void DuplicatePart(int pfn)
     {
-        _ = _lru.ClearFlags(ref _frames[pfn], (PageFlags)AnonExclusive);
+        _ = _lru.ClearFlags(ref _frames[pfn], PageFrame.AnonExclusive);
         _ = ChangeSmallMaps(pfn, HeadOf(pfn), 1);
     }
 
@@ -121,7 +121,7 @@ internal sealed partial class MmCore
     public void AddNewHugeRmap(int head, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[head];
-        _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | (PageFlags)AnonExclusive);
+        _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
         frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
         frame.Index = vma.IndexOf(address);
         frame.InvertedMapCount = -1;
@@ -134,7 +134,7 @@ internal sealed partial class MmCore
     /// <summary>Fork maps a huge page in the child too.</summary>
     public void DuplicateHugeRmap(int head)
     {
-        _ = _lru.ClearFlags(ref _frames[head], (PageFlags)AnonExclusive);
+        _ = _lru.ClearFlags(ref _frames[head], PageFrame.AnonExclusive);
         _frames[head].InvertedMapCount--;
         _frames[head + 1].Private++;
     }
@@ -174,7 +174,7 @@ internal sealed partial class MmCore
         _ = ChangeSmallMaps(pfn, head, 1);
         if (exclusive)
         {
-            _lru.SetFlags(ref _frames[pfn], (PageFlags)AnonExclusive);
+            _lru.SetFlags(ref _frames[pfn], PageFrame.AnonExclusive);
         }
     }
 

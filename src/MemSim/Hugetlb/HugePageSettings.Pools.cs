@@ -15,7 +15,7 @@ public sealed partial class HugePageSettings
     internal void CountPools()
     {
         long pages = 0;
-        foreach (HugePagePool pool in Pools)
+        foreach (HugetlbPool pool in Pools)
         {
             pages += pool.Total << pool.Order;
         }
@@ -25,7 +25,7 @@ public sealed partial class HugePageSettings
 
     internal void VerifyPools()
     {
-        foreach (HugePagePool pool in Pools)
+        foreach (HugetlbPool pool in Pools)
         {
             pool.Verify();
         }
@@ -44,10 +44,10 @@ public sealed partial class HugePageSettings
             PoolOf(new ByteSize((ulong)range.Pages << PageGeometry.PageShift))!.AddGigantic((int)range.Start.Value);
         }
 
-        HashSet<HugePagePool> asked = [];
+        HashSet<HugetlbPool> asked = [];
         foreach (HugePagesParameter wanted in plan.Spec.CommandLine.HugePagePools)
         {
-            HugePagePool? pool = wanted.PageSize.Bytes == 0 ? Pool : PoolOf(wanted.PageSize);
+            HugetlbPool? pool = wanted.PageSize.Bytes == 0 ? Pool : PoolOf(wanted.PageSize);
             if (pool is null)
             {
                 log.Add($"HugeTLB: unsupported hugepagesz={wanted.PageSize.Bytes >> 10}K");
@@ -62,7 +62,7 @@ public sealed partial class HugePageSettings
             }
         }
 
-        foreach (HugePagePool pool in Pools.OrderBy(pool => asked.Contains(pool) ? asked.ToList().IndexOf(pool) : int.MaxValue))
+        foreach (HugetlbPool pool in Pools.OrderBy(pool => asked.Contains(pool) ? asked.ToList().IndexOf(pool) : int.MaxValue))
         {
             // A page's own descriptors could be mapped to one page of them, where the kernel is built for that.
             long spare = _machine.Architecture.Architecture == Architecture.X86_64 ? (64L << pool.Order >> 10) - 4 : 0;
@@ -80,12 +80,12 @@ public sealed partial class HugePageSettings
         return string.Create(CultureInfo.InvariantCulture, $"{(number < 10 ? $"{number}.00" : number < 100 ? $"{number}.0" : $"{number}")} {unit}");
     }
 
-    private static string Text(HugePagePool pool) => SizeText(pool.PageSize);
+    private static string Text(HugetlbPool pool) => SizeText(pool.PageSize);
 
-    private static HugePagePool[] MakePools(Machine machine)
+    private static HugetlbPool[] MakePools(Machine machine)
     {
         int[] orders = OrdersOf(machine.Architecture.Architecture, machine.BootPlan?.Spec.Mmu.GigabytePages ?? true);
-        return [.. orders.Select(order => new HugePagePool(machine, order))];
+        return [.. orders.Select(order => new HugetlbPool(machine, order))];
     }
 
     /// <summary>The sizes of an architecture as log2 of their small pages, the largest first.</summary>

@@ -5,9 +5,9 @@ namespace MemSim.Hugetlb;
 /// <param name="pool">Where its pages come from.</param>
 /// <param name="isShared">Whether its mappings share their pages.</param>
 /// <param name="owner">The address space that made a private mapping: only its areas use the reservations.</param>
-internal sealed class HugetlbFile(HugePagePool pool, bool isShared, MemoryDescriptor? owner)
+internal sealed class HugetlbFile(HugetlbPool pool, bool isShared, MemoryDescriptor? owner)
 {
-    public HugePagePool Pool { get; } = pool;
+    public HugetlbPool Pool { get; } = pool;
 
     public ulong Bytes { get; } = pool.PageSize.Bytes;
 

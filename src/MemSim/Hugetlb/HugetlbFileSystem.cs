@@ -7,11 +7,11 @@ namespace MemSim;
 /// <summary>A file system of huge pages (hugetlbfs): its files are mapped, truncated and read, but not written to.</summary>
 public sealed class HugetlbFileSystem : SimFileSystem
 {
-    internal HugetlbFileSystem(Machine machine, HugePagePool pool, int deviceNumber)
+    internal HugetlbFileSystem(Machine machine, HugetlbPool pool, int deviceNumber)
         : base(machine, deviceNumber, firstInode: 2) => Pool = pool;
 
     /// <summary>Where its pages come from.</summary>
-    public HugePagePool Pool { get; }
+    public HugetlbPool Pool { get; }
 
     /// <summary>Small pages that files can still take: those of free huge pages that nobody was promised.</summary>
     public override long FreePages => (Pool.Free - Pool.Reserved) << Pool.Order;

@@ -92,7 +92,7 @@ public sealed partial class MemoryDescriptor
         vmFlags |= (flags & MapFlags.NoReserve) != 0 ? VmaFlags.NoReserve : 0;
         ulong first = pgoff >> made.Pool.Order;
         HashSet<ulong> before = [.. made.Reserved];
-        if ((flags & MapFlags.NoReserve) == 0 && !HugetlbCore.Reserve(cpu, made, first, first + (bytes / made.Bytes)))
+        if ((flags & MapFlags.NoReserve) == 0 && !HugetlbMemory.Reserve(cpu, made, first, first + (bytes / made.Bytes)))
         {
             return Errno.ENOMEM;
         }
@@ -123,5 +123,5 @@ public sealed partial class MemoryDescriptor
     /// <summary>Whether a limit of a range cuts a huge page of a mapping of the pool (<c>hugetlb_vm_op_split()</c>).</summary>
     private bool CutsHugetlb(ulong start, ulong end) => CutsHugetlb(start) || CutsHugetlb(end);
 
-    private bool CutsHugetlb(ulong limit) => At(limit) is { } vma && HugetlbCore.Maps(vma) && HugetlbCore.Cuts(vma, limit, limit);
+    private bool CutsHugetlb(ulong limit) => At(limit) is { } vma && HugetlbMemory.Maps(vma) && HugetlbMemory.Cuts(vma, limit, limit);
 }

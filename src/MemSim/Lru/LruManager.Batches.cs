@@ -113,8 +113,8 @@ internal sealed partial class LruManager
         foreach (int pfn in pages)
         {
             ref PageFrame frame = ref _frames[pfn];
-            uint flags = frame.FlagsAndZone;
-            if ((flags & (uint)(PageFlags.Unevictable | PageFlags.Mlocked)) != 0 || (frame.Mapping & 3) == 0)
+            PageFlags flags = frame.StoredFlags;
+            if ((flags & (PageFlags.Unevictable | PageFlags.Mlocked)) != 0 || (frame.Mapping & 3) == 0)
             {
                 Move(LruBatch.Add, OfPage(pfn), ref frame, pfn, ref events);
                 SetFlags(ref frame, PageFlags.Lru);
@@ -129,7 +129,7 @@ internal sealed partial class LruManager
                 }
 
                 counted += 1L << frame.Order;
-                frame.FlagsAndZone = flags | (uint)PageFlags.Lru;
+                frame.Set(PageFlags.Lru);
                 _frames.AddFirst(_vecOfZone[zoneId].Head(own), ref frame, pfn);
             }
 
@@ -203,7 +203,7 @@ internal sealed partial class LruManager
                 DeactivateFile(vec, ref frame, pfn, zone, ref events);
                 break;
             case LruBatch.Deactivate:
-                if ((frame.FlagsAndZone & (uint)(PageFlags.Unevictable | PageFlags.Active)) == (uint)PageFlags.Active)
+                if (frame.Is(PageFlags.Active, of: PageFlags.Unevictable | PageFlags.Active))
                 {
                     Relink(vec, ref frame, pfn, zone, PageFlags.Active | PageFlags.Referenced);
                     events.Deactivated += 1L << frame.Order;
@@ -219,7 +219,7 @@ internal sealed partial class LruManager
 
                 break;
             default:
-                if ((frame.FlagsAndZone & (uint)(PageFlags.Unevictable | PageFlags.Active)) == 0)
+                if (!frame.Has(PageFlags.Unevictable | PageFlags.Active))
                 {
                     vec.Remove(ref frame, pfn, zone);
                     SetFlags(ref frame, PageFlags.Active);
@@ -234,7 +234,7 @@ internal sealed partial class LruManager
     /// <summary>Puts a page on its list (<c>lru_add_fn()</c>). One that became evictable meanwhile is rescued, one that must not be evicted culled.</summary>
     private void AddNow(LruVec vec, ref PageFrame frame, int pfn, Zone zone, ref MoveEvents events)
     {
-        bool wasUnevictable = (ClearFlags(ref frame, PageFlags.Unevictable) & (uint)PageFlags.Unevictable) != 0;
+        bool wasUnevictable = (ClearFlags(ref frame, PageFlags.Unevictable) & PageFlags.Unevictable) != 0;
         if (IsEvictable(ref frame))
         {
             events.Rescued += wasUnevictable ? 1L << frame.Order : 0;
@@ -252,7 +252,7 @@ internal sealed partial class LruManager
 
     private void Rotate(LruVec vec, ref PageFrame frame, int pfn, Zone zone, ref MoveEvents events)
     {
-        if ((frame.FlagsAndZone & (uint)PageFlags.Unevictable) == 0)
+        if (!frame.IsUnevictable)
         {
             vec.Remove(ref frame, pfn, zone);
             ClearFlags(ref frame, PageFlags.Active);
@@ -263,15 +263,15 @@ internal sealed partial class LruManager
 
     private void DeactivateFile(LruVec vec, ref PageFrame frame, int pfn, Zone zone, ref MoveEvents events)
     {
-        if ((frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0 || frame.MapCount != 0)
+        if (frame.IsUnevictable || frame.MapCount != 0)
         {
             return;
         }
 
-        bool wasActive = (frame.FlagsAndZone & (uint)PageFlags.Active) != 0;
+        bool wasActive = frame.IsActive;
         vec.Remove(ref frame, pfn, zone);
         ClearFlags(ref frame, PageFlags.Active | PageFlags.Referenced);
-        bool busy = (frame.FlagsAndZone & (uint)(PageFlags.Writeback | PageFlags.Dirty)) != 0;
+        bool busy = frame.Has(PageFlags.Writeback | PageFlags.Dirty);
         if (busy)
         {
             // It goes to the back when its write ends.
@@ -294,8 +294,8 @@ internal sealed partial class LruManager
     }
 
     private static bool IsLazyFreeableOffList(ref PageFrame frame) =>
-        (frame.FlagsAndZone & (uint)(PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | PageFlags.Unevictable)) == (uint)PageFlags.SwapBacked
-        && (frame.Mapping & 3) == MappingTable.Anonymous;
+        frame.Is(PageFlags.SwapBacked, of: PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | PageFlags.Unevictable)
+        && frame.IsAnonymous;
 
     /// <summary>A page that is still waiting in this CPU's batch becomes active there (<c>__lru_cache_activate_folio()</c>).</summary>
     private void ActivateInBatch(Cpu cpu, int pfn)

@@ -125,7 +125,7 @@ internal sealed partial class LruManager
 
             vec.Add(ref frame, pfn, _zones[frame.ZoneId]);
             moved += 1L << frame.Order;
-            vec.NonresidentAge += (frame.FlagsAndZone & (uint)PageFlags.Active) != 0 ? 1L << frame.Order : 0;
+            vec.NonresidentAge += frame.IsActive ? 1L << frame.Order : 0;
         }
 
         vec.Exit();

@@ -139,7 +139,7 @@ internal sealed partial class LruManager
     private bool Release(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if ((frame.FlagsAndZone & (uint)PageFlags.Lru) != 0)
+        if (frame.IsOnLru)
         {
             LruVec vec = OfPage(pfn);
             vec.Enter();
@@ -148,7 +148,7 @@ internal sealed partial class LruManager
             vec.Exit();
         }
 
-        if ((frame.FlagsAndZone & (uint)PageFlags.Mlocked) != 0)
+        if (frame.IsMlocked)
         {
             ClearFlags(ref frame, PageFlags.Mlocked);
             CountMlocked(frame.ZoneId, -(1L << frame.Order));
@@ -161,18 +161,18 @@ internal sealed partial class LruManager
         }
 
         // An anonymous page keeps its owner until it is freed; one of a file must have left its cache.
-        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        if (frame.IsAnonymous)
         {
             frame.Mapping = 0;
         }
 
         const PageFlags remnants = PageFlags.Waiters | PageFlags.Unevictable | PageFlags.Active;
-        if ((frame.FlagsAndZone & (uint)remnants) != 0)
+        if (frame.Has(remnants))
         {
             ClearFlags(ref frame, remnants);
         }
 
-        if (((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping | (uint)frame.InvertedMapCount) == 0)
+        if (!frame.IsHeldByFlagsOrOwner && frame.InvertedMapCount == 0)
         {
             return true;
         }

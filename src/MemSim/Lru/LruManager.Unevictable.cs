@@ -11,7 +11,7 @@ internal sealed partial class LruManager
     {
         ref PageFrame frame = ref _frames[pfn];
         long pages = 1L << frame.Order;
-        if ((frame.FlagsAndZone & (uint)PageFlags.Mlocked) == 0)
+        if (!frame.IsMlocked)
         {
             SetFlags(ref frame, PageFlags.Mlocked);
             CountMlocked(frame.ZoneId, pages);
@@ -19,7 +19,7 @@ internal sealed partial class LruManager
         }
 
         // A page that is still in the batch of new ones must be on a list to be moved off it.
-        if ((frame.FlagsAndZone & (uint)PageFlags.Lru) == 0)
+        if (!frame.IsOnLru)
         {
             Drain(cpu);
         }
@@ -32,7 +32,7 @@ internal sealed partial class LruManager
         LruVec vec = OfPage(pfn);
         Zone zone = _zones[frame.ZoneId];
         vec.Enter();
-        if ((frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0)
+        if (frame.IsUnevictable)
         {
             frame.Prev++;
         }
@@ -54,7 +54,7 @@ internal sealed partial class LruManager
     public void Munlock(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if ((frame.FlagsAndZone & (uint)PageFlags.Lru) == 0)
+        if (!frame.IsOnLru)
         {
             Drain(cpu);
         }
@@ -64,7 +64,7 @@ internal sealed partial class LruManager
         LruVec vec = OfPage(pfn);
         vec.Enter();
         bool last = true;
-        if (isolated && (frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0)
+        if (isolated && frame.IsUnevictable)
         {
             frame.Prev = Math.Max(0, frame.Prev - 1);
             last = frame.Prev == 0;
@@ -85,21 +85,21 @@ internal sealed partial class LruManager
     }
 
     /// <summary>Whether reclaim may take a page (<c>folio_evictable()</c>).</summary>
-    private bool IsEvictable(ref PageFrame frame) => (frame.FlagsAndZone & (uint)PageFlags.Mlocked) == 0 && !IsMappingUnevictable(ref frame);
+    private bool IsEvictable(ref PageFrame frame) => !frame.IsMlocked && !IsMappingUnevictable(ref frame);
 
     private bool IsMappingUnevictable(ref PageFrame frame) =>
         frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
 
     private void MakeEvictable(LruVec vec, ref PageFrame frame, int pfn, bool isolated, long pages)
     {
-        if ((ClearFlags(ref frame, PageFlags.Mlocked) & (uint)PageFlags.Mlocked) != 0)
+        if ((ClearFlags(ref frame, PageFlags.Mlocked) & PageFlags.Mlocked) != 0)
         {
             CountMlocked(frame.ZoneId, -pages);
-            bool stranded = !isolated && (frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0;
+            bool stranded = !isolated && frame.IsUnevictable;
             _machine.Events.Count(stranded ? VmEvent.UnevictablePagesStranded : VmEvent.UnevictablePagesMunlocked, pages);
         }
 
-        if (isolated && (frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0 && IsEvictable(ref frame))
+        if (isolated && frame.IsUnevictable && IsEvictable(ref frame))
         {
             Zone zone = _zones[frame.ZoneId];
             vec.Remove(ref frame, pfn, zone);

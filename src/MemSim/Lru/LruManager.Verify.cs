@@ -55,7 +55,7 @@ internal sealed partial class LruManager
                 Fail(vec.Node, $"pfn 0x{pfn:x} in {list} is not allocated");
             }
 
-            if ((frame.FlagsAndZone & (uint)PageFlags.Lru) == 0 || LruVec.ListOf(frame.FlagsAndZone) != list || _vecOfZone[frame.ZoneId] != vec)
+            if (!frame.IsOnLru || LruVec.ListOf(frame.StoredFlags) != list || _vecOfZone[frame.ZoneId] != vec)
             {
                 Fail(vec.Node, $"pfn 0x{pfn:x} is in {list} but says of itself: {frame.StoredFlags}, {_zones[frame.ZoneId]}");
             }
@@ -74,12 +74,12 @@ internal sealed partial class LruManager
             for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
             {
                 ref PageFrame frame = ref _frames[(int)pfn];
-                if (frame.RefCount == 0 || frame.ZoneId != zone.Id || (frame.FlagsAndZone & (uint)PageFlags.Lru) == 0)
+                if (frame.RefCount == 0 || frame.ZoneId != zone.Id || !frame.IsOnLru)
                 {
                     continue;
                 }
 
-                bool unevictable = (frame.FlagsAndZone & (uint)PageFlags.Unevictable) != 0;
+                bool unevictable = frame.IsUnevictable;
                 listed[zone.Id, (int)LruList.Unevictable] += unevictable ? 1L << frame.Order : 0;
                 flagged += unevictable ? 0 : 1L << frame.Order;
             }
@@ -101,7 +101,7 @@ internal sealed partial class LruManager
                 foreach (int pfn in _batches[cpu.Id].PagesOf(batch)[.._batches[cpu.Id].CountOf(batch)])
                 {
                     ref PageFrame frame = ref _frames[pfn];
-                    if (frame.RefCount == 0 || (batch == LruBatch.Add && (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0))
+                    if (frame.RefCount == 0 || (batch == LruBatch.Add && frame.IsOnLru))
                     {
                         Fail(cpu.Node, $"pfn 0x{pfn:x} in batch {batch} of CPU {cpu.Id} is {(frame.RefCount == 0 ? "not allocated" : "on a list already")}");
                     }

@@ -16,7 +16,7 @@ internal sealed partial class LruManager
         LruVec vec = OfPage(pfn);
         long age = vec.NonresidentAge;
         vec.Age(1L << frame.Order);
-        bool workingset = (frame.FlagsAndZone & (uint)PageFlags.WorkingSet) != 0;
+        bool workingset = frame.IsWorkingset;
         return (age << AgeShift) | ((long)vec.Index << NodeShift) | (workingset ? 2L : 0) | 1;
     }
 
@@ -30,7 +30,7 @@ internal sealed partial class LruManager
         ref PageFrame frame = ref _frames[pfn];
         LruVec evictedFrom = _vecs[(int)(shadow >> NodeShift & ((1 << (AgeShift - NodeShift)) - 1))];
         LruVec vec = OfPage(pfn);
-        bool file = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        bool file = !frame.IsSwapBacked;
         long pages = 1L << frame.Order;
         long distance = evictedFrom.NonresidentAge - (shadow >> AgeShift);
         NodeCounters counters = vec.Node.Counters;

@@ -51,15 +51,15 @@ internal sealed partial class LruManager
     /// <summary>Pages of a restored state say that they are on lists of the machine they come from: their owners are not known here, so nobody may reclaim or move them.</summary>
     private void ForgetRestored()
     {
-        const uint onList = (uint)(PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable);
+        const PageFlags onList = PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable;
         foreach (Zone zone in _zones)
         {
             for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
             {
                 ref PageFrame frame = ref _frames[(int)pfn];
-                if (frame.RefCount != 0 && (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0)
+                if (frame.RefCount != 0 && frame.IsOnLru)
                 {
-                    frame.FlagsAndZone &= ~onList;
+                    frame.Clear(onList);
                 }
             }
         }
@@ -90,14 +90,14 @@ internal sealed partial class LruManager
     public void MarkAccessed(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        uint flags = frame.FlagsAndZone;
-        if ((flags & (uint)PageFlags.Referenced) == 0)
+        PageFlags flags = frame.StoredFlags;
+        if ((flags & PageFlags.Referenced) == 0)
         {
             SetFlags(ref frame, PageFlags.Referenced);
         }
-        else if ((flags & (uint)(PageFlags.Unevictable | PageFlags.Active)) == 0)
+        else if ((flags & (PageFlags.Unevictable | PageFlags.Active)) == 0)
         {
-            if ((flags & (uint)PageFlags.Lru) != 0)
+            if ((flags & PageFlags.Lru) != 0)
             {
                 Activate(cpu, pfn);
             }
@@ -114,7 +114,7 @@ internal sealed partial class LruManager
     /// <summary>Makes a page on an inactive list active (<c>folio_activate()</c>).</summary>
     public void Activate(Cpu cpu, int pfn)
     {
-        if ((_frames[pfn].FlagsAndZone & (uint)(PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable)) == (uint)PageFlags.Lru)
+        if (_frames[pfn].Is(PageFlags.Lru, of: PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable))
         {
             Defer(cpu, LruBatch.Activate, pfn);
         }
@@ -123,8 +123,7 @@ internal sealed partial class LruManager
     /// <summary>Makes an active page inactive and forgets that it was used (<c>deactivate_page()</c>, <c>MADV_COLD</c>).</summary>
     public void Deactivate(Cpu cpu, int pfn)
     {
-        uint flags = _frames[pfn].FlagsAndZone;
-        if ((flags & (uint)(PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable)) == (uint)(PageFlags.Lru | PageFlags.Active))
+        if (_frames[pfn].Is(PageFlags.Lru | PageFlags.Active, of: PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable))
         {
             Defer(cpu, LruBatch.Deactivate, pfn);
         }
@@ -133,7 +132,7 @@ internal sealed partial class LruManager
     /// <summary>Moves a file page that could not be invalidated to where reclaim finds it soon (<c>deactivate_file_folio()</c>).</summary>
     public void DeactivateFile(Cpu cpu, int pfn)
     {
-        if ((_frames[pfn].FlagsAndZone & (uint)PageFlags.Unevictable) == 0)
+        if (!_frames[pfn].IsUnevictable)
         {
             Defer(cpu, LruBatch.DeactivateFile, pfn);
         }
@@ -152,7 +151,7 @@ internal sealed partial class LruManager
     public void RotateAfterWriteback(Cpu cpu, int pfn)
     {
         const PageFlags busy = PageFlags.Locked | PageFlags.Dirty | PageFlags.Unevictable;
-        if ((_frames[pfn].FlagsAndZone & (uint)(busy | PageFlags.Lru)) == (uint)PageFlags.Lru)
+        if (_frames[pfn].Is(PageFlags.Lru, of: busy | PageFlags.Lru))
         {
             Defer(cpu, LruBatch.Rotate, pfn);
         }
@@ -167,14 +166,14 @@ internal sealed partial class LruManager
     public bool Isolate(int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if ((frame.FlagsAndZone & (uint)PageFlags.Lru) == 0)
+        if (!frame.IsOnLru)
         {
             return false;
         }
 
         LruVec vec = OfPage(pfn);
         vec.Enter();
-        bool isolated = (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 && TryGet(pfn);
+        bool isolated = frame.IsOnLru && TryGet(pfn);
         if (isolated && !TestClearLru(ref frame))
         {
             // Another CPU, which holds a reference too, has it and waits for the lock.
@@ -200,41 +199,21 @@ internal sealed partial class LruManager
 
     /// <summary>Sets flags of a frame; atomically on a machine with parallel CPUs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void SetFlags(ref PageFrame frame, PageFlags flags)
-    {
-        if (_parallel)
-        {
-            Interlocked.Or(ref frame.FlagsAndZone, (uint)flags);
-        }
-        else
-        {
-            frame.FlagsAndZone |= (uint)flags;
-        }
-    }
+    public void SetFlags(ref PageFrame frame, PageFlags flags) => frame.Set(flags, _parallel);
 
     /// <summary>Clears flags of a frame; atomically on a machine with parallel CPUs.</summary>
     /// <returns>The flags before.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public uint ClearFlags(ref PageFrame frame, PageFlags flags)
-    {
-        if (_parallel)
-        {
-            return Interlocked.And(ref frame.FlagsAndZone, ~(uint)flags);
-        }
-
-        uint before = frame.FlagsAndZone;
-        frame.FlagsAndZone = before & ~(uint)flags;
-        return before;
-    }
+    public PageFlags ClearFlags(ref PageFrame frame, PageFlags flags) => frame.Clear(flags, _parallel);
 
     /// <summary>Takes the right to move a page: exactly one caller gets it (<c>folio_test_clear_lru()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TestClearLru(ref PageFrame frame) => (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 && (ClearFlags(ref frame, PageFlags.Lru) & (uint)PageFlags.Lru) != 0;
+    public bool TestClearLru(ref PageFrame frame) => frame.TestClear(PageFlags.Lru, _parallel);
 
     private static bool IsLazyFreeable(ref PageFrame frame)
     {
         const PageFlags swapBacked = PageFlags.SwapBacked | PageFlags.Lru;
         const PageFlags others = PageFlags.OwnerPrivate1 | PageFlags.Unevictable;
-        return (frame.FlagsAndZone & (uint)(swapBacked | others)) == (uint)swapBacked && (frame.Mapping & 3) == MappingTable.Anonymous;
+        return frame.Is(swapBacked, of: swapBacked | others) && frame.IsAnonymous;
     }
 }

@@ -67,15 +67,15 @@ internal sealed class LruVec
 
     /// <summary>Which list a page belongs on, from its flags (<c>folio_lru_list()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static LruList ListOf(uint flags)
+    public static LruList ListOf(PageFlags flags)
     {
-        if ((flags & (uint)PageFlags.Unevictable) != 0)
+        if ((flags & PageFlags.Unevictable) != 0)
         {
             return LruList.Unevictable;
         }
 
-        int file = (flags & (uint)PageFlags.SwapBacked) != 0 ? 0 : 2;
-        return (LruList)(file + ((flags & (uint)PageFlags.Active) != 0 ? 1 : 0));
+        int file = (flags & PageFlags.SwapBacked) != 0 ? 0 : 2;
+        return (LruList)(file + ((flags & PageFlags.Active) != 0 ? 1 : 0));
     }
 
     /// <summary>Pages on a list.</summary>
@@ -114,7 +114,7 @@ internal sealed class LruVec
     /// <summary>Links a page at the front of the list its flags name, or at the back. The caller holds the lock.</summary>
     public void Add(ref PageFrame frame, int pfn, Zone zone, bool back = false)
     {
-        LruList list = ListOf(frame.FlagsAndZone);
+        LruList list = ListOf(frame.StoredFlags);
         Count(zone, list, 1L << frame.Order);
         if (list == LruList.Unevictable)
         {
@@ -134,7 +134,7 @@ internal sealed class LruVec
     /// <summary>Unlinks a page from the list its flags name. The caller holds the lock.</summary>
     public void Remove(ref PageFrame frame, int pfn, Zone zone)
     {
-        LruList list = ListOf(frame.FlagsAndZone);
+        LruList list = ListOf(frame.StoredFlags);
         Count(zone, list, -(1L << frame.Order));
         if (list != LruList.Unevictable)
         {

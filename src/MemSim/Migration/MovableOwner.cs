@@ -31,7 +31,7 @@ public sealed class MovableOwner
         ObjectDisposedException.ThrowIf(_closed, this);
         _machine.ThrowIfDisposed();
         ref PageFrame frame = ref FrameOf(page);
-        if (frame.RefCount == 0 || frame.Order != 0 || frame.Mapping != 0 || (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0)
+        if (frame.RefCount == 0 || frame.Order != 0 || frame.Mapping != 0 || frame.IsOnLru)
         {
             throw new ArgumentException($"{page} is not a single allocated page without an owner: {page.Count} references, order {page.Order}, mapping {page.Mapping:x}", nameof(page));
         }
@@ -47,7 +47,7 @@ public sealed class MovableOwner
     public void Disown(Page page)
     {
         ref PageFrame frame = ref FrameOf(page);
-        if (frame.Mapping != _mapping || (frame.FlagsAndZone & (uint)PageFlags.Reclaim) != 0)
+        if (frame.Mapping != _mapping || frame.IsToBeReclaimed)
         {
             throw new ArgumentException($"{page} is not a page of this owner, or is being moved", nameof(page));
         }

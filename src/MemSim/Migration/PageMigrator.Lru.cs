@@ -46,7 +46,7 @@ internal sealed partial class PageMigrator
         ref PageFrame frame = ref _frames[pfn];
         LruVec vec = _machine.Lru.OfPage(pfn);
         vec.Enter();
-        LruManager.CountIsolated(vec, file: (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0, sign << frame.Order);
+        LruManager.CountIsolated(vec, file: !frame.IsSwapBacked, sign << frame.Order);
         vec.Exit();
     }
 }

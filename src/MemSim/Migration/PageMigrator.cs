@@ -102,7 +102,7 @@ internal sealed partial class PageMigrator
     }
 
     /// <summary>Whether a driver owns the page and can move it.</summary>
-    public bool IsMovable(int pfn) => (_frames[pfn].Mapping & 3) == MappingTable.Movable;
+    public bool IsMovable(int pfn) => _frames[pfn].IsDriverMovable;
 
     /// <summary>Isolates a driver's page (<c>isolate_movable_page()</c>): the caller holds a reference then.</summary>
     public bool IsolateMovable(int pfn)
@@ -113,7 +113,7 @@ internal sealed partial class PageMigrator
             return false;
         }
 
-        bool isolated = (frame.FlagsAndZone & (uint)PageFlags.Reclaim) == 0 && IsMovable(pfn) && owner.Isolate(new Page(_machine, pfn));
+        bool isolated = !frame.IsToBeReclaimed && IsMovable(pfn) && owner.Isolate(new Page(_machine, pfn));
         if (isolated)
         {
             _machine.AddReferences(pfn, 1);
@@ -193,7 +193,7 @@ internal sealed partial class PageMigrator
 
     private Outcome MoveLocked(Cpu cpu, int from, int to, bool movable, MigrationMode mode)
     {
-        if ((_frames[from].FlagsAndZone & (uint)PageFlags.Writeback) != 0)
+        if (_frames[from].IsUnderWriteback)
         {
             return mode == MigrationMode.Sync ? Outcome.Again : Outcome.Never;
         }
@@ -257,7 +257,7 @@ internal sealed partial class PageMigrator
         }
 
         _machine.Memory.CopyFrames(from, to, 1 << old.Order);
-        SetFlags(to, (PageFlags)old.FlagsAndZone & Inherited, PageFlags.None);
+        SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;
         old.Private = 0;
@@ -279,7 +279,7 @@ internal sealed partial class PageMigrator
             return false;
         }
 
-        SetFlags(to, (PageFlags)old.FlagsAndZone & Inherited, PageFlags.None);
+        SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;
         AddToLru(cpu, to, drain: true);
@@ -309,7 +309,7 @@ internal sealed partial class PageMigrator
     /// <summary>Drops a reference; the last one frees the page (<c>put_page()</c>).</summary>
     private void DropReference(Cpu cpu, int pfn)
     {
-        if ((_frames[pfn].FlagsAndZone & (uint)PageFlags.Lru) != 0)
+        if (_frames[pfn].IsOnLru)
         {
             PutLru(cpu, pfn);
         }
@@ -320,32 +320,14 @@ internal sealed partial class PageMigrator
         }
     }
 
-    private bool TryLock(int pfn)
-    {
-        ref uint word = ref _frames[pfn].FlagsAndZone;
-        if (_machine.IsParallel)
-        {
-            return (Interlocked.Or(ref word, (uint)PageFlags.Locked) & (uint)PageFlags.Locked) == 0;
-        }
+    private bool TryLock(int pfn) => _frames[pfn].TryLock(_machine.IsParallel);
 
-        bool free = (word & (uint)PageFlags.Locked) == 0;
-        word |= (uint)PageFlags.Locked;
-        return free;
-    }
-
-    private void Unlock(int pfn) => SetFlags(pfn, PageFlags.None, PageFlags.Locked);
+    private void Unlock(int pfn) => _frames[pfn].Unlock(_machine.IsParallel);
 
     private void SetFlags(int pfn, PageFlags set, PageFlags clear)
     {
-        ref uint word = ref _frames[pfn].FlagsAndZone;
-        if (_machine.IsParallel)
-        {
-            Interlocked.Or(ref word, (uint)set);
-            Interlocked.And(ref word, ~(uint)clear);
-        }
-        else
-        {
-            word = (word | (uint)set) & ~(uint)clear;
-        }
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Set(set, _machine.IsParallel);
+        _ = frame.Clear(clear, _machine.IsParallel);
     }
 }

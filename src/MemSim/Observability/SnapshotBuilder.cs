@@ -95,7 +95,7 @@ internal static class SnapshotBuilder
         foreach (long[] words in document.Frames)
         {
             int pfn = (int)words[0];
-            machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Slab;
+            machine.Frames[pfn].Clear(PageFlags.Slab);
             LargeObjects.Forget(machine, pfn);
         }
     }
@@ -157,7 +157,7 @@ internal static class SnapshotBuilder
             bool carriesState = !frame.IsPcp && (frame.RefOrder != 0 || frame.StoredFlags != PageFlags.None || frame.Mapping != 0 || frame.InvertedMapCount != 0);
             if (carriesState)
             {
-                into.Add([pfn, frame.FlagsAndZone, frame.Private, frame.RefOrder, frame.InvertedMapCount, frame.Mapping, frame.Index]);
+                into.Add([pfn, (uint)frame.Identity, frame.Private, frame.RefOrder, frame.InvertedMapCount, frame.Mapping, frame.Index]);
             }
 
             pfn += frame.RefOrder != 0 ? 1L << frame.Order : 1;
@@ -174,7 +174,7 @@ internal static class SnapshotBuilder
             }
 
             ref PageFrame frame = ref machine.Frames[(int)words[0]];
-            frame.FlagsAndZone = PageFrame.ZoneBits(zone.Id) | ((uint)words[1] & (uint)PageFlags.StoredMask);
+            frame.Begin(zone.Id, (PageFlags)(uint)words[1]);
             frame.Private = (int)words[2];
             frame.RefOrder = (uint)words[3];
             frame.InvertedMapCount = (int)words[4];

@@ -92,7 +92,7 @@ internal static class StateRestorer
             for (long pfn = start; pfn < start + count; pfn++)
             {
                 Check(zone.SpansIndex(pfn), zone, pfn, "an LRU page");
-                frames[(int)pfn].FlagsAndZone = PageFrame.ZoneBits(zone.Id) | (uint)PageFlags.Lru;
+                frames[(int)pfn].Begin(zone.Id, PageFlags.Lru);
             }
         }
 

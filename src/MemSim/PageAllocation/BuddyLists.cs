@@ -345,9 +345,9 @@ internal sealed class BuddyLists
                 continue;
             }
 
-            bool canMove = (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 || (frame.Mapping & 3) == 2;
+            bool canMove = frame.IsOnLru || frame.IsDriverMovable;
             int pages = frame.RefOrder != 0 ? 1 << frame.Order : 1;
-            bool compound = (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
+            bool compound = frame.IsCompoundHead;
             if (canMove)
             {
                 movable += compound ? Math.Min(pages, end - pfn) : 1;

@@ -91,11 +91,11 @@ internal sealed partial class PageAllocator
     /// <summary>Makes every frame of an allocated block a single allocated page (<c>split_page()</c>); no list changes.</summary>
     public void Split(int pfn, int order)
     {
-        uint zone = _frames[pfn].FlagsAndZone & ~(uint)PageFlags.StoredMask;
+        int zone = _frames[pfn].ZoneId;
         for (int i = pfn; i < pfn + (1 << order); i++)
         {
             ref PageFrame frame = ref _frames[i];
-            frame.Identity = zone;
+            frame.Identity = PageFrame.ZoneBits(zone);
             frame.State = PageFrame.OneReference;
             frame.Mapping = 0;
         }

@@ -263,7 +263,7 @@ internal sealed partial class PageAllocator
     {
         if ((gfp & Gfp.Comp) != 0 && order > 0)
         {
-            _frames[pfn].FlagsAndZone |= (uint)PageFlags.Head;
+            _frames[pfn].Set(PageFlags.Head);
         }
 
         if ((gfp & Gfp.Zero) != 0)
@@ -300,7 +300,7 @@ internal sealed partial class PageAllocator
 
         int pfn = page.FrameIndex;
         ref PageFrame frame = ref _frames[pfn];
-        if (frame.State != (PageFrame.OneReference | (uint)order) || ((frame.FlagsAndZone & PageFrame.CheckAtFree) | frame.Mapping) != 0)
+        if (frame.State != (PageFrame.OneReference | (uint)order) || frame.IsHeldByFlagsOrOwner)
         {
             return false;
         }
@@ -338,11 +338,11 @@ internal sealed partial class PageAllocator
         where TPath : struct, IPath
     {
         // Compared instead of looked up: what follows then need not wait for the frame's zone, nor below for its page block's type.
-        uint flags = frame.FlagsAndZone;
+        int zone = frame.ZoneId;
         PerCpuPages pcp = cpu.HomePcp;
-        if (flags >> PageFrame.ZoneShift != (uint)pcp.ZoneId)
+        if (zone != pcp.ZoneId)
         {
-            pcp = OtherPcp(cpu, flags);
+            pcp = OtherPcp(cpu, zone);
         }
 
         if (TPath.IsObserved)
@@ -383,7 +383,7 @@ internal sealed partial class PageAllocator
     private void FreeRareType(Cpu cpu, PerCpuPages pcp, int pfn, int order, int type) => FreeToPcp<ObservedPath>(cpu, pcp, ref _frames[pfn], pfn, order, type);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static PerCpuPages OtherPcp(Cpu cpu, uint flags) => cpu.Pcp[(int)(flags >> PageFrame.ZoneShift)];
+    private static PerCpuPages OtherPcp(Cpu cpu, int zone) => cpu.Pcp[zone];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void FreeToPcp<TPath>(Cpu cpu, PerCpuPages pcp, ref PageFrame frame, int pfn, int order, int type)
@@ -407,7 +407,7 @@ internal sealed partial class PageAllocator
             return;
         }
 
-        frame.Identity = frame.FlagsAndZone & ~(uint)PageFlags.StoredMask;
+        frame.KeepOnlyZone();
         frame.State = PageFrame.PcpState;
         frame.Index = (uint)type;
         int list = PerCpuPages.ListIndex(order, listType);

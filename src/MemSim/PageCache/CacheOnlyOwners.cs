@@ -27,7 +27,6 @@ internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners
     /// <summary>Swap, when a page is in its cache: shared memory on its way out or back.</summary>
     private SwapSpace? SwapOf(int pfn)
     {
-        const uint both = (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
-        return (machine.Frames[pfn].FlagsAndZone & both) == both ? machine.SwapIfUsed : null;
+        return machine.Frames[pfn].InSwapCache ? machine.SwapIfUsed : null;
     }
 }

@@ -63,7 +63,7 @@ internal abstract partial class FileMapping
 
         // Pages with the read-ahead mark take a fault of their own, so that the next window is started.
         const PageFlags looked = PageFlags.Locked | PageFlags.UpToDate | PageFlags.HwPoison | PageFlags.Reclaim;
-        return (_frames[pfn].FlagsAndZone & (uint)looked) == (uint)PageFlags.UpToDate ? pfn : -1;
+        return _frames[pfn].Is(PageFlags.UpToDate, of: looked) ? pfn : -1;
     }
 
     /// <summary>A shared mapping is about to write to a page (<c>page_mkwrite</c>): gives it room on the device and makes it dirty.</summary>
@@ -119,7 +119,7 @@ internal abstract partial class FileMapping
     }
 
     private bool IsReadAheadMark(int pfn) =>
-        (_frames[pfn].FlagsAndZone & (uint)(PageFlags.Reclaim | PageFlags.Writeback)) == (uint)PageFlags.Reclaim;
+        _frames[pfn].Is(PageFlags.Reclaim, of: PageFlags.Reclaim | PageFlags.Writeback);
 }
 
 /// <summary>How a mapped area will be read (<c>MADV_NORMAL</c>, <c>MADV_RANDOM</c>, <c>MADV_SEQUENTIAL</c>).</summary>

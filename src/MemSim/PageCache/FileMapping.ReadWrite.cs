@@ -20,7 +20,7 @@ internal abstract partial class FileMapping
             int within = (int)position & (PageGeometry.PageSize - 1);
             int bytes = (int)Math.Min(Math.Min(buffer.Length - done, PageGeometry.PageSize - within), Host.Size - position);
             int pfn = Find(index);
-            if (pfn < 0 || (_frames[pfn].FlagsAndZone & (uint)(PageFlags.UpToDate | PageFlags.Reclaim)) != (uint)PageFlags.UpToDate)
+            if (pfn < 0 || !_frames[pfn].Is(PageFlags.UpToDate, of: PageFlags.UpToDate | PageFlags.Reclaim))
             {
                 error = FillForRead(cpu, state, index, (uint)((offset + buffer.Length - 1) >> PageGeometry.PageShift) - index + 1, out pfn);
                 if (error != Errno.None)

@@ -109,13 +109,13 @@ internal abstract partial class FileMapping : IUnevictableMapping
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool Has(int pfn, PageFlags flag) => (_frames[pfn].FlagsAndZone & (uint)flag) != 0;
+    private bool Has(int pfn, PageFlags flag) => _frames[pfn].Has(flag);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Set(int pfn, PageFlags flags) => _lru.SetFlags(ref _frames[pfn], flags);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool Clear(int pfn, PageFlags flags) => (_lru.ClearFlags(ref _frames[pfn], flags) & (uint)flags) != 0;
+    private bool Clear(int pfn, PageFlags flags) => (_lru.ClearFlags(ref _frames[pfn], flags) & flags) != 0;
 
     /// <summary>Locks a page unless somebody else has (<c>folio_trylock()</c>). Nobody on a simulated CPU could wait for another one here.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

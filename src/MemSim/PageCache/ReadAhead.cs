@@ -30,7 +30,7 @@ internal static class ReadAhead
     public static void OnMark(Cpu cpu, FileMapping mapping, ReadAheadState state, int pfn, uint index, uint request)
     {
         ref PageFrame frame = ref mapping.FrameOf(pfn);
-        if (state.MaxPages == 0 || (frame.FlagsAndZone & (uint)PageFlags.Writeback) != 0)
+        if (state.MaxPages == 0 || frame.IsUnderWriteback)
         {
             return;
         }

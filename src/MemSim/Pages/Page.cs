@@ -74,7 +74,7 @@ public readonly struct Page : IEquatable<Page>
     public bool IsCompound => IsHead || IsTail;
 
     /// <summary>Whether it is the first page of a compound page.</summary>
-    public bool IsHead => (Owner.FrameOf(_pfn).FlagsAndZone & (uint)PageFlags.Head) != 0;
+    public bool IsHead => Owner.FrameOf(_pfn).IsCompoundHead;
 
     /// <summary>Whether it is a page of a compound page other than the first.</summary>
     public bool IsTail => Owner.CompoundHeadOf(_pfn) != _pfn;

@@ -9,7 +9,7 @@ namespace MemSim.Pages;
 /// allocation or a merge of any order touch a bounded number of frames. Every frame that becomes a head gets its zone number written.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
-internal struct PageFrame
+internal partial struct PageFrame
 {
     public const int SizeInBytes = 32;
 
@@ -21,15 +21,15 @@ internal struct PageFrame
     /// <summary>One reference in <see cref="RefOrder"/>.</summary>
     public const uint OneReference = 16;
 
-    /// <summary>Where the zone's number starts in <see cref="FlagsAndZone"/>.</summary>
+    /// <summary>Where the zone's number starts in the word of flags and zone.</summary>
     public const int ZoneShift = 24;
 
     /// <summary>Flags that no page may have when it is freed (the kernel's <c>PAGE_FLAGS_CHECK_AT_FREE</c>).</summary>
-    public const uint CheckAtFree = (uint)(PageFlags.Lru | PageFlags.Locked | PageFlags.Private | PageFlags.Private2 | PageFlags.Writeback | PageFlags.Reserved
+    private const uint CheckAtFree = (uint)(PageFlags.Lru | PageFlags.Locked | PageFlags.Private | PageFlags.Private2 | PageFlags.Writeback | PageFlags.Reserved
         | PageFlags.Slab | PageFlags.Active | PageFlags.Unevictable | PageFlags.Mlocked);
 
     /// <summary>Page flags in the low 24 bits, the machine's number of the zone in the high 8.</summary>
-    public uint FlagsAndZone;
+    private uint _flagsAndZone;
 
     /// <summary>Free in the buddy lists: the order. In use: the owner's (<c>page->private</c>).</summary>
     public int Private;
@@ -55,10 +55,8 @@ internal struct PageFrame
     public readonly int ZoneId
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => (int)(FlagsAndZone >> ZoneShift);
+        get => (int)(_flagsAndZone >> ZoneShift);
     }
-
-    public readonly PageFlags StoredFlags => (PageFlags)FlagsAndZone & PageFlags.StoredMask;
 
     public readonly int RefCount => (int)(RefOrder >> 4);
 
@@ -79,13 +77,13 @@ internal struct PageFrame
         set => Unsafe.As<uint, ulong>(ref RefOrder) = value;
     }
 
-    /// <summary>The word that holds <see cref="FlagsAndZone"/> and <see cref="Private"/>.</summary>
+    /// <summary>The word that holds the word of flags and zone and <see cref="Private"/>.</summary>
     public ulong Identity
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        readonly get => Unsafe.As<uint, ulong>(ref Unsafe.AsRef(in FlagsAndZone));
+        readonly get => Unsafe.As<uint, ulong>(ref Unsafe.AsRef(in _flagsAndZone));
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        set => Unsafe.As<uint, ulong>(ref FlagsAndZone) = value;
+        set => Unsafe.As<uint, ulong>(ref _flagsAndZone) = value;
     }
 
     public const ulong BuddyState = (ulong)BuddyFree << 32;

@@ -87,7 +87,7 @@ internal sealed partial class PageReclaim
         LruManager.EndIsolation(state.Lists, file: true, reclaimed);
         foreach (int pfn in sc.Kept.AsSpan(0, kept))
         {
-            if ((_machine.Frames[pfn].FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+            if (_machine.Frames[pfn].IsSwapBacked)
             {
                 // Memory given up with MADV_FREE was isolated as cache, and is wanted after all.
                 LruManager.EndIsolation(state.Lists, file: true, 1L << _machine.Frames[pfn].Order);
@@ -104,6 +104,6 @@ internal sealed partial class PageReclaim
     {
         const PageFlags others = PageFlags.SwapBacked | PageFlags.Dirty | PageFlags.Unevictable;
         ref PageFrame frame = ref _machine.Frames[pfn];
-        return (frame.FlagsAndZone & (uint)others) == 0 && (frame.Mapping & MappingTable.Movable) == 0 && frame.Order == 0;
+        return !frame.Has(others) && (frame.Mapping & MappingTable.Movable) == 0 && frame.Order == 0;
     }
 }

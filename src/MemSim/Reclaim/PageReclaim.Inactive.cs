@@ -115,10 +115,10 @@ internal sealed partial class PageReclaim
                     sc.Others[freed++] = pfn;
                     continue;
                 case Outcome.ActivateLocked:
-                    if ((frame.FlagsAndZone & (uint)PageFlags.Mlocked) == 0)
+                    if (!frame.IsMlocked)
                     {
                         _lru.SetFlags(ref frame, PageFlags.Active);
-                        bool isFile = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+                        bool isFile = !frame.IsSwapBacked;
                         found.ActivatedAnon += isFile ? 0 : size;
                         found.ActivatedFile += isFile ? size : 0;
                     }
@@ -152,12 +152,12 @@ internal sealed partial class PageReclaim
             return Outcome.KeepLocked;
         }
 
-        if ((frame.FlagsAndZone & (uint)(PageFlags.Dirty | PageFlags.Writeback)) != 0)
+        if (frame.Has(PageFlags.Dirty | PageFlags.Writeback))
         {
-            CountDirt(frame.FlagsAndZone, size, ref found);
+            CountDirt(frame, size, ref found);
         }
 
-        if ((frame.FlagsAndZone & (uint)PageFlags.Writeback) != 0)
+        if (frame.IsUnderWriteback)
         {
             return OfWriteback(state, sc, ref frame, ref found);
         }
@@ -174,7 +174,7 @@ internal sealed partial class PageReclaim
             return Outcome.KeepLocked;
         }
 
-        if (frame.Order != 0 && (frame.Mapping & 3) == MappingTable.Anonymous)
+        if (frame.Order != 0 && frame.IsAnonymous)
         {
             return OfHuge(cpu, owners, state, sc, pfn, ref frame, ref found);
         }
@@ -187,8 +187,8 @@ internal sealed partial class PageReclaim
     {
         ref PageFrame frame = ref _machine.Frames[pfn];
         long size = 1L << frame.Order;
-        bool anon = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0;
-        if (anon && (frame.FlagsAndZone & (uint)PageFlags.OwnerPrivate1) == 0)
+        bool anon = frame.IsAnonymous && frame.IsSwapBacked;
+        if (anon && !frame.Has(PageFlags.OwnerPrivate1))
         {
             if ((sc.Gfp & Gfp.Io) == 0)
             {
@@ -207,7 +207,7 @@ internal sealed partial class PageReclaim
             return Outcome.ActivateLocked;
         }
 
-        return (frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0 && WriteOut(cpu, owners, state, sc, pfn, verdict, ref found) is { } early
+        return frame.IsDirty && WriteOut(cpu, owners, state, sc, pfn, verdict, ref found) is { } early
             ? early
             : Free(cpu, owners, pfn, ref frame);
     }
@@ -215,7 +215,7 @@ internal sealed partial class PageReclaim
     /// <summary>A huge page of a process. To an area that has a whole cluster free all of it goes at once; else its parts are swapped out, or dropped, when reclaim comes round again.</summary>
     private Outcome OfHuge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
     {
-        bool lazy = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        bool lazy = !frame.IsSwapBacked;
         bool whole = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0 && _machine.SwapIfUsed?.HasFreeCluster == true;
         int pages = 1 << frame.Order;
         if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn))
@@ -278,19 +278,19 @@ internal sealed partial class PageReclaim
         return false;
     }
 
-    private static void CountDirt(uint flags, long size, ref ScanFindings found)
+    private static void CountDirt(in PageFrame frame, long size, ref ScanFindings found)
     {
-        bool dirty = (flags & (uint)PageFlags.Dirty) != 0;
-        bool writeback = (flags & (uint)PageFlags.Writeback) != 0;
+        bool dirty = frame.IsDirty;
+        bool writeback = frame.IsUnderWriteback;
         found.Dirty += dirty || writeback ? size : 0;
         found.UnqueuedDirty += dirty && !writeback ? size : 0;
-        found.Congested += writeback && (flags & (uint)PageFlags.Reclaim) != 0 ? size : 0;
+        found.Congested += writeback && frame.IsToBeReclaimed ? size : 0;
     }
 
     /// <summary>A page that is being written: it comes to the back of the list when that ends.</summary>
     private Outcome OfWriteback(NodeReclaimState state, ScanControl sc, ref PageFrame frame, ref ScanFindings found)
     {
-        if (sc.IsKswapd && (frame.FlagsAndZone & (uint)PageFlags.Reclaim) != 0 && state.ManyWriteback)
+        if (sc.IsKswapd && frame.IsToBeReclaimed && state.ManyWriteback)
         {
             found.Immediate += 1L << frame.Order;
             return Outcome.ActivateLocked;
@@ -306,8 +306,8 @@ internal sealed partial class PageReclaim
     private Verdict CheckReferences(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
     {
         PageReferences used = frame.MapCount != 0 ? owners.Referenced(cpu, pfn) : default;
-        bool file = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
-        bool marked = (frame.FlagsAndZone & (uint)PageFlags.Referenced) != 0;
+        bool file = !frame.IsSwapBacked;
+        bool marked = frame.IsReferenced;
         if (marked)
         {
             _lru.ClearFlags(ref frame, PageFlags.Referenced);
@@ -334,17 +334,17 @@ internal sealed partial class PageReclaim
     {
         ref PageFrame frame = ref _machine.Frames[pfn];
         long size = 1L << frame.Order;
-        bool file = (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        bool file = !frame.IsSwapBacked;
 
         // Files are written by the flushers, in an order that suits the disk; only kswapd helps, and only when there are dirty pages everywhere.
-        if (file && !(sc.IsKswapd && (frame.FlagsAndZone & (uint)PageFlags.Reclaim) != 0 && state.ManyDirty))
+        if (file && !(sc.IsKswapd && frame.IsToBeReclaimed && state.ManyDirty))
         {
             state.Node.Counters.VmscanImmediateReclaim += size;
             _lru.SetFlags(ref frame, PageFlags.Reclaim);
             return Outcome.ActivateLocked;
         }
 
-        if (verdict == Verdict.ReclaimClean || !sc.MayEnterFileSystem(frame.FlagsAndZone) || !sc.MayWrite)
+        if (verdict == Verdict.ReclaimClean || !sc.MayEnterFileSystem(frame) || !sc.MayWrite)
         {
             return Outcome.KeepLocked;
         }
@@ -362,22 +362,22 @@ internal sealed partial class PageReclaim
         found.PagedOut += size;
         state.Node.Counters.VmscanWrite += size;
         _machine.ReclaimTrace?.WriteFolio(cpu, pfn, file);
-        return (frame.FlagsAndZone & (uint)(PageFlags.Writeback | PageFlags.Dirty)) != 0 ? Outcome.KeepLocked : null;
+        return frame.Has(PageFlags.Writeback | PageFlags.Dirty) ? Outcome.KeepLocked : null;
     }
 
     private Outcome Free(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
     {
-        bool lazy = (frame.Mapping & 3) == MappingTable.Anonymous && (frame.FlagsAndZone & (uint)PageFlags.SwapBacked) == 0;
+        bool lazy = frame.IsAnonymous && !frame.IsSwapBacked;
         if (lazy)
         {
-            if ((frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0 || !_lru.TryTakeLastReference(pfn))
+            if (frame.IsDirty || !_lru.TryTakeLastReference(pfn))
             {
                 return Outcome.KeepLocked;
             }
 
             Count(VmEvent.LazyFreed, 1L << frame.Order);
         }
-        else if ((frame.Mapping == 0 && !IsSwapCache(frame.FlagsAndZone)) || !owners.RemoveFromCache(cpu, pfn))
+        else if ((frame.Mapping == 0 && !frame.InSwapCache) || !owners.RemoveFromCache(cpu, pfn))
         {
             return Outcome.KeepLocked;
         }
@@ -392,29 +392,9 @@ internal sealed partial class PageReclaim
     }
 
     /// <summary>A page of the swap cache may have no mapping: read ahead, or once shared memory.</summary>
-    private static bool IsSwapCache(uint flags)
-    {
-        const uint both = (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
-        return (flags & both) == both;
-    }
+    private bool TryLock(ref PageFrame frame) => frame.TryLock(_machine.IsParallel);
 
-    private bool TryLock(ref PageFrame frame)
-    {
-        if ((frame.FlagsAndZone & (uint)PageFlags.Locked) != 0)
-        {
-            return false;
-        }
-
-        if (_machine.IsParallel)
-        {
-            return (Interlocked.Or(ref frame.FlagsAndZone, (uint)PageFlags.Locked) & (uint)PageFlags.Locked) == 0;
-        }
-
-        frame.FlagsAndZone |= (uint)PageFlags.Locked;
-        return true;
-    }
-
-    private void Unlock(ref PageFrame frame) => _lru.ClearFlags(ref frame, PageFlags.Locked);
+    private void Unlock(ref PageFrame frame) => frame.Unlock(_machine.IsParallel);
 
     /// <summary>Whether so many pages are off their lists that reclaimers would only get in each other's way (<c>too_many_isolated()</c>).</summary>
     private static bool TooManyIsolated(NodeReclaimState state, bool file, ScanControl sc)

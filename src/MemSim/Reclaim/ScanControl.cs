@@ -80,8 +80,7 @@ internal sealed class ScanControl
     }
 
     /// <summary>Whether an inactive page may be written and unmapped through a file system (<c>may_enter_fs()</c>).</summary>
-    public bool MayEnterFileSystem(uint flags) =>
-        (Gfp & Gfp.Fs) != 0 || ((flags & (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked) && (Gfp & Gfp.Io) != 0);
+    public bool MayEnterFileSystem(in Pages.PageFrame frame) => (Gfp & Gfp.Fs) != 0 || (frame.InSwapCache && (Gfp & Gfp.Io) != 0);
 }
 
 /// <summary>What shrinking found among the pages it took (<c>struct reclaim_stat</c> and <c>scan_control.nr</c>), in pages.</summary>

@@ -50,7 +50,7 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
         ref PageFrame fresh = ref core.Frames[to];
         fresh.Mapping = old.Mapping;
         fresh.Index = old.Index;
-        fresh.FlagsAndZone |= old.FlagsAndZone & (uint)PageFlags.SwapBacked;
+        fresh.Set(old.StoredFlags & PageFlags.SwapBacked);
         old.Mapping = 0;
         return true;
     }

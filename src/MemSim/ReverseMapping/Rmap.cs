@@ -83,7 +83,7 @@ internal sealed class Rmap(MmCore core)
     {
         ref PageFrame frame = ref core.Frames[pfn];
         uint index = frame.Index;
-        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        if (frame.IsAnonymous)
         {
             if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon))
             {
@@ -240,7 +240,7 @@ internal sealed class Rmap(MmCore core)
                 mm.SwapEntries++;
                 if (core.IsExclusive(Pfn))
                 {
-                    core.ClearFlag(Pfn, (PageFlags)MmCore.AnonExclusive);
+                    core.ClearFlag(Pfn, PageFrame.AnonExclusive);
                     made = core.Layout.MakeExclusive(made);
                 }
 
@@ -268,7 +268,7 @@ internal sealed class Rmap(MmCore core)
             ulong made = core.Layout.MakeMigrationEntry(Pfn, core.Layout.IsWritable(entry));
             if (core.IsAnon(Pfn) && core.IsExclusive(Pfn))
             {
-                core.ClearFlag(Pfn, (PageFlags)MmCore.AnonExclusive);
+                core.ClearFlag(Pfn, PageFrame.AnonExclusive);
                 made = core.Layout.MakeExclusive(made);
             }
 

@@ -11,7 +11,7 @@ internal static class LargeObjects
     public static bool Is(Machine machine, int pfn)
     {
         ref PageFrame frame = ref machine.Frames[pfn];
-        return frame.Index == Mark && frame.RefCount != 0 && (frame.FlagsAndZone & (uint)PageFlags.Head) != 0;
+        return frame.Index == Mark && frame.RefCount != 0 && frame.IsCompoundHead;
     }
 
     /// <summary>Makes an ordinary block of an object.</summary>

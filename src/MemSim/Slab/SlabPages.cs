@@ -78,7 +78,7 @@ internal sealed unsafe class SlabPages
         }
 
         ref PageFrame frame = ref _frames[head];
-        frame.FlagsAndZone |= (uint)PageFlags.Slab;
+        frame.Set(PageFlags.Slab);
         Zone zone = _machine.Zones[frame.ZoneId];
         ref SlabPage slab = ref _memory[head];
         slab = default;
@@ -124,7 +124,7 @@ internal sealed unsafe class SlabPages
         }
 
         slab = default;
-        _frames[head].FlagsAndZone &= ~(uint)PageFlags.Slab;
+        _frames[head].Clear(PageFlags.Slab);
         _pages.FreeBlock(cpu, head, order);
     }
 

@@ -28,7 +28,7 @@ internal sealed unsafe class SlabVerifier
             if (head == 0)
             {
                 ref PageFrame frame = ref _machine.Frames[pfn];
-                if (frame.RefOrder != 0 && (frame.FlagsAndZone & (uint)PageFlags.Slab) != 0)
+                if (frame.RefOrder != 0 && frame.IsSlab)
                 {
                     BugReporter.Corrupt($"pfn 0x{pfn:x} is marked PG_slab but belongs to no slab");
                 }
@@ -83,7 +83,7 @@ internal sealed unsafe class SlabVerifier
         }
 
         KmemCache cache = _allocator.CacheOf(slab.Cache);
-        if ((frame.FlagsAndZone & (uint)PageFlags.Slab) == 0 || frame.State != (PageFrame.OneReference | slab.Order))
+        if (!frame.IsSlab || frame.State != (PageFrame.OneReference | slab.Order))
         {
             BugReporter.Corrupt($"cache {cache.Name}: the slab at pfn 0x{head:x} is not an allocated block of order {slab.Order} marked PG_slab");
         }

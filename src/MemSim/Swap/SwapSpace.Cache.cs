@@ -8,11 +8,9 @@ namespace MemSim;
 /// <content>The swap cache: pages that have a slot.</content>
 public sealed partial class SwapSpace
 {
-    private const uint InSwapCache = (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
-
     /// <summary>Whether a page is in the swap cache (<c>folio_test_swapcache()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool IsCached(int pfn) => (_frames[pfn].FlagsAndZone & InSwapCache) == InSwapCache;
+    internal bool IsCached(int pfn) => _frames[pfn].InSwapCache;
 
     /// <summary>The slot of a page in the swap cache (<c>folio_swap_entry()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -103,7 +101,7 @@ public sealed partial class SwapSpace
         target.Mapping = source.Mapping;
         target.Index = source.Index;
         target.Private = entry.Word;
-        SetFlags(to, PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | ((PageFlags)source.FlagsAndZone & PageFlags.Dirty));
+        SetFlags(to, PageFlags.SwapBacked | PageFlags.OwnerPrivate1 | (source.StoredFlags & PageFlags.Dirty));
         ClearFlags(from, PageFlags.OwnerPrivate1 | PageFlags.Dirty);
         source.Private = 0;
         _areas[entry.Type]!.SetCachedPage(entry.Offset, to);
@@ -184,25 +182,14 @@ public sealed partial class SwapSpace
         CachedPages += change;
     }
 
-    private bool HasFlag(int pfn, PageFlags flags) => (_frames[pfn].FlagsAndZone & (uint)flags) != 0;
+    private bool HasFlag(int pfn, PageFlags flags) => _frames[pfn].Has(flags);
 
     private void SetFlags(int pfn, PageFlags flags) => Machine.Lru.SetFlags(ref _frames[pfn], flags);
 
-    private uint ClearFlags(int pfn, PageFlags flags) => Machine.Lru.ClearFlags(ref _frames[pfn], flags);
+    private PageFlags ClearFlags(int pfn, PageFlags flags) => Machine.Lru.ClearFlags(ref _frames[pfn], flags);
 
     /// <summary>Locks a page if nobody has (<c>folio_trylock()</c>).</summary>
-    private bool TryLock(int pfn)
-    {
-        ref PageFrame frame = ref _frames[pfn];
-        if (_lock is null)
-        {
-            bool free = (frame.FlagsAndZone & (uint)PageFlags.Locked) == 0;
-            frame.FlagsAndZone |= (uint)PageFlags.Locked;
-            return free;
-        }
+    private bool TryLock(int pfn) => _frames[pfn].TryLock(_lock is not null);
 
-        return (Interlocked.Or(ref frame.FlagsAndZone, (uint)PageFlags.Locked) & (uint)PageFlags.Locked) == 0;
-    }
-
-    private void Unlock(int pfn) => ClearFlags(pfn, PageFlags.Locked);
+    private void Unlock(int pfn) => _frames[pfn].Unlock(_lock is not null);
 }

@@ -67,7 +67,7 @@ public sealed partial class SwapSpace
             return PageOutOutcome.Keep;
         }
 
-        if ((ClearFlags(pfn, PageFlags.Dirty) & (uint)PageFlags.Dirty) == 0)
+        if ((ClearFlags(pfn, PageFlags.Dirty) & PageFlags.Dirty) == 0)
         {
             return PageOutOutcome.Clean;
         }
@@ -126,7 +126,7 @@ public sealed partial class SwapSpace
         }
 
         Machine.AddReferences(pfn, 1);
-        bool rotate = (ClearFlags(pfn, PageFlags.Reclaim) & (uint)PageFlags.Reclaim) != 0;
+        bool rotate = (ClearFlags(pfn, PageFlags.Reclaim) & PageFlags.Reclaim) != 0;
         SetWriteback(pfn, -1);
         if (rotate)
         {

@@ -85,7 +85,7 @@ public sealed partial class SwapSpace
             Machine.AddReferences(pfn, 1);
         }
 
-        bool ahead = !HasFlag(pfn, PageFlags.Writeback) && HasFlag(pfn, PageFlags.Reclaim) && (ClearFlags(pfn, PageFlags.Reclaim) & (uint)PageFlags.Reclaim) != 0;
+        bool ahead = !HasFlag(pfn, PageFlags.Writeback) && HasFlag(pfn, PageFlags.Reclaim) && (ClearFlags(pfn, PageFlags.Reclaim) & PageFlags.Reclaim) != 0;
         NoteHit(near, address, ahead);
         return pfn;
     }

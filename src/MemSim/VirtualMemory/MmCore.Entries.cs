@@ -62,11 +62,11 @@ internal sealed partial class MmCore
     public void CountResident(MemoryDescriptor mm, int pfn, int change)
     {
         ref PageFrame frame = ref _frames[HeadOf(pfn)];
-        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        if (frame.IsAnonymous)
         {
             mm.AnonPages += change;
         }
-        else if ((frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+        else if (frame.IsSwapBacked)
         {
             mm.SharedMemoryPages += change;
         }

@@ -33,7 +33,7 @@ internal sealed partial class MmCore
         }
 
         ref PageFrame frame = ref _frames[pfn];
-        return (frame.Mapping & MappingTable.Anonymous) != 0 && (frame.FlagsAndZone & AnonExclusive) != 0;
+        return frame.IsAnonymous && frame.IsAnonExclusive;
     }
 
     /// <summary>As <see cref="NormalPage"/>, of one who only looks: nothing is reported.</summary>

@@ -13,9 +13,6 @@ namespace MemSim.VirtualMemory;
 /// <summary>What all address spaces of a machine share: page-table layout, zero page, counters, the commit charge.</summary>
 internal sealed partial class MmCore
 {
-    /// <summary><c>PG_anon_exclusive</c>: an anonymous page that one address space alone maps; shares the bit of <c>PG_mappedtodisk</c>.</summary>
-    public const uint AnonExclusive = (uint)PageFlags.MappedToDisk;
-
     private readonly NodeCounters[] _countersByZone;
     private readonly FrameArray _frames;
     private readonly PageAllocator _pages;
@@ -46,7 +43,7 @@ internal sealed partial class MmCore
         _pageBits = MakePageBits();
         HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
         _hugeMask = ~(HugePages - 1);
-        Huge = new HugeCore(this);
+        Huge = new TransparentHugeMemory(this);
     }
 
     public Machine Machine { get; }
@@ -82,7 +79,7 @@ internal sealed partial class MmCore
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Get(int pfn) => Machine.AddReferences(HeadOf(pfn), 1);
 
-    public bool IsAnon(int pfn) => (_frames[HeadOf(pfn)].Mapping & MappingTable.Anonymous) != 0;
+    public bool IsAnon(int pfn) => _frames[HeadOf(pfn)].IsAnonymous;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public NodeCounters CountersOf(int pfn) => _countersByZone[_frames[pfn].ZoneId];
@@ -92,21 +89,21 @@ internal sealed partial class MmCore
 
     public int RefCount(int pfn) => _frames[HeadOf(pfn)].RefCount;
 
-    public bool HasFlag(int pfn, PageFlags flag) => (_frames[HeadOf(pfn)].FlagsAndZone & (uint)flag) != 0;
+    public bool HasFlag(int pfn, PageFlags flag) => _frames[HeadOf(pfn)].Has(flag);
 
-    public void SetFlag(int pfn, PageFlags flag) => _lru.SetFlags(ref _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)], flag);
+    public void SetFlag(int pfn, PageFlags flag) => _lru.SetFlags(ref _frames[flag == PageFrame.AnonExclusive ? pfn : HeadOf(pfn)], flag);
 
-    public void ClearFlag(int pfn, PageFlags flag) => _ = _lru.ClearFlags(ref _frames[(uint)flag == AnonExclusive ? pfn : HeadOf(pfn)], flag);
+    public void ClearFlag(int pfn, PageFlags flag) => _ = _lru.ClearFlags(ref _frames[flag == PageFrame.AnonExclusive ? pfn : HeadOf(pfn)], flag);
 
-    public bool IsExclusive(int pfn) => (_frames[pfn].FlagsAndZone & AnonExclusive) != 0;
+    public bool IsExclusive(int pfn) => _frames[pfn].IsAnonExclusive;
 
-    public bool IsSwapCache(int pfn) => (_frames[HeadOf(pfn)].FlagsAndZone & (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked)) == (uint)(PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
+    public bool IsSwapCache(int pfn) => _frames[HeadOf(pfn)].InSwapCache;
 
     /// <summary>A fresh anonymous page is mapped for the first time (<c>page_add_new_anon_rmap()</c>).</summary>
     public void AddNewAnonRmap(int pfn, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[pfn];
-        frame.FlagsAndZone |= (uint)(PageFlags.SwapBacked | PageFlags.UpToDate) | AnonExclusive;
+        frame.Set(PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
         frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
         frame.Index = vma.IndexOf(address);
         frame.InvertedMapCount = -1;
@@ -122,7 +119,7 @@ internal sealed partial class MmCore
             _countersByZone[frame.ZoneId].AnonPages++;
         }
 
-        if ((frame.Mapping & MappingTable.Anonymous) == 0)
+        if (!frame.IsAnonymous)
         {
             AnonVma anon = exclusive ? vma.AnonVma! : vma.AnonVma!.Root;
             frame.Mapping = MappingTable.Value(anon.Id, MappingTable.Anonymous);
@@ -131,7 +128,7 @@ internal sealed partial class MmCore
 
         if (exclusive)
         {
-            _lru.SetFlags(ref frame, (PageFlags)AnonExclusive);
+            _lru.SetFlags(ref frame, PageFrame.AnonExclusive);
         }
     }
 
@@ -155,7 +152,7 @@ internal sealed partial class MmCore
         }
 
         ref PageFrame frame = ref _frames[pfn];
-        _ = _lru.ClearFlags(ref frame, (PageFlags)AnonExclusive);
+        _ = _lru.ClearFlags(ref frame, PageFrame.AnonExclusive);
         frame.InvertedMapCount--;
     }
 
@@ -180,7 +177,7 @@ internal sealed partial class MmCore
         if (++frame.InvertedMapCount == 0)
         {
             NodeCounters counters = _countersByZone[frame.ZoneId];
-            if ((frame.Mapping & MappingTable.Anonymous) != 0)
+            if (frame.IsAnonymous)
             {
                 counters.AnonPages--;
             }

@@ -170,7 +170,7 @@ internal sealed partial class MmVerifier(MmCore core)
         uint index = frame.Index + (uint)(pfn - head);
         Count(frame, ref seen);
         _mapped[pfn] = _mapped.GetValueOrDefault(pfn) + 1;
-        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        if (frame.IsAnonymous)
         {
             if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
             {
@@ -194,11 +194,11 @@ internal sealed partial class MmVerifier(MmCore core)
 
     private static void Count(in PageFrame frame, ref (long Anon, long File, long Shared, long Swap) seen)
     {
-        if ((frame.Mapping & MappingTable.Anonymous) != 0)
+        if (frame.IsAnonymous)
         {
             seen.Anon++;
         }
-        else if ((frame.FlagsAndZone & (uint)PageFlags.SwapBacked) != 0)
+        else if (frame.IsSwapBacked)
         {
             seen.Shared++;
         }

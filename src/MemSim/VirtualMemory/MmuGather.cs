@@ -36,7 +36,7 @@ internal ref struct MmuGather
     /// <summary>Clears the entries of part of an area.</summary>
     public void Zap(Vma vma, ulong start, ulong end)
     {
-        if (HugetlbCore.Maps(vma))
+        if (HugetlbMemory.Maps(vma))
         {
             _core.Hugetlb.Zap(_cpu, vma, start, end);
         }
@@ -113,7 +113,7 @@ internal ref struct MmuGather
         }
 
         ref PageFrame frame = ref _core.Frames[pfn];
-        if (isFile && (frame.Mapping & MappingTable.Anonymous) == 0)
+        if (isFile && !frame.IsAnonymous)
         {
             LeaveFile(vma, entry, pfn);
         }
@@ -137,7 +137,7 @@ internal ref struct MmuGather
         }
 
         int head = _core.HeadOf(pfn);
-        if ((_core.Frames[head].Mapping & MappingTable.Anonymous) == 0)
+        if (!_core.Frames[head].IsAnonymous)
         {
             LeaveFile(vma, entry, pfn);
         }
@@ -169,7 +169,7 @@ internal ref struct MmuGather
     /// <summary>Clears the entry of a huge page, or splits it when the range holds only part of it.</summary>
     private void ZapHuge(ref PageTableCursor cursor, Vma vma)
     {
-        HugeCore huge = _core.Huge;
+        TransparentHugeMemory huge = _core.Huge;
         if (cursor.IsCut)
         {
             cursor.Split(_cpu);

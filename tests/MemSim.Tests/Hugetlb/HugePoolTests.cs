@@ -12,7 +12,7 @@ public class HugePoolTests
     public void Gigantic_pages_come_from_the_boot_and_one_entry_of_the_third_level_maps_them()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("6G").WithCommandLine("hugepagesz=1G hugepages=2 hugepagesz=2M hugepages=3"));
-        HugePagePool pool = machine.HugePages.PoolOf(ByteSize.FromGiB(1))!;
+        HugetlbPool pool = machine.HugePages.PoolOf(ByteSize.FromGiB(1))!;
         (pool.Total, pool.Free, machine.HugePages.Pool.Total).Should().Be((2, 2, 3));
         machine.Proc.MemInfo.Should().Contain("HugePages_Total:       3").And.Contain("Hugepagesize:       2048 kB").And.Contain("Hugetlb:         2103296 kB");
         using Machine plain = Machine.Boot(MachineSpec.X86_64("6G"));
@@ -58,7 +58,7 @@ public class HugePoolTests
     public void Pages_are_asked_for_on_nodes_and_by_a_default_size()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("1G").WithNodes("512M", "512M").WithCommandLine("hugepages=0:3,1:5"));
-        HugePagePool pool = machine.HugePages.Pool;
+        HugetlbPool pool = machine.HugePages.Pool;
         (pool.Total, pool.OnNode(0), pool.OnNode(1), pool.FreeOnNode(1), pool.SurplusOnNode(0)).Should().Be((8, 3, 5, 5, 0));
         machine.Verify();
         using Machine round = Machine.Boot(MachineSpec.X86_64("1G").WithNodes("512M", "512M").WithCommandLine("hugepagesz=2M hugepages=7"));
@@ -104,7 +104,7 @@ public class HugePoolTests
     {
         using Machine machine = ForkTests.Boot(architecture);
         string.Join(' ', machine.HugePages.Pools.Select(pool => pool.PageSize.Bytes >> 10)).Should().Be(sizes);
-        HugePagePool smallest = machine.HugePages.Pools[^1];
+        HugetlbPool smallest = machine.HugePages.Pools[^1];
         smallest.Resize(machine.Cpus[0], 3).Should().Be(3);
         machine.Verify();
         smallest.Resize(machine.Cpus[0], 0).Should().Be(0);

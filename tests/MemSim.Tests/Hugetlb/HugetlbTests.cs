@@ -18,7 +18,7 @@ public class HugetlbTests
     {
         using Machine machine = Boot(architecture, 4);
         long huge = architecture == "x86_32" ? 2 * Huge : Huge;
-        HugePagePool pool = machine.HugePages.Pool;
+        HugetlbPool pool = machine.HugePages.Pool;
         Process process = machine.CreateProcess("huge");
         process.Mm.Mmap(default, 5 * (ulong)huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
         for (int round = 0; round < 2; round++)

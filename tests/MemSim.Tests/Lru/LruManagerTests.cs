@@ -253,10 +253,10 @@ public sealed class LruManagerTests : IDisposable
         int pfn = AnonPage();
         Lru.Add(Cpu, pfn);
         Lru.Drain(Cpu);
-        _machine.Frames[pfn].FlagsAndZone |= (uint)PageFlags.Active;
+        _machine.Frames[pfn].Set(PageFlags.Active);
         Action verify = _machine.Verify;
         verify.Should().Throw<KernelBugException>().WithMessage($"*pfn 0x{pfn:x} is in InactiveAnon*");
-        _machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Active;
+        _machine.Frames[pfn].Clear(PageFlags.Active);
         Counters.InactiveAnon++;
         verify.Should().Throw<KernelBugException>().WithMessage("*2 pages of InactiveAnon are counted*");
     }
@@ -300,7 +300,7 @@ public sealed class LruManagerTests : IDisposable
     private int NewPage(Gfp gfp, int order, PageFlags flags)
     {
         int pfn = Cpu.AllocPages(gfp, order).FrameIndex;
-        _machine.Frames[pfn].FlagsAndZone |= (uint)flags;
+        _machine.Frames[pfn].Set(flags);
         return pfn;
     }
 }

@@ -179,7 +179,7 @@ public sealed class ForeignObjectsTests
                 [typeof(PageTables)] = Tables, [typeof(Mmu)] = Machine.Mmu, [typeof(PerCpuAllocator)] = Machine.PerCpu, [typeof(PerCpuVar<int>)] = variable, [typeof(PerCpuPointer)] = variable.Pointer,
                 [typeof(DmaDevice)] = device, [typeof(MovablePool)] = pool, [typeof(MovableOwner)] = pool.Registration, [typeof(CmaArea)] = Machine.GetCmaArea("camera")!,
                 [typeof(KernelStack)] = stack, [typeof(KernelStacks)] = Machine.Stacks, [typeof(Fixmap)] = Machine.Fixmap, [Machine.HugePages.GetType()] = Machine.HugePages,
-                [typeof(HugePagePool)] = Machine.HugePages.Pool, [typeof(Khugepaged)] = Machine.HugePages.Khugepaged, [typeof(ProcFs)] = Machine.Proc, [typeof(LruObjectCache<int, long>)] = objects,
+                [typeof(HugetlbPool)] = Machine.HugePages.Pool, [typeof(Khugepaged)] = Machine.HugePages.Khugepaged, [typeof(ProcFs)] = Machine.Proc, [typeof(LruObjectCache<int, long>)] = objects,
             };
         }
 

@@ -109,11 +109,11 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPage(Gfp.Kernel);
-        machine.FrameOf(page.FrameIndex).FlagsAndZone |= (uint)flag;
+        machine.FrameOf(page.FrameIndex).Set(flag);
         KernelBugException bug = Refuses(machine, () => cpu.FreePage(page));
         bug.Kind.Should().Be(KernelBugKind.StillInUse);
         bug.Message.Should().Contain("PAGE_FLAGS_CHECK_AT_FREE flag(s) set").And.Contain(flag.ToString());
-        machine.FrameOf(page.FrameIndex).FlagsAndZone &= ~(uint)flag;
+        machine.FrameOf(page.FrameIndex).Clear(flag);
         cpu.FreePage(page);
     }
 

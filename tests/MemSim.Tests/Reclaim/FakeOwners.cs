@@ -55,7 +55,7 @@ internal sealed class FakeOwners : IPageOwners
         ref PageFrame frame = ref _machine.Frames[pfn];
         frame.Mapping = _file;
         frame.Index = _nextIndex++;
-        frame.FlagsAndZone |= (uint)(flags | PageFlags.UpToDate);
+        frame.Set(flags | PageFlags.UpToDate);
         Cached.Add(pfn);
         _machine.Lru.Add(cpu, pfn);
         return pfn;
@@ -82,7 +82,7 @@ internal sealed class FakeOwners : IPageOwners
         int pfn = page.FrameIndex;
         ref PageFrame frame = ref _machine.Frames[pfn];
         frame.Mapping = _anon;
-        frame.FlagsAndZone |= (uint)(PageFlags.SwapBacked | PageFlags.UpToDate);
+        frame.Set(PageFlags.SwapBacked | PageFlags.UpToDate);
         frame.InvertedMapCount--;
         Mapped.Add(pfn);
         _machine.Lru.Add(cpu, pfn);
@@ -119,7 +119,7 @@ internal sealed class FakeOwners : IPageOwners
 
         _machine.SystemFigures.SwapFreePages--;
         _machine.AddReferences(pfn, 1);
-        _machine.Frames[pfn].FlagsAndZone |= (uint)(PageFlags.OwnerPrivate1 | PageFlags.Dirty);
+        _machine.Frames[pfn].Set(PageFlags.OwnerPrivate1 | PageFlags.Dirty);
         return true;
     }
 
@@ -129,7 +129,7 @@ internal sealed class FakeOwners : IPageOwners
         if (WriteResult == PageOutOutcome.Success)
         {
             Written.Add(pfn);
-            _machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Dirty;
+            _machine.Frames[pfn].Clear(PageFlags.Dirty);
         }
 
         return WriteResult;
@@ -139,7 +139,7 @@ internal sealed class FakeOwners : IPageOwners
     {
         Check(pfn);
         ref PageFrame frame = ref _machine.Frames[pfn];
-        if (frame.RefCount != 2 || (frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0)
+        if (frame.RefCount != 2 || frame.IsDirty)
         {
             return false;
         }
@@ -157,7 +157,7 @@ internal sealed class FakeOwners : IPageOwners
         SwappedOut += frame.Mapping == _file ? 0 : 1;
         ShadowsLeft += _machine.Lru.EvictionShadow(pfn) != 0 ? 1 : 0;
         frame.Mapping = 0;
-        frame.FlagsAndZone &= ~(uint)PageFlags.OwnerPrivate1;
+        frame.Clear(PageFlags.OwnerPrivate1);
         _machine.AddReferences(pfn, -1);
         return true;
     }
@@ -173,8 +173,7 @@ internal sealed class FakeOwners : IPageOwners
     private void Check(int pfn)
     {
         ref PageFrame frame = ref _machine.Frames[pfn];
-        const uint locked = (uint)PageFlags.Locked;
-        if ((frame.FlagsAndZone & locked) == 0 || (frame.FlagsAndZone & (uint)PageFlags.Lru) != 0 || frame.RefCount == 0)
+        if (!frame.IsLocked || frame.IsOnLru || frame.RefCount == 0)
         {
             throw new InvalidOperationException($"pfn 0x{pfn:x} was given without being locked and isolated: {frame.StoredFlags}, {frame.RefCount} references");
         }

@@ -356,14 +356,14 @@ public sealed class SwapProcessTests
 
     private static List<int> SwapBackedPages(Machine machine)
     {
-        const uint wanted = (uint)(PageFlags.Lru | PageFlags.SwapBacked);
+        const PageFlags wanted = PageFlags.Lru | PageFlags.SwapBacked;
         machine.Lru.DrainAll();
         List<int> pages = [];
         foreach (PresentRange range in machine.PresentRanges)
         {
             for (int pfn = (int)range.Start; pfn < range.End; pfn++)
             {
-                if (machine.Frames[pfn].RefCount != 0 && (machine.Frames[pfn].FlagsAndZone & wanted) == wanted)
+                if (machine.Frames[pfn].RefCount != 0 && machine.Frames[pfn].HasAll(wanted))
                 {
                     pages.Add(pfn);
                 }
@@ -384,21 +384,21 @@ public sealed class SwapProcessTests
             return false;
         }
 
-        frame.FlagsAndZone |= (uint)PageFlags.Locked;
-        bool free = (frame.FlagsAndZone & (uint)(PageFlags.Writeback | PageFlags.Mlocked)) == 0;
-        if (free && (frame.Mapping & 3) == MappingTable.Anonymous && !machine.Swap.IsCached(pfn))
+        frame.Set(PageFlags.Locked);
+        bool free = !frame.Has(PageFlags.Writeback | PageFlags.Mlocked);
+        if (free && frame.IsAnonymous && !machine.Swap.IsCached(pfn))
         {
             free = owners.AddToSwap(cpu, pfn);
         }
 
         free = free && (frame.MapCount == 0 || owners.TryToUnmap(cpu, pfn));
-        if (free && (frame.FlagsAndZone & (uint)PageFlags.Dirty) != 0)
+        if (free && frame.IsDirty)
         {
             free = owners.PageOut(cpu, pfn) is PageOutOutcome.Success or PageOutOutcome.Clean;
         }
 
-        free = free && (frame.FlagsAndZone & (uint)(PageFlags.Dirty | PageFlags.Writeback)) == 0 && owners.RemoveFromCache(cpu, pfn);
-        frame.FlagsAndZone &= ~(uint)PageFlags.Locked;
+        free = free && !frame.Has(PageFlags.Dirty | PageFlags.Writeback) && owners.RemoveFromCache(cpu, pfn);
+        frame.Clear(PageFlags.Locked);
         if (free)
         {
             machine.Lru.Put(cpu, pfn);

@@ -66,7 +66,7 @@ internal sealed class SwapRig : ISwapUser, IDisposable
         int pfn = Machine.Pages.Allocate(Cpu, Gfp.HighUserMovable | Gfp.Zero | Gfp.NoWarn, 0);
         if (pfn >= 0)
         {
-            Machine.Frames[pfn].FlagsAndZone |= (uint)(PageFlags.SwapBacked | PageFlags.UpToDate);
+            Machine.Frames[pfn].Set(PageFlags.SwapBacked | PageFlags.UpToDate);
             Machine.Frames[pfn].Mapping = _anonymous;
             Machine.Lru.Add(Cpu, pfn);
         }
@@ -88,7 +88,7 @@ internal sealed class SwapRig : ISwapUser, IDisposable
 
         ref PageFrame frame = ref Machine.Frames[pfn];
         Lock(pfn);
-        bool ready = (frame.FlagsAndZone & (uint)PageFlags.Writeback) == 0 && (Swap.IsCached(pfn) || Swap.AddToSwap(Cpu, pfn));
+        bool ready = !frame.IsUnderWriteback && (Swap.IsCached(pfn) || Swap.AddToSwap(Cpu, pfn));
         if (ready)
         {
             foreach (SwapRigProcess process in _processes)
@@ -157,9 +157,9 @@ internal sealed class SwapRig : ISwapUser, IDisposable
         return Errno.None;
     }
 
-    private void Lock(int pfn) => Machine.Frames[pfn].FlagsAndZone |= (uint)PageFlags.Locked;
+    private void Lock(int pfn) => Machine.Frames[pfn].Set(PageFlags.Locked);
 
-    private void Unlock(int pfn) => Machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Locked;
+    private void Unlock(int pfn) => Machine.Frames[pfn].Clear(PageFlags.Locked);
 }
 
 /// <summary>An array of pages, each with what was last written to it.</summary>
@@ -220,7 +220,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
 
         _written[index] = content;
         Fill(rig.Machine.Memory.Frame(_pages[index]), content);
-        rig.Machine.Frames[_pages[index]].FlagsAndZone |= (uint)PageFlags.Dirty;
+        rig.Machine.Frames[_pages[index]].Set(PageFlags.Dirty);
         return true;
     }
 

@@ -352,7 +352,7 @@ public sealed class SwapSpaceTests : IDisposable
         Machine.Lru.Isolate(pfn).Should().BeTrue();
         int to = Machine.Pages.Allocate(_rig.Cpu, Gfp.HighUserMovable, 0);
         Machine.Memory.ReadOnly((ulong)pfn << 12, 4096).CopyTo(Machine.Memory.Frame(to));
-        Machine.Frames[to].FlagsAndZone |= (uint)PageFlags.UpToDate;
+        Machine.Frames[to].Set(PageFlags.UpToDate);
         Swap.MoveInCache(pfn, to).Should().BeTrue();
         Machine.Lru.Put(_rig.Cpu, pfn);
         Machine.Lru.PutBack(_rig.Cpu, to);
@@ -507,9 +507,9 @@ public sealed class SwapSpaceTests : IDisposable
 
     private void GiveSlotUp(int pfn)
     {
-        Machine.Frames[pfn].FlagsAndZone |= (uint)PageFlags.Locked;
+        Machine.Frames[pfn].Set(PageFlags.Locked);
         Swap.TryFreeSlot(pfn).Should().BeTrue();
-        Machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Locked;
+        Machine.Frames[pfn].Clear(PageFlags.Locked);
     }
 
     private void Out(SwapRigProcess process, int index)
@@ -517,7 +517,7 @@ public sealed class SwapSpaceTests : IDisposable
         int pfn = process.PageOf(index);
         Machine.Lru.Drain(_rig.Cpu);
         Machine.Lru.Isolate(pfn);
-        Machine.Frames[pfn].FlagsAndZone |= (uint)PageFlags.Locked;
+        Machine.Frames[pfn].Set(PageFlags.Locked);
         if (!Swap.IsCached(pfn))
         {
             Swap.AddToSwap(_rig.Cpu, pfn);
@@ -525,7 +525,7 @@ public sealed class SwapSpaceTests : IDisposable
 
         process.Unmap(pfn, Swap.EntryOf(pfn));
         bool gone = Swap.PageOut(_rig.Cpu, pfn) is PageOutOutcome.Success or PageOutOutcome.Clean && Swap.RemoveFromCache(_rig.Cpu, pfn);
-        Machine.Frames[pfn].FlagsAndZone &= ~(uint)PageFlags.Locked;
+        Machine.Frames[pfn].Clear(PageFlags.Locked);
         if (gone)
         {
             Machine.Lru.Put(_rig.Cpu, pfn);

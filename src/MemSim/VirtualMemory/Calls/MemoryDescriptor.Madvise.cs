@@ -178,7 +178,7 @@ public sealed partial class MemoryDescriptor
             return whole <= start ? Errno.None : Drop(cpu, vma, start, whole);
         }
 
-        if (vma.Hugetlb is not null && HugetlbCore.Cuts(vma, start, end))
+        if (vma.Hugetlb is not null && HugetlbMemory.Cuts(vma, start, end))
         {
             return Errno.EINVAL;
         }

@@ -38,11 +38,11 @@ internal sealed partial class MmCore
         }
 
         int pfn = Layout.Pfn(entry);
-        if (IsPlainPageAt(to, address, pfn) && (_frames[pfn].Mapping & MappingTable.Anonymous) != 0)
+        if (IsPlainPageAt(to, address, pfn) && _frames[pfn].IsAnonymous)
         {
             ref PageFrame frame = ref _frames[pfn];
             Machine.AddReferences(pfn, 1);
-            _ = _lru.ClearFlags(ref frame, (PageFlags)AnonExclusive);
+            _ = _lru.ClearFlags(ref frame, PageFrame.AnonExclusive);
             frame.InvertedMapCount--;
             child.AnonPages++;
         }
@@ -50,7 +50,7 @@ internal sealed partial class MmCore
         {
             ref PageFrame frame = ref _frames[HeadOf(pfn)];
             Get(pfn);
-            if ((frame.Mapping & MappingTable.Anonymous) != 0)
+            if (frame.IsAnonymous)
             {
                 DuplicateAnonRmap(pfn);
             }
@@ -92,7 +92,7 @@ internal sealed partial class MmCore
                 break;
             case SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite:
                 CountResident(child, (int)soft.Offset, 1);
-                ClearFlag((int)soft.Offset, (PageFlags)AnonExclusive);
+                ClearFlag((int)soft.Offset, PageFrame.AnonExclusive);
                 if (isCow && soft.Kind == SoftEntryKind.MigrationWrite)
                 {
                     entry = Layout.MakeMigrationEntry((int)soft.Offset, write: false);

@@ -7,7 +7,7 @@ using MemSim.VirtualMemory;
 namespace MemSim.HugePages;
 
 /// <summary>Transparent huge pages of anonymous memory (<c>mm/huge_memory.c</c> of 6.1): who gets them, the huge zero page, pages waiting to be split.</summary>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     private readonly ulong _mask;
     private readonly MmCore _core;
@@ -18,7 +18,7 @@ internal sealed partial class HugeCore
     private readonly DeferredSplits[] _deferred;
     private bool _shrinkersRegistered;
 
-    public HugeCore(MmCore core)
+    public TransparentHugeMemory(MmCore core)
     {
         _core = core;
         Order = core.HugeOrder;
@@ -211,7 +211,7 @@ internal sealed partial class HugeCore
         }
     }
 
-    private sealed class ZeroShrinker(HugeCore core) : Shrinker("thp-zero")
+    private sealed class ZeroShrinker(TransparentHugeMemory core) : Shrinker("thp-zero")
     {
         protected override long CountObjects(in ShrinkRequest request) => core.ZeroPfn >= 0 && core.ZeroUsers == 0 ? core.Pages : 0;
 

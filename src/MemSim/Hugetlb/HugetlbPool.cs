@@ -5,7 +5,7 @@ namespace MemSim;
 
 /// <summary>The pool of huge pages of one size (<c>struct hstate</c>): pages taken from the page allocator and kept aside for <see cref="MapFlags.HugeTlb"/> and hugetlbfs.</summary>
 /// <remarks>Gigantic pages, of more than 4 MiB, come from the boot alone (<c>hugepagesz=1G hugepages=2</c>) and stay in the pool.</remarks>
-public sealed partial class HugePagePool
+public sealed partial class HugetlbPool
 {
     private readonly Machine _machine;
     private readonly int _order;
@@ -15,7 +15,7 @@ public sealed partial class HugePagePool
     private readonly HashSet<int> _used = [];
     private int _nextNode;
 
-    internal HugePagePool(Machine machine, int order)
+    internal HugetlbPool(Machine machine, int order)
     {
         _machine = machine;
         _order = order;

@@ -5,7 +5,7 @@ using MemSim.VirtualMemory;
 namespace MemSim.HugePages;
 
 /// <content>What reclaim and advice ask about huge pages.</content>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     /// <summary>Counts and clears the accessed state of all entries that map a huge page or parts of it.</summary>
     public PageReferences Referenced(Cpu cpu, int head)

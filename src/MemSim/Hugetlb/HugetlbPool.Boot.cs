@@ -4,7 +4,7 @@ using MemSim.Pages;
 namespace MemSim;
 
 /// <content>What the kernel command line asks for.</content>
-public sealed partial class HugePagePool
+public sealed partial class HugetlbPool
 {
     /// <summary>log2 of the small pages in a page.</summary>
     internal int Order => _order;
@@ -33,7 +33,7 @@ public sealed partial class HugePagePool
         Zone zone = _machine.ZoneOf(head)!;
         zone.ManagedPages += 1L << _order;
         ref PageFrame frame = ref _machine.FrameOf(head);
-        frame.FlagsAndZone = PageFrame.ZoneBits(zone.Id);
+        frame.Begin(zone.Id);
         frame.RefOrder = PageFrame.OneReference;
         int node = IndexOf(zone.Node.Id);
         _free[node].Add(head);

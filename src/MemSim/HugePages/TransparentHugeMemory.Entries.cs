@@ -4,7 +4,7 @@ using MemSim.VirtualMemory;
 namespace MemSim.HugePages;
 
 /// <content>Entries that map huge pages: split, copied, protected, moved.</content>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     /// <summary>Replaces an entry that maps a huge page by 512 small ones that map its parts; the page itself stays in one piece (<c>__split_huge_pmd()</c>).</summary>
     /// <param name="cpu">The CPU.</param>

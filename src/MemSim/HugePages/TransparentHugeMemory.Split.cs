@@ -8,7 +8,7 @@ using MemSim.Statistics;
 namespace MemSim.HugePages;
 
 /// <content>Splitting huge pages into small ones, at once or when memory runs short.</content>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     /// <summary>What the small pages take over from the head.</summary>
     private const PageFlags Inherited = PageFlags.Referenced | PageFlags.SwapBacked | PageFlags.UpToDate | PageFlags.Active | PageFlags.WorkingSet | PageFlags.Unevictable | PageFlags.Dirty;
@@ -111,9 +111,9 @@ internal sealed partial class HugeCore
         ref PageFrame first = ref _frames[head];
         LruVec vec = _core.Machine.Lru.OfPage(head);
         Zone zone = _core.Machine.Zones[first.ZoneId];
-        bool listed = (first.FlagsAndZone & (uint)PageFlags.Lru) != 0;
-        bool linked = listed && (first.FlagsAndZone & (uint)PageFlags.Unevictable) == 0;
-        uint flags = (first.FlagsAndZone & (uint)Inherited) | (uint)PageFlags.Lru;
+        bool listed = first.IsOnLru;
+        bool linked = listed && !first.IsUnevictable;
+        PageFlags flags = (first.StoredFlags & Inherited) | PageFlags.Lru;
         int own = _core.SmallMaps(head);
         vec.Enter();
 
@@ -121,7 +121,7 @@ internal sealed partial class HugeCore
         for (int i = Pages - 1; i > 0; i--)
         {
             ref PageFrame frame = ref _frames[head + i];
-            _core.Machine.Lru.SetFlags(ref frame, (PageFlags)flags);
+            _core.Machine.Lru.SetFlags(ref frame, flags);
             frame.Private = 0;
             frame.Mapping = first.Mapping;
             frame.Index = first.Index + (uint)i;
@@ -192,7 +192,7 @@ internal sealed partial class HugeCore
         foreach (int head in queue.Take(want))
         {
             // One whose last reference another CPU drops now is on its way out of the queue.
-            if ((_frames[head].FlagsAndZone & (uint)PageFlags.Locked) != 0 || !_core.Machine.Lru.TryGet(head))
+            if (_frames[head].IsLocked || !_core.Machine.Lru.TryGet(head))
             {
                 continue;
             }
@@ -219,7 +219,7 @@ internal sealed partial class HugeCore
         }
     }
 
-    private sealed class DeferredShrinker(HugeCore core) : Shrinker("thp-deferred_split")
+    private sealed class DeferredShrinker(TransparentHugeMemory core) : Shrinker("thp-deferred_split")
     {
         protected override long CountObjects(in ShrinkRequest request) => core.QueueOf(request.Node).Count;
 

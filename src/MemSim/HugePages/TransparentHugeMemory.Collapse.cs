@@ -18,7 +18,7 @@ internal enum CollapseOutcome
 }
 
 /// <content>Making huge pages of small ones (<c>mm/khugepaged.c</c> of 6.1).</content>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     private readonly int[] _nodeLoad = new int[64];
 

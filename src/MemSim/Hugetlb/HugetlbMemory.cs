@@ -5,7 +5,7 @@ using MemSim.VirtualMemory;
 namespace MemSim.Hugetlb;
 
 /// <summary>Mappings of the pool's pages (<c>mm/hugetlb.c</c> of 6.1): faults, copies, fork, unmapping. Pages are on no LRU list and never move.</summary>
-internal sealed class HugetlbCore(MmCore core)
+internal sealed class HugetlbMemory(MmCore core)
 {
     private readonly PteLayout _layout = core.Layout;
 
@@ -362,7 +362,7 @@ internal sealed class HugetlbCore(MmCore core)
     }
 
     /// <summary>Drops a reference; the last user's page goes back to the pool.</summary>
-    private void Put(Cpu cpu, HugePagePool pool, int head)
+    private void Put(Cpu cpu, HugetlbPool pool, int head)
     {
         if (core.Frames[head].RefCount == 1)
         {

@@ -1,11 +1,10 @@
 using MemSim.Faults;
 using MemSim.Statistics;
-using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;
 
 /// <content>Faults.</content>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     /// <summary>A fault where a huge page is, or could be.</summary>
     /// <returns><see cref="FaultResult.Fallback"/> when small pages are to serve it.</returns>
@@ -135,7 +134,7 @@ internal sealed partial class HugeCore
             bool alone = _core.IsExclusive(head);
             if (!alone && _core.RefCount(head) == 1 && !_core.HasFlag(head, PageFlags.Locked))
             {
-                _core.SetFlag(head, (PageFlags)MmCore.AnonExclusive);
+                _core.SetFlag(head, MemSim.Pages.PageFrame.AnonExclusive);
                 alone = true;
             }
 

@@ -1,11 +1,10 @@
 using MemSim.Pages;
 using MemSim.ReverseMapping;
-using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;
 
 /// <content>Moving huge pages as one piece.</content>
-internal sealed partial class HugeCore
+internal sealed partial class TransparentHugeMemory
 {
     /// <summary>Whether the architecture has migration entries of the second level (<c>CONFIG_ARCH_ENABLE_THP_MIGRATION</c>).</summary>
     public bool MovesWhole => _core.Machine.Architecture.Bits == 64;
@@ -33,7 +32,7 @@ internal sealed partial class HugeCore
         fresh.Index = old.Index;
         fresh.InvertedMapCount = old.InvertedMapCount;
         _frames[to + 1].Private = maps;
-        _core.SetFlag(to, PageFlags.SwapBacked | (_core.IsExclusive(from) ? (PageFlags)MmCore.AnonExclusive : 0));
+        _core.SetFlag(to, PageFlags.SwapBacked | (_core.IsExclusive(from) ? PageFrame.AnonExclusive : 0));
         foreach (AnonVmaChain link in anon.Areas)
         {
             Vma vma = link.Vma;
@@ -66,7 +65,7 @@ internal sealed partial class HugeCore
         Forget(from);
         old.InvertedMapCount = 0;
         _frames[from + 1].Private = 0;
-        _core.ClearFlag(from, (PageFlags)MmCore.AnonExclusive);
+        _core.ClearFlag(from, PageFrame.AnonExclusive);
         return true;
     }
 }
