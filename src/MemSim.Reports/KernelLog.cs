@@ -31,11 +31,11 @@ public sealed class KernelLog
         _assembler = new ReportAssembler(_unknown);
     }
 
-    /// <summary>Numbers of lines that were read and not understood, ascending; at most 10,000. Lines far from any report are not among them.</summary>
-    public IReadOnlyList<long> UnknownLines => _unknown.Numbers;
+    /// <summary>Numbers of lines that were read and not understood, ascending; at most 10,000: those inside reports, and in a log of up to 5000 lines those near them. Lines far from any report are not among them.</summary>
+    public IReadOnlyList<long> UnknownLines => _unknown.Numbers(_source.Number);
 
     /// <summary>How many more there were.</summary>
-    public long MoreUnknownLines => _unknown.Beyond;
+    public long MoreUnknownLines => _unknown.Beyond(_source.Number);
 
     /// <summary>Lines gone through so far.</summary>
     public long Lines => _source.Number;

@@ -74,6 +74,9 @@ public sealed class KernelReport
     /// <summary>The stable release a distribution built its kernel from, where that is newer than the release says; null otherwise.</summary>
     public KernelRelease? BuildVersion { get; internal set; }
 
+    /// <summary>Whether it was made of /proc files: its flags are somebody's question, not the kernel's words.</summary>
+    internal bool IsFromProc { get; set; }
+
     /// <summary>Whether the reserves are called protections (2.6.7 to 2.6.10).</summary>
     internal bool HasProtections { get; set; }
 
@@ -208,6 +211,9 @@ public sealed class ReportedZone(int node, string name)
     /// <summary>What the line of the free lists gives as its sum, in KiB.</summary>
     public long? ListTotalKiB { get; internal set; }
 
+    /// <summary>Whether the line of the free lists ends before its sum: of larger orders nothing is known.</summary>
+    public bool BlocksAreCut => Blocks is not null && ListTotalKiB is null;
+
     /// <summary>What the kernel says to <c>all_unreclaimable?</c>.</summary>
     public bool? AllUnreclaimable { get; internal set; }
 
@@ -222,7 +228,7 @@ public sealed class ReportedZone(int node, string name)
     public long? KiB(string figure) => Figures.TryGetValue(figure, out long value) ? value : null;
 
     /// <summary>Whether the zone has no memory.</summary>
-    public bool IsEmpty => KiB("managed") == 0 || KiB("present") == 0 || (Figures.Count == 0 && Blocks is { Count: 0 });
+    public bool IsEmpty => KiB("managed") == 0 || KiB("present") == 0 || (Figures.Count == 0 && Blocks is { Count: 0 } && ListTotalKiB == 0);
 
     /// <summary>The name with its node.</summary>
     public override string ToString() => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Node {Node} {Name}");

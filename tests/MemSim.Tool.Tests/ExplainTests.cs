@@ -100,6 +100,50 @@ public sealed class ExplainTests : IDisposable
         ToolRun.Of("explain", log, "--kernel", "5.10").Out.Should().Contain("OOM kill: PASSES");
     }
 
+    [Fact]
+    public void A_folder_of_proc_files_answers_what_a_request_would_meet()
+    {
+        File.WriteAllText(Path.Combine(_folder, "version"), "Linux version 6.1.150 (x) #1 SMP");
+        File.WriteAllText(Path.Combine(_folder, "zoneinfo"), """
+            Node 0, zone   Normal
+              pages free     1000
+                    boost    0
+                    min      100
+                    low      125
+                    high     150
+                    spanned  30000
+                    present  30000
+                    managed  25000
+                    protection: (0, 0)
+              pagesets
+                cpu: 0
+                          count: 17
+            """);
+        File.WriteAllText(Path.Combine(_folder, "buddyinfo"), "Node 0, zone   Normal    488      0      0      0     32      0      0      0      0      0      0 \n");
+        File.WriteAllText(Path.Combine(_folder, "pagetypeinfo"), """
+            Page block order: 9
+            Pages per block:  512
+
+            Free pages count per migrate type at order       0      1      2      3      4      5      6      7      8      9     10
+            Node    0, zone   Normal, type    Unmovable    488      0      0      0      0      0      0      0      0      0      0
+            Node    0, zone   Normal, type   HighAtomic      0      0      0      0     32      0      0      0      0      0      0
+
+            Number of blocks type     Unmovable      Movable  Reclaimable   HighAtomic
+            Node 0, zone   Normal           16           32            0            1
+            """);
+
+        ToolRun kernel = ToolRun.Of("explain", "--from", _folder, "--gfp", "GFP_KERNEL", "--order", "4", "--json");
+        kernel.ExitCode.Should().Be(0);
+        using JsonDocument document = JsonDocument.Parse(kernel.Out);
+        JsonElement report = document.RootElement.GetProperty("reports")[0];
+        report.GetProperty("kind").GetString().Should().Be("state");
+        report.GetProperty("verdict").GetString().Should().Be("highatomic");
+        report.GetProperty("zones")[0].GetProperty("unusablePages").GetInt64().Should().Be(15 + 512);
+        ToolRun.Of("explain", "--from", _folder, "--gfp", "GFP_ATOMIC", "--order", "4").Out.Should().Contain("PASSES").And.Contain("would succeed");
+        ToolRun.Of("explain", "--from", _folder, "--gfp", "GFP_WHAT").ExitCode.Should().Be(2);
+        ToolRun.Of("explain", "--from", Path.Combine(_folder, "no")).ExitCode.Should().Be(2);
+    }
+
     private string Log(string text)
     {
         string file = Path.Combine(_folder, "log.txt");

@@ -91,7 +91,7 @@ internal static class Explanations
         }
 
         RequestExplanation.Fill(to, main, indexes, pageKiB);
-        if (report.Head is ReportHead.PageAllocationFailure or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
+        if (!(report.Kind == ReportKind.State && to.Verdict == Verdict.Passes) && report.Head is ReportHead.PageAllocationFailure or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
         {
             to.SavedBy = WhatIfs.Of(to, main, indexes, pageKiB, range);
         }
@@ -156,6 +156,7 @@ internal static class Explanations
         {
             ReportHead.KilledProcess => "only the line about the victim is in the text",
             ReportHead.Slub => "only SLUB's complaint is in the text, not the state of the zones",
+            _ when report.IsFromProc => "neither zoneinfo nor buddyinfo names a zone with memory",
             _ when report.Nodes.Count != 0 || report.Totals.Count != 0 => "the lines of the zones are missing",
             _ => "the report is cut off: its Mem-Info with the zones is missing",
         };

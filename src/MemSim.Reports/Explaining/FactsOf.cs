@@ -18,7 +18,7 @@ internal static class FactsOf
     {
         long? Pages(string figure) => zone.KiB(figure) / pageKiB;
         int index = zones.Of(zone.Name);
-        long? list = zone.Blocks?.Sum(b => b.Count << b.Order);
+        long? list = zone.BlocksAreCut ? zone.ListTotalKiB / pageKiB : zone.Blocks?.Sum(b => b.Count << b.Order);
         (long high, bool least) = HighAtomic(report, zone, rules, pageKiB);
         long? cma = Pages("free_cma");
         long onlyCma = (rules & KernelRule.Cma) != 0 && cma is null ? OnlyOf(zone, 'C') : 0;
@@ -39,6 +39,7 @@ internal static class FactsOf
             Cma = cma ?? onlyCma,
             CmaIsLeast = cma is null && onlyCma != 0,
             Blocks = zone.Blocks,
+            BlocksAreCut = zone.BlocksAreCut,
             Managed = Pages("managed") ?? Pages("present"),
             PerCpu = zone.PerCpuPages ?? Pages("free_pcp") ?? 0,
         };

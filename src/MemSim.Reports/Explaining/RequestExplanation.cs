@@ -13,7 +13,7 @@ internal static class RequestExplanation
         KernelReport report = to.Report;
         List<string> why = to.WhyList;
         Candidate? zone = evaluation.Decide().Zone;
-        int largest = report.Zones.SelectMany(z => z.Blocks ?? []).Select(b => b.Order).DefaultIfEmpty(-1).Max();
+        int largest = report.Zones.Any(z => z.BlocksAreCut) ? -1 : report.Zones.SelectMany(z => z.Blocks ?? []).Select(b => b.Order).DefaultIfEmpty(-1).Max();
         if (largest >= 0 && evaluation.Request.Order > largest)
         {
             why.Add(string.Create(Plain, $"A block of order {evaluation.Request.Order} ({Amount.Block(evaluation.Request.Order, pageKiB)}) cannot exist on this kernel: its lists end at order {largest} ({Amount.Block(largest, pageKiB)}). The request can never succeed."));
@@ -122,6 +122,11 @@ internal static class RequestExplanation
             return string.Create(Plain, $"{title}: cannot be decided, because min is not in the text: it fails for any min of {threshold} pages ({threshold * pageKiB} kB) or more.");
         }
 
+        if (zone.Facts.BlocksAreCut && zone.Facts.Min is not null)
+        {
+            return $"{title}: cannot be decided, because the list of its free blocks is cut off.";
+        }
+
         return zone.Facts.Blocks is null && zone.Facts.Min is not null
             ? $"{title}: cannot be decided, because the list of its free blocks is not in the text."
             : $"{title}: cannot be decided, because its watermarks are not in the text.";
@@ -149,6 +154,12 @@ internal static class RequestExplanation
     private static void Passing(ReportExplanation to, Evaluation evaluation)
     {
         List<string> why = to.WhyList;
+        if (to.Report.Kind == ReportKind.State)
+        {
+            why.Add("The request would succeed in this state, without reclaim or compaction.");
+            return;
+        }
+
         why.Add(evaluation.IsOom
             ? "THE PRINTED STATE DOES NOT EXPLAIN THE OOM KILL: the request would pass."
             : "THE PRINTED STATE DOES NOT FAIL: it is written after the last attempt, and at that moment there must have been fewer pages or no such block (a race with a free, with kswapd, or a drift of the counters).");

@@ -109,7 +109,7 @@ internal sealed record ZoneCheck
     /// <summary>The rule before 4.4. CMA's pages are taken off at the first check only.</summary>
     private ZoneCheck Halve()
     {
-        if (Zone.Blocks is null)
+        if (Zone.Blocks is null || (Zone.BlocksAreCut && (Zone.Blocks.Count == 0 || Zone.Blocks[^1].Order < Request.Order - 1)))
         {
             return this with { HasPages = null };
         }

@@ -102,6 +102,9 @@ internal sealed record ZoneFacts
     /// <summary>Free blocks by order; null where the list is missing.</summary>
     public required IReadOnlyList<FreeBlocks>? Blocks { get; init; }
 
+    /// <summary>Whether the list ends early: of orders beyond it nothing is known.</summary>
+    public bool BlocksAreCut { get; init; }
+
     public required long? Managed { get; init; }
 
     /// <summary>Pages in per-CPU lists.</summary>
@@ -126,7 +129,7 @@ internal sealed record ZoneFacts
             }
         }
 
-        return count;
+        return count == 0 && BlocksAreCut ? null : count;
     }
 
     /// <summary>The largest order of which there is a usable block; -1 for none, null where the list is missing.</summary>
@@ -146,7 +149,7 @@ internal sealed record ZoneFacts
             }
         }
 
-        return largest;
+        return BlocksAreCut ? null : largest;
     }
 
     /// <summary>Pages in blocks of a type and no other, of an order or more.</summary>

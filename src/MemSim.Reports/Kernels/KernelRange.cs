@@ -7,9 +7,9 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
     private static readonly (string What, Func<KernelReport, bool> Has, KernelRelease? Since, KernelRelease? Before)[] Signs =
     [
         ("protections[]", static r => r.HasProtections, new(2, 6, 7), new(2, 6, 11)),
-        ("no lowmem_reserve[]", static r => r.Zones.Any(z => z.Blocks is not null) && r.Zones.All(z => z.Figures.Count is > 0 and < 8 && z.LowmemReserve is null), null, new(2, 6, 7)),
-        ("names of flags", static r => r.Gfp is { Names.Count: > 0 }, new(4, 6), null),
-        ("flags without names", static r => r.Gfp is { Names.Count: 0, Hex: > 0 }, null, new(4, 6)),
+        ("no lowmem_reserve[]", static r => !r.IsFromProc && r.Zones.Any(z => z.Blocks is not null) && r.Zones.All(z => z.Figures.Count is > 0 and < 8 && z.LowmemReserve is null), null, new(2, 6, 7)),
+        ("names of flags", static r => !r.IsFromProc && r.Gfp is { Names.Count: > 0 }, new(4, 6), null),
+        ("flags without names", static r => !r.IsFromProc && r.Gfp is { Names.Count: 0, Hex: > 0 }, null, new(4, 6)),
         ("managed:", static r => Has(r, "managed"), new(3, 9), null),
         ("free_cma:", static r => Has(r, "free_cma"), new(3, 7), null),
         ("free_pcp:", static r => Has(r, "free_pcp"), new(4, 2), null),
@@ -23,7 +23,7 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
         ("type H of free blocks", static r => HasType(r, 'H'), new(4, 4), null),
         ("type R of free blocks", static r => HasType(r, 'R'), null, new(4, 4)),
         ("types of free blocks", static r => r.Zones.Any(z => z.Blocks is { } b && b.Any(x => x.Types is not null)), new(3, 8), null),
-        ("no types of free blocks", static r => r.Zones.Any(z => z.Blocks is { } b && b.Any(x => x.Count != 0)) && r.Zones.All(z => z.Blocks is null || z.Blocks.All(x => x.Types is null)), null, new(3, 9)),
+        ("no types of free blocks", static r => !r.IsFromProc && r.Zones.Any(z => z.Blocks is { } b && b.Any(x => x.Count != 0)) && r.Zones.All(z => z.Blocks is null || z.Blocks.All(x => x.Types is null)), null, new(3, 9)),
         ("active_file:", static r => r.Totals.ContainsKey("active_file"), new(2, 6, 28), null),
         ("active: of all pages", static r => r.Totals.ContainsKey("active"), null, new(2, 6, 28)),
     ];

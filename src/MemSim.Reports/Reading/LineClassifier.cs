@@ -123,6 +123,11 @@ internal static class LineClassifier
             return named ? LineKind.FreeList : LineKind.ListTail;
         }
 
+        if (ZoneText.IsNodeOnly(t))
+        {
+            return LineKind.NodeOnly;
+        }
+
         if (Has(t, "Mem-Info") || Has(t, "Mem-info"))
         {
             return LineKind.MemInfoHead;
@@ -316,7 +321,7 @@ internal static class LineClassifier
             words++;
         }
 
-        return words >= 2;
+        return words >= 2 || (words == 1 && text.Length >= 8);
     }
 
     private static bool IsHex(ReadOnlySpan<char> word)

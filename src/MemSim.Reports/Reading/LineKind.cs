@@ -45,6 +45,9 @@ internal enum LineKind
     Trace,
     MemInfoFile,
 
+    /// <summary><c>Node 0</c> alone: the beginning of a line that syslog took apart.</summary>
+    NodeOnly,
+
     /// <summary>The rest of a zone or node line that a mailer broke.</summary>
     FigureTail,
 

@@ -94,6 +94,10 @@ internal static class Prefixes
         text = text.Trim(' ');
         int comma = text.IndexOf(',');
         text = comma > 0 ? text[..comma] : text;
+
+        // A vendor's cpu-seconds.
+        int dash = text.IndexOf('-');
+        text = dash is > 0 and < 3 ? text[(dash + 1)..] : text;
         int point = text.IndexOf('.');
         return point > 0 && text.Length - point - 1 is >= 3 and <= 9 && text[..point].IndexOfAnyExceptInRange('0', '9') < 0 && text[(point + 1)..].IndexOfAnyExceptInRange('0', '9') < 0;
     }

@@ -83,7 +83,7 @@ internal sealed class ReportAssembler
                 return true;
             case LineKind.Other:
                 _latest?.AddUnknown(line);
-                _unknown.Add(line);
+                _unknown.AddNear(line);
                 return false;
         }
 
@@ -100,7 +100,7 @@ internal sealed class ReportAssembler
             if (line.Kind is LineKind.CgroupStatRow or LineKind.SlabRow or LineKind.MemInfoFile or LineKind.Totals or LineKind.FigureTail or LineKind.ListTail or LineKind.TaskRow)
             {
                 _latest?.AddUnknown(line);
-                _unknown.Add(line);
+                _unknown.AddNear(line);
                 return false;
             }
 
@@ -126,27 +126,35 @@ internal sealed class ReportAssembler
             }
         }
 
-        // Reports that are written at the same time: the one that began first is ahead. Otherwise the older one was cut off, and the newer one is meant.
-        ReportBuilder? newest = null;
-        for (int i = _open.Count - 1; i >= 0; i--)
+        List<ReportBuilder> some = [];
+        foreach (ReportBuilder builder in _open)
         {
-            ReportBuilder builder = _open[i];
-            if ((line.Caller is not null && builder.Caller is not null && line.Caller != builder.Caller) || !builder.Accepts(line))
+            if ((line.Caller is null || builder.Caller is null || line.Caller == builder.Caller) && builder.Accepts(line))
             {
-                continue;
-            }
-
-            if (newest is null)
-            {
-                newest = builder;
-            }
-            else if (builder.Report.LastLine > newest.Report.Line && builder.HasBody == newest.HasBody && line.Kind != LineKind.Trace)
-            {
-                newest = builder;
+                some.Add(builder);
             }
         }
 
-        return newest;
+        if (some.Count < 2)
+        {
+            return some.Count == 0 ? null : some[0];
+        }
+
+        // Of two states the one whose counter is nearer to the sum of the list is meant.
+        if (line.Kind == LineKind.FreeList)
+        {
+            string text = line.Text;
+            return some.MinBy(b => b.DistanceOf(text));
+        }
+
+        if (line.Kind is not (LineKind.MemInfoHead or LineKind.Trace) && _latest is { } latest && some.Contains(latest))
+        {
+            return latest;
+        }
+
+        // Reports that are written at the same time: the one that began first is ahead. Otherwise the older one was cut off, and the newer one is meant.
+        ReportBuilder newest = some[^1];
+        return line.Kind != LineKind.Trace && some[0].Report.LastLine > newest.Report.Line ? some[0] : newest;
     }
 
     /// <summary>Whether a line without a report is the first one left of a report whose head is cut off.</summary>
@@ -291,6 +299,7 @@ internal sealed class ReportAssembler
         ReportBuilder builder = _open[index];
         _open.RemoveAt(index);
         KernelReport report = builder.Finish();
+        _unknown.AddInside(report.UnknownLines);
         _done.Enqueue(report, report.Line);
         _latest = ReferenceEquals(_latest, builder) ? null : _latest;
     }

@@ -16,7 +16,6 @@ internal sealed class ReportBuilder(LogicalLine first)
     private ReportedZone? _lastZone;
     private bool _listsSeen;
     private bool _closingSeen;
-    private long _lastList;
     private bool _mayRestart;
 
     public KernelReport Report { get; } = new() { Line = first.First, LastLine = first.Last };
@@ -96,6 +95,12 @@ internal sealed class ReportBuilder(LogicalLine first)
                 return false;
         }
     }
+
+    /// <summary>How far the sum of a line of free lists is from what the zone's counter says, in KiB.</summary>
+    public long DistanceOf(string list) =>
+        ZoneText.TryFreeList(list, out int node, out string name, out List<FreeBlocks> blocks, out long? total) && Report.Zone(node, name)?.KiB("free") is { } free
+            ? Math.Abs(free - (total ?? blocks.Sum(b => b.Count * b.KiB)))
+            : long.MaxValue;
 
     /// <summary>Takes a line that belongs to this report.</summary>
     public void Add(in LogicalLine line)
@@ -211,13 +216,13 @@ internal sealed class ReportBuilder(LogicalLine first)
                 break;
             case LineKind.FreeList:
                 ReadList(line.Text);
-                _lastList = line.Last;
                 break;
             case LineKind.HugePages:
                 Report.HasHugePages = true;
                 break;
             case LineKind.Closing:
-                if (_lastList != 0 && line.First == _lastList + 1 && line.Text.Contains("total pagecache", StringComparison.Ordinal))
+                // Pools of huge pages stand between the lists and this line, where the kernel has any.
+                if (_listsSeen && !_closingSeen && line.Text.Contains("total pagecache", StringComparison.Ordinal))
                 {
                     Report.HasHugePages ??= false;
                 }
@@ -290,10 +295,10 @@ internal sealed class ReportBuilder(LogicalLine first)
             return;
         }
 
-        int reserve = text.IndexOf("lowmem_reserve[]", StringComparison.Ordinal);
-        reserve = reserve < 0 ? text.IndexOf("protections[]", StringComparison.Ordinal) : reserve;
         ReportedZone zone = new(node, name);
-        int free = text.IndexOf(" free:", StringComparison.Ordinal);
+        int free = Math.Max(0, text.IndexOf(" free:", StringComparison.Ordinal));
+        int reserve = text.IndexOf("lowmem_reserve[]", free, StringComparison.Ordinal);
+        reserve = reserve < 0 ? text.IndexOf("protections[]", free, StringComparison.Ordinal) : reserve;
         zone.AllUnreclaimable = ZoneText.ReadFigures(text.AsSpan(free, (reserve < 0 ? text.Length : reserve) - free), zone.Figures);
         zone.LowmemReserve = reserve < 0 ? null : ZoneText.Reserves(text.AsSpan(reserve));
         Report.Zones.Add(zone);

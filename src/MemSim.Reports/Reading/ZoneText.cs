@@ -38,6 +38,12 @@ internal static class ZoneText
         int item = FirstItem(t);
         if (item < 0)
         {
+            if (IsListHead(t))
+            {
+                named = true;
+                return true;
+            }
+
             int empty = t.IndexOf(": empty");
             named = empty > 0 && empty + 7 >= t.TrimEnd(' ').Length && ZoneName(t[..empty], out _, out _);
             return named;
@@ -46,6 +52,20 @@ internal static class ZoneText
         ReadOnlySpan<char> before = t[..item].TrimEnd(" \t\u00a0");
         named = before.Length > 1 && before[^1] == ':' && ZoneName(before[..^1], out _, out _);
         return named || before.IsEmpty || before[0] == '(';
+    }
+
+    /// <summary>Whether a line is <c>Node N</c> and nothing else.</summary>
+    public static bool IsNodeOnly(ReadOnlySpan<char> t)
+    {
+        t = t.Trim(" \t");
+        return t.Length is > 5 and < 10 && t.StartsWith("Node ", StringComparison.Ordinal) && t[5..].IndexOfAnyExceptInRange('0', '9') < 0;
+    }
+
+    /// <summary>Whether a line is a zone's name and a colon, the beginning of a list that syslog took apart.</summary>
+    private static bool IsListHead(ReadOnlySpan<char> t)
+    {
+        t = t.TrimEnd(' ');
+        return t.Length is > 3 and < 24 && t[^1] == ':' && ZoneName(t[..^1], out _, out string name) && name is "DMA" or "DMA32" or "Normal" or "HighMem" or "Movable" or "Device";
     }
 
     /// <summary>Reads a zone's line.</summary>
@@ -107,7 +127,8 @@ internal static class ZoneText
         blocks = [];
         totalKiB = null;
         int item = FirstItem(t);
-        ReadOnlySpan<char> before = t[..(item < 0 ? Math.Max(0, t.IndexOf(": empty")) + 1 : item)].TrimEnd(" \t\u00a0");
+        int colon = t.IndexOf(": empty");
+        ReadOnlySpan<char> before = t[..(item >= 0 ? item : colon >= 0 ? colon + 1 : t.Length)].TrimEnd(" \t\u00a0");
         node = 0;
         name = "";
         if (before.IsEmpty || before[^1] != ':' || !ZoneName(before[..^1], out node, out name))
@@ -117,6 +138,8 @@ internal static class ZoneText
 
         if (item < 0)
         {
+            // "empty" is a whole list; a name alone is one that was cut off.
+            totalKiB = colon >= 0 ? 0 : null;
             return true;
         }
 

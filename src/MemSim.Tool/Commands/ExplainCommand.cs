@@ -10,11 +10,14 @@ internal static class ExplainCommand
 {
     public static Command Create(ToolConsole console)
     {
-        var files = new Argument<string[]>("FILE") { Description = "Kernel logs, in whatever wrapping; - for standard input.", Arity = ArgumentArity.OneOrMore };
+        var files = new Argument<string[]>("FILE") { Description = "Kernel logs, in whatever wrapping; - for standard input.", Arity = ArgumentArity.ZeroOrMore };
+        var from = new Option<string?>("--from") { Description = "Explain a request on the state of a machine instead: a folder with zoneinfo, buddyinfo, pagetypeinfo, ... (/proc, or a copy).", HelpName = "DIR" };
+        var gfp = new Option<string?>("--gfp") { Description = "With --from: the flags of the request, e.g. GFP_ATOMIC or 0xcc0.", HelpName = "MASK" };
+        var order = new Option<int?>("--order") { Description = "With --from: log2 of the pages asked for.", HelpName = "N" };
         var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel, whatever the log says.", HelpName = "VERSION" };
         Option<bool> json = SharedOptions.Json();
         var quiet = new Option<bool>("--quiet") { Description = "No progress bar." };
-        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, kernel, json, quiet };
+        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, from, gfp, order, kernel, json, quiet };
         command.SetAction(parsed =>
         {
             KernelRelease? version = null;
@@ -24,7 +27,24 @@ internal static class ExplainCommand
             }
 
             Sink sink = new(console, parsed.GetValue(json));
-            foreach (string file in parsed.GetValue(files) ?? [])
+            string[] names = parsed.GetValue(files) ?? [];
+            if (parsed.GetValue(from) is { } directory)
+            {
+                if (names.Length != 0)
+                {
+                    throw new BadInputException("--from: give either a folder or logs");
+                }
+
+                sink.Add(ReportExplainer.Explain(FromFolder(directory, parsed.GetValue(gfp), parsed.GetValue(order)), version));
+                return sink.Finish();
+            }
+
+            if (names.Length == 0 || parsed.GetValue(gfp) is not null || parsed.GetValue(order) is not null)
+            {
+                throw new BadInputException(names.Length == 0 ? "memsim explain: a log (- for standard input) or --from DIR is needed" : "--gfp and --order belong to --from: a log has its own request");
+            }
+
+            foreach (string file in names)
             {
                 Explain(console, file, version, sink, parsed.GetValue(quiet) || parsed.GetValue(json));
             }
@@ -49,6 +69,29 @@ internal static class ExplainCommand
             return true;
         });
         sink.EndOfFile(file, log);
+    }
+
+    private static KernelReport FromFolder(string directory, string? gfp, int? order)
+    {
+        GfpReading? flags = gfp is null ? null : GfpReading.Parse(gfp);
+        if (gfp is not null && (flags is null || (flags.Hex is null && flags.Decode(KernelRelease.Oldest, KernelRelease.Newest) is var meaning && meaning.Notes.Count != 0)))
+        {
+            throw new BadInputException($"--gfp: '{gfp}' are no GFP flags (like GFP_ATOMIC, GFP_KERNEL|__GFP_COMP or 0xcc0)");
+        }
+
+        if (order is < 0 or > 30)
+        {
+            throw new BadInputException($"--order: {order} is no order (0 to 30)");
+        }
+
+        try
+        {
+            return ProcState.Read(directory, flags ?? (order is null ? null : GfpReading.Parse("GFP_KERNEL")), order ?? (flags is null ? null : 0));
+        }
+        catch (FormatException e)
+        {
+            throw new BadInputException(e.Message, e);
+        }
     }
 
     private static Stream Open(string file, out long length)
