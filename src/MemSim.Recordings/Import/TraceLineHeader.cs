@@ -22,6 +22,9 @@ internal ref struct TraceLineHeader
     public TraceContext Context;
     public byte PreemptDepth;
 
+    /// <summary>How much of the line tells the task and the CPU; 0 where that is not its beginning.</summary>
+    public int PrefixLength;
+
     /// <summary>Takes a line apart; false when it is no event's line.</summary>
     public static bool TryParse(ReadOnlySpan<byte> line, out TraceLineHeader header)
     {
@@ -45,6 +48,9 @@ internal ref struct TraceLineHeader
         }
     }
 
+    /// <summary>Takes what follows the CPU's column apart, of a line whose beginning is known.</summary>
+    public static bool TryParseAfterCpu(ReadOnlySpan<byte> rest, ref TraceLineHeader header) => TryRest(rest, ref header, flagsRequired: false);
+
     /// <summary>Tries a CPU column <c>[000]</c> at a position.</summary>
     private static bool TryParseAt(ReadOnlySpan<byte> line, int bracket, ref TraceLineHeader header)
     {
@@ -53,7 +59,8 @@ internal ref struct TraceLineHeader
             && Utf8Fields.TryParseDecimal(line.Slice(bracket + 1, close - 1), out long cpu) && cpu is >= 0 and < MaxCpu
             && TryTask(line[..bracket], ref header)
             && TryRest(line[(bracket + close + 1)..], ref header, flagsRequired: false)
-            && Set(out header.Cpu, (int)cpu);
+            && Set(out header.Cpu, (int)cpu)
+            && Set(out header.PrefixLength, bracket + close + 1);
     }
 
     /// <summary>Tries trace-cmd's latency format, in which flags follow the CPU's digits at once.</summary>

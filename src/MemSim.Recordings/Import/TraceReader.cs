@@ -16,6 +16,7 @@ public sealed class TraceReader : IDisposable
 {
     private const int MaxLineBytes = 1 << 20;
     private const int MaxBrokenLineBytes = 4096;
+    private const int MaxPrefixBytes = 64;
 
     private static readonly SearchValues<char> FlagCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
@@ -27,6 +28,11 @@ public sealed class TraceReader : IDisposable
     private readonly int _maxUnreadableLines;
 
     private readonly byte[] _broken = new byte[MaxBrokenLineBytes];
+
+    // What the last line began with: "   busybox-99      [000]". Most lines are by the same task on the same CPU as the one before.
+    private readonly byte[] _prefix = new byte[MaxPrefixBytes];
+    private int _prefixLength;
+    private (string Task, int Pid, int Cpu) _prefixMeaning = ("", 0, 0);
     private bool _afterUserText;
 
     /// <summary>Opens a recording, plain or packed.</summary>
@@ -161,9 +167,23 @@ public sealed class TraceReader : IDisposable
     /// <summary>Reads an event's line. False with an empty reason: the line is to be skipped.</summary>
     private bool TryParse(ReadOnlySpan<byte> line, int number, out TraceEvent traceEvent, out string reason)
     {
-        if (TraceLineHeader.TryParse(line, out TraceLineHeader header))
+        TraceLineHeader header = default;
+        if (_prefixLength != 0 && line.StartsWith(_prefix.AsSpan(0, _prefixLength)) && TraceLineHeader.TryParseAfterCpu(line[_prefixLength..], ref header))
         {
-            return TryParse(header, number, out traceEvent, out reason);
+            return TryParse(header, _prefixMeaning, number, out traceEvent, out reason);
+        }
+
+        if (TraceLineHeader.TryParse(line, out header))
+        {
+            (string, int, int) meaning = (_names.Get(header.Task), header.Pid, header.Cpu);
+            if (header.PrefixLength is > 0 and <= MaxPrefixBytes)
+            {
+                line[..header.PrefixLength].CopyTo(_prefix);
+                _prefixLength = header.PrefixLength;
+                _prefixMeaning = meaning;
+            }
+
+            return TryParse(header, meaning, number, out traceEvent, out reason);
         }
 
         traceEvent = default;
@@ -174,10 +194,10 @@ public sealed class TraceReader : IDisposable
         }
 
         reason = "";
-        return !header.Event.IsEmpty && TryParse(header, number, out traceEvent, out reason);
+        return !header.Event.IsEmpty && TryParse(header, (_names.Get(header.Task), header.Pid, header.Cpu), number, out traceEvent, out reason);
     }
 
-    private bool TryParse(in TraceLineHeader header, int number, out TraceEvent traceEvent, out string reason)
+    private bool TryParse(in TraceLineHeader header, in (string Task, int Pid, int Cpu) who, int number, out TraceEvent traceEvent, out string reason)
     {
         traceEvent = default;
         (TraceEventKind kind, string name) = _events.Get(header.Event);
@@ -192,7 +212,7 @@ public sealed class TraceReader : IDisposable
         Gfp gfp = Gfp.None;
         if (kind == TraceEventKind.Other)
         {
-            fields = new TraceFields { Pfn = ulong.MaxValue, Order = -1, MigrateType = -1, FallbackOrder = -1, PageblockOrder = -1, FallbackMigrateType = -1, Node = -1 };
+            fields = TraceFields.Unknown;
         }
         else
         {
@@ -223,9 +243,9 @@ public sealed class TraceReader : IDisposable
             Line = number,
             Kind = kind,
             EventName = name,
-            Cpu = header.Cpu,
-            Pid = header.Pid,
-            TaskName = _names.Get(header.Task),
+            Cpu = who.Cpu,
+            Pid = who.Pid,
+            TaskName = who.Task,
             TimestampNs = header.TimestampNs,
             Context = header.Context,
             PreemptDepth = header.PreemptDepth,
@@ -253,7 +273,7 @@ public sealed class TraceReader : IDisposable
 
     /// <summary>Whether an allocation event reports that there was no page: frame -1, printed as 0 with a null page.</summary>
     private static bool IsNoPage(in TraceFields fields) =>
-        fields.Pfn is ulong.MaxValue or uint.MaxValue || (fields.Pfn == 0 && fields.Page == 0);
+        fields.Pfn is ulong.MaxValue or uint.MaxValue || (fields.Pfn == 0 && fields.PageIsNull);
 
     private static bool IsUserText(string name) => name is "tracing_mark_write" or "print" or "bprint" or "bputs";
 

@@ -6,7 +6,7 @@ internal sealed class Utf8LineReader : IDisposable
     private readonly Stream _stream;
     private readonly string _path;
     private readonly int _maxLineBytes;
-    private byte[] _buffer = new byte[1 << 16];
+    private byte[] _buffer = new byte[1 << 18];
     private int _start;
     private int _end;
     private int _lastStart;

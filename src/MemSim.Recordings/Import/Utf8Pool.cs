@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Numerics;
 using System.Text;
 
 namespace MemSim.Recordings.Import;
@@ -8,10 +10,46 @@ internal sealed class Utf8Pool<T>(Func<string, T> convert)
     // More distinct names than any kernel has; beyond it values are made afresh each time.
     private const int MaxEntries = 1 << 16;
 
+    // Almost every text was there a few lines ago: a small table in front of the dictionary answers with one comparison.
+    private const int RecentCount = 256;
+
+    private readonly (byte[]? Text, T Value)[] _recent = new (byte[]?, T)[RecentCount];
     private readonly Dictionary<byte[], T> _values = new(new BytesComparer());
 
     /// <summary>The value of a text.</summary>
     public T Get(ReadOnlySpan<byte> text)
+    {
+        ref (byte[]? Text, T Value) recent = ref _recent[RecentIndex(text)];
+        if (recent.Text is { } known && text.SequenceEqual(known))
+        {
+            return recent.Value;
+        }
+
+        T value = Find(text);
+        recent = (text.ToArray(), value);
+        return value;
+    }
+
+    /// <summary>Texts differ in their ends and lengths more often than in between.</summary>
+    private static int RecentIndex(ReadOnlySpan<byte> text)
+    {
+        ulong mixed = (ulong)text.Length;
+        if (text.Length >= sizeof(ulong))
+        {
+            mixed += BinaryPrimitives.ReadUInt64LittleEndian(text) ^ BitOperations.RotateLeft(BinaryPrimitives.ReadUInt64LittleEndian(text[^sizeof(ulong)..]), 29);
+        }
+        else
+        {
+            foreach (byte b in text)
+            {
+                mixed = (mixed << 8) ^ b;
+            }
+        }
+
+        return (int)(unchecked(mixed * 0x9E3779B97F4A7C15) >> 56);
+    }
+
+    private T Find(ReadOnlySpan<byte> text)
     {
         var lookup = _values.GetAlternateLookup<ReadOnlySpan<byte>>();
         if (lookup.TryGetValue(text, out T? value))
