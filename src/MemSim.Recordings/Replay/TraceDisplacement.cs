@@ -46,11 +46,16 @@ internal sealed class TraceDisplacement
 
     /// <summary>Whether an allocation may have taken its page before another event, although it is recorded after it.</summary>
     public bool MayHaveTakenBefore(ReadOnlySpan<TraceStepEvent> events, int allocation, int other) =>
-        _previous[allocation] < other && MayComeBetween(events[allocation], events[other]);
+        _previous[allocation] < other && (MayComeBetween(events[allocation], events[other])
+            || (CpuBefore(events, allocation) == events[other].Cpu && MayComeBetween(events[allocation] with { Cpu = events[other].Cpu }, events[other])));
 
     /// <summary>Whether the page of a free may have reached its list after another event, although it is recorded before it.</summary>
     public bool MayHaveArrivedAfter(ReadOnlySpan<TraceStepEvent> events, int free, int other) =>
         events[free].Step == TraceStep.Free && !events[free].InInterrupt && other < _next[free] && MayComeBetween(events[free], events[other]);
+
+    /// <summary>The CPU on which an event's task was before: if it moved since, it may have taken its page there.</summary>
+    public int CpuBefore(ReadOnlySpan<TraceStepEvent> events, int index) =>
+        _betweenTasks && _previous[index] >= 0 && !events[index].InInterrupt ? events[_previous[index]].Cpu : events[index].Cpu;
 
     private bool MayComeBetween(in TraceStepEvent held, in TraceStepEvent other) =>
         other.Cpu == held.Cpu && (other.InInterrupt || (_betweenTasks && TaskOf(other) != TaskOf(held)));

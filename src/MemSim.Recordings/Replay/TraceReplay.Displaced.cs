@@ -10,6 +10,7 @@ public sealed partial class TraceReplay
     private readonly HashSet<int> _takenEarly = [];
     private readonly Dictionary<int, int> _arrived = [];
     private readonly List<(int Pfn, int TakenBy)> _ahead = [];
+    private readonly List<int> _left = [];
     private long _displaced;
 
     /// <summary>
@@ -62,6 +63,38 @@ public sealed partial class TraceReplay
         tuning.Restore(found ? taken : 0);
         pfn = found ? pfn : first;
         return found;
+    }
+
+    /// <summary>
+    /// After a wrong prediction: whether the recorded frame is the one handed out where the task was before. It took its page there and was moved to another CPU
+    /// before it recorded that.
+    /// </summary>
+    private bool TryWhereTaskWas(Cpu cpu, in TraceStepEvent e, ref int pfn)
+    {
+        int before = _recording.Displacement.CpuBefore(_recording.Events, _now);
+        if (before == e.Cpu)
+        {
+            return false;
+        }
+
+        int type = (int)GfpZones.MigrateTypeOf(e.Gfp);
+        Cpu other = _machine!.Cpus[before];
+        PcpTuningState tuning = _frames!.TuningOf(other, e.Pfn);
+        int there = Ask(other, e);
+        if (there != e.Pfn)
+        {
+            if (there >= 0)
+            {
+                _frames.Return(other, there, e.Order, type);
+            }
+
+            tuning.Restore(0);
+            return false;
+        }
+
+        _frames.Return(cpu, pfn, e.Order, type);
+        pfn = there;
+        return true;
     }
 
     /// <summary>The later allocation, of the same kind, that may have taken a frame by now; -1 where there is none.</summary>

@@ -20,15 +20,16 @@ public sealed partial class TraceReplay
             return;
         }
 
+        PcpTuningState tuning = _frames!.TuningOf(cpu, e.Pfn);
         int pfn = e.Refilled ? AskPastRefill(cpu, e) : Ask(cpu, e);
-        for (int i = 0; pfn >= 0 && pfn != e.Pfn && _recording.IsFreedNext(pfn) && i < MostInferencesInARow; i++)
+        for (int i = 0; pfn >= 0 && pfn != e.Pfn && IsElsewhere(cpu, e, pfn) && i < MostInferencesInARow; i++)
         {
-            // Stays allocated: the free that comes finds it so.
-            _inferred += 1L << e.Order;
+            // Whoever took it asked for several at once, which does not count as a question.
+            tuning.Restore(0);
             pfn = Ask(cpu, e);
         }
 
-        if (pfn >= 0 && pfn != e.Pfn && TryPutInOrder(cpu, e, ref pfn))
+        if (pfn >= 0 && pfn != e.Pfn && (TryPutInOrder(cpu, e, ref pfn) || TryWhereTaskWas(cpu, e, ref pfn)))
         {
             _displaced++;
         }
@@ -47,6 +48,46 @@ public sealed partial class TraceReplay
         if ((e.Gfp & Gfp.Movable) != 0 && _frames!.ZoneOf(e.Pfn, e.Order) is not null)
         {
             _frames.MarkLru(e.Pfn);
+        }
+    }
+
+    /// <summary>Whether a frame handed out cannot have been in the list: taken without an event, or back in the free lists.</summary>
+    private bool IsElsewhere(Cpu cpu, in TraceStepEvent e, int pfn)
+    {
+        if (_recording.IsFreedNext(pfn))
+        {
+            // Stays allocated: the free that comes finds it so.
+            _inferred += 1L << e.Order;
+            return true;
+        }
+
+        if (_recording.IsInFreeListsNow(pfn) && _frames!.HasList(e.Order))
+        {
+            _givenBackUnseen += 1L << e.Order;
+            _frames.FreePastLists(cpu, pfn, e.Order);
+            return true;
+        }
+
+        return false;
+    }
+
+    /// <summary>A recorded refill says that the list was empty: what is in it here and comes from the free lists next has gone back to them.</summary>
+    private void GiveBackBeforeRefill(in TraceStepEvent e)
+    {
+        if (_frames!.ZoneOf(e.Pfn, e.Order) is not { } zone || !_frames!.HasList(e.Order))
+        {
+            return;
+        }
+
+        Cpu cpu = _machine!.Cpus[e.Cpu];
+        _frames.CopyListBackwards(cpu.Pcp[zone.Id], PerCpuPages.ListIndex(e.Order, e.MigrateType), _left);
+        foreach (int block in _left)
+        {
+            if (_recording.IsInFreeListsNow(block))
+            {
+                _givenBackUnseen += 1L << e.Order;
+                _frames.Drain(cpu, block, e.Order);
+            }
         }
     }
 
@@ -189,15 +230,17 @@ public sealed partial class TraceReplay
     {
         // Frames never heard of again may have been taken without an event like those that are freed later: if without them the recorded frame is next, they were.
         _passedOver.Clear();
-        while (pfn >= 0 && pfn != e.Pfn && _recording.Upcoming(pfn) < 0 && _passedOver.Count < MostPassedOver)
+        PcpTuningState tuning = _frames!.TuningOf(cpu, e.Pfn);
+        while (pfn >= 0 && pfn != e.Pfn && (_recording.Upcoming(pfn) < 0 || WasFreedPastLists(pfn)) && _passedOver.Count < MostPassedOver)
         {
             _passedOver.Push(pfn);
             pfn = Ask(cpu, e);
         }
 
+        tuning.Restore(0);
         if (pfn == e.Pfn)
         {
-            _untracedNoticed += (long)_passedOver.Count << e.Order;
+            NoticePassedOver(cpu, e.Order);
             return;
         }
 
@@ -221,6 +264,27 @@ public sealed partial class TraceReplay
         {
             _frames.SetAsideWhatIsAhead(cpu, e.Pfn, e.Order, type);
             _frames.Claim(cpu, e.Pfn, e.Order);
+        }
+    }
+
+    /// <summary>Whether a page may have gone past the lists, because an interrupt freed it.</summary>
+    private bool WasFreedPastLists(int pfn) =>
+        _kernel.Line.Allocator.FreesPastHeldLists && _arrived.TryGetValue(pfn, out int arrival) && _recording.Events[arrival].InInterrupt;
+
+    /// <summary>The blocks passed over were not in the list: freed past it, or taken without an event.</summary>
+    private void NoticePassedOver(Cpu cpu, int order)
+    {
+        while (_passedOver.TryPop(out int passed))
+        {
+            if (WasFreedPastLists(passed))
+            {
+                _freedPastLists++;
+                _frames!.FreePastLists(cpu, passed, order);
+            }
+            else
+            {
+                _untracedNoticed += 1L << order;
+            }
         }
     }
 

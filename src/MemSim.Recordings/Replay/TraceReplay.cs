@@ -51,6 +51,7 @@ public sealed partial class TraceReplay : IDisposable
     private long _failed;
     private long _explicitDrains;
     private long _freedPastLists;
+    private long _givenBackUnseen;
     private int _now;
 
     private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, KernelChoice kernel, Machine? machine, SlabTraceReplay? slab, bool exact)
@@ -118,6 +119,11 @@ public sealed partial class TraceReplay : IDisposable
             ReadOnlySpan<TraceStepEvent> events = _recording.Events;
             for (int i = 0; i < events.Length; i++)
             {
+                if (events[i].BeginsRefill)
+                {
+                    GiveBackBeforeRefill(events[i]);
+                }
+
                 _recording.Pass(i);
                 _now = i;
                 Apply(events[i]);
@@ -411,6 +417,7 @@ public sealed partial class TraceReplay : IDisposable
         Predicted = _cpus.Sum(c => c.Predicted),
         Displaced = _displaced,
         FreedPastLists = _freedPastLists,
+        GivenBackUnseen = _givenBackUnseen,
         Kernel = _kernel,
         UnknownFlags = [.. _recording.UnknownFlags],
         Cpus = [.. _cpus.Select((c, i) => new TraceReplayCpu(i, c.Allocations, c.Predicted))],

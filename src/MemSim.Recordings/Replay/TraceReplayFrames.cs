@@ -80,7 +80,7 @@ internal sealed class TraceReplayFrames
         ref PageFrame frame = ref _frames[pfn];
         PerCpuPages pcp = cpu.Pcp[frame.ZoneId];
         frame.Identity = PageFrame.FreeIdentity(pcp.Zone.Id, 0);
-        if (order <= PageGeometry.CostlyOrder || order == _machine.PageblockOrder)
+        if (HasList(order))
         {
             frame.State = PageFrame.PcpState;
             frame.Index = (uint)type;
@@ -103,6 +103,20 @@ internal sealed class TraceReplayFrames
         frame.Identity = PageFrame.FreeIdentity(pcp.Zone.Id, 0);
         frame.State = 0;
         _machine.Pages.Buddy.Free(pcp.Zone, pcp, pfn, order, type);
+    }
+
+    /// <summary>Whether CPUs keep lists of blocks of an order.</summary>
+    public bool HasList(int order) => order <= PageGeometry.CostlyOrder || order == _machine.PageblockOrder;
+
+    /// <summary>The blocks of a CPU's list, last first.</summary>
+    public void CopyListBackwards(PerCpuPages pcp, int list, List<int> blocks)
+    {
+        blocks.Clear();
+        int headOfList = pcp.FirstHead + list;
+        for (int block = _frames[headOfList].Prev; block != headOfList; block = _frames[block].Prev)
+        {
+            blocks.Add(block);
+        }
     }
 
     /// <summary>What asking a CPU's lists changes besides the lists: to be put back where a question was none of the recorded kernel's.</summary>

@@ -54,6 +54,9 @@ internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, byte 
     /// <summary>How often preemption was switched off; 0 where the recording does not tell.</summary>
     public byte PreemptDepth { get; init; }
 
+    /// <summary>Whether it is the first one of a refill: the list was empty.</summary>
+    public bool BeginsRefill { get; init; }
+
     /// <summary>Of a free in an interrupt: whether it is the first one of it.</summary>
     public bool BeginsBurst { get; init; }
 }
@@ -134,18 +137,28 @@ internal sealed class TraceReplayRecording
         return recording;
     }
 
-    /// <summary>The event behind one index of what comes next for a frame.</summary>
-    public int Following(int index) => _next[index];
-
     /// <summary>The next allocation or free of a frame at or after the position of the last <see cref="Pass"/>.</summary>
     /// <returns>Its index, or -1.</returns>
-    public int Upcoming(int pfn) => _upcoming.GetValueOrDefault(pfn, None);
+    public int Upcoming(int pfn)
+    {
+        int next = _upcoming.GetValueOrDefault(pfn, None);
+        while (next != None && !IsUse(_events[next].Step))
+        {
+            next = _next[next];
+        }
+
+        return next;
+    }
 
     /// <summary>Whether the next thing the recording says about a frame is that it is freed.</summary>
     public bool IsFreedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && IsFree(_events[next].Step);
 
     /// <summary>Whether the next thing the recording says about a frame is that it is allocated, so that it must be free now.</summary>
     public bool IsAllocatedNext(int pfn) => Upcoming(pfn) is int next and >= 0 && _events[next].Step == TraceStep.Allocate;
+
+    /// <summary>Whether the next thing the recording says about a frame is that it leaves the free lists, so that it must be in them now.</summary>
+    public bool IsInFreeListsNow(int pfn) =>
+        _upcoming.GetValueOrDefault(pfn, None) is int next and >= 0 && _events[next].Step is TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly;
 
     /// <summary>Whether a frame of a block is known to be in use at the start, because the first thing recorded of it is that it is freed.</summary>
     public bool FreesFirst(long pfn, int order)
@@ -172,7 +185,9 @@ internal sealed class TraceReplayRecording
 
     public static bool IsFree(TraceStep step) => step is TraceStep.Free or TraceStep.FreePrepared or TraceStep.FreePastLists or TraceStep.FreePart or TraceStep.FreeWhole;
 
-    private static bool IsChained(TraceStep step) => step == TraceStep.Allocate || IsFree(step);
+    private static bool IsUse(TraceStep step) => step == TraceStep.Allocate || IsFree(step);
+
+    private static bool IsChained(TraceStep step) => IsUse(step) || step is TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly or TraceStep.Drain;
 
     private void Add(in TraceEvent e, string path)
     {
@@ -310,7 +325,12 @@ internal sealed class TraceReplayRecording
                 MarkUntraced(events, start);
             }
 
-            start = e.Step == TraceStep.Refill ? i : None;
+            start = None;
+            if (e.Step == TraceStep.Refill)
+            {
+                start = i;
+                e = e with { BeginsRefill = true };
+            }
         }
     }
 

@@ -78,6 +78,9 @@ public sealed record TraceReplayResult
     /// <summary>Pages freed by interrupts that held up a CPU inside its own per-CPU lists, so that they went past them (6.12 and later).</summary>
     public long FreedPastLists { get; init; }
 
+    /// <summary>Pages still in a CPU's list here that the recording takes from the free lists next, so that they had gone back there unseen.</summary>
+    public long GivenBackUnseen { get; init; }
+
     /// <summary>Whose rules the machine followed, and what is to be said about that.</summary>
     public required KernelChoice Kernel { get; init; }
 

@@ -158,7 +158,7 @@ internal static class TraceRecording
                 text.WriteLine($"  missed {miss.Count}: {miss.Reason}");
             }
 
-            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}{(result.FreedPastLists != 0 ? $"; freed past the lists: {result.FreedPastLists}" : "")}");
+            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}{(result.FreedPastLists != 0 ? $"; freed past the lists: {result.FreedPastLists}" : "")}{(result.GivenBackUnseen != 0 ? $"; given back unseen: {result.GivenBackUnseen}" : "")}");
         }
 
         return text.ToString();
