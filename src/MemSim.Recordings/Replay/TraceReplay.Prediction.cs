@@ -21,11 +21,13 @@ public sealed partial class TraceReplay
         }
 
         PcpTuningState tuning = _frames!.TuningOf(cpu, e.Pfn);
+        long refills = _sink.ZoneLocked;
         int pfn = e.Refilled ? AskPastRefill(cpu, e) : Ask(cpu, e);
-        for (int i = 0; pfn >= 0 && pfn != e.Pfn && IsElsewhere(cpu, e, pfn) && i < MostInferencesInARow; i++)
+        for (int i = 0; pfn >= 0 && pfn != e.Pfn && IsElsewhere(cpu, e, pfn, _sink.ZoneLocked == refills) && i < MostInferencesInARow; i++)
         {
             // Whoever took it asked for several at once, which does not count as a question.
             tuning.Restore(0);
+            refills = _sink.ZoneLocked;
             pfn = Ask(cpu, e);
         }
 
@@ -52,7 +54,7 @@ public sealed partial class TraceReplay
     }
 
     /// <summary>Whether a frame handed out cannot have been in the list: taken without an event, or back in the free lists.</summary>
-    private bool IsElsewhere(Cpu cpu, in TraceStepEvent e, int pfn)
+    private bool IsElsewhere(Cpu cpu, in TraceStepEvent e, int pfn, bool fromList)
     {
         if (_recording.IsFreedNext(pfn))
         {
@@ -61,7 +63,7 @@ public sealed partial class TraceReplay
             return true;
         }
 
-        if (_recording.IsInFreeListsNow(pfn) && _frames!.HasList(e.Order))
+        if (fromList && _recording.IsInFreeListsNow(pfn) && _frames!.HasList(e.Order))
         {
             _givenBackUnseen += 1L << e.Order;
             _frames.FreePastLists(cpu, pfn, e.Order);

@@ -353,29 +353,30 @@ internal sealed class TraceReplayRecording
             return;
         }
 
+        // Four places for each event: itself, and before and behind it what moves there.
         long[] keys = new long[_events.Count];
-        int[] firstRefill = new int[CpuCount];
+        int[] lastRefill = new int[CpuCount];
         int[] lastFree = new int[CpuCount];
-        Array.Fill(firstRefill, None);
+        Array.Fill(lastRefill, None);
         Array.Fill(lastFree, None);
         for (int i = 0; i < keys.Length; i++)
         {
             TraceStepEvent e = _events[i];
-            keys[i] = ((long)i << 1) + 1;
-            ref int refill = ref firstRefill[e.Cpu];
+            keys[i] = ((long)i << 2) + 2;
+            ref int refill = ref lastRefill[e.Cpu];
             ref int free = ref lastFree[e.Cpu];
             switch (e.Step)
             {
-                case TraceStep.Refill or TraceStep.TakenDirectly:
-                    refill = refill == None ? i : refill;
+                case TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly:
+                    refill = i;
                     free = None;
                     break;
                 case TraceStep.Allocate when refill != None && _events[refill].Order == e.Order:
-                    keys[i] = (long)refill << 1;
+                    keys[i] = ((long)refill << 2) + 3;
                     refill = free = None;
                     break;
                 case TraceStep.Drain when free != None:
-                    keys[free] = (long)i << 1;
+                    keys[free] = ((long)i << 2) + 1;
                     free = None;
                     break;
                 case TraceStep.Free or TraceStep.FreeListed or TraceStep.FreeWhole:
