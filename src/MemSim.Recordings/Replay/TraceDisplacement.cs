@@ -24,7 +24,8 @@ internal sealed class TraceDisplacement
         for (int i = 0; i < events.Length; i++)
         {
             TraceStepEvent e = events[i];
-            _next[i] = events.Length;
+            // A task of which nothing is heard any more has ended, so it has finished what it did.
+            _next[i] = i;
             _previous[i] = i;
             if (e.InInterrupt)
             {
