@@ -63,7 +63,8 @@ public sealed partial class TraceReplay
             return true;
         }
 
-        if (fromList && _recording.IsInFreeListsNow(pfn) && _frames!.HasList(e.Order))
+        // Only what stands before the recorded frame: a list that holds it not at all is wrong in other ways.
+        if (fromList && _recording.IsInFreeListsNow(pfn) && _frames!.IsInList(cpu, e.Pfn, e.Order, (int)GfpZones.MigrateTypeOf(e.Gfp)))
         {
             _givenBackUnseen += 1L << e.Order;
             _frames.FreePastLists(cpu, pfn, e.Order);

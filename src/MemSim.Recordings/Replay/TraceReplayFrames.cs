@@ -108,6 +108,11 @@ internal sealed class TraceReplayFrames
     /// <summary>Whether CPUs keep lists of blocks of an order.</summary>
     public bool HasList(int order) => order <= PageGeometry.CostlyOrder || order == _machine.PageblockOrder;
 
+    /// <summary>Whether a block is in the list of a CPU that requests of its order and a type take from.</summary>
+    public bool IsInList(Cpu cpu, int pfn, int order, int type) =>
+        HasList(order) && ZoneOf(pfn, order) is not null && Find(pfn, out int head, out int size) == FramePlace.PcpList && head == pfn && size == order
+        && PcpOf(pfn, out int list).Cpu == cpu.Id && list == PerCpuPages.ListIndex(order, type);
+
     /// <summary>The blocks of a CPU's list, last first.</summary>
     public void CopyListBackwards(PerCpuPages pcp, int list, List<int> blocks)
     {
