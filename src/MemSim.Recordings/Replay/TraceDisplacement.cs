@@ -21,10 +21,10 @@ internal sealed class TraceDisplacement
         _previous = new int[events.Length];
         _next = new int[events.Length];
         Dictionary<int, (int Any, int Outside)> last = [];
+        Dictionary<int, int> lastOnCpu = [];
         for (int i = 0; i < events.Length; i++)
         {
             TraceStepEvent e = events[i];
-            // A task of which nothing is heard any more has ended, so it has finished what it did.
             _next[i] = i;
             _previous[i] = i;
             if (e.InInterrupt)
@@ -32,6 +32,13 @@ internal sealed class TraceDisplacement
                 continue;
             }
 
+            // A task of which nothing is heard any more had finished when the next one got the CPU.
+            if (lastOnCpu.TryGetValue(e.Cpu, out int before))
+            {
+                _next[before] = i;
+            }
+
+            lastOnCpu[e.Cpu] = i;
             (int any, int outside) = last.GetValueOrDefault(TaskOf(e), (-1, -1));
             _previous[i] = outside;
             if (any >= 0)

@@ -234,7 +234,7 @@ public sealed partial class TraceReplay
         // Frames never heard of again may have been taken without an event like those that are freed later: if without them the recorded frame is next, they were.
         _passedOver.Clear();
         PcpTuningState tuning = _frames!.TuningOf(cpu, e.Pfn);
-        while (pfn >= 0 && pfn != e.Pfn && (_recording.Upcoming(pfn) < 0 || WasFreedPastLists(pfn)) && _passedOver.Count < MostPassedOver)
+        while (pfn >= 0 && pfn != e.Pfn && _recording.Upcoming(pfn) < 0 && _passedOver.Count < MostPassedOver)
         {
             _passedOver.Push(pfn);
             pfn = Ask(cpu, e);
