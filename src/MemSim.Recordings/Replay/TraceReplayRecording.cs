@@ -353,40 +353,42 @@ internal sealed class TraceReplayRecording
             return;
         }
 
-        // Four places for each event: itself, and before and behind it what moves there.
+        // A refill moves to its first block with the allocation behind it, a free before the drain it caused.
+        const int PlaceBits = 20;
         long[] keys = new long[_events.Count];
-        int[] lastRefill = new int[CpuCount];
+        (int First, int Blocks)[] refills = new (int, int)[CpuCount];
         int[] lastFree = new int[CpuCount];
-        Array.Fill(lastRefill, None);
+        Array.Fill(refills, (None, 0));
         Array.Fill(lastFree, None);
         for (int i = 0; i < keys.Length; i++)
         {
             TraceStepEvent e = _events[i];
-            keys[i] = ((long)i << 2) + 2;
-            ref int refill = ref lastRefill[e.Cpu];
+            keys[i] = ((long)i << PlaceBits) + 1;
+            ref (int First, int Blocks) refill = ref refills[e.Cpu];
             ref int free = ref lastFree[e.Cpu];
             switch (e.Step)
             {
                 case TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly:
-                    refill = i;
+                    refill = refill.First == None ? (i, 1) : (refill.First, refill.Blocks + 1);
+                    keys[i] = ((long)refill.First << PlaceBits) + 1 + refill.Blocks;
                     free = None;
                     break;
-                case TraceStep.Allocate when refill != None && _events[refill].Order == e.Order:
-                    keys[i] = ((long)refill << 2) + 3;
-                    refill = free = None;
+                case TraceStep.Allocate when refill.First != None && _events[refill.First].Order == e.Order:
+                    keys[i] = ((long)refill.First << PlaceBits) + 2 + refill.Blocks;
+                    refill.First = free = None;
                     break;
                 case TraceStep.Drain when free != None:
-                    keys[free] = ((long)i << 2) + 1;
+                    keys[free] = (long)i << PlaceBits;
                     free = None;
                     break;
                 case TraceStep.Free or TraceStep.FreeListed or TraceStep.FreeWhole:
                     free = i;
-                    refill = None;
+                    refill.First = None;
                     break;
                 case TraceStep.WakesKswapd:
                     break;
                 default:
-                    refill = free = None;
+                    refill.First = free = None;
                     break;
             }
         }

@@ -86,6 +86,21 @@ public sealed class TraceOrderTests : IDisposable
     }
 
     [Theory]
+    [InlineData("7.3.4")]
+    [InlineData("6.1.0")]
+    public void A_recorded_refill_says_that_the_list_was_empty(string version)
+    {
+        TraceReplayResult result = Replay(version,
+            Line(1, ".....", 1, Alloc, A),
+            Line(1, "d..3.", 2, Refill, B),
+            Line(1, "d..3.", 2, Refill, C),
+            Line(1, ".....", 3, Alloc, B),
+            Line(1, ".....", 4, Alloc, C));
+
+        (result.Predicted, result.Displaced, result.GivenBackUnseen).Should().Be((3, 0, 2));
+    }
+
+    [Theory]
     [InlineData("7.3.4", Stack)]
     [InlineData("7.2.12", Stack)]
     public void A_stack_goes_back_as_one_block_from_7_2_on(string version, int next)
