@@ -35,6 +35,7 @@ public sealed partial class Machine : IDisposable
         PageblockOrder = blueprint.PageblockOrder;
         WatermarkBoostFactor = blueprint.WatermarkBoostFactor;
         _parallel = blueprint.Parallel;
+        Callouts = new Callouts(_parallel);
         _refusesIllegalFlags = blueprint.RefusesIllegalFlags;
         _reserved = [.. blueprint.Reserved];
         LoggerFactory = blueprint.LoggerFactory;
@@ -153,6 +154,9 @@ public sealed partial class Machine : IDisposable
     public string? LastFailureReport => Reports.Last;
 
     internal BugReporter Bugs { get; }
+
+    /// <summary>What the user's code throws when the kernel calls it, and whether it runs now.</summary>
+    internal Callouts Callouts { get; }
 
     internal FailureReports Reports { get; }
 
@@ -346,6 +350,7 @@ public sealed partial class Machine : IDisposable
 
         _memMap.Discard();
         Memory.Discard();
+        Callouts.Dispose();
     }
 
     internal bool IsDisposed => _disposed;

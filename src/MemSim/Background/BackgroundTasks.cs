@@ -85,9 +85,12 @@ internal sealed class BackgroundTasks
             while (Next() is BackgroundTask task)
             {
                 Cpu cpu = CpuFor(task, waker);
-                using (cpu.EnterBackground(task.Task))
+                using (_machine.Callouts.Enter())
                 {
-                    task.Run(cpu);
+                    using (cpu.EnterBackground(task.Task))
+                    {
+                        task.Run(cpu);
+                    }
                 }
 
                 ran++;

@@ -34,6 +34,7 @@ public sealed partial class Machine
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public Page CmaAlloc(Cpu cpu, CmaArea area, long pages, int alignOrder = 0)
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(area);
         ArgumentOutOfRangeException.ThrowIfLessThan(pages, 1);
@@ -57,6 +58,7 @@ public sealed partial class Machine
     /// <exception cref="KernelBugException">They were not allocated from it, or somebody still uses one of them; nothing is freed.</exception>
     public bool CmaRelease(Cpu cpu, CmaArea area, Page first, long pages)
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(area);
         ThrowIfDisposed();
@@ -98,6 +100,7 @@ public sealed partial class Machine
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public bool AllocContigRange(Cpu cpu, Pfn start, long pages, MigrateType type = MigrateType.Movable)
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfLessThan(pages, 1);
         ThrowIfDisposed();
@@ -124,6 +127,7 @@ public sealed partial class Machine
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public Page AllocContigPages(Cpu cpu, long pages, Gfp gfp = Gfp.Kernel)
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfLessThan(pages, 1);
         if (!MaySleep(cpu, "alloc_contig_pages"))
@@ -153,6 +157,7 @@ public sealed partial class Machine
     /// <exception cref="KernelBugException">One of them is not a single page with one reference; those before it are freed.</exception>
     public void FreeContigRange(Cpu cpu, Page first, long pages)
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ArgumentNullException.ThrowIfNull(cpu);
         ThrowIfDisposed();
         _ = Own(cpu);

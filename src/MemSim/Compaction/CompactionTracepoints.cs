@@ -9,7 +9,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionBegin(cpu, zoneStart, migratePfn, freePfn, zoneEnd, sync);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionBegin(cpu, zoneStart, migratePfn, freePfn, zoneEnd, sync);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -17,7 +25,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionEnd(cpu, zoneStart, migratePfn, freePfn, zoneEnd, sync, status);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionEnd(cpu, zoneStart, migratePfn, freePfn, zoneEnd, sync, status);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -25,7 +41,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionIsolateMigratePages(cpu, startPfn, endPfn, scanned, taken);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionIsolateMigratePages(cpu, startPfn, endPfn, scanned, taken);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -33,7 +57,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionIsolateFreePages(cpu, startPfn, endPfn, scanned, taken);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionIsolateFreePages(cpu, startPfn, endPfn, scanned, taken);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -41,7 +73,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionMigratePages(cpu, migrated, failed);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionMigratePages(cpu, migrated, failed);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -49,7 +89,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionSuitable(cpu, zone, order, status);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionSuitable(cpu, zone, order, status);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -57,7 +105,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionFinished(cpu, zone, order, status);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionFinished(cpu, zone, order, status);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -65,7 +121,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionTryToCompactPages(cpu, order, gfp, priority);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionTryToCompactPages(cpu, order, gfp, priority);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -73,7 +137,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionDeferred(cpu, zone, order);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionDeferred(cpu, zone, order);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -81,7 +153,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionDeferCompaction(cpu, zone, order);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionDeferCompaction(cpu, zone, order);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -89,7 +169,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionDeferReset(cpu, zone, order);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionDeferReset(cpu, zone, order);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -97,7 +185,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionWakeupKcompactd(cpu, node, order, highestZoneIndex);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionWakeupKcompactd(cpu, node, order, highestZoneIndex);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -105,7 +201,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionKcompactdWake(cpu, node, order, highestZoneIndex);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionKcompactdWake(cpu, node, order, highestZoneIndex);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -113,7 +217,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmCompactionKcompactdSleep(cpu, node);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmCompactionKcompactdSleep(cpu, node);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -121,7 +233,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.MmMigratePages(cpu, succeeded, failed, mode, reason);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmMigratePages(cpu, succeeded, failed, mode, reason);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -129,7 +249,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.CmaAllocStart(cpu, name, pages, alignOrder);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.CmaAllocStart(cpu, name, pages, alignOrder);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -137,7 +265,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.CmaAllocBusyRetry(cpu, name, pfn, pages, alignOrder);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.CmaAllocBusyRetry(cpu, name, pfn, pages, alignOrder);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -145,7 +281,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.CmaAllocFinish(cpu, name, pfn, pages, alignOrder);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.CmaAllocFinish(cpu, name, pfn, pages, alignOrder);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -153,7 +297,15 @@ internal sealed class CompactionTracepoints : TraceFanOut<ICompactionTraceSink>,
     {
         foreach (ICompactionTraceSink sink in Sinks)
         {
-            sink.CmaRelease(cpu, name, pfn, pages);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.CmaRelease(cpu, name, pfn, pages);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 }

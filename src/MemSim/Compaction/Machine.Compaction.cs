@@ -58,6 +58,7 @@ public sealed partial class Machine
     /// <param name="node">The node.</param>
     public void CompactNode(Node node)
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ArgumentNullException.ThrowIfNull(node);
         ThrowIfDisposed();
         Compactor.CompactNode(FirstOnlineCpu(), Owned(node));
@@ -66,6 +67,7 @@ public sealed partial class Machine
     /// <summary>Compacts all nodes, as a write to <c>/proc/sys/vm/compact_memory</c> does.</summary>
     public void CompactMemory()
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ThrowIfDisposed();
         Migrator.DrainAllLru(CallersCpu());
         foreach (Node node in _nodes)
@@ -78,6 +80,7 @@ public sealed partial class Machine
     /// <remarks><see cref="AdvanceTime"/> does this every half second, once memory was compacted for any reason; this call does it without time passing for others (<c>vm.compaction_proactiveness</c>).</remarks>
     public void TickKcompactd()
     {
+        using Callouts.OperationScope operation = Callouts.Enter();
         ThrowIfDisposed();
         foreach (Node node in _nodes)
         {

@@ -131,7 +131,7 @@ internal sealed class MigrationScanner
                 }
                 else if (!compound || cc.AllocContig)
                 {
-                    taken = TryIsolate(cc, pfn, unevictable);
+                    taken = TryIsolate(cpu, cc, pfn, unevictable);
                 }
             }
 
@@ -204,7 +204,7 @@ internal sealed class MigrationScanner
 
     private bool MayMoveUnevictable(CompactControl cc) => cc.AllocContig || _machine.Settings.Sysctls.CompactUnevictableAllowed;
 
-    private bool TryIsolate(CompactControl cc, int pfn, bool unevictable)
+    private bool TryIsolate(Cpu cpu, CompactControl cc, int pfn, bool unevictable)
     {
         ref PageFrame frame = ref _frames[pfn];
         PageFlags flags = frame.StoredFlags;
@@ -215,7 +215,7 @@ internal sealed class MigrationScanner
 
         if ((flags & PageFlags.Lru) == 0)
         {
-            return _migrator.IsMovable(pfn) && (flags & PageFlags.Reclaim) == 0 && _migrator.IsolateMovable(pfn);
+            return _migrator.IsMovable(pfn) && (flags & PageFlags.Reclaim) == 0 && _migrator.IsolateMovable(cpu, pfn);
         }
 
         bool anonymous = frame.IsAnonymous;

@@ -66,6 +66,12 @@ internal sealed partial class BugReporter
             return false;
         }
 
+        if (_machine.Callouts.IsInUserCode)
+        {
+            Reentered(cpu);
+            return false;
+        }
+
         if (cpu.InNmi)
         {
             Raise(KernelBugKind.CalledFromNmi, "BUG: page allocator called from NMI context", Context(cpu)
@@ -75,6 +81,11 @@ internal sealed partial class BugReporter
 
         return true;
     }
+
+    /// <summary>Reports a call that would change the machine, made by code which the kernel called itself.</summary>
+    public void Reentered(Cpu cpu) =>
+        Raise(KernelBugKind.Deadlock, "WARNING: possible recursive locking detected: a receiver of tracepoints, or an owner of movable pages, calls back into the kernel", Context(cpu)
+            + "The kernel holds locks where it calls it. Note what happened and act on it after the call that caused it.\n");
 
     /// <summary>Reports something that may sleep in atomic context.</summary>
     public void SleepingInAtomic(Cpu cpu, string what, Gfp gfp = Gfp.None)

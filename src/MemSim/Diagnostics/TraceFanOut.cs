@@ -18,4 +18,11 @@ internal abstract class TraceFanOut<TSink>
         Sinks = [.. Sinks.Where(s => !ReferenceEquals(s, sink))];
         return IsIdle;
     }
+
+    /// <summary>A receiver threw: it gets nothing any more, and the exception goes to who called, once the kernel's work is done.</summary>
+    protected void Failed(Cpu cpu, TSink sink, Exception e)
+    {
+        _ = Detach(sink);
+        cpu.Machine.Callouts.Failed(e);
+    }
 }

@@ -9,13 +9,21 @@ internal sealed class FaultTrace : TraceFanOut<IFaultTraceSink>
     {
         foreach (IFaultTraceSink sink in Sinks)
         {
-            if (fault.User)
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
             {
-                sink.PageFaultUser(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
+                if (fault.User)
+                {
+                    sink.PageFaultUser(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
+                }
+                else
+                {
+                    sink.PageFaultKernel(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
+                }
             }
-            else
+            catch (Exception thrown)
             {
-                sink.PageFaultKernel(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
+                Failed(cpu, sink, thrown);
             }
         }
     }

@@ -189,7 +189,7 @@ public sealed partial class Cpu
     internal void UpdateMode()
     {
         _knowsModeBefore = false;
-        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline;
+        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline || Machine.Callouts.IsInUserCode;
         Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.ZeroesMemory || Machine.Trace is not null ? CpuMode.Observed : Machine.Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
     }
 

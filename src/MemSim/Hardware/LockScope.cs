@@ -4,6 +4,7 @@ namespace MemSim.Hardware;
 internal readonly ref struct LockScope
 {
     private readonly Lock? _held;
+    private readonly Diagnostics.Callouts? _operation;
 
     /// <summary>Takes a lock, if there is one.</summary>
     public LockScope(Lock? held)
@@ -12,6 +13,20 @@ internal readonly ref struct LockScope
         held?.Enter();
     }
 
-    /// <summary>Gives it back.</summary>
-    public void Dispose() => _held?.Exit();
+    /// <summary>Takes a lock, if there is one, for an operation that must not be left half way.</summary>
+    public LockScope(Lock? held, Diagnostics.Callouts operation)
+    {
+        _held = held;
+        held?.Enter();
+        _operation = operation;
+        operation.Begin();
+    }
+
+    /// <summary>Gives it back; what the user's code threw meanwhile is thrown at the end of the outermost operation.</summary>
+    public void Dispose()
+    {
+        _operation?.End();
+        _held?.Exit();
+        _operation?.ThrowIfIdle();
+    }
 }

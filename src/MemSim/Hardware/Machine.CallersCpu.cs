@@ -13,6 +13,17 @@ public sealed partial class Machine
         _ = Vmscan;
     }
 
+    /// <summary>Code that the kernel calls must not call back.</summary>
+    /// <exception cref="KernelBugException">It did, whatever the policy: there is nothing sensible to go on with.</exception>
+    internal void RefuseReentry()
+    {
+        if (Callouts.IsInUserCode)
+        {
+            Bugs.Reentered(_cpus[0]);
+            throw new InvalidOperationException("code that the kernel called must not call back into it");
+        }
+    }
+
     /// <summary>
     /// The CPU on which something is done for a caller who names none: the first that is online; on a machine with parallel CPUs the one on which the calling host thread last ran a task.
     /// </summary>
@@ -20,6 +31,7 @@ public sealed partial class Machine
     /// <exception cref="InvalidOperationException">The thread never ran a task, and another one runs a task on the first CPU: two threads must not drive one CPU.</exception>
     internal Cpu CallersCpu(Cpu? likely = null)
     {
+        RefuseReentry();
         Cpu? first = null;
         int thread = _parallel ? Environment.CurrentManagedThreadId : 0;
         if (likely is not null && (!_parallel || likely.Driver == thread))

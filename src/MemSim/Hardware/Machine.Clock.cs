@@ -26,6 +26,7 @@ public sealed partial class Machine
         ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(time, TimeSpan.FromTicks((long.MaxValue - Clock.Nanoseconds) / 100));
+        RefuseReentry();
         using LockScope scope = EnterOwners();
         Cpu cpu = FirstOnlineCpu();
         if (_pageCache is { } cache)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim.KernelMemory;
@@ -56,6 +57,7 @@ internal sealed partial class VmallocAllocator
     /// <param name="align">What the address shall be a multiple of.</param>
     public VirtualAddress Allocate(Cpu cpu, long size, Gfp gfp, int node, string caller, ulong align = PageGeometry.PageSize)
     {
+        using Callouts.OperationScope operation = _machine.Callouts.Enter();
         if (!Begin(cpu, "vmalloc", size == 0))
         {
             return default;
@@ -107,6 +109,7 @@ internal sealed partial class VmallocAllocator
 
     public VirtualAddress Map(Cpu cpu, ReadOnlySpan<Page> pages, PageProtection protection, string caller)
     {
+        using Callouts.OperationScope operation = _machine.Callouts.Enter();
         if (!Begin(cpu, "vmap", pages.IsEmpty))
         {
             return default;
@@ -148,6 +151,7 @@ internal sealed partial class VmallocAllocator
 
     public void Free(Cpu cpu, VirtualAddress address, bool unmapOnly)
     {
+        using Callouts.OperationScope operation = _machine.Callouts.Enter();
         string what = unmapOnly ? "vunmap" : "vfree";
         if (address.IsNull || !_machine.Bugs.CheckContext(cpu))
         {
@@ -200,6 +204,7 @@ internal sealed partial class VmallocAllocator
     /// <param name="emptyPools">Whether the CPUs' pools are emptied too, because address space ran out.</param>
     public void Purge(Cpu cpu, bool emptyPools = false)
     {
+        using Callouts.OperationScope operation = _machine.Callouts.Enter();
         using LockScope scope = Enter();
         if (_space.TryGetAsideSpan(out ulong start, out ulong end))
         {

@@ -15,7 +15,7 @@ public sealed partial class Machine
     internal Lock? OwnersLock => _parallel ? _ownersLock : null;
 
     /// <summary>Holds <see cref="OwnersLock"/> until disposed.</summary>
-    internal LockScope EnterOwners() => new(OwnersLock);
+    internal LockScope EnterOwners() => new(OwnersLock, Callouts);
 
     private IPageOwners Guarded(IPageOwners owners) => _parallel ? new GuardedOwners(this, owners) : owners;
 }

@@ -105,7 +105,7 @@ internal sealed partial class PageMigrator
     public bool IsMovable(int pfn) => _frames[pfn].IsDriverMovable;
 
     /// <summary>Isolates a driver's page (<c>isolate_movable_page()</c>): the caller holds a reference then.</summary>
-    public bool IsolateMovable(int pfn)
+    public bool IsolateMovable(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
         if (frame.RefCount == 0 || frame.Order != 0 || !_machine.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner) || !TryLock(pfn))
@@ -113,7 +113,7 @@ internal sealed partial class PageMigrator
             return false;
         }
 
-        bool isolated = !frame.IsToBeReclaimed && IsMovable(pfn) && owner.Isolate(new Page(_machine, pfn));
+        bool isolated = !frame.IsToBeReclaimed && IsMovable(pfn) && AsksToIsolate(cpu, owner, pfn);
         if (isolated)
         {
             _machine.AddReferences(pfn, 1);
@@ -136,7 +136,7 @@ internal sealed partial class PageMigrator
 
         if (_machine.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner))
         {
-            owner.PutBack(new Page(_machine, pfn));
+            TellPutBack(cpu, owner, pfn);
         }
 
         SetFlags(pfn, PageFlags.None, PageFlags.Reclaim);
@@ -199,13 +199,13 @@ internal sealed partial class PageMigrator
         }
 
         SetFlags(to, PageFlags.Locked, PageFlags.None);
-        bool moved = movable ? MoveDriversPage(from, to, mode) : MoveMappedPage(cpu, from, to);
+        bool moved = movable ? MoveDriversPage(cpu, from, to, mode) : MoveMappedPage(cpu, from, to);
         SetFlags(to, PageFlags.None, PageFlags.Locked);
         return moved ? Outcome.Moved : Outcome.Again;
     }
 
     /// <summary>The page of a driver, which is held by its owner and by the isolation and by nobody else.</summary>
-    private bool MoveDriversPage(int from, int to, MigrationMode mode)
+    private bool MoveDriversPage(Cpu cpu, int from, int to, MigrationMode mode)
     {
         ref PageFrame old = ref _frames[from];
         if (old.RefCount != 2 || !_machine.Mappings.TryFind(old.Mapping, out IMovableOwner? owner))
@@ -217,7 +217,7 @@ internal sealed partial class PageMigrator
         ref PageFrame fresh = ref _frames[to];
         fresh.Index = old.Index;
         fresh.Private = old.Private;
-        if (!owner.Migrate(new Page(_machine, from), new Page(_machine, to), mode))
+        if (!AsksToMigrate(cpu, owner, from, to, mode))
         {
             fresh.Index = 0;
             fresh.Private = 0;

@@ -9,7 +9,15 @@ internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
     {
         foreach (IOomTraceSink sink in Sinks)
         {
-            sink.MarkVictim(cpu, victim);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MarkVictim(cpu, victim);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -17,7 +25,15 @@ internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
     {
         foreach (IOomTraceSink sink in Sinks)
         {
-            sink.OomScoreAdjUpdate(cpu, pid, comm, oomScoreAdj);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.OomScoreAdjUpdate(cpu, pid, comm, oomScoreAdj);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -25,7 +41,15 @@ internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
     {
         foreach (IOomTraceSink sink in Sinks)
         {
-            sink.WakeReaper(cpu, pid);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.WakeReaper(cpu, pid);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -33,7 +57,15 @@ internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
     {
         foreach (IOomTraceSink sink in Sinks)
         {
-            sink.StartTaskReaping(cpu, pid);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.StartTaskReaping(cpu, pid);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -41,7 +73,15 @@ internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
     {
         foreach (IOomTraceSink sink in Sinks)
         {
-            sink.FinishTaskReaping(cpu, pid);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.FinishTaskReaping(cpu, pid);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -49,7 +89,15 @@ internal sealed class OomTracepoints : TraceFanOut<IOomTraceSink>, IOomTraceSink
     {
         foreach (IOomTraceSink sink in Sinks)
         {
-            sink.SkipTaskReaping(cpu, pid);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.SkipTaskReaping(cpu, pid);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 }

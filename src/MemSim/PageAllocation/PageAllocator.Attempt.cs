@@ -11,6 +11,22 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     public int AllocateChecked(Cpu cpu, Gfp gfp, int order, Node? node)
     {
+        int pfn;
+        _machine.Callouts.Begin();
+        try
+        {
+            pfn = AllocateCheckedCore(cpu, gfp, order, node);
+        }
+        finally
+        {
+            _machine.Callouts.End();
+        }
+
+        return Conclude(cpu, pfn, order);
+    }
+
+    private int AllocateCheckedCore(Cpu cpu, Gfp gfp, int order, Node? node)
+    {
         if (!MayTry(cpu, gfp, order))
         {
             return -1;
@@ -125,7 +141,25 @@ internal sealed partial class PageAllocator
         }
 
         int pfn = Attempt(request, flags, firstZone);
-        return pfn >= 0 ? pfn : AllocateSlow(request);
+        return pfn >= 0 ? pfn : AllocateCarefully(request);
+    }
+
+    /// <summary>The slow path, which may move pages of owners that throw.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int AllocateCarefully(in Request request)
+    {
+        int pfn;
+        _machine.Callouts.Begin();
+        try
+        {
+            pfn = AllocateSlow(request);
+        }
+        finally
+        {
+            _machine.Callouts.End();
+        }
+
+        return Conclude(request.Cpu, pfn, request.Order);
     }
 
     /// <summary>Some kernels let a request that may use the reserve for high-order atomic requests do so from its first attempt on.</summary>

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Pages;
@@ -56,13 +57,45 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private int AllocateUnusual(Cpu cpu, Gfp gfp, int order)
     {
-        if (cpu.Mode == CpuMode.Special || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0)
+        if (cpu.Mode == CpuMode.Moving && (uint)order <= PageGeometry.MaxOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0)
         {
-            return AllocateChecked(cpu, gfp, order, node: null);
+            return AllocateFrom<MovingPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
         }
 
-        return cpu.Mode == CpuMode.Moving
-            ? AllocateFrom<MovingPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order)
+        int pfn;
+        _machine.Callouts.Begin();
+        try
+        {
+            pfn = AllocateUnusualCore(cpu, gfp, order);
+        }
+        finally
+        {
+            _machine.Callouts.End();
+        }
+
+        return Conclude(cpu, pfn, order);
+    }
+
+    /// <summary>The operation is over: what a receiver of tracepoints threw meanwhile is thrown now, and the caller gets nothing.</summary>
+    private int Conclude(Cpu cpu, int pfn, int order)
+    {
+        if (_machine.Callouts.MustThrow)
+        {
+            if (pfn >= 0)
+            {
+                FreeBlock(cpu, pfn, order);
+            }
+
+            _machine.Callouts.ThrowIfIdle();
+        }
+
+        return pfn;
+    }
+
+    private int AllocateUnusualCore(Cpu cpu, Gfp gfp, int order)
+    {
+        return cpu.Mode == CpuMode.Special || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0
+            ? AllocateChecked(cpu, gfp, order, node: null)
             : AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
@@ -321,8 +354,11 @@ internal sealed partial class PageAllocator
         if (cpu.Mode == CpuMode.Moving)
         {
             FreeBlock<MovingPath>(cpu, ref _frames[pfn], pfn, order);
+            return true;
         }
-        else if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
+
+        using Callouts.OperationScope operation = _machine.Callouts.Enter();
+        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
         {
             FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
         }

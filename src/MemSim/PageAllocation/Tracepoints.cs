@@ -23,7 +23,15 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     {
         foreach (IPageTraceSink sink in Sinks)
         {
-            sink.MmPageAlloc(cpu, pfn, order, migrateType, gfp);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmPageAlloc(cpu, pfn, order, migrateType, gfp);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -31,7 +39,15 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     {
         foreach (IPageTraceSink sink in Sinks)
         {
-            sink.MmPageFree(cpu, pfn, order);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmPageFree(cpu, pfn, order);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -39,7 +55,15 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     {
         foreach (IPageTraceSink sink in Sinks)
         {
-            sink.MmPageFreeBatched(cpu, pfn);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmPageFreeBatched(cpu, pfn);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -47,7 +71,15 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     {
         foreach (IPageTraceSink sink in Sinks)
         {
-            sink.MmPageAllocZoneLocked(cpu, pfn, order, migrateType, percpuRefill);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmPageAllocZoneLocked(cpu, pfn, order, migrateType, percpuRefill);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -55,7 +87,15 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     {
         foreach (IPageTraceSink sink in Sinks)
         {
-            sink.MmPagePcpuDrain(cpu, pfn, order, migrateType);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmPagePcpuDrain(cpu, pfn, order, migrateType);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -63,7 +103,15 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     {
         foreach (IPageTraceSink sink in Sinks)
         {
-            sink.MmPageAllocExtfrag(cpu, pfn, allocOrder, fallbackOrder, allocType, fallbackType, changeOwnership);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.MmPageAllocExtfrag(cpu, pfn, allocOrder, fallbackOrder, allocType, fallbackType, changeOwnership);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 }

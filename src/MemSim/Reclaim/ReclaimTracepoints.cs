@@ -9,7 +9,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.WakeupKswapd(cpu, node, highestZoneIndex, order, gfp);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.WakeupKswapd(cpu, node, highestZoneIndex, order, gfp);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -17,7 +25,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.KswapdWake(cpu, node, highestZoneIndex, order);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.KswapdWake(cpu, node, highestZoneIndex, order);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -25,7 +41,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.KswapdSleep(cpu, node);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.KswapdSleep(cpu, node);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -33,7 +57,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.DirectReclaimBegin(cpu, order, gfp);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.DirectReclaimBegin(cpu, order, gfp);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -41,7 +73,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.DirectReclaimEnd(cpu, reclaimedPages);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.DirectReclaimEnd(cpu, reclaimedPages);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -49,7 +89,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.LruIsolate(cpu, e);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.LruIsolate(cpu, e);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -57,7 +105,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.LruShrinkInactive(cpu, e);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.LruShrinkInactive(cpu, e);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -65,7 +121,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.LruShrinkActive(cpu, e);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.LruShrinkActive(cpu, e);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -73,7 +137,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.WriteFolio(cpu, pfn, isFile);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.WriteFolio(cpu, pfn, isFile);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -81,7 +153,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.Throttled(cpu, node, reason);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.Throttled(cpu, node, reason);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -89,7 +169,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.ShrinkSlabStart(cpu, e);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.ShrinkSlabStart(cpu, e);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -97,7 +185,15 @@ internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IRecl
     {
         foreach (IReclaimTraceSink sink in Sinks)
         {
-            sink.ShrinkSlabEnd(cpu, e);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.ShrinkSlabEnd(cpu, e);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 }

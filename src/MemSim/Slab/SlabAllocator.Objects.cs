@@ -1,3 +1,4 @@
+using MemSim.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Slab;
 
@@ -92,6 +93,8 @@ public sealed unsafe partial class SlabAllocator
     internal void Kfree(Cpu cpu, VirtualAddress obj)
     {
         Machine.ThrowIfDisposed();
+        Machine.RefuseReentry();
+        using Callouts.OperationScope operation = Machine.Callouts.Enter();
         Trace?.Kfree(cpu, cpu.CurrentCallSite, obj);
         if (obj.Value <= ZeroSizePointer.Value)
         {
@@ -123,6 +126,9 @@ public sealed unsafe partial class SlabAllocator
         {
             return;
         }
+
+        Machine.RefuseReentry();
+        using Callouts.OperationScope operation = Machine.Callouts.Enter();
 
         Trace?.KmemCacheFree(cpu, cpu.CurrentCallSite, obj, cache);
         int head = Memory.SlabAt(obj.Value);
@@ -358,12 +364,7 @@ public sealed unsafe partial class SlabAllocator
             return false;
         }
 
-        if (cpu.IsSpecial)
-        {
-            Machine.Bugs.CheckRequest(cpu, gfp, 0);
-        }
-
-        return true;
+        return !cpu.IsSpecial || Machine.Bugs.CheckRequest(cpu, gfp, 0);
     }
 
     private void TraceKmalloc(Cpu cpu, VirtualAddress ptr, long requested, long given, Gfp gfp, int node)

@@ -9,7 +9,15 @@ internal sealed class SlabTracepoints : TraceFanOut<ISlabTraceSink>, ISlabTraceS
     {
         foreach (ISlabTraceSink sink in Sinks)
         {
-            sink.Kmalloc(cpu, callSite, ptr, bytesReq, bytesAlloc, gfp, node);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.Kmalloc(cpu, callSite, ptr, bytesReq, bytesAlloc, gfp, node);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -17,7 +25,15 @@ internal sealed class SlabTracepoints : TraceFanOut<ISlabTraceSink>, ISlabTraceS
     {
         foreach (ISlabTraceSink sink in Sinks)
         {
-            sink.KmallocNode(cpu, callSite, ptr, bytesReq, bytesAlloc, gfp, node);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.KmallocNode(cpu, callSite, ptr, bytesReq, bytesAlloc, gfp, node);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -25,7 +41,15 @@ internal sealed class SlabTracepoints : TraceFanOut<ISlabTraceSink>, ISlabTraceS
     {
         foreach (ISlabTraceSink sink in Sinks)
         {
-            sink.Kfree(cpu, callSite, ptr);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.Kfree(cpu, callSite, ptr);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -33,7 +57,15 @@ internal sealed class SlabTracepoints : TraceFanOut<ISlabTraceSink>, ISlabTraceS
     {
         foreach (ISlabTraceSink sink in Sinks)
         {
-            sink.KmemCacheAlloc(cpu, callSite, ptr, cache, gfp, node);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.KmemCacheAlloc(cpu, callSite, ptr, cache, gfp, node);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 
@@ -41,7 +73,15 @@ internal sealed class SlabTracepoints : TraceFanOut<ISlabTraceSink>, ISlabTraceS
     {
         foreach (ISlabTraceSink sink in Sinks)
         {
-            sink.KmemCacheFree(cpu, callSite, ptr, cache);
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                sink.KmemCacheFree(cpu, callSite, ptr, cache);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
         }
     }
 }

@@ -233,6 +233,7 @@ internal sealed partial class MmCore
             _core = core;
             core._lock?.Enter();
             core._depth++;
+            core.Machine.Callouts.Begin();
         }
 
         public void Dispose()
@@ -242,7 +243,9 @@ internal sealed partial class MmCore
                 _core.EndDying();
             }
 
+            _core.Machine.Callouts.End();
             _core._lock?.Exit();
+            _core.Machine.Callouts.ThrowIfIdle();
         }
     }
 }

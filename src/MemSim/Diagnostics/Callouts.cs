@@ -1,0 +1,85 @@
+using System.Runtime.ExceptionServices;
+
+namespace MemSim.Diagnostics;
+
+/// <summary>Keeps code of the user's that the kernel calls in the middle of its work from breaking that work: receivers of tracepoints, owners of movable pages.</summary>
+/// <remarks>
+/// What such code throws waits until the outermost operation is over and is thrown there; a receiver that threw is detached. Calls that would change the machine
+/// are refused while it runs: the kernel holds locks there, and its lists are half way between two states.
+/// </remarks>
+internal sealed class Callouts : IDisposable
+{
+    private readonly ThreadLocal<State>? _states;
+    private readonly State _single = new();
+    private volatile bool _hasFailure;
+
+    public Callouts(bool parallel) => _states = parallel ? new ThreadLocal<State>(() => new State()) : null;
+
+    private State Current => _states is null ? _single : _states.Value!;
+
+    /// <summary>Whether code of the user's runs now, called by this machine on this host thread.</summary>
+    public bool IsInUserCode => Current.UserCode != 0;
+
+    /// <summary>Whether something was thrown and nothing is in progress that it would break.</summary>
+    public bool MustThrow => _hasFailure && Current is { Depth: 0, Failure: not null };
+
+    public void Begin() => Current.Depth++;
+
+    /// <summary>An operation is over; whoever can undo it asks <see cref="MustThrow"/>.</summary>
+    public void End() => Current.Depth--;
+
+    public OperationScope Enter() => new(this);
+
+    public void BeginUserCode() => Current.UserCode++;
+
+    public void EndUserCode() => Current.UserCode--;
+
+    /// <summary>Holds what was thrown; of several the first.</summary>
+    public void Failed(Exception e)
+    {
+        Current.Failure ??= ExceptionDispatchInfo.Capture(e);
+        _hasFailure = true;
+    }
+
+    /// <summary>Throws what is held, if nothing is in progress.</summary>
+    public void ThrowIfIdle()
+    {
+        if (MustThrow)
+        {
+            State state = Current;
+            ExceptionDispatchInfo failure = state.Failure!;
+            state.Failure = null;
+            _hasFailure = _states is not null;
+            failure.Throw();
+        }
+    }
+
+    public void Dispose() => _states?.Dispose();
+
+    private sealed class State
+    {
+        public int Depth { get; set; }
+
+        public int UserCode { get; set; }
+
+        public ExceptionDispatchInfo? Failure { get; set; }
+    }
+
+    /// <summary>An operation that must not be left half way; what user code threw meanwhile is thrown at its end.</summary>
+    public readonly ref struct OperationScope
+    {
+        private readonly Callouts _callouts;
+
+        public OperationScope(Callouts callouts)
+        {
+            _callouts = callouts;
+            callouts.Begin();
+        }
+
+        public void Dispose()
+        {
+            _callouts.End();
+            _callouts.ThrowIfIdle();
+        }
+    }
+}

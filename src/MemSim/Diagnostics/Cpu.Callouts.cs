@@ -1,0 +1,33 @@
+using MemSim.Diagnostics;
+
+namespace MemSim;
+
+/// <content>Calls of the user's code.</content>
+public sealed partial class Cpu
+{
+    /// <summary>Lets code of the user's run on this CPU until the scope is disposed: allocating and freeing are refused meanwhile.</summary>
+    internal UserCodeScope EnterUserCode() => new(this);
+
+    /// <summary>Until it is disposed, fast paths are closed, and what would change the machine is refused.</summary>
+    internal readonly ref struct UserCodeScope
+    {
+        private readonly Cpu _cpu;
+        private readonly bool _slabReady;
+
+        public UserCodeScope(Cpu cpu)
+        {
+            _cpu = cpu;
+            _slabReady = cpu._slabReady;
+            cpu._slabReady = false;
+            cpu.Machine.Callouts.BeginUserCode();
+            cpu.UpdateMode();
+        }
+
+        public void Dispose()
+        {
+            _cpu.Machine.Callouts.EndUserCode();
+            _cpu._slabReady = _slabReady;
+            _cpu.UpdateMode();
+        }
+    }
+}
