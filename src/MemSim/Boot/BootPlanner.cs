@@ -49,6 +49,11 @@ public static class BootPlanner
         }
 
         early.AllocatePageTables();
+        if (spec.Architecture != Architecture.Arm64)
+        {
+            early.AllocateLogBuffer();
+        }
+
         plan.Topology = NodeStage.Run(spec, memblock, firmware.MaxPfn, log);
         List<(int Id, IReadOnlyList<int> Cpus)> nodes = [.. plan.Topology?.Nodes.Select(node => (node.Id, Possible(plan, node.Cpus))) ?? [(0, [.. Enumerable.Range(0, plan.PossibleCpus)])]];
         early.AllocateNodes(nodes.Select(node => (node.Id, memblock.Memory.Any(region => region.Node == node.Id))));
@@ -71,6 +76,12 @@ public static class BootPlanner
 
         early.AllocatePercpu(PercpuNodes(plan, nodes), plan.PossibleCpus);
         plan.GiganticPages = early.AllocateGiganticPages([.. nodes.Select(node => node.Id)]);
+        if (spec.Architecture == Architecture.Arm64)
+        {
+            // arm64 makes the log larger only once the per-CPU areas exist.
+            early.AllocateLogBuffer();
+        }
+
         (plan.EstimatedPages, long kernelPages) = PageEstimate.Of(spec, memblock, planned);
         early.AllocateTables(kernelPages, plan.EstimatedPages, planned.Count(node => node.PresentPages > 0) > 1, firmware.MaxPfn);
         plan.Memory = firmware.Map;

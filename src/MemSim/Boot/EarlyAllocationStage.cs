@@ -107,6 +107,20 @@ internal sealed class EarlyAllocationStage
         }
     }
 
+    /// <summary><c>log_buf_len=</c>: a log larger than the one in the image, with the descriptors of its records.</summary>
+    public void AllocateLogBuffer()
+    {
+        const ulong builtIn = 128 << 10, averageRecord = 32, descriptor = 24, info = 88;
+        ulong length = Math.Min(BitOperations.RoundUpToPowerOf2(spec.CommandLine.LogBuffer?.Bytes ?? 0), 1UL << 31);
+        if (length > builtIn)
+        {
+            Allocate("kernel log", length, 64);
+            Allocate("descriptors of the kernel log", length / averageRecord * descriptor, 64);
+            Allocate("records of the kernel log", length / averageRecord * info, 64);
+            log.Add($"log_buf_len: {length} bytes");
+        }
+    }
+
     /// <summary><c>crashkernel=</c>.</summary>
     public void ReserveCrashKernel()
     {
@@ -337,27 +351,35 @@ internal sealed class EarlyAllocationStage
         int bits = ArchitectureInfo.Of(spec.Architecture).Bits;
         if (!distributed)
         {
-            Hash("Dentry cache", 13);
-            Hash("Inode-cache", 14);
+            Hash("Dentry cache", 13, spec.CommandLine.DentryHashEntries ?? 0);
+            Hash("Inode-cache", 14, spec.CommandLine.InodeHashEntries ?? 0);
         }
 
         if (spec.PageOwner || spec.CommandLine.SlubDebug is { } debug && (debug.Length == 0 || debug.Contains('U', StringComparison.OrdinalIgnoreCase)))
         {
-            Hash("stackdepot", 14);
+            Hash("stackdepot", 14, 0);
         }
 
         bool beyondDevices = (ulong)maxPfn << PageGeometry.PageShift > FourGiB && spec.Architecture != Architecture.X86_32;
-        if (beyondDevices)
+        if (spec.CommandLine.BounceBuffersForced ?? beyondDevices)
         {
-            ulong slots = SwiotlbBytes / SwiotlbSlotBytes;
-            Allocate("software IO TLB", SwiotlbBytes, Page, max: Math.Min(FourGiB, memblock.CurrentLimit));
+            ulong slots = BitOperations.RoundUpToPowerOf2((ulong)((spec.CommandLine.BounceSlots + 127 & ~127L) ?? (long)(SwiotlbBytes / SwiotlbSlotBytes)));
+            Allocate("software IO TLB", slots * SwiotlbSlotBytes, Page, max: Math.Min(FourGiB, memblock.CurrentLimit));
             Allocate("software IO TLB slots", slots * (bits == 64 ? 24UL : 16UL), Page);
             HasBounceBuffers = true;
         }
 
-        void Hash(string name, int scale)
+        void Hash(string name, int scale, long wanted)
         {
             ulong bucket = (ulong)bits / 8, entries = (ulong)((kernelPages + 255) & ~255L);
+            ulong most = BitOperations.RoundUpToPowerOf2(Math.Max(1, ((ulong)allPages << PageGeometry.PageShift) / 16 / bucket + 1) / 2);
+            if (wanted != 0)
+            {
+                // As asked for, down to a power of two and to a sixteenth of memory.
+                Table(name, Math.Min(1UL << BitOperations.Log2((ulong)wanted), most), bucket);
+                return;
+            }
+
             if (bits == 64)
             {
                 // Four times the memory, beyond 64 GiB, only doubles the table.
@@ -368,7 +390,11 @@ internal sealed class EarlyAllocationStage
             }
 
             entries = Math.Max(entries >> (scale - PageGeometry.PageShift), Page / bucket);
-            entries = Math.Min(BitOperations.RoundUpToPowerOf2(entries), BitOperations.RoundUpToPowerOf2(Math.Max(1, ((ulong)allPages << PageGeometry.PageShift) / 16 / bucket + 1) / 2));
+            Table(name, Math.Min(BitOperations.RoundUpToPowerOf2(entries), most), bucket);
+        }
+
+        void Table(string name, ulong entries, ulong bucket)
+        {
             ulong length = entries * bucket;
             Allocate(name + " hash table", length, 64);
             TableLog.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");

@@ -12,17 +12,42 @@ public sealed partial class KernelCommandLine
         "console", "quiet", "debug", "loglevel", "panic", "no_hash_pointers", "earlyprintk", "earlycon", "root", "ro", "rw", "rootfstype", "rootwait", "rootflags", "rootdelay", "init",
         "rdinit", "initrd", "noinitrd", "BOOT_IMAGE", "apparmor", "security", "lsm", "audit", "selinux", "acpi", "pci", "noapic", "nolapic", "nosmp", "nosmt", "mitigations", "nopti",
         "spectre_v2", "isolcpus", "nohz", "nohz_full", "rcu_nocbs", "trace_event", "trace_buf_size", "ftrace", "trace_options", "trace_clock", "tp_printk", "clocksource", "tsc", "hpet", "idle",
-        "reboot", "printk_time", "log_buf_len", "ignore_loglevel", "keep_bootcon", "initcall_debug", "memtest", "possible_cpus", "additional_cpus", "percpu_alloc", "dhash_entries",
-        "ihash_entries", "mhash_entries", "mphash_entries", "thash_entries", "uhash_entries", "swiotlb", "iommu", "intel_iommu", "amd_iommu", "hugetlb_cma", "hugetlb_free_vmemmap",
-        "page_poison", "debug_pagealloc", "debug_guardpage_minorder", "numa_balancing", "swapaccount", "cgroup_disable", "cgroup_enable", "psi", "kmemleak",
-        "kasan", "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
+        "reboot", "printk_time", "ignore_loglevel", "keep_bootcon", "initcall_debug", "possible_cpus", "additional_cpus",
+        "iommu", "intel_iommu", "amd_iommu", "hugetlb_free_vmemmap",
+        "swapaccount", "cgroup_disable", "cgroup_enable", "psi",
+        "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
         "video", "nomodeset", "resume", "noresume", "hibernate", "maxcpus", "cpuidle", "random", "randomize_kstack_offset", "rodata", "kpti", "nokpti", "stack_depot_disable", "sched_verbose",
         "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages", "nogbpages",
         "ip", "nfsroot", "root_delay", "net.ifnames", "kunit", "pti_off", "cpu0_hotplug", "trace_trigger", "kprobe_event", "mem_encrypt", "disable_mtrr_cleanup", "enable_mtrr_cleanup", "disable_mtrr_trim",
     ];
 
+    // Known to the kernel and about memory, but without anything to act on in a simulated machine: said in the machine's warnings.
+    private static readonly Dictionary<string, string> NoEffect = new(StringComparer.Ordinal)
+    {
+        ["hugetlb_cma"] = "gigantic pages are taken at boot, never from a contiguous memory area",
+        ["percpu_alloc"] = "the first chunk of per-CPU memory is embedded in the direct map",
+        ["page_poison"] = "freed pages keep what was in them, unless init_on_free=1 clears them",
+        ["debug_pagealloc"] = "free pages stay mapped in the direct map",
+        ["debug_guardpage_minorder"] = "no guard pages are put between blocks",
+        ["numa_balancing"] = "pages move between nodes only when somebody asks for it",
+        ["memtest"] = "simulated memory has no bad cells to be found",
+        ["kasan"] = "out-of-bounds accesses are found without it: MemSim checks every access to slab objects",
+        ["kmemleak"] = "what is never freed is found by SlabAllocator.FindLiveObjects",
+        ["movable_node"] = "the firmware of a simulated machine calls no node hot-pluggable",
+        ["kaslr"] = "the kernel image lies at its link address; MachineSpec.WithKernel places it elsewhere",
+        ["mhash_entries"] = "the mount tables are allocated after the boot that is simulated",
+        ["mphash_entries"] = "the mount tables are allocated after the boot that is simulated",
+        ["thash_entries"] = "there is no network stack",
+        ["uhash_entries"] = "there is no network stack",
+    };
+
     private void Apply(string token, string name, string? value)
     {
+        if (NoEffect.TryGetValue(name, out string? why) && value is not ("0" or "off"))
+        {
+            withoutEffect.Add((token, why));
+        }
+
         switch (name)
         {
             case "mem":
@@ -117,6 +142,18 @@ public sealed partial class KernelCommandLine
             case "mminit_loglevel":
                 MemoryInitLogLevel = (int)Number(token, value, 0, 10);
                 break;
+            case "dhash_entries":
+                DentryHashEntries = Number(token, value, 0, uint.MaxValue);
+                break;
+            case "ihash_entries":
+                InodeHashEntries = Number(token, value, 0, uint.MaxValue);
+                break;
+            case "log_buf_len":
+                LogBuffer = Size(token, value);
+                break;
+            case "swiotlb":
+                ApplySwiotlb(token, value);
+                break;
             case "memblock":
                 MemblockDebug |= value == "debug";
                 break;
@@ -132,9 +169,31 @@ public sealed partial class KernelCommandLine
         {
             sysctls.Add((name["sysctl.vm.".Length..], value ?? throw Error(token, "a value is missing")));
         }
-        else if (!name.Contains('.', StringComparison.Ordinal) && !KnownElsewhere.Contains(name))
+        else if (!name.Contains('.', StringComparison.Ordinal) && !KnownElsewhere.Contains(name) && !NoEffect.ContainsKey(name))
         {
             unknown.Add(token); // a name with a dot belongs to a module, which may come later
+        }
+    }
+
+    // swiotlb=SLABS[,AREAS][,force|noforce], swiotlb=force, swiotlb=noforce; a slab has 2 KiB.
+    private void ApplySwiotlb(string token, string? value)
+    {
+        foreach (string part in (value ?? throw Error(token, "a value is missing")).Split(','))
+        {
+            switch (part)
+            {
+                case "force":
+                    BounceBuffersForced = true;
+                    break;
+                case "noforce":
+                    BounceBuffersForced = false;
+                    break;
+                default:
+                    // The second number divides the buffers, it does not change their size.
+                    long number = Number(token, part, 0, 1 << 24);
+                    BounceSlots ??= number == 0 ? null : number;
+                    break;
+            }
         }
     }
 

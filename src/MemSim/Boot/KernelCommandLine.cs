@@ -47,6 +47,7 @@ public readonly record struct NumaFakeParameter(int Nodes, ByteSize NodeSize);
 public sealed partial class KernelCommandLine
 {
     private readonly List<(string Name, string? Value)> parameters = [];
+    private readonly List<(string Parameter, string Why)> withoutEffect = [];
     private readonly List<string> unknown = [];
     private readonly List<MemoryMapChange> memoryMapChanges = [];
     private readonly List<(string Name, string Text)> sysctls = [];
@@ -65,6 +66,24 @@ public sealed partial class KernelCommandLine
 
     /// <summary>Parameters no part of the kernel knows, as written: the kernel passes them on to user space.</summary>
     public IReadOnlyList<string> UnknownParameters => unknown;
+
+    /// <summary>Parameters about memory that this simulation does not act on, as written, each with what it does instead.</summary>
+    public IReadOnlyList<(string Parameter, string Why)> WithoutEffect => withoutEffect;
+
+    /// <summary><c>dhash_entries=</c>: buckets of the hash table of dentries; null or 0 to derive them from memory.</summary>
+    public long? DentryHashEntries { get; private set; }
+
+    /// <summary><c>ihash_entries=</c>: buckets of the hash table of inodes; null or 0 to derive them from memory.</summary>
+    public long? InodeHashEntries { get; private set; }
+
+    /// <summary><c>log_buf_len=</c>: size of the kernel's log, rounded up to a power of two; smaller than the built-in one it changes nothing.</summary>
+    public ByteSize? LogBuffer { get; private set; }
+
+    /// <summary><c>swiotlb=</c>: slabs of 2 KiB of the bounce buffers of devices; null for the usual 64 MiB.</summary>
+    public long? BounceSlots { get; private set; }
+
+    /// <summary><c>swiotlb=force</c> or <c>noforce</c>: whether there are bounce buffers whatever memory there is; null where memory beyond 4 GiB decides.</summary>
+    public bool? BounceBuffersForced { get; private set; }
 
     /// <summary><c>mem=</c>: where usable memory ends (x86) or how much of it is used (arm64).</summary>
     public ByteSize? MemoryLimit { get; private set; }

@@ -54,6 +54,12 @@ internal static class MachineBooter
                 machine.Settings.Set(name, text);
             }
 
+            if (spec.CommandLine.ShufflePageAllocator)
+            {
+                machine.Pages.Buddy.Shuffle = new PageShuffle();
+                machine.Pages.Buddy.Shuffle.ShuffleAll(machine);
+            }
+
             foreach (Cpu cpu in machine.Cpus)
             {
                 cpu.UpdateMode();
@@ -115,7 +121,7 @@ internal static class MachineBooter
             TracksOwners = spec.PageOwner,
             BugPolicy = spec.BugPolicy,
             Personality = spec.Personality,
-            Warnings = spec.Warnings,
+            Warnings = [.. spec.Warnings, .. spec.CommandLine.WithoutEffect.Select(p => $"{p.Parameter} has no effect here: {p.Why}")],
             LoggerFactory = spec.LoggerFactory ?? NullLoggerFactory.Instance,
         };
     }

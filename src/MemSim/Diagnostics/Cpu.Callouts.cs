@@ -1,5 +1,3 @@
-using MemSim.Diagnostics;
-
 namespace MemSim;
 
 /// <content>Calls of the user's code.</content>

@@ -17,6 +17,9 @@ internal sealed class BuddyLists
     /// <summary>The lowest order whose free blocks are counted apart; beyond all orders where the kernel does not.</summary>
     private readonly int _countedFrom;
 
+    /// <summary>Where the largest blocks go at random; null where lists keep the kernel's usual order.</summary>
+    public PageShuffle? Shuffle { get; set; }
+
     public BuddyLists(FrameArray frames, int pageblockOrder, AllocatorRules rules)
     {
         _frames = frames;
@@ -186,7 +189,7 @@ internal sealed class BuddyLists
             CountPageblocks(zone, pcp, 1 << order, type);
         }
 
-        if (toTail || MergeIsLikely(zone, pfn, buddy, order))
+        if (toTail || (order >= PageShuffle.Order ? Shuffle?.PickTail() == true : MergeIsLikely(zone, pfn, buddy, order)))
         {
             area.AddLast(pfn, order, type);
         }

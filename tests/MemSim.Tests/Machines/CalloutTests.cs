@@ -18,7 +18,7 @@ public sealed class CalloutTests
         IPageTraceSink sink = Sink<IPageTraceSink>(name, () => throw new FormatException(name));
         machine.AttachTrace(sink);
 
-        Exception? thrown = null;
+        FormatException? thrown = null;
         List<Page> pages = [];
         for (int turn = 0; turn < 40 && thrown is null; turn++)
         {
@@ -45,7 +45,7 @@ public sealed class CalloutTests
             machine.Verify();
         }
 
-        thrown.Should().BeOfType<FormatException>().Which.Message.Should().Be(name);
+        thrown!.Message.Should().Be(name);
         Catch(() => cpu.FreePages(cpu.AllocPages(Gfp.Kernel, 4), 4)).Should().BeNull("a receiver that threw gets nothing any more");
         foreach (Page page in pages.Where(p => p.Count != 0))
         {
@@ -176,7 +176,7 @@ public sealed class CalloutTests
         foreach (string name in typeof(ISlabTraceSink).GetMethods().Select(m => m.Name))
         {
             machine.Slab.AttachTrace(Sink<ISlabTraceSink>(name, () => throw new FormatException(name)));
-            Exception? thrown = Catch(() =>
+            FormatException? thrown = Catch(() =>
             {
                 cpu.Kfree(cpu.Kmalloc(64, Gfp.Kernel));
                 cpu.Kfree(cpu.KmallocNode(64, Gfp.Kernel, 0));
@@ -206,7 +206,7 @@ public sealed class CalloutTests
         return true;
     }
 
-    private static Exception? Catch(Action action)
+    private static FormatException? Catch(Action action)
     {
         try
         {
