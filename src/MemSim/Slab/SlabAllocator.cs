@@ -88,6 +88,7 @@ public sealed unsafe partial class SlabAllocator
     /// <param name="userSize">How many bytes may be copied; 0 for none.</param>
     /// <returns>The cache.</returns>
     /// <exception cref="ArgumentException">An argument is wrong; with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
+    /// <exception cref="KernelBugException">The context is atomic; nothing has changed.</exception>
     public KmemCache CreateCache(string name, int size, int align = 0, SlabFlags flags = SlabFlags.None, ObjectConstructor? constructor = null, int userOffset = 0, int userSize = 0) =>
         CreateCache(name, size, new KmemCacheArgs { Align = align, Constructor = constructor, UserOffset = userOffset, UserSize = userSize }, flags);
 
@@ -98,9 +99,20 @@ public sealed unsafe partial class SlabAllocator
     /// <param name="flags">Its properties.</param>
     /// <returns>The cache.</returns>
     /// <exception cref="ArgumentException">An argument is wrong; with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
+    /// <exception cref="KernelBugException">The context is atomic; nothing has changed.</exception>
     public KmemCache CreateCache(string name, int size, KmemCacheArgs args, SlabFlags flags = SlabFlags.None)
     {
         Machine.ThrowIfDisposed();
+        Machine.RefuseReentry();
+        foreach (Cpu cpu in Machine.Cpus)
+        {
+            // The call takes a mutex. Which CPU makes it only a machine with parallel CPUs knows; elsewhere it is CPU 0, as for the other calls.
+            if (cpu.InAtomic && (Machine.IsParallel ? cpu.Driver == Environment.CurrentManagedThreadId : cpu.Id == 0))
+            {
+                Machine.Bugs.SleepingInAtomic(cpu, "kmem_cache_create");
+            }
+        }
+
         lock (_lock)
         {
             if (RefusalOf(name, size, args.Align, args.UserOffset, args.UserSize, args, flags) is { } refusal)

@@ -225,8 +225,8 @@ public sealed class Zone
     /// <summary>Pages scanned since a page was last freed (the textbook's <c>pages_scanned</c>; per node since 4.8).</summary>
     public long PagesScanned { get; internal set; }
 
-    /// <summary>Entries of the table of wait queues for locked pages (<c>wait_table_hash_nr_entries</c> until 4.9): one per 256 pages, a power of two, 4 to 4096.</summary>
-    public long WaitTableEntries => Math.Clamp((long)System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, (SpannedPages + 255) / 256)), 4, 4096);
+    /// <summary>Entries of the table of wait queues for locked pages (<c>wait_table_hash_nr_entries</c> until 4.9): one per 256 whole pages, rounded up to a power of two, 4 to 4096.</summary>
+    public long WaitTableEntries => Math.Clamp((long)System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, SpannedPages / 256)), 4, 4096);
 
     /// <summary>log2 of <see cref="WaitTableEntries"/> (<c>wait_table_bits</c>).</summary>
     public int WaitTableBits => System.Numerics.BitOperations.Log2((ulong)WaitTableEntries);

@@ -102,6 +102,20 @@ public sealed class MisuseTests
     }
 
     [Fact]
+    public void Caches_are_not_created_where_nothing_may_sleep()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2));
+        int caches = machine.Slab.Caches.Count;
+        using (machine.Cpus[0].HardIrq())
+        {
+            machine.Slab.Invoking(s => s.CreateCache("things", 64)).Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.SleepingInAtomic);
+        }
+
+        machine.Slab.Caches.Should().HaveCount(caches);
+        machine.Slab.CreateCache("things", 64).Should().NotBeNull();
+    }
+
+    [Fact]
     public void A_pool_for_more_elements_than_memory_has_costs_the_host_nothing()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Oom;
 using MemSim.Statistics;
 using Xunit;
 
@@ -51,6 +52,27 @@ public sealed class OomKillerTests : IDisposable
         small.State.Should().Be(ProcessState.Running);
         small.Mm.AnonPages.Should().BeGreaterThanOrEqualTo(100 * MiB / 4096);
         _machine.Verify();
+    }
+
+    [Fact]
+    public void Page_tables_count_as_much_as_the_pages_they_map()
+    {
+        Process dense = Filled("dense", 12);
+        Process sparse = _machine.CreateProcess("sparse");
+        using (Cpu.Run(sparse))
+        {
+            VirtualAddress start = sparse.Mm.Mmap(default, 4096 * MiB, Prot.Read | Prot.Write, MapFlags.Private | MapFlags.Anonymous | MapFlags.NoReserve).Value;
+            sparse.Mm.Madvise(start, (ulong)(4096 * MiB), MemoryAdvice.NoHugePage);
+            for (long at = 0; at < 4000 * MiB; at += 2 * MiB)
+            {
+                Cpu.Write(start + at, 1);
+            }
+        }
+
+        sparse.Mm.ResidentPages.Should().BeLessThan(dense.Mm.ResidentPages, "it has fewer pages");
+        sparse.Mm.PageTableBytes.Should().BeGreaterThan(8 * MiB, "and a page table for each");
+        sparse.OomScore.Should().BeGreaterThan(dense.OomScore);
+        OomBadness.Of(new OomTask { AnonPages = 10, SwapEntries = 20, PageTableBytes = 3 * 4096 }, 100_000).Should().Be(33);
     }
 
     [Fact]

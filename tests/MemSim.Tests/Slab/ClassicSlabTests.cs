@@ -41,6 +41,23 @@ public class ClassicSlabTests
         ClassicGeometry.Arrays(size, cpus: 2).Should().Be((limit, batch, shared));
 
     [Fact]
+    public void A_poisoned_object_is_handed_out_full_of_5a_and_lies_free_full_of_6b()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("poisoned", 64, flags: SlabFlags.Poison);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        byte[] inUse = cpu.Span(obj, 64).ToArray();
+        inUse[..63].Should().OnlyContain(b => b == 0x5a);
+        inUse[63].Should().Be(0xa5);
+        ulong at = machine.ToPhysical(obj).Value;
+        cpu.Free(cache, obj);
+        machine.Memory.Read<byte>(at).Should().Be(0x6b);
+        machine.Memory.Read<byte>(at + 63).Should().Be(0xa5);
+        machine.Verify();
+    }
+
+    [Fact]
     public void Neighbouring_slabs_have_different_colours()
     {
         using Machine machine = Boot();

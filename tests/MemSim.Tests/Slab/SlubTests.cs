@@ -46,6 +46,34 @@ public class SlubTests
     }
 
     [Fact]
+    public void A_cpu_keeps_as_many_partial_slabs_as_the_cache_allows_and_gives_all_of_them_to_the_node_with_the_next()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("partial", 256, flags: SlabFlags.TypesafeByRcu);
+        int most = cache.Layout.CpuPartialSlabs;
+        most.Should().BeGreaterThan(3);
+        List<VirtualAddress> firsts = [];
+        for (int slab = 0; slab < most + 4; slab++)
+        {
+            firsts.Add(cpu.Alloc(cache, Gfp.Kernel));
+            for (int i = 1; i < cache.ObjectsPerSlab; i++)
+            {
+                cpu.Alloc(cache, Gfp.Kernel);
+            }
+        }
+
+        for (int freed = 1; freed <= most + 2; freed++)
+        {
+            cpu.Free(cache, firsts[freed - 1]);
+            int kept = int.Parse(System.Text.RegularExpressions.Regex.Match(machine.Slab.SysfsAttribute(cache, "slabs_cpu_partial"), @"\((\d+)\)").Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
+            kept.Should().Be(freed <= most ? freed : freed - most, "after {0} slabs got a free object", freed);
+        }
+
+        machine.Verify();
+    }
+
+    [Fact]
     public void Objects_come_from_the_node_asked_for()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));

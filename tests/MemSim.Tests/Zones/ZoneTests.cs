@@ -81,6 +81,18 @@ public class ZoneTests : MachineTests
         machine.Nodes[0].Invoking(n => n.GetZone(ZoneType.HighMem)).Should().Throw<ArgumentException>();
     }
 
+    [Theory]
+    [InlineData(256, 4)]
+    [InlineData(2048, 8)]
+    [InlineData(2049, 8)]
+    [InlineData(2304, 16)]
+    [InlineData(4_000_000, 4096)]
+    public void The_wait_table_has_an_entry_for_every_256_whole_pages_rounded_up_to_a_power_of_two(long pages, long entries)
+    {
+        Machine machine = Boot(MachineSpec.FromZones(Architecture.X86_64, [new MemSim.Boot.BootZone(0, ZoneType.Normal, new Pfn(1 << 20), pages, pages, pages)]));
+        machine.Zones.First(z => z.IsPopulated).WaitTableEntries.Should().Be(entries);
+    }
+
     [Fact]
     public void The_zone_locks_share_a_cache_line_with_nothing()
     {

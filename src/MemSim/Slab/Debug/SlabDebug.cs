@@ -51,7 +51,7 @@ internal sealed unsafe partial class SlabDebug
 
             for (uint i = 0; i < slab.Objects; i++)
             {
-                MarkObject(cache, slab.AddressOf(i), RedInactive);
+                MarkObject(cache, slab.AddressOf(i), RedInactive, PoisonFree);
                 if ((cache.Flags & SlabFlags.StoreUser) != 0)
                 {
                     SlabContents.Fill(_machine, slab.AddressOf(i) + (ulong)TracksStart(cache), 2 * _allocator.Rules.TrackBytes, 0);
@@ -83,7 +83,8 @@ internal sealed unsafe partial class SlabDebug
             LogTrace(_logger, cache.Name, "alloc", new VirtualAddress(address), _memory[head].InUse, FreePointerText(head));
         }
 
-        MarkObject(cache, address, RedActive);
+        // The classic SLAB writes another pattern into what it hands out, so that reading before writing shows; SLUB leaves the one of free objects.
+        MarkObject(cache, address, RedActive, _allocator.Backend is ClassicSlab ? PoisonInUse : PoisonFree);
     }
 
     /// <summary>Notes how many bytes kmalloc was asked for (<c>set_orig_size()</c>).</summary>
@@ -109,7 +110,7 @@ internal sealed unsafe partial class SlabDebug
             LogTrace(_logger, cache.Name, "free", new VirtualAddress(address), _memory[head].InUse, FreePointerText(head));
         }
 
-        MarkObject(cache, address, RedInactive);
+        MarkObject(cache, address, RedInactive, PoisonFree);
         return true;
     }
 
@@ -210,7 +211,7 @@ internal sealed unsafe partial class SlabDebug
     }
 
     /// <summary>Writes red zones for a state, and poison where the cache has it (<c>init_object()</c>).</summary>
-    private void MarkObject(KmemCache cache, ulong address, byte red)
+    private void MarkObject(KmemCache cache, ulong address, byte red, byte body)
     {
         if (!_machine.Memory.HasContents)
         {
@@ -225,7 +226,7 @@ internal sealed unsafe partial class SlabDebug
 
         if ((layout.Flags & SlabFlags.ObjectPoison) != 0)
         {
-            SlabContents.Fill(_machine, address, cache.ObjectSize - 1, PoisonFree);
+            SlabContents.Fill(_machine, address, cache.ObjectSize - 1, body);
             SlabContents.Fill(_machine, address + (ulong)cache.ObjectSize - 1, 1, PoisonEnd);
         }
 

@@ -1,0 +1,145 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Tests.Reclaim.Compaction;
+
+/// <summary>Which pages the scanners of compaction leave alone: rules that only show when they are missing.</summary>
+public class ScannerRulesTests : MachineTests
+{
+    [Fact]
+    public void A_pinned_anonymous_page_is_not_even_isolated()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        List<Page> pages = Fragment(machine, 32 << 20);
+        pages.ForEach(page => cpu.GetPage(page));
+
+        machine.CompactMemory();
+
+        machine.Events("pgmigrate_fail").Should().Be(0, "somebody holds the pages besides their page tables: they are not tried");
+        machine.Events("pgmigrate_success").Should().BeLessThan(16, "only the program's own pages can move");
+        pages.ForEach(page => cpu.PutPage(page));
+        machine.CompactMemory();
+        machine.Events("pgmigrate_success").Should().BeGreaterThan(1000);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_request_that_may_not_call_file_systems_leaves_the_pages_of_files_alone()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        OnlyCompaction reclaim = new(machine);
+        OpenFile file = machine.MountTmpfs("100M").Create("file").Value;
+        byte[] page = new byte[4096];
+        long pages = 0;
+        machine.Reclaim = NoReclaim.Instance;
+        while (pages < 16000 && cpu.WriteFile(file, pages * 4096, page).Succeeded)
+        {
+            pages++;
+        }
+
+        for (long i = 0; i < pages; i += 2)
+        {
+            cpu.PunchHole(file, i * 4096, 4096).Should().Be(Errno.None);
+        }
+
+        cpu.AllocateAll(Gfp.NoWait, 9);
+        machine.Reclaim = reclaim;
+        long before = machine.Events("compact_isolated");
+
+        cpu.AllocPages((Gfp.HighUserMovable & ~Gfp.Fs) | Gfp.NoWarn, 9).IsNull.Should().BeTrue();
+
+        machine.Events("compact_migrate_scanned").Should().BePositive("it did look");
+        machine.Events("compact_isolated").Should().Be(before);
+        cpu.AllocPages(Gfp.HighUserMovable, 9).IsNull.Should().BeFalse("with __GFP_FS the pages of the file move out of the way");
+        machine.Events("compact_isolated").Should().BeGreaterThan(before);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void The_free_scanner_takes_no_page_that_the_zone_needs_for_its_min_watermark()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        MovablePool pool = machine.CreateMovablePool();
+        pool.KeepEvery(cpu, pool.Fill(cpu), 2);
+        machine.SetSysctl("vm.min_free_kbytes", "100000");
+        machine.Zones.Where(z => z.IsPopulated).Should().OnlyContain(z => z.FreePages < z.GetWatermark(Watermark.Min));
+
+        machine.CompactMemory();
+
+        pool.Moves.Should().Be(0);
+        machine.Verify();
+        machine.SetSysctl("vm.min_free_kbytes", "1024");
+        machine.CompactMemory();
+        pool.Moves.Should().BePositive();
+    }
+
+    [Fact]
+    public void Nothing_is_moved_into_a_page_block_that_is_free_as_a_whole()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        MovablePool pool = machine.CreateMovablePool();
+        List<int> numbers = pool.Fill(cpu);
+        long top = numbers.Max(n => pool[n].Pfn.Value) & ~1023L;
+        List<int> rest = [];
+        foreach (int number in numbers)
+        {
+            long pfn = pool[number].Pfn.Value;
+            if (pfn >= top - 4096 && pfn < top)
+            {
+                pool.Free(cpu, number);
+            }
+            else
+            {
+                rest.Add(number);
+            }
+        }
+
+        pool.KeepEvery(cpu, rest, 2);
+        machine.DrainAllPages();
+        Zone zone = machine.Nodes[0].GetZone(ZoneType.Dma32);
+        long[] whole = [.. zone.FreeList(10, MigrateType.Movable).Select(p => p.Value).Where(p => p >= top - 4096 && p < top)];
+        whole.Should().HaveCountGreaterThan(1, "the test freed four megabytes of the top");
+
+        machine.CompactMemory();
+
+        machine.DrainAllPages();
+        pool.Moves.Should().BePositive();
+        zone.FreeList(10, MigrateType.Movable).Select(p => p.Value).Should().Contain(whole, "they are what compaction wants to make");
+        machine.Verify();
+    }
+
+    /// <summary>A process's memory of which every other page is gone.</summary>
+    private static List<Page> Fragment(Machine machine, long bytes)
+    {
+        Cpu cpu = machine.Cpus[0];
+        machine.HugePages.Enabled = TransparentHugePages.Never;
+        Process process = machine.CreateProcess("process");
+        List<Page> pages = [];
+        using (cpu.Run(process))
+        {
+            VirtualAddress start = process.Mm.Mmap(bytes, Prot.Read | Prot.Write).Value;
+            for (long at = 0; at < bytes; at += 4096)
+            {
+                cpu.Write(start + at, at);
+            }
+
+            for (long at = 0; at < bytes; at += 4096)
+            {
+                if ((at >> 12) % 2 == 0)
+                {
+                    process.Mm.Madvise(start + at, 4096, MemoryAdvice.DontNeed).Should().Be(Errno.None);
+                }
+                else
+                {
+                    pages.Add(machine.GetPage(new Pfn((long)(process.PageMap(start + at, 1)[0] & ((1UL << 55) - 1)))));
+                }
+            }
+        }
+
+        return pages;
+    }
+}
