@@ -16,9 +16,6 @@ public sealed partial class Machine
     {
         ArgumentNullException.ThrowIfNull(owner);
         ThrowIfDisposed();
-
-        // Pages that can move are of no use to a request whose slow path never compacts.
-        EnableReclaim();
         return new MovableOwner(this, owner);
     }
 

@@ -28,7 +28,7 @@ public sealed partial class Machine
 
     /// <summary>Puts kswapd, direct reclaim and shrinkers to work: from now on the allocator's slow path reclaims instead of failing.</summary>
     /// <remarks>
-    /// Happens by itself with the first process, file, shrinker or owner of movable pages. Without it a machine's memory belongs to whoever allocated it, and allocations below the
+    /// Happens by itself with the first process, file or shrinker. Without it a machine's memory belongs to whoever allocated it, and allocations below the
     /// watermarks behave as on a kernel that finds nothing to reclaim. Does nothing when <see cref="Reclaim"/> was set to something else.
     /// </remarks>
     public void EnableReclaim()

@@ -70,7 +70,7 @@ public sealed class OomKillerTests : IDisposable
         }
 
         sparse.Mm.ResidentPages.Should().BeLessThan(dense.Mm.ResidentPages, "it has fewer pages");
-        sparse.Mm.PageTableBytes.Should().BeGreaterThan(8 * MiB, "and a page table for each");
+        sparse.Mm.PageTableBytes.Should().BeGreaterThan(7 * MiB, "and a page table for each");
         sparse.OomScore.Should().BeGreaterThan(dense.OomScore);
         OomBadness.Of(new OomTask { AnonPages = 10, SwapEntries = 20, PageTableBytes = 3 * 4096 }, 100_000).Should().Be(33);
     }
