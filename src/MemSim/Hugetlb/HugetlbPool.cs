@@ -195,6 +195,7 @@ public sealed partial class HugetlbPool
                 pages.RemoveAt(pages.Count - 1);
                 _used.Add(head);
                 Reserved -= reserved ? 1 : 0;
+                CountUsed(head, 1);
                 _machine.FrameOf(head).InvertedMapCount = 0;
                 _machine.FrameOf(head + 1).Private = 0;
                 _machine.FrameOf(head + 1).Index = 0;
@@ -212,6 +213,7 @@ public sealed partial class HugetlbPool
         lock (_free)
         {
             _used.Remove(head);
+            CountUsed(head, -1);
             int node = IndexOf(_machine.ZoneOf(head)!.Node.Id);
             _free[node].Add(head);
             if (_surplus[node] > 0)
@@ -223,6 +225,8 @@ public sealed partial class HugetlbPool
             _ = Report();
         }
     }
+
+    private void CountUsed(int head, int sign) => _machine.ZoneOf(head)!.Node.Counters.Hugetlb += sign * (1L << _order);
 
     /// <summary>Checks that the pages are still the pool's, and its sums.</summary>
     internal void Verify()

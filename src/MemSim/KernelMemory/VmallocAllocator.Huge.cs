@@ -49,7 +49,7 @@ internal sealed partial class VmallocAllocator
 
         area.OwnsPages = true;
         using LockScope scope = Enter();
-        CountPages(area.Count);
+        CountPages(area, 1);
         return new VirtualAddress(area.Start);
     }
 

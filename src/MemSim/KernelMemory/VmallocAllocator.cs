@@ -95,7 +95,7 @@ internal sealed partial class VmallocAllocator
 
         area.OwnsPages = true;
         using LockScope scope = Enter();
-        CountPages(area.Count);
+        CountPages(area, 1);
         return new VirtualAddress(area.Start);
     }
 
@@ -365,7 +365,7 @@ internal sealed partial class VmallocAllocator
         {
             id = IdOf(area);
             _space.PutAside(area.Start);
-            CountPages(area.OwnsPages ? -area.Count : 0);
+            CountPages(area, area.OwnsPages ? -1 : 0);
         }
 
         // The worker gets the CPU while the pages are freed: before the area of their table is put aside too.
@@ -388,10 +388,21 @@ internal sealed partial class VmallocAllocator
         Recycle(area, id);
     }
 
-    private void CountPages(long change)
+    private void CountPages(VmArea area, int sign)
     {
+        long change = sign * (long)area.Count;
         UsedPages += change;
         _machine.SystemFigures.VmallocUsedPages += change;
+        if (_machine.Nodes.Count == 1)
+        {
+            _machine.Nodes[0].Counters.VmallocPages += change;
+            return;
+        }
+
+        foreach (Page page in area.Mapped)
+        {
+            page.Zone.Node.Counters.VmallocPages += change / area.Mapped.Length;
+        }
     }
 
     private int IdOf(VmArea area)
@@ -438,7 +449,7 @@ internal sealed partial class VmallocAllocator
     {
         if ((gfp & Gfp.NoWarn) == 0)
         {
-            LastFailure = string.Create(CultureInfo.InvariantCulture, $"{cpu.Current.Name}: vmalloc error: size {size}, {why}, mode:{GfpText.FormatWithHex(gfp)}");
+            LastFailure = string.Create(CultureInfo.InvariantCulture, $"{cpu.Current.Name}: vmalloc error: size {size}, {why}, mode:{GfpText.FormatWithHex(gfp, _machine.Personality)}");
         }
 
         return default;

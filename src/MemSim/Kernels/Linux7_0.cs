@@ -15,6 +15,7 @@ internal static class Linux7_0
             FreePointerInside = Older.Objects.FreePointerInside.Union(["TCP", "TCPv6"]),
         },
         Slab = Older.Slab with { Sheaves = SheafRule.Everywhere },
+        Views = Older.Views with { Rows = RowSet.Of7_0 },
         KernelMemory = Older.KernelMemory with { ThreadStacks = ThreadStackRule.BlockFreedAsPages },
     };
 }

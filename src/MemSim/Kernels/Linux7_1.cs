@@ -12,6 +12,7 @@ internal static class Linux7_1
         Allocator = Older.Allocator with { HighAtomicRefillsPcp = false, ReservesAfterPcpHit = false },
         Objects = Older.Objects.WithBytes(
             ("anon_vma", 88), ("task_struct", 8840), ("filp", 176), ("bdev_cache", 1536), ("shmem_inode_cache", 688), ("hugetlbfs_inode_cache", 576)),
+        Views = Older.Views with { Rows = RowSet.Of7_1 },
         KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = true },
     };
 }

@@ -11,4 +11,7 @@ public sealed record TraceRules
     /// tasks then need not stand in the order in which they touched the lists. Interrupts can come in between on every kernel.
     /// </summary>
     public bool PreemptsLazily { get; init; }
+
+    /// <summary>Whether single flags of requests are written in the order of their bits (<c>__GFP_ZERO</c> before <c>__GFP_COMP</c>) and there is no <c>__GFP_ATOMIC</c> (seen from 6.18 on).</summary>
+    public bool FlagsByBit { get; init; }
 }

@@ -3,12 +3,40 @@ namespace MemSim.Kernels;
 /// <summary>Which rows files and reports have, and how they are written.</summary>
 public sealed record ViewRules
 {
-    /// <summary>Whether the files have the rows of 6.12: <c>/proc/zoneinfo</c> the promo watermark among them.</summary>
-    public bool RowsOf6_12 { get; init; }
+    /// <summary>Whose rows the files have.</summary>
+    public RowSet Rows { get; init; }
+
+    /// <summary>Whether reports name the user beside the task (<c>UID: 0</c>), and split a task's memory into anonymous, file and shared (known of 6.12, seen from 6.18 on).</summary>
+    public bool ReportsNameUser { get; init; }
+
+    /// <summary>How the kernel calls its preemption in reports, behind the version; empty where it does not (<c>PREEMPT(lazy)</c> from 6.18 on).</summary>
+    public string ReportPreemption { get; init; } = "";
 
     /// <summary>Whether the boot log counts as <c>Total pages</c> all pages present, not those that memory maps and the like leave (6.12).</summary>
     public bool TotalPagesArePresent { get; init; }
 
     /// <summary>Whether the boot log tells of zonelists after the hash tables, and of the memory available after the allocators are up (6.12).</summary>
     public bool ZonelistsAfterTables { get; init; }
+}
+
+/// <summary>The kernels with which rows of <c>zoneinfo</c>, <c>vmstat</c>, <c>meminfo</c> and of reports came, went or moved; each has those before it, too.</summary>
+public enum RowSet
+{
+    /// <summary>6.1.</summary>
+    Of6_1,
+
+    /// <summary>6.12: promo watermark, <c>nr_iommu_pages</c>, <c>nr_unaccepted</c>, demotions by node, khugepaged's reclaim.</summary>
+    Of6_12,
+
+    /// <summary>6.18: <c>nr_free_pages_blocks</c>, bounds of per-CPU limits, <c>nr_hugetlb</c>, <c>Balloon</c>; <c>nr_bounce</c> and <c>nr_writeback_temp</c> are gone.</summary>
+    Of6_18,
+
+    /// <summary>7.0: the reserve of high-order atomic requests in <c>zoneinfo</c>, memory protection of cgroups in reports.</summary>
+    Of7_0,
+
+    /// <summary>7.1: reclaim's counts by node instead of among the events, <c>nr_vmalloc</c>, memory of graphics.</summary>
+    Of7_1,
+
+    /// <summary>7.3: <c>pgrotate_*</c>, <c>nrswpin</c>, <c>nrswpout</c>.</summary>
+    Of7_3,
 }

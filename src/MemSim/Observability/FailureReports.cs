@@ -35,7 +35,7 @@ internal sealed partial class FailureReports
         Failures++;
         if ((gfp & Gfp.NoWarn) == 0)
         {
-            LogOrder(_logger, cpu.Current.Name, order, PageGeometry.MaxOrder, GfpText.FormatWithHex(gfp));
+            LogOrder(_logger, cpu.Current.Name, order, PageGeometry.MaxOrder, GfpText.FormatWithHex(gfp, _machine.Personality));
         }
     }
 
@@ -63,9 +63,9 @@ internal sealed partial class FailureReports
     private string Head(in Failure failure)
     {
         string nodes = failure.NodeMask == ulong.MaxValue ? "(null)" : NodeList(failure.NodeMask);
-        return string.Create(CultureInfo.InvariantCulture,
-            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp)}, nodemask={nodes},cpuset=/,mems_allowed={NodeList(_machine.NodeMask)}\n"
-            + $"CPU: {failure.Cpu} PID: {failure.Task.Pid} Comm: {failure.Task.Name} Not tainted {_machine.Personality.Name}.0-memsim #1\n");
+        string head = string.Create(CultureInfo.InvariantCulture,
+            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp, _machine.Personality)}, nodemask={nodes},cpuset=/,mems_allowed={NodeList(_machine.NodeMask)}\n");
+        return head + Reclaim.Oom.OomReportText.CpuLine(failure.Cpu, failure.Task, _machine.Personality);
     }
 
     internal static string NodeList(ulong mask)

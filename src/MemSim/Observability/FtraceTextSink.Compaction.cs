@@ -41,7 +41,7 @@ public sealed partial class FtraceTextSink : ICompactionTraceSink
 
     /// <inheritdoc/>
     public void MmCompactionTryToCompactPages(Cpu cpu, int order, Gfp gfp, CompactionPriority priority) =>
-        WriteEvent(cpu, "mm_compaction_try_to_compact_pages", 0, Text($"order={order} gfp_mask={GfpText.Format(gfp)} priority={(int)priority}"));
+        WriteEvent(cpu, "mm_compaction_try_to_compact_pages", 0, Text($"order={order} gfp_mask={GfpText.Format(gfp, _machine.Personality)} priority={(int)priority}"));
 
     /// <inheritdoc/>
     public void MmCompactionDeferred(Cpu cpu, Zone zone, int order) => WriteDeferral(cpu, "mm_compaction_deferred", zone, order);

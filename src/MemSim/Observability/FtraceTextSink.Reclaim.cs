@@ -12,7 +12,7 @@ public sealed partial class FtraceTextSink : IReclaimTraceSink
 
     /// <inheritdoc/>
     public void WakeupKswapd(Cpu cpu, int node, int highestZoneIndex, int order, Gfp gfp) =>
-        WriteEvent(cpu, "mm_vmscan_wakeup_kswapd", 0, Vmscan($"nid={node} order={order} gfp_flags={GfpText.Format(gfp)}"));
+        WriteEvent(cpu, "mm_vmscan_wakeup_kswapd", 0, Vmscan($"nid={node} order={order} gfp_flags={GfpText.Format(gfp, _machine.Personality)}"));
 
     /// <inheritdoc/>
     public void KswapdWake(Cpu cpu, int node, int highestZoneIndex, int order) => WriteEvent(cpu, "mm_vmscan_kswapd_wake", 0, Vmscan($"nid={node} order={order}"));
@@ -21,7 +21,7 @@ public sealed partial class FtraceTextSink : IReclaimTraceSink
     public void KswapdSleep(Cpu cpu, int node) => WriteEvent(cpu, "mm_vmscan_kswapd_sleep", 0, Vmscan($"nid={node}"));
 
     /// <inheritdoc/>
-    public void DirectReclaimBegin(Cpu cpu, int order, Gfp gfp) => WriteEvent(cpu, "mm_vmscan_direct_reclaim_begin", 0, Vmscan($"order={order} gfp_flags={GfpText.Format(gfp)}"));
+    public void DirectReclaimBegin(Cpu cpu, int order, Gfp gfp) => WriteEvent(cpu, "mm_vmscan_direct_reclaim_begin", 0, Vmscan($"order={order} gfp_flags={GfpText.Format(gfp, _machine.Personality)}"));
 
     /// <inheritdoc/>
     public void DirectReclaimEnd(Cpu cpu, long reclaimedPages) => WriteEvent(cpu, "mm_vmscan_direct_reclaim_end", 0, Vmscan($"nr_reclaimed={reclaimedPages}"));
@@ -51,7 +51,7 @@ public sealed partial class FtraceTextSink : IReclaimTraceSink
     /// <inheritdoc/>
     public void ShrinkSlabStart(Cpu cpu, in ShrinkSlabStartEvent e) =>
         WriteEvent(cpu, "mm_shrink_slab_start", 0, Vmscan(
-            $"{e.Shrinker.Name}: nid: {e.Node} objects to shrink {e.Deferred} gfp_flags {GfpText.Format(e.Gfp)} cache items {e.Freeable} delta {e.Delta} total_scan {e.TotalScan} priority {e.Priority}"));
+            $"{e.Shrinker.Name}: nid: {e.Node} objects to shrink {e.Deferred} gfp_flags {GfpText.Format(e.Gfp, _machine.Personality)} cache items {e.Freeable} delta {e.Delta} total_scan {e.TotalScan} priority {e.Priority}"));
 
     /// <inheritdoc/>
     public void ShrinkSlabEnd(Cpu cpu, in ShrinkSlabEndEvent e) =>

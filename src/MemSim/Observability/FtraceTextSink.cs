@@ -53,7 +53,7 @@ public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
 
     /// <inheritdoc/>
     public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp) =>
-        Write(cpu, "mm_page_alloc", pfn, 0, string.Create(CultureInfo.InvariantCulture, $" order={order} migratetype={Number(migrateType)} gfp_flags={GfpText.Format(gfp)}"));
+        Write(cpu, "mm_page_alloc", pfn, 0, string.Create(CultureInfo.InvariantCulture, $" order={order} migratetype={Number(migrateType)} gfp_flags={GfpText.Format(gfp, _machine.Personality)}"));
 
     /// <inheritdoc/>
     public void MmPageFree(Cpu cpu, long pfn, int order) => Write(cpu, "mm_page_free", pfn, 0, string.Create(CultureInfo.InvariantCulture, $" order={order}"));

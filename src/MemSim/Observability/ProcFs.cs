@@ -47,6 +47,22 @@ public sealed class ProcFs
     /// <summary>The files of <c>/sys/kernel/mm/hugepages</c> and <c>/sys/kernel/mm/transparent_hugepage</c>, sorted, a line each: <c>transparent_hugepage/enabled = [always] madvise never</c>.</summary>
     public string SysKernelMm => HugePagesText.Of(Live);
 
+    /// <summary><c>/sys/devices/system/node/nodeN/meminfo</c>: the node's part of <see cref="MemInfo"/>, in KiB.</summary>
+    /// <param name="node">The node's number.</param>
+    public string NodeMemInfo(int node) => NodeFilesText.MemInfo(Live, _machine.GetNode(node));
+
+    /// <summary><c>/sys/devices/system/node/nodeN/vmstat</c>: the counters of the node and its zones.</summary>
+    /// <param name="node">The node's number.</param>
+    public string NodeVmStat(int node) => NodeFilesText.VmStat(Live, _machine.GetNode(node));
+
+    /// <summary><c>/sys/devices/system/node/nodeN/numastat</c>: where allocations went.</summary>
+    /// <param name="node">The node's number.</param>
+    public string NodeNumaStat(int node)
+    {
+        Machine machine = Live;
+        return NodeFilesText.NumaStat(machine.GetNode(node));
+    }
+
     private Machine Live
     {
         get

@@ -237,7 +237,7 @@ internal sealed partial class OomKiller : IOomKiller
     {
         StringBuilder text = new();
         int adj = (why.Cpu.Current as Process)?.OomScoreAdj ?? 0;
-        text.Append(OomReportText.Header(why.Cpu, _machine.Personality.Name, why.Gfp, why.Order, adj));
+        text.Append(OomReportText.Header(why.Cpu, _machine.Personality, why.Gfp, why.Order, adj));
         text.Append(ShowMemText.Of(_machine, why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
         if (_machine.SlabIfUsed is { } slab && UnreclaimableSlabExceedsUserMemory())
         {
@@ -246,7 +246,7 @@ internal sealed partial class OomKiller : IOomKiller
 
         if (Sysctl("oom_dump_tasks") != 0)
         {
-            OomReportText.AppendTable(text, _machine.Processes.Where(p => p.MmOrNull is not null && why.Concerns(p)).Select(TaskOf));
+            OomReportText.AppendTable(text, _machine.Processes.Where(p => p.MmOrNull is not null && why.Concerns(p)).Select(TaskOf), _machine.Personality);
         }
 
         if (victim is not null)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Slab;
 
@@ -13,18 +14,31 @@ internal static class OomReportText
     private const int ToKiB = PageGeometry.PageShift - 10;
 
     /// <summary>Who asked for memory that was not there, and where (<c>dump_header()</c>).</summary>
-    public static string Header(Cpu cpu, string kernel, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
-        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp)}, order={order}, oom_score_adj={scoreAdj}\n"
-        + $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name} Not tainted {kernel}.0-memsim #1\n");
+    public static string Header(Cpu cpu, KernelPersonality kernel, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
+        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, kernel)}, order={order}, oom_score_adj={scoreAdj}\n{CpuLine(cpu.Id, cpu.Current, kernel)}");
+
+    /// <summary>The CPU, the task and the kernel (<c>dump_stack_print_info()</c>).</summary>
+    public static string CpuLine(int cpu, KernelTask task, KernelPersonality kernel)
+    {
+        string user = kernel.Views.ReportsNameUser ? " UID: 0" : "";
+        string preemption = kernel.Views.ReportPreemption.Length == 0 ? "" : $" {kernel.Views.ReportPreemption} ";
+        return string.Create(CultureInfo.InvariantCulture, $"CPU: {cpu}{user} PID: {task.Pid} Comm: {task.Name} Not tainted {kernel.Name}.0-memsim #1{preemption}\n");
+    }
 
     /// <summary>The table of all processes that could have been chosen (<c>dump_tasks()</c>).</summary>
-    public static void AppendTable(StringBuilder text, IEnumerable<OomTask> tasks)
+    public static void AppendTable(StringBuilder text, IEnumerable<OomTask> tasks, KernelPersonality kernel)
     {
-        text.Append("Tasks state (memory values in pages):\n[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name\n");
+        bool split = kernel.Views.ReportsNameUser;
+        text.Append(CultureInfo.InvariantCulture, $"Tasks state (memory values in pages):\n[  pid  ]   uid  tgid total_vm      rss {(split ? "rss_anon rss_file rss_shmem " : "")}pgtables_bytes swapents oom_score_adj name\n");
         foreach (OomTask t in tasks)
         {
-            text.Append(CultureInfo.InvariantCulture,
-                $"[{t.Pid,7}] {t.Uid,5} {t.Tgid,5} {t.TotalPages,8} {t.ResidentPages,8} {t.PageTableBytes,8} {t.SwapEntries,8}         {t.ScoreAdj,5} {t.Name}\n");
+            text.Append(CultureInfo.InvariantCulture, $"[{t.Pid,7}] {t.Uid,5} {t.Tgid,5} {t.TotalPages,8} {t.ResidentPages,8}");
+            if (split)
+            {
+                text.Append(CultureInfo.InvariantCulture, $" {t.AnonPages,8} {t.FilePages,8} {t.SharedMemoryPages,9}");
+            }
+
+            text.Append(CultureInfo.InvariantCulture, $" {t.PageTableBytes,8} {t.SwapEntries,8}         {t.ScoreAdj,5} {t.Name}\n");
         }
     }
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Kernels;
 
 namespace MemSim;
 
@@ -44,6 +45,45 @@ public static class GfpText
         (Gfp.Reclaim, "__GFP_RECLAIM"),
         (Gfp.DirectReclaim, "__GFP_DIRECT_RECLAIM"),
         (Gfp.KswapdReclaim, "__GFP_KSWAPD_RECLAIM"),
+        (Gfp.ZeroTags, "__GFP_ZEROTAGS"),
+    ];
+
+    // Newer kernels: composites, then single flags by their bits; the bit of __GFP_ATOMIC means nothing there and GFP_NOWAIT does not warn.
+    private static readonly (Gfp Flags, string Name)[] NamesByBit =
+    [
+        (Gfp.TransHuge, "GFP_TRANSHUGE"),
+        (Gfp.TransHugeLight, "GFP_TRANSHUGE_LIGHT"),
+        (Gfp.HighUserMovable, "GFP_HIGHUSER_MOVABLE"),
+        (Gfp.HighUser, "GFP_HIGHUSER"),
+        (Gfp.User, "GFP_USER"),
+        (Gfp.KernelAccount, "GFP_KERNEL_ACCOUNT"),
+        (Gfp.Kernel, "GFP_KERNEL"),
+        (Gfp.NoFs, "GFP_NOFS"),
+        (Gfp.High | Gfp.KswapdReclaim, "GFP_ATOMIC"),
+        (Gfp.NoIo, "GFP_NOIO"),
+        (Gfp.KswapdReclaim | Gfp.NoWarn, "GFP_NOWAIT"),
+        (Gfp.Dma, "GFP_DMA"),
+        (Gfp.Dma32, "GFP_DMA32"),
+        (Gfp.HighMem, "__GFP_HIGHMEM"),
+        (Gfp.Movable, "__GFP_MOVABLE"),
+        (Gfp.Reclaimable, "__GFP_RECLAIMABLE"),
+        (Gfp.High, "__GFP_HIGH"),
+        (Gfp.Io, "__GFP_IO"),
+        (Gfp.Fs, "__GFP_FS"),
+        (Gfp.Zero, "__GFP_ZERO"),
+        (Gfp.DirectReclaim, "__GFP_DIRECT_RECLAIM"),
+        (Gfp.KswapdReclaim, "__GFP_KSWAPD_RECLAIM"),
+        (Gfp.Write, "__GFP_WRITE"),
+        (Gfp.NoWarn, "__GFP_NOWARN"),
+        (Gfp.RetryMayFail, "__GFP_RETRY_MAYFAIL"),
+        (Gfp.NoFail, "__GFP_NOFAIL"),
+        (Gfp.NoRetry, "__GFP_NORETRY"),
+        (Gfp.MemAlloc, "__GFP_MEMALLOC"),
+        (Gfp.Comp, "__GFP_COMP"),
+        (Gfp.NoMemAlloc, "__GFP_NOMEMALLOC"),
+        (Gfp.HardWall, "__GFP_HARDWALL"),
+        (Gfp.ThisNode, "__GFP_THISNODE"),
+        (Gfp.Account, "__GFP_ACCOUNT"),
         (Gfp.ZeroTags, "__GFP_ZEROTAGS"),
     ];
 
@@ -96,13 +136,33 @@ public static class GfpText
 
     /// <summary>The flags as a 6.1 tracepoint prints them, e.g. <c>GFP_KERNEL|__GFP_ZERO</c>; <c>none</c> for no flag, bits without a name as hexadecimal at the end.</summary>
     /// <param name="gfp">The flags.</param>
-    public static string Format(Gfp gfp) => gfp == Gfp.None ? "none" : Names(gfp);
+    public static string Format(Gfp gfp) => gfp == Gfp.None ? "none" : Names(gfp, KernelNames);
+
+    /// <summary>The flags as a kernel's tracepoints print them.</summary>
+    /// <param name="gfp">The flags.</param>
+    /// <param name="kernel">The kernel line.</param>
+    public static string Format(Gfp gfp, KernelPersonality kernel)
+    {
+        ArgumentNullException.ThrowIfNull(kernel);
+        gfp = kernel.Allocator.HasAtomicFlag ? gfp : gfp & ~Gfp.AtomicBit;
+        return gfp == Gfp.None ? "none" : Names(gfp, kernel.Traces.FlagsByBit ? NamesByBit : KernelNames);
+    }
 
     /// <summary>The flags as page allocation failure and OOM reports print them, e.g. <c>0xdc0(GFP_KERNEL|__GFP_ZERO)</c>; <c>0x0()</c> for no flag.</summary>
     /// <param name="gfp">The flags.</param>
-    public static string FormatWithHex(Gfp gfp) => $"0x{(uint)gfp:x}({Names(gfp)})";
+    public static string FormatWithHex(Gfp gfp) => $"0x{(uint)gfp:x}({Names(gfp, KernelNames)})";
 
-    /// <summary>Reads flags from what <see cref="Format"/> or <see cref="FormatWithHex"/> print, from hexadecimal digits with or without <c>0x</c>, or from MemSim's own names, e.g. <c>Kernel|Zero</c>.</summary>
+    /// <summary>The flags as a kernel's reports print them.</summary>
+    /// <param name="gfp">The flags.</param>
+    /// <param name="kernel">The kernel line.</param>
+    public static string FormatWithHex(Gfp gfp, KernelPersonality kernel)
+    {
+        ArgumentNullException.ThrowIfNull(kernel);
+        gfp = kernel.Allocator.HasAtomicFlag ? gfp : gfp & ~Gfp.AtomicBit;
+        return $"0x{(uint)gfp:x}({Names(gfp, kernel.Traces.FlagsByBit ? NamesByBit : KernelNames)})";
+    }
+
+    /// <summary>Reads flags from what <see cref="Format(Gfp)"/> or <see cref="FormatWithHex(Gfp)"/> print, from hexadecimal digits with or without <c>0x</c>, or from MemSim's own names, e.g. <c>Kernel|Zero</c>.</summary>
     /// <param name="text">The text; names are separated by <c>|</c>, case matters only in the kernel's names.</param>
     /// <returns>The flags.</returns>
     /// <exception cref="FormatException">A part is no known flag, or the hexadecimal number and the names of a report disagree.</exception>
@@ -115,10 +175,10 @@ public static class GfpText
     /// <returns>Whether the whole text was understood.</returns>
     public static bool TryParse(ReadOnlySpan<char> text, out Gfp gfp) => Read(text, out gfp, out _);
 
-    private static string Names(Gfp gfp)
+    private static string Names(Gfp gfp, (Gfp Flags, string Name)[] names)
     {
         StringBuilder text = new();
-        foreach ((Gfp flags, string name) in KernelNames)
+        foreach ((Gfp flags, string name) in names)
         {
             if ((gfp & flags) == flags)
             {
@@ -158,7 +218,8 @@ public static class GfpText
             return false;
         }
 
-        if (named != number)
+        // The bits of GFP_ATOMIC and GFP_NOWAIT changed while their names stayed.
+        if ((named ^ number) is var difference && (difference & ~(Gfp.AtomicBit | Gfp.NoWarn)) != 0)
         {
             reason = $"the names mean 0x{(uint)named:x}";
             return false;

@@ -17,6 +17,7 @@ internal sealed partial class PageReclaim
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
         Count(VmEvent.Refill, isolation.Scanned);
+        state.Node.Counters.Refill += isolation.Scanned;
         int active = 0;
         int inactive = 0;
         long rotated = 0;

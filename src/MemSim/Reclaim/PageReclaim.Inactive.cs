@@ -47,6 +47,7 @@ internal sealed partial class PageReclaim
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
         Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
         Count(file ? VmEvent.ScanFile : VmEvent.ScanAnon, isolation.Scanned);
+        state.Node.Counters.CountScanned(isolation.Scanned, sc.IsKswapd, file);
         EntriesScanned += entries + isolation.Skipped;
         if (entries == 0)
         {
@@ -64,6 +65,7 @@ internal sealed partial class PageReclaim
 
         Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
         Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
+        state.Node.Counters.CountStolen(reclaimed, sc.IsKswapd, file);
         if (found.PagedOut != 0)
         {
             state.Lists.NoteCost(file, found.PagedOut);

@@ -111,7 +111,7 @@ public sealed unsafe partial class SlabAllocator
         }
 
         System.Text.StringBuilder text = new();
-        text.Append(CultureInfo.InvariantCulture, $"SLUB: Unable to allocate memory on node {node}, gfp={GfpText.FormatWithHex(gfp)}\n");
+        text.Append(CultureInfo.InvariantCulture, $"SLUB: Unable to allocate memory on node {node}, gfp={GfpText.FormatWithHex(gfp, Machine.Personality)}\n");
         text.Append(CultureInfo.InvariantCulture, $"  cache: {cache.Name}, object size: {cache.ObjectSize}, buffer size: {cache.Size}, default order: {cache.Order}, min order: {cache.Layout.MinOrder}\n");
         if (cache.Layout.MinOrder > SlabRules.OrderOf(cache.ObjectSize))
         {

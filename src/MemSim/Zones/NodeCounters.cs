@@ -139,6 +139,75 @@ public sealed class NodeCounters
     /// <summary>Pages of secondary page tables (virtual machines) (<c>nr_sec_page_table_pages</c>).</summary>
     public long SecPageTables { get; internal set; }
 
+    /// <summary>Pages of vmalloc areas (7.1) (<c>nr_vmalloc</c>).</summary>
+    public long VmallocPages { get; internal set; }
+
+    /// <summary>Pages that would move to a faster node but for the rate limit (6.18) (<c>pgpromote_candidate_nrl</c>).</summary>
+    public long PromoteCandidateNoLimit { get; internal set; }
+
+    /// <summary>Pages moved to a slower node on request since the boot (6.18) (<c>pgdemote_proactive</c>).</summary>
+    public long DemoteProactive { get; internal set; }
+
+    /// <summary>Pages that kswapd reclaimed since the boot (by node since 7.1) (<c>pgsteal_kswapd</c>).</summary>
+    public long StealKswapd { get; internal set; }
+
+    /// <summary>Pages that direct reclaim took (by node since 7.1) (<c>pgsteal_direct</c>).</summary>
+    public long StealDirect { get; internal set; }
+
+    /// <summary>Pages reclaimed for khugepaged (by node since 7.1) (<c>pgsteal_khugepaged</c>).</summary>
+    public long StealKhugepaged { get; internal set; }
+
+    /// <summary>Pages reclaimed on request (by node since 7.1) (<c>pgsteal_proactive</c>).</summary>
+    public long StealProactive { get; internal set; }
+
+    /// <summary>Anonymous pages reclaimed (by node since 7.1) (<c>pgsteal_anon</c>).</summary>
+    public long StealAnon { get; internal set; }
+
+    /// <summary>File pages reclaimed (by node since 7.1) (<c>pgsteal_file</c>).</summary>
+    public long StealFile { get; internal set; }
+
+    /// <summary>Pages that kswapd looked at since the boot (by node since 7.1) (<c>pgscan_kswapd</c>).</summary>
+    public long ScanKswapd { get; internal set; }
+
+    /// <summary>Pages that direct reclaim looked at (by node since 7.1) (<c>pgscan_direct</c>).</summary>
+    public long ScanDirect { get; internal set; }
+
+    /// <summary>Pages looked at for khugepaged (by node since 7.1) (<c>pgscan_khugepaged</c>).</summary>
+    public long ScanKhugepaged { get; internal set; }
+
+    /// <summary>Pages looked at on request (by node since 7.1) (<c>pgscan_proactive</c>).</summary>
+    public long ScanProactive { get; internal set; }
+
+    /// <summary>Anonymous pages looked at (by node since 7.1) (<c>pgscan_anon</c>).</summary>
+    public long ScanAnon { get; internal set; }
+
+    /// <summary>File pages looked at (by node since 7.1) (<c>pgscan_file</c>).</summary>
+    public long ScanFile { get; internal set; }
+
+    /// <summary>Anonymous pages that reclaim put back to the front (7.3) (<c>pgrotate_anon</c>).</summary>
+    public long RotateAnon { get; internal set; }
+
+    /// <summary>File pages that reclaim put back to the front (7.3) (<c>pgrotate_file</c>).</summary>
+    public long RotateFile { get; internal set; }
+
+    /// <summary>Active pages looked at to refill inactive lists (by node since 7.1) (<c>pgrefill</c>).</summary>
+    public long Refill { get; internal set; }
+
+    /// <summary>Pages of huge pages of pools in use (6.18) (<c>nr_hugetlb</c>).</summary>
+    public long Hugetlb { get; internal set; }
+
+    /// <summary>Pages given back to the hypervisor (6.18) (<c>nr_balloon_pages</c>).</summary>
+    public long BalloonPages { get; internal set; }
+
+    /// <summary>Pages of files that the kernel itself uses (6.18) (<c>nr_kernel_file_pages</c>).</summary>
+    public long KernelFilePages { get; internal set; }
+
+    /// <summary>Pages that graphics drivers use (7.1) (<c>nr_gpu_active</c>).</summary>
+    public long GpuActive { get; internal set; }
+
+    /// <summary>Pages in pools of graphics drivers that can be reclaimed (7.1) (<c>nr_gpu_reclaim</c>).</summary>
+    public long GpuReclaim { get; internal set; }
+
     /// <summary>Pages of I/O page tables (6.12) (<c>nr_iommu_pages</c>).</summary>
     public long IommuPages { get; internal set; }
 
@@ -171,5 +240,19 @@ public sealed class NodeCounters
     {
         _slab = slab;
         _node = node;
+    }
+
+    /// <summary>Counts pages that reclaim looked at.</summary>
+    internal void CountScanned(long pages, bool isKswapd, bool file)
+    {
+        (ScanKswapd, ScanDirect) = isKswapd ? (ScanKswapd + pages, ScanDirect) : (ScanKswapd, ScanDirect + pages);
+        (ScanFile, ScanAnon) = file ? (ScanFile + pages, ScanAnon) : (ScanFile, ScanAnon + pages);
+    }
+
+    /// <summary>Counts pages that reclaim took.</summary>
+    internal void CountStolen(long pages, bool isKswapd, bool file)
+    {
+        (StealKswapd, StealDirect) = isKswapd ? (StealKswapd + pages, StealDirect) : (StealKswapd, StealDirect + pages);
+        (StealFile, StealAnon) = file ? (StealFile + pages, StealAnon) : (StealFile, StealAnon + pages);
     }
 }

@@ -24,7 +24,7 @@ internal sealed partial class RecordedOom
     /// <summary>Memory that the page allocator manages, and swap, in pages: what <c>oom_score_adj</c> is a part of.</summary>
     public long AllPages => Number("^([0-9]+) pages RAM$") - Number("^([0-9]+) pages reserved$") + (Number("^Total swap = ([0-9]+)kB$") >> 2);
 
-    public IEnumerable<OomTask> Tasks => Table.Skip(2).Select(Row);
+    public IEnumerable<OomTask> Tasks => Table.Skip(2).Select(l => Table[1].Contains("rss_anon", StringComparison.Ordinal) ? RowWithKinds(l) : Row(l));
 
     /// <summary>The row of the process killed, with its memory by kind, which only the kill line tells.</summary>
     public OomTask Victim
@@ -59,12 +59,34 @@ internal sealed partial class RecordedOom
         };
     }
 
+    private static OomTask RowWithKinds(string line)
+    {
+        Match row = TableLineWithKinds().Match(line);
+        return new OomTask
+        {
+            Pid = (int)Value(row, 1),
+            Uid = (int)Value(row, 2),
+            Tgid = (int)Value(row, 3),
+            TotalPages = Value(row, 4),
+            AnonPages = Value(row, 6),
+            FilePages = Value(row, 7),
+            SharedMemoryPages = Value(row, 8),
+            PageTableBytes = Value(row, 9),
+            SwapEntries = Value(row, 10),
+            ScoreAdj = (int)Value(row, 11),
+            Name = row.Groups[12].Value,
+        };
+    }
+
     private static long Value(Match match, int group) => long.Parse(match.Groups[group].Value, CultureInfo.InvariantCulture);
 
     private long Number(string pattern) => Value(Lines.Select(l => Regex.Match(l, pattern)).Single(m => m.Success), 1);
 
     [GeneratedRegex(@"^\[ *(\d+)\] +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(-?\d+) (.*)$")]
     private static partial Regex TableLine();
+
+    [GeneratedRegex(@"^\[ *(\d+)\] +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(\d+) +(-?\d+) (.*)$")]
+    private static partial Regex TableLineWithKinds();
 
     [GeneratedRegex(@"Killed process (\d+) \((.*)\) total-vm:\d+kB, anon-rss:(\d+)kB, file-rss:(\d+)kB, shmem-rss:(\d+)kB")]
     private static partial Regex KillLine();

@@ -82,6 +82,17 @@ internal static class MemInfoText
             lines.Pages("Unaccepted", 0);
         }
 
+        if (KernelBuild.Prints(machine, Presence.Since6_18))
+        {
+            lines.Pages("Balloon", Node(static n => n.BalloonPages));
+        }
+
+        if (KernelBuild.Prints(machine, Presence.Since7_1))
+        {
+            lines.Pages("GPUActive", Node(static n => n.GpuActive));
+            lines.Pages("GPUReclaim", Node(static n => n.GpuReclaim));
+        }
+
         lines.Count("HugePages_Total", system.HugePagesTotal);
         lines.Count("HugePages_Free", system.HugePagesFree);
         lines.Count("HugePages_Rsvd", system.HugePagesReserved);

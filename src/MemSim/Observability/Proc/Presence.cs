@@ -1,3 +1,5 @@
+using MemSim.Kernels;
+
 namespace MemSim.Observability;
 
 /// <summary>On which kernels a line of a file exists; none of the bits: on all.</summary>
@@ -23,6 +25,21 @@ internal enum Presence
 
     /// <summary>x86, 64 bits.</summary>
     X86With64Bits = 32,
+
+    /// <summary>6.18 and later.</summary>
+    Since6_18 = 64,
+
+    /// <summary>Before 6.18.</summary>
+    Before6_18 = 128,
+
+    /// <summary>7.1 and later.</summary>
+    Since7_1 = 256,
+
+    /// <summary>Before 7.1.</summary>
+    Before7_1 = 512,
+
+    /// <summary>7.3 and later.</summary>
+    Since7_3 = 1024,
 }
 
 /// <summary>What of the kernel's build and version the files depend on.</summary>
@@ -32,13 +49,21 @@ internal static class KernelBuild
     public static bool HasNuma(Machine machine) => machine.Architecture.Bits == 64;
 
     /// <summary>Whether the kernel is 6.12 or later.</summary>
-    public static bool IsNewer(Machine machine) => machine.Personality.Views.RowsOf6_12;
+    public static bool IsNewer(Machine machine) => HasRowsOf(machine, RowSet.Of6_12);
+
+    /// <summary>Whether the kernel prints the rows of a line, or of a later one.</summary>
+    public static bool HasRowsOf(Machine machine, RowSet rows) => machine.Personality.Views.Rows >= rows;
 
     /// <summary>Whether a line exists on this machine.</summary>
     public static bool Prints(Machine machine, Presence only) =>
         (!only.HasFlag(Presence.Numa) || HasNuma(machine))
         && (!only.HasFlag(Presence.Newer) || IsNewer(machine))
         && (!only.HasFlag(Presence.Older) || !IsNewer(machine))
+        && (!only.HasFlag(Presence.Since6_18) || HasRowsOf(machine, RowSet.Of6_18))
+        && (!only.HasFlag(Presence.Before6_18) || !HasRowsOf(machine, RowSet.Of6_18))
+        && (!only.HasFlag(Presence.Since7_1) || HasRowsOf(machine, RowSet.Of7_1))
+        && (!only.HasFlag(Presence.Before7_1) || !HasRowsOf(machine, RowSet.Of7_1))
+        && (!only.HasFlag(Presence.Since7_3) || HasRowsOf(machine, RowSet.Of7_3))
         && (!only.HasFlag(Presence.Cma) || machine.HasCma)
         && (!only.HasFlag(Presence.X86) || machine.Architecture.Architecture != Architecture.Arm64)
         && (!only.HasFlag(Presence.X86With64Bits) || machine.Architecture.Architecture == Architecture.X86_64);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Kernels;
 using MemSim.Zones;
 
 namespace MemSim.Observability;
@@ -58,6 +59,8 @@ internal sealed class ShowMemText
 
     private void AppendNodes()
     {
+        bool newer = KernelBuild.HasRowsOf(_machine, RowSet.Of6_18);
+        string blank = newer ? "" : " ";
         foreach (Node node in _machine.Nodes)
         {
             if (!Printed().Any(z => z.Node == node))
@@ -69,21 +72,29 @@ internal sealed class ShowMemText
             Line($"Node {node.Id} active_anon:{n.ActiveAnon << ToKiB}kB inactive_anon:{n.InactiveAnon << ToKiB}kB active_file:{n.ActiveFile << ToKiB}kB"
                 + $" inactive_file:{n.InactiveFile << ToKiB}kB unevictable:{n.Unevictable << ToKiB}kB isolated(anon):{n.IsolatedAnon << ToKiB}kB isolated(file):{n.IsolatedFile << ToKiB}kB"
                 + $" mapped:{n.Mapped << ToKiB}kB dirty:{n.Dirty << ToKiB}kB writeback:{n.Writeback << ToKiB}kB shmem:{n.Shmem << ToKiB}kB"
-                + $" shmem_thp: {n.ShmemHugePages << ToKiB}kB shmem_pmdmapped: {n.ShmemPmdMapped << ToKiB}kB anon_thp: {n.AnonHugePages << ToKiB}kB"
-                + $" writeback_tmp:{n.WritebackTemp << ToKiB}kB kernel_stack:{n.KernelStackKiB}kB pagetables:{n.PageTables << ToKiB}kB"
-                + $" sec_pagetables:{n.SecPageTables << ToKiB}kB all_unreclaimable? {(n.IsUnreclaimable ? "yes" : "no")}");
+                + $" shmem_thp:{blank}{n.ShmemHugePages << ToKiB}kB shmem_pmdmapped:{blank}{n.ShmemPmdMapped << ToKiB}kB anon_thp:{blank}{n.AnonHugePages << ToKiB}kB"
+                + (newer ? "" : $" writeback_tmp:{n.WritebackTemp << ToKiB}kB")
+                + $" kernel_stack:{n.KernelStackKiB}kB pagetables:{n.PageTables << ToKiB}kB"
+                + $" sec_pagetables:{n.SecPageTables << ToKiB}kB all_unreclaimable? {(n.IsUnreclaimable ? "yes" : "no")}"
+                + (newer ? $" Balloon:{n.BalloonPages << ToKiB}kB" : "")
+                + (KernelBuild.HasRowsOf(_machine, RowSet.Of7_1) ? $" gpu_active:{n.GpuActive << ToKiB}kB gpu_reclaim:{n.GpuReclaim << ToKiB}kB" : ""));
         }
     }
 
     private void AppendZones()
     {
+        bool newer = KernelBuild.HasRowsOf(_machine, RowSet.Of6_18);
+        string unit = KernelBuild.HasRowsOf(_machine, RowSet.Of7_3) ? "kB" : "KB";
         foreach (Zone zone in Printed())
         {
             ZoneCounters c = zone.Counters;
             Line($"{Name(zone)} free:{zone.FreePagesForChecks << ToKiB}kB boost:{zone.Boost << ToKiB}kB min:{zone.GetWatermarkPages(Watermark.Min) << ToKiB}kB"
                 + $" low:{zone.GetWatermarkPages(Watermark.Low) << ToKiB}kB high:{zone.GetWatermarkPages(Watermark.High) << ToKiB}kB"
-                + $" reserved_highatomic:{zone.ReservedHighAtomicPages << ToKiB}KB active_anon:{c.ActiveAnon << ToKiB}kB inactive_anon:{c.InactiveAnon << ToKiB}kB"
+                + $" reserved_highatomic:{zone.ReservedHighAtomicPages << ToKiB}{unit}"
+                + (newer ? $" free_highatomic:{zone.FreeHighAtomicPages << ToKiB}{unit}" : "")
+                + $" active_anon:{c.ActiveAnon << ToKiB}kB inactive_anon:{c.InactiveAnon << ToKiB}kB"
                 + $" active_file:{c.ActiveFile << ToKiB}kB inactive_file:{c.InactiveFile << ToKiB}kB unevictable:{c.Unevictable << ToKiB}kB writepending:{c.WritePending << ToKiB}kB"
+                + (newer ? $" zspages:{c.ZsPages << ToKiB}kB" : "")
                 + $" present:{zone.PresentPages << ToKiB}kB managed:{zone.ManagedPages << ToKiB}kB mlocked:{c.Mlock << ToKiB}kB bounce:{c.Bounce << ToKiB}kB"
                 + $" free_pcp:{PcpPages(zone) << ToKiB}kB local_pcp:{(long)zone.Pcp[_cpu.Id].Count << ToKiB}kB free_cma:{Math.Max(0, zone.FreeCmaPages) << ToKiB}kB");
             _text.Append("lowmem_reserve[]: ").AppendJoin(' ', zone.LowmemReserve).Append('\n');
@@ -166,6 +177,11 @@ internal sealed class ShowMemText
         }
 
         Line($"{_machine.SystemFigures.HardwareCorruptedPages} pages hwpoisoned");
+        if (KernelBuild.HasRowsOf(_machine, RowSet.Of7_0))
+        {
+            // Of the root group, which has neither.
+            Line($"Memory cgroup min protection 0kB -- low protection 0kB");
+        }
     }
 
     private IEnumerable<Zone> Printed()

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Kernels;
 using MemSim.Statistics;
 
 namespace MemSim.Observability;
@@ -49,7 +50,7 @@ internal static class ZoneInfoText
         AppendFigure(text, "min", zone.GetWatermarkPages(Watermark.Min));
         AppendFigure(text, "low", zone.GetWatermarkPages(Watermark.Low));
         AppendFigure(text, "high", zone.GetWatermarkPages(Watermark.High));
-        if (machine.Personality.Views.RowsOf6_12)
+        if (KernelBuild.IsNewer(machine))
         {
             AppendFigure(text, "promo", zone.GetWatermarkPages(Watermark.Promo));
         }
@@ -73,18 +74,37 @@ internal static class ZoneInfoText
             }
         }
 
+        bool withBounds = KernelBuild.HasRowsOf(machine, RowSet.Of6_18);
+        int width = withBounds ? 9 : 6;
         text.Append("  pagesets");
         foreach (Cpu cpu in machine.Cpus)
         {
             if (cpu.IsOnline)
             {
                 PagesetInfo pageset = zone.Pageset(cpu.Id);
-                text.Append(plain, $"\n    cpu: {cpu.Id}\n              count: {pageset.Count}\n              high:  {pageset.High}\n              batch: {pageset.Batch}\n  vm stats threshold: {pageset.StatThreshold}");
+                text.Append(plain, $"\n    cpu: {cpu.Id}");
+                AppendPageset(text, width, "count:", pageset.Count);
+                AppendPageset(text, width, "high:", pageset.High);
+                AppendPageset(text, width, "batch:", pageset.Batch);
+                if (withBounds)
+                {
+                    AppendPageset(text, width, "high_min:", pageset.HighMin);
+                    AppendPageset(text, width, "high_max:", pageset.HighMax);
+                }
+
+                text.Append(plain, $"\n  vm stats threshold: {pageset.StatThreshold}");
             }
         }
 
         text.Append(plain, $"\n  node_unreclaimable:  {(zone.Node.Counters.IsUnreclaimable ? 1 : 0)}\n  start_pfn:           {zone.StartPfn.Value}\n");
+        if (KernelBuild.HasRowsOf(machine, RowSet.Of7_0))
+        {
+            text.Append(plain, $"  reserved_highatomic: {zone.ReservedHighAtomicPages}\n  free_highatomic:     {zone.FreeHighAtomicPages}\n");
+        }
     }
+
+    private static void AppendPageset(StringBuilder text, int width, string name, long value) =>
+        text.Append("\n              ").Append(name.PadRight(width)).Append(' ').Append(value.ToString(CultureInfo.InvariantCulture));
 
     private static void AppendFigure(StringBuilder text, string name, long value) => text.Append(CultureInfo.InvariantCulture, $"        {name,-8} {value}\n");
 

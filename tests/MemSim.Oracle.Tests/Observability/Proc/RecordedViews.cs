@@ -28,6 +28,8 @@ public sealed class RecordedViews : IDisposable
 
     public static IEnumerable<string> Reports() => Names().Where(n => n.Contains("/reports/", StringComparison.Ordinal)).Select(n => Path.GetFileName(n)!);
 
+    public static bool HasNodeFiles(string machine) => Names().Exists(n => n.Contains($"/captures/{machine}/node/", StringComparison.Ordinal));
+
     public string Read(string trace, string file) => File.ReadAllText(PathOf(trace, file));
 
     public string PathOf(string folder, string file) => Path.Combine(_root, folder, file);

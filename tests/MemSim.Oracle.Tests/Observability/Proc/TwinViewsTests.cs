@@ -70,5 +70,24 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
         }
     }
 
+    [Theory]
+    [MemberData(nameof(MachinesWithNodeFiles))]
+    public void Files_of_a_node_follow_from_its_counters(string name)
+    {
+        using Machine machine = Twin(name);
+        string zoneInfo = Path.Combine(captures.Folder(name), "zoneinfo");
+        RecordedCounters.FeedZoneInfo(machine, File.ReadAllText(zoneInfo));
+        RecordedCounters.FeedMovingFigures(machine, ZoneInfoFile.Read(zoneInfo));
+        foreach (Node node in machine.Nodes)
+        {
+            string prefix = Path.Combine(name, "node", $"node{node.Id}-");
+            machine.Proc.NodeMemInfo(node.Id).ShouldBeExactly(recorded.Read("captures", prefix + "meminfo"));
+            machine.Proc.NodeVmStat(node.Id).ShouldBeExactly(recorded.Read("captures", prefix + "vmstat"));
+            machine.Proc.NodeNumaStat(node.Id).ShouldBeExactly(recorded.Read("captures", prefix + "numastat"));
+        }
+    }
+
+    public static TheoryData<string> MachinesWithNodeFiles => [.. CaptureArchive.Names().Where(RecordedViews.HasNodeFiles)];
+
     private Machine Twin(string name) => Machine.Boot(MachineSpec.FromProc(captures.Folder(name)).WithoutContents());
 }
