@@ -168,7 +168,7 @@ public sealed record MachineSpec
         TwinOrigin twin = TwinOrigin.Read(directory, kernel);
         CapturedMachine captured = twin.Captured;
         MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, twin.Zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
-        return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = captured.Kernel.Warnings };
+        return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = twin.Remarks };
     }
 
     /// <summary>The most memory a machine of an architecture can have.</summary>
@@ -267,7 +267,8 @@ public sealed record MachineSpec
     public MachineSpec WithKernel(KernelChoice choice)
     {
         ArgumentNullException.ThrowIfNull(choice);
-        return this with { Personality = choice.Line, Warnings = choice.Warnings, Twin = Twin is null ? null : TwinOrigin.Read(Twin.Captured.Directory, choice) };
+        TwinOrigin? twin = Twin is null ? null : TwinOrigin.Read(Twin.Captured.Directory, choice);
+        return this with { Personality = choice.Line, Warnings = twin?.Remarks ?? choice.Warnings, Twin = twin };
     }
 
     /// <summary>Whether the kernel has contiguous memory areas: arm64's, and amd64's from 7.2 on.</summary>

@@ -15,7 +15,7 @@ public static class TwinComparison
     {
         var rows = new List<TwinRow>();
         CaptureFolder folder = CaptureFolder.Open(directory);
-        CapturedMachine machine = TwinState.Walk(folder, (label, captured, state) => TwinRows.Add(rows, label, captured, state), out _, kernel);
+        CapturedMachine machine = TwinState.Walk(folder, (label, captured, state) => TwinRows.Add(rows, label, captured, state), out TwinState state, kernel);
         if (!folder.IsStep)
         {
             rows.AddRange(SlabTwin.Run(folder.Machine, kernel));
@@ -23,6 +23,6 @@ public static class TwinComparison
         }
 
         string only = Path.GetFileName(folder.Directory);
-        return new TwinReport(directory, machine.Layout.Kernel.ToString(), folder.IsStep ? rows.FindAll(r => r.Step == only) : rows) { Warnings = machine.Kernel.Warnings };
+        return new TwinReport(directory, machine.Layout.Kernel.ToString(), folder.IsStep ? rows.FindAll(r => r.Step == only) : rows) { Warnings = [.. machine.Remarks, .. state.Remarks] };
     }
 }

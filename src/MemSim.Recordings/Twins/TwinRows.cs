@@ -7,6 +7,7 @@ namespace MemSim.Recordings.Twins;
 /// <summary>Puts captured figures beside computed ones.</summary>
 internal static class TwinRows
 {
+    private const string OfFirstPart = "kernels before 5.4 keep the batch of that part of a zone that was initialised first";
     private const string Blank = "blanked out or missing in the capture";
 
     public static void Add(List<TwinRow> rows, string step, CapturedMachine captured, TwinState state)
@@ -29,8 +30,10 @@ internal static class TwinRows
             foreach (CpuLayout cpu in captured.Layout.Cpus.Where(c => c.Online && zone.Present != 0).DistinctBy(c => c.Cpu))
             {
                 ZoneInfoPageset pageset = zone.Pagesets.Find(p => p.Cpu == cpu.Cpu) ?? new ZoneInfoPageset(cpu.Cpu);
-                AddHigh(rows, step, zone, pageset, reserve, captured.Layout.Kernel, highUnknown);
-                rows.Add(Row(step, "pcp batch", zone, pageset.Cpu, pageset.Batch, Text(reserve.PcpBatch), state.BatchUnknown(i)));
+                KernelPersonality kernel = captured.Layout.Kernel;
+                string? batchUnknown = state.BatchUnknown(i) ?? (kernel.Reserves.BatchMayBeOfFirstPart && pageset.Batch < reserve.PcpBatch ? OfFirstPart : null);
+                AddHigh(rows, step, zone, pageset, reserve, kernel, kernel.Reserves.PcpHighInBatches != 0 ? batchUnknown : highUnknown);
+                rows.Add(Row(step, "pcp batch", zone, pageset.Cpu, pageset.Batch, Text(reserve.PcpBatch), batchUnknown));
                 rows.Add(Row(step, "stat threshold", zone, pageset.Cpu, pageset.StatThreshold, Text(reserve.StatThreshold), state.ThresholdUnknown(i)));
             }
         }

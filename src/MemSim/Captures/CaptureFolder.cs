@@ -28,6 +28,14 @@ internal sealed class CaptureFolder
 
         string? parent = Path.GetDirectoryName(full);
         string? grandparent = parent is null ? null : Path.GetDirectoryName(parent);
+
+        // A sosreport has the files of /proc in a folder of that name.
+        string proc = Path.Combine(full, "proc");
+        if (!File.Exists(Path.Combine(full, "zoneinfo")) && !File.Exists(Path.Combine(full, "before-zoneinfo")) && File.Exists(Path.Combine(proc, "zoneinfo")))
+        {
+            return new CaptureFolder(proc, proc);
+        }
+
         bool step = Path.GetFileName(parent) == "runtime" && grandparent is not null && File.Exists(Path.Combine(grandparent, "zoneinfo"));
         return new CaptureFolder(full, step ? grandparent! : full);
     }
@@ -47,6 +55,21 @@ internal sealed class CaptureFolder
         }
 
         return null;
+    }
+
+    /// <summary>What names the kernel and its machine: <c>uname -a</c>, <c>/proc/version</c>, <c>sys/kernel/osrelease</c> and what a sosreport keeps of them; empty where there is nothing.</summary>
+    public string KernelText()
+    {
+        List<string> texts = [];
+        foreach (string name in (string[])["uname", "version", "sys/kernel/osrelease", "sys/kernel/version", "sys/kernel/arch", "../sos_commands/kernel/uname_-a", "../uname"])
+        {
+            if (MachineText(name) is string text && text.Trim() is { Length: > 0 } found)
+            {
+                texts.Add(found);
+            }
+        }
+
+        return string.Join('\n', texts);
     }
 
     /// <summary>The kernel's command line.</summary>

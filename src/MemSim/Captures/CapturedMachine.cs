@@ -56,6 +56,25 @@ public sealed class CapturedMachine
     /// <summary>Why <see cref="BootLayout"/> is null.</summary>
     public string? BootLayoutUnknownReason { get; private init; }
 
+    /// <summary>What the machine is, where it is not one that can be simulated (<c>32-bit ARM</c>); null for x86 and arm64 with pages of 4 KiB.</summary>
+    public string? Foreign { get; private init; }
+
+    /// <summary>What is to be said about reading the folder: the choice of the kernel's rules, what was inferred, what is not simulated.</summary>
+    public IReadOnlyList<string> Remarks { get; private init; } = [];
+
+    private static readonly ZoneType[][] ZonesOf64Bits =
+    [
+        [ZoneType.Dma, ZoneType.Dma32, ZoneType.Normal, ZoneType.Movable, ZoneType.Device], [ZoneType.Dma, ZoneType.Dma32, ZoneType.Normal, ZoneType.Movable],
+        [ZoneType.Dma, ZoneType.Normal, ZoneType.Movable], [ZoneType.Dma, ZoneType.Dma32, ZoneType.Normal], [ZoneType.Dma, ZoneType.Normal, ZoneType.Movable, ZoneType.Device],
+        [ZoneType.Dma32, ZoneType.Normal, ZoneType.Movable], [ZoneType.Normal, ZoneType.Movable],
+    ];
+
+    private static readonly ZoneType[][] ZonesOf32Bits =
+    [
+        [ZoneType.Dma, ZoneType.Normal, ZoneType.HighMem, ZoneType.Movable], [ZoneType.Normal, ZoneType.HighMem, ZoneType.Movable], [ZoneType.Dma, ZoneType.Normal, ZoneType.HighMem],
+        [ZoneType.Dma, ZoneType.Normal, ZoneType.Movable], [ZoneType.Normal, ZoneType.Movable], [ZoneType.Dma, ZoneType.Dma32, ZoneType.Normal, ZoneType.HighMem],
+    ];
+
     /// <summary>Reads a folder: of a capture, of a run-time step below it, of a trace (<c>before-zoneinfo</c>), or a live <c>/proc</c>.</summary>
     /// <param name="directory">The folder.</param>
     /// <param name="kernel">Whose rules the layout shall have; null for the kernel that the folder names.</param>
@@ -66,15 +85,17 @@ public sealed class CapturedMachine
         CaptureFolder folder = CaptureFolder.Open(directory);
         string path = folder.FindFigures("zoneinfo") ?? throw new InputFileException(Path.Combine(directory, "zoneinfo"), 0, "no such file");
         ZoneInfoFile zoneInfo = ZoneInfoFile.Read(path);
-        BootLog log = BootLog.Parse(folder.MachineText("dmesg.txt", "dmesg-mm.txt", "dmesg") ?? "");
+        BootLog log = BootLog.Parse(folder.MachineText("dmesg.txt", "dmesg-mm.txt", "dmesg", "../sos_commands/kernel/dmesg") ?? "");
         int? pageblockOrder = ReadPageblockOrder(folder);
-        string kernelText = folder.MachineText("uname", "version") ?? log.Version ?? "";
-        kernel ??= KernelOf(kernelText, zoneInfo);
-        ArchitectureInfo architecture = ArchitectureOf(kernelText, zoneInfo, pageblockOrder);
-        ZoneType[] zoneTypes = ZoneTypesOf(zoneInfo, architecture, path);
+        string kernelText = folder.KernelText() is { Length: > 0 } text ? text : log.Version ?? "";
+        kernel ??= KernelChoice.TryFor(kernelText, out KernelChoice? named) ? named : KernelFromZoneInfo.Of(zoneInfo);
+        ArchitectureGuess guess = ArchitectureGuess.Of(kernelText, zoneInfo, pageblockOrder, OrdersOfBuddyInfo(folder));
+        ZoneType[] zoneTypes = ZoneTypesOf(zoneInfo, guess.Info, path);
         List<CpuLayout> cpus = ReadCpus(folder, zoneInfo, path, log.Cpus, out bool cpuNodesKnown);
-        var layout = new ReserveLayout(architecture, kernel.Line, [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
+        var layout = new ReserveLayout(guess.Info, kernel.Line, [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
         VmSysctls sysctls = ReadSysctls(folder, zoneTypes, out HashSet<string> known);
+        List<string> remarks = [.. kernel.Warnings];
+        AddRemarks(remarks, guess, zoneInfo, layout, sysctls);
         string commandLine = folder.CommandLine();
         TransparentHugePages? thp = ParseTransparentHugePages(folder.TransparentHugePages());
         TransparentHugePages bootThp = BootThp(commandLine, thp);
@@ -82,6 +103,8 @@ public sealed class CapturedMachine
         return new CapturedMachine(directory, zoneInfo, layout, sysctls)
         {
             Kernel = kernel,
+            Foreign = guess.Foreign,
+            Remarks = remarks,
             KnownSysctls = known,
             CommandLine = commandLine,
             CurrentTransparentHugePages = thp ?? bootThp,
@@ -93,28 +116,33 @@ public sealed class CapturedMachine
         };
     }
 
-    private static KernelChoice KernelOf(string text, ZoneInfoFile zoneInfo)
+    private static void AddRemarks(List<string> remarks, ArchitectureGuess guess, ZoneInfoFile zoneInfo, ReserveLayout layout, VmSysctls sysctls)
     {
-        if (KernelChoice.TryFor(text, out KernelChoice? choice))
+        if (guess.Foreign is string foreign)
         {
-            return choice;
+            string pages = guess.PageKiB is int kiB and not 4 ? $"; its pages are probably of {kiB} KiB, and what depends on their size is wrong" : "";
+            remarks.Add($"the machine is {foreign}, which is not simulated: its figures are computed by the rules that all machines have in common{pages}");
         }
 
-        return zoneInfo.Zones.Any(z => z.HasPromo)
-            ? KernelChoice.Unknown(KernelLines.Linux6_12, "zoneinfo has the promo watermark, which came after 6.1")
-            : KernelChoice.Unknown(KernelLines.Linux6_1, "zoneinfo has no promo watermark");
+        if (!zoneInfo.HasManaged)
+        {
+            remarks.Add("zoneinfo does not tell what each zone manages (before 3.9): the pages present are taken, which excluded the memory map then");
+        }
+
+        WatermarkInference.InferBoosts(zoneInfo, layout, sysctls, remarks);
+        long managed = layout.TotalManagedPages;
+        foreach (ZoneInfoZone zone in zoneInfo.Zones.Where(z => z.Managed > 0 && z.Min == 0 && z.Managed * 1000 < managed))
+        {
+            string spins = zoneInfo.Marks.HasFlag(ZoneInfoMarks.PerNodeStats) ? "" : ": kswapd of kernels before 4.8 may never find it balanced";
+            remarks.Add(string.Create(CultureInfo.InvariantCulture, $"node {zone.Node} zone {zone.Type.KernelName()} manages {zone.Managed} of {managed} pages and its min watermark is 0{spins}"));
+        }
     }
 
-    private static ArchitectureInfo ArchitectureOf(string kernelText, ZoneInfoFile zoneInfo, int? pageblockOrder)
+    /// <summary>How many orders the buddyinfo beside has; null where there is none.</summary>
+    private static int? OrdersOfBuddyInfo(CaptureFolder folder)
     {
-        if (zoneInfo.Zones.Any(z => z.Type == ZoneType.HighMem))
-        {
-            bool pae = pageblockOrder is int order ? order == ArchitectureInfo.X86_32Pae.PageblockOrder : kernelText.Contains("-pae", StringComparison.Ordinal);
-            return pae ? ArchitectureInfo.X86_32Pae : ArchitectureInfo.X86_32;
-        }
-
-        bool arm = kernelText.Contains("aarch64", StringComparison.Ordinal) || kernelText.Contains("arm64", StringComparison.Ordinal);
-        return arm ? ArchitectureInfo.Arm64 : ArchitectureInfo.X86_64;
+        string? line = folder.FindFigures("buddyinfo") is string path ? File.ReadLines(path).FirstOrDefault(l => l.StartsWith("Node ", StringComparison.Ordinal)) : null;
+        return line?.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries).Length - 4;
     }
 
     /// <summary>The zones of the kernel that wrote the file: it prints the empty ones too, so those of any node are all.</summary>
@@ -129,8 +157,11 @@ public sealed class CapturedMachine
             }
         }
 
-        // Zoneinfo of before 5.x leaves empty zones out; then the architecture's are the best there is.
-        return zoneInfo.Zones.Any(z => z.Present == 0) ? [.. types] : [.. types.Union(architecture.ZoneTypes).Order()];
+        // Older kernels leave empty zones out; then the reserves tell how many there are, and the architecture which.
+        int count = zoneInfo.Zones.Max(z => z.Protection?.Length ?? 0);
+        ZoneType[][] known = architecture.Bits == 64 ? ZonesOf64Bits : ZonesOf32Bits;
+        return types.Count == count || zoneInfo.Zones.Any(z => z.Present == 0) ? [.. types]
+            : known.FirstOrDefault(k => k.Length == count && types.IsSubsetOf(k)) ?? [.. types.Union(architecture.ZoneTypes).Order()];
     }
 
     private static int? ReadPageblockOrder(CaptureFolder folder)

@@ -21,14 +21,22 @@ internal sealed class TwinOrigin
 
     public VmSysctls Sysctls { get; }
 
+    /// <summary>What is to be said about the reading and what was inferred.</summary>
+    public IReadOnlyList<string> Remarks { get; private init; } = [];
+
     public IReadOnlyList<BootZone> Zones { get; }
 
     public TransparentHugePages HugePages => Captured.CurrentTransparentHugePages;
 
     public static TwinOrigin Read(string directory, KernelChoice? kernel)
     {
-        ReserveFigures figures = TwinState.ComputeFigures(directory, out VmSysctls sysctls, kernel);
+        ReserveFigures figures = TwinState.ComputeFigures(directory, out VmSysctls sysctls, out IReadOnlyList<string> remarks, kernel);
         CapturedMachine captured = CapturedMachine.Read(directory, kernel);
+        if (captured.Foreign is string foreign)
+        {
+            throw new InputFileException(Path.Combine(directory, "zoneinfo"), captured.ZoneInfo.Zones[0].Line, $"the machine is {foreign}: only x86 and arm64 with pages of 4 KiB are simulated (memsim twin compares its figures all the same)");
+        }
+
         List<BootZone> zones = [];
         foreach (ZoneLayout zone in captured.Layout.Zones)
         {
@@ -38,6 +46,6 @@ internal sealed class TwinOrigin
             }
         }
 
-        return new TwinOrigin(captured, figures, sysctls, zones);
+        return new TwinOrigin(captured, figures, sysctls, zones) { Remarks = [.. captured.Remarks, .. remarks] };
     }
 }

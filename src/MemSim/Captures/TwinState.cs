@@ -13,6 +13,7 @@ internal sealed class TwinState
     private const string BaseStep = "base";
     private readonly TransparentHugePages _thp;
     private readonly Dictionary<string, string> _beforeSeries = new(StringComparer.Ordinal);
+    private readonly List<string> _remarks = [];
     private string? _thresholdsUnknown;
     private string? _batchesUnknown;
     private string? _minFreeInForceUnknown;
@@ -40,7 +41,7 @@ internal sealed class TwinState
             ReservesFollowManaged();
             ApplySettingsOfUserSpace(sysctls, machine.BootTransparentHugePages, boot);
             ApplySettingsOfCommandLine(machine.CommandLine);
-            if (CapturedMinFreeKbytes is int captured && captured != ComputedMinFreeKbytes)
+            if (InferMinFree(machine) || (CapturedMinFreeKbytes is int captured && captured != ComputedMinFreeKbytes))
             {
                 // Not what the boot chooses: if somebody wrote it since, the watermarks follow it and the final layout. The difference itself is reported.
                 Recompute(VmSysctlTable.MinFreeKbytes, _layout);
@@ -56,8 +57,9 @@ internal sealed class TwinState
             _ = ReserveCalculator.Boot(_layout, Sysctls, machine.BootTransparentHugePages);
         }
 
-        Figures = ReserveCalculator.Compute(_layout, Sysctls);
         ComputedMinFreeKbytes = Sysctls.MinFreeKbytes;
+        _ = InferMinFree(machine);
+        Figures = ReserveCalculator.Compute(_layout, Sysctls);
         WatermarksUnknown = PcpHighUnknown = ProtectionUnknown = MinFreeUnknown = _thresholdsUnknown = _batchesUnknown = reason;
         ReservesFollowManaged();
         ApplySettingsOfUserSpace(new VmSysctls(machine.Layout.ZoneTypes), machine.CurrentTransparentHugePages, _layout);
@@ -67,14 +69,16 @@ internal sealed class TwinState
     /// <summary>The figures of the twin of a captured machine, computed: of its base state, or of the step where the folder is one.</summary>
     /// <param name="directory">The folder: as <see cref="CapturedMachine.Read"/> takes.</param>
     /// <param name="sysctls">The settings in force, with the <c>min_free_kbytes</c> computed where the folder has none.</param>
+    /// <param name="remarks">What was inferred.</param>
     /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
     /// <returns>The figures, one entry a zone in the order of the captured machine's layout.</returns>
     /// <exception cref="InputFileException">A file is missing or malformed.</exception>
-    public static ReserveFigures ComputeFigures(string directory, out VmSysctls sysctls, KernelChoice? kernel = null)
+    public static ReserveFigures ComputeFigures(string directory, out VmSysctls sysctls, out IReadOnlyList<string> remarks, KernelChoice? kernel = null)
     {
         CaptureFolder folder = CaptureFolder.Open(directory);
         Walk(folder, static (_, _, _) => { }, out TwinState state, kernel, stopAt: folder.IsStep ? Path.GetFileName(folder.Directory) : BaseStep);
         sysctls = state.Sysctls;
+        remarks = state.Remarks;
         return state.Figures;
     }
 
@@ -114,6 +118,9 @@ internal sealed class TwinState
 
     /// <summary>The <c>min_free_kbytes</c> captured in the base state.</summary>
     public int? CapturedMinFreeKbytes { get; }
+
+    /// <summary>What was inferred, for whoever reads the figures.</summary>
+    public IReadOnlyList<string> Remarks => _remarks;
 
     /// <summary>Why the watermarks cannot be known; null where they are.</summary>
     public string? WatermarksUnknown { get; private set; }
@@ -172,6 +179,42 @@ internal sealed class TwinState
                 SetupLowmemReserve(layout);
             }
         }
+    }
+
+    /// <summary>Where nothing tells <c>min_free_kbytes</c>, the file's min watermarks do: they are its shares. Takes the value they add up to, unless the computed one is.</summary>
+    private bool InferMinFree(CapturedMachine machine)
+    {
+        if (CapturedMinFreeKbytes is not null || WatermarkInference.MinFreeOf(machine.ZoneInfo, _layout) is not var (from, to) || (ComputedMinFreeKbytes >= from && ComputedMinFreeKbytes <= to))
+        {
+            return false;
+        }
+
+        if (to < ComputedMinFreeKbytes && from >= LeastAtBoot(machine))
+        {
+            // Less than computed from the present pages: the boot had fewer of them. That is what the reason of each figure says.
+            return false;
+        }
+
+        int value = WatermarkInference.Roundest(from, to);
+        _remarks.Add(string.Create(CultureInfo.InvariantCulture,
+            $"the file's watermarks add up to {from}..{to} kB; computed {ComputedMinFreeKbytes}: min_free_kbytes must have been set; {value} is used (--set vm.min_free_kbytes=N for another)"));
+        return Sysctls.TrySet(VmSysctlTable.MinFreeKbytes, value.ToString(CultureInfo.InvariantCulture), out _);
+    }
+
+    /// <summary>The <c>min_free_kbytes</c> of a boot that got the most memory imaginable only afterwards.</summary>
+    private int LeastAtBoot(CapturedMachine machine)
+    {
+        if (machine.BootLayout is not null)
+        {
+            return ComputedMinFreeKbytes;
+        }
+
+        ZoneLayout[] zones = [.. _layout.Zones];
+        int largest = Array.IndexOf(zones, zones.Where(z => _layout.TakesShare(z.Type)).MaxBy(z => z.ManagedPages));
+        zones[largest] = zones[largest] with { ManagedPages = Math.Max(0, zones[largest].ManagedPages - LargestLateFreePages) };
+        var sysctls = new VmSysctls(_layout.ZoneTypes);
+        _ = ReserveCalculator.Boot(_layout.WithZones(zones), sysctls, machine.BootTransparentHugePages);
+        return sysctls.MinFreeKbytes;
     }
 
     /// <summary>What <c>/etc/sysctl.d</c> and the like have changed since the boot was recomputed from the layout of that time, the present one.</summary>

@@ -54,7 +54,7 @@ public sealed class ZoneInfoZone
     /// <summary>Frames that exist.</summary>
     public long Present { get; internal set; } = -1;
 
-    /// <summary>Frames given to the allocator.</summary>
+    /// <summary>Frames given to the allocator; before 3.9, which does not tell, those present.</summary>
     public long Managed { get; internal set; } = -1;
 
     /// <summary>Frames of contiguous memory areas.</summary>
@@ -63,8 +63,11 @@ public sealed class ZoneInfoZone
     /// <summary>Free pages.</summary>
     public long? Free { get; internal set; }
 
-    /// <summary>Pages added to every watermark.</summary>
+    /// <summary>Pages added to every watermark; null where the file has no such line.</summary>
     public long? Boost { get; internal set; }
+
+    /// <summary>How many pages less the boost may be, where it was inferred; null where the file prints it or there is none.</summary>
+    internal long? BoostSlack { get; set; }
 
     /// <summary>The min watermark.</summary>
     public long? Min { get; internal set; }
@@ -84,20 +87,31 @@ public sealed class ZoneInfoZone
     /// <summary>The pages kept back, by kernel zone index; null where blanked out.</summary>
     public long[]? Protection { get; internal set; }
 
-    /// <summary>The lists of each CPU that is online; empty for an empty zone.</summary>
+    /// <summary>The lists of each CPU that is online; empty for an empty zone. Where a kernel has hot and cold ones (2.6), the hot.</summary>
     public List<ZoneInfoPageset> Pagesets { get; } = [];
+
+    /// <summary>The lists that the last lines were about.</summary>
+    internal ZoneInfoPageset? CurrentPageset { get; set; }
 
     /// <summary>The zone's place and size alone.</summary>
     public ZoneLayout ToLayout() => new(Node, Type, StartPfn, Spanned, Present, Managed, Cma);
 }
 
-/// <summary>A <c>/proc/zoneinfo</c>, of 6.1 or 6.12, of any architecture.</summary>
+/// <summary>A <c>/proc/zoneinfo</c> of any kernel since 2.6 and of any architecture.</summary>
 public sealed class ZoneInfoFile
 {
-    private ZoneInfoFile(IReadOnlyList<ZoneInfoZone> zones)
+    private ZoneInfoFile(IReadOnlyList<ZoneInfoZone> zones, bool hasManaged, ZoneInfoMarks marks)
     {
         Zones = zones;
+        HasManaged = hasManaged;
+        Marks = marks;
     }
+
+    /// <summary>Whether the file tells how many pages each zone manages (3.9 and later).</summary>
+    public bool HasManaged { get; }
+
+    /// <summary>The lines that came or went with a version.</summary>
+    internal ZoneInfoMarks Marks { get; }
 
     /// <summary>All zones, empty ones included, in the order of the file.</summary>
     public IReadOnlyList<ZoneInfoZone> Zones { get; }
@@ -115,6 +129,7 @@ public sealed class ZoneInfoFile
     {
         ArgumentNullException.ThrowIfNull(text);
         var zones = new List<ZoneInfoZone>();
+        ZoneInfoMarks marks = ZoneInfoMarks.None;
         string[] lines = text.Split('\n');
         for (int i = 0; i < lines.Length; i++)
         {
@@ -130,7 +145,7 @@ public sealed class ZoneInfoFile
                     throw new InputFileException(path, i + 1, "a zoneinfo starts with a line like 'Node 0, zone      DMA'");
                 }
 
-                ParseLine(zones[^1], line, path, i + 1);
+                ParseLine(zones[^1], line, path, i + 1, ref marks);
             }
         }
 
@@ -139,13 +154,20 @@ public sealed class ZoneInfoFile
             throw new InputFileException(path, 1, "no zone in the file");
         }
 
+        bool hasManaged = zones.Exists(z => z.Managed >= 0);
         foreach (ZoneInfoZone zone in zones)
         {
+            if (!hasManaged)
+            {
+                // Before 3.9 what is present does not include the memory map any more: it is what the zone manages.
+                zone.Managed = zone.Present;
+            }
+
             Check(zone, path);
         }
 
         DropFiguresNoKernelPrints(zones);
-        return new ZoneInfoFile(zones);
+        return new ZoneInfoFile(zones, hasManaged, marks);
     }
 
     private static ZoneInfoZone ParseHeader(string line, string path, int number)
@@ -169,12 +191,12 @@ public sealed class ZoneInfoFile
         return new ZoneInfoZone(node, type, number);
     }
 
-    private static void ParseLine(ZoneInfoZone zone, string line, string path, int number)
+    private static void ParseLine(ZoneInfoZone zone, string line, string path, int number, ref ZoneInfoMarks marks)
     {
         int split = line.IndexOfAny([' ', '\t', ':']);
         string key = split < 0 ? line : line[..split];
         string rest = split < 0 ? "" : line[split..].TrimStart(' ', '\t', ':');
-        ZoneInfoPageset? pageset = zone.Pagesets.Count == 0 ? null : zone.Pagesets[^1];
+        ZoneInfoPageset? pageset = zone.CurrentPageset;
         switch (key)
         {
             case "pages" when rest.StartsWith("free", StringComparison.Ordinal):
@@ -215,13 +237,16 @@ public sealed class ZoneInfoFile
                 zone.Protection = Protection(rest);
                 break;
             case "cpu":
-                int cpu = (int)Math.Min(Layout(rest, path, number), int.MaxValue);
-                if (cpu >= 8192)
-                {
-                    throw new InputFileException(path, number, $"no kernel has a CPU {cpu}");
-                }
-
-                zone.Pagesets.Add(new ZoneInfoPageset(cpu));
+                StartPageset(zone, rest, path, number, ref marks);
+                break;
+            case "per-node":
+                marks |= ZoneInfoMarks.PerNodeStats;
+                break;
+            case "nr_alloc_batch":
+                marks |= ZoneInfoMarks.AllocBatch;
+                break;
+            case "all_unreclaimable":
+                marks |= ZoneInfoMarks.AllUnreclaimable;
                 break;
             case "count" when pageset is not null:
                 pageset.Count = Figure(rest);
@@ -229,7 +254,17 @@ public sealed class ZoneInfoFile
             case "high" when pageset is not null:
                 pageset.High = Figure(rest);
                 break;
+            case "reserved_highatomic" or "free_highatomic":
+                marks |= ZoneInfoMarks.HighAtomic;
+                break;
+            case "nr_gpu_active":
+                marks |= ZoneInfoMarks.GraphicsPages;
+                break;
+            case "pgrotate_anon":
+                marks |= ZoneInfoMarks.RotatedPages;
+                break;
             case "high_min" when pageset is not null:
+                marks |= ZoneInfoMarks.HighBounds;
                 pageset.HighMin = Figure(rest);
                 break;
             case "high_max" when pageset is not null:
@@ -244,6 +279,26 @@ public sealed class ZoneInfoFile
             default:
                 // Counters, and lines of other kernels.
                 break;
+        }
+    }
+
+    /// <summary>A CPU's lists begin: <c>cpu: 0</c>; kernels of 2.6 with hot and cold lists say <c>cpu: 0 pcp: 1</c> for the cold ones.</summary>
+    private static void StartPageset(ZoneInfoZone zone, string rest, string path, int number, ref ZoneInfoMarks marks)
+    {
+        const string Lists = "pcp:";
+        int split = rest.IndexOf(Lists, StringComparison.Ordinal);
+        bool cold = split >= 0 && rest[(split + Lists.Length)..].Trim() != "0";
+        marks |= split >= 0 ? ZoneInfoMarks.HotAndCold : ZoneInfoMarks.None;
+        int cpu = (int)Math.Min(Layout(split < 0 ? rest : rest[..split], path, number), int.MaxValue);
+        if (cpu >= 8192)
+        {
+            throw new InputFileException(path, number, $"no kernel has a CPU {cpu}");
+        }
+
+        zone.CurrentPageset = new ZoneInfoPageset(cpu);
+        if (!cold)
+        {
+            zone.Pagesets.Add(zone.CurrentPageset);
         }
     }
 
@@ -284,7 +339,8 @@ public sealed class ZoneInfoFile
     {
         if (zone.Spanned < 0 || zone.Present < 0 || zone.Managed < 0)
         {
-            throw new InputFileException(path, zone.Line, "the zone lacks one of spanned, present, managed");
+            string missing = zone.Spanned < 0 ? "spanned" : zone.Present < 0 ? "present" : "managed, which other zones of the file have";
+            throw new InputFileException(path, zone.Line, $"zone {zone.Type.KernelName()} has no line '{missing}'");
         }
 
         if (zone.Present > zone.Spanned || zone.Managed > zone.Present)
@@ -311,4 +367,35 @@ public sealed class ZoneInfoFile
             }
         }
     }
+}
+
+/// <summary>Lines of a zoneinfo that tell how old its kernel is.</summary>
+[Flags]
+internal enum ZoneInfoMarks
+{
+    None = 0,
+
+    /// <summary><c>per-node stats</c> (4.8 and later).</summary>
+    PerNodeStats = 1,
+
+    /// <summary><c>nr_alloc_batch</c> (3.12 to 4.7).</summary>
+    AllocBatch = 2,
+
+    /// <summary><c>all_unreclaimable</c> (until 4.7).</summary>
+    AllUnreclaimable = 4,
+
+    /// <summary>Hot and cold lists of each CPU (until 2.6.24).</summary>
+    HotAndCold = 8,
+
+    /// <summary><c>high_min</c> of per-CPU lists (6.18, perhaps earlier).</summary>
+    HighBounds = 16,
+
+    /// <summary><c>reserved_highatomic</c>, <c>free_highatomic</c> (7.0).</summary>
+    HighAtomic = 32,
+
+    /// <summary><c>nr_gpu_active</c> (7.1).</summary>
+    GraphicsPages = 64,
+
+    /// <summary><c>pgrotate_anon</c> (7.3).</summary>
+    RotatedPages = 128,
 }

@@ -8,6 +8,8 @@ internal static class OlderKernels
     private static readonly ImmutableArray<KnownDifference> Differences =
     [
         new(new(5, 13), "the limit of per-CPU lists is 6 x batch (before 5.13)", r => r with { Reserves = r.Reserves with { PcpHighInBatches = 6 } }),
+        new(new(5, 4), "the batch of a zone whose pages were initialised late is that of its first part (before 5.4)", r => r with { Reserves = r.Reserves with { BatchMayBeOfFirstPart = true } }),
+        new(new(5, 0), "watermarks are never boosted (before 5.0)", r => r with { Reserves = r.Reserves with { BoostsWatermarks = false } }),
         new(new(4, 20), "the batch of per-CPU lists is at most 31 pages (before 4.20)", r => r with { Reserves = r.Reserves with { PcpBatchLimitKiB = 512 } }),
         new(new(4, 6), "the high watermark is min + min/2, without watermark_scale_factor (before 4.6)", r => r with { Reserves = r.Reserves with { ScalesWatermarkDistance = false } }),
         new(new(4, 4), "each order halves the limit of the watermark check and leaves smaller blocks out (before 4.4)", r => r with { Allocator = r.Allocator with { HalvesLimitWithOrder = true } }),

@@ -26,4 +26,10 @@ public sealed record ReserveRules
 
     /// <summary>Whether the distance of the watermarks is at least <c>watermark_scale_factor</c> of the zone, and high as far above low as low above min (4.6); before, low is min + min/4 and high min + min/2.</summary>
     public bool ScalesWatermarkDistance { get; init; } = true;
+
+    /// <summary>Whether fragmentation raises watermarks for a while (<c>watermark_boost_factor</c>, 5.0).</summary>
+    public bool BoostsWatermarks { get; init; } = true;
+
+    /// <summary>Whether the batch of per-CPU lists of a zone whose pages were initialised late is that of its first part (before 5.4).</summary>
+    public bool BatchMayBeOfFirstPart { get; init; }
 }

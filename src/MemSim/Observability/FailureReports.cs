@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim.Observability;
@@ -65,7 +66,15 @@ internal sealed partial class FailureReports
         string nodes = failure.NodeMask == ulong.MaxValue ? "(null)" : NodeList(failure.NodeMask);
         string head = string.Create(CultureInfo.InvariantCulture,
             $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp, _machine.Personality)}, nodemask={nodes},cpuset=/,mems_allowed={NodeList(_machine.NodeMask)}\n");
-        return head + Reclaim.Oom.OomReportText.CpuLine(failure.Cpu, failure.Task, _machine.Personality);
+        return head + CpuLine(failure.Cpu, failure.Task, _machine.Personality);
+    }
+
+    /// <summary>The CPU, the task and the kernel (<c>dump_stack_print_info()</c>).</summary>
+    internal static string CpuLine(int cpu, KernelTask task, KernelPersonality kernel)
+    {
+        string user = kernel.Views.ReportsNameUser ? " UID: 0" : "";
+        string preemption = kernel.Views.ReportPreemption.Length == 0 ? "" : $" {kernel.Views.ReportPreemption} ";
+        return string.Create(CultureInfo.InvariantCulture, $"CPU: {cpu}{user} PID: {task.Pid} Comm: {task.Name} Not tainted {kernel.Name}.0-memsim #1{preemption}\n");
     }
 
     internal static string NodeList(ulong mask)

@@ -15,15 +15,7 @@ internal static class OomReportText
 
     /// <summary>Who asked for memory that was not there, and where (<c>dump_header()</c>).</summary>
     public static string Header(Cpu cpu, KernelPersonality kernel, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
-        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, kernel)}, order={order}, oom_score_adj={scoreAdj}\n{CpuLine(cpu.Id, cpu.Current, kernel)}");
-
-    /// <summary>The CPU, the task and the kernel (<c>dump_stack_print_info()</c>).</summary>
-    public static string CpuLine(int cpu, KernelTask task, KernelPersonality kernel)
-    {
-        string user = kernel.Views.ReportsNameUser ? " UID: 0" : "";
-        string preemption = kernel.Views.ReportPreemption.Length == 0 ? "" : $" {kernel.Views.ReportPreemption} ";
-        return string.Create(CultureInfo.InvariantCulture, $"CPU: {cpu}{user} PID: {task.Pid} Comm: {task.Name} Not tainted {kernel.Name}.0-memsim #1{preemption}\n");
-    }
+        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, kernel)}, order={order}, oom_score_adj={scoreAdj}\n{FailureReports.CpuLine(cpu.Id, cpu.Current, kernel)}");
 
     /// <summary>The table of all processes that could have been chosen (<c>dump_tasks()</c>).</summary>
     public static void AppendTable(StringBuilder text, IEnumerable<OomTask> tasks, KernelPersonality kernel)

@@ -136,12 +136,11 @@ public static class ReserveCalculator
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(sysctls);
         ArgumentNullException.ThrowIfNull(figures);
-        bool movableIsHighMem = layout.MovableIsHighMem;
         long pagesMin = sysctls.MinFreeKbytes >> (PageGeometry.PageShift - 10);
         long lowmemPages = 0;
         foreach (ZoneLayout zone in layout.Zones)
         {
-            lowmemPages += TakesShare(zone.Type) ? zone.ManagedPages : 0;
+            lowmemPages += layout.TakesShare(zone.Type) ? zone.ManagedPages : 0;
         }
 
         for (int i = 0; i < figures.Zones.Length; i++)
@@ -152,7 +151,7 @@ public static class ReserveCalculator
 
             // A zone's share of min_free_kbytes also sets the distance of its watermarks where its min is clamped instead.
             long share = lowmemPages == 0 ? 0 : (long)((UInt128)pagesMin * (ulong)managed / (ulong)lowmemPages);
-            reserve.Min = TakesShare(zone.Type) ? share : Math.Clamp(managed / 1024, SwapClusterMax, 128);
+            reserve.Min = layout.TakesShare(zone.Type) ? share : Math.Clamp(managed / 1024, SwapClusterMax, 128);
             bool scales = layout.Kernel.Reserves.ScalesWatermarkDistance;
             long distance = scales ? Math.Max(share >> 2, MultiplyFraction(managed, sysctls.WatermarkScaleFactor, 10000)) : share >> 2;
             reserve.Low = reserve.Min + distance;
@@ -163,9 +162,6 @@ public static class ReserveCalculator
         figures.MinFreeKbytes = sysctls.MinFreeKbytes;
         UpdatePcp(layout, sysctls, figures);
         UpdateTotalReserve(layout, figures);
-
-        bool TakesShare(ZoneType type) =>
-            type != ZoneType.HighMem && (type != ZoneType.Movable || !(movableIsHighMem || layout.Kernel.Reserves.ClampsMovableMin));
     }
 
     /// <summary>Recomputes batch and limits of the per-CPU lists (<c>zone_pcp_update()</c>).</summary>

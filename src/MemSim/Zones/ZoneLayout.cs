@@ -109,6 +109,9 @@ public sealed class ReserveLayout
         }
     }
 
+    /// <summary>Whether a zone's min watermark is a share of <c>min_free_kbytes</c>.</summary>
+    internal bool TakesShare(ZoneType type) => type != ZoneType.HighMem && (type != ZoneType.Movable || !(MovableIsHighMem || Kernel.Reserves.ClampsMovableMin));
+
     /// <summary>The kernel index of a zone type, or -1.</summary>
     /// <param name="type">The type.</param>
     public int IndexOf(ZoneType type)

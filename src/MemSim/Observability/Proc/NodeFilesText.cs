@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Kernels;
+using MemSim.Statistics;
 
-namespace MemSim.Observability.Proc;
+namespace MemSim.Observability;
 
 /// <summary>Writes the files of a node below <c>/sys/devices/system/node/nodeN</c>: <c>meminfo</c>, <c>vmstat</c> and <c>numastat</c>.</summary>
 internal static class NodeFilesText
