@@ -17,8 +17,9 @@ internal static class BootCommand
         var set = new Option<string[]>("--set") { Description = "Write to a file below /proc/sys/vm once booted; may be given several times.", HelpName = "vm.NAME=VALUE", Arity = ArgumentArity.OneOrMore };
         var show = new Option<string[]>("--show") { Description = $"Views to print: {ProcViews.Names}.", HelpName = "VIEWS", Arity = ArgumentArity.OneOrMore };
         var quiet = new Option<bool>("--quiet") { Description = "Leave the boot log out: one view alone is printed as the file would read." };
+        Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("boot", "Boots a machine; prints its boot log and the /proc views asked for.") { arch, memory, cpus, commandLine, from, set, show, quiet, json };
+        var command = new Command("boot", "Boots a machine; prints its boot log and the /proc views asked for.") { arch, memory, cpus, commandLine, from, set, show, quiet, kernel, json };
         command.SetAction(parsed =>
         {
             var views = ProcViews.Parse(parsed.GetValue(show) ?? []);
@@ -41,6 +42,11 @@ internal static class BootCommand
                 spec = PresetSpec(parsed.GetValue(arch), parsed.GetValue(memory), parsed.GetValue(cpus), parsed.GetValue(commandLine));
             }
 
+            if (SharedOptions.KernelOf(parsed.GetValue(kernel)) is { } rules)
+            {
+                spec = spec.WithKernel(rules);
+            }
+
             using Machine machine = Boot(spec);
             foreach (SysctlDocument setting in settings)
             {
@@ -52,9 +58,19 @@ internal static class BootCommand
             if (parsed.GetValue(json))
             {
                 console.WriteJson(
-                    new BootDocument("boot", machine.Architecture.Name, machine.Personality.Name, machine.Cpus.Count(c => c.IsOnline), machine.Nodes.Count, settings, machine.BootLog, ZoneFigures.Of(machine), texts),
+                    new BootDocument("boot", machine.Architecture.Name, machine.Personality.Name, machine.Warnings, machine.Cpus.Count(c => c.IsOnline), machine.Nodes.Count, settings, machine.BootLog, ZoneFigures.Of(machine), texts),
                     ToolJsonContext.Default.BootDocument);
                 return ExitCode.Done;
+            }
+
+            if (parsed.GetValue(from) is not null)
+            {
+                console.Error.WriteLine($"rules: Linux {machine.Personality.Name}");
+            }
+
+            foreach (string warning in machine.Warnings)
+            {
+                console.Error.WriteLine($"warning: {warning}");
             }
 
             Write(console, machine, [.. views.Select(v => (v.Name, texts[v.Name]))], parsed.GetValue(quiet));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using MemSim.Kernels;
 using MemSim.Recordings;
 using MemSim.Tool.Json;
 
@@ -12,17 +13,19 @@ internal static class TwinCommand
         var directories = new Argument<string[]>("DIR") { Description = "Captured machines: folders with zoneinfo, or /proc on a live Linux.", Arity = ArgumentArity.OneOrMore };
         Option<bool> json = SharedOptions.Json();
         var all = new Option<bool>("--all") { Description = "Print every figure, equal ones and those that cannot be compared too." };
-        var command = new Command("twin", "Computes every derived figure of captured machines and compares it with the kernel's own.") { directories, all, json };
+        Option<string?> kernel = SharedOptions.Kernel();
+        var command = new Command("twin", "Computes every derived figure of captured machines and compares it with the kernel's own.") { directories, all, kernel, json };
         command.SetAction(parsed =>
         {
             string[] names = parsed.GetValue(directories) ?? [];
             bool asJson = parsed.GetValue(json);
+            KernelChoice? rules = SharedOptions.KernelOf(parsed.GetValue(kernel));
             List<TwinReport> reports = console.WithProgress("twins", names.Length, quiet: asJson || names.Length == 1, progress =>
             {
                 List<TwinReport> done = [];
                 foreach (string name in names)
                 {
-                    done.Add(TwinComparison.Run(SharedOptions.ExistingDirectory(name)));
+                    done.Add(TwinComparison.Run(SharedOptions.ExistingDirectory(name), rules));
                     progress.Report(done.Count);
                 }
 
@@ -49,6 +52,7 @@ internal static class TwinCommand
     private static TwinMachineDocument ToDocument(TwinReport report) => new(
         report.Directory,
         report.Kernel,
+        report.Warnings,
         report.Matched,
         report.Compared,
         [.. report.Rows.GroupBy(r => r.Step).Select(s => new TwinStepDocument(
@@ -66,6 +70,11 @@ internal static class TwinCommand
             if (reports.Count > 1)
             {
                 console.Out.WriteLine($"{report.Directory} ({report.Kernel}): {report.Matched} of {report.Compared}, {report.NotComparable} not comparable");
+            }
+
+            foreach (string warning in report.Warnings)
+            {
+                console.Out.WriteLine($"warning: {warning}");
             }
 
             WriteRows(console, report, all);
