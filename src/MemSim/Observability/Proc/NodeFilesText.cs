@@ -67,7 +67,8 @@ internal static class NodeFilesText
             Pages("Unaccepted", 0);
         }
 
-        if (KernelBuild.Prints(machine, Presence.Since6_18))
+        // /proc/meminfo has it from 6.18 on.
+        if (KernelBuild.Prints(machine, Presence.Since7_3))
         {
             Pages("Balloon", n.BalloonPages);
         }
@@ -78,7 +79,7 @@ internal static class NodeFilesText
             Pages("GPUReclaim", n.GpuReclaim);
         }
 
-        HugePagePool? pool = machine.HugePagesIfUsed?.Pool;
+        HugetlbPool? pool = machine.HugePagesIfUsed?.Pool;
         Line("HugePages_Total", pool?.OnNode(node.Id) ?? 0, Columns - 2, "");
         Line("HugePages_Free", pool?.FreeOnNode(node.Id) ?? 0, Columns - 2, "");
         Line("HugePages_Surp", pool?.SurplusOnNode(node.Id) ?? 0, Columns - 2, "");

@@ -116,6 +116,11 @@ internal static class RecordedCounters
             zone.FreePagesFolded = value;
             Array.ForEach(zone.Pcp, p => p.FreePagesDiff = 0);
         }
+        else if (name == "nr_free_pages_blocks")
+        {
+            zone.FreeBlocksFolded = value;
+            Array.ForEach(zone.Pcp, p => p.FreeBlocksDiff = 0);
+        }
         else if (name == "nr_free_cma")
         {
             zone.FreeCmaPagesCount = value;
