@@ -180,7 +180,7 @@ public sealed partial class Machine
     internal void Unmark(int pfn) => AddReferences(pfn, -1);
 
     internal VirtualAddress AddressOf(int pfn) =>
-        pfn < _directMapEndPfn ? new VirtualAddress(Architecture.PageOffset + ((ulong)pfn << PageGeometry.PageShift) - _directMapPhysicalBase) : _kmaps?.Find(pfn) ?? default;
+        pfn < _directMapEndPfn ? new VirtualAddress(Architecture.PageOffset + ((ulong)pfn << PageGeometry.PageShift) - _directMapPhysicalBase) : Kmaps?.Find(pfn) ?? default;
 
     internal PageFlags FlagsOf(int pfn)
     {

@@ -32,7 +32,7 @@ public sealed partial class Machine
             Unlock(pcp.Zone);
         }
 
-        SlabIfUsed?.CpuDead(_cpus[0], cpu);
+        Slab.CpuDead(_cpus[0], cpu);
         target.IsOnline = false;
         target.UpdateMode();
         Settings.CpuChanged(cpu);

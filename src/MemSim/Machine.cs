@@ -248,8 +248,8 @@ public sealed partial class Machine : IDisposable
         string file = SysctlName(name);
 
         // What the pool reached, not what was written.
-        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && HugePagesIfUsed is { } huge
-            ? (huge.Pool.Total - huge.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
+        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && HugePages.Pool.WasSized
+            ? (HugePages.Pool.Total - HugePages.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
             : Settings.Read(file);
     }
 
@@ -312,19 +312,19 @@ public sealed partial class Machine : IDisposable
         ThrowIfDisposed();
         new StateVerifier(this).Verify();
         VerifySlab();
-        PerCpuOrNull?.Verify();
+        PerCpu.Verify();
         _mmu?.Verify();
         _vmalloc?.Verify();
         VerifyFiles();
-        _lru?.Verify();
-        _swap?.Verify();
+        Lru.Verify();
+        Swap.Verify();
         VerifyCompaction();
         VerifyCma();
         VerifyHighMemory();
-        _mm?.Verify();
-        _hugePages?.VerifyPools();
+        Mm?.Verify();
+        HugePages.VerifyPools();
         _stacks?.Verify();
-        _vmscan?.Verify();
+        Vmscan.Verify();
     }
 
     /// <summary>Gives the machine's host memory back.</summary>

@@ -44,14 +44,14 @@ public sealed class MachineSnapshot
             machine.Memory.CopyFrom(_contents);
         }
 
-        if (_slab is not null)
-        {
-            _slab.Restore(machine);
-        }
-        else if (_document.NotCarried.Contains(SnapshotBuilder.SlabLayer))
+        if (_slab is null && _document.NotCarried.Contains(SnapshotBuilder.SlabLayer))
         {
             SnapshotBuilder.ForgetSlabs(machine, _document);
         }
+
+        // Page tables and stacks of the boot are made anew, in reserved frames, whatever the original had there.
+        machine.BuildSubsystems(new SubsystemOptions { Slab = _slab?.Options ?? KernelCommandLine.Empty });
+        _slab?.Restore(machine);
 
         return machine;
     }

@@ -80,6 +80,9 @@ public sealed record MachineSpec
     /// <summary>How the MMU is built.</summary>
     public MmuOptions Mmu { get; private init; } = MmuOptions.Default;
 
+    /// <summary>How kernel stacks are made.</summary>
+    public KernelStackOptions Stacks { get; private init; } = KernelStackOptions.Default;
+
     /// <summary>Memory of a device to hot-plug; 0 for none.</summary>
     public ByteSize DeviceMemory { get; private init; }
 
@@ -331,6 +334,17 @@ public sealed record MachineSpec
     /// <summary>With an MMU built in a certain way.</summary>
     /// <param name="options">How.</param>
     public MachineSpec WithMmu(MmuOptions options) => this with { Mmu = options ?? throw new ArgumentNullException(nameof(options)) };
+
+    /// <summary>Kernel stacks made in another way.</summary>
+    /// <param name="options">The options.</param>
+    /// <exception cref="ArgumentException">The options contradict each other.</exception>
+    public MachineSpec WithStacks(KernelStackOptions options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return options.Pages is not (0 or 1 or 2 or 4) || options.ThreadInfoBytes is < 0 or > 1024
+            ? throw new ArgumentException("stacks have 1, 2 or 4 pages, and thread_info has up to 1024 bytes", nameof(options))
+            : this with { Stacks = options };
+    }
 
     /// <summary>With a place to log to.</summary>
     /// <param name="factory">Makes the loggers.</param>

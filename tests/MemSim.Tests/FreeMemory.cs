@@ -8,15 +8,12 @@ internal static class FreeMemory
     public static long FreePagesAtRest(this Machine machine)
     {
         machine.Lru.DrainAll();
-        if (machine.MmOrNull is not null)
+        foreach (Cpu cpu in machine.Cpus)
         {
-            foreach (Cpu cpu in machine.Cpus)
-            {
-                machine.Stacks.DropCache(cpu);
-            }
+            machine.Stacks.DropCache(cpu);
         }
 
-        foreach (KmemCache cache in machine.SlabIfUsed?.Caches ?? [])
+        foreach (KmemCache cache in machine.Slab.Caches)
         {
             machine.Slab.ShrinkCache(cache);
         }

@@ -11,7 +11,7 @@ namespace MemSim.Benchmarks.Operations;
 /// </remarks>
 internal static unsafe class MmuOperations
 {
-    private const ulong Window = 0xffff_c900_0000_0000;
+    private const ulong Window = 0xffff_c901_0000_0000;
     private const ulong Seed = 88172645463325252;
     private const int Large = 1 << 20;
 
@@ -67,12 +67,7 @@ internal static unsafe class MmuOperations
         return sum;
     }
 
-    private static Machine Boot(bool tlb)
-    {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("512M"));
-        machine.ConfigureMmu(MmuOptions.Default with { Tlb = tlb ? null : TlbGeometry.None });
-        return machine;
-    }
+    private static Machine Boot(bool tlb) => Machine.Boot(MachineSpec.X86_64("512M").WithMmu(MmuOptions.Default with { Tlb = tlb ? null : TlbGeometry.None }));
 
     private static Operation Translate(string name, int pages, Func<Cpu, uint, int, ulong> loop, bool tlb) => new("MemSim", name, _ =>
     {

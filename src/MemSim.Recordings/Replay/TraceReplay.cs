@@ -160,11 +160,11 @@ public sealed partial class TraceReplay : IDisposable
             return null;
         }
 
-        Machine machine = state is not null ? StateRestorer.Restore(state)
-            : Machine.Boot((recording.Slab.HasShortAddresses ? MachineSpec.X86_32(MemoryOfUnknown, recording.CpuCount) : MachineSpec.X86_64(MemoryOfUnknown, recording.CpuCount)).WithPersonality(kernel).WithoutContents());
+        const string noMerge = "slab_nomerge";
+        Machine machine = state is not null ? StateRestorer.Restore(state, slab: KernelCommandLine.Parse(noMerge))
+            : Machine.Boot((recording.Slab.HasShortAddresses ? MachineSpec.X86_32(MemoryOfUnknown, recording.CpuCount) : MachineSpec.X86_64(MemoryOfUnknown, recording.CpuCount)).WithPersonality(kernel).WithCommandLine(noMerge).WithoutContents());
         try
         {
-            machine.SlabOptions = KernelCommandLine.Parse("slab_nomerge");
             return new SlabTraceReplay(recording.Slab, folder, machine);
         }
         catch

@@ -373,7 +373,7 @@ internal sealed class TimeShares : ISharedTime
     /// <summary>Ends the writes whose time has come.</summary>
     private void EndWrites(Cpu cpu)
     {
-        if (_machine.SwapIfUsed is not { } swap)
+        if (_machine.Swap is not { WasUsed: true } swap)
         {
             return;
         }
@@ -413,7 +413,7 @@ internal sealed class TimeShares : ISharedTime
         _billed = counted;
         long sent = _events[VmEvent.SwapOut] - _swapOuts;
         _swapOuts += sent;
-        if (sent != 0 && _machine.SwapIfUsed is { } swap)
+        if (sent != 0 && _machine.Swap is { WasUsed: true } swap)
         {
             long started = (_running is { } thread && !_oneCpu ? thread.Time : Now) + cost;
             for (long missing = swap.WritesUnderWay - _writes.Count; missing > 0; missing--)

@@ -5,8 +5,6 @@ namespace MemSim;
 /// <content>Background threads.</content>
 public sealed partial class Machine
 {
-    private BackgroundTasks? _background;
-
     /// <summary>When background threads do their work; <see cref="BackgroundWork.Inline"/> unless said otherwise.</summary>
     public BackgroundWork BackgroundWork
     {
@@ -14,7 +12,7 @@ public sealed partial class Machine
         set => Background.Mode = value;
     }
 
-    internal BackgroundTasks Background => _background ??= new BackgroundTasks(this);
+    internal BackgroundTasks Background { get; private set; } = null!;
 
     /// <summary>Who lets kswapd work while others do; null where it works inside the call that wakes it, or when it is told to.</summary>
     internal ISharedTime? SharedTime { get; private set; }

@@ -174,7 +174,7 @@ public sealed class BlockDevice : IDisposable
         ArgumentNullException.ThrowIfNull(cpu);
         _ = _user?.Own(cpu);
         using LockScope scope = cpu.Machine.EnterOwners();
-        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + (cpu.Machine.SwapIfUsed?.CompleteWrites(cpu) ?? 0);
+        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + cpu.Machine.Swap.CompleteWrites(cpu);
     }
 
     /// <inheritdoc/>

@@ -17,7 +17,6 @@ internal static class MachineBooter
         try
         {
             machine.BootPlan = plan;
-            machine.ConfigureMmu(spec.Mmu);
             machine.InitMemory(spec.CommandLine);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {
@@ -28,6 +27,7 @@ internal static class MachineBooter
             SetCmaAreas(machine, plan);
             Release(machine, plan, early: true);
             machine.Settings.ComputeAtBoot(plan);
+            machine.BuildSubsystems(new SubsystemOptions { Mmu = spec.Mmu, Stacks = spec.Stacks, Slab = spec.CommandLine });
             if (spec.CommandLine.HugePagePools.Count != 0)
             {
                 plan.BootLog = [.. plan.BootLog, .. machine.HugePages.FillAtBoot(machine.Cpus[0], plan)];
@@ -63,11 +63,6 @@ internal static class MachineBooter
             foreach (Cpu cpu in machine.Cpus)
             {
                 cpu.UpdateMode();
-            }
-
-            if (machine.IsParallel)
-            {
-                machine.MakeShared();
             }
 
             return machine;
@@ -281,7 +276,7 @@ internal static class MachineBooter
     {
         foreach (Zone zone in machine.Zones)
         {
-            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone) - (machine.HugePagesIfUsed?.PooledPagesIn(zone) ?? 0);
+            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone) - machine.HugePages.PooledPagesIn(zone);
         }
     }
 }

@@ -8,7 +8,6 @@ namespace MemSim;
 public sealed partial class Machine
 {
     private readonly List<CmaArea> _cmaAreas = [];
-    private ContigAllocator? _contig;
 
     /// <summary>The contiguous memory areas, in the order of their reservation; the first is the default one.</summary>
     public IReadOnlyList<CmaArea> CmaAreas => _cmaAreas;
@@ -16,7 +15,7 @@ public sealed partial class Machine
     /// <summary>Whether the kernel has contiguous memory areas: as Debian builds it, or because the machine's description asks for some.</summary>
     internal bool HasCma => Architecture.HasCma || (Personality.Allocator.HasCma && Architecture.Bits == 64) || _cmaAreas.Count != 0;
 
-    internal ContigAllocator Contig => _contig ??= new ContigAllocator(this);
+    internal ContigAllocator Contig { get; private set; } = null!;
 
     /// <summary>The contiguous memory area with a name.</summary>
     /// <param name="name">The name.</param>

@@ -24,12 +24,8 @@ public readonly record struct CompactionInfo(
 /// <content>Compaction.</content>
 public sealed partial class Machine
 {
-    private Compactor? _compactor;
-
     /// <summary>Compaction; made when first asked for.</summary>
-    internal Compactor Compactor => _compactor ??= new Compactor(this);
-
-    internal Compactor? CompactorIfUsed => _compactor;
+    internal Compactor Compactor { get; private set; } = null!;
 
     /// <summary>The tracepoints of compaction, migration and CMA when somebody listens, else null.</summary>
     internal CompactionTracepoints? CompactionTrace { get; private set; }
@@ -139,14 +135,14 @@ public sealed partial class Machine
             }
         }
 
-        if (_migrator is { IsolatedMovable: not 0 } migrator)
+        if (Migrator.IsolatedMovable != 0)
         {
-            BugReporter.Corrupt($"{migrator.IsolatedMovable} driver pages are isolated although nobody migrates");
+            BugReporter.Corrupt($"{Migrator.IsolatedMovable} driver pages are isolated although nobody migrates");
         }
 
         foreach (Node node in _nodes)
         {
-            if (_migrator is not null && (node.Counters.IsolatedAnon != 0 || node.Counters.IsolatedFile != 0))
+            if (node.Counters.IsolatedAnon != 0 || node.Counters.IsolatedFile != 0)
             {
                 BugReporter.Corrupt($"{node}: {node.Counters.IsolatedAnon} anonymous and {node.Counters.IsolatedFile} file pages are counted as isolated although nobody reclaims or migrates");
             }

@@ -69,13 +69,11 @@ public sealed partial class Cpu
         Machine.ThrowIfDisposed();
         MightSleep("sync");
         using LockScope scope = Machine.EnterOwners();
-        if (Machine.PageCacheIfUsed is { } cache)
+        FileCache cache = Machine.PageCache;
+        for (int i = 0; i < cache.Devices.Count; i++)
         {
-            for (int i = 0; i < cache.Devices.Count; i++)
-            {
-                cache.Devices[i].WriteAll(this);
-                _ = cache.Devices[i].Device.Flush();
-            }
+            cache.Devices[i].WriteAll(this);
+            _ = cache.Devices[i].Device.Flush();
         }
     }
 

@@ -11,22 +11,19 @@ namespace MemSim;
 /// <content>Files, devices and the page cache.</content>
 public sealed partial class Machine
 {
-    private FileCache? _pageCache;
-    private TmpFileSystem? _sharedMemory;
-    private DeviceFileSystem? _deviceFiles;
 
     // File systems without a device get minors of major 0; the first ones belong to those that every kernel mounts.
     private int _nextAnonymousDevice = 0x19;
     private long[] _filePagesBefore = [];
 
-    /// <summary>The page cache, made when first asked for.</summary>
-    internal FileCache PageCache => _pageCache ?? MakePageCache();
-
-    /// <summary>The page cache if it was ever used.</summary>
-    internal FileCache? PageCacheIfUsed => _pageCache;
+    /// <summary>The page cache.</summary>
+    internal FileCache PageCache { get; private set; } = null!;
 
     /// <summary>Where shared anonymous memory lives: the kernel's own tmpfs, without a limit.</summary>
-    internal TmpFileSystem SharedMemory => _sharedMemory ??= new TmpFileSystem(this, long.MaxValue, deviceNumber: 1);
+    internal TmpFileSystem SharedMemory { get; private set; } = null!;
+
+    /// <summary>Block devices as files.</summary>
+    internal DeviceFileSystem DeviceFiles { get; private set; } = null!;
 
     /// <summary>Swap space for shared memory; null for none.</summary>
     internal IShmemSwap? ShmemSwap { get; set; }
@@ -77,7 +74,7 @@ public sealed partial class Machine
     {
         ArgumentNullException.ThrowIfNull(device);
         ThrowIfDisposed();
-        return (_deviceFiles ??= new DeviceFileSystem(this)).OpenDevice(Own(cpu), device, mode);
+        return DeviceFiles.OpenDevice(Own(cpu), device, mode);
     }
 
     /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>
@@ -107,12 +104,9 @@ public sealed partial class Machine
     private void WakeFlushers(Cpu cpu)
     {
         using LockScope scope = EnterOwners();
-        if (_pageCache is { } cache)
+        foreach (DeviceWriteback device in PageCache.Devices)
         {
-            foreach (DeviceWriteback device in cache.Devices)
-            {
-                device.WakeForReclaim(cpu);
-            }
+            device.WakeForReclaim(cpu);
         }
     }
 
@@ -120,32 +114,24 @@ public sealed partial class Machine
     internal void LetWritesEnd(Cpu cpu)
     {
         using LockScope scope = EnterOwners();
-        if (_pageCache is { } cache)
+        foreach (DeviceWriteback device in PageCache.Devices)
         {
-            foreach (DeviceWriteback device in cache.Devices)
-            {
-                _ = device.CompleteHeldWrites(cpu);
-            }
+            _ = device.CompleteHeldWrites(cpu);
         }
 
-        _ = _swap?.CompleteWrites(cpu);
+        _ = Swap.CompleteWrites(cpu);
     }
 
     /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
     private void VerifyFiles()
     {
-        if (_pageCache is not { } cache)
-        {
-            return;
-        }
-
         int nodes = _nodes.Count;
         long[] filePages = new long[nodes];
         long[] shmem = new long[nodes];
         long[] dirty = new long[nodes];
         long[] writeback = new long[nodes];
         long pages = 0;
-        foreach (FileMapping mapping in cache.Mappings)
+        foreach (FileMapping mapping in PageCache.Mappings)
         {
             mapping.Verify(filePages, shmem, dirty, writeback);
             pages += mapping.PageCount;
@@ -157,19 +143,19 @@ public sealed partial class Machine
             RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
             RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
             RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
-            RequireCount($"nr_writeback of node {i}", counters.Writeback - (_swap?.PagesUnderWay(i) ?? 0) - _filePagesBefore[(i * 4) + 3], writeback[i]);
+            RequireCount($"nr_writeback of node {i}", counters.Writeback - Swap.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
         }
 
-        VerifyFileObjects(cache);
+        VerifyFileObjects();
         RequireCount("pages whose frames say that a file has them", FramesOfFiles(), pages);
     }
 
     /// <summary>As many inodes, names and open files take memory as there are.</summary>
-    private void VerifyFileObjects(FileCache cache)
+    private void VerifyFileObjects()
     {
         KernelObjectCheck check = new(this);
         long openings = 0;
-        foreach (FileMapping mapping in cache.Mappings)
+        foreach (FileMapping mapping in PageCache.Mappings)
         {
             check.Add(mapping.Host.FileSystem.InodeKind, mapping.Host.Inode);
             check.Add(KernelObject.Dentry, mapping.Host.Dentry);
@@ -212,15 +198,22 @@ public sealed partial class Machine
         return frames;
     }
 
-    private FileCache MakePageCache()
+    /// <summary>There is a file: from now on memory is reclaimed, shadows of evicted pages included.</summary>
+    internal void UsePageCache()
     {
-        ThrowIfDisposed();
-        _pageCache = new FileCache(this);
+        if (PageCache.TryStart())
+        {
+            RegisterShrinker(new ShadowShrinker(PageCache));
+        }
+    }
+
+    private void BuildPageCache()
+    {
+        PageCache = new FileCache(this);
+        SharedMemory = new TmpFileSystem(this, long.MaxValue, deviceNumber: 1);
+        DeviceFiles = new DeviceFileSystem(this);
 
         // A machine restored from a capture starts with the capture's counters.
-        _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback - (_swap?.PagesUnderWay(_nodes.IndexOf(n)) ?? 0) })];
-        Owners ??= Guarded(new CacheOnlyOwners(this));
-        RegisterShrinker(new ShadowShrinker(_pageCache));
-        return _pageCache;
+        _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback })];
     }
 }

@@ -3,16 +3,6 @@ namespace MemSim;
 /// <content>The CPU of who names none.</content>
 public sealed partial class Machine
 {
-    /// <summary>Makes what is else made when first asked for: two host threads could ask at the same time.</summary>
-    internal void MakeShared()
-    {
-        _ = Background;
-        _ = Pressure;
-        _ = Shrinkers;
-        _ = Migrator;
-        _ = Vmscan;
-    }
-
     /// <summary>Code that the kernel calls must not call back.</summary>
     /// <exception cref="KernelBugException">It did, whatever the policy: there is nothing sensible to go on with.</exception>
     internal void RefuseReentry()

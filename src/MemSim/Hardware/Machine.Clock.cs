@@ -29,16 +29,8 @@ public sealed partial class Machine
         RefuseReentry();
         using LockScope scope = EnterOwners();
         Cpu cpu = FirstOnlineCpu();
-        if (_pageCache is { } cache)
-        {
-            cache.Advance(cpu, time.Ticks * 100);
-        }
-        else
-        {
-            Clock.Advance(time.Ticks * 100);
-        }
-
-        _hugePages?.Khugepaged.Advance(cpu, time);
+        PageCache.Advance(cpu, time.Ticks * 100);
+        HugePages.Khugepaged.Advance(cpu, time);
         AdvanceKcompactd(cpu);
     }
 
@@ -47,7 +39,7 @@ public sealed partial class Machine
     {
         long looks = (Clock.Nanoseconds - _kcompactdLooked) / KcompactdPeriod;
         _kcompactdLooked += looks * KcompactdPeriod;
-        if (looks == 0 || _compactor is null)
+        if (looks == 0 || Reclaim is NoReclaim)
         {
             return;
         }
@@ -56,7 +48,7 @@ public sealed partial class Machine
         {
             if (HasPopulatedZone(node))
             {
-                Kcompactd daemon = _compactor.Daemon(node);
+                Kcompactd daemon = Compactor.Daemon(node);
                 for (long left = looks; left > 0 && daemon.HasReasonToLook;)
                 {
                     left -= daemon.Tick(cpu, left);

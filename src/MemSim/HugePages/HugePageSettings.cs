@@ -73,7 +73,7 @@ public sealed partial class HugePageSettings
     internal void Assume(TransparentHugePages value)
     {
         _enabled = value;
-        if (value == TransparentHugePages.Always && _machine.MmOrNull is { } mm)
+        if (value == TransparentHugePages.Always && _machine.Mm is { } mm)
         {
             mm.UsesHugePages = true;
         }
@@ -95,7 +95,7 @@ public sealed partial class HugePageSettings
     public HugetlbPool Pool { get; }
 
     /// <summary>Huge pages that are partly unmapped and will be split when memory runs short.</summary>
-    public int DeferredSplits => _machine.MmOrNull?.Huge.Deferred ?? 0;
+    public int DeferredSplits => _machine.Mm?.Huge.Deferred ?? 0;
 
     /// <summary>The pool of a size.</summary>
     /// <param name="size">Bytes of a page.</param>
@@ -115,7 +115,7 @@ public sealed partial class HugePageSettings
             throw new ArgumentException($"{page} belongs to another machine", nameof(page));
         }
 
-        if (page.IsNull || _machine.MmOrNull is not { } core)
+        if (page.IsNull || _machine.Mm is not { } core)
         {
             return false;
         }

@@ -94,7 +94,7 @@ internal sealed class HugetlbMapping : FileMapping
     public override void Retire(Cpu cpu)
     {
         base.Retire(cpu);
-        Machine.Mm.Hugetlb.Leave(cpu, Content);
+        Machine.Mm!.Hugetlb.Leave(cpu, Content);
         Machine.HugePages.Files.Remove(Content);
     }
 
@@ -107,7 +107,7 @@ internal sealed class HugetlbMapping : FileMapping
             UnmapRange(cpu, (uint)(first * pages), last, evenCopies: true);
         }
 
-        Machine.Mm.Hugetlb.Remove(cpu, Content, first, end);
+        Machine.Mm!.Hugetlb.Remove(cpu, Content, first, end);
     }
 
     private void Zero(long from, long end)

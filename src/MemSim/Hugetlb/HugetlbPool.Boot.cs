@@ -12,6 +12,9 @@ public sealed partial class HugetlbPool
     /// <summary>The level of the page-table entries that map a page; 0 for sizes that only exist as several entries side by side.</summary>
     internal int Level => _order == PteLayout.HugeOrderOf(_machine.Architecture.Architecture) ? 2 : _order == 18 ? 3 : 0;
 
+    /// <summary>Whether anybody ever said how large it shall be.</summary>
+    internal bool WasSized { get; private set; }
+
     /// <summary>Small pages taken from a zone.</summary>
     internal long PagesIn(Zone zone)
     {
@@ -30,6 +33,7 @@ public sealed partial class HugetlbPool
     /// <summary>A gigantic page that the boot set aside: from now on its pages are managed ones that are in use (<c>gather_bootmem_prealloc()</c>).</summary>
     internal void AddGigantic(int head)
     {
+        WasSized = true;
         Zone zone = _machine.ZoneOf(head)!;
         zone.ManagedPages += 1L << _order;
         ref PageFrame frame = ref _machine.FrameOf(head);

@@ -88,6 +88,7 @@ public sealed partial class HugetlbPool
         _ = _machine.Own(cpu);
         lock (_free)
         {
+            WasSized = true;
             ChangeSurplus(pages, -1);
             while (!IsGigantic && Total - Surplus < pages && GrowAnywhere(cpu))
             {
@@ -116,6 +117,7 @@ public sealed partial class HugetlbPool
         int index = IndexOf(node);
         lock (_free)
         {
+            WasSized = true;
             while (!IsGigantic && _total[index] < pages && Grow(cpu, index))
             {
             }

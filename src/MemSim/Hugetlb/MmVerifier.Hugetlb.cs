@@ -46,7 +46,7 @@ internal sealed partial class MmVerifier
     {
         long reserved = 0;
         Dictionary<int, int> references = new(_mappedOfPool);
-        _hugetlbFiles.UnionWith(core.Machine.HugePagesIfUsed?.Files ?? []);
+        _hugetlbFiles.UnionWith(core.Machine.HugePages.Files);
         foreach (HugetlbFile file in _hugetlbFiles)
         {
             reserved += file.Reserved.Count;
@@ -56,11 +56,7 @@ internal sealed partial class MmVerifier
             }
         }
 
-        if (core.Machine.HugePagesIfUsed is not { } huge)
-        {
-            return;
-        }
-
+        HugePageSettings huge = core.Machine.HugePages;
         long promised = huge.Pools.Sum(pool => pool.Reserved);
         int inUse = huge.Pools.Sum(pool => pool.InUse.Count);
         if (reserved != promised || references.Count != inUse)

@@ -93,7 +93,10 @@ public sealed partial class Cpu
     {
         Machine.ThrowIfDisposed();
         MightSleep("vfree worker");
-        Machine.VmallocIfUsed?.RunDeferred(this);
+        if (Machine.Memory.HasContents)
+        {
+            Machine.Vmalloc.RunDeferred(this);
+        }
     }
 
     /// <summary>Makes all CPUs forget freed ranges of vmalloc space, which can be given out again then (<c>vm_unmap_aliases()</c>).</summary>
@@ -101,6 +104,9 @@ public sealed partial class Cpu
     {
         Machine.ThrowIfDisposed();
         MightSleep("vm_unmap_aliases");
-        Machine.VmallocIfUsed?.Purge(this);
+        if (Machine.Memory.HasContents)
+        {
+            Machine.Vmalloc.Purge(this);
+        }
     }
 }

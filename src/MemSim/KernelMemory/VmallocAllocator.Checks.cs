@@ -83,7 +83,7 @@ internal sealed partial class VmallocAllocator
                     BugReporter.Corrupt($"vmalloc: 0x{address:x} maps frame 0x{mapping.First.Value + i:x}, but {(page.IsNull ? "no area covers it" : $"its area has {page}")}");
                 }
 
-                if (_machine.FrameOf(page.FrameIndex).RefCount <= 0 && !page.IsCompound)
+                if (_machine.FrameOf(page.FrameIndex).RefCount <= 0 && !page.IsCompound && !_machine.IsReserved(page.FrameIndex))
                 {
                     BugReporter.Corrupt($"vmalloc: 0x{address:x} maps {page}, which is not allocated");
                 }

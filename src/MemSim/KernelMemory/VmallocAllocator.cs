@@ -23,6 +23,7 @@ internal sealed partial class VmallocAllocator
     private readonly Stack<ulong>[] _deferred;
     private readonly int _pointerBytes;
     private readonly long _maxLazyPages;
+    private int _atBoot;
 
     public VmallocAllocator(Machine machine)
     {
@@ -42,6 +43,9 @@ internal sealed partial class VmallocAllocator
 
     /// <summary>Why the last request failed, as the kernel's warning says it.</summary>
     public string? LastFailure { get; private set; }
+
+    /// <summary>Whether anybody but the boot ever had an area.</summary>
+    public bool WasUsed => _areas.Count > _atBoot;
 
     /// <summary>Pages of all areas that own theirs.</summary>
     public long UsedPages { get; private set; }
@@ -123,8 +127,32 @@ internal sealed partial class VmallocAllocator
             }
         }
 
+        return MapArea(cpu, pages, protection, caller, PageGeometry.PageSize);
+    }
+
+    /// <summary>Maps reserved frames for good, as a booting kernel does with the stacks of its interrupts.</summary>
+    /// <param name="cpu">The CPU that boots.</param>
+    /// <param name="pages">The frames.</param>
+    /// <param name="caller">Who asks.</param>
+    /// <param name="align">What the address shall be a multiple of.</param>
+    /// <param name="owns">Whether the kernel gets them by vmalloc.</param>
+    public VirtualAddress MapAtBoot(Cpu cpu, ReadOnlySpan<Page> pages, string caller, ulong align, bool owns)
+    {
+        VirtualAddress start = MapArea(cpu, pages, PageProtection.Kernel, caller, align);
+        _atBoot++;
+        if (owns && !start.IsNull && _space.TryFind(start.Value, out AddressRange range))
+        {
+            _areas[range.Value].OwnsPages = true;
+            CountPages(pages.Length);
+        }
+
+        return start;
+    }
+
+    private VirtualAddress MapArea(Cpu cpu, ReadOnlySpan<Page> pages, PageProtection protection, string caller, ulong align)
+    {
         long size = (long)pages.Length << PageGeometry.PageShift;
-        if (pages.Length > TotalPages() || Reserve(cpu, pages.Length, caller) is not { } area)
+        if (pages.Length > TotalPages() || Reserve(cpu, pages.Length, caller, align) is not { } area)
         {
             return Fail(cpu, size, Gfp.Kernel, "no range of address space is long enough");
         }

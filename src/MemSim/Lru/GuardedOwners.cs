@@ -1,10 +1,12 @@
 using MemSim.Hardware;
+
 namespace MemSim.Lru;
 
 /// <summary>Owners of pages on a machine with parallel CPUs: reclaim on one CPU asks while another one changes address spaces or files.</summary>
 internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageOwners
 {
-    public IPageOwners Inner => inner;
+    // Takes the lock itself where it needs it: most pages are none of its business.
+    public void HugePageFreed(int pfn) => inner.HugePageFreed(pfn);
 
     public PageReferences Referenced(Cpu cpu, int pfn)
     {

@@ -47,6 +47,12 @@ internal interface IPageOwners
     /// <returns>False when it is no such page, or somebody unexpected holds it; nothing is changed then.</returns>
     bool MoveHugePage(Cpu cpu, int from, int to) => false;
 
+    /// <summary>The last reference of a page of higher order is gone: whoever counted how it was mapped forgets it.</summary>
+    /// <param name="pfn">Its first frame.</param>
+    void HugePageFreed(int pfn)
+    {
+    }
+
     /// <summary>Turns the migration entries of a page into mappings (<c>remove_migration_ptes()</c>): of the new page, or of the old one when the move failed.</summary>
     void RestoreMappings(Cpu cpu, int from, int to);
 }

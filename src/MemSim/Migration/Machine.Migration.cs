@@ -5,9 +5,7 @@ namespace MemSim;
 /// <content>Page migration and pages that can be moved without a page table.</content>
 public sealed partial class Machine
 {
-    private PageMigrator? _migrator;
-
-    internal PageMigrator Migrator => _migrator ??= new PageMigrator(this);
+    internal PageMigrator Migrator { get; private set; } = null!;
 
     /// <summary>Registers somebody who owns movable pages.</summary>
     /// <param name="owner">Whom to ask when one of the pages shall move.</param>

@@ -19,10 +19,10 @@ internal sealed partial class PageMigrator
     }
 
     /// <summary>Puts what waits in a CPU's batch on the lists: only there it can be isolated.</summary>
-    public void DrainLru(Cpu cpu) => _machine.LruIfUsed?.Drain(cpu);
+    public void DrainLru(Cpu cpu) => _machine.Lru.Drain(cpu);
 
     /// <summary>The same for all CPUs.</summary>
-    public void DrainAllLru(Cpu cpu) => _machine.LruIfUsed?.DrainAll(cpu);
+    public void DrainAllLru(Cpu cpu) => _machine.Lru.DrainAll(cpu);
 
     private void PutBackLru(Cpu cpu, int pfn)
     {

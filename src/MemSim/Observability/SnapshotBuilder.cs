@@ -103,32 +103,32 @@ internal static class SnapshotBuilder
     private static List<string> NotCarriedOf(Machine machine)
     {
         List<string> missing = [];
-        if (machine.SlabIfUsed is not null)
+        if (machine.Slab.IsUsed)
         {
             missing.Add(SlabLayer);
         }
 
-        if (machine.PerCpuOrNull is not null)
+        if (machine.PerCpu.IsUsed)
         {
             missing.Add("per-CPU memory: variables and areas");
         }
 
-        if (machine.MmuOrNull is not null)
+        if (machine.Memory.HasContents && (machine.Mm!.WasUsed || machine.Vmalloc.WasUsed))
         {
             missing.Add("the MMU: page tables, TLBs, what vmalloc, vmap and processes have mapped");
         }
 
-        if (machine.MmOrNull is not null)
+        if (machine.Mm is { WasUsed: true })
         {
             missing.Add("processes: address spaces and who maps which page");
         }
 
-        if (machine.PageCacheIfUsed is not null)
+        if (machine.PageCache.WasUsed)
         {
             missing.Add("the page cache: devices, file systems and open files");
         }
 
-        if (machine.SwapIfUsed is not null)
+        if (machine.Swap.WasUsed)
         {
             missing.Add("swap: areas and what lies in them");
         }

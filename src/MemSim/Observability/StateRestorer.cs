@@ -12,8 +12,9 @@ internal static class StateRestorer
     /// <param name="state">The state.</param>
     /// <param name="configure">Changes the blueprint's options; null for a machine like Debian's kernel: contents off, contradictory flags mean ZONE_DMA.</param>
     /// <param name="hasContents">Whether its memory holds bytes, which processes need.</param>
+    /// <param name="slab">What the command line says about slabs; null for nothing.</param>
     /// <exception cref="FormatException">The state contradicts itself; the message names the zone and the block.</exception>
-    public static Machine Restore(AllocatorState state, Func<MachineBlueprint, Machine>? configure = null, bool hasContents = false)
+    public static Machine Restore(AllocatorState state, Func<MachineBlueprint, Machine>? configure = null, bool hasContents = false, KernelCommandLine? slab = null)
     {
         int[] nodes = [.. state.Zones.Select(z => z.Node).Concat(state.CpuNodes).Distinct().Order()];
         MachineBlueprint blueprint = new()
@@ -32,6 +33,7 @@ internal static class StateRestorer
         try
         {
             Fill(machine, state);
+            machine.BuildSubsystems(new SubsystemOptions { Slab = slab ?? KernelCommandLine.Empty });
             return machine;
         }
         catch

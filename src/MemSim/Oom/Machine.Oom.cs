@@ -5,17 +5,13 @@ namespace MemSim;
 /// <content>The OOM killer.</content>
 public sealed partial class Machine
 {
-    private OomKiller? _oom;
-
     /// <summary>What the OOM killer last said: the report of a kill in the kernel's format, or of what was reaped; null when it never spoke.</summary>
-    public string? LastOomReport => _oom?.Reports.LastOrDefault();
+    public string? LastOomReport => Oom.Reports.LastOrDefault();
 
     /// <summary>What the OOM killer said, oldest first; the last sixteen reports.</summary>
-    public IReadOnlyCollection<string> OomReports => _oom?.Reports ?? [];
+    public IReadOnlyCollection<string> OomReports => Oom.Reports;
 
-    internal OomKiller Oom => _oom ??= new OomKiller(this);
-
-    internal OomKiller? OomIfUsed => _oom;
+    internal OomKiller Oom { get; private set; } = null!;
 
     /// <summary>Attaches a receiver of the OOM killer's tracepoints.</summary>
     /// <param name="sink">The receiver.</param>
@@ -31,6 +27,6 @@ public sealed partial class Machine
     public void DetachOomTrace(IOomTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        _oom?.Trace.Detach(sink);
+        Oom.Trace.Detach(sink);
     }
 }

@@ -45,7 +45,7 @@ internal sealed partial class OomKiller : IOomKiller
     /// <exception cref="KernelBugException">Nobody may be killed, or the machine is set up to panic.</exception>
     public bool OutOfMemory(in ReclaimRequest request)
     {
-        MmCore? mm = _machine.MmOrNull;
+        MmCore? mm = _machine.Mm;
         if (mm is null)
         {
             // Nobody was ever made that could be killed: somebody tests allocators, and wants the failure.
@@ -239,7 +239,7 @@ internal sealed partial class OomKiller : IOomKiller
         int adj = (why.Cpu.Current as Process)?.OomScoreAdj ?? 0;
         text.Append(OomReportText.Header(why.Cpu, _machine.Personality, why.Gfp, why.Order, adj));
         text.Append(ShowMemText.Of(_machine, why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
-        if (_machine.SlabIfUsed is { } slab && UnreclaimableSlabExceedsUserMemory())
+        if (_machine.Slab is var slab && UnreclaimableSlabExceedsUserMemory())
         {
             OomReportText.AppendUnreclaimableSlabs(text, slab);
         }

@@ -15,7 +15,7 @@ public sealed partial class Process
             ArgumentOutOfRangeException.ThrowIfLessThan(value, -1000);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(value, 1000);
             _oomScoreAdj = value;
-            _core.Machine.OomIfUsed?.Trace.OomScoreAdjUpdate(DefaultCpu, Pid, Name, value);
+            _core.Machine.Oom.Trace.OomScoreAdjUpdate(DefaultCpu, Pid, Name, value);
         }
     }
 

@@ -20,6 +20,19 @@ public interface IReclaim
     /// <returns>What came of it.</returns>
     CompactionOutcome Compact(in ReclaimRequest request, CompactionPriority priority);
 
+    /// <summary>The block that the last compaction on a CPU caught for its request, which has to take it (<c>struct capture_control</c>).</summary>
+    /// <param name="cpu">The CPU the request was made on.</param>
+    /// <returns>Its first frame; -1 when there is none.</returns>
+    int TakeCaptured(Cpu cpu) => -1;
+
+    /// <summary>Is told whether the request that compacted got its block afterwards.</summary>
+    /// <param name="cpu">The CPU the request was made on.</param>
+    /// <param name="order">Its order.</param>
+    /// <param name="pfn">The first frame of its block; -1 when it got none.</param>
+    void AfterCompaction(Cpu cpu, int order, int pfn)
+    {
+    }
+
     /// <summary>Pages that reclaim could still free in a zone (<c>zone_reclaimable_pages()</c>): decides whether another round is worth it.</summary>
     /// <param name="zone">The zone.</param>
     long ReclaimablePages(Zone zone);

@@ -324,9 +324,9 @@ internal sealed partial class PageAllocator
             return -1;
         }
 
-        int captured = _machine.CompactorIfUsed?.TakeCaptured(request.Cpu) ?? -1;
+        int captured = _machine.Reclaim.TakeCaptured(request.Cpu);
         int pfn = captured >= 0 ? TakeCaptured(request, captured) : Attempt(request, flags);
-        _machine.CompactorIfUsed?.AfterDirect(request.Cpu, request.Order, pfn);
+        _machine.Reclaim.AfterCompaction(request.Cpu, request.Order, pfn);
         return pfn;
     }
 

@@ -5,7 +5,7 @@ namespace MemSim.PageAllocation;
 
 /// <summary>Frames for page tables: at first reserved ones, as a booting kernel takes them, then pages of the page allocator, marked and counted as page tables.</summary>
 /// <remarks>The tables that a real kernel makes at boot come from its image and from memblock: the page allocator never sees them. They must not change what it hands out.</remarks>
-internal sealed class PageTableFrames : IPageTableFrames
+internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
 {
     private readonly Machine _machine;
     private long _firstReserved;
@@ -27,18 +27,17 @@ internal sealed class PageTableFrames : IPageTableFrames
     /// <summary>Ends the boot: from now on tables come from the page allocator.</summary>
     public void EndBoot() => _booted = true;
 
-    /// <summary>A reserved frame for good, full of zeroes: part of the kernel image.</summary>
-    /// <returns>-1 when there is none.</returns>
-    public long TakeReserved()
+    public long TakeReserved(int pages)
     {
-        if (_firstReserved >= _reservedEnd)
+        long first = (_firstReserved + pages - 1) / pages * pages;
+        if (first + pages > _reservedEnd)
         {
             return -1;
         }
 
-        long pfn = _firstReserved++;
-        _machine.Memory.Zero(pfn, 1);
-        return pfn;
+        _firstReserved = first + pages;
+        _machine.Memory.Zero(first, pages);
+        return first;
     }
 
     public long Allocate(Cpu cpu, bool kernel)

@@ -27,6 +27,6 @@ internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners
     /// <summary>Swap, when a page is in its cache: shared memory on its way out or back.</summary>
     private SwapSpace? SwapOf(int pfn)
     {
-        return machine.Frames[pfn].InSwapCache ? machine.SwapIfUsed : null;
+        return machine.Frames[pfn].InSwapCache ? machine.Swap : null;
     }
 }

@@ -10,6 +10,7 @@ internal sealed class FileCache
     private const long CyclesPerNanosecond = 3;
 
     private readonly Machine _machine;
+    private int _started;
     private readonly List<FileMapping> _mappings = [];
     private readonly List<DeviceWriteback> _devices = [];
     private long _lastPeriodic;
@@ -60,6 +61,13 @@ internal sealed class FileCache
         _mappings.RemoveAt(_mappings.Count - 1);
     }
 
+    /// <summary>Whether there were ever files.</summary>
+    public bool WasUsed => _started != 0;
+
+    /// <summary>The first file is being made.</summary>
+    /// <returns>False when it was not the first.</returns>
+    public bool TryStart() => _started == 0 && Interlocked.Exchange(ref _started, 1) == 0;
+
     /// <summary>What writes a device's dirty pages; the device is this machine's from now on.</summary>
     /// <exception cref="ArgumentException">Another machine uses it.</exception>
     public DeviceWriteback Attach(BlockDevice device)
@@ -70,7 +78,7 @@ internal sealed class FileCache
             return known;
         }
 
-        if (_machine.SwapIfUsed?.Uses(device) == true)
+        if (_machine.Swap.Uses(device))
         {
             throw new InvalidOperationException($"{device} is on for swap: a file system on it would write over swapped pages");
         }

@@ -8,13 +8,15 @@ internal sealed class PageTreeNodes
     /// <summary>Those flags of a page's allocation that its tree node's allocation takes over (<c>GFP_RECLAIM_MASK</c>).</summary>
     private const Gfp PassedOn = Gfp.Reclaim | Gfp.High | Gfp.Io | Gfp.Fs | Gfp.NoWarn | Gfp.RetryMayFail | Gfp.NoFail | Gfp.NoRetry | Gfp.MemAlloc | Gfp.NoMemAlloc | Gfp.AtomicBit;
 
-    private readonly KmemCache _cache;
+    private readonly KernelObjects _objects;
     private PageTreeNode? _freeLeaves;
     private PageTreeNode? _freeInner;
     private PageTreeNode? _firstShadow;
     private PageTreeNode? _lastShadow;
 
-    public PageTreeNodes(Machine machine) => _cache = machine.KernelObjects.CacheOf(KernelObject.PageTreeNode);
+    public PageTreeNodes(Machine machine) => _objects = machine.KernelObjects;
+
+    private KmemCache Cache => _objects.CacheOf(KernelObject.PageTreeNode);
 
     /// <summary>Nodes in use.</summary>
     public long InUse { get; private set; }
@@ -23,9 +25,9 @@ internal sealed class PageTreeNodes
     public long ShadowNodes { get; private set; }
 
     /// <summary>Allocates the memory of a node ahead of its use; null when there is none.</summary>
-    public VirtualAddress Reserve(Cpu cpu, Gfp gfp) => cpu.Alloc(_cache, (gfp & PassedOn) | Gfp.Account);
+    public VirtualAddress Reserve(Cpu cpu, Gfp gfp) => cpu.Alloc(Cache, (gfp & PassedOn) | Gfp.Account);
 
-    public void Release(Cpu cpu, VirtualAddress memory) => cpu.Free(_cache, memory);
+    public void Release(Cpu cpu, VirtualAddress memory) => cpu.Free(Cache, memory);
 
     public PageTreeNode Take(Cpu cpu, PageTree tree, VirtualAddress memory, int shift, uint first)
     {

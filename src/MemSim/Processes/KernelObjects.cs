@@ -5,18 +5,25 @@ namespace MemSim.Processes;
 internal sealed class KernelObjects
 {
     private readonly Machine _machine;
-    private readonly KmemCache[] _caches;
+    private readonly KmemCache?[] _caches;
     private readonly long[] _inUse;
 
     public KernelObjects(Machine machine)
     {
         _machine = machine;
-        ReadOnlySpan<KernelObjectLayout> layouts = KernelObjectLayout.All;
-        _caches = new KmemCache[layouts.Length];
-        _inUse = new long[layouts.Length];
-        foreach (KernelObjectLayout layout in layouts)
+        _caches = new KmemCache?[KernelObjectLayout.All.Length];
+        _inUse = new long[_caches.Length];
+    }
+
+    /// <summary>Creates the caches: the first process or file is on its way. Until then nobody meets them in slabinfo, or merges with them.</summary>
+    private void CreateCaches()
+    {
+        lock (_caches)
         {
-            _caches[(int)layout.Kind] = machine.Slab.Find(layout.NameOn(machine)) ?? Create(layout);
+            foreach (KernelObjectLayout layout in KernelObjectLayout.All)
+            {
+                _caches[(int)layout.Kind] ??= _machine.Slab.Find(layout.NameOn(_machine)) ?? Create(layout);
+            }
         }
     }
 
@@ -24,7 +31,15 @@ internal sealed class KernelObjects
     public long InUse(KernelObject kind) => _inUse[(int)kind];
 
     /// <summary>Where objects of a kind come from.</summary>
-    public KmemCache CacheOf(KernelObject kind) => _caches[(int)kind];
+    public KmemCache CacheOf(KernelObject kind)
+    {
+        if (Volatile.Read(ref _caches[^1]) is null)
+        {
+            CreateCaches();
+        }
+
+        return _caches[(int)kind]!;
+    }
 
     /// <summary>Takes the memory of an object; null when there is none, or the fault injector says so.</summary>
     public VirtualAddress Take(Cpu cpu, KernelObject kind)
@@ -34,7 +49,7 @@ internal sealed class KernelObjects
             return default;
         }
 
-        VirtualAddress obj = cpu.Alloc(_caches[(int)kind], Gfp.KernelAccount);
+        VirtualAddress obj = cpu.Alloc(CacheOf(kind), Gfp.KernelAccount);
         if (!obj.IsNull)
         {
             _inUse[(int)kind]++;
@@ -49,7 +64,7 @@ internal sealed class KernelObjects
         if (!obj.IsNull)
         {
             _inUse[(int)kind]--;
-            cpu.Free(_caches[(int)kind], obj);
+            cpu.Free(CacheOf(kind), obj);
         }
     }
 

@@ -10,18 +10,13 @@ namespace MemSim;
 /// <content>Processes.</content>
 public sealed partial class Machine
 {
-    private readonly Lock _mmCreation = new();
-    private MmCore? _mm;
     private FaultInjector? _faultInjector;
 
     /// <summary>The processes alive, ascending by number.</summary>
-    public IReadOnlyCollection<Process> Processes => _mm?.Processes ?? [];
+    public IReadOnlyCollection<Process> Processes => Mm?.Processes ?? [];
 
-    /// <summary>What all address spaces share; made when first asked for.</summary>
-    internal MmCore Mm => Volatile.Read(ref _mm) ?? MakeMm();
-
-    /// <summary>What all address spaces share, if there ever was one.</summary>
-    internal MmCore? MmOrNull => _mm;
+    /// <summary>What all address spaces share; null on a machine without contents of RAM, which can have none.</summary>
+    internal MmCore? Mm { get; private set; }
 
     internal FaultInjector? FaultInjector => _faultInjector;
 
@@ -36,7 +31,8 @@ public sealed partial class Machine
         ArgumentNullException.ThrowIfNull(name);
         ThrowIfDisposed();
         limits ??= new Rlimits();
-        MmCore core = Mm;
+        MmCore core = NeedsContents(Mm);
+        core.WasUsed = true;
         using MmCore.LockScope scope = core.Enter();
         Cpu cpu = Own(on);
         TaskMemory? memory = TaskMemory.TryTake(this, cpu);
@@ -55,6 +51,10 @@ public sealed partial class Machine
 
         Process process = new(core, name, core.NextPid(), null, mm, limits, memory);
         core.Remember(process);
+        core.WasUsed = true;
+
+        // Before the first process there is nobody whose memory could be taken, and nobody to kill.
+        EnableReclaim();
         return process;
     }
 
@@ -67,14 +67,14 @@ public sealed partial class Machine
 
     /// <summary>The process with a number; null when there is none.</summary>
     /// <param name="pid">The number.</param>
-    public Process? FindProcess(int pid) => _mm?.Find(pid);
+    public Process? FindProcess(int pid) => Mm?.Find(pid);
 
     /// <summary>Attaches a receiver of the tracepoints of page faults.</summary>
     /// <param name="sink">The receiver.</param>
     public void AttachFaultTrace(IFaultTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        (Mm.FaultTrace ??= new FaultTrace()).Attach(sink);
+        (NeedsContents(Mm).FaultTrace ??= new FaultTrace()).Attach(sink);
     }
 
     /// <summary>Detaches a receiver of the tracepoints of page faults.</summary>
@@ -82,15 +82,15 @@ public sealed partial class Machine
     public void DetachFaultTrace(IFaultTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        if (_mm?.FaultTrace?.Detach(sink) == true)
+        if (Mm?.FaultTrace?.Detach(sink) == true)
         {
-            _mm.FaultTrace = null;
+            Mm.FaultTrace = null;
         }
     }
 
     /// <summary>Records what page faults do from now on, step by step; null stops that.</summary>
     /// <param name="story">Receives the steps.</param>
-    public void RecordFaults(FaultStory? story) => Mm.Story = story;
+    public void RecordFaults(FaultStory? story) => NeedsContents(Mm).Story = story;
 
     /// <summary>Makes allocations of pages and of kernel objects of address spaces fail (<c>fail_page_alloc</c>).</summary>
     /// <param name="nth">The first to fail, counted from 1; 0 stops it.</param>
@@ -105,24 +105,5 @@ public sealed partial class Machine
         }
 
         return _faultInjector;
-    }
-
-    private MmCore MakeMm()
-    {
-        ThrowIfDisposed();
-        _ = Mmu;
-        lock (_mmCreation)
-        {
-            if (_mm is null)
-            {
-                MmCore core = new(this);
-                Mmu.FaultHandler ??= core.Faults;
-                Owners = Owners is null or CacheOnlyOwners or GuardedOwners { Inner: CacheOnlyOwners } ? Guarded(core.Owners) : Owners;
-                _mm = core;
-                EnableReclaim();
-            }
-
-            return _mm;
-        }
     }
 }

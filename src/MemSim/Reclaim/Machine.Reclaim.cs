@@ -5,20 +5,16 @@ namespace MemSim;
 /// <content>Reclaim.</content>
 public sealed partial class Machine
 {
-    private PageReclaim? _vmscan;
-    private ShrinkerList? _shrinkers;
-    private PressureStall? _pressure;
-
     /// <summary>How much time is lost because memory is short.</summary>
-    public PressureStall Pressure => _pressure ??= new PressureStall(this);
+    public PressureStall Pressure { get; private set; } = null!;
 
     /// <summary>The registered shrinkers, in the order in which they are asked.</summary>
     public IReadOnlyList<Shrinker> RegisteredShrinkers => Shrinkers.All;
 
-    internal ShrinkerList Shrinkers => _shrinkers ??= new ShrinkerList(this);
+    internal ShrinkerList Shrinkers { get; private set; } = null!;
 
-    /// <summary>Reclaim over the LRU lists; made when first asked for, at work once <see cref="EnableReclaim"/> was called.</summary>
-    internal PageReclaim Vmscan => _vmscan ??= new PageReclaim(this) { OomKiller = Oom, Compactor = Compactor, WakeFlushers = WakeFlushers };
+    /// <summary>Reclaim over the LRU lists; at work once <see cref="EnableReclaim"/> was called.</summary>
+    internal PageReclaim Vmscan { get; private set; } = null!;
 
     /// <summary>The tracepoints of reclaim when somebody listens, else null.</summary>
     internal ReclaimTracepoints? ReclaimTrace { get; private set; }

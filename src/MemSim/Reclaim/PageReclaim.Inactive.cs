@@ -218,7 +218,7 @@ internal sealed partial class PageReclaim
     private Outcome OfHuge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
     {
         bool lazy = !frame.IsSwapBacked;
-        bool whole = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0 && _machine.SwapIfUsed?.HasFreeCluster == true;
+        bool whole = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0 && _machine.Swap.HasFreeCluster;
         int pages = 1 << frame.Order;
         if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn))
         {

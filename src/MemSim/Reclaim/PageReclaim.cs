@@ -90,6 +90,12 @@ internal sealed partial class PageReclaim : IReclaim
     }
 
     /// <inheritdoc/>
+    public int TakeCaptured(Cpu cpu) => Compactor?.TakeCaptured(cpu) ?? -1;
+
+    /// <inheritdoc/>
+    public void AfterCompaction(Cpu cpu, int order, int pfn) => Compactor?.AfterDirect(cpu, order, pfn);
+
+    /// <inheritdoc/>
     public bool OutOfMemory(in ReclaimRequest request)
     {
         _machine.SharedTime?.ReportOutOfMemory(request.Cpu);

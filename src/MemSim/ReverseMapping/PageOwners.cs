@@ -18,6 +18,8 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
 
     public void RestoreMappings(Cpu cpu, int from, int to) => _rmap.RestoreMappings(cpu, from, to);
 
+    public void HugePageFreed(int pfn) => core.HugePageFreed(pfn);
+
     public bool SplitHuge(Cpu cpu, int pfn) => core.Huge.SplitPage(cpu, pfn);
 
     public bool AddToSwap(Cpu cpu, int pfn) => core.Swap?.AddToSwap(cpu, pfn) ?? false;

@@ -144,7 +144,7 @@ public sealed partial class Cpu
     /// <param name="obj">The address; the null address is ignored.</param>
     public void Kvfree(VirtualAddress obj)
     {
-        if (Machine.VmallocIfUsed is not null && Machine.AddressSpace.Vmalloc.Contains(obj))
+        if (Machine.Memory.HasContents && Machine.AddressSpace.Vmalloc.Contains(obj))
         {
             Vfree(obj);
         }

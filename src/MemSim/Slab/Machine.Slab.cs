@@ -1,3 +1,4 @@
+using MemSim.Boot;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -5,48 +6,22 @@ namespace MemSim;
 /// <content>The slab layer.</content>
 public sealed partial class Machine
 {
-    private readonly Lock _slabLock = new();
-    private SlabAllocator? _slab;
+    /// <summary>The slab layer: object caches and kmalloc. It has no page until somebody asks for an object.</summary>
+    public SlabAllocator Slab { get; private set; } = null!;
 
-    /// <summary>The slab layer: object caches and kmalloc. Made, without a page, when it is first asked for.</summary>
-    public SlabAllocator Slab => Volatile.Read(ref _slab) ?? MakeSlab();
-
-    /// <summary>The slab layer's parameters, of a machine that did not boot; set before it is first asked for.</summary>
-    internal KernelCommandLine? SlabOptions { get; set; }
-
-    /// <summary>The slab layer if it was ever used.</summary>
-    internal SlabAllocator? SlabIfUsed => _slab;
-
-    private SlabAllocator MakeSlab()
+    private void BuildSlab(KernelCommandLine options)
     {
-        ThrowIfDisposed();
-        lock (_slabLock)
+        Slab = new SlabAllocator(this, options);
+        foreach (Cpu cpu in _cpus)
         {
-            if (_slab is null)
-            {
-                SlabAllocator slab = new(this, SlabOptions ?? BootPlan?.Spec.CommandLine ?? KernelCommandLine.Empty);
-                foreach (Cpu cpu in _cpus)
-                {
-                    cpu.AttachSlab(slab);
-                }
+            cpu.AttachSlab(Slab);
+        }
 
-                foreach (Node node in Nodes)
-                {
-                    node.Counters.AttachSlab(slab.Pages, node.Id);
-                }
-
-                Volatile.Write(ref _slab, slab);
-            }
-
-            return _slab;
+        foreach (Node node in _nodes)
+        {
+            node.Counters.AttachSlab(Slab.Pages, node.Id);
         }
     }
 
-    private void VerifySlab()
-    {
-        if (_slab is not null)
-        {
-            new SlabVerifier(_slab).Verify();
-        }
-    }
+    private void VerifySlab() => new SlabVerifier(Slab).Verify();
 }

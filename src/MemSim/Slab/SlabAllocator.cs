@@ -12,6 +12,7 @@ public sealed unsafe partial class SlabAllocator
 
     private KmemCache?[] _byId = new KmemCache?[128];
     private int _ids;
+    private readonly int _bootIds;
     private readonly List<KmemCache> _caches = [];
     private readonly Dictionary<string, KmemCache> _byName = new(StringComparer.Ordinal);
     private readonly Lock _lock = new();
@@ -37,6 +38,7 @@ public sealed unsafe partial class SlabAllocator
         _merges = !commandLine.SlabNoMerge;
         Backend = commandLine.SlabAllocator == "slab" ? new ClassicSlab(this) : new Slub(this);
         CreateBootCaches();
+        _bootIds = _ids;
     }
 
     /// <summary>The machine.</summary>
@@ -47,6 +49,9 @@ public sealed unsafe partial class SlabAllocator
 
     /// <summary>All caches, oldest first; merged ones appear once.</summary>
     public IReadOnlyList<KmemCache> Caches => _caches;
+
+    /// <summary>Whether anybody created a cache or took an object, ever.</summary>
+    internal bool IsUsed => _ids != _bootIds || Pages.WereTaken;
 
     internal SlabRules Rules { get; }
 

@@ -38,13 +38,15 @@ internal sealed unsafe class SlabImage
         }
     }
 
+    /// <summary>The parameters of the slab layer that it was taken of.</summary>
+    public KernelCommandLine Options => _options;
+
     /// <summary>Copies the state of a machine's slab layer; null where it was never used, or is the classic SLAB.</summary>
-    public static SlabImage? Take(Machine machine) => machine.SlabIfUsed is { Backend: Slub } slab ? new SlabImage(slab) : null;
+    public static SlabImage? Take(Machine machine) => machine.Slab is { Backend: Slub, IsUsed: true } slab ? new SlabImage(slab) : null;
 
     /// <summary>Gives a machine, whose slab layer was not used yet and whose frames are in the image's state, this state.</summary>
     public void Restore(Machine machine)
     {
-        machine.SlabOptions = _options;
         SlabAllocator slab = machine.Slab;
         SlabMemory memory = slab.Memory;
         Dictionary<int, KmemCache> caches = [];

@@ -33,6 +33,9 @@ internal sealed unsafe class SlabPages
     /// <summary>Pages of unreclaimable slabs and of large kmalloc objects of a node.</summary>
     public long Unreclaimable(int node) => Volatile.Read(ref _unreclaimable[node]);
 
+    /// <summary>Whether the slab layer has pages.</summary>
+    public bool WereTaken => _reclaimable.AsSpan().ContainsAnyExcept(0) || _unreclaimable.AsSpan().ContainsAnyExcept(0);
+
     /// <summary>All counts, as copies.</summary>
     public (long[] Reclaimable, long[] Unreclaimable) Counts
     {

@@ -8,7 +8,7 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 {
     public void CountEntries(SwapCensus census)
     {
-        if (swap.Machine.MmOrNull is not { } core)
+        if (swap.Machine.Mm is not { } core)
         {
             return;
         }
@@ -35,7 +35,7 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 
     public Errno Unuse(Cpu cpu, SwapArea area)
     {
-        if (swap.Machine.MmOrNull is not { } core)
+        if (swap.Machine.Mm is not { } core)
         {
             return Errno.None;
         }

@@ -53,7 +53,7 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
 
     public void CountEntries(SwapCensus census)
     {
-        foreach (FileMapping mapping in swap.Machine.PageCacheIfUsed?.Mappings ?? [])
+        foreach (FileMapping mapping in swap.Machine.PageCache.Mappings)
         {
             uint index = 0;
             while (mapping.IsShmem && mapping.FindNextValue(ref index, out long value))
@@ -69,7 +69,7 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
 
     public Errno Unuse(Cpu cpu, SwapArea area)
     {
-        IReadOnlyList<FileMapping> mappings = swap.Machine.PageCacheIfUsed?.Mappings ?? [];
+        IReadOnlyList<FileMapping> mappings = swap.Machine.PageCache.Mappings;
         for (int i = 0; i < mappings.Count; i++)
         {
             if (mappings[i] is ShmemMapping mapping)

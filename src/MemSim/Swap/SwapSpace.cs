@@ -47,6 +47,9 @@ public sealed partial class SwapSpace : ISwapSpace
         Users.Add(SharedMemory);
     }
 
+    /// <summary>Whether an area was ever on: until then no page table holds a swap entry, and no page is in the swap cache.</summary>
+    internal bool WasUsed { get; private set; }
+
     /// <summary>The machine.</summary>
     public Machine Machine { get; }
 
@@ -135,6 +138,7 @@ public sealed partial class SwapSpace : ISwapSpace
         }
 
         _areas[type] = area;
+        WasUsed = true;
         _rotating += area.IsSolidState ? 0 : 1;
         area.IsOn = true;
         MakeWritable(area);

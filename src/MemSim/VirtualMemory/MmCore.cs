@@ -18,25 +18,26 @@ internal sealed partial class MmCore
     private readonly PageAllocator _pages;
     private readonly PhysicalMemory _memory;
     private readonly Mmu _mmu;
+    private readonly SwapSpace _swap;
     private readonly Lock? _lock;
     private int _depth;
 
-    public MmCore(Machine machine)
+    public MmCore(Machine machine, IBootFrames frames)
     {
         Machine = machine;
         _mmu = machine.Mmu;
+        _swap = machine.Swap;
         _frames = machine.Frames;
         _pages = machine.Pages;
         _memory = machine.Memory;
         _lru = machine.Lru;
         _objects = machine.KernelObjects;
-        _ = machine.Stacks;
         _lock = machine.OwnersLock;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture, machine.FrameCount);
         _frameCount = (uint)machine.FrameCount;
         Addresses = new UserAddresses(machine.Architecture, _mmu.Options.FiveLevels);
-        ZeroPfn = TakeZeroPage();
+        ZeroPfn = TakeZeroPage(frames);
         Faults = new PageFaultHandler(this);
         Owners = new PageOwners(this);
         Events = machine.Events;
@@ -67,7 +68,10 @@ internal sealed partial class MmCore
     public bool MergesUntouched { get; set; }
 
     /// <summary>Swap, once there is any.</summary>
-    public ISwapSpace? Swap => Machine.SwapIfUsed;
+    public ISwapSpace? Swap => _swap.WasUsed ? _swap : null;
+
+    /// <summary>Whether there was ever a process.</summary>
+    public bool WasUsed { get; set; }
 
     /// <summary>All address spaces, oldest first.</summary>
     public List<MemoryDescriptor> Spaces { get; } = [];
@@ -211,9 +215,9 @@ internal sealed partial class MmCore
     /// <summary>Copies a page's bytes.</summary>
     public void CopyPage(int from, int to) => _memory.CopyFrame(from, to);
 
-    private int TakeZeroPage()
+    private int TakeZeroPage(IBootFrames frames)
     {
-        long reserved = (_mmu.Frames as PageTableFrames)?.TakeReserved() ?? -1;
+        long reserved = frames.TakeReserved(1);
         if (reserved >= 0)
         {
             return (int)reserved;

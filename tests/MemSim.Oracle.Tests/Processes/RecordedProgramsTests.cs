@@ -85,7 +85,7 @@ public class RecordedProgramsTests
 
         public Recorded(Machine machine)
         {
-            machine.Mm.MergesUntouched = true;
+            machine.Mm!.MergesUntouched = true;
             _cpu = machine.Cpus[0];
             _process = machine.CreateProcess("recorded", new Rlimits { MayLockAll = true, IsAdmin = true });
             _cpu.Run(_process);

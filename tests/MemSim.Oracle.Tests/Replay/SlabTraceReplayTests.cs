@@ -41,7 +41,7 @@ public sealed class SlabTraceReplayTests : IDisposable
         TraceReplayResult result = replay.Run();
 
         replay.SlabMachine.Should().NotBeSameAs(replay.Machine);
-        replay.Machine!.SlabIfUsed.Should().BeNull();
+        replay.Machine!.Slab.IsUsed.Should().BeFalse();
         result.Predicted.Should().Be(66);
         result.Comparison.Counts.Should().NotContain(c => c.Kind.Contains("bytes_alloc"));
     }

@@ -32,7 +32,7 @@ public class FaultTests
             machine.Verify();
             machine.FreePagesAtRest().Should().Be(free, "allocation {0} failed", nth);
             machine.SystemFigures.CommittedPages.Should().Be(0);
-            machine.Mm.Objects(KernelObject.AnonVma).Should().Be(0);
+            machine.Mm!.Objects(KernelObject.AnonVma).Should().Be(0);
             machine.Mm.Objects(KernelObject.AnonVmaChain).Should().Be(0);
             machine.Mm.Objects(KernelObject.Mm).Should().Be(0);
             if (injector.Failed == 0)
@@ -55,7 +55,7 @@ public class FaultTests
         VirtualAddress buffer = process.Mm.Mmap(1 << 20, Prot.Read | Prot.Write);
         cpu.Read<long>(buffer).Should().Be(0);
         process.Mm.AnonPages.Should().Be(0);
-        process.PageMap(buffer, 1)[0].Should().Be((1UL << 63) | (uint)machine.Mm.ZeroPfn);
+        process.PageMap(buffer, 1)[0].Should().Be((1UL << 63) | (uint)machine.Mm!.ZeroPfn);
         cpu.Write(buffer, 42);
         process.Mm.AnonPages.Should().Be(1);
         process.MinorFaults.Should().Be(2);
@@ -219,7 +219,7 @@ public class FaultTests
         machine.Lru.DrainAll();
         int old = (int)(process.PageMap(at, 1)[0] & uint.MaxValue);
         machine.Lru.Isolate(old).Should().BeTrue();
-        machine.Mm.SetFlag(old, PageFlags.Locked);
+        machine.Mm!.SetFlag(old, PageFlags.Locked);
         int fresh = cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
         machine.Owners!.Referenced(cpu, old).Count.Should().BeGreaterThan(0);
         machine.Owners.UnmapForMigration(cpu, old).Should().BeTrue();

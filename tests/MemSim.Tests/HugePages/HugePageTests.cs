@@ -223,7 +223,7 @@ public class HugePageTests
         machine.Nodes[0].Counters.AnonHugePages.Should().Be(0);
         machine.Verify();
         long before = machine.FreePagesAtRest();
-        machine.Mm.Huge.SplitDeferred(cpu, machine.Nodes[0], 1).Should().Be(1);
+        machine.Mm!.Huge.SplitDeferred(cpu, machine.Nodes[0], 1).Should().Be(1);
         (machine.FreePagesAtRest() - before).Should().Be(256);
         Event(machine, VmEvent.ThpSplitPage).Should().Be(1);
         machine.Verify();
@@ -471,7 +471,7 @@ public class HugePageTests
     /// <summary>Pages free once nobody needs the huge zero page.</summary>
     internal static long Settle(Machine machine)
     {
-        machine.Mm.Huge.FreeZero(machine.Cpus[0]);
+        machine.Mm!.Huge.FreeZero(machine.Cpus[0]);
         return machine.FreePagesAtRest();
     }
 }

@@ -92,7 +92,7 @@ public class HighMemoryTests
             cpu.Kunmap(page);
         }
 
-        machine.Kmaps.Flushes.Should().Be(0);
+        machine.Kmaps!.Flushes.Should().Be(0);
         Page last = HighPage(cpu);
         _ = cpu.Kmap(last);
 
@@ -167,7 +167,7 @@ public class HighMemoryTests
         Page wanted = HighPage(machine.Cpus[1]);
         var waiter = new Thread(() => mapped = machine.Cpus[1].Kmap(wanted));
         waiter.Start();
-        SpinWait.SpinUntil(() => machine.Kmaps.Waiting == 1, TimeSpan.FromSeconds(20)).Should().BeTrue();
+        SpinWait.SpinUntil(() => machine.Kmaps!.Waiting == 1, TimeSpan.FromSeconds(20)).Should().BeTrue();
         VirtualAddress left = pages[9].Address;
         first.Kunmap(pages[9]);
         waiter.Join(TimeSpan.FromSeconds(20)).Should().BeTrue();

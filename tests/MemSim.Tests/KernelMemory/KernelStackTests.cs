@@ -131,8 +131,7 @@ public class KernelStackTests
     [Fact]
     public void Overflowing_a_stack_of_2_6_destroys_thread_info_first()
     {
-        using Machine machine = Machine.Boot(MachineSpec.X86_32("256M"));
-        machine.ConfigureStacks(KernelStackOptions.Classic with { Pages = 1 });
+        using Machine machine = Machine.Boot(MachineSpec.X86_32("256M").WithStacks(KernelStackOptions.Classic with { Pages = 1 }));
         Cpu cpu = machine.Cpus[0];
         KernelTask task = new("deep", 2);
         KernelStack stack = machine.Stacks.Create(cpu, task)!;
@@ -258,8 +257,7 @@ public class KernelStackTests
 
         machine.Stacks.Free(cpu, task);
         Misuse(() => machine.Stacks.Free(cpu, task)).Kind.Should().Be(KernelBugKind.DoubleFree);
-        machine.Invoking(m => m.ConfigureStacks(KernelStackOptions.Classic)).Should().Throw<InvalidOperationException>();
-        machine.Invoking(m => m.ConfigureStacks(new KernelStackOptions { Pages = 3 })).Should().Throw<ArgumentException>();
+        FluentActions.Invoking(() => MachineSpec.X86_64("128M").WithStacks(new KernelStackOptions { Pages = 3 })).Should().Throw<ArgumentException>();
         machine.Verify();
     }
 

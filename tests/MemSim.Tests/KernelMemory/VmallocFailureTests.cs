@@ -191,9 +191,7 @@ public class VmallocFailureTests
     [Fact]
     public void Cpus_driven_by_threads_of_their_own_share_vmalloc_space()
     {
-        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 4).WithParallelCpus());
-        machine.ConfigureMmu(MmuOptions.Default with { CheckStaleEntries = true });
-        _ = machine.Vmalloc;
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 4).WithParallelCpus().WithMmu(MmuOptions.Default with { CheckStaleEntries = true }));
         List<Exception> failures = [];
         Thread[] threads = [.. machine.Cpus.Select(cpu => new Thread(() =>
         {

@@ -77,7 +77,7 @@ public class ProcessViewTests
             Sum(status, "VmHWM").Should().BeGreaterThanOrEqualTo(resident);
             process.Statm.Should().StartWith($"{mm.TotalPages} {mm.ResidentPages} {mm.FilePages + mm.SharedMemoryPages} ");
             ulong[] words = [.. mm.Areas.SelectMany(vma => process.PageMap(vma.Start, (int)vma.Pages))];
-            words.Count(w => w >> 63 == 1 && (w & uint.MaxValue) != (uint)machine.Mm.ZeroPfn).Should().Be((int)mm.ResidentPages);
+            words.Count(w => w >> 63 == 1 && (w & uint.MaxValue) != (uint)machine.Mm!.ZeroPfn).Should().Be((int)mm.ResidentPages);
             words.Count(w => (w & (1UL << 62)) != 0).Should().Be(5);
             words.Count(w => (w & (1UL << 61)) != 0).Should().Be((int)(mm.FilePages + mm.SharedMemoryPages));
         }
@@ -85,7 +85,7 @@ public class ProcessViewTests
         // Each page's shares add up to one page: all that the two map, once; rounding may lose a little an area.
         long shares = Sum(parent.Smaps, "Pss") + Sum(child.Smaps, "Pss");
         HashSet<ulong> frames = [.. Frames(parent), .. Frames(child)];
-        frames.Remove((uint)machine.Mm.ZeroPfn);
+        frames.Remove((uint)machine.Mm!.ZeroPfn);
         shares.Should().BeInRange((frames.Count * 4) - 20, frames.Count * 4);
         Sum(machine.Proc.MemInfo, "AnonPages").Should().Be(frames.Count(f => machine.Mm.IsAnon((int)f)) * 4);
         Sum(machine.Proc.MemInfo, "Mapped").Should().Be(frames.Count(f => !machine.Mm.IsAnon((int)f)) * 4);

@@ -418,6 +418,6 @@ internal static class SwapProcessExtensions
     public static int PageAt(this Process process, Machine machine, VirtualAddress address)
     {
         ulong slot = process.Mm.Tables.FindSlot(address.Value);
-        return machine.Mm.Layout.Pfn(process.Mm.Tables.ReadSlot(slot));
+        return machine.Mm!.Layout.Pfn(process.Mm.Tables.ReadSlot(slot));
     }
 }

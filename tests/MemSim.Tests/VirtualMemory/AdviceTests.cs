@@ -55,7 +55,7 @@ public class AdviceTests
         machine.Lru.DrainAll();
         for (int i = 0; i < Pages; i++)
         {
-            machine.Mm.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
+            machine.Mm!.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
             machine.Mm.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
         }
 

@@ -1,6 +1,6 @@
 namespace MemSim;
 
-/// <summary>How a machine's MMU is built; set before its first use with <see cref="Machine.ConfigureMmu"/>.</summary>
+/// <summary>How a machine's MMU is built; given to the boot with <see cref="MachineSpec.WithMmu"/>.</summary>
 public sealed record MmuOptions
 {
     /// <summary>Usual options: a current CPU of the architecture, everything on that it has.</summary>

@@ -30,7 +30,7 @@ public sealed partial class Cpu
             return default;
         }
 
-        return Machine.IsLowMemory(page.FrameIndex) ? page.Address : Machine.Kmaps.Map(this, page);
+        return Machine.IsLowMemory(page.FrameIndex) ? page.Address : Machine.Kmaps!.Map(this, page);
     }
 
     /// <summary>Gives the mapping of <see cref="Kmap"/> up (<c>kunmap()</c>). The page keeps its address until the slot is needed.</summary>
@@ -43,11 +43,11 @@ public sealed partial class Cpu
             return;
         }
 
-        Machine.Kmaps.Unmap(this, page);
+        Machine.Kmaps!.Unmap(this, page);
     }
 
     /// <summary>Empties all slots of <see cref="Kmap"/> that nobody uses (<c>kmap_flush_unused()</c>).</summary>
-    public void KmapFlushUnused() => Machine.KmapsIfUsed?.FlushUnused(this);
+    public void KmapFlushUnused() => Machine.Kmaps?.FlushUnused(this);
 
     /// <summary>Maps a page on this CPU for a short time, preemption and page faults disabled (<c>kmap_atomic()</c>).</summary>
     /// <param name="page">The page.</param>

@@ -11,16 +11,7 @@ public sealed partial class Machine
         get
         {
             ThrowIfDisposed();
-            return _perCpu ?? MakePerCpu();
+            return _perCpu!;
         }
-    }
-
-    /// <summary>The per-CPU allocator if it was ever used.</summary>
-    internal PerCpuAllocator? PerCpuOrNull => _perCpu;
-
-    private PerCpuAllocator MakePerCpu()
-    {
-        PerCpuAllocator made = new(this);
-        return Interlocked.CompareExchange(ref _perCpu, made, null) ?? made;
     }
 }

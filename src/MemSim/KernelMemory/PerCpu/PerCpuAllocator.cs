@@ -110,6 +110,9 @@ public sealed partial class PerCpuAllocator
     /// <summary>Bytes that dynamic allocations hold in each CPU's units.</summary>
     public long UsedBytes { get; private set; }
 
+    /// <summary>Whether it holds anything.</summary>
+    internal bool IsUsed => LiveAllocations != 0 || _variables.Count != 0 || _chunkCount > 1;
+
     /// <summary>Dynamic allocations that are live.</summary>
     public long LiveAllocations { get; private set; }
 

@@ -1,6 +1,6 @@
 namespace MemSim;
 
-/// <summary>How a machine's kernel stacks are made; set before the first one with <see cref="Machine.ConfigureStacks"/>.</summary>
+/// <summary>How a machine's kernel stacks are made; given to the boot with <see cref="MachineSpec.WithStacks"/>.</summary>
 public sealed record KernelStackOptions
 {
     /// <summary>As Debian's 6.1 kernel of the architecture has them: 16 KiB in vmalloc space on 64 bits, 8 KiB of the direct map on 32.</summary>

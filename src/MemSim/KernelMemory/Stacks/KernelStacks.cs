@@ -2,6 +2,7 @@ using System.Globalization;
 using MemSim.Background;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
+using MemSim.PageAllocation;
 
 namespace MemSim;
 
@@ -18,7 +19,7 @@ public sealed class KernelStacks
     private readonly KernelStack?[] _hardIrq;
     private readonly KernelStack?[] _softIrq;
 
-    internal KernelStacks(Machine machine, KernelStackOptions options)
+    internal KernelStacks(Machine machine, KernelStackOptions options, IBootFrames frames)
     {
         _machine = machine;
         bool is64 = machine.Architecture.Bits == 64;
@@ -36,7 +37,7 @@ public sealed class KernelStacks
         using BackgroundScope context = boot.EnterBackground(new KernelTask("swapper/0", 0));
         for (int cpu = 0; cpu < machine.Cpus.Count; cpu++)
         {
-            AddInterruptStacks(boot, cpu);
+            AddInterruptStacks(boot, cpu, frames);
         }
     }
 
@@ -220,19 +221,37 @@ public sealed class KernelStacks
         return ReferenceEquals(cpu.Machine, _machine) ? cpu : throw new ArgumentException("the CPU belongs to another machine", nameof(cpu));
     }
 
-    private void AddInterruptStacks(Cpu boot, int cpu)
+    private void AddInterruptStacks(Cpu boot, int cpu, IBootFrames frames)
     {
-        if (_machine.Architecture.Bits == 64)
+        if (_machine.Architecture.Bits != 64)
         {
-            KernelStack? irq = !IsVmapped ? MakeDirect(boot, "IRQ", 0)
-                : _machine.Architecture.Architecture == Architecture.Arm64 ? MakeVmapped(boot, "IRQ", "init_IRQ", 2)
-                : MakeMapped(boot, "IRQ", "irq_init_percpu_irqstack");
-            _hardIrq[cpu] = _softIrq[cpu] = irq ?? throw NoMemory(cpu);
+            _hardIrq[cpu] = AtBoot(boot, "IRQ", cpu, frames);
+            _softIrq[cpu] = AtBoot(boot, "SOFTIRQ", cpu, frames);
             return;
         }
 
-        _hardIrq[cpu] = MakeDirect(boot, "IRQ", 0) ?? throw NoMemory(cpu);
-        _softIrq[cpu] = MakeDirect(boot, "SOFTIRQ", 0) ?? throw NoMemory(cpu);
+        _hardIrq[cpu] = _softIrq[cpu] = AtBoot(boot, "IRQ", cpu, frames);
+    }
+
+    /// <summary>A stack of frames that the boot keeps: x86-64 has them in the per-CPU area, the others get them before anybody else asks for a page.</summary>
+    private KernelStack AtBoot(Cpu boot, string kind, int cpu, IBootFrames frames)
+    {
+        Page[] pages = BootPages(boot, frames) ?? throw NoMemory(cpu);
+        if (!IsVmapped || _machine.Architecture.Bits != 64)
+        {
+            return new KernelStack(_machine, kind, pages[0].Address, pages, isVmapped: false, ownsArea: false, 0);
+        }
+
+        bool isArm64 = _machine.Architecture.Architecture == Architecture.Arm64;
+        ulong align = isArm64 ? (ulong)PagesEach << (PageGeometry.PageShift + 1) : PageGeometry.PageSize;
+        VirtualAddress bottom = _machine.Vmalloc.MapAtBoot(boot, pages, isArm64 ? "init_IRQ" : "irq_init_percpu_irqstack", align, owns: isArm64);
+        return bottom.IsNull ? throw NoMemory(cpu) : new KernelStack(_machine, kind, bottom, pages, isVmapped: true, ownsArea: false, 0);
+    }
+
+    private Page[]? BootPages(Cpu boot, IBootFrames frames)
+    {
+        long first = frames.TakeReserved(PagesEach);
+        return first < 0 ? AllocateBlock(boot) : [.. Enumerable.Range(0, PagesEach).Select(i => new Page(_machine, (int)first + i))];
     }
 
     private static InvalidOperationException NoMemory(int cpu) => new($"there is no memory for the interrupt stacks of CPU {cpu}");
@@ -253,33 +272,6 @@ public sealed class KernelStacks
         }
 
         return new KernelStack(_machine, kind, bottom, pages, isVmapped: true, ownsArea: true, Options.ThreadInfoBytes);
-    }
-
-    /// <summary>Pages of the direct map, mapped once more with a guard page (x86-64 maps the per-CPU area's).</summary>
-    private KernelStack? MakeMapped(Cpu cpu, string kind, string caller)
-    {
-        Page[]? pages = AllocateBlock(cpu);
-        if (pages is null)
-        {
-            return null;
-        }
-
-        VirtualAddress bottom = MapBlock(cpu, pages, caller);
-        return bottom.IsNull ? null : new KernelStack(_machine, kind, bottom, pages, isVmapped: true, ownsArea: false, 0);
-    }
-
-    private VirtualAddress MapBlock(Cpu cpu, Page[] pages, string caller)
-    {
-        VirtualAddress bottom = _machine.Vmalloc.Map(cpu, pages, PageProtection.Kernel, caller);
-        if (bottom.IsNull)
-        {
-            foreach (Page page in pages)
-            {
-                cpu.FreePages(page);
-            }
-        }
-
-        return bottom;
     }
 
     private KernelStack? MakeDirect(Cpu cpu, string kind, int threadInfoBytes) =>

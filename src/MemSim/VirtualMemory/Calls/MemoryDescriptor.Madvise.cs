@@ -265,7 +265,7 @@ public sealed partial class MemoryDescriptor
         }
         else
         {
-            cpu.Machine.Mm.Swap?.Prefetch(cpu, vma, start, end);
+            vma.Mm.Core.Swap?.Prefetch(cpu, vma, start, end);
         }
 
         return Errno.None;

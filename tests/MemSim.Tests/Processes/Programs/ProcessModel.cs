@@ -180,7 +180,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
                 machine.HugePages.Split(on, word >> 63 == 1 ? machine.GetPage(new Pfn((long)(word & 0xffffffff))) : default);
                 break;
             case Op.SplitDeferred:
-                machine.Mm.Huge.SplitDeferred(on, machine.Nodes[0], 3);
+                machine.Mm!.Huge.SplitDeferred(on, machine.Nodes[0], 3);
                 break;
             case Op.Collapse:
                 machine.HugePages.Khugepaged.Run(on);

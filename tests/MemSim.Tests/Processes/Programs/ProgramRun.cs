@@ -101,7 +101,7 @@ internal sealed class ProgramRun
         }
 
         _machine.SystemFigures.CommittedPages.Should().Be(0);
-        _machine.Mm.Huge.FreeZero(_machine.Cpus[0]);
+        _machine.Mm!.Huge.FreeZero(_machine.Cpus[0]);
         _machine.HugePages.DeferredSplits.Should().Be(0);
         _machine.FreePagesAtRest().Should().Be(_free, "every page is back");
         for (KernelObject kind = KernelObject.MapleNode; kind <= KernelObject.Vma; kind++)

@@ -1,0 +1,75 @@
+using MemSim.Background;
+using MemSim.Boot;
+using MemSim.Cma;
+using MemSim.Compaction;
+using MemSim.Hardware;
+using MemSim.KernelMemory;
+using MemSim.Lru;
+using MemSim.Migration;
+using MemSim.Oom;
+using MemSim.PageAllocation;
+using MemSim.PageCache;
+using MemSim.Processes;
+using MemSim.Reclaim;
+using MemSim.ReverseMapping;
+using MemSim.Swap;
+using MemSim.VirtualMemory;
+
+namespace MemSim;
+
+/// <content>The composition root: every subsystem is built here, once, in this order, when the page allocator is in its first state.</content>
+/// <remarks>
+/// Nothing here takes a page of the page allocator where a kernel would not: tables and stacks of the boot come from reserved frames. What is optional is switched
+/// on by a call (<see cref="EnableReclaim"/>, the first process or file system) or by the description; no property makes anything.
+/// </remarks>
+public sealed partial class Machine
+{
+    internal void BuildSubsystems(SubsystemOptions options)
+    {
+        // What needs no memory of the machine.
+        Background = new BackgroundTasks(this);
+        Fixmap = new Fixmap(this);
+        AddressSpace = new KernelAddressSpace(this, options.Mmu.FiveLevels);
+        _perCpu = new PerCpuAllocator(this);
+        BuildSlab(options.Slab);
+        KernelObjects = new KernelObjects(this);
+
+        // Who has pages, and who takes them back.
+        Lru = new LruManager(this, _memMap);
+        Pressure = new PressureStall(this);
+        Shrinkers = new ShrinkerList(this);
+        Migrator = new PageMigrator(this);
+        Compactor = new Compactor(this);
+        Contig = new ContigAllocator(this);
+        Oom = new OomKiller(this);
+        Vmscan = new PageReclaim(this) { OomKiller = Oom, Compactor = Compactor, WakeFlushers = WakeFlushers };
+        BuildPageCache();
+        Swap = new SwapSpace(this);
+        ShmemSwap = Swap.SharedMemory;
+        HugePages = new HugePageSettings(this);
+
+        // What lives in the contents of RAM: page tables, and all that is mapped by them.
+        if (Memory.HasContents)
+        {
+            PageTableFrames frames = new(this);
+            _mmu = new Mmu(this, options.Mmu, frames);
+            DirectMap.Build(_mmu, _cpus[0], _directMapEndPfn, _directMapPhysicalBase);
+            PrepareFixedTables(_mmu);
+            _vmalloc = new VmallocAllocator(this);
+            Kmaps = AddressSpace.PersistentKmap is null ? null : new PersistentKmaps(this);
+            _stacks = new KernelStacks(this, options.Stacks, frames);
+            frames.EndBoot();
+            Mm = new MmCore(this, frames);
+            _mmu.FaultHandler = Mm.Faults;
+        }
+
+        Owners = Guarded(Mm is null ? new CacheOnlyOwners(this) : Mm.Owners);
+    }
+
+    private T NeedsContents<T>(T? part)
+        where T : class
+    {
+        ThrowIfDisposed();
+        return part ?? throw new InvalidOperationException("the machine was booted without contents of RAM: nothing can be mapped there");
+    }
+}
