@@ -200,6 +200,7 @@ internal sealed class MachineBuilder
         Machine machine = new(new MachineBlueprint
         {
             Architecture = ArchitectureInfo.X86_64,
+            HasContents = false,
             PageblockOrder = PageblockOrder,
             Nodes = [.. nodes.Select(n => new NodeBlueprint(n, [], [n, .. nodes.Where(other => other != n)]))],
             CpuNodes = _cpuNodes,
@@ -223,6 +224,7 @@ internal sealed class MachineBuilder
         }
 
         StateRestorer.Fill(machine, state);
+        machine.BuildSubsystems(new SubsystemOptions());
         return machine;
     }
 

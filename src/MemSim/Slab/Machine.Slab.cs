@@ -23,5 +23,11 @@ public sealed partial class Machine
         }
     }
 
-    private void VerifySlab() => new SlabVerifier(Slab).Verify();
+    private void VerifySlab()
+    {
+        if (Slab.IsUsed)
+        {
+            new SlabVerifier(Slab).Verify();
+        }
+    }
 }

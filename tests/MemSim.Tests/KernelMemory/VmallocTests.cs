@@ -13,13 +13,13 @@ public class VmallocTests
 
         VirtualAddress area = cpu.Vzalloc(10_000);
 
-        area.Should().Be(machine.AddressSpace.Vmalloc.Start);
+        area.Should().Be(machine.FirstFree());
         cpu.Write(area + 4092, 0x1122_3344_5566_7788L);
         cpu.Read<long>(area + 4092).Should().Be(0x1122_3344_5566_7788L);
         cpu.Read<int>(area + 9996).Should().Be(0);
         cpu.VmallocToPage(area + 8192).IsNull.Should().BeFalse();
         cpu.VmallocToPage(area + 12288).IsNull.Should().BeTrue("the guard page maps nothing");
-        machine.Proc.VmallocInfo.Should().Be("0xffffc90000000000-0xffffc90000004000   16384 Vmalloc_memory_is_contiguous_in_addresses_and_readable_across_pages pages=3 vmalloc N0=3\n");
+        machine.AreasOfUsers().Should().Be("0xffffc90000005000-0xffffc90000009000   16384 Vmalloc_memory_is_contiguous_in_addresses_and_readable_across_pages pages=3 vmalloc N0=3\n");
         machine.Verify();
     }
 
@@ -34,7 +34,7 @@ public class VmallocTests
         VirtualAddress second = cpu.Vmalloc(4096);
         cpu.Vfree(second);
         second.Should().Be(first + 8192);
-        machine.Proc.VmallocInfo.Should().Be("0xffffc90000000000-0xffffc90000004000   16384 unpurged vm_area\n");
+        machine.AreasOfUsers().Should().Be("0xffffc90000005000-0xffffc90000009000   16384 unpurged vm_area\n");
         cpu.VmUnmapAliases();
 
         cpu.Vmalloc(4096).Should().Be(first);
@@ -65,7 +65,7 @@ public class VmallocTests
 
         VirtualAddress area = cpu.Vmalloc(513 * 4096, Gfp.Kernel, "large");
 
-        string[] lines = machine.Proc.VmallocInfo.Split('\n');
+        string[] lines = machine.AreasOfUsers().Split('\n');
         lines[0].Should().Contain("large pages=513 vmalloc vpages N0=513");
         lines[1].Should().Contain("pages=2 vmalloc N0=2");
         cpu.VmallocToPage(area + (514 * 4096)).IsNull.Should().BeFalse("the table follows the guard page");
@@ -128,7 +128,7 @@ public class VmallocTests
 
         machine.Vmalloc.UsedPages.Should().Be(0);
         cpu.VmUnmapAliases();
-        machine.Proc.VmallocInfo.Should().BeEmpty();
+        machine.AreasOfUsers().Should().BeEmpty();
         machine.Verify();
     }
 
@@ -178,7 +178,7 @@ public class VmallocTests
 
         machine.Verify();
         cpu.VmUnmapAliases();
-        machine.Proc.VmallocInfo.Should().BeEmpty();
+        machine.AreasOfUsers().Should().BeEmpty();
         machine.Slab.FindLiveObjects().Should().BeEmpty();
     }
 

@@ -20,6 +20,10 @@ internal sealed class OnlyCompaction(Machine machine) : IReclaim
         return outcome;
     }
 
+    public int TakeCaptured(Cpu cpu) => machine.Compactor.TakeCaptured(cpu);
+
+    public void AfterCompaction(Cpu cpu, int order, int pfn) => machine.Compactor.AfterDirect(cpu, order, pfn);
+
     public long ReclaimablePages(Zone zone) => 0;
 
     public bool OutOfMemory(in ReclaimRequest request) => false;

@@ -190,7 +190,7 @@ public class SlubTests
         VirtualAddress obj = machine.Cpus[0].Kmalloc(64, Gfp.Kernel);
         VirtualAddress large = machine.Cpus[0].Kmalloc(50_000, Gfp.Kernel);
         machine.Cpus[0].AllocPercpu<long>();
-        _ = machine.Mmu;
+        machine.Cpus[0].Vmalloc(8192);
         MachineSnapshot snapshot = machine.Snapshot();
         snapshot.NotCarried.Should().HaveCount(3).And.Contain(m => m.Contains("slab")).And.Contain(m => m.Contains("per-CPU")).And.Contain(m => m.Contains("MMU"));
         using Machine twin = snapshot.Boot();
