@@ -1,18 +1,14 @@
 using MemSim.Background;
-using MemSim.Boot;
 using MemSim.Cma;
 using MemSim.Compaction;
-using MemSim.Hardware;
 using MemSim.KernelMemory;
 using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.Oom;
 using MemSim.PageAllocation;
 using MemSim.PageCache;
-using MemSim.Processes;
 using MemSim.Reclaim;
-using MemSim.ReverseMapping;
-using MemSim.Swap;
+using MemSim.Slab;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -70,6 +66,6 @@ public sealed partial class Machine
         where T : class
     {
         ThrowIfDisposed();
-        return part ?? throw new InvalidOperationException("the machine was booted without contents of RAM: nothing can be mapped there");
+        return part ?? throw new InvalidOperationException("the machine was booted without contents of RAM (MachineSpec.WithoutContents): nothing can be mapped there");
     }
 }

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using MemSim.Boot;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
@@ -19,15 +18,7 @@ namespace MemSim;
 /// </remarks>
 public sealed partial class Machine : IDisposable
 {
-    private readonly List<Node> _nodes = [];
-    private readonly List<Cpu> _cpus = [];
-    private readonly List<Zone> _zones = [];
-    private readonly Tracepoints _tracepoints;
-    private readonly bool _parallel;
-    private readonly bool _refusesIllegalFlags;
     private readonly long _deviceStart;
-    private IReclaim _reclaim = NoReclaim.Instance;
-    private bool _disposed;
 
     internal Machine(MachineBlueprint blueprint)
     {
@@ -92,32 +83,11 @@ public sealed partial class Machine : IDisposable
         }
     }
 
-    /// <summary>The architecture's description.</summary>
-    public ArchitectureInfo Architecture { get; }
-
-    /// <summary>The CPUs by number.</summary>
-    public IReadOnlyList<Cpu> Cpus => _cpus;
-
-    /// <summary>The nodes, ascending by number.</summary>
-    public IReadOnlyList<Node> Nodes => _nodes;
-
-    /// <summary>All zones of all nodes, empty ones included, by node and kernel index.</summary>
-    public IReadOnlyList<Zone> Zones => _zones;
-
-    /// <summary>log2 of the pages in a page block.</summary>
-    public int PageblockOrder { get; }
-
     /// <summary>How frame numbers lead to page frames.</summary>
     public MemoryModel MemoryModel { get; }
 
     /// <summary>What the page frames cost under this memory model, in the real kernel and here.</summary>
     public MemoryMapCost MemoryMapCost => MemoryMapCost.Of(MemoryModel, Architecture, [.. _presentRanges.Select(r => (r.Start, r.End))], _memMap.ReservedBytes);
-
-    /// <summary>Host memory taken for the contents of simulated RAM, in bytes.</summary>
-    public long ContentBytes => Memory.TouchedBytes;
-
-    /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
-    public bool MobilityGrouping { get; }
 
     /// <summary>What was said while booting, a line each, as dmesg prints it; empty for a machine restored from a state.</summary>
     public IReadOnlyList<string> BootLog => BootPlan?.BootLog ?? [];
@@ -125,27 +95,8 @@ public sealed partial class Machine : IDisposable
     /// <summary>The kernel whose rules the machine follows.</summary>
     public KernelPersonality Personality => Settings.Personality;
 
-    /// <summary>What the user must know about the machine's rules, e.g. that its kernel was never recorded and follows those of another; empty where there is nothing to say.</summary>
-    public IReadOnlyList<string> Warnings { get; }
-
-    /// <summary>Whether the machine was booted with parallel CPUs: its locks are real and several host threads may drive one CPU each.</summary>
-    public bool IsParallel => _parallel;
-
     /// <summary>The <c>/proc</c> files and reports about memory, in the kernel's own format.</summary>
     public ProcFs Proc { get; }
-
-    /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until something better is plugged in.</summary>
-    /// <exception cref="ArgumentNullException">The value is null: <see cref="NoReclaim"/> is what reclaims nothing.</exception>
-    public IReclaim Reclaim
-    {
-        get => _reclaim;
-        set
-        {
-            ArgumentNullException.ThrowIfNull(value);
-            ThrowIfDisposed();
-            _reclaim = value;
-        }
-    }
 
     /// <summary>How many requests failed since boot, those with <see cref="Gfp.NoWarn"/> included.</summary>
     public long AllocationFailures => Reports.Failures;
@@ -153,29 +104,12 @@ public sealed partial class Machine : IDisposable
     /// <summary>The last page allocation failure report; null when there was none since, or when the last failure asked for none.</summary>
     public string? LastFailureReport => Reports.Last;
 
-    internal BugReporter Bugs { get; }
-
     /// <summary>What the user's code throws when the kernel calls it, and whether it runs now.</summary>
     internal Callouts Callouts { get; }
 
     internal FailureReports Reports { get; }
 
-    internal bool RefusesIllegalFlags => _refusesIllegalFlags;
-
-    internal PageAllocator Pages { get; }
-
     internal HostMemory HostMemory { get; }
-
-    internal PhysicalMemory Memory { get; }
-
-    internal ILoggerFactory LoggerFactory { get; }
-
-    internal PageOwnerTracker? OwnerTracker { get; }
-
-    /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
-    internal Tracepoints? Trace { get; private set; }
-
-    internal int WatermarkBoostFactor { get; set; }
 
     /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
     internal bool DefragMode { get; set; }
@@ -183,16 +117,11 @@ public sealed partial class Machine : IDisposable
     /// <summary>The first section above RAM: where device memory is plugged in.</summary>
     internal long DeviceStart => _deviceStart;
 
-    /// <summary>Whether every request must take the checked way in.</summary>
-    internal bool NeedsAttention => _disposed || _faultInjector is not null;
-
     /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
     internal BootPlan? BootPlan { get; set; }
 
     /// <summary>The sysctls and derived figures.</summary>
     internal MachineSettings Settings { get; set; }
-
-    internal ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
 
     /// <summary>Boots a machine: plans its memory, computes its watermarks and reserves, frees what is free into the buddy lists in the real order.</summary>
     /// <param name="spec">What to boot.</param>
@@ -259,43 +188,6 @@ public sealed partial class Machine : IDisposable
         return name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name;
     }
 
-    /// <summary>The node with a number.</summary>
-    /// <param name="id">The number.</param>
-    /// <exception cref="ArgumentOutOfRangeException">There is none.</exception>
-    public Node GetNode(int id) => NodeOrDefault(id) ?? throw new ArgumentOutOfRangeException(nameof(id), id, "the machine has no such node");
-
-    /// <summary>The CPU on which something is done to this machine: CPU 0 when none is named. Another machine's would mix up both machines' memory.</summary>
-    internal Cpu Own(Cpu? on) =>
-        on is null ? _parallel ? CallersCpu() : _cpus[0] : ReferenceEquals(on.Machine, this) ? on : throw new ArgumentException($"CPU {on.Id} belongs to another machine", nameof(on));
-
-    /// <summary>Attaches a receiver of tracepoints.</summary>
-    /// <param name="sink">The receiver.</param>
-    public void AttachTrace(IPageTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        _tracepoints.Attach(sink);
-        UpdateTrace();
-    }
-
-    /// <summary>Detaches a receiver of tracepoints; nothing happens when it is not attached.</summary>
-    /// <param name="sink">The receiver.</param>
-    public void DetachTrace(IPageTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        _tracepoints.Detach(sink);
-        UpdateTrace();
-    }
-
-    /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
-    public void DrainAllPages()
-    {
-        ThrowIfDisposed();
-        foreach (Cpu cpu in _cpus)
-        {
-            cpu.DrainLocalPages();
-        }
-    }
-
     /// <summary>Takes a snapshot of the complete state: fork the world, try a what-if, compare.</summary>
     /// <remarks>Copies the contents of RAM that was touched. No CPU may be driven by another thread meanwhile.</remarks>
     public MachineSnapshot Snapshot()
@@ -359,51 +251,6 @@ public sealed partial class Machine : IDisposable
     }
 
     internal bool IsDisposed => _disposed;
-
-    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
-
-    internal Node? NodeOrDefault(int id)
-    {
-        foreach (Node node in _nodes)
-        {
-            if (node.Id == id)
-            {
-                return node;
-            }
-        }
-
-        return null;
-    }
-
-    private void UpdateTrace()
-    {
-        Trace = _tracepoints.IsIdle ? null : _tracepoints;
-        foreach (Cpu cpu in _cpus)
-        {
-            cpu.UpdateMode();
-        }
-    }
-
-    internal Zone Owned(Zone zone) =>
-        zone.Id < _zones.Count && ReferenceEquals(_zones[zone.Id], zone) ? zone : throw new ArgumentException($"{zone} belongs to another machine", nameof(zone));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Lock(Zone zone)
-    {
-        if (_parallel)
-        {
-            zone.Lock.Enter();
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Unlock(Zone zone)
-    {
-        if (_parallel)
-        {
-            zone.Lock.Exit();
-        }
-    }
 
     private void BuildZones(MachineBlueprint blueprint)
     {

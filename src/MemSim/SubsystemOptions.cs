@@ -1,5 +1,3 @@
-using MemSim.Boot;
-
 namespace MemSim;
 
 /// <summary>How the subsystems of a machine are built.</summary>

@@ -2,6 +2,8 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text;
 using FluentAssertions;
+using MemSim.Recordings;
+using MemSim.Tests.House;
 using Xunit;
 
 namespace MemSim.Tests;
@@ -16,10 +18,10 @@ public class PublicApiTests
 
     [Theory]
     [InlineData("PublicApi.txt", typeof(Machine))]
-    [InlineData("PublicApi.Recordings.txt", typeof(MemSim.Recordings.TraceReplay))]
+    [InlineData("PublicApi.Recordings.txt", typeof(TraceReplay))]
     public void The_public_api_is_the_one_that_is_written_down(string file, Type member)
     {
-        string path = Path.Combine(SourceFolder(), file);
+        string path = Path.Combine(SourceTree.TestFolder(), file);
         string actual = Describe(member.Assembly);
         if (Environment.GetEnvironmentVariable("MEMSIM_UPDATE_API") == "1")
         {
@@ -40,43 +42,6 @@ public class PublicApiTests
             .Should().BeEquivalentTo("Microsoft.Extensions.Logging.Abstractions");
     }
 
-    [Theory]
-    [InlineData("Hardware", "Pages", "Zones", "PageAllocation")]
-    [InlineData("Pages", "Zones", "PageAllocation")]
-    [InlineData("Zones", "PageAllocation")]
-    public void Lower_layers_do_not_name_higher_ones(string folder, params string[] higher)
-    {
-        // The known exceptions are the places where the kernel itself has a cycle; each is named with its reason.
-        Dictionary<string, string> allowed = new()
-        {
-            ["Hardware/Mmu/Machine.Mmu.cs"] = "part of the composition root: gives the MMU the allocator as its source of frames",
-            ["Hardware/Mmu/DirectMap.cs"] = "the zones' ranges and limits decide what the direct map covers",
-            ["Hardware/Mmu/Mmu.cs"] = "asks which ranges of frames are present",
-            ["Zones/WatermarkCheck.cs"] = "the rights of an attempt (AllocFlags) decide the mark",
-        };
-        foreach (string file in Directory.EnumerateFiles(Path.Combine(CoreFolder(), folder), "*.cs", SearchOption.AllDirectories))
-        {
-            string relative = Path.GetRelativePath(CoreFolder(), file).Replace('\\', '/');
-            foreach (string layer in higher.Where(_ => !allowed.ContainsKey(relative)))
-            {
-                File.ReadAllText(file).Should().NotContain($"using MemSim.{layer};", $"{relative} lies below {layer}");
-            }
-        }
-    }
-
-    [Theory]
-    [InlineData("Hardware")]
-    [InlineData("Pages")]
-    [InlineData("Zones")]
-    [InlineData("PageAllocation")]
-    public void Nothing_but_sinks_of_observability_is_used_from_below(string folder)
-    {
-        foreach (string file in Directory.EnumerateFiles(Path.Combine(CoreFolder(), folder), "*.cs", SearchOption.AllDirectories))
-        {
-            File.ReadAllText(file).Should().NotContain("using MemSim.Observability", Path.GetFileName(file));
-        }
-    }
-
     [Fact]
     public void Only_few_small_types_use_pointers()
     {
@@ -90,26 +55,7 @@ public class PublicApiTests
             .Should().BeSubsetOf(["FrameArray.cs", "MemMap.cs", "PhysicalMemory.cs", "PhysicalMemory.Pieces.cs"]);
     }
 
-    private static string SourceFolder([CallerFilePath] string file = "") => Folder(Path.GetDirectoryName(file)!);
-
-    private static string CoreFolder() => Path.Combine(SourceFolder(), "..", "..", "src", "MemSim");
-
-    /// <summary>Deterministic builds record the source as <c>/_/…</c>: look upwards from the test assembly then.</summary>
-    private static string Folder(string recorded)
-    {
-        if (Directory.Exists(recorded))
-        {
-            return recorded;
-        }
-
-        DirectoryInfo? folder = new(AppContext.BaseDirectory);
-        while (folder is not null && !File.Exists(Path.Combine(folder.FullName, "MemSim.Tests.csproj")))
-        {
-            folder = folder.Parent;
-        }
-
-        return folder?.FullName ?? throw new DirectoryNotFoundException("the tests' sources are not above the test assembly");
-    }
+    private static string CoreFolder() => Path.Combine(SourceTree.TestFolder(), "..", "..", "src", "MemSim");
 
     private static string Describe(Assembly assembly)
     {

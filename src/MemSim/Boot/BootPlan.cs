@@ -1,28 +1,7 @@
+using MemSim.KernelMemory;
 using MemSim.PageAllocation;
 
 namespace MemSim.Boot;
-
-/// <summary>The phases of a boot, in order.</summary>
-public enum BootPhase
-{
-    /// <summary>The firmware's map, changed by the command line, becomes memblock's memory.</summary>
-    FirmwareMap,
-
-    /// <summary>The kernel image and what the boot loader left are reserved; nodes get their memory.</summary>
-    Nodes,
-
-    /// <summary>Node and zone spans, holes, ZONE_MOVABLE.</summary>
-    Zones,
-
-    /// <summary>Early allocations: memory map, per-CPU areas, hash tables.</summary>
-    EarlyAllocations,
-
-    /// <summary>The order in which zones are looked at.</summary>
-    Zonelists,
-
-    /// <summary>Free memory goes to the page allocator.</summary>
-    Release,
-}
 
 /// <summary>Something the booting kernel reserved.</summary>
 /// <param name="What">What it is for.</param>

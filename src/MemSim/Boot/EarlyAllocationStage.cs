@@ -1,4 +1,5 @@
 using System.Numerics;
+using MemSim.KernelMemory;
 using MemSim.PageAllocation;
 
 namespace MemSim.Boot;

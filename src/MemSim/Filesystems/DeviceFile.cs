@@ -1,5 +1,5 @@
 using MemSim.PageCache;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim.Filesystems;
 

@@ -1,7 +1,7 @@
 using MemSim.BlockDevices;
 using MemSim.Filesystems;
 using MemSim.PageCache;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim;
 

@@ -2,7 +2,7 @@ using MemSim.Filesystems;
 using MemSim.Hardware;
 using MemSim.PageCache;
 using MemSim.Pages;
-using MemSim.Processes;
+using MemSim.Slab;
 using MemSim.Statistics;
 using MemSim.Zones;
 

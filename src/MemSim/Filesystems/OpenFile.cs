@@ -1,6 +1,6 @@
 using MemSim.Hardware;
 using MemSim.PageCache;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim;
 

@@ -1,7 +1,7 @@
 using System.Diagnostics.CodeAnalysis;
 using MemSim.Hardware;
 using MemSim.PageCache;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim;
 

@@ -1,4 +1,3 @@
-using MemSim.Background;
 using MemSim.Hardware;
 
 namespace MemSim;
@@ -141,29 +140,6 @@ public sealed partial class Cpu
         UpdateMode();
         task.Enter(this);
         return new ContextScope(this, ContextKind.Task, previous, default);
-    }
-
-    /// <summary>Lends the CPU to a background thread, in process context, whatever it is doing: the thread "runs elsewhere" until the scope is disposed.</summary>
-    internal BackgroundScope EnterBackground(KernelTask task)
-    {
-        BackgroundScope scope = new(this, _current, _preemptCount, _irqDisableDepth, _spinlocksHeld);
-        SwitchMappings(_current, task);
-        _current.RunsOn = null;
-        (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (0, 0, 0);
-        _current = task;
-        task.RunsOn = this;
-        UpdateMode();
-        return scope;
-    }
-
-    internal void LeaveBackground(KernelTask previous, int preemptCount, int irqDisableDepth, int spinlocksHeld)
-    {
-        SwitchMappings(_current, previous);
-        _current.RunsOn = null;
-        (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (preemptCount, irqDisableDepth, spinlocksHeld);
-        _current = previous;
-        previous.RunsOn = this;
-        UpdateMode();
     }
 
     /// <summary>Complains when the code running now must not sleep (<c>might_sleep()</c>).</summary>

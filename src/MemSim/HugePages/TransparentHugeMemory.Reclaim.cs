@@ -1,5 +1,4 @@
 using MemSim.Lru;
-using MemSim.ReverseMapping;
 using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;

@@ -2,8 +2,8 @@ using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Pages;
-using MemSim.ReverseMapping;
 using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;
 

@@ -1,6 +1,6 @@
 using MemSim.Hugetlb;
 using MemSim.PageCache;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim;
 

@@ -68,6 +68,11 @@ internal sealed partial class LruManager
 
     private void Flush(Cpu cpu, CpuLruBatches batches, LruBatch batch)
     {
+        if (!WasUsed)
+        {
+            WasUsed = true;
+        }
+
         // Copied, so that another CPU that drains everything meets an empty batch.
         Span<int> pages = stackalloc int[CpuLruBatches.BatchSize];
         if (_parallel)

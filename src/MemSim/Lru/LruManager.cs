@@ -83,6 +83,9 @@ internal sealed partial class LruManager
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public LruVec OfPage(int pfn) => _vecOfZone[_frames[pfn].ZoneId];
 
+    /// <summary>Whether a page was ever put on a list.</summary>
+    public bool WasUsed { get; private set; }
+
     /// <summary>Puts a new page on the list its flags name, by way of this CPU's batch (<c>folio_add_lru()</c>).</summary>
     public void Add(Cpu cpu, int pfn) => Defer(cpu, LruBatch.Add, pfn);
 

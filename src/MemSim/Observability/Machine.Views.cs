@@ -1,5 +1,4 @@
 using MemSim.Observability;
-using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim;
@@ -19,12 +18,6 @@ public sealed partial class Machine
         get => Reports.KeepsText;
         set => Reports.KeepsText = value;
     }
-
-    /// <summary>Figures that the kernel prints and that no subsystem of the machine has yet.</summary>
-    internal SystemFigures SystemFigures { get; } = new();
-
-    /// <summary>Counters of events.</summary>
-    internal VmEvents Events { get; } = new();
 
     /// <summary>Says whether a request would succeed now and why: each term of the check of each zone it may use, and what would have saved it. Changes nothing.</summary>
     /// <param name="gfp">The request's flags.</param>

@@ -1,4 +1,5 @@
 using MemSim.Observability;
+using MemSim.Statistics;
 
 namespace MemSim.PageCache;
 

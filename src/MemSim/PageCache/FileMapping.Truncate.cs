@@ -1,5 +1,3 @@
-using MemSim.ReverseMapping;
-
 namespace MemSim.PageCache;
 
 /// <content>Truncation and holes.</content>

@@ -1,6 +1,5 @@
 using MemSim.Lru;
 using MemSim.Pages;
-using MemSim.ReverseMapping;
 using MemSim.Statistics;
 
 namespace MemSim.PageCache;

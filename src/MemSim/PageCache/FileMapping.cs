@@ -2,7 +2,6 @@ using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using MemSim.Lru;
 using MemSim.Pages;
-using MemSim.ReverseMapping;
 
 namespace MemSim.PageCache;
 

@@ -1,4 +1,4 @@
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim.PageCache;
 

@@ -1,7 +1,4 @@
 using MemSim.Faults;
-using MemSim.Lru;
-using MemSim.PageAllocation;
-using MemSim.PageCache;
 using MemSim.Processes;
 using MemSim.VirtualMemory;
 
@@ -10,15 +7,11 @@ namespace MemSim;
 /// <content>Processes.</content>
 public sealed partial class Machine
 {
-    private FaultInjector? _faultInjector;
-
     /// <summary>The processes alive, ascending by number.</summary>
     public IReadOnlyCollection<Process> Processes => Mm?.Processes ?? [];
 
     /// <summary>What all address spaces share; null on a machine without contents of RAM, which can have none.</summary>
     internal MmCore? Mm { get; private set; }
-
-    internal FaultInjector? FaultInjector => _faultInjector;
 
     /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped (<c>fork()</c> by init and <c>execve()</c>).</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
@@ -91,19 +84,4 @@ public sealed partial class Machine
     /// <summary>Records what page faults do from now on, step by step; null stops that.</summary>
     /// <param name="story">Receives the steps.</param>
     public void RecordFaults(FaultStory? story) => NeedsContents(Mm).Story = story;
-
-    /// <summary>Makes allocations of pages and of kernel objects of address spaces fail (<c>fail_page_alloc</c>).</summary>
-    /// <param name="nth">The first to fail, counted from 1; 0 stops it.</param>
-    /// <param name="times">How many fail from there on.</param>
-    /// <returns>What counts and decides.</returns>
-    internal FaultInjector? FailAllocations(long nth, long times = 1)
-    {
-        _faultInjector = nth == 0 ? null : new FaultInjector(nth, times);
-        foreach (Cpu cpu in _cpus)
-        {
-            cpu.UpdateMode();
-        }
-
-        return _faultInjector;
-    }
 }

@@ -1,5 +1,5 @@
-using MemSim.Processes;
-using MemSim.ReverseMapping;
+using MemSim.Slab;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

@@ -1,6 +1,6 @@
 using System.Globalization;
 using MemSim.Observability;
-using MemSim.Processes;
+using MemSim.Slab;
 using MemSim.Statistics;
 
 namespace MemSim.VirtualMemory;

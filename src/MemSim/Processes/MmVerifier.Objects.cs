@@ -1,5 +1,4 @@
-using MemSim.Processes;
-using MemSim.ReverseMapping;
+using MemSim.Slab;
 
 namespace MemSim.VirtualMemory;
 

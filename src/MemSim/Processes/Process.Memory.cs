@@ -1,4 +1,5 @@
 using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim;
 

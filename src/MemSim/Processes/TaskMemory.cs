@@ -1,3 +1,5 @@
+using MemSim.Slab;
+
 namespace MemSim.Processes;
 
 /// <summary>What a task takes of the kernel's memory beside its address space: its objects and its stack.</summary>

@@ -19,9 +19,6 @@ public sealed partial class Machine
     /// <summary>The tracepoints of reclaim when somebody listens, else null.</summary>
     internal ReclaimTracepoints? ReclaimTrace { get; private set; }
 
-    /// <summary>A copy of <c>zone_reclaim_mode</c> for the allocator.</summary>
-    internal int ZoneReclaimMode { get; set; }
-
     /// <summary>Puts kswapd, direct reclaim and shrinkers to work: from now on the allocator's slow path reclaims instead of failing.</summary>
     /// <remarks>
     /// Happens by itself with the first process, file or shrinker. Without it a machine's memory belongs to whoever allocated it, and allocations below the

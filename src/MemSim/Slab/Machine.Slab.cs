@@ -1,4 +1,3 @@
-using MemSim.Boot;
 using MemSim.Slab;
 
 namespace MemSim;

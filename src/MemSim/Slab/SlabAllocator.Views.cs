@@ -1,6 +1,6 @@
-using MemSim.Kernels;
 using System.Globalization;
 using System.Text;
+using MemSim.Kernels;
 using MemSim.Slab;
 
 namespace MemSim;

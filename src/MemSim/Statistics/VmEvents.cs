@@ -1,5 +1,3 @@
-using MemSim.Observability;
-
 namespace MemSim.Statistics;
 
 /// <summary>The events that <c>/proc/vmstat</c> counts, in its order; those counted by zone are apart (<c>enum vm_event_item</c>).</summary>

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Hardware;
 
 namespace MemSim;
 
@@ -8,7 +9,7 @@ public readonly record struct SwapEntry
     internal const int OffsetBits = 26;
 
     /// <summary>Areas have at most this many slots: 256 GiB of pages of 4 KiB.</summary>
-    internal const long MaxSlots = Hardware.PteLayout.MaxSwapOffset;
+    internal const long MaxSlots = PteLayout.MaxSwapOffset;
 
     private readonly int _word;
 

@@ -1,4 +1,3 @@
-using MemSim.ReverseMapping;
 using MemSim.VirtualMemory;
 
 namespace MemSim;

@@ -3,7 +3,6 @@ using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.PageCache;
 using MemSim.Pages;
-using MemSim.ReverseMapping;
 
 namespace MemSim.VirtualMemory;
 

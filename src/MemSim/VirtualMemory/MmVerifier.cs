@@ -1,7 +1,6 @@
 using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Pages;
-using MemSim.ReverseMapping;
 
 namespace MemSim.VirtualMemory;
 

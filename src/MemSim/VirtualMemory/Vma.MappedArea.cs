@@ -1,4 +1,4 @@
-using MemSim.ReverseMapping;
+using MemSim.PageCache;
 using MemSim.VirtualMemory;
 
 namespace MemSim;

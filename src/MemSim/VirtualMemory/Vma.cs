@@ -1,7 +1,7 @@
 using System.Globalization;
 using MemSim.Hugetlb;
 using MemSim.PageCache;
-using MemSim.ReverseMapping;
+using MemSim.VirtualMemory;
 
 namespace MemSim;
 

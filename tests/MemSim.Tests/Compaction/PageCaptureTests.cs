@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Compaction;
+using MemSim.Zones;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim.Compaction;

@@ -2,6 +2,7 @@ using FluentAssertions;
 using MemSim.Hardware;
 using MemSim.PageAllocation;
 using MemSim.Processes;
+using MemSim.Slab;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;

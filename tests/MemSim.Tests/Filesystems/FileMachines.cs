@@ -1,6 +1,6 @@
 using MemSim.Filesystems;
 using MemSim.Lru;
-using MemSim.ReverseMapping;
+using MemSim.PageCache;
 
 namespace MemSim.Tests.AddressSpaces.Files;
 

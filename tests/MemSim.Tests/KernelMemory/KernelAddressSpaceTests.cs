@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.KernelMemory;
+using MemSim.Boot;
 using Xunit;
 
 namespace MemSim.Tests.KernelMemory;

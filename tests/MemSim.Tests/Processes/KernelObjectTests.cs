@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Processes;
+using MemSim.Slab;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;
@@ -35,7 +35,7 @@ public class KernelObjectTests
         foreach ((string architecture, string expected) in ((string, string)[])[("x86_64", x64), ("arm64", arm64), ("x86_32", x86), ("pae", pae)])
         {
             using Machine machine = ForkTests.Boot(architecture);
-            _ = machine.Mm;
+            _ = machine.KernelObjects.CacheOf(KernelObject.Task);
             string line = Line(machine, name);
             string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3..6]).Should().Be(expected, "{0} has so large objects on {1}", name, architecture);
         }

@@ -10,7 +10,7 @@ public sealed partial class Machine
     public Mmu Mmu => NeedsContents(_mmu);
 
     /// <summary>What was mapped in each phase of the boot: identity mapping, kernel image, direct map step by step.</summary>
-    public IReadOnlyList<BootPhase> BootPhases => KernelMemory.BootPhases.Of(this);
+    public IReadOnlyList<BootPhase> BootPhases => MemSim.Boot.BootPhases.Of(this);
 
     /// <summary>Makes the tables of the fixed mappings and of kmap's window: the kernel image has them, or memblock gave them.</summary>
     private void PrepareFixedTables(Mmu mmu)

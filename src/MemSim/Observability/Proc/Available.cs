@@ -1,3 +1,5 @@
+using MemSim.Statistics;
+
 namespace MemSim.Observability;
 
 /// <summary>Estimates that the kernel derives from several counters at once.</summary>

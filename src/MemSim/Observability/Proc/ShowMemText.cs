@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Kernels;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Observability;

@@ -1,5 +1,5 @@
-using MemSim.Kernels;
 using System.Numerics;
+using MemSim.Kernels;
 
 namespace MemSim.Slab;
 

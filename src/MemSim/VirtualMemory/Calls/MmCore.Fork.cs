@@ -1,6 +1,6 @@
 using MemSim.Hardware;
 using MemSim.Pages;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim.VirtualMemory;
 

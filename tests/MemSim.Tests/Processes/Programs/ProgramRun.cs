@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Processes;
+using MemSim.Slab;
 
 namespace MemSim.Tests.AddressSpaces.Programs;
 

@@ -1,5 +1,6 @@
 using System.Globalization;
 using FluentAssertions;
+using MemSim.Kernels;
 using MemSim.Recordings;
 using Xunit;
 
@@ -127,7 +128,7 @@ public sealed class TraceOrderTests : IDisposable
         Write("7.3.4", Line(1, ".....", 1, Alloc, A));
         using TraceReplay own = TraceReplay.Open(_folder);
         own.Run().Kernel.Line.Name.Should().Be("7.3");
-        using TraceReplay other = TraceReplay.Open(_folder, kernel: MemSim.Kernels.KernelChoice.For("6.12"));
+        using TraceReplay other = TraceReplay.Open(_folder, kernel: KernelChoice.For("6.12"));
         other.Run().Kernel.Line.Name.Should().Be("6.12");
         other.Machine!.Personality.Name.Should().Be("6.12");
 

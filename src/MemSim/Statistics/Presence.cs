@@ -1,6 +1,6 @@
 using MemSim.Kernels;
 
-namespace MemSim.Observability;
+namespace MemSim.Statistics;
 
 /// <summary>On which kernels a line of a file exists; none of the bits: on all.</summary>
 [Flags]

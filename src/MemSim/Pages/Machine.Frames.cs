@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using MemSim.Pages;
-using MemSim.Zones;
 
 namespace MemSim;
 
@@ -9,7 +8,6 @@ public sealed partial class Machine
 {
     private readonly MemMap _memMap;
     private readonly FrameArray _frames;
-    private readonly List<PresentRange> _presentRanges = [];
     private readonly List<(long Start, long End)> _reserved;
     private readonly long _directMapEndPfn;
     private readonly ulong _directMapPhysicalBase;
@@ -24,9 +22,6 @@ public sealed partial class Machine
 
     /// <summary>What <c>page->mapping</c> can point at.</summary>
     internal MappingTable Mappings { get; } = new();
-
-    /// <summary>Frames that exist, ascending.</summary>
-    internal IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
 
     /// <summary>Frames that exist but that the allocator never gets, ascending.</summary>
     internal IReadOnlyList<(long Start, long End)> ReservedRanges => _reserved;
@@ -224,26 +219,6 @@ public sealed partial class Machine
         return listed ? (Neighbour(frame.Prev), Neighbour(frame.Next)) : default;
     }
 
-    /// <summary>The first frame of the block, allocated or free, that holds a frame; -1 when none does.</summary>
-    internal int BlockHeadOf(int pfn, out int order)
-    {
-        for (int candidate = 0; candidate <= PageGeometry.MaxOrder; candidate++)
-        {
-            int head = pfn & ~((1 << candidate) - 1);
-            ref PageFrame frame = ref FrameOf(head);
-            bool isHead = frame.RefCount != 0 || frame.IsBuddy || frame.IsPcp;
-            int size = frame.IsBuddy ? frame.Private : frame.IsPcp ? PcpOrder(head) : frame.Order;
-            if (isHead && size >= candidate)
-            {
-                order = size;
-                return head;
-            }
-        }
-
-        order = 0;
-        return -1;
-    }
-
     /// <summary>The head of the compound page a frame belongs to, or the frame itself.</summary>
     /// <remarks>Tail pages are not marked: a compound page of any order costs one frame. The head is found by its alignment, at most eleven looks.</remarks>
     internal int CompoundHeadOf(int pfn)
@@ -264,31 +239,6 @@ public sealed partial class Machine
         }
 
         return pfn;
-    }
-
-    internal Zone? ZoneOf(int pfn)
-    {
-        int low = 0;
-        int high = _presentRanges.Count - 1;
-        while (low <= high)
-        {
-            int middle = (low + high) / 2;
-            PresentRange range = _presentRanges[middle];
-            if (pfn < range.Start)
-            {
-                high = middle - 1;
-            }
-            else if (pfn >= range.End)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                return range.Zone;
-            }
-        }
-
-        return null;
     }
 
     internal bool IsReserved(int pfn)
@@ -314,30 +264,6 @@ public sealed partial class Machine
         }
 
         return false;
-    }
-
-    /// <summary>The order of a block in a per-CPU list, from the list it is on.</summary>
-    internal int PcpOrder(int pfn)
-    {
-        int list = pfn;
-        while (list < _memMap.Frames)
-        {
-            list = _frames[list].Next;
-        }
-
-        foreach (Zone zone in _zones)
-        {
-            foreach (PerCpuPages pcp in zone.Pcp)
-            {
-                int index = list - pcp.FirstHead;
-                if ((uint)index < PerCpuPages.Lists)
-                {
-                    return PerCpuPages.ListOrder(index, PageblockOrder);
-                }
-            }
-        }
-
-        return 0;
     }
 
     private Page Neighbour(int index) => index < _memMap.Frames ? new Page(this, index) : default;

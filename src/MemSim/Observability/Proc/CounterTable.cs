@@ -1,6 +1,6 @@
-using MemSim.Observability;
+using MemSim.Statistics;
 
-namespace MemSim.Statistics;
+namespace MemSim.Observability;
 
 /// <summary>The names of the counters, in the order in which zoneinfo and vmstat print them.</summary>
 internal static class CounterTable

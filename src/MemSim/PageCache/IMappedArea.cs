@@ -1,4 +1,4 @@
-namespace MemSim.ReverseMapping;
+namespace MemSim.PageCache;
 
 /// <summary>An area of an address space that maps part of a file: what the file's <c>i_mmap</c> tree holds.</summary>
 internal interface IMappedArea

@@ -1,6 +1,6 @@
 using MemSim.Zones;
 
-namespace MemSim.Hardware;
+namespace MemSim.KernelMemory;
 
 /// <summary>Maps all memory below high memory at a fixed distance from its physical address, with the largest pages possible.</summary>
 internal static class DirectMap

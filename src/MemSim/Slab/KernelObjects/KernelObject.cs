@@ -1,4 +1,4 @@
-namespace MemSim.Processes;
+namespace MemSim.Slab;
 
 /// <summary>Kinds of kernel objects that processes and files consist of, each with a slab cache of its own: in the order in which the boot makes those.</summary>
 internal enum KernelObject

@@ -1,4 +1,4 @@
-namespace MemSim.Processes;
+namespace MemSim.Slab;
 
 /// <summary>The slab caches of the kernel objects of processes and files, under the kernel's names and with its sizes.</summary>
 /// <remarks>A cache that exists is used, whoever made it: on a machine from a snapshot, the original's.</remarks>

@@ -1,6 +1,6 @@
 using MemSim.Pages;
 
-namespace MemSim.ReverseMapping;
+namespace MemSim.VirtualMemory;
 
 /// <summary>Finds the areas in which anonymous pages may be mapped (<c>struct anon_vma</c>): what <c>page->mapping</c> of an anonymous page points at.</summary>
 /// <remarks>

@@ -1,6 +1,6 @@
-using MemSim.Boot;
+using MemSim.KernelMemory;
 
-namespace MemSim.KernelMemory;
+namespace MemSim.Boot;
 
 /// <summary>What was mapped when, from the first instruction with paging on to the finished direct map.</summary>
 internal static class BootPhases

@@ -1,4 +1,4 @@
-namespace MemSim.Boot;
+namespace MemSim.KernelMemory;
 
 /// <summary>The per-CPU areas the kernel embeds in the direct map at boot: what dmesg calls <c>percpu: Embedded N pages/cpu sS rR dD uU</c>.</summary>
 /// <param name="PagesPerCpu">Pages of a CPU's area.</param>

@@ -1,4 +1,4 @@
-namespace MemSim.Compaction;
+namespace MemSim.Zones;
 
 /// <summary>What a task that compacts for itself waits for: a block of its order that becomes free in the zone meanwhile goes to it, not to the free lists (<c>struct capture_control</c>).</summary>
 /// <remarks>Found by the buddy lists through <see cref="Zone.Capture"/>, under the zone's lock. An interrupt on the task's CPU frees in the task's name, as in the kernel.</remarks>

@@ -1,4 +1,6 @@
-namespace MemSim.Processes;
+using MemSim.Kernels;
+
+namespace MemSim.Slab;
 
 /// <summary>How the kernel makes the cache of one kind of object.</summary>
 /// <remarks>
@@ -65,7 +67,7 @@ internal sealed record KernelObjectLayout(KernelObject Kind, string Name, SlabFl
     /// <summary>What the cache is asked for besides.</summary>
     public KmemCacheArgs ArgsOn(Machine machine, ObjectConstructor constructor)
     {
-        Kernels.ObjectRules rules = machine.Personality.Objects;
+        ObjectRules rules = machine.Personality.Objects;
         return new KmemCacheArgs
         {
             Align = Align,

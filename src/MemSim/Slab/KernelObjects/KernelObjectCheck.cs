@@ -1,6 +1,6 @@
 using MemSim.Diagnostics;
 
-namespace MemSim.Processes;
+namespace MemSim.Slab;
 
 /// <summary>Checks that the objects in use are those that something alive holds: each a live object of its cache, none held twice, none forgotten.</summary>
 internal sealed class KernelObjectCheck(Machine machine)

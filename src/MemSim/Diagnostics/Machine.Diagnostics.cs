@@ -1,0 +1,16 @@
+using MemSim.Diagnostics;
+using Microsoft.Extensions.Logging;
+
+namespace MemSim;
+
+/// <content>Whom to tell what is wrong.</content>
+public sealed partial class Machine
+{
+    private bool _disposed;
+
+    internal BugReporter Bugs { get; }
+
+    internal ILoggerFactory LoggerFactory { get; }
+
+    internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+}

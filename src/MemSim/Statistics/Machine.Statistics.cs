@@ -1,0 +1,13 @@
+using MemSim.Statistics;
+
+namespace MemSim;
+
+/// <content>Counters of the whole machine.</content>
+public sealed partial class Machine
+{
+    /// <summary>Figures that the kernel prints and that no subsystem of the machine has yet.</summary>
+    internal SystemFigures SystemFigures { get; } = new();
+
+    /// <summary>Counters of events.</summary>
+    internal VmEvents Events { get; } = new();
+}
