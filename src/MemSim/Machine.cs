@@ -104,15 +104,9 @@ public sealed partial class Machine : IDisposable
     /// <summary>The last page allocation failure report; null when there was none since, or when the last failure asked for none.</summary>
     public string? LastFailureReport => Reports.Last;
 
-    /// <summary>What the user's code throws when the kernel calls it, and whether it runs now.</summary>
-    internal Callouts Callouts { get; }
-
     internal FailureReports Reports { get; }
 
     internal HostMemory HostMemory { get; }
-
-    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
-    internal bool DefragMode { get; set; }
 
     /// <summary>The first section above RAM: where device memory is plugged in.</summary>
     internal long DeviceStart => _deviceStart;

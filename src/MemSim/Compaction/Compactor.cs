@@ -8,7 +8,7 @@ namespace MemSim.Compaction;
 
 /// <summary>Makes large free blocks by moving pages: used pages from the start of a zone into free ones at its end, until the two scanners meet.</summary>
 /// <remarks>Kernel 6.1: <c>mm/compaction.c</c>. Only one CPU compacts a zone at a time here; a second one finds it contended.</remarks>
-internal sealed class Compactor : ICompactor
+internal sealed partial class Compactor : ICompactor
 {
     /// <summary>After this many doublings the time for which a zone is left alone no longer grows (<c>COMPACT_MAX_DEFER_SHIFT</c>).</summary>
     public const int MaxDeferShift = 6;
@@ -181,48 +181,6 @@ internal sealed class Compactor : ICompactor
                 ResetSkipBits(zone);
             }
         }
-    }
-
-    /// <summary>Whether a zone is left alone because compaction failed there recently; counts the question.</summary>
-    public bool IsDeferred(Cpu cpu, Zone zone, int order)
-    {
-        ZoneScanners state = zone.Scanners;
-        int limit = 1 << state.DeferShift;
-        if (order < state.OrderFailed)
-        {
-            return false;
-        }
-
-        if (++state.Considered >= limit)
-        {
-            state.Considered = limit;
-            return false;
-        }
-
-        _machine.CompactionTrace?.MmCompactionDeferred(cpu, zone, order);
-        return true;
-    }
-
-    public void Defer(Cpu cpu, Zone zone, int order)
-    {
-        ZoneScanners state = zone.Scanners;
-        state.Considered = 0;
-        state.DeferShift = Math.Min(state.DeferShift + 1, MaxDeferShift);
-        state.OrderFailed = Math.Min(state.OrderFailed, order);
-        _machine.CompactionTrace?.MmCompactionDeferCompaction(cpu, zone, order);
-    }
-
-    public void ResetDeferral(Cpu cpu, Zone zone, int order, bool allocated)
-    {
-        ZoneScanners state = zone.Scanners;
-        if (allocated)
-        {
-            state.Considered = 0;
-            state.DeferShift = 0;
-        }
-
-        state.OrderFailed = Math.Max(state.OrderFailed, order + 1);
-        _machine.CompactionTrace?.MmCompactionDeferReset(cpu, zone, order);
     }
 
     /// <summary>One run over one zone (<c>compact_zone()</c>).</summary>

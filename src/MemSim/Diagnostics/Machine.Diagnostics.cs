@@ -13,4 +13,7 @@ public sealed partial class Machine
     internal ILoggerFactory LoggerFactory { get; }
 
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
+
+    /// <summary>What the user's code throws when the kernel calls it, and whether it runs now.</summary>
+    internal Callouts Callouts { get; }
 }

@@ -143,7 +143,7 @@ internal sealed partial class VmallocAllocator
         if (owns && !start.IsNull && _space.TryFind(start.Value, out AddressRange range))
         {
             _areas[range.Value].OwnsPages = true;
-            CountPages(pages.Length);
+            CountPages(_areas[range.Value], 1);
         }
 
         return start;

@@ -96,4 +96,7 @@ public sealed partial class Machine
 
     /// <summary>A copy of <c>zone_reclaim_mode</c> for the allocator.</summary>
     internal int ZoneReclaimMode { get; set; }
+
+    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
+    internal bool DefragMode { get; set; }
 }

@@ -79,10 +79,10 @@ internal static class NodeFilesText
             Pages("GPUReclaim", n.GpuReclaim);
         }
 
-        HugetlbPool? pool = machine.HugePagesIfUsed?.Pool;
-        Line("HugePages_Total", pool?.OnNode(node.Id) ?? 0, Columns - 2, "");
-        Line("HugePages_Free", pool?.FreeOnNode(node.Id) ?? 0, Columns - 2, "");
-        Line("HugePages_Surp", pool?.SurplusOnNode(node.Id) ?? 0, Columns - 2, "");
+        HugetlbPool pool = machine.HugePages.Pool;
+        Line("HugePages_Total", pool.OnNode(node.Id), Columns - 2, "");
+        Line("HugePages_Free", pool.FreeOnNode(node.Id), Columns - 2, "");
+        Line("HugePages_Surp", pool.SurplusOnNode(node.Id), Columns - 2, "");
         return text.ToString();
 
         void Pages(string name, long pages) => Line(name, Math.Max(0, pages) << ToKiB, Columns, " kB");

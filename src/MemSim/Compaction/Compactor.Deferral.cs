@@ -1,0 +1,53 @@
+using MemSim.Migration;
+using MemSim.PageAllocation;
+using MemSim.Pages;
+using MemSim.Statistics;
+using MemSim.Zones;
+
+namespace MemSim.Compaction;
+
+/// <content>Putting compaction off where it failed before (<c>compaction_deferred()</c>).</content>
+internal sealed partial class Compactor
+{
+    /// <summary>Whether a zone is left alone because compaction failed there recently; counts the question.</summary>
+    public bool IsDeferred(Cpu cpu, Zone zone, int order)
+    {
+        ZoneScanners state = zone.Scanners;
+        int limit = 1 << state.DeferShift;
+        if (order < state.OrderFailed)
+        {
+            return false;
+        }
+
+        if (++state.Considered >= limit)
+        {
+            state.Considered = limit;
+            return false;
+        }
+
+        _machine.CompactionTrace?.MmCompactionDeferred(cpu, zone, order);
+        return true;
+    }
+
+    public void Defer(Cpu cpu, Zone zone, int order)
+    {
+        ZoneScanners state = zone.Scanners;
+        state.Considered = 0;
+        state.DeferShift = Math.Min(state.DeferShift + 1, MaxDeferShift);
+        state.OrderFailed = Math.Min(state.OrderFailed, order);
+        _machine.CompactionTrace?.MmCompactionDeferCompaction(cpu, zone, order);
+    }
+
+    public void ResetDeferral(Cpu cpu, Zone zone, int order, bool allocated)
+    {
+        ZoneScanners state = zone.Scanners;
+        if (allocated)
+        {
+            state.Considered = 0;
+            state.DeferShift = 0;
+        }
+
+        state.OrderFailed = Math.Max(state.OrderFailed, order + 1);
+        _machine.CompactionTrace?.MmCompactionDeferReset(cpu, zone, order);
+    }
+}
