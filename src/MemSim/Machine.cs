@@ -200,7 +200,11 @@ public sealed partial class Machine : IDisposable
         VerifySlab();
         PerCpu.Verify();
         _mmu?.Verify();
-        _vmalloc?.Verify();
+        if (_vmalloc is { WasUsed: true })
+        {
+            _vmalloc.Verify();
+        }
+
         VerifyFiles();
         Lru.Verify();
         if (Swap.WasUsed)

@@ -1,9 +1,3 @@
-using MemSim.Migration;
-using MemSim.PageAllocation;
-using MemSim.Pages;
-using MemSim.Statistics;
-using MemSim.Zones;
-
 namespace MemSim.Compaction;
 
 /// <content>Putting compaction off where it failed before (<c>compaction_deferred()</c>).</content>

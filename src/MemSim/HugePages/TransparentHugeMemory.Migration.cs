@@ -1,5 +1,4 @@
 using MemSim.Pages;
-using MemSim.ReverseMapping;
 using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;

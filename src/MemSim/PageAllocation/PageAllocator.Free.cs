@@ -1,0 +1,210 @@
+using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
+using MemSim.Hardware;
+using MemSim.Pages;
+using MemSim.Zones;
+
+namespace MemSim.PageAllocation;
+
+/// <content>Frees: the fast path, per-CPU lists, the buddy lists.</content>
+internal sealed partial class PageAllocator
+{
+    /// <summary>Frees a block that a caller names: checks it and puts it into the CPU's own lists where the order has them.</summary>
+    /// <returns>Whether the block could be freed; if not, nothing changed.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryFree(Cpu cpu, Page page, int order)
+    {
+        if (!page.BelongsTo(_machine) || (uint)order > PageGeometry.MaxOrder)
+        {
+            return false;
+        }
+
+        int pfn = page.FrameIndex;
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.State != (PageFrame.OneReference | (uint)order) || frame.IsHeldByFlagsOrOwner)
+        {
+            return false;
+        }
+
+        if (cpu.Mode == CpuMode.Plain)
+        {
+            FreeBlock<PlainPath>(cpu, ref frame, pfn, order);
+            return true;
+        }
+
+        return TryFreeUnusual(cpu, pfn, order);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool TryFreeUnusual(Cpu cpu, int pfn, int order)
+    {
+        _machine.ThrowIfDisposed();
+        if (cpu.Mode == CpuMode.Moving)
+        {
+            FreeBlock<MovingPath>(cpu, ref _frames[pfn], pfn, order);
+            return true;
+        }
+
+        using Callouts.OperationScope operation = _machine.Callouts.Enter();
+        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
+        {
+            FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
+        }
+
+        return true;
+    }
+
+    /// <summary>Frees a block that passed the checks, or that a replay or the boot knows to be good.</summary>
+    public void FreeBlock(Cpu cpu, int pfn, int order) => FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void FreeBlock<TPath>(Cpu cpu, ref PageFrame frame, int pfn, int order)
+        where TPath : struct, IPath
+    {
+        // Compared instead of looked up: what follows then need not wait for the frame's zone, nor below for its page block's type.
+        int zone = frame.ZoneId;
+        PerCpuPages pcp = cpu.HomePcp;
+        if (zone != pcp.ZoneId)
+        {
+            pcp = OtherPcp(cpu, zone);
+        }
+
+        if (TPath.IsObserved)
+        {
+            _machine.Trace?.MmPageFree(cpu, pfn, order);
+            ZeroFreed(pfn, order);
+        }
+
+        int type = pcp.Zone.BlockType(pfn);
+        if (order > PageGeometry.CostlyOrder && order != _pageblockOrder)
+        {
+            FreeToBuddy(pcp, pfn, order, type);
+        }
+        else if (type == (int)MigrateType.Unmovable)
+        {
+            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, (int)MigrateType.Unmovable);
+        }
+        else if (type == (int)MigrateType.Movable)
+        {
+            FreeToPcp<TPath>(cpu, pcp, ref frame, pfn, order, (int)MigrateType.Movable);
+        }
+        else
+        {
+            FreeRareType(cpu, pcp, pfn, order, type);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void ZeroFreed(int pfn, int order)
+    {
+        if (_machine.ZeroesOnFree)
+        {
+            _machine.Memory.Zero(pfn, 1L << order);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeRareType(Cpu cpu, PerCpuPages pcp, int pfn, int order, int type) => FreeToPcp<ObservedPath>(cpu, pcp, ref _frames[pfn], pfn, order, type);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static PerCpuPages OtherPcp(Cpu cpu, int zone) => cpu.Pcp[zone];
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void FreeToPcp<TPath>(Cpu cpu, PerCpuPages pcp, ref PageFrame frame, int pfn, int order, int type)
+        where TPath : struct, IPath
+    {
+        int listType = type;
+        if (type >= PerCpuPages.PcpTypes)
+        {
+            if (type == (int)MigrateType.Isolate)
+            {
+                FreeToBuddy(pcp, pfn, order, type);
+                return;
+            }
+
+            listType = (int)MigrateType.Movable;
+        }
+
+        if (TPath.IsObserved && _parallel && !EnterLists(pcp))
+        {
+            FreeToBuddy(pcp, pfn, order, type);
+            return;
+        }
+
+        frame.KeepOnlyZone();
+        frame.State = PageFrame.PcpState;
+        frame.Index = (uint)type;
+        int list = PerCpuPages.ListIndex(order, listType);
+        _frames.AddFirst(pcp.FirstHead + list, ref frame, pfn);
+        int count = pcp.Count + (1 << order);
+        pcp.Count = count;
+        bool look = pcp.FreeRun != 0 && order != 0;
+        if (TPath.Moves || (TPath.IsObserved && pcp.IsMoving))
+        {
+            pcp.AllocFactor >>= 1;
+            look = order != 0;
+            if (order == 0)
+            {
+                pcp.LastFreeWasBlock = false;
+                if (pcp.FreeRun < MovingLimitPcpLists.MostCounted(pcp))
+                {
+                    pcp.FreeRun++;
+                }
+            }
+        }
+
+        if (count >= pcp.TrimAt || look)
+        {
+            _pcpLists.TrimAfterFree(cpu, pcp, order, list);
+        }
+
+        if (TPath.IsObserved && _parallel)
+        {
+            pcp.Lock.Exit();
+        }
+    }
+
+    /// <summary>Takes the lock of a CPU's lists; later kernels only try, since an interrupt may have hit while the CPU held it.</summary>
+    private bool EnterLists(PerCpuPages pcp)
+    {
+        if (_rules.FreesPastHeldLists)
+        {
+            return pcp.Lock.TryEnter();
+        }
+
+        pcp.Lock.Enter();
+        return true;
+    }
+
+    /// <summary>Frees a block straight to the free lists, as a free does that finds the lock of the per-CPU lists held.</summary>
+    public void FreePastLists(Cpu cpu, int pfn, int order)
+    {
+        PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
+        _machine.Trace?.MmPageFree(cpu, pfn, order);
+        ZeroFreed(pfn, order);
+        FreeToBuddy(pcp, pfn, order, pcp.Zone.BlockType(pfn));
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreeToBuddy(PerCpuPages pcp, int pfn, int order, int type)
+    {
+        if (order > _pageblockOrder && _rules.MergedBlocksTakeType)
+        {
+            // Each page block to the list of its own type.
+            for (int block = pfn; block < pfn + (1 << order); block += 1 << _pageblockOrder)
+            {
+                FreeToBuddy(pcp, block, _pageblockOrder, pcp.Zone.BlockType(block));
+            }
+
+            return;
+        }
+
+        Zone zone = pcp.Zone;
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
+        frame.State = 0;
+        _machine.Lock(zone);
+        _buddy.Free(zone, pcp, pfn, order, type);
+        _machine.Unlock(zone);
+    }
+}
