@@ -13,7 +13,7 @@ internal static class ReplayCommand
         var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
         var atLeast = new Option<double?>("--at-least")
         {
-            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 of the frame numbers on one CPU without reclaim, else 0.",
+            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 (99.5 from Linux 6.18 on) of the frame numbers on one CPU without reclaim, else 0.",
             HelpName = "PERCENT",
         };
         var workload = new Option<bool>("--workload") { Description = "For folders of traces: runs the recorded programs again instead of the page events, and compares how hard reclaim worked; equal means within a factor of two." };

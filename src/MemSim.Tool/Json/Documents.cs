@@ -78,6 +78,12 @@ internal sealed record WorkloadDocument(string Name, int Matched, int Compared, 
 internal sealed record WorkloadFigureDocument(string Name, long? Recorded, long Simulated, double? Ratio);
 
 internal sealed record TraceDocument(
+    string Kernel,
+    IReadOnlyList<string> Warnings,
+    long Displaced,
+    long FreedPastLists,
+    long GivenBackUnseen,
+    IReadOnlyList<string> UnknownFlags,
     string? NotPredictable,
     long Events,
     long LostEvents,

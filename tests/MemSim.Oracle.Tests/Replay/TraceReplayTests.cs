@@ -71,7 +71,7 @@ public sealed class TraceReplayTests
 
         replay.Machine!.Cpus.Select(cpu => cpu.Node.Id).Should().Equal(0, 1);
         result.Cpus.Should().AllSatisfy(cpu => ((double)cpu.Predicted / cpu.Allocations).Should().BeGreaterThan(0.999));
-        Matched(result, "buddyinfo", "free list", "page block", "event count");
+        Matched(result, "buddyinfo", "free list", "page block", "pcp list", "event count");
         replay.Machine!.Verify();
     }
 
