@@ -113,6 +113,20 @@ public class ReplayTests(RecordingsFixture recordings)
     }
 
     [Fact]
+    public void A_trace_follows_the_rules_asked_for_and_says_which()
+    {
+        ToolRun own = ToolRun.Of("replay", recordings.Trace);
+        own.Out.Should().Contain("rules: Linux 6.1");
+        JsonElement trace = ToolRun.Of("replay", recordings.Trace, "--kernel", "7.3", "--json").Json().GetProperty("recordings")[0].GetProperty("trace");
+        trace.GetProperty("kernel").GetString().Should().Be("7.3");
+        trace.GetProperty("warnings").GetArrayLength().Should().Be(0);
+
+        ToolRun exact = ToolRun.Of("replay", recordings.Run, "--kernel", "7.3");
+        exact.ExitCode.Should().Be(2);
+        exact.Error.Should().Contain("--kernel: only traces");
+    }
+
+    [Fact]
     public void A_damaged_trace_is_refused()
     {
         string folder = recordings.CopyOf(recordings.Trace);

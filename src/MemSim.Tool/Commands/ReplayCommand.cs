@@ -1,4 +1,5 @@
 using System.CommandLine;
+using MemSim.Kernels;
 using MemSim.Tool.Json;
 using MemSim.Tool.Recordings;
 
@@ -17,8 +18,9 @@ internal static class ReplayCommand
             HelpName = "PERCENT",
         };
         var workload = new Option<bool>("--workload") { Description = "For folders of traces: runs the recorded programs again instead of the page events, and compares how hard reclaim worked; equal means within a factor of two." };
+        Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, workload, json };
+        var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, workload, kernel, json };
         command.SetAction(parsed =>
         {
             bool asJson = parsed.GetValue(json);
@@ -33,10 +35,11 @@ internal static class ReplayCommand
                 return WorkloadRun.Run(console, parsed.GetValue(recordings) ?? [], asJson);
             }
 
+            KernelChoice? rules = SharedOptions.KernelOf(parsed.GetValue(kernel));
             List<RecordingOutcome> outcomes = [];
             foreach (string recording in parsed.GetValue(recordings) ?? [])
             {
-                outcomes.AddRange(RecordingReplayer.Replay(console, recording, parsed.GetValue(like), quiet: asJson));
+                outcomes.AddRange(RecordingReplayer.Replay(console, recording, parsed.GetValue(like), rules, quiet: asJson));
             }
 
             long matched = outcomes.Sum(o => o.Matched);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MemSim.Kernels;
 using MemSim.Recordings;
 using MemSim.Tool.Commands;
 using MemSim.Tool.Json;
@@ -12,7 +13,7 @@ internal static class RecordingReplayer
     /// <summary>Replays a recording.</summary>
     /// <exception cref="BadInputException">It is no recording, or one of something not simulated yet.</exception>
     /// <exception cref="InputFileException">It is missing or malformed.</exception>
-    public static IReadOnlyList<RecordingOutcome> Replay(ToolConsole console, string path, string? like, bool quiet)
+    public static IReadOnlyList<RecordingOutcome> Replay(ToolConsole console, string path, string? like, KernelChoice? kernel, bool quiet)
     {
         if (like is not null)
         {
@@ -22,19 +23,24 @@ internal static class RecordingReplayer
         if (!Directory.Exists(path))
         {
             return File.Exists(path)
-                ? [TraceRecording.Replay(console, path, like, quiet)]
+                ? [TraceRecording.Replay(console, path, like, quiet, kernel: kernel)]
                 : throw new BadInputException($"{path}: no such file or folder");
         }
 
         // A folder may hold the same workload as text of several tools.
         if (TraceReplay.TracesIn(path) is { Count: > 0 } traces)
         {
-            return [.. traces.Select(trace => TraceRecording.Replay(console, trace, like, quiet))];
+            return [.. traces.Select(trace => TraceRecording.Replay(console, trace, like, quiet, kernel: kernel))];
         }
 
         if (like is not null)
         {
             throw new BadInputException("--like: only traces need a machine; this recording has its own");
+        }
+
+        if (kernel is not null)
+        {
+            throw new BadInputException("--kernel: only traces can follow other rules; this recording is compared with those of its own kernel");
         }
 
         if (Has(path, "state-pre.json.gz") || Has(path, "ops.txt.gz"))

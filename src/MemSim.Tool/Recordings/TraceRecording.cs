@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Recordings;
 using MemSim.Tool.Json;
 using MemSim.Tool.Views;
@@ -23,12 +24,13 @@ internal static class TraceRecording
     /// <param name="like">The machine it was recorded on; null for what lies beside it.</param>
     /// <param name="quiet">Whether to show no progress.</param>
     /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
-    public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, MapRecorder? maps = null)
+    /// <param name="kernel">Whose rules to follow; null for the recording's own.</param>
+    public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, MapRecorder? maps = null, KernelChoice? kernel = null)
     {
         string name = Path.GetFileName(path.TrimEnd(Path.DirectorySeparatorChar));
         string? text = !Directory.Exists(path) ? path : TraceReplay.TracesIn(path) is [string first, ..] ? first : null;
         long lines = text is not null && console.ShowsProgress(quiet) ? LineCount.Of(text) : 0;
-        using TraceReplay replay = console.WithProgress($"reading {name}", lines, quiet, progress => TraceReplay.Open(path, like, progress));
+        using TraceReplay replay = console.WithProgress($"reading {name}", lines, quiet, progress => TraceReplay.Open(path, like, progress, kernel));
         if (replay.Machine is { } before)
         {
             maps?.Before(before);
