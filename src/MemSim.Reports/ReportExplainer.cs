@@ -8,11 +8,12 @@ public static class ReportExplainer
     /// <summary>Explains a report.</summary>
     /// <param name="report">The report.</param>
     /// <param name="kernel">The kernel whose rules apply; null for the one the report names, or those its form allows.</param>
-    public static ReportExplanation Explain(KernelReport report, KernelRelease? kernel = null)
+    /// <param name="onMachine">Whether to rebuild the machine of the report where that is possible, and to try each change on a fork of it beside the arithmetic.</param>
+    public static ReportExplanation Explain(KernelReport report, KernelRelease? kernel = null, bool onMachine = false)
     {
         ArgumentNullException.ThrowIfNull(report);
         ReportExplanation explanation = new(report) { PageSizeKiB = report.PageSizeKiB };
-        Explanations.Fill(explanation, kernel);
+        Explanations.Fill(explanation, kernel, onMachine);
         return explanation;
     }
 }

@@ -38,6 +38,12 @@ public sealed class ReportExplanation
     /// <summary>What would have saved the request, cheapest first, and what would not have.</summary>
     public IReadOnlyList<Saving> SavedBy { get; internal set; } = [];
 
+    /// <summary>Whether the request as reported got its pages on the rebuilt machine; null where none was rebuilt.</summary>
+    public bool? OnMachine { get; internal set; }
+
+    /// <summary>Why no machine was rebuilt; empty where one was, or nobody asked for it.</summary>
+    public string NotRebuilt { get; internal set; } = "";
+
     /// <summary>Who holds the memory, largest first.</summary>
     public IReadOnlyList<Consumer> Consumers { get; internal set; } = [];
 
@@ -128,6 +134,9 @@ public sealed record Saving(string Knob, string Value, bool? Works, string Text)
 {
     /// <summary>What it costs, for the order: from 10 a setting at run time, 20 a line of code, 30 a boot parameter or swap, 40 memory or another kernel.</summary>
     public int Cost { get; init; } = 20;
+
+    /// <summary>The change for the rebuilt machine; null where it cannot be made there.</summary>
+    internal (Explaining.RequestFacts Request, Func<Explaining.ZoneFacts, Explaining.ZoneFacts>? Change)? Trial { get; init; }
 
     /// <summary>What a fork of the rebuilt machine did with it: whether the request passed; null where no machine was rebuilt.</summary>
     public bool? OnMachine { get; init; }

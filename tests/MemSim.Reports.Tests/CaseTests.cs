@@ -116,4 +116,28 @@ public sealed class CaseTests
         nommu.Verdict.Should().Be(Verdict.Short);
         nommu.Why[0].Should().Contain("can never succeed");
     }
+
+    [Fact]
+    public void On_the_rebuilt_machine_each_change_does_what_the_arithmetic_says()
+    {
+        int compared = 0;
+        string[] texts = [.. new[] { "01", "02", "07" }.Select(Logs.Case), .. Directory.GetFiles(Path.Combine(Logs.Folder, "reports")).Order().Select(File.ReadAllText)];
+        foreach (KernelReport report in texts.SelectMany(KernelLog.Read))
+        {
+            ReportExplanation explanation = ReportExplainer.Explain(report, onMachine: true);
+            if (explanation.OnMachine is not { } request)
+            {
+                continue;
+            }
+
+            request.Should().Be(explanation.Verdict == Verdict.Passes, "of {0}", explanation);
+            foreach (Saving saving in explanation.SavedBy.Where(s => s.Works is not null && s.OnMachine is not null))
+            {
+                saving.OnMachine.Should().Be(saving.Works, "of {0} in {1}", saving.Knob, explanation);
+                compared++;
+            }
+        }
+
+        compared.Should().BeGreaterThan(20);
+    }
 }

@@ -47,6 +47,11 @@ internal static class ExplanationText
             }
         }
 
+        if (explanation.OnMachine is { } machineDid)
+        {
+            text.Append("rebuilt machine: the request as reported ").Append(machineDid ? "passes" : "fails").Append(" there\n");
+        }
+
         if (explanation.Consumers.Count != 0)
         {
             text.Append("who holds it: ").AppendJoin(", ", explanation.Consumers.Take(6).Select(c => $"{c.Name} {Amount.KiB(c.KiB)}")).Append('\n');

@@ -1,5 +1,6 @@
 using System.Globalization;
 using MemSim.Reports.Kernels;
+using MemSim.Reports.Rebuilding;
 
 namespace MemSim.Reports.Explaining;
 
@@ -8,7 +9,7 @@ internal static class Explanations
 {
     private const int AssumedPageKiB = 4;
 
-    public static void Fill(ReportExplanation to, KernelRelease? kernel)
+    public static void Fill(ReportExplanation to, KernelRelease? kernel, bool onMachine)
     {
         KernelReport report = to.Report;
         KernelRange range = KernelRange.Of(report, kernel);
@@ -38,7 +39,7 @@ internal static class Explanations
         }
         else
         {
-            Request(to, range, meaning);
+            Request(to, range, meaning, onMachine);
         }
 
         to.Consumers = ConsumerList.Of(report, to.PageSizeKiB ?? AssumedPageKiB);
@@ -46,7 +47,7 @@ internal static class Explanations
     }
 
     /// <summary>Explains a request on zones.</summary>
-    private static void Request(ReportExplanation to, KernelRange range, GfpMeaning? meaning)
+    private static void Request(ReportExplanation to, KernelRange range, GfpMeaning? meaning, bool onMachine)
     {
         KernelReport report = to.Report;
         int pageKiB = to.PageSizeKiB ?? AssumedPageKiB;
@@ -68,9 +69,10 @@ internal static class Explanations
 
         ZoneIndexes indexes = ZoneIndexes.Of(report, range);
         List<(KernelRule Rules, KernelRelease Since, Evaluation Evaluation)> all = [];
-        foreach ((KernelRule rules, KernelRelease since) in KernelRules.Between(range.From, range.To))
+        foreach ((KernelRule named, KernelRelease since) in KernelRules.Between(range.From, range.To))
         {
-            if (Fits(rules, report))
+            KernelRule rules = Seen(named, report);
+            if (Fits(rules, report) && !all.Exists(a => a.Rules == rules))
             {
                 all.Add((rules, since, Evaluation.Of(report, request, rules, indexes, pageKiB, hasRequest)));
             }
@@ -94,7 +96,37 @@ internal static class Explanations
         if (!(report.Kind == ReportKind.State && to.Verdict == Verdict.Passes) && report.Head is ReportHead.PageAllocationFailure or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
         {
             to.SavedBy = WhatIfs.Of(to, main, indexes, pageKiB, range);
+            if (onMachine)
+            {
+                OnMachine(to, main, indexes, pageKiB, range);
+            }
         }
+    }
+
+    /// <summary>Tries the request and each change on a machine rebuilt from the report.</summary>
+    private static void OnMachine(ReportExplanation to, Evaluation main, ZoneIndexes indexes, int pageKiB, KernelRange range)
+    {
+        Evaluation tried = to.Verdict == Verdict.Passes ? main.WithoutPassing() : main;
+        ReportedMachine? machine = ReportedMachine.For(main, indexes, pageKiB, range, out string reason);
+        to.NotRebuilt = reason;
+        if (machine is null || ReportedMachine.For(tried, indexes, pageKiB, range, out _) is not { } forks)
+        {
+            return;
+        }
+
+        to.OnMachine = machine.Try(main.Request, null);
+        to.SavedBy = [.. to.SavedBy.Select(s => s.Trial is { } trial ? s with { OnMachine = forks.Try(trial.Request, trial.Change) } : s)];
+    }
+
+    /// <summary>Rules as the report's own figures show them, whatever its version says: the free part of the reserve is printed since it counts.</summary>
+    private static KernelRule Seen(KernelRule rules, KernelReport report)
+    {
+        if (report.Zones.Any(z => z.Figures.ContainsKey("free_highatomic")))
+        {
+            return rules | KernelRule.FreeHighAtomicOnly | KernelRule.HighAtomicReserve;
+        }
+
+        return !report.IsFromProc && report.Zones.Any(z => z.Figures.ContainsKey("reserved_highatomic")) ? rules & ~KernelRule.FreeHighAtomicOnly : rules;
     }
 
     /// <summary>Whether rules fit what the report prints, whatever its version says: distributions carry things back.</summary>

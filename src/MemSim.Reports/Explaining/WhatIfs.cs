@@ -58,7 +58,8 @@ internal sealed partial class WhatIfs
         return [.. all._list.OrderBy(s => s.Works switch { true => 0, null => 1, _ => 2 }).ThenBy(s => s.Cost)];
     }
 
-    private void Add(string knob, string value, bool? works, int cost, string text) => _list.Add(new Saving(knob, value, works, text) { Cost = cost });
+    private void Add(string knob, string value, bool? works, int cost, string text, RequestFacts? request = null, Func<ZoneFacts, ZoneFacts>? change = null) =>
+        _list.Add(new Saving(knob, value, works, text) { Cost = cost, Trial = request is null && change is null ? null : (request ?? _request, change) });
 
     private void SmallerOrder()
     {
@@ -76,7 +77,7 @@ internal sealed partial class WhatIfs
         {
             if (_evaluation.Would(_request with { Order = order }) == true)
             {
-                Add("order", string.Create(Plain, $"{order}"), true, Code, string.Create(Plain, $"asking for order {order} ({Amount.Block(order, _pageKiB)}) or less{Where(_request with { Order = order })}"));
+                Add("order", string.Create(Plain, $"{order}"), true, Code, string.Create(Plain, $"asking for order {order} ({Amount.Block(order, _pageKiB)}) or less{Where(_request with { Order = order })}"), _request with { Order = order });
                 break;
             }
         }
@@ -115,7 +116,7 @@ internal sealed partial class WhatIfs
         if ((gfp & Gfp.High) == 0 && (gfp & Gfp.MemAlloc) == 0 && !_request.IsMovable)
         {
             RequestFacts atomic = _request with { Gfp = (gfp & ~(Gfp.DirectReclaim | Gfp.Io | Gfp.Fs)) | Gfp.High | Gfp.AtomicBit };
-            Add("gfp", "GFP_ATOMIC", _evaluation.Would(atomic), CodeWithRisk, $"GFP_ATOMIC: the rights of a high-priority request that cannot wait (for requests that must not fail, at the cost of the reserves){Where(atomic)}");
+            Add("gfp", "GFP_ATOMIC", _evaluation.Would(atomic), CodeWithRisk, $"GFP_ATOMIC: the rights of a high-priority request that cannot wait (for requests that must not fail, at the cost of the reserves){Where(atomic)}", atomic);
         }
 
         if (!_request.CanReclaim)
@@ -132,7 +133,7 @@ internal sealed partial class WhatIfs
         if ((gfp & (Gfp.Io | Gfp.Fs)) != (Gfp.Io | Gfp.Fs) && !_request.IsMovable)
         {
             RequestFacts kernel = _request with { Gfp = gfp | Gfp.Io | Gfp.Fs };
-            Add("gfp", "GFP_KERNEL", _evaluation.Would(kernel), Code, "GFP_KERNEL alone: the same zones and the same check");
+            Add("gfp", "GFP_KERNEL", _evaluation.Would(kernel), Code, "GFP_KERNEL alone: the same zones and the same check", kernel);
         }
 
         if (_request.Order > 3 && (gfp & Gfp.RetryMayFail) == 0)
@@ -207,7 +208,7 @@ internal sealed partial class WhatIfs
         {
             long allowed = zoneToOpen.Check.Usable!.Value - zoneToOpen.Check.Lowered!.Value - 1;
             (string value, string text) = Ratio(zoneToOpen.Facts, allowed);
-            Add("lowmem_reserve_ratio", value, true, change < 4 ? Sysctl : SysctlWithRisk, string.Create(Plain, $"vm.lowmem_reserve_ratio: {zoneToOpen.Facts.Title} passes with a reserve of at most {allowed} pages instead of {zoneToOpen.Facts.Reserve}{text}"));
+            Add("lowmem_reserve_ratio", value, true, change < 4 ? Sysctl : SysctlWithRisk, string.Create(Plain, $"vm.lowmem_reserve_ratio: {zoneToOpen.Facts.Title} passes with a reserve of at most {allowed} pages instead of {zoneToOpen.Facts.Reserve}{text}"), change: z => z == zoneToOpen.Facts ? z with { Reserve = allowed } : z);
         }
     }
 
@@ -239,7 +240,7 @@ internal sealed partial class WhatIfs
 
         bool? works = _evaluation.Would(static z => z with { Min = z.Min - z.Boost, Low = z.Low - z.Boost, High = z.High - z.Boost, Boost = 0 });
         string zones = string.Join(", ", _evaluation.Eligible.Where(z => z.Facts.Boost != 0).Select(z => string.Create(Plain, $"{z.Facts.Title} {z.Facts.Boost} pages")));
-        Add("watermark_boost_factor", "0", works, Sysctl, $"vm.watermark_boost_factor=0: fragmentation would not have raised the watermarks ({zones})");
+        Add("watermark_boost_factor", "0", works, Sysctl, $"vm.watermark_boost_factor=0: fragmentation would not have raised the watermarks ({zones})", change: static z => z with { Min = z.Min - z.Boost, Low = z.Low - z.Boost, High = z.High - z.Boost, Boost = 0 });
     }
 
     private void MinFree()
@@ -264,7 +265,7 @@ internal sealed partial class WhatIfs
         if (best is not null && total is > 0 and long kib)
         {
             long value = (long)(kib * ((double)Math.Max(0, bestMark - best.Facts.Boost) / Math.Max(1, best.Facts.Min!.Value - best.Facts.Boost)));
-            Add("min_free_kbytes", string.Create(Plain, $"{value}"), true, SysctlWithRisk, string.Create(Plain, $"vm.min_free_kbytes={value} instead of about {kib}: {best.Facts.Title} would pass with a min of {bestMark} pages instead of {best.Facts.Min} (and the reserves for interrupts shrink)"));
+            Add("min_free_kbytes", string.Create(Plain, $"{value}"), true, SysctlWithRisk, string.Create(Plain, $"vm.min_free_kbytes={value} instead of about {kib}: {best.Facts.Title} would pass with a min of {bestMark} pages instead of {best.Facts.Min} (and the reserves for interrupts shrink)"), change: z => z == best.Facts ? z with { Min = bestMark, Boost = Math.Min(z.Boost, bestMark) } : z);
         }
         else if (total is > 0)
         {
@@ -310,7 +311,7 @@ internal sealed partial class WhatIfs
 
         bool? works = _evaluation.Would(static z => z with { HighAtomic = 0, Blocks = Opened(z.Blocks, 'H') });
         string kernel = _evaluation.Rules.HasFlag(KernelRule.NonBlockTakesHighAtomic) || _request.CanReclaim ? "" : "; since 6.12 a request that cannot wait takes single pages from it";
-        Add("highatomic", "0", works, Hardware, $"giving back the highatomic reserve (kernels since 4.10 do that before the OOM killer is called; fewer atomic requests of order 1 and more build it up less){kernel}");
+        Add("highatomic", "0", works, Hardware, $"giving back the highatomic reserve (kernels since 4.10 do that before the OOM killer is called; fewer atomic requests of order 1 and more build it up less){kernel}", change: static z => z with { HighAtomic = 0, Blocks = Opened(z.Blocks, 'H') });
     }
 
     private void Cma()
@@ -337,7 +338,7 @@ internal sealed partial class WhatIfs
         {
             bool? works = _evaluation.Would(static z => z with { Free = z.Free + z.PerCpu });
             string knob = Knobs.Exists("percpu_pagelist_high_fraction", _kernels) ? "percpu_pagelist_high_fraction" : "percpu_pagelist_fraction";
-            Add(knob, "", works, Sysctl + 1, $"draining the per-CPU lists, or smaller ones (vm.{knob}): they hold {Amount.Pages(_evaluation.Eligible.Sum(z => z.Facts.PerCpu), _pageKiB)}");
+            Add(knob, "", works, Sysctl + 1, $"draining the per-CPU lists, or smaller ones (vm.{knob}): they hold {Amount.Pages(_evaluation.Eligible.Sum(z => z.Facts.PerCpu), _pageKiB)}", change: static z => z with { Free = z.Free + z.PerCpu });
         }
     }
 }

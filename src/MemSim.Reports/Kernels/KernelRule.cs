@@ -36,7 +36,7 @@ internal static class KernelRules
         new(KernelRule.AtomicIgnoresBoost, new(5, 8), null, [], "GFP_ATOMIC of order 0 ignores the boost"),
         new(KernelRule.RightsKeepHighAtomic, new(6, 3), null, [new(6, 1, 117)], "every request with a right below the watermark counts the highatomic reserve; a quarter more only for __GFP_HIGH that cannot wait"),
         new(KernelRule.NonBlockTakesHighAtomic, new(6, 12), null, [new(6, 1, 117), new(6, 6, 61), new(6, 11, 8)], "requests that cannot wait may take single pages from highatomic blocks"),
-        new(KernelRule.FreeHighAtomicOnly, new(6, 13), null, [], "of the highatomic reserve only what is free is taken off"),
+        new(KernelRule.FreeHighAtomicOnly, new(6, 13), null, [new(6, 12, 2)], "of the highatomic reserve only what is free is taken off"),
     ];
 
     /// <summary>The rules of a kernel.</summary>

@@ -35,7 +35,7 @@ internal static class ExplainCommand
                     throw new BadInputException("--from: give either a folder or logs");
                 }
 
-                sink.Add(ReportExplainer.Explain(FromFolder(directory, parsed.GetValue(gfp), parsed.GetValue(order)), version));
+                sink.Add(ReportExplainer.Explain(FromFolder(directory, parsed.GetValue(gfp), parsed.GetValue(order)), version, onMachine: true));
                 return sink.Finish();
             }
 
@@ -54,6 +54,9 @@ internal static class ExplainCommand
         return command;
     }
 
+    /// <summary>Reports whose machines are rebuilt; for later ones of a long log the arithmetic stands alone.</summary>
+    private const int OnMachine = 8;
+
     private static void Explain(ToolConsole console, string file, KernelRelease? version, Sink sink, bool quiet)
     {
         using Stream stream = Open(file, out long length);
@@ -63,7 +66,7 @@ internal static class ExplainCommand
         {
             foreach (KernelReport report in log.Reports(progress))
             {
-                sink.Add(ReportExplainer.Explain(report, version));
+                sink.Add(ReportExplainer.Explain(report, version, onMachine: sink.Reports < OnMachine));
             }
 
             return true;
@@ -120,6 +123,8 @@ internal static class ExplainCommand
         private long _moreUnknown;
         private long _reports;
         private long _undecidable;
+
+        public long Reports => _reports;
 
         public void Add(ReportExplanation explanation)
         {

@@ -129,6 +129,7 @@ internal static class StateRestorer
                     zone.FreeHighAtomic += type == (int)MigrateType.HighAtomic ? 1L << order : 0;
                     if (type == (int)MigrateType.Cma)
                     {
+                        zone.HasCma = true;
                         zone.FreeCmaPagesCount += 1L << order;
                     }
                 }

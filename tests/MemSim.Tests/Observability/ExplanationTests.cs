@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Observability;
 using Xunit;
 
 namespace MemSim.Tests.Observability;
@@ -118,5 +119,74 @@ public sealed class ExplanationTests
 
         machine.DrainAllPages();
         return machine;
+    }
+
+    [Theory]
+    [InlineData(MigrateType.HighAtomic, "1 block of order 9 is free, of type HighAtomic, which this request may not use")]
+    [InlineData(MigrateType.Cma, "1 block of order 9 is free, of type CMA, which this request may not use")]
+    public void A_large_block_that_the_request_may_not_take_is_named_as_the_reason_and_not_compaction(MigrateType type, string reason)
+    {
+        using Machine machine = OnlyLargeBlockOf(type);
+
+        AllocationExplanation why = machine.Explain(Gfp.Kernel, 4);
+
+        why.WouldSucceed.Should().BeFalse();
+        why.Zones[0].ToString().Should().Contain(reason).And.NotContain("no block");
+        why.Hints.Should().NotContain(h => h.Contains("compaction"));
+        why.Zones[0].UnusableForOrder.Should().Be(15);
+        machine.Cpus[0].AllocPages((Gfp.Kernel | Gfp.NoWarn | Gfp.NoRetry) & ~Gfp.KswapdReclaim, 4).IsNull.Should().BeTrue();
+        if (type == MigrateType.HighAtomic)
+        {
+            why.Zones[0].UnusableHighAtomic.Should().Be(512);
+            why.Hints[0].Should().StartWith("GFP_ATOMIC", "it works");
+            machine.Explain(Gfp.Atomic, 4).WouldSucceed.Should().BeTrue();
+        }
+        else
+        {
+            why.Zones[0].UnusableCma.Should().Be(512);
+            machine.Explain(Gfp.HighUserMovable, 4).WouldSucceed.Should().BeTrue();
+        }
+    }
+
+    [Fact]
+    public void A_single_page_is_not_promised_where_only_reserved_blocks_are_free()
+    {
+        using Machine machine = OnlyLargeBlockOf(MigrateType.HighAtomic, small: 0);
+
+        machine.Explain(Gfp.Kernel).WouldSucceed.Should().BeFalse();
+        machine.Cpus[0].AllocPages((Gfp.Kernel | Gfp.NoWarn | Gfp.NoRetry) & ~Gfp.KswapdReclaim, 0).IsNull.Should().BeTrue();
+        machine.Explain(Gfp.Atomic).WouldSucceed.Should().BeTrue();
+        machine.Cpus[0].AllocPages(Gfp.Atomic & ~Gfp.KswapdReclaim, 0).IsNull.Should().BeFalse();
+    }
+
+    /// <summary>A machine whose free memory is single pages and one block of order 9 that is not for everybody.</summary>
+    private static Machine OnlyLargeBlockOf(MigrateType type, int small = 4000)
+    {
+        const long Start = 3145728;
+        long[][][] lists = [.. Enumerable.Range(0, 11).Select(_ => Enumerable.Range(0, 6).Select(_ => Array.Empty<long>()).ToArray())];
+        lists[9][(int)type] = [Start];
+        lists[0][0] = [.. Enumerable.Range(0, small).Select(i => Start + 1024 + (2L * i))];
+        ZoneState zone = new()
+        {
+            Type = ZoneType.Normal,
+            StartPfn = Start,
+            SpannedPages = 262144,
+            PresentPages = 131072,
+            ManagedPages = 131072,
+            WatermarkMin = 611,
+            WatermarkLow = 763,
+            WatermarkHigh = 915,
+            ReservedHighAtomicPages = type == MigrateType.HighAtomic ? 512 : 0,
+            LowmemReserve = new long[5],
+            FreePages = small + 512,
+            FreePagesCpuDiff = [0],
+            FreeLists = lists,
+            FirstPageblock = Start >> 9,
+            Pageblocks = [(byte)type, .. new byte[511]],
+        };
+        zone.Pcp.Add(new PcpState { Batch = 1, Lists = [.. Enumerable.Range(0, 14).Select(_ => Array.Empty<long>())] });
+        AllocatorState state = new();
+        state.Zones.Add(zone);
+        return StateRestorer.Restore(state);
     }
 }

@@ -65,8 +65,16 @@ internal static class AllocationExplainer
     /// <summary>The allocator's own check; without watermarks what counts is whether there is a block.</summary>
     private static bool Passes(in Request request, Zone zone, AllocFlags flags) =>
         (flags & AllocFlags.NoWatermarks) != 0
-            ? WatermarkCheck.HasBlock(zone, request.Order, flags) || (request.Order == 0 && zone.Pcp[request.Cpu.Id].Count != 0)
-            : PageAllocator.Passes(request, zone, flags);
+            ? CanTake(request, zone, flags)
+            : PageAllocator.Passes(request, zone, flags) && (request.Order != 0 || CanTake(request, zone, flags));
+
+    /// <summary>Whether a block can be taken once the watermark allows it. A single page may come from the CPU's own list; that of another type cannot.</summary>
+    private static bool CanTake(in Request request, Zone zone, AllocFlags flags)
+    {
+        PerCpuPages pcp = zone.Pcp[request.Cpu.Id];
+        bool listed = request.Order == 0 && request.Type < PerCpuPages.PcpTypes && !pcp.Frames.IsEmpty(pcp.FirstHead + PerCpuPages.ListIndex(0, request.Type));
+        return listed || WatermarkCheck.HasBlock(zone, request.Order, flags) || ((flags & AllocFlags.NonBlock) != 0 && zone.FreeArea.Orders((int)MigrateType.HighAtomic) >> request.Order != 0);
+    }
 
     private static List<ZoneExplanation> ZonesOf(in Request request, AllocFlags flags)
     {
@@ -98,11 +106,32 @@ internal static class AllocationExplainer
             Reserve = zone.Reserve[request.Zonelist.HighestZoneIndex],
             Free = zone.FreePagesForChecks,
             Unusable = WatermarkCheck.Unusable(zone, request.Order, flags),
+            UnusableForOrder = (1L << request.Order) - 1,
+            UnusableCma = zone.HasCma && (flags & AllocFlags.Cma) == 0 ? zone.FreeCmaPagesCount : 0,
+            HighAtomicBlocks = Hidden(zone, request.Order, flags, MigrateType.HighAtomic),
+            CmaBlocks = Hidden(zone, request.Order, flags, MigrateType.Cma),
             UsableBlocks = BlocksOf(zone, flags),
             PerCpuPages = zone.Pcp.Sum(p => p.Count),
-            HasBlock = WatermarkCheck.HasBlock(zone, request.Order, flags),
+            HasBlock = CanTake(request, zone, flags),
             Passes = Passes(request, zone, flags),
         };
+    }
+
+    /// <summary>Whether blocks of a type are the request's to take.</summary>
+    private static bool MayTake(MigrateType type, AllocFlags flags) => type <= MigrateType.Reclaimable
+        || (type == MigrateType.Cma && (flags & AllocFlags.Cma) != 0)
+        || (type == MigrateType.HighAtomic && (flags & (AllocFlags.HighAtomic | AllocFlags.Oom | AllocFlags.NonBlock)) != 0);
+
+    /// <summary>Free blocks of a type by order, from the request's on, that it may not take.</summary>
+    private static long[] Hidden(Zone zone, int from, AllocFlags flags, MigrateType type)
+    {
+        long[] blocks = new long[PageGeometry.OrderCount];
+        for (int order = from; order < blocks.Length && !MayTake(type, flags); order++)
+        {
+            blocks[order] = zone.FreeList(order, type).LongCount();
+        }
+
+        return blocks;
     }
 
     private static long[] BlocksOf(Zone zone, AllocFlags flags)
@@ -110,10 +139,7 @@ internal static class AllocationExplainer
         long[] blocks = new long[PageGeometry.OrderCount];
         for (int type = 0; type < FreeArea.MigrateTypes; type++)
         {
-            bool usable = type <= (int)MigrateType.Reclaimable
-                || (type == (int)MigrateType.Cma && (flags & AllocFlags.Cma) != 0)
-                || (type == (int)MigrateType.HighAtomic && (flags & (AllocFlags.HighAtomic | AllocFlags.Oom)) != 0);
-            for (int order = 0; usable && order < blocks.Length; order++)
+            for (int order = 0; MayTake((MigrateType)type, flags) && order < blocks.Length; order++)
             {
                 blocks[order] += zone.FreeList(order, (MigrateType)type).LongCount();
             }
@@ -124,22 +150,45 @@ internal static class AllocationExplainer
 
     private static List<string> HintsFor(in Request request, AllocFlags flags, List<ZoneExplanation> zones)
     {
+        // What was tried and works comes first, then what may work, then how much is missing.
         List<string> hints = [];
         Gfp gfp = request.Gfp;
-        if (!request.CanReclaim)
-        {
-            hints.Add("__GFP_DIRECT_RECLAIM (a context that may sleep, e.g. GFP_KERNEL): the request could reclaim and compact instead of failing at once");
-        }
-
         Request high = RequestFor(request.Cpu, gfp | Gfp.High, request.Order);
+        Request atomic = RequestFor(request.Cpu, (gfp & ~(Gfp.Reclaim | Gfp.Io | Gfp.Fs)) | Gfp.Atomic, request.Order);
         if ((gfp & Gfp.High) == 0 && Succeeds(high, PageAllocator.FlagsOf(high)))
         {
             hints.Add("__GFP_HIGH: with the rights of a high-priority request it would succeed");
+        }
+        else if (request.CanReclaim && Succeeds(atomic, PageAllocator.FlagsOf(atomic)))
+        {
+            hints.Add("GFP_ATOMIC: with the rights of a request that cannot wait it would succeed");
+        }
+
+        for (int order = request.Order - 1; order >= 0; order--)
+        {
+            if (Succeeds(RequestFor(request.Cpu, gfp, order), flags))
+            {
+                hints.Add(string.Create(CultureInfo.InvariantCulture, $"order {order} or less would succeed"));
+                break;
+            }
         }
 
         foreach (ZoneExplanation zone in zones)
         {
             AddZoneHints(hints, request, flags, zone);
+        }
+
+        if (!request.CanReclaim)
+        {
+            hints.Add("__GFP_DIRECT_RECLAIM (a context that may sleep, e.g. GFP_KERNEL): the request could reclaim and compact instead of failing at once");
+        }
+
+        foreach (ZoneExplanation zone in zones)
+        {
+            if (!zone.HasEnoughPages && (zone.HasBlock || request.Order == 0))
+            {
+                hints.Add(string.Create(CultureInfo.InvariantCulture, $"{zone.Zone}: {zone.Limit + zone.Reserve + 1 - (zone.Free - zone.Unusable)} more free pages would do"));
+            }
         }
 
         return hints;
@@ -149,10 +198,20 @@ internal static class AllocationExplainer
     {
         long usable = zone.Free - zone.Unusable;
         CultureInfo plain = CultureInfo.InvariantCulture;
-        if (zone.HasEnoughPages && !zone.HasBlock)
+        if (zone.HighAtomicBlocks.Any(b => b != 0) && !zone.HasBlock)
+        {
+            hints.Add($"{zone.Zone}: giving back the highatomic reserve (its {zone.UnusableHighAtomic} pages do not count, its blocks may not be taken); the kernel does that before it calls the OOM killer");
+        }
+
+        if (zone.CmaBlocks.Any(b => b != 0) && !zone.HasBlock)
+        {
+            hints.Add($"{zone.Zone}: a smaller CMA area (cma=), or a movable request: CMA's free blocks are for movable ones only");
+        }
+
+        if (zone.HasEnoughPages && !zone.HasBlock && zone.HiddenBlocks.Length == 0)
         {
             long index = BuddyInfoText.ExtFragIndex(zone.Zone, request.Order);
-            hints.Add(string.Create(plain, $"{zone.Zone}: compaction, or fewer scattered unmovable pages: {usable} pages would do but no block of order {request.Order} or more is free (fragmentation index {Math.Max(0, index) / 1000.0:0.000})"));
+            hints.Add(string.Create(plain, $"{zone.Zone}: compaction, or fewer scattered unmovable pages: {usable} pages would do but no block of order {request.Order} or more is free (fragmentation index {index / 1000.0:0.000})"));
         }
 
         if (!zone.HasBlock || zone.HasEnoughPages)
@@ -178,8 +237,5 @@ internal static class AllocationExplainer
         {
             hints.Add(string.Create(plain, $"{zone.Zone}: draining the per-CPU lists, which hold {zone.PerCpuPages} pages, would make it succeed"));
         }
-
-        long missing = zone.Limit + zone.Reserve + 1 - usable;
-        hints.Add(string.Create(plain, $"{zone.Zone}: {missing} more free pages would do"));
     }
 }

@@ -84,6 +84,42 @@ public sealed record ZoneExplanation
     /// <summary>Free pages that do not count: all but one of the block itself, the high-order atomic reserve, CMA's for those who may not use them.</summary>
     public required long Unusable { get; init; }
 
+    /// <summary>The part of <see cref="Unusable"/> that is the block itself but for one page.</summary>
+    public required long UnusableForOrder { get; init; }
+
+    /// <summary>The part of <see cref="Unusable"/> that is CMA's.</summary>
+    public required long UnusableCma { get; init; }
+
+    /// <summary>The part of <see cref="Unusable"/> that is reserved for atomic requests of order 1 and more.</summary>
+    public long UnusableHighAtomic => Unusable - UnusableForOrder - UnusableCma;
+
+    /// <summary>Free blocks by order, of the order asked for or larger, that are of type HighAtomic while the request may not take them.</summary>
+    public required IReadOnlyList<long> HighAtomicBlocks { get; init; }
+
+    /// <summary>Free blocks by order, of the order asked for or larger, that are CMA's while the request may not take them.</summary>
+    public required IReadOnlyList<long> CmaBlocks { get; init; }
+
+    /// <summary>The blocks that are large enough and of a type the request may not take, in words; empty for none.</summary>
+    public string HiddenBlocks
+    {
+        get
+        {
+            List<string> parts = [];
+            foreach ((IReadOnlyList<long> blocks, string type) in ((IReadOnlyList<long>, string)[])[(HighAtomicBlocks, "HighAtomic"), (CmaBlocks, "CMA")])
+            {
+                for (int order = 0; order < blocks.Count; order++)
+                {
+                    if (blocks[order] != 0)
+                    {
+                        parts.Add(string.Create(CultureInfo.InvariantCulture, $"{blocks[order]} {(blocks[order] == 1 ? "block" : "blocks")} of order {order} {(blocks[order] == 1 ? "is" : "are")} free, of type {type}, which this request may not use"));
+                    }
+                }
+            }
+
+            return string.Join("; ", parts);
+        }
+    }
+
     /// <summary>Free blocks of each order, 0 to <see cref="PageGeometry.MaxOrder"/>, in lists the request may take from.</summary>
     public required IReadOnlyList<long> UsableBlocks { get; init; }
 
@@ -103,7 +139,7 @@ public sealed record ZoneExplanation
     public override string ToString()
     {
         string mark = Watermark is { } watermark
-            ? string.Create(CultureInfo.InvariantCulture, $"free {Free} - unusable {Unusable} {(HasEnoughPages ? ">" : "<=")} limit {Limit} (of {watermark.ToString().ToLowerInvariant()} {Mark} + boost {Boost}) + reserve {Reserve}")
+            ? string.Create(CultureInfo.InvariantCulture, $"free {Free} - unusable {Unusable}{Parts()} {(HasEnoughPages ? ">" : "<=")} limit {Limit} (of {watermark.ToString().ToLowerInvariant()} {Mark} + boost {Boost}) + reserve {Reserve}")
             : string.Create(CultureInfo.InvariantCulture, $"free {Free}, watermarks ignored");
         int largest = PageGeometry.MaxOrder;
         while (largest >= 0 && UsableBlocks[largest] == 0)
@@ -112,7 +148,14 @@ public sealed record ZoneExplanation
         }
 
         string blocks = largest < 0 ? "no usable block at all" : string.Create(CultureInfo.InvariantCulture, $"largest usable block of order {largest}");
-        string verdict = Passes ? "passes" : HasEnoughPages ? "enough pages but no block large enough" : HasBlock ? "a block is there but too few pages are free" : "too few pages and no block";
+        string hidden = HasBlock ? "" : HiddenBlocks;
+        string verdict = Passes ? "passes"
+            : HasEnoughPages && hidden.Length != 0 ? hidden
+            : HasEnoughPages ? HasBlock ? "enough pages, but too few once the blocks of lower orders are left out" : "enough pages but no block large enough"
+            : hidden.Length != 0 ? $"too few pages; {hidden}"
+            : HasBlock ? "a block is there but too few pages are free" : "too few pages and no block";
         return $"{Zone}: {mark}; {blocks}: {verdict}";
     }
+
+    private string Parts() => UnusableHighAtomic == 0 && UnusableCma == 0 ? "" : string.Create(CultureInfo.InvariantCulture, $" (order {UnusableForOrder}, highatomic {UnusableHighAtomic}, CMA {UnusableCma})");
 }
