@@ -10,9 +10,9 @@ namespace MemSim.Reports;
 public sealed class KernelLog
 {
     /// <summary>Lines without anything known after which the reader runs on to the next interesting one.</summary>
-    private const int MaxIdle = 64;
+    private const int MaxIdle = 32;
 
-    private const int LookAhead = 32;
+    private const int LookAhead = 16;
 
     private readonly LineSource _source;
     private readonly LineDecoder _decoder = new();

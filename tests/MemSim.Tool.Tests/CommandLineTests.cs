@@ -34,7 +34,7 @@ public class CommandLineTests
     [InlineData("twin", "DIR", "--all")]
     [InlineData("replay", "--like", "--at-least")]
     [InlineData("scenario", "SCENARIO", "--seed")]
-    [InlineData("explain", "FILE", "--from", "--gfp", "--order", "--kernel", "--quiet")]
+    [InlineData("explain", "FILE", "--from", "--gfp", "--order", "--svg", "--kernel", "--quiet")]
     public void Every_verb_has_json_and_help(string verb, params string[] options)
     {
         ToolRun run = ToolRun.Of(verb, "--help");

@@ -144,6 +144,18 @@ public sealed class ExplainTests : IDisposable
         ToolRun.Of("explain", "--from", Path.Combine(_folder, "no")).ExitCode.Should().Be(2);
     }
 
+    [Fact]
+    public void A_picture_shows_the_blocks_of_each_zone_against_its_limits()
+    {
+        string file = Path.Combine(_folder, "zones.svg");
+
+        ToolRun.Of("explain", Log(Failure), "--svg", file).ExitCode.Should().Be(0);
+
+        System.Xml.Linq.XDocument picture = System.Xml.Linq.XDocument.Load(file);
+        string text = string.Join(' ', picture.Descendants().Where(e => e.Name.LocalName == "text").Select(e => e.Value));
+        text.Should().ContainAll("Node 0 Normal", "min 100", "limit 100", "order 4", "U");
+    }
+
     private string Log(string text)
     {
         string file = Path.Combine(_folder, "log.txt");

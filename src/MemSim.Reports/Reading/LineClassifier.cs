@@ -27,6 +27,20 @@ internal static class LineClassifier
         "warn_alloc", "WARNING: ", "stack backtrace", "syscall_call", "Exception", "epc :", "ra : ", "badaddr", "Fixed by", " from ",
     ];
 
+    private static readonly System.Buffers.SearchValues<string> ClosingSearch = System.Buffers.SearchValues.Create(ClosingWords, StringComparison.Ordinal);
+    private static readonly System.Buffers.SearchValues<string> TraceSearch = System.Buffers.SearchValues.Create(TraceWords, StringComparison.Ordinal);
+
+    // One look for what every line of a head or body has: most lines of a log have none of it.
+    private static readonly System.Buffers.SearchValues<string> HeadSearch = System.Buffers.SearchValues.Create(
+        ["allocation failure", "oom-killer", "vmalloc error", "vmap allocation", "vmalloc size", "Allocation of length", "Unable to allocate memory", "how Memory", "how memory", "alloc failed"], StringComparison.Ordinal);
+
+    private static readonly System.Buffers.SearchValues<string> BodySearch = System.Buffers.SearchValues.Create(
+        [
+            "suppressed", "printk messages", "[]", "free:", "kB", "Node", "Mem-", "hugepages", "oom-kill:", "oom_reaper:", "ill process", "illed process", "ut of memory", "ut of Memory", "are going to be killed", "emory cgroup stats",
+            "limit of", "per-cpu:", "btch:", "hi:", "cpu ", "ainted", "CPU:", "Linux version", "id:", "cpuset=", "total_vm", "asks state", "lab info", "Used", "cache: ", "node ", "number of available", "min order", "DMA", "Normal:", "HighMem:", "Movable:", "Device:",
+        ],
+        StringComparison.Ordinal);
+
     /// <summary>What a line is.</summary>
     /// <param name="t">Its text, without prefixes.</param>
     public static LineKind Of(ReadOnlySpan<char> t)
@@ -54,6 +68,11 @@ internal static class LineClassifier
 
     private static LineKind HeadOf(ReadOnlySpan<char> t)
     {
+        if (t.IndexOfAny(HeadSearch) < 0)
+        {
+            return LineKind.Other;
+        }
+
         if (Has(t, "allocation failure"))
         {
             if (Has(t, "page allocation failure") && Has(t, "order"))
@@ -98,6 +117,11 @@ internal static class LineClassifier
     /// <summary>The lines of a report's body.</summary>
     private static LineKind BodyOf(ReadOnlySpan<char> t)
     {
+        if (t.IndexOfAny(BodySearch) < 0)
+        {
+            return t.IndexOfAny(ClosingSearch) >= 0 ? LineKind.Closing : LineKind.Other;
+        }
+
         if (Has(t, "callbacks suppressed") || Has(t, "messages suppressed"))
         {
             return LineKind.Suppressed;
@@ -213,12 +237,9 @@ internal static class LineClassifier
             return LineKind.HeadDetail;
         }
 
-        foreach (string word in ClosingWords)
+        if (t.IndexOfAny(ClosingSearch) >= 0)
         {
-            if (Has(t, word))
-            {
-                return LineKind.Closing;
-            }
+            return LineKind.Closing;
         }
 
         if (t.TrimStart(" \t").StartsWith("Node", StringComparison.Ordinal) && Has(t, "RAM:") && Has(t, "rsvd:"))
@@ -290,15 +311,7 @@ internal static class LineClassifier
             return true;
         }
 
-        foreach (string word in TraceWords)
-        {
-            if (Has(t, word))
-            {
-                return true;
-            }
-        }
-
-        return IsStackWords(trimmed);
+        return t.IndexOfAny(TraceSearch) >= 0 || IsStackWords(trimmed);
     }
 
     /// <summary>Rows of a stack dump: nothing but hexadecimal words of at least eight digits, perhaps with an address before.</summary>

@@ -14,10 +14,11 @@ internal static class ExplainCommand
         var from = new Option<string?>("--from") { Description = "Explain a request on the state of a machine instead: a folder with zoneinfo, buddyinfo, pagetypeinfo, ... (/proc, or a copy).", HelpName = "DIR" };
         var gfp = new Option<string?>("--gfp") { Description = "With --from: the flags of the request, e.g. GFP_ATOMIC or 0xcc0.", HelpName = "MASK" };
         var order = new Option<int?>("--order") { Description = "With --from: log2 of the pages asked for.", HelpName = "N" };
+        var svg = new Option<string?>("--svg") { Description = "Draw the free blocks of the last report by order and type against the limits of its zones.", HelpName = "OUT" };
         var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel, whatever the log says.", HelpName = "VERSION" };
         Option<bool> json = SharedOptions.Json();
         var quiet = new Option<bool>("--quiet") { Description = "No progress bar." };
-        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, from, gfp, order, kernel, json, quiet };
+        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, from, gfp, order, svg, kernel, json, quiet };
         command.SetAction(parsed =>
         {
             KernelRelease? version = null;
@@ -26,7 +27,7 @@ internal static class ExplainCommand
                 version = KernelRelease.TryParse(text, out KernelRelease named) ? named : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 6.1 or 5.10.160)");
             }
 
-            Sink sink = new(console, parsed.GetValue(json));
+            Sink sink = new(console, parsed.GetValue(json), parsed.GetValue(svg));
             string[] names = parsed.GetValue(files) ?? [];
             if (parsed.GetValue(from) is { } directory)
             {
@@ -116,19 +117,21 @@ internal static class ExplainCommand
     }
 
     /// <summary>Writes explanations as they come.</summary>
-    private sealed class Sink(ToolConsole console, bool json)
+    private sealed class Sink(ToolConsole console, bool json, string? svg)
     {
         private readonly List<string> _files = [];
         private readonly List<long> _unknown = [];
         private long _moreUnknown;
         private long _reports;
         private long _undecidable;
+        private ReportExplanation? _last;
 
         public long Reports => _reports;
 
         public void Add(ReportExplanation explanation)
         {
             _reports++;
+            _last = explanation;
             _undecidable += explanation.Verdict == Verdict.Undecidable ? 1 : 0;
             if (!json)
             {
@@ -158,6 +161,11 @@ internal static class ExplainCommand
             if (_reports == 0)
             {
                 throw new BadInputException($"{string.Join(", ", _files)}: no report about memory found (page allocation failure, oom-killer, Mem-Info, ...)");
+            }
+
+            if (svg is not null)
+            {
+                File.WriteAllText(svg, ZonePicture.Svg(_last!));
             }
 
             if (json)
