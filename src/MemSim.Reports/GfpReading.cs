@@ -110,6 +110,12 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
             }
         }
 
+        // Since 6.3 a flag of its own for it is gone: high priority without waiting is what it means.
+        if (from >= new KernelRelease(6, 3) && (flags & (Gfp.High | Gfp.DirectReclaim)) == Gfp.High)
+        {
+            flags |= Gfp.AtomicBit;
+        }
+
         ulong extra = 0;
         if (Hex is { } hex)
         {
