@@ -111,7 +111,8 @@ internal sealed class MachineSettings
     /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text; the message says why.</exception>
     public void Set(string name, string text)
     {
-        if (!Sysctls.TrySet(name, text, out string? error))
+        string? error = Lacks(name) ? $"no file /proc/sys/vm/{name} (ENOENT): it came with a later kernel than {Personality.Name}" : null;
+        if (error is not null || !Sysctls.TrySet(name, text, out error))
         {
             throw new ArgumentException($"vm.{name}: {error}", nameof(text));
         }
@@ -132,7 +133,7 @@ internal sealed class MachineSettings
     /// <summary>What one reads from a file below <c>/proc/sys/vm</c>.</summary>
     public string Read(string name)
     {
-        string text = Sysctls.Get(name);
+        string text = Lacks(name) ? throw new ArgumentException($"no file /proc/sys/vm/{name}: it came with a later kernel than {Personality.Name}", nameof(name)) : Sysctls.Get(name);
         if (name == "lowmem_reserve_ratio")
         {
             _layout = LayoutNow();
@@ -142,6 +143,9 @@ internal sealed class MachineSettings
 
         return text;
     }
+
+    /// <summary>Whether a file came with a later kernel.</summary>
+    private bool Lacks(string name) => KernelLines.Recorded[^1].Views.AddedSysctls.Contains(name) && !Personality.Views.AddedSysctls.Contains(name);
 
     /// <summary>Recomputes what changes when a CPU comes or goes.</summary>
     public void CpuChanged(int cpu)

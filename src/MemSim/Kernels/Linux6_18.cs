@@ -21,7 +21,7 @@ internal static class Linux6_18
             SheafCapacities = ImmutableDictionary<string, int>.Empty.Add("maple_node", 32).Add("vm_area_struct", 32),
         },
         Slab = Older.Slab with { Sheaves = SheafRule.WhereAsked, SlabPagesAreCompound = true },
-        Views = Older.Views with { Rows = RowSet.Of6_18, ReportPreemption = "PREEMPT(lazy)" },
+        Views = Older.Views with { Rows = RowSet.Of6_18, AddedSysctls = Older.Views.AddedSysctls.Add("vfs_cache_pressure_denom"), ReportPreemption = "PREEMPT(lazy)" },
         Traces = Older.Traces with { CacheAllocHasName = true, PreemptsLazily = true, FlagsByBit = true },
     };
 }

@@ -1,3 +1,5 @@
+using System.Collections.Immutable;
+
 namespace MemSim.Kernels;
 
 /// <summary>Which rows files and reports have, and how they are written.</summary>
@@ -11,6 +13,9 @@ public sealed record ViewRules
 
     /// <summary>How the kernel calls its preemption in reports, behind the version; empty where it does not (<c>PREEMPT(lazy)</c> from 6.18 on).</summary>
     public string ReportPreemption { get; init; } = "";
+
+    /// <summary>Files of <c>/proc/sys/vm</c> that 6.1 does not have.</summary>
+    public ImmutableSortedSet<string> AddedSysctls { get; init; } = ImmutableSortedSet<string>.Empty;
 
     /// <summary>Whether the boot log counts as <c>Total pages</c> all pages present, not those that memory maps and the like leave (6.12).</summary>
     public bool TotalPagesArePresent { get; init; }

@@ -22,7 +22,7 @@ internal enum VmSysctlKind
 /// <param name="Clears">The file that writing this one sets to 0: two ways to say the same thing.</param>
 internal sealed record VmSysctlRule(string Name, VmSysctlKind Kind, long Default, long Min, long Max, string? Clears = null);
 
-/// <summary>The files of <c>/proc/sys/vm</c> that hold a value, as 6.1 has them; 6.12 adds two and changes no range.</summary>
+/// <summary>The files of <c>/proc/sys/vm</c> that hold a value, of all kernels: which of them a line has is in <see cref="Kernels.ViewRules.AddedSysctls"/>; no range changed.</summary>
 internal static class VmSysctlTable
 {
     public const string MinFreeKbytes = "min_free_kbytes";
@@ -76,9 +76,11 @@ internal static class VmSysctlTable
         Long("overcommit_kbytes", 0, 0, "overcommit_ratio"),
         Int("overcommit_memory", 0, 0, 2),
         Int("overcommit_ratio", 50, AnyInt, clears: "overcommit_kbytes"),
+        Int("movable_gigantic_pages", 0, 0, 1),
         Int("page-cluster", 3, 0, 31),
         Int("page_lock_unfairness", 5, 0),
         Int("panic_on_oom", 0, 0, 2),
+        Int("panic_on_unrecoverable_memory_failure", 0, 0, 1),
         Int(PercpuPagelistHighFraction, 0, 0),
         Int("stat_interval", 1, AnyInt),
         Int("swappiness", 60, 0, 200),
@@ -86,6 +88,7 @@ internal static class VmSysctlTable
         Long("user_reserve_kbytes", 131072),
         Int("vdso_enabled", 1, 0, 1),
         Int("vfs_cache_pressure", 100, 0),
+        Int("vfs_cache_pressure_denom", 100, 100),
         Int(WatermarkBoostFactor, 15000, 0),
         Int(WatermarkScaleFactor, 10, 1, 3000),
         Int("zone_reclaim_mode", 0, 0),

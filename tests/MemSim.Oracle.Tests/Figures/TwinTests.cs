@@ -14,8 +14,6 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
 
     public static TheoryData<string> Machines => [.. CaptureArchive.Names()];
 
-    public static TheoryData<string> MachinesBefore6_18 => [.. CaptureArchive.Names().Where(n => !n.StartsWith("amd64k618", StringComparison.Ordinal) && !n.StartsWith("amd64k7", StringComparison.Ordinal))];
-
     public static TheoryData<string> MachinesWithSteps => [.. CaptureArchive.Names().Where(n => n.EndsWith("-runtime", StringComparison.Ordinal))];
 
     [Theory]
@@ -164,7 +162,7 @@ public sealed class TwinTests(CaptureArchive captures) : IClassFixture<CaptureAr
     }
 
     [Theory]
-    [MemberData(nameof(MachinesBefore6_18))]
+    [MemberData(nameof(Machines))]
     public void Settings_are_read_and_printed_as_captured(string name)
     {
         VmSysctls sysctls = CapturedMachine.Read(captures.Folder(name)).Sysctls;

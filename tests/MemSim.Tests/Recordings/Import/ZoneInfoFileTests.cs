@@ -56,7 +56,7 @@ public class ZoneInfoFileTests
     [InlineData("managed  3840", "managed  -1", 11, "not a number of page frames")]
     [InlineData("managed  3840", "managed  99999999999999999999", 11, "not a number of page frames")]
     [InlineData("managed  3840", "managed  4000", 1, "do not fit together")]
-    [InlineData("managed  3840", "nr_x 1", 1, "lacks one of")]
+    [InlineData("managed  3840", "nr_x 1", 1, "has no line 'managed'")]
     [InlineData("cpu: 0", "cpu: 9999", 16, "no kernel has a CPU")]
     [InlineData("zone    DMA32", "zone    DMA33", 1, "no zone is called 'DMA33'")]
     [InlineData("Node 0,", "Node x,", 1, "is not like")]
