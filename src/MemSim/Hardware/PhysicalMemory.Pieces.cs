@@ -53,6 +53,18 @@ internal sealed unsafe partial class PhysicalMemory
             : throw new InvalidOperationException($"{bytes} bytes at 0x{address:x}: on this host contents of RAM lie together only within {PieceOfRam >> 20} MiB; read or write them in parts");
     }
 
+    /// <summary>Contents are gone, but spans of them may be about.</summary>
+    private void ClearPieces()
+    {
+        foreach (nint piece in _pieces)
+        {
+            if (piece != 0)
+            {
+                NativeMemory.Clear((void*)piece, (nuint)PieceOfRam);
+            }
+        }
+    }
+
     private void FreePieces()
     {
         for (int i = 0; i < _pieces.Length; i++)

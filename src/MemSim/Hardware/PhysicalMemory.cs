@@ -24,6 +24,8 @@ internal sealed unsafe partial class PhysicalMemory
     private readonly bool _mapped;
     private byte* _base;
     private byte* _reservation;
+    private bool _lent;
+    private int _collectionsLeft = 2;
 
     /// <summary>Prepares RAM.</summary>
     /// <param name="frames">Frame numbers from 0.</param>
@@ -59,7 +61,25 @@ internal sealed unsafe partial class PhysicalMemory
     }
 
     /// <summary>Gives the memory back once nothing can reach it any more.</summary>
-    ~PhysicalMemory() => Release();
+    /// <remarks>
+    /// A span that was lent says nothing to the collector of the memory it is of, and may lie on some stack for ever: then the address range stays the process's, without
+    /// contents once the machine is disposed. Otherwise it goes some collections later, so that an access whose last reference to the machine was its own is over.
+    /// </remarks>
+    ~PhysicalMemory()
+    {
+        if (_lent)
+        {
+            return;
+        }
+
+        if (_collectionsLeft-- > 0)
+        {
+            GC.ReRegisterForFinalize(this);
+            return;
+        }
+
+        Release();
+    }
 
     public bool HasContents { get; }
 
@@ -94,6 +114,13 @@ internal sealed unsafe partial class PhysicalMemory
         return new Span<byte>(_base != null ? _base + address : PieceForWriting(address, (uint)bytes), bytes);
     }
 
+    /// <summary>As <see cref="Range"/>, for callers outside the library: their span stays valid memory whatever becomes of the machine.</summary>
+    public Span<byte> Lend(ulong address, int bytes)
+    {
+        _lent = true;
+        return Range(address, bytes);
+    }
+
     /// <summary>Bytes at a physical address, for reading: memory never written reads as zero and takes no host memory.</summary>
     /// <exception cref="InvalidOperationException">The machine was booted without contents.</exception>
     public ReadOnlySpan<byte> ReadOnly(ulong address, int bytes)
@@ -113,7 +140,9 @@ internal sealed unsafe partial class PhysicalMemory
             ThrowOutside(address);
         }
 
-        return Unsafe.ReadUnaligned<T>(_base != null ? _base + address : PieceForReading(address, (uint)sizeof(T)));
+        T value = Unsafe.ReadUnaligned<T>(_base != null ? _base + address : PieceForReading(address, (uint)sizeof(T)));
+        GC.KeepAlive(this);
+        return value;
     }
 
     /// <summary>Reads an aligned value at a physical address that the caller has compared with <see cref="Bytes"/>.</summary>
@@ -123,7 +152,9 @@ internal sealed unsafe partial class PhysicalMemory
     {
         // In range: an aligned address below Bytes, which is a multiple of every size read here.
         Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
-        return Unsafe.ReadUnaligned<T>(_base != null ? _base + address : PieceForReading(address, (uint)sizeof(T)));
+        T value = Unsafe.ReadUnaligned<T>(_base != null ? _base + address : PieceForReading(address, (uint)sizeof(T)));
+        GC.KeepAlive(this);
+        return value;
     }
 
     /// <summary>Writes a value at a physical address.</summary>
@@ -268,7 +299,14 @@ internal sealed unsafe partial class PhysicalMemory
             Array.Clear(_touched);
         }
 
-        FreePieces();
+        if (_lent)
+        {
+            ClearPieces();
+        }
+        else
+        {
+            FreePieces();
+        }
     }
 
     /// <summary>Fills whole pages with zeroes.</summary>

@@ -19,6 +19,7 @@ internal sealed unsafe partial class MemMap
     private readonly bool _mapped;
     private void* _memory;
     private int _listHeads;
+    private int _collectionsLeft = 2;
 
     /// <summary>Reserves the map.</summary>
     /// <param name="endPfn">The first frame number beyond the machine.</param>
@@ -45,7 +46,17 @@ internal sealed unsafe partial class MemMap
     }
 
     /// <summary>Gives the address space back once nothing can reach it any more.</summary>
-    ~MemMap() => Release();
+    ~MemMap()
+    {
+        // Some collections later: an access whose last reference to the machine was its own is over then.
+        if (_collectionsLeft-- > 0)
+        {
+            GC.ReRegisterForFinalize(this);
+            return;
+        }
+
+        Release();
+    }
 
     /// <summary>The number of frames, rounded up to whole blocks of the largest order.</summary>
     public long Frames { get; }

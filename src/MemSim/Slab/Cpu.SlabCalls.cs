@@ -202,12 +202,16 @@ public sealed partial class Cpu
     /// <param name="obj">The address: an object's start or inside one, or inside an allocated block of pages.</param>
     /// <param name="length">Bytes, all inside that object or block.</param>
     /// <returns>The bytes themselves; they stay what they are when the object is freed.</returns>
+    /// <remarks>
+    /// The span may outlive the machine: nothing but the machine's own RAM is ever behind it. The cost: once a machine has lent a span, its address range stays reserved until the
+    /// process ends; the host memory behind it goes back when the machine is disposed, so dispose it (<see cref="MemSim.Machine.Dispose"/>). A span used after that reads zeroes.
+    /// </remarks>
     /// <exception cref="KernelBugException">The bytes are not all inside one object that is in use, or one allocated block.</exception>
     /// <exception cref="InvalidOperationException">The machine has no contents of RAM.</exception>
     public Span<byte> Span(VirtualAddress obj, int length)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
-        return length == 0 ? default : Machine.Slab.Within(this, obj, length, "Span") ? SlabContents.Span(Machine, obj.Value, length) : default;
+        return length == 0 ? default : Machine.Slab.Within(this, obj, length, "Span") ? SlabContents.Lend(Machine, obj.Value, length) : default;
     }
 }
 

@@ -72,7 +72,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
         public override Span<byte> GetSpan()
         {
             ObjectDisposedException.ThrowIf(_freed, this);
-            return SlabContents.Span(_cpu.Machine, _obj.Value, _length);
+            return SlabContents.Lend(_cpu.Machine, _obj.Value, _length);
         }
 
         public override MemoryHandle Pin(int elementIndex = 0)

@@ -242,7 +242,7 @@ public sealed partial class PerCpuAllocator
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         int frame = FrameOf(pointer, cpu, out int offset);
-        return _machine.Memory.Frame(frame).Slice(offset, Math.Min(length, PageGeometry.PageSize - offset));
+        return _machine.Memory.Lend(((ulong)frame << PageGeometry.PageShift) + (ulong)offset, Math.Min(length, PageGeometry.PageSize - offset));
     }
 
     internal ref T RefTo<T>(PerCpuPointer pointer, int cpu)
@@ -254,7 +254,7 @@ public sealed partial class PerCpuAllocator
             throw new KernelBugException(KernelBugKind.NotAllocated, $"BUG: use-after-free of per-CPU variable {pointer}", $"per_cpu({pointer}, {cpu}): it was freed, or never allocated.\n");
         }
 
-        return ref MemoryMarshal.AsRef<T>(_machine.Memory.Frame(frame)[offset..]);
+        return ref MemoryMarshal.AsRef<T>(_machine.Memory.Lend(((ulong)frame << PageGeometry.PageShift) + (ulong)offset, PageGeometry.PageSize - offset));
     }
 
     internal PerCpuVar<T> AllocPercpu<T>(Cpu cpu, Gfp gfp)
