@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Damage;
-using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.Tests.Hardware.Mmu;
 using Xunit;
