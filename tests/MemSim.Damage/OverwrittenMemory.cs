@@ -201,7 +201,7 @@ internal static class OverwrittenMemory
                 3 => (before & 0xfff) | (Next(memory.Bytes >> 12) << 12),
                 4 => (before & 0xfff) | (((memory.Bytes >> 12) + (ulong)Next(1 << 20)) << 12),
                 5 => (before & 0xfff) | ((ulong)_tables[Next(_tables.Count)] << 12),
-                6 => Machine.Mm.Layout.MakeSwapEntry(Next(32), Next(1 << Next(30))),
+                6 => Machine.Mm!.Layout.MakeSwapEntry(Next(32), Next(1 << Next(30))),
                 7 => before ^ (1 << 7),
                 _ => 0,
             };

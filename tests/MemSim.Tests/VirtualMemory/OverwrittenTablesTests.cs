@@ -20,7 +20,7 @@ public sealed class OverwrittenTablesTests
         using Machine machine = MmuMachines.Boot(architecture);
         Process process = WithPages(machine, out VirtualAddress buffer);
         ulong slot = process.Mm.Tables.FindSlot(buffer.Value);
-        int pfn = machine.Mm.Layout.Pfn(process.Mm.Tables.ReadSlot(slot));
+        int pfn = machine.Mm!.Layout.Pfn(process.Mm.Tables.ReadSlot(slot));
         Point(process, slot, (int)machine.FrameCount + 5);
         process.Mm.Munmap(buffer, 8 << 12).Should().Be(Errno.None);
         machine.Bugs.DamageFound.Should().Be(1);
@@ -84,7 +84,7 @@ public sealed class OverwrittenTablesTests
     {
         using Machine machine = MmuMachines.Boot(architecture);
         Process process = WithPages(machine, out VirtualAddress buffer);
-        process.Mm.Tables.WriteSlot(process.Mm.Tables.FindSlot(buffer.Value), machine.Mm.Layout.MakeSwapEntry(7, 1234));
+        process.Mm.Tables.WriteSlot(process.Mm.Tables.FindSlot(buffer.Value), machine.Mm!.Layout.MakeSwapEntry(7, 1234));
         machine.Mmu.FlushRange(machine.Cpus[0], process.Mm.Tables, buffer, 4096);
         using (machine.Cpus[0].Run(process))
         {
@@ -140,7 +140,7 @@ public sealed class OverwrittenTablesTests
     private static void Point(Process process, ulong slot, int pfn)
     {
         PageTables tables = process.Mm.Tables;
-        tables.WriteSlot(slot, process.Mm.Machine.Mm.Layout.WithPfn(tables.ReadSlot(slot), pfn));
+        tables.WriteSlot(slot, process.Mm.Machine.Mm!.Layout.WithPfn(tables.ReadSlot(slot), pfn));
         process.Mm.Machine.Mmu.FlushAddressSpace(process.Mm.Machine.Cpus[0], tables);
     }
 }
