@@ -46,7 +46,7 @@ internal sealed partial class PageAllocator
         }
 
         using Callouts.OperationScope operation = _machine.Callouts.Enter();
-        if (cpu.Mode == CpuMode.Observed || _machine.Bugs.CheckContext(cpu))
+        if ((cpu.Mode == CpuMode.Observed && !_machine.Callouts.IsInUserCode) || _machine.Bugs.CheckContext(cpu))
         {
             FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
         }

@@ -93,7 +93,7 @@ internal sealed partial class PageAllocator
 
     private int AllocateUnusualCore(Cpu cpu, Gfp gfp, int order)
     {
-        return cpu.Mode == CpuMode.Special || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0
+        return cpu.Mode == CpuMode.Special || _machine.Callouts.IsInUserCode || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0
             ? AllocateChecked(cpu, gfp, order, node: null)
             : AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }

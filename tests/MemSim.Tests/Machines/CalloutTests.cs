@@ -72,6 +72,7 @@ public sealed class CalloutTests
 
     [Theory]
     [InlineData("pages")]
+    [InlineData("pages of another CPU")]
     [InlineData("free")]
     [InlineData("kmalloc")]
     [InlineData("kfree")]
@@ -80,13 +81,14 @@ public sealed class CalloutTests
     [InlineData("time")]
     public void A_receiver_that_calls_back_is_refused(string call)
     {
-        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2));
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("process");
         Page page = cpu.AllocPages(Gfp.Kernel);
         VirtualAddress obj = cpu.Kmalloc(64, Gfp.Kernel);
         machine.AttachTrace(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => _ = call switch
         {
+            "pages of another CPU" => machine.Cpus[1].AllocPages(Gfp.Atomic).IsNull,
             "pages" => cpu.AllocPages(Gfp.Atomic).IsNull,
             "free" => Do(() => cpu.FreePages(page)),
             "kmalloc" => cpu.Kmalloc(64, Gfp.Atomic).IsNull,
