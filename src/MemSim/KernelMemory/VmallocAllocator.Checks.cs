@@ -8,12 +8,12 @@ namespace MemSim.KernelMemory;
 /// <content>Misuse, consistency, <c>/proc/vmallocinfo</c>.</content>
 internal sealed partial class VmallocAllocator
 {
-    /// <summary>The areas in address order and what was put aside, as <c>/proc/vmallocinfo</c> lists them.</summary>
+    /// <summary>The areas in address order, or by node, and what was put aside, as <c>/proc/vmallocinfo</c> lists them.</summary>
     public string Info()
     {
         using LockScope scope = Enter();
         StringBuilder text = new();
-        foreach (AddressRange range in _space.Busy)
+        foreach (AddressRange range in ByNode(_space.Busy))
         {
             VmArea area = _areas[range.Value];
             Begin(text, range).Append(' ').Append(area.Caller.Length == 0 ? "0x0" : area.Caller);
@@ -42,6 +42,10 @@ internal sealed partial class VmallocAllocator
 
         return text.ToString();
     }
+
+    /// <summary>Ranges as the kernel lists them: by address, and since 6.9 node after node, whose zones of address space alternate.</summary>
+    private IEnumerable<AddressRange> ByNode(List<AddressRange> ranges) =>
+        _nodes > 1 ? ranges.OrderBy(range => (range.Start >> NodeZoneShift) % (ulong)_nodes) : ranges;
 
     /// <summary>Checks areas against page tables and pages.</summary>
     public void Verify()

@@ -13,6 +13,12 @@ internal sealed partial class VmallocAllocator
 {
     private const int LargestBulk = 100;
 
+    /// <summary>Pools of address ranges there are at most (<c>nr_vmap_nodes</c>).</summary>
+    private const int MostNodes = 128;
+
+    /// <summary>log2 of the bytes of address space after which the next node's begin (<c>vmap_zone_size</c>).</summary>
+    private const int NodeZoneShift = 16;
+
     private readonly Machine _machine;
     private readonly Mmu _mmu;
     private readonly VmapSpace _space;
@@ -22,6 +28,7 @@ internal sealed partial class VmallocAllocator
     private readonly Stack<Page[]>[] _spareTables = new Stack<Page[]>[32];
     private readonly Stack<ulong>[] _deferred;
     private readonly int _pointerBytes;
+    private readonly int _nodes;
     private readonly long _maxLazyPages;
     private int _atBoot;
 
@@ -30,7 +37,8 @@ internal sealed partial class VmallocAllocator
         _machine = machine;
         _mmu = machine.Mmu;
         KernelRegion window = machine.AddressSpace.Vmalloc;
-        _space = new VmapSpace(window.Start.Value, window.End.Value);
+        _nodes = !machine.Personality.KernelMemory.KeepsFreedRangesByCpu ? 0 : machine.Architecture.Bits == 64 ? Math.Clamp(machine.Cpus.Count, 1, MostNodes) : 1;
+        _space = new VmapSpace(window.Start.Value, window.End.Value, _nodes);
         _lock = machine.IsParallel ? new Lock() : null;
         _deferred = [.. machine.Cpus.Select(_ => new Stack<ulong>())];
         _pointerBytes = machine.Architecture.Bits / 8;

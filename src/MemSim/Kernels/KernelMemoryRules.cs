@@ -6,6 +6,9 @@ public sealed record KernelMemoryRules
     /// <summary>Where the four pages of a thread's stack come from and where they go.</summary>
     public ThreadStackRule ThreadStacks { get; init; }
 
+    /// <summary>Whether freed address ranges of vmalloc stay apart and are kept by CPU for requests of the same length (since 6.9, <c>struct vmap_node</c>).</summary>
+    public bool KeepsFreedRangesByCpu { get; init; }
+
     /// <summary>Whether the memory of SMP alternatives reaches its zone only after the figures were computed for the first time, like the init sections (7.1, 7.2).</summary>
     public bool FreesSmpAlternativesLate { get; init; }
 }

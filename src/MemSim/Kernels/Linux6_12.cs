@@ -12,6 +12,7 @@ internal static class Linux6_12
         Name = "6.12",
         Recorded = "Debian 6.12.117-1",
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
+        KernelMemory = Older.KernelMemory with { KeepsFreedRangesByCpu = true },
         Slab = Older.Slab with { OrderIgnoresFewerObjects = true },
         Objects = Older.Objects.WithBytes(
             ("pid", 128), ("cred_jar", 184), ("signal_cache", 1104), ("mm_struct", 1360), ("vm_area_struct", 176), ("filp", 184), ("bdev_cache", 1600), ("shmem_inode_cache", 752),

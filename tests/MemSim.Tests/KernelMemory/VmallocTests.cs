@@ -58,6 +58,36 @@ public class VmallocTests
     }
 
     [Fact]
+    public void Since_6_9_a_flushed_range_goes_back_to_the_cpu_that_had_it_and_ranges_put_aside_stay_apart()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2).WithKernel("6.18"));
+        Cpu cpu = machine.Cpus[1];
+        VirtualAddress first = cpu.Vmalloc(4096);
+        VirtualAddress second = cpu.Vmalloc(4096);
+        cpu.Vfree(first);
+        cpu.Vfree(second);
+        machine.Proc.VmallocInfo.Split('\n').Should().HaveCount(3, "two ranges and the end of the text");
+        cpu.VmUnmapAliases();
+
+        machine.Cpus[0].Vmalloc(4096).Should().Be(second + 8192, "both ranges wait for CPU 1");
+        cpu.Vmalloc(4096).Should().Be(second);
+        cpu.Vmalloc(4096).Should().Be(first);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Since_6_9_areas_are_listed_node_after_node_as_64_KiB_of_address_space_alternate_between_them()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2).WithKernel("6.18"));
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress start = cpu.Vmalloc(15 * 4096, Gfp.Kernel, "even");
+        cpu.Vmalloc(15 * 4096, Gfp.Kernel, "odd").Should().Be(start + 65536);
+        cpu.Vmalloc(15 * 4096, Gfp.Kernel, "even again").Should().Be(start + 131072);
+        machine.Proc.VmallocInfo.Split('\n').Select(line => line.Contains(" odd ", StringComparison.Ordinal)).Should().Equal(false, false, true, false);
+        machine.Verify();
+    }
+
+    [Fact]
     public void An_area_of_more_than_512_pages_has_a_table_with_an_area_of_its_own()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));

@@ -116,14 +116,14 @@ public class VmapSpaceTests
     public void Each_flush_gives_a_quarter_of_a_pool_to_everybody_and_an_exhausted_window_all_of_it()
     {
         VmapSpace space = new(Start, AddressOf(Pages), nodes: 2);
-        ulong[] areas = [.. Enumerable.Range(0, 8).Select(_ => space.Allocate(2 * PageGeometry.PageSize))];
+        ulong[] areas = [.. Enumerable.Range(0, 12).Select(_ => space.Allocate(2 * PageGeometry.PageSize))];
         Array.ForEach(areas, a => space.PutAside(a));
         space.Purge();
-        space.Pooled.Should().HaveCount(8);
+        space.Pooled.Should().HaveCount(12);
 
         space.Purge();
-        space.Pooled.Select(r => r.Start).Should().Equal(areas[..6], "the front of the list, which came last, goes first");
-        space.Allocate(4 * PageGeometry.PageSize).Should().Be(areas[6]);
+        space.Pooled.Select(r => r.Start).Should().Equal(areas[..9], "the front of the list, which came last, goes first");
+        space.Allocate(6 * PageGeometry.PageSize).Should().Be(areas[9]);
         space.Purge(emptyPools: true);
         space.Pooled.Should().BeEmpty();
         space.Check().Should().BeNull();
