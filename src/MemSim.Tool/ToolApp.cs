@@ -20,6 +20,7 @@ internal static class ToolApp
             ScenarioCommand.Create(console),
             ExplainCommand.Create(console),
             PlotCommand.Create(console),
+            ViewCommand.Create(console),
         };
 
         // An argument that begins with '@' is a file's name like any other.

@@ -13,7 +13,7 @@ namespace MemSim.Explorer.Pictures;
 /// <param name="Line">The curve.</param>
 /// <param name="Area">What is below it.</param>
 /// <param name="Marks">The watermarks' lines.</param>
-public sealed record ZoneCurve(string Name, long Free, long Min, long Low, long High, string Line, string Area, IReadOnlyList<(string Text, double Y, string Colour)> Marks);
+public sealed record ZoneCurve(string Name, long Free, long Min, long Low, long High, string Line, string Area, IReadOnlyList<(string Text, double X, double Y, string Colour)> Marks);
 
 /// <summary>Draws free pages against watermarks.</summary>
 public static class WatermarkCurves
@@ -68,7 +68,7 @@ public static class WatermarkCurves
             high,
             line.ToString(),
             $"{line}L{Width} {Height}L0 {Height}Z",
-            [($"high {high}", Y(high), "--good"), ($"low {low}", Y(low), "--quiet"), ($"min {min}", Y(min), "--bad")]);
+            [($"high {high}", Width / 3.0, Y(high), "--good"), ($"low {low}", Width * 2 / 3.0, Y(low), "--quiet"), ($"min {min}", Width - 4, Y(min), "--bad")]);
     }
 
     private static string Text(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);

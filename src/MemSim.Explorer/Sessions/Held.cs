@@ -54,7 +54,7 @@ public sealed record HeldWindow(string Name, Page Page, VirtualAddress Window) :
 public sealed record HeldProcess(string Name, Process Process) : Held(Name)
 {
     /// <inheritdoc/>
-    public override string Text => $"process {Process.Pid}, {Process.Mm?.ResidentPages ?? 0} pages resident";
+    public override string Text => Process.MemoryOrNull() is { } mm ? $"process {Process.Pid}, {mm.ResidentPages} pages resident" : $"process {Process.Pid}, ended";
 }
 
 /// <summary>Memory that a process mapped.</summary>

@@ -186,6 +186,10 @@ public sealed partial class TraceReplay
         {
             string reason = Reason(e, pfn);
             _misses[reason] = _misses.GetValueOrDefault(reason) + 1;
+            if (_missedLines.Count < MostMissedLines)
+            {
+                _missedLines.Add(e.Line);
+            }
         }
 
         _tally.Compare("pfn", predicted, () => string.Create(CultureInfo.InvariantCulture,

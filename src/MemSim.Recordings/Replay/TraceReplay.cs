@@ -17,6 +17,7 @@ public sealed partial class TraceReplay : IDisposable
 {
     private const int MostInferencesInARow = 1 << 16;
     private const int MostPassedOver = 64;
+    private const int EventsBetweenReports = 4096;
 
     /// <summary>The memory of a machine about which nothing is recorded.</summary>
     private const string MemoryOfUnknown = "2G";
@@ -52,6 +53,7 @@ public sealed partial class TraceReplay : IDisposable
     private long _explicitDrains;
     private long _freedPastLists;
     private long _givenBackUnseen;
+    private readonly List<int> _missedLines = [];
     private int _now;
 
     private TraceReplay(TraceReplayFolder folder, TraceReplayRecording recording, KernelChoice kernel, Machine? machine, SlabTraceReplay? slab, bool exact)
@@ -109,30 +111,66 @@ public sealed partial class TraceReplay : IDisposable
         }
     }
 
+    /// <summary>Events of the page allocator that were replayed so far.</summary>
+    public int Position { get; private set; }
+
+    /// <summary>Events of the page allocator in the recording.</summary>
+    public int Length => _machine is null ? 0 : _recording.Events.Length;
+
+    /// <summary>The lines of allocations whose frame was not predicted, ascending; the first <see cref="MostMissedLines"/>.</summary>
+    public IReadOnlyList<int> MissedLines => _missedLines;
+
+    /// <summary>The most lines that <see cref="MissedLines"/> keeps.</summary>
+    public const int MostMissedLines = 100_000;
+
     /// <summary>Replays the whole recording; once.</summary>
     /// <param name="progress">Told the line reached, now and then.</param>
     /// <returns>What was predicted and what not.</returns>
     public TraceReplayResult Run(IProgress<long>? progress = null)
     {
-        if (_machine is not null)
+        while (Advance(EventsBetweenReports))
         {
-            ReadOnlySpan<TraceStepEvent> events = _recording.Events;
-            for (int i = 0; i < events.Length; i++)
-            {
-                if (events[i].BeginsRefill)
-                {
-                    GiveBackBeforeRefill(events[i]);
-                }
+            progress?.Report(_recording.Events[Position - 1].Line);
+        }
 
-                _recording.Pass(i);
-                _now = i;
-                Apply(events[i]);
-                if (progress is not null && (i & 0xfff) == 0)
-                {
-                    progress.Report(events[i].Line);
-                }
+        return Finish(progress);
+    }
+
+    /// <summary>Replays some events more: for who has other things to do in between.</summary>
+    /// <param name="events">How many at most.</param>
+    /// <returns>Whether there are more; <see cref="Finish"/> comes when there are none.</returns>
+    public bool Advance(int events)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegativeOrZero(events);
+        ReadOnlySpan<TraceStepEvent> all = _recording.Events;
+        int end = (int)Math.Min(Length, (long)Position + events);
+        for (; Position < end; Position++)
+        {
+            if (all[Position].BeginsRefill)
+            {
+                GiveBackBeforeRefill(all[Position]);
             }
 
+            _recording.Pass(Position);
+            _now = Position;
+            Apply(all[Position]);
+        }
+
+        return Position < Length;
+    }
+
+    /// <summary>Replays the events of slabs and compares the end with what was recorded; once, after all of <see cref="Advance"/>.</summary>
+    /// <param name="progress">Told the line reached, where only slab events are replayed.</param>
+    /// <exception cref="InvalidOperationException">Events are left to replay.</exception>
+    public TraceReplayResult Finish(IProgress<long>? progress = null)
+    {
+        if (Position < Length)
+        {
+            throw new InvalidOperationException($"{Length - Position} events are left to replay: Advance comes first");
+        }
+
+        if (_machine is not null)
+        {
             _machine.DetachTrace(_sink);
             _machine.DetachTrace(_wakeups!);
             _machine.Reclaim = NoReclaim.Instance;

@@ -35,7 +35,7 @@ internal static class ProcessCommands
         HeldProcess owner = session.Find<HeldProcess>(arguments.Word(0, "the process"));
         long size = arguments.Size(1, "the size", 64L << 30);
         string name = session.NameFor(arguments, "m");
-        MemoryDescriptor mm = owner.Process.Mm ?? throw new CommandException($"{owner.Name} has ended");
+        MemoryDescriptor mm = owner.Process.MemoryOrNull() ?? throw new CommandException($"{owner.Name} has ended");
         Result<VirtualAddress> result = mm.Mmap(size, Prot.Read | Prot.Write);
         if (!result.Succeeded)
         {
@@ -101,14 +101,14 @@ internal static class ProcessCommands
         }
 
         session.Hold(new HeldProcess(name, child.Value));
-        return $"{name}: pid {child.Value.Pid}, with the same {child.Value.Mm!.ResidentPages} pages as {parent.Name}; 'write MAPPING by={name}' writes as the child";
+        return $"{name}: pid {child.Value.Pid}, with the same {child.Value.MemoryOrNull()?.ResidentPages} pages as {parent.Name}; 'write MAPPING by={name}' writes as the child";
     }
 
     private static string Munmap(Session session, CommandArguments arguments)
     {
         HeldMapping mapping = session.Find<HeldMapping>(arguments.Word(0, "the mapping"));
         session.Release(mapping.Name);
-        Errno errno = mapping.Owner.Mm is { } mm ? mm.Munmap(mapping.Start, (ulong)mapping.Bytes) : Errno.ESRCH;
+        Errno errno = mapping.Owner.MemoryOrNull() is { } mm ? mm.Munmap(mapping.Start, (ulong)mapping.Bytes) : Errno.ESRCH;
         return errno == Errno.None ? $"{mapping.Name} unmapped" : $"munmap() failed: {errno}";
     }
 

@@ -1,0 +1,184 @@
+using MemSim.Observability;
+using MemSim.Reports;
+
+namespace MemSim.Explorer.Reports;
+
+/// <summary>A machine with the zones, watermarks, reserves and free blocks of a report. Where blocks lie is not in a report; how many of each size are free is, and so is which types may be taken.</summary>
+public static class ReportMachine
+{
+    private const int PageblockOrder = 9;
+    private const int Types = 6;
+    private const long FirstFrame = 1L << PageGeometry.MaxOrder;
+    private const long MostFrames = 64L << 18;
+
+    /// <summary>Why no machine can be made of a report; null where one can.</summary>
+    public static string? WhyNot(KernelReport report)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        ReportedZone[] zones = [.. report.Zones.Where(z => !z.IsEmpty)];
+        if (zones.Length == 0)
+        {
+            return "the report has no zones";
+        }
+
+        if (report.PageSizeKiB is not null and not 4)
+        {
+            return $"its pages have {report.PageSizeKiB} KiB; machines here have pages of 4 KiB";
+        }
+
+        if (zones.FirstOrDefault(z => !ZoneTypeNames.TryParse(z.Name, out _)) is { } odd)
+        {
+            return $"zone {odd.Name} is none that machines here have";
+        }
+
+        if (zones.FirstOrDefault(z => z.Blocks is null || z.KiB("min") is null) is { } part)
+        {
+            return $"what is free in {part}, or its watermarks, is not in the text";
+        }
+
+        if (zones.Any(z => z.Blocks!.Any(b => b.Order > PageGeometry.MaxOrder)))
+        {
+            return "its free lists go beyond order 10";
+        }
+
+        return zones.Sum(z => z.Blocks!.Sum(b => b.Count << (b.Order + 1))) > MostFrames ? "more memory is free in it than a tab can hold" : null;
+    }
+
+    /// <summary>Makes the machine, turns the knobs, makes the request.</summary>
+    /// <exception cref="InvalidOperationException">No machine can be made: see <see cref="WhyNot"/>.</exception>
+    public static KnobResult Try(KernelReport report, ReportKnobs knobs)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        ArgumentNullException.ThrowIfNull(knobs);
+        using Machine machine = Build(report, knobs);
+        AllocationExplanation explanation = machine.Explain(knobs.Gfp, knobs.Order);
+        Page page = machine.Cpus[0].AllocPages(knobs.Gfp | Gfp.NoWarn, knobs.Order);
+        return new KnobResult(!page.IsNull, page.IsNull ? string.Empty : page.Zone.Name, explanation.Zones);
+    }
+
+    /// <summary>Makes the machine in the state that the report prints.</summary>
+    public static Machine Build(KernelReport report, ReportKnobs knobs)
+    {
+        if (WhyNot(report) is { } why)
+        {
+            throw new InvalidOperationException(why);
+        }
+
+        ReportedZone[] reported = [.. report.Zones.Where(z => !z.IsEmpty)];
+        ReportedZone grows = reported.MaxBy(z => z.KiB("managed") ?? z.KiB("present") ?? 0)!;
+        AllocatorState state = new()
+        {
+            Name = "report",
+            Architecture = reported.Any(z => z.Name == "HighMem") ? Architecture.X86_32 : Architecture.X86_64,
+            PageblockOrder = PageblockOrder,
+            CpuCount = 1,
+            CpuNodes = [reported[0].Node],
+        };
+        long next = FirstFrame;
+        foreach (ReportedZone zone in reported)
+        {
+            ZoneState built = ZoneOf(zone, next, knobs, ReferenceEquals(zone, grows) ? knobs.MoreMiB * 256L : 0);
+            state.Zones.Add(built);
+            next = Align(built.StartPfn + built.SpannedPages, PageGeometry.MaxOrder);
+        }
+
+        return MachineSnapshot.Of(state).Boot();
+    }
+
+    private static ZoneState ZoneOf(ReportedZone reported, long start, ReportKnobs knobs, long more)
+    {
+        long[][][] lists = [.. Enumerable.Range(0, PageGeometry.OrderCount).Select(_ => Enumerable.Range(0, Types).Select(_ => Array.Empty<long>()).ToArray())];
+        List<(long Block, MigrateType Type)> types = [];
+        long cursor = start;
+        long free = 0;
+        foreach (IGrouping<MigrateType, FreeBlocks> group in reported.Blocks!.Where(b => b.Count > 0).GroupBy(TypeOf))
+        {
+            cursor = Align(cursor, PageGeometry.MaxOrder);
+            long first = cursor;
+            foreach (FreeBlocks blocks in group)
+            {
+                lists[blocks.Order][(int)group.Key] = Place(blocks.Order, blocks.Count, ref cursor);
+                free += blocks.Count << blocks.Order;
+            }
+
+            types.AddRange(Blocks(first, cursor).Select(b => (b, group.Key)));
+        }
+
+        if (more > 0)
+        {
+            cursor = Align(cursor, PageGeometry.MaxOrder);
+            long first = cursor;
+            long[] added = Place(PageGeometry.MaxOrder, more >> PageGeometry.MaxOrder, ref cursor);
+            lists[PageGeometry.MaxOrder][(int)MigrateType.Movable] = [.. lists[PageGeometry.MaxOrder][(int)MigrateType.Movable], .. added];
+            free += (long)added.Length << PageGeometry.MaxOrder;
+            types.AddRange(Blocks(first, cursor).Select(b => (b, MigrateType.Movable)));
+        }
+
+        long managed = ((reported.KiB("managed") ?? reported.KiB("present") ?? (free * 4)) / 4) + more;
+        long spanned = Align(Math.Max(cursor - start, managed), PageGeometry.MaxOrder);
+        byte[] pageblocks = [.. Enumerable.Repeat((byte)MigrateType.Movable, (int)(spanned >> PageblockOrder))];
+        foreach ((long block, MigrateType type) in types)
+        {
+            pageblocks[block - (start >> PageblockOrder)] = (byte)type;
+        }
+
+        long boost = (reported.KiB("boost") ?? 0) / 4;
+        long min = (((reported.KiB("min") ?? 0) / 4) - boost) * knobs.MinPercent / 100;
+        ZoneState zone = new()
+        {
+            Node = reported.Node,
+            Type = ZoneTypeNames.TryParse(reported.Name, out ZoneType zoneType) ? zoneType : throw new InvalidOperationException($"{reported.Name} is no zone"),
+            StartPfn = start,
+            SpannedPages = spanned,
+            PresentPages = spanned,
+            ManagedPages = spanned,
+            FirstPageblock = start >> PageblockOrder,
+            Pageblocks = pageblocks,
+            FreeLists = lists,
+            FreePages = free,
+            ReservedHighAtomicPages = (reported.KiB("reserved_highatomic") ?? 0) / 4,
+            WatermarkBoost = boost,
+            WatermarkMin = min,
+            WatermarkLow = min + (((reported.KiB("low") ?? 0) - (reported.KiB("min") ?? 0)) / 4),
+            WatermarkHigh = min + (((reported.KiB("high") ?? 0) - (reported.KiB("min") ?? 0)) / 4),
+            LowmemReserve = [.. Enumerable.Range(0, 8).Select(i => (reported.LowmemReserve is { } r && i < r.Count ? r[i] : 0) * knobs.ReservePercent / 100)],
+        };
+        zone.Pcp.Add(new PcpState { High = 0, Batch = 1 });
+        return zone;
+    }
+
+    // Buddies of what is free are in use: so nothing merges, and each size has as many blocks as the report says.
+    private static long[] Place(int order, long count, ref long cursor)
+    {
+        int step = Math.Min(order + 1, PageGeometry.MaxOrder);
+        long[] blocks = new long[count];
+        for (int i = 0; i < blocks.Length; i++)
+        {
+            blocks[i] = Align(cursor, step);
+            cursor = blocks[i] + (1L << step);
+        }
+
+        return blocks;
+    }
+
+    private static IEnumerable<long> Blocks(long from, long to)
+    {
+        for (long block = from >> PageblockOrder; block <= (to - 1) >> PageblockOrder; block++)
+        {
+            yield return block;
+        }
+    }
+
+    private static MigrateType TypeOf(FreeBlocks blocks) => blocks.Types switch
+    {
+        null => MigrateType.Movable,
+        "H" => MigrateType.HighAtomic,
+        "C" => MigrateType.Cma,
+        "I" => MigrateType.Isolate,
+        string types when types.Contains('U', StringComparison.Ordinal) => MigrateType.Unmovable,
+        string types when types.Contains('E', StringComparison.Ordinal) || types.Contains('R', StringComparison.Ordinal) => MigrateType.Reclaimable,
+        _ => MigrateType.Movable,
+    };
+
+    private static long Align(long pfn, int order) => (pfn + (1L << order) - 1) & ~((1L << order) - 1);
+}

@@ -1,0 +1,125 @@
+using Bunit;
+using FluentAssertions;
+using MemSim.Explorer.Components;
+using MemSim.Explorer.Lessons;
+using MemSim.Explorer.Pages;
+using MemSim.Explorer.Sessions;
+using Xunit;
+
+namespace MemSim.Explorer.Tests.Components;
+
+/// <summary>Components without a browser: what they render, and what their buttons do.</summary>
+public sealed class ComponentTests : BunitContext
+{
+    public ComponentTests()
+    {
+        JSInterop.Mode = JSRuntimeMode.Loose;
+    }
+
+    [Fact]
+    public void Free_lists_show_the_numbers_of_the_machine_and_mark_what_changed()
+    {
+        using Session session = new(new MachineChoice(Memory: "256M", Cpus: 1));
+        IRenderedComponent<FreeLists> lists = Render<FreeLists>(p => p.Add(c => c.Session, session));
+        Zone zone = session.Machine.Zones.First(z => z.IsPopulated && z.Name == "DMA32");
+
+        lists.FindAll("tr[data-zone=DMA32] td").Select(c => c.TextContent).Should().Equal(Enumerable.Range(0, 11).Select(o => zone.FreeBlocks(o).ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        lists.FindAll("td.changed").Should().BeEmpty();
+        session.Run("alloc 10");
+        lists.Render(p => p.Add(c => c.Session, session));
+        lists.FindAll("tr[data-zone=DMA32] td.changed").Should().NotBeEmpty();
+    }
+
+    [Fact]
+    public void A_lesson_goes_forward_and_back_and_says_so()
+    {
+        IRenderedComponent<LessonPage> page = Render<LessonPage>(p => p.Add(c => c.Id, "fork"));
+        page.WaitForElement("[data-test=says]", TimeSpan.FromSeconds(30));
+        string first = page.Find("[data-test=says]").TextContent;
+
+        page.Find("[data-test=next]").Click();
+        page.WaitForAssertion(() => page.Find("[data-test=lesson]").GetAttribute("data-step").Should().Be("2"));
+        page.Find("[data-test=says]").TextContent.Should().NotBe(first);
+        page.FindAll("button").First(b => b.TextContent == "Back").Click();
+        page.WaitForAssertion(() => page.Find("[data-test=says]").TextContent.Should().Be(first));
+    }
+
+    [Fact]
+    public void The_command_line_runs_what_is_typed_and_shows_what_came_of_it()
+    {
+        List<string> run = [];
+        IRenderedComponent<CommandBox> box = Render<CommandBox>(p => p.Add(c => c.OnRun, run.Add).Add(c => c.Last, new Outcome("x", "no such thing", OutcomeKind.NotUnderstood)));
+        box.Find("input").Input("  alloc 3 ");
+        box.Find("form").Submit();
+
+        run.Should().Equal("alloc 3");
+        box.Find("[data-test=said]").ClassList.Should().Contain("bad");
+        box.Find("input").GetAttribute("value").Should().BeNullOrEmpty();
+    }
+
+    [Fact]
+    public void A_right_answer_is_shown_on_the_machine()
+    {
+        using LessonPlayer player = new(LessonBook.Find("flags"));
+        IRenderedComponent<QuizView> quiz = Render<QuizView>(p => p.Add(c => c.Questions, player.Lesson.Quiz).Add(c => c.Session, player.Session));
+        quiz.FindAll("button").First(b => b.TextContent == "GFP_ATOMIC").Click();
+
+        quiz.Find(".said").TextContent.Should().Contain("Right.").And.Contain("alloc 0 GFP_ATOMIC");
+        quiz.FindAll("button.right").Should().ContainSingle();
+    }
+
+    [Fact]
+    public void Slabs_processes_and_translations_are_shown_as_they_are()
+    {
+        using Session session = new(new MachineChoice(Memory: "256M", Cpus: 1));
+        foreach (string command in new[] { "cache thing 500", "object thing count=30", "process p", "mmap p 40K as m", "write m pages=3", "vmalloc 16K as v", "scan v" })
+        {
+            session.Run(command).Kind.Should().Be(OutcomeKind.Done, command);
+        }
+
+        IRenderedComponent<SlabView> slabs = Render<SlabView>(p => p.Add(c => c.Session, session).Add(c => c.Cache, "thing"));
+        slabs.Find("[data-test=slab-usage]").GetAttribute("data-live").Should().Be("30");
+        slabs.FindAll(".objects i").Count.Should().Be(session.Machine.Slab.Find("thing")!.ObjectsPerSlab);
+        IRenderedComponent<ProcessView> processes = Render<ProcessView>(p => p.Add(c => c.Session, session));
+        processes.FindAll(".pages i.present").Should().HaveCount(3);
+        processes.FindAll(".pages").Should().ContainSingle(p => p.Children.Length == 10);
+        IRenderedComponent<TlbView> tlb = Render<TlbView>(p => p.Add(c => c.Session, session));
+        tlb.Find("[data-test=tlb]").GetAttribute("data-entries").Should().Be(session.Cpu.Tlb.Entries.Count.ToString(System.Globalization.CultureInfo.InvariantCulture));
+    }
+
+    [Fact]
+    public void A_process_that_was_killed_is_shown_as_ended()
+    {
+        using LessonPlayer player = new(LessonBook.Find("oom"));
+        while (player.Next())
+        {
+            // To the kill.
+        }
+
+        IRenderedComponent<ProcessView> processes = Render<ProcessView>(p => p.Add(c => c.Session, player.Session));
+        processes.FindAll("h3").Select(h => h.TextContent).Should().ContainSingle(t => t.Contains("hog") && t.EndsWith("ended"));
+        player.Session.Held["hog"].Text.Should().EndWith("ended");
+    }
+
+    [Fact]
+    public void Watermarks_are_those_of_the_zone()
+    {
+        using Session session = new(new MachineChoice(Memory: "256M", Cpus: 1));
+        IRenderedComponent<WatermarkChart> chart = Render<WatermarkChart>(p => p.Add(c => c.Session, session));
+        Zone zone = session.Machine.Zones.First(z => z.IsPopulated && z.Name == "DMA32");
+
+        chart.Find("[data-zone=DMA32]").GetAttribute("data-low").Should().Be(zone.GetWatermarkPages(Watermark.Low).ToString(System.Globalization.CultureInfo.InvariantCulture));
+        chart.FindAll("[data-zone=DMA32] line").Should().HaveCount(3);
+    }
+
+    [Fact]
+    public void A_report_typed_into_the_page_is_explained()
+    {
+        IRenderedComponent<ReportPage> page = Render<ReportPage>();
+        page.Find("#report-text").Change(File.ReadAllText(TestData.Case("07-rv1106-equal-to-min")));
+        page.Find("[data-test=explain]").Click();
+
+        page.FindAll("[data-test=explanation]").Should().NotBeEmpty();
+        page.Find("[data-test=explanation-text]").TextContent.Should().NotBeNullOrWhiteSpace();
+    }
+}
