@@ -6,12 +6,43 @@ internal sealed record UpwardEdge(string From, string To, string Reason);
 /// <summary>The rooms of <c>src/MemSim</c> from the bottom to the top: a room may use those before it, and no other but by an entry of <see cref="Upward"/>.</summary>
 internal static class Rooms
 {
-    public static IReadOnlyList<string> Order { get; } =
+    /// <summary>Each room with its subject, as the map in <c>docs/architecture.md</c> tells it.</summary>
+    public static IReadOnlyList<(string Room, string Subject)> Map { get; } =
     [
-        "Diagnostics", "Kernels", "Statistics", "Hardware", "Pages", "Zones", "PageAllocation", "Background", "Slab", "KernelMemory", "Lru",
-        "BlockDevices", "PageCache", "Filesystems", "Swap", "VirtualMemory", "Faults", "HugePages", "Hugetlb", "Processes", "ReverseMapping",
-        "Migration", "Compaction", "Cma", "Reclaim", "Oom", "Captures", "Boot", "Observability", SourceUses.Facade, "Scenarios",
+        ("Diagnostics", "bug reports, kernel bugs, errors of input files, the guard around the user's code"),
+        ("Kernels", "one file of rules for each kernel line; the ages of request flags"),
+        ("Statistics", "events, figures of the whole system, which kernels print which counter"),
+        ("Hardware", "RAM (`PhysicalMemory`), memory map, NUMA, architectures, `Cpu` and its context, the clock; `Mmu`: page tables, walker, TLBs, caches, DMA ([mmu.md](mmu.md))"),
+        ("Pages", "`PageFrame` (the stored `struct page`), `FrameArray`, `MemMap`, the handle `Page`, flags"),
+        ("Zones", "`Node`, `Zone`, free lists, per-CPU lists, zonelists, watermark checks, policies, sysctls, `ReserveCalculator`"),
+        ("PageAllocation", "GFP flags and their text, fast and slow path, buddy lists, fallback between migrate types, memblock, tracepoints of pages; `IReclaim`, the one way to ask for memory"),
+        ("Background", "kernel threads: woken, and run on a CPU lent for the time"),
+        ("Slab", "caches, `kmalloc`, mempools; `Slub`, `Classic`, `Debug`; `KernelObjects`: what processes and files consist of ([slab.md](slab.md))"),
+        ("KernelMemory", "kernel address space, vmalloc, kmap, fixed mappings, per-CPU memory, kernel stacks"),
+        ("Lru", "lists of pages by age, batches, workingset shadows, the last reference of a page; `IPageOwners`"),
+        ("BlockDevices", "disks, and the host's files as disks"),
+        ("PageCache", "`FileMapping`, its tree, read-ahead, write-back ([page-cache.md](page-cache.md))"),
+        ("Filesystems", "files, tmpfs, file systems on disks, devices as files"),
+        ("Swap", "areas, slots, the swap cache, read-ahead ([swap.md](swap.md))"),
+        ("VirtualMemory", "`MemoryDescriptor`, `Vma`, their tree, the page-table cursor, unmapping; `Calls`: one file for each memory call"),
+        ("Faults", "what a page fault does: anonymous memory, files, copy on write"),
+        ("HugePages", "transparent huge pages, khugepaged ([huge-pages.md](huge-pages.md))"),
+        ("Hugetlb", "pools of huge pages, hugetlbfs"),
+        ("Processes", "tasks, pids, limits, signals, `/proc/PID` ([processes.md](processes.md))"),
+        ("ReverseMapping", "who maps a page; `PageOwners` answers for all of them"),
+        ("Migration", "moving a page; `move_pages()` and its relatives"),
+        ("Compaction", "room for large blocks by moving pages, kcompactd ([compaction.md](compaction.md))"),
+        ("Cma", "contiguous areas, ranges cleared on demand"),
+        ("Reclaim", "kswapd, direct reclaim, shrinkers, pressure figures ([reclaim.md](reclaim.md))"),
+        ("Oom", "who ends when nothing is left"),
+        ("Captures", "files of a real machine's `/proc`, read for `MachineSpec.FromProc`"),
+        ("Boot", "from a `MachineSpec` to a `BootPlan`, and from that to a machine; the command line ([boot.md](boot.md))"),
+        ("Observability", "`/proc` texts, failure reports, ftrace text, metrics, explanations, snapshots, restoring states, `Verify`"),
+        (SourceUses.Facade, "`Machine`, `MachineSpec`, `MachineSnapshot`; `Machine.Construction.cs`, the composition root"),
+        ("Scenarios", "processes with access patterns, run and sampled; uses what any user could ([scenarios.md](scenarios.md))"),
     ];
+
+    public static IReadOnlyList<string> Order { get; } = [.. Map.Select(room => room.Room)];
 
     /// <summary>Arrows that go up, each with its reason; one that is not needed any more fails the test.</summary>
     public static IReadOnlyList<UpwardEdge> Upward { get; } =
