@@ -31,7 +31,9 @@ internal static class ZonePicture
         {
             ReportedZone reported = explanation.Report.Zones.First(r => r.Node == zones[i].Node && r.Name == zones[i].Name && r.Blocks is { Count: > 0 });
             string panel = new SvgExporter { Width = Width, Height = Height, IsDocument = false, UseVerticalTextAlignmentWorkaround = true }.ExportToString(Panel(zones[i], reported));
-            svg.Append(CultureInfo.InvariantCulture, $"<g transform=\"translate(0 {i * Height})\">\n").Append(panel).Append("\n</g>\n");
+            // The panel is a document of its own: what stands before its element must not stand inside another one.
+            int element = panel.IndexOf("<svg", StringComparison.Ordinal);
+            svg.Append(CultureInfo.InvariantCulture, $"<g transform=\"translate(0 {i * Height})\">\n").Append(panel.AsSpan(Math.Max(0, element))).Append("\n</g>\n");
         }
 
         return svg.Append("</svg>\n").ToString();
