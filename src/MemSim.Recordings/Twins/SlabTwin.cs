@@ -71,7 +71,7 @@ public static class SlabTwin
 
     /// <summary>From 6.11 on a cache may name a place inside its RCU-freed objects for the free pointer, which sysfs does not show.</summary>
     private static string? FreePointerUnknown(SlabRules rules, SlabSysfsRow row) =>
-        rules.Personality.Slab.OrderIgnoresFewerObjects && (row.Request.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.DebugFlags)) == SlabFlags.TypesafeByRcu && !row.Request.HasConstructor
+        rules.Personality.Slab.OrderIgnoresFewerObjects && !rules.Personality.Objects.FreePointerInside.Contains(row.Name) && (row.Request.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.DebugFlags)) == SlabFlags.TypesafeByRcu && !row.Request.HasConstructor
             && row.Captured("slab_size") is { } size && size == SlabRules.AlignUp(SlabRules.AlignUp(row.Request.ObjectSize, rules.WordBytes), row.Request.Align)
             && SlubGeometry.Compute(rules, row.Request).Size != size
             ? "the cache may keep its free pointer inside the object (6.11 and later); sysfs does not say"
