@@ -66,7 +66,7 @@ public class VmallocTests
         VirtualAddress second = cpu.Vmalloc(4096);
         cpu.Vfree(first);
         cpu.Vfree(second);
-        machine.Proc.VmallocInfo.Split('\n').Should().HaveCount(3, "two ranges and the end of the text");
+        machine.Proc.VmallocInfo.Split('\n').Count(line => line.EndsWith(" unpurged vm_area", StringComparison.Ordinal)).Should().Be(2);
         cpu.VmUnmapAliases();
 
         machine.Cpus[0].Vmalloc(4096).Should().Be(second + 8192, "both ranges wait for CPU 1");
@@ -83,7 +83,8 @@ public class VmallocTests
         VirtualAddress start = cpu.Vmalloc(15 * 4096, Gfp.Kernel, "even");
         cpu.Vmalloc(15 * 4096, Gfp.Kernel, "odd").Should().Be(start + 65536);
         cpu.Vmalloc(15 * 4096, Gfp.Kernel, "even again").Should().Be(start + 131072);
-        machine.Proc.VmallocInfo.Split('\n').Select(line => line.Contains(" odd ", StringComparison.Ordinal)).Should().Equal(false, false, true, false);
+        machine.Proc.VmallocInfo.Split('\n').Where(line => line.Contains(" odd ", StringComparison.Ordinal) || line.Contains(" even ", StringComparison.Ordinal))
+            .Select(line => line.Contains(" odd ", StringComparison.Ordinal)).Should().Equal(false, false, true);
         machine.Verify();
     }
 
