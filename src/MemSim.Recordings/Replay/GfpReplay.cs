@@ -1,11 +1,13 @@
 using System.Text.Json;
 using MemSim.Captures;
+using MemSim.Kernels;
 using MemSim.Observability;
+using MemSim.Recordings.Import;
 using MemSim.Recordings.Replay;
 
 namespace MemSim.Recordings;
 
-/// <summary>Compares the value of every GFP flag, and what every combination of flags means, with what a 6.1 kernel recorded.</summary>
+/// <summary>Compares the value of every GFP flag, and what every combination of flags means, with what a kernel recorded.</summary>
 /// <remarks>
 /// Format: <c>gfp.jsonl.gz</c>, one JSON object a line. Where the kernel made an allocation to see what comes, one is made here too, on a small machine with the
 /// same zones populated.
@@ -13,6 +15,9 @@ namespace MemSim.Recordings;
 public static class GfpReplay
 {
     private const string FileName = "gfp.jsonl.gz";
+
+    /// <summary>The names that newer kernels print in their trace event formats.</summary>
+    private const string NamesFileName = "gfp-names.jsonl";
     private const int LongestLine = 1 << 16;
 
     /// <summary>Pages of each zone of the machine asked: which zone answers does not depend on its size.</summary>
@@ -24,21 +29,29 @@ public static class GfpReplay
 
     /// <summary>Compares the whole data set.</summary>
     /// <param name="directory">The folder.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that <c>job.json</c> names, else 6.1.</param>
     /// <returns>What matched and what did not.</returns>
     /// <exception cref="InputFileException">The file is missing or malformed.</exception>
-    public static ReplayResult Run(string directory)
+    public static ReplayResult Run(string directory, KernelChoice? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(directory);
         string path = Path.Combine(directory, FileName);
+        kernel ??= RecordedJob.KernelOf(directory) ?? KernelChoice.Of(KernelLines.Linux6_1);
         List<GfpRecord> records = JsonLines.ReadAll(path, GfpRecord.Read, LongestLine);
         ReplayTally tally = new();
         ArchitectureInfo architecture = ArchitectureInfo.X86_64;
-        using Machine machine = StateRestorer.Restore(StateWith(PopulatedZones(path, records, architecture)));
+        using Machine machine = StateRestorer.Restore(StateWith(PopulatedZones(path, records, architecture), kernel.Line));
+        string names = Path.Combine(directory, NamesFileName);
+        if (File.Exists(names))
+        {
+            records.AddRange(JsonLines.ReadAll(names, GfpRecord.Read, LongestLine));
+        }
+
         foreach (GfpRecord record in records)
         {
-            if (record.Type is "bit" or "flag")
+            if (record.Type is "bit" or "flag" or "traceflag")
             {
-                CompareValue(record, tally);
+                CompareValue(record, kernel.Line, tally);
             }
             else if (record.Type == "decode")
             {
@@ -49,30 +62,26 @@ public static class GfpReplay
         return tally.ToResult(Path.GetFileName(Path.GetFullPath(directory)));
     }
 
-    private static void CompareValue(GfpRecord record, ReplayTally tally)
+    private static void CompareValue(GfpRecord record, KernelPersonality kernel, ReplayTally tally)
     {
         string name = record.Name;
-        (bool equal, string here) = name switch
-        {
-            // Bits of features that Debian's kernel is built without.
-            "___GFP_SKIP_ZERO" or "___GFP_SKIP_KASAN_UNPOISON" or "___GFP_SKIP_KASAN_POISON" or "___GFP_NOLOCKDEP" => (record.Value == 0, "0"),
-            "__GFP_BITS_SHIFT" => (record.Value < 32 && (1u << (int)record.Value) - 1 == (uint)Gfp.BitsMask, $"mask 0x{(uint)Gfp.BitsMask:x}"),
-            "__GFP_BITS_MASK" => (record.Value == (uint)Gfp.BitsMask, $"0x{(uint)Gfp.BitsMask:x}"),
-            // The third underscore only tells the bit's number from the flag of type gfp_t.
-            _ => GfpText.TryParse(name.StartsWith("___", StringComparison.Ordinal) ? name[1..] : name, out Gfp value) ? (record.Value == (uint)value, $"0x{(uint)value:x}") : (false, "unknown"),
-        };
-        tally.Compare("flag value", equal, () => $"line {record.Line}: {name} is 0x{record.Value:x}, here {here}");
+        uint? here = GfpValues.Of(kernel, name);
+        tally.Compare("flag value", here == record.Value, () => $"line {record.Line}: {name} is 0x{record.Value:x}, here {(here is uint value ? $"0x{value:x}" : "unknown")}");
     }
 
     private static void CompareMeaning(GfpRecord record, Machine machine, ReplayTally tally)
     {
         Gfp gfp = (Gfp)record.Gfp;
-        int zone = GfpZones.HighestZoneIndex(gfp, machine.Architecture);
-        tally.Compare("gfp_zone", zone == record.GfpZone, () => $"{record.Where}: zone {record.GfpZone}, here {zone}");
         int type = (int)GfpZones.MigrateTypeOf(gfp);
         tally.Compare("migrate type", type == record.MigrateType, () => $"{record.Where}: migrate type {record.MigrateType}, here {type}");
-        bool illegal = GfpZones.IsIllegal(gfp);
-        tally.Compare("illegal combination", illegal == record.IsIllegal, () => $"{record.Where}: the kernel calls it {(record.IsIllegal ? "contradictory" : "legal")}");
+        if (record.IsIllegal is bool illegal)
+        {
+            // Only recordings that have this also have the kernel's table; others have the zone the page came from.
+            int zone = GfpZones.HighestZoneIndex(gfp, machine.Architecture);
+            tally.Compare("gfp_zone", zone == record.GfpZone, () => $"{record.Where}: zone {record.GfpZone}, here {zone}");
+            tally.Compare("illegal combination", GfpZones.IsIllegal(gfp) == illegal, () => $"{record.Where}: the kernel calls it {(illegal ? "contradictory" : "legal")}");
+        }
+
         if (!record.Tried)
         {
             return;
@@ -81,6 +90,12 @@ public static class GfpReplay
         Page page = machine.Cpus[0].AllocPages(gfp);
         string? got = page.IsNull ? null : page.Zone.Name;
         tally.Compare("zone allocated from", got == record.Zone, () => $"{record.Where}: a page of {record.Zone ?? "no zone"}, here of {got ?? "no zone"}");
+        if (record.IsIllegal is null)
+        {
+            int index = page.IsNull ? -1 : page.Zone.Index;
+            tally.Compare("zone index", index == record.GfpZone, () => $"{record.Where}: a page of zone {record.GfpZone}, here of {index}");
+        }
+
         if (!page.IsNull)
         {
             machine.Cpus[0].FreePages(page, 0);
@@ -107,9 +122,9 @@ public static class GfpReplay
     }
 
     /// <summary>A machine with these zones one after the other, each of a few free blocks and without watermarks.</summary>
-    private static AllocatorState StateWith(List<ZoneType> zones)
+    private static AllocatorState StateWith(List<ZoneType> zones, KernelPersonality kernel)
     {
-        AllocatorState state = new() { Name = "gfp" };
+        AllocatorState state = new() { Name = "gfp", Kernel = kernel };
         for (int i = 0; i < zones.Count; i++)
         {
             long start = (long)i * ZonePages;
@@ -163,7 +178,8 @@ internal sealed record GfpRecord(int Line) : JsonRecord(Line)
 
     public int MigrateType { get; private set; } = -1;
 
-    public bool IsIllegal { get; private set; }
+    /// <summary>Whether the kernel calls the combination contradictory; null where the recording does not tell.</summary>
+    public bool? IsIllegal { get; private set; }
 
     public bool Tried { get; private set; }
 
@@ -182,9 +198,9 @@ internal sealed record GfpRecord(int Line) : JsonRecord(Line)
 
     protected override string[] Required(ref JsonCursor json) => Type switch
     {
-        "bit" or "flag" => ["name", "value"],
+        "bit" or "flag" or "traceflag" => ["name", "value"],
         "zone" => ["idx", "name", "populated"],
-        "decode" => Tried ? ["gfp", "gfp_zone", "gfp_migratetype", "bad_combo", "tried", "zone"] : ["gfp", "gfp_zone", "gfp_migratetype", "bad_combo", "tried"],
+        "decode" => Tried ? ["gfp", "gfp_zone", "gfp_migratetype", "tried", "zone"] : ["gfp", "gfp_zone", "gfp_migratetype", "tried"],
         _ => ["t"],
     };
 
@@ -214,7 +230,7 @@ internal sealed record GfpRecord(int Line) : JsonRecord(Line)
                 Gfp = (uint)json.Number(0, uint.MaxValue);
                 break;
             case "gfp_zone":
-                GfpZone = json.Int(0, 15);
+                GfpZone = json.Int(-1, 15);
                 break;
             case "gfp_migratetype":
                 MigrateType = json.Int(0, 15);

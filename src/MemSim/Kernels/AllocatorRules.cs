@@ -57,6 +57,15 @@ public sealed record AllocatorRules
     /// <summary>Whether there is a flag <c>__GFP_ATOMIC</c>, which lets order 0 ignore the boost (until 6.2); later every request of high priority may.</summary>
     public bool HasAtomicFlag { get; init; } = true;
 
+    /// <summary>Whether <c>GFP_NOWAIT</c> contains <c>__GFP_NOWARN</c> (since 6.7).</summary>
+    public bool NoWaitIsSilent { get; init; }
+
+    /// <summary>How many bits request flags have (<c>__GFP_BITS_SHIFT</c>).</summary>
+    public int GfpBits { get; init; } = 27;
+
+    /// <summary>Whether bit 24 is <c>__GFP_NO_OBJ_EXT</c> (6.18, 7.0).</summary>
+    public bool HasNoObjExt { get; init; }
+
     /// <summary>Whether pages in free blocks of at least a page block are counted (<c>nr_free_pages_blocks</c>, 6.17).</summary>
     public bool CountsFreeBlocks { get; init; }
 

@@ -35,6 +35,7 @@ internal static class Linux6_12
             CountsFreeHighAtomic = true,
             HighAtomicInWholeBlocks = true,
             HasAtomicFlag = false,
+            NoWaitIsSilent = true,
         },
     };
 }

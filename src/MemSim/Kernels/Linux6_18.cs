@@ -12,6 +12,7 @@ internal static class Linux6_18
         Name = "6.18",
         Recorded = "Debian 6.18.15-1~bpo13+1",
         Reserves = Older.Reserves with { LowmemReserveFollowsManaged = true },
+        Allocator = Older.Allocator with { GfpBits = 25, HasNoObjExt = true },
         Objects = Older.Objects.WithBytes(
             ("pid", 160), ("task_struct", 8712), ("signal_cache", 1152), ("mm_struct", 1496), ("vm_area_struct", 192), ("bdev_cache", 1568), ("shmem_inode_cache", 736),
             ("hugetlbfs_inode_cache", 616)) with
