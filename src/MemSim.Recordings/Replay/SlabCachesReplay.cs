@@ -1,10 +1,13 @@
 using System.Text.Json;
+using MemSim.Captures;
+using MemSim.Kernels;
+using MemSim.Recordings.Import;
 using MemSim.Recordings.Replay;
 using MemSim.Slab;
 
 namespace MemSim.Recordings;
 
-/// <summary>Does every <c>kmem_cache_create()</c> that a 6.1 kernel recorded, and compares the layouts and the serving caches.</summary>
+/// <summary>Does every <c>kmem_cache_create()</c> that a kernel recorded, and compares the layouts and the serving caches.</summary>
 /// <remarks>Format: <c>caches.jsonl.gz</c>, one JSON object a line. Whether the kernel merged caches shows in requests that another cache than their own served.</remarks>
 public static class SlabCachesReplay
 {
@@ -17,15 +20,16 @@ public static class SlabCachesReplay
 
     /// <summary>Compares the whole data set.</summary>
     /// <param name="directory">The folder.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that <c>job.json</c> names, else 6.1.</param>
     /// <returns>What matched and what did not.</returns>
     /// <exception cref="InputFileException">The file is missing or malformed.</exception>
-    public static ReplayResult Run(string directory)
+    public static ReplayResult Run(string directory, KernelChoice? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(directory);
-        return RunFile(Path.Combine(directory, FileName), Path.GetFileName(Path.GetFullPath(directory)));
+        return RunFile(Path.Combine(directory, FileName), Path.GetFileName(Path.GetFullPath(directory)), kernel ?? RecordedJob.KernelOf(directory));
     }
 
-    internal static ReplayResult RunFile(string path, string name)
+    internal static ReplayResult RunFile(string path, string name, KernelChoice? kernel = null)
     {
         List<JsonElement> records = JsonLines.ReadAll(path, JsonLines.ReadElement);
         int line = 0;
@@ -34,21 +38,23 @@ public static class SlabCachesReplay
             ReplayTally tally = new();
             int cpus = records.Where(r => TypeOf(r) == "env").Select(r => r.GetProperty("nr_cpu_ids").GetInt32()).FirstOrDefault(1);
             bool merge = records.Exists(r => TypeOf(r) == "cache" && r.GetProperty("created").GetBoolean() && r.GetProperty("served_by").GetString() != OwnName(r));
-            using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus).WithCommandLine(merge ? "" : "slab_nomerge").WithoutContents());
+            using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus).WithCommandLine(merge ? "" : "slab_nomerge").WithoutContents()
+                .WithKernel(kernel ?? KernelChoice.Of(KernelLines.Linux6_1)));
+            SlabFlagNumbers flags = SlabFlagNumbers.Of(records);
             if (merge)
             {
-                CreateCachesOfTheKernel(machine, records);
+                CreateCachesOfTheKernel(machine, records, flags);
             }
 
             for (; line < records.Count; line++)
             {
                 if (TypeOf(records[line]) == "existing")
                 {
-                    CompareExisting(records[line], machine, merge, tally);
+                    CompareExisting(records[line], machine, flags, merge, tally);
                 }
                 else if (TypeOf(records[line]) == "cache")
                 {
-                    CompareRequest(records[line], machine, tally);
+                    CompareRequest(records[line], machine, flags, tally);
                 }
             }
 
@@ -66,41 +72,65 @@ public static class SlabCachesReplay
     private static string OwnName(JsonElement record) => $"ms-{record.GetProperty("idx").GetInt32()}";
 
     /// <summary>Creates what the running kernel had created before the recording, oldest first, so that requests find the same caches to be merged into.</summary>
-    private static void CreateCachesOfTheKernel(Machine machine, List<JsonElement> records)
+    private static void CreateCachesOfTheKernel(Machine machine, List<JsonElement> records, SlabFlagNumbers flags)
     {
         foreach (JsonElement record in records.Where(r => TypeOf(r) == "existing").Reverse())
         {
             string cache = record.GetProperty("name").GetString()!;
             if (machine.Slab.Find(cache) is null)
             {
-                ObjectConstructor? constructor = record.GetProperty("ctor").GetBoolean() ? static (_, _) => { } : null;
-                machine.Slab.CreateCache(
-                    cache, record.GetProperty("object_size").GetInt32(), record.GetProperty("align").GetInt32(), (SlabFlags)record.GetProperty("flags").GetUInt32() & ~Derived, constructor,
-                    record.GetProperty("useroffset").GetInt32(), record.GetProperty("usersize").GetInt32());
+                CacheRequest request = RequestOf(record, flags, machine);
+                KmemCacheArgs args = new()
+                {
+                    Align = request.Align,
+                    UserOffset = record.GetProperty("useroffset").GetInt32(),
+                    UserSize = record.GetProperty("usersize").GetInt32(),
+                    FreePointerOffset = request.FreePointerOffset,
+                    SheafCapacity = request.SheafCapacity,
+                    Constructor = request.HasConstructor ? static (_, _) => { } : null,
+                };
+                machine.Slab.CreateCache(cache, record.GetProperty("object_size").GetInt32(), args, request.Flags & ~SlabFlags.Kmalloc);
             }
         }
     }
 
-    /// <summary>The layout of a cache that the running kernel had, from its own object size, alignment and flags.</summary>
-    private static void CompareExisting(JsonElement record, Machine machine, bool merge, ReplayTally tally)
+    /// <summary>What the running kernel must have asked for, for a cache that it has. Where the free pointer lies inside an object that may still be read, the cache asked for that.</summary>
+    private static CacheRequest RequestOf(JsonElement record, SlabFlagNumbers numbers, Machine machine)
     {
         string name = record.GetProperty("name").GetString()!;
-        SlabFlags flags = (SlabFlags)record.GetProperty("flags").GetUInt32() & ~Derived;
-        CacheLayout layout = machine.Slab.Find(name)?.Layout
-            ?? SlubGeometry.Compute(machine.Slab.Rules, new CacheRequest(name, record.GetProperty("object_size").GetInt32(), record.GetProperty("align").GetInt32(), flags, record.GetProperty("ctor").GetBoolean()));
+        int size = record.GetProperty("object_size").GetInt32();
+        int offset = record.GetProperty("offset").GetInt32();
+        bool constructor = record.GetProperty("ctor").GetBoolean();
+        SlabFlags flags = numbers.ToFlags(record.GetProperty("flags").GetUInt32()) & ~Derived;
+        bool kept = constructor || (flags & SlabFlags.TypesafeByRcu) != 0;
+        return new CacheRequest(name, size, record.GetProperty("align").GetInt32(), flags, constructor)
+        {
+            FreePointerOffset = kept && offset < size && machine.Personality.Slab.OrderIgnoresFewerObjects ? offset : null,
 
-        // The free pointer's place follows from the first request; a cache that others were merged into only tells the largest.
-        Compare(record, "cache of the kernel", merge ? layout with { FreePointerOffset = record.GetProperty("offset").GetInt32() } : layout, tally);
+            // Who asks for sheaves is never merged; a cache that refuses merging for other reasons gets by asking for what it has anyway.
+            SheafCapacity = numbers.RefusesMerging(record.GetProperty("flags").GetUInt32()) ? record.GetProperty("sheaf_capacity").GetInt32()
+                : machine.Personality.Objects.SheafCapacities.GetValueOrDefault(name),
+        };
     }
 
-    private static void CompareRequest(JsonElement record, Machine machine, ReplayTally tally)
+    /// <summary>The layout of a cache that the running kernel had, from its own object size, alignment and flags.</summary>
+    private static void CompareExisting(JsonElement record, Machine machine, SlabFlagNumbers flags, bool merge, ReplayTally tally)
+    {
+        string name = record.GetProperty("name").GetString()!;
+        CacheLayout layout = machine.Slab.Find(name)?.Layout ?? SlubGeometry.Compute(machine.Slab.Rules, RequestOf(record, flags, machine));
+
+        // The free pointer's place follows from the first request; a cache that others were merged into only tells the largest.
+        Compare(record, "cache of the kernel", merge ? layout with { FreePointerOffset = record.GetProperty("offset").GetInt32() } : layout, flags, tally);
+    }
+
+    private static void CompareRequest(JsonElement record, Machine machine, SlabFlagNumbers flags, ReplayTally tally)
     {
         KmemCache? cache = null;
         ObjectConstructor? constructor = record.GetProperty("ctor").GetBoolean() ? static (_, _) => { } : null;
         try
         {
             cache = machine.Slab.CreateCache(
-                OwnName(record), record.GetProperty("req_size").GetInt32(), record.GetProperty("req_align").GetInt32(), (SlabFlags)record.GetProperty("req_flags_value").GetUInt32(), constructor);
+                OwnName(record), record.GetProperty("req_size").GetInt32(), record.GetProperty("req_align").GetInt32(), flags.ToFlags(record.GetProperty("req_flags_value").GetUInt32()), constructor);
         }
         catch (Exception e) when (e is ArgumentException or KernelBugException)
         {
@@ -123,27 +153,34 @@ public static class SlabCachesReplay
 
             // What a merged cache says of its free pointer and its own size is older than this request.
             bool merged = !servedBy.StartsWith("ms-", StringComparison.Ordinal);
-            Compare(record, "request", merged ? cache.Layout with { InUse = cache.InUse, FreePointerOffset = record.GetProperty("offset").GetInt32() } : cache.Layout, tally);
+            Compare(record, "request", merged ? cache.Layout with { InUse = cache.InUse, FreePointerOffset = record.GetProperty("offset").GetInt32() } : cache.Layout, flags, tally);
         }
 
         machine.Slab.DestroyCache(cache);
     }
 
-    private static void Compare(JsonElement record, string kind, CacheLayout layout, ReplayTally tally)
+    private static void Compare(JsonElement record, string kind, CacheLayout layout, SlabFlagNumbers flags, ReplayTally tally)
     {
         // The recorder left SLAB_PANIC out of its calls; no layout depends on it.
         (string Field, long Value)[] fields =
         [
             ("size", layout.Size), ("align", layout.Align), ("inuse", layout.InUse), ("offset", layout.FreePointerOffset), ("red_left_pad", layout.RedLeftPad), ("order", layout.Order),
             ("objects", layout.Objects), ("min_order", layout.MinOrder), ("min_objects", layout.MinObjects), ("cpu_partial", layout.CpuPartial), ("cpu_partial_slabs", layout.CpuPartialSlabs),
-            ("min_partial", layout.MinPartial), ("flags", (uint)layout.Flags & ~(uint)SlabFlags.Panic), ("allocflags", (uint)layout.AllocFlags),
+            ("min_partial", layout.MinPartial), ("flags", (uint)(flags.Comparable(layout.Flags) & ~SlabFlags.Panic)), ("allocflags", (uint)layout.AllocFlags), ("sheaf_capacity", layout.SheafCapacity),
         ];
         foreach ((string field, long value) in fields)
         {
             if (record.TryGetProperty(field, out JsonElement recorded))
             {
                 long expected = recorded.GetInt64();
-                expected = field == "flags" ? expected & ~(long)(uint)SlabFlags.Panic : expected;
+                expected = field switch
+                {
+                    "flags" => (uint)(flags.ToFlags((uint)expected) & ~SlabFlags.Panic),
+
+                    // A kernel without lists of partial slabs by CPU.
+                    "cpu_partial" or "cpu_partial_slabs" => Math.Max(expected, 0),
+                    _ => expected,
+                };
                 tally.Compare($"{kind} {field}", expected == value, () => $"{value} (recorded {expected}): {record}");
             }
         }

@@ -14,7 +14,7 @@ internal static class Linux7_0
         {
             FreePointerInside = Older.Objects.FreePointerInside.Union(["TCP", "TCPv6"]),
         },
-        Slab = Older.Slab with { Sheaves = SheafRule.Everywhere },
+        Slab = Older.Slab with { Sheaves = SheafRule.Everywhere, CacheBytes = 208, ChecksPreventMerging = true },
         Views = Older.Views with { Rows = RowSet.Of7_0, AddedSysctls = Older.Views.AddedSysctls.Add("movable_gigantic_pages") },
         KernelMemory = Older.KernelMemory with { ThreadStacks = ThreadStackRule.BlockFreedAsPages },
     };

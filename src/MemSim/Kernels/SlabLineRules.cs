@@ -6,6 +6,15 @@ public sealed record SlabLineRules
     /// <summary>Whether the order of a cache's slabs follows from the objects wanted alone (6.7 and later), or fewer objects are tried before more waste.</summary>
     public bool OrderIgnoresFewerObjects { get; init; }
 
+    /// <summary>Bytes of <c>struct kmem_cache_node</c> on 64-bit kernels.</summary>
+    public int NodeBytes { get; init; } = 64;
+
+    /// <summary>Bytes of <c>struct kmem_cache</c> on 64-bit kernels, without its pointers to nodes.</summary>
+    public int CacheBytes { get; init; } = 216;
+
+    /// <summary>Whether a cache with consistency checks is never merged with others (7.0, as the other debugging options), or may serve unchecked ones.</summary>
+    public bool ChecksPreventMerging { get; init; }
+
     /// <summary>Which caches have sheaves.</summary>
     public SheafRule Sheaves { get; init; }
 

@@ -36,7 +36,7 @@ public sealed partial class SlabAllocator
 
     private void CreateBootCaches()
     {
-        (int nodeBytes, int cacheBytes) = SlabRules.OwnObjects(Machine.Architecture.Architecture, Machine.Nodes.Count);
+        (int nodeBytes, int cacheBytes) = SlabRules.OwnObjects(Machine.Architecture.Architecture, Machine.Nodes.Count, Rules.Personality.Slab);
         CreateOwnCache("kmem_cache_node", nodeBytes);
         CreateOwnCache("kmem_cache", cacheBytes);
         for (int kind = 0; kind < KmallocKinds; kind++)

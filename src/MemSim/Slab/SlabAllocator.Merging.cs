@@ -9,11 +9,13 @@ public sealed partial class SlabAllocator
     private const SlabFlags NeverMerged = SlabFlags.RedZone | SlabFlags.Poison | SlabFlags.StoreUser | SlabFlags.Trace | SlabFlags.TypesafeByRcu | SlabFlags.NoLeakTrace;
     private const SlabFlags MustAgree = SlabFlags.ReclaimAccount | SlabFlags.CacheDma | SlabFlags.CacheDma32 | SlabFlags.Account;
 
+    private SlabFlags NeverMergedHere => Rules.Personality.Slab.ChecksPreventMerging ? NeverMerged | SlabFlags.ConsistencyChecks : NeverMerged;
+
     /// <summary>The oldest cache that can serve such objects without wasting a word (<c>find_mergeable()</c>); null when there is none.</summary>
     private KmemCache? FindMergeable(string name, int size, int align, SlabFlags flags, ObjectConstructor? constructor)
     {
         flags = DebugOptions.Apply(name, flags);
-        if (!_merges || constructor is not null || (flags & NeverMerged) != 0)
+        if (!_merges || constructor is not null || (flags & NeverMergedHere) != 0)
         {
             return null;
         }
@@ -34,7 +36,7 @@ public sealed partial class SlabAllocator
     }
 
     private bool IsUnmergeable(KmemCache cache) =>
-        !_merges || cache.RefusesAliases || cache.AsksForSheaves || cache.Constructor is not null || cache.UserSize != 0 || (cache.Flags & NeverMerged) != 0;
+        !_merges || cache.RefusesAliases || cache.AsksForSheaves || cache.Constructor is not null || cache.UserSize != 0 || (cache.Flags & NeverMergedHere) != 0;
 
     /// <summary>The name below <c>/sys/kernel/slab</c>: of a cache that may be shared one that says what it can serve.</summary>
     internal string SysfsNameOf(KmemCache cache)

@@ -73,9 +73,9 @@ internal sealed record SlabRules
     }
 
     /// <summary>Bytes of the kernel's own <c>struct kmem_cache_node</c> and <c>struct kmem_cache</c>.</summary>
-    public static (int Node, int Cache) OwnObjects(Architecture architecture, int nodes) => architecture switch
+    public static (int Node, int Cache) OwnObjects(Architecture architecture, int nodes, SlabLineRules rules) => architecture switch
     {
-        Architecture.X86_64 or Architecture.Arm64 => (64, 216 + (8 * nodes)),
+        Architecture.X86_64 or Architecture.Arm64 => (rules.NodeBytes, rules.CacheBytes + (8 * nodes)),
         _ => (32, 136 + (4 * nodes)),
     };
 
