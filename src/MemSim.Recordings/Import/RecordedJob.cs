@@ -1,16 +1,25 @@
 using System.Text.Json;
 using MemSim.Captures;
 using MemSim.Kernels;
+using MemSim.Recordings.Import;
 
-namespace MemSim.Recordings.Import;
+namespace MemSim.Recordings;
 
 /// <summary>What a recording's <c>job.json</c> says about the kernel.</summary>
-internal static class RecordedJob
+public static class RecordedJob
 {
     private const string FileName = "job.json";
     private const int LongestFile = 1 << 20;
 
+    /// <summary>The kernel whose rules a recording is replayed by.</summary>
+    /// <param name="directory">The recording's folder.</param>
+    /// <param name="wanted">The kernel that the user wants; null for the recorded one.</param>
+    /// <returns>The one wanted, else the one recorded, else 6.1.</returns>
+    /// <exception cref="InputFileException">The file is no JSON object, or names a kernel without a version.</exception>
+    public static KernelChoice KernelOr(string directory, KernelChoice? wanted) => wanted ?? KernelOf(directory) ?? KernelChoice.Of(KernelLines.Linux6_1);
+
     /// <summary>The kernel that was recorded; null where the file is missing or does not say.</summary>
+    /// <param name="directory">The recording's folder.</param>
     /// <exception cref="InputFileException">The file is no JSON object, or names a kernel without a version.</exception>
     public static KernelChoice? KernelOf(string directory)
     {

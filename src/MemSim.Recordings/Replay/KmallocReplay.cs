@@ -1,5 +1,7 @@
 using System.Globalization;
 using MemSim.Captures;
+using MemSim.Kernels;
+using MemSim.Recordings.Import;
 
 namespace MemSim.Recordings;
 
@@ -15,18 +17,19 @@ public static class KmallocReplay
 
     /// <summary>Compares the whole data set.</summary>
     /// <param name="directory">The folder.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that <c>job.json</c> names, else 6.1.</param>
     /// <returns>What matched and what did not.</returns>
     /// <exception cref="InputFileException">The file is missing or malformed.</exception>
-    public static ReplayResult Run(string directory)
+    public static ReplayResult Run(string directory, KernelChoice? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(directory);
-        return RunFile(Path.Combine(directory, FileName), Path.GetFileName(Path.GetFullPath(directory)));
+        return RunFile(Path.Combine(directory, FileName), Path.GetFileName(Path.GetFullPath(directory)), RecordedJob.KernelOr(directory, kernel));
     }
 
-    internal static ReplayResult RunFile(string path, string name)
+    internal static ReplayResult RunFile(string path, string name, KernelChoice? kernel = null)
     {
         ReplayTally tally = new();
-        using Machine machine = Machine.Boot(MachineSpec.X86_64("2G").WithCommandLine("slab_nomerge").WithoutContents());
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("2G").WithCommandLine("slab_nomerge").WithoutContents().WithKernel(kernel ?? KernelChoice.Of(KernelLines.Linux6_1)));
         Cpu cpu = machine.Cpus[0];
         using StreamReader reader = InputFile.OpenText(path);
         for (int line = 1; ReadLine(reader, path, line) is { } text; line++)

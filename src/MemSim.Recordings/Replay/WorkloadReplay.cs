@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using MemSim.Captures;
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Recordings.Replay;
 using MemSim.Recordings.Workloads;
@@ -29,18 +30,24 @@ public static partial class WorkloadReplay
 
     /// <summary>Runs a recorded workload.</summary>
     /// <param name="directory">The recording's folder: <c>workload.sh</c>, <c>before-zoneinfo</c>, <c>before-</c> and <c>after-vmstat</c>, <c>note.txt</c>; the event counts of the trace or of <c>index.tsv</c> beside the folder.</param>
+    /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
     /// <returns>The figures, in a fixed order.</returns>
     /// <exception cref="InputFileException">A file is missing or malformed, or a script asks for what is not known.</exception>
-    public static IReadOnlyList<WorkloadFigure> Run(string directory)
+    public static IReadOnlyList<WorkloadFigure> Run(string directory, KernelChoice? kernel = null)
     {
         ArgumentNullException.ThrowIfNull(directory);
         string scriptPath = Path.Combine(directory, "workload.sh");
         string script = Read(scriptPath);
         string setup = Path.Combine(directory, "workload-setup.sh");
         AllocatorState? state = StartOf(directory, prepares: File.Exists(setup));
-        using Machine machine = state is not null ? StateRestorer.Restore(state, hasContents: true) : Machine.Boot(MachineSpec.FromProc(directory));
+        CapturedMachine captured = CapturedMachine.Read(directory, kernel);
+        if (state is not null)
+        {
+            state.Kernel = captured.Kernel.Line;
+        }
+
+        using Machine machine = state is not null ? StateRestorer.Restore(state, hasContents: true) : Machine.Boot(MachineSpec.FromProc(directory, kernel));
         machine.EnableReclaim();
-        CapturedMachine captured = CapturedMachine.Read(directory);
         if (machine.HugePages.IsAvailable)
         {
             // Small machines boot without: below 512 MiB there is no khugepaged.

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using MemSim.Kernels;
 using MemSim.Tool.Json;
 using MemSim.Tool.Views;
 
@@ -24,6 +25,7 @@ internal static class BootCommand
         {
             var views = ProcViews.Parse(parsed.GetValue(show) ?? []);
             List<SysctlDocument> settings = [.. (parsed.GetValue(set) ?? []).Select(ParseSetting)];
+            KernelChoice? rules = SharedOptions.ToKernel(parsed.GetValue(kernel));
             MachineSpec spec;
             if (parsed.GetValue(from) is string directory)
             {
@@ -35,16 +37,12 @@ internal static class BootCommand
                     }
                 }
 
-                spec = CapturedSpec(directory);
+                spec = CapturedSpec(directory, rules);
             }
             else
             {
                 spec = PresetSpec(parsed.GetValue(arch), parsed.GetValue(memory), parsed.GetValue(cpus), parsed.GetValue(commandLine));
-            }
-
-            if (SharedOptions.KernelOf(parsed.GetValue(kernel)) is { } rules)
-            {
-                spec = spec.WithKernel(rules);
+                spec = rules is null ? spec : spec.WithKernel(rules);
             }
 
             using Machine machine = Boot(spec);
@@ -63,15 +61,13 @@ internal static class BootCommand
                 return ExitCode.Done;
             }
 
-            if (parsed.GetValue(from) is not null)
+            // Beside the views, which read as the files do.
+            if (parsed.GetValue(from) is not null || rules is not null)
             {
-                console.Error.WriteLine($"rules: Linux {machine.Personality.Name}");
+                console.Error.WriteLine($"rules: {machine.Personality}");
             }
 
-            foreach (string warning in machine.Warnings)
-            {
-                console.Error.WriteLine($"warning: {warning}");
-            }
+            SharedOptions.WriteWarnings(console.Error, machine.Warnings);
 
             Write(console, machine, [.. views.Select(v => (v.Name, texts[v.Name]))], parsed.GetValue(quiet));
             return ExitCode.Done;
@@ -92,12 +88,12 @@ internal static class BootCommand
         }
     }
 
-    public static MachineSpec CapturedSpec(string directory)
+    public static MachineSpec CapturedSpec(string directory, KernelChoice? kernel = null)
     {
         SharedOptions.ExistingDirectory(directory);
         try
         {
-            return MachineSpec.FromProc(directory).WithoutContents();
+            return MachineSpec.FromProc(directory, kernel).WithoutContents();
         }
         catch (ArgumentException e)
         {

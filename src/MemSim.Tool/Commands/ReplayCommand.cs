@@ -24,6 +24,7 @@ internal static class ReplayCommand
         command.SetAction(parsed =>
         {
             bool asJson = parsed.GetValue(json);
+            KernelChoice? rules = SharedOptions.ToKernel(parsed.GetValue(kernel));
             double? percent = parsed.GetValue(atLeast);
             if (percent is double given && given is not (>= 0 and <= 100))
             {
@@ -32,10 +33,9 @@ internal static class ReplayCommand
 
             if (parsed.GetValue(workload))
             {
-                return WorkloadRun.Run(console, parsed.GetValue(recordings) ?? [], asJson);
+                return WorkloadRun.Run(console, parsed.GetValue(recordings) ?? [], rules, asJson);
             }
 
-            KernelChoice? rules = SharedOptions.KernelOf(parsed.GetValue(kernel));
             List<RecordingOutcome> outcomes = [];
             foreach (string recording in parsed.GetValue(recordings) ?? [])
             {
@@ -73,6 +73,12 @@ internal static class ReplayCommand
     {
         string speed = outcome.Seconds > 0 ? $", {outcome.Operations / outcome.Seconds:N0} a second" : "";
         console.Out.WriteLine($"{outcome.Name} ({outcome.Kind}): {outcome.Operations:N0} operations in {outcome.Seconds:F2} s{speed}");
+        if (outcome.Trace is null && outcome.Kernel.Length != 0)
+        {
+            // Traces say it in their report.
+            SharedOptions.WriteRules(console.Out, outcome.Kernel, outcome.Warnings);
+        }
+
         console.Out.Write(outcome.Report);
         if (outcome.Counts.Count != 0)
         {

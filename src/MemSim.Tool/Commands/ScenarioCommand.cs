@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Reflection;
+using MemSim.Kernels;
 using MemSim.Scenarios;
 using MemSim.Tool.Json;
 
@@ -15,8 +16,9 @@ internal static class ScenarioCommand
     {
         var what = new Argument<string?>("SCENARIO") { Description = $"A file of JSON, or one of {string.Join(", ", Names())}; without it, these are listed.", Arity = ArgumentArity.ZeroOrOne };
         var seed = new Option<ulong?>("--seed") { Description = "What random numbers come from, in place of the file's.", HelpName = "N" };
+        Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("scenario", "Runs processes with access patterns on a simulated machine: faults, TLB misses, memory, reclaim, swap and OOM kills over time.") { what, seed, json };
+        var command = new Command("scenario", "Runs processes with access patterns on a simulated machine: faults, TLB misses, memory, reclaim, swap and OOM kills over time.") { what, seed, kernel, json };
         command.SetAction(parsed =>
         {
             if (parsed.GetValue(what) is not { } name)
@@ -26,14 +28,15 @@ internal static class ScenarioCommand
             }
 
             ScenarioFile file = Load(name);
-            ScenarioReport report = Run(console, file, parsed.GetValue(seed), quiet: parsed.GetValue(json));
+            KernelChoice rules = SharedOptions.ToKernel(parsed.GetValue(kernel)) ?? KernelChoice.Of(KernelLines.Linux6_1);
+            ScenarioReport report = Run(console, file, rules, parsed.GetValue(seed), quiet: parsed.GetValue(json));
             if (parsed.GetValue(json))
             {
-                console.WriteJson(new ScenarioDocument("scenario", name, file.Description, report), ToolJsonContext.Default.ScenarioDocument);
+                console.WriteJson(new ScenarioDocument("scenario", name, file.Description, rules.Line.ToString(), rules.Warnings, report), ToolJsonContext.Default.ScenarioDocument);
             }
             else
             {
-                Write(console, name, file, report);
+                Write(console, name, file, rules, report);
             }
 
             return ExitCode.Done;
@@ -79,9 +82,9 @@ internal static class ScenarioCommand
         return ScenarioFile.Read(name);
     }
 
-    private static ScenarioReport Run(ToolConsole console, ScenarioFile file, ulong? seed, bool quiet)
+    private static ScenarioReport Run(ToolConsole console, ScenarioFile file, KernelChoice kernel, ulong? seed, bool quiet)
     {
-        using Machine machine = file.Boot();
+        using Machine machine = file.Boot(kernel);
         Scenario scenario = file.On(machine);
         if (seed is { } wanted)
         {
@@ -99,7 +102,7 @@ internal static class ScenarioCommand
         }
     }
 
-    private static void Write(ToolConsole console, string name, ScenarioFile file, ScenarioReport report)
+    private static void Write(ToolConsole console, string name, ScenarioFile file, KernelChoice kernel, ScenarioReport report)
     {
         console.Out.WriteLine($"== {name}, seed {report.Seed}");
         if (file.Description.Length != 0)
@@ -107,6 +110,7 @@ internal static class ScenarioCommand
             console.Out.WriteLine(file.Description);
         }
 
+        SharedOptions.WriteRules(console.Out, kernel.Line.ToString(), kernel.Warnings);
         console.Out.WriteLine();
         console.Out.Write(report.ToText());
         foreach (string text in report.OomReports)

@@ -8,13 +8,32 @@ internal static class SharedOptions
 {
     public static Option<bool> Json() => new("--json") { Description = "Print one JSON document instead of text." };
 
-    public static Option<string?> Kernel() => new("--kernel") { Description = "Follow the rules of this kernel (6.1, 6.12, 7.3 ...), whatever the input says.", HelpName = "VERSION" };
+    public static Option<string?> Kernel() => new("--kernel")
+    {
+        Description = "Follow the rules of this kernel (7.3, or the text of uname -a) instead of the one that the input names, else 6.1.",
+        HelpName = "VERSION",
+    };
 
-    /// <summary>The kernel line that an option names; null where it was not given.</summary>
-    public static KernelChoice? KernelOf(string? version) =>
-        version is null ? null
-        : KernelChoice.TryFor(version, out KernelChoice? choice) ? choice
-        : throw new BadInputException($"--kernel: '{version}' is no version like 6.12");
+    /// <summary>The kernel asked for; null where none was.</summary>
+    public static KernelChoice? ToKernel(string? text) =>
+        text is null ? null
+        : KernelChoice.TryFor(text, out KernelChoice? choice) ? choice
+        : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 7.3 or 6.1.0-56-amd64)");
+
+    /// <summary>Says whose rules were used, and what there is to know about that.</summary>
+    public static void WriteRules(TextWriter output, string kernel, IReadOnlyList<string> warnings)
+    {
+        output.WriteLine($"rules: {kernel}");
+        WriteWarnings(output, warnings);
+    }
+
+    public static void WriteWarnings(TextWriter output, IReadOnlyList<string> warnings)
+    {
+        foreach (string warning in warnings)
+        {
+            output.WriteLine($"warning: {warning}");
+        }
+    }
 
     /// <summary>A folder that must exist; <paramref name="name"/> is how the user named it.</summary>
     public static string ExistingDirectory(string name)

@@ -11,15 +11,15 @@ internal static class TwinCommand
     public static Command Create(ToolConsole console)
     {
         var directories = new Argument<string[]>("DIR") { Description = "Captured machines: folders with zoneinfo, or /proc on a live Linux.", Arity = ArgumentArity.OneOrMore };
+        Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
         var all = new Option<bool>("--all") { Description = "Print every figure, equal ones and those that cannot be compared too." };
-        Option<string?> kernel = SharedOptions.Kernel();
         var command = new Command("twin", "Computes every derived figure of captured machines and compares it with the kernel's own.") { directories, all, kernel, json };
         command.SetAction(parsed =>
         {
             string[] names = parsed.GetValue(directories) ?? [];
             bool asJson = parsed.GetValue(json);
-            KernelChoice? rules = SharedOptions.KernelOf(parsed.GetValue(kernel));
+            KernelChoice? rules = SharedOptions.ToKernel(parsed.GetValue(kernel));
             List<TwinReport> reports = console.WithProgress("twins", names.Length, quiet: asJson || names.Length == 1, progress =>
             {
                 List<TwinReport> done = [];
@@ -72,11 +72,7 @@ internal static class TwinCommand
                 console.Out.WriteLine($"{report.Directory} ({report.Kernel}): {report.Matched} of {report.Compared}, {report.NotComparable} not comparable");
             }
 
-            foreach (string warning in report.Warnings)
-            {
-                console.Out.WriteLine($"warning: {warning}");
-            }
-
+            SharedOptions.WriteWarnings(console.Out, report.Warnings);
             WriteRows(console, report, all);
             if (reports.Count == 1)
             {

@@ -56,6 +56,8 @@ internal sealed record CountDocument(string Kind, long Matched, long Compared);
 internal sealed record RecordingDocument(
     string Recording,
     string Kind,
+    string Kernel,
+    IReadOnlyList<string> Warnings,
     long Operations,
     double Seconds,
     double OperationsPerSecond,
@@ -142,4 +144,4 @@ internal sealed record ScenarioNameDocument(string Name, string Description);
 
 internal sealed record ScenarioListDocument(string Verb, IReadOnlyList<ScenarioNameDocument> Scenarios);
 
-internal sealed record ScenarioDocument(string Verb, string Scenario, string Description, ScenarioReport Report);
+internal sealed record ScenarioDocument(string Verb, string Scenario, string Description, string Kernel, IReadOnlyList<string> Warnings, ScenarioReport Report);

@@ -5,6 +5,12 @@ namespace MemSim.Tool.Recordings;
 /// <summary>What came of a replay, of whatever kind the recording is.</summary>
 internal sealed record RecordingOutcome(string Name, string Kind)
 {
+    /// <summary>The kernel whose rules were followed, e.g. <c>Linux 7.3</c>; empty where no rules were.</summary>
+    public string Kernel { get; init; } = "";
+
+    /// <summary>What the user must know about those rules.</summary>
+    public IReadOnlyList<string> Warnings { get; init; } = [];
+
     /// <summary>Operations or events replayed.</summary>
     public long Operations { get; init; }
 
@@ -56,6 +62,8 @@ internal sealed record RecordingOutcome(string Name, string Kind)
     public RecordingDocument ToDocument(double? percent) => new(
         Name,
         Kind,
+        Kernel,
+        Warnings,
         Operations,
         Math.Round(Seconds, 4),
         Seconds > 0 ? Math.Round(Operations / Seconds) : 0,

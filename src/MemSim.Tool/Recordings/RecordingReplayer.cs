@@ -38,39 +38,34 @@ internal static class RecordingReplayer
             throw new BadInputException("--like: only traces need a machine; this recording has its own");
         }
 
-        if (kernel is not null)
-        {
-            throw new BadInputException("--kernel: only traces can follow other rules; this recording is compared with those of its own kernel");
-        }
-
         if (Has(path, "state-pre.json.gz") || Has(path, "ops.txt.gz"))
         {
-            return [ReplayExact(console, path, quiet)];
+            return [ReplayExact(console, path, quiet, kernel: kernel)];
         }
 
         if (GfpReplay.IsData(path))
         {
-            return [Of(Timed(() => GfpReplay.Run(path), out double seconds), "GFP flags", seconds, 0)];
+            return [Of(Timed(() => GfpReplay.Run(path, kernel), out double seconds), "GFP flags", seconds, 0, RecordedJob.KernelOr(path, kernel))];
         }
 
         if (KmallocReplay.IsData(path))
         {
-            return [Of(Timed(() => KmallocReplay.Run(path), out double seconds), "kmalloc sizes", seconds, 0)];
+            return [Of(Timed(() => KmallocReplay.Run(path, kernel), out double seconds), "kmalloc sizes", seconds, 0, RecordedJob.KernelOr(path, kernel))];
         }
 
         if (SlabCachesReplay.IsData(path))
         {
-            return [Of(Timed(() => SlabCachesReplay.Run(path), out double seconds), "slab caches", seconds, 0)];
+            return [Of(Timed(() => SlabCachesReplay.Run(path, kernel), out double seconds), "slab caches", seconds, 0, RecordedJob.KernelOr(path, kernel))];
         }
 
         if (VmallocReplay.IsData(path))
         {
-            return [Of(Timed(() => VmallocReplay.Run(path), out double seconds), "vmalloc areas", seconds, 0)];
+            return [Of(Timed(() => VmallocReplay.Run(path), out double seconds), "vmalloc areas", seconds, 0, null)];
         }
 
         if (WalkReplay.IsData(path))
         {
-            return [Of(Timed(() => WalkReplay.Run(path), out double seconds), "page table walks", seconds, 0)];
+            return [Of(Timed(() => WalkReplay.Run(path), out double seconds), "page table walks", seconds, 0, null)];
         }
 
         throw new BadInputException($"{path}: no recording (neither ops.txt.gz nor gfp.jsonl.gz nor trace.txt.gz is there)");
@@ -81,22 +76,25 @@ internal static class RecordingReplayer
     /// <param name="directory">The run.</param>
     /// <param name="quiet">Whether to show no progress.</param>
     /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
-    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, MapRecorder? maps = null)
+    /// <param name="kernel">Whose rules to follow; null for the recorded kernel's.</param>
+    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, MapRecorder? maps = null, KernelChoice? kernel = null)
     {
         string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
         long lines = LineCount.Of(Path.Combine(directory, "ops.txt.gz"));
-        using ExactReplay replay = OpenExact(directory);
+        using ExactReplay replay = OpenExact(directory, kernel);
         maps?.Before(replay.Machine);
         try
         {
             ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => maps?.During(replay.Machine, line)))), out double seconds);
             maps?.After(replay.Machine);
-            return Of(result, "page allocator run", seconds, lines) with { Zones = ZoneFigures.Of(replay.Machine) };
+            return Of(result, "page allocator run", seconds, lines, null) with { Kernel = replay.Machine.Personality.ToString(), Warnings = replay.Warnings, Zones = ZoneFigures.Of(replay.Machine) };
         }
         catch (ReplayDivergedException e)
         {
             return new RecordingOutcome(name, "page allocator run")
             {
+                Kernel = replay.Machine.Personality.ToString(),
+                Warnings = replay.Warnings,
                 Operations = lines,
                 Compared = 1,
                 StoppedAt = e.Message,
@@ -110,11 +108,11 @@ internal static class RecordingReplayer
         }
     }
 
-    private static ExactReplay OpenExact(string directory)
+    private static ExactReplay OpenExact(string directory, KernelChoice? kernel)
     {
         try
         {
-            return ExactReplay.Open(directory);
+            return ExactReplay.Open(directory, kernel);
         }
         catch (FormatException e)
         {
@@ -131,8 +129,10 @@ internal static class RecordingReplayer
         return result;
     }
 
-    private static RecordingOutcome Of(ReplayResult result, string kind, double seconds, long operations) => new(result.Name, kind)
+    private static RecordingOutcome Of(ReplayResult result, string kind, double seconds, long operations, KernelChoice? kernel) => new(result.Name, kind)
     {
+        Kernel = kernel?.Line.ToString() ?? "",
+        Warnings = kernel?.Warnings ?? [],
         Operations = operations == 0 ? result.Total : operations,
         Seconds = seconds,
         Matched = result.Matched,

@@ -55,6 +55,8 @@ internal static class TraceRecording
         ReplayResult? slab = result.SlabReplay?.Comparison;
         return new RecordingOutcome(result.Name, "trace")
         {
+            Kernel = result.Kernel.Line.ToString(),
+            Warnings = result.Kernel.Warnings,
             Operations = result.EventCount,
             Seconds = seconds,
             Matched = result.Predicted + (slab?.Matched ?? 0),

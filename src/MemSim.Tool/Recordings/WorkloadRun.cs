@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Recordings;
 using MemSim.Tool.Commands;
 using MemSim.Tool.Json;
@@ -13,7 +14,7 @@ internal static class WorkloadRun
 
     /// <summary>Runs them, one after the other.</summary>
     /// <returns>The exit code.</returns>
-    public static int Run(ToolConsole console, IReadOnlyList<string> directories, bool asJson)
+    public static int Run(ToolConsole console, IReadOnlyList<string> directories, KernelChoice? kernel, bool asJson)
     {
         List<WorkloadDocument> documents = [];
         int matched = 0;
@@ -27,7 +28,7 @@ internal static class WorkloadRun
             }
 
             string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
-            IReadOnlyList<WorkloadFigure> figures = WorkloadReplay.Run(directory);
+            IReadOnlyList<WorkloadFigure> figures = WorkloadReplay.Run(directory, kernel);
             int close = figures.Count(IsClose);
             int known = figures.Count(f => f.Recorded >= 0);
             documents.Add(new WorkloadDocument(name, close, known, [.. figures.Select(f => new WorkloadFigureDocument(f.Name, f.Recorded < 0 ? null : f.Recorded, f.Simulated, f.Ratio))]));

@@ -1,4 +1,5 @@
 using MemSim.Captures;
+using MemSim.Kernels;
 using MemSim.Swap;
 
 namespace MemSim.Scenarios;
@@ -58,13 +59,15 @@ public sealed class ScenarioFile
     }
 
     /// <summary>Boots the machine, with its settings made, its swap on and reclaim at work.</summary>
+    /// <param name="kernel">Whose rules the machine follows; null for 6.1's.</param>
     /// <exception cref="InputFileException">There is no such machine or setting.</exception>
-    public Machine Boot()
+    public Machine Boot(KernelChoice? kernel = null)
     {
         Machine machine;
         try
         {
             MachineSpec spec = MachineSpec.Preset(Architecture, Memory, Cpus);
+            spec = kernel is null ? spec : spec.WithKernel(kernel);
             machine = Machine.Boot(CommandLine is null ? spec : spec.WithCommandLine(CommandLine));
         }
         catch (ArgumentException e)
