@@ -99,7 +99,7 @@ public static class SlabCachesReplay
     {
         string name = record.GetProperty("name").GetString()!;
         int size = record.GetProperty("object_size").GetInt32();
-        int offset = record.GetProperty("offset").GetInt32();
+        int offset = record.TryGetProperty("offset", out JsonElement place) ? place.GetInt32() : size;
         bool constructor = record.GetProperty("ctor").GetBoolean();
         SlabFlags flags = numbers.ToFlags(record.GetProperty("flags").GetUInt32()) & ~Derived;
         bool kept = constructor || (flags & SlabFlags.TypesafeByRcu) != 0;

@@ -1,0 +1,79 @@
+namespace MemSim.Oracle.Tests.Kernels;
+
+/// <summary>Which recording shows what a kernel does, for the rules of <c>docs/kernels.md</c>: by rule and line.</summary>
+internal static class RuleEvidence
+{
+    /// <summary>What a cell says where no recording tells: the value is that of the nearest older line.</summary>
+    public const string NotTold = "?";
+
+    /// <summary>Measured, but no recording that was handed out tells: a test of the mechanism stands in.</summary>
+    private const string Described = "BEHAVIOUR-new.md, rule 5";
+
+    private static readonly Dictionary<string, string> Mixed = Lines(
+        "2G-b-order0to4", "k612-512M-b-order0to4", "k617-512M-b-order0to4", "k618-512M-b-order0to4", "k619-512M-b-order0to4", "k70-512M-b-order0to4", "k71-512M-b-order0to4", "k72-512M-b-order0to4", "k73-512M-b-order0to4");
+
+    private static readonly Dictionary<string, string> Pressure = Lines(
+        "2G-f1-pressure", "k612-512M-d-zones", "k617-512M-d-zones", "k618-512M-f1-pressure", "k619-512M-f1-pressure", "k70-512M-f1-pressure", "k71-512M-f1-pressure", "k72-512M-c-allorders", "k73-512M-f1-pressure");
+
+    private static readonly Dictionary<string, string> Atomic = Lines(
+        "2G-g-atomic", "k612-512M-g-atomic", NotTold, "k618-512M-g-atomic", NotTold, NotTold, "k71-512M-c-allorders", "k72-512M-c-allorders", "k73-512M-g-atomic");
+
+    private static readonly Dictionary<string, string> Captured = Lines(
+        "amd64-2G-smp2", "amd64k612-2G-smp2", NotTold, "amd64k618-2G-smp2", NotTold, "amd64k70-2G-smp2", "amd64k71-256M-smp1", "amd64k72-256M-smp1-fork", "amd64k73-2G-smp2");
+
+    private static readonly Dictionary<string, string> Caches = Lines(
+        "2G-caches-smp1", "amd64k612-2G-smp2", NotTold, "k618-2G-caches-smp1", NotTold, "k70-2G-caches-smp1", "amd64k71-256M-smp1", NotTold, "k73-2G-caches-smp1");
+
+    private static readonly Dictionary<string, string> Traced = Lines(
+        "amd64-256M-smp1-fork", NotTold, NotTold, "amd64k618-256M-smp1-fork", NotTold, "amd64k70-256M-smp1-fork", "amd64k71-256M-smp1-fork", "amd64k72-256M-smp1-fork", "amd64k73-256M-smp1-fork");
+
+    private static readonly Dictionary<string, string> Flags = Lines(
+        "512M-gfp", NotTold, NotTold, "k618-512M-gfp", NotTold, "k70-512M-gfp", NotTold, NotTold, "k73-512M-gfp");
+
+    private static readonly Dictionary<string, Dictionary<string, string>> ByRule = new(StringComparer.Ordinal)
+    {
+        ["Allocator.RemembersBelowHigh"] = Pressure,
+        ["Allocator.Fallback"] = Pressure,
+        ["Allocator.CachesTypes"] = Pressure,
+        ["Allocator.SkipsRepeatedAttempt"] = Lines(Described, Described, NotTold, Described, NotTold, Described, NotTold, NotTold, Described),
+        ["Allocator.MergedBlocksTakeType"] = Pressure,
+        ["Allocator.DefragMode"] = Lines(
+            "2G-b-order0to4", "k612-512M-b-order0to4", NotTold, "k618-512M-defrag-c", NotTold, "k70-512M-defrag-c", NotTold, "k72-512M-defrag-f", "k73-512M-defrag-c"),
+        ["Allocator.CountsFreeHighAtomic"] = Atomic,
+        ["Allocator.HighAtomicInWholeBlocks"] = Atomic,
+        ["Allocator.HighAtomicRefillsPcp"] = Atomic,
+        ["Allocator.ReservesAfterPcpHit"] = Atomic,
+        ["Allocator.HighAtomicFirst"] = Atomic,
+        ["Allocator.HasAtomicFlag"] = Flags,
+        ["Allocator.NoWaitIsSilent"] = Flags,
+        ["Allocator.GfpBits"] = Flags,
+        ["Allocator.HasNoObjExt"] = Flags,
+        ["Allocator.HalvesLimitWithOrder"] = Mixed,
+        ["Allocator.FreesPastHeldLists"] = Traced,
+        ["KernelMemory.ThreadStacks"] = Traced,
+    };
+
+    /// <summary>The recording for a rule of a line.</summary>
+    public static string Of(string group, string rule, string line)
+    {
+        Dictionary<string, string> lines = ByRule.GetValueOrDefault($"{group}.{rule}") ?? group switch
+        {
+            "Allocator" => Mixed,
+            "Slab" or "Objects" => Caches,
+            "Traces" => Traced,
+            _ => Captured,
+        };
+        return lines.GetValueOrDefault(line, NotTold);
+    }
+
+    private static Dictionary<string, string> Lines(params ReadOnlySpan<string> recordings)
+    {
+        Dictionary<string, string> lines = new(StringComparer.Ordinal);
+        for (int i = 0; i < recordings.Length; i++)
+        {
+            lines[MemSim.Kernels.KernelLines.Recorded[i].Name] = recordings[i];
+        }
+
+        return lines;
+    }
+}
