@@ -2,7 +2,6 @@ using System.Text.Json;
 using MemSim.Captures;
 using MemSim.Kernels;
 using MemSim.Observability;
-using MemSim.Recordings.Import;
 using MemSim.Recordings.Replay;
 
 namespace MemSim.Recordings;

@@ -1,7 +1,6 @@
 using System.Globalization;
 using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Recordings.Import;
 
 namespace MemSim.Recordings;
 

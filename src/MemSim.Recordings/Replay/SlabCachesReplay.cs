@@ -1,7 +1,5 @@
 using System.Text.Json;
-using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Recordings.Import;
 using MemSim.Recordings.Replay;
 using MemSim.Slab;
 
@@ -87,7 +85,8 @@ public static class SlabCachesReplay
                     UserSize = record.GetProperty("usersize").GetInt32(),
                     FreePointerOffset = request.FreePointerOffset,
                     SheafCapacity = request.SheafCapacity,
-                    Constructor = request.HasConstructor ? static (_, _) => { } : null,
+                    Constructor = request.HasConstructor ? static (_, _) => { }
+                    : null,
                 };
                 machine.Slab.CreateCache(cache, record.GetProperty("object_size").GetInt32(), args, request.Flags & ~SlabFlags.Kmalloc);
             }
