@@ -114,7 +114,7 @@ internal sealed partial class MmCore
     private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old)
     {
         MemoryDescriptor mm = vma.Mm;
-        if (vma.AnonVma is null && !PrepareAnon(cpu, vma))
+        if (vma.AnonVma is null && !Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }

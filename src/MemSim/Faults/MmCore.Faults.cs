@@ -82,7 +82,7 @@ internal sealed partial class MmCore
             return FaultResult.None;
         }
 
-        if (vma.AnonVma is null && !PrepareAnon(cpu, vma))
+        if (vma.AnonVma is null && !Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }

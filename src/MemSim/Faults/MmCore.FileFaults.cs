@@ -57,7 +57,7 @@ internal sealed partial class MmCore
     /// <summary>A write to a private mapping of a file (<c>do_cow_fault()</c>): the copy is made at once.</summary>
     private FaultResult PrivateCopyFault(Cpu cpu, Vma vma, ulong address, ulong slot)
     {
-        if (!PrepareAnon(cpu, vma))
+        if (!Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }

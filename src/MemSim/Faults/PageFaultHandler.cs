@@ -12,7 +12,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
 
     public bool Handle(Cpu cpu, in PageFault fault)
     {
-        using MmCore.LockScope scope = core.Enter();
+        using AddressSpaceLock.Scope scope = core.Enter();
         core.FaultTrace?.Emit(cpu, fault);
         if (core.Story is { } story)
         {

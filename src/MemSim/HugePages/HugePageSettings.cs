@@ -122,7 +122,7 @@ public sealed partial class HugePageSettings
 
         TransparentHugeMemory huge = core.Huge;
 
-        using MmCore.LockScope scope = core.Enter();
+        using AddressSpaceLock.Scope scope = core.Enter();
         int head = page.CompoundHead.FrameIndex;
         if (core.Frames[head].Order != huge.Order || core.Frames[head].RefCount == 0 || !core.IsAnon(head))
         {

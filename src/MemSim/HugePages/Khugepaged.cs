@@ -139,8 +139,8 @@ public sealed class Khugepaged
             return;
         }
 
-        using MmCore.LockScope scope = core.Enter();
-        if (core.IsInOperation)
+        using AddressSpaceLock.Scope scope = core.Enter();
+        if (core.Guard.IsInOperation)
         {
             // A CPU was lent in the middle of a fault or a system call, whose page tables must stay where they are: its mmap_read_trylock() fails.
             return;

@@ -51,7 +51,7 @@ internal sealed partial class TransparentHugeMemory
         MemoryDescriptor mm = vma.Mm;
         PageTables tables = mm.Tables;
         ulong slot = tables.EnsurePmd(cpu, address);
-        if (slot == 0 || !_core.PrepareAnon(cpu, vma))
+        if (slot == 0 || !_core.Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }

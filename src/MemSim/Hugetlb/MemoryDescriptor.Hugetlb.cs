@@ -60,7 +60,7 @@ public sealed partial class MemoryDescriptor
         MapFlags type = flags & (MapFlags.Shared | MapFlags.Private);
         ulong mask = made.Bytes - 1;
         ulong bytes = (length + mask) & ~mask;
-        if (bytes < length || bytes == 0 || _areas.Count > _core.MaxAreas)
+        if (bytes < length || bytes == 0 || _areas.Count > _core.Commit.MaxAreas)
         {
             return Errno.ENOMEM;
         }

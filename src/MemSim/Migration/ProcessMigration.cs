@@ -22,7 +22,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using MmCore.LockScope scope = mm.Core.Enter();
+        using AddressSpaceLock.Scope scope = mm.Core.Enter();
         for (int i = 0; i < pages.Length; i++)
         {
             Errno wrong = Find(mm, pages[i].Value, out int pfn);
@@ -50,7 +50,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using MmCore.LockScope scope = mm.Core.Enter();
+        using AddressSpaceLock.Scope scope = mm.Core.Enter();
         cpu.Machine.Lru.DrainAll(cpu);
         for (int i = 0; i < pages.Length; i++)
         {
@@ -100,7 +100,7 @@ public static class ProcessMigration
             return Errno.EINVAL;
         }
 
-        using MmCore.LockScope scope = mm.Core.Enter();
+        using AddressSpaceLock.Scope scope = mm.Core.Enter();
         cpu.Machine.Lru.DrainAll(cpu);
         long failed = 0;
         for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
@@ -145,7 +145,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using MmCore.LockScope scope = mm.Core.Enter();
+        using AddressSpaceLock.Scope scope = mm.Core.Enter();
         Errno bound = mm.Mbind(address, length, policy);
         if (bound != Errno.None)
         {

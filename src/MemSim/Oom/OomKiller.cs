@@ -52,7 +52,7 @@ internal sealed partial class OomKiller : IOomKiller
             return false;
         }
 
-        using MmCore.LockScope scope = mm.Enter();
+        using AddressSpaceLock.Scope scope = mm.Enter();
         Cpu cpu = request.Cpu;
         Process? current = cpu.Current as Process;
         if (current is { IsDying: true, MmOrNull.IsReaped: false })

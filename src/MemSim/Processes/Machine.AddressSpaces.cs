@@ -8,7 +8,7 @@ namespace MemSim;
 public sealed partial class Machine
 {
     /// <summary>The processes alive, ascending by number.</summary>
-    public IReadOnlyCollection<Process> Processes => Mm?.Processes ?? [];
+    public IReadOnlyCollection<Process> Processes => Mm?.Pids.All ?? [];
 
     /// <summary>What all address spaces share; null on a machine without contents of RAM, which can have none.</summary>
     internal MmCore? Mm { get; private set; }
@@ -26,7 +26,7 @@ public sealed partial class Machine
         limits ??= new Rlimits();
         MmCore core = NeedsContents(Mm);
         core.WasUsed = true;
-        using MmCore.LockScope scope = core.Enter();
+        using AddressSpaceLock.Scope scope = core.Enter();
         Cpu cpu = Own(on);
         TaskMemory? memory = TaskMemory.TryTake(this, cpu);
         if (memory is null)
@@ -42,8 +42,8 @@ public sealed partial class Machine
             return Errno.ENOMEM;
         }
 
-        Process process = new(core, name, core.NextPid(), null, mm, limits, memory);
-        core.Remember(process);
+        Process process = new(core, name, core.Pids.Next(), null, mm, limits, memory);
+        core.Pids.Add(process);
         core.WasUsed = true;
 
         // Before the first process there is nobody whose memory could be taken, and nobody to kill.
@@ -60,7 +60,7 @@ public sealed partial class Machine
 
     /// <summary>The process with a number; null when there is none.</summary>
     /// <param name="pid">The number.</param>
-    public Process? FindProcess(int pid) => Mm?.Find(pid);
+    public Process? FindProcess(int pid) => Mm?.Pids.Find(pid);
 
     /// <summary>Attaches a receiver of the tracepoints of page faults.</summary>
     /// <param name="sink">The receiver.</param>

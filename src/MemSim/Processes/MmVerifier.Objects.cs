@@ -9,7 +9,7 @@ internal sealed partial class MmVerifier
     {
         KernelObjectCheck check = new(core.Machine);
         HashSet<AnonVma> families = [];
-        foreach (Process task in core.Tasks)
+        foreach (Process task in core.Pids.Tasks)
         {
             task.Collect(check);
         }

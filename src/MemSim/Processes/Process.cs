@@ -32,7 +32,7 @@ public sealed partial class Process : KernelTask
         _core = core;
         _memory = memory;
         memory.Attach(this);
-        core.Tasks.Add(this);
+        core.Pids.Tasks.Add(this);
         Parent = parent;
         Limits = limits;
         MmOrNull = mm;
@@ -105,14 +105,14 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ESRCH (this one has ended), EAGAIN (too many processes), ENOMEM.</returns>
     public Result<Process> Fork(Cpu? cpu = null)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         cpu = On(cpu);
         if (MmOrNull is not { } own)
         {
             return Errno.ESRCH;
         }
 
-        if (_core.ProcessCount >= Limits.Processes)
+        if (_core.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
@@ -137,13 +137,13 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ESRCH (this one has ended), EAGAIN, ENOMEM.</returns>
     public Result<Process> Vfork()
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (MmOrNull is not { } shared)
         {
             return Errno.ESRCH;
         }
 
-        if (_core.ProcessCount >= Limits.Processes)
+        if (_core.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
@@ -168,7 +168,7 @@ public sealed partial class Process : KernelTask
     public Errno Exec(string name, Cpu? cpu = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         cpu = On(cpu);
         if (MmOrNull is not { } old)
         {
@@ -208,7 +208,7 @@ public sealed partial class Process : KernelTask
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Machine.Own(cpu);
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (State != ProcessState.Running)
         {
             return;
@@ -227,7 +227,7 @@ public sealed partial class Process : KernelTask
         }
 
         _children.Clear();
-        _core.Forget(this);
+        _core.Pids.Remove(this);
         GiveUpMemory(cpu);
     }
 
@@ -235,7 +235,7 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ECHILD when there are no children, EAGAIN when all live.</returns>
     public Result<Process> Wait()
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         foreach (Process child in _children)
         {
             if (child.State == ProcessState.Zombie)
@@ -266,9 +266,9 @@ public sealed partial class Process : KernelTask
 
     private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_core, Name, _core.NextPid(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
+        Process child = new(_core, Name, _core.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
         child.Policy = Policy;
-        _core.Remember(child);
+        _core.Pids.Add(child);
         return child;
     }
 

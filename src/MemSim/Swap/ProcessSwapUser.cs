@@ -40,7 +40,7 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
             return Errno.None;
         }
 
-        using MmCore.LockScope scope = core.Enter();
+        using AddressSpaceLock.Scope scope = core.Enter();
 
         // Bringing pages in may need memory, and the lack of it end processes: nothing is held across a page.
         for (int i = 0; i < core.Spaces.Count; i++)

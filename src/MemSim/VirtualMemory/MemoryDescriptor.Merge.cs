@@ -55,14 +55,14 @@ public sealed partial class MemoryDescriptor
     private void Absorb(Cpu cpu, Vma into, Vma gone)
     {
         RemoveVma(gone);
-        _core.UnlinkAnon(cpu, gone);
+        _core.Anon.UnlinkAll(cpu, gone);
         gone.File?.Put(cpu);
         FreeVma(cpu, gone);
         VmaTree.Resize(into, into.StartValue, gone.EndValue);
     }
 
     /// <summary>An area that grows over pages of another must be found by their anonymous-memory objects as well.</summary>
-    private bool TakeOverAnon(Cpu cpu, Vma into, Vma from) => from.AnonVma is null || into.AnonVma is not null || _core.CloneAnon(cpu, into, from);
+    private bool TakeOverAnon(Cpu cpu, Vma into, Vma from) => from.AnonVma is null || into.AnonVma is not null || _core.Anon.Clone(cpu, into, from);
 
     /// <summary>Gives part of an area new flags (and policy), merging and splitting as <c>vma_merge()</c> and <c>split_vma()</c> do.</summary>
     /// <returns>The area that holds the part now; null without memory, then nothing has changed.</returns>
@@ -109,7 +109,7 @@ public sealed partial class MemoryDescriptor
             if (start == below)
             {
                 RemoveVma(vma);
-                _core.UnlinkAnon(cpu, vma);
+                _core.Anon.UnlinkAll(cpu, vma);
                 vma.File?.Put(cpu);
                 FreeVma(cpu, vma);
             }
@@ -162,7 +162,7 @@ public sealed partial class MemoryDescriptor
 
     /// <summary>Cuts an area in two (<c>split_vma()</c>).</summary>
     /// <returns>The upper part; null without memory or when there are too many areas.</returns>
-    private Vma? Split(Cpu cpu, Vma vma, ulong at) => _areas.Count >= _core.MaxAreas ? null : SplitUnchecked(cpu, vma, at);
+    private Vma? Split(Cpu cpu, Vma vma, ulong at) => _areas.Count >= _core.Commit.MaxAreas ? null : SplitUnchecked(cpu, vma, at);
 
     /// <summary>Cuts an area in two although there may be too many: one of the parts goes at once.</summary>
     private Vma? SplitUnchecked(Cpu cpu, Vma vma, ulong at)
@@ -177,7 +177,7 @@ public sealed partial class MemoryDescriptor
         upper.PageBits = vma.PageBits;
         upper.File = vma.File?.Get();
         upper.Policy = vma.Policy;
-        if (vma.AnonVma is not null && !_core.CloneAnon(cpu, upper, vma))
+        if (vma.AnonVma is not null && !_core.Anon.Clone(cpu, upper, vma))
         {
             upper.File?.Put(cpu);
             FreeVma(cpu, upper);

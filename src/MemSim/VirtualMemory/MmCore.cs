@@ -4,7 +4,9 @@ using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.PageAllocation;
 using MemSim.Pages;
+using MemSim.Processes;
 using MemSim.ReverseMapping;
+using MemSim.Slab;
 using MemSim.Statistics;
 using MemSim.Swap;
 
@@ -19,8 +21,6 @@ internal sealed partial class MmCore
     private readonly PhysicalMemory _memory;
     private readonly Mmu _mmu;
     private readonly SwapSpace _swap;
-    private readonly Lock? _lock;
-    private int _depth;
 
     public MmCore(Machine machine, IBootFrames frames)
     {
@@ -31,8 +31,11 @@ internal sealed partial class MmCore
         _pages = machine.Pages;
         _memory = machine.Memory;
         _lru = machine.Lru;
-        _objects = machine.KernelObjects;
-        _lock = machine.OwnersLock;
+        Objects = machine.KernelObjects;
+        Anon = new AnonVmas(machine.Mappings, machine.KernelObjects);
+        Guard = new AddressSpaceLock(machine, machine.OwnersLock);
+        Pids = new ProcessTable(machine.Architecture.Bits == 32);
+        Commit = new CommitCharge(machine);
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture, machine.FrameCount);
         _frameCount = (uint)machine.FrameCount;
@@ -41,7 +44,7 @@ internal sealed partial class MmCore
         Faults = new PageFaultHandler(this);
         Owners = new PageOwners(this);
         Events = machine.Events;
-        _pageBits = MakePageBits();
+        Protection = new ProtectionMap(Layout, _mmu.Kernel);
         HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
         _hugeMask = ~(HugePages - 1);
         Huge = new TransparentHugeMemory(this);
@@ -77,7 +80,37 @@ internal sealed partial class MmCore
     public List<MemoryDescriptor> Spaces { get; } = [];
 
     /// <summary>On a machine with parallel CPUs one lock guards all address spaces.</summary>
-    public LockScope Enter() => new(this);
+    public AddressSpaceLock.Scope Enter() => Guard.Enter();
+
+    /// <summary>That lock.</summary>
+    public AddressSpaceLock Guard { get; }
+
+    /// <summary>Processes by number.</summary>
+    public ProcessTable Pids { get; }
+
+    /// <summary>What was promised.</summary>
+    public CommitCharge Commit { get; }
+
+    /// <summary>What rights are in entries.</summary>
+    public ProtectionMap Protection { get; }
+
+    /// <summary>Anonymous-memory objects.</summary>
+    public AnonVmas Anon { get; }
+
+    /// <summary>The kernel's objects that areas and address spaces are.</summary>
+    public KernelObjects Objects { get; }
+
+    /// <summary>Receives the tracepoints of page faults; null where nobody listens.</summary>
+    public FaultTrace? FaultTrace { get; set; }
+
+    /// <summary>Receives what faults do step by step; null where nobody asked.</summary>
+    public FaultStory? Story { get; set; }
+
+    /// <summary>Pages collected before the TLBs are flushed once for all.</summary>
+    public int[] GatherBuffer { get; } = new int[512];
+
+    /// <summary>Checks all address spaces.</summary>
+    public void Verify() => new MmVerifier(this).Verify();
 
     /// <summary>The frame takes one more reference (<c>get_page()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -225,31 +258,5 @@ internal sealed partial class MmCore
 
         Page page = Machine.Cpus[0].AllocPage(Gfp.Kernel | Gfp.Zero);
         return page.IsNull ? throw new InvalidOperationException("there is no memory for the zero page") : page.FrameIndex;
-    }
-
-    public readonly ref struct LockScope
-    {
-        private readonly MmCore _core;
-
-        public LockScope(MmCore core)
-        {
-            core.Machine.ThrowIfDisposed();
-            _core = core;
-            core._lock?.Enter();
-            core._depth++;
-            core.Machine.Callouts.Begin();
-        }
-
-        public void Dispose()
-        {
-            if (--_core._depth == 0 && _core._dying.Count != 0)
-            {
-                _core.EndDying();
-            }
-
-            _core.Machine.Callouts.End();
-            _core._lock?.Exit();
-            _core.Machine.Callouts.ThrowIfIdle();
-        }
     }
 }

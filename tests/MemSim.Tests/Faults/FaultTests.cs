@@ -33,9 +33,9 @@ public class FaultTests
             machine.Verify();
             machine.FreePagesAtRest().Should().Be(free, "allocation {0} failed", nth);
             machine.SystemFigures.CommittedPages.Should().Be(0);
-            machine.Mm!.Objects(KernelObject.AnonVma).Should().Be(0);
-            machine.Mm.Objects(KernelObject.AnonVmaChain).Should().Be(0);
-            machine.Mm.Objects(KernelObject.Mm).Should().Be(0);
+            machine.Mm!.Objects.InUse(KernelObject.AnonVma).Should().Be(0);
+            machine.Mm.Objects.InUse(KernelObject.AnonVmaChain).Should().Be(0);
+            machine.Mm.Objects.InUse(KernelObject.Mm).Should().Be(0);
             if (injector.Failed == 0)
             {
                 failed.Should().BeGreaterThan(30);

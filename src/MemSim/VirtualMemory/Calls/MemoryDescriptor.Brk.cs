@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>The new end; ENOMEM when it cannot be had (the system call then returns the old end), EINVAL below the start.</returns>
     public Result<VirtualAddress> Brk(VirtualAddress end)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -45,7 +45,7 @@ public sealed partial class MemoryDescriptor
         else if (newEnd > oldEnd)
         {
             // One page stays free between the heap and what follows.
-            if (!IsFree(oldEnd, newEnd - oldEnd + PageGeometry.PageSize) || _areas.Count > _core.MaxAreas)
+            if (!IsFree(oldEnd, newEnd - oldEnd + PageGeometry.PageSize) || _areas.Count > _core.Commit.MaxAreas)
             {
                 return Errno.ENOMEM;
             }

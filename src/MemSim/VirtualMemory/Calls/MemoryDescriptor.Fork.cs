@@ -50,7 +50,7 @@ public sealed partial class MemoryDescriptor
     {
         long pages = vma.Pages;
         bool charged = (vma.Flags & VmaFlags.Account) != 0;
-        if (charged && !_core.Charge(this, pages, Limits.IsAdmin))
+        if (charged && !_core.Commit.Charge(this, pages, Limits.IsAdmin))
         {
             return false;
         }
@@ -60,7 +60,7 @@ public sealed partial class MemoryDescriptor
         {
             if (charged)
             {
-                _core.Uncharge(pages);
+                _core.Commit.Uncharge(pages);
             }
 
             return false;
@@ -77,14 +77,14 @@ public sealed partial class MemoryDescriptor
         }
 
         bool wipes = (vma.Flags & VmaFlags.WipeOnFork) != 0;
-        if (!wipes && !_core.ForkAnon(cpu, copy, vma))
+        if (!wipes && !_core.Anon.Fork(cpu, copy, vma))
         {
             copy.File?.Put(cpu);
             _core.Hugetlb.Close(cpu, copy);
             child.FreeVma(cpu, copy);
             if (charged)
             {
-                _core.Uncharge(pages);
+                _core.Commit.Uncharge(pages);
             }
 
             return false;

@@ -15,7 +15,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
     public Errno Madvise(VirtualAddress address, ulong length, MemoryAdvice advice)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -74,7 +74,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL, EFAULT for holes, ENOMEM.</returns>
     public Errno Mbind(VirtualAddress address, ulong length, MemoryPolicy? policy)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -113,7 +113,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; EBUSY for <see cref="SyncFlags.Invalidate"/> of locked areas; ENOMEM for holes; EIO.</returns>
     public Errno Msync(VirtualAddress address, ulong length, SyncFlags flags)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

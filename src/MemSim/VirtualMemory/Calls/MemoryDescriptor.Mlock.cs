@@ -13,7 +13,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EPERM without any right to lock; ENOMEM beyond the limit and for holes; EAGAIN when pages could not be had.</returns>
     public Errno Mlock(VirtualAddress address, ulong length, bool onFault = false)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -64,7 +64,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes.</returns>
     public Errno Munlock(VirtualAddress address, ulong length)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -81,7 +81,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL, EPERM, ENOMEM beyond the limit.</returns>
     public Errno MlockAll(LockAll flags)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -115,7 +115,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Unlocks everything (<c>munlockall()</c>).</summary>
     public void MunlockAll()
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         DefaultFlags = VmaFlags.None;
         LockEvery(Cpu, VmaFlags.None);
     }

@@ -24,7 +24,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>The first address, or EINVAL, ENOMEM, EACCES, EEXIST, EPERM, EAGAIN, ENODEV, EOVERFLOW.</returns>
     public Result<VirtualAddress> Mmap(VirtualAddress hint, ulong length, Prot prot, MapFlags flags, OpenFile? file = null, ulong offset = 0)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -62,7 +62,7 @@ public sealed partial class MemoryDescriptor
             return Errno.EOVERFLOW;
         }
 
-        if (_areas.Count > _core.MaxAreas)
+        if (_areas.Count > _core.Commit.MaxAreas)
         {
             return Errno.ENOMEM;
         }
@@ -270,7 +270,7 @@ public sealed partial class MemoryDescriptor
         bool charged = (flags & (VmaFlags.NoReserve | VmaFlags.Shared | VmaFlags.Write | VmaFlags.HugeTlb)) == VmaFlags.Write;
         if (charged)
         {
-            if (!_core.Charge(this, pages, Limits.IsAdmin))
+            if (!_core.Commit.Charge(this, pages, Limits.IsAdmin))
             {
                 return Errno.ENOMEM;
             }
@@ -289,7 +289,7 @@ public sealed partial class MemoryDescriptor
 
             if (charged)
             {
-                _core.Uncharge(pages);
+                _core.Commit.Uncharge(pages);
             }
 
             return Errno.ENOMEM;
@@ -297,7 +297,7 @@ public sealed partial class MemoryDescriptor
 
         vma.PgOff = pgoff;
         vma.File = file?.Get();
-        vma.PageBits = _core.PageBits(flags, file);
+        vma.PageBits = _core.Protection.Bits(flags, file);
         Account(flags, pages);
         if ((flags & VmaFlags.Locked) != 0)
         {

@@ -15,7 +15,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>Where it is now; EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM.</returns>
     public Result<VirtualAddress> Mremap(VirtualAddress address, ulong oldLength, ulong newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -136,7 +136,7 @@ public sealed partial class MemoryDescriptor
             return false;
         }
 
-        if ((vma.Flags & VmaFlags.Account) != 0 && !_core.Charge(this, pages, Limits.IsAdmin))
+        if ((vma.Flags & VmaFlags.Account) != 0 && !_core.Commit.Charge(this, pages, Limits.IsAdmin))
         {
             return false;
         }
@@ -162,7 +162,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Moves an area, entries and all (<c>move_vma()</c>).</summary>
     private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool isFixed, bool keepsOld)
     {
-        if (_areas.Count >= _core.MaxAreas - 3)
+        if (_areas.Count >= _core.Commit.MaxAreas - 3)
         {
             return Errno.ENOMEM;
         }
@@ -183,7 +183,7 @@ public sealed partial class MemoryDescriptor
         long oldPages = (long)(oldBytes >> PageGeometry.PageShift);
         bool charged = (vma.Flags & VmaFlags.Account) != 0;
         long toCharge = keepsOld ? newPages : newPages - oldPages;
-        if (charged && !_core.Charge(this, toCharge, Limits.IsAdmin))
+        if (charged && !_core.Commit.Charge(this, toCharge, Limits.IsAdmin))
         {
             return Errno.ENOMEM;
         }
@@ -193,7 +193,7 @@ public sealed partial class MemoryDescriptor
         {
             if (charged)
             {
-                _core.Uncharge(toCharge);
+                _core.Commit.Uncharge(toCharge);
             }
 
             return Errno.ENOMEM;
@@ -203,17 +203,17 @@ public sealed partial class MemoryDescriptor
         moved.Policy = vma.Policy;
         moved.PageBits = vma.PageBits;
         moved.PgOff = vma.File is null && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
-        if ((vma.AnonVma is not null && !_core.CloneAnon(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
+        if ((vma.AnonVma is not null && !_core.Anon.Clone(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
             || (_areas.FindIntersection(target, target + newBytes) is not null && UnmapRange(cpu, target, target + newBytes) != Errno.None)
             || !PrepareTables(cpu, start, target, oldBytes))
         {
-            _core.UnlinkAnon(cpu, moved);
+            _core.Anon.UnlinkAll(cpu, moved);
             moved.File?.Put(cpu);
             FreeVma(cpu, moved);
             FreeTablesBetweenAreas(cpu, target, target + newBytes);
             if (charged)
             {
-                _core.Uncharge(toCharge);
+                _core.Commit.Uncharge(toCharge);
             }
 
             return Errno.ENOMEM;
@@ -222,7 +222,7 @@ public sealed partial class MemoryDescriptor
         VmaFlags flags = moved.Flags;
         if (TryMergeNew(cpu, moved))
         {
-            _core.UnlinkAnon(cpu, moved);
+            _core.Anon.UnlinkAll(cpu, moved);
             moved.File?.Put(cpu);
             FreeVma(cpu, moved);
         }
@@ -269,7 +269,7 @@ public sealed partial class MemoryDescriptor
 
         if (old.StartValue == start && old.EndValue == end)
         {
-            _core.UnlinkAnon(cpu, old);
+            _core.Anon.UnlinkAll(cpu, old);
         }
     }
 

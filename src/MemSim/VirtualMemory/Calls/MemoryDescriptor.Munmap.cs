@@ -12,7 +12,7 @@ public sealed partial class MemoryDescriptor
     /// <returns><see cref="Errno.None"/>, also when nothing was mapped; EINVAL, ENOMEM.</returns>
     public Errno Munmap(VirtualAddress address, ulong length)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -45,7 +45,7 @@ public sealed partial class MemoryDescriptor
         {
             // Cutting a hole makes one area more; cutting ends off does not.
             Vma whole = first;
-            if (end < first.EndValue && _areas.Count >= _core.MaxAreas)
+            if (end < first.EndValue && _areas.Count >= _core.Commit.MaxAreas)
             {
                 return Errno.ENOMEM;
             }
@@ -111,7 +111,7 @@ public sealed partial class MemoryDescriptor
         long pages = vma.Pages;
         if ((vma.Flags & VmaFlags.Account) != 0)
         {
-            _core.Uncharge(pages);
+            _core.Commit.Uncharge(pages);
         }
 
         if ((vma.Flags & VmaFlags.Locked) != 0)
@@ -121,7 +121,7 @@ public sealed partial class MemoryDescriptor
 
         Account(vma.Flags, -pages);
         RemoveVma(vma);
-        _core.UnlinkAnon(cpu, vma);
+        _core.Anon.UnlinkAll(cpu, vma);
         vma.File?.Put(cpu);
         if (vma.Hugetlb is not null)
         {
@@ -153,6 +153,6 @@ public sealed partial class MemoryDescriptor
         Tables.Destroy(cpu);
         IsGone = true;
         _core.Spaces.Remove(this);
-        _core.ReturnObject(cpu, KernelObject.Mm, Memory);
+        _core.Objects.Give(cpu, KernelObject.Mm, Memory);
     }
 }

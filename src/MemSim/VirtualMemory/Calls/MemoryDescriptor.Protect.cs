@@ -15,7 +15,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes and too many areas (areas before stay changed, as in the kernel); EACCES when the file's mode does not allow it.</returns>
     public Errno Mprotect(VirtualAddress address, ulong length, Prot prot)
     {
-        using MmCore.LockScope scope = _core.Enter();
+        using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -130,7 +130,7 @@ public sealed partial class MemoryDescriptor
 
             if ((old & (VmaFlags.Account | VmaFlags.Write | VmaFlags.HugeTlb | VmaFlags.Shared | VmaFlags.NoReserve)) == 0)
             {
-                if (!_core.Charge(this, pages, Limits.IsAdmin))
+                if (!_core.Commit.Charge(this, pages, Limits.IsAdmin))
                 {
                     return Errno.ENOMEM;
                 }
@@ -145,13 +145,13 @@ public sealed partial class MemoryDescriptor
         {
             if (charged)
             {
-                _core.Uncharge(pages);
+                _core.Commit.Uncharge(pages);
             }
 
             return Errno.ENOMEM;
         }
 
-        changed.PageBits = _core.PageBits(flags, changed.File);
+        changed.PageBits = _core.Protection.Bits(flags, changed.File);
         ChangeProtection(cpu, changed, start, end);
         Account(old, -pages);
         Account(flags, pages);

@@ -11,7 +11,7 @@ internal sealed partial class MmCore
     /// <returns>Null without memory.</returns>
     public MemoryDescriptor? NewMm(Cpu cpu, Rlimits limits)
     {
-        VirtualAddress memory = TakeObject(cpu, KernelObject.Mm);
+        VirtualAddress memory = Objects.Take(cpu, KernelObject.Mm);
         if (memory.IsNull)
         {
             return null;
@@ -20,7 +20,7 @@ internal sealed partial class MmCore
         PageTables? tables = _mmu.CreateTables(cpu);
         if (tables is null)
         {
-            ReturnObject(cpu, KernelObject.Mm, memory);
+            Objects.Give(cpu, KernelObject.Mm, memory);
             return null;
         }
 

@@ -106,7 +106,7 @@ internal sealed class ProgramRun
         _machine.FreePagesAtRest().Should().Be(_free, "every page is back");
         for (KernelObject kind = KernelObject.MapleNode; kind <= KernelObject.Vma; kind++)
         {
-            _machine.Mm.Objects(kind).Should().Be(0, "no {0} is left", kind);
+            _machine.Mm.Objects.InUse(kind).Should().Be(0, "no {0} is left", kind);
         }
 
         _machine.Nodes.Sum(n => n.Counters.AnonPages + n.Counters.AnonHugePages).Should().Be(0);

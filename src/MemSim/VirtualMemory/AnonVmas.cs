@@ -1,20 +1,18 @@
+using MemSim.Pages;
 using MemSim.Slab;
 
 namespace MemSim.VirtualMemory;
 
-/// <content>Anonymous-memory objects: making, sharing, giving up (<c>mm/rmap.c</c> of 6.1).</content>
-internal sealed partial class MmCore
+/// <summary>Anonymous-memory objects: making, sharing, giving up (<c>mm/rmap.c</c> of 6.1). Guarded by the lock of address spaces.</summary>
+internal sealed class AnonVmas(MappingTable mappings, KernelObjects objects)
 {
-    /// <summary>Pages collected before the TLBs are flushed once for all.</summary>
-    public int[] GatherBuffer { get; } = new int[512];
-
     /// <summary>Gives an area its own object before its first anonymous page (<c>anon_vma_prepare()</c>), a neighbour's when the two could be merged.</summary>
     /// <returns>False without memory.</returns>
-    public bool PrepareAnon(Cpu cpu, Vma vma) => vma.AnonVma is not null || MakeAnon(cpu, vma);
+    public bool Prepare(Cpu cpu, Vma vma) => vma.AnonVma is not null || MakeAnon(cpu, vma);
 
     /// <summary>Links an area to all objects of another (<c>anon_vma_clone()</c>); one of them may become its own.</summary>
     /// <returns>False without memory; nothing has changed then.</returns>
-    public bool CloneAnon(Cpu cpu, Vma to, Vma from)
+    public bool Clone(Cpu cpu, Vma to, Vma from)
     {
         if (from.Chain is null)
         {
@@ -61,14 +59,14 @@ internal sealed partial class MmCore
 
     /// <summary>Links a child's area to its parent's objects and gives it one of its own (<c>anon_vma_fork()</c>).</summary>
     /// <returns>False without memory; nothing has changed then.</returns>
-    public bool ForkAnon(Cpu cpu, Vma child, Vma parent)
+    public bool Fork(Cpu cpu, Vma child, Vma parent)
     {
         if (parent.AnonVma is null)
         {
             return true;
         }
 
-        if (!CloneAnon(cpu, child, parent))
+        if (!Clone(cpu, child, parent))
         {
             return false;
         }
@@ -81,7 +79,7 @@ internal sealed partial class MmCore
         AnonVma? anon = NewAnon(cpu, parent.AnonVma);
         if (anon is null)
         {
-            UnlinkAnon(cpu, child);
+            UnlinkAll(cpu, child);
             return false;
         }
 
@@ -90,7 +88,7 @@ internal sealed partial class MmCore
         {
             anon.ActiveAreas--;
             FreeAnon(cpu, anon);
-            UnlinkAnon(cpu, child);
+            UnlinkAll(cpu, child);
             return false;
         }
 
@@ -100,7 +98,7 @@ internal sealed partial class MmCore
     }
 
     /// <summary>An area goes: so do its links, and objects that nobody needs any more (<c>unlink_anon_vmas()</c>).</summary>
-    public void UnlinkAnon(Cpu cpu, Vma vma)
+    public void UnlinkAll(Cpu cpu, Vma vma)
     {
         if (vma.Chain is null)
         {
@@ -192,13 +190,13 @@ internal sealed partial class MmCore
 
     private AnonVma? NewAnon(Cpu cpu, AnonVma? parent)
     {
-        VirtualAddress memory = TakeObject(cpu, KernelObject.AnonVma);
+        VirtualAddress memory = objects.Take(cpu, KernelObject.AnonVma);
         if (memory.IsNull)
         {
             return null;
         }
 
-        AnonVma anon = new(Machine.Mappings, parent, memory);
+        AnonVma anon = new(mappings, parent, memory);
         anon.References = 1;
         if (parent is not null)
         {
@@ -226,13 +224,13 @@ internal sealed partial class MmCore
     private void Release(Cpu cpu, AnonVma anon)
     {
         anon.IsFreed = true;
-        Machine.Mappings.Remove(anon.Id);
-        ReturnObject(cpu, KernelObject.AnonVma, anon.Memory);
+        mappings.Remove(anon.Id);
+        objects.Give(cpu, KernelObject.AnonVma, anon.Memory);
     }
 
     private bool Link(Cpu cpu, Vma vma, AnonVma anon)
     {
-        VirtualAddress memory = TakeObject(cpu, KernelObject.AnonVmaChain);
+        VirtualAddress memory = objects.Take(cpu, KernelObject.AnonVmaChain);
         if (memory.IsNull)
         {
             return false;
@@ -252,6 +250,6 @@ internal sealed partial class MmCore
         areas[link.Place] = last;
         last.Place = link.Place;
         areas.RemoveAt(areas.Count - 1);
-        ReturnObject(cpu, KernelObject.AnonVmaChain, link.Memory);
+        objects.Give(cpu, KernelObject.AnonVmaChain, link.Memory);
     }
 }
