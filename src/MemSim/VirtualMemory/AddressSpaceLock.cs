@@ -1,5 +1,3 @@
-using MemSim.Diagnostics;
-
 namespace MemSim.VirtualMemory;
 
 /// <summary>The one lock of all address spaces (<c>mmap_lock</c>, page-table locks and <c>i_mmap</c>, <c>anon_vma</c> locks in one), and what waits for its end.</summary>

@@ -2,7 +2,7 @@ using System.Globalization;
 using MemSim.Observability;
 using MemSim.Statistics;
 
-namespace MemSim.VirtualMemory;
+namespace MemSim.Processes;
 
 /// <summary>What address spaces were promised, and the limits of <c>vm.overcommit_memory</c> and <c>vm.max_map_count</c>. Guarded by the lock of address spaces.</summary>
 internal sealed class CommitCharge(Machine machine)
