@@ -27,14 +27,18 @@ internal static class MachineBooter
             SetCmaAreas(machine, plan);
             Release(machine, plan, early: true);
             machine.Settings.ComputeAtBoot(plan);
+            long[] held = [.. machine.Zones.Select(StateRestorer.UntrackedPagesOf)];
             machine.BuildSubsystems(new SubsystemOptions { Mmu = spec.Mmu, Stacks = spec.Stacks, Slab = spec.CommandLine });
+
+            // Without reserved frames the kernel's tables are pages of the allocator, in use like any other.
+            long[] taken = [.. machine.Zones.Select(z => StateRestorer.UntrackedPagesOf(z) - held[z.Id])];
             if (spec.CommandLine.HugePagePools.Count != 0)
             {
                 plan.BootLog = [.. plan.BootLog, .. machine.HugePages.FillAtBoot(machine.Cpus[0], plan)];
             }
 
             Release(machine, plan, early: false);
-            CountUntracked(machine);
+            CountUntracked(machine, taken);
             foreach (ZoneLayout zone in spec.Twin?.Captured.Layout.Zones ?? [])
             {
                 if (zone.CmaPages != 0)
@@ -272,11 +276,11 @@ internal static class MachineBooter
         }
     }
 
-    private static void CountUntracked(Machine machine)
+    private static void CountUntracked(Machine machine, long[] taken)
     {
         foreach (Zone zone in machine.Zones)
         {
-            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone) - machine.HugePages.PooledPagesIn(zone);
+            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone) - machine.HugePages.PooledPagesIn(zone) - taken[zone.Id];
         }
     }
 }
