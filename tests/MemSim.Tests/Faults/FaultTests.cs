@@ -1,7 +1,6 @@
 using FluentAssertions;
 using MemSim.Hardware;
 using MemSim.PageAllocation;
-using MemSim.Processes;
 using MemSim.Slab;
 using Xunit;
 
