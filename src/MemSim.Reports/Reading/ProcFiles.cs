@@ -8,11 +8,28 @@ internal static class ProcFiles
     /// <summary>Figures of zoneinfo that count pages, and what reports call them.</summary>
     private static readonly Dictionary<string, string> Names = new(StringComparer.Ordinal)
     {
-        ["min"] = "min", ["low"] = "low", ["high"] = "high", ["boost"] = "boost", ["present"] = "present", ["managed"] = "managed", ["spanned"] = "spanned",
-        ["reserved_highatomic:"] = "reserved_highatomic", ["free_highatomic:"] = "free_highatomic", ["nr_free_cma"] = "free_cma",
-        ["nr_zone_active_anon"] = "active_anon", ["nr_zone_inactive_anon"] = "inactive_anon", ["nr_zone_active_file"] = "active_file", ["nr_zone_inactive_file"] = "inactive_file",
-        ["nr_active_anon"] = "active_anon", ["nr_inactive_anon"] = "inactive_anon", ["nr_active_file"] = "active_file", ["nr_inactive_file"] = "inactive_file",
-        ["active"] = "active", ["inactive"] = "inactive", ["nr_slab_reclaimable"] = "slab_reclaimable", ["nr_slab_unreclaimable"] = "slab_unreclaimable",
+        ["min"] = "min",
+        ["low"] = "low",
+        ["high"] = "high",
+        ["boost"] = "boost",
+        ["present"] = "present",
+        ["managed"] = "managed",
+        ["spanned"] = "spanned",
+        ["reserved_highatomic:"] = "reserved_highatomic",
+        ["free_highatomic:"] = "free_highatomic",
+        ["nr_free_cma"] = "free_cma",
+        ["nr_zone_active_anon"] = "active_anon",
+        ["nr_zone_inactive_anon"] = "inactive_anon",
+        ["nr_zone_active_file"] = "active_file",
+        ["nr_zone_inactive_file"] = "inactive_file",
+        ["nr_active_anon"] = "active_anon",
+        ["nr_inactive_anon"] = "inactive_anon",
+        ["nr_active_file"] = "active_file",
+        ["nr_inactive_file"] = "inactive_file",
+        ["active"] = "active",
+        ["inactive"] = "inactive",
+        ["nr_slab_reclaimable"] = "slab_reclaimable",
+        ["nr_slab_unreclaimable"] = "slab_unreclaimable",
     };
 
     /// <summary>Figures of meminfo that make totals of a report.</summary>
@@ -24,7 +41,13 @@ internal static class ProcFiles
 
     private static readonly Dictionary<string, char> Letters = new(StringComparer.Ordinal)
     {
-        ["Unmovable"] = 'U', ["Movable"] = 'M', ["Reclaimable"] = 'E', ["HighAtomic"] = 'H', ["CMA"] = 'C', ["Isolate"] = 'I', ["Reserve"] = 'R',
+        ["Unmovable"] = 'U',
+        ["Movable"] = 'M',
+        ["Reclaimable"] = 'E',
+        ["HighAtomic"] = 'H',
+        ["CMA"] = 'C',
+        ["Isolate"] = 'I',
+        ["Reserve"] = 'R',
     };
 
     public static void MemInfo(KernelReport report, string? text)

@@ -1,5 +1,5 @@
-using MemSim.Diagnostics;
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
 using MemSim.Slab;
 
 namespace MemSim;
