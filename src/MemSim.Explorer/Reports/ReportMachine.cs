@@ -9,7 +9,9 @@ public static class ReportMachine
     private const int PageblockOrder = 9;
     private const int Types = 6;
     private const long FirstFrame = 1L << PageGeometry.MaxOrder;
-    private const long MostFrames = 64L << 18;
+
+    /// <summary>Frames take about 160 bytes each, slab tables included, of the 2 GiB that a tab has.</summary>
+    private const long MostFrames = 3L << 20;
 
     /// <summary>Why no machine can be made of a report; null where one can.</summary>
     public static string? WhyNot(KernelReport report)
@@ -50,6 +52,12 @@ public static class ReportMachine
     {
         ArgumentNullException.ThrowIfNull(report);
         ArgumentNullException.ThrowIfNull(knobs);
+        if (OperatingSystem.IsBrowser())
+        {
+            // Each turn of a knob makes a machine: those before give their memory back first.
+            GC.Collect();
+        }
+
         using Machine machine = Build(report, knobs);
         AllocationExplanation explanation = machine.Explain(knobs.Gfp, knobs.Order);
         Page page = machine.Cpus[0].AllocPages(knobs.Gfp | Gfp.NoWarn, knobs.Order);
@@ -114,8 +122,8 @@ public static class ReportMachine
             types.AddRange(Blocks(first, cursor).Select(b => (b, MigrateType.Movable)));
         }
 
-        long managed = ((reported.KiB("managed") ?? reported.KiB("present") ?? (free * 4)) / 4) + more;
-        long spanned = Align(Math.Max(cursor - start, managed), PageGeometry.MaxOrder);
+        // What is in use has no part in the check: the machine is as large as what is free needs, however large the reported one was.
+        long spanned = Align(Math.Max(cursor - start, 1), PageGeometry.MaxOrder);
         byte[] pageblocks = [.. Enumerable.Repeat((byte)MigrateType.Movable, (int)(spanned >> PageblockOrder))];
         foreach ((long block, MigrateType type) in types)
         {

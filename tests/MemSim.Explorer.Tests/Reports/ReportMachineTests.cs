@@ -48,6 +48,17 @@ public class ReportMachineTests
     }
 
     [Fact]
+    public void A_machine_made_of_a_report_is_as_large_as_what_is_free_not_as_what_was_reported()
+    {
+        KernelReport report = KernelLog.Read(File.ReadAllText(TestData.Case("01-btrfs-order4-nofs")))[0];
+        long reported = report.Zones.Sum(z => z.KiB("managed") ?? 0) / 4;
+        using Machine machine = ReportMachine.Build(report, new ReportKnobs(0, Gfp.Kernel));
+
+        reported.Should().BeGreaterThan(3 << 20, "the reported machine is far too large for a tab");
+        machine.Zones.Sum(z => z.SpannedPages).Should().BeLessThan(1 << 18);
+    }
+
+    [Fact]
     public void The_example_is_a_report_that_can_be_explained()
     {
         IReadOnlyList<KernelReport> reports = KernelLog.Read(SampleReport.Make());
