@@ -55,7 +55,7 @@ public sealed partial class Machine : IDisposable
 
         long endPfn = blueprint.Zones.Select(z => z.StartPfn + z.SpannedPages).DefaultIfEmpty(1).Max();
         _deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
-        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists))) + (_nodes.Count * LruVec.ListHeads), HostMemory);
+        _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists))) + LruManager.ListHeadsOf(_nodes.Count, HostMemory), HostMemory);
         _frames = _memMap.Array;
         Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents, HostMemory);
         BuildZones(blueprint);

@@ -144,7 +144,7 @@ internal static class ReclaimOperations
                 return false;
             }
 
-            _ = Machine.Lru.EvictionShadow(pfn);
+            _ = Machine.Lru.EvictionShadow(cpu, pfn);
             frame.Mapping = 0;
             Machine.AddReferences(pfn, -1);
             return true;

@@ -13,6 +13,9 @@ internal sealed class CpuLruBatches
     private readonly int[] _counts = new int[(int)LruBatch.Count];
     private PaddedLock _lock;
 
+    /// <summary>For which cgroup's limit this CPU reclaims now; 0 for the machine's memory.</summary>
+    public int EvictionCgroup { get; set; }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ref int CountOf(LruBatch batch) => ref _counts[(int)batch];
 

@@ -111,6 +111,7 @@ internal sealed partial class LruManager
     private void AddAll(Cpu cpu, Span<int> pages)
     {
         MoveEvents events = default;
+        LruVec? run = null;
         LruList list = default;
         int zoneId = -1;
         long counted = 0;
@@ -126,16 +127,17 @@ internal sealed partial class LruManager
             }
             else
             {
+                LruVec vec = OfPage(pfn);
                 LruList own = LruVec.ListOf(flags);
-                if (own != list || frame.ZoneId != zoneId)
+                if (vec != run || own != list || frame.ZoneId != zoneId)
                 {
-                    CountRun(zoneId, list, counted);
-                    (zoneId, list, counted) = (frame.ZoneId, own, 0);
+                    CountRun(run, zoneId, list, counted);
+                    (run, zoneId, list, counted) = (vec, frame.ZoneId, own, 0);
                 }
 
                 counted += 1L << frame.Order;
                 frame.Set(PageFlags.Lru);
-                _frames.AddFirst(_vecOfZone[zoneId].Head(own), ref frame, pfn);
+                _frames.AddFirst(vec.Head(own), ref frame, pfn);
             }
 
             if (frame.RefOrder >= 2 * PageFrame.OneReference)
@@ -148,7 +150,7 @@ internal sealed partial class LruManager
             }
         }
 
-        CountRun(zoneId, list, counted);
+        CountRun(run, zoneId, list, counted);
         events.Count(_machine.Events);
         if (last != 0)
         {
@@ -156,11 +158,11 @@ internal sealed partial class LruManager
         }
     }
 
-    private void CountRun(int zoneId, LruList list, long pages)
+    private void CountRun(LruVec? vec, int zoneId, LruList list, long pages)
     {
         if (pages != 0)
         {
-            _vecOfZone[zoneId].Count(_zones[zoneId], list, pages);
+            vec!.Count(_zones[zoneId], list, pages);
         }
     }
 

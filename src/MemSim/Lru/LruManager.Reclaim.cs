@@ -115,6 +115,14 @@ internal sealed partial class LruManager
                 continue;
             }
 
+            if (OfPage(pfn) is { } own && own != vec)
+            {
+                // Pages that were given up together may be paid for by different cgroups.
+                vec.Exit();
+                vec = own;
+                vec.Enter();
+            }
+
             SetFlags(ref frame, PageFlags.Lru);
             if (DropReference(cpu, pfn))
             {
@@ -125,7 +133,10 @@ internal sealed partial class LruManager
 
             vec.Add(ref frame, pfn, _zones[frame.ZoneId]);
             moved += 1L << frame.Order;
-            vec.NonresidentAge += frame.IsActive ? 1L << frame.Order : 0;
+            if (frame.IsActive)
+            {
+                vec.Age(1L << frame.Order);
+            }
         }
 
         vec.Exit();

@@ -17,8 +17,10 @@ internal sealed partial class LruManager
         }
 
         long[,] listed = new long[_zones.Length, LruVec.ListHeads];
-        foreach (LruVec vec in _vecs)
+        Dictionary<LruVec, long[]> own = [];
+        foreach (LruVec vec in AllVecs())
         {
+            own[vec] = new long[LruVec.ListHeads];
             if (!vec.IsUnlocked)
             {
                 Fail(vec.Node, "lru_lock is held although nobody is inside");
@@ -26,20 +28,22 @@ internal sealed partial class LruManager
 
             for (LruList list = LruList.InactiveAnon; list < LruList.Unevictable; list++)
             {
-                VerifyList(vec, list, listed);
+                VerifyList(vec, list, listed, own[vec]);
             }
         }
 
-        VerifyFrames(listed);
+        VerifyFrames(listed, own);
         foreach (LruVec vec in _vecs)
         {
             VerifyCounters(vec, listed);
         }
+
+        VerifyOwnSizes(own);
     }
 
     private static void Fail(Node node, string what) => BugReporter.Corrupt($"LRU of {node}: {what}");
 
-    private void VerifyList(LruVec vec, LruList list, long[,] listed)
+    private void VerifyList(LruVec vec, LruList list, long[,] listed, long[] own)
     {
         int head = vec.Head(list);
         for (int previous = head; ;)
@@ -61,18 +65,19 @@ internal sealed partial class LruManager
                 Fail(vec.Node, $"pfn 0x{pfn:x} in {list} is not allocated");
             }
 
-            if (!frame.IsOnLru || LruVec.ListOf(frame.StoredFlags) != list || _vecOfZone[frame.ZoneId] != vec)
+            if (!frame.IsOnLru || LruVec.ListOf(frame.StoredFlags) != list || OfPage(pfn) != vec)
             {
                 Fail(vec.Node, $"pfn 0x{pfn:x} is in {list} but says of itself: {frame.StoredFlags}, {_zones[frame.ZoneId]}");
             }
 
             listed[frame.ZoneId, (int)list] += 1L << frame.Order;
+            own[(int)list] += 1L << frame.Order;
             previous = pfn;
         }
     }
 
     /// <summary>Pages that say they are on a list, against those found there; unevictable ones are only counted here.</summary>
-    private void VerifyFrames(long[,] listed)
+    private void VerifyFrames(long[,] listed, Dictionary<LruVec, long[]> own)
     {
         foreach (Zone zone in _zones)
         {
@@ -87,6 +92,7 @@ internal sealed partial class LruManager
 
                 bool unevictable = frame.IsUnevictable;
                 listed[zone.Id, (int)LruList.Unevictable] += unevictable ? 1L << frame.Order : 0;
+                own[OfPage((int)pfn)][(int)LruList.Unevictable] += unevictable ? 1L << frame.Order : 0;
                 flagged += unevictable ? 0 : 1L << frame.Order;
             }
 

@@ -7,17 +7,20 @@ namespace MemSim.Lru;
 internal sealed partial class LruManager
 {
     private const int NodeShift = 2;
-    private const int AgeShift = 12;
+    private const int CgroupShift = 12;
+    private const int AgeShift = 28;
+    private const long AgeMask = (1L << (63 - AgeShift)) - 1;
 
     /// <summary>What to leave in a page's place when it is reclaimed (<c>workingset_eviction()</c>): never 0.</summary>
-    public long EvictionShadow(int pfn)
+    /// <remarks>The time is that of the cgroup whose limit asked for it: there the page would have had to stay.</remarks>
+    public long EvictionShadow(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        LruVec vec = OfPage(pfn);
-        long age = vec.NonresidentAge;
+        LruVec vec = VecOf(_vecOfZone[frame.ZoneId].Index, _batches[cpu.Id].EvictionCgroup)!;
+        long age = vec.NonresidentAge & AgeMask;
         vec.Age(1L << frame.Order);
         bool workingset = frame.IsWorkingset;
-        return (age << AgeShift) | ((long)vec.Index << NodeShift) | (workingset ? 2L : 0) | 1;
+        return (age << AgeShift) | ((long)vec.CgroupId << CgroupShift) | ((long)vec.Index << NodeShift) | (workingset ? 2L : 0) | 1;
     }
 
     /// <summary>Decides what a page is that comes back (<c>workingset_refault()</c>): one that was missed sooner than the active pages are old becomes active.</summary>
@@ -28,15 +31,23 @@ internal sealed partial class LruManager
     {
         Debug.Assert(cpu.Machine == _machine, "a CPU of another machine");
         ref PageFrame frame = ref _frames[pfn];
-        LruVec evictedFrom = _vecs[(int)(shadow >> NodeShift & ((1 << (AgeShift - NodeShift)) - 1))];
+        int node = (int)(shadow >> NodeShift & ((1 << (CgroupShift - NodeShift)) - 1));
+        if (VecOf(node, (int)(shadow >> CgroupShift & ((1 << (AgeShift - CgroupShift)) - 1))) is not { } evictedFrom)
+        {
+            // The cgroup is gone, and with it all that could be compared.
+            return;
+        }
+
         LruVec vec = OfPage(pfn);
         bool file = !frame.IsSwapBacked;
         long pages = 1L << frame.Order;
-        long distance = evictedFrom.NonresidentAge - (shadow >> AgeShift);
+        long distance = (evictedFrom.NonresidentAge - (shadow >> AgeShift)) & AgeMask;
         NodeCounters counters = vec.Node.Counters;
         vec.Enter();
         counters.WorkingsetRefaultAnon += file ? 0 : pages;
         counters.WorkingsetRefaultFile += file ? pages : 0;
+        vec.Counters.RefaultAnon += file ? 0 : pages;
+        vec.Counters.RefaultFile += file ? pages : 0;
         vec.Exit();
         if (distance > WorkingsetSize(evictedFrom, file))
         {
@@ -45,12 +56,16 @@ internal sealed partial class LruManager
 
         SetFlags(ref frame, PageFlags.Active);
         bool restored = (shadow & 2) != 0;
+        vec.Age(pages);
         vec.Enter();
-        vec.NonresidentAge += pages;
         counters.WorkingsetActivateAnon += file ? 0 : pages;
         counters.WorkingsetActivateFile += file ? pages : 0;
         counters.WorkingsetRestoreAnon += restored && !file ? pages : 0;
         counters.WorkingsetRestoreFile += restored && file ? pages : 0;
+        vec.Counters.ActivateAnon += file ? 0 : pages;
+        vec.Counters.ActivateFile += file ? pages : 0;
+        vec.Counters.RestoreAnon += restored && !file ? pages : 0;
+        vec.Counters.RestoreFile += restored && file ? pages : 0;
         vec.Exit();
         if (restored)
         {

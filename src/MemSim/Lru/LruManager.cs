@@ -15,6 +15,7 @@ internal sealed partial class LruManager
     private readonly Zone[] _zones;
     private readonly LruVec[] _vecs;
     private readonly LruVec[] _vecOfZone;
+    private readonly MemMap _map;
     private readonly CpuLruBatches[] _batches;
     private readonly bool _parallel;
 
@@ -22,6 +23,7 @@ internal sealed partial class LruManager
     {
         _machine = machine;
         _frames = machine.Frames;
+        _map = map;
         _parallel = machine.IsParallel;
         _zones = [.. machine.Zones];
         _vecs = new LruVec[machine.Nodes.Count];
@@ -79,9 +81,13 @@ internal sealed partial class LruManager
         throw new ArgumentException($"{node} belongs to another machine", nameof(node));
     }
 
-    /// <summary>The lists that a page is or would be on.</summary>
+    /// <summary>The lists that a page is or would be on: those of its node and of the cgroup that pays for it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public LruVec OfPage(int pfn) => _vecOfZone[_frames[pfn].ZoneId];
+    public LruVec OfPage(int pfn)
+    {
+        LruVec root = _vecOfZone[_frames[pfn].ZoneId];
+        return _charges is null ? root : OfCharged(pfn, root);
+    }
 
     /// <summary>Whether a page was ever put on a list.</summary>
     public bool WasUsed { get; private set; }

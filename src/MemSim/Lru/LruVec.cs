@@ -4,11 +4,14 @@ using MemSim.Pages;
 
 namespace MemSim.Lru;
 
-/// <summary>The LRU lists of one node with what reclaim remembers about them (<c>struct lruvec</c>).</summary>
-/// <remarks>The front of a list is the end at which pages enter; reclaim takes from the back.</remarks>
-internal sealed class LruVec
+/// <summary>The LRU lists of one node and one memory cgroup with what reclaim remembers about them (<c>struct lruvec</c>).</summary>
+/// <remarks>
+/// The front of a list is the end at which pages enter; reclaim takes from the back. The root's are the only ones of a node as long as no cgroup was made, and the
+/// node's counters are theirs; from the first cgroup on each keeps its own sizes as well.
+/// </remarks>
+internal sealed partial class LruVec
 {
-    /// <summary>List heads a node needs.</summary>
+    /// <summary>List heads that lists need.</summary>
     public const int ListHeads = 5;
 
     private readonly FrameArray _frames;
@@ -16,6 +19,7 @@ internal sealed class LruVec
     private readonly bool _parallel;
     private readonly int _firstHead;
     private PaddedLock _lock;
+    private long _age;
 
     public LruVec(Node node, int index, FrameArray frames, int firstHead, bool parallel)
     {
@@ -29,11 +33,11 @@ internal sealed class LruVec
 
     public Node Node { get; }
 
-    /// <summary>Which of the machine's it is.</summary>
+    /// <summary>The node's place among those of the machine.</summary>
     public int Index { get; }
 
     /// <summary>Pages that left the inactive lists, reclaimed or activated (<c>nonresident_age</c>): the clock of workingset detection.</summary>
-    public long NonresidentAge { get; set; }
+    public long NonresidentAge => Volatile.Read(ref _age);
 
     /// <summary>What reclaim of anonymous pages cost lately: rotations, writes and refaults (<c>anon_cost</c>).</summary>
     public long AnonCost { get; set; }
@@ -78,17 +82,7 @@ internal sealed class LruVec
         return (LruList)(file + ((flags & PageFlags.Active) != 0 ? 1 : 0));
     }
 
-    /// <summary>Pages on a list.</summary>
-    public long Size(LruList list) => list switch
-    {
-        LruList.InactiveAnon => _counters.InactiveAnon,
-        LruList.ActiveAnon => _counters.ActiveAnon,
-        LruList.InactiveFile => _counters.InactiveFile,
-        LruList.ActiveFile => _counters.ActiveFile,
-        _ => _counters.Unevictable,
-    };
-
-    /// <summary>Pages of a zone on a list.</summary>
+    /// <summary>Pages of a zone on a list, whoever pays for them.</summary>
     public static long Size(Zone zone, LruList list) => list switch
     {
         LruList.InactiveAnon => zone.Counters.InactiveAnon,
@@ -97,19 +91,6 @@ internal sealed class LruVec
         LruList.ActiveFile => zone.Counters.ActiveFile,
         _ => zone.Counters.Unevictable,
     };
-
-    /// <summary>Pages of the zones up to an index on a list (<c>lruvec_lru_size()</c>).</summary>
-    public long Size(LruList list, int highestZoneIndex)
-    {
-        long pages = 0;
-        IReadOnlyList<Zone> zones = Node.Zones;
-        for (int i = 0; i <= highestZoneIndex && i < zones.Count; i++)
-        {
-            pages += zones[i].ManagedPages != 0 ? Size(zones[i], list) : 0;
-        }
-
-        return pages;
-    }
 
     /// <summary>Links a page at the front of the list its flags name, or at the back. The caller holds the lock.</summary>
     public void Add(ref PageFrame frame, int pfn, Zone zone, bool back = false)
@@ -142,37 +123,32 @@ internal sealed class LruVec
         }
     }
 
-    /// <summary>Changes the counters of a list. The caller holds the lock.</summary>
-    public void Count(Zone zone, LruList list, long pages)
+    /// <summary>Notes that reclaim of a kind of page cost something, here and in all cgroups above (<c>lru_note_cost()</c>). Old costs fade once they exceed a quarter of the lists.</summary>
+    public void NoteCost(bool file, long pages)
     {
-        ZoneCounters z = zone.Counters;
-        switch (list)
+        for (LruVec? vec = this; vec is not null; vec = vec.Parent)
         {
-            case LruList.InactiveAnon:
-                _counters.InactiveAnon += pages;
-                z.InactiveAnon += pages;
-                break;
-            case LruList.ActiveAnon:
-                _counters.ActiveAnon += pages;
-                z.ActiveAnon += pages;
-                break;
-            case LruList.InactiveFile:
-                _counters.InactiveFile += pages;
-                z.InactiveFile += pages;
-                break;
-            case LruList.ActiveFile:
-                _counters.ActiveFile += pages;
-                z.ActiveFile += pages;
-                break;
-            default:
-                _counters.Unevictable += pages;
-                z.Unevictable += pages;
-                break;
+            vec.NoteOwnCost(file, pages);
         }
     }
 
-    /// <summary>Notes that reclaim of a kind of page cost something (<c>lru_note_cost()</c>). Old costs fade once they exceed a quarter of the lists.</summary>
-    public void NoteCost(bool file, long pages)
+    /// <summary>Advances the clock of workingset detection, here and in all cgroups above (<c>workingset_age_nonresident()</c>).</summary>
+    public void Age(long pages)
+    {
+        for (LruVec? vec = this; vec is not null; vec = vec.Parent)
+        {
+            if (_parallel)
+            {
+                Interlocked.Add(ref vec._age, pages);
+            }
+            else
+            {
+                vec._age += pages;
+            }
+        }
+    }
+
+    private void NoteOwnCost(bool file, long pages)
     {
         Enter();
         if (file)
@@ -184,21 +160,13 @@ internal sealed class LruVec
             AnonCost += pages;
         }
 
-        long size = _counters.InactiveAnon + _counters.ActiveAnon + _counters.InactiveFile + _counters.ActiveFile;
+        long size = Size(LruList.InactiveAnon) + Size(LruList.ActiveAnon) + Size(LruList.InactiveFile) + Size(LruList.ActiveFile);
         if (FileCost + AnonCost > size / 4)
         {
             FileCost /= 2;
             AnonCost /= 2;
         }
 
-        Exit();
-    }
-
-    /// <summary>Advances the clock of workingset detection (<c>workingset_age_nonresident()</c>).</summary>
-    public void Age(long pages)
-    {
-        Enter();
-        NonresidentAge += pages;
         Exit();
     }
 }

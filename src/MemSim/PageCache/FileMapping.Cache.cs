@@ -145,7 +145,7 @@ internal abstract partial class FileMapping
             return false;
         }
 
-        Detach(cpu, pfn, leavesShadow && _tree.TracksShadows ? _lru.EvictionShadow(pfn) : 0);
+        Detach(cpu, pfn, leavesShadow && _tree.TracksShadows ? _lru.EvictionShadow(cpu, pfn) : 0);
         _machine.AddReferences(pfn, -1);
         return true;
     }

@@ -331,7 +331,7 @@ internal sealed class Kswapd : BackgroundTask
             GiveBackBoosts(_cpu, highestZone);
         }
 
-        _state.SnapshotRefaults();
+        _state.Lists.SnapshotRefaults();
         return _sc.Order;
     }
 
@@ -339,7 +339,10 @@ internal sealed class Kswapd : BackgroundTask
     {
         if (_machine.SystemFigures.SwapTotalPages > 0 && PageReclaim.InactiveIsLow(state.Lists, file: false))
         {
-            _reclaim.ShrinkActive(cpu, state, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
+            for (LruVec? vec = state.Lists; vec is not null; vec = vec.NextBelow(state.Lists))
+            {
+                _reclaim.ShrinkActive(cpu, state, vec, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
+            }
         }
     }
 
@@ -387,7 +390,7 @@ internal sealed class Kswapd : BackgroundTask
         }
 
         NodeReclaimState state = _reclaim.StateOf(Node);
-        state.Congested = state.ManyDirty = state.ManyWriteback = false;
+        state.Lists.Congested = state.ManyDirty = state.ManyWriteback = false;
         return true;
     }
 

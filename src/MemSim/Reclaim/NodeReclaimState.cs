@@ -14,6 +14,7 @@ internal sealed class NodeReclaimState
 
     public Node Node { get; }
 
+    /// <summary>The lists of the root cgroup: all there are, as long as there is no other.</summary>
     public LruVec Lists { get; }
 
     public Kswapd Kswapd { get; }
@@ -24,22 +25,6 @@ internal sealed class NodeReclaimState
     /// <summary>kswapd found only pages under writeback (<c>PGDAT_WRITEBACK</c>).</summary>
     public bool ManyWriteback { get; set; }
 
-    /// <summary>Dirty pages come round again before they are written (<c>LRUVEC_CONGESTED</c>).</summary>
-    public bool Congested { get; set; }
-
-    /// <summary><c>workingset_activate_anon</c> when reclaim last ended.</summary>
-    public long RefaultsAnon { get; set; }
-
-    /// <summary><c>workingset_activate_file</c> when reclaim last ended.</summary>
-    public long RefaultsFile { get; set; }
-
     /// <summary>Whether node reclaim (<c>zone_reclaim_mode</c>) is at work (<c>PGDAT_RECLAIM_LOCKED</c>).</summary>
     public bool InNodeReclaim { get; set; }
-
-    /// <summary>Remembers how often evicted pages were missed, so that the next run sees whether it happened again (<c>snapshot_refaults()</c>).</summary>
-    public void SnapshotRefaults()
-    {
-        RefaultsAnon = Node.Counters.WorkingsetActivateAnon;
-        RefaultsFile = Node.Counters.WorkingsetActivateFile;
-    }
 }

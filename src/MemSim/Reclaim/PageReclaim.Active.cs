@@ -8,12 +8,12 @@ namespace MemSim.Reclaim;
 internal sealed partial class PageReclaim
 {
     /// <summary>Moves pages from the end of an active list to the inactive one; used code of files stays (<c>shrink_active_list()</c>).</summary>
-    internal void ShrinkActive(Cpu cpu, NodeReclaimState state, LruList list, long want, ScanControl sc)
+    internal void ShrinkActive(Cpu cpu, NodeReclaimState state, LruVec vec, LruList list, long want, ScanControl sc)
     {
         bool file = list == LruList.ActiveFile;
         _lru.Drain(cpu);
         LruManager.Isolation isolation = default;
-        int entries = _lru.IsolateFrom(state.Lists, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
+        int entries = _lru.IsolateFrom(vec, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
         Count(VmEvent.Refill, isolation.Scanned);
@@ -47,9 +47,9 @@ internal sealed partial class PageReclaim
             sc.Others[inactive++] = pfn;
         }
 
-        long activated = _lru.PutBackAll(cpu, state.Lists, sc.Kept.AsSpan(0, active), out int unusedActive);
-        long deactivated = _lru.PutBackAll(cpu, state.Lists, sc.Others.AsSpan(0, inactive), out int unusedInactive);
-        LruManager.EndIsolation(state.Lists, file, isolation.Taken);
+        long activated = _lru.PutBackAll(cpu, vec, sc.Kept.AsSpan(0, active), out int unusedActive);
+        long deactivated = _lru.PutBackAll(cpu, vec, sc.Others.AsSpan(0, inactive), out int unusedInactive);
+        LruManager.EndIsolation(vec, file, isolation.Taken);
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unusedActive));
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, unusedInactive));
         Count(VmEvent.Deactivate, deactivated);

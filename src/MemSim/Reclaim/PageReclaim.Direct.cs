@@ -139,7 +139,7 @@ internal sealed partial class PageReclaim
             if (request.Zones[i].Node != last)
             {
                 last = request.Zones[i].Node;
-                StateOf(last).SnapshotRefaults();
+                StateOf(last).Lists.SnapshotRefaults();
             }
         }
     }

@@ -28,7 +28,7 @@ internal sealed partial class PageReclaim
 
     /// <summary>Looks at pages at the end of an inactive list (<c>shrink_inactive_list()</c>).</summary>
     /// <returns>Pages freed.</returns>
-    private long ShrinkInactive(Cpu cpu, NodeReclaimState state, LruList list, long want, ScanControl sc)
+    private long ShrinkInactive(Cpu cpu, NodeReclaimState state, LruVec vec, LruList list, long want, ScanControl sc)
     {
         bool file = list == LruList.InactiveFile;
         if (TooManyIsolated(state, file, sc))
@@ -42,7 +42,7 @@ internal sealed partial class PageReclaim
 
         _lru.Drain(cpu);
         LruManager.Isolation isolation = default;
-        int entries = _lru.IsolateFrom(state.Lists, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
+        int entries = _lru.IsolateFrom(vec, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
         Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
@@ -57,10 +57,11 @@ internal sealed partial class PageReclaim
         ScanFindings found = default;
         int kept = 0;
         int freed = 0;
+        _lru.EvictFor(cpu, sc.Target ?? 0);
         long reclaimed = ShrinkPages(cpu, state, sc, sc.Pages.AsSpan(0, entries), ref found, ref kept, ref freed);
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
-        _lru.PutBackAll(cpu, state.Lists, sc.Kept.AsSpan(0, kept), out int unused);
-        LruManager.EndIsolation(state.Lists, file, isolation.Taken);
+        _lru.PutBackAll(cpu, vec, sc.Kept.AsSpan(0, kept), out int unused);
+        LruManager.EndIsolation(vec, file, isolation.Taken);
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unused));
 
         Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
@@ -68,7 +69,7 @@ internal sealed partial class PageReclaim
         state.Node.Counters.CountStolen(reclaimed, sc.IsKswapd, file);
         if (found.PagedOut != 0)
         {
-            state.Lists.NoteCost(file, found.PagedOut);
+            vec.NoteCost(file, found.PagedOut);
         }
 
         if (found.UnqueuedDirty == isolation.Taken)

@@ -21,29 +21,24 @@ internal sealed partial class PageReclaim
         while (EndPass(cpu, state, sc));
     }
 
-    /// <summary>Begins a pass over the node: what is to be scanned.</summary>
+    /// <summary>Begins a pass over the node, or over the part of it that a cgroup's subtree holds: what is to be scanned of its first lists.</summary>
     internal void BeginPass(NodeReclaimState state, ScanControl sc)
     {
         sc.Found = default;
         sc.ReclaimedBefore = sc.Reclaimed;
-        PrepareScan(state, sc);
-        CountScan(state, sc);
+        LruVec target = TargetOf(state, sc);
+        PrepareScan(state, target, sc);
+        sc.Lists = target;
+        BeginLists(state, sc);
         NoteZoneScan(state, sc);
-        sc.PassFreed = 0;
     }
 
-    /// <summary>Ends a pass: the other caches shrink in proportion, and what was found has consequences.</summary>
+    /// <summary>Ends a pass: the last lists' other caches shrink in proportion, and what was found has consequences.</summary>
     /// <returns>Whether another pass is to follow.</returns>
     internal bool EndPass(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
         Passes++;
-        sc.Reclaimed += sc.PassFreed;
-        if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(state.Lists, file: false))
-        {
-            ShrinkActive(cpu, state, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
-        }
-
-        sc.Reclaimed += Shrinkers.Shrink(cpu, sc.Gfp, state.Node, sc.Priority);
+        EndLists(cpu, state, sc);
         sc.IsReclaimable |= sc.Reclaimed != sc.ReclaimedBefore;
         AfterPass(cpu, state, sc);
         bool again = MustContinueForCompaction(state, sc.Reclaimed - sc.ReclaimedBefore, sc);
@@ -55,10 +50,52 @@ internal sealed partial class PageReclaim
         return again;
     }
 
+    /// <summary>The top of the tree that a run reclaims from, on a node: the root's lists, or those of the cgroup whose limit it works for.</summary>
+    private LruVec TargetOf(NodeReclaimState state, ScanControl sc) => sc.Target is { } cgroup ? _lru.VecOf(state.Lists.Index, cgroup)! : state.Lists;
+
+    private void BeginLists(NodeReclaimState state, ScanControl sc)
+    {
+        CountScan(state, sc);
+        sc.PassFreed = 0;
+    }
+
+    /// <summary>What follows the scan of a cgroup's lists: its anonymous pages age, its other caches shrink.</summary>
+    private void EndLists(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    {
+        sc.Reclaimed += sc.PassFreed;
+        sc.PassFreed = 0;
+        if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(sc.Lists!, file: false))
+        {
+            ShrinkActive(cpu, state, sc.Lists!, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
+        }
+
+        if (sc.Lists!.Parent is null)
+        {
+            // The other caches are the root's.
+            sc.Reclaimed += Shrinkers.Shrink(cpu, sc.Gfp, state.Node, sc.Priority);
+        }
+    }
+
+    /// <summary>Goes on to the next cgroup's lists (<c>mem_cgroup_iter()</c> in <c>shrink_node_memcgs()</c>).</summary>
+    /// <returns>False when those at hand are the last.</returns>
+    private bool NextLists(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    {
+        if (sc.Lists!.NextBelow(TargetOf(state, sc)) is not { } next)
+        {
+            return false;
+        }
+
+        EndLists(cpu, state, sc);
+        sc.Lists = next;
+        BeginLists(state, sc);
+        return true;
+    }
+
     /// <summary>Draws conclusions from what the pass found: who writes, who waits.</summary>
     private void AfterPass(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
         ref ScanFindings found = ref sc.Found;
+        LruVec target = TargetOf(state, sc);
         if (sc.IsKswapd)
         {
             state.ManyWriteback |= found.Writeback != 0 && found.Writeback == found.Taken;
@@ -67,25 +104,32 @@ internal sealed partial class PageReclaim
             {
                 Throttle(cpu, state.Node, ReclaimThrottleReason.Writeback);
             }
-
-            state.Congested |= found.Dirty != 0 && found.Dirty == found.Congested;
         }
-        else if (state.Congested)
+
+        if (sc.IsKswapd || sc.Target is not null)
+        {
+            target.Congested |= found.Dirty != 0 && found.Dirty == found.Congested;
+        }
+
+        if (!sc.IsKswapd && target.Congested)
         {
             Throttle(cpu, state.Node, ReclaimThrottleReason.Congested);
         }
     }
 
     /// <summary>Looks at the lists before the scan (<c>prepare_scan_count()</c>): may active pages be touched, is there plenty of unused cache, is there hardly any.</summary>
-    private static void PrepareScan(NodeReclaimState state, ScanControl sc)
+    private static void PrepareScan(NodeReclaimState state, LruVec target, ScanControl sc)
     {
-        LruVec lists = state.Lists;
-        NodeCounters counters = state.Node.Counters;
-        sc.AnonCost = lists.AnonCost;
-        sc.FileCost = lists.FileCost;
-        sc.DeactivateAnon = sc.ForceDeactivate || counters.WorkingsetActivateAnon != state.RefaultsAnon || InactiveIsLow(lists, file: false);
-        sc.DeactivateFile = sc.ForceDeactivate || counters.WorkingsetActivateFile != state.RefaultsFile || InactiveIsLow(lists, file: true);
-        sc.CacheTrim = counters.InactiveFile >> sc.Priority != 0 && !sc.DeactivateFile;
+        sc.AnonCost = target.AnonCost;
+        sc.FileCost = target.FileCost;
+        sc.DeactivateAnon = sc.ForceDeactivate || target.WorkingsetActivated(file: false) != target.RefaultsAnon || InactiveIsLow(target, file: false);
+        sc.DeactivateFile = sc.ForceDeactivate || target.WorkingsetActivated(file: true) != target.RefaultsFile || InactiveIsLow(target, file: true);
+        sc.CacheTrim = target.Size(LruList.InactiveFile) >> sc.Priority != 0 && !sc.DeactivateFile;
+        sc.FileIsTiny = false;
+        if (sc.Target is not null)
+        {
+            return;
+        }
 
         long high = 0;
         long free = 0;
@@ -96,6 +140,7 @@ internal sealed partial class PageReclaim
             high += zones[i].ManagedPages != 0 ? zones[i].GetWatermarkPages(Watermark.High) : 0;
         }
 
+        NodeCounters counters = state.Node.Counters;
         sc.FileIsTiny = counters.ActiveFile + counters.InactiveFile + free <= high && !sc.DeactivateAnon && counters.InactiveAnon >> sc.Priority != 0;
     }
 
@@ -112,6 +157,7 @@ internal sealed partial class PageReclaim
     /// <summary>How many pages of each list to scan (<c>get_scan_count()</c>).</summary>
     internal void CountScan(NodeReclaimState state, ScanControl sc)
     {
+        LruVec vec = sc.Lists ?? state.Lists;
         int swappiness = _machine.Settings.Sysctls.Swappiness;
         bool anonToo = sc.MaySwap && CanReclaimAnon;
         bool equal = anonToo && sc.Priority == 0 && swappiness != 0;
@@ -127,7 +173,7 @@ internal sealed partial class PageReclaim
         for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
         {
             bool file = list >= LruList.InactiveFile;
-            long scan = state.Lists.Size(list, sc.ReclaimIndex) >> sc.Priority;
+            long scan = vec.Size(list, sc.ReclaimIndex) >> sc.Priority;
             if (file ? onlyAnon : onlyFile)
             {
                 scan = 0;
@@ -146,9 +192,14 @@ internal sealed partial class PageReclaim
     internal bool ScanTurn(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
         long[] left = sc.Left;
+        if (sc.Lists!.IsGone)
+        {
+            Array.Clear(left);
+        }
+
         if (left[0] == 0 && left[2] == 0 && left[3] == 0)
         {
-            return false;
+            return NextLists(cpu, state, sc);
         }
 
         for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
@@ -162,8 +213,8 @@ internal sealed partial class PageReclaim
         }
 
         // The first, mildest round of direct reclaim scans all it set out to, so that no list is spared for ever.
-        bool all = !sc.IsKswapd && sc.Priority == ScanControl.DefaultPriority;
-        return sc.PassFreed < sc.ToReclaim || all || KeepProportion(sc);
+        bool all = !sc.IsKswapd && sc.Target is null && sc.Priority == ScanControl.DefaultPriority;
+        return sc.PassFreed < sc.ToReclaim || all || KeepProportion(sc) || NextLists(cpu, state, sc);
     }
 
     /// <summary>Enough is reclaimed: the kind of page of which less is left to scan is left alone, the other one scanned as far as the first was.</summary>
@@ -196,12 +247,12 @@ internal sealed partial class PageReclaim
     {
         if (list is not (LruList.ActiveAnon or LruList.ActiveFile))
         {
-            return ShrinkInactive(cpu, state, list, scan, sc);
+            return ShrinkInactive(cpu, state, sc.Lists!, list, scan, sc);
         }
 
         if (list == LruList.ActiveFile ? sc.DeactivateFile : sc.DeactivateAnon)
         {
-            ShrinkActive(cpu, state, list, scan, sc);
+            ShrinkActive(cpu, state, sc.Lists!, list, scan, sc);
         }
         else
         {

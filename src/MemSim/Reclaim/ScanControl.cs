@@ -1,3 +1,5 @@
+using MemSim.Lru;
+
 namespace MemSim.Reclaim;
 
 /// <summary>What one run of reclaim wants, may do and has found so far (<c>struct scan_control</c>). Reused: it holds the room for the pages in hand.</summary>
@@ -23,6 +25,12 @@ internal sealed class ScanControl
 
     /// <summary>Pages that were to be scanned, by list.</summary>
     public readonly long[] Targets = new long[4];
+
+    /// <summary>The lists at work in this pass; null before the first pass.</summary>
+    public LruVec? Lists;
+
+    /// <summary>The cgroup whose limit wants memory, by its number; null when the machine does (<c>target_mem_cgroup</c>).</summary>
+    public int? Target;
 
     public Gfp Gfp;
     public int Order;
@@ -77,6 +85,8 @@ internal sealed class ScanControl
         CacheTrim = FileIsTiny = CompactionReady = IgnoresUse = false;
         AnonCost = FileCost = Scanned = Reclaimed = 0;
         Found = default;
+        Lists = null;
+        Target = null;
     }
 
     /// <summary>Whether an inactive page may be written and unmapped through a file system (<c>may_enter_fs()</c>).</summary>

@@ -66,7 +66,6 @@ public sealed partial class SwapSpace
     /// <summary>Takes a clean, unmapped, locked page that only the swap cache and the caller hold out of the cache, leaving a shadow (<c>__remove_mapping()</c>).</summary>
     internal bool RemoveFromCache(Cpu cpu, int pfn)
     {
-        _ = cpu;
         const int cacheAndCaller = 2;
         using LockScope scope = Enter();
         if (!IsCached(pfn) || _frames[pfn].RefCount != cacheAndCaller || HasFlag(pfn, PageFlags.Dirty | PageFlags.Writeback))
@@ -76,7 +75,7 @@ public sealed partial class SwapSpace
 
         SwapEntry entry = EntryOf(pfn);
         SwapArea area = _areas[entry.Type]!;
-        TakeFromCache(area, entry, pfn, Machine.Lru.EvictionShadow(pfn));
+        TakeFromCache(area, entry, pfn, Machine.Lru.EvictionShadow(cpu, pfn));
         DropCache(area, entry.Offset);
         Machine.AddReferences(pfn, -1);
         return true;

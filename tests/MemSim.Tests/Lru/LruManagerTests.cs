@@ -231,7 +231,7 @@ public sealed class LruManagerTests : IDisposable
         }
 
         int page = FilePage(PageFlags.WorkingSet);
-        long soon = Lru.EvictionShadow(page);
+        long soon = Lru.EvictionShadow(Cpu, page);
         soon.Should().NotBe(0);
         Lru.Of(_machine.Nodes[0]).Age(14);
         int back = FilePage();
@@ -239,7 +239,7 @@ public sealed class LruManagerTests : IDisposable
         _machine.FlagsOf(back).Should().HaveFlag(PageFlags.Active | PageFlags.WorkingSet);
         (Counters.WorkingsetRefaultFile, Counters.WorkingsetActivateFile, Counters.WorkingsetRestoreFile).Should().Be((1, 1, 1));
 
-        long late = Lru.EvictionShadow(page);
+        long late = Lru.EvictionShadow(Cpu, page);
         Lru.Of(_machine.Nodes[0]).Age(15);
         int cold = FilePage();
         Lru.Refault(Cpu, cold, late);

@@ -155,7 +155,7 @@ internal sealed class FakeOwners : IPageOwners
         }
 
         SwappedOut += frame.Mapping == _file ? 0 : 1;
-        ShadowsLeft += _machine.Lru.EvictionShadow(pfn) != 0 ? 1 : 0;
+        ShadowsLeft += _machine.Lru.EvictionShadow(cpu, pfn) != 0 ? 1 : 0;
         frame.Mapping = 0;
         frame.Clear(PageFlags.OwnerPrivate1);
         _machine.AddReferences(pfn, -1);

@@ -84,7 +84,7 @@ internal sealed class FakeOwnersWithoutBooks : IPageOwners
             return false;
         }
 
-        _ = _machine.Lru.EvictionShadow(pfn);
+        _ = _machine.Lru.EvictionShadow(cpu, pfn);
         frame.Mapping = 0;
         _machine.AddReferences(pfn, -1);
         return true;
