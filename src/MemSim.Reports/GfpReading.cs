@@ -75,6 +75,20 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
             }
         }
 
+        // Kernels between two releases, and vendors', have the next one's bits already: a neighbour that knows every bit is believed.
+        if (best is { UnknownBits: not 0 })
+        {
+            foreach (GfpEncoding encoding in GfpEncoding.Beside(from, to))
+            {
+                Gfp flags = encoding.Decode(Hex ?? 0, out ulong unknown, out List<string> silent);
+                if (unknown == 0)
+                {
+                    notes.Add(string.Create(CultureInfo.InvariantCulture, $"0x{Hex:x} has bits that are no flags of the version named; to kernels {encoding.Kernels} all of it is, so it is read as theirs"));
+                    return new GfpMeaning(flags, [.. NamesOf(flags), .. silent], notes) { Encoding = encoding.Kernels };
+                }
+            }
+        }
+
         if (contradiction is not null)
         {
             notes.Add(string.Create(CultureInfo.InvariantCulture, $"the kernel's version is not known: 0x{Hex:x} is {string.Join('|', best!.Names)} to kernels {best.Encoding} and {string.Join('|', contradiction.Names)} to kernels {contradiction.Encoding}; taken as the former"));

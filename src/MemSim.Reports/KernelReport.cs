@@ -28,6 +28,9 @@ public enum ReportHead
     /// <summary><c>page allocation failure</c>.</summary>
     PageAllocationFailure,
 
+    /// <summary><c>page allocation stalls for 10273ms</c>: the request has not failed, it waits (4.9 to 4.14).</summary>
+    Stall,
+
     /// <summary><c>invoked oom-killer</c>.</summary>
     OomKiller,
 
@@ -85,6 +88,18 @@ public sealed class KernelReport
 
     /// <summary>The first kernel that does not use the words of the head any more.</summary>
     internal KernelRelease? NewestHint { get; set; }
+
+    /// <summary>The kernel that another line of the same log names, where this report names none.</summary>
+    internal (string Release, KernelRelease Version)? NearbyKernel { get; set; }
+
+    /// <summary>Whether a person asked for the OOM kill (SysRq-F).</summary>
+    internal bool IsByHand { get; set; }
+
+    /// <summary>How long a stalled request had waited, in milliseconds; null for other reports.</summary>
+    public long? WaitedMilliseconds { get; internal set; }
+
+    /// <summary>What the complaint of the contiguous allocator says; null for other reports.</summary>
+    public CmaFailure? Cma { get; internal set; }
 
     /// <summary>Name of the task that asked; null where no line tells.</summary>
     public string? Task { get; internal set; }
@@ -228,7 +243,7 @@ public sealed class ReportedZone(int node, string name)
     public long? KiB(string figure) => Figures.TryGetValue(figure, out long value) ? value : null;
 
     /// <summary>Whether the zone has no memory.</summary>
-    public bool IsEmpty => KiB("managed") == 0 || KiB("present") == 0 || (Figures.Count == 0 && Blocks is { Count: 0 } && ListTotalKiB == 0);
+    public bool IsEmpty => KiB("managed") == 0 || KiB("present") == 0 || (KiB("free") == 0 && KiB("high") == 0 && KiB("present") is null && Blocks is { Count: 0 } && ListTotalKiB == 0) || (Figures.Count == 0 && Blocks is { Count: 0 } && ListTotalKiB == 0);
 
     /// <summary>The name with its node.</summary>
     public override string ToString() => string.Create(System.Globalization.CultureInfo.InvariantCulture, $"Node {Node} {Name}");
@@ -303,9 +318,29 @@ public sealed class ReportedCgroup
     public IDictionary<string, long> Stat { get; } = new Dictionary<string, long>(StringComparer.Ordinal);
 }
 
+/// <summary>A contiguous range that could not be had from CMA.</summary>
+/// <param name="Area">Name of the area; null before 5.16.</param>
+/// <param name="Pages">Pages asked for; null where the line is cut.</param>
+/// <param name="Error">The errno, e.g. -12 or -16; null where the line is cut.</param>
+public sealed record CmaFailure(string? Area, long? Pages, int? Error)
+{
+    /// <summary>Free pages of the area; null where no line tells.</summary>
+    public long? FreePages { get; init; }
+
+    /// <summary>Its pages; null where no line tells.</summary>
+    public long? TotalPages { get; init; }
+
+    /// <summary>Pages of its largest free range; null where no line tells.</summary>
+    public long? LargestRangePages { get; init; }
+}
+
 /// <summary>A slab that could not be had.</summary>
 /// <param name="Line">Number of the line.</param>
 /// <param name="Gfp">The flags.</param>
 /// <param name="Cache">Name of the cache; null where the line is missing.</param>
 /// <param name="MinOrder">Smallest order that would have done; null where the line is missing.</param>
-public sealed record SlabFailure(long Line, GfpReading? Gfp, string? Cache = null, int? MinOrder = null);
+public sealed record SlabFailure(long Line, GfpReading? Gfp, string? Cache = null, int? MinOrder = null)
+{
+    /// <summary>The memory cgroup whose own cache it is, where the name tells (<c>dentry(960:web)</c>, until 5.8); null otherwise.</summary>
+    public string? Cgroup => Cache is { } name && name.EndsWith(')') && name.LastIndexOf('(') is >= 0 and int open && name.IndexOf(':', open) is >= 0 and int colon ? name[(colon + 1)..^1] : null;
+}

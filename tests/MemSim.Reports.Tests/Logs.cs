@@ -7,6 +7,8 @@ internal static class Logs
 
     public static string Case(string id) => File.ReadAllText(Directory.GetFiles(Path.Combine(Folder, "cases"), id + "-*.txt").Single());
 
+    public static string Field(string id) => File.ReadAllText(Directory.GetFiles(Path.Combine(Folder, "field"), id + "-*.txt").Single());
+
     public static IReadOnlyList<ReportExplanation> Explain(string text) => [.. KernelLog.Read(text).Select(r => ReportExplainer.Explain(r))];
 
     public static ReportExplanation Only(string text) => Explain(text).Single();

@@ -26,6 +26,9 @@ internal sealed class Evaluation
     /// <summary>Whether the OOM killer was called: then a try against the high watermark failed last.</summary>
     public bool IsOom { get; }
 
+    /// <summary>Whether the text has every zone the request may use, and none of them has memory.</summary>
+    public bool HasNoMemory { get; private init; }
+
     public IEnumerable<Candidate> Eligible => Zones.Where(z => z.Eligible != false);
 
     /// <summary>Sets up the evaluation of a request.</summary>
@@ -52,7 +55,10 @@ internal sealed class Evaluation
         }
 
         // The kernel tries higher zones first; which node is the nearest is not printed.
-        return new Evaluation(request, rules, [.. zones.OrderBy(z => z.Eligible == false).ThenByDescending(z => z.Facts.Index).ThenBy(z => z.Facts.Node)], report.Kind == ReportKind.Oom && report.Head == ReportHead.OomKiller);
+        return new Evaluation(request, rules, [.. zones.OrderBy(z => z.Eligible == false).ThenByDescending(z => z.Facts.Index).ThenBy(z => z.Facts.Node)], report.Kind == ReportKind.Oom && report.Head == ReportHead.OomKiller)
+        {
+            HasNoMemory = hasRequest && !zones.Exists(z => z.Eligible != false || z.Forbidden) && report.Zones.Any(z => z.IsEmpty && indexes.Of(z.Name) >= 0 && indexes.Of(z.Name) <= highest),
+        };
     }
 
     /// <summary>The same without the zones that pass as printed: what must have failed.</summary>
@@ -89,7 +95,7 @@ internal sealed class Evaluation
         List<Candidate> tried = [.. Eligible];
         if (tried.Count == 0)
         {
-            return Zones.Any(z => z.Forbidden && z.Check.Passes == true) ? (Verdict.Policy, Zones.First(z => z.Forbidden && z.Check.Passes == true)) : (Verdict.Undecidable, null);
+            return Zones.Any(z => z.Forbidden && z.Check.Passes == true) ? (Verdict.Policy, Zones.First(z => z.Forbidden && z.Check.Passes == true)) : (HasNoMemory ? Verdict.Short : Verdict.Undecidable, null);
         }
 
         if (tried.Find(z => z.Check.Passes == true) is { } passing)

@@ -52,6 +52,11 @@ internal static class ExplanationText
             text.Append("rebuilt machine: the request as reported ").Append(machineDid ? "passes" : "fails").Append(" there\n");
         }
 
+        else if (explanation.NotRebuilt.Length != 0)
+        {
+            text.Append("rebuilt machine: none, because ").Append(explanation.NotRebuilt).Append('\n');
+        }
+
         if (explanation.Consumers.Count != 0)
         {
             text.Append("who holds it: ").AppendJoin(", ", explanation.Consumers.Take(6).Select(c => $"{c.Name} {Amount.KiB(c.KiB)}")).Append('\n');
@@ -77,6 +82,7 @@ internal static class ExplanationText
             (_, ReportHead.Cma) => "CMA allocation failure",
             (ReportKind.AllocationFailure, ReportHead.NoMmu) => "no-MMU allocation failure",
             (ReportKind.AllocationFailure, ReportHead.Slub) => "slab allocation failure",
+            (_, ReportHead.Stall) => "page allocation that waits",
             (ReportKind.AllocationFailure, _) => "page allocation failure",
             _ => "state of memory",
         };

@@ -34,8 +34,7 @@ internal static class Explanations
         }
         else if (report.Head == ReportHead.Cma)
         {
-            to.Verdict = Verdict.Cma;
-            to.WhyList.Add("cma_alloc() could not clear a range of its area: not a shortage of free memory as a whole. -16 (EBUSY): pages in the range are pinned or under migration; -12 (ENOMEM): no range of the size is free in the area's bitmap.");
+            AreaExplanation.Cma(to);
         }
         else
         {
@@ -57,11 +56,16 @@ internal static class Explanations
         }
 
         bool pageFault = report.Head == ReportHead.OomKiller && report.Gfp is { Hex: 0 };
-        bool sysrq = report.Order == -1;
-        bool hasRequest = to.Order is >= 0 && !pageFault && (meaning is not null || report.Head == ReportHead.NoMmu);
+        bool sysrq = report.Order == -1 || report.IsByHand || report.CallTrace.Contains("moom_callback");
+        bool hasRequest = to.Order is >= 0 && !pageFault && !sysrq && (meaning is not null || report.Head == ReportHead.NoMmu);
         Gfp gfp = hasRequest ? meaning?.Flags ?? Gfp.Kernel : report.Head == ReportHead.Vmalloc ? meaning?.Flags ?? Gfp.Kernel : Gfp.Kernel;
         RequestFacts request = new(hasRequest ? to.Order!.Value : 0, gfp);
-        if (!report.Zones.Any(z => !z.IsEmpty))
+        if (report.Zones.Count == 0 && report.Head == ReportHead.Vmalloc && AreaExplanation.Vmalloc(to))
+        {
+            return;
+        }
+
+        if (report.Zones.Count == 0 || (!hasRequest && report.Zones.All(z => z.IsEmpty)))
         {
             Undecidable(to, pageFault, sysrq);
             return;
@@ -93,7 +97,7 @@ internal static class Explanations
         }
 
         RequestExplanation.Fill(to, main, indexes, pageKiB);
-        if (!(report.Kind == ReportKind.State && to.Verdict == Verdict.Passes) && report.Head is ReportHead.PageAllocationFailure or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
+        if (!(report.Kind == ReportKind.State && to.Verdict == Verdict.Passes) && report.Head is ReportHead.PageAllocationFailure or ReportHead.Stall or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
         {
             to.SavedBy = WhatIfs.Of(to, main, indexes, pageKiB, range);
             if (onMachine)
@@ -187,7 +191,9 @@ internal static class Explanations
         string lack = report.Head switch
         {
             ReportHead.KilledProcess => "only the line about the victim is in the text",
-            ReportHead.Slub => "only SLUB's complaint is in the text, not the state of the zones",
+            ReportHead.Slub when report.SlabFailures.FirstOrDefault(s => s.Cgroup is not null) is { } slab => $"only SLUB's complaint is in the text, not the state of the zones; {slab.Cache} is the cache of one memory cgroup ({slab.Cgroup}), so its limit is the likelier reason: a page that cannot be had is complained of by the page allocator as well",
+            ReportHead.Slub => "only SLUB's complaint is in the text, not the state of the zones; the page allocator's own complaint, which tells why, stands before it where it is not suppressed",
+            _ when report.Totals.ContainsKey("inactive_dirty") => "the report is of Linux 2.4, which prints neither watermarks nor the names of its zones",
             _ when report.IsFromProc => "neither zoneinfo nor buddyinfo names a zone with memory",
             _ when report.Nodes.Count != 0 || report.Totals.Count != 0 => "the lines of the zones are missing",
             _ => "the report is cut off: its Mem-Info with the zones is missing",
@@ -195,7 +201,7 @@ internal static class Explanations
         to.WhyList.Add($"cannot be decided, because {lack}: take the whole of dmesg (no grep -A or -B).");
         if (sysrq)
         {
-            to.WhyList.Add("The OOM killer was called by hand (SysRq-f, order -1): no request failed.");
+            to.WhyList.Add("The OOM killer was called by hand (SysRq-F): no request failed.");
         }
         else if (pageFault)
         {
@@ -208,7 +214,7 @@ internal static class Explanations
     /// <summary>Says so when one holder has most of the memory and reclaim cannot take it away.</summary>
     private static void Dominant(ReportExplanation to)
     {
-        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State))
+        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State) || !to.Report.Totals.Keys.Any(k => k.StartsWith("slab", StringComparison.Ordinal)))
         {
             return;
         }
@@ -240,6 +246,11 @@ internal static class Explanations
         if (report.Suppressed > 0)
         {
             to.NoteList.Add(string.Create(plain, $"{report.Suppressed} further failures before this one are not in the log (callbacks suppressed)"));
+        }
+
+        if (report.WaitedMilliseconds is { } waited)
+        {
+            to.NoteList.Add(string.Create(plain, $"the request had waited for {waited / 1000.0:0.#} s and went on waiting: nothing failed yet"));
         }
 
         if (report.IsCut)

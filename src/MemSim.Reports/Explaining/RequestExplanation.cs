@@ -23,6 +23,10 @@ internal static class RequestExplanation
         {
             why.Add(Sentence(to.Verdict, zone, evaluation, pageKiB));
         }
+        else if (Unpopulated(report, indexes, evaluation) is { } unpopulated)
+        {
+            why.Add(unpopulated);
+        }
         else
         {
             why.Add("cannot be decided, because no zone of the text is one that the request may use.");
@@ -45,8 +49,27 @@ internal static class RequestExplanation
             why.Add("As printed a zone passes at min, but none passes the last try against the high watermark that the OOM path makes without the request's rights.");
         }
 
+        if (evaluation.Zones.Count != 0 && evaluation.Zones.TrueForAll(z => z.Facts.Min == 0))
+        {
+            why.Add("All watermarks are 0: they are not computed yet, the machine is booting.");
+        }
+
         Idle(to, evaluation, pageKiB);
+        Circumstances.Fill(to, evaluation, indexes);
         Tail(to);
+    }
+
+    /// <summary>Says that every zone the request may use is there but has no memory; null where one is missing in the text.</summary>
+    public static string? Unpopulated(KernelReport report, ZoneIndexes indexes, Evaluation evaluation)
+    {
+        int highest = indexes.Highest(evaluation.Request.Gfp);
+        List<ReportedZone> empty = [.. report.Zones.Where(z => z.IsEmpty && indexes.Of(z.Name) >= 0 && indexes.Of(z.Name) <= highest)];
+        if (empty.Count == 0 || evaluation.Eligible.Any() || evaluation.Zones.Exists(z => z.Forbidden))
+        {
+            return null;
+        }
+
+        return $"No zone that the request may use has any memory: {string.Join(", ", empty.Select(z => $"{z} is {(z.KiB("present") is > 0 and long present ? string.Create(Plain, $"there ({present} kB present) but none of it was given to the allocator (managed 0)") : "empty")}"))}. It can never succeed on this machine.";
     }
 
     /// <summary>What the end of the report tells, whatever the zones say.</summary>
@@ -95,6 +118,8 @@ internal static class RequestExplanation
                 return string.Create(Plain, $"{title}: what is free is CMA ({Amount.Pages(facts.Cma, pageKiB)}, blocks of type C), which only movable requests may use{Numbers(numbers)}.");
             case Verdict.Reserve:
                 return string.Create(Plain, $"{title} has {BlockWord(facts, check)}, but lowmem_reserve keeps {facts.Reserve} pages back from this request: it misses by {Amount.Pages(check.Missing ?? 0, pageKiB)}.");
+            case Verdict.Short when check.Missing == 0:
+                return string.Create(Plain, $"{title}: its counter says {facts.Free} free pages ({numbers}), but its lists, which are read a moment later, have no block: what was free was taken in between.");
             case Verdict.Short:
                 return check.Missing is { } missing
                     ? string.Create(Plain, $"{title} is SHORT of memory: {numbers}: it misses by {Amount.Pages(missing, pageKiB)}{(check.HasBlock == false && order > 0 ? ", and no block is large enough" : "")}.")
@@ -178,16 +203,15 @@ internal static class RequestExplanation
             why.Add("The watermarks are boosted (recent fragmentation)" + (boosted.Count == 0 ? "." : ": without it these zones would pass too: " + string.Join(", ", boosted) + ". The boost pushed the request there."));
         }
 
-        if (evaluation.Eligible.FirstOrDefault(z => z.Check.Passes == true) is { } passing && passing.Check.Usable - passing.Check.Limit is { } margin)
+        if (evaluation.Eligible.FirstOrDefault(z => z.Check.Passes == true) is { } passing && Margin(passing.Check) is { } margin)
         {
             why.Add(string.Create(Plain, $"{passing.Facts.Title} passes by {margin} pages: it must have had that many less, or only blocks of types it may not take."));
         }
 
-        if (evaluation.Eligible.All(z => z.Facts.Min == 0))
-        {
-            why.Add("All watermarks are 0: they are not computed yet, the machine is booting.");
-        }
     }
+
+    /// <summary>By how many pages a check passes, at the step that has least to spare.</summary>
+    private static long? Margin(ZoneCheck check) => check.Steps.Count == 0 ? check.Usable - check.Limit : Math.Min(check.Usable - check.Limit ?? long.MaxValue, check.Steps.Min(s => s.Left - s.Limit));
 
     /// <summary>Memory that is free where the request may not go, which people ask about first.</summary>
     private static void Idle(ReportExplanation to, Evaluation evaluation, int pageKiB)

@@ -19,7 +19,7 @@ internal static class StateExplanation
         }
         else if (sysrq)
         {
-            to.WhyList.Add("The OOM killer was called by hand (SysRq-f, order -1): no request failed.");
+            to.WhyList.Add("The OOM killer was called by hand (SysRq-F): no request failed.");
         }
         else if (report.Head == ReportHead.Vmalloc)
         {

@@ -55,7 +55,20 @@ internal sealed partial class WhatIfs
         }
 
         all.Policy();
-        return [.. all._list.OrderBy(s => s.Works switch { true => 0, null => 1, _ => 2 }).ThenBy(s => s.Cost)];
+        return [.. all._list.OrderBy(s => s.Works switch { true => 0, null => 1, _ => 2 }).ThenBy(s => all.Rank(s, to.Verdict))];
+    }
+
+    /// <summary>The cost, but what answers the reason comes first; and where the machine is out of memory, what lets one page through comes last.</summary>
+    private int Rank(Saving saving, Verdict reason)
+    {
+        bool answers = (reason, saving.Knob) is (Verdict.Cma, "cma") or (Verdict.HighAtomic, "highatomic") or (Verdict.Policy, "cpuset.mems" or "mempolicy");
+        if (answers)
+        {
+            return 0;
+        }
+
+        bool exhausted = _evaluation.IsOom && _request.Order == 0 && reason == Verdict.Short;
+        return exhausted && saving.Knob is "gfp" or "min_free_kbytes" or "lowmem_reserve_ratio" or "percpu_pagelist_fraction" or "percpu_pagelist_high_fraction" ? Hardware + saving.Cost : saving.Cost;
     }
 
     private void Add(string knob, string value, bool? works, int cost, string text, RequestFacts? request = null, Func<ZoneFacts, ZoneFacts>? change = null) =>
@@ -88,7 +101,7 @@ internal sealed partial class WhatIfs
         }
 
         bool? single = _passesAsPrinted ? null : _evaluation.Would(_request with { Order = 0 });
-        if (_request.CanReclaim && !_request.IsMovable && _report.Head != ReportHead.NoMmu)
+        if (_request.CanReclaim && !_request.IsMovable && _report.Head != ReportHead.NoMmu && (_request.Gfp & (Gfp.Dma | Gfp.Dma32)) == 0)
         {
             string name = Knobs.Exists("kvmalloc", _kernels) ? "kvmalloc" : "vmalloc";
             Add(name, "", single, Code + 1, $"{name} instead of kmalloc, where the memory need not be contiguous: {(name == "vmalloc" ? "it takes" : "it falls back to")} single pages");
@@ -113,7 +126,7 @@ internal sealed partial class WhatIfs
     private void Flags()
     {
         Gfp gfp = _request.Gfp;
-        if ((gfp & Gfp.High) == 0 && (gfp & Gfp.MemAlloc) == 0 && !_request.IsMovable)
+        if ((gfp & Gfp.High) == 0 && (gfp & Gfp.MemAlloc) == 0 && (gfp & Gfp.HighMem) == 0 && !_request.IsMovable)
         {
             RequestFacts atomic = _request with { Gfp = (gfp & ~(Gfp.DirectReclaim | Gfp.Io | Gfp.Fs)) | Gfp.High | Gfp.AtomicBit };
             Add("gfp", "GFP_ATOMIC", _evaluation.Would(atomic), CodeWithRisk, $"GFP_ATOMIC: the rights of a high-priority request that cannot wait (for requests that must not fail, at the cost of the reserves){Where(atomic)}", atomic);

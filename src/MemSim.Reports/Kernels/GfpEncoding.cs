@@ -117,6 +117,22 @@ internal sealed class GfpEncoding
         }
     }
 
+    /// <summary>The encodings directly before and after those in use from one kernel to another.</summary>
+    public static IEnumerable<GfpEncoding> Beside(KernelRelease from, KernelRelease to)
+    {
+        int first = Of(from)._column;
+        int last = Of(to)._column;
+        if (last + 1 < All.Length)
+        {
+            yield return All[last + 1];
+        }
+
+        if (first > 0)
+        {
+            yield return All[first - 1];
+        }
+    }
+
     /// <summary>Which kernels used it.</summary>
     public string Kernels => _column switch
     {

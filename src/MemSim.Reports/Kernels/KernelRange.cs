@@ -8,6 +8,10 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
     [
         ("protections[]", static r => r.HasProtections, new(2, 6, 7), new(2, 6, 11)),
         ("no lowmem_reserve[]", static r => !r.IsFromProc && r.Zones.Any(z => z.Blocks is not null) && r.Zones.All(z => z.Figures.Count is > 0 and < 8 && z.LowmemReserve is null), null, new(2, 6, 7)),
+        ("lowmem_reserve[]", static r => !r.HasProtections && !r.IsFromProc && r.Zones.Any(z => z.LowmemReserve is not null), new(2, 6, 11), null),
+        ("isolated_anon:", static r => r.Totals.ContainsKey("isolated_anon"), new(2, 6, 32), null),
+        ("sec_pagetables:", static r => r.Totals.ContainsKey("sec_pagetables"), new(6, 1), null),
+        ("waiting requests", static r => r.Head == ReportHead.Stall, new(4, 9), new(4, 15)),
         ("names of flags", static r => !r.IsFromProc && r.Gfp is { Names.Count: > 0 }, new(4, 6), null),
         ("flags without names", static r => !r.IsFromProc && r.Gfp is { Names.Count: 0, Hex: > 0 }, null, new(4, 6)),
         ("managed:", static r => Has(r, "managed"), new(3, 9), null),
@@ -50,6 +54,18 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
             return new KernelRange(version, series ? version with { Patch = 9999 } : version, $"Linux {version} ({report.Release})");
         }
 
+        KernelRange shown = Shown(report);
+        if (report.NearbyKernel is { } near && near.Version >= shown.From && near.Version <= shown.To)
+        {
+            return new KernelRange(near.Version, near.Version, $"Linux {near.Version} ({near.Release}), which another line of the log names");
+        }
+
+        return shown;
+    }
+
+    /// <summary>The kernels whose reports have what this one has.</summary>
+    private static KernelRange Shown(KernelReport report)
+    {
         KernelRelease from = KernelRelease.Oldest;
         KernelRelease to = KernelRelease.Newest;
         List<string> reasons = [];

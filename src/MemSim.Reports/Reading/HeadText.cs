@@ -26,6 +26,41 @@ internal static class HeadText
         Places(text, report);
     }
 
+    /// <summary>Takes what a console put into a line of its own: the flags of a head that came without them.</summary>
+    public static bool Completes(string text, KernelReport report)
+    {
+        if (report.Head is not (ReportHead.PageAllocationFailure or ReportHead.Stall or ReportHead.Vmalloc or ReportHead.OomKiller) || report.Zones.Count != 0)
+        {
+            return false;
+        }
+
+        // Until 4.19 the kernel wrote the places piece by piece: "app cpuset=", "/", " mems_allowed=0".
+        string piece = text.Trim();
+        if (piece is "/" or "(null)" || piece.EndsWith(" cpuset=", StringComparison.Ordinal) || piece.StartsWith("mems_allowed=", StringComparison.Ordinal) || (report.Task is null && piece.EndsWith(':') && piece.Length < 20 && !piece.Contains(' ', StringComparison.Ordinal)))
+        {
+            Places(text, report);
+            report.Task ??= piece.EndsWith(':') ? piece[..^1] : null;
+            return true;
+        }
+
+        if (report.Gfp is not null || Flags(text, "mode:") is not { } flags)
+        {
+            return false;
+        }
+
+        report.Gfp = GfpReading.Parse(flags);
+        Places(text, report);
+        return report.Gfp is not null;
+    }
+
+    /// <summary>The kernel that a line names; null for none.</summary>
+    public static (string Release, KernelRelease Version)? ReleaseOf(string text)
+    {
+        KernelReport line = new();
+        Machine(text, line, out _);
+        return line.Version is { } version ? (line.Release!, version) : null;
+    }
+
     /// <summary>Reads <c>nodemask=</c>, <c>cpuset=</c> and <c>mems_allowed=</c>, wherever they stand.</summary>
     public static void Places(string text, KernelReport report)
     {

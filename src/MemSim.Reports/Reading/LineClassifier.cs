@@ -16,12 +16,12 @@ internal static class LineClassifier
         "pages reserved", "reserved pages", "pages cma reserved", "pages hwpoisoned", "pages shared", "pages non-shared", "pages in page table cache", "free buffer pages", "pages swapcached",
         "pages dirty", "pages writeback", "pages mapped", "pages slab", "pages pagetables", "Memory cgroup min protection", "Node memory in pages", "Free pages:", "Total of", "Buffer memory:", "Buffer heads",
         "total network buffer pages", "pages of slabcache", "pages of page tables", "pagetable cache",
-        "ION heap", "Memory allocations:", "CMA: ", "pages highmem", "slab pages", "tree-hugepages",
+        "ION heap", "Memory allocations:", "Memory allocations (", "CMA: ", "pages highmem", "slab pages", "tree-hugepages",
     ];
 
     private static readonly string[] TraceWords =
     [
-        "Call Trace", "Call trace", "Call-trace", "call trace", "Backtrace", "Stack:", "Stack from", "<TASK>", "</TASK>", "<IRQ>", "</IRQ>", "<NMI>", "<EOI>", "<EOE>", "Hardware name:", "Workqueue:", "Modules linked in", "Tainted: [", "RIP:", "EIP:", "RSP:",
+        "Call Trace", "Call trace", "Call-trace", "call trace", "Backtrace", "Stack:", "Stack :", "Stack from", "mon>", "enter ? for help", "current = 0x", "paca    = 0x", "pid   = ", "Vector: ", "<TASK>", "</TASK>", "<IRQ>", "</IRQ>", "<NMI>", "<EOI>", "<EOE>", "Hardware name:", "Workqueue:", "Modules linked in", "Tainted: [", "RIP:", "EIP:", "RSP:",
         "RAX:", "RDX:", "RBP:", "R10:", "R13:", "FS:", "CR2:", "CS:", "DR0:", "DR3:", "EAX:", "ESI:", "EBP:", "EFLAGS", "Code:", "Code :", "ORIG_RAX", "psr:", "pc : ", "lr : ", "sp : ", "pstate:", "pstate :", "x29:", "x26:", "x23:", "x20:", "x17:", "x14:", "x11:", "x8 :", "x5 :", "x2 :",
         "bsp=", "(unwind_backtrace)", "[unwind_backtrace", "show_stack", "dump_stack", "Exception stack", "--- interrupt", "---[ end trace", "---[ cut here", "[ cut here", "Instruction dump", "NIP ", "NIP:", "REGS:", "MSR:", "GPR0", "LR [", "Last Breaking-Event-Address", "Krnl PSW", "User PSW", "Krnl Code", "Krnl GPRS", "Process ", "task: ", "Unable to handle",
         "warn_alloc", "WARNING: ", "stack backtrace", "syscall_call", "Exception", "epc :", "ra : ", "badaddr", "Fixed by", " from ",
@@ -32,11 +32,11 @@ internal static class LineClassifier
 
     // One look for what every line of a head or body has: most lines of a log have none of it.
     private static readonly System.Buffers.SearchValues<string> HeadSearch = System.Buffers.SearchValues.Create(
-        ["allocation failure", "oom-killer", "vmalloc error", "vmap allocation", "vmalloc size", "Allocation of length", "Unable to allocate memory", "how Memory", "how memory", "alloc failed"], StringComparison.Ordinal);
+        ["allocation failure", "allocation stalls", "oom-killer", "vmalloc error", "vmap allocation", "vmalloc size", "Allocation of length", "Unable to allocate memory", "how Memory", "how memory", "alloc failed"], StringComparison.Ordinal);
 
     private static readonly System.Buffers.SearchValues<string> BodySearch = System.Buffers.SearchValues.Create(
         [
-            "suppressed", "printk messages", "[]", "free:", "kB", "Node", "Mem-", "hugepages", "oom-kill:", "oom_reaper:", "ill process", "illed process", "ut of memory", "ut of Memory", "are going to be killed", "emory cgroup stats",
+            "suppressed", "printk messages", "[]", "free:", "kB", "Node", "Mem-", "hugepages", "oom-kill:", "oom_reaper:", "ill process", "illed process", "ut of memory", "ut of Memory", "are going to be killed", "emory cgroup stats", "owmemorykiller", "on behalf of '", "kB above reserved", "is below limit", "Manual OOM", "free of", "free pages", "Memory allocations", "MiB", "KiB", " func:", "size ", ".c:", ".h:", ".S:",
             "limit of", "per-cpu:", "btch:", "hi:", "cpu ", "ainted", "CPU:", "Linux version", "id:", "cpuset=", "total_vm", "asks state", "lab info", "Used", "cache: ", "node ", "number of available", "min order", "DMA", "Normal:", "HighMem:", "Movable:", "Device:",
         ],
         StringComparison.Ordinal);
@@ -84,6 +84,11 @@ internal static class LineClassifier
             {
                 return LineKind.VmallocHead;
             }
+        }
+
+        if (Has(t, "page allocation stalls for") && Has(t, "order:"))
+        {
+            return IsMailHeader(t) ? LineKind.Other : LineKind.StallHead;
         }
 
         if (Has(t, "oom-killer") && Has(t, "invoked"))
@@ -232,9 +237,24 @@ internal static class LineClassifier
             return LineKind.SlabHead;
         }
 
-        if ((Has(t, "cache: ") && Has(t, "object size")) || (Has(t, "node ") && Has(t, "slabs:")) || (Has(t, "number of available pages")) || (Has(t, "debugging increased min order")))
+        if ((Has(t, "cache: ") && Has(t, "object size")) || (Has(t, "node ") && Has(t, "slabs:")) || Has(t, "number of available pages") || (Has(t, "cma:") && Has(t, " free of ") && Has(t, "total pages")) || (Has(t, "for size ") && Has(t, "failed: Address range restricted")) || (Has(t, "debugging increased min order")))
         {
             return LineKind.HeadDetail;
+        }
+
+        if (Has(t, "owmemorykiller") || Has(t, "on behalf of '") || Has(t, "kB above reserved") || (Has(t, "cache ") && Has(t, "is below limit")))
+        {
+            return LineKind.LowMemoryKiller;
+        }
+
+        if (Has(t, "Manual OOM execution") || IsAllocationProfile(t) || (Has(t, " free pages") && HeadText.NumberBefore(t, "free pages") is not null))
+        {
+            return LineKind.Closing;
+        }
+
+        if (IsDecodedTrace(t))
+        {
+            return LineKind.Trace;
         }
 
         if (t.IndexOfAny(ClosingSearch) >= 0)
@@ -248,6 +268,17 @@ internal static class LineClassifier
         }
 
         return LineKind.Other;
+    }
+
+    /// <summary>A row of the allocation profile that kernels since 6.12 print: <c>38.4 MiB     5505 mm/slub.c:3075 func:alloc_slab_page</c>.</summary>
+    private static bool IsAllocationProfile(ReadOnlySpan<char> t) =>
+        Has(t, " func:") && (Has(t, "iB ") || Has(t, " B ")) && !t.TrimStart(" \t").IsEmpty && char.IsAsciiDigit(t.TrimStart(" \t")[0]);
+
+    /// <summary>A line of a trace with its place in the source: <c>ret_from_fork (arch/x86/kernel/process.c:153)</c>.</summary>
+    private static bool IsDecodedTrace(ReadOnlySpan<char> t)
+    {
+        int open = t.IndexOf(" (");
+        return open > 0 && t.TrimEnd(" )").Length < t.TrimEnd(' ').Length && (Has(t, ".c:") || Has(t, ".h:") || Has(t, ".S:")) && t[..open].TrimStart(" ?").IndexOf(' ') < 0;
     }
 
     /// <summary>Rows that only their shape tells.</summary>
@@ -320,7 +351,7 @@ internal static class LineClassifier
         int words = 0;
         foreach (Range range in text.SplitAny(" \t>"))
         {
-            ReadOnlySpan<char> word = text[range].Trim("():>,");
+            ReadOnlySpan<char> word = text[range].Trim("()[]:>,");
             if (word.IsEmpty)
             {
                 continue;

@@ -67,7 +67,7 @@ internal sealed class LineJoiner
             LineKind.ListTail => _kind == LineKind.FreeList && !HasSum(_line.Text),
             LineKind.Other or LineKind.CgroupStatRow or LineKind.SlabRow => IsOpen(next.Text),
             LineKind.Reserve => _kind == LineKind.ZoneLine && next.Text.IndexOf("kB", StringComparison.Ordinal) is >= 0 and int unit && unit < next.Text.IndexOf("lowmem_reserve", StringComparison.Ordinal),
-            LineKind.CpusetLine => _kind is LineKind.AllocationFailureHead or LineKind.VmallocHead or LineKind.OomHead && IsOpen(next.Text),
+            LineKind.CpusetLine => _kind is LineKind.AllocationFailureHead or LineKind.StallHead or LineKind.VmallocHead or LineKind.OomHead && IsOpen(next.Text),
             _ => false,
         };
     }
@@ -87,7 +87,7 @@ internal sealed class LineJoiner
         string text = _line.Text;
         return _kind switch
         {
-            LineKind.AllocationFailureHead => IsUnbalanced(text) || text.EndsWith(',') || !Has(text, "mode:") || (Has(text, "cpuset=") && !Has(text, "mems_allowed=") && Has(next, "mems_allowed=")) || (Has(text, "mode:0x") && next.StartsWith('(')),
+            LineKind.AllocationFailureHead or LineKind.StallHead => IsUnbalanced(text) || text.EndsWith(',') || !Has(text, "mode:") || (Has(text, "cpuset=") && !Has(text, "mems_allowed=") && Has(next, "mems_allowed=")) || (Has(text, "mode:0x") && next.StartsWith('(')),
             LineKind.OomHead => IsUnbalanced(text) || text.EndsWith(',') || !Has(text, "order=") || !(Has(text, "oom_score_adj=") || Has(text, "oomkilladj=") || Has(text, "oom_adj=")) && (Has(next, "adj=") || next.StartsWith('_')),
             LineKind.CpuLine => !text.Contains('#') && (next.Contains('#') || (next.Length != 0 && char.IsAsciiDigit(next[0])) || !Has(text, "ainted")),
             LineKind.ZoneLine or LineKind.NodeLine => next.Contains(':') || Has(next, "unreclaimable") || next.EndsWith("kB", StringComparison.Ordinal) || next is "no" or "yes" || !EndsComplete(text),

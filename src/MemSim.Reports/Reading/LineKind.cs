@@ -10,6 +10,9 @@ internal enum LineKind
     /// <summary>A mark that lines were left out.</summary>
     Cut,
     AllocationFailureHead,
+
+    /// <summary>A request that has waited for long (4.9 to 4.14).</summary>
+    StallHead,
     OomHead,
     VmallocHead,
     NoMmuHead,
@@ -44,6 +47,9 @@ internal enum LineKind
     Suppressed,
     Trace,
     MemInfoFile,
+
+    /// <summary>Android's low memory killer.</summary>
+    LowMemoryKiller,
 
     /// <summary><c>Node 0</c> alone: the beginning of a line that syslog took apart.</summary>
     NodeOnly,

@@ -13,6 +13,8 @@ internal sealed class ReportAssembler
     private readonly PriorityQueue<KernelReport, long> _done = new();
     private readonly UnknownLineList _unknown;
     private ReportBuilder? _latest;
+    private (string Release, KernelRelease Version)? _lastKernel;
+    private bool _byHand;
     private long _suppressed;
 
     public ReportAssembler(UnknownLineList unknown)
@@ -75,16 +77,31 @@ internal sealed class ReportAssembler
                 }
 
                 return true;
-            case LineKind.AllocationFailureHead or LineKind.OomHead or LineKind.VmallocHead or LineKind.NoMmuHead or LineKind.ShowMemoryHead or LineKind.CmaHead:
+            case LineKind.AllocationFailureHead or LineKind.StallHead or LineKind.OomHead or LineKind.VmallocHead or LineKind.NoMmuHead or LineKind.ShowMemoryHead or LineKind.CmaHead:
                 Begin(line);
                 return true;
             case LineKind.SlubHead:
                 Slub(line);
                 return true;
             case LineKind.Other:
+                if (_latest is { } asked && HeadText.Completes(line.Text, asked.Report))
+                {
+                    return true;
+                }
+
                 _latest?.AddUnknown(line);
                 _unknown.AddNear(line);
                 return false;
+        }
+
+        if (IsBeside(line))
+        {
+            return true;
+        }
+
+        if (line.Kind == LineKind.CpuLine)
+        {
+            _lastKernel = HeadText.ReleaseOf(line.Text) ?? _lastKernel;
         }
 
         ReportBuilder? owner = Owner(line);
@@ -110,6 +127,22 @@ internal sealed class ReportAssembler
         owner.Add(line);
         _latest = owner;
         return true;
+    }
+
+    /// <summary>Lines that belong to no report but tell something of the next one, or of none.</summary>
+    private bool IsBeside(in LogicalLine line)
+    {
+        switch (line.Kind)
+        {
+            case LineKind.Closing when line.Text.Contains("Manual OOM", StringComparison.Ordinal):
+                _byHand = true;
+                return true;
+            case LineKind.LowMemoryKiller:
+                _latest?.AddLowMemoryKill(line.Text);
+                return true;
+            default:
+                return false;
+        }
     }
 
     /// <summary>The open report a line belongs to; null for none.</summary>
@@ -170,6 +203,14 @@ internal sealed class ReportAssembler
 
     private void Begin(in LogicalLine line)
     {
+        // Until 4.8 vmalloc's complaint comes first, and the flags in a line of their own behind it: one report.
+        if (line.Kind == LineKind.AllocationFailureHead && _latest is { HasBody: false, Report: { Head: ReportHead.Vmalloc, Gfp: null } } area && line.First - area.Report.LastLine <= 2)
+        {
+            HeadText.Request(line.Text, "page allocation failure", area.Report);
+            area.Add(line);
+            return;
+        }
+
         // What stands without a head directly before a no-MMU complaint is what it had to say about memory.
         if (line.Kind == LineKind.NoMmuHead && _latest is { Report: { Head: ReportHead.Missing, Zones.Count: > 0 } } state && line.First - state.Report.LastLine <= 2)
         {
@@ -187,6 +228,11 @@ internal sealed class ReportAssembler
         _suppressed = 0;
         switch (line.Kind)
         {
+            case LineKind.StallHead:
+                (report.Kind, report.Head) = (ReportKind.AllocationFailure, ReportHead.Stall);
+                HeadText.Request(line.Text, "page allocation stalls", report);
+                report.WaitedMilliseconds = HeadText.NumberAfter(line.Text, "stalls for ");
+                break;
             case LineKind.AllocationFailureHead:
                 (report.Kind, report.Head) = (ReportKind.AllocationFailure, ReportHead.PageAllocationFailure);
                 HeadText.Request(line.Text, "page allocation failure", report);
@@ -195,6 +241,8 @@ internal sealed class ReportAssembler
                 (report.Kind, report.Head) = (ReportKind.Oom, ReportHead.OomKiller);
                 HeadText.Request(line.Text, " invoked oom-killer", report);
                 Hint(line.Text, report);
+                report.IsByHand = _byHand;
+                _byHand = false;
                 break;
             case LineKind.VmallocHead:
                 (report.Kind, report.Head) = (ReportKind.Other, ReportHead.Vmalloc);
@@ -208,7 +256,7 @@ internal sealed class ReportAssembler
                 break;
             case LineKind.CmaHead:
                 (report.Kind, report.Head) = (ReportKind.Other, ReportHead.Cma);
-                report.RequestBytes = null;
+                CmaText.Head(line.Text, report);
                 report.Notes.Add(line.Text.Trim());
                 break;
             default:
@@ -299,6 +347,11 @@ internal sealed class ReportAssembler
         ReportBuilder builder = _open[index];
         _open.RemoveAt(index);
         KernelReport report = builder.Finish();
+        if (report.Version is null && _lastKernel is { } kernel)
+        {
+            report.NearbyKernel = kernel;
+        }
+
         _unknown.AddInside(report.UnknownLines);
         _done.Enqueue(report, report.Line);
         _latest = ReferenceEquals(_latest, builder) ? null : _latest;

@@ -30,6 +30,9 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     public bool HasCpuLine => _hasCpuLine;
 
+    /// <summary>Whether it is of 2.4: its lists have neither names of zones nor watermarks.</summary>
+    private bool IsAncient => Report.Totals.ContainsKey("inactive_dirty");
+
     /// <summary>Whether the lines after the zones have come.</summary>
     public bool IsComplete => _listsSeen && _closingSeen;
 
@@ -84,9 +87,11 @@ internal sealed class ReportBuilder(LogicalLine first)
             case LineKind.SlabRow:
                 return _inSlabs;
             case LineKind.HeadDetail:
-                return Report.SlabFailures.Count != 0 || Report.Head == ReportHead.Cma;
+                return Report.SlabFailures.Count != 0 || Report.Head is ReportHead.Cma or ReportHead.Vmalloc;
             case LineKind.Trace:
                 return !HasBody || Report.Head is ReportHead.Vmalloc;
+            case LineKind.ListTail:
+                return IsAncient;
             case LineKind.MemInfoFile:
                 return _closingSeen || _listsSeen;
             case LineKind.FigureTail:
@@ -139,6 +144,17 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     /// <summary>Lets a second state replace the one that was read: the kernel writes one of its own below this head.</summary>
     public void MayRestart() => _mayRestart = true;
+
+    /// <summary>Remembers a kill by Android's low memory killer in between.</summary>
+    public void AddLowMemoryKill(string text)
+    {
+        int at = text.IndexOf("Killing '", StringComparison.Ordinal);
+        int end = at < 0 ? -1 : text.IndexOf('\'', at + 9);
+        if (end > 0 && Report.Notes.Count < 16)
+        {
+            Report.Notes.Add($"Android's low memory killer killed {text[(at + 9)..end]} beside it: a policy of its own, by the size of the page cache");
+        }
+    }
 
     /// <summary>Remembers a mark of lines left out.</summary>
     public void AddCut() => Report.IsCut = true;
@@ -193,6 +209,12 @@ internal sealed class ReportBuilder(LogicalLine first)
                 break;
             case LineKind.CpuLine:
                 _hasCpuLine = true;
+                if (Report.Task is { } task && HeadText.TaskOf(line.Text) is { } comm && task.Length > comm.Length && task.EndsWith(comm, StringComparison.Ordinal))
+                {
+                    // A console had written something else into the same line.
+                    Report.Task = comm;
+                }
+
                 HeadText.Machine(line.Text, Report, out KernelRelease? build);
                 Build = build ?? Build;
                 break;
@@ -324,41 +346,19 @@ internal sealed class ReportBuilder(LogicalLine first)
         _listsSeen = true;
     }
 
-    private static string? ClosingName(string text) => text switch
-    {
-        _ when text.Contains("total pagecache pages", StringComparison.Ordinal) => "pagecache",
-        _ when text.Contains("pages in swap cache", StringComparison.Ordinal) || text.Contains("pages swap cached", StringComparison.Ordinal) => "swap cache",
-        _ when text.Contains("Swap cache", StringComparison.Ordinal) => "swap cache stats",
-        _ when text.Contains("Free swap", StringComparison.Ordinal) => "swap free",
-        _ when text.Contains("Total swap", StringComparison.Ordinal) => "swap total",
-        _ when text.Contains("HighMem/MovableOnly", StringComparison.Ordinal) || text.Contains("pages of HIGHMEM", StringComparison.Ordinal) => "highmem",
-        _ when text.Contains("cma reserved", StringComparison.Ordinal) => "cma reserved",
-        _ when text.Contains("pages reserved", StringComparison.Ordinal) || text.Contains("reserved pages", StringComparison.Ordinal) => "reserved",
-        _ when text.Contains("pages RAM", StringComparison.Ordinal) || text.Contains("pages of RAM", StringComparison.Ordinal) => "ram",
-        _ when text.Contains("hwpoisoned", StringComparison.Ordinal) => "hwpoisoned",
-        _ when text.Contains("non-shared", StringComparison.Ordinal) => "non-shared",
-        _ when text.Contains("pages shared", StringComparison.Ordinal) => "shared",
-        _ => null,
-    };
-
     /// <summary>Whether a closing line would say again what another said; some kernels print the free swap in two forms.</summary>
-    private bool HasClosing(string text) => ClosingName(text) is { } name && name is not ("swap free" or "swap cache") && Report.Closing.ContainsKey(name);
+    private bool HasClosing(string text) => ClosingText.Name(text) is { } name && name is not ("swap free" or "swap cache") && Report.Closing.ContainsKey(name);
 
     private void ReadClosing(string text)
     {
-        if (ClosingName(text) is not { } name)
+        if (ClosingText.Name(text) is not { } name)
         {
             return;
         }
 
         // Some of these lines stand before the zones in the oldest kernels.
         _closingSeen |= _listsSeen;
-        int equals = text.IndexOf('=', StringComparison.Ordinal);
-        int colon = text.IndexOf(':', StringComparison.Ordinal);
-        long? value = name is "swap free" or "swap total"
-            ? HeadText.Number(text.AsSpan(Math.Max(equals, colon) + 1))
-            : name == "swap cache stats" ? 0 : HeadText.NumberBefore(text, text.Contains("pages", StringComparison.Ordinal) && name is not ("pagecache" or "reserved") ? "pages" : name == "pagecache" ? "total pagecache" : text.Contains("reserved pages", StringComparison.Ordinal) ? "reserved pages" : "pages reserved");
-        if (value is { } number)
+        if (ClosingText.Value(text, name) is { } number)
         {
             Report.Closing.TryAdd(name, number);
         }
@@ -438,6 +438,12 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     private void ReadDetail(string text)
     {
+        if (Report.Head == ReportHead.Cma)
+        {
+            CmaText.Areas(text, Report);
+            return;
+        }
+
         int cache = text.IndexOf("cache: ", StringComparison.Ordinal);
         if (cache >= 0 && Report.SlabFailures.Count != 0)
         {
@@ -448,6 +454,7 @@ internal sealed class ReportBuilder(LogicalLine first)
                 Cache = text[(cache + 7)..(comma < 0 ? text.Length : comma)].Trim(),
                 MinOrder = (int?)HeadText.NumberAfter(text, "min order:") is { } order && order < 64 ? order : null,
             };
+            Report.Order ??= Report.Head == ReportHead.Slub ? Report.SlabFailures[^1].MinOrder : null;
         }
     }
 

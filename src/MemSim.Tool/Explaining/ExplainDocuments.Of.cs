@@ -28,7 +28,9 @@ internal static class ExplainDocuments
             report.Suppressed,
             report.Victim is { } victim ? new VictimDocument(victim.Name, victim.Pid, victim.AnonKiB, victim.ScoreAdj) : null,
             report.Cgroup is { } group ? new CgroupDocument(group.Path, group.TaskPath, group.UsageKiB, group.LimitKiB) : null,
-            [.. report.UnknownLines]);
+            [.. report.UnknownLines],
+            explanation.OnMachine,
+            explanation.NotRebuilt.Length == 0 ? null : explanation.NotRebuilt);
     }
 
     private static ExplainedZoneDocument Of(ZoneOutcome zone) => new(

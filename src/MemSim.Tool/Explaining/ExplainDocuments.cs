@@ -26,7 +26,9 @@ internal sealed record ExplainedReportDocument(
     long SuppressedFailures,
     VictimDocument? Victim,
     CgroupDocument? Cgroup,
-    IReadOnlyList<long> UnknownLines);
+    IReadOnlyList<long> UnknownLines,
+    bool? OnMachine,
+    string? NotRebuilt);
 
 internal sealed record ExplainedZoneDocument(
     int Node,

@@ -1,0 +1,150 @@
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Reports.Tests;
+
+/// <summary>Reports of many kernels and architectures, each worked out by hand before it was read: reason, figures of the zones, a remedy; and no line of the report is left over.</summary>
+public sealed class FieldTests
+{
+    private static readonly char[] Unread = [' ', '\t'];
+
+    public static TheoryData<string, int, string, string, string, string> Rows()
+    {
+        TheoryData<string, int, string, string, string, string> rows = new();
+        foreach (string line in File.ReadLines(Path.Combine(Logs.Folder, "field.tsv")).Where(l => !l.StartsWith('#')))
+        {
+            string[] cells = line.Split('\t');
+            rows.Add(cells[0], int.Parse(cells[1]), cells[2], cells[3], cells[4], cells[5]);
+        }
+
+        return rows;
+    }
+
+    [Fact]
+    public void Every_log_has_an_answer()
+    {
+        string[] logs = [.. Directory.GetFiles(Path.Combine(Logs.Folder, "field")).Select(f => Path.GetFileName(f)[..2]).Order()];
+        Rows().Select(r => r.Data.Item1).Distinct().Order().Should().Equal(logs);
+    }
+
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void A_report_is_explained_as_it_was_worked_out_by_hand(string file, int report, string verdict, string order, string zones, string savedBy)
+    {
+        ReportExplanation explanation = Logs.Explain(Logs.Field(file))[report];
+
+        explanation.Verdict.ToString().ToLowerInvariant().Should().Be(verdict, "{0}", explanation);
+        (explanation.Order?.ToString() ?? "-").Should().Be(order);
+        foreach (string zone in zones.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            string[] words = zone.Split(Unread);
+            string[] place = words[0].Split('/');
+            ZoneOutcome outcome = explanation.Zone(place[1], int.Parse(place[0]));
+            $"{words[0]} {outcome.FreePages} {outcome.UnusablePages} {outcome.LimitPages} {outcome.MissingPages} {outcome.LargestUsableOrder?.ToString() ?? "?"} {(outcome.Passes switch { true => "yes", false => "no", null => "?" })}"
+                .Should().Be(zone, "{0}", explanation);
+        }
+
+        if (savedBy.Length != 0)
+        {
+            string[] knob = savedBy.Split('=');
+            Saving best = explanation.SavedBy.Should().Contain(s => s.Knob == knob[0] && s.Works == true && (knob.Length == 1 || s.Value == knob[1]), "{0}", explanation).Subject;
+            best.Text.Should().NotBeEmpty();
+        }
+    }
+
+    [Theory]
+    [InlineData("01")]
+    [InlineData("03")]
+    [InlineData("06")]
+    [InlineData("16")]
+    [InlineData("24")]
+    [InlineData("31")]
+    [InlineData("33")]
+    [InlineData("35")]
+    [InlineData("36")]
+    [InlineData("40")]
+    [InlineData("44")]
+    [InlineData("46")]
+    [InlineData("51")]
+    [InlineData("53")]
+    public void No_line_of_it_is_left_over(string file)
+    {
+        using StringReader reader = new(Logs.Field(file));
+        KernelLog log = new(reader);
+        log.Reports().Should().NotBeEmpty();
+
+        log.UnknownLines.Should().BeEmpty();
+    }
+
+    [Fact]
+    public void A_kill_asked_for_by_hand_is_no_failure()
+    {
+        Logs.Only(Logs.Field("05")).Why[0].Should().Contain("by hand");
+    }
+
+    [Fact]
+    public void The_limit_of_memory_and_swap_is_named_when_memory_alone_is_below_its_own()
+    {
+        Logs.Only(Logs.Field("06")).Why[0].Should().StartWith("The limit of memory and swap together").And.Contain("200 MiB of 200 MiB".Replace(" of ", " used of ", StringComparison.Ordinal)).And.Contain("52.6 MiB of 100 MiB");
+    }
+
+    [Fact]
+    public void A_request_that_waits_has_not_failed()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("11"));
+
+        explanation.Report.Head.Should().Be(ReportHead.Stall);
+        explanation.Report.WaitedMilliseconds.Should().Be(10273);
+        explanation.Notes.Should().Contain(n => n.Contains("10.3 s"));
+    }
+
+    [Fact]
+    public void A_range_that_CMA_cannot_give_is_told_with_its_size_and_the_largest_free_one()
+    {
+        IReadOnlyList<ReportExplanation> reports = Logs.Explain(Logs.Field("13"));
+
+        reports.Select(r => r.Report.Cma).Should().Equal(
+            new CmaFailure(null, 4050, -12) { FreePages = 3958, TotalPages = 8192, LargestRangePages = 3886 },
+            new CmaFailure("linux,cma", 128, -16),
+            new CmaFailure("reserved", 257, -16) { FreePages = 1042, TotalPages = 32768 },
+            new CmaFailure(null, 200000, -16) { FreePages = 253672, TotalPages = 262144, LargestRangePages = 253648 },
+            new CmaFailure(null, 256, -12) { FreePages = 357, TotalPages = 2048, LargestRangePages = 166 });
+        reports[3].Why[0].Should().Contain("a range that is large enough is free");
+    }
+
+    [Fact]
+    public void A_cache_of_one_cgroup_points_to_its_limit()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("14"));
+
+        explanation.Report.SlabFailures.Single().Cgroup.Should().Be("helper-logs");
+        explanation.Why[0].Should().Contain("helper-logs");
+    }
+
+    [Fact]
+    public void A_zone_without_memory_is_the_reason_when_no_other_may_be_used()
+    {
+        Logs.Only(Logs.Field("46")).Why[0].Should().Contain("Node 0 DMA is there (128 kB present)").And.Contain("can never succeed");
+    }
+
+    [Fact]
+    public void A_request_from_within_reclaim_is_recognised_by_its_call_trace()
+    {
+        Logs.Only(Logs.Field("52")).Why.Should().Contain(w => w.Contains("PF_MEMALLOC") && w.Contains("last page"));
+    }
+
+    [Fact]
+    public void Flags_with_bits_of_the_next_kernel_are_read_as_its_own()
+    {
+        Logs.Only(Logs.Field("01")).GfpNames.Should().Equal("GFP_HIGHUSER_MOVABLE", "__GFP_COLD");
+    }
+
+    [Fact]
+    public void The_kernel_that_another_line_of_the_log_names_is_taken_where_the_report_names_none()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("39"));
+
+        explanation.Rules.Should().Contain("4.14.158").And.Contain("another line");
+        explanation.GfpNames.Should().Equal("GFP_ATOMIC");
+    }
+}
