@@ -1,5 +1,6 @@
 using MemSim.Compaction;
 using MemSim.Hardware;
+using MemSim.PageAllocation;
 
 namespace MemSim;
 
@@ -7,6 +8,7 @@ namespace MemSim;
 public sealed partial class Machine
 {
     private long _kcompactdLooked;
+    private StatUpdates? _statUpdates;
 
     /// <summary>How often kcompactd looks whether its node became fragmented (<c>HPAGE_FRAG_CHECK_INTERVAL_MSEC</c>).</summary>
     private const long KcompactdPeriod = 500_000_000;
@@ -24,7 +26,7 @@ public sealed partial class Machine
         return false;
     }
 
-    /// <summary>Lets simulated time pass in which nobody waits for memory: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>), khugepaged and kcompactd look around when it is time.</summary>
+    /// <summary>Lets simulated time pass in which nobody waits for memory: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>), khugepaged and kcompactd look around when it is time, and limits of per-CPU lists that rose with the load come down again (<c>stat_interval</c>; since 6.7).</summary>
     /// <param name="time">How much; the clock ends 292 years after the boot.</param>
     /// <exception cref="ArgumentOutOfRangeException">The time is negative, or the clock would run over.</exception>
     public void AdvanceTime(TimeSpan time)
@@ -38,6 +40,7 @@ public sealed partial class Machine
         PageCache.Advance(cpu, time.Ticks * 100);
         HugePages.Khugepaged.Advance(cpu, time);
         AdvanceKcompactd(cpu);
+        (_statUpdates ??= new StatUpdates(this)).Advance();
     }
 
     /// <summary>Has kcompactd look as often as it would have in the time since it looked last. After a look that found nothing to do, and nothing asked of it, the other ones would not either.</summary>

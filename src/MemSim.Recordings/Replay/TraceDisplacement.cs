@@ -27,7 +27,7 @@ internal sealed class TraceDisplacement
             TraceStepEvent e = events[i];
             _next[i] = i;
             _previous[i] = i;
-            if (e.InInterrupt)
+            if (e.InInterrupt || e.Step == TraceStep.StatUpdate)
             {
                 continue;
             }

@@ -246,6 +246,9 @@ public sealed partial class TraceReplay : IDisposable
             case TraceStep.KswapdSleeps:
                 SetThresholds(_machine!.Cpus[e.Cpu].Node, pressure: false);
                 break;
+            case TraceStep.StatUpdate:
+                UpdateStats(e, Position);
+                break;
             case TraceStep.ReclaimBegins:
                 _reclaiming.Add(e.Pid);
                 break;
@@ -287,6 +290,7 @@ public sealed partial class TraceReplay : IDisposable
                 break;
             default:
                 _arrived[pfn] = _now;
+                KeepLimitTo(e, pfn, order);
                 _machine.Pages.FreeBlock(cpu, pfn, order);
                 break;
         }
@@ -307,6 +311,7 @@ public sealed partial class TraceReplay : IDisposable
         }
 
         _arrived[e.Pfn] = _now;
+        KeepLimitTo(e, e.Pfn, 0);
         _machine.Pages.FreePrepared(cpu, e.Pfn);
     }
 
@@ -466,6 +471,9 @@ public sealed partial class TraceReplay : IDisposable
         UntracedPagesFoundAtFree = _foundAtFree,
         FailedAllocations = _failed,
         ExplicitDrains = _explicitDrains,
+        StatDrains = _statDrains,
+        StatDrainsAsRecorded = _statDrainsAsRecorded,
+        LimitsCorrected = _limitsCorrected,
         EventCount = _recording.EventCount,
         LostEvents = _recording.LostEvents,
         Events = Events(),

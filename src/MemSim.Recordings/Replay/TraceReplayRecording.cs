@@ -39,6 +39,9 @@ internal enum TraceStep : byte
     KswapdSleeps,
     ReclaimBegins,
     ReclaimEnds,
+
+    /// <summary>A CPU updates its counters, which no event tells (<see cref="TraceStatUpdates"/>); with the number of the task that drains, if it does.</summary>
+    StatUpdate,
 }
 
 /// <summary>A recorded event as far as the page allocator is concerned, packed: a recording has hundreds of thousands.</summary>
@@ -71,12 +74,14 @@ internal sealed class TraceReplayRecording
     private readonly Dictionary<int, int> _upcoming = [];
     private readonly KernelPersonality _kernel;
     private readonly Dictionary<int, (TraceContext Context, byte Depth, int Pid, long TimeNs, bool IsFree)> _last = [];
+    private readonly TraceStatUpdates? _statUpdates;
     private int[] _next = [];
 
     private TraceReplayRecording(string path, KernelPersonality kernel)
     {
         Path = path;
         _kernel = kernel;
+        _statUpdates = TraceStatUpdates.CanBeFollowed(kernel) ? new TraceStatUpdates() : null;
     }
 
     public string Path { get; }
@@ -222,6 +227,7 @@ internal sealed class TraceReplayRecording
             PreemptDepth = e.PreemptDepth,
             BeginsBurst = BeginsBurst(e, interrupt && known == TraceStep.Free),
         });
+        _statUpdates?.Note(e);
     }
 
     /// <summary>Whether a free begins a run of frees by the same interrupt: with the same flags, one soon after the other.</summary>
@@ -250,6 +256,7 @@ internal sealed class TraceReplayRecording
     /// <summary>Finds what each event means together with others: lists being freed, the true order between CPUs, the end of kswapd's rounds, the next event of each frame.</summary>
     private void Link()
     {
+        _statUpdates?.InsertInto(_events, CpuCount);
         MarkPrepared();
         TraceReplayOrder.Mark(CollectionsMarshal.AsSpan(_events), _kernel);
         MarkRefills();
@@ -305,7 +312,7 @@ internal sealed class TraceReplayRecording
 
             // An allocation that boosted the watermark wakes kswapd between its refill and its own event.
             ref TraceStepEvent e = ref events[i];
-            if (e.Step == TraceStep.WakesKswapd)
+            if (e.Step is TraceStep.WakesKswapd or TraceStep.StatUpdate)
             {
                 continue;
             }
@@ -385,7 +392,7 @@ internal sealed class TraceReplayRecording
                     free = i;
                     refill.First = None;
                     break;
-                case TraceStep.WakesKswapd:
+                case TraceStep.WakesKswapd or TraceStep.StatUpdate:
                     break;
                 default:
                     refill.First = free = None;

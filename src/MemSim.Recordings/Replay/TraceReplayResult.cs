@@ -75,6 +75,15 @@ public sealed record TraceReplayResult
     /// <summary>Drains of per-CPU lists that the recording shows and no rule of the lists explains: somebody asked for them.</summary>
     public long ExplicitDrains { get; init; }
 
+    /// <summary>Recorded drains by the periodic update of counters, which lowers the limits of per-CPU lists (6.7 and later): how many there were.</summary>
+    public long StatDrains { get; init; }
+
+    /// <summary>Those of <see cref="StatDrains"/> that were of as many pages as the limit, lowered by the rule, says.</summary>
+    public long StatDrainsAsRecorded { get; init; }
+
+    /// <summary>Frees that a recording shows to have reached the moving limit of a per-CPU list, or not to have, unlike here: the limit was corrected, how much is drained follows from the rules.</summary>
+    public long LimitsCorrected { get; init; }
+
     /// <summary>Pages freed by interrupts that held up a CPU inside its own per-CPU lists, so that they went past them (6.12 and later).</summary>
     public long FreedPastLists { get; init; }
 

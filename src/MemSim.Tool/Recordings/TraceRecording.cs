@@ -173,7 +173,7 @@ internal static class TraceRecording
                 text.WriteLine($"  missed {miss.Count}: {miss.Reason}");
             }
 
-            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}{(result.FreedPastLists != 0 ? $"; freed past the lists: {result.FreedPastLists}" : "")}{(result.GivenBackUnseen != 0 ? $"; given back unseen: {result.GivenBackUnseen}" : "")}");
+            text.WriteLine($"pages taken without an event: {result.UntracedPagesInferred} inferred, {result.UntracedPagesNoticed} noticed after a miss, {result.UntracedPagesFoundAtFree} found when freed; drains asked for: {result.ExplicitDrains}{(result.StatDrains != 0 ? $"; drains by updates of counters: {result.StatDrains}, {result.StatDrainsAsRecorded} of as many pages as the rule says" : "")}{(result.LimitsCorrected != 0 ? $"; limits corrected: {result.LimitsCorrected}" : "")}{(result.FreedPastLists != 0 ? $"; freed past the lists: {result.FreedPastLists}" : "")}{(result.GivenBackUnseen != 0 ? $"; given back unseen: {result.GivenBackUnseen}" : "")}");
         }
 
         return text.ToString();

@@ -1,6 +1,7 @@
 using System.Globalization;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
+using MemSim.Kernels;
 
 namespace MemSim.KernelMemory;
 
@@ -29,6 +30,8 @@ internal sealed partial class VmallocAllocator
     private readonly Stack<ulong>[] _deferred;
     private readonly int _pointerBytes;
     private readonly int _nodes;
+    private readonly bool _takesBlocks;
+    private readonly bool _freesBlocks;
     private readonly long _maxLazyPages;
     private int _atBoot;
 
@@ -38,6 +41,8 @@ internal sealed partial class VmallocAllocator
         _mmu = machine.Mmu;
         KernelRegion window = machine.AddressSpace.Vmalloc;
         _nodes = !machine.Personality.KernelMemory.KeepsFreedRangesByCpu ? 0 : machine.Architecture.Bits == 64 ? Math.Clamp(machine.Cpus.Count, 1, MostNodes) : 1;
+        _takesBlocks = machine.Personality.KernelMemory.ThreadStacks != ThreadStackRule.SinglePages;
+        _freesBlocks = machine.Personality.KernelMemory.ThreadStacks == ThreadStackRule.BlockFreedWhole;
         _space = new VmapSpace(window.Start.Value, window.End.Value, _nodes);
         _lock = machine.IsParallel ? new Lock() : null;
         _deferred = [.. machine.Cpus.Select(_ => new Stack<ulong>())];
@@ -327,45 +332,9 @@ internal sealed partial class VmallocAllocator
         return true;
     }
 
-    /// <summary>Gets the pages, high memory first where the caller has no limit: nobody needs a vmalloc page at a fixed address.</summary>
-    private static bool Populate(Cpu cpu, VmArea area, int pages, Gfp gfp, int node)
-    {
-        gfp |= Gfp.NoWarn;
-        if ((gfp & (Gfp.Dma | Gfp.Dma32)) == 0)
-        {
-            gfp |= Gfp.HighMem;
-        }
-
-        bool bulk = node < 0;
-        while (bulk && area.Count < pages)
-        {
-            int want = Math.Min(LargestBulk, pages - area.Count);
-            int got = cpu.AllocPagesBulk(gfp & ~Gfp.NoFail, area.Pages.AsSpan(area.Count, want));
-            area.Count += got;
-            bulk = got == want;
-        }
-
-        while (area.Count < pages)
-        {
-            Page page = node < 0 ? cpu.AllocPages(gfp) : cpu.AllocPagesNode(node, gfp);
-            if (page.IsNull)
-            {
-                return false;
-            }
-
-            area.Pages[area.Count++] = page;
-        }
-
-        return true;
-    }
-
     private void Undo(Cpu cpu, VmArea area)
     {
-        foreach (Page page in area.Mapped)
-        {
-            cpu.FreePages(page);
-        }
-
+        FreeOwned(cpu, area);
         FreeTable(cpu, area);
         Abandon(area);
     }
@@ -412,11 +381,7 @@ internal sealed partial class VmallocAllocator
 
         if (area.OwnsPages)
         {
-            foreach (Page page in area.Mapped)
-            {
-                cpu.FreePages(page);
-            }
-
+            FreeOwned(cpu, area);
             FreeTable(cpu, area);
         }
 

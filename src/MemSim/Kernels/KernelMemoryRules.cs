@@ -3,7 +3,7 @@ namespace MemSim.Kernels;
 /// <summary>Kernel stacks and the kernel image, where kernels differ.</summary>
 public sealed record KernelMemoryRules
 {
-    /// <summary>Where the four pages of a thread's stack come from and where they go.</summary>
+    /// <summary>Where the four pages of a thread's stack, and with them those of all areas of vmalloc, come from and where they go. Only stacks were recorded.</summary>
     public ThreadStackRule ThreadStacks { get; init; }
 
     /// <summary>Whether freed address ranges of vmalloc stay apart and are kept by CPU for requests of the same length (since 6.9, <c>struct vmap_node</c>).</summary>
@@ -13,15 +13,15 @@ public sealed record KernelMemoryRules
     public bool FreesSmpAlternativesLate { get; init; }
 }
 
-/// <summary>The memory of thread stacks.</summary>
+/// <summary>The memory of thread stacks and other areas of vmalloc.</summary>
 public enum ThreadStackRule
 {
     /// <summary>Four single pages of the bulk allocator (until 6.19).</summary>
     SinglePages,
 
-    /// <summary>A block of order 2, split; given back as four single pages (7.0, 7.1).</summary>
+    /// <summary>A block of order 2 (of other areas the largest that fit, one after the other), had without reclaim and split; given back as single pages (7.0, 7.1).</summary>
     BlockFreedAsPages,
 
-    /// <summary>A block of order 2, split; given back as one block (7.2).</summary>
+    /// <summary>The same, given back as one block with an event for each page (7.2).</summary>
     BlockFreedWhole,
 }

@@ -6,7 +6,7 @@ using MemSim.Zones;
 namespace MemSim.PageAllocation;
 
 /// <summary>Per-CPU lists whose limit moves between two bounds (since 6.7): it grows with refills, which double, and falls when the zone runs low.</summary>
-/// <remarks>Kernel: <c>nr_pcp_alloc()</c>, <c>nr_pcp_high()</c>, <c>nr_pcp_free()</c>, <c>free_frozen_page_commit()</c>.</remarks>
+/// <remarks>Kernel: <c>nr_pcp_alloc()</c>, <c>nr_pcp_high()</c>, <c>nr_pcp_free()</c>, <c>free_frozen_page_commit()</c>, <c>decay_pcp_high()</c>.</remarks>
 internal sealed class MovingLimitPcpLists : PcpLists
 {
     private readonly bool _burstBoundHasHighMin;
@@ -63,6 +63,10 @@ internal sealed class MovingLimitPcpLists : PcpLists
             zone.Flags &= ~ZoneFlags.BelowHigh;
         }
     }
+
+    /// <summary>Less an eighth, not so far that more than the most ever drained at once lies above, nor below the lower bound.</summary>
+    public override int LoweredLimit(PerCpuPages pcp) =>
+        pcp.High <= pcp.HighMin ? pcp.High : Math.Max(Math.Max(pcp.Count - MostCounted(pcp), pcp.High - (pcp.High >> 3)), pcp.HighMin);
 
     /// <summary>How many blocks a refill asks for; the limit grows with it while the zone has enough free pages.</summary>
     private static int WantedBlocks(PerCpuPages pcp, int order)

@@ -176,6 +176,30 @@ internal sealed partial class PageAllocator
         return true;
     }
 
+    /// <summary>Frees single pages that follow each other as the block they make: each has an event of its own, the lists get one block (7.2).</summary>
+    public void FreeJoined(Cpu cpu, int pfn, int order)
+    {
+        PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
+        for (int i = pfn; i < pfn + (1 << order); i++)
+        {
+            _machine.Trace?.MmPageFree(cpu, i, 0);
+            ZeroFreed(i, 0);
+            ref PageFrame part = ref _frames[i];
+            part.Identity = PageFrame.FreeIdentity(pcp.ZoneId, 0);
+            part.State = 0;
+        }
+
+        int type = pcp.Zone.BlockType(pfn);
+        if (order > PageGeometry.CostlyOrder && order != _pageblockOrder)
+        {
+            FreeToBuddy(pcp, pfn, order, type);
+        }
+        else
+        {
+            FreeToPcp<ObservedPath>(cpu, pcp, ref _frames[pfn], pfn, order, type);
+        }
+    }
+
     /// <summary>Frees a block straight to the free lists, as a free does that finds the lock of the per-CPU lists held.</summary>
     public void FreePastLists(Cpu cpu, int pfn, int order)
     {

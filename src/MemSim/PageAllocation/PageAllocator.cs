@@ -326,6 +326,46 @@ internal sealed partial class PageAllocator
     /// <summary>Drains at most a batch of a CPU's lists of a zone (<c>drain_zone_pages()</c>, the periodic shrinking of remote lists).</summary>
     public void DrainBatch(Cpu cpu, PerCpuPages pcp) => Drain(cpu, pcp, Math.Min(pcp.Count, pcp.Batch));
 
+    /// <summary>Lowers the limits of a CPU's lists, where they move and rose, and drains what is above (once in <c>vm.stat_interval</c> seconds).</summary>
+    /// <returns>Whether the next time may find something to do, too.</returns>
+    public bool LowerLimits(Cpu cpu)
+    {
+        bool again = false;
+        foreach (PerCpuPages pcp in cpu.Pcp)
+        {
+            again |= LowerLimit(cpu, pcp);
+        }
+
+        return again;
+    }
+
+    /// <summary>The same for one zone.</summary>
+    public bool LowerLimit(Cpu cpu, PerCpuPages pcp)
+    {
+        if (_parallel)
+        {
+            pcp.Lock.Enter();
+        }
+
+        int before = pcp.High;
+        pcp.High = _pcpLists.LoweredLimit(pcp);
+        int over = pcp.High < before || pcp.IsMoving ? Math.Max(pcp.Count - pcp.High, 0) : 0;
+        if (over > 0)
+        {
+            _pcpLists.Drain(cpu, pcp, over, 0);
+        }
+
+        if (_parallel)
+        {
+            pcp.Lock.Exit();
+        }
+
+        return over > 0 || pcp.High < before;
+    }
+
+    /// <summary>What the limit of a CPU's lists becomes then.</summary>
+    public int LoweredLimit(PerCpuPages pcp) => _pcpLists.LoweredLimit(pcp);
+
     private void Drain(Cpu cpu, PerCpuPages pcp, int pages)
     {
         if (_parallel)

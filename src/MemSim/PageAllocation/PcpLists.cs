@@ -39,6 +39,9 @@ internal abstract class PcpLists
     /// <summary>After a free that may have reached the limit: drains if it has.</summary>
     public abstract void TrimAfterFree(Cpu cpu, PerCpuPages pcp, int order, int listIndex);
 
+    /// <summary>What becomes of a limit that rose with the load, once in <c>vm.stat_interval</c> seconds; itself where limits do not move.</summary>
+    public virtual int LoweredLimit(PerCpuPages pcp) => pcp.High;
+
     /// <summary>Gives pages back to the free lists: whole lists from the back, starting with one list and going on with the next higher.</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="pcp">The lists.</param>
