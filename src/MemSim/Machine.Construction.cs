@@ -16,14 +16,14 @@ namespace MemSim;
 /// <content>The composition root: every subsystem is built here, once, in this order, when the page allocator is in its first state.</content>
 /// <remarks>
 /// Nothing here takes a page of the page allocator where a kernel would not: tables and stacks of the boot come from reserved frames. What is optional is switched
-/// on by a call (<see cref="EnableReclaim"/>, the first process or file system) or by the description; no property makes anything.
+/// on by a call (<see cref="MachineReclaim.Enable"/>, the first process or file system) or by the description; no property makes anything.
 /// </remarks>
 public sealed partial class Machine
 {
     internal void BuildSubsystems(SubsystemOptions options)
     {
         // What needs no memory of the machine.
-        Background = new BackgroundTasks(this);
+        BackgroundTasks = new BackgroundTasks(this);
         Fixmap = new Fixmap(this);
         AddressSpace = new KernelAddressSpace(this, options.Mmu.FiveLevels);
         _perCpu = new PerCpuAllocator(this);
@@ -37,15 +37,15 @@ public sealed partial class Machine
         Migrator = new PageMigrator(this);
         Compactor = new Compactor(this);
         Contig = new ContigAllocator(this);
-        Oom = new OomKiller(this);
-        Vmscan = new PageReclaim(this) { OomKiller = Oom, Compactor = Compactor, WakeFlushers = WakeFlushers };
-        BuildPageCache();
+        OomKiller = new OomKiller(this);
+        Vmscan = new PageReclaim(this) { OomKiller = OomKiller, Compactor = Compactor, WakeFlushers = Files.WakeFlushers };
+        Files.Build();
         Swap = new SwapSpace(this);
         ShmemSwap = Swap.SharedMemory;
         HugePages = new HugePageSettings(this);
 
         // What lives in the contents of RAM: page tables, and all that is mapped by them.
-        if (Memory.HasContents)
+        if (Ram.HasContents)
         {
             PageTableFrames frames = new(this);
             _mmu = new Mmu(this, options.Mmu, frames);
@@ -62,7 +62,7 @@ public sealed partial class Machine
         Owners = Guarded(Mm is null ? new CacheOnlyOwners(this) : Mm.Owners);
     }
 
-    private T NeedsContents<T>(T? part)
+    internal T NeedsContents<T>(T? part)
         where T : class
     {
         ThrowIfDisposed();

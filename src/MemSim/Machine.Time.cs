@@ -48,7 +48,7 @@ public sealed partial class Machine
     {
         long looks = (Clock.Nanoseconds - _kcompactdLooked) / KcompactdPeriod;
         _kcompactdLooked += looks * KcompactdPeriod;
-        if (looks == 0 || Reclaim is NoReclaim)
+        if (looks == 0 || Reclaimer is NoReclaim)
         {
             return;
         }

@@ -33,9 +33,22 @@ public sealed partial class Machine : IDisposable
         HostMemory = blueprint.HostMemory;
         ILogger logger = blueprint.LoggerFactory.CreateLogger("MemSim");
         Bugs = new BugReporter(this, logger, blueprint.BugPolicy);
-        Reports = new FailureReports(this, logger);
+        FailureReports = new FailureReports(this, logger);
         Proc = new ProcFs(this);
-        Reclaim = NoReclaim.Instance;
+        Reclaimer = NoReclaim.Instance;
+        Memory = new MachineMemory(this);
+        Processes = new MachineProcesses(this);
+        Sysctl = new MachineSysctl(this);
+        Reclaim = new MachineReclaim(this);
+        Compaction = new MachineCompaction(this);
+        Cma = new MachineCma(this);
+        Migration = new MachineMigration(this);
+        Oom = new MachineOom(this);
+        Reports = new MachineReports(this);
+        Background = new MachineBackground(this);
+        Tracing = new MachineTracing(this);
+        Files = new MachineFiles(this);
+        Hotplug = new MachineHotplug(this);
 
         foreach (NodeBlueprint node in blueprint.Nodes)
         {
@@ -57,7 +70,7 @@ public sealed partial class Machine : IDisposable
         _deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
         _memMap = new MemMap(blueprint.DeviceFrames == 0 ? endPfn : _deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (_cpus.Count * PerCpuPages.Lists))) + LruManager.ListHeadsOf(_nodes.Count, HostMemory), HostMemory);
         _frames = _memMap.Array;
-        Memory = new PhysicalMemory(_memMap.Frames, blueprint.HasContents, HostMemory);
+        Ram = new PhysicalMemory(_memMap.Frames, blueprint.HasContents, HostMemory);
         BuildZones(blueprint);
         _directMapEndPfn = _zones.Where(z => z.Type == ZoneType.HighMem && z.IsPopulated).Select(z => z.StartPfn.Value).DefaultIfEmpty(_memMap.Frames).Min();
         _directMapPhysicalBase = Architecture.Architecture == MemSim.Architecture.Arm64
@@ -74,7 +87,18 @@ public sealed partial class Machine : IDisposable
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
         foreach (Cpu cpu in _cpus)
         {
-            cpu.Pages = Pages;
+            cpu.Context = new CpuContext(cpu);
+            cpu.User = new CpuUser(cpu);
+            cpu.Files = new CpuFiles(cpu);
+            cpu.Vm = new CpuVm(cpu);
+            cpu.Slab = new CpuSlabCalls(cpu);
+            cpu.Pages = new CpuPages(cpu);
+            cpu.HighMemory = new CpuHighMemory(cpu);
+            cpu.PerCpu = new CpuPerCpu(cpu);
+            cpu.Mmu = new CpuTranslation(cpu);
+            cpu.Dma = new CpuDma(cpu);
+            cpu.Memory = new CpuMemory(cpu);
+            cpu.Allocator = Pages;
             cpu.Pcp = [.. _zones.Select(z => z.Pcp[cpu.Id])];
             cpu.Zonelists = cpu.Node.Zonelists;
             cpu.Choices = FirstChoice.For(cpu.Zonelists, cpu.Pcp);
@@ -84,10 +108,7 @@ public sealed partial class Machine : IDisposable
     }
 
     /// <summary>How frame numbers lead to page frames.</summary>
-    public MemoryModel MemoryModel { get; }
-
-    /// <summary>What the page frames cost under this memory model, in the real kernel and here.</summary>
-    public MemoryMapCost MemoryMapCost => MemoryMapCost.Of(MemoryModel, Architecture, [.. _presentRanges.Select(r => (r.Start, r.End))], _memMap.ReservedBytes);
+    internal MemoryModel MemoryModel { get; }
 
     /// <summary>What was said while booting, a line each, as dmesg prints it; empty for a machine restored from a state.</summary>
     public IReadOnlyList<string> BootLog => BootPlan?.BootLog ?? [];
@@ -98,13 +119,7 @@ public sealed partial class Machine : IDisposable
     /// <summary>The <c>/proc</c> files and reports about memory, in the kernel's own format.</summary>
     public ProcFs Proc { get; }
 
-    /// <summary>How many requests failed since boot, those with <see cref="Gfp.NoWarn"/> included.</summary>
-    public long AllocationFailures => Reports.Failures;
-
-    /// <summary>The last page allocation failure report; null when there was none since, or when the last failure asked for none.</summary>
-    public string? LastFailureReport => Reports.Last;
-
-    internal FailureReports Reports { get; }
+    internal FailureReports FailureReports { get; }
 
     internal HostMemory HostMemory { get; }
 
@@ -121,66 +136,6 @@ public sealed partial class Machine : IDisposable
     /// <param name="spec">What to boot.</param>
     /// <exception cref="ArgumentException">The description contradicts itself; the message names the value.</exception>
     public static Machine Boot(MachineSpec spec) => MachineBooter.Boot(spec);
-
-    /// <summary>Writes to a file below <c>/proc/sys/vm</c>; watermarks, reserves and per-CPU limits change as the kernel recalculates them.</summary>
-    /// <param name="name">The file's name, with or without <c>vm.</c>, e.g. <c>min_free_kbytes</c>.</param>
-    /// <param name="text">What to write; several numbers are separated by spaces or tabs.</param>
-    /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text.</exception>
-    public void SetSysctl(string name, string text)
-    {
-        ThrowIfDisposed();
-        string file = SysctlName(name);
-        if (file == "drop_caches")
-        {
-            // Not a setting: an order.
-            DropCaches(int.TryParse(text, out int what) && what is >= 1 and <= 4 ? what : throw new ArgumentException($"vm.drop_caches: '{text}' is not 1 to 4 (EINVAL)", nameof(text)));
-            return;
-        }
-
-        if (file == "compact_memory")
-        {
-            // Not a setting but a button: only 1 presses it.
-            if (text?.Trim() != "1")
-            {
-                throw new ArgumentException("vm.compact_memory: only 1 can be written", nameof(text));
-            }
-
-            CompactMemory();
-            return;
-        }
-
-        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages" && HugePages.Pool.IsGigantic)
-        {
-            throw new ArgumentException($"vm.{file}: pages of {HugePages.Pool.PageSize} come from the boot alone (EINVAL)", nameof(text));
-        }
-
-        Settings.Set(file, text);
-        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages")
-        {
-            HugePages.Pool.WriteSysctl(_cpus[0], file, Settings.Sysctls.Number(file));
-        }
-    }
-
-    /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>
-    /// <param name="name">The file's name, with or without <c>vm.</c>.</param>
-    /// <returns>The text, without the newline.</returns>
-    /// <exception cref="ArgumentException">There is no such file.</exception>
-    public string GetSysctl(string name)
-    {
-        ThrowIfDisposed();
-        string file = SysctlName(name);
-
-        // What the pool reached, not what was written.
-        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && HugePages.Pool.WasSized
-            ? (HugePages.Pool.Total - HugePages.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
-            : Settings.Read(file);
-    }
-
-    private static string SysctlName(string name)
-    {
-        ArgumentNullException.ThrowIfNull(name);
-        return name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name;
-    }
 
     /// <summary>Takes a snapshot of the complete state: fork the world, try a what-if, compare.</summary>
     /// <remarks>Copies the contents of RAM that was touched. No CPU may be driven by another thread meanwhile.</remarks>
@@ -205,7 +160,7 @@ public sealed partial class Machine : IDisposable
             _vmalloc.Verify();
         }
 
-        VerifyFiles();
+        Files.Verify();
         Lru.Verify();
         if (Swap.WasUsed)
         {
@@ -213,13 +168,13 @@ public sealed partial class Machine : IDisposable
             Swap.Verify();
         }
 
-        VerifyCompaction();
-        VerifyCma();
+        Compaction.Verify();
+        Cma.Verify();
         VerifyHighMemory();
         Mm?.Verify();
         HugePages.VerifyPools();
         _stacks?.Verify();
-        if (Reclaim is not NoReclaim)
+        if (Reclaimer is not NoReclaim)
         {
             // Zones of a recorded state may say that the recorded kernel was reclaiming.
             Vmscan.Verify();
@@ -248,7 +203,7 @@ public sealed partial class Machine : IDisposable
         }
 
         _memMap.Discard();
-        Memory.Discard();
+        Ram.Discard();
         Callouts.Dispose();
     }
 

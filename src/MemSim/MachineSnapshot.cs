@@ -41,7 +41,7 @@ public sealed class MachineSnapshot
         Machine machine = SnapshotBuilder.Build(_document);
         if (_contents is not null)
         {
-            machine.Memory.CopyFrom(_contents);
+            machine.Ram.CopyFrom(_contents);
         }
 
         if (_slab is null && _document.NotCarried.Contains(SnapshotBuilder.SlabLayer))
@@ -113,10 +113,10 @@ public sealed class MachineSnapshot
     internal static MachineSnapshot Take(Machine machine)
     {
         PhysicalMemory? contents = null;
-        if (machine.Memory.HasContents)
+        if (machine.Ram.HasContents)
         {
             contents = new PhysicalMemory(machine.FrameCount, hasContents: true, machine.HostMemory);
-            contents.CopyFrom(machine.Memory);
+            contents.CopyFrom(machine.Ram);
         }
 
         return new MachineSnapshot(SnapshotBuilder.Capture(machine), contents, SlabImage.Take(machine));

@@ -71,8 +71,8 @@ internal static class OverwrittenMemory
             Machine = Machine.Boot(MachineSpec.Preset(architecture, "96M", 1).WithCommandLine($"transparent_hugepage={huge} hugepages=4"));
             _cpu = Machine.Cpus[0];
             _swap = Machine.Swap.SwapOn(new MemorySwapBacking("swap", 2048));
-            _file = Machine.Mount(new BlockDevice("sda", "8M")).Create("file").Value;
-            _ = _cpu.WriteFile(_file, 0, new byte[256 << 10]);
+            _file = Machine.Files.Mount(new BlockDevice("sda", "8M")).Create("file").Value;
+            _ = _cpu.Files.Write(_file, 0, new byte[256 << 10]);
             for (int i = 0; i < 2; i++)
             {
                 Start();
@@ -175,7 +175,7 @@ internal static class OverwrittenMemory
         /// <summary>Writes one word into a page table, now and then anywhere.</summary>
         private void Overwrite()
         {
-            PhysicalMemory memory = Machine.Memory;
+            PhysicalMemory memory = Machine.Ram;
             bool wide = Machine.Architecture.Architecture != Architecture.X86_32;
             int bytes = wide ? 8 : 4;
             if (Next(16) == 0)
@@ -233,7 +233,7 @@ internal static class OverwrittenMemory
 
         private void AddTable(long pfn)
         {
-            if ((ulong)pfn < Machine.Memory.Bytes >> 12)
+            if ((ulong)pfn < Machine.Ram.Bytes >> 12)
             {
                 _tables.Add(pfn);
             }
@@ -332,7 +332,7 @@ internal static class OverwrittenMemory
                     break;
                 case 24:
                     _ = mm.Msync(at, length, SyncFlags.Sync);
-                    _ = _cpu.Fsync(_file);
+                    _ = _cpu.Files.Fsync(_file);
                     break;
                 default:
                     if (Next(20) == 0)

@@ -21,7 +21,7 @@ public sealed class ReadBackTests
         for (int machines = 0; machines < 4; machines++)
         {
             using Machine machine = Machine.Boot(MachineSpec.X86_64(ByteSize.FromMiB((ulong)(128 + (64 * random.Next(4))))).WithoutContents().WithPersonality(KernelPersonality.Parse(kernel + ".0")).WithSysctl("watermark_boost_factor", "0"));
-            machine.KeepsFailureReports = true;
+            machine.Reports.KeepsAllocationFailures = true;
             Cpu cpu = machine.Cpus[0];
             List<(Page Page, int Order)> held = [];
             for (int i = 0; i < 4000 && reports < 60; i++)
@@ -55,7 +55,7 @@ public sealed class ReadBackTests
 
     private static bool Check(Machine machine, Gfp gfp, int order)
     {
-        string text = machine.LastFailureReport!;
+        string text = machine.Reports.LastAllocationFailure!;
         KernelReport report = KernelLog.Read(text).Should().ContainSingle().Subject;
         report.Order.Should().Be(order);
         ReportExplanation explanation = ReportExplainer.Explain(report);
@@ -79,7 +79,7 @@ public sealed class ReadBackTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64(ByteSize.FromMiB(128)));
         Processes.KernelProcess(machine);
-        string text = machine.LastOomReport!;
+        string text = machine.Oom.LastReport!;
 
         ReportExplanation explanation = Logs.Only(text);
 
@@ -100,7 +100,7 @@ public sealed class ReadBackTests
             using (cpu.Run(task))
             {
                 VirtualAddress start = task.Mm.Mmap(length: 80 << 20, Prot.Read | Prot.Write);
-                for (long offset = 0; offset < 80 << 20 && machine.LastOomReport is null; offset += 4096)
+                for (long offset = 0; offset < 80 << 20 && machine.Oom.LastReport is null; offset += 4096)
                 {
                     try
                     {

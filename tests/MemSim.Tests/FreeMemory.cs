@@ -18,7 +18,7 @@ internal static class FreeMemory
             machine.Slab.ShrinkCache(cache);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long free = machine.Zones.Sum(zone => Enumerable.Range(0, PageGeometry.OrderCount).Sum(order => zone.FreeBlocks(order) << order));
         PageTables kernel = machine.Mmu.Kernel;
         return free + Enumerable.Range(0, kernel.Levels).Sum(level => kernel.TablesOnLevel(level));

@@ -18,7 +18,7 @@ internal static class TestMachines
     {
         string state = JsonSerializer.Serialize(StateCapture.Capture(machine, "snapshot"));
         string counters = string.Join('\n', machine.Zones.SelectMany(z => z.Pcp).Select(p => $"{p.PagesAllocated} {p.NumaHit} {p.NumaMiss} {p.NumaForeign} {p.NumaInterleave}"));
-        return $"{state}\n{counters}\n{machine.AllocationFailures}";
+        return $"{state}\n{counters}\n{machine.Reports.AllocationFailures}";
     }
 
     /// <summary>Free blocks as <c>order:count</c> of every order that has some, lowest first.</summary>

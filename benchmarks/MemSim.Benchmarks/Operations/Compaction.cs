@@ -42,7 +42,7 @@ internal static class CompactionOperations
         {
             _machine = Machine.Boot(spec);
             _cpu = _machine.Cpus[0];
-            _pool = _machine.CreateMovablePool();
+            _pool = _machine.Migration.CreateMovablePool();
         }
 
         public int Pages => (int)_machine.Zones.Sum(zone => zone.ManagedPages);
@@ -58,7 +58,7 @@ internal static class CompactionOperations
                 Fragment();
                 long before = _pool.Moves;
                 long start = Stopwatch.GetTimestamp();
-                _machine.CompactMemory();
+                _machine.Compaction.CompactMemory();
                 TimeSpan taken = Stopwatch.GetElapsedTime(start);
                 _best = taken < _best ? taken : _best;
                 _moved = _pool.Moves - before;
@@ -70,8 +70,8 @@ internal static class CompactionOperations
         private void Fragment()
         {
             _pool.FreeAll(_cpu);
-            _pool = _machine.CreateMovablePool();
-            _machine.DrainAllPages();
+            _pool = _machine.Migration.CreateMovablePool();
+            _machine.Memory.DrainAllPages();
             _numbers.Clear();
             const Gfp gfp = (Gfp.HighUser | Gfp.NoWarn) & ~Gfp.Reclaim;
             for (int number = _pool.Allocate(_cpu, gfp); number >= 0; number = _pool.Allocate(_cpu, gfp))
@@ -91,7 +91,7 @@ internal static class CompactionOperations
                 }
             }
 
-            _machine.DrainAllPages();
+            _machine.Memory.DrainAllPages();
         }
     }
 
@@ -109,8 +109,8 @@ internal static class CompactionOperations
         {
             _machine = Machine.Boot(spec);
             _cpu = _machine.Cpus[0];
-            _area = _machine.CmaAreas[0];
-            _pool = _machine.CreateMovablePool();
+            _area = _machine.Cma.Areas[0];
+            _pool = _machine.Migration.CreateMovablePool();
             List<int> outside = [];
             const Gfp gfp = (Gfp.HighUser | Gfp.NoWarn) & ~Gfp.Reclaim;
             for (int number = _pool.Allocate(_cpu, gfp); number >= 0; number = _pool.Allocate(_cpu, gfp))
@@ -124,7 +124,7 @@ internal static class CompactionOperations
                 _pool.Free(_cpu, outside[i * 2]);
             }
 
-            _machine.DrainAllPages();
+            _machine.Memory.DrainAllPages();
         }
 
         public int Pages => (int)_area.Pages;
@@ -139,7 +139,7 @@ internal static class CompactionOperations
             {
                 long before = _pool.Moves;
                 long start = Stopwatch.GetTimestamp();
-                Page first = _machine.CmaAlloc(_cpu, _area, _area.Pages);
+                Page first = _machine.Cma.Alloc(_cpu, _area, _area.Pages);
                 TimeSpan taken = Stopwatch.GetElapsedTime(start);
                 if (first.IsNull)
                 {
@@ -148,8 +148,8 @@ internal static class CompactionOperations
 
                 _best = taken < _best ? taken : _best;
                 _moved = _pool.Moves - before;
-                _machine.CmaRelease(_cpu, _area, first, _area.Pages);
-                _machine.DrainAllPages();
+                _machine.Cma.Free(_cpu, _area, first, _area.Pages);
+                _machine.Memory.DrainAllPages();
                 Refill();
             }
         }
@@ -170,7 +170,7 @@ internal static class CompactionOperations
             }
 
             moved.ForEach(number => _pool.Free(_cpu, number));
-            _machine.DrainAllPages();
+            _machine.Memory.DrainAllPages();
         }
     }
 }

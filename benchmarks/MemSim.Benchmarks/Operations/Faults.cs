@@ -112,14 +112,14 @@ internal static class Faults
     private static Workload FileFaults(Cpu cpu, Process process)
     {
         const long bytes = Batch * WindowPages * 4096L;
-        OpenFile file = cpu.Machine.Mount(new BlockDevice("sda", "64M")).Create("file").Value;
+        OpenFile file = cpu.Machine.Files.Mount(new BlockDevice("sda", "64M")).Create("file").Value;
         byte[] page = new byte[4096];
         for (long at = 0; at < bytes; at += page.Length)
         {
-            _ = cpu.WriteFile(file, at, page);
+            _ = cpu.Files.Write(file, at, page);
         }
 
-        _ = cpu.Fsync(file);
+        _ = cpu.Files.Fsync(file);
         VirtualAddress buffer = process.Mm.Mmap(default, bytes, Prot.Read, MapFlags.Shared, file);
         return new Workload(_ => ReadWindows(cpu, buffer), Batch) { Between = () => _ = process.Mm.Madvise(buffer, bytes, MemoryAdvice.DontNeed) };
     }
@@ -234,7 +234,7 @@ internal static class Faults
             VirtualAddress buffer = process.Mm.Mmap(1024 * MiB, Prot.Read | Prot.Write);
             for (long at = 0; at < 1024 * MiB; at += line.Length)
             {
-                cpu.WriteBytes(buffer + at, line);
+                cpu.Write(buffer + at, line);
             }
 
             _ = process.Mm.Munmap(buffer, 1024 * MiB);
@@ -248,11 +248,11 @@ internal static class Faults
         for (int i = 0; i < pages; i++)
         {
             Page page = cpu.AllocPage(Gfp.HighUserMovable);
-            cpu.Machine.Memory.Frame(page.FrameIndex).Fill(1);
+            cpu.Machine.Ram.Frame(page.FrameIndex).Fill(1);
             frames[i] = page.FrameIndex;
         }
 
-        return new Workload(turns => ZeroFrames(cpu.Machine.Memory, frames, turns), pages);
+        return new Workload(turns => ZeroFrames(cpu.Machine.Ram, frames, turns), pages);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -27,7 +27,7 @@ internal static class Files
     {
         for (int i = 0; i < turns; i++)
         {
-            _ = cpu.ReadFile(file, (long)(i % Pages) * buffer.Length, buffer);
+            _ = cpu.Files.Read(file, (long)(i % Pages) * buffer.Length, buffer);
         }
     }
 
@@ -36,7 +36,7 @@ internal static class Files
     {
         for (int i = 0; i < turns; i++)
         {
-            _ = cpu.WriteFile(file, (long)(i % Pages) * buffer.Length, buffer);
+            _ = cpu.Files.Write(file, (long)(i % Pages) * buffer.Length, buffer);
         }
     }
 
@@ -44,14 +44,14 @@ internal static class Files
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64("1G"));
         Cpu cpu = machine.Cpus[0];
-        OpenFile file = machine.Mount(new BlockDevice("sda", "64M")).Create("file").Value;
+        OpenFile file = machine.Files.Mount(new BlockDevice("sda", "64M")).Create("file").Value;
         byte[] buffer = new byte[PageGeometry.PageSize];
         for (int i = 0; i < Pages; i++)
         {
-            _ = cpu.WriteFile(file, (long)i * buffer.Length, buffer);
+            _ = cpu.Files.Write(file, (long)i * buffer.Length, buffer);
         }
 
-        _ = cpu.Fsync(file);
+        _ = cpu.Files.Fsync(file);
         return (cpu, file, buffer);
     }
 }

@@ -35,7 +35,7 @@ internal static class KernelMemoryOperations
     {
         for (int i = 0; i < turns; i++)
         {
-            cpu.KunmapAtomic(cpu.KmapAtomic(page));
+            cpu.HighMemory.KunmapAtomic(cpu.HighMemory.KmapAtomic(page));
         }
     }
 

@@ -90,7 +90,7 @@ internal static unsafe class MmuOperations
     {
         Machine machine = Boot(tlb: true);
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress start = machine.DirectMapStart + (64 << 20);
+        VirtualAddress start = machine.Memory.DirectMapStart + (64 << 20);
         return new Workload(turns => GC.KeepAlive((random ? ReadRandom(cpu, start, bytes, turns) : ReadSequential(cpu, start, bytes, turns)) == 1), Release: machine);
     });
 
@@ -126,10 +126,10 @@ internal static unsafe class MmuOperations
     {
         Machine machine = Boot(tlb: true);
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress from = machine.DirectMapStart + (64 << 20);
-        VirtualAddress to = machine.DirectMapStart + (128 << 20);
-        cpu.Fill(from, bytes, 1);
-        cpu.Fill(to, bytes, 2);
+        VirtualAddress from = machine.Memory.DirectMapStart + (64 << 20);
+        VirtualAddress to = machine.Memory.DirectMapStart + (128 << 20);
+        cpu.Memory.Fill(from, bytes, 1);
+        cpu.Memory.Fill(to, bytes, 2);
         return new Workload(turns => Copies(cpu, to, from, bytes, turns), Release: machine);
     });
 
@@ -138,7 +138,7 @@ internal static unsafe class MmuOperations
     {
         for (int i = 0; i < turns; i++)
         {
-            cpu.Copy(to, from, bytes);
+            cpu.Memory.Copy(to, from, bytes);
         }
     }
 

@@ -55,7 +55,7 @@ internal static class PageOperations
         MachineSpec spec = MachineSpec.X86_64("256M", cpus: options.Parallel ? 2 : 1);
         PageState state = PageState.Of(options.Parallel ? spec.WithParallelCpus() : spec);
         Page page = state.Cpu.AllocPages(Gfp.Kernel);
-        state.Machine.Memory.Frame(page.FrameIndex).Fill(1);
+        state.Machine.Ram.Frame(page.FrameIndex).Fill(1);
         state.Cpu.FreePages(page);
         return state;
     }
@@ -63,7 +63,7 @@ internal static class PageOperations
     private static PageState Traced(BenchmarkOptions options)
     {
         PageState state = PageState.Boot(options);
-        state.Machine.AttachTrace(new CountingSink());
+        state.Machine.Tracing.Attach(new CountingSink());
         return state;
     }
 

@@ -30,7 +30,7 @@ internal static class PagePatterns
         Cpu cpu = state.Cpu;
         for (int i = 0; i < turns; i++)
         {
-            Page page = cpu.AllocPagesNode(node, Gfp.Kernel);
+            Page page = cpu.Pages.AllocPagesNode(node, Gfp.Kernel);
             cpu.FreePages(page);
         }
     }
@@ -92,7 +92,7 @@ internal static class PagePatterns
         for (int turn = 0; turn < turns; turn++)
         {
             pages.Clear();
-            int got = cpu.AllocPagesBulk(Gfp.Kernel, pages);
+            int got = cpu.Pages.AllocPagesBulk(Gfp.Kernel, pages);
 
             // As the kernel's callers do: what the bulk call left out is asked for one by one.
             for (; got < pages.Length; got++)

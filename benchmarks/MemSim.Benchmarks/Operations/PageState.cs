@@ -85,7 +85,7 @@ internal sealed class PageState : IDisposable
     /// <summary>Switches the per-CPU lists off: every free drains at once, every refill takes one block.</summary>
     public PageState WithoutPerCpuLists()
     {
-        Machine.DrainAllPages();
+        Machine.Memory.DrainAllPages();
         foreach (Zone zone in Machine.Zones)
         {
             foreach (PerCpuPages pcp in zone.Pcp)

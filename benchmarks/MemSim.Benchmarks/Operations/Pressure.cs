@@ -122,14 +122,14 @@ internal static class Pressure
             : base(MachineSpec.X86_64("1500M").WithoutContents(), pages)
         {
             // A hole: what is read of it is zeroes, and the disk has nothing to do.
-            _file = Machine.Mount(_disk).Create("large").Value;
-            if (Cpu.TruncateFile(_file, FilePages << PageGeometry.PageShift) != Errno.None)
+            _file = Machine.Files.Mount(_disk).Create("large").Value;
+            if (Cpu.Files.Truncate(_file, FilePages << PageGeometry.PageShift) != Errno.None)
             {
                 throw new InvalidOperationException("truncate failed");
             }
         }
 
-        public void Read(long page) => _ = Cpu.ReadFile(_file, page << PageGeometry.PageShift, _buffer);
+        public void Read(long page) => _ = Cpu.Files.Read(_file, page << PageGeometry.PageShift, _buffer);
 
         public override void Dispose()
         {

@@ -98,7 +98,7 @@ internal static class ReclaimOperations
             _frames = Machine.Frames;
             _file = MappingTable.Value(Machine.Mappings.Add(this));
             Machine.Owners = this;
-            Machine.EnableReclaim();
+            Machine.Reclaim.Enable();
         }
 
         public Machine Machine { get; }

@@ -134,8 +134,8 @@ internal static class SlabOperations
     {
         for (int turn = 0; turn < turns; turn++)
         {
-            cpu.AllocBulk(cache, Gfp.Kernel, objects);
-            cpu.FreeBulk(cache, objects);
+            cpu.Slab.AllocBulk(cache, Gfp.Kernel, objects);
+            cpu.Slab.FreeBulk(cache, objects);
         }
     }
 
@@ -175,7 +175,7 @@ internal static class SlabOperations
     {
         for (int i = 0; i < turns; i++)
         {
-            cpu.FreePercpu(cpu.AllocPercpu(64, 64));
+            cpu.PerCpu.FreePercpu(cpu.PerCpu.AllocPercpu(64, 64));
         }
     }
 }

@@ -58,7 +58,7 @@ internal static class AddressLessons
         new MachineChoice(Architecture.X86_32, "1G", 1),
         [
             new("alloc 0 GFP_HIGHUSER as page", s => $"A 32-bit kernel maps 896 MiB. This page lies above, at pfn {s.Block("page").Pfn} in zone {s.Machine.GetPage(s.Block("page").Pfn).Zone.Name}: it has no address.", s => s.Machine.GetPage(s.Block("page").Pfn).Address.IsNull),
-            new("kmap page as window", s => $"kmap() opened a window: {((HeldWindow)s.Held["window"]).Window}. There are {s.Machine.KmapSlots.Count} of them for the whole machine.", s => !s.Machine.GetPage(s.Block("page").Pfn).Address.IsNull),
+            new("kmap page as window", s => $"kmap() opened a window: {((HeldWindow)s.Held["window"]).Window}. There are {s.Machine.Memory.KmapSlots.Count} of them for the whole machine.", s => !s.Machine.GetPage(s.Block("page").Pfn).Address.IsNull),
             new("walk window", s => "The kernel reads the page through it like any other memory.", s => s.LastText().Length > 0),
             new("kunmap window", s => "Closed, but not yet taken away: flushing TLBs is dear, so closed windows wait until all have been used once.", s => !s.Held.ContainsKey("window")),
             new("kmap page as again", s => $"The same page again finds its old window: {((HeldWindow)s.Held["again"]).Window}.", s => s.Held.ContainsKey("again")),
@@ -78,7 +78,7 @@ internal static class AddressLessons
         HeldArea area = (HeldArea)session.Held["v"];
         for (long at = 0; at < area.Bytes; at += PageGeometry.PageSize)
         {
-            yield return session.Cpu.VmallocToPage(area.Start + at).Pfn.Value;
+            yield return session.Cpu.Vm.VmallocToPage(area.Start + at).Pfn.Value;
         }
     }
 

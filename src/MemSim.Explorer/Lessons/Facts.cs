@@ -35,7 +35,7 @@ internal static class Facts
         int count = 0;
         foreach (Zone zone in session.Machine.Zones.Where(z => z.IsPopulated))
         {
-            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn += 1 << session.Machine.PageblockOrder)
+            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn += 1 << session.Machine.Memory.PageblockOrder)
             {
                 count += zone.PageblockType(new Pfn(pfn)) == type ? 1 : 0;
             }

@@ -36,7 +36,7 @@ internal static class MovingLessons
         "Watch the area at the end of the zone: movable pages may live there, and they have to go when a device needs it.",
         new MachineChoice(Memory: "256M", Cpus: 1, Cma: "16M"),
         [
-            new(string.Empty, s => $"An area of {s.Machine.CmaAreas[0].Pages} pages from pfn {s.Machine.CmaAreas[0].Start} on was set aside at boot for a device.", s => s.Machine.CmaAreas[0].Pages == 4096) { Marks = Area },
+            new(string.Empty, s => $"An area of {s.Machine.Cma.Areas[0].Pages} pages from pfn {s.Machine.Cma.Areas[0].Start} on was set aside at boot for a device.", s => s.Machine.Cma.Areas[0].Pages == 4096) { Marks = Area },
             new("movable 42000 as user", s => $"It is not idle: movable pages are lent the area. Free pages in it: {Free(s)} of 4096.", s => Free(s) < 4096) { Marks = Area },
             new("cma 1024 as frame", s => $"The device wants 1024 pages in one piece. Whoever lives there moves out: {s.Events.Migrated} pages were moved so far.", s => s.Held.ContainsKey("frame") && s.Events.Migrated > 0)
             {
@@ -54,7 +54,7 @@ internal static class MovingLessons
         ],
     };
 
-    private static IReadOnlyList<Mark> Area(Session session) => [new Mark(session.Machine.CmaAreas[0].Start.Value, session.Machine.CmaAreas[0].Pages, "contiguous area")];
+    private static IReadOnlyList<Mark> Area(Session session) => [new Mark(session.Machine.Cma.Areas[0].Start.Value, session.Machine.Cma.Areas[0].Pages, "contiguous area")];
 
-    private static long Free(Session session) => session.Machine.CmaAreas[0].Zone.FreeCmaPages;
+    private static long Free(Session session) => session.Machine.Cma.Areas[0].Zone.FreeCmaPages;
 }

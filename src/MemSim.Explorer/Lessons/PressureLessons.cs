@@ -84,5 +84,5 @@ internal static class PressureLessons
     };
 
     private static string Report(Session session) =>
-        session.Machine.LastOomReport?.Split('\n').FirstOrDefault(l => l.Contains("Killed process", StringComparison.Ordinal) || l.Contains("Out of memory", StringComparison.Ordinal))?.Trim() ?? string.Empty;
+        session.Machine.Oom.LastReport?.Split('\n').FirstOrDefault(l => l.Contains("Killed process", StringComparison.Ordinal) || l.Contains("Out of memory", StringComparison.Ordinal))?.Trim() ?? string.Empty;
 }

@@ -19,7 +19,7 @@ internal static class SlabLessons
             new("object inode count=200 as many", s => $"{SlabsOf(s, "inode").Count} slabs, {SlabsOf(s, "inode").Count(d => d.State == SlabState.Full)} of them full.", s => SlabsOf(s, "inode").Count(d => d.State == SlabState.Full) > 2),
             new("kfree many every=2", s => $"Every second one freed: {SlabsOf(s, "inode").Count(d => d.State == SlabState.Partial)} slabs are partial now. Their pages are not free: one object keeps a slab.", s => SlabsOf(s, "inode").Count(d => d.State == SlabState.Partial) > 2),
             new("object inode count=60 as again", s => $"New objects fill the holes of partial slabs before any new slab is made: still {SlabsOf(s, "inode").Count}.", s => Live(s) == 181),
-            new("kmalloc 100 as buffer", s => $"kmalloc() has caches of fixed sizes: 100 bytes were asked for, {s.Cpu.Ksize(((HeldObjects)s.Held["buffer"]).Objects[0])} were given.", s => s.Cpu.Ksize(((HeldObjects)s.Held["buffer"]).Objects[0]) == 128),
+            new("kmalloc 100 as buffer", s => $"kmalloc() has caches of fixed sizes: 100 bytes were asked for, {s.Cpu.Slab.Ksize(((HeldObjects)s.Held["buffer"]).Objects[0])} were given.", s => s.Cpu.Slab.Ksize(((HeldObjects)s.Held["buffer"]).Objects[0]) == 128),
         ])
     {
         Panels = LessonPanels.Slabs | LessonPanels.Events,

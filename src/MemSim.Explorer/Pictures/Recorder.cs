@@ -20,10 +20,10 @@ public sealed partial class Recorder : IPageTraceSink
         ArgumentNullException.ThrowIfNull(machine);
         _machine = machine;
         _stamps = new uint[new MemSim.Observability.FrameViewer(machine).Frames];
-        machine.AttachTrace(this);
-        machine.AttachReclaimTrace(this);
-        machine.AttachCompactionTrace(this);
-        machine.AttachOomTrace(this);
+        machine.Tracing.Attach(this, TraceEvents.Pages);
+        machine.Tracing.Attach(this, TraceEvents.Reclaim);
+        machine.Tracing.Attach(this, TraceEvents.Compaction);
+        machine.Tracing.Attach(this, TraceEvents.Oom);
     }
 
     /// <summary>Tracepoints that fired.</summary>

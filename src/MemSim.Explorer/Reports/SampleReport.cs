@@ -21,9 +21,9 @@ public static class SampleReport
             cpu.FreePages(pages[i]);
         }
 
-        machine.KeepsFailureReports = true;
-        machine.DrainAllPages();
+        machine.Reports.KeepsAllocationFailures = true;
+        machine.Memory.DrainAllPages();
         _ = cpu.AllocPages(Gfp.Atomic | Gfp.Comp, 4);
-        return machine.LastFailureReport ?? string.Empty;
+        return machine.Reports.LastAllocationFailure ?? string.Empty;
     }
 }

@@ -106,7 +106,7 @@ public sealed class ExactReplay : IDisposable
                 Drain(operation);
                 break;
             case ExactOperationKind.DrainBatch:
-                _cpu.DrainZonePages(ZoneAt(operation));
+                _cpu.Pages.DrainZonePages(ZoneAt(operation));
                 break;
             case ExactOperationKind.Marker:
                 if (operation.Count is MarkerPost or MarkerEnd)
@@ -142,7 +142,7 @@ public sealed class ExactReplay : IDisposable
     private void AllocateBulk(ExactOperationsReader reader, ExactOperation operation)
     {
         Page[] pages = new Page[operation.Count];
-        int got = _cpu.AllocPagesBulk(operation.Gfp, pages);
+        int got = _cpu.Pages.AllocPagesBulk(operation.Gfp, pages);
         _tally.Compare("bulk", got == operation.Got, () => $"line {operation.Line}: {operation.Got} pages delivered, here {got}");
         for (int i = 0; i < operation.Got; i++)
         {
@@ -171,18 +171,18 @@ public sealed class ExactReplay : IDisposable
             CompareType(page, (int)page.Pfn, page.Zone, page.MigrateType);
         }
 
-        _cpu.FreePagesBulk(pages);
+        _cpu.Pages.FreePagesBulk(pages);
     }
 
     private void Drain(in ExactOperation operation)
     {
         if (operation.Zone < 0)
         {
-            _cpu.DrainLocalPages();
+            _cpu.Pages.DrainLocalPages();
         }
         else
         {
-            _cpu.DrainLocalPages(ZoneAt(operation));
+            _cpu.Pages.DrainLocalPages(ZoneAt(operation));
         }
     }
 

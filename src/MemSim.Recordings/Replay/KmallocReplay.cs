@@ -106,8 +106,8 @@ public static class KmallocReplay
             return ("ZERO_SIZE_PTR", "-");
         }
 
-        Page page = cpu.VirtToPage(obj).CompoundHead;
-        string ksize = cpu.Ksize(obj).ToString(CultureInfo.InvariantCulture);
+        Page page = cpu.Pages.VirtToPage(obj).CompoundHead;
+        string ksize = cpu.Slab.Ksize(obj).ToString(CultureInfo.InvariantCulture);
         return page.Flags.HasFlag(PageFlags.Slab)
             ? (ksize, machine.Slab.CacheOf(machine.Slab.Memory[page.FrameIndex].Cache).Name)
             : (ksize, $"page:order{page.CompoundOrder}:{page.Zone.Type.KernelName()}");

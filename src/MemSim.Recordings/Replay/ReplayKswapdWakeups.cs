@@ -19,8 +19,8 @@ internal sealed class ReplayKswapdWakeups : IReclaim, IPageTraceSink
         _awake = new bool[nodes];
         _active = new bool[nodes];
         _highest = new int[nodes];
-        machine.Reclaim = this;
-        machine.AttachTrace(this);
+        machine.Reclaim.Policy = this;
+        machine.Tracing.Attach(this);
     }
 
     /// <summary>Wake-ups (<c>mm_vmscan_wakeup_kswapd</c>).</summary>

@@ -100,7 +100,7 @@ internal sealed class SlabTraceReplay : IDisposable
 
         _addresses[index] = obj.Value;
         KmemCache? cache = _machine.Slab.CacheAt(obj);
-        long delivered = cache?.Size ?? cpu.Ksize(obj);
+        long delivered = cache?.Size ?? cpu.Slab.Ksize(obj);
         SlabStepEvent recorded = e;
         if (e.Step == SlabStep.Kmalloc)
         {
@@ -121,8 +121,8 @@ internal sealed class SlabTraceReplay : IDisposable
     {
         bool anywhere = (uint)e.Node >= (uint)_machine.Nodes.Count;
         return e.Step == SlabStep.Kmalloc
-            ? anywhere ? cpu.Kmalloc(e.Requested, gfp) : cpu.KmallocNode(e.Requested, gfp, e.Node)
-            : anywhere ? cpu.Alloc(_caches[e.Cache], gfp) : cpu.AllocNode(_caches[e.Cache], gfp, e.Node);
+            ? anywhere ? cpu.Kmalloc(e.Requested, gfp) : cpu.Slab.KmallocNode(e.Requested, gfp, e.Node)
+            : anywhere ? cpu.Alloc(_caches[e.Cache], gfp) : cpu.Slab.AllocNode(_caches[e.Cache], gfp, e.Node);
     }
 
     private void Free(Cpu cpu, int allocation, ref long count)

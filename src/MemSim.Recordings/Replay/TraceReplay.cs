@@ -70,7 +70,7 @@ public sealed partial class TraceReplay : IDisposable
         if (machine is not null)
         {
             _frames = new TraceReplayFrames(machine);
-            machine.AttachTrace(_sink);
+            machine.Tracing.Attach(_sink);
             _wakeups = new ReplayKswapdWakeups(machine);
         }
     }
@@ -171,9 +171,9 @@ public sealed partial class TraceReplay : IDisposable
 
         if (_machine is not null)
         {
-            _machine.DetachTrace(_sink);
-            _machine.DetachTrace(_wakeups!);
-            _machine.Reclaim = NoReclaim.Instance;
+            _machine.Tracing.Detach(_sink);
+            _machine.Tracing.Detach(_wakeups!);
+            _machine.Reclaim.Policy = NoReclaim.Instance;
         }
 
         // Lines begin again: shown only where there was nothing else to show.

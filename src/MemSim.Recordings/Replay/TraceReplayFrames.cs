@@ -106,7 +106,7 @@ internal sealed class TraceReplayFrames
     }
 
     /// <summary>Whether CPUs keep lists of blocks of an order.</summary>
-    public bool HasList(int order) => order <= PageGeometry.CostlyOrder || order == _machine.PageblockOrder;
+    public bool HasList(int order) => order <= PageGeometry.CostlyOrder || order == _machine.Memory.PageblockOrder;
 
     /// <summary>Whether a block is in the list of a CPU that requests of its order and a type take from.</summary>
     public bool IsInList(Cpu cpu, int pfn, int order, int type) =>

@@ -88,7 +88,7 @@ public static class WalkReplay
 
         PageTableEntry now = kernel.Lookup(address);
         tally.Compare("entry", now.Raw == walk.Entry && now.Level == walk.Level, () => $"0x{walk.Address:x} ({walk.What}): recorded {walk.Entry:x16} at level {walk.Level}, ours {now.Raw:x16} at level {now.Level}");
-        TranslationExplanation explanation = cpu.Explain(address);
+        TranslationExplanation explanation = cpu.Mmu.Explain(address);
         tally.Compare("walk", explanation.Steps.Count == machine.Mmu.Kernel.Levels + 1 - walk.Level && explanation.Steps[^1].Entry == walk.Entry, () => $"0x{walk.Address:x}: {explanation}");
     }
 

@@ -47,7 +47,7 @@ public static partial class WorkloadReplay
         }
 
         using Machine machine = state is not null ? StateRestorer.Restore(state, hasContents: true) : Machine.Boot(MachineSpec.FromProc(directory, kernel));
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
         if (machine.HugePages.IsAvailable)
         {
             // Small machines boot without: below 512 MiB there is no khugepaged.
@@ -67,13 +67,13 @@ public static partial class WorkloadReplay
 
         TakeKernelPages(machine, captured.ZoneInfo);
         PressureCounts counts = new();
-        machine.AttachReclaimTrace(counts);
-        machine.AttachCompactionTrace(counts);
+        machine.Tracing.Attach(counts, TraceEvents.Reclaim);
+        machine.Tracing.Attach(counts, TraceEvents.Compaction);
         Dictionary<string, long> before = ParseVmStat(machine.Proc.VmStat, "vmstat");
         new ShellScript(scriptPath, programs.Run).Run(script);
         time.Sleep(machine.Cpus[0], TailNanoseconds);
         Dictionary<string, long> after = ParseVmStat(machine.Proc.VmStat, "vmstat");
-        machine.DetachReclaimTrace(counts);
+        machine.Tracing.Detach(counts, TraceEvents.Reclaim);
         return Compare(directory, counts, before, after);
     }
 

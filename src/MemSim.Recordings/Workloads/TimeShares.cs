@@ -349,10 +349,10 @@ internal sealed class TimeShares : ISharedTime
         if (Now - _lastKcompactd >= KcompactdInterval)
         {
             _lastKcompactd = Now;
-            _machine.TickKcompactd();
+            _machine.Compaction.TickKcompactd();
         }
 
-        if (!_machine.Background.HasPending)
+        if (!_machine.BackgroundTasks.HasPending)
         {
             return;
         }
@@ -360,7 +360,7 @@ internal sealed class TimeShares : ISharedTime
         _isInBackground = true;
         try
         {
-            _ = _machine.Background.RunPending(cpu);
+            _ = _machine.BackgroundTasks.RunPending(cpu);
         }
         finally
         {

@@ -178,7 +178,7 @@ internal sealed class WorkloadPrograms : IDisposable
 
     private int ReadDevice(BlockDevice device, byte[] buffer, long count, long offset)
     {
-        OpenFile file = _machine.OpenDevice(device).Value;
+        OpenFile file = _machine.Files.OpenDevice(device).Value;
         Process dd = _machine.CreateProcess("dd");
         long end = device.CapacityPages << PageGeometry.PageShift;
         try
@@ -197,7 +197,7 @@ internal sealed class WorkloadPrograms : IDisposable
                 for (; count > 0 && offset < end; count--)
                 {
                     long before = device.PagesRead;
-                    Result<int> read = Cpu.ReadFile(file, offset, buffer);
+                    Result<int> read = Cpu.Files.Read(file, offset, buffer);
                     if (!read.Succeeded || read.Value == 0)
                     {
                         break;
@@ -234,7 +234,7 @@ internal sealed class WorkloadPrograms : IDisposable
         long offset = 0;
         for (; count > 0; count--)
         {
-            Result<int> written = Cpu.WriteFile(file, offset, buffer);
+            Result<int> written = Cpu.Files.Write(file, offset, buffer);
             _time.Breathe(Cpu);
             if (!written.Succeeded)
             {
@@ -269,11 +269,11 @@ internal sealed class WorkloadPrograms : IDisposable
         }
         else if (file == sysctls + "compact_memory")
         {
-            _machine.CompactMemory();
+            _machine.Compaction.CompactMemory();
         }
         else if (file.StartsWith(sysctls, StringComparison.Ordinal))
         {
-            _machine.SetSysctl("vm." + file[sysctls.Length..], text);
+            _machine.Sysctl.Set("vm." + file[sysctls.Length..], text);
         }
 
         return 0;
@@ -295,7 +295,7 @@ internal sealed class WorkloadPrograms : IDisposable
         }
 
         ByteSize limit = options >= 0 && command.Words[options].StartsWith("size=", StringComparison.Ordinal) ? new ByteSize((ulong)Size(command, command.Words[options][5..])) : default;
-        _tmpfs = _machine.MountTmpfs(limit);
+        _tmpfs = _machine.Files.MountTmpfs(limit);
         _mountPoint = command.Words[^1].TrimEnd('/') + "/";
         return 0;
     }

@@ -174,7 +174,7 @@ internal static class BootCommand
     {
         try
         {
-            machine.SetSysctl(setting.Name, setting.Value);
+            machine.Sysctl.Set(setting.Name, setting.Value);
         }
         catch (ArgumentException e)
         {

@@ -26,11 +26,11 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
         Zone = Machine.Zones.MaxBy(z => z.ManagedPages)!;
 
         // Wide marks, which can be told apart in a picture; no boost, which would move them.
-        Machine.SetSysctl("vm.watermark_scale_factor", "300");
-        Machine.SetSysctl("vm.watermark_boost_factor", "0");
-        Machine.BackgroundWork = BackgroundWork.Manual;
-        Machine.AttachReclaimTrace(this);
-        _files = Machine.Mount(_disk);
+        Machine.Sysctl.Set("vm.watermark_scale_factor", "300");
+        Machine.Sysctl.Set("vm.watermark_boost_factor", "0");
+        Machine.Background.Mode = BackgroundWork.Manual;
+        Machine.Tracing.Attach(this);
+        _files = Machine.Files.Mount(_disk);
         _files.Adopt(FileName).Value.Close(Cpu);
         if (!Machine.Swap.SwapOn(_swapDevice).Succeeded)
         {
@@ -123,7 +123,7 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
         byte[] buffer = new byte[ChunkPages << PageGeometry.PageShift];
         for (long page = first; page < first + pages; page += ChunkPages)
         {
-            _ = Cpu.ReadFile(file, page << PageGeometry.PageShift, buffer).Value;
+            _ = Cpu.Files.Read(file, page << PageGeometry.PageShift, buffer).Value;
             Pass(ChunkPages, kswapdEvery);
         }
 
@@ -140,7 +140,7 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
             {
                 for (long i = page; i < page + ChunkPages; i++)
                 {
-                    if (Cpu.PutUser(new VirtualAddress(start.Value + ((ulong)i << PageGeometry.PageShift)), i) != Errno.None)
+                    if (Cpu.User.PutUser(new VirtualAddress(start.Value + ((ulong)i << PageGeometry.PageShift)), i) != Errno.None)
                     {
                         throw new InvalidOperationException("the process cannot write its memory");
                     }
@@ -187,7 +187,7 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
         if (_sinceKswapdRan >= kswapdEvery)
         {
             _sinceKswapdRan = 0;
-            _ = Machine.RunBackground();
+            _ = Machine.Background.Run();
         }
     }
 
@@ -200,7 +200,7 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
     private void End()
     {
         Sample();
-        Machine.DetachReclaimTrace(this);
+        Machine.Tracing.Detach(this);
         Machine.Verify();
     }
 

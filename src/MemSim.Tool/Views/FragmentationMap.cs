@@ -34,7 +34,7 @@ internal sealed record FragmentationMap(string When, IReadOnlyList<ZoneMap> Zone
     public static FragmentationMap Of(Machine machine, string when)
     {
         List<ZoneDocument> figures = ZoneFigures.Of(machine);
-        return new FragmentationMap(when, [.. machine.Zones.Where(z => z.IsPopulated).Select((zone, i) => Of(zone, figures[i], machine.PageblockOrder))]);
+        return new FragmentationMap(when, [.. machine.Zones.Where(z => z.IsPopulated).Select((zone, i) => Of(zone, figures[i], machine.Memory.PageblockOrder))]);
     }
 
     private static ZoneMap Of(Zone zone, ZoneDocument figures, int pageblockOrder)

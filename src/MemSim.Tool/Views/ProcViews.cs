@@ -16,7 +16,7 @@ internal static class ProcViews
         ("vmallocinfo", m => m.Proc.VmallocInfo, null),
         ("pressure", m => m.Proc.PressureMemory, null),
         ("swaps", m => m.Proc.Swaps, null),
-        ("cma", m => m.CmaText(), null),
+        ("cma", m => m.Cma.Text(), null),
     ];
 
     /// <summary>The names, for help.</summary>

@@ -6,6 +6,6 @@ public enum BackgroundWork
     /// <summary>At once, inside the call that woke them, until they would go to sleep.</summary>
     Inline,
 
-    /// <summary>When <see cref="Machine.RunBackground"/> is called.</summary>
+    /// <summary>When <see cref="MachineBackground.Run"/> is called.</summary>
     Manual,
 }

@@ -215,11 +215,11 @@ public sealed class BlockDevice : IDisposable
         }
 
         PagesRead += frames.Length;
-        if (cpu.Machine.Memory.HasContents)
+        if (cpu.Machine.Ram.HasContents)
         {
             for (int i = 0; i < frames.Length; i++)
             {
-                _store.Read(page + i, cpu.Machine.Memory.Frame(frames[i]));
+                _store.Read(page + i, cpu.Machine.Ram.Frame(frames[i]));
             }
         }
 
@@ -239,11 +239,11 @@ public sealed class BlockDevice : IDisposable
         }
 
         PagesWritten += frames.Length;
-        if (cpu.Machine.Memory.HasContents)
+        if (cpu.Machine.Ram.HasContents)
         {
             for (int i = 0; i < frames.Length; i++)
             {
-                _store.Write(page + i, cpu.Machine.Memory.ReadOnly((ulong)frames[i] << PageGeometry.PageShift, PageGeometry.PageSize));
+                _store.Write(page + i, cpu.Machine.Ram.ReadOnly((ulong)frames[i] << PageGeometry.PageShift, PageGeometry.PageSize));
             }
         }
 

@@ -41,7 +41,7 @@ internal static class BootPhases
 
     private static List<BootPhase> Arm(Machine machine, KernelImage image)
     {
-        ulong start = machine.Memory.Bytes == 0 ? 0 : (machine.ToPhysical(machine.DirectMapStart).Value + image.LoadOffset) & ~((2 * MiB) - 1);
+        ulong start = machine.Ram.Bytes == 0 ? 0 : (machine.ToPhysical(machine.DirectMapStart).Value + image.LoadOffset) & ~((2 * MiB) - 1);
         ulong bytes = (image.Length + (2 * MiB) - 1) & ~((2 * MiB) - 1);
         BootMapping identity = new(new VirtualAddress(start), new PhysicalAddress(start), bytes, MappingSize.Page2M);
         BootMapping swapper = new(new VirtualAddress(ArmKernelMap), new PhysicalAddress(start), bytes, MappingSize.Page2M);

@@ -50,7 +50,7 @@ internal static class MachineBooter
 
             if (spec.DeviceMemory.Bytes != 0)
             {
-                machine.AddDeviceMemory(machine.GetNode(spec.DeviceNode), machine.DeviceStart, spec.DeviceMemory.Pages);
+                machine.Hotplug.AddDeviceMemory(machine.GetNode(spec.DeviceNode), machine.DeviceStart, spec.DeviceMemory.Pages);
             }
 
             foreach ((string name, string text) in spec.Sysctls)
@@ -218,7 +218,7 @@ internal static class MachineBooter
                 zone.SetBlockType((int)pfn, (int)MigrateType.Cma);
             }
 
-            machine.AddCmaArea(new CmaArea(machine, name, zone, range.Start.Value, range.Pages));
+            machine.Cma.Add(new CmaArea(machine, name, zone, range.Start.Value, range.Pages));
         }
     }
 

@@ -37,7 +37,7 @@ public sealed class CmaArea
     /// <summary>The frame after its last.</summary>
     public Pfn End => Start + Pages;
 
-    /// <summary>Pages handed out by <see cref="Machine.CmaAlloc"/> now.</summary>
+    /// <summary>Pages handed out by <see cref="MachineCma.Alloc(Cpu, CmaArea, long, int)"/> now.</summary>
     public long UsedPages
     {
         get

@@ -32,8 +32,8 @@ public enum CompactionStatus
 }
 
 /// <summary>Receives the tracepoints of compaction, page migration and contiguous memory areas (<c>compaction:*</c>, <c>migrate:mm_migrate_pages</c>, <c>cma:*</c>) with the fields of Linux 6.1.</summary>
-/// <remarks>Attach it with <see cref="Machine.AttachCompactionTrace"/>. Every method does nothing unless implemented; none may call back into the machine.</remarks>
-public interface ICompactionTraceSink
+/// <remarks>Attach it with <see cref="MachineTracing.Attach"/>. Every method does nothing unless implemented; none may call back into the machine.</remarks>
+public interface ICompactionTraceSink : ITraceSink
 {
     /// <summary><c>mm_compaction_begin</c>: a run over a zone starts.</summary>
     void MmCompactionBegin(Cpu cpu, long zoneStart, long migratePfn, long freePfn, long zoneEnd, bool sync)

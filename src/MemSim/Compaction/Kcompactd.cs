@@ -46,7 +46,7 @@ internal sealed class Kcompactd : BackgroundTask
         if (!IsPending && IsSuitable(cpu))
         {
             _machine.CompactionTrace?.MmCompactionWakeupKcompactd(cpu, Node!.Id, order, highestZoneIndex);
-            _machine.Background.Wake(cpu, this);
+            _machine.BackgroundTasks.Wake(cpu, this);
         }
     }
 
@@ -62,7 +62,7 @@ internal sealed class Kcompactd : BackgroundTask
     {
         if (_maxOrder > 0)
         {
-            _machine.Background.Wake(cpu, this);
+            _machine.BackgroundTasks.Wake(cpu, this);
 
             // Where background work waits until it is asked for, waking it again changes nothing.
             return IsPending ? left : 1;

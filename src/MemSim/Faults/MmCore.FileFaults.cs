@@ -190,7 +190,7 @@ internal sealed partial class MmCore
         {
             // Whoever moves the page is a background thread that sleeps: let it finish.
             Story?.Add($"page 0x{soft.Offset:x} is being moved: wait");
-            _ = Machine.Background.RunPending(cpu);
+            _ = Machine.BackgroundTasks.RunPending(cpu);
             return FaultResult.Retry;
         }
 

@@ -183,7 +183,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
             return true;
         }
 
-        throw new SignalException(process, info, fault, process.RunsOn is { } cpu ? cpu.Explain(fault.Address, fault.Access).ToString() : "");
+        throw new SignalException(process, info, fault, process.RunsOn is { } cpu ? cpu.Mmu.Explain(fault.Address, fault.Access).ToString() : "");
     }
 
     private static string Describe(in PageFault fault)

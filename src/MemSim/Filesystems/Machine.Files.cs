@@ -1,219 +1,23 @@
 using MemSim.Filesystems;
-using MemSim.Hardware;
 using MemSim.PageCache;
-using MemSim.Pages;
-using MemSim.Slab;
-using MemSim.Statistics;
-using MemSim.Zones;
 
 namespace MemSim;
 
 /// <content>Files, devices and the page cache.</content>
 public sealed partial class Machine
 {
-
-    // File systems without a device get minors of major 0; the first ones belong to those that every kernel mounts.
-    private int _nextAnonymousDevice = 0x19;
-    private long[] _filePagesBefore = [];
-
     /// <summary>The page cache.</summary>
-    internal FileCache PageCache { get; private set; } = null!;
+    internal FileCache PageCache { get; set; } = null!;
 
     /// <summary>Where shared anonymous memory lives: the kernel's own tmpfs, without a limit.</summary>
-    internal TmpFileSystem SharedMemory { get; private set; } = null!;
+    internal TmpFileSystem SharedMemory { get; set; } = null!;
 
     /// <summary>Block devices as files.</summary>
-    internal DeviceFileSystem DeviceFiles { get; private set; } = null!;
+    internal DeviceFileSystem DeviceFiles { get; set; } = null!;
 
     /// <summary>Swap space for shared memory; null for none.</summary>
     internal IShmemSwap? ShmemSwap { get; set; }
 
     /// <summary>Frees what no shrinker knows for <c>drop_caches</c>; null for nothing to free.</summary>
     internal Action<Cpu>? SlabDropper { get; set; }
-
-    /// <summary>Makes an empty file system on a device.</summary>
-    /// <param name="device">The device.</param>
-    /// <returns>The file system.</returns>
-    /// <exception cref="ArgumentException">Another machine uses the device.</exception>
-    /// <exception cref="InvalidOperationException">The device is on for swap.</exception>
-    public DiskFileSystem Mount(BlockDevice device)
-    {
-        ArgumentNullException.ThrowIfNull(device);
-        ThrowIfDisposed();
-        return new DiskFileSystem(this, device);
-    }
-
-    /// <summary>Makes an empty file system in memory (tmpfs).</summary>
-    /// <param name="limit">How much its files may hold; 0 for half of the memory, as the kernel has it.</param>
-    /// <returns>The file system.</returns>
-    public TmpFileSystem MountTmpfs(ByteSize limit = default)
-    {
-        ThrowIfDisposed();
-        return new TmpFileSystem(this, limit.Bytes != 0 ? limit.Pages : _zones.Sum(z => z.ManagedPages) / 2, _nextAnonymousDevice++);
-    }
-
-    /// <summary>Makes an empty file system of huge pages (hugetlbfs, <c>mount -o pagesize=</c>).</summary>
-    /// <param name="pageSize">Bytes of its pages; 0 for the default size.</param>
-    /// <returns>The file system.</returns>
-    /// <exception cref="ArgumentException">The architecture has no such pages, or MemSim cannot map them.</exception>
-    public HugetlbFileSystem MountHugetlbfs(ByteSize pageSize = default)
-    {
-        ThrowIfDisposed();
-        HugetlbPool? pool = pageSize.Bytes == 0 ? HugePages.Pool : HugePages.PoolOf(pageSize);
-        return pool is { IsMappable: true }
-            ? new HugetlbFileSystem(this, pool, _nextAnonymousDevice++)
-            : throw new ArgumentException($"there are no huge pages of {pageSize} to map", nameof(pageSize));
-    }
-
-    /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
-    /// <param name="device">The device.</param>
-    /// <param name="mode">What it is opened for.</param>
-    /// <param name="cpu">The CPU that does it; null for the first.</param>
-    /// <returns>The open file; EROFS, ENOMEM, or EBUSY when another device of that name is open.</returns>
-    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode = OpenMode.Read, Cpu? cpu = null)
-    {
-        ArgumentNullException.ThrowIfNull(device);
-        ThrowIfDisposed();
-        return DeviceFiles.OpenDevice(Own(cpu), device, mode);
-    }
-
-    /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>
-    /// <param name="what">1: clean pages of files that nobody uses; 2: reclaimable slab objects; 3: both.</param>
-    /// <exception cref="ArgumentOutOfRangeException">The kernel would refuse the number.</exception>
-    public void DropCaches(int what)
-    {
-        ThrowIfDisposed();
-        ArgumentOutOfRangeException.ThrowIfLessThan(what, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThan(what, 4);
-        Cpu cpu = _cpus.Find(c => c.IsOnline)!;
-        if ((what & 1) != 0)
-        {
-            using LockScope scope = EnterOwners();
-            _ = PageCache.DropPages(cpu);
-        }
-
-        if ((what & 2) != 0)
-        {
-            Shrinkers.Drop(cpu);
-            SlabDropper?.Invoke(cpu);
-            Events.Count(VmEvent.DropSlab);
-        }
-    }
-
-    /// <summary>Has everything written that is dirty: reclaim found nothing else (<c>wakeup_flusher_threads()</c>).</summary>
-    private void WakeFlushers(Cpu cpu)
-    {
-        using LockScope scope = EnterOwners();
-        foreach (DeviceWriteback device in PageCache.Devices)
-        {
-            device.WakeForReclaim(cpu);
-        }
-    }
-
-    /// <summary>Time passes for a reclaimer that cannot go on: devices end the writes that are under way.</summary>
-    internal void LetWritesEnd(Cpu cpu)
-    {
-        using LockScope scope = EnterOwners();
-        foreach (DeviceWriteback device in PageCache.Devices)
-        {
-            _ = device.CompleteHeldWrites(cpu);
-        }
-
-        _ = Swap.CompleteWrites(cpu);
-    }
-
-    /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
-    private void VerifyFiles()
-    {
-        int nodes = _nodes.Count;
-        long[] filePages = new long[nodes];
-        long[] shmem = new long[nodes];
-        long[] dirty = new long[nodes];
-        long[] writeback = new long[nodes];
-        long pages = 0;
-        foreach (FileMapping mapping in PageCache.Mappings)
-        {
-            mapping.Verify(filePages, shmem, dirty, writeback);
-            pages += mapping.PageCount;
-        }
-
-        for (int i = 0; i < nodes; i++)
-        {
-            NodeCounters counters = _nodes[i].Counters;
-            RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
-            RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
-            RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
-            RequireCount($"nr_writeback of node {i}", counters.Writeback - Swap.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
-        }
-
-        VerifyFileObjects();
-        RequireCount("pages whose frames say that a file has them", FramesOfFiles(), pages);
-    }
-
-    /// <summary>As many inodes, names and open files take memory as there are.</summary>
-    private void VerifyFileObjects()
-    {
-        KernelObjectCheck check = new(this);
-        long openings = 0;
-        foreach (FileMapping mapping in PageCache.Mappings)
-        {
-            check.Add(mapping.Host.FileSystem.InodeKind, mapping.Host.Inode);
-            check.Add(KernelObject.Dentry, mapping.Host.Dentry);
-            openings += mapping.Host.Openings;
-        }
-
-        for (KernelObject kind = KernelObject.DeviceInode; kind <= KernelObject.DiskInode; kind++)
-        {
-            check.Require(kind);
-        }
-
-        check.Require(KernelObject.Dentry);
-        RequireCount("open files", KernelObjects.InUse(KernelObject.File), openings);
-    }
-
-    private static void RequireCount(string what, long counted, long found)
-    {
-        if (counted != found)
-        {
-            string message = $"page cache: {what}: {counted} counted, {found} found";
-            throw new KernelBugException(KernelBugKind.Corruption, message, message);
-        }
-    }
-
-    private long FramesOfFiles()
-    {
-        long frames = 0;
-        foreach (PresentRange range in _presentRanges)
-        {
-            for (int pfn = (int)range.Start; pfn < range.End; pfn++)
-            {
-                ref PageFrame frame = ref _frames[pfn];
-                if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && Mappings.Find(frame.Mapping) is FileMapping)
-                {
-                    frames++;
-                }
-            }
-        }
-
-        return frames;
-    }
-
-    /// <summary>There is a file: from now on memory is reclaimed, shadows of evicted pages included.</summary>
-    internal void UsePageCache()
-    {
-        if (PageCache.TryStart())
-        {
-            RegisterShrinker(new ShadowShrinker(PageCache));
-        }
-    }
-
-    private void BuildPageCache()
-    {
-        PageCache = new FileCache(this);
-        SharedMemory = new TmpFileSystem(this, long.MaxValue, deviceNumber: 1);
-        DeviceFiles = new DeviceFileSystem(this);
-
-        // A machine restored from a capture starts with the capture's counters.
-        _filePagesBefore = [.. _nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback })];
-    }
 }

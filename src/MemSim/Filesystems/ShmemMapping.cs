@@ -114,7 +114,7 @@ internal sealed class ShmemMapping : FileMapping
             return -1;
         }
 
-        Machine.Memory.Zero(pfn, 1);
+        Machine.Ram.Zero(pfn, 1);
         Machine.Lru.SetFlags(ref FrameOf(pfn), PageFlags.UpToDate);
         return pfn;
     }

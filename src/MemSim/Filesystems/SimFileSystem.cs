@@ -70,7 +70,7 @@ public abstract class SimFileSystem
     /// <summary>A number for a new file; each file system counts its own.</summary>
     private protected long TakeInode()
     {
-        Machine.UsePageCache();
+        Machine.Files.UsePageCache();
         return _nextInode++;
     }
 

@@ -13,7 +13,7 @@ public sealed partial class Cpu
     private const int SoftIrqUnit = 1 << 8;
     private const int HardIrqUnit = 1 << 16;
     private const int NmiUnit = 1 << 20;
-    private const int PreemptMask = 0xff;
+    internal const int PreemptMask = 0xff;
     private const int SoftIrqMask = 0xff00;
     private const int HardIrqMask = 0xf0000;
     private const int NmiMask = 0xf00000;
@@ -51,31 +51,31 @@ public sealed partial class Cpu
     public KernelTask Current => _current;
 
     /// <summary>How often preemption is disabled, spinlocks included (<c>preempt_count()</c> without interrupts).</summary>
-    public int PreemptDepth => _preemptCount & PreemptMask;
+    internal int PreemptDepth => _preemptCount & PreemptMask;
 
     /// <summary>Whether interrupts are disabled (<c>irqs_disabled()</c>).</summary>
-    public bool InterruptsDisabled => _irqDisableDepth != 0;
+    internal bool InterruptsDisabled => _irqDisableDepth != 0;
 
     /// <summary>Spinlocks held.</summary>
-    public int SpinlocksHeld => _spinlocksHeld;
+    internal int SpinlocksHeld => _spinlocksHeld;
 
     /// <summary>Whether the CPU serves a hardware interrupt (<c>in_hardirq()</c>).</summary>
-    public bool InHardIrq => (_preemptCount & HardIrqMask) != 0;
+    internal bool InHardIrq => (_preemptCount & HardIrqMask) != 0;
 
     /// <summary>Whether the CPU serves a soft interrupt (<c>in_serving_softirq()</c>).</summary>
-    public bool InSoftIrq => (_preemptCount & SoftIrqMask) != 0;
+    internal bool InSoftIrq => (_preemptCount & SoftIrqMask) != 0;
 
     /// <summary>Whether the CPU serves a non-maskable interrupt (<c>in_nmi()</c>).</summary>
-    public bool InNmi => (_preemptCount & NmiMask) != 0;
+    internal bool InNmi => (_preemptCount & NmiMask) != 0;
 
     /// <summary>Whether the CPU is in any interrupt (<c>in_interrupt()</c>).</summary>
-    public bool InInterrupt => (_preemptCount & (HardIrqMask | SoftIrqMask | NmiMask)) != 0;
+    internal bool InInterrupt => (_preemptCount & (HardIrqMask | SoftIrqMask | NmiMask)) != 0;
 
     /// <summary>Whether code running now must not sleep: in an interrupt, with preemption or interrupts disabled, or holding a spinlock.</summary>
-    public bool InAtomic => _preemptCount != 0 || _irqDisableDepth != 0;
+    internal bool InAtomic => _preemptCount != 0 || _irqDisableDepth != 0;
 
     /// <summary>The kernel's <c>preempt_count</c> word, as reports print it.</summary>
-    public int PreemptCount => _preemptCount;
+    internal int PreemptCount => _preemptCount;
 
     /// <summary>Serves a hardware interrupt until the scope is disposed: nothing may sleep, the current task's rights do not count.</summary>
     public ContextScope HardIrq() => Enter(ContextKind.HardIrq);
@@ -85,24 +85,6 @@ public sealed partial class Cpu
 
     /// <summary>Serves a non-maskable interrupt until the scope is disposed: the page allocator must not be used at all.</summary>
     public ContextScope Nmi() => Enter(ContextKind.Nmi);
-
-    /// <summary>Disables preemption until the scope is disposed (<c>preempt_disable()</c>).</summary>
-    public ContextScope DisablePreemption() => Enter(ContextKind.Preempt);
-
-    /// <summary>Disables interrupts until the scope is disposed (<c>local_irq_save()</c>).</summary>
-    public ContextScope DisableInterrupts() => Enter(ContextKind.Irq);
-
-    /// <summary>Holds a spinlock until the scope is disposed (<c>spin_lock()</c>): preemption is off.</summary>
-    public ContextScope HoldSpinlock() => Enter(ContextKind.Spinlock);
-
-    /// <summary>Keeps reclaim from starting I/O until the scope is disposed (<c>memalloc_noio_save()</c>).</summary>
-    public ContextScope MemAllocNoIo() => EnterTaskFlag(TaskFlags.MemAllocNoIo);
-
-    /// <summary>Keeps reclaim from calling file systems until the scope is disposed (<c>memalloc_nofs_save()</c>).</summary>
-    public ContextScope MemAllocNoFs() => EnterTaskFlag(TaskFlags.MemAllocNoFs);
-
-    /// <summary>Gives the current task access to all reserves until the scope is disposed (<c>PF_MEMALLOC</c>, <c>memalloc_noreclaim_save()</c>).</summary>
-    public ContextScope MemAlloc() => EnterTaskFlag(TaskFlags.MemAlloc);
 
     /// <summary>Runs a task on this CPU until the scope is disposed.</summary>
     /// <param name="task">The task.</param>
@@ -133,24 +115,13 @@ public sealed partial class Cpu
         }
 
         previous.Stack?.CheckEnd(this);
-        SwitchMappings(previous, task);
+        HighMemory.SwitchMappings(previous, task);
         previous.RunsOn = null;
         task.RunsOn = this;
         _current = task;
         UpdateMode();
         task.Enter(this);
         return new ContextScope(this, ContextKind.Task, previous, default);
-    }
-
-    /// <summary>Complains when the code running now must not sleep (<c>might_sleep()</c>).</summary>
-    /// <param name="what">The function that might sleep.</param>
-    /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
-    public void MightSleep(string what = "might_sleep")
-    {
-        if (InAtomic)
-        {
-            Machine.Bugs.SleepingInAtomic(this, what);
-        }
     }
 
     /// <summary>The host thread that last ran a task here, on a machine with parallel CPUs; 0 when none did.</summary>
@@ -179,7 +150,7 @@ public sealed partial class Cpu
         switch (kind)
         {
             case ContextKind.Task:
-                SwitchMappings(_current, previous ?? _idle);
+                HighMemory.SwitchMappings(_current, previous ?? _idle);
                 KernelTask left = _current;
                 left.RunsOn = null;
                 _current = previous ?? _idle;
@@ -230,7 +201,7 @@ public sealed partial class Cpu
         _ => 1,
     };
 
-    private ContextScope Enter(ContextKind kind)
+    internal ContextScope Enter(ContextKind kind)
     {
         int mask = MaskOf(kind);
         if (kind != ContextKind.Irq && ((_preemptCount & mask) == mask || (kind == ContextKind.Nmi && (_preemptCount & HardIrqMask) == HardIrqMask)))
@@ -256,7 +227,7 @@ public sealed partial class Cpu
         return new ContextScope(this, kind, null, default);
     }
 
-    private ContextScope EnterTaskFlag(TaskFlags flag)
+    internal ContextScope EnterTaskFlag(TaskFlags flag)
     {
         TaskFlags added = flag & ~_current.Flags;
         _current.Flags |= flag;

@@ -15,12 +15,9 @@ public sealed partial class Machine
     public IReadOnlyList<Cpu> Cpus => _cpus;
 
     /// <summary>Whether the machine was booted with parallel CPUs: its locks are real and several host threads may drive one CPU each.</summary>
-    public bool IsParallel => _parallel;
+    internal bool IsParallel => _parallel;
 
-    /// <summary>Host memory taken for the contents of simulated RAM, in bytes.</summary>
-    public long ContentBytes => Memory.TouchedBytes;
-
-    internal PhysicalMemory Memory { get; }
+    internal PhysicalMemory Ram { get; }
 
     /// <summary>The CPU on which something is done to this machine: CPU 0 when none is named. Another machine's would mix up both machines' memory.</summary>
     internal Cpu Own(Cpu? on) =>

@@ -60,8 +60,8 @@ public sealed class Khugepaged
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = _machine.Own(cpu);
-        _machine.Background.Wake(cpu, _thread);
-        _ = _machine.Background.RunPending(cpu);
+        _machine.BackgroundTasks.Wake(cpu, _thread);
+        _ = _machine.BackgroundTasks.RunPending(cpu);
     }
 
     /// <summary>An address space may have ranges to collapse (<c>khugepaged_enter_vma()</c>).</summary>

@@ -170,7 +170,7 @@ internal sealed partial class TransparentHugeMemory
             tables.WriteSlot(slot, 0);
             if (entry == 0 || _layout.Pfn(entry) == _core.ZeroPfn)
             {
-                _core.Machine.Memory.Zero(head + i, 1);
+                _core.Machine.Ram.Zero(head + i, 1);
                 mm.AnonPages++;
                 continue;
             }

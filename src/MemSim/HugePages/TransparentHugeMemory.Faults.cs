@@ -76,7 +76,7 @@ internal sealed partial class TransparentHugeMemory
             return FaultResult.Oom;
         }
 
-        _core.Machine.Memory.Zero(head, Pages);
+        _core.Machine.Ram.Zero(head, Pages);
         if (tables.ReadSlot(slot) != 0)
         {
             tables.FreeDeposit(cpu);

@@ -47,7 +47,7 @@ internal sealed partial class TransparentHugeMemory
         }
 
         // Only now nobody writes to it any more; whoever tries faults, and waits for the lock.
-        _core.Machine.Memory.CopyFrames(from, to, Pages);
+        _core.Machine.Ram.CopyFrames(from, to, Pages);
         foreach ((PageTables tables, ulong slot, ulong entry) in _moving)
         {
             tables.WriteSlot(slot, _layout.WithPfn(entry, to));

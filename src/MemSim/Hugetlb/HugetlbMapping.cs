@@ -37,9 +37,9 @@ internal sealed class HugetlbMapping : FileMapping
             {
                 into.Clear();
             }
-            else if (Machine.Memory.HasContents)
+            else if (Machine.Ram.HasContents)
             {
-                Machine.Memory.Range(((ulong)head << PageGeometry.PageShift) + (ulong)(at % Bytes), part).CopyTo(into);
+                Machine.Ram.Range(((ulong)head << PageGeometry.PageShift) + (ulong)(at % Bytes), part).CopyTo(into);
             }
 
             done += part;
@@ -112,12 +112,12 @@ internal sealed class HugetlbMapping : FileMapping
 
     private void Zero(long from, long end)
     {
-        if (from < end && Machine.Memory.HasContents && Content.Pages.TryGetValue((ulong)(from / Bytes), out int head))
+        if (from < end && Machine.Ram.HasContents && Content.Pages.TryGetValue((ulong)(from / Bytes), out int head))
         {
             for (long at = from; at < end; at = (at | (PageGeometry.PageSize - 1)) + 1)
             {
                 long part = Math.Min(end, (at | (PageGeometry.PageSize - 1)) + 1) - at;
-                Machine.Memory.Range(((ulong)head << PageGeometry.PageShift) + (ulong)(at % Bytes), (int)part).Clear();
+                Machine.Ram.Range(((ulong)head << PageGeometry.PageShift) + (ulong)(at % Bytes), (int)part).Clear();
             }
         }
     }

@@ -253,7 +253,7 @@ internal sealed class HugetlbMemory(MmCore core)
                 file.Reserved.Remove(index);
             }
 
-            core.Machine.Memory.Zero(head, 1L << file.Pool.Order);
+            core.Machine.Ram.Zero(head, 1L << file.Pool.Order);
             core.Story?.Add($"huge page 0x{head:x} of the pool, zeroed{(reserved ? ", from the reservation" : "")}");
             if (file.IsShared)
             {

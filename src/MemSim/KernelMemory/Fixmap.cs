@@ -133,7 +133,7 @@ public sealed class Fixmap
     /// <param name="protection">What the mapping allows.</param>
     /// <param name="page">Which page of a mapping of several.</param>
     /// <returns>The address; the null address without memory for a table.</returns>
-    /// <exception cref="ArgumentException">There is no such mapping or page, the address is not page aligned or beyond what an entry can hold, or the mapping belongs to <see cref="Cpu.KmapLocal"/>.</exception>
+    /// <exception cref="ArgumentException">There is no such mapping or page, the address is not page aligned or beyond what an entry can hold, or the mapping belongs to <see cref="CpuHighMemory.KmapLocal"/>.</exception>
     public VirtualAddress Set(Cpu cpu, string name, PhysicalAddress physical, PageProtection protection = PageProtection.KernelNoCache, int page = 0)
     {
         VirtualAddress address = Checked(cpu, name, page);
@@ -157,7 +157,7 @@ public sealed class Fixmap
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="name">The kernel's name of the mapping.</param>
     /// <param name="page">Which page of a mapping of several.</param>
-    /// <exception cref="ArgumentException">There is no such mapping or page, or it belongs to <see cref="Cpu.KmapLocal"/>.</exception>
+    /// <exception cref="ArgumentException">There is no such mapping or page, or it belongs to <see cref="CpuHighMemory.KmapLocal"/>.</exception>
     public void Clear(Cpu cpu, string name, int page = 0)
     {
         VirtualAddress address = Checked(cpu, name, page);

@@ -10,9 +10,6 @@ public sealed partial class Machine
     /// <summary>Where the parts of the kernel's address space lie.</summary>
     public KernelAddressSpace AddressSpace { get; private set; } = null!;
 
-    /// <summary>Why the last vmalloc or vmap failed, as the kernel's warning says it; null when none did.</summary>
-    public string? LastVmallocFailure => _vmalloc?.LastFailure;
-
     /// <summary>vmalloc.</summary>
     /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM.</exception>
     internal VmallocAllocator Vmalloc => NeedsContents(_vmalloc);

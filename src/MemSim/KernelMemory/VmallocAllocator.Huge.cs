@@ -69,7 +69,7 @@ internal sealed partial class VmallocAllocator
             }
 
             // Callers may treat the pages as independent ones.
-            cpu.SplitPage(block, HugeOrder);
+            cpu.Pages.SplitPage(block, HugeOrder);
             for (int i = 0; i < HugePages; i++)
             {
                 area.Pages[area.Count++] = new Page(_machine, block.FrameIndex + i);

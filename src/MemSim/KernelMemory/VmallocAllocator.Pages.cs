@@ -23,14 +23,14 @@ internal sealed partial class VmallocAllocator
         while (bulk && area.Count < pages)
         {
             int want = Math.Min(LargestBulk, pages - area.Count);
-            int got = cpu.AllocPagesBulk(gfp & ~Gfp.NoFail, area.Pages.AsSpan(area.Count, want));
+            int got = cpu.Pages.AllocPagesBulk(gfp & ~Gfp.NoFail, area.Pages.AsSpan(area.Count, want));
             area.Count += got;
             bulk = got == want;
         }
 
         while (area.Count < pages)
         {
-            Page page = node < 0 ? cpu.AllocPages(gfp) : cpu.AllocPagesNode(node, gfp);
+            Page page = node < 0 ? cpu.AllocPages(gfp) : cpu.Pages.AllocPagesNode(node, gfp);
             if (page.IsNull)
             {
                 return false;
@@ -55,14 +55,14 @@ internal sealed partial class VmallocAllocator
                 return;
             }
 
-            Page block = node < 0 ? cpu.AllocPages(patient, order) : cpu.AllocPagesNode(node, patient, order);
+            Page block = node < 0 ? cpu.AllocPages(patient, order) : cpu.Pages.AllocPagesNode(node, patient, order);
             if (block.IsNull)
             {
                 largest = order - 1;
                 continue;
             }
 
-            cpu.SplitPage(block, order);
+            cpu.Pages.SplitPage(block, order);
             for (int i = 0; i < 1 << order; i++)
             {
                 area.Pages[area.Count++] = new Page(_machine, block.FrameIndex + i);

@@ -2,7 +2,7 @@ namespace MemSim;
 
 /// <summary>Somebody who owns pages that can be moved to another frame although no page table maps them: balloons, compressed memory, drivers (<c>struct movable_operations</c>).</summary>
 /// <remarks>
-/// Register it with <see cref="Machine.RegisterMovableOwner"/> and hand it single pages with <see cref="MovableOwner.Adopt"/>. The methods are called with the page
+/// Register it with <see cref="MachineMigration.RegisterMovableOwner"/> and hand it single pages with <see cref="MovableOwner.Adopt"/>. The methods are called with the page
 /// locked, in the middle of compaction or of a contiguous allocation: they must not allocate or free pages.
 /// </remarks>
 public interface IMovableOwner

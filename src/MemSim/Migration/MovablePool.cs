@@ -1,7 +1,7 @@
 namespace MemSim;
 
 /// <summary>Movable pages known by number instead of by frame: the simplest owner of pages that compaction can move, like a balloon or compressed memory.</summary>
-/// <remarks>Made by <see cref="Machine.CreateMovablePool"/>. A page's number stays the same wherever the page goes; its contents go along.</remarks>
+/// <remarks>Made by <see cref="MachineMigration.CreateMovablePool"/>. A page's number stays the same wherever the page goes; its contents go along.</remarks>
 public sealed class MovablePool : IMovableOwner
 {
     private readonly Machine _machine;
@@ -11,7 +11,7 @@ public sealed class MovablePool : IMovableOwner
     internal MovablePool(Machine machine)
     {
         _machine = machine;
-        Registration = machine.RegisterMovableOwner(this);
+        Registration = machine.Migration.RegisterMovableOwner(this);
     }
 
     /// <summary>The pool as the machine knows it.</summary>

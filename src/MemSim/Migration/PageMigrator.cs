@@ -213,7 +213,7 @@ internal sealed partial class PageMigrator
             return false;
         }
 
-        _machine.Memory.CopyFrames(from, to, 1);
+        _machine.Ram.CopyFrames(from, to, 1);
         ref PageFrame fresh = ref _frames[to];
         fresh.Index = old.Index;
         fresh.Private = old.Private;
@@ -256,7 +256,7 @@ internal sealed partial class PageMigrator
             return false;
         }
 
-        _machine.Memory.CopyFrames(from, to, 1 << old.Order);
+        _machine.Ram.CopyFrames(from, to, 1 << old.Order);
         SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;

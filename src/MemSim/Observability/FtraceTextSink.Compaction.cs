@@ -92,7 +92,7 @@ public sealed partial class FtraceTextSink : ICompactionTraceSink
 
     private void WriteDeferral(Cpu cpu, string name, Zone zone, int order)
     {
-        CompactionInfo info = _machine.CompactionInfo(zone);
+        CompactionInfo info = _machine.Compaction.Info(zone);
         WriteEvent(cpu, name, 0, Text($"node={zone.Node.Id} zone={zone.Name,-8} order={order} order_failed={info.OrderFailed} consider={info.Considered} limit={1L << info.DeferShift}"));
     }
 }

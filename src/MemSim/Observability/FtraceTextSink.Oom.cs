@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace MemSim;
 
-/// <content>The OOM killer's events. Attach with <see cref="Machine.AttachOomTrace"/>.</content>
+/// <content>The OOM killer's events. Attach with <see cref="MachineTracing.Attach"/>.</content>
 public sealed partial class FtraceTextSink : IOomTraceSink
 {
     /// <inheritdoc/>

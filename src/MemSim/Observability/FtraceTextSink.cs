@@ -8,7 +8,7 @@ namespace MemSim;
 /// The clock is the number of the event, counted in microseconds: a machine has no other time that is the same on every run. The context column tells what the
 /// machine knows of the CPU, with the locks that the kernel holds where it emits the event. A <c>trace</c> file says at its top how many entries follow, so the
 /// text is kept in memory until <see cref="Dispose"/>; a streaming sink writes each line at once, without that count, like <c>trace_pipe</c>.
-/// Attach it with <see cref="Machine.AttachTrace"/>, and detach it before it is disposed. Events may come from several threads.
+/// Attach it with <see cref="MachineTracing.Attach"/>, and detach it before it is disposed. Events may come from several threads.
 /// </remarks>
 public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
 {
@@ -104,7 +104,7 @@ public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
     }
 
     /// <summary>A kernel without contiguous memory areas calls the isolate type 4.</summary>
-    private int Number(MigrateType type) => type == MigrateType.Isolate && !_machine.HasCma ? 4 : (int)type;
+    private int Number(MigrateType type) => type == MigrateType.Isolate && !_machine.Cma.IsConfigured ? 4 : (int)type;
 
     /// <summary>Writes a line.</summary>
     /// <param name="cpu">The CPU.</param>

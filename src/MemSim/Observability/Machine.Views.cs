@@ -12,13 +12,6 @@ public sealed partial class Machine
     private const ulong VmemmapX86 = 0xffff_ea00_0000_0000;
     private const ulong VmemmapArm64 = 0xffff_fc00_0000_0000;
 
-    /// <summary>Whether every failure writes its whole report into <see cref="LastFailureReport"/>, even when no logger listens; off, since reports cost more than allocations.</summary>
-    public bool KeepsFailureReports
-    {
-        get => Reports.KeepsText;
-        set => Reports.KeepsText = value;
-    }
-
     /// <summary>Says whether a request would succeed now and why: each term of the check of each zone it may use, and what would have saved it. Changes nothing.</summary>
     /// <param name="gfp">The request's flags.</param>
     /// <param name="order">log2 of the number of pages, 0 to <see cref="PageGeometry.MaxOrder"/>.</param>

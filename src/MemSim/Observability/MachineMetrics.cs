@@ -27,7 +27,7 @@ public sealed class MachineMetrics : IDisposable
         _machine = machine;
         _name = name;
         _meter.CreateObservableCounter("memsim.page.allocations", () => PerZone(static z => z.Pcp.Sum(p => p.PagesAllocated)), "{page}", "Pages allocated since the boot");
-        _meter.CreateObservableCounter("memsim.page.failures", () => new Measurement<long>(_machine.AllocationFailures, Tags()), "{request}", "Requests for pages that failed");
+        _meter.CreateObservableCounter("memsim.page.failures", () => new Measurement<long>(_machine.Reports.AllocationFailures, Tags()), "{request}", "Requests for pages that failed");
         _meter.CreateObservableGauge("memsim.page.free", () => PerZone(static z => z.TrueFreePages), "{page}", "Pages in the free lists");
         _meter.CreateObservableCounter("memsim.pcp.refills", () => PerZone(static z => z.Pcp.Sum(p => p.Refills)), "{refill}", "Refills of per-CPU page lists from the free lists");
         _meter.CreateObservableCounter("memsim.pcp.hits", () => PerZone(Hits), "{block}", "Blocks allocated without a refill of a per-CPU list");

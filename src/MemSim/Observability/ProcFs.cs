@@ -36,7 +36,7 @@ public sealed class ProcFs
     public string SlabInfo => Live.Slab.SlabInfo;
 
     /// <summary><c>/proc/vmallocinfo</c>: the areas of vmalloc space by address, then what was freed and not given back yet.</summary>
-    public string VmallocInfo => Live.Memory.HasContents ? Live.Vmalloc.Info() : "";
+    public string VmallocInfo => Live.Ram.HasContents ? Live.Vmalloc.Info() : "";
 
     /// <summary><c>/proc/pressure/memory</c>: the time lost because memory is short.</summary>
     public string PressureMemory => Live.Pressure.Text;

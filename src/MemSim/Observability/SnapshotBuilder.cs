@@ -21,7 +21,7 @@ internal static class SnapshotBuilder
             MemoryModel = machine.MemoryModel,
             MobilityGrouping = machine.MobilityGrouping,
             RefusesIllegalFlags = machine.RefusesIllegalFlags,
-            HasContents = machine.Memory.HasContents,
+            HasContents = machine.Ram.HasContents,
             FrameCount = machine.FrameCount,
             HugePages = machine.Settings.HugePages,
             Nodes = [.. machine.Nodes.Select(n => new SnapshotNode(n.Id, [.. n.Distances], [.. n.FallbackOrder], n.KswapdWakeups))],
@@ -113,7 +113,7 @@ internal static class SnapshotBuilder
             missing.Add("per-CPU memory: variables and areas");
         }
 
-        if (machine.Memory.HasContents && (machine.Mm!.WasUsed || machine.Vmalloc.WasUsed))
+        if (machine.Ram.HasContents && (machine.Mm!.WasUsed || machine.Vmalloc.WasUsed))
         {
             missing.Add("the MMU: page tables, TLBs, what vmalloc, vmap and processes have mapped");
         }

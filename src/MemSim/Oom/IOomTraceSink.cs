@@ -2,7 +2,7 @@ namespace MemSim;
 
 /// <summary>Receives the OOM killer's tracepoints (<c>oom:*</c>) with the fields of Linux 6.1.</summary>
 /// <remarks>Called on the thread that drives the CPU; must not call back into the machine.</remarks>
-public interface IOomTraceSink
+public interface IOomTraceSink : ITraceSink
 {
     /// <summary><c>mark_victim</c>: a task may use the reserves from now on, because it is about to die.</summary>
     void MarkVictim(Cpu cpu, in OomVictim victim);

@@ -212,8 +212,8 @@ internal sealed partial class OomKiller : IOomKiller
 
         Trace.WakeReaper(cpu, victim.Pid);
         _reaper.Add(victim);
-        _machine.Background.Wake(cpu, _reaper);
-        if (_reaper.IsPending && !_machine.Background.IsRunning)
+        _machine.BackgroundTasks.Wake(cpu, _reaper);
+        if (_reaper.IsPending && !_machine.BackgroundTasks.IsRunning)
         {
             // Whoever waits for memory sleeps, so the thread runs even where a test wants to run the others itself.
             _reaper.RunNow(cpu);

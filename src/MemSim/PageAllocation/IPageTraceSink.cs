@@ -2,7 +2,7 @@ namespace MemSim;
 
 /// <summary>Receives the page allocator's tracepoints (<c>kmem:mm_page_*</c>) with the fields of Linux 6.1.</summary>
 /// <remarks>Called in the allocator's hot paths, on the thread that drives the CPU; must not call back into the machine. A frame number of -1 means a failed allocation.</remarks>
-public interface IPageTraceSink
+public interface IPageTraceSink : ITraceSink
 {
     /// <summary><c>mm_page_alloc</c>: a block was allocated, or (pfn -1) could not be. The migrate type is the one asked for.</summary>
     void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp);

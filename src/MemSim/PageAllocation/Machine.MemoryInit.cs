@@ -4,10 +4,10 @@ namespace MemSim;
 public sealed partial class Machine
 {
     /// <summary>Whether pages and objects are zeroed when they are allocated (<c>init_on_alloc=1</c>).</summary>
-    public bool ZeroesOnAlloc { get; private set; }
+    internal bool ZeroesOnAlloc { get; private set; }
 
     /// <summary>Whether pages and objects are zeroed when they are freed (<c>init_on_free=1</c>).</summary>
-    public bool ZeroesOnFree { get; private set; }
+    internal bool ZeroesOnFree { get; private set; }
 
     /// <summary>Whether what leaves or enters the allocators must be looked at for its contents: their shortest paths stay closed then.</summary>
     internal bool ZeroesMemory => ZeroesOnAlloc || ZeroesOnFree;
@@ -15,7 +15,7 @@ public sealed partial class Machine
     /// <summary>Takes over what the command line says; without contents there is nothing to zero.</summary>
     internal void InitMemory(KernelCommandLine line)
     {
-        ZeroesOnAlloc = line.ZeroesOnAlloc == true && Memory.HasContents;
-        ZeroesOnFree = line.ZeroesOnFree == true && Memory.HasContents;
+        ZeroesOnAlloc = line.ZeroesOnAlloc == true && Ram.HasContents;
+        ZeroesOnFree = line.ZeroesOnFree == true && Ram.HasContents;
     }
 }

@@ -12,7 +12,7 @@ public sealed partial class Machine
 
     /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until something better is plugged in.</summary>
     /// <exception cref="ArgumentNullException">The value is null: <see cref="NoReclaim"/> is what reclaims nothing.</exception>
-    public IReclaim Reclaim
+    internal IReclaim Reclaimer
     {
         get => _reclaim;
         set
@@ -36,13 +36,13 @@ public sealed partial class Machine
     internal bool NeedsAttention => _disposed || _faultInjector is not null;
 
     /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
-    public bool MobilityGrouping { get; }
+    internal bool MobilityGrouping { get; }
 
     internal int WatermarkBoostFactor { get; set; }
 
     /// <summary>Attaches a receiver of tracepoints.</summary>
     /// <param name="sink">The receiver.</param>
-    public void AttachTrace(IPageTraceSink sink)
+    internal void AttachTrace(IPageTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
         _tracepoints.Attach(sink);
@@ -51,7 +51,7 @@ public sealed partial class Machine
 
     /// <summary>Detaches a receiver of tracepoints; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    public void DetachTrace(IPageTraceSink sink)
+    internal void DetachTrace(IPageTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
         _tracepoints.Detach(sink);
@@ -68,12 +68,12 @@ public sealed partial class Machine
     }
 
     /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
-    public void DrainAllPages()
+    internal void DrainAllPages()
     {
         ThrowIfDisposed();
         foreach (Cpu cpu in _cpus)
         {
-            cpu.DrainLocalPages();
+            cpu.Pages.DrainLocalPages();
         }
     }
 

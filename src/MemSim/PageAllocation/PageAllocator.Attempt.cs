@@ -36,7 +36,7 @@ internal sealed partial class PageAllocator
         if (order > PageGeometry.MaxOrder)
         {
             // The kernel warns once and fails: an order that large can come from a size that a user chose.
-            _machine.Reports.OrderTooLarge(cpu, gfp, order);
+            _machine.FailureReports.OrderTooLarge(cpu, gfp, order);
             return -1;
         }
 
@@ -240,7 +240,7 @@ internal sealed partial class PageAllocator
 
     /// <summary>With <c>zone_reclaim_mode</c> a node is reclaimed before a farther one is used.</summary>
     private bool PassesAfterNodeReclaim(in Request request, Zone zone, AllocFlags flags) =>
-        _machine.ZoneReclaimMode != 0 && _machine.Reclaim.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);
+        _machine.ZoneReclaimMode != 0 && _machine.Reclaimer.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);
 
     /// <summary>
     /// Whether the zone is above its high watermark, asked while it is not known to be below. That it is gets remembered: the limits of per-CPU lists fall

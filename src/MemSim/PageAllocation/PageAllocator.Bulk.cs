@@ -140,7 +140,7 @@ internal sealed partial class PageAllocator
     {
         if ((request.Gfp & Gfp.Zero) != 0 || _machine.ZeroesOnAlloc)
         {
-            _machine.Memory.Zero(pfn, 1);
+            _machine.Ram.Zero(pfn, 1);
         }
 
         _machine.Trace?.BulkPage(request.Cpu, pfn, (MigrateType)request.Type, request.Gfp);

@@ -99,7 +99,7 @@ internal sealed partial class PageAllocator
     {
         if (_machine.ZeroesOnFree)
         {
-            _machine.Memory.Zero(pfn, 1L << order);
+            _machine.Ram.Zero(pfn, 1L << order);
         }
     }
 

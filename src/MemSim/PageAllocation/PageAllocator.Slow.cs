@@ -195,7 +195,7 @@ internal sealed partial class PageAllocator
         }
 
         // A request that must not fail gets the last page there is, whatever the OOM killer found.
-        progress = _machine.Reclaim.OutOfMemory(request.ToReclaim());
+        progress = _machine.Reclaimer.OutOfMemory(request.ToReclaim());
         if ((request.Gfp & Gfp.NoFail) != 0)
         {
             pfn = Attempt(request, AllocFlags.NoWatermarks);
@@ -284,7 +284,7 @@ internal sealed partial class PageAllocator
         {
             if (zone.Node != last && request.Allows(zone))
             {
-                _machine.Reclaim.WakeKswapd(zone, reclaim);
+                _machine.Reclaimer.WakeKswapd(zone, reclaim);
                 last = zone.Node;
             }
         }
@@ -292,7 +292,7 @@ internal sealed partial class PageAllocator
 
     private int ReclaimAndTry(in Request request, AllocFlags flags, ref SlowPathState state)
     {
-        state.Reclaimed = _machine.Reclaim.DirectReclaim(request.ToReclaim());
+        state.Reclaimed = _machine.Reclaimer.DirectReclaim(request.ToReclaim());
         if (state.Reclaimed == 0)
         {
             return -1;
@@ -318,15 +318,15 @@ internal sealed partial class PageAllocator
         }
 
         state.HasCompacted = true;
-        state.Compaction = _machine.Reclaim.Compact(request.ToReclaim(), priority);
+        state.Compaction = _machine.Reclaimer.Compact(request.ToReclaim(), priority);
         if (state.Compaction == CompactionOutcome.Skipped)
         {
             return -1;
         }
 
-        int captured = _machine.Reclaim.TakeCaptured(request.Cpu);
+        int captured = _machine.Reclaimer.TakeCaptured(request.Cpu);
         int pfn = captured >= 0 ? TakeCaptured(request, captured) : Attempt(request, flags);
-        _machine.Reclaim.AfterCompaction(request.Cpu, request.Order, pfn);
+        _machine.Reclaimer.AfterCompaction(request.Cpu, request.Order, pfn);
         return pfn;
     }
 
@@ -344,7 +344,7 @@ internal sealed partial class PageAllocator
         {
             if (request.Allows(zone))
             {
-                long available = _machine.Reclaim.ReclaimablePages(zone) + zone.TrueFreePages;
+                long available = _machine.Reclaimer.ReclaimablePages(zone) + zone.TrueFreePages;
                 if (WatermarkCheck.PassesFull(zone, request.Order, zone.MarkMin + zone.Boost, request.Zonelist.HighestZoneIndex, flags, available))
                 {
                     return true;
@@ -401,7 +401,7 @@ internal sealed partial class PageAllocator
             }
 
             // Reclaim must not go through the whole zone for one large block: the larger it is, the less of what is reclaimable counts.
-            long free = (_machine.Reclaim.ReclaimablePages(zone) / request.Order) + zone.TrueFreePages;
+            long free = (_machine.Reclaimer.ReclaimablePages(zone) / request.Order) + zone.TrueFreePages;
             if (Suitability.ByWatermarks(zone, request.Order, flags, request.Zonelist.HighestZoneIndex, free) == CompactionStatus.Continue)
             {
                 return true;
@@ -413,7 +413,7 @@ internal sealed partial class PageAllocator
 
     private int Fail(in Request request)
     {
-        _machine.Reports.AllocationFailed(request.Cpu, request.Gfp, request.Order, request.NodeMask);
+        _machine.FailureReports.AllocationFailed(request.Cpu, request.Gfp, request.Order, request.NodeMask);
         _machine.Trace?.MmPageAlloc(request.Cpu, -1, request.Order, (MigrateType)request.Type, request.Gfp);
         return -1;
     }

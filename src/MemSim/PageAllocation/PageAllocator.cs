@@ -164,7 +164,7 @@ internal sealed partial class PageAllocator
         if ((flags & AllocFlags.Kswapd) != 0)
         {
             zone.Flags &= ~ZoneFlags.BoostedWatermark;
-            _machine.Reclaim.WakeKswapd(zone, new ReclaimRequest(cpu, Gfp.None, 0, zone.Index, [zone]));
+            _machine.Reclaimer.WakeKswapd(zone, new ReclaimRequest(cpu, Gfp.None, 0, zone.Index, [zone]));
         }
     }
 
@@ -285,7 +285,7 @@ internal sealed partial class PageAllocator
             _machine.Trace?.MmPageAlloc(cpu, pfn, order, (MigrateType)type, gfp);
             if (_machine.ZeroesOnAlloc && (gfp & Gfp.Zero) == 0)
             {
-                _machine.Memory.Zero(pfn, 1L << order);
+                _machine.Ram.Zero(pfn, 1L << order);
             }
         }
     }
@@ -300,7 +300,7 @@ internal sealed partial class PageAllocator
 
         if ((gfp & Gfp.Zero) != 0)
         {
-            _machine.Memory.Zero(pfn, 1L << order);
+            _machine.Ram.Zero(pfn, 1L << order);
         }
     }
 

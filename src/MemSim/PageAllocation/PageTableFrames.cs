@@ -36,7 +36,7 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
         }
 
         _firstReserved = first + pages;
-        _machine.Memory.Zero(first, pages);
+        _machine.Ram.Zero(first, pages);
         return first;
     }
 
@@ -46,7 +46,7 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
         {
             long reserved = --_reservedEnd;
             BootPages++;
-            _machine.Memory.Zero(reserved, 1);
+            _machine.Ram.Zero(reserved, 1);
             return reserved;
         }
 

@@ -128,7 +128,7 @@ internal sealed class DeviceWriteback : BackgroundTask
         if (HasDirty)
         {
             _forOldPages = true;
-            Machine.Background.Wake(cpu, this);
+            Machine.BackgroundTasks.Wake(cpu, this);
         }
     }
 
@@ -138,7 +138,7 @@ internal sealed class DeviceWriteback : BackgroundTask
         if (HasDirty)
         {
             _forReclaim = true;
-            Machine.Background.Wake(cpu, this);
+            Machine.BackgroundTasks.Wake(cpu, this);
         }
     }
 
@@ -202,7 +202,7 @@ internal sealed class DeviceWriteback : BackgroundTask
             long dirty = cache.Sum(NodeFigure.Dirty);
             if (dirty > background && !_isRunning)
             {
-                Machine.Background.Wake(cpu, this);
+                Machine.BackgroundTasks.Wake(cpu, this);
                 dirty = cache.Sum(NodeFigure.Dirty);
             }
 
@@ -216,9 +216,9 @@ internal sealed class DeviceWriteback : BackgroundTask
             cache.Throttled++;
             cache.WaitUntil(cpu, cache.Nanoseconds + MaxPauseNanoseconds);
             _ = CompleteHeldWrites(cpu);
-            if (Machine.BackgroundWork == BackgroundWork.Manual)
+            if (Machine.Background.Mode == BackgroundWork.Manual)
             {
-                Machine.Background.RunPending(cpu);
+                Machine.BackgroundTasks.RunPending(cpu);
             }
         }
     }

@@ -68,7 +68,7 @@ internal abstract partial class FileMapping
         {
             foreach (int pfn in pages)
             {
-                _machine.Memory.Zero(pfn, 1);
+                _machine.Ram.Zero(pfn, 1);
             }
         }
         else
@@ -87,17 +87,17 @@ internal abstract partial class FileMapping
     /// <summary>Copies bytes of a page to the caller.</summary>
     public void CopyOut(int pfn, int offset, Span<byte> into)
     {
-        if (_machine.Memory.HasContents)
+        if (_machine.Ram.HasContents)
         {
-            _machine.Memory.ReadOnly(((ulong)pfn << PageGeometry.PageShift) + (uint)offset, into.Length).CopyTo(into);
+            _machine.Ram.ReadOnly(((ulong)pfn << PageGeometry.PageShift) + (uint)offset, into.Length).CopyTo(into);
         }
     }
 
     private void CopyIn(int pfn, int offset, ReadOnlySpan<byte> from)
     {
-        if (_machine.Memory.HasContents)
+        if (_machine.Ram.HasContents)
         {
-            from.CopyTo(_machine.Memory.Range(((ulong)pfn << PageGeometry.PageShift) + (uint)offset, from.Length));
+            from.CopyTo(_machine.Ram.Range(((ulong)pfn << PageGeometry.PageShift) + (uint)offset, from.Length));
         }
     }
 

@@ -160,9 +160,9 @@ internal abstract partial class FileMapping
 
     private void Zero(int pfn, int from, int to)
     {
-        if (_machine.Memory.HasContents)
+        if (_machine.Ram.HasContents)
         {
-            _machine.Memory.Range(((ulong)pfn << PageGeometry.PageShift) + (uint)from, to - from).Clear();
+            _machine.Ram.Range(((ulong)pfn << PageGeometry.PageShift) + (uint)from, to - from).Clear();
         }
     }
 }

@@ -13,10 +13,10 @@ public sealed partial class Machine
     private readonly ulong _directMapPhysicalBase;
 
     /// <summary>The first address of the direct map of physical memory.</summary>
-    public VirtualAddress DirectMapStart => new(Architecture.PageOffset);
+    internal VirtualAddress DirectMapStart => new(Architecture.PageOffset);
 
     /// <summary>The address after the last one of the direct map.</summary>
-    public VirtualAddress DirectMapEnd => new(Architecture.PageOffset + ((ulong)_directMapEndPfn << PageGeometry.PageShift) - _directMapPhysicalBase);
+    internal VirtualAddress DirectMapEnd => new(Architecture.PageOffset + ((ulong)_directMapEndPfn << PageGeometry.PageShift) - _directMapPhysicalBase);
 
     internal FrameArray Frames => _frames;
 
@@ -27,6 +27,9 @@ public sealed partial class Machine
     internal IReadOnlyList<(long Start, long End)> ReservedRanges => _reserved;
 
     internal long FrameCount => _memMap.Frames;
+
+    /// <summary>Host memory reserved for the page frames, in bytes.</summary>
+    internal long MemMapBytes => _memMap.ReservedBytes;
 
     internal long FrameArrayLength => _memMap.Length;
 
@@ -62,7 +65,7 @@ public sealed partial class Machine
     /// <summary>The physical address behind an address of the direct map (<c>__pa()</c>).</summary>
     /// <param name="address">The address.</param>
     /// <exception cref="ArgumentOutOfRangeException">The address is not in the direct map.</exception>
-    public PhysicalAddress ToPhysical(VirtualAddress address) =>
+    internal PhysicalAddress ToPhysical(VirtualAddress address) =>
         address.Value >= Architecture.PageOffset && address.Value < DirectMapEnd.Value
             ? new PhysicalAddress(address.Value - Architecture.PageOffset + _directMapPhysicalBase)
             : throw new ArgumentOutOfRangeException(nameof(address), address, $"not in the direct map ({DirectMapStart} to {DirectMapEnd})");
@@ -70,7 +73,7 @@ public sealed partial class Machine
     /// <summary>The direct-map address of a physical address (<c>__va()</c>).</summary>
     /// <param name="address">The address.</param>
     /// <exception cref="ArgumentOutOfRangeException">The memory there is not permanently mapped.</exception>
-    public VirtualAddress ToVirtual(PhysicalAddress address)
+    internal VirtualAddress ToVirtual(PhysicalAddress address)
     {
         ulong end = (ulong)_directMapEndPfn << PageGeometry.PageShift;
         return address.Value >= _directMapPhysicalBase && address.Value < end

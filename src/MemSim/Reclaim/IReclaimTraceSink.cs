@@ -2,7 +2,7 @@ namespace MemSim;
 
 /// <summary>Receives the tracepoints of reclaim (<c>vmscan:*</c>) with the fields of Linux 6.1.</summary>
 /// <remarks>Called on the thread that drives the CPU; must not call back into the machine. A sink implements those it cares for.</remarks>
-public interface IReclaimTraceSink
+public interface IReclaimTraceSink : ITraceSink
 {
     /// <summary><c>mm_vmscan_wakeup_kswapd</c>: an allocation wakes a kswapd that sleeps.</summary>
     void WakeupKswapd(Cpu cpu, int node, int highestZoneIndex, int order, Gfp gfp)

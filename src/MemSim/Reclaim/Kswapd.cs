@@ -83,7 +83,7 @@ internal sealed class Kswapd : BackgroundTask
         }
 
         _machine.ReclaimTrace?.WakeupKswapd(request.Cpu, Node.Id, request.HighestZoneIndex, request.Order, request.Gfp);
-        _machine.Background.Wake(request.Cpu, this);
+        _machine.BackgroundTasks.Wake(request.Cpu, this);
     }
 
     /// <summary>Wakes it because the reserve is nearly used up; zones above Normal do not matter then.</summary>
@@ -92,7 +92,7 @@ internal sealed class Kswapd : BackgroundTask
         if ((!IsRunning || IsDozing) && !IsPending)
         {
             _highestZone = Math.Min(_highestZone, normalZone);
-            _machine.Background.Wake(cpu, this);
+            _machine.BackgroundTasks.Wake(cpu, this);
         }
     }
 

@@ -14,7 +14,7 @@ internal sealed partial class PageReclaim
         ScanControl sc = Rent();
         try
         {
-            using (cpu.MemAlloc())
+            using (cpu.Context.MemAlloc())
             {
                 sc.Start(Gfp.Kernel, 0, state.Node.Zones.Count - 1, pages.Length, isKswapd: false);
                 ScanFindings found = default;
@@ -45,7 +45,7 @@ internal sealed partial class PageReclaim
         long reclaimed = 0;
         try
         {
-            using (cpu.MemAlloc())
+            using (cpu.Context.MemAlloc())
             {
                 sc.Start(Gfp.Kernel, 0, node.Zones.Count - 1, 0, isKswapd: false);
                 sc.MayWrite = sc.MaySwap = false;

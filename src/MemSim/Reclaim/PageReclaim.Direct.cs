@@ -13,8 +13,8 @@ internal sealed partial class PageReclaim
     public long DirectReclaim(in ReclaimRequest request)
     {
         Cpu cpu = request.Cpu;
-        cpu.MightSleep("try_to_free_pages");
-        using (cpu.MemAlloc())
+        cpu.Context.MightSleep("try_to_free_pages");
+        using (cpu.Context.MemAlloc())
         {
             ThrottleDirectReclaim(request);
             _machine.ReclaimTrace?.DirectReclaimBegin(cpu, request.Order, request.Gfp);

@@ -47,7 +47,7 @@ internal sealed partial class PageReclaim
         state.InNodeReclaim = true;
         try
         {
-            using (request.Cpu.MemAlloc())
+            using (request.Cpu.Context.MemAlloc())
             {
                 sc.Start(request.Gfp, request.Order, request.HighestZoneIndex, Math.Max(pages, ScanControl.ClusterPages), isKswapd: false);
                 sc.Priority = NodeReclaimPriority;

@@ -72,7 +72,7 @@ internal sealed partial class PageReclaim : IReclaim
             return CompactionOutcome.Skipped;
         }
 
-        using (request.Cpu.MemAlloc())
+        using (request.Cpu.Context.MemAlloc())
         {
             return compactor.TryToCompact(request, priority);
         }
@@ -142,7 +142,7 @@ internal sealed partial class PageReclaim : IReclaim
         }
     }
 
-    /// <summary>Lets reclaim wait: time passes on the simulated clock. Background threads that were woken have run already, or wait for <see cref="Machine.RunBackground"/>.</summary>
+    /// <summary>Lets reclaim wait: time passes on the simulated clock. Background threads that were woken have run already, or wait for <see cref="MachineBackground.Run"/>.</summary>
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
         _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
@@ -154,7 +154,7 @@ internal sealed partial class PageReclaim : IReclaim
 
         if (reason != ReclaimThrottleReason.Isolated)
         {
-            _machine.LetWritesEnd(cpu);
+            _machine.Files.LetWritesEnd(cpu);
         }
 
         _machine.Pressure.Stall(Costs.ThrottleNanoseconds, full: _machine.Cpus.Count == 1);

@@ -1,6 +1,6 @@
 namespace MemSim;
 
-/// <summary>A cache that gives objects back when memory runs short (<c>struct shrinker</c>). Derive from it and register it with <see cref="Machine.RegisterShrinker"/>.</summary>
+/// <summary>A cache that gives objects back when memory runs short (<c>struct shrinker</c>). Derive from it and register it with <see cref="MachineReclaim.RegisterShrinker"/>.</summary>
 /// <example><code>
 /// sealed class NameCache(KmemCache cache) : Shrinker("names")
 /// {

@@ -77,10 +77,10 @@ public sealed class ScenarioFile
 
         try
         {
-            machine.EnableReclaim();
+            machine.Reclaim.Enable();
             foreach ((string name, string value, int line) in Sysctls)
             {
-                Try(line, () => machine.SetSysctl(name, value));
+                Try(line, () => machine.Sysctl.Set(name, value));
             }
 
             if (Swap.Bytes != 0 && machine.Swap.SwapOn(new MemorySwapBacking("/dev/zram0", (long)(Swap.Bytes >> PageGeometry.PageShift), synchronous: true)) is { Succeeded: false } refused)

@@ -30,7 +30,7 @@ internal sealed partial class ScenarioRun
 
         // Room for what a file system needs besides.
         BlockDevice disk = new("vda", ByteSize.FromPages(pages + (pages / 8) + 256), _scenario.DiskCosts);
-        _fileSystem = _machine.Mount(disk);
+        _fileSystem = _machine.Files.Mount(disk);
         long at = 0;
         foreach ((string name, long size) in _scenario.Files)
         {
@@ -98,7 +98,7 @@ internal sealed partial class ScenarioRun
             _touches++;
             actor.Tree.Touches++;
             int bytes = (int)Math.Min(actor.Buffer!.Length, fileBytes - actor.Position);
-            Result<int> done = writes ? actor.Cpu.WriteFile(file, actor.Position, actor.Buffer.AsSpan(0, bytes)) : actor.Cpu.ReadFile(file, actor.Position, actor.Buffer.AsSpan(0, bytes));
+            Result<int> done = writes ? actor.Cpu.Files.Write(file, actor.Position, actor.Buffer.AsSpan(0, bytes)) : actor.Cpu.Files.Read(file, actor.Position, actor.Buffer.AsSpan(0, bytes));
             Refused(actor, !done.Succeeded);
             actor.Position = actor.Position + bytes >= fileBytes ? 0 : actor.Position + bytes;
         }

@@ -32,7 +32,7 @@ internal sealed partial class ScenarioRun
         _nextSample = _sampleEvery;
         CheckFiles();
         _sampler = new ScenarioSampler(_machine);
-        _oomSaid = _machine.Oom.Said;
+        _oomSaid = _machine.OomKiller.Said;
     }
 
     public ScenarioReport Run()
@@ -77,7 +77,7 @@ internal sealed partial class ScenarioRun
 
     private void Start(string name, ProcessPlan plan)
     {
-        Result<Process> made = _machine.TryCreateProcess(name);
+        Result<Process> made = _machine.Processes.TryCreate(name);
         if (!made.Succeeded)
         {
             throw new InvalidOperationException($"no memory to start process '{name}' ({made.Error})");
@@ -159,7 +159,7 @@ internal sealed partial class ScenarioRun
 
     private void CollectOomReports()
     {
-        if (_machine.Oom is var oom && oom.Said == _oomSaid)
+        if (_machine.OomKiller is var oom && oom.Said == _oomSaid)
         {
             return;
         }

@@ -2,7 +2,7 @@ namespace MemSim;
 
 /// <summary>Receives the slab layer's tracepoints (<c>kmem:kmalloc</c> and its like) with the fields of Linux 6.1.</summary>
 /// <remarks>Called on the thread that drives the CPU; must not call back into the machine. A null address means a failed allocation. The call site is what <see cref="Cpu.CallSite"/> set, or empty.</remarks>
-public interface ISlabTraceSink
+public interface ISlabTraceSink : ITraceSink
 {
     /// <summary><c>kmalloc</c>: an object of so many bytes was asked for and one of at least as many given.</summary>
     void Kmalloc(Cpu cpu, string callSite, VirtualAddress ptr, long bytesReq, long bytesAlloc, Gfp gfp, int node);

@@ -48,7 +48,7 @@ public sealed class KmemCache<T>
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Cache.Machine.Own(cpu);
-        Span<byte> bytes = cpu.Span(obj, Unsafe.SizeOf<T>());
+        Span<byte> bytes = cpu.Slab.Span(obj, Unsafe.SizeOf<T>());
         return ref MemoryMarshal.AsRef<T>(bytes);
     }
 

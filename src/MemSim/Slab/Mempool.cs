@@ -93,7 +93,7 @@ public sealed class Mempool
 
         if ((gfp & Gfp.DirectReclaim) != 0)
         {
-            cpu.MightSleep("mempool_alloc");
+            cpu.Context.MightSleep("mempool_alloc");
         }
 
         gfp |= Gfp.NoMemAlloc | Gfp.NoRetry | Gfp.NoWarn;
@@ -178,7 +178,7 @@ public sealed class Mempool
             return false;
         }
 
-        cpu.MightSleep("mempool_resize");
+        cpu.Context.MightSleep("mempool_resize");
         if (minimum > Minimum)
         {
             VirtualAddress table = cpu.Kmalloc((long)minimum * (_machine.Architecture.Bits / 8), Gfp.Kernel);

@@ -42,7 +42,7 @@ internal sealed class KmallocMempoolSource(Machine machine, long size) : Mempool
 /// <summary>Elements are blocks of pages (<c>mempool_alloc_pages()</c>), named by their addresses in the direct map.</summary>
 internal sealed class PageMempoolSource(Machine machine, int order) : MempoolSource
 {
-    public override VirtualAddress Allocate(Cpu cpu, Gfp gfp) => cpu.GetFreePages(gfp, order);
+    public override VirtualAddress Allocate(Cpu cpu, Gfp gfp) => cpu.Pages.GetFreePages(gfp, order);
 
     public override void Free(Cpu cpu, VirtualAddress element) => cpu.FreePages(element, order);
 

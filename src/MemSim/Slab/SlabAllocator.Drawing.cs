@@ -44,7 +44,7 @@ public sealed unsafe partial class SlabAllocator
         return freed;
     }
 
-    /// <summary>Says that two seconds have passed: the reaper is woken, and with <see cref="BackgroundWork.Manual"/> runs in <see cref="Machine.RunBackground"/>. SLUB has none.</summary>
+    /// <summary>Says that two seconds have passed: the reaper is woken, and with <see cref="BackgroundWork.Manual"/> runs in <see cref="MachineBackground.Run"/>. SLUB has none.</summary>
     /// <param name="on">The CPU whose timer went off; null for CPU 0. On a machine with parallel CPUs the reaper looks at this one, else at all.</param>
     public void Tick(Cpu? on = null)
     {
@@ -52,7 +52,7 @@ public sealed unsafe partial class SlabAllocator
         Cpu cpu = Machine.Own(on);
         if (Backend is ClassicSlab)
         {
-            Machine.Background.Wake(cpu, _reaper ??= new SlabReaper(this));
+            Machine.BackgroundTasks.Wake(cpu, _reaper ??= new SlabReaper(this));
         }
     }
 

@@ -14,7 +14,7 @@ public sealed unsafe partial class SlabAllocator
 
     /// <summary>Attaches a receiver of the slab layer's tracepoints, or several after one another.</summary>
     /// <param name="sink">The receiver.</param>
-    public void AttachTrace(ISlabTraceSink sink)
+    internal void AttachTrace(ISlabTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
         SlabTracepoints trace = Trace as SlabTracepoints ?? new SlabTracepoints();
@@ -24,7 +24,7 @@ public sealed unsafe partial class SlabAllocator
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    public void DetachTrace(ISlabTraceSink sink)
+    internal void DetachTrace(ISlabTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
         if (Trace is SlabTracepoints trace)

@@ -165,7 +165,7 @@ public sealed unsafe partial class SlabAllocator
 
         Cpu cpu = Machine.Own(on);
         Machine.ThrowIfDisposed();
-        cpu.MightSleep("kmem_cache_destroy");
+        cpu.Context.MightSleep("kmem_cache_destroy");
         lock (_lock)
         {
             if (!IsUsable(cpu, cache, "kmem_cache_destroy"))
@@ -207,7 +207,7 @@ public sealed unsafe partial class SlabAllocator
         ArgumentNullException.ThrowIfNull(cache);
         Cpu cpu = Machine.Own(on);
         Machine.ThrowIfDisposed();
-        cpu.MightSleep("kmem_cache_shrink");
+        cpu.Context.MightSleep("kmem_cache_shrink");
         lock (_lock)
         {
             return IsUsable(cpu, cache, "kmem_cache_shrink") ? Backend.Shrink(cpu, cache) : 0;

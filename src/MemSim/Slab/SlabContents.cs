@@ -4,15 +4,15 @@ namespace MemSim.Slab;
 internal static class SlabContents
 {
     /// <summary>The bytes from an address of the direct map on.</summary>
-    public static Span<byte> Span(Machine machine, ulong address, int length) => machine.Memory.Range(address - machine.AddressOf(0).Value, length);
+    public static Span<byte> Span(Machine machine, ulong address, int length) => machine.Ram.Range(address - machine.AddressOf(0).Value, length);
 
     /// <summary>As <see cref="Span"/>, for callers outside the library.</summary>
-    public static Span<byte> Lend(Machine machine, ulong address, int length) => machine.Memory.Lend(address - machine.AddressOf(0).Value, length);
+    public static Span<byte> Lend(Machine machine, ulong address, int length) => machine.Ram.Lend(address - machine.AddressOf(0).Value, length);
 
     /// <summary>Fills bytes; without contents nothing happens.</summary>
     public static void Fill(Machine machine, ulong address, int length, byte value)
     {
-        if (!machine.Memory.HasContents)
+        if (!machine.Ram.HasContents)
         {
             return;
         }
@@ -30,7 +30,7 @@ internal static class SlabContents
     /// <summary>Copies bytes between objects; without contents nothing happens.</summary>
     public static void Copy(Machine machine, ulong from, ulong to, long length)
     {
-        if (!machine.Memory.HasContents)
+        if (!machine.Ram.HasContents)
         {
             return;
         }

@@ -19,7 +19,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
     public SlabMemoryPool(Cpu cpu, Gfp gfp = Gfp.Kernel)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        if (!cpu.Machine.Memory.HasContents)
+        if (!cpu.Machine.Ram.HasContents)
         {
             throw new ArgumentException("the machine was booted without contents of RAM (MachineSpec.WithoutContents)", nameof(cpu));
         }
@@ -45,7 +45,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
         }
 
         VirtualAddress obj = _cpu.Kmalloc(bytes, _gfp);
-        return obj.IsNull ? throw new InvalidOperationException($"the machine has no {bytes} bytes for a buffer") : new Buffer(_cpu, obj, (int)_cpu.Ksize(obj));
+        return obj.IsNull ? throw new InvalidOperationException($"the machine has no {bytes} bytes for a buffer") : new Buffer(_cpu, obj, (int)_cpu.Slab.Ksize(obj));
     }
 
     /// <inheritdoc/>

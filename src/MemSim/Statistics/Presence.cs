@@ -64,7 +64,7 @@ internal static class KernelBuild
         && (!only.HasFlag(Presence.Since7_1) || HasRowsOf(machine, RowSet.Of7_1))
         && (!only.HasFlag(Presence.Before7_1) || !HasRowsOf(machine, RowSet.Of7_1))
         && (!only.HasFlag(Presence.Since7_3) || HasRowsOf(machine, RowSet.Of7_3))
-        && (!only.HasFlag(Presence.Cma) || machine.HasCma)
+        && (!only.HasFlag(Presence.Cma) || machine.Cma.IsConfigured)
         && (!only.HasFlag(Presence.X86) || machine.Architecture.Architecture != Architecture.Arm64)
         && (!only.HasFlag(Presence.X86With64Bits) || machine.Architecture.Architecture == Architecture.X86_64);
 

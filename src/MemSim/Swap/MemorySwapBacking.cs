@@ -44,9 +44,9 @@ internal sealed class MemorySwapBacking : ISwapBacking
             return Errno.EIO;
         }
 
-        if (cpu.Machine.Memory.HasContents)
+        if (cpu.Machine.Ram.HasContents)
         {
-            Span<byte> frame = cpu.Machine.Memory.Frame(pfn);
+            Span<byte> frame = cpu.Machine.Ram.Frame(pfn);
             if (_chunks[slot >> ChunkShift] is { } chunk)
             {
                 Slot(chunk, slot).CopyTo(frame);
@@ -67,10 +67,10 @@ internal sealed class MemorySwapBacking : ISwapBacking
             return Errno.EIO;
         }
 
-        if (cpu.Machine.Memory.HasContents)
+        if (cpu.Machine.Ram.HasContents)
         {
             byte[] chunk = _chunks[slot >> ChunkShift] ??= new byte[PageGeometry.PageSize << ChunkShift];
-            cpu.Machine.Memory.ReadOnly((ulong)(uint)pfn << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(Slot(chunk, slot));
+            cpu.Machine.Ram.ReadOnly((ulong)(uint)pfn << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(Slot(chunk, slot));
         }
 
         return Errno.None;

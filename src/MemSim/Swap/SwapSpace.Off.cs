@@ -26,7 +26,7 @@ public sealed partial class SwapSpace
             throw new ArgumentException($"{area.Name} belongs to another machine", nameof(area));
         }
 
-        cpu.MightSleep("swapoff");
+        cpu.Context.MightSleep("swapoff");
         if (!area.IsOn || AreaOrNull(area.Type) != area)
         {
             return Errno.EINVAL;

@@ -29,7 +29,7 @@ internal sealed partial class MmCore
         _swap = machine.Swap;
         _frames = machine.Frames;
         _pages = machine.Pages;
-        _memory = machine.Memory;
+        _memory = machine.Ram;
         _lru = machine.Lru;
         Objects = machine.KernelObjects;
         Anon = new AnonVmas(machine.Mappings, machine.KernelObjects);

@@ -18,7 +18,7 @@ public sealed partial class Machine
     public IReadOnlyList<Zone> Zones => _zones;
 
     /// <summary>log2 of the pages in a page block.</summary>
-    public int PageblockOrder { get; }
+    internal int PageblockOrder { get; }
 
     internal ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
 
@@ -63,6 +63,12 @@ public sealed partial class Machine
 
     /// <summary>Frames that exist, ascending.</summary>
     internal IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
+
+    internal void AddPresentRange(PresentRange range)
+    {
+        _presentRanges.Add(range);
+        _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+    }
 
     internal Zone? ZoneOf(int pfn)
     {

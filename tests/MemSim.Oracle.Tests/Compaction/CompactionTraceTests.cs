@@ -23,9 +23,9 @@ public class CompactionTraceTests
         using Machine machine = Twin();
         StringWriter text = new();
         using FtraceTextSink sink = new(machine, text, streaming: true);
-        machine.AttachCompactionTrace(sink);
+        machine.Tracing.Attach(sink, TraceEvents.Compaction);
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         List<string> simulated = Fields(text.ToString().Split('\n')).TakeWhile(line => !line.Contains("zone=DMA32", StringComparison.Ordinal)).ToList();
         recorded.Should().HaveCount(18);
@@ -37,12 +37,12 @@ public class CompactionTraceTests
     {
         using Machine machine = Twin();
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         foreach (string line in Lines("after-scanners.txt.gz").Where(line => line.Length != 0))
         {
             string[] words = line.Split(' ');
-            CompactionInfo info = machine.CompactionInfo(machine.Zones.First(zone => zone.Name == words[2] && zone.IsPopulated));
+            CompactionInfo info = machine.Compaction.Info(machine.Zones.First(zone => zone.Name == words[2] && zone.IsPopulated));
             $"compact 0 {words[2]} cached_free_pfn {info.CachedFreePfn} cached_migrate_pfn {info.CachedMigratePfnAsync} {info.CachedMigratePfnSync} considered {info.Considered} defer_shift {info.DeferShift} order_failed {info.OrderFailed}"
                 .Should().Be(line);
         }

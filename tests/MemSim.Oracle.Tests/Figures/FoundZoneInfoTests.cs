@@ -83,7 +83,7 @@ public sealed class FoundZoneInfoTests : IDisposable
         report.Warnings.Should().Contain(w => w.Contains("135160..135171 kB; computed 67584") && w.Contains("135168 is used"));
         (Computed(report, "DMA", "min"), Computed(report, "DMA32", "min"), Computed(report, "Normal", "min")).Should().Be(("32", "7271", "26487"));
         using Machine machine = Machine.Boot(MachineSpec.FromProc(Folder("36-zoneinfo-5.12-raised-min_free")).WithoutContents());
-        machine.GetSysctl("vm.min_free_kbytes").Should().Be("135168");
+        machine.Sysctl.Get("vm.min_free_kbytes").Should().Be("135168");
         machine.Warnings.Should().Contain(w => w.Contains("135168"));
     }
 

@@ -29,7 +29,7 @@ public sealed class PageTableWalkTests
             kernel.Map(cpu, start, pfn, 1L << ((int)size - 12), protection, size).Should().BeTrue();
             kernel.Lookup(new VirtualAddress(walk.Address)).Should().Be(
                 new PageTableEntry(walk.Level, walk.Level == 1 ? "pte" : "pmd", walk.Entry, true, pfn, 1L << ((int)size - 12), protection), walk.What);
-            TranslationExplanation explanation = cpu.Explain(new VirtualAddress(walk.Address));
+            TranslationExplanation explanation = cpu.Mmu.Explain(new VirtualAddress(walk.Address));
             explanation.Steps.Should().HaveCount(5 - walk.Level);
             explanation.Steps[^1].Entry.Should().Be(walk.Entry);
         }
@@ -43,7 +43,7 @@ public sealed class PageTableWalkTests
         List<Recorded> walks = Read(out JsonElement levels);
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M"));
         PageTables kernel = machine.Mmu.Kernel;
-        machine.DirectMapStart.Value.Should().Be(levels.GetProperty("page_offset").GetUInt64());
+        machine.Memory.DirectMapStart.Value.Should().Be(levels.GetProperty("page_offset").GetUInt64());
         int untouched = 0;
         int all = 0;
         foreach (Recorded walk in walks.Where(w => InDirectMap(machine, w.Address)))
@@ -86,7 +86,7 @@ public sealed class PageTableWalkTests
         machine.Verify();
     }
 
-    private static bool InDirectMap(Machine machine, ulong address) => address >= machine.DirectMapStart.Value && address < machine.DirectMapEnd.Value && address < KernelImageStart;
+    private static bool InDirectMap(Machine machine, ulong address) => address >= machine.Memory.DirectMapStart.Value && address < machine.Memory.DirectMapEnd.Value && address < KernelImageStart;
 
     private static PageProtection Protection(ulong entry) =>
         ((entry & 2) != 0 ? PageProtection.Write : 0) | ((entry & 4) != 0 ? PageProtection.User : 0) | ((entry & 8) != 0 ? PageProtection.WriteThrough : 0)

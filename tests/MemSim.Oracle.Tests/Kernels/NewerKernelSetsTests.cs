@@ -48,7 +48,7 @@ public sealed class NewerKernelSetsTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M").WithKernel("7.3").WithoutContents());
         Cpu cpu = machine.Cpus[0];
         Zone zone = machine.Nodes[0].GetZone(ZoneType.Dma32);
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         int batch = zone.Pageset(0).Batch;
         List<int> refills = [];
         List<Page> pages = [];
@@ -119,7 +119,7 @@ public sealed class NewerKernelSetsTests
             cpu.FreePage(page);
         }
 
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         Zone zone = machine.Nodes[0].GetZone(ZoneType.Dma32);
         int run = zone.Pageset(0).FreeFactor;
         run.Should().BeGreaterThan(16);

@@ -97,12 +97,12 @@ public partial class OomReportTests
         string[] expected = [.. RecordedOom.Of(name).Lines.Where(l => !l.StartsWith(" <", StringComparison.Ordinal) && !Frame().IsMatch(l)).SkipWhile(l => !l.Contains("page allocation failure", StringComparison.Ordinal))
             .Where(l => !l.StartsWith("Tainted: ", StringComparison.Ordinal) && !l.StartsWith("Hardware name", StringComparison.Ordinal) && !l.StartsWith("Call Trace", StringComparison.Ordinal))
             .TakeWhile(l => !l.StartsWith("allocfail", StringComparison.Ordinal) && !l.StartsWith("RIP", StringComparison.Ordinal))];
-        machine.KeepsFailureReports = true;
+        machine.Reports.KeepsAllocationFailures = true;
         while (!machine.Cpus[0].AllocPages(Gfp.Atomic | Gfp.Comp, 3).IsNull)
         {
         }
 
-        string[] actual = machine.LastFailureReport!.Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        string[] actual = machine.Reports.LastAllocationFailure!.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         actual[0].Should().EndWith(expected[0][expected[0].IndexOf(": page", StringComparison.Ordinal)..]);
         actual.Skip(2).Select(Words).Should().Equal(expected[2..expected.Length].SkipWhile(l => l != "Mem-Info:").Select(Words));
     }

@@ -89,9 +89,9 @@ public class RecordedProgramsTests
             _cpu = machine.Cpus[0];
             _process = machine.CreateProcess("recorded", new Rlimits { MayLockAll = true, IsAdmin = true });
             _cpu.Run(_process);
-            TmpFileSystem tmpfs = machine.MountTmpfs();
+            TmpFileSystem tmpfs = machine.Files.MountTmpfs();
             _files = [tmpfs.Create("shared"), tmpfs.Open("shared", OpenMode.Read), tmpfs.Open("shared", OpenMode.Write)];
-            _cpu.TruncateFile(_files[0], 24 << 12).Should().Be(Errno.None);
+            _cpu.Files.Truncate(_files[0], 24 << 12).Should().Be(Errno.None);
         }
 
         public string Last { get; set; } = "|" + new string('.', Pages);

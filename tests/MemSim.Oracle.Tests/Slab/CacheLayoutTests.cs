@@ -75,7 +75,7 @@ public class CacheLayoutTests
             {
                 compared++;
                 tail.Should().OnlyContain(b => b == 0x5a);
-                ulong end = cpu.VirtToPage(obj).CompoundHead.Address.Value + ((ulong)cache.ObjectsPerSlab * (ulong)cache.Size);
+                ulong end = cpu.Pages.VirtToPage(obj).CompoundHead.Address.Value + ((ulong)cache.ObjectsPerSlab * (ulong)cache.Size);
                 SlabContents.Span(machine, end, Math.Min(tail.Length, 64)).ToArray().Should().OnlyContain(b => b == 0x5a);
             }
 

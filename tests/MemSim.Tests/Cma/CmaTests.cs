@@ -12,10 +12,10 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
+        CmaArea area = machine.Cma.Get("video");
         area.Pages.Should().Be(16384);
         area.Zone.CmaPages.Should().Be(16384);
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> numbers = pool.Fill(cpu);
         area.Zone.FreeCmaPages.Should().BeLessThan(1024, "movable pages use the area");
         for (int i = 0; i < numbers.Count; i++)
@@ -28,7 +28,7 @@ public class CmaTests : MachineTests
         }
 
         numbers.RemoveAll(number => number < 0);
-        Page first = machine.CmaAlloc(cpu, area, 16384);
+        Page first = machine.Cma.Alloc(cpu, area, 16384);
 
         first.Pfn.Should().Be(area.Start);
         pool.Moves.Should().BeGreaterThan(15000);
@@ -37,8 +37,8 @@ public class CmaTests : MachineTests
         machine.Events("cma_alloc_success").Should().Be(1);
         area.Zone.IsolatedPageblocks.Should().Be(0);
         machine.Verify();
-        machine.CmaRelease(cpu, area, first, 16384).Should().BeTrue();
-        machine.DrainAllPages();
+        machine.Cma.Free(cpu, area, first, 16384).Should().BeTrue();
+        machine.Memory.DrainAllPages();
         area.UsedPages.Should().Be(0);
         area.LargestChunk.Should().Be(16384);
         area.Zone.FreeCmaPages.Should().Be(16384);
@@ -49,25 +49,25 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
+        CmaArea area = machine.Cma.Get("video");
         using BlockDevice disk = new("sda", "300M");
-        OpenFile file = machine.Mount(disk).Create("cache").Value;
+        OpenFile file = machine.Files.Mount(disk).Create("cache").Value;
         const int pages = 51200;
-        cpu.TruncateFile(file, (long)pages << PageGeometry.PageShift).Should().Be(Errno.None);
+        cpu.Files.Truncate(file, (long)pages << PageGeometry.PageShift).Should().Be(Errno.None);
         byte[] buffer = new byte[8];
         for (int round = 0; round < 2; round++)
         {
             // Twice: that the pages are in use does not save them.
             for (long page = 0; page < pages; page++)
             {
-                cpu.ReadFile(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
+                cpu.Files.Read(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
             }
         }
 
         for (long page = 0; page < pages; page += 100)
         {
             BitConverter.TryWriteBytes(buffer, page + 1);
-            cpu.WriteFile(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
+            cpu.Files.Write(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
         }
 
         area.Zone.FreeCmaPages.Should().BeLessThan(4096, "the cache uses the area");
@@ -77,7 +77,7 @@ public class CmaTests : MachineTests
         long moved = machine.Events("pgmigrate_success");
         long scanned = machine.Events("pgscan_direct");
 
-        Page first = machine.CmaAlloc(cpu, area, 16384);
+        Page first = machine.Cma.Alloc(cpu, area, 16384);
 
         first.Pfn.Should().Be(area.Start);
         moved = machine.Events("pgmigrate_success") - moved;
@@ -88,18 +88,18 @@ public class CmaTests : MachineTests
         machine.Verify();
         for (long page = 0; page < pages; page += 50)
         {
-            cpu.ReadFile(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
+            cpu.Files.Read(file, page << PageGeometry.PageShift, buffer).Succeeded.Should().BeTrue();
             BitConverter.ToInt64(buffer).Should().Be(page % 100 == 0 ? page + 1 : 0);
         }
 
-        machine.CmaRelease(cpu, area, first, 16384).Should().BeTrue();
+        machine.Cma.Free(cpu, area, first, 16384).Should().BeTrue();
     }
 
     [Fact]
     public void Only_movable_requests_get_pages_of_an_area()
     {
         Machine machine = Boot(WithArea);
-        CmaArea area = machine.GetCmaArea("video");
+        CmaArea area = machine.Cma.Get("video");
 
         List<Page> pages = machine.Cpus[0].AllocateAll(Gfp.NoWait);
 
@@ -112,7 +112,7 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
+        CmaArea area = machine.Cma.Get("video");
         bool InArea(Page page) => page.Pfn.Value >= area.Start.Value && page.Pfn.Value < area.End.Value;
         Page first = cpu.AllocPages(Gfp.HighUser | Gfp.Movable, 4);
         InArea(first).Should().BeFalse();
@@ -129,19 +129,19 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
+        CmaArea area = machine.Cma.Get("video");
         CompactionLog log = new();
-        machine.AttachCompactionTrace(log);
-        MovablePool pool = machine.CreateMovablePool();
+        machine.Tracing.Attach(log);
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> numbers = pool.Fill(cpu);
         int inArea = numbers.First(number => pool[number].Pfn.Value >= area.Start.Value + 100 && pool[number].Pfn.Value < area.Start.Value + 200);
-        cpu.GetPage(pool[inArea]);
+        cpu.Pages.GetPage(pool[inArea]);
         foreach (int number in numbers.Where(number => pool[number].Pfn.Value < area.Start.Value))
         {
             pool.Free(cpu, number);
         }
 
-        Page page = machine.CmaAlloc(cpu, area, 256, alignOrder: 8);
+        Page page = machine.Cma.Alloc(cpu, area, 256, alignOrder: 8);
 
         page.IsNull.Should().BeFalse();
         (page.Pfn.Value % 256).Should().Be(0);
@@ -149,8 +149,8 @@ public class CmaTests : MachineTests
         log.Lines.Should().Contain($"busy 0x{area.Start.Value:x} 256");
         area.BusyRetries.Should().Be(1);
         pool.IsIntact(cpu, inArea).Should().BeTrue();
-        cpu.PutPage(pool[inArea]);
-        machine.CmaRelease(cpu, area, page, 256).Should().BeTrue();
+        cpu.Pages.PutPage(pool[inArea]);
+        machine.Cma.Free(cpu, area, page, 256).Should().BeTrue();
     }
 
     [Fact]
@@ -158,11 +158,11 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
-        MovablePool pool = machine.CreateMovablePool();
+        CmaArea area = machine.Cma.Get("video");
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> numbers = pool.Fill(cpu);
 
-        Page page = machine.CmaAlloc(cpu, area, 16384);
+        Page page = machine.Cma.Alloc(cpu, area, 16384);
 
         page.IsNull.Should().BeTrue();
         area.AllocPagesFail.Should().Be(16384);
@@ -177,11 +177,11 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
+        CmaArea area = machine.Cma.Get("video");
         using ContextScope irq = cpu.HardIrq();
 
-        Refuses(machine, () => machine.CmaAlloc(cpu, area, 1)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
-        Refuses(machine, () => machine.AllocContigRange(cpu, area.Start, 1)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
+        Refuses(machine, () => machine.Cma.Alloc(cpu, area, 1)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
+        Refuses(machine, () => machine.Cma.AllocContigRange(cpu, area.Start, 1)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
     }
 
     [Fact]
@@ -189,13 +189,13 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(WithArea);
         Cpu cpu = machine.Cpus[0];
-        CmaArea area = machine.GetCmaArea("video");
-        Page page = machine.CmaAlloc(cpu, area, 8);
+        CmaArea area = machine.Cma.Get("video");
+        Page page = machine.Cma.Alloc(cpu, area, 8);
 
-        machine.CmaRelease(cpu, area, machine.GetPage(new Pfn(4096)), 1).Should().BeFalse("it is not of the area");
-        Refuses(machine, () => machine.CmaRelease(cpu, area, page, 9)).Kind.Should().Be(KernelBugKind.NotAllocated);
-        machine.CmaRelease(cpu, area, page, 8).Should().BeTrue();
-        Refuses(machine, () => machine.CmaRelease(cpu, area, page, 8));
+        machine.Cma.Free(cpu, area, machine.GetPage(new Pfn(4096)), 1).Should().BeFalse("it is not of the area");
+        Refuses(machine, () => machine.Cma.Free(cpu, area, page, 9)).Kind.Should().Be(KernelBugKind.NotAllocated);
+        machine.Cma.Free(cpu, area, page, 8).Should().BeTrue();
+        Refuses(machine, () => machine.Cma.Free(cpu, area, page, 8));
     }
 
     [Fact]
@@ -217,12 +217,12 @@ public class CmaTests : MachineTests
     public void The_command_line_of_an_arm_machine_places_the_default_area()
     {
         Machine machine = Boot(MachineSpec.Arm64("512M").WithCommandLine("cma=32M@0x50000000"));
-        CmaArea area = machine.CmaAreas.Should().ContainSingle().Subject;
+        CmaArea area = machine.Cma.Areas.Should().ContainSingle().Subject;
 
         area.Name.Should().Be("reserved");
         area.Start.PhysicalAddress.Value.Should().Be(0x50000000);
         area.Pages.Should().Be(8192);
-        machine.CmaText().Should().Contain("reserved/count 8192\n").And.Contain("reserved/maxchunk 8192\n");
+        machine.Cma.Text().Should().Contain("reserved/count 8192\n").And.Contain("reserved/maxchunk 8192\n");
     }
 
     [Fact]
@@ -230,7 +230,7 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> numbers = [];
         for (int i = 0; i < 20000; i++)
         {
@@ -240,15 +240,15 @@ public class CmaTests : MachineTests
 
         int stays = numbers.First(number => number > 10000 && FirstUnmovable(machine, pool[number]) < 0);
         Page held = pool[stays];
-        cpu.GetPage(held);
-        machine.DrainAllPages();
+        cpu.Pages.GetPage(held);
+        machine.Memory.DrainAllPages();
         long block = held.Pfn.Value & ~511;
         string before = machine.Proc.PageTypeInfo;
         long free = held.Zone.TrueFreePages;
 
-        machine.AllocContigRange(cpu, new Pfn(block), 512).Should().BeFalse();
+        machine.Cma.AllocContigRange(cpu, new Pfn(block), 512).Should().BeFalse();
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         held.Zone.TrueFreePages.Should().Be(free);
         held.Zone.IsolatedPageblocks.Should().Be(0);
         pool[stays].Should().Be(held);
@@ -256,10 +256,10 @@ public class CmaTests : MachineTests
         held.MigrateType.Should().Be(MigrateType.Movable);
         numbers.Should().OnlyContain(number => pool.IsIntact(cpu, number));
         machine.Proc.PageTypeInfo.Split("Number of blocks")[1].Should().Be(before.Split("Number of blocks")[1]);
-        cpu.PutPage(held);
-        machine.AllocContigRange(cpu, new Pfn(block), 512).Should().BeTrue();
+        cpu.Pages.PutPage(held);
+        machine.Cma.AllocContigRange(cpu, new Pfn(block), 512).Should().BeTrue();
         numbers.Should().OnlyContain(number => pool.IsIntact(cpu, number));
-        machine.FreeContigRange(cpu, machine.GetPage(new Pfn(block)), 512);
+        machine.Cma.FreeContigRange(cpu, machine.GetPage(new Pfn(block)), 512);
     }
 
     [Fact]
@@ -268,10 +268,10 @@ public class CmaTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
         Page kernel = cpu.AllocPages(Gfp.Kernel, 0);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         string before = machine.StateText();
 
-        machine.AllocContigRange(cpu, new Pfn(kernel.Pfn.Value & ~511), 512).Should().BeFalse();
+        machine.Cma.AllocContigRange(cpu, new Pfn(kernel.Pfn.Value & ~511), 512).Should().BeFalse();
 
         machine.StateText().Should().Be(before);
     }
@@ -281,15 +281,15 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
 
-        Page first = machine.AllocContigPages(cpu, 4096);
+        Page first = machine.Cma.AllocContigPages(cpu, 4096);
 
         first.IsNull.Should().BeFalse("16 MiB in one piece out of single free pages");
         (first.Pfn.Value % 4096).Should().Be(0);
         kept.Should().OnlyContain(number => pool.IsIntact(cpu, number));
-        machine.FreeContigRange(cpu, first, 4096);
+        machine.Cma.FreeContigRange(cpu, first, 4096);
     }
 
     [Fact]
@@ -297,29 +297,29 @@ public class CmaTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("6G").WithCma("video", ByteSize.FromMiB(64), new PhysicalAddress(0x1_4000_0000)).WithoutContents());
         Cpu cpu = machine.Cpus[0];
-        DmaDevice old = machine.AddDevice("isa", 24), pci = machine.AddDevice("pci", 32), modern = machine.AddDevice("nvme", 64);
+        DmaDevice old = machine.Hotplug.AddDevice("isa", 24), pci = machine.Hotplug.AddDevice("pci", 32), modern = machine.Hotplug.AddDevice("nvme", 64);
 
-        DmaBuffer isa = cpu.DmaAllocCoherent(old, 100);
-        DmaBuffer ring = cpu.DmaAllocCoherent(pci, 1 << 20);
-        DmaBuffer frames = cpu.DmaAllocCoherent(modern, 5 << 20);
+        DmaBuffer isa = cpu.Dma.AllocCoherent(old, 100);
+        DmaBuffer ring = cpu.Dma.AllocCoherent(pci, 1 << 20);
+        DmaBuffer frames = cpu.Dma.AllocCoherent(modern, 5 << 20);
 
         isa.First.Zone.Type.Should().Be(ZoneType.Dma);
         ring.Area.Should().BeNull("the area lies beyond 4 GiB");
         pci.CanReach(ring.DmaAddress, 1 << 20).Should().BeTrue();
-        frames.Area.Should().BeSameAs(machine.CmaAreas[0]);
+        frames.Area.Should().BeSameAs(machine.Cma.Areas[0]);
         (frames.First.Pfn.Value % 256).Should().Be(0);
         using (cpu.HardIrq())
         {
-            DmaBuffer atomic = cpu.DmaAllocCoherent(modern, 8192, Gfp.Atomic);
+            DmaBuffer atomic = cpu.Dma.AllocCoherent(modern, 8192, Gfp.Atomic);
             atomic.Area.Should().BeNull("an area may only be used where one may sleep");
-            cpu.DmaFreeCoherent(atomic);
+            cpu.Dma.FreeCoherent(atomic);
         }
 
-        cpu.DmaFreeCoherent(isa);
-        cpu.DmaFreeCoherent(ring);
-        cpu.DmaFreeCoherent(frames);
-        machine.CmaAreas[0].UsedPages.Should().Be(0);
-        Refuses(machine, () => cpu.DmaFreeCoherent(frames));
+        cpu.Dma.FreeCoherent(isa);
+        cpu.Dma.FreeCoherent(ring);
+        cpu.Dma.FreeCoherent(frames);
+        machine.Cma.Areas[0].UsedPages.Should().Be(0);
+        Refuses(machine, () => cpu.Dma.FreeCoherent(frames));
     }
 
     private static int FirstUnmovable(Machine machine, Page page) =>

@@ -54,10 +54,10 @@ public class CompactionRetryTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         cpu.AllocateAll(Gfp.NoWait);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         cpu.AllocateAll(Gfp.Atomic);
         Scripted script = new(outcome, reclaimable, rounds);
-        machine.Reclaim = script;
+        machine.Reclaim.Policy = script;
 
         cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn | flags, order).IsNull.Should().BeTrue();
 

@@ -11,17 +11,17 @@ public class CompactionTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         int before = machine.HugeBlocks();
-        int score = machine.FragmentationScore(machine.Nodes[0]);
+        int score = machine.Compaction.FragmentationScore(machine.Nodes[0]);
 
-        machine.SetSysctl("vm.compact_memory", "1");
+        machine.Sysctl.Set("vm.compact_memory", "1");
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         before.Should().BeLessThan(3);
         machine.HugeBlocks().Should().BeGreaterThan(before + 7, "half of the memory is free, all of the rest can move");
-        machine.FragmentationScore(machine.Nodes[0]).Should().BeLessThan(score);
+        machine.Compaction.FragmentationScore(machine.Nodes[0]).Should().BeLessThan(score);
         pool.Moves.Should().BePositive();
         kept.Should().OnlyContain(number => pool.IsIntact(cpu, number));
         machine.Events("pgmigrate_success").Should().Be(pool.Moves);
@@ -36,8 +36,8 @@ public class CompactionTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         OnlyCompaction reclaim = new(machine);
-        machine.Reclaim = reclaim;
-        MovablePool pool = machine.CreateMovablePool();
+        machine.Reclaim.Policy = reclaim;
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         cpu.AllocateAll(Gfp.NoWait, 9);
 
@@ -55,24 +55,24 @@ public class CompactionTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         int pinned = kept[kept.Count / 2];
         Page page = pool[pinned];
-        cpu.GetPage(page);
+        cpu.Pages.GetPage(page);
         Pfn at = page.Pfn;
 
-        machine.CompactMemory();
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         pool[pinned].Pfn.Should().Be(at);
         pool.IsIntact(cpu, pinned).Should().BeTrue();
         machine.Events("pgmigrate_fail").Should().BePositive();
         machine.HugeBlocks().Should().BeGreaterThan(7);
         page.Zone.FreeList(9, MigrateType.Movable).Should().NotContain(new Pfn(at.Value & ~511));
-        cpu.PutPage(page);
-        machine.CompactMemory();
-        machine.CompactMemory();
+        cpu.Pages.PutPage(page);
+        machine.Compaction.CompactMemory();
+        machine.Compaction.CompactMemory();
         machine.Events("pgmigrate_fail").Should().BeLessThan(1000);
     }
 
@@ -84,7 +84,7 @@ public class CompactionTests : MachineTests
         Compactor compactor = machine.CompactorOf();
         Zone zone = machine.OnlyZone();
         CompactionLog log = new();
-        machine.AttachCompactionTrace(log);
+        machine.Tracing.Attach(log);
         List<int> waits = [];
         for (int failure = 0; failure < 8; failure++)
         {
@@ -99,10 +99,10 @@ public class CompactionTests : MachineTests
         }
 
         waits.Should().Equal(1, 3, 7, 15, 31, 63, 63, 63);
-        machine.CompactionInfo(zone).Should().Match<CompactionInfo>(info => info.DeferShift == 6 && info.Considered == 64 && info.OrderFailed == 0);
+        machine.Compaction.Info(zone).Should().Match<CompactionInfo>(info => info.DeferShift == 6 && info.Considered == 64 && info.OrderFailed == 0);
         compactor.ResetDeferral(cpu, zone, 9, allocated: true);
         compactor.IsDeferred(cpu, zone, 9).Should().BeFalse("an order that succeeded is not put off");
-        machine.CompactionInfo(zone).OrderFailed.Should().Be(10);
+        machine.Compaction.Info(zone).OrderFailed.Should().Be(10);
         log.Lines.Should().HaveCount(waits.Sum());
     }
 
@@ -115,7 +115,7 @@ public class CompactionTests : MachineTests
         List<Page> pages = cpu.AllocateAll(Gfp.NoWait);
         Zone zone = machine.Zones.Last(z => z.IsPopulated);
         CompactionLog log = new();
-        machine.AttachCompactionTrace(log);
+        machine.Tracing.Attach(log);
         CompactControl First() => new(zone, CompactControl.NoGoal) { Mode = MigrationMode.SyncLight };
 
         machine.Compactor.CompactZone(cpu, First());
@@ -125,7 +125,7 @@ public class CompactionTests : MachineTests
 
         scans.Should().BeGreaterThan(20);
         log.Lines.Should().BeEmpty("every block is marked");
-        machine.CompactionInfo(zone).SkippedPageblocks.Should().BeGreaterThan(20);
+        machine.Compaction.Info(zone).SkippedPageblocks.Should().BeGreaterThan(20);
         pages.Should().BeEmpty();
     }
 
@@ -134,7 +134,7 @@ public class CompactionTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> numbers = pool.Fill(cpu);
         List<int> kept = pool.KeepEvery(cpu, numbers, 4);
 
@@ -149,7 +149,7 @@ public class CompactionTests : MachineTests
         }
 
         OnlyCompaction reclaim = new(machine);
-        machine.Reclaim = reclaim;
+        machine.Reclaim.Policy = reclaim;
         Page page = cpu.AllocPages(Gfp.HighUser | Gfp.Movable | Gfp.NoRetry | Gfp.NoWarn, 9);
 
         page.IsNull.Should().BeTrue();
@@ -161,21 +161,21 @@ public class CompactionTests : MachineTests
     public void Kcompactd_makes_the_block_that_was_asked_for_and_sleeps()
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
-        machine.BackgroundWork = BackgroundWork.Manual;
+        machine.Background.Mode = BackgroundWork.Manual;
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         cpu.AllocateAll(Gfp.NoWait, 9);
 
         machine.Compactor.WakeDaemon(cpu, machine.Nodes[0], 9, machine.Nodes[0].Zones.Count - 1);
         pool.Moves.Should().Be(0, "the thread has not run yet");
-        machine.RunBackground().Should().Be(1);
+        machine.Background.Run().Should().Be(1);
 
         machine.HugeBlocks().Should().BePositive();
         machine.Events("compact_daemon_wake").Should().Be(1);
         machine.Events("compact_daemon_migrate_scanned").Should().BePositive();
         kept.Should().OnlyContain(number => pool.IsIntact(cpu, number));
-        machine.RunBackground().Should().Be(0);
+        machine.Background.Run().Should().Be(0);
     }
 
     [Fact]
@@ -184,19 +184,19 @@ public class CompactionTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Node node = machine.Nodes[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         pool.KeepEvery(cpu, pool.Fill(cpu), 2);
-        machine.SetSysctl("compaction_proactiveness", "0");
-        machine.TickKcompactd();
+        machine.Sysctl.Set("compaction_proactiveness", "0");
+        machine.Compaction.TickKcompactd();
         pool.Moves.Should().Be(0, "it is switched off");
-        machine.SetSysctl("compaction_proactiveness", "20");
-        int before = machine.FragmentationScore(node);
+        machine.Sysctl.Set("compaction_proactiveness", "20");
+        int before = machine.Compaction.FragmentationScore(node);
 
-        machine.TickKcompactd();
-        machine.DrainAllPages();
+        machine.Compaction.TickKcompactd();
+        machine.Memory.DrainAllPages();
 
         before.Should().BeGreaterThan(90);
-        machine.FragmentationScore(node).Should().BeLessThan(before);
+        machine.Compaction.FragmentationScore(node).Should().BeLessThan(before);
         pool.Moves.Should().BePositive();
     }
 
@@ -206,7 +206,7 @@ public class CompactionTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         OnlyCompaction reclaim = new(machine);
-        machine.Reclaim = reclaim;
+        machine.Reclaim.Policy = reclaim;
         cpu.AllocateAll(Gfp.Kernel);
 
         cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn | Gfp.NoRetry, 9).IsNull.Should().BeTrue();
@@ -219,7 +219,7 @@ public class CompactionTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
 
-        Assert.Throws<ArgumentException>(() => machine.SetSysctl("compact_memory", "2"));
+        Assert.Throws<ArgumentException>(() => machine.Sysctl.Set("compact_memory", "2"));
     }
 
     [Fact]
@@ -228,12 +228,12 @@ public class CompactionTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         StringWriter text = new();
         using FtraceTextSink sink = new(machine, text, streaming: true);
-        machine.AttachCompactionTrace(sink);
-        MovablePool pool = machine.CreateMovablePool();
+        machine.Tracing.Attach(sink, TraceEvents.Compaction);
+        MovablePool pool = machine.Migration.CreateMovablePool();
         pool.KeepEvery(machine.Cpus[0], pool.Fill(machine.Cpus[0]), 2);
 
-        machine.CompactMemory();
-        machine.DetachCompactionTrace(sink);
+        machine.Compaction.CompactMemory();
+        machine.Tracing.Detach(sink, TraceEvents.Compaction);
 
         text.ToString().Should().Contain("mm_compaction_suitable: node=0 zone=DMA      order=-1 ret=continue")
             .And.Contain("mm_compaction_begin: zone_start=0x1 migrate_pfn=0x1 free_pfn=0xe00 zone_end=0x1000, mode=sync")

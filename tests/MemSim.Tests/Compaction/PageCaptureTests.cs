@@ -11,12 +11,12 @@ public class PageCaptureTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M", cpus: 2));
         Cpu cpu = machine.Cpus[0];
-        machine.Reclaim = new OnlyCompaction(machine);
-        MovablePool pool = machine.CreateMovablePool();
+        machine.Reclaim.Policy = new OnlyCompaction(machine);
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         cpu.AllocateAll(Gfp.NoWait, 9);
         Thief thief = new(machine.Cpus[1]);
-        machine.AttachCompactionTrace(thief);
+        machine.Tracing.Attach(thief);
 
         Page page = cpu.AllocPages(Gfp.HighUser | Gfp.Movable, 9);
 
@@ -28,7 +28,7 @@ public class PageCaptureTests : MachineTests
         machine.Events("compact_success").Should().Be(1);
         machine.Events("compact_fail").Should().Be(0);
         kept.Should().OnlyContain(number => pool.IsIntact(cpu, number));
-        machine.DetachCompactionTrace(thief);
+        machine.Tracing.Detach(thief);
         long free = Free(machine);
         cpu.FreePages(page, 9);
         Free(machine).Should().Be(free + 512);
@@ -78,7 +78,7 @@ public class PageCaptureTests : MachineTests
             cpu.FreePages(page, order);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         (zone.Capture, zone.CaptureOrder) = (null, -1);
         (capture.Pfn >= 0).Should().Be(caught);
         Free(machine).Should().Be(free + (32 << order) - (caught ? 8 : 0), "what is caught is no free memory");
@@ -100,23 +100,23 @@ public class PageCaptureTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        machine.Reclaim = new OnlyCompaction(machine);
-        MovablePool pool = machine.CreateMovablePool();
+        machine.Reclaim.Policy = new OnlyCompaction(machine);
+        MovablePool pool = machine.Migration.CreateMovablePool();
         pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         cpu.AllocateAll(Gfp.NoWait, 9);
         long free = Free(machine);
         Thrower thrower = new();
-        machine.AttachCompactionTrace(thrower);
+        machine.Tracing.Attach(thrower);
 
         FluentActions.Invoking(() => cpu.AllocPages(Gfp.HighUser | Gfp.Movable, 9)).Should().Throw<InvalidOperationException>();
 
-        machine.DetachCompactionTrace(thrower);
+        machine.Tracing.Detach(thrower);
         Free(machine).Should().Be(free);
     }
 
     private static long Free(Machine machine)
     {
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         return machine.Zones.Sum(zone => zone.TrueFreePages);
     }
 

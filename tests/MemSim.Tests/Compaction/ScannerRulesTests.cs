@@ -12,14 +12,14 @@ public class ScannerRulesTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         List<Page> pages = Fragment(machine, 32 << 20);
-        pages.ForEach(page => cpu.GetPage(page));
+        pages.ForEach(page => cpu.Pages.GetPage(page));
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         machine.Events("pgmigrate_fail").Should().Be(0, "somebody holds the pages besides their page tables: they are not tried");
         machine.Events("pgmigrate_success").Should().BeLessThan(16, "only the program's own pages can move");
-        pages.ForEach(page => cpu.PutPage(page));
-        machine.CompactMemory();
+        pages.ForEach(page => cpu.Pages.PutPage(page));
+        machine.Compaction.CompactMemory();
         machine.Events("pgmigrate_success").Should().BeGreaterThan(1000);
         machine.Verify();
     }
@@ -30,22 +30,22 @@ public class ScannerRulesTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         OnlyCompaction reclaim = new(machine);
-        OpenFile file = machine.MountTmpfs("100M").Create("file").Value;
+        OpenFile file = machine.Files.MountTmpfs("100M").Create("file").Value;
         byte[] page = new byte[4096];
         long pages = 0;
-        machine.Reclaim = NoReclaim.Instance;
-        while (pages < 16000 && cpu.WriteFile(file, pages * 4096, page).Succeeded)
+        machine.Reclaim.Policy = NoReclaim.Instance;
+        while (pages < 16000 && cpu.Files.Write(file, pages * 4096, page).Succeeded)
         {
             pages++;
         }
 
         for (long i = 0; i < pages; i += 2)
         {
-            cpu.PunchHole(file, i * 4096, 4096).Should().Be(Errno.None);
+            cpu.Files.PunchHole(file, i * 4096, 4096).Should().Be(Errno.None);
         }
 
         cpu.AllocateAll(Gfp.NoWait, 9);
-        machine.Reclaim = reclaim;
+        machine.Reclaim.Policy = reclaim;
         long before = machine.Events("compact_isolated");
 
         cpu.AllocPages((Gfp.HighUserMovable & ~Gfp.Fs) | Gfp.NoWarn, 9).IsNull.Should().BeTrue();
@@ -70,17 +70,17 @@ public class ScannerRulesTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         pool.KeepEvery(cpu, pool.Fill(cpu), 2);
-        machine.SetSysctl("vm.min_free_kbytes", "100000");
+        machine.Sysctl.Set("vm.min_free_kbytes", "100000");
         machine.Zones.Where(z => z.IsPopulated).Should().OnlyContain(z => z.FreePages < z.GetWatermark(Watermark.Min));
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         pool.Moves.Should().Be(0);
         machine.Verify();
-        machine.SetSysctl("vm.min_free_kbytes", "1024");
-        machine.CompactMemory();
+        machine.Sysctl.Set("vm.min_free_kbytes", "1024");
+        machine.Compaction.CompactMemory();
         pool.Moves.Should().BePositive();
     }
 
@@ -89,7 +89,7 @@ public class ScannerRulesTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         List<int> numbers = pool.Fill(cpu);
         long top = numbers.Max(n => pool[n].Pfn.Value) & ~1023L;
         List<int> rest = [];
@@ -107,14 +107,14 @@ public class ScannerRulesTests : MachineTests
         }
 
         pool.KeepEvery(cpu, rest, 2);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         Zone zone = machine.Nodes[0].GetZone(ZoneType.Dma32);
         long[] whole = [.. zone.FreeList(10, MigrateType.Movable).Select(p => p.Value).Where(p => p >= top - 4096 && p < top)];
         whole.Should().HaveCountGreaterThan(1, "the test freed four megabytes of the top");
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         pool.Moves.Should().BePositive();
         zone.FreeList(10, MigrateType.Movable).Select(p => p.Value).Should().Contain(whole, "they are what compaction wants to make");
         machine.Verify();

@@ -15,7 +15,7 @@ internal static class ReadmeExamples
             cpu.Write(data, 42);                                // page fault: a zeroed page
             Process child = parent.Fork();                      // both map it now, neither may write
             FaultStory story = new();
-            machine.RecordFaults(story);
+            machine.Tracing.RecordFaults(story);
             cpu.Write(data, 43);                                // page fault: copied
             console.Write(story);                               // ... page 0x29ff is shared (mapped 2 times, 3 references): copied to 0x29fe
             using (cpu.Run(child))
@@ -32,7 +32,7 @@ internal static class ReadmeExamples
         // <example order-4>
         using var machine = Machine.Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();         // pages that may be moved, as those of processes
+        MovablePool pool = machine.Migration.CreateMovablePool();         // pages that may be moved, as those of processes
         while (pool.Allocate(cpu, Gfp.HighUser | Gfp.Movable | Gfp.NoWarn) >= 0)
         {
         }
@@ -51,7 +51,7 @@ internal static class ReadmeExamples
         }
 
         console.Write(machine.Explain(Gfp.Atomic, order: 4));   // why it fails, zone by zone, and what would have saved it
-        machine.SetSysctl("vm.compact_memory", "1");
+        machine.Sysctl.Set("vm.compact_memory", "1");
         console.WriteLine(cpu.AllocPages(Gfp.Atomic, order: 4).IsNull);    // False
         // </example>
     }
@@ -67,13 +67,13 @@ internal static class ReadmeExamples
         using (cpu.Run(hog))
         {
             VirtualAddress memory = hog.Mm.Mmap(1 << 30, Prot.Read | Prot.Write);
-            for (ulong at = 0; at < 1 << 30 && cpu.PutUser(new VirtualAddress(memory.Value + at), at) == Errno.None; at += 4096)
+            for (ulong at = 0; at < 1 << 30 && cpu.User.PutUser(new VirtualAddress(memory.Value + at), at) == Errno.None; at += 4096)
             {
             }
         }
 
         console.Write(machine.Proc.Swaps);                      // full
-        console.Write(machine.LastOomReport);                   // Mem-Info, zones, task table, "Out of memory: Killed process ..."
+        console.Write(machine.Oom.LastReport);                   // Mem-Info, zones, task table, "Out of memory: Killed process ..."
         // </example>
     }
 }

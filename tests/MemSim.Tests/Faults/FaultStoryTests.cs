@@ -18,7 +18,7 @@ public class FaultStoryTests
             VirtualAddress data = parent.Mm.Mmap(4096, Prot.Read | Prot.Write);
             cpu.Write(data, 42);
             Process child = parent.Fork();
-            machine.RecordFaults(story);
+            machine.Tracing.RecordFaults(story);
             cpu.Write(data, 43);
             using (cpu.Run(child))
             {
@@ -43,13 +43,13 @@ public class FaultStoryTests
         using Machine machine = Machine.Boot(MachineSpec.Arm64("256M"));
         Cpu cpu = machine.Cpus[0];
         FaultStory story = new();
-        machine.RecordFaults(story);
+        machine.Tracing.RecordFaults(story);
         Process process = machine.CreateProcess("reader");
         using ContextScope scope = cpu.Run(process);
         VirtualAddress data = process.Mm.Mmap(4096, Prot.Read);
         _ = cpu.Read<int>(data);
         story.Lines[0].Should().Be("el0_sync: ESR 0x92000004, EC 0x24 (data abort), FSC 0x04 (level 0 translation fault), read at FAR 0000fffff7fff000");
-        cpu.CopyToUser(data, [1]).Should().Be(1);
+        cpu.User.CopyToUser(data, [1]).Should().Be(1);
         story.Lines.Should().Contain(line => line.StartsWith("el1_sync: ESR 0x9600004f, EC 0x25 (data abort)", StringComparison.Ordinal));
     }
 }

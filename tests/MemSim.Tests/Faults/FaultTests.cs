@@ -74,7 +74,7 @@ public class FaultTests
         List<Page> pages = cpu.AllocateAll(Gfp.HighUser);
         foreach (Page page in pages)
         {
-            machine.Memory.Frame(page.FrameIndex).Fill(0xa5);
+            machine.Ram.Frame(page.FrameIndex).Fill(0xa5);
         }
 
         foreach (Page page in pages)
@@ -92,7 +92,7 @@ public class FaultTests
             cpu.Write(buffer + at, (byte)0);
         }
 
-        cpu.ReadBytes(buffer, bytes);
+        cpu.Read(buffer, bytes);
         bytes.AsSpan().ContainsAnyExcept((byte)0).Should().BeFalse();
     }
 
@@ -107,12 +107,12 @@ public class FaultTests
         VirtualAddress page = process.Mm.Mmap(4096, Prot.Read);
         Signal(() => cpu.Write(page, 1)).Should().Be(new SignalInfo(MemSim.Signal.SIGSEGV, SignalCode.AccessError, page));
         Signal(() => cpu.Read<int>(page + 4096)).Should().Be(new SignalInfo(MemSim.Signal.SIGSEGV, SignalCode.MapError, page + 4096));
-        cpu.CopyToUser(page, [1, 2, 3]).Should().Be(3);
+        cpu.User.CopyToUser(page, [1, 2, 3]).Should().Be(3);
         process.Mm.Mprotect(page, 4096, Prot.Read | Prot.Write).Should().Be(Errno.None);
-        cpu.CopyToUser(page + 4090, new byte[10]).Should().Be(4);
-        cpu.PutUser(page, 7L).Should().Be(Errno.None);
+        cpu.User.CopyToUser(page + 4090, new byte[10]).Should().Be(4);
+        cpu.User.PutUser(page, 7L).Should().Be(Errno.None);
         cpu.Read<long>(page).Should().Be(7);
-        cpu.GetUser(new VirtualAddress(64), out int _).Should().Be(Errno.EFAULT);
+        cpu.User.GetUser(new VirtualAddress(64), out int _).Should().Be(Errno.EFAULT);
         process.SignalHandler = signal => process.Mm.Mprotect(page, 4096, Prot.Read | Prot.Write) == Errno.None;
         process.Mm.Mprotect(page, 4096, Prot.None).Should().Be(Errno.None);
         cpu.Read<long>(page).Should().Be(7, "the handler gave the rights back");
@@ -164,11 +164,11 @@ public class FaultTests
         mm.Brk(new VirtualAddress(1)).Error.Should().Be(Errno.EINVAL);
         mm.Mlock(at, 64 << 20).Should().Be(Errno.ENOMEM);
         mm.Madvise(at + 1, 4096, MemoryAdvice.DontNeed).Should().Be(Errno.EINVAL);
-        machine.SetSysctl("overcommit_memory", "2");
+        machine.Sysctl.Set("overcommit_memory", "2");
         mm.Mmap(1 << 30, Prot.Read | Prot.Write).Error.Should().Be(Errno.ENOMEM);
-        machine.SetSysctl("overcommit_memory", "1");
+        machine.Sysctl.Set("overcommit_memory", "1");
         mm.Mmap(1L << 40, Prot.Read | Prot.Write).Succeeded.Should().BeTrue();
-        machine.SetSysctl("max_map_count", "10");
+        machine.Sysctl.Set("max_map_count", "10");
         Result<VirtualAddress> last = default;
         for (ulong i = 0; i < 20; i++)
         {
@@ -271,7 +271,7 @@ public class FaultTests
 
     private static void Program(Machine machine, Cpu cpu)
     {
-        Result<Process> made = machine.TryCreateProcess("victim");
+        Result<Process> made = machine.Processes.TryCreate("victim");
         if (!made.Succeeded)
         {
             return;

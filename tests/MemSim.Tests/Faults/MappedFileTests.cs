@@ -31,7 +31,7 @@ public class MappedFileTests
         rig.Mm.FilePages.Should().Be(6);
         rig.ReadFile(0).Should().Be(1, "the file knows nothing of the copy");
         rig.Cpu.Read<byte>(at + 1).Should().Be(1, "the rest of the page was copied");
-        rig.Cpu.Fsync(rig.File).Should().Be(Errno.None);
+        rig.Cpu.Files.Fsync(rig.File).Should().Be(Errno.None);
         rig.Disk.PagesWritten.Should().Be(rig.WrittenBefore);
         rig.Machine.Nodes[0].Counters.Dirty.Should().Be(0);
     }
@@ -76,9 +76,9 @@ public class MappedFileTests
         rig.Machine.Nodes[0].Counters.Dirty.Should().Be(1);
         rig.Cpu.Write(at + 8, (byte)0x13);
         rig.Process.MinorFaults.Should().Be(faults + 1);
-        rig.Cpu.Fsync(rig.File).Should().Be(Errno.None);
+        rig.Cpu.Files.Fsync(rig.File).Should().Be(Errno.None);
         rig.Mm.Munmap(at, 4 * Page).Should().Be(Errno.None);
-        rig.Machine.DropCaches(1);
+        rig.Machine.Files.DropCaches(1);
         rig.File.File.CachedPages.Should().Be(0);
         rig.ReadFile(0).Should().Be(0x12);
         rig.ReadFile(1).Should().Be(0x22);
@@ -118,7 +118,7 @@ public class MappedFileTests
             rig.Cpu.Write(copies + (i * Page), (byte)(0x80 + i));
         }
 
-        rig.Cpu.TruncateFile(rig.File, (3 * Page) + 100).Should().Be(Errno.None);
+        rig.Cpu.Files.Truncate(rig.File, (3 * Page) + 100).Should().Be(Errno.None);
         rig.Machine.Verify();
         rig.Mm.AnonPages.Should().Be(4);
         rig.Mm.FilePages.Should().Be(4);
@@ -131,11 +131,11 @@ public class MappedFileTests
             Signal(() => rig.Cpu.Write(base_ + (7 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
         }
 
-        rig.Cpu.TruncateFile(rig.File, 8 * Page).Should().Be(Errno.None);
+        rig.Cpu.Files.Truncate(rig.File, 8 * Page).Should().Be(Errno.None);
         rig.Cpu.Read<byte>(shared + (7 * Page)).Should().Be(0, "the file is longer again, but empty there");
         rig.Cpu.Read<byte>(copies + (7 * Page)).Should().Be(0, "the copies are gone");
         rig.Cpu.Write(shared + (7 * Page), (byte)3);
-        rig.Cpu.Fsync(rig.File).Should().Be(Errno.None);
+        rig.Cpu.Files.Fsync(rig.File).Should().Be(Errno.None);
     }
 
     [Theory]
@@ -152,7 +152,7 @@ public class MappedFileTests
             _ = rig.Cpu.Read<byte>(copies + (i * Page));
         }
 
-        rig.Cpu.PunchHole(rig.File, Page, 3 * Page).Should().Be(Errno.None);
+        rig.Cpu.Files.PunchHole(rig.File, Page, 3 * Page).Should().Be(Errno.None);
         rig.Machine.Verify();
         rig.Cpu.Read<byte>(copies + (2 * Page)).Should().Be(0x99, "even_cows is 0 for holes");
         rig.Cpu.Read<byte>(copies + Page).Should().Be(0);
@@ -240,7 +240,7 @@ public class MappedFileTests
         VirtualAddress data = new(0x410000);
         rig.Mm.Mmap(text, 4 * Page, Prot.Read | Prot.Execute, Private | MapFlags.Fixed, rig.File).Value.Should().Be(text);
         rig.Mm.Mmap(data, 4 * Page, Prot.Read | Prot.Write, Private | MapFlags.Fixed, rig.File, 4 * Page).Value.Should().Be(data);
-        rig.Cpu.Fetch(text + 16);
+        rig.Cpu.Mmu.Fetch(text + 16);
         rig.Cpu.Read<byte>(text + Page).Should().Be(2);
         Signal(() => rig.Cpu.Write(text, 1)).Code.Should().Be(SignalCode.AccessError);
         rig.Cpu.Read<byte>(data).Should().Be(5);
@@ -249,13 +249,13 @@ public class MappedFileTests
         if (architecture != "x86_32")
         {
             // Without PAE x86-32 has no bit that forbids execution.
-            Signal(() => rig.Cpu.Fetch(data)).Code.Should().Be(SignalCode.AccessError);
+            Signal(() => rig.Cpu.Mmu.Fetch(data)).Code.Should().Be(SignalCode.AccessError);
         }
 
         Process child = rig.Process.Fork();
         using (rig.Cpu.Run(child))
         {
-            rig.Cpu.Fetch(text);
+            rig.Cpu.Mmu.Fetch(text);
             child.MinorFaults.Should().Be(1, "entries of files are not copied, the child faults");
             rig.Cpu.Read<byte>(data).Should().Be(0xee);
         }
@@ -274,7 +274,7 @@ public class MappedFileTests
         Signal(() => rig.Cpu.Read<byte>(at)).Should().Be(new SignalInfo(MemSim.Signal.SIGBUS, SignalCode.NoPage, at));
         Signal(() => rig.Cpu.Write(at, 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
         Signal(() => rig.Cpu.Write(own, 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
-        rig.Cpu.CopyFromUser(new byte[10], at).Should().Be(10);
+        rig.Cpu.User.CopyFromUser(new byte[10], at).Should().Be(10);
         rig.Mm.AnonPages.Should().Be(0, "the page for the copy was given back");
         rig.Machine.Verify();
         rig.Disk.Reappear();
@@ -286,7 +286,7 @@ public class MappedFileTests
     public void A_shared_write_into_a_hole_of_a_full_file_system_is_a_bus_error()
     {
         using Rig rig = new("x86_64", pages: 2);
-        rig.Cpu.TruncateFile(rig.File, 4 * Page).Should().Be(Errno.None);
+        rig.Cpu.Files.Truncate(rig.File, 4 * Page).Should().Be(Errno.None);
         VirtualAddress at = rig.Map(4, Shared);
         rig.Cpu.Read<byte>(at + (3 * Page)).Should().Be(0);
         rig.Disk.IsFull = true;
@@ -312,7 +312,7 @@ public class MappedFileTests
         long mapped = rig.Mm.FilePages;
         mapped.Should().BeInRange(1, 16);
         rig.Machine.Lru.DrainAll();
-        rig.Machine.DropCaches(1);
+        rig.Machine.Files.DropCaches(1);
         rig.File.File.CachedPages.Should().Be(mapped);
         rig.Mm.FilePages.Should().Be(mapped);
         rig.Cpu.Read<byte>(at + (20 * Page)).Should().Be(21);
@@ -339,10 +339,10 @@ public class MappedFileTests
     public void A_writer_of_a_mapping_is_held_up_as_one_that_calls_write()
     {
         using Rig rig = new("x86_64", pages: 1, disk: "512M");
-        rig.Machine.SetSysctl("vm.dirty_bytes", "8388608");
-        rig.Machine.SetSysctl("vm.dirty_background_bytes", "4194304");
+        rig.Machine.Sysctl.Set("vm.dirty_bytes", "8388608");
+        rig.Machine.Sysctl.Set("vm.dirty_background_bytes", "4194304");
         const int pages = 8192;
-        rig.Cpu.TruncateFile(rig.File, pages * (long)Page).Should().Be(Errno.None);
+        rig.Cpu.Files.Truncate(rig.File, pages * (long)Page).Should().Be(Errno.None);
         VirtualAddress at = rig.Map(pages, Shared);
         for (int i = 0; i < pages; i++)
         {
@@ -351,7 +351,7 @@ public class MappedFileTests
         }
 
         rig.Disk.PagesWritten.Should().BeGreaterThan(pages - 3000);
-        rig.Cpu.Fsync(rig.File).Should().Be(Errno.None);
+        rig.Cpu.Files.Fsync(rig.File).Should().Be(Errno.None);
         for (int i = 0; i < pages; i += 100)
         {
             rig.Cpu.Read<int>(at + ((long)i * Page)).Should().Be(i);
@@ -371,9 +371,9 @@ public class MappedFileTests
         rig.Machine.Nodes[0].Counters.Dirty.Should().Be(1);
         rig.Disk.HoldsWrites = false;
         _ = rig.Disk.CompleteWrites(rig.Cpu);
-        rig.Cpu.Fsync(rig.File).Should().Be(Errno.None);
+        rig.Cpu.Files.Fsync(rig.File).Should().Be(Errno.None);
         rig.Mm.Munmap(at, Page).Should().Be(Errno.None);
-        rig.Machine.DropCaches(1);
+        rig.Machine.Files.DropCaches(1);
         rig.ReadFile(0).Should().Be(2);
     }
 
@@ -382,9 +382,9 @@ public class MappedFileTests
     {
         using Rig rig = new("x86_64", pages: 1);
         using BlockDevice other = new("vdb1", "16M");
-        DiskFileSystem second = rig.Machine.Mount(other);
+        DiskFileSystem second = rig.Machine.Files.Mount(other);
         OpenFile elsewhere = second.Create("elsewhere").Value;
-        TmpFileSystem memory = rig.Machine.MountTmpfs("1M");
+        TmpFileSystem memory = rig.Machine.Files.MountTmpfs("1M");
         OpenFile inMemory = memory.Create("tmp").Value;
         VirtualAddress at = rig.Map(1, Private, Prot.Read);
         VirtualAddress two = rig.Mm.Mmap(default, Page, Prot.Read, Shared, elsewhere);
@@ -475,7 +475,7 @@ public class MappedFileTests
             Machine = ForkTests.Boot(architecture);
             Cpu = Machine.Cpus[0];
             Disk = new BlockDevice("sda", disk);
-            Files = Machine.Mount(Disk);
+            Files = Machine.Files.Mount(Disk);
             Machine.CreateProcess("warm").Exit();
             _free = Machine.FreePagesAtRest();
             OpenFile file = Files.Create("file").Value;
@@ -483,12 +483,12 @@ public class MappedFileTests
             for (int i = 0; i < pages; i++)
             {
                 Array.Fill(page, (byte)(i + 1));
-                _ = Cpu.WriteFile(file, (long)i * Page, page).Value;
+                _ = Cpu.Files.Write(file, (long)i * Page, page).Value;
             }
 
-            _ = Cpu.Fsync(file);
+            _ = Cpu.Files.Fsync(file);
             file.Close(Cpu);
-            Machine.DropCaches(1);
+            Machine.Files.DropCaches(1);
             File = Files.Open("file", OpenMode.ReadWrite).Value;
             WrittenBefore = Disk.PagesWritten;
             Process = Machine.CreateProcess("mapper");
@@ -518,7 +518,7 @@ public class MappedFileTests
         public byte ReadFile(int page)
         {
             byte[] one = new byte[1];
-            Cpu.ReadFile(File, (long)page * Page, one).Value.Should().Be(1);
+            Cpu.Files.Read(File, (long)page * Page, one).Value.Should().Be(1);
             return one[0];
         }
 

@@ -13,7 +13,7 @@ public class ReuseTests
         using BlockDevice device = new("swap", "16M");
         machine.Swap.SwapOn(device).Succeeded.Should().BeTrue();
         Cpu cpu = machine.Cpus[0];
-        machine.SetSysctl("vm.page-cluster", "0");
+        machine.Sysctl.Set("vm.page-cluster", "0");
         Process parent = machine.CreateProcess("parent");
         VirtualAddress at = parent.Mm.Mmap(4096, Prot.Read | Prot.Write).Value;
         using (cpu.Run(parent))

@@ -14,7 +14,7 @@ internal sealed class FileMachine : IDisposable
         MachineSpec spec = MachineSpec.X86_64(memory, cpus: 1);
         Machine = Machine.Boot(contents ? spec : spec.WithoutContents());
         Disk = new BlockDevice("sda", disk);
-        Files = Machine.Mount(Disk);
+        Files = Machine.Files.Mount(Disk);
         Cpu = Machine.Cpus[0];
     }
 
@@ -36,11 +36,11 @@ internal sealed class FileMachine : IDisposable
         for (int i = 0; i < pages; i++)
         {
             Array.Fill(page, (byte)(i + 1));
-            _ = Cpu.WriteFile(file, (long)i * PageSize, page).Value;
+            _ = Cpu.Files.Write(file, (long)i * PageSize, page).Value;
         }
 
-        _ = Cpu.Fsync(file);
-        Machine.DropCaches(1);
+        _ = Cpu.Files.Fsync(file);
+        Machine.Files.DropCaches(1);
         file.Close(Cpu);
         return Files.Open(name, OpenMode.ReadWrite).Value;
     }
@@ -49,7 +49,7 @@ internal sealed class FileMachine : IDisposable
     public byte ReadPage(OpenFile file, int page, int bytes = PageSize)
     {
         byte[] buffer = new byte[bytes];
-        int read = Cpu.ReadFile(file, (long)page * PageSize, buffer).Value;
+        int read = Cpu.Files.Read(file, (long)page * PageSize, buffer).Value;
         return read == 0 ? (byte)0 : buffer[read - 1];
     }
 
@@ -95,7 +95,7 @@ internal sealed class FakeShmemSwap : IShmemSwap
 
     public PageOutOutcome SwapOut(Cpu cpu, ShmemMapping mapping, int pfn)
     {
-        _slots.Add(_next, cpu.Machine.Memory.ReadOnly((ulong)pfn << PageGeometry.PageShift, PageGeometry.PageSize).ToArray());
+        _slots.Add(_next, cpu.Machine.Ram.ReadOnly((ulong)pfn << PageGeometry.PageShift, PageGeometry.PageSize).ToArray());
         mapping.ReplaceBySwapEntry(cpu, pfn, _next++);
         cpu.Machine.AddReferences(pfn, -1);
         cpu.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Dirty);
@@ -105,7 +105,7 @@ internal sealed class FakeShmemSwap : IShmemSwap
     public Errno SwapIn(Cpu cpu, ShmemMapping mapping, uint index, long entry, out int pfn)
     {
         pfn = cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
-        _slots[entry].CopyTo(cpu.Machine.Memory.Frame(pfn));
+        _slots[entry].CopyTo(cpu.Machine.Ram.Frame(pfn));
         cpu.Machine.GetPage(new Pfn(pfn)).SetFlags(PageFlags.UpToDate);
         bool added = mapping.AddForSwapEntry(cpu, pfn, index, entry);
         cpu.Machine.Lru.Add(cpu, pfn);

@@ -69,7 +69,7 @@ public class FileModelTests
         using FileMachine m = new();
         OpenFile file = m.FileOnDisk(200);
         m.Machine.Lru.DrainAll();
-        m.Machine.DrainAllPages();
+        m.Machine.Memory.DrainAllPages();
         List<Page> hog = m.Cpu.AllocateAll(Gfp.Kernel);
         hog.AddRange(m.Cpu.AllocateAll(Gfp.HighUserMovable));
         bool succeeded = false;
@@ -77,12 +77,12 @@ public class FileModelTests
         byte[] buffer = new byte[3 * PageSize];
         for (int round = 0; !succeeded && round < 400; round++)
         {
-            Result<int> result = write ? m.Cpu.WriteFile(file, 100 * PageSize, buffer) : m.Cpu.ReadFile(file, 70 * PageSize, buffer);
+            Result<int> result = write ? m.Cpu.Files.Write(file, 100 * PageSize, buffer) : m.Cpu.Files.Read(file, 70 * PageSize, buffer);
             succeeded = result.Succeeded && result.Value == buffer.Length;
             failures += succeeded ? 0 : 1;
             (result.Succeeded || result.Error == Errno.ENOMEM).Should().BeTrue();
-            _ = m.Cpu.Fsync(file);
-            m.Machine.DropCaches(1);
+            _ = m.Cpu.Files.Fsync(file);
+            m.Machine.Files.DropCaches(1);
             file.File.CachedPages.Should().Be(0);
             if (round % 10 == 0)
             {
@@ -91,12 +91,12 @@ public class FileModelTests
 
             m.Cpu.FreePage(hog[^1]);
             hog.RemoveAt(hog.Count - 1);
-            m.Machine.DrainAllPages();
+            m.Machine.Memory.DrainAllPages();
         }
 
         succeeded.Should().BeTrue();
         failures.Should().BePositive();
-        m.Cpu.FreePagesBulk(hog.ToArray());
+        m.Cpu.Pages.FreePagesBulk(hog.ToArray());
         m.ReadPage(file, 199).Should().Be(200);
     }
 
@@ -121,7 +121,7 @@ public class FileModelTests
         public Model(FileMachine m)
         {
             _m = m;
-            _tmp = m.Machine.MountTmpfs("1M");
+            _tmp = m.Machine.Files.MountTmpfs("1M");
             for (int i = 0; i < _files.Length; i++)
             {
                 _files[i] = Make(i);
@@ -144,20 +144,20 @@ public class FileModelTests
                     break;
                 case 10:
                     int size = Pick(MaxPages * PageSize);
-                    _m.Cpu.TruncateFile(file, size).Should().Be(Errno.None);
+                    _m.Cpu.Files.Truncate(file, size).Should().Be(Errno.None);
                     Array.Resize(ref _bytes[which], size);
                     break;
                 case 11:
                     int from = Pick(MaxPages * PageSize);
                     int length = Pick(8 * PageSize) + 1;
-                    _m.Cpu.PunchHole(file, from, length).Should().Be(Errno.None);
+                    _m.Cpu.Files.PunchHole(file, from, length).Should().Be(Errno.None);
                     Array.Clear(_bytes[which], Math.Min(from, _bytes[which].Length), Math.Max(0, Math.Min(length, _bytes[which].Length - from)));
                     break;
                 case 12:
-                    _m.Cpu.Fsync(file).Should().Be(Errno.None);
+                    _m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
                     break;
                 case 13:
-                    _m.Machine.DropCaches(1);
+                    _m.Machine.Files.DropCaches(1);
                     break;
                 case 14:
                     _m.Machine.AdvanceTime(TimeSpan.FromSeconds(Pick(60)));
@@ -190,8 +190,8 @@ public class FileModelTests
                 Check(i, 0, _buffer.Length);
             }
 
-            _m.Cpu.SyncFiles();
-            _m.Machine.DropCaches(1);
+            _m.Cpu.Files.Sync();
+            _m.Machine.Files.DropCaches(1);
             for (int i = 0; i < _files.Length; i++)
             {
                 Check(i, 0, _buffer.Length);
@@ -224,7 +224,7 @@ public class FileModelTests
                 bytes[i] = (byte)(_random + (uint)i);
             }
 
-            _m.Cpu.WriteFile(_files[which], offset, bytes).Value.Should().Be(length);
+            _m.Cpu.Files.Write(_files[which], offset, bytes).Value.Should().Be(length);
             if (_bytes[which].Length < offset + length)
             {
                 Array.Resize(ref _bytes[which], offset + length);
@@ -237,7 +237,7 @@ public class FileModelTests
         {
             length = Math.Min(length, _buffer.Length);
             int expected = Math.Max(0, Math.Min(length, _bytes[which].Length - offset));
-            int read = _m.Cpu.ReadFile(_files[which], offset, _buffer.AsSpan(0, length)).Value;
+            int read = _m.Cpu.Files.Read(_files[which], offset, _buffer.AsSpan(0, length)).Value;
             read.Should().Be(expected);
             _buffer.AsSpan(0, read).SequenceEqual(_bytes[which].AsSpan(Math.Min(offset, _bytes[which].Length), read)).Should().BeTrue($"file {which} at {offset}, {read} bytes");
         }
@@ -257,7 +257,7 @@ public class FileModelTests
             {
                 mapping.PageMkWrite(_m.Cpu, pfn).Should().BeTrue();
                 int at = Math.Min(PageSize - 1, _bytes[which].Length - 1 - (index * PageSize));
-                _m.Machine.Memory.Frame(pfn)[at] = 0xA5;
+                _m.Machine.Ram.Frame(pfn)[at] = 0xA5;
                 _bytes[which][(index * PageSize) + at] = 0xA5;
             }
 
@@ -290,7 +290,7 @@ public class FileModelTests
                 int to = _m.Cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
                 if (PageCacheOwners.MoveMapping(_m.Cpu, pfn, to))
                 {
-                    machine.Memory.ReadOnly((ulong)pfn << 12, PageSize).CopyTo(machine.Memory.Frame(to));
+                    machine.Ram.ReadOnly((ulong)pfn << 12, PageSize).CopyTo(machine.Ram.Frame(to));
                     machine.GetPage(new Pfn(to)).SetFlags(page.Flags & PageFlags.UpToDate);
                     page.ClearFlags(PageFlags.Locked);
                     machine.Lru.Put(_m.Cpu, pfn);

@@ -10,9 +10,9 @@ public class ExecutionContextTests : MachineTests
     [
         ("hardirq", c => c.HardIrq()),
         ("softirq", c => c.SoftIrq()),
-        ("preempt off", c => c.DisablePreemption()),
-        ("irqs off", c => c.DisableInterrupts()),
-        ("spinlock", c => c.HoldSpinlock()),
+        ("preempt off", c => c.Context.DisablePreemption()),
+        ("irqs off", c => c.Context.DisableInterrupts()),
+        ("spinlock", c => c.Context.HoldSpinlock()),
     ];
 
     private static readonly Gfp[] Blocking =
@@ -38,10 +38,10 @@ public class ExecutionContextTests : MachineTests
             KernelBugException bug = Refuses(machine, () => cpu.AllocPages(gfp));
             bug.Kind.Should().Be(KernelBugKind.SleepingInAtomic);
             bug.Message.Should().StartWith("BUG: sleeping function called from invalid context at ");
-            bug.Report.Should().Contain($"in_atomic(): {(cpu.PreemptCount != 0 ? 1 : 0)}, irqs_disabled(): {(cpu.InterruptsDisabled ? 1 : 0)}, non_block: 0, pid: 77, name: driver");
-            bug.Report.Should().Contain($"preempt_count: {cpu.PreemptCount:x}, expected: 0");
-            Refuses(machine, () => cpu.AllocPagesNode(0, gfp, 3)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
-            Refuses(machine, () => cpu.AllocPagesBulk(gfp, new Page[4])).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
+            bug.Report.Should().Contain($"in_atomic(): {(cpu.Context.PreemptCount != 0 ? 1 : 0)}, irqs_disabled(): {(cpu.Context.InterruptsDisabled ? 1 : 0)}, non_block: 0, pid: 77, name: driver");
+            bug.Report.Should().Contain($"preempt_count: {cpu.Context.PreemptCount:x}, expected: 0");
+            Refuses(machine, () => cpu.Pages.AllocPagesNode(0, gfp, 3)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
+            Refuses(machine, () => cpu.Pages.AllocPagesBulk(gfp, new Page[4])).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
         }
     }
 
@@ -69,9 +69,9 @@ public class ExecutionContextTests : MachineTests
         using (cpu.Nmi())
         {
             Refuses(machine, () => cpu.AllocPage(Gfp.Atomic)).Kind.Should().Be(KernelBugKind.CalledFromNmi);
-            Refuses(machine, () => cpu.AllocPagesBulk(Gfp.Atomic, new Page[2])).Kind.Should().Be(KernelBugKind.CalledFromNmi);
+            Refuses(machine, () => cpu.Pages.AllocPagesBulk(Gfp.Atomic, new Page[2])).Kind.Should().Be(KernelBugKind.CalledFromNmi);
             Refuses(machine, () => cpu.FreePage(page)).Kind.Should().Be(KernelBugKind.CalledFromNmi);
-            Refuses(machine, () => cpu.FreePagesBulk([page])).Kind.Should().Be(KernelBugKind.CalledFromNmi);
+            Refuses(machine, () => cpu.Pages.FreePagesBulk([page])).Kind.Should().Be(KernelBugKind.CalledFromNmi);
         }
 
         cpu.FreePage(page);
@@ -95,14 +95,14 @@ public class ExecutionContextTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        cpu.MightSleep();
+        cpu.Context.MightSleep();
         foreach ((_, Func<Cpu, ContextScope> enter) in AtomicContexts)
         {
             using ContextScope scope = enter(cpu);
-            Refuses(machine, () => cpu.MightSleep("mutex_lock")).Message.Should().Contain("invalid context at mutex_lock");
+            Refuses(machine, () => cpu.Context.MightSleep("mutex_lock")).Message.Should().Contain("invalid context at mutex_lock");
         }
 
-        cpu.MightSleep();
+        cpu.Context.MightSleep();
     }
 
     [Fact]
@@ -110,49 +110,49 @@ public class ExecutionContextTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        using (cpu.DisablePreemption())
-        using (cpu.HoldSpinlock())
+        using (cpu.Context.DisablePreemption())
+        using (cpu.Context.HoldSpinlock())
         {
-            cpu.PreemptCount.Should().Be(2);
-            cpu.SpinlocksHeld.Should().Be(1);
+            cpu.Context.PreemptCount.Should().Be(2);
+            cpu.Context.SpinlocksHeld.Should().Be(1);
             using (cpu.SoftIrq())
             {
-                cpu.PreemptCount.Should().Be(0x102);
+                cpu.Context.PreemptCount.Should().Be(0x102);
                 using (cpu.HardIrq())
                 {
-                    cpu.PreemptCount.Should().Be(0x10102);
+                    cpu.Context.PreemptCount.Should().Be(0x10102);
                     using (cpu.Nmi())
                     {
-                        cpu.PreemptCount.Should().Be(0x120102, "an NMI counts as a hardirq too");
-                        cpu.InNmi.Should().BeTrue();
+                        cpu.Context.PreemptCount.Should().Be(0x120102, "an NMI counts as a hardirq too");
+                        cpu.Context.InNmi.Should().BeTrue();
                     }
 
-                    cpu.InNmi.Should().BeFalse();
-                    cpu.InHardIrq.Should().BeTrue();
+                    cpu.Context.InNmi.Should().BeFalse();
+                    cpu.Context.InHardIrq.Should().BeTrue();
                 }
 
-                cpu.InHardIrq.Should().BeFalse();
-                cpu.InSoftIrq.Should().BeTrue();
-                cpu.InInterrupt.Should().BeTrue();
+                cpu.Context.InHardIrq.Should().BeFalse();
+                cpu.Context.InSoftIrq.Should().BeTrue();
+                cpu.Context.InInterrupt.Should().BeTrue();
             }
 
-            cpu.InInterrupt.Should().BeFalse();
-            cpu.InAtomic.Should().BeTrue();
+            cpu.Context.InInterrupt.Should().BeFalse();
+            cpu.Context.InAtomic.Should().BeTrue();
         }
 
-        cpu.PreemptCount.Should().Be(0);
-        cpu.InAtomic.Should().BeFalse();
-        using (cpu.DisableInterrupts())
+        cpu.Context.PreemptCount.Should().Be(0);
+        cpu.Context.InAtomic.Should().BeFalse();
+        using (cpu.Context.DisableInterrupts())
         {
-            using (cpu.DisableInterrupts())
+            using (cpu.Context.DisableInterrupts())
             {
-                cpu.InterruptsDisabled.Should().BeTrue();
+                cpu.Context.InterruptsDisabled.Should().BeTrue();
             }
 
-            cpu.InterruptsDisabled.Should().BeTrue();
+            cpu.Context.InterruptsDisabled.Should().BeTrue();
         }
 
-        cpu.InterruptsDisabled.Should().BeFalse();
+        cpu.Context.InterruptsDisabled.Should().BeFalse();
     }
 
     [Fact]
@@ -166,8 +166,8 @@ public class ExecutionContextTests : MachineTests
             scope.Dispose();
             Action again = () => scope.Dispose();
             again.Should().Throw<InvalidOperationException>();
-            cpu.PreemptCount.Should().Be(0);
-            cpu.InAtomic.Should().BeFalse();
+            cpu.Context.PreemptCount.Should().Be(0);
+            cpu.Context.InAtomic.Should().BeFalse();
         }
     }
 
@@ -181,17 +181,17 @@ public class ExecutionContextTests : MachineTests
         {
             for (int i = 0; i < 300; i++)
             {
-                scopes.Push(cpu.DisablePreemption());
+                scopes.Push(cpu.Context.DisablePreemption());
             }
         };
         nest.Should().Throw<InvalidOperationException>();
-        cpu.InSoftIrq.Should().BeFalse();
+        cpu.Context.InSoftIrq.Should().BeFalse();
         while (scopes.TryPop(out ContextScope scope))
         {
             scope.Dispose();
         }
 
-        cpu.PreemptCount.Should().Be(0);
+        cpu.Context.PreemptCount.Should().Be(0);
     }
 
     [Fact]
@@ -199,7 +199,7 @@ public class ExecutionContextTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        using (cpu.HoldSpinlock())
+        using (cpu.Context.HoldSpinlock())
         {
             cpu.Invoking(c => c.Run(new KernelTask("x", 1))).Should().Throw<InvalidOperationException>().WithMessage("*scheduling while atomic*");
         }
@@ -223,10 +223,10 @@ public class ExecutionContextTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         GfpSink sink = new();
-        machine.AttachTrace(sink);
-        using (noIo ? cpu.MemAllocNoIo() : cpu.MemAllocNoFs())
+        machine.Tracing.Attach(sink);
+        using (noIo ? cpu.Context.MemAllocNoIo() : cpu.Context.MemAllocNoFs())
         {
-            using (noIo ? cpu.MemAllocNoIo() : cpu.MemAllocNoFs())
+            using (noIo ? cpu.Context.MemAllocNoIo() : cpu.Context.MemAllocNoFs())
             {
                 cpu.FreePage(cpu.AllocPage(asked));
                 sink.Last.Should().Be(effective);
@@ -246,7 +246,7 @@ public class ExecutionContextTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         GfpSink sink = new();
-        machine.AttachTrace(sink);
+        machine.Tracing.Attach(sink);
         KernelTask task = new("worker", 5);
         using (cpu.Run(task))
         {

@@ -73,7 +73,7 @@ public sealed class LentSpansTests
         Machine machine = Machine.Boot(Spec(inPieces));
         weak = new WeakReference(machine);
         Cpu cpu = machine.Cpus[0];
-        Span<byte> span = cpu.Span(cpu.Kmalloc(256, Gfp.Kernel), 256);
+        Span<byte> span = cpu.Slab.Span(cpu.Kmalloc(256, Gfp.Kernel), 256);
         span.Fill(0x5a);
         return span;
     }
@@ -83,7 +83,7 @@ public sealed class LentSpansTests
     {
         using Machine machine = Machine.Boot(Spec(inPieces));
         Cpu cpu = machine.Cpus[0];
-        Span<byte> span = cpu.Span(cpu.Kmalloc(256, Gfp.Kernel), 256);
+        Span<byte> span = cpu.Slab.Span(cpu.Kmalloc(256, Gfp.Kernel), 256);
         span.Fill(0x5a);
         return span;
     }
@@ -92,7 +92,7 @@ public sealed class LentSpansTests
     private static ref long LendVariable()
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
-        PerCpuVar<long> variable = machine.Cpus[0].AllocPercpu<long>();
+        PerCpuVar<long> variable = machine.Cpus[0].PerCpu.AllocPercpu<long>();
         ref long copy = ref variable[0];
         copy = 42;
         return ref copy;

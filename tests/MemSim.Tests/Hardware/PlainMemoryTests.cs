@@ -69,12 +69,12 @@ public class PlainMemoryTests
         VirtualAddress end = block.Address + ((long)Piece - 32);
         byte[] text = [.. Enumerable.Range(1, 64).Select(i => (byte)i)];
 
-        cpu.WriteBytes(end, text);
+        cpu.Write(end, text);
         byte[] read = new byte[64];
-        cpu.ReadBytes(end, read);
+        cpu.Read(end, read);
 
         read.Should().Equal(text);
-        cpu.Compare(end, end, 64).Should().Be(0);
+        cpu.Memory.Compare(end, end, 64).Should().Be(0);
     }
 
     [Fact]
@@ -90,16 +90,16 @@ public class PlainMemoryTests
     /// <summary>Pages, objects, mappings, processes, swap: contents are written and read everywhere; says what was seen.</summary>
     private static string Work(Machine machine)
     {
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
         machine.Swap.SwapOn(new BlockDevice("swap", "512M")).Succeeded.Should().BeTrue();
         List<string> seen = [];
         Cpu cpu = machine.Cpus[0];
         VirtualAddress object1 = cpu.Kzalloc(3000, Gfp.Kernel);
-        cpu.Fill(object1, 3000, 0x5a);
+        cpu.Memory.Fill(object1, 3000, 0x5a);
         seen.Add($"{object1} {cpu.Read<ulong>(object1 + 8):x}");
         VirtualAddress area = cpu.Vmalloc(6 << 20);
-        cpu.Fill(area, 6 << 20, 7);
-        seen.Add($"{area} {cpu.Read<uint>(area + (5 << 20)):x} {cpu.Compare(area, area + (1 << 20), 1 << 20)}");
+        cpu.Memory.Fill(area, 6 << 20, 7);
+        seen.Add($"{area} {cpu.Read<uint>(area + (5 << 20)):x} {cpu.Memory.Compare(area, area + (1 << 20), 1 << 20)}");
         Process hog = machine.CreateProcess("hog");
         using (cpu.Run(hog))
         {

@@ -45,7 +45,7 @@ public sealed class GetterTests : IDisposable
         using Machine machine = Machine.Boot(MachineSpec.Preset(architecture, "96M"));
         TakeEverything(machine.Cpus[0]);
 
-        machine.TryCreateProcess("late").Error.Should().Be(Errno.ENOMEM);
+        machine.Processes.TryCreate("late").Error.Should().Be(Errno.ENOMEM);
 
         machine.Processes.Should().BeEmpty();
         machine.Verify();
@@ -57,7 +57,7 @@ public sealed class GetterTests : IDisposable
         using Machine read = Machine.Boot(MachineSpec.X86_64("128M"));
         using Machine left = Machine.Boot(MachineSpec.X86_64("128M"));
         read.Stacks.HardIrq(read.Cpus[0]).Pages.Should().OnlyContain(p => (p.Flags & PageFlags.Reserved) != 0, "the boot's own frames hold them");
-        read.RecordFaults(null);
+        read.Tracing.RecordFaults(null);
         read.Cpus[0].AllocPages(Gfp.Kernel, 0).Pfn.Should().Be(left.Cpus[0].AllocPages(Gfp.Kernel, 0).Pfn);
     }
 
@@ -76,8 +76,8 @@ public sealed class GetterTests : IDisposable
         Cpu cpu = machine.Cpus[0];
         cpu.Kmalloc(100, Gfp.Kernel);
         cpu.Vmalloc(40_000);
-        cpu.AllocPercpu<long>();
-        machine.CreateMovablePool();
+        cpu.PerCpu.AllocPercpu<long>();
+        machine.Migration.CreateMovablePool();
         Process process = machine.CreateProcess("worker");
         using (cpu.Run(process))
         {
@@ -90,8 +90,8 @@ public sealed class GetterTests : IDisposable
             process.Fork();
         }
 
-        OpenFile file = machine.MountTmpfs().Create("notes").Value;
-        cpu.WriteFile(file, 0, new byte[10_000]).Succeeded.Should().BeTrue();
+        OpenFile file = machine.Files.MountTmpfs().Create("notes").Value;
+        cpu.Files.Write(file, 0, new byte[10_000]).Succeeded.Should().BeTrue();
         machine.Swap.SwapOn(new BlockDevice("vda", "16M")).Succeeded.Should().BeTrue();
     }
 
@@ -126,7 +126,7 @@ public sealed class GetterTests : IDisposable
         string path = Path.Combine(_folder, "state.json");
         machine.Snapshot().Save(path);
         return string.Join('\n',
-            File.ReadAllText(path), machine.ContentBytes, machine.Proc.VmStat, machine.Proc.MemInfo, machine.Slab.SlabInfo, machine.Proc.VmallocInfo, machine.Uptime,
-            string.Join(',', machine.Slab.Caches.Select(c => c.Name)), string.Join(',', machine.RegisteredShrinkers.Select(s => s.Name)), machine.Processes.Count);
+            File.ReadAllText(path), machine.Memory.ContentBytes, machine.Proc.VmStat, machine.Proc.MemInfo, machine.Slab.SlabInfo, machine.Proc.VmallocInfo, machine.Uptime,
+            string.Join(',', machine.Slab.Caches.Select(c => c.Name)), string.Join(',', machine.Reclaim.Shrinkers.Select(s => s.Name)), machine.Processes.Count);
     }
 }

@@ -427,7 +427,7 @@ public class HugePageTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));
         Cpu cpu = machine.Cpus[0];
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long free = machine.FreePagesAtRest();
         machine.HugePages.Pool.Resize(cpu, 11).Should().Be(11);
         machine.HugePages.Pool.OnNode(0).Should().Be(6);

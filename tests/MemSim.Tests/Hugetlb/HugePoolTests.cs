@@ -65,8 +65,8 @@ public class HugePoolTests
         (round.HugePages.Pool.OnNode(0), round.HugePages.Pool.OnNode(1)).Should().Be((4, 3));
         using Machine gigantic = Machine.Boot(MachineSpec.X86_64("6G").WithCommandLine("default_hugepagesz=1G hugepages=1"));
         gigantic.Proc.MemInfo.Should().Contain("HugePages_Total:       1").And.Contain("Hugepagesize:    1048576 kB").And.Contain("Hugetlb:         1048576 kB");
-        gigantic.GetSysctl("vm.nr_hugepages").Should().Be("1");
-        gigantic.Invoking(m => m.SetSysctl("vm.nr_hugepages", "2")).Should().Throw<ArgumentException>();
+        gigantic.Sysctl.Get("vm.nr_hugepages").Should().Be("1");
+        gigantic.Invoking(m => m.Sysctl.Set("vm.nr_hugepages", "2")).Should().Throw<ArgumentException>();
         gigantic.Verify();
     }
 
@@ -84,13 +84,13 @@ public class HugePoolTests
     public void Reading_nr_hugepages_gives_what_the_pool_reached()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
-        machine.GetSysctl("vm.nr_hugepages").Should().Be("0");
-        machine.SetSysctl("vm.nr_hugepages", "5");
-        machine.GetSysctl("vm.nr_hugepages").Should().Be("5");
-        machine.SetSysctl("vm.nr_hugepages", "100000");
-        machine.GetSysctl("vm.nr_hugepages").Should().Be($"{machine.HugePages.Pool.Total}").And.NotBe("100000");
-        machine.SetSysctl("vm.nr_hugepages_mempolicy", "2");
-        machine.GetSysctl("vm.nr_hugepages").Should().Be("2");
+        machine.Sysctl.Get("vm.nr_hugepages").Should().Be("0");
+        machine.Sysctl.Set("vm.nr_hugepages", "5");
+        machine.Sysctl.Get("vm.nr_hugepages").Should().Be("5");
+        machine.Sysctl.Set("vm.nr_hugepages", "100000");
+        machine.Sysctl.Get("vm.nr_hugepages").Should().Be($"{machine.HugePages.Pool.Total}").And.NotBe("100000");
+        machine.Sysctl.Set("vm.nr_hugepages_mempolicy", "2");
+        machine.Sysctl.Get("vm.nr_hugepages").Should().Be("2");
         machine.Proc.SysKernelMm.Should().Contain("hugepages/hugepages-2048kB/nr_hugepages = 2\n");
         machine.Verify();
     }

@@ -10,7 +10,7 @@ public sealed class HugetlbFileTests : IDisposable
     private readonly Machine _machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithCommandLine("hugepages=6"));
     private readonly HugetlbFileSystem _files;
 
-    public HugetlbFileTests() => _files = _machine.MountHugetlbfs();
+    public HugetlbFileTests() => _files = _machine.Files.MountHugetlbfs();
 
     private HugetlbPool Pool => _machine.HugePages.Pool;
 
@@ -49,9 +49,9 @@ public sealed class HugetlbFileTests : IDisposable
         (Pool.Free, Pool.Reserved).Should().Be((5, 2));
         two.Smaps.Should().Contain("Shared_Hugetlb:     2048 kB").And.Contain("data\n");
         byte[] buffer = new byte[8];
-        Cpu.ReadFile(file, Huge + 8, buffer).Value.Should().Be(8);
+        Cpu.Files.Read(file, Huge + 8, buffer).Value.Should().Be(8);
         buffer[0].Should().Be(42);
-        Cpu.WriteFile(file, 0, buffer).Error.Should().Be(Errno.EINVAL);
+        Cpu.Files.Write(file, 0, buffer).Error.Should().Be(Errno.EINVAL);
         _machine.Verify();
         one.Exit();
         two.Exit();
@@ -105,15 +105,15 @@ public sealed class HugetlbFileTests : IDisposable
             }
 
             Pool.Free.Should().Be(3);
-            Cpu.TruncateFile(file, Huge + 4096).Should().Be(Errno.EINVAL);
-            Cpu.TruncateFile(file, 2 * Huge).Should().Be(Errno.None);
+            Cpu.Files.Truncate(file, Huge + 4096).Should().Be(Errno.EINVAL);
+            Cpu.Files.Truncate(file, 2 * Huge).Should().Be(Errno.None);
             Pool.Free.Should().Be(4);
             ((Action)(() => Cpu.Read<int>(at + (2 * Huge)))).Should().Throw<SignalException>();
             process.LastSignal!.Value.Signal.Should().Be(Signal.SIGBUS);
-            Cpu.PunchHole(file, 4096, (2 * Huge) - 8192).Should().Be(Errno.None);
+            Cpu.Files.PunchHole(file, 4096, (2 * Huge) - 8192).Should().Be(Errno.None);
             Pool.Free.Should().Be(4, "no whole page was in the hole");
             Cpu.Read<int>(at + 4096).Should().Be(0, "but parts of them were");
-            Cpu.PunchHole(file, Huge, Huge).Should().Be(Errno.None);
+            Cpu.Files.PunchHole(file, Huge, Huge).Should().Be(Errno.None);
             Pool.Free.Should().Be(5);
             _machine.Verify();
             Cpu.Read<int>(at + Huge + 4096).Should().Be(0);
@@ -137,9 +137,9 @@ public sealed class HugetlbFileTests : IDisposable
         }
 
         (Pool.Free, Pool.Reserved).Should().Be((5, 3));
-        Cpu.PunchHole(file, 0, 2 * Huge).Should().Be(Errno.None);
+        Cpu.Files.PunchHole(file, 0, 2 * Huge).Should().Be(Errno.None);
         (Pool.Free, Pool.Reserved).Should().Be((6, 3), "the page goes, and nothing was promised for it any more");
-        Cpu.TruncateFile(file, 2 * Huge).Should().Be(Errno.None);
+        Cpu.Files.Truncate(file, 2 * Huge).Should().Be(Errno.None);
         (Pool.Free, Pool.Reserved).Should().Be((6, 1));
         process.Exit();
         Pool.Reserved.Should().Be(1);
@@ -152,7 +152,7 @@ public sealed class HugetlbFileTests : IDisposable
     public void A_file_of_gigantic_pages_needs_a_mount_of_that_size()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("6G").WithCommandLine("hugepagesz=1G hugepages=1"));
-        HugetlbFileSystem files = machine.MountHugetlbfs(ByteSize.FromGiB(1));
+        HugetlbFileSystem files = machine.Files.MountHugetlbfs(ByteSize.FromGiB(1));
         OpenFile file = files.Create("big");
         Process process = machine.CreateProcess("p");
         VirtualAddress at = process.Mm.Mmap(default, 1UL << 30, Prot.Read | Prot.Write, MapFlags.Shared, file);
@@ -163,6 +163,6 @@ public sealed class HugetlbFileTests : IDisposable
 
         files.Pool.Free.Should().Be(0);
         machine.Verify();
-        machine.Invoking(m => m.MountHugetlbfs(ByteSize.FromMiB(32))).Should().Throw<ArgumentException>();
+        machine.Invoking(m => m.Files.MountHugetlbfs(ByteSize.FromMiB(32))).Should().Throw<ArgumentException>();
     }
 }

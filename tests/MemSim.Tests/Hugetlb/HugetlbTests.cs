@@ -162,7 +162,7 @@ public class HugetlbTests
         }
 
         machine.Verify();
-        machine.SetSysctl("vm.nr_overcommit_hugepages", "1");
+        machine.Sysctl.Set("vm.nr_overcommit_hugepages", "1");
         using (cpu.Run(parent))
         {
             cpu.Write(more + Huge, 1);
@@ -179,7 +179,7 @@ public class HugetlbTests
     private static Machine Boot(string architecture, int pages)
     {
         Machine machine = ForkTests.Boot(architecture);
-        machine.SetSysctl("vm.nr_hugepages", $"{pages}");
+        machine.Sysctl.Set("vm.nr_hugepages", $"{pages}");
         machine.HugePages.Pool.Total.Should().Be(pages);
         return machine;
     }

@@ -33,17 +33,17 @@ public class HighMemoryTests
         VirtualAddress address = cpu.Kmap(page);
 
         machine.AddressSpace.PersistentKmap!.Value.Contains(address).Should().BeTrue();
-        machine.KmapSlots.Should().HaveCount(slots);
+        machine.Memory.KmapSlots.Should().HaveCount(slots);
         page.Address.Should().Be(address);
         cpu.Kmap(page).Should().Be(address, "a page has one mapping, however many users");
-        machine.KmapSlots.Single(s => s.Users != 0).Count.Should().Be(3);
+        machine.Memory.KmapSlots.Single(s => s.Users != 0).Count.Should().Be(3);
         machine.Cpus[1].Write(address + 100, 42);
         cpu.Read<int>(address + 100).Should().Be(42);
         cpu.Kunmap(page);
         cpu.Kunmap(page);
         page.Address.Should().Be(address, "unused is not flushed");
         machine.Verify();
-        cpu.KmapFlushUnused();
+        cpu.HighMemory.KmapFlushUnused();
         page.Address.IsNull.Should().BeTrue();
         cpu.Invoking(c => c.Read<int>(address)).Should().Throw<PageFaultException>();
         machine.Verify();
@@ -62,16 +62,16 @@ public class HighMemoryTests
 
         cpu.Kmap(page).Should().Be(page.Address);
         cpu.Kunmap(page);
-        cpu.KmapAtomic(page).Should().Be(page.Address);
-        cpu.PageFaultsDisabled.Should().BeTrue();
-        cpu.PreemptDepth.Should().Be(1);
-        cpu.KunmapAtomic(page.Address + 5);
-        cpu.KmapAtomic(page, KmType.User1).Should().Be(page.Address);
-        cpu.KunmapAtomic(page.Address, KmType.User1);
-        cpu.KmapLocal(page).Should().Be(page.Address);
-        cpu.KunmapLocal(page.Address);
-        cpu.InAtomic.Should().BeFalse();
-        cpu.PageFaultsDisabled.Should().BeFalse();
+        cpu.HighMemory.KmapAtomic(page).Should().Be(page.Address);
+        cpu.Context.PageFaultsDisabled.Should().BeTrue();
+        cpu.Context.PreemptDepth.Should().Be(1);
+        cpu.HighMemory.KunmapAtomic(page.Address + 5);
+        cpu.HighMemory.KmapAtomic(page, KmType.User1).Should().Be(page.Address);
+        cpu.HighMemory.KunmapAtomic(page.Address, KmType.User1);
+        cpu.HighMemory.KmapLocal(page).Should().Be(page.Address);
+        cpu.HighMemory.KunmapLocal(page.Address);
+        cpu.Context.InAtomic.Should().BeFalse();
+        cpu.Context.PageFaultsDisabled.Should().BeFalse();
         machine.Verify();
     }
 
@@ -97,7 +97,7 @@ public class HighMemoryTests
         _ = cpu.Kmap(last);
 
         machine.Kmaps.Flushes.Should().Be(1, "slot 0 is reached by wrapping: the search starts at slot 1");
-        machine.KmapSlots.Count(s => s.Count != 0).Should().Be(2);
+        machine.Memory.KmapSlots.Count(s => s.Count != 0).Should().Be(2);
         machine.Cpus[1].Tlb.Statistics.InterruptsReceived.Should().BePositive("other CPUs have to forget the slots too");
         kept.Address.Should().Be(keptAddress);
         cpu.Read<int>(keptAddress).Should().Be(7);
@@ -144,8 +144,8 @@ public class HighMemoryTests
             cpu.Kmap(pages[^1]);
         }
 
-        machine.BackgroundWork = BackgroundWork.Manual;
-        machine.Background.Wake(cpu, new Unmapper(pages[100]));
+        machine.Background.Mode = BackgroundWork.Manual;
+        machine.BackgroundTasks.Wake(cpu, new Unmapper(pages[100]));
 
         cpu.Kmap(HighPage(cpu)).IsNull.Should().BeFalse();
         machine.Verify();
@@ -173,7 +173,7 @@ public class HighMemoryTests
         waiter.Join(TimeSpan.FromSeconds(20)).Should().BeTrue();
 
         mapped.Should().Be(left);
-        machine.HungTaskTimeout = TimeSpan.FromMilliseconds(20);
+        machine.Sysctl.HungTaskTimeout = TimeSpan.FromMilliseconds(20);
         Misuse(() => first.Kmap(HighPage(first))).Message.Should().Contain("blocked for more than 0.02 seconds");
         machine.Verify();
     }
@@ -189,7 +189,7 @@ public class HighMemoryTests
         Misuse(() => cpu.Kunmap(page)).Kind.Should().Be(KernelBugKind.InvalidObject);
         Misuse(() => cpu.Kmap(HighPage(other.Cpus[0]))).Kind.Should().Be(KernelBugKind.ForeignAddress);
         cpu.Invoking(c => c.Kmap(default)).Should().Throw<ArgumentException>();
-        using (cpu.HoldSpinlock())
+        using (cpu.Context.HoldSpinlock())
         {
             Misuse(() => cpu.Kmap(page)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
         }
@@ -204,8 +204,8 @@ public class HighMemoryTests
 
         cpu.FreePages(page);
         Misuse(() => cpu.Kmap(page)).Kind.Should().Be(KernelBugKind.NotAllocated);
-        Misuse(() => cpu.KmapAtomic(page)).Kind.Should().Be(KernelBugKind.NotAllocated);
-        cpu.InAtomic.Should().BeFalse();
+        Misuse(() => cpu.HighMemory.KmapAtomic(page)).Kind.Should().Be(KernelBugKind.NotAllocated);
+        cpu.Context.InAtomic.Should().BeFalse();
         machine.Verify();
     }
 
@@ -219,27 +219,27 @@ public class HighMemoryTests
         Page first = HighPage(cpu);
         Page second = HighPage(cpu);
 
-        VirtualAddress a = cpu.KmapAtomic(first);
+        VirtualAddress a = cpu.HighMemory.KmapAtomic(first);
         cpu.Write(a, 1);
-        VirtualAddress b = cpu.KmapAtomic(second);
+        VirtualAddress b = cpu.HighMemory.KmapAtomic(second);
         cpu.Write(b, 2);
-        VirtualAddress elsewhere = machine.Cpus[1].KmapAtomic(first);
+        VirtualAddress elsewhere = machine.Cpus[1].HighMemory.KmapAtomic(first);
 
         b.Should().Be(a + -4096);
         elsewhere.Should().NotBe(a);
         machine.Cpus[1].Read<int>(elsewhere).Should().Be(1);
         cpu.Read<int>(a).Should().Be(1);
-        Misuse(() => cpu.KunmapAtomic(a)).Message.Should().Contain("wrong order");
-        Misuse(() => cpu.KunmapLocal(b)).Kind.Should().Be(KernelBugKind.WrongMapping);
-        Misuse(() => cpu.KunmapAtomic(elsewhere)).Kind.Should().Be(KernelBugKind.WrongMapping);
-        Misuse(() => cpu.KunmapAtomic(new VirtualAddress(0x1000))).Kind.Should().Be(KernelBugKind.WrongMapping);
+        Misuse(() => cpu.HighMemory.KunmapAtomic(a)).Message.Should().Contain("wrong order");
+        Misuse(() => cpu.HighMemory.KunmapLocal(b)).Kind.Should().Be(KernelBugKind.WrongMapping);
+        Misuse(() => cpu.HighMemory.KunmapAtomic(elsewhere)).Kind.Should().Be(KernelBugKind.WrongMapping);
+        Misuse(() => cpu.HighMemory.KunmapAtomic(new VirtualAddress(0x1000))).Kind.Should().Be(KernelBugKind.WrongMapping);
         machine.Verify();
-        cpu.KunmapAtomic(b + 77);
+        cpu.HighMemory.KunmapAtomic(b + 77);
         cpu.Invoking(c => c.Read<int>(b)).Should().Throw<PageFaultException>("the CPU has forgotten the slot");
-        cpu.KunmapAtomic(a);
-        Misuse(() => cpu.KunmapAtomic(a)).Message.Should().Contain("no atomic mapping is left");
-        cpu.InAtomic.Should().BeFalse();
-        machine.Cpus[1].KunmapAtomic(elsewhere);
+        cpu.HighMemory.KunmapAtomic(a);
+        Misuse(() => cpu.HighMemory.KunmapAtomic(a)).Message.Should().Contain("no atomic mapping is left");
+        cpu.Context.InAtomic.Should().BeFalse();
+        machine.Cpus[1].HighMemory.KunmapAtomic(elsewhere);
         machine.Verify();
     }
 
@@ -248,13 +248,13 @@ public class HighMemoryTests
     {
         using Machine machine = Boot(Architecture.X86_32);
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress address = cpu.KmapAtomic(HighPage(cpu));
+        VirtualAddress address = cpu.HighMemory.KmapAtomic(HighPage(cpu));
 
         Misuse(() => cpu.AllocPages(Gfp.Kernel)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
         Misuse(() => cpu.Vmalloc(4096)).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
         cpu.Invoking(c => c.Run(new KernelTask("other", 5))).Should().Throw<InvalidOperationException>().WithMessage("*scheduling while atomic*");
         cpu.AllocPages(Gfp.Atomic).IsNull.Should().BeFalse();
-        cpu.KunmapAtomic(address);
+        cpu.HighMemory.KunmapAtomic(address);
         cpu.AllocPages(Gfp.Kernel).IsNull.Should().BeFalse();
         machine.Verify();
     }
@@ -269,11 +269,11 @@ public class HighMemoryTests
         cpu.Invoking(c => c.Read<int>(new VirtualAddress(0x5000))).Should().Throw<PageFaultException>();
         handler.Calls.Should().Be(1);
 
-        VirtualAddress address = cpu.KmapAtomic(HighPage(cpu));
+        VirtualAddress address = cpu.HighMemory.KmapAtomic(HighPage(cpu));
         cpu.Invoking(c => c.Read<int>(new VirtualAddress(0x5000))).Should().Throw<PageFaultException>();
 
         handler.Calls.Should().Be(1);
-        cpu.KunmapAtomic(address);
+        cpu.HighMemory.KunmapAtomic(address);
     }
 
     [Theory]
@@ -287,27 +287,27 @@ public class HighMemoryTests
         List<VirtualAddress> addresses = [];
         for (int i = 0; i < 16; i++)
         {
-            addresses.Add(i % 2 == 0 ? cpu.KmapLocal(page) : cpu.KmapAtomic(page));
+            addresses.Add(i % 2 == 0 ? cpu.HighMemory.KmapLocal(page) : cpu.HighMemory.KmapAtomic(page));
         }
 
         Page extra = cpu.AllocPages(Gfp.Atomic | Gfp.HighMem);
-        Misuse(() => cpu.KmapLocal(extra)).Message.Should().Contain("KM_MAX_IDX");
-        Misuse(() => cpu.KmapAtomic(extra)).Message.Should().Contain("KM_MAX_IDX");
-        cpu.PreemptDepth.Should().Be(8);
+        Misuse(() => cpu.HighMemory.KmapLocal(extra)).Message.Should().Contain("KM_MAX_IDX");
+        Misuse(() => cpu.HighMemory.KmapAtomic(extra)).Message.Should().Contain("KM_MAX_IDX");
+        cpu.Context.PreemptDepth.Should().Be(8);
         machine.Verify();
         for (int i = 15; i >= 0; i--)
         {
             if (i % 2 == 0)
             {
-                cpu.KunmapLocal(addresses[i]);
+                cpu.HighMemory.KunmapLocal(addresses[i]);
             }
             else
             {
-                cpu.KunmapAtomic(addresses[i]);
+                cpu.HighMemory.KunmapAtomic(addresses[i]);
             }
         }
 
-        cpu.LocalMappings.Should().Be(0);
+        cpu.HighMemory.LocalMappings.Should().Be(0);
         machine.Verify();
     }
 
@@ -319,27 +319,27 @@ public class HighMemoryTests
         Page page = HighPage(cpu);
         Page other = HighPage(cpu);
 
-        VirtualAddress user = cpu.KmapAtomic(page, KmType.User0);
+        VirtualAddress user = cpu.HighMemory.KmapAtomic(page, KmType.User0);
         cpu.Write(user, 99);
-        Misuse(() => cpu.KmapAtomic(other, KmType.User0)).Message.Should().Contain("in use");
-        VirtualAddress second = cpu.KmapAtomic(other, KmType.User1);
+        Misuse(() => cpu.HighMemory.KmapAtomic(other, KmType.User0)).Message.Should().Contain("in use");
+        VirtualAddress second = cpu.HighMemory.KmapAtomic(other, KmType.User1);
         second.Should().NotBe(user);
-        Misuse(() => cpu.KunmapAtomic(user, KmType.User1)).Kind.Should().Be(KernelBugKind.WrongMapping);
-        Misuse(() => cpu.KmapAtomic(other, KmType.Irq0)).Message.Should().Contain("interrupts disabled");
+        Misuse(() => cpu.HighMemory.KunmapAtomic(user, KmType.User1)).Kind.Should().Be(KernelBugKind.WrongMapping);
+        Misuse(() => cpu.HighMemory.KmapAtomic(other, KmType.Irq0)).Message.Should().Contain("interrupts disabled");
         using (cpu.HardIrq())
         {
-            Misuse(() => cpu.KmapAtomic(other, KmType.Pte0)).Message.Should().Contain("interrupts");
-            VirtualAddress irq = cpu.KmapAtomic(page, KmType.Irq0);
+            Misuse(() => cpu.HighMemory.KmapAtomic(other, KmType.Pte0)).Message.Should().Contain("interrupts");
+            VirtualAddress irq = cpu.HighMemory.KmapAtomic(page, KmType.Irq0);
             cpu.Read<int>(irq).Should().Be(99);
             machine.Verify();
-            cpu.KunmapAtomic(irq, KmType.Irq0);
+            cpu.HighMemory.KunmapAtomic(irq, KmType.Irq0);
         }
 
-        Misuse(() => cpu.KmapAtomic(other, (KmType)13)).Kind.Should().Be(KernelBugKind.WrongMapping);
-        cpu.KunmapAtomic(user, KmType.User0);
-        Misuse(() => cpu.KunmapAtomic(user, KmType.User0)).Message.Should().Contain("not in use");
-        cpu.KunmapAtomic(second, KmType.User1);
-        cpu.InAtomic.Should().BeFalse();
+        Misuse(() => cpu.HighMemory.KmapAtomic(other, (KmType)13)).Kind.Should().Be(KernelBugKind.WrongMapping);
+        cpu.HighMemory.KunmapAtomic(user, KmType.User0);
+        Misuse(() => cpu.HighMemory.KunmapAtomic(user, KmType.User0)).Message.Should().Contain("not in use");
+        cpu.HighMemory.KunmapAtomic(second, KmType.User1);
+        cpu.Context.InAtomic.Should().BeFalse();
         machine.Verify();
     }
 
@@ -353,15 +353,15 @@ public class HighMemoryTests
         VirtualAddress address;
         using (cpu.Run(reader))
         {
-            address = cpu.KmapLocal(mine);
+            address = cpu.HighMemory.KmapLocal(mine);
             cpu.Write(address, 1234);
             using (cpu.Run(new KernelTask("other", 11)))
             {
                 cpu.Invoking(c => c.Read<int>(address)).Should().Throw<PageFaultException>("the mapping is the reader's");
-                VirtualAddress same = cpu.KmapLocal(HighPage(cpu));
+                VirtualAddress same = cpu.HighMemory.KmapLocal(HighPage(cpu));
                 same.Should().Be(address);
                 cpu.Write(same, 4321);
-                cpu.KunmapLocal(same);
+                cpu.HighMemory.KunmapLocal(same);
                 machine.Verify();
             }
 
@@ -373,8 +373,8 @@ public class HighMemoryTests
         using (cpu.Run(reader))
         {
             cpu.Read<int>(address).Should().Be(1234);
-            cpu.KunmapLocal(address);
-            Misuse(() => cpu.KunmapLocal(address)).Kind.Should().Be(KernelBugKind.WrongMapping);
+            cpu.HighMemory.KunmapLocal(address);
+            Misuse(() => cpu.HighMemory.KunmapLocal(address)).Kind.Should().Be(KernelBugKind.WrongMapping);
         }
 
         using ContextScope elsewhere = machine.Cpus[1].Run(reader);
@@ -394,10 +394,10 @@ public class HighMemoryTests
             {
                 _ = cpu.Kmap(page);
                 cpu.Kunmap(page);
-                cpu.KmapFlushUnused();
-                cpu.KunmapAtomic(cpu.KmapAtomic(page));
-                cpu.KunmapLocal(cpu.KmapLocal(page));
-                cpu.KunmapAtomic(cpu.KmapAtomic(page, KmType.User0), KmType.User0);
+                cpu.HighMemory.KmapFlushUnused();
+                cpu.HighMemory.KunmapAtomic(cpu.HighMemory.KmapAtomic(page));
+                cpu.HighMemory.KunmapLocal(cpu.HighMemory.KmapLocal(page));
+                cpu.HighMemory.KunmapAtomic(cpu.HighMemory.KmapAtomic(page, KmType.User0), KmType.User0);
             }
         }).Should().Be(0);
     }
@@ -434,9 +434,9 @@ public class HighMemoryTests
             }
             else
             {
-                VirtualAddress address = cpu.KmapAtomic(pages[which]);
+                VirtualAddress address = cpu.HighMemory.KmapAtomic(pages[which]);
                 cpu.Write(address + 8, which);
-                cpu.KunmapAtomic(address);
+                cpu.HighMemory.KunmapAtomic(address);
             }
         }
 
@@ -445,7 +445,7 @@ public class HighMemoryTests
             machine.Cpus[1].Read<int>(pages[which].Address + 8).Should().Be(which);
         }
 
-        machine.KmapSlots.Sum(s => s.Users).Should().Be(users.Values.Sum());
+        machine.Memory.KmapSlots.Sum(s => s.Users).Should().Be(users.Values.Sum());
         machine.Verify();
     }
 

@@ -17,9 +17,9 @@ public class KernelAddressSpaceTests
     {
         using Machine machine = Machine.Boot(MachineSpec.Preset(architecture, "512M"));
 
-        machine.Fixmap.Find(name).Address.Value.Should().Be(address);
-        machine.Fixmap.AddressOf(machine.Fixmap.IndexOf(new VirtualAddress(address + 77))).Value.Should().Be(address);
-        machine.Fixmap.IndexOf(new VirtualAddress(0x1000)).Should().Be(-1);
+        machine.Memory.Fixmap.Find(name).Address.Value.Should().Be(address);
+        machine.Memory.Fixmap.AddressOf(machine.Memory.Fixmap.IndexOf(new VirtualAddress(address + 77))).Value.Should().Be(address);
+        machine.Memory.Fixmap.IndexOf(new VirtualAddress(0x1000)).Should().Be(-1);
         machine.AddressSpace.Fixmap.Contains(new VirtualAddress(address)).Should().BeTrue();
     }
 
@@ -30,20 +30,20 @@ public class KernelAddressSpaceTests
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPage(Gfp.Kernel);
 
-        VirtualAddress apic = machine.Fixmap.Set(cpu, "FIX_APIC_BASE", page.PhysicalAddress);
+        VirtualAddress apic = machine.Memory.Fixmap.Set(cpu, "FIX_APIC_BASE", page.PhysicalAddress);
 
         cpu.Write(apic + 0x20, 0xfee0);
         cpu.Read<int>(page.Address + 0x20).Should().Be(0xfee0);
-        cpu.Explain(apic).ToString().Should().Contain("pte");
+        cpu.Mmu.Explain(apic).ToString().Should().Contain("pte");
         machine.Mmu.Kernel.Dump(machine.AddressSpace.DumpMarkers).Should().Contain("---[ Fixmap Area ]---").And.Contain("PCD");
-        machine.Fixmap.Clear(cpu, "FIX_APIC_BASE");
+        machine.Memory.Fixmap.Clear(cpu, "FIX_APIC_BASE");
         cpu.Invoking(c => c.Read<int>(apic)).Should().Throw<PageFaultException>();
-        machine.Fixmap.Clear(cpu, "FIX_APIC_BASE");
-        machine.Fixmap.Invoking(f => f.Set(cpu, "FIX_APIC_BASE", new PhysicalAddress(0x123))).Should().Throw<ArgumentException>();
-        machine.Fixmap.Invoking(f => f.Set(cpu, "FIX_APIC_BASE", new PhysicalAddress(1UL << 32))).Should().Throw<ArgumentException>();
-        machine.Fixmap.Invoking(f => f.Set(cpu, "FIX_KMAP", page.PhysicalAddress)).Should().Throw<ArgumentException>();
-        machine.Fixmap.Invoking(f => f.Set(cpu, "FIX_APIC_BASE", page.PhysicalAddress, page: 1)).Should().Throw<ArgumentException>();
-        machine.Fixmap.Invoking(f => f.Find("FIX_NOTHING")).Should().Throw<ArgumentException>();
+        machine.Memory.Fixmap.Clear(cpu, "FIX_APIC_BASE");
+        machine.Memory.Fixmap.Invoking(f => f.Set(cpu, "FIX_APIC_BASE", new PhysicalAddress(0x123))).Should().Throw<ArgumentException>();
+        machine.Memory.Fixmap.Invoking(f => f.Set(cpu, "FIX_APIC_BASE", new PhysicalAddress(1UL << 32))).Should().Throw<ArgumentException>();
+        machine.Memory.Fixmap.Invoking(f => f.Set(cpu, "FIX_KMAP", page.PhysicalAddress)).Should().Throw<ArgumentException>();
+        machine.Memory.Fixmap.Invoking(f => f.Set(cpu, "FIX_APIC_BASE", page.PhysicalAddress, page: 1)).Should().Throw<ArgumentException>();
+        machine.Memory.Fixmap.Invoking(f => f.Find("FIX_NOTHING")).Should().Throw<ArgumentException>();
         machine.Verify();
     }
 
@@ -75,7 +75,7 @@ public class KernelAddressSpaceTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("1G").WithMmu(MmuOptions.Default with { GigabytePages = false }));
 
-        IReadOnlyList<BootPhase> phases = machine.BootPhases;
+        IReadOnlyList<BootPhase> phases = machine.Mmu.BootPhases;
 
         phases.Select(p => p.Name).Should().Equal("identity mapping", "kernel image mapping", "identity mapping removed", "init_mem_mapping");
         phases[0].Mappings.Should().ContainSingle().Which.Start.Value.Should().Be(0);
@@ -99,10 +99,10 @@ public class KernelAddressSpaceTests
     {
         using Machine machine = Machine.Boot(MachineSpec.Preset(architecture, "1G"));
 
-        machine.BootPhases.Should().HaveCount(4);
-        machine.BootPhases[0].Mappings.Single().Should().Match<BootMapping>(m => m.Start.Value == m.Physical.Value);
-        machine.BootPhases[2].Mappings.Should().NotContain(machine.BootPhases[0].Mappings.Single());
-        machine.BootPhases[3].Mappings.Should().HaveCountGreaterThan(1);
+        machine.Mmu.BootPhases.Should().HaveCount(4);
+        machine.Mmu.BootPhases[0].Mappings.Single().Should().Match<BootMapping>(m => m.Start.Value == m.Physical.Value);
+        machine.Mmu.BootPhases[2].Mappings.Should().NotContain(machine.Mmu.BootPhases[0].Mappings.Single());
+        machine.Mmu.BootPhases[3].Mappings.Should().HaveCountGreaterThan(1);
     }
 
     private static IEnumerable<string> StepsOf(Machine machine) => BootPhases.PlanOf(machine).Steps.Select(s => s.ToString());

@@ -227,14 +227,14 @@ public class KernelStackTests
         KernelTask[] tasks = [.. Enumerable.Range(0, 3).Select(i => new KernelTask("t", i))];
         Array.ForEach(tasks, t => machine.Stacks.Create(cpu, t));
         long used = machine.Vmalloc.UsedPages;
-        using (cpu.HoldSpinlock())
+        using (cpu.Context.HoldSpinlock())
         {
             Array.ForEach(tasks, t => machine.Stacks.Free(cpu, t));
             Misuse(() => machine.Stacks.Create(cpu, tasks[0])).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
         }
 
         machine.Vmalloc.UsedPages.Should().Be(used);
-        cpu.RunDeferredVfrees();
+        cpu.Vm.RunDeferredVfrees();
         machine.Vmalloc.UsedPages.Should().Be(used - 4);
         machine.Verify();
     }
@@ -268,7 +268,7 @@ public class KernelStackTests
         Cpu cpu = machine.Cpus[0];
         _ = machine.Stacks;
         machine.Stacks.Create(cpu, new KernelTask("first", 1));
-        cpu.VmUnmapAliases();
+        cpu.Vm.VmUnmapAliases();
         List<Page> all = cpu.AllocateAll(Gfp.Kernel);
         for (int free = 0; free < 4; free++)
         {

@@ -37,7 +37,7 @@ public class PerCpuTests
 
         Enumerable.Range(0, 4).Select(cpu => counter[cpu]).Should().Equal(7, 8, 9, 10);
         Enumerable.Range(0, 4).Select(cpu => machine.PerCpu.AddressOf(counter.Pointer, cpu).Value / 64).Should().OnlyHaveUniqueItems();
-        machine.ToPhysical(machine.PerCpu.AddressOf(counter.Pointer, 3)).Should().Be(machine.PerCpu.PhysicalAddressOf(counter.Pointer, 3));
+        machine.Memory.ToPhysical(machine.PerCpu.AddressOf(counter.Pointer, 3)).Should().Be(machine.PerCpu.PhysicalAddressOf(counter.Pointer, 3));
         machine.PerCpu.Get<int>("counter").Should().Be(counter);
         machine.PerCpu.Invoking(p => p.Define<long>("counter")).Should().Throw<ArgumentException>();
         machine.PerCpu.Invoking(p => p.Define<long>(" ")).Should().Throw<ArgumentException>();
@@ -73,23 +73,23 @@ public class PerCpuTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2));
         Cpu cpu = machine.Cpus[1];
         PerCpuVar<long> a = machine.PerCpu.Define<long>("a");
-        PerCpuVar<long> b = cpu.AllocPercpu<long>();
-        cpu.GetCpuVar(a)++;
-        cpu.InAtomic.Should().BeTrue();
+        PerCpuVar<long> b = cpu.PerCpu.AllocPercpu<long>();
+        cpu.PerCpu.GetCpuVar(a)++;
+        cpu.Context.InAtomic.Should().BeTrue();
         Refused(() => cpu.AllocPages(Gfp.Kernel), KernelBugKind.SleepingInAtomic);
-        Refused(() => cpu.AllocPercpu(64, 64), KernelBugKind.SleepingInAtomic);
-        cpu.GetCpuVar(b) = 5;
-        Refused(() => cpu.PutCpuVar(a), KernelBugKind.IllegalFlags);
-        cpu.PutCpuVar(b);
-        cpu.ThisCpu(b).Should().Be(5);
-        cpu.PutCpuVar(a);
-        cpu.InAtomic.Should().BeFalse();
-        Refused(() => cpu.PutCpuVar(a), KernelBugKind.IllegalFlags);
-        Refused(() => cpu.ThisCpu(a)++, KernelBugKind.IllegalFlags);
-        cpu.PerCpu(a, 1).Should().Be(1);
-        cpu.PerCpu(a, 0).Should().Be(0);
-        Refused(() => cpu.GetCpuVar(default(PerCpuVar<int>)), KernelBugKind.ForeignAddress);
-        cpu.FreePercpu(b);
+        Refused(() => cpu.PerCpu.AllocPercpu(64, 64), KernelBugKind.SleepingInAtomic);
+        cpu.PerCpu.GetCpuVar(b) = 5;
+        Refused(() => cpu.PerCpu.PutCpuVar(a), KernelBugKind.IllegalFlags);
+        cpu.PerCpu.PutCpuVar(b);
+        cpu.PerCpu.ThisCpu(b).Should().Be(5);
+        cpu.PerCpu.PutCpuVar(a);
+        cpu.Context.InAtomic.Should().BeFalse();
+        Refused(() => cpu.PerCpu.PutCpuVar(a), KernelBugKind.IllegalFlags);
+        Refused(() => cpu.PerCpu.ThisCpu(a)++, KernelBugKind.IllegalFlags);
+        cpu.PerCpu.Of(a, 1).Should().Be(1);
+        cpu.PerCpu.Of(a, 0).Should().Be(0);
+        Refused(() => cpu.PerCpu.GetCpuVar(default(PerCpuVar<int>)), KernelBugKind.ForeignAddress);
+        cpu.PerCpu.FreePercpu(b);
         machine.Verify();
     }
 
@@ -98,12 +98,12 @@ public class PerCpuTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2));
         Cpu cpu = machine.Cpus[0];
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long before = FreePages(machine);
         List<PerCpuPointer> live = [];
         while (machine.PerCpu.ChunkCount < 3)
         {
-            PerCpuPointer pointer = cpu.AllocPercpu(4096, 4096);
+            PerCpuPointer pointer = cpu.PerCpu.AllocPercpu(4096, 4096);
             pointer.IsNull.Should().BeFalse();
             live.Add(pointer);
             for (int c = 0; c < 2; c++)
@@ -124,14 +124,14 @@ public class PerCpuTests
         machine.PerCpu.AllocatedPages.Should().BeGreaterThan(2 * 256);
         foreach (PerCpuPointer pointer in live)
         {
-            cpu.FreePercpu(pointer);
+            cpu.PerCpu.FreePercpu(pointer);
         }
 
         machine.PerCpu.Balance(cpu);
         machine.Verify();
         machine.PerCpu.UsedBytes.Should().Be(0);
         machine.PerCpu.ChunkCount.Should().BeLessThanOrEqualTo(2);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         FreePages(machine).Should().Be(before - machine.PerCpu.AllocatedPages);
     }
 
@@ -143,7 +143,7 @@ public class PerCpuTests
         using (cpu.HardIrq())
         {
             int got = 0;
-            while (!cpu.AllocPercpu(4096, 4096, Gfp.Atomic).IsNull)
+            while (!cpu.PerCpu.AllocPercpu(4096, 4096, Gfp.Atomic).IsNull)
             {
                 got++;
             }
@@ -153,9 +153,9 @@ public class PerCpuTests
 
         machine.PerCpu.NeedsBalance.Should().BeTrue();
         machine.PerCpu.AllocatedPages.Should().Be(0);
-        cpu.AllocPercpu(64, 64).IsNull.Should().BeFalse();
+        cpu.PerCpu.AllocPercpu(64, 64).IsNull.Should().BeFalse();
         machine.PerCpu.AllocatedPages.Should().Be(5, "a page for the request and four empty ones are ready now");
-        cpu.AllocPercpu(4096, 4096, Gfp.NoWait).IsNull.Should().BeFalse();
+        cpu.PerCpu.AllocPercpu(4096, 4096, Gfp.NoWait).IsNull.Should().BeFalse();
         machine.Verify();
     }
 
@@ -179,18 +179,18 @@ public class PerCpuTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
         PerCpuVar<int> fixedVar = machine.PerCpu.Define<int>("fixed");
-        PerCpuPointer pointer = cpu.AllocPercpu(64, 64);
-        PerCpuPointer freed = cpu.AllocPercpu(64, 64);
-        cpu.FreePercpu(freed);
-        Refused(() => cpu.FreePercpu(freed), KernelBugKind.DoubleFree);
-        Refused(() => cpu.FreePercpu(pointer + 4), KernelBugKind.DoubleFree);
-        Refused(() => cpu.FreePercpu(pointer + 1), KernelBugKind.DoubleFree);
-        Refused(() => cpu.FreePercpu(fixedVar), KernelBugKind.ReservedPage);
-        Refused(() => cpu.FreePercpu(new PerCpuPointer(1UL << 40)), KernelBugKind.ForeignAddress);
-        cpu.FreePercpu(PerCpuPointer.Null);
+        PerCpuPointer pointer = cpu.PerCpu.AllocPercpu(64, 64);
+        PerCpuPointer freed = cpu.PerCpu.AllocPercpu(64, 64);
+        cpu.PerCpu.FreePercpu(freed);
+        Refused(() => cpu.PerCpu.FreePercpu(freed), KernelBugKind.DoubleFree);
+        Refused(() => cpu.PerCpu.FreePercpu(pointer + 4), KernelBugKind.DoubleFree);
+        Refused(() => cpu.PerCpu.FreePercpu(pointer + 1), KernelBugKind.DoubleFree);
+        Refused(() => cpu.PerCpu.FreePercpu(fixedVar), KernelBugKind.ReservedPage);
+        Refused(() => cpu.PerCpu.FreePercpu(new PerCpuPointer(1UL << 40)), KernelBugKind.ForeignAddress);
+        cpu.PerCpu.FreePercpu(PerCpuPointer.Null);
         machine.PerCpu.LiveAllocations.Should().Be(1);
         machine.Verify();
-        cpu.FreePercpu(pointer);
+        cpu.PerCpu.FreePercpu(pointer);
         machine.Verify();
     }
 
@@ -198,10 +198,10 @@ public class PerCpuTests
     public void Without_contents_the_allocator_works_and_data_cannot_be_read()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithoutContents());
-        PerCpuVar<long> variable = machine.Cpus[0].AllocPercpu<long>();
+        PerCpuVar<long> variable = machine.Cpus[0].PerCpu.AllocPercpu<long>();
         variable.IsNull.Should().BeFalse();
         variable.Invoking(v => v[0]).Should().Throw<InvalidOperationException>();
-        machine.Cpus[0].FreePercpu(variable);
+        machine.Cpus[0].PerCpu.FreePercpu(variable);
         machine.Verify();
     }
 
@@ -224,12 +224,12 @@ public class PerCpuTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2));
         Cpu cpu = machine.Cpus[0];
-        cpu.FreePercpu(cpu.AllocPercpu(64, 64));
+        cpu.PerCpu.FreePercpu(cpu.PerCpu.AllocPercpu(64, 64));
         ManagedBytes.TakenBy(() =>
         {
             for (int i = 0; i < 1000; i++)
             {
-                cpu.FreePercpu(cpu.AllocPercpu(64, 64));
+                cpu.PerCpu.FreePercpu(cpu.PerCpu.AllocPercpu(64, 64));
             }
         }).Should().Be(0);
     }
@@ -249,7 +249,7 @@ public class PerCpuTests
         }
 
         int got = 0;
-        while (!cpu.AllocPercpu(4096, 4096, Gfp.Kernel | Gfp.NoWarn).IsNull)
+        while (!cpu.PerCpu.AllocPercpu(4096, 4096, Gfp.Kernel | Gfp.NoWarn).IsNull)
         {
             got++;
         }
@@ -257,7 +257,7 @@ public class PerCpuTests
         got.Should().BeLessThan(200);
         machine.Verify();
         hog.ForEach(page => cpu.FreePages(page, page.Order));
-        cpu.AllocPercpu(4096, 4096).IsNull.Should().BeFalse();
+        cpu.PerCpu.AllocPercpu(4096, 4096).IsNull.Should().BeFalse();
         machine.Verify();
     }
 
@@ -271,11 +271,11 @@ public class PerCpuTests
             for (int i = 0; i < 6000; i++)
             {
                 int slot = i * 7 % live.Length;
-                machine.Cpus[id].FreePercpu(live[slot]);
-                live[slot] = machine.Cpus[id].AllocPercpu(1 + (i * 31 % 2000), 8);
+                machine.Cpus[id].PerCpu.FreePercpu(live[slot]);
+                live[slot] = machine.Cpus[id].PerCpu.AllocPercpu(1 + (i * 31 % 2000), 8);
             }
 
-            Array.ForEach(live, machine.Cpus[id].FreePercpu);
+            Array.ForEach(live, machine.Cpus[id].PerCpu.FreePercpu);
         }
 
         Thread[] threads = [new(() => Drive(0)), new(() => Drive(1))];
@@ -304,7 +304,7 @@ public class PerCpuTests
             {
                 int size = 1 + (value >> 3) % (kind == 0 ? 32768 : kind < 3 ? 4096 : 200);
                 long align = 1L << (value % 13);
-                PerCpuPointer pointer = cpu.AllocPercpu(size, align, (value & 4) != 0 ? Gfp.Kernel : Gfp.NoWait);
+                PerCpuPointer pointer = cpu.PerCpu.AllocPercpu(size, align, (value & 4) != 0 ? Gfp.Kernel : Gfp.NoWait);
                 if (pointer.IsNull)
                 {
                     continue;
@@ -323,7 +323,7 @@ public class PerCpuTests
             {
                 int index = value % live.Count;
                 Fill(machine, live[index].Pointer, live[index].Size, live[index].Mark, check: true);
-                cpu.FreePercpu(live[index].Pointer);
+                cpu.PerCpu.FreePercpu(live[index].Pointer);
                 live.RemoveAt(index);
             }
         }

@@ -22,7 +22,7 @@ public sealed class ThreadStackRuleTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M").WithKernel(kernel));
         Cpu cpu = machine.Cpus[0];
         Events events = new();
-        machine.AttachTrace(events);
+        machine.Tracing.Attach(events);
 
         KernelStack stack = machine.Stacks.Create(cpu, new KernelTask("a", 1))!;
 
@@ -73,13 +73,13 @@ public sealed class ThreadStackRuleTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel("7.3"));
         Cpu cpu = machine.Cpus[0];
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         foreach (Page page in cpu.AllocateAll(Gfp.Kernel | Gfp.MemAlloc).Where(p => (p.Pfn.Value & 1) != 0))
         {
             cpu.FreePage(page);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         cpu.AllocPages(Gfp.NoWait | Gfp.NoWarn, 1).IsNull.Should().BeTrue();
 
         VirtualAddress area = cpu.Vmalloc(4 << PageGeometry.PageShift);
@@ -100,7 +100,7 @@ public sealed class ThreadStackRuleTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M").WithKernel(kernel));
         Cpu cpu = machine.Cpus[0];
         Events events = new();
-        machine.AttachTrace(events);
+        machine.Tracing.Attach(events);
         long free = machine.Zones.Sum(z => z.TrueFreePages + z.Pcp.Sum(p => p.Count));
 
         VirtualAddress area = cpu.Vmalloc((long)pages << PageGeometry.PageShift);
@@ -119,12 +119,12 @@ public sealed class ThreadStackRuleTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M").WithKernel("7.3"));
         Cpu cpu = machine.Cpus[0];
         VirtualAddress area = cpu.Vmalloc(8 << PageGeometry.PageShift);
-        Page held = cpu.VmallocToPage(area + (3 << PageGeometry.PageShift));
-        cpu.GetPage(held);
+        Page held = cpu.Vm.VmallocToPage(area + (3 << PageGeometry.PageShift));
+        cpu.Pages.GetPage(held);
 
         cpu.Invoking(c => c.Vfree(area)).Should().Throw<KernelBugException>();
 
-        cpu.PutPage(held);
+        cpu.Pages.PutPage(held);
         cpu.Vfree(area);
         machine.Verify();
     }
@@ -135,7 +135,7 @@ public sealed class ThreadStackRuleTests
         KernelStack stack = machine.Stacks.Create(cpu, task)!;
         long[] frames = [.. stack.Pages.Select(p => p.Pfn.Value)];
         events = new Events();
-        machine.AttachTrace(events);
+        machine.Tracing.Attach(events);
         machine.Stacks.Free(cpu, task);
         machine.Stacks.DropCache(cpu);
         return frames;

@@ -11,7 +11,7 @@ public class VmallocFailureTests
     /// <summary>Free pages, and those that others keep once they had them: slabs, and the kernel's page tables.</summary>
     private static long FreePages(Machine machine)
     {
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         return machine.Zones.Sum(z => z.TrueFreePages) + machine.Nodes.Sum(n => n.Counters.SlabReclaimable + n.Counters.SlabUnreclaimable) + machine.Mmu.TablePages;
     }
 
@@ -50,9 +50,9 @@ public class VmallocFailureTests
             {
                 failed++;
                 FreePages(machine).Should().Be(before);
-                cpu.VmUnmapAliases();
+                cpu.Vm.VmUnmapAliases();
                 machine.Proc.VmallocInfo.Should().Be(info);
-                machine.LastVmallocFailure.Should().Contain("vmalloc error: size");
+                machine.Reports.LastVmallocFailure.Should().Contain("vmalloc error: size");
                 if (failed % 8 == 1)
                 {
                     machine.Verify();
@@ -95,7 +95,7 @@ public class VmallocFailureTests
             }
 
             long size = 8 + random.Next(random.Next(4) == 0 ? 5 << 20 : 70000);
-            VirtualAddress area = random.Next(5) == 0 ? cpu.VmallocHuge(size) : cpu.Vmalloc(size);
+            VirtualAddress area = random.Next(5) == 0 ? cpu.Vm.VmallocHuge(size) : cpu.Vmalloc(size);
             area.IsNull.Should().BeFalse();
             cpu.Write(area, step);
             cpu.Write(area + size + -4, ~step);
@@ -104,7 +104,7 @@ public class VmallocFailureTests
 
         machine.Verify();
         live.ForEach(a => machine.Cpus[0].Vfree(a.Address));
-        machine.Cpus[0].VmUnmapAliases();
+        machine.Cpus[0].Vm.VmUnmapAliases();
         machine.Vmalloc.UsedPages.Should().Be(used);
         machine.AreasOfUsers().Should().BeEmpty();
         machine.Verify();
@@ -119,20 +119,20 @@ public class VmallocFailureTests
         Cpu cpu = machine.Cpus[0];
         long used = machine.Vmalloc.UsedPages;
 
-        VirtualAddress area = cpu.VmallocHuge((3 << 20) + 1);
+        VirtualAddress area = cpu.Vm.VmallocHuge((3 << 20) + 1);
 
         (area.Value % (2 << 20)).Should().Be(0);
         machine.Vmalloc.UsedPages.Should().Be(used + 1024 + 2, "huge areas have whole huge pages, and here a table of pages of their own");
         PageMapping[] mappings = [.. machine.Mmu.Kernel.Mappings().Where(m => m.Start.Value >= area.Value && m.Start.Value < area.Value + (4 << 20))];
         mappings.Should().OnlyContain(m => m.Size == MappingSize.Page2M).And.HaveCountLessThan(3);
         cpu.Write(area + (3 << 20), 5);
-        cpu.Read<int>(cpu.VmallocToPage(area + (3 << 20)).Address).Should().Be(5);
+        cpu.Read<int>(cpu.Vm.VmallocToPage(area + (3 << 20)).Address).Should().Be(5);
         machine.Verify();
         cpu.Vfree(area);
         machine.Vmalloc.UsedPages.Should().Be(used);
-        cpu.VmUnmapAliases();
+        cpu.Vm.VmUnmapAliases();
         machine.Verify();
-        cpu.VmallocHuge(100_000).Should().Be(machine.FirstFree(), "less than 2 MiB is mapped as by vmalloc");
+        cpu.Vm.VmallocHuge(100_000).Should().Be(machine.FirstFree(), "less than 2 MiB is mapped as by vmalloc");
     }
 
     [Fact]
@@ -142,7 +142,7 @@ public class VmallocFailureTests
         Cpu cpu = machine.Cpus[0];
         Fragment(cpu);
 
-        VirtualAddress area = cpu.VmallocHuge(4 << 20);
+        VirtualAddress area = cpu.Vm.VmallocHuge(4 << 20);
 
         area.Should().NotBe(default(VirtualAddress));
         machine.Mmu.Kernel.Mappings().Where(m => m.Start.Value >= area.Value && m.Start.Value < area.Value + (4 << 20)).Should().OnlyContain(m => m.Size == MappingSize.Page4K);
@@ -155,16 +155,16 @@ public class VmallocFailureTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress whole = cpu.Kvmalloc(64 << 10, Gfp.Kernel);
+        VirtualAddress whole = cpu.Slab.Kvmalloc(64 << 10, Gfp.Kernel);
         machine.AddressSpace.DirectMap.Contains(whole).Should().BeTrue();
         Fragment(cpu);
         _ = cpu.AllocateAll(Gfp.Kernel | Gfp.NoRetry, order: 4);
 
-        VirtualAddress pieces = cpu.Kvmalloc(64 << 10, Gfp.Kernel);
+        VirtualAddress pieces = cpu.Slab.Kvmalloc(64 << 10, Gfp.Kernel);
 
         machine.AddressSpace.Vmalloc.Contains(pieces).Should().BeTrue();
-        cpu.Kvfree(pieces);
-        cpu.Kvfree(whole);
+        cpu.Slab.Kvfree(pieces);
+        cpu.Slab.Kvfree(whole);
         machine.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
     }
@@ -181,7 +181,7 @@ public class VmallocFailureTests
         }
 
         areas.Count.Should().Be(14, "the window of 120 MiB holds 14 areas of 8 MiB and a guard page");
-        machine.LastVmallocFailure.Should().Contain("no range of address space is long enough");
+        machine.Reports.LastVmallocFailure.Should().Contain("no range of address space is long enough");
         machine.Verify();
         cpu.Vfree(areas[5]);
         cpu.Vmalloc(8 << 20).Should().Be(areas[5], "the request itself purges what was put aside");

@@ -11,14 +11,14 @@ public class VmallocTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         Cpu cpu = machine.Cpus[0];
 
-        VirtualAddress area = cpu.Vzalloc(10_000);
+        VirtualAddress area = cpu.Vm.Vzalloc(10_000);
 
         area.Should().Be(machine.FirstFree());
         cpu.Write(area + 4092, 0x1122_3344_5566_7788L);
         cpu.Read<long>(area + 4092).Should().Be(0x1122_3344_5566_7788L);
         cpu.Read<int>(area + 9996).Should().Be(0);
-        cpu.VmallocToPage(area + 8192).IsNull.Should().BeFalse();
-        cpu.VmallocToPage(area + 12288).IsNull.Should().BeTrue("the guard page maps nothing");
+        cpu.Vm.VmallocToPage(area + 8192).IsNull.Should().BeFalse();
+        cpu.Vm.VmallocToPage(area + 12288).IsNull.Should().BeTrue("the guard page maps nothing");
         machine.AreasOfUsers().Should().Be("0xffffc90000005000-0xffffc90000009000   16384 Vmalloc_memory_is_contiguous_in_addresses_and_readable_across_pages pages=3 vmalloc N0=3\n");
         machine.Verify();
     }
@@ -35,7 +35,7 @@ public class VmallocTests
         cpu.Vfree(second);
         second.Should().Be(first + 8192);
         machine.AreasOfUsers().Should().Be("0xffffc90000005000-0xffffc90000009000   16384 unpurged vm_area\n");
-        cpu.VmUnmapAliases();
+        cpu.Vm.VmUnmapAliases();
 
         cpu.Vmalloc(4096).Should().Be(first);
         machine.Verify();
@@ -67,7 +67,7 @@ public class VmallocTests
         cpu.Vfree(first);
         cpu.Vfree(second);
         machine.Proc.VmallocInfo.Split('\n').Count(line => line.EndsWith(" unpurged vm_area", StringComparison.Ordinal)).Should().Be(2);
-        cpu.VmUnmapAliases();
+        cpu.Vm.VmUnmapAliases();
 
         machine.Cpus[0].Vmalloc(4096).Should().Be(second + 8192, "both ranges wait for CPU 1");
         cpu.Vmalloc(4096).Should().Be(second);
@@ -99,7 +99,7 @@ public class VmallocTests
         string[] lines = machine.AreasOfUsers().Split('\n');
         lines[0].Should().Contain("large pages=513 vmalloc vpages N0=513");
         lines[1].Should().Contain("pages=2 vmalloc N0=2");
-        cpu.VmallocToPage(area + (514 * 4096)).IsNull.Should().BeFalse("the table follows the guard page");
+        cpu.Vm.VmallocToPage(area + (514 * 4096)).IsNull.Should().BeFalse("the table follows the guard page");
         cpu.Vfree(area);
         machine.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
@@ -114,9 +114,9 @@ public class VmallocTests
 
         Bug(() => cpu.Vfree(area + 4096)).Should().Be(KernelBugKind.NotFirstPage);
         Bug(() => cpu.Vfree(area + (1 << 30))).Should().Be(KernelBugKind.ForeignAddress);
-        Bug(() => cpu.Vunmap(area)).Should().Be(KernelBugKind.ForeignAddress);
+        Bug(() => cpu.Vm.Vunmap(area)).Should().Be(KernelBugKind.ForeignAddress);
         Bug(() => cpu.Vmalloc(0)).Should().Be(KernelBugKind.WrongOrder);
-        using (cpu.HoldSpinlock())
+        using (cpu.Context.HoldSpinlock())
         {
             Bug(() => cpu.Vmalloc(4096)).Should().Be(KernelBugKind.SleepingInAtomic);
             Bug(() => cpu.Vfree(area)).Should().Be(KernelBugKind.SleepingInAtomic);
@@ -139,7 +139,7 @@ public class VmallocTests
         }
 
         machine.Vmalloc.UsedPages.Should().Be(1);
-        cpu.RunDeferredVfrees();
+        cpu.Vm.RunDeferredVfrees();
         machine.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
     }
@@ -153,12 +153,12 @@ public class VmallocTests
         cpu.Vfree(cpu.Vmalloc(4096));
 
         cpu.Vmalloc((used - 100) * 4096, Gfp.Kernel).IsNull.Should().BeTrue();
-        machine.LastVmallocFailure.Should().Contain("failed to allocate pages");
+        machine.Reports.LastVmallocFailure.Should().Contain("failed to allocate pages");
         cpu.Vmalloc(long.MaxValue).IsNull.Should().BeTrue();
-        machine.LastVmallocFailure.Should().Contain("exceeds total pages");
+        machine.Reports.LastVmallocFailure.Should().Contain("exceeds total pages");
 
         machine.Vmalloc.UsedPages.Should().Be(0);
-        cpu.VmUnmapAliases();
+        cpu.Vm.VmUnmapAliases();
         machine.AreasOfUsers().Should().BeEmpty();
         machine.Verify();
     }
@@ -170,13 +170,13 @@ public class VmallocTests
         Cpu cpu = machine.Cpus[0];
         Page[] pages = [cpu.AllocPage(Gfp.Kernel), cpu.AllocPage(Gfp.Kernel)];
 
-        VirtualAddress area = cpu.Vmap([pages[1], pages[0]]);
+        VirtualAddress area = cpu.Vm.Vmap([pages[1], pages[0]]);
 
         cpu.Write(area + 4096, 42);
         cpu.Read<int>(pages[0].Address).Should().Be(42);
         machine.Verify();
-        cpu.Vunmap(area);
-        cpu.VmallocToPage(area).IsNull.Should().BeTrue();
+        cpu.Vm.Vunmap(area);
+        cpu.Vm.VmallocToPage(area).IsNull.Should().BeTrue();
         cpu.FreePage(pages[0]);
         cpu.FreePage(pages[1]);
         machine.Verify();
@@ -188,9 +188,9 @@ public class VmallocTests
         using Machine machine = Machine.Boot(MachineSpec.X86_32("1G", cpus: 1));
         Cpu cpu = machine.Cpus[0];
 
-        machine.AddressSpace.Vmalloc.Start.Should().Be(machine.DirectMapEnd + (8 << 20));
+        machine.AddressSpace.Vmalloc.Start.Should().Be(machine.Memory.DirectMapEnd + (8 << 20));
         machine.AddressSpace.Vmalloc.End.Value.Should().Be(0xfebfe000);
-        cpu.VmallocToPage(cpu.Vmalloc(4096)).Zone.Type.Should().Be(ZoneType.HighMem);
+        cpu.Vm.VmallocToPage(cpu.Vmalloc(4096)).Zone.Type.Should().Be(ZoneType.HighMem);
         machine.Verify();
     }
 
@@ -205,10 +205,10 @@ public class VmallocTests
         Cpu cpu = machine.Cpus[0];
 
         Bug(() => cpu.Vmalloc(pages * 4096L, Gfp.Kernel | (Gfp)extra)).Should().Be(KernelBugKind.IllegalFlags);
-        Bug(() => cpu.VmallocHuge(pages * 4096L, Gfp.Kernel | (Gfp)extra)).Should().Be(KernelBugKind.IllegalFlags);
+        Bug(() => cpu.Vm.VmallocHuge(pages * 4096L, Gfp.Kernel | (Gfp)extra)).Should().Be(KernelBugKind.IllegalFlags);
 
         machine.Verify();
-        cpu.VmUnmapAliases();
+        cpu.Vm.VmUnmapAliases();
         machine.AreasOfUsers().Should().BeEmpty();
         machine.Slab.FindLiveObjects().Should().BeEmpty();
     }

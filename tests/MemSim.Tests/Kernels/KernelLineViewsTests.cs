@@ -18,16 +18,16 @@ public class KernelLineViewsTests
     public void A_setting_exists_from_its_kernel_on(string kernel, string name, bool exists)
     {
         using Machine machine = Boot(kernel);
-        Action write = () => machine.SetSysctl("vm." + name, "1");
+        Action write = () => machine.Sysctl.Set("vm." + name, "1");
         if (exists)
         {
             write.Should().NotThrow();
-            machine.GetSysctl("vm." + name).Should().Be("1");
+            machine.Sysctl.Get("vm." + name).Should().Be("1");
         }
         else
         {
             write.Should().Throw<ArgumentException>().WithMessage("*no file*");
-            FluentActions.Invoking(() => machine.GetSysctl("vm." + name)).Should().Throw<ArgumentException>();
+            FluentActions.Invoking(() => machine.Sysctl.Get("vm." + name)).Should().Throw<ArgumentException>();
         }
     }
 
@@ -36,7 +36,7 @@ public class KernelLineViewsTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("2G", cpus: 2).WithKernel("7.3").WithCommandLine("cma=64M"));
         machine.BootLog.Should().Contain("cma: Reserved 64 MiB at 0x000000007be00000");
-        machine.CmaAreas.Should().ContainSingle().Which.Pages.Should().Be(16384);
+        machine.Cma.Areas.Should().ContainSingle().Which.Pages.Should().Be(16384);
         Zone zone = machine.Zones.Single(z => z.Type == ZoneType.Dma32);
         (zone.CmaPages, zone.FreeCmaPages).Should().Be((16384, 16384));
         machine.Proc.PageTypeInfo.Split('\n').Last(l => l.Contains("zone    DMA32")).Split(' ', StringSplitOptions.RemoveEmptyEntries)[8].Should().Be("32", "blocks of the type CMA");
@@ -62,7 +62,7 @@ public class KernelLineViewsTests
         }
 
         machine.Zones.Sum(z => z.FreeCmaPages).Should().BeLessThan(8192 - 1024, "the process's pages lie there");
-        machine.CmaAlloc(cpu, machine.CmaAreas[0], 6144).IsNull.Should().BeFalse();
+        machine.Cma.Alloc(cpu, machine.Cma.Areas[0], 6144).IsNull.Should().BeFalse();
         machine.Proc.VmStat.Should().Contain("cma_alloc_success 1").And.NotContain("pgmigrate_success 0");
         machine.Verify();
     }
@@ -73,7 +73,7 @@ public class KernelLineViewsTests
     public void Older_amd64_kernels_do_not_know_cma(string kernel)
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithKernel(kernel).WithCommandLine("cma=32M"));
-        machine.CmaAreas.Should().BeEmpty();
+        machine.Cma.Areas.Should().BeEmpty();
         machine.BootLog.Should().Contain("Unknown kernel command line parameters \"cma=32M\", will be passed to user space.");
         machine.Proc.MemInfo.Should().NotContain("CmaTotal");
         machine.Proc.PageTypeInfo.Should().NotContain("CMA");
@@ -83,7 +83,7 @@ public class KernelLineViewsTests
     public void Without_cma_7_3_has_the_lists_and_rows_but_no_area()
     {
         using Machine machine = Boot("7.3");
-        machine.CmaAreas.Should().BeEmpty();
+        machine.Cma.Areas.Should().BeEmpty();
         machine.Proc.PageTypeInfo.Should().Contain("type          CMA");
         machine.Proc.MemInfo.Should().Contain("CmaTotal:              0 kB");
     }
@@ -109,7 +109,7 @@ public class KernelLineViewsTests
         using Machine before = Boot("7.0");
         using Machine after = Boot("7.1");
         after.Zones.Sum(z => z.ManagedPages).Should().Be(before.Zones.Sum(z => z.ManagedPages));
-        after.GetSysctl("vm.min_free_kbytes").Should().NotBe(before.GetSysctl("vm.min_free_kbytes"));
+        after.Sysctl.Get("vm.min_free_kbytes").Should().NotBe(before.Sysctl.Get("vm.min_free_kbytes"));
     }
 
     [Theory]

@@ -16,7 +16,7 @@ public sealed class CalloutTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         Cpu cpu = machine.Cpus[0];
         IPageTraceSink sink = Sink<IPageTraceSink>(name, () => throw new FormatException(name));
-        machine.AttachTrace(sink);
+        machine.Tracing.Attach(sink);
 
         FormatException? thrown = null;
         List<Page> pages = [];
@@ -39,8 +39,8 @@ public sealed class CalloutTests
                 }
 
                 Page[] bulk = new Page[8];
-                cpu.AllocPagesBulk(gfp, bulk);
-                cpu.FreePagesBulk(bulk);
+                cpu.Pages.AllocPagesBulk(gfp, bulk);
+                cpu.Pages.FreePagesBulk(bulk);
             });
             machine.Verify();
         }
@@ -62,7 +62,7 @@ public sealed class CalloutTests
         Cpu cpu = machine.Cpus[0];
         cpu.FreePages(cpu.AllocPages(Gfp.Kernel));
         long free = machine.Zones.Sum(z => z.TrueFreePages) + machine.Zones.Sum(z => z.Pcp.Sum(p => (long)p.Count));
-        machine.AttachTrace(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => throw new FormatException("no")));
+        machine.Tracing.Attach(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => throw new FormatException("no")));
 
         cpu.Invoking(c => c.AllocPages(Gfp.Kernel)).Should().Throw<FormatException>();
 
@@ -86,7 +86,7 @@ public sealed class CalloutTests
         Process process = machine.CreateProcess("process");
         Page page = cpu.AllocPages(Gfp.Kernel);
         VirtualAddress obj = cpu.Kmalloc(64, Gfp.Kernel);
-        machine.AttachTrace(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => _ = call switch
+        machine.Tracing.Attach(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => _ = call switch
         {
             "pages of another CPU" => machine.Cpus[1].AllocPages(Gfp.Atomic).IsNull,
             "pages" => cpu.AllocPages(Gfp.Atomic).IsNull,
@@ -114,7 +114,7 @@ public sealed class CalloutTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         Process process = machine.CreateProcess("process");
         string seen = "";
-        machine.AttachTrace(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => seen = machine.Proc.BuddyInfo + machine.Proc.MemInfo + process.Status + machine.Slab.SlabInfo));
+        machine.Tracing.Attach(Sink<IPageTraceSink>(nameof(IPageTraceSink.MmPageAlloc), () => seen = machine.Proc.BuddyInfo + machine.Proc.MemInfo + process.Status + machine.Slab.SlabInfo));
         machine.Cpus[0].AllocPages(Gfp.Kernel).IsNull.Should().BeFalse();
         seen.Should().Contain("DMA32").And.Contain("MemTotal").And.Contain("VmSize");
     }
@@ -128,7 +128,7 @@ public sealed class CalloutTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         Cpu cpu = machine.Cpus[0];
         ThrowingOwner owner = new() { Where = where };
-        MovableOwner registration = machine.RegisterMovableOwner(owner);
+        MovableOwner registration = machine.Migration.RegisterMovableOwner(owner);
         List<Page> pages = cpu.AllocateAll(Gfp.HighUserMovable);
         foreach (Page page in pages.Where((_, i) => i % 2 == 0))
         {
@@ -140,11 +140,11 @@ public sealed class CalloutTests
             registration.Adopt(page);
         }
 
-        machine.Invoking(m => m.CompactMemory()).Should().Throw<FormatException>().WithMessage(where);
+        machine.Invoking(m => m.Compaction.CompactMemory()).Should().Throw<FormatException>().WithMessage(where);
         machine.Verify();
 
         owner.Where = "";
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
         owner.Moves.Should().BePositive("pages that were refused once can be moved later");
         machine.Verify();
     }
@@ -156,12 +156,12 @@ public sealed class CalloutTests
         Cpu cpu = machine.Cpus[0];
         int left = 3;
         KmemCache cache = machine.Slab.CreateCache("constructed", 256, constructor: (_, _) => _ = left-- == 0 ? throw new FormatException("constructor") : 0);
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         long free = machine.Zones.Sum(z => z.TrueFreePages);
 
         cpu.Invoking(c => c.Alloc(cache, Gfp.Kernel)).Should().Throw<FormatException>();
 
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         machine.Zones.Sum(z => z.TrueFreePages).Should().Be(free);
         machine.Verify();
         cpu.Alloc(cache, Gfp.Kernel).IsNull.Should().BeFalse("the next slab is constructed");
@@ -177,20 +177,20 @@ public sealed class CalloutTests
         VirtualAddress at = process.Mm.Mmap(65536, Prot.Read | Prot.Write).Value;
         foreach (string name in typeof(ISlabTraceSink).GetMethods().Select(m => m.Name))
         {
-            machine.Slab.AttachTrace(Sink<ISlabTraceSink>(name, () => throw new FormatException(name)));
+            machine.Tracing.Attach(Sink<ISlabTraceSink>(name, () => throw new FormatException(name)));
             FormatException? thrown = Catch(() =>
             {
                 cpu.Kfree(cpu.Kmalloc(64, Gfp.Kernel));
-                cpu.Kfree(cpu.KmallocNode(64, Gfp.Kernel, 0));
+                cpu.Kfree(cpu.Slab.KmallocNode(64, Gfp.Kernel, 0));
                 KmemCache cache = machine.Slab.Find("things") ?? machine.Slab.CreateCache("things", 64);
                 cpu.Free(cache, cpu.Alloc(cache, Gfp.Kernel));
-                cpu.Free(cache, cpu.AllocNode(cache, Gfp.Kernel, 0));
+                cpu.Free(cache, cpu.Slab.AllocNode(cache, Gfp.Kernel, 0));
             });
             machine.Verify();
             thrown?.Message.Should().Be(name);
         }
 
-        machine.AttachFaultTrace(Sink<IFaultTraceSink>(nameof(IFaultTraceSink.PageFaultUser), () => throw new FormatException("fault")));
+        machine.Tracing.Attach(Sink<IFaultTraceSink>(nameof(IFaultTraceSink.PageFaultUser), () => throw new FormatException("fault")));
         using (cpu.Run(process))
         {
             cpu.Invoking(c => c.Write(at, 1)).Should().Throw<FormatException>();

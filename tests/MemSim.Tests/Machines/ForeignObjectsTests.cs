@@ -25,13 +25,13 @@ public sealed class ForeignObjectsTests
     /// <summary>Reflection cannot pass spans, so these are called by hand.</summary>
     private static readonly Dictionary<string, Action<World, World>> WithSpans = new()
     {
-        ["Cpu.AllocBulk(cache)"] = (a, b) => a.Cpu.AllocBulk(b.Cache, Gfp.Kernel, new VirtualAddress[2]),
-        ["Cpu.FreeBulk(cache)"] = (a, b) => a.Cpu.FreeBulk(b.Cache, new[] { a.Object }),
-        ["Cpu.AllocPagesBulk(pages)"] = (a, b) => throw new ArgumentException("receives pages: not for another machine"),
-        ["Cpu.FreePagesBulk(pages)"] = (a, b) => a.Cpu.FreePagesBulk([b.Page]),
-        ["Cpu.ReadFile(file)"] = (a, b) => a.Cpu.ReadFile(b.File, 0, new byte[8]),
-        ["Cpu.WriteFile(file)"] = (a, b) => a.Cpu.WriteFile(b.File, 0, new byte[8]),
-        ["Cpu.Vmap(pages)"] = (a, b) => a.Cpu.Vmap([b.Page]),
+        ["CpuSlabCalls.AllocBulk(cache)"] = (a, b) => a.Cpu.Slab.AllocBulk(b.Cache, Gfp.Kernel, new VirtualAddress[2]),
+        ["CpuSlabCalls.FreeBulk(cache)"] = (a, b) => a.Cpu.Slab.FreeBulk(b.Cache, new[] { a.Object }),
+        ["CpuPages.AllocPagesBulk(pages)"] = (a, b) => throw new ArgumentException("receives pages: not for another machine"),
+        ["CpuPages.FreePagesBulk(pages)"] = (a, b) => a.Cpu.Pages.FreePagesBulk([b.Page]),
+        ["CpuFiles.Read(file)"] = (a, b) => a.Cpu.Files.Read(b.File, 0, new byte[8]),
+        ["CpuFiles.Write(file)"] = (a, b) => a.Cpu.Files.Write(b.File, 0, new byte[8]),
+        ["CpuVm.Vmap(pages)"] = (a, b) => a.Cpu.Vm.Vmap([b.Page]),
         ["PageTables.Map(cpu)"] = (a, b) => a.Tables.Map(b.Cpu, new VirtualAddress(1 << 20), [a.Page], PageProtection.Kernel),
         ["PageTables.Map(pages)"] = (a, b) => a.Tables.Map(a.Cpu, new VirtualAddress(1 << 20), [b.Page], PageProtection.Kernel),
     };
@@ -152,18 +152,18 @@ public sealed class ForeignObjectsTests
             Object = Cpu.Alloc(Cache, Gfp.Kernel);
             KmemCache<long> typed = Machine.Slab.CreateCache<long>("longs");
             typed.Alloc(Cpu, Gfp.Kernel);
-            Mempool = Machine.CreateMempool(2, 64)!;
+            Mempool = Machine.Slab.CreateMempool(2, 64)!;
             Element = Mempool.Alloc(Cpu, Gfp.Kernel);
             Process = Machine.CreateProcess("victim");
             Process.Mm.Mmap(65536, Prot.Read | Prot.Write);
             Vma = Process.Mm.Areas.First();
-            DiskFileSystem disk = Machine.Mount(_disk);
+            DiskFileSystem disk = Machine.Files.Mount(_disk);
             File = disk.Create("file").Value;
             Tables = Machine.Mmu.CreateTables(Cpu)!;
             SwapArea area = Machine.Swap.SwapOn(_swapDevice).Value;
             PerCpuVar<int> variable = Machine.PerCpu.AllocPercpu<int>();
-            DmaDevice device = Machine.AddDevice("camera", 32);
-            MovablePool pool = Machine.CreateMovablePool();
+            DmaDevice device = Machine.Hotplug.AddDevice("camera", 32);
+            MovablePool pool = Machine.Migration.CreateMovablePool();
             pool.Allocate(Cpu);
             KernelTask task = new("worker", 77);
             KernelStack stack = Machine.Stacks.Create(Cpu, task)!;
@@ -187,8 +187,8 @@ public sealed class ForeignObjectsTests
                 [typeof(OpenFile)] = File,
                 [typeof(SimFile)] = File.File,
                 [typeof(DiskFileSystem)] = disk,
-                [typeof(TmpFileSystem)] = Machine.MountTmpfs(),
-                [typeof(HugetlbFileSystem)] = Machine.MountHugetlbfs(),
+                [typeof(TmpFileSystem)] = Machine.Files.MountTmpfs(),
+                [typeof(HugetlbFileSystem)] = Machine.Files.MountHugetlbfs(),
                 [typeof(BlockDevice)] = _disk,
                 [typeof(SwapSpace)] = Machine.Swap,
                 [typeof(SwapArea)] = area,
@@ -200,16 +200,23 @@ public sealed class ForeignObjectsTests
                 [typeof(DmaDevice)] = device,
                 [typeof(MovablePool)] = pool,
                 [typeof(MovableOwner)] = pool.Registration,
-                [typeof(CmaArea)] = Machine.GetCmaArea("camera")!,
+                [typeof(CmaArea)] = Machine.Cma.Get("camera")!,
                 [typeof(KernelStack)] = stack,
                 [typeof(KernelStacks)] = Machine.Stacks,
-                [typeof(Fixmap)] = Machine.Fixmap,
+                [typeof(Fixmap)] = Machine.Memory.Fixmap,
                 [Machine.HugePages.GetType()] = Machine.HugePages,
                 [typeof(HugetlbPool)] = Machine.HugePages.Pool,
                 [typeof(Khugepaged)] = Machine.HugePages.Khugepaged,
                 [typeof(ProcFs)] = Machine.Proc,
                 [typeof(LruObjectCache<int, long>)] = objects,
             };
+            foreach (object owner in new object[] { Machine, Cpu })
+            {
+                foreach (PropertyInfo group in owner.GetType().GetProperties().Where(p => p.PropertyType.Name.StartsWith(owner.GetType().Name, StringComparison.Ordinal)))
+                {
+                    Things.TryAdd(group.PropertyType, group.GetValue(owner)!);
+                }
+            }
         }
 
         public Machine Machine { get; }

@@ -14,7 +14,7 @@ public class HotplugTests
         zone.Pageset(1).Count.Should().BePositive();
         int high = zone.Pageset(0).High;
 
-        machine.OfflineCpu(1);
+        machine.Hotplug.OfflineCpu(1);
 
         zone.Pageset(1).Count.Should().Be(0);
         zone.Pageset(0).High.Should().BeGreaterThan(high);
@@ -22,7 +22,7 @@ public class HotplugTests
         Action use = () => machine.Cpus[1].AllocPage(Gfp.Kernel);
         use.Should().Throw<KernelBugException>();
 
-        machine.OnlineCpu(1);
+        machine.Hotplug.OnlineCpu(1);
         zone.Pageset(0).High.Should().Be(high);
         machine.Cpus[1].AllocPage(Gfp.Kernel).IsNull.Should().BeFalse();
         machine.Verify();
@@ -34,7 +34,7 @@ public class HotplugTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", 2));
         foreach (int cpu in new[] { -1, 0, 2 })
         {
-            machine.Invoking(m => m.OfflineCpu(cpu)).Should().Throw<ArgumentOutOfRangeException>();
+            machine.Invoking(m => m.Hotplug.OfflineCpu(cpu)).Should().Throw<ArgumentOutOfRangeException>();
         }
     }
 
@@ -89,9 +89,9 @@ public class HotplugTests
 
         flat.TryGetPage(new Pfn(0xd0000), out _).Should().Be(sparse.TryGetPage(new Pfn(0xd0000), out _)).And.Be(false);
         // 3 GiB below the hole, 1 GiB above 4 GiB: FLATMEM pays for the hole, SPARSEMEM only for its 32 sections.
-        sparse.MemoryMapCost.KernelSections.Should().Be(32);
-        sparse.MemoryMapCost.KernelBytes.Should().Be(32L * 32768 * 64);
-        flat.MemoryMapCost.KernelBytes.Should().BeGreaterThan(sparse.MemoryMapCost.KernelBytes * 5 / 4 - (2 << 20));
-        flat.MemoryMapCost.KernelSections.Should().Be(0);
+        sparse.Memory.MapCost.KernelSections.Should().Be(32);
+        sparse.Memory.MapCost.KernelBytes.Should().Be(32L * 32768 * 64);
+        flat.Memory.MapCost.KernelBytes.Should().BeGreaterThan(sparse.Memory.MapCost.KernelBytes * 5 / 4 - (2 << 20));
+        flat.Memory.MapCost.KernelSections.Should().Be(0);
     }
 }

@@ -36,7 +36,7 @@ public sealed class MisuseTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         using BlockDevice disk = new("disk", "4M");
-        OpenFile file = machine.Mount(disk).Create("file").Value;
+        OpenFile file = machine.Files.Mount(disk).Create("file").Value;
         Process process = machine.CreateProcess("gone");
         MemoryDescriptor mm = process.Mm;
         VirtualAddress at = mm.Mmap(8192, Prot.Read | Prot.Write).Value;
@@ -68,9 +68,9 @@ public sealed class MisuseTests
     public void Reclaim_is_never_nobody()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
-        IReclaim reclaim = machine.Reclaim;
-        machine.Invoking(m => m.Reclaim = null!).Should().Throw<ArgumentNullException>();
-        machine.Reclaim.Should().BeSameAs(reclaim);
+        IReclaim reclaim = machine.Reclaim.Policy;
+        machine.Invoking(m => m.Reclaim.Policy = null!).Should().Throw<ArgumentNullException>();
+        machine.Reclaim.Policy.Should().BeSameAs(reclaim);
         machine.Cpus[0].AllocateAll(Gfp.Kernel).Should().NotBeEmpty("memory runs out in the ordinary way");
     }
 
@@ -79,15 +79,15 @@ public sealed class MisuseTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2));
         Cpu cpu = machine.Cpus[0];
-        PerCpuVar<long> variable = cpu.AllocPercpu<long>();
+        PerCpuVar<long> variable = cpu.PerCpu.AllocPercpu<long>();
         variable[1] = 5;
-        cpu.FreePercpu(variable);
+        cpu.PerCpu.FreePercpu(variable);
 
         FluentActions.Invoking(() => variable[1] = 6).Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.NotAllocated);
-        FluentActions.Invoking(() => cpu.GetCpuVar(variable) = 6).Should().Throw<KernelBugException>();
-        FluentActions.Invoking(() => cpu.PerCpu(variable, 1)).Should().Throw<KernelBugException>();
-        cpu.InAtomic.Should().BeFalse("preemption was not left off");
-        FluentActions.Invoking(() => cpu.FreePercpu(variable)).Should().Throw<KernelBugException>();
+        FluentActions.Invoking(() => cpu.PerCpu.GetCpuVar(variable) = 6).Should().Throw<KernelBugException>();
+        FluentActions.Invoking(() => cpu.PerCpu.Of(variable, 1)).Should().Throw<KernelBugException>();
+        cpu.Context.InAtomic.Should().BeFalse("preemption was not left off");
+        FluentActions.Invoking(() => cpu.PerCpu.FreePercpu(variable)).Should().Throw<KernelBugException>();
         machine.Verify();
     }
 
@@ -121,9 +121,9 @@ public sealed class MisuseTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         long live = machine.Slab.FindLiveObjects().Sum(o => o.Count);
         long host = GC.GetTotalAllocatedBytes();
-        machine.CreateMempool(int.MaxValue, 64).Should().BeNull("no memory holds it");
+        machine.Slab.CreateMempool(int.MaxValue, 64).Should().BeNull("no memory holds it");
         (GC.GetTotalAllocatedBytes() - host).Should().BeLessThan(256 << 20);
-        machine.CreateMempool(400_000, 1024).Should().BeNull("its table fits, its elements do not");
+        machine.Slab.CreateMempool(400_000, 1024).Should().BeNull("its table fits, its elements do not");
         machine.Slab.FindLiveObjects().Sum(o => o.Count).Should().Be(live);
         machine.Verify();
     }
@@ -133,11 +133,11 @@ public sealed class MisuseTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1));
         using BlockDevice disk = new("disk", "4M");
-        OpenFile file = machine.Mount(disk).Create("file").Value;
+        OpenFile file = machine.Files.Mount(disk).Create("file").Value;
         Cpu cpu = machine.Cpus[0];
-        cpu.WriteFile(file, 0, new byte[4096]);
+        cpu.Files.Write(file, 0, new byte[4096]);
         disk.Vanish();
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
         Process process = machine.CreateProcess("huge");
         machine.HugePages.Enabled = TransparentHugePages.Always;
         using (cpu.Run(process))
@@ -148,7 +148,7 @@ public sealed class MisuseTests
         Stopwatch watch = Stopwatch.StartNew();
         machine.Invoking(m => m.AdvanceTime(TimeSpan.MaxValue)).Should().Throw<ArgumentOutOfRangeException>();
         machine.AdvanceTime(TimeSpan.FromDays(365 * 250));
-        _ = machine.Pressure.Average(full: false, 300);
+        _ = machine.Reclaim.Pressure.Average(full: false, 300);
         machine.Invoking(m => m.AdvanceTime(TimeSpan.FromDays(365 * 250))).Should().Throw<ArgumentOutOfRangeException>("the clock would run over");
         watch.Elapsed.Should().BeLessThan(TimeSpan.FromSeconds(20));
         machine.Uptime.Should().BeGreaterThanOrEqualTo(TimeSpan.FromDays(365 * 250));
@@ -177,7 +177,7 @@ public sealed class MisuseTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
         Cpu cpu = machine.Cpus[0];
         List<string> wrong = [];
-        foreach (object target in new object[] { machine, cpu, machine.Slab, machine.PerCpu, machine.Mmu, machine.HugePages, machine.Swap, machine.Stacks, machine.Fixmap, machine.Proc, machine.MountTmpfs() })
+        foreach (object target in new object[] { machine, cpu, machine.Slab, machine.PerCpu, machine.Mmu, machine.HugePages, machine.Swap, machine.Stacks, machine.Memory.Fixmap, machine.Proc, machine.Files.MountTmpfs() })
         {
             foreach (MethodInfo declared in target.GetType().GetMethods(BindingFlags.Public | BindingFlags.Instance).Where(m => m.DeclaringType!.Assembly == typeof(Machine).Assembly))
             {
@@ -245,12 +245,12 @@ public sealed class MisuseTests
             Process process = machine.CreateProcess("process");
             KmemCache cache = machine.Slab.CreateCache("things", 64);
             VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
-            machine.Fixmap.ToString().Should().NotBeNull();
+            machine.Memory.Fixmap.ToString().Should().NotBeNull();
             things =
             [
                 machine, cpu, cpu.AllocPages(Gfp.Kernel), machine.Zones[0], machine.Nodes[0], cpu.Current, process, process.Mm, process.Mm.Areas.First(), process.Stack!, cache,
-                machine.Slab.DescribeSlabAt(obj)!, machine.Fixmap, machine.Mmu.Kernel, machine.GetCmaArea("camera")!, machine.AddressSpace, machine.Swap.SwapOn(swap).Value, machine.Proc, machine.Stacks,
-                machine.Mount(disk).Create("file").Value, machine.BootPhases[0], machine.Explain(Gfp.Kernel), new DmaBuffer(machine.AddDevice("camera"), default, 0, null),
+                machine.Slab.DescribeSlabAt(obj)!, machine.Memory.Fixmap, machine.Mmu.Kernel, machine.Cma.Get("camera")!, machine.AddressSpace, machine.Swap.SwapOn(swap).Value, machine.Proc, machine.Stacks,
+                machine.Files.Mount(disk).Create("file").Value, machine.Mmu.BootPhases[0], machine.Explain(Gfp.Kernel), new DmaBuffer(machine.Hotplug.AddDevice("camera"), default, 0, null),
             ];
         }
 

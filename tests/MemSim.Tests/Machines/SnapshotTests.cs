@@ -36,8 +36,8 @@ public sealed class SnapshotTests : IDisposable
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
         using BlockDevice disk = new("vda", "64M");
-        OpenFile file = machine.Mount(disk).Create("data").Value;
-        machine.Cpus[0].WriteFile(file, 0, new byte[100_000]).Error.Should().Be(Errno.None);
+        OpenFile file = machine.Files.Mount(disk).Create("data").Value;
+        machine.Cpus[0].Files.Write(file, 0, new byte[100_000]).Error.Should().Be(Errno.None);
         Touch(machine, 300);
         MachineSnapshot snapshot = machine.Snapshot();
         snapshot.NotCarried.Should().Contain(m => m.StartsWith("processes")).And.Contain(m => m.StartsWith("the page cache"));
@@ -46,7 +46,7 @@ public sealed class SnapshotTests : IDisposable
         twin.Verify();
         twin.Proc.BuddyInfo.Should().Be(machine.Proc.BuddyInfo);
         Touch(twin, 300);
-        twin.CompactMemory();
+        twin.Compaction.CompactMemory();
         twin.Verify();
     }
 
@@ -101,7 +101,7 @@ public sealed class SnapshotTests : IDisposable
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPages(Gfp.Kernel | Gfp.Comp, 2);
-        cpu.GetPage(page);
+        cpu.Pages.GetPage(page);
         page.SetFlags(PageFlags.Dirty | PageFlags.UpToDate);
         page.SetPrivate(42);
         page.SetMapping(0x101, 7);
@@ -122,16 +122,16 @@ public sealed class SnapshotTests : IDisposable
     public void Settings_counters_and_offline_cpus_survive()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", 4));
-        machine.SetSysctl("min_free_kbytes", "8192");
-        machine.OfflineCpu(3);
+        machine.Sysctl.Set("min_free_kbytes", "8192");
+        machine.Hotplug.OfflineCpu(3);
         machine.Cpus[1].AllocPages(Gfp.Kernel, 1);
         machine.Snapshot().Save(_file);
 
         using Machine twin = MachineSnapshot.Load(_file).Boot();
-        twin.GetSysctl("min_free_kbytes").Should().Be("8192");
+        twin.Sysctl.Get("min_free_kbytes").Should().Be("8192");
         twin.Cpus[3].IsOnline.Should().BeFalse();
-        twin.SetSysctl("min_free_kbytes", "16384");
-        machine.SetSysctl("min_free_kbytes", "16384");
+        twin.Sysctl.Set("min_free_kbytes", "16384");
+        machine.Sysctl.Set("min_free_kbytes", "16384");
         foreach ((Zone mine, Zone theirs) in machine.Zones.Zip(twin.Zones))
         {
             theirs.GetWatermark(Watermark.Low).Should().Be(mine.GetWatermark(Watermark.Low));

@@ -19,8 +19,8 @@ public class MappedPagesTests : MachineTests
         long inactive = node.Counters.InactiveAnon;
         int blocks = machine.HugeBlocks();
 
-        machine.CompactMemory();
-        machine.DrainAllPages();
+        machine.Compaction.CompactMemory();
+        machine.Memory.DrainAllPages();
         machine.Lru.DrainAll();
 
         table.Moves.Should().BeGreaterThan(1000);
@@ -39,13 +39,13 @@ public class MappedPagesTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         int slot = 100;
         Page page = machine.GetPage(new Pfn(table.Slots[slot]));
-        cpu.GetPage(page);
+        cpu.Pages.GetPage(page);
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         table.Slots[slot].Should().Be((int)page.Pfn.Value);
         machine.Events("pgmigrate_fail").Should().BeLessThanOrEqualTo(2, "in each zone the last page finds no target when the scanners meet");
-        cpu.PutPage(page);
+        cpu.Pages.PutPage(page);
         table.Check(cpu);
     }
 
@@ -56,7 +56,7 @@ public class MappedPagesTests : MachineTests
         table.Refuses = true;
         int[] before = [.. table.Slots];
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         table.Slots.Should().Equal(before);
         machine.Events("pgmigrate_success").Should().Be(0);
@@ -72,7 +72,7 @@ public class MappedPagesTests : MachineTests
         Page page = machine.GetPage(new Pfn(table.Slots[0]));
         page.SetFlags(PageFlags.Writeback);
 
-        machine.CompactMemory();
+        machine.Compaction.CompactMemory();
 
         table.Slots[0].Should().Be((int)page.Pfn.Value);
         page.ClearFlags(PageFlags.Writeback);
@@ -115,7 +115,7 @@ public class MappedPagesTests : MachineTests
                 frame.Index = (uint)Slots.Count;
                 frame.InvertedMapCount = -1;
                 page.SetFlags(PageFlags.SwapBacked | PageFlags.UpToDate | (Slots.Count % 3 == 0 ? PageFlags.Active : PageFlags.None));
-                _machine.Memory.Write((ulong)page.Pfn.Value << 12, Slots.Count * 7L);
+                _machine.Ram.Write((ulong)page.Pfn.Value << 12, Slots.Count * 7L);
                 _machine.Lru.Add(cpu, (int)page.Pfn.Value);
                 Slots.Add((int)page.Pfn.Value);
             }
@@ -129,7 +129,7 @@ public class MappedPagesTests : MachineTests
                 _machine.Lru.Put(cpu, pfn);
             }
 
-            _machine.DrainAllPages();
+            _machine.Memory.DrainAllPages();
         }
 
         public void Check(Cpu cpu)
@@ -138,7 +138,7 @@ public class MappedPagesTests : MachineTests
             {
                 if (Slots[slot] >= 0)
                 {
-                    _machine.Memory.Read<long>((ulong)Slots[slot] << 12).Should().Be(slot * 7L);
+                    _machine.Ram.Read<long>((ulong)Slots[slot] << 12).Should().Be(slot * 7L);
                     _machine.GetPage(new Pfn(Slots[slot])).Index.Should().Be((uint)slot);
                 }
             }

@@ -53,9 +53,9 @@ public class MovingPagesPropertyTests : MachineTests
         world.CmaSuccesses.Should().BePositive();
         world.Ranges.Should().BePositive();
         world.FreeEverything();
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         machine.Zones.Sum(zone => zone.TrueFreePages).Should().Be(world.FreeAtStart);
-        machine.CmaAreas.Should().OnlyContain(area => area.UsedPages == 0);
+        machine.Cma.Areas.Should().OnlyContain(area => area.UsedPages == 0);
         machine.Verify();
     }
 
@@ -73,10 +73,10 @@ public class MovingPagesPropertyTests : MachineTests
         public World(Machine machine, uint seed)
         {
             _machine = machine;
-            machine.Reclaim = new OnlyCompaction(machine);
-            machine.DrainAllPages();
+            machine.Reclaim.Policy = new OnlyCompaction(machine);
+            machine.Memory.DrainAllPages();
             FreeAtStart = machine.Zones.Sum(zone => zone.TrueFreePages);
-            _pool = machine.CreateMovablePool();
+            _pool = machine.Migration.CreateMovablePool();
             _random = new Random((int)seed);
         }
 
@@ -130,9 +130,9 @@ public class MovingPagesPropertyTests : MachineTests
 
                     break;
                 case < 59:
-                    CmaArea area = _machine.CmaAreas[_random.Next(2)];
+                    CmaArea area = _machine.Cma.Areas[_random.Next(2)];
                     long pages = 1L << _random.Next(0, 9);
-                    Page first = _machine.CmaAlloc(cpu, area, pages, _random.Next(0, 6));
+                    Page first = _machine.Cma.Alloc(cpu, area, pages, _random.Next(0, 6));
                     if (!first.IsNull)
                     {
                         CmaSuccesses++;
@@ -144,7 +144,7 @@ public class MovingPagesPropertyTests : MachineTests
                     Zone zone = _machine.Zones[1];
                     long start = zone.StartPfn.Value + _random.NextInt64(zone.SpannedPages - 300);
                     long length = _random.Next(1, 300);
-                    if (_machine.AllocContigRange(cpu, new Pfn(start), length))
+                    if (_machine.Cma.AllocContigRange(cpu, new Pfn(start), length))
                     {
                         Ranges++;
                         _contiguous.Add((null, _machine.GetPage(new Pfn(start)), length));
@@ -161,7 +161,7 @@ public class MovingPagesPropertyTests : MachineTests
                 default:
                     if (_random.Next(8) == 0)
                     {
-                        _machine.CompactMemory();
+                        _machine.Compaction.CompactMemory();
                     }
 
                     break;
@@ -217,11 +217,11 @@ public class MovingPagesPropertyTests : MachineTests
             (CmaArea? area, Page first, long pages) = _contiguous[at];
             if (area is null)
             {
-                _machine.FreeContigRange(cpu, first, pages);
+                _machine.Cma.FreeContigRange(cpu, first, pages);
             }
             else
             {
-                _machine.CmaRelease(cpu, area, first, pages).Should().BeTrue();
+                _machine.Cma.Free(cpu, area, first, pages).Should().BeTrue();
             }
 
             _contiguous.RemoveAt(at);

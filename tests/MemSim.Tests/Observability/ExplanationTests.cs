@@ -106,7 +106,7 @@ public sealed class ExplanationTests
         Machine machine = Machine.Boot(MachineSpec.X86_64(ByteSize.FromMiB(128)).WithoutContents());
         Cpu cpu = machine.Cpus[0];
         List<Page> pages = [];
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         for (Page page = cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn | Gfp.MemAlloc, 3); !page.IsNull; page = cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn | Gfp.MemAlloc, 3))
         {
             pages.Add(page);
@@ -117,7 +117,7 @@ public sealed class ExplanationTests
             cpu.FreePages(page, 3);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         return machine;
     }
 

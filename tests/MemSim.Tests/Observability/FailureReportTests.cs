@@ -19,12 +19,12 @@ public sealed class FailureReportTests
             }
         }
 
-        string[] lines = machine.LastFailureReport!.Split('\n');
+        string[] lines = machine.Reports.LastAllocationFailure!.Split('\n');
         lines[0].Should().Be("nic-irq: page allocation failure: order:4, mode:0xa20(GFP_ATOMIC), nodemask=(null),cpuset=/,mems_allowed=0");
         lines[1].Should().StartWith("CPU: 0 PID: 77 Comm: nic-irq Not tainted 6.1");
         lines[2].Should().Be("Mem-Info:");
         string.Join('\n', lines.Skip(2)).Should().Be(machine.Proc.ShowMem());
-        log.Messages.Should().ContainSingle().Which.Should().Be((LogLevel.Warning, machine.LastFailureReport));
+        log.Messages.Should().ContainSingle().Which.Should().Be((LogLevel.Warning, machine.Reports.LastAllocationFailure));
     }
 
     [Fact]
@@ -36,8 +36,8 @@ public sealed class FailureReportTests
         {
         }
 
-        machine.LastFailureReport.Should().BeNull();
-        machine.AllocationFailures.Should().Be(1);
+        machine.Reports.LastAllocationFailure.Should().BeNull();
+        machine.Reports.AllocationFailures.Should().Be(1);
         log.Messages.Should().BeEmpty();
     }
 
@@ -49,22 +49,22 @@ public sealed class FailureReportTests
         {
         }
 
-        machine.LastFailureReport.Should().Contain("page allocation failure: order:4").And.NotContain("Mem-Info");
-        machine.KeepsFailureReports = true;
+        machine.Reports.LastAllocationFailure.Should().Contain("page allocation failure: order:4").And.NotContain("Mem-Info");
+        machine.Reports.KeepsAllocationFailures = true;
         machine.Cpus[0].AllocPages(Gfp.Atomic, 4).IsNull.Should().BeTrue();
-        machine.LastFailureReport.Should().Contain("Mem-Info");
+        machine.Reports.LastAllocationFailure.Should().Contain("Mem-Info");
     }
 
     [Fact]
     public void A_report_leaves_out_zones_that_the_request_could_not_use()
     {
         using Machine machine = Machine.Boot(Small());
-        machine.KeepsFailureReports = true;
+        machine.Reports.KeepsAllocationFailures = true;
         while (!machine.Cpus[0].AllocPages(Gfp.Atomic | Gfp.Dma, 4).IsNull)
         {
         }
 
-        machine.LastFailureReport.Should().Contain("Node 0 DMA free:").And.NotContain("Node 0 DMA32 free:");
+        machine.Reports.LastAllocationFailure.Should().Contain("Node 0 DMA free:").And.NotContain("Node 0 DMA32 free:");
     }
 
     private static MachineSpec Small() => MachineSpec.X86_64(ByteSize.FromMiB(128)).WithoutContents();

@@ -105,7 +105,7 @@ public class FrameViewerTests
         using (cpu.Run(process))
         {
             VirtualAddress memory = process.Mm!.Mmap(1 << 20, Prot.Read | Prot.Write).Value;
-            cpu.Fill(memory, 1 << 20, 1);
+            cpu.Memory.Fill(memory, 1 << 20, 1);
         }
 
         return machine;

@@ -16,10 +16,10 @@ public sealed class FtraceTextSinkTests
         List<Seen> expected = [];
         StringWriter text = new();
         FtraceTextSink sink = new(machine, text, streaming);
-        machine.AttachTrace(new Witness(machine, expected));
-        machine.AttachTrace(sink);
+        machine.Tracing.Attach(new Witness(machine, expected));
+        machine.Tracing.Attach(sink, TraceEvents.Pages);
         Work(machine);
-        machine.DetachTrace(sink);
+        machine.Tracing.Detach(sink, TraceEvents.Pages);
         sink.Dispose();
 
         using TraceReader reader = new(new MemoryStream(Encoding.UTF8.GetBytes(text.ToString())), "trace");
@@ -48,7 +48,7 @@ public sealed class FtraceTextSinkTests
             Cpu cpu = machine.Cpus[0];
             sink.MmPageAllocZoneLocked(cpu, 0x59fe, 0, MigrateType.Unmovable, percpuRefill: true);
             using (cpu.Run(new KernelTask("busybox", 99)))
-            using (cpu.DisablePreemption())
+            using (cpu.Context.DisablePreemption())
             {
                 sink.MmPageAlloc(cpu, 0x62ce, 1, MigrateType.Unmovable, Gfp.KernelAccount | Gfp.Zero);
                 sink.MmPageAlloc(cpu, -1, 9, MigrateType.Movable, Gfp.HighUserMovable);
@@ -92,13 +92,13 @@ public sealed class FtraceTextSinkTests
         {
         }
 
-        machine.Cpus[0].FreePagesBulk([.. pages.Take(10)]);
+        machine.Cpus[0].Pages.FreePagesBulk([.. pages.Take(10)]);
         foreach (Page page in pages.Skip(10))
         {
             machine.Cpus[1].FreePage(page);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
     }
 
     private sealed record Seen(string Name, int Cpu, int Pid, long Pfn, int Order, int Type, Gfp Gfp, bool Refill, int FallbackOrder, int FallbackType, bool Change);

@@ -38,7 +38,7 @@ public sealed class ProcFsTests
             cpu.FreePage(page);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
 
         machine.Proc.PageTypeInfo.Should().Contain("zone    DMA32, type    Unmovable >100000 ");
     }

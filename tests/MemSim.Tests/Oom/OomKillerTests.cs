@@ -13,8 +13,8 @@ public sealed class OomKillerTests : IDisposable
 
     public OomKillerTests()
     {
-        _machine.Reclaim = _reclaim = new OomOnly(_machine);
-        _machine.SetSysctl("vm.overcommit_memory", "1");
+        _machine.Reclaim.Policy = _reclaim = new OomOnly(_machine);
+        _machine.Sysctl.Set("vm.overcommit_memory", "1");
     }
 
     private Cpu Cpu => _machine.Cpus[0];
@@ -33,7 +33,7 @@ public sealed class OomKillerTests : IDisposable
         hog.ExitStatus.Should().Be(new ExitStatus(0, Signal.SIGKILL));
         other.State.Should().Be(ProcessState.Running);
         _machine.Events[VmEvent.OomKill].Should().Be(1);
-        _machine.LastOomReport.Should().MatchRegex("^hog invoked oom-killer: gfp_mask=0x1[04]0dca\\(GFP_HIGHUSER_MOVABLE\\|(__GFP_COMP\\|)?__GFP_ZERO\\), order=0, oom_score_adj=0\n")
+        _machine.Oom.LastReport.Should().MatchRegex("^hog invoked oom-killer: gfp_mask=0x1[04]0dca\\(GFP_HIGHUSER_MOVABLE\\|(__GFP_COMP\\|)?__GFP_ZERO\\), order=0, oom_score_adj=0\n")
             .And.Contain("\nMem-Info:\n").And.Contain("oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=hog,pid=")
             .And.Contain("Out of memory: Killed process ").And.Contain(" other\n").And.NotContain("oom_reaper");
         other.Exit();
@@ -99,7 +99,7 @@ public sealed class OomKillerTests : IDisposable
         child.OomScoreAdj = 1000;
         Process small = _machine.CreateProcess("small");
         Fill(small, 100);
-        _machine.LastOomReport.Should().Contain($"Killed process {parent.Pid} (parent)");
+        _machine.Oom.LastReport.Should().Contain($"Killed process {parent.Pid} (parent)");
         parent.State.Should().Be(ProcessState.Dead);
         child.State.Should().NotBe(ProcessState.Running);
         _machine.Verify();
@@ -122,14 +122,14 @@ public sealed class OomKillerTests : IDisposable
     [Fact]
     public void Kill_allocating_task_kills_who_asks_whatever_others_have()
     {
-        _machine.SetSysctl("vm.oom_kill_allocating_task", "1");
+        _machine.Sysctl.Set("vm.oom_kill_allocating_task", "1");
         Process large = Filled("large", 130);
         Process small = _machine.CreateProcess("small");
         Action fill = () => Fill(small, 100);
         fill.Should().Throw<SignalException>();
         small.State.Should().Be(ProcessState.Dead);
         large.State.Should().Be(ProcessState.Running);
-        _machine.LastOomReport.Should().Contain("Out of memory (oom_kill_allocating_task): Killed process ");
+        _machine.Oom.LastReport.Should().Contain("Out of memory (oom_kill_allocating_task): Killed process ");
     }
 
     [Theory]
@@ -137,7 +137,7 @@ public sealed class OomKillerTests : IDisposable
     [InlineData("2", "compulsory")]
     public void Panic_on_oom_stops_the_machine(string value, string kind)
     {
-        _machine.SetSysctl("vm.panic_on_oom", value);
+        _machine.Sysctl.Set("vm.panic_on_oom", value);
         Process hog = _machine.CreateProcess("hog");
         Action fill = () => Fill(hog, 1024);
         KernelBugException panic = fill.Should().Throw<KernelBugException>().Which;
@@ -165,11 +165,11 @@ public sealed class OomKillerTests : IDisposable
     [Fact]
     public void Without_dump_tasks_there_is_no_table()
     {
-        _machine.SetSysctl("vm.oom_dump_tasks", "0");
+        _machine.Sysctl.Set("vm.oom_dump_tasks", "0");
         Process hog = _machine.CreateProcess("hog");
         Action fill = () => Fill(hog, 1024);
         fill.Should().Throw<SignalException>();
-        _machine.LastOomReport.Should().NotContain("Tasks state").And.Contain("oom-kill:constraint=");
+        _machine.Oom.LastReport.Should().NotContain("Tasks state").And.Contain("oom-kill:constraint=");
     }
 
     [Fact]
@@ -203,14 +203,14 @@ public sealed class OomKillerTests : IDisposable
     public void A_victim_that_another_cpu_runs_is_reaped_when_memory_runs_out_again()
     {
         OomEvents events = new();
-        _machine.AttachOomTrace(events);
+        _machine.Tracing.Attach(events);
         Process large = Filled("large", 130);
         using (_machine.Cpus[1].Run(large))
         {
             Fill(_machine.CreateProcess("small"), 100);
             large.State.Should().Be(ProcessState.Running, "it has not come back to user mode");
             large.Mm.AnonPages.Should().Be(0);
-            _machine.LastOomReport.Should().Be($"oom_reaper: reaped process {large.Pid} (large), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n");
+            _machine.Oom.LastReport.Should().Be($"oom_reaper: reaped process {large.Pid} (large), now anon-rss:0kB, file-rss:0kB, shmem-rss:0kB\n");
             _machine.Verify();
         }
 
@@ -223,8 +223,8 @@ public sealed class OomKillerTests : IDisposable
     public void A_memory_policy_limits_who_is_killed_and_is_named()
     {
         using var machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M"));
-        machine.Reclaim = new OomOnly(machine);
-        machine.SetSysctl("vm.overcommit_memory", "1");
+        machine.Reclaim.Policy = new OomOnly(machine);
+        machine.Sysctl.Set("vm.overcommit_memory", "1");
         Process elsewhere = machine.CreateProcess("elsewhere");
         elsewhere.Policy = MemoryPolicy.Bind(0);
         Fill(machine.Cpus[0], elsewhere, 100);
@@ -233,14 +233,14 @@ public sealed class OomKillerTests : IDisposable
         Action fill = () => Fill(machine.Cpus[0], bound, 400);
         fill.Should().Throw<SignalException>();
         elsewhere.State.Should().Be(ProcessState.Running);
-        machine.LastOomReport.Should().Contain("oom-kill:constraint=CONSTRAINT_MEMORY_POLICY,nodemask=1,cpuset=/,mems_allowed=0-1,").And.NotContain(" elsewhere\n");
+        machine.Oom.LastReport.Should().Contain("oom-kill:constraint=CONSTRAINT_MEMORY_POLICY,nodemask=1,cpuset=/,mems_allowed=0-1,").And.NotContain(" elsewhere\n");
     }
 
     [Fact]
     public void With_parallel_cpus_a_victim_is_reaped_and_ends_where_it_next_runs()
     {
         using var machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithParallelCpus());
-        machine.Reclaim = new OomOnly(machine);
+        machine.Reclaim.Policy = new OomOnly(machine);
         Process large = machine.CreateProcess("large");
         Fill(machine.Cpus[1], large, 130);
         Fill(machine.Cpus[0], machine.CreateProcess("small"), 100);
@@ -261,13 +261,13 @@ public sealed class OomKillerTests : IDisposable
     {
         MachineSpec spec = architecture == "arm64" ? MachineSpec.Arm64("256M", cpus: 1) : MachineSpec.X86_32("256M", cpus: 1);
         using var machine = Machine.Boot(spec);
-        machine.Reclaim = new OomOnly(machine);
-        machine.SetSysctl("vm.overcommit_memory", "1");
+        machine.Reclaim.Policy = new OomOnly(machine);
+        machine.Sysctl.Set("vm.overcommit_memory", "1");
         Process hog = machine.CreateProcess("hog");
         Action fill = () => Fill(machine.Cpus[0], hog, 512);
         fill.Should().Throw<SignalException>();
         hog.State.Should().Be(ProcessState.Dead);
-        machine.LastOomReport.Should().Contain("Out of memory: Killed process ");
+        machine.Oom.LastReport.Should().Contain("Out of memory: Killed process ");
         machine.Verify();
     }
 
@@ -326,7 +326,7 @@ public sealed class OomKillerTests : IDisposable
 
     private long FreePages()
     {
-        _machine.DrainAllPages();
+        _machine.Memory.DrainAllPages();
         return _machine.Zones.Sum(z => z.TrueFreePages);
     }
 

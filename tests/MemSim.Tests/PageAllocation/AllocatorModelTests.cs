@@ -122,24 +122,24 @@ public class AllocatorModelTests : MachineTests
 
                         break;
                     case 3:
-                        cpu.GetPage(page);
-                        cpu.PutPage(page);
+                        cpu.Pages.GetPage(page);
+                        cpu.Pages.PutPage(page);
                         break;
                     case 4:
-                        cpu.FreePagesBulk([page, page]);
+                        cpu.Pages.FreePagesBulk([page, page]);
                         break;
                     case 5:
                         _ = page.IsNull ? 0 : page.Count + page.Order + page.MapCount + (int)page.Flags + page.CompoundOrder + (page.Lru.Next.IsNull ? 1 : 0);
                         break;
                     case 6:
-                        VirtualAddress exact = cpu.AllocPagesExact((long)Random() * (int)Random(), gfp);
+                        VirtualAddress exact = cpu.Pages.AllocPagesExact((long)Random() * (int)Random(), gfp);
                         exact.IsNull.Should().BeTrue("no such size fits");
                         break;
                     case 7:
-                        cpu.FreePagesExact(address, -(long)Random());
+                        cpu.Pages.FreePagesExact(address, -(long)Random());
                         break;
                     default:
-                        _ = cpu.AllocPagesNode((int)Random(), gfp, order);
+                        _ = cpu.Pages.AllocPagesNode((int)Random(), gfp, order);
                         break;
                 }
             }
@@ -203,7 +203,7 @@ public class AllocatorModelTests : MachineTests
             uint what = (random >> 8) % 64;
             if (what == 0)
             {
-                cpu.DrainLocalPages();
+                cpu.Pages.DrainLocalPages();
             }
             else if (what == 1)
             {
@@ -232,7 +232,7 @@ public class AllocatorModelTests : MachineTests
                 Free(machine.Cpus[_live.Count % machine.Cpus.Count], _live.Count - 1);
             }
 
-            machine.DrainAllPages();
+            machine.Memory.DrainAllPages();
             VerifyAll();
         }
 
@@ -257,7 +257,7 @@ public class AllocatorModelTests : MachineTests
         private void Bulk(Cpu cpu, uint random)
         {
             Page[] pages = new Page[(random >> 16) % 40];
-            int got = cpu.AllocPagesBulk(Requests[(random >> 21) % Requests.Length] | Gfp.NoWarn, pages);
+            int got = cpu.Pages.AllocPagesBulk(Requests[(random >> 21) % Requests.Length] | Gfp.NoWarn, pages);
             for (int i = 0; i < pages.Length; i++)
             {
                 Check(pages[i].IsNull == i >= got, pages[i], "bulk filled another number than it said");

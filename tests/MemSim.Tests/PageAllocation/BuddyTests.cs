@@ -227,8 +227,8 @@ public class BuddyTests : MachineTests
     {
         Machine machine = Boot(With().FreeBlocks(10, 2));
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress address = cpu.AllocPagesExact(bytes, Gfp.Kernel);
-        Page first = cpu.VirtToPage(address);
+        VirtualAddress address = cpu.Pages.AllocPagesExact(bytes, Gfp.Kernel);
+        Page first = cpu.Pages.VirtToPage(address);
         for (int i = 0; i < pages; i++)
         {
             Page page = machine.GetPage(first.Pfn + i);
@@ -237,7 +237,7 @@ public class BuddyTests : MachineTests
 
         machine.OnlyZone().TrueFreePages.Should().Be(2048 - pages);
         (System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)pages) - (ulong)pages).Should().Be((ulong)givenBack);
-        cpu.FreePagesExact(address, bytes);
+        cpu.Pages.FreePagesExact(address, bytes);
         machine.OnlyZone().FreeBlockCounts().Should().Be("10:2");
     }
 
@@ -248,7 +248,7 @@ public class BuddyTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         Page head = cpu.AllocPages(Gfp.Kernel, 4);
         head.SetPrivate(9);
-        cpu.SplitPage(head, 4);
+        cpu.Pages.SplitPage(head, 4);
         machine.OnlyZone().TrueFreePages.Should().Be(0, "splitting changes no list");
         for (int i = 0; i < 16; i++)
         {
@@ -263,7 +263,7 @@ public class BuddyTests : MachineTests
     {
         Machine machine = Boot(With().FreeBlocks(4, 1));
         Page head = machine.Cpus[0].AllocPages(Gfp.Kernel | Gfp.Comp, 4);
-        Refuses(machine, () => machine.Cpus[0].SplitPage(head, 4));
-        machine.Cpus[0].PutPage(head);
+        Refuses(machine, () => machine.Cpus[0].Pages.SplitPage(head, 4));
+        machine.Cpus[0].Pages.PutPage(head);
     }
 }

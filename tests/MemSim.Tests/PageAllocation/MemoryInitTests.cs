@@ -21,7 +21,7 @@ public class MemoryInitTests
         List<Page> pages = cpu.AllocateAll(Gfp.Kernel);
         foreach (Page page in pages)
         {
-            machine.Memory.Frame(page.FrameIndex).Fill(Marker);
+            machine.Ram.Frame(page.FrameIndex).Fill(Marker);
         }
 
         foreach (Page page in pages)
@@ -41,7 +41,7 @@ public class MemoryInitTests
         }
 
         Page[] bulk = new Page[40];
-        cpu.AllocPagesBulk(Gfp.Kernel, bulk).Should().Be(40);
+        cpu.Pages.AllocPagesBulk(Gfp.Kernel, bulk).Should().Be(40);
         bulk.Count(page => Has(machine, page.FrameIndex, 1)).Should().BeInRange(seen ? 30 : 0, seen ? 40 : 0, "the last reserves were never filled");
         using (cpu.HardIrq())
         {
@@ -162,7 +162,7 @@ public class MemoryInitTests
     {
         for (int i = 0; i < pages; i++)
         {
-            if (machine.Memory.ReadOnly((ulong)(pfn + i) << PageGeometry.PageShift, PageGeometry.PageSize).Contains(Marker))
+            if (machine.Ram.ReadOnly((ulong)(pfn + i) << PageGeometry.PageShift, PageGeometry.PageSize).Contains(Marker))
             {
                 return true;
             }

@@ -25,7 +25,7 @@ public class MisuseTests : MachineTests
         bug.Kind.Should().Be(KernelBugKind.DoubleFree);
         bug.Page.Should().Be(page);
         bug.Message.Should().Contain($"pfn:{page.Pfn.Value:x5}").And.Contain("double free");
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         Refuses(machine, () => cpu.FreePages(page, order)).Kind.Should().Be(KernelBugKind.DoubleFree);
     }
 
@@ -141,11 +141,11 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPages(Gfp.Kernel, 1);
-        cpu.GetPage(page);
+        cpu.Pages.GetPage(page);
         KernelBugException bug = Refuses(machine, () => cpu.FreePages(page, 1));
         bug.Kind.Should().Be(KernelBugKind.StillInUse);
         bug.Message.Should().Contain("2 references");
-        cpu.PutPage(page);
+        cpu.Pages.PutPage(page);
         cpu.FreePages(page, 1);
     }
 
@@ -158,12 +158,12 @@ public class MisuseTests : MachineTests
         Page foreign = other.Cpus[0].AllocPage(Gfp.Kernel);
         string before = other.StateText();
         Refuses(machine, () => cpu.FreePage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
-        Refuses(machine, () => cpu.GetPage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
-        Refuses(machine, () => cpu.PutPage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
-        Refuses(machine, () => cpu.SplitPage(foreign, 0)).Kind.Should().Be(KernelBugKind.ForeignAddress);
-        Refuses(machine, () => cpu.FreePagesBulk([foreign])).Kind.Should().Be(KernelBugKind.ForeignAddress);
-        cpu.Invoking(c => c.DrainLocalPages(other.Zones[0])).Should().Throw<ArgumentException>();
-        cpu.Invoking(c => c.DrainZonePages(other.Zones[0])).Should().Throw<ArgumentException>();
+        Refuses(machine, () => cpu.Pages.GetPage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
+        Refuses(machine, () => cpu.Pages.PutPage(foreign)).Kind.Should().Be(KernelBugKind.ForeignAddress);
+        Refuses(machine, () => cpu.Pages.SplitPage(foreign, 0)).Kind.Should().Be(KernelBugKind.ForeignAddress);
+        Refuses(machine, () => cpu.Pages.FreePagesBulk([foreign])).Kind.Should().Be(KernelBugKind.ForeignAddress);
+        cpu.Invoking(c => c.Pages.DrainLocalPages(other.Zones[0])).Should().Throw<ArgumentException>();
+        cpu.Invoking(c => c.Pages.DrainZonePages(other.Zones[0])).Should().Throw<ArgumentException>();
         other.StateText().Should().Be(before);
     }
 
@@ -182,8 +182,8 @@ public class MisuseTests : MachineTests
         VirtualAddress bad = new(address);
         Refuses(machine, () => cpu.FreePages(bad, 0)).Kind.Should().Be(KernelBugKind.ForeignAddress);
         Refuses(machine, () => cpu.FreePage(bad)).Report.Should().Contain("The direct map covers");
-        Refuses(machine, () => cpu.VirtToPage(bad)).Kind.Should().Be(KernelBugKind.ForeignAddress);
-        Refuses(machine, () => cpu.FreePagesExact(bad, 4096)).Kind.Should().Be(KernelBugKind.ForeignAddress);
+        Refuses(machine, () => cpu.Pages.VirtToPage(bad)).Kind.Should().Be(KernelBugKind.ForeignAddress);
+        Refuses(machine, () => cpu.Pages.FreePagesExact(bad, 4096)).Kind.Should().Be(KernelBugKind.ForeignAddress);
     }
 
     [Fact]
@@ -193,10 +193,10 @@ public class MisuseTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         foreach (Gfp gfp in new[] { Gfp.HighUser, Gfp.HighUserMovable, Gfp.Atomic | Gfp.HighMem })
         {
-            Refuses(machine, () => cpu.GetFreePages(gfp, 1)).Kind.Should().Be(KernelBugKind.IllegalFlags);
-            Refuses(machine, () => cpu.GetFreePage(gfp)).Kind.Should().Be(KernelBugKind.IllegalFlags);
+            Refuses(machine, () => cpu.Pages.GetFreePages(gfp, 1)).Kind.Should().Be(KernelBugKind.IllegalFlags);
+            Refuses(machine, () => cpu.Pages.GetFreePage(gfp)).Kind.Should().Be(KernelBugKind.IllegalFlags);
             Refuses(machine, () => cpu.GetZeroedPage(gfp)).Kind.Should().Be(KernelBugKind.IllegalFlags);
-            Refuses(machine, () => cpu.AllocPagesExact(100, gfp)).Kind.Should().Be(KernelBugKind.IllegalFlags);
+            Refuses(machine, () => cpu.Pages.AllocPagesExact(100, gfp)).Kind.Should().Be(KernelBugKind.IllegalFlags);
         }
     }
 
@@ -214,9 +214,9 @@ public class MisuseTests : MachineTests
         {
             Refuses(machine, () => cpu.AllocPages(gfp)).Kind.Should().Be(KernelBugKind.IllegalFlags);
             Refuses(machine, () => cpu.AllocPages(gfp, 5)).Kind.Should().Be(KernelBugKind.IllegalFlags);
-            Refuses(machine, () => cpu.AllocPagesNode(0, gfp, 2)).Kind.Should().Be(KernelBugKind.IllegalFlags);
-            Refuses(machine, () => cpu.GetFreePages(gfp, 2)).Kind.Should().Be(KernelBugKind.IllegalFlags);
-            Refuses(machine, () => cpu.AllocPagesBulk(gfp, new Page[8])).Kind.Should().Be(KernelBugKind.IllegalFlags);
+            Refuses(machine, () => cpu.Pages.AllocPagesNode(0, gfp, 2)).Kind.Should().Be(KernelBugKind.IllegalFlags);
+            Refuses(machine, () => cpu.Pages.GetFreePages(gfp, 2)).Kind.Should().Be(KernelBugKind.IllegalFlags);
+            Refuses(machine, () => cpu.Pages.AllocPagesBulk(gfp, new Page[8])).Kind.Should().Be(KernelBugKind.IllegalFlags);
         }
     }
 
@@ -226,7 +226,7 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Refuses(machine, () => cpu.AllocPages(Gfp.Kernel | (Gfp)0x8000_0000)).Kind.Should().Be(KernelBugKind.IllegalFlags);
-        using (cpu.DisablePreemption())
+        using (cpu.Context.DisablePreemption())
         {
             Refuses(machine, () => cpu.AllocPages(Gfp.Atomic | (Gfp)0x8000_0000)).Kind.Should().Be(KernelBugKind.IllegalFlags);
         }
@@ -239,8 +239,8 @@ public class MisuseTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         cpu.AllocPages(Gfp.Kernel, 11).IsNull.Should().BeTrue();
         cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn, int.MaxValue).IsNull.Should().BeTrue();
-        cpu.GetFreePages(Gfp.Kernel | Gfp.NoWarn, 11).IsNull.Should().BeTrue();
-        machine.AllocationFailures.Should().Be(3);
+        cpu.Pages.GetFreePages(Gfp.Kernel | Gfp.NoWarn, 11).IsNull.Should().BeTrue();
+        machine.Reports.AllocationFailures.Should().Be(3);
         _log.Entries.Should().ContainSingle().Which.Text.Should().Contain("11");
         Refuses(machine, () => cpu.AllocPages(Gfp.Kernel, -1)).Kind.Should().Be(KernelBugKind.WrongOrder);
         Refuses(machine, () => cpu.AllocPages(Gfp.Kernel, int.MinValue)).Kind.Should().Be(KernelBugKind.WrongOrder);
@@ -253,12 +253,12 @@ public class MisuseTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPage(Gfp.Kernel);
         cpu.FreePage(page);
-        Refuses(machine, () => cpu.GetPage(page)).Message.Should().Contain("VM_BUG_ON_PAGE");
-        Refuses(machine, () => cpu.PutPage(page)).Kind.Should().Be(KernelBugKind.NotAllocated);
-        Refuses(machine, () => cpu.SplitPage(page, 0)).Kind.Should().Be(KernelBugKind.DoubleFree);
+        Refuses(machine, () => cpu.Pages.GetPage(page)).Message.Should().Contain("VM_BUG_ON_PAGE");
+        Refuses(machine, () => cpu.Pages.PutPage(page)).Kind.Should().Be(KernelBugKind.NotAllocated);
+        Refuses(machine, () => cpu.Pages.SplitPage(page, 0)).Kind.Should().Be(KernelBugKind.DoubleFree);
         Page block = cpu.AllocPages(Gfp.Kernel, 2);
-        Refuses(machine, () => cpu.PutPage(block)).Message.Should().Contain("not a compound page");
-        Refuses(machine, () => cpu.GetPage(machine.GetPage(block.Pfn + 1))).Kind.Should().Be(KernelBugKind.NotAllocated);
+        Refuses(machine, () => cpu.Pages.PutPage(block)).Message.Should().Contain("not a compound page");
+        Refuses(machine, () => cpu.Pages.GetPage(machine.GetPage(block.Pfn + 1))).Kind.Should().Be(KernelBugKind.NotAllocated);
         cpu.FreePages(block, 2);
     }
 
@@ -271,11 +271,11 @@ public class MisuseTests : MachineTests
         Page b = cpu.AllocPage(Gfp.Kernel);
         Page freed = cpu.AllocPage(Gfp.Kernel);
         cpu.FreePage(freed);
-        Refuses(machine, () => cpu.FreePagesBulk([a, b, freed])).Kind.Should().Be(KernelBugKind.DoubleFree);
-        Refuses(machine, () => cpu.FreePagesBulk([a, b, a]));
+        Refuses(machine, () => cpu.Pages.FreePagesBulk([a, b, freed])).Kind.Should().Be(KernelBugKind.DoubleFree);
+        Refuses(machine, () => cpu.Pages.FreePagesBulk([a, b, a]));
         a.Count.Should().Be(1);
         b.Count.Should().Be(1);
-        cpu.FreePagesBulk([a, b]);
+        cpu.Pages.FreePagesBulk([a, b]);
     }
 
     [Fact]
@@ -283,9 +283,9 @@ public class MisuseTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress exact = cpu.AllocPagesExact(3 * 4096, Gfp.Kernel);
-        Refuses(machine, () => cpu.FreePagesExact(exact, 4 * 4096)).Kind.Should().Be(KernelBugKind.DoubleFree);
-        cpu.FreePagesExact(exact, (2 * 4096) + 1);
+        VirtualAddress exact = cpu.Pages.AllocPagesExact(3 * 4096, Gfp.Kernel);
+        Refuses(machine, () => cpu.Pages.FreePagesExact(exact, 4 * 4096)).Kind.Should().Be(KernelBugKind.DoubleFree);
+        cpu.Pages.FreePagesExact(exact, (2 * 4096) + 1);
     }
 
     [Theory]
@@ -299,13 +299,13 @@ public class MisuseTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress page = cpu.GetFreePage(Gfp.Kernel);
+        VirtualAddress page = cpu.Pages.GetFreePage(Gfp.Kernel);
         string before = machine.StateText();
-        long failures = machine.AllocationFailures;
+        long failures = machine.Reports.AllocationFailures;
         try
         {
-            cpu.AllocPagesExact(bytes, Gfp.Kernel | Gfp.NoWarn).IsNull.Should().BeTrue();
-            machine.AllocationFailures.Should().Be(failures + 1);
+            cpu.Pages.AllocPagesExact(bytes, Gfp.Kernel | Gfp.NoWarn).IsNull.Should().BeTrue();
+            machine.Reports.AllocationFailures.Should().Be(failures + 1);
         }
         catch (ArgumentOutOfRangeException)
         {
@@ -313,7 +313,7 @@ public class MisuseTests : MachineTests
             machine.StateText().Should().Be(before);
         }
 
-        Action free = () => cpu.FreePagesExact(page, bytes);
+        Action free = () => cpu.Pages.FreePagesExact(page, bytes);
         Exception refused = Assert.ThrowsAny<Exception>(free);
         (refused is ArgumentException or KernelBugException).Should().BeTrue();
         machine.VirtToPageCount(page).Should().Be(1);
@@ -345,13 +345,13 @@ public class MisuseTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         using ContextScope running = cpu.Run(new KernelTask("owner", 12));
         Page[] bulk = new Page[8];
-        cpu.AllocPagesBulk(Gfp.Kernel, bulk).Should().Be(8);
-        cpu.GetPage(bulk[5]);
+        cpu.Pages.AllocPagesBulk(Gfp.Kernel, bulk).Should().Be(8);
+        cpu.Pages.GetPage(bulk[5]);
         Refuses(machine, () => cpu.FreePage(bulk[5])).Report.Should().Contain("pid 12 (owner)");
         Page block = cpu.AllocPages(Gfp.NoFs, 3);
-        cpu.SplitPage(block, 3);
+        cpu.Pages.SplitPage(block, 3);
         Page inner = machine.GetPage(block.Pfn + 5);
-        cpu.GetPage(inner);
+        cpu.Pages.GetPage(inner);
         Refuses(machine, () => cpu.FreePage(inner)).Report.Should().Contain("GFP_NOFS").And.Contain("pid 12 (owner)");
     }
 
@@ -381,20 +381,20 @@ public class MisuseTests : MachineTests
             () => cpu.FreePages(page, -1),
             () => cpu.FreePage(other.GetPage(page.Pfn)),
             () => cpu.FreePage(new VirtualAddress(42)),
-            () => cpu.FreePagesBulk([page, freed]),
-            () => cpu.FreePagesBulk([page, page]),
-            () => cpu.GetPage(freed),
-            () => cpu.PutPage(freed),
-            () => cpu.SplitPage(freed, 1),
-            () => cpu.FreePagesExact(page.Address, 8192 * 4096L),
-            () => cpu.VirtToPage(new VirtualAddress(42)).IsNull.Should().BeTrue(),
+            () => cpu.Pages.FreePagesBulk([page, freed]),
+            () => cpu.Pages.FreePagesBulk([page, page]),
+            () => cpu.Pages.GetPage(freed),
+            () => cpu.Pages.PutPage(freed),
+            () => cpu.Pages.SplitPage(freed, 1),
+            () => cpu.Pages.FreePagesExact(page.Address, 8192 * 4096L),
+            () => cpu.Pages.VirtToPage(new VirtualAddress(42)).IsNull.Should().BeTrue(),
             () => cpu.AllocPages(Gfp.Kernel, -1).IsNull.Should().BeTrue(),
             () => cpu.AllocPages(Gfp.Kernel, int.MinValue).IsNull.Should().BeTrue(),
             () => cpu.AllocPages(Gfp.Kernel | Gfp.Dma | Gfp.HighMem).IsNull.Should().BeTrue(),
             () => cpu.AllocPages(Gfp.Kernel | Gfp.Movable | Gfp.Reclaimable).IsNull.Should().BeTrue(),
-            () => cpu.AllocPagesBulk(Gfp.Kernel | Gfp.Movable | Gfp.Reclaimable, new Page[4]).Should().Be(0),
-            () => cpu.GetFreePages(Gfp.HighUser).IsNull.Should().BeTrue(),
-            () => cpu.AllocPagesExact(4096, Gfp.Kernel | Gfp.Comp).IsNull.Should().BeTrue(),
+            () => cpu.Pages.AllocPagesBulk(Gfp.Kernel | Gfp.Movable | Gfp.Reclaimable, new Page[4]).Should().Be(0),
+            () => cpu.Pages.GetFreePages(Gfp.HighUser).IsNull.Should().BeTrue(),
+            () => cpu.Pages.AllocPagesExact(4096, Gfp.Kernel | Gfp.Comp).IsNull.Should().BeTrue(),
         ];
         foreach (Action misuse in misuses)
         {
@@ -417,37 +417,37 @@ public class MisuseTests : MachineTests
         Zone zone = page.Zone;
         cpu.FreePages(cpu.AllocPages(Gfp.Kernel, 1), 1);
         VirtualAddress window = machine.AddressSpace.Vmalloc.Start;
-        Fixmap fixmap = machine.Fixmap;
+        Fixmap fixmap = machine.Memory.Fixmap;
         machine.Dispose();
         machine.Dispose();
         Action[] uses =
         [
             () => cpu.AllocPages(Gfp.Kernel),
-            () => cpu.AllocPagesNode(0, Gfp.Kernel),
-            () => cpu.AllocPagesBulk(Gfp.Kernel, new Page[4]),
+            () => cpu.Pages.AllocPagesNode(0, Gfp.Kernel),
+            () => cpu.Pages.AllocPagesBulk(Gfp.Kernel, new Page[4]),
             () => cpu.GetZeroedPage(Gfp.Kernel),
-            () => cpu.AllocPagesExact(4096, Gfp.Kernel),
+            () => cpu.Pages.AllocPagesExact(4096, Gfp.Kernel),
             () => cpu.FreePage(page),
             () => cpu.FreePage(address),
-            () => cpu.FreePagesBulk([page]),
-            () => cpu.FreePagesExact(address, 4096),
-            () => cpu.GetPage(page),
-            () => cpu.PutPage(page),
-            () => cpu.SplitPage(page, 0),
-            () => cpu.VirtToPage(address),
-            () => cpu.DrainLocalPages(),
-            () => cpu.DrainLocalPages(zone),
-            () => cpu.DrainZonePages(zone),
-            () => machine.DrainAllPages(),
+            () => cpu.Pages.FreePagesBulk([page]),
+            () => cpu.Pages.FreePagesExact(address, 4096),
+            () => cpu.Pages.GetPage(page),
+            () => cpu.Pages.PutPage(page),
+            () => cpu.Pages.SplitPage(page, 0),
+            () => cpu.Pages.VirtToPage(address),
+            () => cpu.Pages.DrainLocalPages(),
+            () => cpu.Pages.DrainLocalPages(zone),
+            () => cpu.Pages.DrainZonePages(zone),
+            () => machine.Memory.DrainAllPages(),
             () => machine.Verify(),
-            () => cpu.VmallocToPage(window),
-            () => cpu.RunDeferredVfrees(),
-            () => cpu.VmUnmapAliases(),
+            () => cpu.Vm.VmallocToPage(window),
+            () => cpu.Vm.RunDeferredVfrees(),
+            () => cpu.Vm.VmUnmapAliases(),
             () => fixmap.Set(cpu, fixmap.Mappings[0].Name, new PhysicalAddress(4096)),
             () => fixmap.Clear(cpu, fixmap.Mappings[0].Name),
             () => machine.GetPage(page.Pfn),
-            () => machine.SetSysctl("min_free_kbytes", "1000"),
-            () => machine.GetSysctl("min_free_kbytes"),
+            () => machine.Sysctl.Set("min_free_kbytes", "1000"),
+            () => machine.Sysctl.Get("min_free_kbytes"),
             () => _ = page.Flags,
             () => _ = page.Count,
             () => _ = page.Order,
@@ -471,11 +471,11 @@ public class MisuseTests : MachineTests
         cpu.FreePage(default(Page));
         cpu.FreePage(VirtualAddress.Null);
         cpu.FreePages(VirtualAddress.Null, 99);
-        cpu.FreePagesExact(VirtualAddress.Null, 100);
+        cpu.Pages.FreePagesExact(VirtualAddress.Null, 100);
         machine.StateText().Should().Be(before);
-        Refuses(machine, () => cpu.GetPage(default));
-        Refuses(machine, () => cpu.PutPage(default));
-        Refuses(machine, () => cpu.SplitPage(default, 0));
+        Refuses(machine, () => cpu.Pages.GetPage(default));
+        Refuses(machine, () => cpu.Pages.PutPage(default));
+        Refuses(machine, () => cpu.Pages.SplitPage(default, 0));
         default(Page).Invoking(p => p.Flags).Should().Throw<InvalidOperationException>();
         default(Page).Invoking(p => p.Zone).Should().Throw<InvalidOperationException>();
     }

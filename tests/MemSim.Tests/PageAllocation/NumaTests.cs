@@ -43,17 +43,17 @@ public class NumaTests : MachineTests
     {
         Machine machine = TwoNodes();
         machine.Cpus[0].AllocateAll(Gfp.NoWait | Gfp.ThisNode, 9).Should().HaveCount(8).And.OnlyContain(p => p.Zone.Node.Id == 0);
-        machine.Cpus[0].AllocPagesNode(1, Gfp.NoWait | Gfp.ThisNode, 9).Zone.Node.Id.Should().Be(1);
+        machine.Cpus[0].Pages.AllocPagesNode(1, Gfp.NoWait | Gfp.ThisNode, 9).Zone.Node.Id.Should().Be(1);
     }
 
     [Fact]
     public void A_request_on_another_node_is_a_hit_there_that_is_not_local()
     {
         Machine machine = TwoNodes();
-        machine.Cpus[0].AllocPagesNode(1, Gfp.NoWait).Zone.Node.Id.Should().Be(1);
+        machine.Cpus[0].Pages.AllocPagesNode(1, Gfp.NoWait).Zone.Node.Id.Should().Be(1);
         Counters(machine, 1).Should().Be((1, 0, 0, 0, 0, 1));
-        machine.Cpus[0].Invoking(c => c.AllocPagesNode(2, Gfp.NoWait)).Should().Throw<ArgumentOutOfRangeException>();
-        machine.Cpus[0].Invoking(c => c.AllocPagesNode(-1, Gfp.NoWait)).Should().Throw<ArgumentOutOfRangeException>();
+        machine.Cpus[0].Invoking(c => c.Pages.AllocPagesNode(2, Gfp.NoWait)).Should().Throw<ArgumentOutOfRangeException>();
+        machine.Cpus[0].Invoking(c => c.Pages.AllocPagesNode(-1, Gfp.NoWait)).Should().Throw<ArgumentOutOfRangeException>();
     }
 
     [Fact]
@@ -98,7 +98,7 @@ public class NumaTests : MachineTests
             cpu.AllocPage(Gfp.Atomic).Zone.Node.Id.Should().Be(0);
         }
 
-        using (cpu.DisablePreemption())
+        using (cpu.Context.DisablePreemption())
         {
             cpu.AllocPage(Gfp.NoWait).Zone.Node.Id.Should().Be(1);
         }
@@ -130,14 +130,14 @@ public class NumaTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress address = cpu.GetFreePages(Gfp.Kernel, 1);
-        Page page = cpu.VirtToPage(address);
-        machine.Memory.Frame(page.Pfn.Value).Fill(0xaa);
-        machine.Memory.Frame(page.Pfn.Value + 1).Fill(0xaa);
+        VirtualAddress address = cpu.Pages.GetFreePages(Gfp.Kernel, 1);
+        Page page = cpu.Pages.VirtToPage(address);
+        machine.Ram.Frame(page.Pfn.Value).Fill(0xaa);
+        machine.Ram.Frame(page.Pfn.Value + 1).Fill(0xaa);
         cpu.FreePages(address, 1);
-        cpu.GetFreePages(Gfp.Kernel | Gfp.Zero, 1).Should().Be(address);
-        machine.Memory.Frame(page.Pfn.Value).ToArray().Should().OnlyContain(b => b == 0);
-        machine.Memory.Frame(page.Pfn.Value + 1).ToArray().Should().OnlyContain(b => b == 0);
+        cpu.Pages.GetFreePages(Gfp.Kernel | Gfp.Zero, 1).Should().Be(address);
+        machine.Ram.Frame(page.Pfn.Value).ToArray().Should().OnlyContain(b => b == 0);
+        machine.Ram.Frame(page.Pfn.Value + 1).ToArray().Should().OnlyContain(b => b == 0);
         cpu.FreePages(address, 1);
         cpu.GetZeroedPage(Gfp.Kernel).IsNull.Should().BeFalse();
     }

@@ -26,7 +26,7 @@ public class ParallelCpusTests : MachineTests
             machine.Cpus[0].FreePages(page, order);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         machine.Verify();
         AllocatorModelTests.FreeBlocksOf(machine).Should().Be(start);
     }
@@ -48,11 +48,11 @@ public class ParallelCpusTests : MachineTests
                     if (cpu.Id == 0)
                     {
                         shared = cpu.AllocPages(Gfp.Kernel | Gfp.Comp, 2);
-                        cpu.GetPage(shared);
+                        cpu.Pages.GetPage(shared);
                     }
 
                     barrier.SignalAndWait(10_000).Should().BeTrue();
-                    cpu.PutPage(shared);
+                    cpu.Pages.PutPage(shared);
                     barrier.SignalAndWait(10_000).Should().BeTrue();
                 }
                 catch (Exception e)
@@ -68,7 +68,7 @@ public class ParallelCpusTests : MachineTests
         Run(machine.Cpus[0]);
         second.Join();
         failure.Should().BeNull();
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         AllocatorModelTests.FreeBlocksOf(machine).Should().Be(start);
     }
 
@@ -114,7 +114,7 @@ public class ParallelCpusTests : MachineTests
 
                 if ((random >> 8 & 0xfff) == 0)
                 {
-                    cpu.Machine.DrainAllPages();
+                    cpu.Machine.Memory.DrainAllPages();
                 }
             }
 

@@ -64,7 +64,7 @@ public sealed class PcpLimitTests
         using Machine one = Raised("7.3", out PerCpuPages a);
         using Machine two = Raised("7.3", out PerCpuPages b);
         using Machine slow = Raised("7.3", out PerCpuPages c);
-        slow.SetSysctl("stat_interval", "5");
+        slow.Sysctl.Set("stat_interval", "5");
         for (int i = 0; i < 10; i++)
         {
             one.AdvanceTime(TimeSpan.FromSeconds(0.5));

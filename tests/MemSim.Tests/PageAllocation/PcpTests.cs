@@ -78,7 +78,7 @@ public class PcpTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         Zone zone = machine.OnlyZone();
         List<Page> pages = [.. Enumerable.Range(0, 400).Select(_ => cpu.AllocPage(Movable))];
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         List<int> drained = [];
         foreach (Page page in pages)
         {
@@ -128,7 +128,7 @@ public class PcpTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         Zone zone = machine.OnlyZone();
         List<Page> pages = [.. Enumerable.Range(0, 20).Select(_ => cpu.AllocPage(Movable))];
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         pages.ForEach(cpu.FreePage);
         zone.PcpList(0, 0, MigrateType.Movable).Should().Equal(pages.Skip(4).Reverse().Select(p => p.Pfn), "the four freed first went back");
     }
@@ -145,9 +145,9 @@ public class PcpTests : MachineTests
         }
 
         int before = zone.Pageset(1).Count;
-        machine.Cpus[1].DrainZonePages(zone);
+        machine.Cpus[1].Pages.DrainZonePages(zone);
         zone.Pageset(1).Count.Should().Be(before - 8);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         zone.Pageset(0).Count.Should().Be(0);
         zone.Pageset(1).Count.Should().Be(0);
         zone.FreeBlockCounts().Should().Be("10:2");
@@ -172,7 +172,7 @@ public class PcpTests : MachineTests
         page.MigrateType.Should().Be(MigrateType.HighAtomic);
         cpu.FreePages(page, 2);
         machine.OnlyZone().PcpList(0, 2, MigrateType.Movable).Should().Contain(page.Pfn);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         machine.OnlyZone().FreeList(2, MigrateType.HighAtomic).Should().HaveCount(3);
     }
 
@@ -185,13 +185,13 @@ public class PcpTests : MachineTests
         Page[] pages = new Page[40];
         pages[0] = mine;
         pages[17] = mine;
-        cpu.AllocPagesBulk(Movable, pages).Should().Be(40);
+        cpu.Pages.AllocPagesBulk(Movable, pages).Should().Be(40);
         pages[0].Should().Be(mine);
         pages[17].Should().Be(mine);
         pages.Distinct().Should().HaveCount(39);
-        cpu.AllocPagesBulk(Movable, pages).Should().Be(40, "there is nothing left to fill");
-        cpu.AllocPagesBulk(Movable, []).Should().Be(0);
-        cpu.FreePagesBulk([.. pages.Distinct()]);
+        cpu.Pages.AllocPagesBulk(Movable, pages).Should().Be(40, "there is nothing left to fill");
+        cpu.Pages.AllocPagesBulk(Movable, []).Should().Be(0);
+        cpu.Pages.FreePagesBulk([.. pages.Distinct()]);
     }
 
     [Theory]
@@ -200,7 +200,7 @@ public class PcpTests : MachineTests
     public void Bulk_wants_room_for_the_whole_array_above_low_and_else_takes_one_page(int above, int expected)
     {
         Machine machine = Boot(With().FreeBlocks(0, 500 - 20 + (above - 100) + 20, MigrateType.Unmovable).Watermarks(300, 480, 490).Pcp(high: 200, batch: 16));
-        machine.Cpus[0].AllocPagesBulk(Gfp.NoWait, new Page[20]).Should().Be(expected);
+        machine.Cpus[0].Pages.AllocPagesBulk(Gfp.NoWait, new Page[20]).Should().Be(expected);
     }
 
     [Fact]
@@ -208,8 +208,8 @@ public class PcpTests : MachineTests
     {
         Machine machine = Boot(With().Zone(ZoneType.Dma32, 4096, node: 1).FreeBlocks(10, 2).CpusOnNodes(0, 1).Pcp(100, 8));
         Page[] pages = new Page[8];
-        machine.Cpus[0].AllocPagesBulk(Gfp.Kernel | Gfp.ThisNode | Gfp.NoWarn, pages).Should().Be(0, "node 0 has no memory");
-        machine.Cpus[0].AllocPagesBulk(Gfp.Kernel, pages).Should().BePositive();
+        machine.Cpus[0].Pages.AllocPagesBulk(Gfp.Kernel | Gfp.ThisNode | Gfp.NoWarn, pages).Should().Be(0, "node 0 has no memory");
+        machine.Cpus[0].Pages.AllocPagesBulk(Gfp.Kernel, pages).Should().BePositive();
     }
 
     [Fact]
@@ -218,8 +218,8 @@ public class PcpTests : MachineTests
         Machine machine = Boot(With().FreeBlocks(10, 2).Pcp(high: 200, batch: 16));
         Cpu cpu = machine.Cpus[0];
         Page[] pages = new Page[16];
-        cpu.AllocPagesBulk(Movable, pages).Should().Be(16);
-        cpu.FreePagesBulk(pages);
+        cpu.Pages.AllocPagesBulk(Movable, pages).Should().Be(16);
+        cpu.Pages.FreePagesBulk(pages);
         machine.OnlyZone().PcpList(0, 0, MigrateType.Movable).Should().Equal(pages.Reverse().Select(p => p.Pfn));
     }
 }

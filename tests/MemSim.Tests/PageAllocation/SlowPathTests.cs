@@ -15,7 +15,7 @@ public class SlowPathTests : MachineTests
     {
         MachineBuilder builder = With().FreeBlocks(order, freeBlocks, MigrateType.Unmovable).Watermarks(100, 125, 150).LoggingTo(_log).Bugs(policy);
         Machine machine = Boot(builder);
-        machine.Reclaim = _reclaim;
+        machine.Reclaim.Policy = _reclaim;
         return machine;
     }
 
@@ -109,7 +109,7 @@ public class SlowPathTests : MachineTests
     public void Pages_stuck_in_another_cpus_lists_are_drained_and_the_request_retried()
     {
         Machine machine = Boot(With().FreeBlocks(0, 40, MigrateType.Unmovable).Watermarks(10, 11, 12).Pcp(high: 200, batch: 30).CpusOnNodes(0, 0));
-        machine.Reclaim = _reclaim;
+        machine.Reclaim.Policy = _reclaim;
         List<Page> held = machine.Cpus[0].AllocateAll(Gfp.MemAlloc);
         _reclaim.OnReclaim = () => held.ForEach(machine.Cpus[1].FreePage);
         machine.OnlyZone().TrueFreePages.Should().Be(0);
@@ -136,7 +136,7 @@ public class SlowPathTests : MachineTests
     public void A_task_that_reclaims_itself_does_not_reclaim_again()
     {
         Machine machine = Exhausted();
-        using ContextScope scope = machine.Cpus[0].MemAlloc();
+        using ContextScope scope = machine.Cpus[0].Context.MemAlloc();
         machine.Cpus[0].AllocPage(Gfp.Kernel).IsNull.Should().BeTrue();
         _reclaim.Calls.Should().NotContain("reclaim").And.NotContain("oom");
     }
@@ -189,11 +189,11 @@ public class SlowPathTests : MachineTests
             machine.Cpus[0].AllocPages(Gfp.Atomic | Gfp.Zero, 3).IsNull.Should().BeTrue();
         }
 
-        machine.LastFailureReport.Should().StartWith("modprobe: page allocation failure: order:3, mode:0xb20(GFP_ATOMIC|__GFP_ZERO), nodemask=(null),cpuset=/,mems_allowed=0");
+        machine.Reports.LastAllocationFailure.Should().StartWith("modprobe: page allocation failure: order:3, mode:0xb20(GFP_ATOMIC|__GFP_ZERO), nodemask=(null),cpuset=/,mems_allowed=0");
         _log.Entries.Should().ContainSingle().Which.Level.Should().Be(LogLevel.Warning);
         machine.Cpus[0].AllocPages(Gfp.Atomic | Gfp.NoWarn, 3).IsNull.Should().BeTrue();
         _log.Entries.Should().ContainSingle();
-        machine.AllocationFailures.Should().Be(2);
+        machine.Reports.AllocationFailures.Should().Be(2);
     }
 
     [Fact]

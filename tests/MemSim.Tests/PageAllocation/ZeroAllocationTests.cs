@@ -65,8 +65,8 @@ public class ZeroAllocationTests
             for (int batch = 0; batch < Pairs / pages.Length; batch++)
             {
                 Array.Clear(pages);
-                int got = cpu.AllocPagesBulk(Gfp.Kernel, pages);
-                cpu.FreePagesBulk(pages.AsSpan(0, got));
+                int got = cpu.Pages.AllocPagesBulk(Gfp.Kernel, pages);
+                cpu.Pages.FreePagesBulk(pages.AsSpan(0, got));
             }
         }).Should().Be(0);
         machine.Verify();
@@ -103,7 +103,7 @@ public class ZeroAllocationTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPages(Gfp.Kernel);
-        machine.Memory.Frame(page.FrameIndex).Fill(1);
+        machine.Ram.Frame(page.FrameIndex).Fill(1);
         cpu.FreePages(page);
         BytesTaken(() =>
         {
@@ -123,7 +123,7 @@ public class ZeroAllocationTests
         {
             for (int i = 0; i < Pairs; i++)
             {
-                cpu.FreePages(cpu.AllocPagesNode(1, Gfp.Kernel));
+                cpu.FreePages(cpu.Pages.AllocPagesNode(1, Gfp.Kernel));
             }
         }).Should().Be(0);
         machine.Verify();
@@ -150,7 +150,7 @@ public class ZeroAllocationTests
     {
         using Machine machine = Boot("256M");
         CountingSink sink = new();
-        machine.AttachTrace(sink);
+        machine.Tracing.Attach(sink);
         Cpu cpu = machine.Cpus[0];
         BytesTaken(() =>
         {

@@ -86,8 +86,8 @@ public class PageCacheTests
         m.Machine.Lru.DrainAll();
         m.Counters.ActiveFile.Should().Be(1);
         OpenFile written = m.Files.Create("written").Value;
-        m.Cpu.WriteFile(written, 0, page);
-        m.Cpu.WriteFile(written, 0, page);
+        m.Cpu.Files.Write(written, 0, page);
+        m.Cpu.Files.Write(written, 0, page);
         m.Machine.Lru.DrainAll();
         m.Counters.ActiveFile.Should().Be(1);
     }
@@ -99,7 +99,7 @@ public class PageCacheTests
         OpenFile file = m.FileOnDisk(1);
         m.ReadPage(file, 0);
         file.Mapping.Gfp.Should().Be(Gfp.HighUserMovable);
-        OpenFile device = m.Machine.OpenDevice(m.Disk).Value;
+        OpenFile device = m.Machine.Files.OpenDevice(m.Disk).Value;
         device.Mapping.Gfp.Should().Be(Gfp.User);
         m.ReadPage(device, 10);
         m.Machine.SystemFigures.BufferPages.Should().Be(device.File.CachedPages).And.BePositive();
@@ -133,11 +133,11 @@ public class PageCacheTests
         m.ReadPage(file, 0);
         m.Machine.Lru.DrainAll();
         Page page = m.Machine.GetPage(new Pfn(FileMachine.PageOf(file, 0)));
-        m.Cpu.GetPage(page);
-        m.Cpu.GetPage(page);
+        m.Cpu.Pages.GetPage(page);
+        m.Cpu.Pages.GetPage(page);
         page.SetFlags(PageFlags.Locked);
         PageCacheOwners.RemoveFromCache(m.Cpu, page.FrameIndex).Should().BeFalse();
-        m.Cpu.PutPage(page);
+        m.Cpu.Pages.PutPage(page);
         file.Mapping.SetDirty(m.Cpu, page.FrameIndex).Should().BeTrue();
         PageCacheOwners.RemoveFromCache(m.Cpu, page.FrameIndex).Should().BeFalse();
         PageCacheOwners.PageOut(m.Cpu, page.FrameIndex).Should().Be(PageOutOutcome.Success);
@@ -152,12 +152,12 @@ public class PageCacheTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 5 * PageSize, new byte[] { 7 });
+        m.Cpu.Files.Write(file, 5 * PageSize, new byte[] { 7 });
         m.Machine.Lru.DrainAll();
         int from = FileMachine.PageOf(file, 5);
         m.Machine.Lru.Isolate(from).Should().BeTrue();
         int to = m.Cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
-        m.Machine.Memory.ReadOnly((ulong)from << 12, PageSize).CopyTo(m.Machine.Memory.Frame(to));
+        m.Machine.Ram.ReadOnly((ulong)from << 12, PageSize).CopyTo(m.Machine.Ram.Frame(to));
         m.Machine.GetPage(new Pfn(to)).SetFlags(PageFlags.UpToDate);
         PageCacheOwners.MoveMapping(m.Cpu, from, to).Should().BeTrue();
         m.Machine.Lru.Put(m.Cpu, from);
@@ -165,7 +165,7 @@ public class PageCacheTests
         m.Machine.Lru.Put(m.Cpu, to);
         FileMachine.PageOf(file, 5).Should().Be(to);
         m.Machine.Verify();
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
         m.ReadPage(file, 5).Should().Be(7);
     }
 
@@ -178,16 +178,16 @@ public class PageCacheTests
         FakeArea area = new() { StartIndex = 0, Pages = 10 };
         file.Mapping.AddArea(area);
         m.ReadPage(file, 9);
-        m.Cpu.TruncateFile(file, (3 * PageSize) + 100).Should().Be(Errno.None);
+        m.Cpu.Files.Truncate(file, (3 * PageSize) + 100).Should().Be(Errno.None);
         area.Unmapped.Should().Equal((4u, uint.MaxValue, true));
         file.File.Blocks.Should().Be(4);
         m.Files.FreePages.Should().Be(free - 4);
-        m.Cpu.TruncateFile(file, 5 * PageSize).Should().Be(Errno.None);
+        m.Cpu.Files.Truncate(file, 5 * PageSize).Should().Be(Errno.None);
         byte[] page = new byte[PageSize];
-        m.Cpu.ReadFile(file, 3 * PageSize, page).Value.Should().Be(PageSize);
+        m.Cpu.Files.Read(file, 3 * PageSize, page).Value.Should().Be(PageSize);
         page[99].Should().Be(4);
         page[100].Should().Be(0);
-        m.Cpu.ReadFile(file, 4 * PageSize, page).Value.Should().Be(PageSize);
+        m.Cpu.Files.Read(file, 4 * PageSize, page).Value.Should().Be(PageSize);
         page.Should().OnlyContain(b => b == 0);
         file.Mapping.RemoveArea(area);
         file.Close(m.Cpu);
@@ -206,7 +206,7 @@ public class PageCacheTests
         m.ReadPage(file, 2).Should().Be(3);
         file.Close(m.Cpu);
         m.Counters.FilePages.Should().Be(0);
-        m.Cpu.ReadFile(file, 0, new byte[1]).Error.Should().Be(Errno.EBADF);
+        m.Cpu.Files.Read(file, 0, new byte[1]).Error.Should().Be(Errno.EBADF);
     }
 
     [Fact]
@@ -233,18 +233,18 @@ public class PageCacheTests
     public void Shared_memory_is_zero_counted_as_shmem_and_limited()
     {
         using FileMachine m = new();
-        TmpFileSystem tmp = m.Machine.MountTmpfs("16K");
+        TmpFileSystem tmp = m.Machine.Files.MountTmpfs("16K");
         OpenFile file = tmp.Create("t").Value;
-        m.Cpu.WriteFile(file, 0, new byte[3 * PageSize]).Value.Should().Be(3 * PageSize);
-        m.Cpu.WriteFile(file, 8 * PageSize, new byte[] { 9 }).Value.Should().Be(1);
-        m.Cpu.WriteFile(file, 10 * PageSize, new byte[] { 9 }).Error.Should().Be(Errno.ENOSPC);
+        m.Cpu.Files.Write(file, 0, new byte[3 * PageSize]).Value.Should().Be(3 * PageSize);
+        m.Cpu.Files.Write(file, 8 * PageSize, new byte[] { 9 }).Value.Should().Be(1);
+        m.Cpu.Files.Write(file, 10 * PageSize, new byte[] { 9 }).Error.Should().Be(Errno.ENOSPC);
         m.ReadPage(file, 5).Should().Be(0);
         file.File.CachedPages.Should().Be(4, "reading a hole makes no page");
         m.Machine.Lru.DrainAll();
         m.Counters.Shmem.Should().Be(4);
         m.Counters.InactiveAnon.Should().Be(4);
         m.Counters.Dirty.Should().Be(0);
-        m.Machine.DropCaches(1);
+        m.Machine.Files.DropCaches(1);
         m.ReadPage(file, 8, 1).Should().Be(9);
         OpenFile anonymous = ShmemFile.Create(m.Cpu, 4 * PageSize).Value;
         anonymous.Mapping.GetPageForFault(m.Cpu, 2, out int pfn).Should().Be(FaultResult.None);
@@ -263,10 +263,10 @@ public class PageCacheTests
         using FileMachine m = new();
         FakeShmemSwap swap = new();
         m.Machine.ShmemSwap = swap;
-        OpenFile file = m.Machine.MountTmpfs("1M").Create("t").Value;
+        OpenFile file = m.Machine.Files.MountTmpfs("1M").Create("t").Value;
         for (int i = 0; i < 3; i++)
         {
-            m.Cpu.WriteFile(file, i * PageSize, new[] { (byte)(i + 1) });
+            m.Cpu.Files.Write(file, i * PageSize, new[] { (byte)(i + 1) });
         }
 
         m.Machine.Lru.DrainAll();
@@ -284,10 +284,10 @@ public class PageCacheTests
         file.File.Blocks.Should().Be(3);
         m.Machine.Verify();
         m.ReadPage(file, 1, 1).Should().Be(2);
-        m.Cpu.WriteFile(file, 1, new byte[] { 77 }).Value.Should().Be(1);
+        m.Cpu.Files.Write(file, 1, new byte[] { 77 }).Value.Should().Be(1);
         m.ReadPage(file, 0, 1).Should().Be(1);
         swap.Used.Should().Be(1);
-        m.Cpu.TruncateFile(file, 0).Should().Be(Errno.None);
+        m.Cpu.Files.Truncate(file, 0).Should().Be(Errno.None);
         swap.Used.Should().Be(0);
         file.File.Blocks.Should().Be(0);
     }
@@ -298,11 +298,11 @@ public class PageCacheTests
         using FileMachine m = new(contents: false);
         OpenFile file = m.FileOnDisk(40);
         _ = m.ReadPage(file, 39);
-        m.Cpu.WriteFile(file, 5, new byte[10]).Value.Should().Be(10);
-        m.Cpu.TruncateFile(file, 100).Should().Be(Errno.None);
+        m.Cpu.Files.Write(file, 5, new byte[10]).Value.Should().Be(10);
+        m.Cpu.Files.Truncate(file, 100).Should().Be(Errno.None);
         m.Counters.FilePages.Should().Be(1);
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
-        m.Machine.ContentBytes.Should().Be(0);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
+        m.Machine.Memory.ContentBytes.Should().Be(0);
     }
 
     [Fact]
@@ -310,13 +310,13 @@ public class PageCacheTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_32("1G"));
         Cpu cpu = machine.Cpus[0];
-        OpenFile file = machine.Mount(new BlockDevice("hda", "1M")).Create("f").Value;
-        cpu.WriteFile(file, PageSize, new byte[] { 1, 2, 3 }).Value.Should().Be(3);
+        OpenFile file = machine.Files.Mount(new BlockDevice("hda", "1M")).Create("f").Value;
+        cpu.Files.Write(file, PageSize, new byte[] { 1, 2, 3 }).Value.Should().Be(3);
         machine.GetPage(new Pfn(file.Mapping.Find(1))).Zone.Type.Should().Be(ZoneType.HighMem);
         byte[] read = new byte[3];
-        cpu.Fsync(file).Should().Be(Errno.None);
-        machine.DropCaches(1);
-        cpu.ReadFile(file, PageSize, read).Value.Should().Be(3);
+        cpu.Files.Fsync(file).Should().Be(Errno.None);
+        machine.Files.DropCaches(1);
+        cpu.Files.Read(file, PageSize, read).Value.Should().Be(3);
         read.Should().Equal(1, 2, 3);
         machine.Verify();
     }
@@ -328,7 +328,7 @@ public class PageCacheTests
         OpenFile file = m.FileOnDisk(100);
         m.ReadPage(file, 0);
         m.Machine.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
-        m.Machine.SetSysctl("dirty_bytes", "10000000");
+        m.Machine.Sysctl.Set("dirty_bytes", "10000000");
         m.Machine.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
     }
 
@@ -341,13 +341,13 @@ public class PageCacheTests
             File.WriteAllBytes(path, [.. Enumerable.Range(0, 10_000).Select(i => (byte)i)]);
             using FileMachine m = new();
             using BlockDevice device = BlockDevice.FromHostFile(path, readOnly: false);
-            OpenFile file = m.Machine.Mount(device).Adopt("host", mode: OpenMode.ReadWrite).Value;
+            OpenFile file = m.Machine.Files.Mount(device).Adopt("host", mode: OpenMode.ReadWrite).Value;
             file.File.Size.Should().Be(10_000);
             byte[] all = new byte[20_000];
-            m.Cpu.ReadFile(file, 0, all).Value.Should().Be(10_000);
+            m.Cpu.Files.Read(file, 0, all).Value.Should().Be(10_000);
             all.Take(10_000).Should().Equal(HostFiles.ReadAllBytesShared(path));
-            m.Cpu.WriteFile(file, 5_000, "hello"u8).Value.Should().Be(5);
-            m.Cpu.Fsync(file).Should().Be(Errno.None);
+            m.Cpu.Files.Write(file, 5_000, "hello"u8).Value.Should().Be(5);
+            m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
             file.Close(m.Cpu);
             byte[] host = HostFiles.ReadAllBytesShared(path);
             host.Should().HaveCount(10_000);
@@ -366,12 +366,12 @@ public class PageCacheTests
         OpenFile clean = m.FileOnDisk(8);
         m.ReadPage(clean, 0);
         OpenFile dirty = m.Files.Create("dirty").Value;
-        m.Cpu.WriteFile(dirty, 0, new byte[PageSize]);
-        m.Machine.SetSysctl("vm.drop_caches", "1");
+        m.Cpu.Files.Write(dirty, 0, new byte[PageSize]);
+        m.Machine.Sysctl.Set("vm.drop_caches", "1");
         clean.File.CachedPages.Should().Be(0);
         dirty.File.CachedPages.Should().Be(1);
         m.Machine.Events[VmEvent.DropPagecache].Should().Be(2);
-        m.Machine.Invoking(x => x.SetSysctl("drop_caches", "9")).Should().Throw<ArgumentException>();
+        m.Machine.Invoking(x => x.Sysctl.Set("drop_caches", "9")).Should().Throw<ArgumentException>();
     }
 
     [Fact]
@@ -384,18 +384,18 @@ public class PageCacheTests
         {
             for (int i = 0; i < 64; i++)
             {
-                _ = m.Cpu.ReadFile(file, i * PageSize, page);
-                _ = m.Cpu.WriteFile(file, i * PageSize, page);
+                _ = m.Cpu.Files.Read(file, i * PageSize, page);
+                _ = m.Cpu.Files.Write(file, i * PageSize, page);
             }
         }).Should().Be(0);
         ManagedBytes.TakenBy(() =>
         {
-            m.Machine.DropCaches(1);
-            _ = m.Cpu.Fsync(file);
-            m.Machine.DropCaches(1);
+            m.Machine.Files.DropCaches(1);
+            _ = m.Cpu.Files.Fsync(file);
+            m.Machine.Files.DropCaches(1);
             for (int i = 0; i < 64; i++)
             {
-                _ = m.Cpu.ReadFile(file, i * PageSize, page);
+                _ = m.Cpu.Files.Read(file, i * PageSize, page);
             }
         }).Should().Be(0, "reads that miss take pooled nodes");
     }

@@ -79,11 +79,11 @@ public class PageTreeTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("small").Value;
-        m.Cpu.WriteFile(file, 0, new byte[10]);
+        m.Cpu.Files.Write(file, 0, new byte[10]);
         m.Machine.PageCache.Nodes.InUse.Should().Be(0);
-        m.Cpu.WriteFile(file, 70 * 4096, new byte[10]);
+        m.Cpu.Files.Write(file, 70 * 4096, new byte[10]);
         m.Machine.PageCache.Nodes.InUse.Should().Be(3);
-        m.Cpu.TruncateFile(file, 100);
+        m.Cpu.Files.Truncate(file, 100);
         m.Machine.PageCache.Nodes.InUse.Should().Be(0);
     }
 

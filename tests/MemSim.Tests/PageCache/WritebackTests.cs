@@ -13,18 +13,18 @@ public class WritebackTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[3 * PageSize]).Value.Should().Be(3 * PageSize);
+        m.Cpu.Files.Write(file, 0, new byte[3 * PageSize]).Value.Should().Be(3 * PageSize);
         m.Disk.PagesWritten.Should().Be(0);
         m.Counters.Dirty.Should().Be(3);
         m.Machine.Proc.MemInfo.Should().MatchRegex("Dirty: +12 kB");
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
         m.Disk.PagesWritten.Should().Be(3);
         m.Disk.WriteRequests.Should().Be(1, "the pages lie next to each other");
         m.Counters.Dirty.Should().Be(0);
         m.Counters.Dirtied.Should().Be(3);
         m.Counters.Written.Should().Be(3);
         m.Machine.Events[VmEvent.PagesOut].Should().Be(12);
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
         m.Disk.PagesWritten.Should().Be(3);
     }
 
@@ -34,17 +34,17 @@ public class WritebackTests
         using FileMachine m = new();
         OpenFile first = m.Files.Create("f").Value;
         OpenFile second = m.Files.Open("f", OpenMode.ReadWrite).Value;
-        m.Cpu.WriteFile(first, 0, new byte[PageSize]);
+        m.Cpu.Files.Write(first, 0, new byte[PageSize]);
         m.Disk.FailSectors(0, 8, reads: false);
-        m.Cpu.SyncFiles();
-        m.Cpu.Fsync(first).Should().Be(Errno.EIO);
-        m.Cpu.Fsync(first).Should().Be(Errno.None);
-        m.Cpu.Fsync(second).Should().Be(Errno.EIO);
-        m.Cpu.Fsync(second).Should().Be(Errno.None);
+        m.Cpu.Files.Sync();
+        m.Cpu.Files.Fsync(first).Should().Be(Errno.EIO);
+        m.Cpu.Files.Fsync(first).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(second).Should().Be(Errno.EIO);
+        m.Cpu.Files.Fsync(second).Should().Be(Errno.None);
         OpenFile late = m.Files.Open("f", OpenMode.ReadWrite).Value;
-        m.Cpu.Fsync(late).Should().Be(Errno.None, "it was opened after the error had been told");
-        m.Cpu.WriteFile(late, 0, new byte[PageSize]);
-        m.Cpu.Fsync(late).Should().Be(Errno.EIO);
+        m.Cpu.Files.Fsync(late).Should().Be(Errno.None, "it was opened after the error had been told");
+        m.Cpu.Files.Write(late, 0, new byte[PageSize]);
+        m.Cpu.Files.Fsync(late).Should().Be(Errno.EIO);
     }
 
     [Fact]
@@ -52,12 +52,12 @@ public class WritebackTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[PageSize]);
+        m.Cpu.Files.Write(file, 0, new byte[PageSize]);
         m.Disk.Vanish();
-        m.Cpu.SyncFiles();
+        m.Cpu.Files.Sync();
         file.Close(m.Cpu);
         m.Disk.Reappear();
-        m.Cpu.Fsync(m.Files.Open("f").Value).Should().Be(Errno.EIO);
+        m.Cpu.Files.Fsync(m.Files.Open("f").Value).Should().Be(Errno.EIO);
     }
 
     [Fact]
@@ -65,16 +65,16 @@ public class WritebackTests
     {
         using FileMachine m = new(disk: "16K");
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[6 * PageSize]).Value.Should().Be(4 * PageSize);
-        m.Cpu.WriteFile(file, 4 * PageSize, new byte[1]).Error.Should().Be(Errno.ENOSPC);
+        m.Cpu.Files.Write(file, 0, new byte[6 * PageSize]).Value.Should().Be(4 * PageSize);
+        m.Cpu.Files.Write(file, 4 * PageSize, new byte[1]).Error.Should().Be(Errno.ENOSPC);
         file.File.CachedPages.Should().Be(4, "a page that has no room does not stay");
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
-        m.Cpu.PunchHole(file, PageSize, PageSize).Should().Be(Errno.None);
-        m.Cpu.WriteFile(file, 5 * PageSize, new byte[] { 3 }).Value.Should().Be(1);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.PunchHole(file, PageSize, PageSize).Should().Be(Errno.None);
+        m.Cpu.Files.Write(file, 5 * PageSize, new byte[] { 3 }).Value.Should().Be(1);
         m.ReadPage(file, 1).Should().Be(0);
         m.Disk.IsFull = true;
-        m.Cpu.WriteFile(file, 1 * PageSize, new byte[1]).Error.Should().Be(Errno.ENOSPC);
-        m.Cpu.Fsync(file).Should().Be(Errno.ENOSPC);
+        m.Cpu.Files.Write(file, 1 * PageSize, new byte[1]).Error.Should().Be(Errno.ENOSPC);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.ENOSPC);
     }
 
     [Fact]
@@ -82,7 +82,7 @@ public class WritebackTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[PageSize]);
+        m.Cpu.Files.Write(file, 0, new byte[PageSize]);
         m.Machine.AdvanceTime(TimeSpan.FromSeconds(29));
         m.Disk.PagesWritten.Should().Be(0);
         m.Machine.AdvanceTime(TimeSpan.FromSeconds(7));
@@ -93,20 +93,20 @@ public class WritebackTests
     public void Too_many_dirty_pages_wake_the_flusher_far_too_many_hold_the_writer_up()
     {
         using FileMachine m = new();
-        m.Machine.SetSysctl("dirty_background_bytes", "262144");
-        m.Machine.SetSysctl("dirty_bytes", "1048576");
+        m.Machine.Sysctl.Set("dirty_background_bytes", "262144");
+        m.Machine.Sysctl.Set("dirty_bytes", "1048576");
         OpenFile file = m.Files.Create("f").Value;
         for (int i = 0; i < 512; i++)
         {
-            m.Cpu.WriteFile(file, i * PageSize, new byte[PageSize]);
+            m.Cpu.Files.Write(file, i * PageSize, new byte[PageSize]);
             m.Counters.Dirty.Should().BeLessThanOrEqualTo(64 + 33);
         }
 
         m.Machine.PageCache.Throttled.Should().Be(0);
-        m.Machine.BackgroundWork = BackgroundWork.Manual;
+        m.Machine.Background.Mode = BackgroundWork.Manual;
         for (int i = 0; i < 512; i++)
         {
-            m.Cpu.WriteFile(file, i * PageSize, new byte[PageSize]);
+            m.Cpu.Files.Write(file, i * PageSize, new byte[PageSize]);
             m.Counters.Dirty.Should().BeLessThanOrEqualTo(256);
         }
 
@@ -119,18 +119,18 @@ public class WritebackTests
         using FileMachine m = new();
         m.Disk.HoldsWrites = true;
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[2 * PageSize]);
+        m.Cpu.Files.Write(file, 0, new byte[2 * PageSize]);
         m.Machine.AdvanceTime(TimeSpan.FromSeconds(40));
         m.Counters.Writeback.Should().Be(2);
         m.Machine.Verify();
-        m.Cpu.WriteFile(file, 0, new byte[] { 5 });
+        m.Cpu.Files.Write(file, 0, new byte[] { 5 });
         m.Counters.Dirty.Should().Be(1, "a page can get dirty again while it is being written");
         m.Machine.Verify();
         m.Disk.CompleteWrites(m.Cpu).Should().Be(2);
         m.Counters.Writeback.Should().Be(0);
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
         m.Counters.Writeback.Should().Be(0);
-        m.Machine.DropCaches(1);
+        m.Machine.Files.DropCaches(1);
         m.ReadPage(file, 0, 1).Should().Be(5);
     }
 
@@ -145,12 +145,12 @@ public class WritebackTests
         file.Mapping.AddArea(area);
         Page page = m.Machine.GetPage(new Pfn(FileMachine.PageOf(file, 1)));
         page.AddMapCount(1);
-        m.Cpu.GetPage(page);
+        m.Cpu.Pages.GetPage(page);
         file.Mapping.PageMkWrite(m.Cpu, page.FrameIndex).Should().BeTrue();
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
         area.Cleaned.Should().Equal(1u);
         page.AddMapCount(-1);
-        m.Cpu.PutPage(page);
+        m.Cpu.Pages.PutPage(page);
         file.Mapping.RemoveArea(area);
     }
 
@@ -161,12 +161,12 @@ public class WritebackTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, offset, new byte[1]).Error.Should().Be(expected);
-        m.Cpu.TruncateFile(file, offset).Should().Be(expected);
+        m.Cpu.Files.Write(file, offset, new byte[1]).Error.Should().Be(expected);
+        m.Cpu.Files.Truncate(file, offset).Should().Be(expected);
         m.Files.Create("f").Error.Should().Be(Errno.EEXIST);
         m.Files.Create("").Error.Should().Be(Errno.EINVAL);
         m.Files.Open("g").Error.Should().Be(Errno.ENOENT);
         OpenFile reader = m.Files.Open("f").Value;
-        m.Cpu.WriteFile(reader, 0, new byte[1]).Error.Should().Be(Errno.EBADF);
+        m.Cpu.Files.Write(reader, 0, new byte[1]).Error.Should().Be(Errno.EBADF);
     }
 }

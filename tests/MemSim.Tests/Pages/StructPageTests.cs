@@ -24,12 +24,12 @@ public class StructPageTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPages(Gfp.Kernel, 2);
         (page.Count, page.RefCount, page.MapCount, page.RawMapCount, page.Order).Should().Be((1, 1, 0, -1, 2));
-        cpu.GetPage(page);
+        cpu.Pages.GetPage(page);
         page.Count.Should().Be(2);
-        cpu.PutPage(page);
+        cpu.Pages.PutPage(page);
         cpu.FreePages(page, 2);
         (page.Count, page.RawMapCount, page.Type).Should().Be((0, -1, PageType.None), "a page in a per-CPU list has no type");
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         page.Count.Should().Be(0);
     }
 
@@ -135,13 +135,13 @@ public class StructPageTests : MachineTests
             tail.CompoundHead.Should().Be(head);
             tail.Flags.Should().Be(PageFlags.Tail);
             (tail.Count, tail.RefCount).Should().Be((1, 0));
-            cpu.GetPage(tail);
+            cpu.Pages.GetPage(tail);
             head.Count.Should().Be(2);
-            cpu.PutPage(head);
+            cpu.Pages.PutPage(head);
         }
 
         machine.GetPage(head.Pfn + (1 << order)).IsCompound.Should().BeFalse();
-        cpu.PutPage(machine.GetPage(head.Pfn + 1));
+        cpu.Pages.PutPage(machine.GetPage(head.Pfn + 1));
         head.Count.Should().Be(0, "the last reference frees a compound page, whichever page it was taken through");
         head.IsCompound.Should().BeFalse();
     }
@@ -170,11 +170,11 @@ public class StructPageTests : MachineTests
             page.PhysicalAddress.Value.Should().Be((ulong)page.Pfn.Value << 12);
             page.PhysicalAddress.Pfn.Should().Be(page.Pfn);
             VirtualAddress address = page.Address;
-            Cpu.PageAddress(page).Should().Be(address);
-            cpu.VirtToPage(address).Should().Be(page);
-            cpu.VirtToPage(address + 4095).Should().Be(page);
-            machine.ToPhysical(address + 5).Should().Be(page.PhysicalAddress + 5);
-            machine.ToVirtual(page.PhysicalAddress).Should().Be(address);
+            page.Address.Should().Be(address);
+            cpu.Pages.VirtToPage(address).Should().Be(page);
+            cpu.Pages.VirtToPage(address + 4095).Should().Be(page);
+            machine.Memory.ToPhysical(address + 5).Should().Be(page.PhysicalAddress + 5);
+            machine.Memory.ToVirtual(page.PhysicalAddress).Should().Be(address);
             address.Value.Should().BeGreaterThanOrEqualTo(machine.Architecture.PageOffset);
             (address.Value & 4095).Should().Be(0);
         }
@@ -183,10 +183,10 @@ public class StructPageTests : MachineTests
     [Fact]
     public void X86_maps_physical_address_0_at_the_page_offset_and_arm64_its_first_gigabyte_of_ram()
     {
-        Boot(MachineSpec.X86_64("1G")).ToVirtual(new PhysicalAddress(0x1234000)).Value.Should().Be(0xffff_8880_0123_4000);
-        Boot(MachineSpec.X86_32("1G")).ToVirtual(new PhysicalAddress(0x1234000)).Value.Should().Be(0xc123_4000);
-        Boot(MachineSpec.Arm64("1G")).ToVirtual(new PhysicalAddress(0x4123_4000)).Value.Should().Be(0xffff_0000_0123_4000);
-        Boot(MachineSpec.Arm64("1G")).Invoking(m => m.ToVirtual(new PhysicalAddress(0x1234000))).Should().Throw<ArgumentOutOfRangeException>();
+        Boot(MachineSpec.X86_64("1G")).Memory.ToVirtual(new PhysicalAddress(0x1234000)).Value.Should().Be(0xffff_8880_0123_4000);
+        Boot(MachineSpec.X86_32("1G")).Memory.ToVirtual(new PhysicalAddress(0x1234000)).Value.Should().Be(0xc123_4000);
+        Boot(MachineSpec.Arm64("1G")).Memory.ToVirtual(new PhysicalAddress(0x4123_4000)).Value.Should().Be(0xffff_0000_0123_4000);
+        Boot(MachineSpec.Arm64("1G")).Invoking(m => m.Memory.ToVirtual(new PhysicalAddress(0x1234000))).Should().Throw<ArgumentOutOfRangeException>();
     }
 
     [Theory]
@@ -198,9 +198,9 @@ public class StructPageTests : MachineTests
         Page page = cpu.AllocPage(Gfp.HighUser);
         page.Zone.Type.Should().Be(ZoneType.HighMem);
         page.Address.IsNull.Should().BeTrue();
-        machine.Invoking(m => m.ToVirtual(page.PhysicalAddress)).Should().Throw<ArgumentOutOfRangeException>();
-        machine.TryGetPage(machine.DirectMapEnd, out _).Should().BeFalse();
-        Page last = machine.GetPage(new Pfn(machine.ToPhysical(machine.DirectMapEnd + (-1)).Pfn.Value));
+        machine.Invoking(m => m.Memory.ToVirtual(page.PhysicalAddress)).Should().Throw<ArgumentOutOfRangeException>();
+        machine.TryGetPage(machine.Memory.DirectMapEnd, out _).Should().BeFalse();
+        Page last = machine.GetPage(new Pfn(machine.Memory.ToPhysical(machine.Memory.DirectMapEnd + (-1)).Pfn.Value));
         last.Zone.Type.Should().Be(ZoneType.Normal);
         machine.GetPage(last.Pfn + 1).Zone.Type.Should().Be(ZoneType.HighMem);
         cpu.FreePage(page);

@@ -38,7 +38,7 @@ public sealed class PressureScenarioTests : IDisposable
         _machine.Events[VmEvent.SwapIn].Should().BeGreaterThanOrEqualTo(pages - ManagedPages);
         process.MajorFaults.Should().BePositive();
         _machine.Events[VmEvent.OomKill].Should().Be(0);
-        _machine.Pressure.SomeMicroseconds.Should().BePositive();
+        _machine.Reclaim.Pressure.SomeMicroseconds.Should().BePositive();
         process.Exit();
         _machine.Swap.FreePages.Should().Be(_machine.Swap.TotalPages);
     }
@@ -47,13 +47,13 @@ public sealed class PressureScenarioTests : IDisposable
     public void Without_kswapd_the_process_reclaims_for_itself()
     {
         Boot(swapMiB: 256);
-        _machine.BackgroundWork = BackgroundWork.Manual;
+        _machine.Background.Mode = BackgroundWork.Manual;
         int pages = ManagedPages * 2;
         (Process process, VirtualAddress data) = Touched("hog", pages);
         _trace.Direct.Should().BePositive();
         _trace.Woken.Should().Be(1, "kswapd was woken and never got to run");
         Check(process, data, pages);
-        _machine.RunBackground().Should().BePositive();
+        _machine.Background.Run().Should().BePositive();
     }
 
     [Fact]
@@ -61,22 +61,22 @@ public sealed class PressureScenarioTests : IDisposable
     {
         Boot();
         using BlockDevice disk = new("sda", "400M");
-        OpenFile file = _machine.Mount(disk).Create("large").Value;
+        OpenFile file = _machine.Files.Mount(disk).Create("large").Value;
         int pages = ManagedPages * 2;
         byte[] buffer = new byte[PageSize];
         for (int i = 0; i < pages; i++)
         {
             BitConverter.TryWriteBytes(buffer, i);
-            Cpu.WriteFile(file, (long)i * PageSize, buffer).Value.Should().Be(PageSize);
+            Cpu.Files.Write(file, (long)i * PageSize, buffer).Value.Should().Be(PageSize);
         }
 
         for (int i = 0; i < pages; i++)
         {
-            Cpu.ReadFile(file, (long)i * PageSize, buffer).Value.Should().Be(PageSize);
+            Cpu.Files.Read(file, (long)i * PageSize, buffer).Value.Should().Be(PageSize);
             BitConverter.ToInt32(buffer).Should().Be(i);
         }
 
-        _machine.AllocationFailures.Should().Be(0);
+        _machine.Reports.AllocationFailures.Should().Be(0);
         (_machine.Events[VmEvent.StealKswapd] + _machine.Events[VmEvent.StealDirect]).Should().BeGreaterThan(pages);
         Counters.VmscanWrite.Should().Be(0, "the flushers write, not reclaim");
     }
@@ -87,8 +87,8 @@ public sealed class PressureScenarioTests : IDisposable
         Boot();
         using BlockDevice disk = new("sda", "400M");
         int pages = ManagedPages * 2;
-        OpenFile file = _machine.Mount(disk).Create("mapped").Value;
-        Cpu.TruncateFile(file, (long)pages * PageSize).Should().Be(Errno.None);
+        OpenFile file = _machine.Files.Mount(disk).Create("mapped").Value;
+        Cpu.Files.Truncate(file, (long)pages * PageSize).Should().Be(Errno.None);
         Process process = _machine.CreateProcess("writer");
         VirtualAddress at = process.Mm.Mmap(default, (ulong)pages * PageSize, Prot.Read | Prot.Write, MapFlags.Shared, file);
         Write(process, at, pages);
@@ -110,7 +110,7 @@ public sealed class PressureScenarioTests : IDisposable
         }
 
         _machine.Lru.DrainAll();
-        _machine.DrainAllPages();
+        _machine.Memory.DrainAllPages();
         _machine.Zones.Sum(z => Enumerable.Range(9, 2).Sum(o => z.FreeBlocks(o))).Should().BeLessThan(8, "memory is fragmented");
         List<Page> blocks = [];
         for (int i = 0; i < 12; i++)
@@ -145,7 +145,7 @@ public sealed class PressureScenarioTests : IDisposable
         }
 
         _machine.Lru.DrainAll();
-        _machine.DrainAllPages();
+        _machine.Memory.DrainAllPages();
         List<Page> blocks = [];
         for (int i = 0; i < 40; i++)
         {
@@ -166,7 +166,7 @@ public sealed class PressureScenarioTests : IDisposable
     public void Without_swap_the_largest_process_dies_and_its_memory_comes_back()
     {
         Boot();
-        _machine.SetSysctl("overcommit_memory", "1");
+        _machine.Sysctl.Set("overcommit_memory", "1");
         (Process small, VirtualAddress data) = Touched("small", 1000);
         Process hog = _machine.CreateProcess("hog");
         VirtualAddress at = hog.Mm.Mmap((long)ManagedPages * PageSize, Prot.Read | Prot.Write);
@@ -174,7 +174,7 @@ public sealed class PressureScenarioTests : IDisposable
         fill.Should().Throw<SignalException>().Which.SignalInfo.Signal.Should().Be(Signal.SIGKILL);
         hog.State.Should().NotBe(ProcessState.Running);
         _machine.Events[VmEvent.OomKill].Should().Be(1);
-        _machine.LastOomReport.Should().Contain("hog");
+        _machine.Oom.LastReport.Should().Contain("hog");
         _machine.Zones.Sum(z => z.FreePages).Should().BeGreaterThan(ManagedPages / 2);
         Check(small, data, 1000);
     }
@@ -184,7 +184,7 @@ public sealed class PressureScenarioTests : IDisposable
     {
         Boot();
         using BlockDevice disk = new("sda", "400M");
-        ReadFile(_machine.Mount(disk), ManagedPages);
+        ReadFile(_machine.Files.Mount(disk), ManagedPages);
         (Process process, VirtualAddress data) = Touched("large", ManagedPages * 7 / 10);
         _machine.Events[VmEvent.OomKill].Should().Be(0);
         Check(process, data, ManagedPages * 7 / 10);
@@ -195,8 +195,8 @@ public sealed class PressureScenarioTests : IDisposable
     {
         Boot();
         using BlockDevice disk = new("sda", "400M");
-        ReadFile(_machine.Mount(disk), ManagedPages);
-        _machine.BackgroundWork = BackgroundWork.Manual;
+        ReadFile(_machine.Files.Mount(disk), ManagedPages);
+        _machine.Background.Mode = BackgroundWork.Manual;
         List<Page> taken = Cpu.AllocateAll(Gfp.Atomic);
         taken.Should().NotBeEmpty();
         Cpu.AllocPage(Gfp.Atomic | Gfp.NoWarn).IsNull.Should().BeTrue();
@@ -209,7 +209,7 @@ public sealed class PressureScenarioTests : IDisposable
         }
 
         _trace.Direct.Should().BePositive();
-        _machine.RunBackground();
+        _machine.Background.Run();
         Page late = Cpu.AllocPage(Gfp.Atomic);
         late.IsNull.Should().BeFalse("kswapd has freed some");
         Cpu.FreePage(late);
@@ -232,7 +232,7 @@ public sealed class PressureScenarioTests : IDisposable
         hoard.Shrunk.Should().BeGreaterThan(before / 4);
         _machine.Events[VmEvent.SlabsScanned].Should().BeGreaterThanOrEqualTo(hoard.Shrunk);
         Check(process, data, ManagedPages * 9 / 10);
-        _machine.DropCaches(2);
+        _machine.Files.DropCaches(2);
         hoard.Kept.Should().BeLessThan(4);
         hoard.Clear(Cpu);
     }
@@ -242,19 +242,19 @@ public sealed class PressureScenarioTests : IDisposable
     {
         Boot();
         using BlockDevice disk = new("sda", "4M");
-        OpenFile file = _machine.Mount(disk).Create("sparse").Value;
+        OpenFile file = _machine.Files.Mount(disk).Create("sparse").Value;
         const int nodes = 40_000;
-        Cpu.TruncateFile(file, 64L * nodes * PageSize).Should().Be(Errno.None);
+        Cpu.Files.Truncate(file, 64L * nodes * PageSize).Should().Be(Errno.None);
         file.ReadAhead.MaxPages = 0;
         byte[] buffer = new byte[8];
         for (int i = 0; i < nodes; i++)
         {
-            Cpu.ReadFile(file, 64L * i * PageSize, buffer).Value.Should().Be(8);
+            Cpu.Files.Read(file, 64L * i * PageSize, buffer).Value.Should().Be(8);
         }
 
         Counters.WorkingsetNodeReclaim.Should().BePositive();
         _machine.PageCache.Nodes.ShadowNodes.Should().BeLessThan(nodes / 2);
-        _machine.AllocationFailures.Should().Be(0);
+        _machine.Reports.AllocationFailures.Should().Be(0);
     }
 
     [Fact]
@@ -300,7 +300,7 @@ public sealed class PressureScenarioTests : IDisposable
         _machine.Swap.SwapOff(Cpu, second).Should().Be(Errno.None);
         second.IsOn.Should().BeFalse();
         SwapArea first = _machine.Swap.Areas[0];
-        _machine.SetSysctl("overcommit_memory", "2");
+        _machine.Sysctl.Set("overcommit_memory", "2");
         _machine.Swap.SwapOff(Cpu, first).Should().Be(Errno.ENOMEM);
         first.IsOn.Should().BeTrue();
         Check(process, data, pages);
@@ -329,11 +329,11 @@ public sealed class PressureScenarioTests : IDisposable
         SwapOn(256);
         int pages = ManagedPages * 3 / 2;
         (Process process, VirtualAddress data) = Touched("user", pages);
-        CmaArea area = _machine.CmaAreas[0];
-        Page first = _machine.CmaAlloc(Cpu, area, area.Pages);
+        CmaArea area = _machine.Cma.Areas[0];
+        Page first = _machine.Cma.Alloc(Cpu, area, area.Pages);
         first.IsNull.Should().BeFalse();
         Check(process, data, pages);
-        _machine.CmaRelease(Cpu, area, first, area.Pages).Should().BeTrue();
+        _machine.Cma.Free(Cpu, area, first, area.Pages).Should().BeTrue();
         Check(process, data, pages);
     }
 
@@ -344,8 +344,8 @@ public sealed class PressureScenarioTests : IDisposable
     {
         _machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithNodes("128M", "128M"));
         using BlockDevice disk = new("sda", "400M");
-        ReadFile(_machine.Mount(disk), (int)_machine.Nodes[0].Zones.Sum(z => z.ManagedPages) * 9 / 10);
-        _machine.SetSysctl("zone_reclaim_mode", $"{mode}");
+        ReadFile(_machine.Files.Mount(disk), (int)_machine.Nodes[0].Zones.Sum(z => z.ManagedPages) * 9 / 10);
+        _machine.Sysctl.Set("zone_reclaim_mode", $"{mode}");
         long far = _machine.Nodes[1].Zones.Sum(z => z.FreePages);
         (Process process, VirtualAddress data) = Touched("home", 8000);
         long moved = far - _machine.Nodes[1].Zones.Sum(z => z.FreePages);
@@ -398,13 +398,13 @@ public sealed class PressureScenarioTests : IDisposable
     private void Boot(int swapMiB = 0)
     {
         _machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 1));
-        _machine.AttachReclaimTrace(_trace);
+        _machine.Tracing.Attach(_trace);
         SwapOn(swapMiB);
     }
 
     private void SwapOn(int megabytes)
     {
-        _machine.SetSysctl("overcommit_memory", "1");
+        _machine.Sysctl.Set("overcommit_memory", "1");
         if (megabytes != 0)
         {
             _machine.Swap.SwapOn(new MemorySwapBacking("swap", megabytes << 8)).Succeeded.Should().BeTrue();
@@ -444,11 +444,11 @@ public sealed class PressureScenarioTests : IDisposable
     private void ReadFile(DiskFileSystem files, int pages)
     {
         OpenFile file = files.Create("read").Value;
-        Cpu.TruncateFile(file, (long)pages * PageSize).Should().Be(Errno.None);
+        Cpu.Files.Truncate(file, (long)pages * PageSize).Should().Be(Errno.None);
         byte[] buffer = new byte[PageSize];
         for (int i = 0; i < pages; i++)
         {
-            Cpu.ReadFile(file, (long)i * PageSize, buffer).Value.Should().Be(PageSize);
+            Cpu.Files.Read(file, (long)i * PageSize, buffer).Value.Should().Be(PageSize);
         }
     }
 }

@@ -23,7 +23,7 @@ internal sealed partial class PressureWorld
 
             int stamp = ++_stamp;
             MemoryMarshal.Cast<byte, int>(_buffer.AsSpan()).Fill(stamp);
-            Result<int> written = cpu.WriteFile(file.File, (long)i * PageSize, _buffer);
+            Result<int> written = cpu.Files.Write(file.File, (long)i * PageSize, _buffer);
             if (written.Succeeded)
             {
                 written.Value.Should().Be(PageSize);
@@ -41,7 +41,7 @@ internal sealed partial class PressureWorld
 
     private void CheckFile(Cpu cpu, PressureFile file, int page)
     {
-        Result<int> read = cpu.ReadFile(file.File, (long)page * PageSize, _buffer);
+        Result<int> read = cpu.Files.Read(file.File, (long)page * PageSize, _buffer);
         if (!read.Succeeded)
         {
             Failed(read.Error);
@@ -71,12 +71,12 @@ internal sealed partial class PressureWorld
     private void Sync()
     {
         PressureFile file = _files[_random.Next(_files.Count)];
-        Errno error = AnyCpu.Fsync(file.File);
+        Errno error = AnyCpu.Files.Fsync(file.File);
         if (error != Errno.None)
         {
             Failed(error);
             file.ErrorsTold++;
-            AnyCpu.Fsync(file.File).Should().Be(Errno.None, "an error is told once, and nothing is dirty now");
+            AnyCpu.Files.Fsync(file.File).Should().Be(Errno.None, "an error is told once, and nothing is dirty now");
         }
     }
 
@@ -85,10 +85,10 @@ internal sealed partial class PressureWorld
     {
         foreach (PressureFile file in _files)
         {
-            Errno error = Machine.Cpus[0].Fsync(file.File);
+            Errno error = Machine.Cpus[0].Files.Fsync(file.File);
             error.Should().BeOneOf(Errno.None, Errno.EIO);
             file.ErrorsTold += error == Errno.EIO ? 1 : 0;
-            Machine.Cpus[0].Fsync(file.File).Should().Be(Errno.None, "the disk works again, and the error was told");
+            Machine.Cpus[0].Files.Fsync(file.File).Should().Be(Errno.None, "the disk works again, and the error was told");
         }
     }
 }
@@ -102,7 +102,7 @@ internal sealed class PressureFile
         Stamps = new int[pages];
 
         // As large as it gets, without a block: mappings never reach beyond its end.
-        file.File.FileSystem.Machine.Cpus[0].TruncateFile(file, (long)pages * PageGeometry.PageSize).Should().Be(Errno.None);
+        file.File.FileSystem.Machine.Cpus[0].Files.Truncate(file, (long)pages * PageGeometry.PageSize).Should().Be(Errno.None);
     }
 
     public OpenFile File { get; }

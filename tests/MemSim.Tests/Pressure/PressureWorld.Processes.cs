@@ -12,7 +12,7 @@ internal sealed partial class PressureWorld
             return;
         }
 
-        Result<Process> made = Machine.TryCreateProcess($"p{_stamp++}");
+        Result<Process> made = Machine.Processes.TryCreate($"p{_stamp++}");
         if (made.Succeeded)
         {
             PressureProcess process = new(made.Value);
@@ -204,7 +204,7 @@ internal sealed partial class PressureWorld
 
         if (!_mayKill || signal.SignalInfo.Signal != Signal.SIGKILL)
         {
-            throw new InvalidOperationException($"{process.Process} got {signal.SignalInfo}\n{Machine.LastOomReport}\n{Machine.Proc.MemInfo}", signal);
+            throw new InvalidOperationException($"{process.Process} got {signal.SignalInfo}\n{Machine.Oom.LastReport}\n{Machine.Proc.MemInfo}", signal);
         }
 
         ForgetDead();
@@ -222,7 +222,7 @@ internal sealed partial class PressureWorld
 
             if (!_mayKill)
             {
-                throw new InvalidOperationException($"{process.Process} was killed\n{Machine.LastOomReport}");
+                throw new InvalidOperationException($"{process.Process} was killed\n{Machine.Oom.LastReport}");
             }
 
             Killed++;

@@ -45,7 +45,7 @@ internal sealed partial class PressureWorld : IDisposable
         _budget = 3 * managed;
         _mayKill = swap < 3;
         _swapPages = (long)(managed * swap / 2);
-        Machine.SetSysctl("overcommit_memory", "1");
+        Machine.Sysctl.Set("overcommit_memory", "1");
         if (hugePages)
         {
             Machine.HugePages.Enabled = TransparentHugePages.Always;
@@ -58,8 +58,8 @@ internal sealed partial class PressureWorld : IDisposable
         }
 
         _disk = new BlockDevice("sda", ByteSize.FromPages(managed * 2));
-        DiskFileSystem files = Machine.Mount(_disk);
-        TmpFileSystem shared = Machine.MountTmpfs();
+        DiskFileSystem files = Machine.Files.Mount(_disk);
+        TmpFileSystem shared = Machine.Files.MountTmpfs();
         for (int i = 0; i < 4; i++)
         {
             _files.Add(new PressureFile(files.Create($"f{i}").Value, (int)(managed / 4)) { Older = writesFail ? [] : null });
@@ -67,7 +67,7 @@ internal sealed partial class PressureWorld : IDisposable
 
         _files.Add(new PressureFile(shared.Create("shm").Value, (int)(managed / 8)));
         _slab = new SlabHoard(Machine);
-        _cma = Machine.CmaAreas.Count != 0 ? Machine.CmaAreas[0] : null;
+        _cma = Machine.Cma.Areas.Count != 0 ? Machine.Cma.Areas[0] : null;
     }
 
     public Machine Machine { get; }
@@ -117,8 +117,8 @@ internal sealed partial class PressureWorld : IDisposable
     /// <summary>Looks at everything that was ever written, ends everything, and finds all memory free.</summary>
     public void End()
     {
-        Machine.BackgroundWork = BackgroundWork.Inline;
-        Machine.RunBackground();
+        Machine.Background.Mode = BackgroundWork.Inline;
+        Machine.Background.Run();
         Repair();
         if (DevicesFail)
         {
@@ -187,9 +187,9 @@ internal sealed partial class PressureWorld : IDisposable
             BreakOrRepair();
         }
 
-        if (Machine.BackgroundWork == BackgroundWork.Manual && _random.Next(40) == 0)
+        if (Machine.Background.Mode == BackgroundWork.Manual && _random.Next(40) == 0)
         {
-            Machine.RunBackground();
+            Machine.Background.Run();
         }
 
         switch (_random.Next(1000))
@@ -241,10 +241,10 @@ internal sealed partial class PressureWorld : IDisposable
         switch (_random.Next(40))
         {
             case 0:
-                Machine.DropCaches(1 + _random.Next(3));
+                Machine.Files.DropCaches(1 + _random.Next(3));
                 break;
             case 1:
-                Machine.CompactMemory();
+                Machine.Compaction.CompactMemory();
                 break;
             case 2:
                 Machine.AdvanceTime(TimeSpan.FromSeconds(_random.Next(40)));
@@ -259,14 +259,14 @@ internal sealed partial class PressureWorld : IDisposable
 
                 break;
             case 4:
-                Machine.TickKcompactd();
+                Machine.Compaction.TickKcompactd();
                 break;
             case < 9:
                 // Kernel threads that come late leave the work to those who need memory.
-                Machine.BackgroundWork = Machine.BackgroundWork == BackgroundWork.Manual ? BackgroundWork.Inline : BackgroundWork.Manual;
+                Machine.Background.Mode = Machine.Background.Mode == BackgroundWork.Manual ? BackgroundWork.Inline : BackgroundWork.Manual;
                 break;
             case 9:
-                Machine.SetSysctl("swappiness", $"{_random.Next(201)}");
+                Machine.Sysctl.Set("swappiness", $"{_random.Next(201)}");
                 break;
             default:
                 break;
@@ -391,7 +391,7 @@ internal sealed partial class PressureWorld : IDisposable
 
         int pages = 1 << _random.Next(9);
         Cpu cpu = AnyCpu;
-        Page page = Machine.CmaAlloc(cpu, _cma, pages);
+        Page page = Machine.Cma.Alloc(cpu, _cma, pages);
         if (page.IsNull)
         {
             CmaFailures++;
@@ -402,7 +402,7 @@ internal sealed partial class PressureWorld : IDisposable
         int stamp = ++_stamp;
         for (int i = 0; i < pages; i++)
         {
-            MemoryMarshal.Cast<byte, int>(Machine.Memory.Frame(page.FrameIndex + i)).Fill(stamp + i);
+            MemoryMarshal.Cast<byte, int>(Machine.Ram.Frame(page.FrameIndex + i)).Fill(stamp + i);
         }
 
         _contiguous.Add((page, pages, stamp));
@@ -414,13 +414,13 @@ internal sealed partial class PressureWorld : IDisposable
         _contiguous.RemoveAt(index);
         for (int i = 0; i < pages; i++)
         {
-            ReadOnlySpan<int> words = MemoryMarshal.Cast<byte, int>(Machine.Memory.Frame(page.FrameIndex + i));
+            ReadOnlySpan<int> words = MemoryMarshal.Cast<byte, int>(Machine.Ram.Frame(page.FrameIndex + i));
             if (words.ContainsAnyExcept(stamp + i))
             {
                 throw new InvalidOperationException($"somebody wrote to page {i} of {pages} that were allocated from CMA");
             }
         }
 
-        Machine.CmaRelease(Machine.Cpus[0], _cma!, page, pages).Should().BeTrue();
+        Machine.Cma.Free(Machine.Cpus[0], _cma!, page, pages).Should().BeTrue();
     }
 }

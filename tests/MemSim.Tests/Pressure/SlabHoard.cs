@@ -18,7 +18,7 @@ internal sealed class SlabHoard : Shrinker
     {
         _used = machine.Slab.CreateCache("pressure_used", 712);
         _kept = machine.Slab.CreateCache("pressure_kept", 1000, 0, SlabFlags.ReclaimAccount);
-        machine.RegisterShrinker(this);
+        machine.Reclaim.RegisterShrinker(this);
     }
 
     public long Shrunk { get; private set; }
@@ -34,7 +34,7 @@ internal sealed class SlabHoard : Shrinker
             if (!obj.IsNull)
             {
                 int stamp = ++_stamp;
-                MemoryMarshal.Cast<byte, int>(cpu.Span(obj, 712)).Fill(stamp);
+                MemoryMarshal.Cast<byte, int>(cpu.Slab.Span(obj, 712)).Fill(stamp);
                 _objects.Add((obj, stamp));
             }
         }
@@ -99,7 +99,7 @@ internal sealed class SlabHoard : Shrinker
 
     private void Release(Cpu cpu, VirtualAddress obj, int stamp)
     {
-        if (MemoryMarshal.Cast<byte, int>(cpu.Span(obj, 712)).ContainsAnyExcept(stamp))
+        if (MemoryMarshal.Cast<byte, int>(cpu.Slab.Span(obj, 712)).ContainsAnyExcept(stamp))
         {
             throw new InvalidOperationException($"object {obj} was overwritten");
         }

@@ -48,7 +48,7 @@ public class KernelObjectTests
         using Machine machine = ForkTests.Boot(architecture);
         Cpu cpu = machine.Cpus[0];
         using BlockDevice disk = new("sda", "1M");
-        DiskFileSystem files = machine.Mount(disk);
+        DiskFileSystem files = machine.Files.Mount(disk);
         Process parent = machine.CreateProcess("parent");
         Process child;
         using (cpu.Run(parent))
@@ -60,8 +60,8 @@ public class KernelObjectTests
 
         OpenFile file = files.Create("file").Value;
         OpenFile again = files.Open("file").Value;
-        OpenFile device = machine.OpenDevice(disk).Value;
-        OpenFile memory = machine.MountTmpfs().Create("memory").Value;
+        OpenFile device = machine.Files.OpenDevice(disk).Value;
+        OpenFile memory = machine.Files.MountTmpfs().Create("memory").Value;
         machine.Verify();
         (string Name, int Count)[] expected =
         [
@@ -136,12 +136,12 @@ public class KernelObjectTests
         using Machine machine = ForkTests.Boot("x86_64");
         using BlockDevice disk = new("sda", "1M");
         using BlockDevice other = new("sdb", "1M");
-        DiskFileSystem files = machine.Mount(disk);
+        DiskFileSystem files = machine.Files.Mount(disk);
 
         // The first objects make slabs; then there are three allocations for each file: inode, name, open file.
         files.Create("first").Value.Close(machine.Cpus[0]);
         files.Delete(machine.Cpus[0], "first").Should().Be(Errno.None);
-        machine.OpenDevice(other).Value.Close(machine.Cpus[0]);
+        machine.Files.OpenDevice(other).Value.Close(machine.Cpus[0]);
         for (int nth = 1; nth <= 3; nth++)
         {
             _ = machine.FailAllocations(nth);
@@ -149,7 +149,7 @@ public class KernelObjectTests
             _ = machine.FailAllocations(nth);
             files.Adopt("part", 0, 4096).Error.Should().Be(Errno.ENOMEM);
             _ = machine.FailAllocations(nth);
-            machine.OpenDevice(disk).Error.Should().Be(Errno.ENOMEM);
+            machine.Files.OpenDevice(disk).Error.Should().Be(Errno.ENOMEM);
             _ = machine.FailAllocations(0);
             files.Names.Should().BeEmpty();
             machine.Verify();

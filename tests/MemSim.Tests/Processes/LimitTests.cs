@@ -15,10 +15,10 @@ public class LimitTests
     public void Strict_overcommit_ends_at_the_commit_limit_less_the_reserves(string architecture)
     {
         using Machine machine = ForkTests.Boot(architecture);
-        machine.SetSysctl("overcommit_memory", "2");
-        machine.SetSysctl("user_reserve_kbytes", "0");
-        machine.SetSysctl("admin_reserve_kbytes", "4096");
-        machine.SetSysctl("vm.nr_hugepages", "8");
+        machine.Sysctl.Set("overcommit_memory", "2");
+        machine.Sysctl.Set("user_reserve_kbytes", "0");
+        machine.Sysctl.Set("admin_reserve_kbytes", "4096");
+        machine.Sysctl.Set("vm.nr_hugepages", "8");
         long inPool = machine.HugePages.Pool.Total * (long)machine.HugePages.Pool.PageSize.Bytes / Page;
         inPool.Should().BePositive();
         long limit = (machine.Zones.Sum(z => z.ManagedPages) - inPool) * 50 / 100;
@@ -47,7 +47,7 @@ public class LimitTests
         machine.SystemFigures.CommittedPages.Should().Be(0);
 
         // A large process leaves a 32nd of its size, that somebody can come and end it.
-        machine.SetSysctl("user_reserve_kbytes", "131072");
+        machine.Sysctl.Set("user_reserve_kbytes", "131072");
         user = machine.CreateProcess("large");
         _ = user.Mm.Mmap(3200 * Page, Prot.Read).Value;
         left = limit - 1024 - (user.Mm.TotalPages / 32) - 1 - machine.SystemFigures.CommittedPages;
@@ -69,7 +69,7 @@ public class LimitTests
         mm.Mmap(default, (ulong)(all + 1) * Page, ReadWrite, Anonymous | MapFlags.NoReserve).Succeeded.Should().BeTrue();
         mm.Mmap(all / 4 * Page, ReadWrite).Succeeded.Should().BeTrue("each call is judged alone");
         machine.CreateProcess("bold");
-        machine.SetSysctl("overcommit_memory", "1");
+        machine.Sysctl.Set("overcommit_memory", "1");
         machine.CreateProcess("bolder").Mm.Mmap((all + 1) * Page, ReadWrite).Succeeded.Should().BeTrue();
     }
 
@@ -131,7 +131,7 @@ public class LimitTests
         string maps = process.Maps;
         long committed = machine.SystemFigures.CommittedPages;
         Signal(() => cpu.Write(lowest + -8, 1)).Should().Be(new SignalInfo(MemSim.Signal.SIGSEGV, SignalCode.MapError, lowest + -8));
-        cpu.CopyToUser(lowest + -8, new byte[16]).Should().Be(16, "the kernel's copy stops at the same place");
+        cpu.User.CopyToUser(lowest + -8, new byte[16]).Should().Be(16, "the kernel's copy stops at the same place");
         (process.Maps, machine.SystemFigures.CommittedPages).Should().Be((maps, committed));
 
         // What nobody can use is guard enough.
@@ -242,8 +242,8 @@ public class LimitTests
         using Machine machine = ForkTests.Boot(architecture);
         Cpu cpu = machine.Cpus[0];
         using BlockDevice disk = new("sda", "16M");
-        OpenFile file = machine.Mount(disk).Create("file");
-        cpu.TruncateFile(file, 8 * Page).Should().Be(Errno.None);
+        OpenFile file = machine.Files.Mount(disk).Create("file");
+        cpu.Files.Truncate(file, 8 * Page).Should().Be(Errno.None);
         Process process = machine.CreateProcess("syncer");
         using ContextScope scope = cpu.Run(process);
         MemoryDescriptor mm = process.Mm;
@@ -283,7 +283,7 @@ public class LimitTests
             VirtualAddress at = process.Mm.Mmap(2 * Page, ReadWrite);
             using ContextScope scope = cpu.Run(process);
             _ = machine.FailAllocations(nth);
-            copied.Add((int)cpu.CopyToUser(at, new byte[8]));
+            copied.Add((int)cpu.User.CopyToUser(at, new byte[8]));
             process.State.Should().Be(ProcessState.Running);
             process.LastSignal.Should().BeNull();
             VirtualAddress other = process.Mm.StackStart + (-40 * Page);

@@ -90,7 +90,7 @@ public class ProcessLifeTests
         VirtualAddress data = process.Mm.Mmap(Page, Prot.Read | Prot.Write);
         cpu.Write(data, 7);
         FaultStory story = new();
-        machine.RecordFaults(story);
+        machine.Tracing.RecordFaults(story);
         Vma vma = process.Mm.FindVma(data)!;
         long pages = process.Mm.AnonPages;
         ulong before = process.PageMap(data, 1)[0];
@@ -112,27 +112,27 @@ public class ProcessLifeTests
 
         // Without a process there is nobody to send a signal to.
         cpu.Invoking(c => c.Read<int>(nowhere)).Should().Throw<PageFaultException>();
-        cpu.CopyFromUser(new byte[8], nowhere).Should().Be(8);
+        cpu.User.CopyFromUser(new byte[8], nowhere).Should().Be(8);
         Process process = machine.CreateProcess("caller");
         using ContextScope scope = cpu.Run(process);
         VirtualAddress data = process.Mm.Mmap(2 * Page, Prot.Read | Prot.Write);
         process.Mm.Munmap(data + Page, Page).Should().Be(Errno.None);
         byte[] bytes = [1, 2, 3, 4, 5, 6, 7, 8];
-        cpu.CopyToUser(data + (Page - 5), bytes).Should().Be(3, "up to the hole");
+        cpu.User.CopyToUser(data + (Page - 5), bytes).Should().Be(3, "up to the hole");
         byte[] back = [9, 9, 9, 9, 9, 9, 9, 9];
-        cpu.CopyFromUser(back, data + (Page - 5)).Should().Be(3);
+        cpu.User.CopyFromUser(back, data + (Page - 5)).Should().Be(3);
         back.Should().Equal(1, 2, 3, 4, 5, 0, 0, 0);
         process.LastSignal.Should().BeNull("these are errors, not signals");
 
         // Pages that are missing but allowed are faulted in, on the kernel's behalf.
         VirtualAddress more = process.Mm.Mmap(Page, Prot.Read | Prot.Write);
-        cpu.PutUser(more, 0x1234).Should().Be(Errno.None);
+        cpu.User.PutUser(more, 0x1234).Should().Be(Errno.None);
         cpu.Read<int>(more).Should().Be(0x1234);
         using (cpu.HardIrq())
         {
             // An interrupt must not sleep: whatever process it hit, the copy ends.
             VirtualAddress untouched = data + 64;
-            cpu.GetUser(untouched, out int _).Should().Be(Errno.None, "the page is there");
+            cpu.User.GetUser(untouched, out int _).Should().Be(Errno.None, "the page is there");
         }
 
         machine.Verify();
@@ -147,11 +147,11 @@ public class ProcessLifeTests
         Process process = machine.CreateProcess("abort");
         using ContextScope scope = cpu.Run(process);
         VirtualAddress data = process.Mm.Mmap(Page, Prot.Read | Prot.Write);
-        machine.RecordFaults(story);
+        machine.Tracing.RecordFaults(story);
         cpu.Write(data, 1);
         process.Mm.Mprotect(data, Page, Prot.Read).Should().Be(Errno.None);
         Signal(() => cpu.Write(data, 2)).Code.Should().Be(SignalCode.AccessError);
-        Signal(() => cpu.Fetch(data)).Code.Should().Be(SignalCode.AccessError);
+        Signal(() => cpu.Mmu.Fetch(data)).Code.Should().Be(SignalCode.AccessError);
         Signal(() => cpu.Read<int>(new VirtualAddress(0x40000000))).Code.Should().Be(SignalCode.MapError);
         string text = story.ToString();
         text.Should().Contain("el0_sync: ESR 0x920000").And.Contain("(data abort)").And.Contain("(level 3 permission fault), write at FAR");

@@ -20,10 +20,10 @@ public class ProcessViewTests
         Cpu cpu = machine.Cpus[0];
         machine.Swap.SwapOn(new MemorySwapBacking("swap", 1024)).Succeeded.Should().BeTrue();
         using BlockDevice disk = new("sda", "16M");
-        OpenFile file = machine.Mount(disk).Create("file");
-        _ = cpu.WriteFile(file, 0, new byte[12 * Page]).Value;
-        OpenFile memory = machine.MountTmpfs().Create("memory");
-        cpu.TruncateFile(memory, 8 * Page).Should().Be(Errno.None);
+        OpenFile file = machine.Files.Mount(disk).Create("file");
+        _ = cpu.Files.Write(file, 0, new byte[12 * Page]).Value;
+        OpenFile memory = machine.Files.MountTmpfs().Create("memory");
+        cpu.Files.Truncate(memory, 8 * Page).Should().Be(Errno.None);
         Process parent = machine.CreateProcess("parent");
         Process child;
         using (cpu.Run(parent))
@@ -99,9 +99,9 @@ public class ProcessViewTests
         using Machine machine = Boot(architecture);
         Cpu cpu = machine.Cpus[0];
         using BlockDevice disk = new("sda", "16M");
-        OpenFile file = machine.Mount(disk).Create("file");
-        _ = cpu.WriteFile(file, 0, new byte[4 * Page]).Value;
-        _ = cpu.Fsync(file);
+        OpenFile file = machine.Files.Mount(disk).Create("file");
+        _ = cpu.Files.Write(file, 0, new byte[4 * Page]).Value;
+        _ = cpu.Files.Fsync(file);
         machine.CreateProcess("warm").Exit();
         long free = machine.FreePagesAtRest();
         Dictionary<string, long> before = VmStat(machine);
@@ -115,14 +115,14 @@ public class ProcessViewTests
             process.Mm.Madvise(huge, 8 << 20, MemoryAdvice.HugePage).Should().Be(Errno.None);
             cpu.Write(huge + (4 << 20), 1);
             process.Mm.Munmap(huge + (4 << 20), Page).Should().Be(Errno.None);
-            machine.DropCaches(1);
+            machine.Files.DropCaches(1);
             cpu.Read<int>(process.Mm.Mmap(default, Page, Prot.Read, MapFlags.Shared, file));
         }
 
         process.MinorFaults.Should().Be(101);
         process.MajorFaults.Should().Be(1);
         process.Exit();
-        machine.DropCaches(1);
+        machine.Files.DropCaches(1);
         long freeNow = machine.FreePagesAtRest();
         Dictionary<string, long> after = VmStat(machine);
         Grown("pgfault").Should().Be(102);
@@ -151,20 +151,20 @@ public class ProcessViewTests
             {
                 for (int i = 0; i < 1 << order; i++)
                 {
-                    machine.Memory.Frame(page.FrameIndex + i).Fill(0xa5);
+                    machine.Ram.Frame(page.FrameIndex + i).Fill(0xa5);
                 }
             }
 
             pages.ForEach(page => cpu.FreePages(page, order));
         }
 
-        machine.SetSysctl("vm.nr_hugepages", "2");
+        machine.Sysctl.Set("vm.nr_hugepages", "2");
         using BlockDevice disk = new("sda", "16M");
-        OpenFile file = machine.Mount(disk).Create("file");
-        _ = cpu.WriteFile(file, 0, [.. Enumerable.Repeat((byte)0x11, 100)]).Value;
-        _ = cpu.WriteFile(file, 3 * Page, [0x11]).Value;
-        OpenFile memory = machine.MountTmpfs().Create("memory");
-        cpu.TruncateFile(memory, 4 * Page).Should().Be(Errno.None);
+        OpenFile file = machine.Files.Mount(disk).Create("file");
+        _ = cpu.Files.Write(file, 0, [.. Enumerable.Repeat((byte)0x11, 100)]).Value;
+        _ = cpu.Files.Write(file, 3 * Page, [0x11]).Value;
+        OpenFile memory = machine.Files.MountTmpfs().Create("memory");
+        cpu.Files.Truncate(memory, 4 * Page).Should().Be(Errno.None);
         Process process = machine.CreateProcess("reader");
         using ContextScope scope = cpu.Run(process);
         MemoryDescriptor mm = process.Mm;
@@ -188,7 +188,7 @@ public class ProcessViewTests
             AllZero(cpu, mapped + 100, (3 * Page) - 100);
             AllZero(cpu, mapped + (3 * Page) + 1, Page - 1);
             Touch(cpu, mapped, 4, write: true, 0);
-            machine.DropCaches(1);
+            machine.Files.DropCaches(1);
         }
 
         machine.Verify();
@@ -204,7 +204,7 @@ public class ProcessViewTests
     private static void AllZero(Cpu cpu, VirtualAddress at, int bytes)
     {
         byte[] seen = new byte[bytes];
-        cpu.ReadBytes(at, seen);
+        cpu.Read(at, seen);
         seen.AsSpan().IndexOfAnyExcept((byte)0).Should().Be(-1);
     }
 

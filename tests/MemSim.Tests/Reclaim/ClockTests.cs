@@ -12,29 +12,29 @@ public class ClockTests : MachineTests
     {
         using FileMachine m = new();
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[4096]);
+        m.Cpu.Files.Write(file, 0, new byte[4096]);
 
-        m.Cpu.Fsync(file).Should().Be(Errno.None);
+        m.Cpu.Files.Fsync(file).Should().Be(Errno.None);
 
         m.Machine.Uptime.Should().BePositive();
-        m.Machine.Pressure.Nanoseconds.Should().Be(m.Machine.Clock.Nanoseconds);
-        m.Machine.Pressure.SomeMicroseconds.Should().Be(0);
+        m.Machine.Reclaim.Pressure.Nanoseconds.Should().Be(m.Machine.Clock.Nanoseconds);
+        m.Machine.Reclaim.Pressure.SomeMicroseconds.Should().Be(0);
     }
 
     [Fact]
     public void Dirty_pages_grow_old_while_pressure_figures_fade()
     {
         using FileMachine m = new();
-        m.Machine.Pressure.Stall(1_000_000_000, full: true);
+        m.Machine.Reclaim.Pressure.Stall(1_000_000_000, full: true);
         OpenFile file = m.Files.Create("f").Value;
-        m.Cpu.WriteFile(file, 0, new byte[4096]);
-        m.Machine.Pressure.Average(full: true, 10).Should().Be(0, "two seconds are not over");
+        m.Cpu.Files.Write(file, 0, new byte[4096]);
+        m.Machine.Reclaim.Pressure.Average(full: true, 10).Should().Be(0, "two seconds are not over");
 
-        m.Machine.Pressure.Advance(TimeSpan.FromSeconds(40));
+        m.Machine.Reclaim.Pressure.Advance(TimeSpan.FromSeconds(40));
 
         m.Counters.Dirty.Should().Be(0);
         m.Machine.Uptime.Should().BeGreaterThanOrEqualTo(TimeSpan.FromSeconds(41));
-        m.Machine.Pressure.Average(full: true, 300).Should().BeInRange(1, 100);
+        m.Machine.Reclaim.Pressure.Average(full: true, 300).Should().BeInRange(1, 100);
     }
 
     [Fact]
@@ -48,8 +48,8 @@ public class ClockTests : MachineTests
         }
 
         machine.Uptime.Should().BePositive();
-        machine.Uptime.Ticks.Should().Be(machine.Pressure.Nanoseconds / 100);
-        machine.Pressure.SomeMicroseconds.Should().Be(machine.Clock.Nanoseconds / 1000, "nothing else took time");
+        machine.Uptime.Ticks.Should().Be(machine.Reclaim.Pressure.Nanoseconds / 100);
+        machine.Reclaim.Pressure.SomeMicroseconds.Should().Be(machine.Clock.Nanoseconds / 1000, "nothing else took time");
     }
 
     [Fact]
@@ -70,7 +70,7 @@ public class ClockTests : MachineTests
 
         cpu.Read<long>(data).Should().Be(0);
 
-        long stalled = machine.Pressure.SomeMicroseconds;
+        long stalled = machine.Reclaim.Pressure.SomeMicroseconds;
         stalled.Should().BePositive();
         long waited = machine.PageCache.WaitedNanoseconds;
         waited.Should().BePositive("the first page had to be read");
@@ -82,10 +82,10 @@ public class ClockTests : MachineTests
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         pool.KeepEvery(cpu, pool.Fill(cpu), 2);
-        machine.FragmentationScore(machine.Nodes[0]).Should().BeGreaterThan(90);
-        machine.EnableReclaim();
+        machine.Compaction.FragmentationScore(machine.Nodes[0]).Should().BeGreaterThan(90);
+        machine.Reclaim.Enable();
         machine.CompactorOf();
 
         machine.AdvanceTime(TimeSpan.FromMilliseconds(400));
@@ -93,6 +93,6 @@ public class ClockTests : MachineTests
         machine.AdvanceTime(TimeSpan.FromMilliseconds(200));
 
         machine.Events("compact_daemon_migrate_scanned").Should().BePositive();
-        machine.FragmentationScore(machine.Nodes[0]).Should().BeLessThan(90);
+        machine.Compaction.FragmentationScore(machine.Nodes[0]).Should().BeLessThan(90);
     }
 }

@@ -18,7 +18,7 @@ internal sealed class FakeOwners : IPageOwners
         _anon = MappingTable.Value(machine.Mappings.Add(new object()), MappingTable.Anonymous);
         machine.Owners = this;
         machine.SystemFigures.SwapTotalPages = machine.SystemFigures.SwapFreePages = swapPages;
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
     }
 
     /// <summary>Pages in the file's cache.</summary>

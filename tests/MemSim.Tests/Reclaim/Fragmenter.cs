@@ -65,16 +65,16 @@ internal static class Fragmenter
 
     public static void Stamp(this MovablePool pool, Cpu cpu, int number)
     {
-        if (cpu.Machine.Memory.HasContents)
+        if (cpu.Machine.Ram.HasContents)
         {
-            cpu.Machine.Memory.Write((ulong)pool[number].Pfn.Value << PageGeometry.PageShift, Hash(number));
-            cpu.Machine.Memory.Write(((ulong)pool[number].Pfn.Value << PageGeometry.PageShift) + 4088, ~Hash(number));
+            cpu.Machine.Ram.Write((ulong)pool[number].Pfn.Value << PageGeometry.PageShift, Hash(number));
+            cpu.Machine.Ram.Write(((ulong)pool[number].Pfn.Value << PageGeometry.PageShift) + 4088, ~Hash(number));
         }
     }
 
     public static bool IsIntact(this MovablePool pool, Cpu cpu, int number) =>
-        cpu.Machine.Memory.Read<long>((ulong)pool[number].Pfn.Value << PageGeometry.PageShift) == Hash(number)
-        && cpu.Machine.Memory.Read<long>(((ulong)pool[number].Pfn.Value << PageGeometry.PageShift) + 4088) == ~Hash(number);
+        cpu.Machine.Ram.Read<long>((ulong)pool[number].Pfn.Value << PageGeometry.PageShift) == Hash(number)
+        && cpu.Machine.Ram.Read<long>(((ulong)pool[number].Pfn.Value << PageGeometry.PageShift) + 4088) == ~Hash(number);
 
     /// <summary>Frees all but every n-th page.</summary>
     public static List<int> KeepEvery(this MovablePool pool, Cpu cpu, List<int> numbers, int n)
@@ -92,7 +92,7 @@ internal static class Fragmenter
             }
         }
 
-        cpu.Machine.DrainAllPages();
+        cpu.Machine.Memory.DrainAllPages();
         return kept;
     }
 

@@ -13,9 +13,9 @@ public sealed class GfpPromiseTests : IDisposable
 
     public GfpPromiseTests()
     {
-        _machine.BackgroundWork = BackgroundWork.Manual;
-        _machine.SetSysctl("watermark_boost_factor", "0");
-        _machine.AttachReclaimTrace(_trace);
+        _machine.Background.Mode = BackgroundWork.Manual;
+        _machine.Sysctl.Set("watermark_boost_factor", "0");
+        _machine.Tracing.Attach(_trace);
     }
 
     private Cpu Cpu => _machine.Cpus[0];
@@ -78,7 +78,7 @@ public sealed class GfpPromiseTests : IDisposable
         }
 
         _machine.SystemFigures.SwapTotalPages = _machine.SystemFigures.SwapFreePages = 10_000;
-        using (Cpu.MemAllocNoIo())
+        using (Cpu.Context.MemAllocNoIo())
         {
             Cpu.AllocPage(Gfp.Kernel | Gfp.NoRetry | Gfp.NoWarn).IsNull.Should().BeTrue();
         }
@@ -97,7 +97,7 @@ public sealed class GfpPromiseTests : IDisposable
         }
 
         int direct = _trace.Direct;
-        using (Cpu.MemAlloc())
+        using (Cpu.Context.MemAlloc())
         {
             List<Page> reserve = Cpu.AllocateAll(Gfp.Kernel);
             reserve.Should().HaveCountGreaterThan((int)_machine.Zones.Sum(z => z.GetWatermark(Watermark.Min)) / 2);
@@ -136,7 +136,7 @@ public sealed class GfpPromiseTests : IDisposable
         {
         }
 
-        using (Cpu.MemAlloc())
+        using (Cpu.Context.MemAlloc())
         {
             _ = Cpu.AllocateAll(Gfp.Kernel);
         }
@@ -163,7 +163,7 @@ public sealed class GfpPromiseTests : IDisposable
     public void Direct_reclaim_is_held_back_while_the_reserve_is_nearly_used_up()
     {
         FillWithCache(new FakeOwners(_machine));
-        using (Cpu.MemAlloc())
+        using (Cpu.Context.MemAlloc())
         {
             _ = Cpu.AllocateAll(Gfp.Kernel);
         }
@@ -171,7 +171,7 @@ public sealed class GfpPromiseTests : IDisposable
         _machine.Events[VmEvent.ScanDirectThrottle].Should().Be(0);
         Cpu.AllocPage(Gfp.Kernel).IsNull.Should().BeFalse();
         _machine.Events[VmEvent.ScanDirectThrottle].Should().BePositive();
-        _machine.RunBackground().Should().Be(1, "kswapd was woken");
+        _machine.Background.Run().Should().Be(1, "kswapd was woken");
         _machine.Verify();
     }
 
@@ -179,9 +179,9 @@ public sealed class GfpPromiseTests : IDisposable
     public void Node_reclaim_frees_unmapped_cache_before_a_farther_node_is_used()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("1G", cpus: 2).WithNodes("512M", "512M"));
-        machine.BackgroundWork = BackgroundWork.Manual;
+        machine.Background.Mode = BackgroundWork.Manual;
         FakeOwners owners = new(machine);
-        machine.SetSysctl("zone_reclaim_mode", "1");
+        machine.Sysctl.Set("zone_reclaim_mode", "1");
         long home = machine.Nodes[0].Zones.Sum(z => z.ManagedPages);
         for (long i = 0; i < home * 3 / 2; i++)
         {

@@ -13,7 +13,7 @@ public sealed class LruObjectCacheTests : IDisposable
     public LruObjectCacheTests()
     {
         _inodes = new LruObjectCache<long, Inode>(_machine.Slab.CreateCache<Inode>("inode", SlabFlags.ReclaimAccount), number => new Inode { Number = number });
-        _machine.RegisterShrinker(_inodes);
+        _machine.Reclaim.RegisterShrinker(_inodes);
     }
 
     private Cpu Cpu => _machine.Cpus[0];
@@ -27,7 +27,7 @@ public sealed class LruObjectCacheTests : IDisposable
         _inodes.UnusedCount.Should().Be(1);
         Use(7).Should().Be(first);
         (_inodes.Hits, _inodes.Misses).Should().Be((1, 1));
-        _machine.SetSysctl("vm.drop_caches", "2");
+        _machine.Sysctl.Set("vm.drop_caches", "2");
         _inodes.ObjectCount.Should().Be(0);
         _machine.Verify();
     }
@@ -44,7 +44,7 @@ public sealed class LruObjectCacheTests : IDisposable
 
         _inodes.FreedObjects.Should().BeGreaterThan(objectsOfMemory / 2);
         _inodes.Get(Cpu, -1).Should().Be(held, "somebody holds it");
-        BitConverter.ToInt64(Cpu.Span(held, 8)).Should().Be(-1);
+        BitConverter.ToInt64(Cpu.Slab.Span(held, 8)).Should().Be(-1);
         _inodes.Contains(0).Should().BeFalse("the longest unused goes first");
         _inodes.Contains((2 * objectsOfMemory) - 1).Should().BeTrue();
         _machine.Verify();

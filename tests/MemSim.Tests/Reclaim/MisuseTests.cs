@@ -13,30 +13,30 @@ public class MisuseTests : MachineTests
         Cpu cpu = machine.Cpus[0];
         Zone zone = machine.OnlyZone();
         Node node = machine.Nodes[0];
-        CmaArea area = machine.CmaAreas[0];
-        Page page = machine.CmaAlloc(cpu, area, 4);
-        MovablePool pool = machine.CreateMovablePool();
+        CmaArea area = machine.Cma.Areas[0];
+        Page page = machine.Cma.Alloc(cpu, area, 4);
+        MovablePool pool = machine.Migration.CreateMovablePool();
         int number = pool.Allocate(cpu);
         machine.Dispose();
 
         Action[] calls =
         [
-            () => machine.ReclaimInfo(zone),
-            () => machine.EnableReclaim(),
-            () => machine.UnregisterShrinker(new NothingToShrink()),
-            () => machine.AttachReclaimTrace(new NoTrace()),
-            () => machine.AttachCompactionTrace(new CompactionLog()),
-            () => machine.CompactionInfo(zone),
-            () => machine.CompactNode(node),
-            () => machine.CompactMemory(),
-            () => machine.TickKcompactd(),
-            () => machine.FragmentationScore(node),
-            () => machine.CmaAlloc(cpu, area, 1),
-            () => machine.CmaRelease(cpu, area, page, 4),
-            () => machine.AllocContigRange(cpu, area.Start, 1, MigrateType.Cma),
-            () => machine.AllocContigPages(cpu, 1),
-            () => machine.FreeContigRange(cpu, page, 4),
-            () => machine.CmaText(),
+            () => machine.Reclaim.Info(zone),
+            () => machine.Reclaim.Enable(),
+            () => machine.Reclaim.UnregisterShrinker(new NothingToShrink()),
+            () => machine.Tracing.Attach(new NoTrace()),
+            () => machine.Tracing.Attach(new CompactionLog()),
+            () => machine.Compaction.Info(zone),
+            () => machine.Compaction.CompactNode(node),
+            () => machine.Compaction.CompactMemory(),
+            () => machine.Compaction.TickKcompactd(),
+            () => machine.Compaction.FragmentationScore(node),
+            () => machine.Cma.Alloc(cpu, area, 1),
+            () => machine.Cma.Free(cpu, area, page, 4),
+            () => machine.Cma.AllocContigRange(cpu, area.Start, 1, MigrateType.Cma),
+            () => machine.Cma.AllocContigPages(cpu, 1),
+            () => machine.Cma.FreeContigRange(cpu, page, 4),
+            () => machine.Cma.Text(),
             () => pool.Free(cpu, number),
             () => machine.AdvanceTime(TimeSpan.Zero),
         ];
@@ -49,23 +49,23 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M").WithCma("video", ByteSize.FromMiB(16)));
         Machine other = Boot(MachineSpec.X86_64("128M"));
         Cpu stranger = other.Cpus[0];
-        CmaArea area = machine.CmaAreas[0];
-        Page page = machine.CmaAlloc(machine.Cpus[0], area, 4);
-        MovablePool pool = machine.CreateMovablePool();
+        CmaArea area = machine.Cma.Areas[0];
+        Page page = machine.Cma.Alloc(machine.Cpus[0], area, 4);
+        MovablePool pool = machine.Migration.CreateMovablePool();
         int number = pool.Allocate(machine.Cpus[0]);
         long free = other.Zones.Sum(zone => zone.FreePages);
 
         Action[] calls =
         [
-            () => machine.ReclaimInfo(other.OnlyZone()),
-            () => machine.CompactionInfo(other.OnlyZone()),
-            () => machine.CompactNode(other.Nodes[0]),
-            () => machine.FragmentationScore(other.Nodes[0]),
-            () => machine.CmaAlloc(stranger, area, 1),
-            () => machine.CmaRelease(stranger, area, page, 4),
-            () => machine.AllocContigRange(stranger, area.Start + 8, 1, MigrateType.Cma),
-            () => machine.AllocContigPages(stranger, 1),
-            () => machine.FreeContigRange(stranger, page, 4),
+            () => machine.Reclaim.Info(other.OnlyZone()),
+            () => machine.Compaction.Info(other.OnlyZone()),
+            () => machine.Compaction.CompactNode(other.Nodes[0]),
+            () => machine.Compaction.FragmentationScore(other.Nodes[0]),
+            () => machine.Cma.Alloc(stranger, area, 1),
+            () => machine.Cma.Free(stranger, area, page, 4),
+            () => machine.Cma.AllocContigRange(stranger, area.Start + 8, 1, MigrateType.Cma),
+            () => machine.Cma.AllocContigPages(stranger, 1),
+            () => machine.Cma.FreeContigRange(stranger, page, 4),
             () => pool.Allocate(stranger),
             () => pool.Free(stranger, number),
         ];

@@ -43,7 +43,7 @@ public sealed class ParallelReclaimTests
         using BlockDevice disk = new("sda", "256M");
         using BlockDevice swap = new("zram0", "128M", BlockDeviceCosts.Memory);
         machine.Swap.SwapOn(swap).Succeeded.Should().BeTrue();
-        DiskFileSystem files = machine.Mount(disk);
+        DiskFileSystem files = machine.Files.Mount(disk);
         _ = machine.Mm;
         System.Collections.Concurrent.ConcurrentQueue<string> wrong = new();
         Thread[] threads = [.. machine.Cpus.Select(cpu => new Thread(() =>
@@ -80,7 +80,7 @@ public sealed class ParallelReclaimTests
             for (int i = 0; i < pages; i++)
             {
                 BitConverter.TryWriteBytes(page, (round * 100_000) + i);
-                cpu.WriteFile(file, (long)i << 12, page);
+                cpu.Files.Write(file, (long)i << 12, page);
                 using (cpu.Run(process))
                 {
                     cpu.Write(data + ((long)i << 12), i);
@@ -89,7 +89,7 @@ public sealed class ParallelReclaimTests
 
             for (int i = 0; i < pages; i++)
             {
-                cpu.ReadFile(file, (long)i << 12, page);
+                cpu.Files.Read(file, (long)i << 12, page);
                 if (BitConverter.ToInt32(page) != (round * 100_000) + i)
                 {
                     wrong.Enqueue($"page {i} of {file.File}");

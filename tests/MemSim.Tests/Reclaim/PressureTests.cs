@@ -9,7 +9,7 @@ public sealed class PressureTests : MachineTests
     [Fact]
     public void No_stall_no_pressure()
     {
-        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Pressure;
+        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Reclaim.Pressure;
         pressure.Advance(TimeSpan.FromHours(1));
         pressure.Text.Should().Be("some avg10=0.00 avg60=0.00 avg300=0.00 total=0\nfull avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
     }
@@ -17,7 +17,7 @@ public sealed class PressureTests : MachineTests
     [Fact]
     public void A_second_lost_in_two_moves_each_average_by_its_share()
     {
-        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Pressure;
+        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Reclaim.Pressure;
         pressure.Stall(1_000_000_000, full: false);
         pressure.Advance(TimeSpan.FromSeconds(1));
 
@@ -28,7 +28,7 @@ public sealed class PressureTests : MachineTests
     [Fact]
     public void Averages_tend_to_the_share_lost_and_fade()
     {
-        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Pressure;
+        PressureStall pressure = Boot(MachineSpec.X86_64("128M")).Reclaim.Pressure;
         pressure.Stall(100_000_000_000, full: true);
         pressure.Average(full: true, 10).Should().BeInRange(99_90, 100_00);
         pressure.Average(full: true, 300).Should().BeInRange(27_00, 30_00);
@@ -41,14 +41,14 @@ public sealed class PressureTests : MachineTests
     public void Reclaim_counts_as_pressure()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1));
-        machine.BackgroundWork = BackgroundWork.Manual;
+        machine.Background.Mode = BackgroundWork.Manual;
         FakeOwners owners = new(machine);
         for (int i = 0; i < 80_000; i++)
         {
             owners.Read(machine.Cpus[0]);
         }
 
-        machine.Pressure.FullMicroseconds.Should().BeGreaterThan(0);
-        machine.Pressure.SomeMicroseconds.Should().Be(machine.Pressure.FullMicroseconds, "the only CPU's task had to wait");
+        machine.Reclaim.Pressure.FullMicroseconds.Should().BeGreaterThan(0);
+        machine.Reclaim.Pressure.SomeMicroseconds.Should().Be(machine.Reclaim.Pressure.FullMicroseconds, "the only CPU's task had to wait");
     }
 }

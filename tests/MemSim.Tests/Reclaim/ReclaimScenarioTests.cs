@@ -12,7 +12,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     private readonly Machine _machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1));
     private readonly RecordingSink _trace = new();
 
-    public ReclaimScenarioTests() => _machine.AttachReclaimTrace(_trace);
+    public ReclaimScenarioTests() => _machine.Tracing.Attach(_trace);
 
     private Cpu Cpu => _machine.Cpus[0];
 
@@ -48,7 +48,7 @@ public sealed class ReclaimScenarioTests : IDisposable
             owners.Read(Cpu).Should().BeGreaterThanOrEqualTo(0);
         }
 
-        _machine.AllocationFailures.Should().Be(0);
+        _machine.Reports.AllocationFailures.Should().Be(0);
         long stolen = _machine.Events[VmEvent.StealKswapd] + _machine.Events[VmEvent.StealDirect];
         stolen.Should().Be(pages - owners.Cached.Count);
         _machine.Events[VmEvent.ScanKswapd].Should().BeInRange(stolen / 2, stolen * 2);
@@ -152,7 +152,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         }
 
         (_machine.Events[VmEvent.ScanAnon], _machine.Events[VmEvent.StealAnon]).Should().Be((0, 0));
-        _machine.AllocationFailures.Should().Be(1);
+        _machine.Reports.AllocationFailures.Should().Be(1);
         Counters.KswapdFailures.Should().Be(16, "kswapd gives a node up after sixteen rounds without a page");
         Counters.IsUnreclaimable.Should().BeTrue();
         _machine.Verify();
@@ -179,7 +179,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     [Fact]
     public void Direct_reclaim_begins_where_kswapd_does_not_keep_up()
     {
-        _machine.BackgroundWork = BackgroundWork.Manual;
+        _machine.Background.Mode = BackgroundWork.Manual;
         FakeOwners owners = new(_machine);
         ReadUntil(owners, () => _trace.Direct > 0);
 
@@ -187,7 +187,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         Zone.FreePages.Should().BeLessThan(Zone.GetWatermark(Watermark.Low));
         _machine.Events[VmEvent.StealDirect].Should().BeGreaterThanOrEqualTo(32);
         _machine.Architecture.ZoneTypes.Sum(t => _machine.Events.AllocStalls(t)).Should().BeGreaterThan(0);
-        _machine.RunBackground().Should().Be(1);
+        _machine.Background.Run().Should().Be(1);
         _trace.Log.Should().Contain("sleep");
         _machine.Verify();
     }
@@ -197,7 +197,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("6G", cpus: 1));
         FakeOwners owners = new(machine);
-        machine.BackgroundWork = BackgroundWork.Manual;
+        machine.Background.Mode = BackgroundWork.Manual;
         int normal = owners.Read(machine.Cpus[0]);
         machine.ZoneOf(normal)!.Type.Should().Be(ZoneType.Normal);
         machine.Lru.Drain(machine.Cpus[0]);
@@ -230,7 +230,7 @@ public sealed class ReclaimScenarioTests : IDisposable
 
         (long Anon, long File) Scan(int swappiness)
         {
-            _machine.SetSysctl("swappiness", $"{swappiness}");
+            _machine.Sysctl.Set("swappiness", $"{swappiness}");
             ScanControl sc = new();
             sc.Start(Gfp.Kernel, 0, 4, 32, isKswapd: true);
             sc.Priority = 1;
@@ -261,7 +261,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     [Fact]
     public void Plenty_of_unused_cache_spares_anonymous_pages_and_hardly_any_spares_the_cache()
     {
-        _machine.BackgroundWork = BackgroundWork.Manual;
+        _machine.Background.Mode = BackgroundWork.Manual;
         FakeOwners owners = new(_machine, swapPages: 100_000);
         for (int i = 0; i < 4096; i++)
         {
@@ -272,9 +272,9 @@ public sealed class ReclaimScenarioTests : IDisposable
         _machine.Lru.Drain(Cpu);
         Scan(2).Should().Be((0, 1024), "there is much cache that nobody uses");
         Scan(0).Should().Be((4096, 4096), "at the last priority all is equal");
-        _machine.SetSysctl("swappiness", "0");
+        _machine.Sysctl.Set("swappiness", "0");
         Scan(0).Should().Be((0, 4096), "but for those who want no swapping");
-        _machine.SetSysctl("swappiness", "60");
+        _machine.Sysctl.Set("swappiness", "60");
         while (_machine.Zones.Sum(z => z.TrueFreePages) > 600)
         {
             owners.Touch(Cpu, Gfp.High).Should().BeGreaterThanOrEqualTo(0);
@@ -282,7 +282,7 @@ public sealed class ReclaimScenarioTests : IDisposable
 
         _machine.Lru.Drain(Cpu);
         owners.Cached.Should().HaveCount(4096);
-        _machine.SetSysctl("min_free_kbytes", "65536");
+        _machine.Sysctl.Set("min_free_kbytes", "65536");
         (long anon, long file) = Scan(2);
         (anon, file).Should().Be((Counters.InactiveAnon >> 2, 0), "cache and free pages together are less than the high marks");
 
@@ -325,7 +325,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     [Fact]
     public void Pages_that_had_to_be_written_are_a_cost_of_their_kind()
     {
-        _machine.BackgroundWork = BackgroundWork.Manual;
+        _machine.Background.Mode = BackgroundWork.Manual;
         FakeOwners owners = new(_machine, swapPages: 10_000);
         while (_trace.Direct == 0)
         {
@@ -359,7 +359,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         _machine.SystemFigures.SwapTotalPages = _machine.SystemFigures.SwapFreePages = 1_000_000;
         owners.WriteResult = PageOutOutcome.Activate;
         _ = owners.Touch(Cpu, Gfp.NoRetry);
-        ZoneReclaimInfo info = _machine.ReclaimInfo(Zone);
+        ZoneReclaimInfo info = _machine.Reclaim.Info(Zone);
         long pages = Zone.Counters.InactiveAnon + Zone.Counters.ActiveAnon;
         info.PagesScanned.Should().BeGreaterThan(pages / 2, "no page came of it");
         info.AllUnreclaimable.Should().Be(info.PagesScanned >= 6 * pages);
@@ -368,7 +368,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         (info.NrScanInactive > 0).Should().Be(Zone.Counters.InactiveAnon > 0);
         owners.WriteResult = PageOutOutcome.Success;
         owners.Touch(Cpu).Should().BeGreaterThanOrEqualTo(0);
-        info = _machine.ReclaimInfo(Zone);
+        info = _machine.Reclaim.Info(Zone);
         info.PagesScanned.Should().BeLessThan(100, "a page was reclaimed");
         info.AllUnreclaimable.Should().BeFalse();
         _machine.Verify();
@@ -397,7 +397,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     [Fact]
     public void Reclaim_of_clean_pages_takes_nothing_from_the_managed_heap()
     {
-        _machine.DetachReclaimTrace(_trace);
+        _machine.Tracing.Detach(_trace);
         ScanControl sc = new();
         FakeOwnersWithoutBooks owners = new(_machine);
         for (int i = 0; i < 20_000; i++)

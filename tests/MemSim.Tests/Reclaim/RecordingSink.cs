@@ -58,7 +58,7 @@ internal sealed class FakeOwnersWithoutBooks : IPageOwners
         _machine = machine;
         _file = MappingTable.Value(machine.Mappings.Add(this));
         machine.Owners = this;
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
     }
 
     public void Read(Cpu cpu)

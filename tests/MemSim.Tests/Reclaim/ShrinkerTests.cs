@@ -10,7 +10,7 @@ public sealed class ShrinkerTests : IDisposable
     private readonly Machine _machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1));
     private readonly RecordingSink _trace = new();
 
-    public ShrinkerTests() => _machine.AttachReclaimTrace(_trace);
+    public ShrinkerTests() => _machine.Tracing.Attach(_trace);
 
     private Cpu Cpu => _machine.Cpus[0];
 
@@ -25,7 +25,7 @@ public sealed class ShrinkerTests : IDisposable
     public void The_priority_and_the_seeks_say_how_much_is_asked_for(int priority, int seeks, int scan)
     {
         CountingShrinker shrinker = new(seeks) { Objects = 4096, FreesThem = false };
-        _machine.RegisterShrinker(shrinker);
+        _machine.Reclaim.RegisterShrinker(shrinker);
         _machine.Shrinkers.Shrink(Cpu, Gfp.Kernel, _machine.Nodes[0], priority);
         _trace.Log[0].Should().Be($"shrink counting {scan} of 4096 at {priority}, deferred 0");
         shrinker.Asked.Sum().Should().Be(scan / 128 * 128, "128 objects are asked for at a time");
@@ -36,7 +36,7 @@ public sealed class ShrinkerTests : IDisposable
     public void What_was_not_scanned_is_asked_for_later()
     {
         CountingShrinker shrinker = new() { Objects = 4096 };
-        _machine.RegisterShrinker(shrinker);
+        _machine.Reclaim.RegisterShrinker(shrinker);
         for (int i = 0; i < 64; i++)
         {
             _machine.Shrinkers.Shrink(Cpu, Gfp.Kernel, _machine.Nodes[0], 12);
@@ -52,7 +52,7 @@ public sealed class ShrinkerTests : IDisposable
     public void A_cache_of_slab_objects_gives_its_pages_back_when_memory_runs_out()
     {
         ObjectCache shrinker = new(_machine);
-        _machine.RegisterShrinker(shrinker);
+        _machine.Reclaim.RegisterShrinker(shrinker);
         long managed = _machine.Zones.Sum(z => z.ManagedPages);
         for (long i = 0; i < 3 * managed; i++)
         {
@@ -68,7 +68,7 @@ public sealed class ShrinkerTests : IDisposable
     [Fact]
     public void A_shrinker_that_frees_nothing_delays_nothing_for_ever()
     {
-        _machine.RegisterShrinker(new CountingShrinker { Objects = 1 << 20, FreesThem = false });
+        _machine.Reclaim.RegisterShrinker(new CountingShrinker { Objects = 1 << 20, FreesThem = false });
         List<Page> pages = Cpu.AllocateAll(Gfp.Kernel | Gfp.NoRetry);
         pages.Should().NotBeEmpty();
         _machine.Nodes[0].Counters.KswapdFailures.Should().Be(16);
@@ -84,7 +84,7 @@ public sealed class ShrinkerTests : IDisposable
     public void What_a_shrinker_throws_is_reported_and_nothing_is_lost()
     {
         CountingShrinker shrinker = new() { Objects = 4096, Throws = true };
-        _machine.RegisterShrinker(shrinker);
+        _machine.Reclaim.RegisterShrinker(shrinker);
         Action allocate = () => Cpu.AllocateAll(Gfp.Kernel | Gfp.NoRetry);
         allocate.Should().Throw<KernelBugException>().WithMessage("BUG: shrinker counting threw InvalidOperationException*the cache is broken*");
         shrinker.LastFailure.Should().BeOfType<InvalidOperationException>();
@@ -101,11 +101,11 @@ public sealed class ShrinkerTests : IDisposable
     public void A_shrinker_is_registered_once_and_asked_only_while_it_is()
     {
         CountingShrinker shrinker = new() { Objects = 4096 };
-        _machine.RegisterShrinker(shrinker);
-        Action again = () => _machine.RegisterShrinker(shrinker);
+        _machine.Reclaim.RegisterShrinker(shrinker);
+        Action again = () => _machine.Reclaim.RegisterShrinker(shrinker);
         again.Should().Throw<ArgumentException>().WithMessage("shrinker counting is registered already*");
-        _machine.UnregisterShrinker(shrinker).Should().BeTrue();
-        _machine.UnregisterShrinker(shrinker).Should().BeFalse();
+        _machine.Reclaim.UnregisterShrinker(shrinker).Should().BeTrue();
+        _machine.Reclaim.UnregisterShrinker(shrinker).Should().BeFalse();
         _machine.Shrinkers.Shrink(Cpu, Gfp.Kernel, _machine.Nodes[0], 0);
         shrinker.Asked.Should().BeEmpty();
     }

@@ -11,7 +11,7 @@ public sealed class WatermarkBoostTests : MachineTests
     public void Kswapd_reclaims_what_was_boosted_without_swapping_and_asks_for_whole_blocks()
     {
         Machine machine = Boot(MachineSpec.X86_64("256M", cpus: 1));
-        machine.BackgroundWork = BackgroundWork.Manual;
+        machine.Background.Mode = BackgroundWork.Manual;
         Cpu cpu = machine.Cpus[0];
         FakeOwners owners = new(machine, swapPages: 100_000);
         Zone zone = machine.Zones.Where(z => z.IsPopulated).MaxBy(z => z.ManagedPages)!;
@@ -22,9 +22,9 @@ public sealed class WatermarkBoostTests : MachineTests
         }
 
         machine.Lru.Drain(cpu);
-        MovablePool pool = machine.CreateMovablePool();
+        MovablePool pool = machine.Migration.CreateMovablePool();
         pool.KeepEvery(cpu, pool.Fill(cpu), 2);
-        machine.RunBackground();
+        machine.Background.Run();
         long stolen = machine.Events[VmEvent.StealKswapd];
         for (int i = 0; i < 20_000 && zone.Boost == 0; i++)
         {
@@ -37,7 +37,7 @@ public sealed class WatermarkBoostTests : MachineTests
         zone.GetWatermark(Watermark.High).Should().Be(zone.MarkHigh);
         zone.GetWatermarkPages(Watermark.High).Should().Be(zone.MarkHigh + boost);
 
-        machine.RunBackground().Should().BePositive("it wakes although the node is balanced");
+        machine.Background.Run().Should().BePositive("it wakes although the node is balanced");
 
         zone.Boost.Should().Be(0);
         (machine.Events[VmEvent.StealKswapd] - stolen).Should().BeInRange(boost / 2, boost * 3);
@@ -49,9 +49,9 @@ public sealed class WatermarkBoostTests : MachineTests
     public void A_factor_of_0_switches_it_off()
     {
         Machine machine = Boot(MachineSpec.X86_64("256M", cpus: 1));
-        machine.SetSysctl("watermark_boost_factor", "0");
+        machine.Sysctl.Set("watermark_boost_factor", "0");
         Cpu cpu = machine.Cpus[0];
-        machine.CreateMovablePool().Fill(cpu);
+        machine.Migration.CreateMovablePool().Fill(cpu);
         cpu.AllocateAll(Gfp.Kernel | Gfp.NoRetry);
 
         machine.Zones.Should().OnlyContain(zone => zone.Boost == 0);

@@ -42,7 +42,7 @@ public class ScenarioFileTests
             """);
         file.Description.Should().Be("all steps");
         using Machine machine = file.Boot();
-        machine.GetSysctl("vm.swappiness").Should().Be("10");
+        machine.Sysctl.Get("vm.swappiness").Should().Be("10");
         ScenarioReport report = file.On(machine).Run();
 
         using Machine other = file.Boot();

@@ -9,7 +9,7 @@ public sealed class ScenarioTests : IDisposable
 {
     private readonly Machine _machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2));
 
-    public ScenarioTests() => _machine.Reclaim = new OomOnly(_machine);
+    public ScenarioTests() => _machine.Reclaim.Policy = new OomOnly(_machine);
 
     public void Dispose() => _machine.Dispose();
 
@@ -109,7 +109,7 @@ public sealed class ScenarioTests : IDisposable
     [Fact]
     public void The_oom_killer_ends_the_hog_and_the_scenario_goes_on()
     {
-        _machine.SetSysctl("vm.overcommit_memory", "1");
+        _machine.Sysctl.Set("vm.overcommit_memory", "1");
         ScenarioReport report = Scenario.On(_machine)
             .Process("hog", p => p.Anonymous("512M").Sequential())
             .Process("modest", p => p.Anonymous("8M").Zipf(1.1, 100_000).WriteShare(0.5))

@@ -56,14 +56,14 @@ public class BothImplementationsTests
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("watched", 100, flags: SlabFlags.Poison | SlabFlags.RedZone | SlabFlags.ConsistencyChecks | SlabFlags.StoreUser);
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
-        cpu.Span(obj, 100).Fill(1);
+        cpu.Slab.Span(obj, 100).Fill(1);
         cpu.Free(cache, obj);
         cpu.Alloc(cache, Gfp.Kernel).Should().Be(obj);
-        machine.Memory.Frame(machine.ToPhysical(obj).Pfn.Value)[(int)(obj.Value & 4095) + 100] = 7;
+        machine.Ram.Frame(machine.Memory.ToPhysical(obj).Pfn.Value)[(int)(obj.Value & 4095) + 100] = 7;
         cpu.Invoking(c => c.Free(cache, obj)).Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.Overwritten);
         machine.Verify();
         cpu.Free(cache, obj);
-        machine.Memory.Frame(machine.ToPhysical(obj).Pfn.Value)[(int)(obj.Value & 4095) + 10] = 7;
+        machine.Ram.Frame(machine.Memory.ToPhysical(obj).Pfn.Value)[(int)(obj.Value & 4095) + 10] = 7;
         cpu.Invoking(c => c.Alloc(cache, Gfp.Kernel)).Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.Overwritten);
         machine.Verify();
         machine.Slab.DestroyCache(cache).Should().BeTrue();
@@ -84,7 +84,7 @@ public class BothImplementationsTests
         for (int size = 1; size < 20_000; size += 1 + (size / 9))
         {
             VirtualAddress obj = cpu.Kmalloc(size, Gfp.Kernel);
-            cpu.Ksize(obj).Should().BeGreaterThanOrEqualTo(size);
+            cpu.Slab.Ksize(obj).Should().BeGreaterThanOrEqualTo(size);
             objects.Add(obj);
         }
 

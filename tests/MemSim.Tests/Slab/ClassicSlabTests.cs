@@ -47,13 +47,13 @@ public class ClassicSlabTests
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("poisoned", 64, flags: SlabFlags.Poison);
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
-        byte[] inUse = cpu.Span(obj, 64).ToArray();
+        byte[] inUse = cpu.Slab.Span(obj, 64).ToArray();
         inUse[..63].Should().OnlyContain(b => b == 0x5a);
         inUse[63].Should().Be(0xa5);
-        ulong at = machine.ToPhysical(obj).Value;
+        ulong at = machine.Memory.ToPhysical(obj).Value;
         cpu.Free(cache, obj);
-        machine.Memory.Read<byte>(at).Should().Be(0x6b);
-        machine.Memory.Read<byte>(at + 63).Should().Be(0xa5);
+        machine.Ram.Read<byte>(at).Should().Be(0x6b);
+        machine.Ram.Read<byte>(at + 63).Should().Be(0xa5);
         machine.Verify();
     }
 
@@ -191,7 +191,7 @@ public class ClassicSlabTests
     public void Ticks_wake_the_reaper_in_the_background()
     {
         using Machine machine = Boot();
-        machine.BackgroundWork = BackgroundWork.Manual;
+        machine.Background.Mode = BackgroundWork.Manual;
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("ticking", 1000);
         VirtualAddress[] objects = [.. Enumerable.Range(0, 40).Select(_ => cpu.Alloc(cache, Gfp.Kernel))];
@@ -201,11 +201,11 @@ public class ClassicSlabTests
         machine.Slab.Tick();
         machine.Slab.Tick();
         machine.Slab.DescribeSlabs(cache).Should().HaveCount(before, "nothing runs before its time");
-        machine.RunBackground().Should().Be(1, "woken twice, it runs once");
+        machine.Background.Run().Should().Be(1, "woken twice, it runs once");
         for (int i = 0; i < 50; i++)
         {
             machine.Slab.Tick();
-            machine.RunBackground();
+            machine.Background.Run();
         }
 
         machine.Slab.DescribeSlabs(cache).Should().HaveCountLessThan(before);
@@ -282,7 +282,7 @@ public class ClassicSlabTests
         machine.Slab.DescribeSlabs(cache).Should().OnlyContain(slab => slab.Node == here.Node.Id);
         objects.ForEach(obj => there.Free(cache, obj));
         machine.Verify();
-        VirtualAddress remote = here.AllocNode(cache, Gfp.Kernel, there.Node.Id);
+        VirtualAddress remote = here.Slab.AllocNode(cache, Gfp.Kernel, there.Node.Id);
         machine.Slab.DescribeSlabAt(remote)!.Node.Should().Be(there.Node.Id);
         here.Free(cache, remote);
         machine.Verify();

@@ -13,7 +13,7 @@ public class MempoolTests
         using Machine machine = Boot(implementation);
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("bio", 2048);
-        Mempool pool = machine.CreateMempool(8, cache)!;
+        Mempool pool = machine.Slab.CreateMempool(8, cache)!;
         pool.Reserved.Should().Be(8);
         VirtualAddress first = pool.Alloc(cpu, Gfp.NoIo);
         pool.Reserved.Should().Be(8, "there is memory: the reserve is not touched");
@@ -50,7 +50,7 @@ public class MempoolTests
     {
         using Machine machine = Boot("slub");
         Cpu cpu = machine.Cpus[0];
-        Mempool pool = machine.CreateMempool(2, 4096)!;
+        Mempool pool = machine.Slab.CreateMempool(2, 4096)!;
         List<Page> hog = TakeEverything(machine);
         List<VirtualAddress> elements = [];
         while (pool.Reserved > 0)
@@ -93,12 +93,12 @@ public class MempoolTests
         Cpu cpu = machine.Cpus[0];
 
         // A first pool leaves slabs behind for the pools and their tables of elements.
-        Mempool first = machine.CreatePageMempool(4, order: 2)!;
+        Mempool first = machine.Slab.CreatePageMempool(4, order: 2)!;
         first.Resize(cpu, 10);
         first.Destroy(cpu);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long before = machine.Zones.Sum(zone => zone.TrueFreePages);
-        Mempool pool = machine.CreatePageMempool(4, order: 2)!;
+        Mempool pool = machine.Slab.CreatePageMempool(4, order: 2)!;
         pool.Resize(cpu, 10).Should().BeTrue();
         pool.Reserved.Should().Be(10);
         pool.Resize(cpu, 2).Should().BeTrue();
@@ -114,10 +114,10 @@ public class MempoolTests
         Refused(() => pool.Free(cpu, element), KernelBugKind.NotAllocated);
         pool.Destroy(cpu);
         Refused(() => pool.Alloc(cpu, Gfp.Kernel), KernelBugKind.NotAllocated);
-        machine.Invoking(m => m.CreateMempool(0, 64)).Should().Throw<ArgumentOutOfRangeException>();
-        machine.Invoking(m => m.CreateMempool(1, 0)).Should().Throw<ArgumentOutOfRangeException>();
+        machine.Invoking(m => m.Slab.CreateMempool(0, 64)).Should().Throw<ArgumentOutOfRangeException>();
+        machine.Invoking(m => m.Slab.CreateMempool(1, 0)).Should().Throw<ArgumentOutOfRangeException>();
         machine.Verify();
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         machine.Zones.Sum(zone => zone.TrueFreePages).Should().Be(before);
     }
 

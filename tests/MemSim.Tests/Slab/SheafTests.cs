@@ -153,7 +153,7 @@ public class SheafTests
         KmemCache cache = machine.Slab.CreateCache("objects", 256, new KmemCacheArgs { SheafCapacity = 16 });
         VirtualAddress[] objects = [.. Enumerable.Range(0, 200).Select(_ => machine.Cpus[1].Alloc(cache, Gfp.Kernel))];
         Array.ForEach(objects, obj => machine.Cpus[1].Free(cache, obj));
-        machine.OfflineCpu(1);
+        machine.Hotplug.OfflineCpu(1);
         (cache.Sheaves?.ObjectsOfCpus ?? 0).Should().Be(0);
         machine.Slab.SysfsAttribute(cache, "slabs_cpu_partial").Should().NotContain("C1=");
         machine.Verify();
@@ -180,12 +180,12 @@ public class SheafTests
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("objects", 1024);
         VirtualAddress[] objects = new VirtualAddress[40];
-        cpu.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(40);
-        cpu.FreeBulk(cache, [objects[5], objects[7], objects[6]]);
+        cpu.Slab.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(40);
+        cpu.Slab.FreeBulk(cache, [objects[5], objects[7], objects[6]]);
         VirtualAddress[] again = new VirtualAddress[3];
-        cpu.AllocBulk(cache, Gfp.Kernel, again);
+        cpu.Slab.AllocBulk(cache, Gfp.Kernel, again);
         again.Should().Equal(objects[5], objects[7], objects[6]);
-        cpu.FreeBulk(cache, objects);
+        cpu.Slab.FreeBulk(cache, objects);
         machine.Verify();
         machine.Slab.UsageOf(cache).LiveObjects.Should().Be(0);
     }

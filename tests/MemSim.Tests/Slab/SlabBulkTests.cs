@@ -19,7 +19,7 @@ public sealed class SlabBulkTests
         using Machine careful = Boot(implementation);
 
         // Whoever listens to tracepoints wants each object on its own: that is the careful way.
-        careful.Slab.AttachTrace(new Deaf());
+        careful.Tracing.Attach(new Deaf());
         List<ulong> expected = Churn(careful, seed);
         List<ulong> actual = Churn(quick, seed);
         actual.Should().Equal(expected);
@@ -37,7 +37,7 @@ public sealed class SlabBulkTests
         KmemCache cache = machine.Slab.CreateCache("mine", 256, flags: SlabFlags.TypesafeByRcu);
         KmemCache other = machine.Slab.CreateCache("other", 256, flags: SlabFlags.TypesafeByRcu);
         VirtualAddress[] objects = new VirtualAddress[60];
-        cpu.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(objects.Length);
+        cpu.Slab.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(objects.Length);
         VirtualAddress foreign = cpu.Alloc(other, Gfp.Kernel);
         VirtualAddress freed = cpu.Alloc(cache, Gfp.Kernel);
         cpu.Free(cache, freed);
@@ -54,7 +54,7 @@ public sealed class SlabBulkTests
 
         machine.Slab.SlabInfo.Should().Be(before);
         machine.Verify();
-        cpu.FreeBulk(cache, [.. objects]);
+        cpu.Slab.FreeBulk(cache, [.. objects]);
         machine.Verify();
         cpu.Free(other, foreign);
         machine.Slab.DestroyCache(cache);
@@ -63,7 +63,7 @@ public sealed class SlabBulkTests
         {
             VirtualAddress[] list = [.. objects];
             list[place] = bad;
-            Action free = () => cpu.FreeBulk(cache, list);
+            Action free = () => cpu.Slab.FreeBulk(cache, list);
             free.Should().Throw<KernelBugException>().Which.Kind.Should().Be(kind);
         }
     }
@@ -81,7 +81,7 @@ public sealed class SlabBulkTests
         {
             Cpu cpu = machine.Cpus[random.Next(2)];
             VirtualAddress[] some = new VirtualAddress[random.Next(1, Objects)];
-            cpu.AllocBulk(cache, Gfp.Kernel, some);
+            cpu.Slab.AllocBulk(cache, Gfp.Kernel, some);
             live.AddRange(some);
             foreach (VirtualAddress obj in some)
             {
@@ -100,7 +100,7 @@ public sealed class SlabBulkTests
             int from = random.Next(live.Count - count + 1);
             VirtualAddress[] gone = [.. live.GetRange(from, count)];
             live.RemoveRange(from, count);
-            machine.Cpus[random.Next(2)].FreeBulk(cache, gone);
+            machine.Cpus[random.Next(2)].Slab.FreeBulk(cache, gone);
         }
 
         return seen;

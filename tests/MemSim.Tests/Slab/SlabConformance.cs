@@ -33,7 +33,7 @@ public abstract class SlabConformance
             VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
             (obj.Value % 32).Should().Be(0);
             seen.Add(obj.Value).Should().BeTrue();
-            cpu.VirtToPage(obj).CompoundHead.Flags.Should().HaveFlag(PageFlags.Slab);
+            cpu.Pages.VirtToPage(obj).CompoundHead.Flags.Should().HaveFlag(PageFlags.Slab);
         }
 
         seen.Order().Zip(seen.Order().Skip(1), (a, b) => b - a).Should().OnlyContain(distance => distance >= 100);
@@ -54,7 +54,7 @@ public abstract class SlabConformance
         using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
         VirtualAddress obj = cpu.Kmalloc(size, Gfp.Kernel);
-        cpu.Ksize(obj).Should().Be(Math.Max(expected, SmallestKmalloc));
+        cpu.Slab.Ksize(obj).Should().Be(Math.Max(expected, SmallestKmalloc));
         cpu.Kfree(obj);
         machine.Verify();
     }
@@ -64,7 +64,7 @@ public abstract class SlabConformance
     {
         using Machine machine = Boot(cpus: 2);
         Cpu cpu = machine.Cpus[0];
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long before = FreePages(machine);
         KmemCache cache = machine.Slab.CreateCache("short_lived", 700, flags: SlabFlags.HwCacheAlign);
         VirtualAddress[] objects = new VirtualAddress[1000];
@@ -82,7 +82,7 @@ public abstract class SlabConformance
         machine.Verify();
         machine.Slab.DestroyCache(cache).Should().BeTrue();
         machine.Verify();
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         FreePages(machine).Should().Be(before);
         machine.Slab.Find("short_lived").Should().BeNull();
         cpu.Invoking(c => c.Alloc(cache, Gfp.Kernel)).Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.NotAllocated);
@@ -128,9 +128,9 @@ public abstract class SlabConformance
         Refused(() => cpu.Kfree(freed), KernelBugKind.DoubleFree);
         Refused(() => cpu.Kfree(page.Address), KernelBugKind.InvalidObject);
         Refused(() => cpu.Kfree(compound.Address), KernelBugKind.InvalidObject);
-        Refused(() => cpu.FreeBulk(mine, [a, a]), KernelBugKind.DoubleFree);
-        Refused(() => cpu.FreeBulk(mine, [a, b]), KernelBugKind.WrongCache);
-        Refused(() => cpu.FreePages(cpu.VirtToPage(a).CompoundHead, cpu.VirtToPage(a).CompoundHead.Order), KernelBugKind.StillInUse);
+        Refused(() => cpu.Slab.FreeBulk(mine, [a, a]), KernelBugKind.DoubleFree);
+        Refused(() => cpu.Slab.FreeBulk(mine, [a, b]), KernelBugKind.WrongCache);
+        Refused(() => cpu.FreePages(cpu.Pages.VirtToPage(a).CompoundHead, cpu.Pages.VirtToPage(a).CompoundHead.Order), KernelBugKind.StillInUse);
 
         machine.Slab.SlabInfo.Should().Be(before);
         machine.Verify();
@@ -148,12 +148,12 @@ public abstract class SlabConformance
         Cpu cpu = machine.Cpus[0];
         VirtualAddress none = cpu.Kmalloc(0, Gfp.Kernel);
         none.Should().Be(new VirtualAddress(0x10));
-        cpu.Ksize(none).Should().Be(0);
+        cpu.Slab.Ksize(none).Should().Be(0);
         cpu.Kfree(none);
         cpu.Kfree(VirtualAddress.Null);
         cpu.Invoking(c => c.Kmalloc(-1, Gfp.Kernel)).Should().Throw<ArgumentOutOfRangeException>();
         cpu.Kmalloc((4 << 20) + 1, Gfp.Kernel).IsNull.Should().BeTrue();
-        cpu.Kcalloc(1L << 40, 1L << 40, Gfp.Kernel).IsNull.Should().BeTrue();
+        cpu.Slab.Kcalloc(1L << 40, 1L << 40, Gfp.Kernel).IsNull.Should().BeTrue();
     }
 
     [Fact]
@@ -207,13 +207,13 @@ public abstract class SlabConformance
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
         int first = constructed;
         ((long)first).Should().Be(machine.Slab.UsageOf(cache).TotalObjects);
-        cpu.Span(obj, 8).ToArray().Should().OnlyContain(b => b == 0xc7);
-        cpu.Span(obj, 8).Fill(1);
+        cpu.Slab.Span(obj, 8).ToArray().Should().OnlyContain(b => b == 0xc7);
+        cpu.Slab.Span(obj, 8).Fill(1);
         cpu.Free(cache, obj);
         cpu.Alloc(cache, Gfp.Kernel).Should().Be(obj);
         constructed.Should().Be(first);
-        cpu.Span(obj, 8).ToArray().Should().OnlyContain(b => b == 1);
-        Refused(() => cpu.Zalloc(cache, Gfp.Kernel), KernelBugKind.IllegalFlags);
+        cpu.Slab.Span(obj, 8).ToArray().Should().OnlyContain(b => b == 1);
+        Refused(() => cpu.Slab.Zalloc(cache, Gfp.Kernel), KernelBugKind.IllegalFlags);
     }
 
     [Fact]
@@ -232,9 +232,9 @@ public abstract class SlabConformance
         using Machine other = Boot();
         KmemCache cache = machine.Slab.CreateCache("mine", 500);
         VirtualAddress window = machine.AddressSpace.Vmalloc.Start;
-        Action[] calls = [() => machine.Slab.ShrinkCache(cache, other.Cpus[0]), () => machine.Slab.DestroyCache(cache, other.Cpus[0]), () => machine.CreateMempool(2, cache, other.Cpus[0]), () => machine.Mmu.Kernel.Map(other.Cpus[0], window, new Pfn(3), 1, PageProtection.Kernel),
+        Action[] calls = [() => machine.Slab.ShrinkCache(cache, other.Cpus[0]), () => machine.Slab.DestroyCache(cache, other.Cpus[0]), () => machine.Slab.CreateMempool(2, cache, other.Cpus[0]), () => machine.Mmu.Kernel.Map(other.Cpus[0], window, new Pfn(3), 1, PageProtection.Kernel),
             () => machine.Mmu.CreateTables(other.Cpus[0]), () => machine.Mmu.FlushRange(other.Cpus[0], machine.Mmu.Kernel, window, 4096), () => machine.PerCpu.Balance(other.Cpus[0]),
-            () => machine.Fixmap.Set(other.Cpus[0], machine.Fixmap.Mappings[0].Name, new PhysicalAddress(4096)), () => machine.Fixmap.Clear(other.Cpus[0], machine.Fixmap.Mappings[0].Name)];
+            () => machine.Memory.Fixmap.Set(other.Cpus[0], machine.Memory.Fixmap.Mappings[0].Name, new PhysicalAddress(4096)), () => machine.Memory.Fixmap.Clear(other.Cpus[0], machine.Memory.Fixmap.Mappings[0].Name)];
         foreach (Action call in calls)
         {
             call.Should().Throw<ArgumentException>();
@@ -257,13 +257,13 @@ public abstract class SlabConformance
                 throw new InvalidOperationException("the third object");
             }
         });
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long before = FreePages(machine);
 
         cpu.Invoking(c => c.Alloc(cache, Gfp.Kernel)).Should().Throw<InvalidOperationException>();
 
         machine.Verify();
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         FreePages(machine).Should().Be(before);
         cpu.Free(cache, cpu.Alloc(cache, Gfp.Kernel));
         machine.Verify();
@@ -289,8 +289,8 @@ public abstract class SlabConformance
         Cpu cpu = machine.Cpus[0];
         byte[] bytes = new byte[3 << 20];
         bytes[^1] = 7;
-        VirtualAddress copy = cpu.Kmemdup(bytes, Gfp.Kernel);
-        Span<byte> all = cpu.Span(copy, 4 << 20);
+        VirtualAddress copy = cpu.Slab.Kmemdup(bytes, Gfp.Kernel);
+        Span<byte> all = cpu.Slab.Span(copy, 4 << 20);
         all[(3 << 20) - 1].Should().Be(7);
         all[^1] = 8;
         cpu.Read<byte>(copy + ((4 << 20) - 1)).Should().Be(8);
@@ -343,13 +343,13 @@ public abstract class SlabConformance
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("bulk", 2048);
         VirtualAddress[] few = new VirtualAddress[100];
-        cpu.AllocBulk(cache, Gfp.Kernel, few).Should().Be(100);
+        cpu.Slab.AllocBulk(cache, Gfp.Kernel, few).Should().Be(100);
         few.Should().OnlyHaveUniqueItems();
         machine.Verify();
         VirtualAddress[] many = new VirtualAddress[40000];
-        cpu.AllocBulk(cache, Gfp.NoWait | Gfp.NoWarn, many).Should().Be(0);
+        cpu.Slab.AllocBulk(cache, Gfp.NoWait | Gfp.NoWarn, many).Should().Be(0);
         machine.Verify();
-        cpu.FreeBulk(cache, few);
+        cpu.Slab.FreeBulk(cache, few);
         machine.Verify();
         machine.Slab.ShrinkCache(cache).Should().Be(0);
     }
@@ -401,8 +401,8 @@ public abstract class SlabConformance
                 cpu.Kfree(objects[i]);
             }
 
-            cpu.AllocBulk(cache, Gfp.Kernel, objects);
-            cpu.FreeBulk(cache, objects);
+            cpu.Slab.AllocBulk(cache, Gfp.Kernel, objects);
+            cpu.Slab.FreeBulk(cache, objects);
         }
     }
 
@@ -411,14 +411,14 @@ public abstract class SlabConformance
     {
         using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress small = cpu.Kmemdup([1, 2, 3, 4, 5], Gfp.Kernel);
-        cpu.Krealloc(small, 8, Gfp.Kernel).Should().Be(small);
-        VirtualAddress large = cpu.Krealloc(small, 10000, Gfp.Kernel | Gfp.Zero);
-        cpu.Ksize(large).Should().Be(16384);
-        cpu.Span(large, 5).ToArray().Should().Equal(1, 2, 3, 4, 5);
-        Refused(() => cpu.Span(large, 16385), KernelBugKind.NotAllocated);
+        VirtualAddress small = cpu.Slab.Kmemdup([1, 2, 3, 4, 5], Gfp.Kernel);
+        cpu.Slab.Krealloc(small, 8, Gfp.Kernel).Should().Be(small);
+        VirtualAddress large = cpu.Slab.Krealloc(small, 10000, Gfp.Kernel | Gfp.Zero);
+        cpu.Slab.Ksize(large).Should().Be(16384);
+        cpu.Slab.Span(large, 5).ToArray().Should().Equal(1, 2, 3, 4, 5);
+        Refused(() => cpu.Slab.Span(large, 16385), KernelBugKind.NotAllocated);
         Refused(() => cpu.Kfree(small), KernelBugKind.DoubleFree);
-        cpu.Krealloc(large, 0, Gfp.Kernel).Should().Be(SlabAllocator.ZeroSizePointer);
+        cpu.Slab.Krealloc(large, 0, Gfp.Kernel).Should().Be(SlabAllocator.ZeroSizePointer);
         machine.Verify();
     }
 
@@ -428,7 +428,7 @@ public abstract class SlabConformance
         using Machine machine = Boot();
         Cpu cpu = machine.Cpus[0];
         VirtualAddress dma = cpu.Kmalloc(64, Gfp.Kernel | Gfp.Dma);
-        cpu.VirtToPage(dma).Zone.Type.Should().Be(ZoneType.Dma);
+        cpu.Pages.VirtToPage(dma).Zone.Type.Should().Be(ZoneType.Dma);
         long reclaimable = machine.Slab.ReclaimablePages(0);
         VirtualAddress obj = cpu.Kmalloc(64, Gfp.Kernel | Gfp.Reclaimable);
         machine.Slab.ReclaimablePages(0).Should().BeGreaterThan(reclaimable);
@@ -456,10 +456,10 @@ public abstract class SlabConformance
 
         Action[] calls =
         [
-            () => cpu.Kmalloc(64, Gfp.Kernel), () => cpu.Kmalloc(0, Gfp.Kernel), () => cpu.Kmalloc(100_000, Gfp.Kernel), () => cpu.Kzalloc(64, Gfp.Kernel), () => cpu.KmallocNode(64, Gfp.Kernel, 0),
-            () => cpu.Kfree(small), () => cpu.Kfree(large), () => cpu.Kfree(default), () => cpu.Kfree(obj), () => cpu.Ksize(small), () => cpu.Krealloc(small, 200, Gfp.Kernel),
-            () => cpu.Alloc(cache, Gfp.Kernel), () => cpu.Free(cache, obj), () => cpu.Free(cache, default), () => cpu.AllocBulk(cache, Gfp.Kernel, new VirtualAddress[2]),
-            () => cpu.FreeBulk(cache, new[] { obj, other }), () => machine.Slab.CreateCache("another", 8), () => machine.Slab.DestroyCache(cache), () => machine.Slab.ShrinkCache(cache),
+            () => cpu.Kmalloc(64, Gfp.Kernel), () => cpu.Kmalloc(0, Gfp.Kernel), () => cpu.Kmalloc(100_000, Gfp.Kernel), () => cpu.Kzalloc(64, Gfp.Kernel), () => cpu.Slab.KmallocNode(64, Gfp.Kernel, 0),
+            () => cpu.Kfree(small), () => cpu.Kfree(large), () => cpu.Kfree(default), () => cpu.Kfree(obj), () => cpu.Slab.Ksize(small), () => cpu.Slab.Krealloc(small, 200, Gfp.Kernel),
+            () => cpu.Alloc(cache, Gfp.Kernel), () => cpu.Free(cache, obj), () => cpu.Free(cache, default), () => cpu.Slab.AllocBulk(cache, Gfp.Kernel, new VirtualAddress[2]),
+            () => cpu.Slab.FreeBulk(cache, new[] { obj, other }), () => machine.Slab.CreateCache("another", 8), () => machine.Slab.DestroyCache(cache), () => machine.Slab.ShrinkCache(cache),
             () => machine.Slab.Tick(), () => _ = machine.Slab.SlabInfo, () => machine.Slab.SetSlabInfo("gone 1 1 0"),
         ];
         foreach (Action call in calls)

@@ -89,7 +89,7 @@ public abstract class SlabModel
                     break;
                 case 7:
                     VirtualAddress[] objects = new VirtualAddress[1 + (number % 60)];
-                    cpu.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(objects.Length);
+                    cpu.Slab.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(objects.Length);
                     foreach (VirtualAddress obj in objects)
                     {
                         Take(obj, cache, cache.ObjectSize);
@@ -140,7 +140,7 @@ public abstract class SlabModel
                 return;
             }
 
-            _machine.Cpus[0].Span(obj, length).Fill(++_mark);
+            _machine.Cpus[0].Slab.Span(obj, length).Fill(++_mark);
             _live.Add((obj, cache, _mark, length));
         }
 
@@ -173,11 +173,11 @@ public abstract class SlabModel
                 }
             }
 
-            cpu.FreeBulk(cache, objects.ToArray());
+            cpu.Slab.FreeBulk(cache, objects.ToArray());
         }
 
         private void Check(VirtualAddress obj, byte mark, int length) =>
-            _machine.Cpus[0].Span(obj, length).IndexOfAnyExcept(mark).Should().Be(-1, "another object must not share its bytes");
+            _machine.Cpus[0].Slab.Span(obj, length).IndexOfAnyExcept(mark).Should().Be(-1, "another object must not share its bytes");
     }
 }
 

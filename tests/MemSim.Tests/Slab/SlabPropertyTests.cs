@@ -29,7 +29,7 @@ public class SlabPropertyTests
     {
         MachineSpec spec = MachineSpec.X86_64("128M", cpus: 2).WithKernel(kernel).WithCommandLine($"slab_allocator={implementation} slab_nomerge");
         using Machine machine = Machine.Boot(twoNodes ? spec.WithNodes("64M", "64M") : spec);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         long before = machine.Zones.Sum(zone => zone.TrueFreePages);
         KmemCache[] caches = [.. CacheSizes.Select((size, i) => machine.Slab.CreateCache($"cache{size}", size, flags: i % 2 == 0 ? SlabFlags.HwCacheAlign : SlabFlags.None, constructor: i == 3 ? (_, _) => { } : null))];
         List<(VirtualAddress Address, KmemCache? Cache, int Size, byte Mark)> live = [];
@@ -86,7 +86,7 @@ public class SlabPropertyTests
         }
 
         machine.Verify();
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         machine.Zones.Sum(zone => zone.TrueFreePages).Should().Be(before);
         return true;
 
@@ -125,6 +125,6 @@ public class SlabPropertyTests
             live.RemoveAt(live.Count - 1);
         }
 
-        Span<byte> Bytes(VirtualAddress address, int size) => machine.Cpus[0].Span(address, size);
+        Span<byte> Bytes(VirtualAddress address, int size) => machine.Cpus[0].Slab.Span(address, size);
     }
 }

@@ -82,14 +82,14 @@ public class SlubTests
         for (int i = 0; i < 200; i++)
         {
             int node = i % 3 == 0 ? 1 : 0;
-            VirtualAddress obj = i % 3 == 2 ? cpu.Alloc(cache, Gfp.Kernel) : cpu.AllocNode(cache, Gfp.Kernel | Gfp.ThisNode, node);
+            VirtualAddress obj = i % 3 == 2 ? cpu.Alloc(cache, Gfp.Kernel) : cpu.Slab.AllocNode(cache, Gfp.Kernel | Gfp.ThisNode, node);
             if (i % 3 != 2)
             {
-                cpu.VirtToPage(obj).Zone.Node.Id.Should().Be(node);
+                cpu.Pages.VirtToPage(obj).Zone.Node.Id.Should().Be(node);
             }
         }
 
-        cpu.VirtToPage(cpu.KmallocNode(100, Gfp.Kernel, 1)).Zone.Node.Id.Should().Be(1);
+        cpu.Pages.VirtToPage(cpu.Slab.KmallocNode(100, Gfp.Kernel, 1)).Zone.Node.Id.Should().Be(1);
         machine.Verify();
     }
 
@@ -100,7 +100,7 @@ public class SlubTests
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("fallback", 1024, flags: SlabFlags.TypesafeByRcu);
         cache.Order.Should().BeGreaterThan(0);
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         List<Page> pages = [];
         for (Page page = cpu.AllocPages(Gfp.NoWait | Gfp.NoWarn | Gfp.MemAlloc); !page.IsNull; page = cpu.AllocPages(Gfp.NoWait | Gfp.NoWarn | Gfp.MemAlloc))
         {
@@ -112,10 +112,10 @@ public class SlubTests
             cpu.FreePage(page);
         }
 
-        machine.DrainAllPages();
+        machine.Memory.DrainAllPages();
         VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
         obj.IsNull.Should().BeFalse();
-        cpu.VirtToPage(obj).Order.Should().Be(0);
+        cpu.Pages.VirtToPage(obj).Order.Should().Be(0);
         machine.Verify();
     }
 
@@ -148,7 +148,7 @@ public class SlubTests
         List<VirtualAddress> objects = [];
         VirtualAddress large = machine.Cpus[0].Kmalloc(50_000, Gfp.Kernel);
         Churn(machine, objects, random, 3000);
-        machine.Cpus[1].Span(objects[0], 8).Fill(0x42);
+        machine.Cpus[1].Slab.Span(objects[0], 8).Fill(0x42);
 
         MachineSnapshot snapshot = machine.Snapshot();
         snapshot.NotCarried.Should().BeEmpty();
@@ -158,7 +158,7 @@ public class SlubTests
         first.Verify();
         first.Slab.SlabInfo.Should().Be(info);
         first.Slab.FindLiveObjects().Select(g => g.ToString()).Should().Equal(machine.Slab.FindLiveObjects().Select(g => g.ToString()));
-        first.Cpus[0].Span(objects[0], 8).ToArray().Should().OnlyContain(b => b == 0x42);
+        first.Cpus[0].Slab.Span(objects[0], 8).ToArray().Should().OnlyContain(b => b == 0x42);
         first.Slab.Find("alias")!.Name.Should().Be(machine.Slab.Find("alias")!.Name);
 
         // The same future, and an independent one.
@@ -189,7 +189,7 @@ public class SlubTests
         machine.Snapshot().NotCarried.Should().BeEmpty();
         VirtualAddress obj = machine.Cpus[0].Kmalloc(64, Gfp.Kernel);
         VirtualAddress large = machine.Cpus[0].Kmalloc(50_000, Gfp.Kernel);
-        machine.Cpus[0].AllocPercpu<long>();
+        machine.Cpus[0].PerCpu.AllocPercpu<long>();
         machine.Cpus[0].Vmalloc(8192);
         MachineSnapshot snapshot = machine.Snapshot();
         snapshot.NotCarried.Should().HaveCount(3).And.Contain(m => m.Contains("slab")).And.Contain(m => m.Contains("per-CPU")).And.Contain(m => m.Contains("MMU"));
@@ -302,7 +302,7 @@ public class SlubTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Recorder recorder = new();
-        machine.Slab.AttachTrace(recorder);
+        machine.Tracing.Attach(recorder);
         VirtualAddress obj;
         using (cpu.CallSite("caller+0x10"))
         {
@@ -310,7 +310,7 @@ public class SlubTests
         }
 
         cpu.Kfree(obj);
-        machine.Slab.DetachTrace(recorder);
+        machine.Tracing.Detach(recorder);
         cpu.Kfree(cpu.Kmalloc(100, Gfp.Kernel));
         recorder.Lines.Should().Equal($"kmalloc caller+0x10 {obj} 100 128 Kernel -1", $"kfree  {obj}");
     }

@@ -158,7 +158,7 @@ public sealed class SwapProcessTests
         using Machine machine = ForkTests.Boot("x86_64");
         using BlockDevice disk = new("sdb", "16M");
         SwapArea area = machine.Swap.SwapOn(disk);
-        Action mount = () => machine.Mount(disk);
+        Action mount = () => machine.Files.Mount(disk);
         mount.Should().Throw<InvalidOperationException>().WithMessage("*swap*");
         machine.Swap.SwapOff(machine.Cpus[0], area).Should().Be(Errno.None);
         mount.Should().NotThrow();
@@ -199,7 +199,7 @@ public sealed class SwapProcessTests
     {
         using Machine machine = Machine.Boot(architecture == "arm64" ? MachineSpec.Arm64("128M") : MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
         using BlockDevice disk = new("sdb", "256M", synchronous ? BlockDeviceCosts.Memory : BlockDeviceCosts.SolidState);
         SwapArea area = machine.Swap.SwapOn(disk);
         Process process = machine.CreateProcess("greedy");

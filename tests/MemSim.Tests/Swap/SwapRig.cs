@@ -219,7 +219,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
         }
 
         _written[index] = content;
-        Fill(rig.Machine.Memory.Frame(_pages[index]), content);
+        Fill(rig.Machine.Ram.Frame(_pages[index]), content);
         rig.Machine.Frames[_pages[index]].Set(PageFlags.Dirty);
         return true;
     }
@@ -302,7 +302,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
     {
         Span<byte> expected = stackalloc byte[PageGeometry.PageSize];
         Fill(expected, _written[index]);
-        if (!rig.Machine.Memory.ReadOnly((ulong)_pages[index] << 12, PageGeometry.PageSize).SequenceEqual(expected))
+        if (!rig.Machine.Ram.ReadOnly((ulong)_pages[index] << 12, PageGeometry.PageSize).SequenceEqual(expected))
         {
             Assert.Fail($"page {index} must hold what was written to it ({_written[index]})");
         }

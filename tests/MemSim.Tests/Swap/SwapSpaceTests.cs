@@ -131,7 +131,7 @@ public sealed class SwapSpaceTests : IDisposable
     [Fact]
     public void Page_cluster_0_reads_single_pages()
     {
-        Machine.SetSysctl("page-cluster", "0");
+        Machine.Sysctl.Set("page-cluster", "0");
         _rig.AddArea();
         SwapRigProcess process = Filled(32);
         ReclaimAll(process);
@@ -327,7 +327,7 @@ public sealed class SwapSpaceTests : IDisposable
     [Fact]
     public void A_page_that_comes_back_soon_is_a_refault()
     {
-        Machine.SetSysctl("page-cluster", "0");
+        Machine.Sysctl.Set("page-cluster", "0");
         _rig.AddArea();
         SwapRigProcess process = Filled(4);
         ReclaimAll(process);
@@ -351,7 +351,7 @@ public sealed class SwapSpaceTests : IDisposable
         Machine.Lru.DrainAll();
         Machine.Lru.Isolate(pfn).Should().BeTrue();
         int to = Machine.Pages.Allocate(_rig.Cpu, Gfp.HighUserMovable, 0);
-        Machine.Memory.ReadOnly((ulong)pfn << 12, 4096).CopyTo(Machine.Memory.Frame(to));
+        Machine.Ram.ReadOnly((ulong)pfn << 12, 4096).CopyTo(Machine.Ram.Frame(to));
         Machine.Frames[to].Set(PageFlags.UpToDate);
         Swap.MoveInCache(pfn, to).Should().BeTrue();
         Machine.Lru.Put(_rig.Cpu, pfn);
@@ -416,7 +416,7 @@ public sealed class SwapSpaceTests : IDisposable
     public void Swapoff_that_would_break_a_promise_is_refused()
     {
         SwapArea area = _rig.AddArea();
-        Machine.SetSysctl("overcommit_memory", "2");
+        Machine.Sysctl.Set("overcommit_memory", "2");
         Machine.SystemFigures.CommittedPages = 15000;
         Swap.SwapOff(_rig.Cpu, area).Should().Be(Errno.ENOMEM);
         area.IsOn.Should().BeTrue();

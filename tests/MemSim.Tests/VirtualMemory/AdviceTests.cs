@@ -16,7 +16,7 @@ public class AdviceTests
     {
         using Machine machine = ForkTests.Boot(architecture);
         Cpu cpu = machine.Cpus[0];
-        machine.SetSysctl("vm.swappiness", "0");
+        machine.Sysctl.Set("vm.swappiness", "0");
         Process process = machine.CreateProcess("lazy");
         using ContextScope scope = cpu.Run(process);
         VirtualAddress data = Filled(cpu, process);

@@ -103,7 +103,7 @@ public sealed class OverwrittenTablesTests
         Process process = WithPages(machine, out VirtualAddress buffer);
         PageTables tables = process.Mm.Tables;
         ulong pmd = tables.FindPmd(buffer.Value);
-        tables.WriteSlot(pmd, (tables.ReadSlot(pmd) & 0xfff) | (machine.Memory.Bytes + (64UL << 20)));
+        tables.WriteSlot(pmd, (tables.ReadSlot(pmd) & 0xfff) | (machine.Ram.Bytes + (64UL << 20)));
         machine.Mmu.FlushAddressSpace(machine.Cpus[0], tables);
         process.Mm.Madvise(buffer, 4096, MemoryAdvice.PopulateWrite).Should().Be(Errno.None);
         machine.Bugs.DamageFound.Should().Be(1);

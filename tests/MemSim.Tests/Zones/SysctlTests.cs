@@ -15,8 +15,8 @@ public class SysctlTests : MachineTests
     public void Min_free_kbytes_is_shared_among_the_zones_by_their_size(int kbytes)
     {
         Machine machine = TwoGiB();
-        machine.SetSysctl("vm.min_free_kbytes", kbytes.ToString());
-        machine.GetSysctl("min_free_kbytes").Should().Be(kbytes.ToString());
+        machine.Sysctl.Set("vm.min_free_kbytes", kbytes.ToString());
+        machine.Sysctl.Get("min_free_kbytes").Should().Be(kbytes.ToString());
         long managed = machine.Zones.Sum(z => z.ManagedPages);
         foreach (Zone zone in machine.Zones.Where(z => z.IsPopulated))
         {
@@ -33,15 +33,15 @@ public class SysctlTests : MachineTests
     public void Watermark_scale_factor_sets_the_distance_of_the_marks()
     {
         Machine machine = TwoGiB();
-        machine.SetSysctl("watermark_scale_factor", "1000");
+        machine.Sysctl.Set("watermark_scale_factor", "1000");
         foreach (Zone zone in machine.Zones.Where(z => z.IsPopulated))
         {
             long gap = Math.Max(zone.GetWatermark(Watermark.Min) / 4, zone.ManagedPages / 10);
             (zone.GetWatermark(Watermark.Low) - zone.GetWatermark(Watermark.Min)).Should().Be(gap);
         }
 
-        machine.Invoking(m => m.SetSysctl("watermark_scale_factor", "0")).Should().Throw<ArgumentException>();
-        machine.Invoking(m => m.SetSysctl("watermark_scale_factor", "3001")).Should().Throw<ArgumentException>();
+        machine.Invoking(m => m.Sysctl.Set("watermark_scale_factor", "0")).Should().Throw<ArgumentException>();
+        machine.Invoking(m => m.Sysctl.Set("watermark_scale_factor", "3001")).Should().Throw<ArgumentException>();
     }
 
     [Fact]
@@ -51,11 +51,11 @@ public class SysctlTests : MachineTests
         Zone dma = machine.Nodes[0].GetZone(ZoneType.Dma);
         long above = machine.Nodes[0].GetZone(ZoneType.Dma32).ManagedPages;
         dma.LowmemReserve[1].Should().BeInRange((above / 256) - 50, above / 256, "at boot, parts of memory were not freed yet");
-        machine.SetSysctl("lowmem_reserve_ratio", "256 256 32 0 0");
+        machine.Sysctl.Set("lowmem_reserve_ratio", "256 256 32 0 0");
         dma.LowmemReserve[1].Should().Be(above / 256);
-        machine.SetSysctl("lowmem_reserve_ratio", "32\t256\t32\t0\t0");
+        machine.Sysctl.Set("lowmem_reserve_ratio", "32\t256\t32\t0\t0");
         dma.LowmemReserve[1].Should().Be(above / 32);
-        machine.SetSysctl("lowmem_reserve_ratio", "0 256 32 0 0");
+        machine.Sysctl.Set("lowmem_reserve_ratio", "0 256 32 0 0");
         dma.LowmemReserve[1].Should().Be(0, "0 turns the reserve off");
     }
 
@@ -65,12 +65,12 @@ public class SysctlTests : MachineTests
         Machine machine = TwoGiB();
         Zone zone = machine.Nodes[0].GetZone(ZoneType.Dma32);
         PagesetInfo before = zone.Pageset(0);
-        machine.SetSysctl("percpu_pagelist_high_fraction", "8");
+        machine.Sysctl.Set("percpu_pagelist_high_fraction", "8");
         zone.Pageset(0).High.Should().Be((int)(zone.ManagedPages / 8 / 2));
         zone.Pageset(1).High.Should().Be(zone.Pageset(0).High);
-        machine.SetSysctl("percpu_pagelist_high_fraction", "0");
+        machine.Sysctl.Set("percpu_pagelist_high_fraction", "0");
         zone.Pageset(0).High.Should().Be(before.High);
-        machine.Invoking(m => m.SetSysctl("percpu_pagelist_high_fraction", "7")).Should().Throw<ArgumentException>();
+        machine.Invoking(m => m.Sysctl.Set("percpu_pagelist_high_fraction", "7")).Should().Throw<ArgumentException>();
         zone.Pageset(0).Should().Be(before);
     }
 
@@ -80,7 +80,7 @@ public class SysctlTests : MachineTests
         foreach (string factor in new[] { "0", "15000" })
         {
             Machine machine = MovableBlocksOnly();
-            machine.SetSysctl("watermark_boost_factor", factor);
+            machine.Sysctl.Set("watermark_boost_factor", factor);
             machine.Cpus[0].TakeIgnoringWatermarks().IsNull.Should().BeFalse();
             machine.OnlyZone().WatermarkBoost.Should().Be(factor == "0" ? 0 : 512);
         }
@@ -94,7 +94,7 @@ public class SysctlTests : MachineTests
         Machine machine = MovableBlocksOnly();
         machine.Cpus[0].TakeIgnoringWatermarks();
         machine.OnlyZone().WatermarkBoost.Should().Be(512);
-        machine.SetSysctl(name, text);
+        machine.Sysctl.Set(name, text);
         machine.OnlyZone().WatermarkBoost.Should().Be(0);
     }
 
@@ -105,7 +105,7 @@ public class SysctlTests : MachineTests
         string before = machine.StateText();
         foreach ((string name, string text) in new[] { ("min_free_kbytes", "-1"), ("min_free_kbytes", "many"), ("no_such_file", "1"), ("watermark_boost_factor", "-5"), ("min_free_kbytes", ""), ("lowmem_reserve_ratio", "x") })
         {
-            machine.Invoking(m => m.SetSysctl(name, text)).Should().Throw<ArgumentException>();
+            machine.Invoking(m => m.Sysctl.Set(name, text)).Should().Throw<ArgumentException>();
         }
 
         machine.StateText().Should().Be(before);
@@ -115,7 +115,7 @@ public class SysctlTests : MachineTests
     private Machine MovableBlocksOnly()
     {
         Machine machine = Boot(TestMachines.With().FreeBlocks(order: 3, count: 4, MigrateType.Movable));
-        machine.SetSysctl("min_free_kbytes", "1024");
+        machine.Sysctl.Set("min_free_kbytes", "1024");
         return machine;
     }
 }

@@ -48,7 +48,7 @@ internal static class KernelMemoryCommands
         }
 
         session.Hold(new HeldArea(name, start, size));
-        return $"{name}: {size >> 10} KiB at {start}, the first page is pfn {session.Cpu.VmallocToPage(start).Pfn}";
+        return $"{name}: {size >> 10} KiB at {start}, the first page is pfn {session.Cpu.Vm.VmallocToPage(start).Pfn}";
     }
 
     private static string Vfree(Session session, CommandArguments arguments)
@@ -86,7 +86,7 @@ internal static class KernelMemoryCommands
     {
         (VirtualAddress start, _, Process? owner) = Range(session, arguments.Word(0, "what to translate"));
         using ContextScope scope = owner is null ? default : session.Cpu.Run(owner);
-        return session.Cpu.Explain(start).ToString().TrimEnd();
+        return session.Cpu.Mmu.Explain(start).ToString().TrimEnd();
     }
 
     private static string Flush(Session session, CommandArguments arguments)
@@ -118,8 +118,8 @@ internal static class KernelMemoryCommands
     {
         long pages = arguments.Number(0, "how many pages", 1, 1 << 20);
         string name = session.NameFor(arguments, "c");
-        CmaArea area = session.Machine.CmaAreas is [CmaArea first, ..] ? first : throw new CommandException("this machine has no contiguous area: boot one with 16M in the field CMA");
-        Page page = session.Machine.CmaAlloc(session.Cpu, area, pages);
+        CmaArea area = session.Machine.Cma.Areas is [CmaArea first, ..] ? first : throw new CommandException("this machine has no contiguous area: boot one with 16M in the field CMA");
+        Page page = session.Machine.Cma.Alloc(session.Cpu, area, pages);
         if (page.IsNull)
         {
             return $"no {pages} pages of {area.Name} could be made free: {area.UsedPages} of {area.Pages} are in use, the largest gap is {area.LargestChunk}";
@@ -133,7 +133,7 @@ internal static class KernelMemoryCommands
     {
         HeldContiguous held = session.Find<HeldContiguous>(arguments.Word(0, "the name of contiguous pages"));
         session.Release(held.Name);
-        session.Machine.CmaRelease(session.Cpu, held.Area, held.First, held.Pages);
+        session.Machine.Cma.Free(session.Cpu, held.Area, held.First, held.Pages);
         return $"{held.Name}: {held.Pages} pages given back";
     }
 }

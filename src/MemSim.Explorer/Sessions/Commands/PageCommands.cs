@@ -133,7 +133,7 @@ internal static class PageCommands
     {
         _ = arguments;
         long before = session.Machine.Zones.Sum(z => session.Machine.Cpus.Sum(c => (long)z.Pageset(c.Id).Count));
-        session.Machine.DrainAllPages();
+        session.Machine.Memory.DrainAllPages();
         return $"{before} pages left the per-CPU lists";
     }
 

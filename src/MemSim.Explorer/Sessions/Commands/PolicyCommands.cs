@@ -17,7 +17,7 @@ internal static class PolicyCommands
     private static string Reclaim(Session session, CommandArguments arguments)
     {
         _ = arguments;
-        session.Machine.EnableReclaim();
+        session.Machine.Reclaim.Enable();
         return "kswapd, direct reclaim, compaction and the OOM killer are at work";
     }
 
@@ -33,16 +33,16 @@ internal static class PolicyCommands
         string name = arguments.Word(0, "the name");
         if (arguments.Count > 1)
         {
-            session.Machine.SetSysctl(name, arguments.Rest(1));
+            session.Machine.Sysctl.Set(name, arguments.Rest(1));
         }
 
-        return $"vm.{name} = {session.Machine.GetSysctl(name)}";
+        return $"vm.{name} = {session.Machine.Sysctl.Get(name)}";
     }
 
     private static string Compact(Session session, CommandArguments arguments)
     {
         _ = arguments;
-        session.Machine.CompactMemory();
+        session.Machine.Compaction.CompactMemory();
         return $"{session.Events.Migrated} pages moved so far";
     }
 
@@ -50,7 +50,7 @@ internal static class PolicyCommands
     {
         int count = arguments.Number(0, "how many pages", 1, 4 << 20);
         string name = session.NameFor(arguments, "mv");
-        MovablePool pool = session.Machine.CreateMovablePool();
+        MovablePool pool = session.Machine.Migration.CreateMovablePool();
         List<int> numbers = [];
         for (int i = 0; i < count; i++)
         {
@@ -99,11 +99,11 @@ internal static class PolicyCommands
         string state = arguments.Word(1, "online or offline");
         if (state == "offline")
         {
-            session.Machine.OfflineCpu(cpu);
+            session.Machine.Hotplug.OfflineCpu(cpu);
         }
         else if (state == "online")
         {
-            session.Machine.OnlineCpu(cpu);
+            session.Machine.Hotplug.OnlineCpu(cpu);
         }
         else
         {

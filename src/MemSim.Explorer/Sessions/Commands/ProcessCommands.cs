@@ -146,12 +146,12 @@ internal static class ProcessCommands
         byte[] chunk = new byte[1 << 16];
         for (long at = 0; at < size; at += chunk.Length)
         {
-            session.Cpu.WriteFile(created.Value, at, chunk.AsSpan(0, (int)Math.Min(chunk.Length, size - at)));
+            session.Cpu.Files.Write(created.Value, at, chunk.AsSpan(0, (int)Math.Min(chunk.Length, size - at)));
         }
 
-        session.Cpu.Fsync(created.Value);
+        session.Cpu.Files.Fsync(created.Value);
         created.Value.Close(session.Cpu);
-        session.Machine.DropCaches(1);
+        session.Machine.Files.DropCaches(1);
         return $"{name}: {size >> 10} KiB on the disk, nothing of it in memory";
     }
 
@@ -167,7 +167,7 @@ internal static class ProcessCommands
         byte[] chunk = new byte[1 << 16];
         for (long at = 0; at < opened.Value.File.Size; at += chunk.Length)
         {
-            session.Cpu.ReadFile(opened.Value, at, chunk);
+            session.Cpu.Files.Read(opened.Value, at, chunk);
         }
 
         long cached = opened.Value.File.CachedPages;
@@ -182,7 +182,7 @@ internal static class ProcessCommands
             return disk.FileSystem;
         }
 
-        DiskFileSystem system = session.Machine.Mount(new BlockDevice("vda", "4G"));
+        DiskFileSystem system = session.Machine.Files.Mount(new BlockDevice("vda", "4G"));
         session.Hold(new HeldDisk("disk", system));
         return system;
     }

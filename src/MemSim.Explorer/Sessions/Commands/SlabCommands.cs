@@ -27,7 +27,7 @@ internal static class SlabCommands
         }
 
         session.Hold(new HeldObjects(name, null, objects, size));
-        return $"{name}: {objects.Count} x {size} bytes asked for, {session.Cpu.Ksize(objects[0])} got each, the first at {objects[0]}";
+        return $"{name}: {objects.Count} x {size} bytes asked for, {session.Cpu.Slab.Ksize(objects[0])} got each, the first at {objects[0]}";
     }
 
     private static string Cache(Session session, CommandArguments arguments)

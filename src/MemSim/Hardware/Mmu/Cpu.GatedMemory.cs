@@ -8,10 +8,10 @@ namespace MemSim;
 public sealed partial class Cpu
 {
     // Other CPUs may take a page away again before the access is tried once more.
-    private const int MaxParallelRetries = 1_000_000;
+    internal const int MaxParallelRetries = 1_000_000;
 
     // What is copied at once: nobody shall wait at the gate for long.
-    private const int MaxInside = 1 << 16;
+    internal const int MaxInside = 1 << 16;
 
     /// <summary>Enters the gate with an address translated; the caller accesses memory and leaves it.</summary>
     private ulong EnterAccess(CpuMmu mmu, ulong address, MemoryAccess access, out uint cycles)
@@ -30,7 +30,7 @@ public sealed partial class Cpu
     }
 
     /// <summary>Enters the gate with a run of bytes translated and charged, up to a limit or the end of its page.</summary>
-    private ulong EnterRun(CpuMmu mmu, ulong address, ref int bytes, MemoryAccess access)
+    internal ulong EnterRun(CpuMmu mmu, ulong address, ref int bytes, MemoryAccess access)
     {
         ulong physical = EnterAccess(mmu, address, access, out uint cycles);
         bytes = Math.Min(bytes, MaxInside);
@@ -122,7 +122,7 @@ public sealed partial class Cpu
         }
     }
 
-    private void ReadInside(ulong at, Span<byte> into)
+    internal void ReadInside(ulong at, Span<byte> into)
     {
         CpuMmu mmu = MmuState;
         while (into.Length > 0)
@@ -136,7 +136,7 @@ public sealed partial class Cpu
         }
     }
 
-    private void WriteInside(ulong at, ReadOnlySpan<byte> bytes)
+    internal void WriteInside(ulong at, ReadOnlySpan<byte> bytes)
     {
         CpuMmu mmu = MmuState;
         while (bytes.Length > 0)
@@ -148,56 +148,5 @@ public sealed partial class Cpu
             bytes = bytes[part..];
             at += (uint)part;
         }
-    }
-
-    private void FillInside(ulong at, long bytes, byte value)
-    {
-        CpuMmu mmu = MmuState;
-        while (bytes > 0)
-        {
-            int part = (int)Math.Min(bytes, MaxInside);
-            ulong physical = EnterRun(mmu, at, ref part, MemoryAccess.Write);
-            mmu.Memory.Range(physical, part).Fill(value);
-            mmu.LeaveGate();
-            at += (uint)part;
-            bytes -= part;
-        }
-    }
-
-    /// <summary>Copies by way of a buffer: source and target need not be in memory at the same time.</summary>
-    private void CopyInside(ulong to, ulong from, ulong bytes)
-    {
-        Span<byte> buffer = stackalloc byte[PageGeometry.PageSize];
-        bool backwards = to - from < bytes;
-        ulong done = 0;
-        while (done < bytes)
-        {
-            int part = (int)Math.Min(bytes - done, PageGeometry.PageSize);
-            ulong offset = backwards ? bytes - done - (uint)part : done;
-            ReadInside(from + offset, buffer[..part]);
-            WriteInside(to + offset, buffer[..part]);
-            done += (uint)part;
-        }
-    }
-
-    private int CompareInside(ulong left, ulong right, long bytes)
-    {
-        Span<byte> first = stackalloc byte[PageGeometry.PageSize];
-        Span<byte> second = stackalloc byte[PageGeometry.PageSize];
-        for (long done = 0; done < bytes;)
-        {
-            int part = (int)Math.Min(bytes - done, PageGeometry.PageSize);
-            ReadInside(left + (ulong)done, first[..part]);
-            ReadInside(right + (ulong)done, second[..part]);
-            int order = first[..part].SequenceCompareTo(second[..part]);
-            if (order != 0)
-            {
-                return order;
-            }
-
-            done += part;
-        }
-
-        return 0;
     }
 }

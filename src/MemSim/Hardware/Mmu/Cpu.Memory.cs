@@ -7,8 +7,8 @@ namespace MemSim;
 public sealed partial class Cpu
 {
     // A fault handler that says "try again" this often without effect is broken.
-    private const int MaxFaultRetries = 16;
-    private const ulong PageOffsetMask = PageGeometry.PageSize - 1;
+    internal const int MaxFaultRetries = 16;
+    internal const ulong PageOffsetMask = PageGeometry.PageSize - 1;
 
     private CpuMmu? _mmu;
     private Tlb? _tlb;
@@ -78,71 +78,6 @@ public sealed partial class Cpu
             : TranslateSlow(address, access);
     }
 
-    /// <summary>Translates an address as an access would, TLB and all, without touching the data.</summary>
-    /// <param name="address">The address.</param>
-    /// <param name="access">The access.</param>
-    /// <param name="physical">The physical address.</param>
-    /// <param name="fault">The fault, when there is one.</param>
-    /// <returns>Whether the access is possible.</returns>
-    public bool TryTranslate(VirtualAddress address, MemoryAccess access, out PhysicalAddress physical, out PageFault fault)
-    {
-        CpuMmu mmu = _mmu ?? StartMmu();
-        fault = default;
-        ulong where = 0;
-        bool found = access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out where, out _);
-        if (!found)
-        {
-            found = mmu.IsGated ? mmu.TranslateGated(address.Value, access, out where, out fault) : mmu.Translate(address.Value, access, out where, out _, out fault);
-        }
-
-        physical = new PhysicalAddress(where);
-        return found;
-    }
-
-    /// <summary>Runs an instruction fetch through the instruction TLB (nothing is executed).</summary>
-    /// <param name="address">The address.</param>
-    /// <returns>The physical address.</returns>
-    /// <exception cref="PageFaultException">The address cannot be executed.</exception>
-    public PhysicalAddress Fetch(VirtualAddress address) => new(Resolve(address.Value, MemoryAccess.Execute));
-
-    /// <summary>Loads an address space (<c>switch_mm()</c>).</summary>
-    /// <param name="tables">Its page tables.</param>
-    public void LoadPageTables(PageTables tables)
-    {
-        ArgumentNullException.ThrowIfNull(tables);
-        if (!ReferenceEquals(tables.Mmu, Machine.Mmu))
-        {
-            throw new ArgumentException($"{tables} belong to another machine", nameof(tables));
-        }
-
-        ObjectDisposedException.ThrowIf(tables.IsDestroyed, tables);
-        MmuState.Load(tables);
-    }
-
-    /// <summary>The page tables loaded.</summary>
-    public PageTables PageTables => MmuState.Tables;
-
-    /// <summary>Enters lazy TLB mode: a kernel thread runs on the last process's tables, whose flushes this CPU makes up for when it comes back to them.</summary>
-    public void EnterLazyTlb() => MmuState.EnterLazy();
-
-    /// <summary>Makes memory accesses as user code until the scope is disposed.</summary>
-    public MmuScope UserMode()
-    {
-        CpuMmu mmu = MmuState;
-        MmuScope scope = new(mmu, MmuScope.Kind.UserMode, mmu.InUserMode);
-        mmu.SetUserMode(true);
-        return scope;
-    }
-
-    /// <summary>Lets kernel code touch user pages until the scope is disposed (<c>stac</c>/<c>clac</c>, <c>uaccess_begin()</c>).</summary>
-    public MmuScope UserAccess()
-    {
-        CpuMmu mmu = MmuState;
-        MmuScope scope = new(mmu, MmuScope.Kind.UserAccess, mmu.MayTouchUser);
-        mmu.SetUserAccess(true);
-        return scope;
-    }
-
     /// <summary>Translates for an access; asks the fault handler, throws when it does not help.</summary>
     /// <remarks>On a CPU with a gate what it says may be over when it returns: memory is not accessed by it (see <see cref="EnterAccess"/>).</remarks>
     internal ulong Resolve(ulong address, MemoryAccess access)
@@ -178,7 +113,7 @@ public sealed partial class Cpu
     private bool TryRepair(in PageFault fault) => _preemptCount == 0 && Machine.Mmu.FaultHandler is { } handler && handler.Handle(this, fault);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private PageFaultException NotRepaired(in PageFault fault, ulong address, MemoryAccess access) => new(fault, Explain(new VirtualAddress(address), access).ToString());
+    private PageFaultException NotRepaired(in PageFault fault, ulong address, MemoryAccess access) => new(fault, Mmu.Explain(new VirtualAddress(address), access).ToString());
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)

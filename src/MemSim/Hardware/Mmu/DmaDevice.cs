@@ -41,7 +41,7 @@ public sealed class DmaDevice
     public void Write(PhysicalAddress address, ReadOnlySpan<byte> data)
     {
         Check(address, data.Length);
-        data.CopyTo(_machine.Memory.Range(address.Value, data.Length));
+        data.CopyTo(_machine.Ram.Range(address.Value, data.Length));
     }
 
     /// <summary>The device reads from memory.</summary>
@@ -51,7 +51,7 @@ public sealed class DmaDevice
     public void Read(PhysicalAddress address, Span<byte> into)
     {
         Check(address, into.Length);
-        _machine.Memory.ReadOnly(address.Value, into.Length).CopyTo(into);
+        _machine.Ram.ReadOnly(address.Value, into.Length).CopyTo(into);
     }
 
     /// <summary>The device writes to memory; what it cannot reach goes through a bounce buffer, from which the CPU copies.</summary>
@@ -72,7 +72,7 @@ public sealed class DmaDevice
         CheckBounce(data.Length, bounceBytes);
         CheckMemory(address, data.Length);
         Write(bounce, data);
-        _machine.Memory.ReadOnly(bounce.Value, data.Length).CopyTo(_machine.Memory.Range(address.Value, data.Length));
+        _machine.Ram.ReadOnly(bounce.Value, data.Length).CopyTo(_machine.Ram.Range(address.Value, data.Length));
         Count(data.Length);
         return true;
     }
@@ -95,7 +95,7 @@ public sealed class DmaDevice
         CheckBounce(into.Length, bounceBytes);
         CheckMemory(address, into.Length);
         Check(bounce, into.Length);
-        _machine.Memory.ReadOnly(address.Value, into.Length).CopyTo(_machine.Memory.Range(bounce.Value, into.Length));
+        _machine.Ram.ReadOnly(address.Value, into.Length).CopyTo(_machine.Ram.Range(bounce.Value, into.Length));
         Read(bounce, into);
         Count(into.Length);
         return true;
@@ -145,17 +145,4 @@ public sealed class DmaDevice
 /// <content>DMA.</content>
 public sealed partial class Machine
 {
-    /// <summary>Plugs in a device that does DMA.</summary>
-    /// <param name="name">Its name, for messages.</param>
-    /// <param name="addressBits">Its address lines: 24 for ISA, 32 for most PCI devices, up to 64.</param>
-    public DmaDevice AddDevice(string name, int addressBits = 64)
-    {
-        ArgumentException.ThrowIfNullOrEmpty(name);
-        if (addressBits is < 12 or > 64)
-        {
-            throw new ArgumentOutOfRangeException(nameof(addressBits), addressBits, "a device has 12 to 64 address lines");
-        }
-
-        return new DmaDevice(this, name, addressBits);
-    }
 }

@@ -9,9 +9,6 @@ public sealed partial class Machine
     /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM, which page tables need.</exception>
     public Mmu Mmu => NeedsContents(_mmu);
 
-    /// <summary>What was mapped in each phase of the boot: identity mapping, kernel image, direct map step by step.</summary>
-    public IReadOnlyList<BootPhase> BootPhases => MemSim.Boot.BootPhases.Of(this);
-
     /// <summary>Makes the tables of the fixed mappings and of kmap's window: the kernel image has them, or memblock gave them.</summary>
     private void PrepareFixedTables(Mmu mmu)
     {

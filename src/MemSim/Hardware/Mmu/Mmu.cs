@@ -28,7 +28,7 @@ public sealed class Mmu
 
     internal Mmu(Machine machine, MmuOptions options, IPageTableFrames frames)
     {
-        if (!machine.Memory.HasContents)
+        if (!machine.Ram.HasContents)
         {
             throw new InvalidOperationException("page tables live in simulated RAM, and this machine was booted without contents of RAM (MachineSpec.WithoutContents): it has no MMU");
         }
@@ -36,7 +36,7 @@ public sealed class Mmu
         Machine = machine;
         Options = options;
         Frames = frames;
-        Memory = machine.Memory;
+        Memory = machine.Ram;
         Geometry = options.Tlb ?? TlbGeometry.Default(machine.Architecture.Architecture);
         Geometry.Check();
         HasTwoRoots = machine.Architecture.Architecture == Architecture.Arm64;
@@ -65,6 +65,9 @@ public sealed class Mmu
         UsesProcessContexts = options.ProcessContextIds && machine.Architecture.Architecture == Architecture.X86_64;
         Kernel = Make(machine.Cpus[0], isKernel: true) ?? throw new InvalidOperationException("there is no memory for the kernel's page tables");
     }
+
+    /// <summary>What was mapped in each phase of the boot: identity mapping, kernel image, direct map step by step.</summary>
+    public IReadOnlyList<BootPhase> BootPhases => MemSim.Boot.BootPhases.Of(Machine);
 
     /// <summary>The options it was built with.</summary>
     public MmuOptions Options { get; }

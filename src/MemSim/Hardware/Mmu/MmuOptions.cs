@@ -21,7 +21,7 @@ public sealed record MmuOptions
     /// <summary>The kernel cannot execute user pages (CR4.SMEP; arm64 PXN does it by entry).</summary>
     public bool Smep { get; init; } = true;
 
-    /// <summary>The kernel cannot touch user pages outside of <see cref="Cpu.UserAccess"/> (CR4.SMAP, arm64 PAN).</summary>
+    /// <summary>The kernel cannot touch user pages outside of <see cref="CpuUser.UserAccess"/> (CR4.SMAP, arm64 PAN).</summary>
     public bool Smap { get; init; } = true;
 
     /// <summary>Read-only pages are read-only for the kernel too (CR0.WP; always on arm64).</summary>

@@ -1,10 +1,9 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Hardware;
 
 namespace MemSim;
 
-/// <summary>How an address is translated at this moment, step by step: what <see cref="Cpu.Explain"/> returns. <see cref="ToString"/> is meant for reading.</summary>
+/// <summary>How an address is translated at this moment, step by step: what <see cref="CpuTranslation.Explain"/> returns. <see cref="ToString"/> is meant for reading.</summary>
 public sealed class TranslationExplanation
 {
     internal TranslationExplanation(VirtualAddress address, MemoryAccess access, string rootName, PhysicalAddress root)
@@ -99,65 +98,4 @@ public sealed record TranslationStep(int Level, string Name, int Index, Physical
 /// <content>Explaining translations.</content>
 public sealed partial class Cpu
 {
-    /// <summary>Explains what an access to an address would do now, without doing it: nothing is changed, counted or charged.</summary>
-    /// <param name="address">The address; any.</param>
-    /// <param name="access">The access.</param>
-    public TranslationExplanation Explain(VirtualAddress address, MemoryAccess access = MemoryAccess.Read)
-    {
-        CpuMmu mmu = MmuState;
-        using CpuMmu.GateScope gate = mmu.OwnGate();
-        PageWalker walker = Machine.Mmu.Walker;
-        MemoryCosts costs = Machine.Mmu.Options.Costs;
-        ulong root = mmu.RootOf(address.Value);
-        string rootName = !Machine.Mmu.HasTwoRoots ? "CR3" : (long)address.Value < 0 ? "TTBR1" : "TTBR0";
-        if (!walker.IsCanonical(address.Value) || (Machine.Mmu.HasTwoRoots && root == 0))
-        {
-            PageFaultReason reason = walker.IsCanonical(address.Value) ? PageFaultReason.NotPresent : PageFaultReason.NotCanonical;
-            return new TranslationExplanation(address, access, rootName, new PhysicalAddress(root)) { Fault = mmu.MakeFault(address.Value, access, reason, reason == PageFaultReason.NotPresent ? walker.Levels : 0) };
-        }
-
-        int tlb = mmu.PeekTlb(address.Value, access);
-        int cached = tlb == 0 ? mmu.PeekWalkCache(address.Value) : 0;
-        List<TranslationStep> steps = [];
-        long walkCycles = 0;
-        walker.Look(mmu.Memory, root, address.Value, (level, at, entry) =>
-        {
-            bool read = tlb == 0 && (cached == 0 || level < cached);
-            walkCycles += !read ? 0 : mmu.DataCache is { } cache ? CacheCycles(cache, at) : costs.WalkStepCycles;
-            steps.Add(walker.Describe(level, address.Value, at, entry, read));
-        }, out WalkResult walk);
-        uint need = 1u << (int)access;
-        PageFault? fault = walk.Outcome switch
-        {
-            WalkOutcome.Found => (mmu.Allowed(walk.Permissions) & need) != 0 ? null : mmu.MakeFault(address.Value, access, PageFaultReason.Protection, walk.Level),
-            WalkOutcome.ReservedBits => mmu.MakeFault(address.Value, access, PageFaultReason.ReservedBits, walk.Level),
-            WalkOutcome.NoMemory => mmu.MakeFault(address.Value, access, PageFaultReason.NoMemory, walk.Level),
-            _ => mmu.MakeFault(address.Value, access, PageFaultReason.NotPresent, walk.Level),
-        };
-        ulong physical = walk.Outcome == WalkOutcome.Found ? walk.Base | (address.Value & ((1UL << walk.Shift) - 1)) : 0;
-        if (fault is null && !Machine.Mmu.IsRam(physical))
-        {
-            fault = mmu.MakeFault(address.Value, access, PageFaultReason.NoMemory, walk.Level);
-        }
-
-        long data = fault is not null ? 0 : mmu.DataCache is { } dataCache ? CacheCycles(dataCache, physical) : Machine.Mmu.AccessCycles(this, physical);
-        long translation = tlb switch { 1 => costs.L1TlbHitCycles, 2 => costs.L2TlbHitCycles, _ => walkCycles };
-        return new TranslationExplanation(address, access, rootName, new PhysicalAddress(root))
-        {
-            TlbLevel = tlb,
-            WalkCacheLevel = cached,
-            Steps = steps,
-            MemoryReads = steps.Count(s => s.IsRead) + (fault is null ? 1 : 0),
-            Cycles = translation + data,
-            Physical = fault is null ? new PhysicalAddress(physical) : null,
-            PageSize = fault is null ? (MappingSize)walk.Shift : null,
-            Fault = fault,
-        };
-    }
-
-    private long CacheCycles(DataCache cache, ulong physical)
-    {
-        int cycles = cache.Peek(physical);
-        return cycles >= 0 ? cycles : Machine.Mmu.DramCycles(this, physical);
-    }
 }

@@ -1,23 +1,13 @@
 using System.Runtime.CompilerServices;
-using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.KernelMemory;
 
 namespace MemSim;
 
 /// <content>Mappings of high memory.</content>
 public sealed partial class Cpu
 {
-    private LocalSlots? _localSlots;
     private CpuMode _modeBefore;
     private bool _knowsModeBefore;
-    private ulong _lowBytes;
-
-    /// <summary>Whether page faults are disabled: inside of <see cref="KmapAtomic(Page)"/> no fault is handled (<c>pagefault_disabled()</c>).</summary>
-    public bool PageFaultsDisabled => _current.Mappings is { Atomic: > 0 };
-
-    /// <summary>Short-term mappings of the current task that have a slot.</summary>
-    public int LocalMappings => _current.Mappings?.Depth ?? 0;
 
     /// <summary>Gives a page an address that any CPU can use until <see cref="Kunmap"/> (<c>kmap()</c>); may sleep until a slot of the window is left.</summary>
     /// <param name="page">The page. Low memory has its address already, at no cost.</param>
@@ -25,7 +15,7 @@ public sealed partial class Cpu
     /// <exception cref="KernelBugException">The CPU is in atomic context; the page is not allocated or another machine's; or all slots are in use and nobody could leave one: the report says who holds them.</exception>
     public VirtualAddress Kmap(Page page)
     {
-        if (!IsMappable(page, "kmap") || IsWrongContext("kmap"))
+        if (!HighMemory.IsMappable(page, "kmap") || HighMemory.IsWrongContext("kmap"))
         {
             return default;
         }
@@ -38,7 +28,7 @@ public sealed partial class Cpu
     /// <exception cref="KernelBugException">The page is not mapped, or the CPU is in atomic context. Nothing has changed.</exception>
     public void Kunmap(Page page)
     {
-        if (!IsOfMachine(page, "kunmap") || IsWrongContext("kunmap") || Machine.IsLowMemory(page.FrameIndex))
+        if (!HighMemory.IsOfMachine(page, "kunmap") || HighMemory.IsWrongContext("kunmap") || Machine.IsLowMemory(page.FrameIndex))
         {
             return;
         }
@@ -46,261 +36,10 @@ public sealed partial class Cpu
         Machine.Kmaps!.Unmap(this, page);
     }
 
-    /// <summary>Empties all slots of <see cref="Kmap"/> that nobody uses (<c>kmap_flush_unused()</c>).</summary>
-    public void KmapFlushUnused() => Machine.Kmaps?.FlushUnused(this);
-
-    /// <summary>Maps a page on this CPU for a short time, preemption and page faults disabled (<c>kmap_atomic()</c>).</summary>
-    /// <param name="page">The page.</param>
-    /// <returns>The address, for the current task on this CPU only.</returns>
-    /// <exception cref="KernelBugException">The page is not allocated or another machine's, or the task has too many such mappings.</exception>
-    public VirtualAddress KmapAtomic(Page page)
-    {
-        TaskMappings maps = _current.Mappings ?? MakeMappings();
-        if (!IsMappable(page, "kmap_atomic") || IsTooDeep(maps))
-        {
-            return default;
-        }
-
-        EnterAtomicMapping(maps);
-        if (Machine.IsLowMemory(page.FrameIndex))
-        {
-            return Machine.AddressOf(page.FrameIndex);
-        }
-
-        maps.AtomicSlots |= 1u << maps.Depth;
-        return Push(maps, page.FrameIndex);
-    }
-
-    /// <summary>Undoes the last <see cref="KmapAtomic(Page)"/> (<c>kunmap_atomic()</c>).</summary>
-    /// <param name="address">Any address in the page, as mapped.</param>
-    /// <exception cref="KernelBugException">Nothing is mapped, the address is not the last one mapped, or it is foreign. Nothing has changed.</exception>
-    public void KunmapAtomic(VirtualAddress address)
-    {
-        TaskMappings? maps = _current.Mappings;
-        if (maps is null || maps.Atomic == 0)
-        {
-            Misused("kunmap_atomic", address, "no atomic mapping is left to be undone");
-            return;
-        }
-
-        if (Pop(maps, address, atomic: true))
-        {
-            LeaveAtomicMapping(maps);
-        }
-    }
-
-    /// <summary>Maps a page in this CPU's slot of a type, as the 2.6 kernels do (<c>kmap_atomic(page, type)</c>); preemption and page faults are disabled.</summary>
-    /// <param name="page">The page.</param>
-    /// <param name="type">What for: each type has one slot on a CPU.</param>
-    /// <returns>The address.</returns>
-    /// <exception cref="KernelBugException">The slot is in use, the type is not for the context the CPU is in, or the page is not allocated or another machine's.</exception>
-    public VirtualAddress KmapAtomic(Page page, KmType type)
-    {
-        TaskMappings maps = _current.Mappings ?? MakeMappings();
-        if (!IsMappable(page, "kmap_atomic") || IsTooDeep(maps) || !MayUse(type))
-        {
-            return default;
-        }
-
-        bool low = Machine.IsLowMemory(page.FrameIndex);
-        if (!low && (maps.ClassicSlots >> (int)type & 1) != 0)
-        {
-            Misused("kmap_atomic", new VirtualAddress(Slots.ClassicAddressOf((int)type)), $"slot {type} of CPU {Id} is in use for page frame 0x{maps.ClassicFrames[(int)type]:x}: BUG_ON(!pte_none(*(kmap_pte-idx)))");
-            return default;
-        }
-
-        EnterAtomicMapping(maps);
-        if (low)
-        {
-            return Machine.AddressOf(page.FrameIndex);
-        }
-
-        maps.Home = this;
-        maps.ClassicSlots |= 1u << (int)type;
-        maps.ClassicFrames[(int)type] = page.FrameIndex;
-        Slots.SetClassic((int)type, page.FrameIndex);
-        return new VirtualAddress(Slots.ClassicAddressOf((int)type));
-    }
-
-    /// <summary>Undoes <see cref="KmapAtomic(Page, KmType)"/> (<c>kunmap_atomic(address, type)</c>).</summary>
-    /// <param name="address">Any address in the page, as mapped.</param>
-    /// <param name="type">The type it was mapped with.</param>
-    /// <exception cref="KernelBugException">The slot is not in use, is another one than the address's, or the address is foreign. Nothing has changed.</exception>
-    public void KunmapAtomic(VirtualAddress address, KmType type)
-    {
-        TaskMappings? maps = _current.Mappings;
-        if (maps is null || maps.Atomic == 0 || (uint)type >= KmTypes.Count)
-        {
-            Misused("kunmap_atomic", address, (uint)type >= KmTypes.Count ? $"there is no type {(int)type}" : "no atomic mapping is left to be undone");
-            return;
-        }
-
-        if (!Machine.TryGetPage(address, out _))
-        {
-            ulong page = address.Value & ~PageOffsetMask;
-            if (_localSlots is null || page != Slots.ClassicAddressOf((int)type) || (maps.ClassicSlots >> (int)type & 1) == 0)
-            {
-                Misused("kunmap_atomic", address, _localSlots is not null && page == Slots.ClassicAddressOf((int)type) ? $"slot {type} of CPU {Id} is not in use" : $"the address is not that of slot {type} of CPU {Id}");
-                return;
-            }
-
-            maps.ClassicSlots &= ~(1u << (int)type);
-            Slots.ClearClassic((int)type);
-        }
-
-        LeaveAtomicMapping(maps);
-    }
-
-    /// <summary>Maps a page for the current task on this CPU (<c>kmap_local_page()</c>): a stack, undone in reverse. The task may sleep meanwhile.</summary>
-    /// <param name="page">The page.</param>
-    /// <returns>The address, for the current task only.</returns>
-    /// <exception cref="KernelBugException">The page is not allocated or another machine's, or the task has too many such mappings.</exception>
-    public VirtualAddress KmapLocal(Page page)
-    {
-        TaskMappings maps = _current.Mappings ?? MakeMappings();
-        if (!IsMappable(page, "kmap_local_page"))
-        {
-            return default;
-        }
-
-        if (Machine.IsLowMemory(page.FrameIndex))
-        {
-            return Machine.AddressOf(page.FrameIndex);
-        }
-
-        if (IsTooDeep(maps))
-        {
-            return default;
-        }
-
-        maps.AtomicSlots &= ~(1u << maps.Depth);
-        return Push(maps, page.FrameIndex);
-    }
-
-    /// <summary>Undoes the last <see cref="KmapLocal"/> (<c>kunmap_local()</c>).</summary>
-    /// <param name="address">Any address in the page, as mapped.</param>
-    /// <exception cref="KernelBugException">Nothing is mapped, the address is not the last one mapped, or it is foreign. Nothing has changed.</exception>
-    public void KunmapLocal(VirtualAddress address)
-    {
-        if (_current.Mappings is { } maps)
-        {
-            _ = Pop(maps, address, atomic: false);
-        }
-        else if (!Machine.TryGetPage(address, out _))
-        {
-            Misused("kunmap_local", address, "nothing is mapped");
-        }
-    }
-
-    /// <summary>Takes the short-term mappings of a task that stops running out of the slots, and puts those of the one that runs next in (<c>kmap_local_sched_out()</c>, <c>_in()</c>).</summary>
-    private void SwitchMappings(KernelTask from, KernelTask to)
-    {
-        if (from.Mappings is { HasSlots: true } left && ReferenceEquals(left.Home, this))
-        {
-            for (int slot = 0; slot < left.Depth; slot++)
-            {
-                Slots.Clear(slot, -1);
-            }
-
-            for (int type = 0; type < KmTypes.Count; type++)
-            {
-                if ((left.ClassicSlots >> type & 1) != 0)
-                {
-                    Slots.ClearClassic(type);
-                }
-            }
-        }
-
-        if (to.Mappings is { HasSlots: true } back && ReferenceEquals(back.Home, this))
-        {
-            for (int slot = 0; slot < back.Depth; slot++)
-            {
-                Slots.Set(slot, back.Frames[slot]);
-                back.Walks[slot] = -1;
-            }
-
-            for (int type = 0; type < KmTypes.Count; type++)
-            {
-                if ((back.ClassicSlots >> type & 1) != 0)
-                {
-                    Slots.SetClassic(type, back.ClassicFrames[type]);
-                }
-            }
-        }
-    }
-
-    internal void VerifyMappings()
-    {
-        if (_localSlots?.Check(this, _current.Mappings is { } maps && ReferenceEquals(maps.Home, this) ? maps : null) is { } wrong)
-        {
-            BugReporter.Corrupt(wrong);
-        }
-    }
-
-    private LocalSlots Slots
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _localSlots ?? MakeSlots();
-    }
-
+    /// <summary>Preemption is off while an atomic mapping exists.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private VirtualAddress Push(TaskMappings maps, int frame)
+    internal void EnterAtomicMapping()
     {
-        LocalSlots slots = Slots;
-        int slot = maps.Depth++;
-        if (!ReferenceEquals(maps.Home, this))
-        {
-            maps.Home = this;
-        }
-
-        maps.Frames[slot] = frame;
-        maps.Walks[slot] = slots.Walks;
-        slots.Set(slot, frame);
-        return new VirtualAddress(slots.AddressOf(slot));
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool Pop(TaskMappings maps, VirtualAddress address, bool atomic)
-    {
-        int slot = maps.Depth - 1;
-        if (slot < 0 && address.Value - Machine.Architecture.PageOffset < _lowBytes)
-        {
-            return true;
-        }
-
-        if (slot >= 0 && _localSlots is { } slots && slots.SlotOf(address.Value) == (ulong)slot && (maps.AtomicSlots >> slot & 1) == (atomic ? 1u : 0u))
-        {
-            maps.Depth = slot;
-            slots.Clear(slot, maps.Walks[slot]);
-            return true;
-        }
-
-        return PopOther(maps, address, atomic);
-    }
-
-    /// <summary>Low memory, which has no slot, or misuse.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool PopOther(TaskMappings maps, VirtualAddress address, bool atomic)
-    {
-        if (address.Value >= Machine.DirectMapStart.Value && address.Value < Machine.DirectMapEnd.Value)
-        {
-            return true;
-        }
-
-        string what = atomic ? "kunmap_atomic" : "kunmap_local";
-        ulong slot = _localSlots?.SlotOf(address.Value) ?? ulong.MaxValue;
-        string why = slot >= KernelAddressSpace.LocalSlots ? "the address is not one of this CPU's short-term mappings"
-            : slot >= (ulong)maps.Depth ? $"slot {slot} of CPU {Id} is not in use by {_current}"
-            : slot != (ulong)(maps.Depth - 1) ? $"wrong order: slot {slot} is not the last one mapped, {maps.Depth - 1} is: WARN_ON(addr != __fix_to_virt(FIX_KMAP_BEGIN + idx))"
-            : atomic ? "the page was mapped by kmap_local_page: use KunmapLocal" : "the page was mapped by kmap_atomic: use KunmapAtomic";
-        Misused(what, address, why);
-        return false;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void EnterAtomicMapping(TaskMappings maps)
-    {
-        maps.Atomic++;
         if (_preemptCount++ == 0)
         {
             // Good until somebody calls UpdateMode, as all do who change what it depends on.
@@ -310,10 +49,10 @@ public sealed partial class Cpu
         }
     }
 
+    /// <summary>One atomic mapping less.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void LeaveAtomicMapping(TaskMappings maps)
+    internal void LeaveAtomicMapping()
     {
-        maps.Atomic--;
         if (--_preemptCount != 0)
         {
             return;
@@ -328,90 +67,4 @@ public sealed partial class Cpu
             UpdateMode();
         }
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool IsMappable(Page page, string what) =>
-        (page.BelongsTo(Machine) && Machine.Frames[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool IsMappableSlow(Page page, string what)
-    {
-        if (!IsOfMachine(page, what))
-        {
-            return false;
-        }
-
-        // The later pages of a block that is not compound have no count of their own.
-        int pfn = page.FrameIndex;
-        int head = Machine.BlockHeadOf(pfn, out _);
-        if (page.IsCompound || Machine.IsReserved(pfn) || (head >= 0 && Machine.FrameOf(head).RefCount > 0))
-        {
-            return true;
-        }
-
-        return !Machine.Bugs.AllocatedHead(this, page, what).IsNull;
-    }
-
-    private bool IsOfMachine(Page page, string what)
-    {
-        if (page.IsNull)
-        {
-            throw new ArgumentException($"{what} of the null page: the allocation that returned it failed", nameof(page));
-        }
-
-        Machine.ThrowIfDisposed();
-        return page.BelongsTo(Machine) || !Machine.Bugs.AllocatedHead(this, page, what).IsNull;
-    }
-
-    private bool IsWrongContext(string what)
-    {
-        if (InAtomic)
-        {
-            Machine.Bugs.SleepingInAtomic(this, what);
-            return true;
-        }
-
-        return false;
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool IsTooDeep(TaskMappings maps) => (maps.Depth >= KernelAddressSpace.LocalSlots || PreemptDepth == PreemptMask) && ReportTooDeep(maps);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private bool ReportTooDeep(TaskMappings maps)
-    {
-        Misused("kmap", default, $"{_current} has {maps.Depth} mappings, and preemption is disabled {PreemptDepth} times: BUG_ON(kmap_ctrl.idx >= KM_MAX_IDX), which is {KernelAddressSpace.LocalSlots}");
-        return true;
-    }
-
-    /// <summary>The rules of <c>debug_kmap_atomic()</c>: a type that others use in the same context would be overwritten under their feet.</summary>
-    private bool MayUse(KmType type)
-    {
-        string? wrong = type switch
-        {
-            _ when (uint)type >= KmTypes.Count => $"there is no type {(int)type}",
-            KmType.Irq0 or KmType.Irq1 or KmType.BioSrcIrq or KmType.BioDstIrq or KmType.BounceRead => InterruptsDisabled || InHardIrq ? null : "this type is for code with interrupts disabled",
-            KmType.SoftIrq0 or KmType.SoftIrq1 or KmType.SkbDataSoftIrq or KmType.SkbSunrpcData => InHardIrq ? "this type must not be used in hardware interrupts" : null,
-            _ => InInterrupt ? "this type must not be used in interrupts" : null,
-        };
-        if (wrong is null)
-        {
-            return true;
-        }
-
-        Misused("kmap_atomic", default, $"{type}: {wrong}");
-        return false;
-    }
-
-    private void Misused(string what, VirtualAddress address, string why) => Machine.Bugs.Raise(KernelBugKind.WrongMapping, $"kernel BUG at {what}{(address.IsNull ? "" : $"({address})")}: {why}",
-        $"CPU: {Id} PID: {_current.Pid} Comm: {_current.Name}, mappings of the task: {_current.Mappings?.Depth ?? 0}, preempt_count {_preemptCount:x}\n");
-
-    private TaskMappings MakeMappings()
-    {
-        _lowBytes = Machine.DirectMapEnd.Value - Machine.DirectMapStart.Value;
-        return _current.Mappings = new TaskMappings();
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private LocalSlots MakeSlots() => _localSlots = new LocalSlots(this);
 }

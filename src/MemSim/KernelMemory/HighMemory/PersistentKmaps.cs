@@ -271,7 +271,7 @@ internal sealed class PersistentKmaps
         if (_lock is not null)
         {
             _waiting++;
-            bool woken = Monitor.Wait(_lock, _machine.HungTaskTimeout);
+            bool woken = Monitor.Wait(_lock, _machine.Sysctl.HungTaskTimeout);
             _waiting--;
             if (woken)
             {
@@ -284,7 +284,7 @@ internal sealed class PersistentKmaps
             return true;
         }
 
-        string seconds = _machine.HungTaskTimeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture);
+        string seconds = _machine.Sysctl.HungTaskTimeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture);
         _machine.Bugs.Raise(KernelBugKind.Deadlock, _lock is not null
                 ? $"INFO: task {cpu.Current} blocked for more than {seconds} seconds in kmap: all {_counts.Length} slots of the window are in use"
                 : $"kernel BUG at kmap: deadlock: all {_counts.Length} slots of the window are in use, {cpu.Current} would sleep for ever",
@@ -311,11 +311,11 @@ internal sealed class PersistentKmaps
         ulong at = _entries + ((ulong)slot << _entryShift);
         if (_entryShift == 3)
         {
-            _machine.Memory.Write(at, entry);
+            _machine.Ram.Write(at, entry);
         }
         else
         {
-            _machine.Memory.Write(at, (uint)entry);
+            _machine.Ram.Write(at, (uint)entry);
         }
     }
 

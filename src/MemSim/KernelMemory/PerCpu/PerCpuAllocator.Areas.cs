@@ -55,7 +55,7 @@ public sealed partial class PerCpuAllocator
         }
 
         PerCpuPointer pointer = PointerTo(chunk, at);
-        if (_machine.Memory.HasContents)
+        if (_machine.Ram.HasContents)
         {
             Zero(chunk, at << PerCpuChunk.BitShift, bits << PerCpuChunk.BitShift);
         }
@@ -324,7 +324,7 @@ public sealed partial class PerCpuAllocator
             {
                 int inPage = at & (PageGeometry.PageSize - 1);
                 int here = Math.Min(start + bytes - at, PageGeometry.PageSize - inPage);
-                _machine.Memory.Frame(chunk.Frame(cpu, at >> PageGeometry.PageShift)).Slice(inPage, here).Clear();
+                _machine.Ram.Frame(chunk.Frame(cpu, at >> PageGeometry.PageShift)).Slice(inPage, here).Clear();
                 at += here;
             }
         }

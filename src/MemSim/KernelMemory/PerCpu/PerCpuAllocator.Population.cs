@@ -21,7 +21,7 @@ public sealed partial class PerCpuAllocator
         ArgumentNullException.ThrowIfNull(cpu);
         _machine.ThrowIfDisposed();
         _ = _machine.Own(cpu);
-        cpu.MightSleep("pcpu_balance_workfn");
+        cpu.Context.MightSleep("pcpu_balance_workfn");
         Lock();
         _needsBalance = false;
         FreeEmptyChunks(cpu);

@@ -211,7 +211,7 @@ public sealed partial class PerCpuAllocator
     /// <param name="variable">The variable as allocated; a null handle is ignored.</param>
     /// <exception cref="KernelBugException">It is not live, or another machine's.</exception>
     public void Free<T>(PerCpuVar<T> variable)
-        where T : unmanaged => _machine.Cpus[0].FreePercpu(variable);
+        where T : unmanaged => _machine.Cpus[0].PerCpu.FreePercpu(variable);
 
     /// <summary>Where a CPU's copy lies (<c>per_cpu_ptr()</c>): in the direct map for the first chunk, in vmalloc space for later ones.</summary>
     /// <param name="pointer">The per-CPU pointer.</param>
@@ -242,7 +242,7 @@ public sealed partial class PerCpuAllocator
     {
         ArgumentOutOfRangeException.ThrowIfNegative(length);
         int frame = FrameOf(pointer, cpu, out int offset);
-        return _machine.Memory.Lend(((ulong)frame << PageGeometry.PageShift) + (ulong)offset, Math.Min(length, PageGeometry.PageSize - offset));
+        return _machine.Ram.Lend(((ulong)frame << PageGeometry.PageShift) + (ulong)offset, Math.Min(length, PageGeometry.PageSize - offset));
     }
 
     internal ref T RefTo<T>(PerCpuPointer pointer, int cpu)
@@ -254,7 +254,7 @@ public sealed partial class PerCpuAllocator
             throw new KernelBugException(KernelBugKind.NotAllocated, $"BUG: use-after-free of per-CPU variable {pointer}", $"per_cpu({pointer}, {cpu}): it was freed, or never allocated.\n");
         }
 
-        return ref MemoryMarshal.AsRef<T>(_machine.Memory.Lend(((ulong)frame << PageGeometry.PageShift) + (ulong)offset, PageGeometry.PageSize - offset));
+        return ref MemoryMarshal.AsRef<T>(_machine.Ram.Lend(((ulong)frame << PageGeometry.PageShift) + (ulong)offset, PageGeometry.PageSize - offset));
     }
 
     internal PerCpuVar<T> AllocPercpu<T>(Cpu cpu, Gfp gfp)
@@ -295,7 +295,7 @@ public sealed partial class PerCpuAllocator
     {
         _variables.Add(name, (pointer, Unsafe.SizeOf<T>()));
         PerCpuVar<T> variable = new(this, pointer);
-        for (int cpu = 0; _machine.Memory.HasContents && cpu < _unitOffsets.Length; cpu++)
+        for (int cpu = 0; _machine.Ram.HasContents && cpu < _unitOffsets.Length; cpu++)
         {
             variable[cpu] = initial;
         }

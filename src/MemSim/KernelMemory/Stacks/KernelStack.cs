@@ -85,7 +85,7 @@ public sealed class KernelStack
             int end = EndOffset;
             for (int at = end + _word; at < Bytes; at = (at | (PageGeometry.PageSize - 1)) + 1)
             {
-                int used = _machine.Memory.ReadOnly(PhysicalOf(at), PageGeometry.PageSize - (at & (PageGeometry.PageSize - 1))).IndexOfAnyExcept((byte)0);
+                int used = _machine.Ram.ReadOnly(PhysicalOf(at), PageGeometry.PageSize - (at & (PageGeometry.PageSize - 1))).IndexOfAnyExcept((byte)0);
                 if (used >= 0)
                 {
                     return (at + used) / _word * _word - end;
@@ -144,7 +144,7 @@ public sealed class KernelStack
 
         int size = (bytes + _word - 1) / _word * _word;
         int start = Bytes - UsedBytes - size;
-        bool hitsGuard = IsVmapped && start < 0 && !cpu.TryTranslate(Bottom + -_word, MemoryAccess.Write, out _, out _);
+        bool hitsGuard = IsVmapped && start < 0 && !cpu.Mmu.TryTranslate(Bottom + -_word, MemoryAccess.Write, out _, out _);
         if (!hitsGuard)
         {
             Fill(cpu, Math.Max(start, 0), Bytes - UsedBytes, function);
@@ -205,7 +205,7 @@ public sealed class KernelStack
     {
         foreach (Page page in _pages)
         {
-            _machine.Memory.Zero(page.FrameIndex, 1);
+            _machine.Ram.Zero(page.FrameIndex, 1);
         }
 
         _frames.Clear();
@@ -293,7 +293,7 @@ public sealed class KernelStack
 
     private ulong ReadWord(int offset)
     {
-        ReadOnlySpan<byte> bytes = _machine.Memory.ReadOnly(PhysicalOf(offset), _word);
+        ReadOnlySpan<byte> bytes = _machine.Ram.ReadOnly(PhysicalOf(offset), _word);
         return _word == 8 ? BinaryPrimitives.ReadUInt64LittleEndian(bytes) : BinaryPrimitives.ReadUInt32LittleEndian(bytes);
     }
 
@@ -301,11 +301,11 @@ public sealed class KernelStack
     {
         if (_word == 8)
         {
-            _machine.Memory.Write(PhysicalOf(offset), (ulong)value);
+            _machine.Ram.Write(PhysicalOf(offset), (ulong)value);
         }
         else
         {
-            _machine.Memory.Write(PhysicalOf(offset), value);
+            _machine.Ram.Write(PhysicalOf(offset), value);
         }
     }
 

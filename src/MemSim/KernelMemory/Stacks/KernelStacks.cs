@@ -199,7 +199,7 @@ public sealed class KernelStacks
             foreach (Page page in stack.Pages)
             {
                 kib[page.Zone.Node] = kib.GetValueOrDefault(page.Zone.Node) + (PageGeometry.PageSize >> 10);
-                if (stack.IsVmapped && _machine.Cpus[0].VmallocToPage(stack.Bottom + ((long)stack.Pages.ToList().IndexOf(page) << PageGeometry.PageShift)) != page)
+                if (stack.IsVmapped && _machine.Cpus[0].Vm.VmallocToPage(stack.Bottom + ((long)stack.Pages.ToList().IndexOf(page) << PageGeometry.PageShift)) != page)
                 {
                     BugReporter.Corrupt($"stack {stack.Bottom}: {page} is not mapped where it should be");
                 }
@@ -268,7 +268,7 @@ public sealed class KernelStacks
         var pages = new Page[PagesEach];
         for (int i = 0; i < pages.Length; i++)
         {
-            pages[i] = cpu.VmallocToPage(bottom + ((long)i << PageGeometry.PageShift));
+            pages[i] = cpu.Vm.VmallocToPage(bottom + ((long)i << PageGeometry.PageShift));
         }
 
         return new KernelStack(_machine, kind, bottom, pages, isVmapped: true, ownsArea: true, Options.ThreadInfoBytes);
@@ -286,7 +286,7 @@ public sealed class KernelStacks
             return null;
         }
 
-        cpu.SplitPage(first, order);
+        cpu.Pages.SplitPage(first, order);
         return [.. Enumerable.Range(0, PagesEach).Select(i => new Page(_machine, first.FrameIndex + i))];
     }
 

@@ -71,7 +71,7 @@ internal static class MemInfoText
         lines.Pages("ShmemPmdMapped", Node(static n => n.ShmemPmdMapped));
         lines.Pages("FileHugePages", Node(static n => n.FileHugePages));
         lines.Pages("FilePmdMapped", Node(static n => n.FilePmdMapped));
-        if (machine.HasCma)
+        if (machine.Cma.IsConfigured)
         {
             lines.Pages("CmaTotal", Zone(static z => z.CmaPages));
             lines.Pages("CmaFree", Zone(static z => Math.Max(0, z.FreeCmaPages)));

@@ -15,7 +15,7 @@ internal static class PageTypeInfoText
 
     public static string Of(Machine machine)
     {
-        MigrateType[] types = machine.HasCma ? WithCma : WithoutCma;
+        MigrateType[] types = machine.Cma.IsConfigured ? WithCma : WithoutCma;
         StringBuilder text = new();
         foreach (Node node in machine.Nodes)
         {

@@ -172,7 +172,7 @@ internal sealed class ShowMemText
         Line($"{zones.Sum(z => z.PresentPages)} pages RAM");
         Line($"{zones.Sum(z => KernelBuild.IsHighMemory(_machine, z) ? z.PresentPages : 0)} pages HighMem/MovableOnly");
         Line($"{zones.Sum(z => z.PresentPages - z.ManagedPages)} pages reserved");
-        if (_machine.HasCma)
+        if (_machine.Cma.IsConfigured)
         {
             Line($"{zones.Sum(z => z.CmaPages)} pages cma reserved");
         }

@@ -4,7 +4,7 @@ namespace MemSim;
 /// <typeparam name="TKey">What objects are found by.</typeparam>
 /// <typeparam name="T">What they contain.</typeparam>
 /// <remarks>
-/// <para>Register it with <see cref="Machine.RegisterShrinker"/>. An object that somebody holds is never freed. One that nobody holds is on the list of its node, the longest unused
+/// <para>Register it with <see cref="MachineReclaim.RegisterShrinker"/>. An object that somebody holds is never freed. One that nobody holds is on the list of its node, the longest unused
 /// in front; the shrinker frees from there, and passes an object once that was used again since it came on the list. Use a cache with <see cref="SlabFlags.ReclaimAccount"/>,
 /// so that its pages count as reclaimable.</para>
 /// <para>May be used from several CPUs at once; its lock is not held while memory is allocated.</para>
@@ -109,7 +109,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
             Misses++;
             if (!_entries.TryGetValue(key, out Entry? other))
             {
-                _entries.Add(key, new Entry(key, obj, cpu.VirtToPage(obj).Zone.Node.Id) { Holders = 1 });
+                _entries.Add(key, new Entry(key, obj, cpu.Pages.VirtToPage(obj).Zone.Node.Id) { Holders = 1 });
                 return obj;
             }
 

@@ -7,7 +7,7 @@ internal sealed unsafe partial class SlabDebug
     /// <returns>Whether everything is as it should be.</returns>
     private bool CheckObject(Cpu cpu, KmemCache cache, int head, uint index, byte red)
     {
-        if (!_machine.Memory.HasContents)
+        if (!_machine.Ram.HasContents)
         {
             return true;
         }

@@ -132,7 +132,7 @@ internal sealed unsafe partial class SlabDebug
     /// <summary>Bytes as the kernel dumps them: sixteen a row, in hexadecimal and as characters.</summary>
     private void AppendBytes(StringBuilder text, string title, ulong address, int length)
     {
-        if (!_machine.Memory.HasContents)
+        if (!_machine.Ram.HasContents)
         {
             return;
         }

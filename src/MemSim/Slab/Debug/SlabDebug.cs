@@ -42,7 +42,7 @@ internal sealed unsafe partial class SlabDebug
     public void PrepareSlab(KmemCache cache, int head)
     {
         ref SlabPage slab = ref _memory[head];
-        if (_machine.Memory.HasContents)
+        if (_machine.Ram.HasContents)
         {
             if ((cache.Flags & SlabFlags.Poison) != 0)
             {
@@ -213,7 +213,7 @@ internal sealed unsafe partial class SlabDebug
     /// <summary>Writes red zones for a state, and poison where the cache has it (<c>init_object()</c>).</summary>
     private void MarkObject(KmemCache cache, ulong address, byte red, byte body)
     {
-        if (!_machine.Memory.HasContents)
+        if (!_machine.Ram.HasContents)
         {
             return;
         }

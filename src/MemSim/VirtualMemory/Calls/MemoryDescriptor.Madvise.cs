@@ -155,7 +155,7 @@ public sealed partial class MemoryDescriptor
             ulong stop = Math.Min(end, vma.EndValue);
             if ((flags & SyncFlags.Sync) != 0 && vma.File is { } file && vma.IsShared)
             {
-                Errno written = Cpu.Fsync(file);
+                Errno written = Cpu.Files.Fsync(file);
                 if (written != Errno.None)
                 {
                     return written;
@@ -261,7 +261,7 @@ public sealed partial class MemoryDescriptor
     {
         if (vma.File is { } file && vma.Hugetlb is null)
         {
-            _ = cpu.ReadAheadFile(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
+            _ = cpu.Files.ReadAhead(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
         }
         else
         {

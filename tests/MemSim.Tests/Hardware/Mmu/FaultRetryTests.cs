@@ -53,7 +53,7 @@ public sealed class FaultRetryTests
         VirtualAddress window = MmuMachines.Window(machine);
         for (int i = 0; i < 3; i++)
         {
-            cpu.TryTranslate(window, MemoryAccess.Read, out _, out PageFault fault).Should().BeFalse();
+            cpu.Mmu.TryTranslate(window, MemoryAccess.Read, out _, out PageFault fault).Should().BeFalse();
             fault.Reason.Should().Be(PageFaultReason.NotPresent);
         }
 
@@ -99,24 +99,24 @@ public sealed class FaultRetryTests
         Page[] pages = new Page[24];
         pages.AsSpan().Fill(cpu.AllocPage(Gfp.Kernel));
         machine.Mmu.Kernel.Map(cpu, window + (400 << 12), pages.AsSpan(0, 1), PageProtection.Kernel).Should().BeTrue();
-        cpu.TryTranslate(elsewhere, MemoryAccess.Write, out _, out _).Should().BeFalse();
+        cpu.Mmu.TryTranslate(elsewhere, MemoryAccess.Write, out _, out _).Should().BeFalse();
         TlbStatistics before = cpu.Tlb.Statistics;
         long cycles = cpu.Cycles;
         for (int i = 0; i < pages.Length; i++)
         {
             VirtualAddress at = window + (i << 12);
-            cpu.TryTranslate(at, MemoryAccess.Write, out _, out _).Should().BeFalse();
+            cpu.Mmu.TryTranslate(at, MemoryAccess.Write, out _, out _).Should().BeFalse();
             machine.Mmu.Kernel.Map(cpu, at, pages.AsSpan(0, 1), PageProtection.Kernel).Should().BeTrue();
             if (interrupted)
             {
-                cpu.TryTranslate(elsewhere, MemoryAccess.Write, out _, out _).Should().BeFalse();
+                cpu.Mmu.TryTranslate(elsewhere, MemoryAccess.Write, out _, out _).Should().BeFalse();
             }
 
-            cpu.TryTranslate(at, MemoryAccess.Write, out PhysicalAddress physical, out _).Should().BeTrue();
+            cpu.Mmu.TryTranslate(at, MemoryAccess.Write, out PhysicalAddress physical, out _).Should().BeTrue();
             physical.Should().Be(pages[0].PhysicalAddress);
             if (!interrupted)
             {
-                cpu.TryTranslate(elsewhere, MemoryAccess.Write, out _, out _).Should().BeFalse();
+                cpu.Mmu.TryTranslate(elsewhere, MemoryAccess.Write, out _, out _).Should().BeFalse();
             }
         }
 

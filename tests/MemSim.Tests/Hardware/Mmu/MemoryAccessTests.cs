@@ -56,22 +56,22 @@ public sealed class MemoryAccessTests
                     byte[] noise = new byte[length];
                     random.NextBytes(noise);
                     noise.CopyTo(model, to);
-                    cpu.WriteBytes(window + to, noise);
+                    cpu.Write(window + to, noise);
                     break;
                 case 1:
                     model.AsSpan(from, length).CopyTo(model.AsSpan(to));
-                    cpu.Copy(window + to, window + from, length);
+                    cpu.Memory.Copy(window + to, window + from, length);
                     break;
                 case 2:
                     model.AsSpan(to, length).Fill((byte)i);
-                    cpu.Fill(window + to, length, (byte)i);
+                    cpu.Memory.Fill(window + to, length, (byte)i);
                     break;
                 default:
-                    Math.Sign(cpu.Compare(window + from, window + to, length)).Should().Be(Math.Sign(model.AsSpan(from, length).SequenceCompareTo(model.AsSpan(to, length))));
+                    Math.Sign(cpu.Memory.Compare(window + from, window + to, length)).Should().Be(Math.Sign(model.AsSpan(from, length).SequenceCompareTo(model.AsSpan(to, length))));
                     break;
             }
 
-            cpu.ReadBytes(window, read);
+            cpu.Read(window, read);
             read.AsSpan().SequenceEqual(model).Should().BeTrue("after operation {0}", i);
         }
     }
@@ -99,7 +99,7 @@ public sealed class MemoryAccessTests
         cpu.Write(address, 5L);
         machine.Dispose();
 
-        Action[] accesses = [() => cpu.Read<long>(address), () => cpu.Write(address, 1L), () => cpu.Copy(address, address + 64, 8), () => cpu.Fill(address, 8, 1), () => cpu.Translate(address), () => cpu.Explain(address)];
+        Action[] accesses = [() => cpu.Read<long>(address), () => cpu.Write(address, 1L), () => cpu.Memory.Copy(address, address + 64, 8), () => cpu.Memory.Fill(address, 8, 1), () => cpu.Translate(address), () => cpu.Mmu.Explain(address)];
         foreach (Action access in accesses)
         {
             access.Should().Throw<ObjectDisposedException>();
@@ -119,7 +119,7 @@ public sealed class MemoryAccessTests
             {
                 cpu.Write(window + (i * 4096L), i);
                 _ = cpu.Read<int>(window + (i * 4096L));
-                cpu.ReadBytes(window + 100, buffer);
+                cpu.Read(window + 100, buffer);
                 _ = cpu.Translate(window + (i * 4096L), MemoryAccess.Write);
                 machine.Mmu.FlushPage(cpu, machine.Mmu.Kernel, window);
             }
@@ -133,7 +133,7 @@ public sealed class MemoryAccessTests
     {
         using Machine machine = MmuMachines.Boot(Architecture.X86_64);
         Cpu cpu = machine.Cpus[0];
-        DmaDevice floppy = machine.AddDevice("floppy", addressBits: 24);
+        DmaDevice floppy = machine.Hotplug.AddDevice("floppy", addressBits: 24);
         Page low = cpu.AllocPage(Gfp.Kernel | Gfp.Dma);
         Page high = cpu.AllocPage(Gfp.Kernel);
         byte[] data = [1, 2, 3, 4];
@@ -148,7 +148,7 @@ public sealed class MemoryAccessTests
         floppy.ReadBounced(high.PhysicalAddress, back, low.PhysicalAddress, 4096).Should().BeTrue();
         back.Should().Equal(data);
         floppy.BouncedBytes.Should().Be(8);
-        DmaDevice wild = machine.AddDevice("wild");
+        DmaDevice wild = machine.Hotplug.AddDevice("wild");
         wild.Invoking(w => w.Write(new PhysicalAddress(ulong.MaxValue - 1), data)).Should().Throw<KernelBugException>();
         wild.Invoking(w => w.Read(new PhysicalAddress(0x1_0000_0000), back)).Should().Throw<KernelBugException>();
         wild.Invoking(w => w.Read(new PhysicalAddress(0xa_0000), back)).Should().Throw<KernelBugException>();

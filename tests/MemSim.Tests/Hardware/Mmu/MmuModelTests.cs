@@ -27,7 +27,7 @@ public sealed class MmuModelTests
         PageTables tables = machine.Mmu.CreateTables(cpus[0])!;
         foreach (Cpu cpu in cpus)
         {
-            cpu.LoadPageTables(tables);
+            cpu.Mmu.LoadPageTables(tables);
         }
 
         Dictionary<long, (long Pfn, PageProtection Protection)> model = [];
@@ -98,7 +98,7 @@ public sealed class MmuModelTests
         machine.Verify();
         foreach (Cpu cpu in cpus)
         {
-            cpu.LoadPageTables(machine.Mmu.Kernel);
+            cpu.Mmu.LoadPageTables(machine.Mmu.Kernel);
         }
 
         tables.Destroy(cpus[0]);
@@ -112,7 +112,7 @@ public sealed class MmuModelTests
         for (int i = 0; i < 40; i++)
         {
             Cpu cpu = cpus[random.Next(2)];
-            using MmuScope mode = cpu.UserMode();
+            using MmuScope mode = cpu.User.UserMode();
             long page = model.Count > 0 && random.Next(2) == 0 ? model.Keys.ElementAt(random.Next(model.Count)) : random.Next(WindowPages);
             ulong offset = (ulong)random.Next(4096);
             MemoryAccess access = (MemoryAccess)random.Next(3);
@@ -121,9 +121,9 @@ public sealed class MmuModelTests
                 : access == MemoryAccess.Write && (entry.Protection & PageProtection.Write) == 0 ? PageFaultReason.Protection
                 : access == MemoryAccess.Execute && hasNoExecute && (entry.Protection & PageProtection.Execute) == 0 ? PageFaultReason.Protection
                 : null;
-            TranslationExplanation explanation = cpu.Explain(address, access);
+            TranslationExplanation explanation = cpu.Mmu.Explain(address, access);
             explanation.Fault?.Reason.Should().Be(expected);
-            bool found = cpu.TryTranslate(address, access, out PhysicalAddress physical, out PageFault fault);
+            bool found = cpu.Mmu.TryTranslate(address, access, out PhysicalAddress physical, out PageFault fault);
             found.Should().Be(expected is null);
             if (found)
             {

@@ -50,8 +50,8 @@ public sealed class PageTablesTests
     {
         using Machine pc = MmuMachines.Boot(Architecture.X86_64);
         Cpu cpu = pc.Cpus[0];
-        pc.Mmu.Kernel.Lookup(pc.DirectMapStart).Raw.Should().Be(0x8000_0000_0000_0163);
-        pc.Mmu.Kernel.Lookup(pc.DirectMapStart + 0x200000).Should().Match<PageTableEntry>(e => e.Raw == 0x8000_0000_0020_01e3 && e.Level == 2 && e.Pages == 512);
+        pc.Mmu.Kernel.Lookup(pc.Memory.DirectMapStart).Raw.Should().Be(0x8000_0000_0000_0163);
+        pc.Mmu.Kernel.Lookup(pc.Memory.DirectMapStart + 0x200000).Should().Match<PageTableEntry>(e => e.Raw == 0x8000_0000_0020_01e3 && e.Level == 2 && e.Pages == 512);
         pc.Mmu.Kernel.MakeEntry(new Pfn(0x60e8), PageProtection.KernelExecute).Should().Be(0x60e8161);
         pc.Mmu.Kernel.MakeEntry(new Pfn(0x60e8), PageProtection.KernelReadOnly).Should().Be(0x8000_0000_060e_8161);
 
@@ -114,8 +114,8 @@ public sealed class PageTablesTests
         Page page = cpu.AllocPage(Gfp.HighUserMovable);
         tables.Map(cpu, new VirtualAddress(0x1000_0000), [page], PageProtection.UserData).Should().BeTrue();
         tables.Map(cpu, new VirtualAddress(0x2000_0000), [page], PageProtection.UserReadOnly).Should().BeTrue();
-        cpu.LoadPageTables(tables);
-        using (cpu.UserMode())
+        cpu.Mmu.LoadPageTables(tables);
+        using (cpu.User.UserMode())
         {
             cpu.Write(new VirtualAddress(0x1000_0010), 7L);
             cpu.Read<long>(new VirtualAddress(0x2000_0010)).Should().Be(7);
@@ -126,10 +126,10 @@ public sealed class PageTablesTests
         tables.Unmap(cpu, new VirtualAddress(0x1000_0000), 1).Should().BeTrue();
         machine.Mmu.FlushPage(cpu, tables, new VirtualAddress(0x1000_0000));
         machine.Verify();
-        cpu.LoadPageTables(machine.Mmu.Kernel);
+        cpu.Mmu.LoadPageTables(machine.Mmu.Kernel);
         tables.Destroy(cpu);
         cpu.FreePage(page);
-        cpu.DrainLocalPages();
+        cpu.Pages.DrainLocalPages();
         FreePages(machine).Should().Be(before);
         machine.Verify();
     }
@@ -167,7 +167,7 @@ public sealed class PageTablesTests
                 tables.Dump().Should().Be(before);
             }
 
-            cpu.FreePagesBulk([.. hog]);
+            cpu.Pages.FreePagesBulk([.. hog]);
             machine.Verify();
             if (mapped)
             {
@@ -191,8 +191,8 @@ public sealed class PageTablesTests
         VirtualAddress window = MmuMachines.Window(machine);
         string before = kernel.Dump();
         kernel.Invoking(k => k.Unmap(cpu, window, 1)).Should().Throw<KernelBugException>();
-        kernel.Invoking(k => k.Map(cpu, machine.DirectMapStart, new Pfn(1), 1, PageProtection.Kernel)).Should().Throw<KernelBugException>();
-        kernel.Invoking(k => k.Map(cpu, machine.DirectMapStart + (1 << 21), new Pfn(1), 1, PageProtection.Kernel)).Should().Throw<KernelBugException>();
+        kernel.Invoking(k => k.Map(cpu, machine.Memory.DirectMapStart, new Pfn(1), 1, PageProtection.Kernel)).Should().Throw<KernelBugException>();
+        kernel.Invoking(k => k.Map(cpu, machine.Memory.DirectMapStart + (1 << 21), new Pfn(1), 1, PageProtection.Kernel)).Should().Throw<KernelBugException>();
         kernel.Invoking(k => k.Map(cpu, window + 1, new Pfn(1), 1, PageProtection.Kernel)).Should().Throw<ArgumentException>();
         kernel.Invoking(k => k.Map(cpu, window, new Pfn(1), 0, PageProtection.Kernel)).Should().Throw<ArgumentException>();
         kernel.Invoking(k => k.Map(cpu, window, new Pfn(1), long.MaxValue, PageProtection.Kernel)).Should().Throw<ArgumentException>();
@@ -209,14 +209,14 @@ public sealed class PageTablesTests
     public void A_machine_without_contents_says_that_it_has_no_mmu()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithoutContents());
-        machine.Cpus[0].Invoking(c => c.Read<int>(machine.DirectMapStart)).Should().Throw<InvalidOperationException>().WithMessage("*WithoutContents*");
+        machine.Cpus[0].Invoking(c => c.Read<int>(machine.Memory.DirectMapStart)).Should().Throw<InvalidOperationException>().WithMessage("*WithoutContents*");
     }
 
     [Fact]
     public void The_dump_shows_ranges_of_equal_protection()
     {
         using Machine machine = MmuMachines.Boot(Architecture.X86_64);
-        string dump = machine.Mmu.Kernel.Dump([(machine.DirectMapStart, "Low Kernel Mapping")]);
+        string dump = machine.Mmu.Kernel.Dump([(machine.Memory.DirectMapStart, "Low Kernel Mapping")]);
         dump.Should().Contain("---[ Low Kernel Mapping ]---\n0xffff888000000000-0xffff888000200000         2M     RW                 GLB NX");
         dump.Should().Contain("pmd");
     }
@@ -229,7 +229,7 @@ public sealed class PageTablesTests
         {
             // Pages in per-CPU lists of other migrate types are free as well.
             before = hog.Count;
-            cpu.DrainLocalPages();
+            cpu.Pages.DrainLocalPages();
             for (Page page = cpu.AllocPage(Gfp.Kernel | Gfp.NoWarn); !page.IsNull; page = cpu.AllocPage(Gfp.Kernel | Gfp.NoWarn))
             {
                 hog.Add(page);
@@ -242,7 +242,7 @@ public sealed class PageTablesTests
     {
         foreach (Cpu cpu in machine.Cpus)
         {
-            cpu.DrainLocalPages();
+            cpu.Pages.DrainLocalPages();
         }
 
         return machine.Zones.Sum(z => z.TrueFreePages);

@@ -65,9 +65,9 @@ public sealed class ProtectionTests
         Cpu cpu = machine.Cpus[0];
         PageTables tables = machine.Mmu.CreateTables(cpu)!;
         tables.Map(cpu, User, [cpu.AllocPage(Gfp.HighUser)], PageProtection.UserData);
-        cpu.LoadPageTables(tables);
+        cpu.Mmu.LoadPageTables(tables);
         cpu.Invoking(c => c.Write(User, 1)).Should().Throw<PageFaultException>();
-        using (cpu.UserAccess())
+        using (cpu.User.UserAccess())
         {
             cpu.Write(User, 1);
             cpu.Read<int>(User).Should().Be(1);
@@ -94,9 +94,9 @@ public sealed class ProtectionTests
         PageFaultException exception = cpu.Invoking(c => c.Read<byte>(new VirtualAddress(address))).Should().Throw<PageFaultException>().Which;
         exception.Fault.Reason.Should().Be(reason);
         cpu.Invoking(c => c.Write(new VirtualAddress(address), (byte)1)).Should().Throw<PageFaultException>();
-        cpu.Explain(new VirtualAddress(address)).Fault!.Value.Reason.Should().Be(reason);
+        cpu.Mmu.Explain(new VirtualAddress(address)).Fault!.Value.Reason.Should().Be(reason);
         cpu.Invoking(c => c.Read<long>(new VirtualAddress(ulong.MaxValue - 2))).Should().Throw<Exception>();
-        cpu.Invoking(c => c.Fill(new VirtualAddress(address), long.MaxValue, 1)).Should().Throw<Exception>();
+        cpu.Invoking(c => c.Memory.Fill(new VirtualAddress(address), long.MaxValue, 1)).Should().Throw<Exception>();
     }
 
     [Fact]
@@ -115,8 +115,8 @@ public sealed class ProtectionTests
         }
 
         // A table entry overwritten through the direct map.
-        PhysicalAddress entry = cpu.Explain(window).Steps[2].EntryAddress;
-        cpu.Write(machine.ToVirtual(entry), 0x000f_ffff_ffff_f063ul);
+        PhysicalAddress entry = cpu.Mmu.Explain(window).Steps[2].EntryAddress;
+        cpu.Write(machine.Memory.ToVirtual(entry), 0x000f_ffff_ffff_f063ul);
         cpu.Tlb.FlushAll();
         cpu.Invoking(c => c.Read<int>(window)).Should().Throw<PageFaultException>().Which.Fault.Should().Match<PageFault>(f => f.Reason == PageFaultReason.NoMemory && f.Level == 1);
         cpu.Invoking(c => machine.Verify()).Should().Throw<Exception>();
@@ -153,14 +153,14 @@ public sealed class ProtectionTests
         // The tables on the way are made for user code, so that the leaf decides.
         tables.Map(cpu, User + 4096, [cpu.AllocPage(Gfp.Kernel)], PageProtection.UserData | PageProtection.Execute);
         tables.Map(cpu, User, [cpu.AllocPage(Gfp.Kernel)], protection);
-        cpu.LoadPageTables(tables);
+        cpu.Mmu.LoadPageTables(tables);
         if (!user)
         {
-            return cpu.TryTranslate(User, access, out _, out fault);
+            return cpu.Mmu.TryTranslate(User, access, out _, out fault);
         }
 
-        using MmuScope mode = cpu.UserMode();
-        return cpu.TryTranslate(User, access, out _, out fault);
+        using MmuScope mode = cpu.User.UserMode();
+        return cpu.Mmu.TryTranslate(User, access, out _, out fault);
     }
 
     private sealed class Mapper : IPageFaultHandler

@@ -11,7 +11,7 @@ public sealed class TlbTests
         using Machine machine = MmuMachines.Boot(Architecture.X86_64);
         Cpu cpu = machine.Cpus[0];
         VirtualAddress window = MapOne(machine, out Page page);
-        TranslationExplanation before = cpu.Explain(window + 8);
+        TranslationExplanation before = cpu.Mmu.Explain(window + 8);
         before.MemoryReads.Should().Be(5);
         before.Steps.Select(s => s.Name).Should().Equal("pgd", "pud", "pmd", "pte");
         before.Physical.Should().Be(page.PhysicalAddress + 8);
@@ -20,7 +20,7 @@ public sealed class TlbTests
 
         _ = cpu.Read<long>(window + 8);
         cpu.Tlb.Statistics.Should().Match<TlbStatistics>(s => s.L1DataMisses == 1 && s.Walks == 1 && s.WalkLoads == 4);
-        cpu.Explain(window + 8).Should().Match<TranslationExplanation>(e => e.TlbLevel == 1 && e.MemoryReads == 1);
+        cpu.Mmu.Explain(window + 8).Should().Match<TranslationExplanation>(e => e.TlbLevel == 1 && e.MemoryReads == 1);
     }
 
     [Fact]
@@ -49,7 +49,7 @@ public sealed class TlbTests
         VirtualAddress window = MmuMachines.Window(machine);
         machine.Mmu.Kernel.Map(cpu, window, pages, PageProtection.Kernel);
         _ = cpu.Read<byte>(window);
-        cpu.Explain(window + 4096).Should().Match<TranslationExplanation>(e => e.WalkCacheLevel == 2 && e.MemoryReads == 2);
+        cpu.Mmu.Explain(window + 4096).Should().Match<TranslationExplanation>(e => e.WalkCacheLevel == 2 && e.MemoryReads == 2);
         _ = cpu.Read<byte>(window + 4096);
         cpu.Tlb.Statistics.Should().Match<TlbStatistics>(s => s.WalkLoads == 5 && s.WalkCacheHits == 1);
     }
@@ -67,8 +67,8 @@ public sealed class TlbTests
         _ = cpu.Read<byte>(window + 4096);
         _ = cpu.Read<byte>(window);
         _ = cpu.Read<byte>(window + 8192);
-        cpu.Explain(window).TlbLevel.Should().Be(1);
-        cpu.Explain(window + 4096).TlbLevel.Should().Be(0);
+        cpu.Mmu.Explain(window).TlbLevel.Should().Be(1);
+        cpu.Mmu.Explain(window + 4096).TlbLevel.Should().Be(0);
         cpu.Tlb.Statistics.Should().Match<TlbStatistics>(s => s.DataAccesses == 4 && s.L1DataHits == 1);
     }
 
@@ -181,17 +181,17 @@ public sealed class TlbTests
         tables.Map(first, user, [first.AllocPage(Gfp.HighUser)], PageProtection.UserData);
         foreach (Cpu cpu in machine.Cpus)
         {
-            cpu.LoadPageTables(tables);
-            using MmuScope mode = cpu.UserMode();
+            cpu.Mmu.LoadPageTables(tables);
+            using MmuScope mode = cpu.User.UserMode();
             cpu.Read<int>(user);
         }
 
-        second.EnterLazyTlb();
+        second.Mmu.EnterLazyTlb();
         tables.Unmap(first, user, 1);
         machine.Mmu.FlushPage(first, tables, user);
         first.Tlb.Statistics.Should().Match<TlbStatistics>(s => s.InterruptsSent == 0 && s.InterruptsSparedByLazyMode == 1);
-        second.LoadPageTables(tables);
-        using (second.UserMode())
+        second.Mmu.LoadPageTables(tables);
+        using (second.User.UserMode())
         {
             second.Invoking(c => c.Read<int>(user)).Should().Throw<PageFaultException>();
         }
@@ -213,12 +213,12 @@ public sealed class TlbTests
             space.Map(cpu, user, [cpu.AllocPage(Gfp.HighUser)], PageProtection.UserData);
         }
 
-        using MmuScope mode = cpu.UserMode();
+        using MmuScope mode = cpu.User.UserMode();
         for (int round = 0; round < 2; round++)
         {
             for (int i = 0; i < 2; i++)
             {
-                cpu.LoadPageTables(spaces[i]);
+                cpu.Mmu.LoadPageTables(spaces[i]);
                 if (round == 0)
                 {
                     cpu.Write(user, 10 + i);
@@ -237,11 +237,11 @@ public sealed class TlbTests
         using Machine machine = MmuMachines.Boot(Architecture.X86_64);
         Cpu cpu = machine.Cpus[0];
         VirtualAddress user = new(0x40_0000);
-        using MmuScope mode = cpu.UserMode();
+        using MmuScope mode = cpu.User.UserMode();
         for (int i = 0; i < 20; i++)
         {
             PageTables space = machine.Mmu.CreateTables(cpu)!;
-            cpu.LoadPageTables(space);
+            cpu.Mmu.LoadPageTables(space);
             cpu.Invoking(c => c.Read<int>(user)).Should().Throw<PageFaultException>();
             space.Map(cpu, user, [cpu.AllocPage(Gfp.HighUser | Gfp.Zero)], PageProtection.UserData);
             cpu.Read<int>(user).Should().Be(0);
@@ -259,7 +259,7 @@ public sealed class TlbTests
         machine.Mmu.Kernel.Map(cpu, window, [cpu.AllocPage(Gfp.Kernel)], PageProtection.Kernel & ~PageProtection.Global).Should().BeTrue();
         foreach (PageTables space in spaces)
         {
-            cpu.LoadPageTables(space);
+            cpu.Mmu.LoadPageTables(space);
             cpu.Read<int>(window);
         }
 
@@ -267,7 +267,7 @@ public sealed class TlbTests
         machine.Mmu.FlushPage(cpu, machine.Mmu.Kernel, window);
         foreach (PageTables space in spaces)
         {
-            cpu.LoadPageTables(space);
+            cpu.Mmu.LoadPageTables(space);
             cpu.Invoking(c => c.Read<int>(window)).Should().Throw<PageFaultException>();
         }
     }
@@ -282,8 +282,8 @@ public sealed class TlbTests
             PageTables tables = machine.Mmu.CreateTables(cpu)!;
             VirtualAddress user = new(0x40_0000);
             tables.Map(cpu, user, [cpu.AllocPage(Gfp.HighUser)], PageProtection.UserData);
-            cpu.LoadPageTables(tables);
-            using MmuScope mode = cpu.UserMode();
+            cpu.Mmu.LoadPageTables(tables);
+            using MmuScope mode = cpu.User.UserMode();
             tables.Lookup(user).Protection.Should().NotHaveFlag(PageProtection.Accessed);
             cpu.Read<int>(user);
             tables.Lookup(user).Protection.Should().HaveFlag(PageProtection.Accessed).And.NotHaveFlag(PageProtection.Dirty);
@@ -300,8 +300,8 @@ public sealed class TlbTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("1G", cpus: 2).WithNodes("512M", "512M"));
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress near = cpu.AllocPagesNode(0, Gfp.Kernel | Gfp.ThisNode).Address;
-        VirtualAddress far = cpu.AllocPagesNode(1, Gfp.Kernel | Gfp.ThisNode).Address;
+        VirtualAddress near = cpu.Pages.AllocPagesNode(0, Gfp.Kernel | Gfp.ThisNode).Address;
+        VirtualAddress far = cpu.Pages.AllocPagesNode(1, Gfp.Kernel | Gfp.ThisNode).Address;
         long Cost(VirtualAddress address)
         {
             cpu.Read<int>(address);
@@ -311,7 +311,7 @@ public sealed class TlbTests
         }
 
         Cost(far).Should().Be(2 * Cost(near));
-        cpu.Explain(far).Cycles.Should().Be(Cost(far));
+        cpu.Mmu.Explain(far).Cycles.Should().Be(Cost(far));
     }
 
     [Fact]
@@ -319,7 +319,7 @@ public sealed class TlbTests
     {
         using Machine machine = MmuMachines.Boot(Architecture.X86_64, options: MmuOptions.Default with { DataCache = CacheGeometry.Skylake });
         Cpu cpu = machine.Cpus[0];
-        VirtualAddress address = cpu.GetFreePage(Gfp.Kernel);
+        VirtualAddress address = cpu.Pages.GetFreePage(Gfp.Kernel);
         cpu.Read<int>(address);
         long before = cpu.Cycles;
         cpu.Read<int>(address + 4);

@@ -41,7 +41,7 @@ public sealed class AccessGateTests
             {
                 if (copies)
                 {
-                    user.CopyToUser(data, BitConverter.GetBytes(0x5566L)).Should().Be(0);
+                    user.User.CopyToUser(data, BitConverter.GetBytes(0x5566L)).Should().Be(0);
                 }
                 else
                 {
@@ -72,10 +72,10 @@ public sealed class AccessGateTests
         failure.Should().BeNull();
         ref PageFrame frame = ref machine.FrameOf(pfn);
         (frame.IsPcp || frame.IsBuddy || frame.RefCount == 0).Should().BeTrue($"the page is free: {frame.RefCount} references, mapped {frame.MapCount} times, {machine.FlagsOf(pfn)}");
-        machine.Memory.Read<long>((ulong)pfn << 12).Should().Be(0x5566L, "the store came before the flush: it went where the page still was");
+        machine.Ram.Read<long>((ulong)pfn << 12).Should().Be(0x5566L, "the store came before the flush: it went where the page still was");
         using (user.Run(process))
         {
-            user.TryTranslate(data, MemoryAccess.Read, out _, out _).Should().BeFalse("the TLB has forgotten the page");
+            user.Mmu.TryTranslate(data, MemoryAccess.Read, out _, out _).Should().BeFalse("the TLB has forgotten the page");
         }
 
         machine.Verify();

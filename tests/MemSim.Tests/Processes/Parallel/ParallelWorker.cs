@@ -146,7 +146,7 @@ internal sealed class ParallelWorker
     {
         ulong word = NextWord();
         MemoryMarshal.Cast<byte, ulong>(_page.AsSpan()).Fill(word);
-        _cpu.WriteBytes(area.At(page), _page);
+        _cpu.Write(area.At(page), _page);
         area.Words[page] = word;
         area.MayBeZero[page] = false;
     }
@@ -155,7 +155,7 @@ internal sealed class ParallelWorker
 
     private void Check(Area area, int page, string what)
     {
-        _cpu.ReadBytes(area.At(page), _page);
+        _cpu.Read(area.At(page), _page);
         ReadOnlySpan<ulong> words = MemoryMarshal.Cast<byte, ulong>(_page.AsSpan());
         ulong expected = area.MayBeZero[page] && words[0] == 0 ? 0 : area.Words[page];
         int bad = words.IndexOfAnyExcept(expected);
@@ -209,7 +209,7 @@ internal sealed class ParallelWorker
     {
         int to = (page + 7) % AreaPages;
         Check(area, page);
-        _cpu.Copy(area.At(to), area.At(page), PageBytes);
+        _cpu.Memory.Copy(area.At(to), area.At(page), PageBytes);
         area.Words[to] = area.Words[page];
         area.MayBeZero[to] = false;
         Check(area, to);
@@ -339,7 +339,7 @@ internal sealed class ParallelWorker
         switch (_random.Next(_stage.UsesHugePages ? 4 : 8))
         {
             case 0:
-                _cpu.Machine.CompactMemory();
+                _cpu.Machine.Compaction.CompactMemory();
                 break;
             case 1 when _stage.UsesHugePages:
                 _cpu.Machine.HugePages.Khugepaged.Run(_cpu);
@@ -393,7 +393,7 @@ internal sealed class ParallelWorker
         byte[] page8 = new byte[8];
         for (int page = 0; page < ParallelStage.FilePages; page++)
         {
-            _cpu.ReadFile(_stage.OpenFile, ((long)page * PageBytes) + (_cpu.Id * 8L), page8);
+            _cpu.Files.Read(_stage.OpenFile, ((long)page * PageBytes) + (_cpu.Id * 8L), page8);
             if (BitConverter.ToUInt64(page8) != _fileWords[page])
             {
                 Wrong($"page {page} of the file at the end: {BitConverter.ToUInt64(page8):x}, not {_fileWords[page]:x}");
@@ -445,9 +445,9 @@ internal sealed class ParallelStage : IDisposable
         UsesHugePages = hugePages;
         _ = Machine.Swap.SwapOn(_swap);
         Machine.HugePages.Enabled = hugePages ? TransparentHugePages.Madvise : TransparentHugePages.Never;
-        OpenFile = Machine.Mount(_disk).Create("data");
+        OpenFile = Machine.Files.Mount(_disk).Create("data");
         Cpu cpu = Machine.Cpus[0];
-        cpu.WriteFile(OpenFile, 0, new byte[FilePages * PageGeometry.PageSize]);
+        cpu.Files.Write(OpenFile, 0, new byte[FilePages * PageGeometry.PageSize]);
         Parent = Machine.CreateProcess("parent");
         using ContextScope scope = cpu.Run(Parent);
         Shared = Parent.Mm.Mmap(default, SharedPages * PageGeometry.PageSize, Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Anonymous);

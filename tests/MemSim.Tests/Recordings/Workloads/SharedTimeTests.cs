@@ -17,7 +17,7 @@ public sealed class SharedTimeTests
             kswapd.Should().BePositive("it got its turns");
             direct.Should().BePositive("it was not in time");
             time.BackgroundNanoseconds.Should().BeInRange(time.Now / 10, time.Now * 3 / 4, "the two share one CPU");
-            machine.RunBackground();
+            machine.Background.Run();
             machine.Verify();
         }
     }
@@ -40,7 +40,7 @@ public sealed class SharedTimeTests
         using (machine)
         {
             RecordingSink sink = new();
-            machine.AttachReclaimTrace(sink);
+            machine.Tracing.Attach(sink);
             machine.Vmscan.StateOf(machine.Nodes[0]).Kswapd.IsRunning.Should().BeTrue("it only dozes, or still works");
             time.Sleep(machine.Cpus[0], 1_000_000_000);
 
@@ -79,7 +79,7 @@ public sealed class SharedTimeTests
     public void A_zone_with_nothing_on_its_lists_counts_its_free_pages_as_reclaimable()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("96M"));
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
         Zone zone = machine.Zones.First(z => z.IsPopulated);
         machine.Vmscan.ReclaimablePages(zone).Should().Be(zone.TrueFreePages);
     }
@@ -88,7 +88,7 @@ public sealed class SharedTimeTests
     private static (long Kswapd, long Direct, TimeShares Time, Machine Machine) Fill(int cpus, WorkCosts costs)
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64("96M", cpus));
-        machine.EnableReclaim();
+        machine.Reclaim.Enable();
         TimeShares time = TimeShares.Of(machine, costs);
         machine.Swap.SwapOn(new BlockDevice("vdb", "128M", new BlockDeviceCosts(0, 1, 0)) { HoldsWrites = true }).Succeeded.Should().BeTrue();
         Cpu cpu = machine.Cpus[0];

@@ -3,9 +3,27 @@ using MemSim.Zones;
 
 namespace MemSim;
 
-/// <content>CPUs that come and go, device memory.</content>
-public sealed partial class Machine
+/// <summary>CPUs and devices that come and go. <see cref="Machine.Hotplug"/>.</summary>
+public sealed class MachineHotplug
 {
+    private readonly Machine _machine;
+
+    internal MachineHotplug(Machine machine) => _machine = machine;
+
+    /// <summary>Plugs in a device that does DMA.</summary>
+    /// <param name="name">Its name, for messages.</param>
+    /// <param name="addressBits">Its address lines: 24 for ISA, 32 for most PCI devices, up to 64.</param>
+    public DmaDevice AddDevice(string name, int addressBits = 64)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(name);
+        if (addressBits is < 12 or > 64)
+        {
+            throw new ArgumentOutOfRangeException(nameof(addressBits), addressBits, "a device has 12 to 64 address lines");
+        }
+
+        return new DmaDevice(_machine, name, addressBits);
+    }
+
     /// <summary>Takes a CPU offline: its page lists are drained and its counters folded in; the others' limits grow.</summary>
     /// <param name="cpu">The CPU's number; CPU 0 always stays.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is no such CPU, or it is CPU 0.</exception>
@@ -23,19 +41,19 @@ public sealed partial class Machine
             throw new InvalidOperationException($"CPU {cpu} cannot go offline in atomic context");
         }
 
-        target.DrainLocalPages();
+        target.Pages.DrainLocalPages();
         foreach (PerCpuPages pcp in target.Pcp)
         {
-            Lock(pcp.Zone);
+            _machine.Lock(pcp.Zone);
             pcp.Zone.FreePagesFolded += pcp.FreePagesDiff;
             pcp.FreePagesDiff = 0;
-            Unlock(pcp.Zone);
+            _machine.Unlock(pcp.Zone);
         }
 
-        Slab.CpuDead(_cpus[0], cpu);
+        _machine.Slab.CpuDead(_machine.Cpus[0], cpu);
         target.IsOnline = false;
         target.UpdateMode();
-        Settings.CpuChanged(cpu);
+        _machine.Settings.CpuChanged(cpu);
     }
 
     /// <summary>Brings a CPU online again.</summary>
@@ -48,7 +66,7 @@ public sealed partial class Machine
         {
             target.IsOnline = true;
             target.UpdateMode();
-            Settings.CpuChanged(cpu);
+            _machine.Settings.CpuChanged(cpu);
         }
     }
 
@@ -59,14 +77,13 @@ public sealed partial class Machine
         zone.StartPfn = new Pfn(start);
         zone.SpannedPages = pages;
         zone.PresentPages = pages;
-        zone.FirstPageblock = start >> PageblockOrder;
-        zone.PageblockTypes = new byte[((start + pages - 1) >> PageblockOrder) - zone.FirstPageblock + 1];
+        zone.FirstPageblock = start >> _machine.PageblockOrder;
+        zone.PageblockTypes = new byte[((start + pages - 1) >> _machine.PageblockOrder) - zone.FirstPageblock + 1];
         Array.Fill(zone.PageblockTypes, (byte)MigrateType.Movable);
-        _presentRanges.Add(new PresentRange(start, start + pages, zone));
-        _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+        _machine.AddPresentRange(new PresentRange(start, start + pages, zone));
         for (long pfn = start; pfn < start + pages; pfn++)
         {
-            ref PageFrame frame = ref _frames[(int)pfn];
+            ref PageFrame frame = ref _machine.Frames[(int)pfn];
             frame.Identity = PageFrame.FreeIdentity(zone.Id, 0) | (uint)PageFlags.Reserved;
             frame.State = PageFrame.OneReference;
         }
@@ -74,9 +91,16 @@ public sealed partial class Machine
 
     private Cpu HotpluggableCpu(int cpu)
     {
-        ThrowIfDisposed();
+        _machine.ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfLessThan(cpu, 1);
-        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(cpu, _cpus.Count);
-        return _cpus[cpu];
+        ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual(cpu, _machine.Cpus.Count);
+        return _machine.Cpus[cpu];
     }
+}
+
+/// <content>CPUs and devices that come and go.</content>
+public sealed partial class Machine
+{
+    /// <summary>CPUs and devices that come and go.</summary>
+    public MachineHotplug Hotplug { get; }
 }

@@ -3,7 +3,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>Memory pools.</content>
-public sealed partial class Machine
+public sealed unsafe partial class SlabAllocator
 {
     /// <summary>Creates a pool of objects of a cache (<c>mempool_create_slab_pool()</c>).</summary>
     /// <param name="minimum">Elements to keep ready, at least 1.</param>
@@ -13,7 +13,7 @@ public sealed partial class Machine
     public Mempool? CreateMempool(int minimum, KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        if (!ReferenceEquals(cache.Machine, this))
+        if (!ReferenceEquals(cache.Machine, Machine))
         {
             throw new ArgumentException($"the cache {cache.Name} belongs to another machine", nameof(cache));
         }
@@ -29,7 +29,7 @@ public sealed partial class Machine
     public Mempool? CreateMempool(int minimum, long size, Cpu? on = null)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
-        return CreateMempool(minimum, new KmallocMempoolSource(this, size), on);
+        return CreateMempool(minimum, new KmallocMempoolSource(Machine, size), on);
     }
 
     /// <summary>Creates a pool of blocks of pages (<c>mempool_create_page_pool()</c>).</summary>
@@ -41,15 +41,15 @@ public sealed partial class Machine
     {
         ArgumentOutOfRangeException.ThrowIfNegative(order);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(order, PageGeometry.MaxOrder);
-        return CreateMempool(minimum, new PageMempoolSource(this, order), on);
+        return CreateMempool(minimum, new PageMempoolSource(Machine, order), on);
     }
 
     private Mempool? CreateMempool(int minimum, MempoolSource source, Cpu? on)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(minimum, 1);
-        ThrowIfDisposed();
-        Cpu cpu = Own(on);
-        cpu.MightSleep("mempool_create");
+        Machine.ThrowIfDisposed();
+        Cpu cpu = Machine.Own(on);
+        cpu.Context.MightSleep("mempool_create");
         return Mempool.TryCreate(cpu, source, minimum);
     }
 }

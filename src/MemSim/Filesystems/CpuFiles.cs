@@ -3,24 +3,28 @@ using MemSim.PageCache;
 
 namespace MemSim;
 
-/// <content>Calls on files.</content>
-public sealed partial class Cpu
+/// <summary>Calls on files, made on a CPU. <see cref="Cpu.Files"/>.</summary>
+public sealed class CpuFiles
 {
+    private readonly Cpu _cpu;
+
+    internal CpuFiles(Cpu cpu) => _cpu = cpu;
+
     /// <summary>Reads from a file through the page cache (<c>pread()</c>).</summary>
     /// <param name="file">The open file.</param>
     /// <param name="offset">Where, in bytes.</param>
     /// <param name="buffer">Receives the bytes; on a machine without contents of RAM it is left as it is.</param>
     /// <returns>How many were read: 0 at the end of the file, fewer than asked for before it or before an error. EBADF, EINVAL, EIO, ENOMEM.</returns>
-    public Result<int> ReadFile(OpenFile file, long offset, Span<byte> buffer)
+    public Result<int> Read(OpenFile file, long offset, Span<byte> buffer)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using LockScope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "vfs_read");
         if (error != Errno.None || offset < 0)
         {
             return error != Errno.None ? error : Errno.EINVAL;
         }
 
-        return file.Mapping.Read(this, file, offset, buffer);
+        return file.Mapping.Read(_cpu, file, offset, buffer);
     }
 
     /// <summary>Writes to a file through the page cache (<c>pwrite()</c>).</summary>
@@ -28,9 +32,9 @@ public sealed partial class Cpu
     /// <param name="offset">Where, in bytes; ignored in files opened with <see cref="OpenMode.Append"/>.</param>
     /// <param name="buffer">The bytes.</param>
     /// <returns>How many were written: fewer than given before an error. EBADF, EINVAL, EFBIG, ENOSPC, EIO, ENOMEM.</returns>
-    public Result<int> WriteFile(OpenFile file, long offset, ReadOnlySpan<byte> buffer)
+    public Result<int> Write(OpenFile file, long offset, ReadOnlySpan<byte> buffer)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using LockScope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_write");
         if (error != Errno.None || offset < 0)
         {
@@ -38,10 +42,10 @@ public sealed partial class Cpu
         }
 
         offset = (file.Mode & OpenMode.Append) != 0 ? file.File.Size : offset;
-        Result<int> written = file.Mapping.Write(this, offset, buffer);
+        Result<int> written = file.Mapping.Write(_cpu, offset, buffer);
         if (written.Succeeded && written.Value != 0 && (file.Mode & OpenMode.Sync) != 0)
         {
-            error = Sync(file, offset, written.Value);
+            error = SyncRange(file, offset, written.Value);
             return error != Errno.None ? error : written;
         }
 
@@ -53,9 +57,9 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, or an error of this or an earlier write of which this open file was not told yet: EIO, ENOSPC; EBADF.</returns>
     public Errno Fsync(OpenFile file)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using LockScope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.None, "vfs_fsync");
-        return error != Errno.None ? error : Sync(file, 0, FileMapping.MaxBytes);
+        return error != Errno.None ? error : SyncRange(file, 0, FileMapping.MaxBytes);
     }
 
     /// <summary>As <see cref="Fsync"/>, without what is not needed to read the data again; the simulated file systems keep nothing of that kind on the device (<c>fdatasync()</c>).</summary>
@@ -64,15 +68,15 @@ public sealed partial class Cpu
     public Errno Fdatasync(OpenFile file) => Fsync(file);
 
     /// <summary>Writes all dirty pages of all files and waits (<c>sync()</c>). Errors are told to whoever calls <see cref="Fsync"/>.</summary>
-    public void SyncFiles()
+    public void Sync()
     {
-        Machine.ThrowIfDisposed();
-        MightSleep("sync");
-        using LockScope scope = Machine.EnterOwners();
-        FileCache cache = Machine.PageCache;
+        _cpu.Machine.ThrowIfDisposed();
+        _cpu.Context.MightSleep("sync");
+        using LockScope scope = _cpu.Machine.EnterOwners();
+        FileCache cache = _cpu.Machine.PageCache;
         for (int i = 0; i < cache.Devices.Count; i++)
         {
-            cache.Devices[i].WriteAll(this);
+            cache.Devices[i].WriteAll(_cpu);
             _ = cache.Devices[i].Device.Flush();
         }
     }
@@ -81,16 +85,16 @@ public sealed partial class Cpu
     /// <param name="file">The open file.</param>
     /// <param name="size">The new size in bytes.</param>
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EFBIG; EIO or ENOMEM when the last page cannot be zeroed, in which case nothing is changed.</returns>
-    public Errno TruncateFile(OpenFile file, long size)
+    public Errno Truncate(OpenFile file, long size)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using LockScope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_truncate");
         if (error != Errno.None)
         {
             return error == Errno.EBADF && !file.IsClosed ? Errno.EINVAL : error;
         }
 
-        return size < 0 ? Errno.EINVAL : size > FileMapping.MaxBytes ? Errno.EFBIG : file.Mapping.Truncate(this, size);
+        return size < 0 ? Errno.EINVAL : size > FileMapping.MaxBytes ? Errno.EFBIG : file.Mapping.Truncate(_cpu, size);
     }
 
     /// <summary>Makes a hole in a file, whose size stays (<c>fallocate(FALLOC_FL_PUNCH_HOLE)</c>).</summary>
@@ -100,14 +104,14 @@ public sealed partial class Cpu
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Errno PunchHole(OpenFile file, long offset, long length)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using LockScope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_fallocate");
         if (error != Errno.None)
         {
             return error;
         }
 
-        return offset < 0 || length <= 0 || length > FileMapping.MaxBytes ? Errno.EINVAL : file.Mapping.PunchHole(this, offset, length);
+        return offset < 0 || length <= 0 || length > FileMapping.MaxBytes ? Errno.EINVAL : file.Mapping.PunchHole(_cpu, offset, length);
     }
 
     /// <summary>Brings part of a file into memory without waiting for it (<c>readahead()</c>, <c>POSIX_FADV_WILLNEED</c>).</summary>
@@ -115,9 +119,9 @@ public sealed partial class Cpu
     /// <param name="offset">Where, in bytes.</param>
     /// <param name="length">How much.</param>
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL.</returns>
-    public Errno ReadAheadFile(OpenFile file, long offset, long length)
+    public Errno ReadAhead(OpenFile file, long offset, long length)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using LockScope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "readahead");
         if (error != Errno.None || offset < 0 || length < 0)
         {
@@ -128,28 +132,35 @@ public sealed partial class Cpu
         {
             long end = Math.Min(file.File.Size, length > long.MaxValue - offset ? long.MaxValue : offset + length);
             uint first = (uint)(offset >> PageGeometry.PageShift);
-            ReadAhead.Force(this, file.Mapping, first, (uint)(((end - 1) >> PageGeometry.PageShift) - first + 1));
+            MemSim.PageCache.ReadAhead.Force(_cpu, file.Mapping, first, (uint)(((end - 1) >> PageGeometry.PageShift) - first + 1));
         }
 
         return Errno.None;
     }
 
-    private Errno Sync(OpenFile file, long offset, long bytes)
+    private Errno SyncRange(OpenFile file, long offset, long bytes)
     {
         long last = Math.Min(FileMapping.MaxBytes, offset + bytes) - 1;
-        return file.Mapping.Sync(this, file, (uint)(offset >> PageGeometry.PageShift), (uint)(last >> PageGeometry.PageShift));
+        return file.Mapping.Sync(_cpu, file, (uint)(offset >> PageGeometry.PageShift), (uint)(last >> PageGeometry.PageShift));
     }
 
     private Errno CheckFile(OpenFile file, OpenMode need, string what)
     {
         ArgumentNullException.ThrowIfNull(file);
-        Machine.ThrowIfDisposed();
-        if (file.File.FileSystem.Machine != Machine)
+        _cpu.Machine.ThrowIfDisposed();
+        if (file.File.FileSystem.Machine != _cpu.Machine)
         {
             throw new ArgumentException($"{file.File} belongs to another machine", nameof(file));
         }
 
-        MightSleep(what);
+        _cpu.Context.MightSleep(what);
         return file.IsClosed || (file.Mode & need) != need ? Errno.EBADF : Errno.None;
     }
+}
+
+/// <content>Calls on files: read, write, truncate, sync.</content>
+public sealed partial class Cpu
+{
+    /// <summary>Calls on files: read, write, truncate, sync.</summary>
+    public CpuFiles Files { get; internal set; } = null!;
 }

@@ -2,23 +2,27 @@ using MemSim.Hardware;
 
 namespace MemSim;
 
-/// <content>Copies between the kernel and the process that runs (<c>uaccess.h</c>): faults are repaired, and what cannot be ends the copy instead of the kernel.</content>
-public sealed partial class Cpu
+/// <summary>Memory of the process that runs on a CPU, touched by kernel code (<c>uaccess.h</c>). <see cref="Cpu.User"/>.</summary>
+public sealed class CpuUser
 {
+    private readonly Cpu _cpu;
+
+    internal CpuUser(Cpu cpu) => _cpu = cpu;
+
     /// <summary>Copies bytes to the process that runs (<c>copy_to_user()</c>).</summary>
     /// <param name="to">Where in the process.</param>
     /// <param name="from">The bytes.</param>
     /// <returns>How many bytes were not copied: 0 on success.</returns>
     public long CopyToUser(VirtualAddress to, ReadOnlySpan<byte> from)
     {
-        CpuMmu mmu = MmuState;
+        CpuMmu mmu = _cpu.MmuState;
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
         try
         {
             int done = 0;
             while (done < from.Length && TryUser(mmu, to.Value + (ulong)done, MemoryAccess.Write, out ulong physical))
             {
-                int run = Math.Min(from.Length - done, PageGeometry.PageSize - (int)(physical & PageOffsetMask));
+                int run = Math.Min(from.Length - done, PageGeometry.PageSize - (int)(physical & Cpu.PageOffsetMask));
                 from.Slice(done, run).CopyTo(mmu.Memory.Range(physical, run));
                 LeaveUser(mmu);
                 done += run;
@@ -38,14 +42,14 @@ public sealed partial class Cpu
     /// <returns>How many bytes were not copied: 0 on success.</returns>
     public long CopyFromUser(Span<byte> to, VirtualAddress from)
     {
-        CpuMmu mmu = MmuState;
+        CpuMmu mmu = _cpu.MmuState;
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
         try
         {
             int done = 0;
             while (done < to.Length && TryUser(mmu, from.Value + (ulong)done, MemoryAccess.Read, out ulong physical))
             {
-                int run = Math.Min(to.Length - done, PageGeometry.PageSize - (int)(physical & PageOffsetMask));
+                int run = Math.Min(to.Length - done, PageGeometry.PageSize - (int)(physical & Cpu.PageOffsetMask));
                 mmu.Memory.ReadOnly(physical, run).CopyTo(to[done..]);
                 LeaveUser(mmu);
                 done += run;
@@ -93,12 +97,12 @@ public sealed partial class Cpu
     private bool TryUser(CpuMmu mmu, ulong address, MemoryAccess access, out ulong physical)
     {
         physical = 0;
-        if (Machine.Mmu.IsKernelAddress(address))
+        if (_cpu.Machine.Mmu.IsKernelAddress(address))
         {
             return false;
         }
 
-        int tries = mmu.IsGated ? MaxParallelRetries : MaxFaultRetries;
+        int tries = mmu.IsGated ? Cpu.MaxParallelRetries : Cpu.MaxFaultRetries;
         for (int i = 0; i < tries; i++)
         {
             if (EnterUser(mmu, address, access, out physical, out PageFault fault))
@@ -106,7 +110,7 @@ public sealed partial class Cpu
                 return true;
             }
 
-            if (Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(this, fault))
+            if (_cpu.Machine.Mmu.FaultHandler is not { } handler || !handler.Handle(_cpu, fault))
             {
                 return false;
             }
@@ -133,4 +137,29 @@ public sealed partial class Cpu
 
         return found;
     }
+
+    /// <summary>Makes memory accesses as user code until the scope is disposed.</summary>
+    public MmuScope UserMode()
+    {
+        CpuMmu mmu = _cpu.MmuState;
+        MmuScope scope = new(mmu, MmuScope.Kind.UserMode, mmu.InUserMode);
+        mmu.SetUserMode(true);
+        return scope;
+    }
+
+    /// <summary>Lets kernel code touch user pages until the scope is disposed (<c>stac</c>/<c>clac</c>, <c>uaccess_begin()</c>).</summary>
+    public MmuScope UserAccess()
+    {
+        CpuMmu mmu = _cpu.MmuState;
+        MmuScope scope = new(mmu, MmuScope.Kind.UserAccess, mmu.MayTouchUser);
+        mmu.SetUserAccess(true);
+        return scope;
+    }
+}
+
+/// <content>Memory of the running process, as kernel code touches it.</content>
+public sealed partial class Cpu
+{
+    /// <summary>Memory of the running process, as kernel code touches it.</summary>
+    public CpuUser User { get; internal set; } = null!;
 }

@@ -1,0 +1,215 @@
+using MemSim.Filesystems;
+using MemSim.Hardware;
+using MemSim.PageCache;
+using MemSim.Pages;
+using MemSim.Slab;
+using MemSim.Statistics;
+using MemSim.Zones;
+
+namespace MemSim;
+
+/// <summary>File systems and devices as files. <see cref="Machine.Files"/>.</summary>
+public sealed class MachineFiles
+{
+    private readonly Machine _machine;
+
+    internal MachineFiles(Machine machine) => _machine = machine;
+
+    // File systems without a device get minors of major 0; the first ones belong to those that every kernel mounts.
+    private int _nextAnonymousDevice = 0x19;
+
+    private long[] _filePagesBefore = [];
+
+    /// <summary>Makes an empty file system on a device.</summary>
+    /// <param name="device">The device.</param>
+    /// <returns>The file system.</returns>
+    /// <exception cref="ArgumentException">Another machine uses the device.</exception>
+    /// <exception cref="InvalidOperationException">The device is on for swap.</exception>
+    public DiskFileSystem Mount(BlockDevice device)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        _machine.ThrowIfDisposed();
+        return new DiskFileSystem(_machine, device);
+    }
+
+    /// <summary>Makes an empty file system in memory (tmpfs).</summary>
+    /// <param name="limit">How much its files may hold; 0 for half of the memory, as the kernel has it.</param>
+    /// <returns>The file system.</returns>
+    public TmpFileSystem MountTmpfs(ByteSize limit = default)
+    {
+        _machine.ThrowIfDisposed();
+        return new TmpFileSystem(_machine, limit.Bytes != 0 ? limit.Pages : _machine.Zones.Sum(z => z.ManagedPages) / 2, _nextAnonymousDevice++);
+    }
+
+    /// <summary>Makes an empty file system of huge pages (hugetlbfs, <c>mount -o pagesize=</c>).</summary>
+    /// <param name="pageSize">Bytes of its pages; 0 for the default size.</param>
+    /// <returns>The file system.</returns>
+    /// <exception cref="ArgumentException">The architecture has no such pages, or MemSim cannot map them.</exception>
+    public HugetlbFileSystem MountHugetlbfs(ByteSize pageSize = default)
+    {
+        _machine.ThrowIfDisposed();
+        HugetlbPool? pool = pageSize.Bytes == 0 ? _machine.HugePages.Pool : _machine.HugePages.PoolOf(pageSize);
+        return pool is { IsMappable: true }
+            ? new HugetlbFileSystem(_machine, pool, _nextAnonymousDevice++)
+            : throw new ArgumentException($"there are no huge pages of {pageSize} to map", nameof(pageSize));
+    }
+
+    /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
+    /// <param name="device">The device.</param>
+    /// <param name="mode">What it is opened for.</param>
+    /// <param name="cpu">The CPU that does it; null for the first.</param>
+    /// <returns>The open file; EROFS, ENOMEM, or EBUSY when another device of that name is open.</returns>
+    public Result<OpenFile> OpenDevice(BlockDevice device, OpenMode mode = OpenMode.Read, Cpu? cpu = null)
+    {
+        ArgumentNullException.ThrowIfNull(device);
+        _machine.ThrowIfDisposed();
+        return _machine.DeviceFiles.OpenDevice(_machine.Own(cpu), device, mode);
+    }
+
+    /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>
+    /// <param name="what">1: clean pages of files that nobody uses; 2: reclaimable slab objects; 3: both.</param>
+    /// <exception cref="ArgumentOutOfRangeException">The kernel would refuse the number.</exception>
+    public void DropCaches(int what)
+    {
+        _machine.ThrowIfDisposed();
+        ArgumentOutOfRangeException.ThrowIfLessThan(what, 1);
+        ArgumentOutOfRangeException.ThrowIfGreaterThan(what, 4);
+        Cpu cpu = _machine.Cpus.First(c => c.IsOnline);
+        if ((what & 1) != 0)
+        {
+            using LockScope scope = _machine.EnterOwners();
+            _ = _machine.PageCache.DropPages(cpu);
+        }
+
+        if ((what & 2) != 0)
+        {
+            _machine.Shrinkers.Drop(cpu);
+            _machine.SlabDropper?.Invoke(cpu);
+            _machine.Events.Count(VmEvent.DropSlab);
+        }
+    }
+
+    /// <summary>Has everything written that is dirty: reclaim found nothing else (<c>wakeup_flusher_threads()</c>).</summary>
+    internal void WakeFlushers(Cpu cpu)
+    {
+        using LockScope scope = _machine.EnterOwners();
+        foreach (DeviceWriteback device in _machine.PageCache.Devices)
+        {
+            device.WakeForReclaim(cpu);
+        }
+    }
+
+    /// <summary>Time passes for a reclaimer that cannot go on: devices end the writes that are under way.</summary>
+    internal void LetWritesEnd(Cpu cpu)
+    {
+        using LockScope scope = _machine.EnterOwners();
+        foreach (DeviceWriteback device in _machine.PageCache.Devices)
+        {
+            _ = device.CompleteHeldWrites(cpu);
+        }
+
+        _ = _machine.Swap.CompleteWrites(cpu);
+    }
+
+    /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
+    internal void Verify()
+    {
+        int nodes = _machine.Nodes.Count;
+        long[] filePages = new long[nodes];
+        long[] shmem = new long[nodes];
+        long[] dirty = new long[nodes];
+        long[] writeback = new long[nodes];
+        long pages = 0;
+        foreach (FileMapping mapping in _machine.PageCache.Mappings)
+        {
+            mapping.Verify(filePages, shmem, dirty, writeback);
+            pages += mapping.PageCount;
+        }
+
+        for (int i = 0; i < nodes; i++)
+        {
+            NodeCounters counters = _machine.Nodes[i].Counters;
+            RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
+            RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
+            RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
+            RequireCount($"nr_writeback of node {i}", counters.Writeback - _machine.Swap.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
+        }
+
+        VerifyObjects();
+        RequireCount("pages whose frames say that a file has them", FramesOfFiles(), pages);
+    }
+
+    /// <summary>As many inodes, names and open files take memory as there are.</summary>
+    private void VerifyObjects()
+    {
+        KernelObjectCheck check = new(_machine);
+        long openings = 0;
+        foreach (FileMapping mapping in _machine.PageCache.Mappings)
+        {
+            check.Add(mapping.Host.FileSystem.InodeKind, mapping.Host.Inode);
+            check.Add(KernelObject.Dentry, mapping.Host.Dentry);
+            openings += mapping.Host.Openings;
+        }
+
+        for (KernelObject kind = KernelObject.DeviceInode; kind <= KernelObject.DiskInode; kind++)
+        {
+            check.Require(kind);
+        }
+
+        check.Require(KernelObject.Dentry);
+        RequireCount("open files", _machine.KernelObjects.InUse(KernelObject.File), openings);
+    }
+
+    private static void RequireCount(string what, long counted, long found)
+    {
+        if (counted != found)
+        {
+            string message = $"page cache: {what}: {counted} counted, {found} found";
+            throw new KernelBugException(KernelBugKind.Corruption, message, message);
+        }
+    }
+
+    private long FramesOfFiles()
+    {
+        long frames = 0;
+        foreach (PresentRange range in _machine.PresentRanges)
+        {
+            for (int pfn = (int)range.Start; pfn < range.End; pfn++)
+            {
+                ref PageFrame frame = ref _machine.Frames[pfn];
+                if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Mappings.Find(frame.Mapping) is FileMapping)
+                {
+                    frames++;
+                }
+            }
+        }
+
+        return frames;
+    }
+
+    /// <summary>There is a file: from now on memory is reclaimed, shadows of evicted pages included.</summary>
+    internal void UsePageCache()
+    {
+        if (_machine.PageCache.TryStart())
+        {
+            _machine.Reclaim.RegisterShrinker(new ShadowShrinker(_machine.PageCache));
+        }
+    }
+
+    internal void Build()
+    {
+        _machine.PageCache = new FileCache(_machine);
+        _machine.SharedMemory = new TmpFileSystem(_machine, long.MaxValue, deviceNumber: 1);
+        _machine.DeviceFiles = new DeviceFileSystem(_machine);
+
+        // A machine restored from a capture starts with the capture's counters.
+        _filePagesBefore = [.. _machine.Nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback })];
+    }
+}
+
+/// <content>File systems: mounting them, devices as files, dropping caches.</content>
+public sealed partial class Machine
+{
+    /// <summary>File systems: mounting them, devices as files, dropping caches.</summary>
+    public MachineFiles Files { get; }
+}

@@ -1,0 +1,77 @@
+using MemSim.Hardware;
+
+namespace MemSim;
+
+/// <summary>The context that code on a CPU runs in: interrupts, preemption, locks held, what the task may do. <see cref="Cpu.Context"/>.</summary>
+public sealed class CpuContext
+{
+    private readonly Cpu _cpu;
+
+    internal CpuContext(Cpu cpu) => _cpu = cpu;
+
+    /// <summary>Disables preemption until the scope is disposed (<c>preempt_disable()</c>).</summary>
+    public ContextScope DisablePreemption() => _cpu.Enter(ContextKind.Preempt);
+
+    /// <summary>Disables interrupts until the scope is disposed (<c>local_irq_save()</c>).</summary>
+    public ContextScope DisableInterrupts() => _cpu.Enter(ContextKind.Irq);
+
+    /// <summary>Holds a spinlock until the scope is disposed (<c>spin_lock()</c>): preemption is off.</summary>
+    public ContextScope HoldSpinlock() => _cpu.Enter(ContextKind.Spinlock);
+
+    /// <summary>Keeps reclaim from starting I/O until the scope is disposed (<c>memalloc_noio_save()</c>).</summary>
+    public ContextScope MemAllocNoIo() => _cpu.EnterTaskFlag(TaskFlags.MemAllocNoIo);
+
+    /// <summary>Keeps reclaim from calling file systems until the scope is disposed (<c>memalloc_nofs_save()</c>).</summary>
+    public ContextScope MemAllocNoFs() => _cpu.EnterTaskFlag(TaskFlags.MemAllocNoFs);
+
+    /// <summary>Gives the current task access to all reserves until the scope is disposed (<c>PF_MEMALLOC</c>, <c>memalloc_noreclaim_save()</c>).</summary>
+    public ContextScope MemAlloc() => _cpu.EnterTaskFlag(TaskFlags.MemAlloc);
+
+    /// <summary>Complains when the code running now must not sleep (<c>might_sleep()</c>).</summary>
+    /// <param name="what">The function that might sleep.</param>
+    /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
+    public void MightSleep(string what = "might_sleep")
+    {
+        if (_cpu.InAtomic)
+        {
+            _cpu.Machine.Bugs.SleepingInAtomic(_cpu, what);
+        }
+    }
+
+    /// <summary>Whether page faults are disabled: inside of <see cref="CpuHighMemory.KmapAtomic(Page)"/> no fault is handled (<c>pagefault_disabled()</c>).</summary>
+    public bool PageFaultsDisabled => _cpu.Current.Mappings is { Atomic: > 0 };
+
+    /// <summary>How often preemption is disabled, spinlocks included (<c>preempt_count()</c> without interrupts).</summary>
+    public int PreemptDepth => _cpu.PreemptDepth;
+
+    /// <summary>The kernel's <c>preempt_count</c> word, as reports print it.</summary>
+    public int PreemptCount => _cpu.PreemptCount;
+
+    /// <summary>Spinlocks held.</summary>
+    public int SpinlocksHeld => _cpu.SpinlocksHeld;
+
+    /// <summary>Whether interrupts are disabled (<c>irqs_disabled()</c>).</summary>
+    public bool InterruptsDisabled => _cpu.InterruptsDisabled;
+
+    /// <summary>Whether the CPU serves a hardware interrupt (<c>in_hardirq()</c>).</summary>
+    public bool InHardIrq => _cpu.InHardIrq;
+
+    /// <summary>Whether the CPU serves a soft interrupt (<c>in_serving_softirq()</c>).</summary>
+    public bool InSoftIrq => _cpu.InSoftIrq;
+
+    /// <summary>Whether the CPU serves a non-maskable interrupt (<c>in_nmi()</c>).</summary>
+    public bool InNmi => _cpu.InNmi;
+
+    /// <summary>Whether the CPU is in any interrupt (<c>in_interrupt()</c>).</summary>
+    public bool InInterrupt => _cpu.InInterrupt;
+
+    /// <summary>Whether code running now must not sleep: in an interrupt, with preemption or interrupts disabled, or holding a spinlock.</summary>
+    public bool InAtomic => _cpu.InAtomic;
+}
+
+/// <content>The context that code runs in, and the ways into others.</content>
+public sealed partial class Cpu
+{
+    /// <summary>The context that code runs in, and the ways into others.</summary>
+    public CpuContext Context { get; internal set; } = null!;
+}

@@ -1,0 +1,79 @@
+namespace MemSim;
+
+/// <summary>The files below <c>/proc/sys</c>. <see cref="Machine.Sysctl"/>.</summary>
+public sealed class MachineSysctl
+{
+    private readonly Machine _machine;
+
+    internal MachineSysctl(Machine machine) => _machine = machine;
+
+    /// <summary>How long a task may sleep in <see cref="Cpu.Kmap"/> on a machine with parallel CPUs before it is reported (<c>hung_task_timeout_secs</c>).</summary>
+    public TimeSpan HungTaskTimeout { get; set; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>Writes to a file below <c>/proc/sys/vm</c>; watermarks, reserves and per-CPU limits change as the kernel recalculates them.</summary>
+    /// <param name="name">The file's name, with or without <c>vm.</c>, e.g. <c>min_free_kbytes</c>.</param>
+    /// <param name="text">What to write; several numbers are separated by spaces or tabs.</param>
+    /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text.</exception>
+    public void Set(string name, string text)
+    {
+        _machine.ThrowIfDisposed();
+        string file = NameOf(name);
+        if (file == "drop_caches")
+        {
+            // Not a setting: an order.
+            _machine.Files.DropCaches(int.TryParse(text, out int what) && what is >= 1 and <= 4 ? what : throw new ArgumentException($"vm.drop_caches: '{text}' is not 1 to 4 (EINVAL)", nameof(text)));
+            return;
+        }
+
+        if (file == "compact_memory")
+        {
+            // Not a setting but a button: only 1 presses it.
+            if (text?.Trim() != "1")
+            {
+                throw new ArgumentException("vm.compact_memory: only 1 can be written", nameof(text));
+            }
+
+            _machine.Compaction.CompactMemory();
+            return;
+        }
+
+        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages" && _machine.HugePages.Pool.IsGigantic)
+        {
+            throw new ArgumentException($"vm.{file}: pages of {_machine.HugePages.Pool.PageSize} come from the boot alone (EINVAL)", nameof(text));
+        }
+
+        _machine.Settings.Set(file, text);
+        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages")
+        {
+            _machine.HugePages.Pool.WriteSysctl(_machine.Cpus[0], file, _machine.Settings.Sysctls.Number(file));
+        }
+    }
+
+    /// <summary>Reads a file below <c>/proc/sys/vm</c>. Reading <c>lowmem_reserve_ratio</c> recomputes the reserves, as 6.1 does.</summary>
+    /// <param name="name">The file's name, with or without <c>vm.</c>.</param>
+    /// <returns>The text, without the newline.</returns>
+    /// <exception cref="ArgumentException">There is no such file.</exception>
+    public string Get(string name)
+    {
+        _machine.ThrowIfDisposed();
+        string file = NameOf(name);
+
+        // What the pool reached, not what was written.
+        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && _machine.HugePages.Pool.WasSized
+            ? (_machine.HugePages.Pool.Total - _machine.HugePages.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
+            : _machine.Settings.Read(file);
+    }
+
+    private static string NameOf(string name)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        return name.StartsWith("vm.", StringComparison.Ordinal) ? name[3..] : name;
+    }
+}
+
+/// <content>The files below <c>/proc/sys/vm</c>.</content>
+public sealed partial class Machine
+{
+    /// <summary>The files below <c>/proc/sys/vm</c>.</summary>
+    public MachineSysctl Sysctl { get; }
+}

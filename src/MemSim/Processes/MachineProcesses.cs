@@ -1,0 +1,70 @@
+using System.Collections;
+using MemSim.Processes;
+using MemSim.VirtualMemory;
+
+namespace MemSim;
+
+/// <summary>The processes alive, ascending by number. <see cref="Machine.Processes"/>.</summary>
+public sealed class MachineProcesses : IReadOnlyCollection<Process>
+{
+    private readonly Machine _machine;
+
+    internal MachineProcesses(Machine machine) => _machine = machine;
+
+    /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped (<c>fork()</c> by init and <c>execve()</c>).</summary>
+    /// <param name="name">Its name (<c>comm</c>).</param>
+    /// <param name="limits">Its resource limits; the usual ones when null.</param>
+    /// <param name="on">The CPU that makes it; null for the caller's, which a host thread has on a machine with parallel CPUs only once it ran a task.</param>
+    /// <returns>The process, or ENOMEM.</returns>
+    /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM, which page tables need.</exception>
+    public Result<Process> TryCreate(string name, Rlimits? limits = null, Cpu? on = null)
+    {
+        ArgumentNullException.ThrowIfNull(name);
+        _machine.ThrowIfDisposed();
+        limits ??= new Rlimits();
+        MmCore core = _machine.NeedsContents(_machine.Mm);
+        core.WasUsed = true;
+        using AddressSpaceLock.Scope scope = core.Enter();
+        Cpu cpu = _machine.Own(on);
+        TaskMemory? memory = TaskMemory.TryTake(_machine, cpu);
+        if (memory is null)
+        {
+            return Errno.ENOMEM;
+        }
+
+        MemoryDescriptor? mm = core.NewMm(cpu, limits);
+        if (mm is null || mm.SetUpProgram(cpu) != Errno.None)
+        {
+            mm?.Exit(cpu);
+            memory.GiveBack(cpu);
+            return Errno.ENOMEM;
+        }
+
+        Process process = new(core, name, core.Pids.Next(), null, mm, limits, memory);
+        core.Pids.Add(process);
+        core.WasUsed = true;
+
+        // Before the first process there is nobody whose memory could be taken, and nobody to kill.
+        _machine.Reclaim.Enable();
+        return process;
+    }
+
+    /// <summary>The process with a number; null when there is none.</summary>
+    /// <param name="pid">The number.</param>
+    public Process? Find(int pid) => _machine.Mm?.Pids.Find(pid);
+
+    /// <summary>How many there are.</summary>
+    public int Count => _machine.Mm?.Pids.All.Count ?? 0;
+
+    /// <inheritdoc/>
+    public IEnumerator<Process> GetEnumerator() => (_machine.Mm?.Pids.All ?? []).GetEnumerator();
+
+    IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+}
+
+/// <content>The processes alive, ascending by number.</content>
+public sealed partial class Machine
+{
+    /// <summary>The processes alive, ascending by number.</summary>
+    public MachineProcesses Processes { get; }
+}

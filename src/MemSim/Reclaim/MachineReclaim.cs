@@ -1,0 +1,74 @@
+namespace MemSim;
+
+/// <summary>Reclaim of a machine: switching it on, shrinkers, figures. <see cref="Machine.Reclaim"/>.</summary>
+public sealed class MachineReclaim
+{
+    private readonly Machine _machine;
+
+    internal MachineReclaim(Machine machine) => _machine = machine;
+
+    /// <summary>The registered shrinkers, in the order in which they are asked.</summary>
+    public IReadOnlyList<Shrinker> Shrinkers => _machine.Shrinkers.All;
+
+    /// <summary>Puts kswapd, direct reclaim and shrinkers to work: from now on the allocator's slow path reclaims instead of failing.</summary>
+    /// <remarks>
+    /// Happens by itself with the first process, file or shrinker. Without it a machine's memory belongs to whoever allocated it, and allocations below the
+    /// watermarks behave as on a kernel that finds nothing to reclaim. Does nothing when <see cref="Policy"/> was set to something else.
+    /// </remarks>
+    public void Enable()
+    {
+        _machine.ThrowIfDisposed();
+        if (_machine.Reclaimer is NoReclaim)
+        {
+            _machine.Reclaimer = _machine.Vmscan;
+        }
+    }
+
+    /// <summary>Registers a shrinker (<c>register_shrinker()</c>): it is asked for objects whenever memory is reclaimed.</summary>
+    /// <param name="shrinker">The shrinker.</param>
+    /// <exception cref="ArgumentException">It is registered already.</exception>
+    public void RegisterShrinker(Shrinker shrinker)
+    {
+        ArgumentNullException.ThrowIfNull(shrinker);
+        _machine.ThrowIfDisposed();
+        _machine.Shrinkers.Add(shrinker);
+        Enable();
+    }
+
+    /// <summary>Takes a shrinker's registration back (<c>unregister_shrinker()</c>).</summary>
+    /// <param name="shrinker">The shrinker.</param>
+    /// <returns>Whether it was registered.</returns>
+    public bool UnregisterShrinker(Shrinker shrinker)
+    {
+        ArgumentNullException.ThrowIfNull(shrinker);
+        _machine.ThrowIfDisposed();
+        return _machine.Shrinkers.Remove(shrinker);
+    }
+
+    /// <summary>Reclaim of a zone as textbooks show it.</summary>
+    /// <param name="zone">A zone of this machine.</param>
+    public ZoneReclaimInfo Info(Zone zone)
+    {
+        ArgumentNullException.ThrowIfNull(zone);
+        _machine.ThrowIfDisposed();
+        return _machine.Vmscan.InfoOf(_machine.Owned(zone));
+    }
+
+    /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until reclaim is switched on or something else is plugged in.</summary>
+    /// <exception cref="ArgumentNullException">The value is null: <see cref="NoReclaim"/> is what reclaims nothing.</exception>
+    public IReclaim Policy
+    {
+        get => _machine.Reclaimer;
+        set => _machine.Reclaimer = value;
+    }
+
+    /// <summary>How much time is lost because memory is short (<c>/proc/pressure/memory</c>).</summary>
+    public PressureStall Pressure => _machine.Pressure;
+}
+
+/// <content>Reclaim: kswapd, direct reclaim, shrinkers, pressure.</content>
+public sealed partial class Machine
+{
+    /// <summary>Reclaim: kswapd, direct reclaim, shrinkers, pressure.</summary>
+    public MachineReclaim Reclaim { get; }
+}
