@@ -4,13 +4,17 @@ namespace MemSim.Recordings.Import;
 /// <remarks>
 /// ftrace:            <c>   busybox-99      [000] d..3.     3.451194: mm_page_alloc: fields</c> (the flags are optional, a thread group in parentheses may follow the pid);
 /// trace-cmd:         the same without flags; with <c>-l</c> <c> busybox-98      0d..3.     6.625374: mm_page_alloc:   fields</c>;
-/// perf:              <c>   busybox   209 [000]    19.552581:   kmem:mm_page_alloc: fields</c>, with <c>--ns</c> <c>209/209</c> and nine decimals.
+/// perf:              <c>   busybox   209 [000]    19.552581:   kmem:mm_page_alloc: fields</c>, with <c>--ns</c> <c>209/209</c> and nine decimals, with <c>-F +period</c> a number
+///                    before the event, with <c>-L</c> the CPU without brackets, with <c>-F</c> of fields without <c>cpu</c> no CPU at all (<see cref="NamesNoCpu"/>).
 /// Task names may hold spaces, brackets and colons, so the column that fits as a whole decides, not the first character that looks right.
 /// </remarks>
 internal ref struct TraceLineHeader
 {
     public const int MaxPid = 1 << 22;
     public const int MaxCpu = 8192;
+
+    /// <summary>A blank and three columns: what <c>perf script -L</c> prints for a CPU. A pid has five, so that a name that ends in a number is not taken for a pid.</summary>
+    private const int CpuColumn = 4;
 
     public ReadOnlySpan<byte> Task;
     public ReadOnlySpan<byte> Event;
@@ -25,6 +29,9 @@ internal ref struct TraceLineHeader
     /// <summary>How much of the line tells the task and the CPU; 0 where that is not its beginning.</summary>
     public int PrefixLength;
 
+    /// <summary>Whether the line tells no CPU; <see cref="Cpu"/> is 0 then.</summary>
+    public bool NamesNoCpu;
+
     /// <summary>Takes a line apart; false when it is no event's line.</summary>
     public static bool TryParse(ReadOnlySpan<byte> line, out TraceLineHeader header)
     {
@@ -35,7 +42,7 @@ internal ref struct TraceLineHeader
             int bracket = line[from..].IndexOf((byte)'[');
             if (bracket < 0)
             {
-                return TryParseLatency(line, ref header);
+                return TryParseLatency(line, ref header) || TryParsePerf(line, ref header);
             }
 
             bracket += from;
@@ -95,6 +102,40 @@ internal ref struct TraceLineHeader
             header.Pid = (int)pid;
             header.Cpu = (int)cpu;
             return true;
+        }
+    }
+
+    /// <summary>Tries perf's columns without brackets: <c>name pid cpu time: subsystem:event: fields</c>, or without the CPU. The first word that is a time decides, and the width of the column before it.</summary>
+    private static bool TryParsePerf(ReadOnlySpan<byte> line, ref TraceLineHeader header)
+    {
+        int from = 0;
+        while (true)
+        {
+            int colon = line[from..].IndexOf(": "u8);
+            if (colon < 0)
+            {
+                return false;
+            }
+
+            colon += from;
+            from = colon + 1;
+            int time = line[..colon].LastIndexOf((byte)' ') + 1;
+            if (time == 0 || line[time..colon].IndexOf((byte)'.') < 0 || !TryRest(line[time..], ref header, flagsRequired: false))
+            {
+                continue;
+            }
+
+            ReadOnlySpan<byte> who = line[..time].TrimEnd((byte)' ');
+            int last = who.LastIndexOf((byte)' ') + 1;
+            ReadOnlySpan<byte> before = who[..last].TrimEnd((byte)' ');
+            if (who.Length - before.Length == CpuColumn && Utf8Fields.TryParseDecimal(who[last..], out long cpu) && cpu >= 0 && TryTask(before, ref header))
+            {
+                header.Cpu = (int)cpu;
+                return true;
+            }
+
+            header.NamesNoCpu = true;
+            return TryTask(who, ref header);
         }
     }
 
@@ -175,7 +216,8 @@ internal ref struct TraceLineHeader
             return false;
         }
 
-        if (!fields.TryNext(out word) || word.Length < 2)
+        // perf's period, where it is asked for.
+        if (!fields.TryNext(out word) || (CountDigits(word) == word.Length && !fields.TryNext(out word)) || word.Length < 2 || word.StartsWith("PERF_RECORD_"u8))
         {
             return false;
         }

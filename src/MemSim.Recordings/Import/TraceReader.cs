@@ -71,6 +71,9 @@ public sealed class TraceReader : IDisposable
     /// <summary>Events that notes in the file say were lost so far; a note without a number counts as one.</summary>
     public long LostEvents { get; private set; }
 
+    /// <summary>Events whose lines tell no CPU (perf script -F without cpu), taken as of CPU 0.</summary>
+    public long EventsWithoutCpu { get; private set; }
+
     /// <summary>Lines broken in two that were put together.</summary>
     public int RepairedLines { get; private set; }
 
@@ -176,6 +179,7 @@ public sealed class TraceReader : IDisposable
         if (TraceLineHeader.TryParse(line, out header))
         {
             (string, int, int) meaning = (_names.Get(header.Task), header.Pid, header.Cpu);
+            EventsWithoutCpu += header.NamesNoCpu ? 1 : 0;
             if (header.PrefixLength is > 0 and <= MaxPrefixBytes)
             {
                 line[..header.PrefixLength].CopyTo(_prefix);
@@ -303,9 +307,11 @@ public sealed class TraceReader : IDisposable
             return true;
         }
 
-        if (line.IndexOf("PERF_RECORD_LOST"u8) >= 0)
+        int record = line.IndexOf("PERF_RECORD_"u8);
+        if (record >= 0)
         {
-            LostEvents += FirstNumber(line[line.IndexOf("PERF_RECORD_LOST"u8)..], absent: 1);
+            // What perf says of tasks, maps and lost events among the samples (--show-task-events and its like).
+            LostEvents += line[record..].StartsWith("PERF_RECORD_LOST"u8) ? FirstNumber(line[record..], absent: 1) : 0;
             return true;
         }
 
@@ -324,6 +330,12 @@ public sealed class TraceReader : IDisposable
     private void ReadComment(ReadOnlySpan<byte> line)
     {
         ReadOnlySpan<byte> entries = "# entries-in-buffer/entries-written: "u8;
+        ReadOnlySpan<byte> online = "# nrcpus online : "u8;
+        if (line.StartsWith(online) && Utf8Fields.TryParseDecimal(line[online.Length..], out long perfCpus) && perfCpus is > 0 and < 8192)
+        {
+            CpuCount = (int)perfCpus;
+        }
+
         if (!line.StartsWith(entries))
         {
             return;

@@ -476,6 +476,7 @@ public sealed partial class TraceReplay : IDisposable
         LimitsCorrected = _limitsCorrected,
         EventCount = _recording.EventCount,
         LostEvents = _recording.LostEvents,
+        EventsWithoutCpu = _recording.EventsWithoutCpu,
         Events = Events(),
         KswapdWakeups = new TraceKswapdWakeups(
             _recording.Counts.Where(c => c.Key == WakeupEvent || c.Key.EndsWith(":" + WakeupEvent, StringComparison.Ordinal)).Sum(c => c.Value), _wakeups?.Woken),

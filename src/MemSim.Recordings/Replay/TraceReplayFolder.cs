@@ -109,10 +109,31 @@ internal sealed class TraceReplayFolder
             }
         }
 
+        if (KernelRelease() is { } release && KernelChoice.TryFor(release, out KernelChoice? recorded))
+        {
+            return recorded;
+        }
+
         string? lists = FindBefore("mmlists") ?? FindBefore("zoneinfo");
         return lists is not null && InputFile.ReadText(lists).Contains("high_min", StringComparison.Ordinal)
             ? KernelChoice.Unknown(KernelLines.Linux6_18, "the limits of per-CPU lists are recorded with their bounds, which 6.18 first prints")
             : KernelChoice.Unknown(KernelLines.Linux6_1, "no file beside the trace tells more");
+    }
+
+    /// <summary>The release that perf's header in the trace names (<c>perf script --header</c>: <c># os release : 6.18.44</c>); null without one.</summary>
+    private string? KernelRelease()
+    {
+        const string Release = "# os release : ";
+        using StreamReader text = InputFile.OpenText(TracePath);
+        while (text.ReadLine() is { } line && line.StartsWith('#'))
+        {
+            if (line.StartsWith(Release, StringComparison.Ordinal))
+            {
+                return line[Release.Length..].Trim();
+            }
+        }
+
+        return null;
     }
 
     /// <summary>The counts that the index beside the folder has for this trace, by event name; empty where there is none.</summary>

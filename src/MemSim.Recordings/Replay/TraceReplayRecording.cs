@@ -104,6 +104,9 @@ internal sealed class TraceReplayRecording
     /// <summary>Events that notes in the file say were lost.</summary>
     public long LostEvents { get; private set; }
 
+    /// <summary>Events whose lines name no CPU.</summary>
+    public long EventsWithoutCpu { get; private set; }
+
     /// <summary>One more than the highest CPU number.</summary>
     public int CpuCount { get; private set; } = 1;
 
@@ -136,6 +139,7 @@ internal sealed class TraceReplayRecording
         recording.EntriesInBuffer = reader.EntriesInBuffer;
         recording.EntriesWritten = reader.EntriesWritten;
         recording.LostEvents = reader.LostEvents;
+        recording.EventsWithoutCpu = reader.EventsWithoutCpu;
         recording.UnknownFlags = reader.UnknownFlags;
         recording.Link();
         recording.Slab.Link();

@@ -102,6 +102,9 @@ public sealed record TraceReplayResult
     /// <summary>Events that the recording says were lost before they reached the file.</summary>
     public long LostEvents { get; init; }
 
+    /// <summary>Events whose lines name no CPU (<c>perf script -F</c> without <c>cpu</c>); they were replayed on CPU 0, so that frames cannot agree on a machine of several.</summary>
+    public long EventsWithoutCpu { get; init; }
+
     /// <summary>Events by name.</summary>
     public IReadOnlyList<TraceEventCount> Events { get; init; } = [];
 

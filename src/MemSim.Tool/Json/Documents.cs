@@ -89,6 +89,7 @@ internal sealed record TraceDocument(
     string? NotPredictable,
     long Events,
     long LostEvents,
+    long EventsWithoutCpu,
     long FailedAllocations,
     long UntracedPages,
     IReadOnlyList<TraceCpuDocument> Cpus,

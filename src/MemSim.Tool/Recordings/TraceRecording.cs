@@ -95,6 +95,7 @@ internal static class TraceRecording
         result.NotPredictable,
         result.EventCount,
         result.LostEvents,
+        result.EventsWithoutCpu,
         result.FailedAllocations,
         result.UntracedPagesInferred + result.UntracedPagesNoticed + result.UntracedPagesFoundAtFree,
         [.. result.Cpus.Select(c => new TraceCpuDocument(c.Cpu, c.Allocations, c.Predicted))],
@@ -141,6 +142,11 @@ internal static class TraceRecording
         if (result.LostEvents != 0)
         {
             text.WriteLine($"the recording says that it lost {result.LostEvents} events");
+        }
+
+        if (result.EventsWithoutCpu != 0)
+        {
+            text.WriteLine($"{result.EventsWithoutCpu} events name no CPU and are taken as of CPU 0 (perf script -F with cpu tells it)");
         }
 
         // A console of its own: the same tables as everywhere, into a string.

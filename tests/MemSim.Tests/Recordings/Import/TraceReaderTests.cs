@@ -20,6 +20,11 @@ public class TraceReaderTests
     [InlineData("  my-prog-98     12.....     6.625374: ", "my-prog", 98, 12, 6_625_374_000)]
     [InlineData("            perf   209 [000]    19.552581: kmem:", "perf", 209, 0, 19_552_581_000)]
     [InlineData("     two words   209/210   [001]    19.552581305: kmem:", "two words", 210, 1, 19_552_581_305)]
+    [InlineData("            perf 25082 [001]  3590.869180:          1 kmem:", "perf", 25082, 1, 3_590_869_180_000)]
+    [InlineData(".NET Fin 24407   3  3577.325808: kmem:", ".NET Fin", 24407, 3, 3_577_325_808_000)]
+    [InlineData("  .NET Finalizer 24407  3577.325808:            kmem:", ".NET Finalizer", 24407, 0, 3_577_325_808_000)]
+    [InlineData(" tokio runtime 2    99  3577.325808: kmem:", "tokio runtime 2", 99, 0, 3_577_325_808_000)]
+    [InlineData(" a: 1.5: b   209/210   3577.325808305: kmem:", "a: 1.5: b", 210, 0, 3_577_325_808_305)]
     [InlineData("         busybox-106     [000] .....          1234: ", "busybox", 106, 0, 1234)]
     public void Heads_of_all_formats_are_taken_apart(string head, string task, int pid, int cpu, long time)
     {
@@ -123,6 +128,21 @@ public class TraceReaderTests
             "               0 [unknown] ([unknown])",
             "").Single();
         (e.Pfn, e.Order, e.Gfp, e.Cpu).Should().Be((1534487, 0, Gfp.Kernel, 0));
+    }
+
+    [Fact]
+    public void Records_of_perf_that_are_no_samples_are_skipped_and_events_without_a_CPU_counted()
+    {
+        using TraceReader reader = new(ImportText.Of(
+            "# os release : 6.18.44",
+            "# nrcpus online : 4",
+            "swapper     0 [000]     0.000000: PERF_RECORD_MMAP -1/0: [0xffffffff81000000(0x1000000) @ 0xffffffff81000000]: x [kernel.kallsyms]_text",
+            "perf 25082 [001]  3590.738420: PERF_RECORD_COMM exec: sleep:25087/25087",
+            "perf 25082 [001]  3590.738420: PERF_RECORD_FORK(25082:25087):(25082:25082)",
+            "perf 25082 [001]  3590.738421: kmem:mm_page_free: page=0x16eace pfn=0x16eace order=0",
+            "perf 25082  3590.738422: kmem:mm_page_free: page=0x16eacf pfn=0x16eacf order=0"), "trace");
+        ReadAll(reader).Select(e => (e.Pfn, e.Cpu)).Should().Equal((0x16eace, 1), (0x16eacf, 0));
+        (reader.CpuCount, reader.EventsWithoutCpu, reader.LostEvents).Should().Be((4, 1, 0));
     }
 
     [Fact]
