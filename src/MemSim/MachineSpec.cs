@@ -95,6 +95,9 @@ public sealed record MachineSpec
     /// <summary>The captured machine this one is the twin of.</summary>
     internal TwinOrigin? Twin { get; private init; }
 
+    /// <summary>The state the allocator starts in; null for a boot.</summary>
+    internal StartState? Start { get; init; }
+
     private IReadOnlyList<(string Name, string Text)> sysctls { get; init; } = [];
 
     private bool pageOwner { get; init; }
@@ -162,8 +165,12 @@ public sealed record MachineSpec
         return new MachineSpec(architecture, cpus) { Zones = ExplicitZones.Check(ArchitectureInfo.Of(architecture), zones) };
     }
 
-    /// <summary>The twin of a real machine: its layout is read, every derived figure is computed from it.</summary>
-    /// <param name="directory">A captured folder with <c>zoneinfo</c> and, where present, <c>sysctl-vm.txt</c>, <c>uname</c>, <c>proc-cmdline</c>, <c>node/</c>; or <c>/proc</c> itself on a live Linux.</param>
+    /// <summary>The twin of a real machine: its layout is read, every derived figure is computed from it; where <c>buddyinfo</c> is there, it starts in the recorded state.</summary>
+    /// <remarks>
+    /// Free blocks are as many of each order (and, where <c>pagetypeinfo</c> is there, which root alone may read, of each migrate type) as recorded, per-CPU lists as long, watermarks, boost and
+    /// reserves the recorded ones. Where the blocks lie and whose the pages in use are, no file tells: <see cref="Machine.Warnings"/> says what was invented. <see cref="AsBooted"/> frees all memory.
+    /// </remarks>
+    /// <param name="directory">A captured folder with <c>zoneinfo</c> and, where present, <c>buddyinfo</c>, <c>pagetypeinfo</c>, <c>sysctl-vm.txt</c>, <c>uname</c>, <c>proc-cmdline</c>, <c>node/</c>; or <c>/proc</c> itself on a live Linux.</param>
     /// <param name="kernel">Whose rules to follow; null for the kernel that the folder names.</param>
     /// <exception cref="InputFileException">A file is missing or malformed.</exception>
     public static MachineSpec FromProc(string directory, KernelChoice? kernel = null)
@@ -173,6 +180,9 @@ public sealed record MachineSpec
         MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, twin.Zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
         return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = twin.Remarks };
     }
+
+    /// <summary>A twin made by <see cref="FromProc"/> with all of its memory free, as after the boot, and every figure computed.</summary>
+    public MachineSpec AsBooted() => this with { Twin = Twin?.AsBooted() };
 
     /// <summary>The most memory a machine of an architecture can have.</summary>
     /// <param name="architecture">The architecture.</param>
@@ -271,6 +281,7 @@ public sealed record MachineSpec
     {
         ArgumentNullException.ThrowIfNull(choice);
         TwinOrigin? twin = Twin is null ? null : TwinOrigin.Read(Twin.Captured.Directory, choice);
+        twin = Twin is { FreeBlocks: null } ? twin?.AsBooted() : twin;
         return this with { Personality = choice.Line, Warnings = twin?.Remarks ?? choice.Warnings, Twin = twin };
     }
 

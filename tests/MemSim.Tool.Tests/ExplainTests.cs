@@ -156,6 +156,21 @@ public sealed class ExplainTests : IDisposable
         text.Should().ContainAll("Node 0 Normal", "min 100", "limit 100", "order 4", "U");
     }
 
+    [Fact]
+    public void The_same_picture_is_written_as_png_with_words_in_it()
+    {
+        string file = Path.Combine(_folder, "zones.png");
+        string again = Path.Combine(_folder, "again.png");
+
+        ToolRun.Of("explain", Log(Failure), "--png", file).ExitCode.Should().Be(0);
+        ToolRun.Of("explain", Log(Failure), "--png", again).ExitCode.Should().Be(0);
+
+        byte[] png = File.ReadAllBytes(file);
+        png.Take(8).Should().Equal(0x89, 0x50, 0x4e, 0x47, 0x0d, 0x0a, 0x1a, 0x0a);
+        png.Should().Equal(File.ReadAllBytes(again));
+        System.Buffers.Binary.BinaryPrimitives.ReadInt32BigEndian(png.AsSpan(16)).Should().Be(1060);
+    }
+
     private string Log(string text)
     {
         string file = Path.Combine(_folder, "log.txt");

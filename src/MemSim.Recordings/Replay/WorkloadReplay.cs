@@ -46,7 +46,7 @@ public static partial class WorkloadReplay
             state.Kernel = captured.Kernel.Line;
         }
 
-        using Machine machine = state is not null ? StateRestorer.Restore(state, hasContents: true) : Machine.Boot(MachineSpec.FromProc(directory, kernel));
+        using Machine machine = state is not null ? StateRestorer.Restore(state, hasContents: true) : Machine.Boot(MachineSpec.FromProc(directory, kernel).AsBooted());
         machine.Reclaim.Enable();
         if (machine.HugePages.IsAvailable)
         {

@@ -32,11 +32,11 @@ internal sealed class Evaluation
     public IEnumerable<Candidate> Eligible => Zones.Where(z => z.Eligible != false);
 
     /// <summary>Sets up the evaluation of a request.</summary>
-    public static Evaluation Of(KernelReport report, RequestFacts request, KernelRule rules, ZoneIndexes indexes, int pageKiB, bool hasRequest = true)
+    public static Evaluation Of(KernelReport report, RequestFacts request, KernelRule rules, ZoneIndexes indexes, int pageKiB, bool hasRequest = true, bool isAnywhere = false)
     {
         int highest = hasRequest ? indexes.Highest(request.Gfp) : -1;
-        NodeSet policy = NodeSet.Parse(report.NodeMask);
-        NodeSet cpuset = (request.Gfp & Gfp.HardWall) != 0 ? NodeSet.Parse(report.MemsAllowed) : NodeSet.All;
+        NodeSet policy = isAnywhere ? NodeSet.All : NodeSet.Parse(report.NodeMask);
+        NodeSet cpuset = (request.Gfp & Gfp.HardWall) != 0 && !isAnywhere ? NodeSet.Parse(report.MemsAllowed) : NodeSet.All;
         int nodes = report.Zones.Where(z => !z.IsEmpty).Select(z => z.Node).Distinct().Count();
         List<Candidate> zones = [];
         foreach (ReportedZone zone in report.Zones)

@@ -122,6 +122,9 @@ internal static class Explanations
         to.SavedBy = [.. to.SavedBy.Select(s => s.Trial is { } trial ? s with { OnMachine = forks.Try(trial.Request, trial.Change) } : s)];
     }
 
+    /// <summary>The rules of the oldest kernel a report can be of, as far as its figures do not show otherwise.</summary>
+    public static KernelRule RulesOf(KernelReport report, KernelRange range) => Seen(KernelRules.Of(range.From), report);
+
     /// <summary>Rules as the report's own figures show them, whatever its version says: the free part of the reserve is printed since it counts.</summary>
     private static KernelRule Seen(KernelRule rules, KernelReport report)
     {
@@ -154,7 +157,7 @@ internal static class Explanations
 
         // The kernel did fail: rules by which it could not have are the less likely ones.
         Verdict[] failing = [.. distinct.Where(v => v is not (Verdict.Passes or Verdict.Undecidable))];
-        to.Verdict = failing.Length == 1 ? failing[0] : Verdict.Undecidable;
+        to.Verdict = failing.Length == 1 && !to.Report.IsFromProc ? failing[0] : Verdict.Undecidable;
         int chosen = answers.FindLastIndex(a => failing.Length == 0 ? a.Verdict == Verdict.Undecidable : failing.Contains(a.Verdict));
         List<OtherAnswer> others = [];
         for (int i = 0; i < answers.Count; i++)

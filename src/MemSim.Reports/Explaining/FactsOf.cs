@@ -112,6 +112,12 @@ internal static class FactsOf
             return (free / pageKiB, false);
         }
 
+        if ((rules & KernelRule.FreeHighAtomicOnly) != 0 && zone.BlocksByType is { } types)
+        {
+            // pagetypeinfo counts the blocks of each type: what is free of the reserve is known from there.
+            return (types.TryGetValue('H', out long[]? counts) ? counts.Select((count, order) => count << order).Sum() : 0, false);
+        }
+
         if (zone.KiB("reserved_highatomic") is { } reserved)
         {
             return (reserved / pageKiB, false);

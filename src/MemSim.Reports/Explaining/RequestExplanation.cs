@@ -127,7 +127,7 @@ internal static class RequestExplanation
             case Verdict.Policy:
                 return $"{title} would pass, but a memory policy or cpuset forbids its node.";
             case Verdict.Passes:
-                return string.Create(Plain, $"{title} passes as printed: {numbers}, and {BlockWord(facts, check)}.");
+                return string.Create(Plain, $"{title} passes as printed: {numbers}, and {BlockWord(facts, check)}{LastResort(facts, check)}.");
             default:
                 return Unknown(zone, check, pageKiB);
         }
@@ -225,6 +225,12 @@ internal static class RequestExplanation
             }
         }
     }
+
+    /// <summary>Before 4.4 there was a reserve of page blocks (MIGRATE_RESERVE) that every type fell back to at last, rather than fail.</summary>
+    private static string LastResort(ZoneFacts facts, ZoneCheck check) =>
+        facts.Blocks is { } blocks && blocks.Any(b => b.Count > 0 && b.Order >= check.Request.Order && b.Types == "R") && blocks.All(b => b.Count == 0 || b.Order < check.Request.Order || b.Types == "R")
+            ? ", all of type Reserve, which kernels before 4.4 take from last, rather than fail"
+            : "";
 
     private static string BlockWord(ZoneFacts facts, ZoneCheck check) => facts.UsableBlocks(check.Request.Order, check.Request, check.Rules) is { } count
         ? string.Create(Plain, $"{count} usable blocks of order {check.Request.Order} or more")

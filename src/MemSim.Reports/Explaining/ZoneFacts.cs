@@ -37,7 +37,8 @@ internal readonly record struct RequestFacts(int Order, Gfp Gfp)
         }
 
         bool high = (rules & KernelRule.RightsKeepHighAtomic) != 0 ? !CanReclaim && IsHigh && MayReserve : TriesHarder(rules);
-        return (Order > 0 && high) || ((rules & KernelRule.NonBlockTakesHighAtomic) != 0 && !CanReclaim && MayReserve);
+        // Above order 0 the watermark check does not see these blocks for requests that merely cannot wait.
+        return Order > 0 ? high : (rules & KernelRule.NonBlockTakesHighAtomic) != 0 && !CanReclaim && MayReserve;
     }
 
     /// <summary>Whether CMA's pages count and may be taken.</summary>

@@ -49,6 +49,13 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
                 return new KernelRange(build, build, $"Linux {build} ({report.Release})");
             }
 
+            // A simulated machine follows the last stable release of its series.
+            if (report.Release?.EndsWith("-memsim", StringComparison.Ordinal) == true)
+            {
+                KernelRelease last = version with { Patch = 9999 };
+                return new KernelRange(last, last, $"Linux {version.Major}.{version.Minor}, the last stable release ({report.Release})");
+            }
+
             // A distribution's release names the series (5.10.0-28), not which stable release it holds.
             bool series = version.Patch == 0 && report.Release is { } release && release.StartsWith($"{version}-", StringComparison.Ordinal) && !release.Contains("-rc", StringComparison.Ordinal) && version.Major > 2;
             return new KernelRange(version, series ? version with { Patch = 9999 } : version, $"Linux {version} ({report.Release})");

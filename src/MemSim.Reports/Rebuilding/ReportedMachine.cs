@@ -12,6 +12,9 @@ internal sealed class ReportedMachine
     /// <summary>Machines beyond this many frames are not rebuilt: a report is asked for numbers, not for terabytes.</summary>
     private const long MaxFrames = 1L << 27;
 
+    /// <summary>The most that counters of a zone may lag behind on a machine of many CPUs: 125 pages each.</summary>
+    private const int MaxUnfolded = 125 * 1024;
+
     private const int TopOrder = 10;
     private static readonly (char Letter, byte Type)[] Types = [('U', 0), ('M', 1), ('E', 2), ('H', 3)];
     private static readonly Architecture[] Architectures = [Architecture.X86_64, Architecture.Arm64, Architecture.X86_32];
@@ -50,18 +53,80 @@ internal sealed class ReportedMachine
         return reason.Length == 0 ? new ReportedMachine(evaluation, architecture!.Value, KernelPersonality.Parse(kernels.From.ToString())) : null;
     }
 
+    /// <summary>The machine of a report with all of its zones, as a state to start from.</summary>
+    /// <param name="report">The report.</param>
+    /// <param name="kernel">The kernel whose rules apply; null for the one the report names.</param>
+    /// <param name="warnings">What had to be invented.</param>
+    /// <param name="reason">Why there is no such machine; empty where there is one.</param>
+    public static AllocatorState? StateOf(KernelReport report, KernelRelease? kernel, out List<string> warnings, out string reason)
+    {
+        warnings = [];
+        int pageKiB = report.PageSizeKiB ?? 4;
+        KernelRange range = KernelRange.Of(report, kernel);
+        ZoneIndexes indexes = ZoneIndexes.Of(report, range);
+
+        // For a request that may go anywhere every zone counts.
+        Evaluation whole = Evaluation.Of(report, new RequestFacts(0, Gfp.HighUserMovable & ~Gfp.HardWall), Explanations.RulesOf(report, range), indexes, pageKiB, isAnywhere: true);
+        if (!whole.Eligible.Any())
+        {
+            reason = "it has no line of a zone with memory";
+            return null;
+        }
+
+        if (For(whole, indexes, pageKiB, range, out reason) is not { } machine)
+        {
+            return null;
+        }
+
+        AllocatorState? state = machine.State(null, whole: true);
+        if (state is null)
+        {
+            reason = "its zones are too large";
+            return null;
+        }
+
+        foreach (ZoneState zone in state.Zones)
+        {
+            IReadOnlyList<long> reserve = report.Zones.First(z => z.Node == zone.Node && z.Name == NameOf(zone.Type)).LowmemReserve ?? [];
+            for (int i = 0; i < zone.LowmemReserve.Length; i++)
+            {
+                zone.LowmemReserve[i] = reserve.Count == 0 ? 0 : reserve[Math.Min(i, reserve.Count - 1)];
+            }
+        }
+
+        warnings.Add($"made of a report: {range.Reason}; where the free blocks lie is invented, and how many blocks of each migrate type a list has where several are named");
+        warnings.Add("what is not free is nobody's: it can be neither freed, reclaimed nor moved; per-CPU lists are empty");
+        return state;
+    }
+
     /// <summary>Boots the machine as the report shows it, perhaps changed, and makes the request.</summary>
     /// <param name="request">The request.</param>
     /// <param name="change">Changes the zones; null for none.</param>
     /// <returns>Whether the request got its pages; null where the change cannot be built.</returns>
     public bool? Try(RequestFacts request, Func<ZoneFacts, ZoneFacts>? change)
     {
+        if (State(change, whole: false) is not { } state)
+        {
+            return null;
+        }
+
+        // kswapd and the OOM killer would change what is asked about; reclaim finds nothing.
+        using Machine machine = StateRestorer.Restore(state);
+        Gfp gfp = (request.Gfp & ~(Gfp.KswapdReclaim | Gfp.NoFail | Gfp.Account)) | Gfp.NoWarn | Gfp.NoRetry;
+        return !machine.Cpus[0].AllocPages(gfp, request.Order).IsNull;
+    }
+
+    /// <summary>The state of the allocator; null where it cannot be built.</summary>
+    /// <param name="change">Changes the zones; null for none.</param>
+    /// <param name="whole">Whether the zones have their size; otherwise they are as large as what is free in them, which is all that a request sees.</param>
+    private AllocatorState? State(Func<ZoneFacts, ZoneFacts>? change, bool whole)
+    {
         AllocatorState state = new() { Name = "report", Architecture = _architecture, Kernel = _kernel, PageblockOrder = ArchitectureInfo.Of(_architecture).PageblockOrder, WatermarkBoostFactor = 0 };
         long next = 0;
         List<ZoneFacts> zones = [.. _evaluation.Eligible.Select(z => change is null ? z.Facts : change(z.Facts)).OrderBy(z => z.Node).ThenBy(z => z.Index)];
         foreach (ZoneFacts zone in zones)
         {
-            if (ZoneOf(zone, state.PageblockOrder, ref next) is not { } built)
+            if (ZoneOf(zone, state.PageblockOrder, whole, ref next) is not { } built)
             {
                 return null;
             }
@@ -69,10 +134,7 @@ internal sealed class ReportedMachine
             state.Zones.Add(built);
         }
 
-        // kswapd and the OOM killer would change what is asked about; reclaim finds nothing.
-        using Machine machine = StateRestorer.Restore(state);
-        Gfp gfp = (request.Gfp & ~(Gfp.KswapdReclaim | Gfp.NoFail | Gfp.Account)) | Gfp.NoWarn | Gfp.NoRetry;
-        return !machine.Cpus[0].AllocPages(gfp, request.Order).IsNull;
+        return state;
     }
 
     private static string Obstacle(Evaluation evaluation, int pageKiB, KernelRange kernels)
@@ -92,7 +154,7 @@ internal sealed class ReportedMachine
             : "";
     }
 
-    private ZoneState? ZoneOf(ZoneFacts zone, int pageblockOrder, ref long next)
+    private ZoneState? ZoneOf(ZoneFacts zone, int pageblockOrder, bool whole, ref long next)
     {
         int index = ArchitectureInfo.Of(_architecture).ZoneTypes.Select(NameOf).ToList().IndexOf(zone.Name);
         long start = next;
@@ -115,7 +177,10 @@ internal sealed class ReportedMachine
             ranges.Add((first, cursor, type));
         }
 
-        long managed = Math.Max(zone.Managed!.Value, zone.Blocks!.Sum(b => b.Count << b.Order));
+        // The counter lags behind the lists by what CPUs have not folded into it; watermarks are checked against it.
+        long listed = zone.Blocks!.Sum(b => b.Count << b.Order);
+        long unfolded = Math.Abs(listed - zone.Free!.Value) <= MaxUnfolded ? listed - zone.Free.Value : 0;
+        long managed = whole ? Math.Max(zone.Managed!.Value, listed) : listed;
         long spanned = Align(Math.Max(cursor - start, managed), 1L << TopOrder);
         next = start + spanned;
         if (index < 0 || next > MaxFrames * 4)
@@ -137,9 +202,9 @@ internal sealed class ReportedMachine
             WatermarkBoost = zone.Boost,
             ReservedHighAtomicPages = zone.HighAtomic,
             LowmemReserve = [.. Enumerable.Repeat(zone.Reserve!.Value, ArchitectureInfo.Of(_architecture).ZoneTypes.Count)],
-            FreePages = zone.Free!.Value,
-            FreePagesCpuDiff = [0],
-            StatThreshold = 1,
+            FreePages = listed - unfolded,
+            FreePagesCpuDiff = [(int)unfolded],
+            StatThreshold = (int)Math.Max(1, Math.Abs(unfolded)),
             FreeLists = lists,
             FirstPageblock = start >> pageblockOrder,
             Pageblocks = [.. Enumerable.Range(0, (int)(spanned >> pageblockOrder)).Select(i => ranges.Find(r => start + ((long)i << pageblockOrder) < r.End) is { End: > 0 } range ? range.Type : (byte)1)],

@@ -93,7 +93,7 @@ internal static class BootCommand
         SharedOptions.ExistingDirectory(directory);
         try
         {
-            return MachineSpec.FromProc(directory, kernel).WithoutContents();
+            return MachineSpec.FromProc(directory, kernel).AsBooted().WithoutContents();
         }
         catch (ArgumentException e)
         {

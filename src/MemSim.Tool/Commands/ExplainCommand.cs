@@ -15,10 +15,11 @@ internal static class ExplainCommand
         var gfp = new Option<string?>("--gfp") { Description = "With --from: the flags of the request, e.g. GFP_ATOMIC or 0xcc0.", HelpName = "MASK" };
         var order = new Option<int?>("--order") { Description = "With --from: log2 of the pages asked for.", HelpName = "N" };
         var svg = new Option<string?>("--svg") { Description = "Draw the free blocks of the last report by order and type against the limits of its zones.", HelpName = "OUT" };
+        var png = new Option<string?>("--png") { Description = "The same picture as PNG.", HelpName = "OUT" };
         var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel, whatever the log says.", HelpName = "VERSION" };
         Option<bool> json = SharedOptions.Json();
         var quiet = new Option<bool>("--quiet") { Description = "No progress bar." };
-        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, from, gfp, order, svg, kernel, json, quiet };
+        var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, from, gfp, order, svg, png, kernel, json, quiet };
         command.SetAction(parsed =>
         {
             KernelRelease? version = null;
@@ -27,7 +28,7 @@ internal static class ExplainCommand
                 version = KernelRelease.TryParse(text, out KernelRelease named) ? named : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 6.1 or 5.10.160)");
             }
 
-            Sink sink = new(console, parsed.GetValue(json), parsed.GetValue(svg));
+            Sink sink = new(console, parsed.GetValue(json), parsed.GetValue(svg), parsed.GetValue(png));
             string[] names = parsed.GetValue(files) ?? [];
             if (parsed.GetValue(from) is { } directory)
             {
@@ -117,7 +118,7 @@ internal static class ExplainCommand
     }
 
     /// <summary>Writes explanations as they come.</summary>
-    private sealed class Sink(ToolConsole console, bool json, string? svg)
+    private sealed class Sink(ToolConsole console, bool json, string? svg, string? png)
     {
         private readonly List<string> _files = [];
         private readonly List<long> _unknown = [];
@@ -166,6 +167,11 @@ internal static class ExplainCommand
             if (svg is not null)
             {
                 File.WriteAllText(svg, ZonePicture.Svg(_last!));
+            }
+
+            if (png is not null)
+            {
+                File.WriteAllBytes(png, ZoneImage.Png(_last!));
             }
 
             if (json)

@@ -6,7 +6,7 @@ using Microsoft.Extensions.Logging.Abstractions;
 namespace MemSim.Boot;
 
 /// <summary>Everything needed to build the objects of a machine, before a single page is free: what the boot planner or a recorded state comes to.</summary>
-internal sealed class MachineBlueprint
+internal sealed record MachineBlueprint
 {
     public required ArchitectureInfo Architecture { get; init; }
 

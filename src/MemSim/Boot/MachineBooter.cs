@@ -12,6 +12,11 @@ internal static class MachineBooter
     public static Machine Boot(MachineSpec spec)
     {
         ArgumentNullException.ThrowIfNull(spec);
+        if (spec.Start is { } start)
+        {
+            return StateRestorer.Restore(start.State, blueprint => new Machine(Started(blueprint, spec, start)), spec.HasContents, spec.CommandLine);
+        }
+
         BootPlan plan = BootPlanner.Plan(spec);
         Machine machine = new(Blueprint(plan));
         try
@@ -58,6 +63,11 @@ internal static class MachineBooter
                 machine.Settings.Set(name, text);
             }
 
+            if (spec.Twin is { FreeBlocks: { } recorded } twin)
+            {
+                machine.Warnings = [.. machine.Warnings, .. RecordedOccupancy.Apply(machine, recorded, twin.Captured.ZoneInfo, marks: spec.Sysctls.Count == 0)];
+            }
+
             if (spec.CommandLine.ShufflePageAllocator)
             {
                 machine.Pages.Buddy.Shuffle = new PageShuffle();
@@ -77,6 +87,18 @@ internal static class MachineBooter
             throw;
         }
     }
+
+    /// <summary>The blueprint of a machine that starts in a state, with what the user wants of the simulation.</summary>
+    private static MachineBlueprint Started(MachineBlueprint blueprint, MachineSpec spec, StartState start) => blueprint with
+    {
+        HasContents = spec.HasContents,
+        HostMemory = spec.HostMemory,
+        Parallel = spec.ParallelCpus,
+        TracksOwners = spec.PageOwner,
+        BugPolicy = spec.BugPolicy,
+        Warnings = [.. spec.Warnings, .. start.Warnings],
+        LoggerFactory = spec.LoggerFactory ?? NullLoggerFactory.Instance,
+    };
 
     private static MachineBlueprint Blueprint(BootPlan plan)
     {

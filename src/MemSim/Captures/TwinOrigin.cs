@@ -26,6 +26,12 @@ internal sealed class TwinOrigin
 
     public IReadOnlyList<BootZone> Zones { get; }
 
+    /// <summary>What was free when the files were read; null where they do not tell, or nobody wants that.</summary>
+    public RecordedFreeBlocks? FreeBlocks { get; private set; }
+
+    /// <summary>The same machine with all of its memory free.</summary>
+    public TwinOrigin AsBooted() => new(Captured, Figures, Sysctls, Zones) { Remarks = Remarks };
+
     public TransparentHugePages HugePages => Captured.CurrentTransparentHugePages;
 
     public static TwinOrigin Read(string directory, KernelChoice? kernel)
@@ -46,6 +52,6 @@ internal sealed class TwinOrigin
             }
         }
 
-        return new TwinOrigin(captured, figures, sysctls, zones) { Remarks = [.. captured.Remarks, .. remarks] };
+        return new TwinOrigin(captured, figures, sysctls, zones) { Remarks = [.. captured.Remarks, .. remarks], FreeBlocks = RecordedFreeBlocks.Read(CaptureFolder.Open(directory)) };
     }
 }

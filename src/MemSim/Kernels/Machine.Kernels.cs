@@ -3,6 +3,6 @@ namespace MemSim;
 /// <content>Whose rules the machine follows.</content>
 public sealed partial class Machine
 {
-    /// <summary>What the user must know about the machine's rules, e.g. that its kernel was never recorded and follows those of another; empty where there is nothing to say.</summary>
-    public IReadOnlyList<string> Warnings { get; }
+    /// <summary>What the user must know about the machine: that its kernel was never recorded and follows the rules of another, what of its state was invented; empty where there is nothing to say.</summary>
+    public IReadOnlyList<string> Warnings { get; internal set; }
 }

@@ -13,7 +13,7 @@ public class TwinMachineTests(CaptureArchive archive) : IClassFixture<CaptureArc
     {
         string directory = archive.Folder(name);
         CapturedMachine captured = CapturedMachine.Read(directory);
-        using Machine twin = Machine.Boot(MachineSpec.FromProc(directory));
+        using Machine twin = Machine.Boot(MachineSpec.FromProc(directory).AsBooted());
 
         foreach (CpuLayout cpu in captured.Layout.Cpus)
         {

@@ -97,5 +97,5 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
 
     public static TheoryData<string> MachinesWithNodeFiles => [.. CaptureArchive.Names().Where(RecordedViews.HasNodeFiles)];
 
-    private Machine Twin(string name) => Machine.Boot(MachineSpec.FromProc(captures.Folder(name)).WithoutContents());
+    private Machine Twin(string name) => Machine.Boot(MachineSpec.FromProc(captures.Folder(name)).AsBooted().WithoutContents());
 }
