@@ -1,13 +1,17 @@
 using MemSim.Background;
+using MemSim.Boot;
 using MemSim.Cma;
 using MemSim.Compaction;
+using MemSim.Faults;
 using MemSim.KernelMemory;
 using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.Oom;
 using MemSim.PageAllocation;
-using MemSim.PageCache;
+using MemSim.Processes;
 using MemSim.Reclaim;
+using MemSim.ReverseMapping;
+using MemSim.Shrinkers;
 using MemSim.Slab;
 using MemSim.VirtualMemory;
 
@@ -24,25 +28,32 @@ public sealed partial class Machine
     {
         // What needs no memory of the machine.
         BackgroundTasks = new BackgroundTasks(this);
+        TaskSwitching = new TaskSwitching();
         Fixmap = new Fixmap(this);
         AddressSpace = new KernelAddressSpace(this, options.Mmu.FiveLevels);
-        _perCpu = new PerCpuAllocator(this);
+        _perCpu = new PerCpuAllocator(this, options.Percpu ?? KernelImage.Debian(Architecture.Architecture).Percpu);
         BuildSlab(options.Slab);
         KernelObjects = new KernelObjects(this);
 
         // Who has pages, and who takes them back.
-        Lru = new LruManager(this, _memMap);
-        Pressure = new PressureStall(this);
+        Lru = new LruManager(this, _memMap, options.Restored);
+        Pressure = new PressureStall(Clock, AdvanceTime);
         Shrinkers = new ShrinkerList(this);
+        _reclaimTracepoints.Changed = () => Shrinkers.Trace = ReclaimTrace;
         Migrator = new PageMigrator(this);
         Compactor = new Compactor(this);
         Contig = new ContigAllocator(this);
         OomKiller = new OomKiller(this);
         Vmscan = new PageReclaim(this) { OomKiller = OomKiller, Compactor = Compactor, WakeFlushers = Files.WakeFlushers };
+        OwnReclaim = Vmscan;
+        PageOut = Vmscan;
         Files.Build();
         Swap = new SwapSpace(this);
+        SwapWrites = Swap;
         ShmemSwap = Swap.SharedMemory;
-        HugePages = new HugePageSettings(this);
+        HugePages = new HugePageSettings(this, options.Mmu.GigabytePages, options.DefaultHugePageSize);
+
+        Pids = new ProcessTable(Architecture.Bits == 32);
 
         // What lives in the contents of RAM: page tables, and all that is mapped by them.
         if (Ram.HasContents)
@@ -53,19 +64,15 @@ public sealed partial class Machine
             PrepareFixedTables(_mmu);
             _vmalloc = new VmallocAllocator(this);
             Kmaps = AddressSpace.PersistentKmap is null ? null : new PersistentKmaps(this);
+            HighAddresses = Kmaps;
             _stacks = new KernelStacks(this, options.Stacks, frames);
             frames.EndBoot();
             Mm = new MmCore(this, frames);
+            Swap.Users.Insert(0, new ProcessSwapUser(Swap));
+            Mm.Faults = new PageFaultHandler(Mm);
             _mmu.FaultHandler = Mm.Faults;
         }
 
-        Owners = Guarded(Mm is null ? new CacheOnlyOwners(this) : Mm.Owners);
-    }
-
-    internal T NeedsContents<T>(T? part)
-        where T : class
-    {
-        ThrowIfDisposed();
-        return part ?? throw new InvalidOperationException("the machine was booted without contents of RAM (MachineSpec.WithoutContents): nothing can be mapped there");
+        Owners = Guarded(Mm is null ? new CacheOnlyOwners(this) : new PageOwners(Mm));
     }
 }

@@ -1,7 +1,6 @@
 using MemSim.Boot;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
-using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Observability;
 using MemSim.PageAllocation;
@@ -22,6 +21,7 @@ public sealed partial class Machine : IDisposable
 
     internal Machine(MachineBlueprint blueprint)
     {
+        Personality = blueprint.Personality;
         Architecture = blueprint.Architecture;
         PageblockOrder = blueprint.PageblockOrder;
         WatermarkBoostFactor = blueprint.WatermarkBoostFactor;
@@ -83,7 +83,7 @@ public sealed partial class Machine : IDisposable
         Settings = new MachineSettings(this, blueprint.Personality);
         Warnings = blueprint.Warnings;
         OwnerTracker = blueprint.TracksOwners ? new PageOwnerTracker(this) : null;
-        _tracepoints = new Tracepoints(OwnerTracker);
+        _tracepoints = new Tracepoints(OwnerTracker) { Changed = UpdateTrace };
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
         foreach (Cpu cpu in _cpus)
         {
@@ -103,34 +103,22 @@ public sealed partial class Machine : IDisposable
             cpu.Zonelists = cpu.Node.Zonelists;
             cpu.Choices = FirstChoice.For(cpu.Zonelists, cpu.Pcp);
             cpu.HomePcp = cpu.Choices[0].Pcp ?? cpu.Pcp[0];
-            cpu.UpdateMode();
         }
-    }
 
-    /// <summary>How frame numbers lead to page frames.</summary>
-    internal MemoryModel MemoryModel { get; }
+        UpdateModes();
+    }
 
     /// <summary>What was said while booting, a line each, as dmesg prints it; empty for a machine restored from a state.</summary>
     public IReadOnlyList<string> BootLog => BootPlan?.BootLog ?? [];
 
-    /// <summary>The kernel whose rules the machine follows.</summary>
-    public KernelPersonality Personality => Settings.Personality;
-
     /// <summary>The <c>/proc</c> files and reports about memory, in the kernel's own format.</summary>
     public ProcFs Proc { get; }
-
-    internal FailureReports FailureReports { get; }
-
-    internal HostMemory HostMemory { get; }
 
     /// <summary>The first section above RAM: where device memory is plugged in.</summary>
     internal long DeviceStart => _deviceStart;
 
     /// <summary>The plan the machine was booted by; null for one restored from a recorded state.</summary>
     internal BootPlan? BootPlan { get; set; }
-
-    /// <summary>The sysctls and derived figures.</summary>
-    internal MachineSettings Settings { get; set; }
 
     /// <summary>Boots a machine: plans its memory, computes its watermarks and reserves, frees what is free into the buddy lists in the real order.</summary>
     /// <param name="spec">What to boot.</param>
@@ -172,6 +160,7 @@ public sealed partial class Machine : IDisposable
         Cma.Verify();
         VerifyHighMemory();
         Mm?.Verify();
+        VerifyTasks();
         HugePages.VerifyPools();
         _stacks?.Verify();
         if (Reclaimer is not NoReclaim)
@@ -206,8 +195,6 @@ public sealed partial class Machine : IDisposable
         Ram.Discard();
         Callouts.Dispose();
     }
-
-    internal bool IsDisposed => _disposed;
 
     private void BuildZones(MachineBlueprint blueprint)
     {

@@ -50,7 +50,7 @@ public sealed class MachineSnapshot
         }
 
         // Page tables and stacks of the boot are made anew, in reserved frames, whatever the original had there.
-        machine.BuildSubsystems(new SubsystemOptions { Slab = _slab?.Options ?? KernelCommandLine.Empty });
+        machine.BuildSubsystems(new SubsystemOptions { Slab = _slab?.Options ?? SlabParameters.Default });
         _slab?.Restore(machine);
 
         return machine;

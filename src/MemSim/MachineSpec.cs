@@ -177,7 +177,8 @@ public sealed record MachineSpec
     {
         TwinOrigin twin = TwinOrigin.Read(directory, kernel);
         CapturedMachine captured = twin.Captured;
-        MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, twin.Zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
+        List<BootZone> zones = [.. twin.Zones.Select(zone => new BootZone(zone.Node, zone.Type, new Pfn(zone.StartPfn), zone.SpannedPages, zone.PresentPages, zone.ManagedPages))];
+        MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
         return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = twin.Remarks };
     }
 

@@ -8,7 +8,11 @@ public sealed class MachineSysctl
     internal MachineSysctl(Machine machine) => _machine = machine;
 
     /// <summary>How long a task may sleep in <see cref="Cpu.Kmap"/> on a machine with parallel CPUs before it is reported (<c>hung_task_timeout_secs</c>).</summary>
-    public TimeSpan HungTaskTimeout { get; set; } = TimeSpan.FromSeconds(120);
+    public TimeSpan HungTaskTimeout
+    {
+        get => _machine.Settings.HungTaskTimeout;
+        set => _machine.Settings.HungTaskTimeout = value;
+    }
 
     /// <summary>Writes to a file below <c>/proc/sys/vm</c>; watermarks, reserves and per-CPU limits change as the kernel recalculates them.</summary>
     /// <param name="name">The file's name, with or without <c>vm.</c>, e.g. <c>min_free_kbytes</c>.</param>

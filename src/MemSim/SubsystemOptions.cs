@@ -1,3 +1,6 @@
+using MemSim.KernelMemory;
+using MemSim.Slab;
+
 namespace MemSim;
 
 /// <summary>How the subsystems of a machine are built.</summary>
@@ -8,5 +11,14 @@ internal sealed record SubsystemOptions
     public KernelStackOptions Stacks { get; init; } = KernelStackOptions.Default;
 
     /// <summary>What the command line says about slabs.</summary>
-    public KernelCommandLine Slab { get; init; } = KernelCommandLine.Empty;
+    public SlabParameters Slab { get; init; } = SlabParameters.Default;
+
+    /// <summary>The size of huge pages that is meant where none is named; null for that of transparent ones.</summary>
+    public ByteSize? DefaultHugePageSize { get; init; }
+
+    /// <summary>Where per-CPU memory lies; null for where the architecture's usual kernel has it.</summary>
+    public PercpuLayout? Percpu { get; init; }
+
+    /// <summary>Whether the frames are those of a recorded or saved state, whose owners are not known.</summary>
+    public bool Restored { get; init; } = true;
 }

@@ -1,6 +1,5 @@
 using MemSim.BlockDevices;
 using MemSim.Hardware;
-using MemSim.PageCache;
 
 namespace MemSim;
 
@@ -87,8 +86,11 @@ public sealed class BlockDevice : IDisposable
     /// <summary>Flushes of the device's cache.</summary>
     public long Flushes { get; private set; }
 
-    /// <summary>The machine that uses it, once one does.</summary>
-    internal DeviceWriteback? Writeback { get; set; }
+    /// <summary>Who writes its dirty pages, once it holds files.</summary>
+    internal IHeldWrites? Writeback { get; set; }
+
+    /// <summary>Whether it is on for swap.</summary>
+    internal bool HoldsSwap { get; set; }
 
     /// <summary>Its device number, as Linux gives it to devices of its name: <c>sda1</c> is 8:1, <c>vdb</c> 254:16, <c>loop3</c> 7:3, others 259:0.</summary>
     internal int Number
@@ -174,7 +176,7 @@ public sealed class BlockDevice : IDisposable
         ArgumentNullException.ThrowIfNull(cpu);
         _ = _user?.Own(cpu);
         using LockScope scope = cpu.Machine.EnterOwners();
-        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + cpu.Machine.Swap.CompleteWrites(cpu);
+        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + cpu.Machine.SwapWrites.CompleteHeldWrites(cpu);
     }
 
     /// <inheritdoc/>
@@ -193,7 +195,11 @@ public sealed class BlockDevice : IDisposable
     }
 
     /// <summary>It is off for swap: whoever wants it may have it.</summary>
-    internal void Release() => _user = Writeback?.Machine;
+    internal void Release()
+    {
+        HoldsSwap = false;
+        _user = Writeback?.Machine;
+    }
 
     /// <summary>The name and the size.</summary>
     public override string ToString() => $"{Name} ({ByteSize.FromPages(CapacityPages)})";
@@ -305,11 +311,11 @@ public sealed class BlockDevice : IDisposable
         Seeks += seeks ? 1 : 0;
         long time = Costs.OverheadNanoseconds + (seeks ? Costs.SeekNanoseconds : 0) + (Costs.PageNanoseconds * count);
         BusyNanoseconds += time;
-        FileCache cache = cpu.Machine.PageCache;
-        _busyUntil = Math.Max(_busyUntil, cache.Nanoseconds) + time;
+        Machine machine = cpu.Machine;
+        _busyUntil = Math.Max(_busyUntil, machine.Clock.Nanoseconds) + time;
         if (waits)
         {
-            cache.WaitUntil(cpu, _busyUntil);
+            machine.WaitForDevice(cpu, _busyUntil);
         }
     }
 }

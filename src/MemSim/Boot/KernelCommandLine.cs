@@ -1,3 +1,5 @@
+using MemSim.Slab;
+
 namespace MemSim;
 
 /// <summary>An amount of memory given as bytes or as a share of all memory (<c>kernelcore=512M</c>, <c>movablecore=40%</c>).</summary>
@@ -30,12 +32,6 @@ public readonly record struct CmaParameter(ByteSize Size, ulong? Base, ulong? Li
 /// <param name="Base">Where it has to lie, or null.</param>
 /// <param name="High">Whether it may lie above 4 GiB (<c>,high</c>).</param>
 public readonly record struct CrashKernelParameter(ByteSize Size, ulong? Base, bool High);
-
-/// <summary><c>hugepagesz=</c> and <c>hugepages=</c>: a pool of huge pages.</summary>
-/// <param name="PageSize">Bytes of a page; 0 for the default size.</param>
-/// <param name="Pages">Pages in all.</param>
-/// <param name="Nodes">Pages on single nodes (<c>hugepages=0:2,1:5</c>); empty when they go round all nodes.</param>
-public sealed record HugePagesParameter(ByteSize PageSize, long Pages, IReadOnlyList<(int Node, long Pages)> Nodes);
 
 /// <summary>The <c>numa=fake=</c> parameter: exactly one of the two is not 0.</summary>
 /// <param name="Nodes">Nodes to cut the machine into.</param>
@@ -156,6 +152,9 @@ public sealed partial class KernelCommandLine
 
     /// <summary><c>slab_nomerge</c> (or <c>slub_nomerge</c>).</summary>
     public bool SlabNoMerge { get; private set; }
+
+    /// <summary>What is said about slabs, as the slab layer takes it.</summary>
+    internal SlabParameters Slab => new(SlabAllocator, SlubDebug, SlabNoMerge, SlubMinObjects, SlubMinOrder, SlubMaxOrder, SlabMaxOrder);
 
     /// <summary><c>slub_min_objects=</c>: objects a slab of SLUB should have; 0 or null to derive it from the CPUs.</summary>
     public int? SlubMinObjects { get; private set; }

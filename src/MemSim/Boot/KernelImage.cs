@@ -1,3 +1,5 @@
+using MemSim.KernelMemory;
+
 namespace MemSim.Boot;
 
 /// <summary>A part of the kernel image that is freed when the boot is over.</summary>
@@ -51,6 +53,9 @@ public sealed record KernelImage
 
     /// <summary>Pages of the many small allocations (resource names, section tables, command lines, fixed page tables) that are modelled as one.</summary>
     public required int SmallAllocationPages { get; init; }
+
+    /// <summary>Per-CPU memory where nobody laid it out: units side by side.</summary>
+    internal PercpuLayout Percpu => new(PercpuPages, PercpuStaticBytes, PercpuReservedBytes, (long)PercpuPages << PageGeometry.PageShift, []);
 
     /// <summary>The image of Debian 12's kernel 6.1 for an architecture (6.1.0-56-amd64, 6.1.0-50-686, -686-pae, -arm64).</summary>
     /// <param name="architecture">The architecture.</param>

@@ -22,7 +22,7 @@ internal static class MachineBooter
         try
         {
             machine.BootPlan = plan;
-            machine.InitMemory(spec.CommandLine);
+            machine.InitMemory(spec.CommandLine.ZeroesOnAlloc == true, spec.CommandLine.ZeroesOnFree == true);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {
                 machine.Cpus[cpu].IsOnline = false;
@@ -31,15 +31,23 @@ internal static class MachineBooter
             SetPageblockTypes(machine, plan);
             SetCmaAreas(machine, plan);
             Release(machine, plan, early: true);
-            machine.Settings.ComputeAtBoot(plan);
-            long[] held = [.. machine.Zones.Select(StateRestorer.UntrackedPagesOf)];
-            machine.BuildSubsystems(new SubsystemOptions { Mmu = spec.Mmu, Stacks = spec.Stacks, Slab = spec.CommandLine });
+            ComputeSettings(machine, plan);
+            long[] held = [.. machine.Zones.Select(z => z.PagesOnNoList)];
+            machine.BuildSubsystems(new SubsystemOptions
+            {
+                Mmu = spec.Mmu,
+                Stacks = spec.Stacks,
+                Slab = spec.CommandLine.Slab,
+                DefaultHugePageSize = spec.CommandLine.DefaultHugePageSize,
+                Percpu = plan.Percpu,
+                Restored = false,
+            });
 
             // Without reserved frames the kernel's tables are pages of the allocator, in use like any other.
-            long[] taken = [.. machine.Zones.Select(z => StateRestorer.UntrackedPagesOf(z) - held[z.Id])];
+            long[] taken = [.. machine.Zones.Select(z => z.PagesOnNoList - held[z.Id])];
             if (spec.CommandLine.HugePagePools.Count != 0)
             {
-                plan.BootLog = [.. plan.BootLog, .. machine.HugePages.FillAtBoot(machine.Cpus[0], plan)];
+                plan.BootLog = [.. plan.BootLog, .. machine.HugePages.FillAtBoot(machine.Cpus[0], [.. plan.GiganticPages.Select(range => (range.Start, range.Pages))], spec.CommandLine.HugePagePools)];
             }
 
             Release(machine, plan, early: false);
@@ -298,11 +306,28 @@ internal static class MachineBooter
         }
     }
 
+    private static void ComputeSettings(Machine machine, BootPlan plan)
+    {
+        if (plan.Spec.Twin is { } twin)
+        {
+            machine.Settings.TakeOver(twin.HugePages, twin.Sysctls, twin.Captured.Layout, twin.Figures, twin.Captured.BootLayout);
+            return;
+        }
+
+        TransparentHugePages asked = plan.Spec.CommandLine.TransparentHugePage switch
+        {
+            "never" => TransparentHugePages.Never,
+            "madvise" => TransparentHugePages.Madvise,
+            _ => TransparentHugePages.Always,
+        };
+        machine.Settings.ComputeAtBoot(asked, zone => plan.Zones.FirstOrDefault(z => z.Node == zone.Node.Id && z.Type == zone.Type)?.InitcallManagedPages ?? 0);
+    }
+
     private static void CountUntracked(Machine machine, long[] taken)
     {
         foreach (Zone zone in machine.Zones)
         {
-            zone.UntrackedPages = StateRestorer.UntrackedPagesOf(zone) - machine.HugePages.PooledPagesIn(zone) - taken[zone.Id];
+            zone.UntrackedPages = zone.PagesOnNoList - machine.HugePages.PooledPagesIn(zone) - taken[zone.Id];
         }
     }
 }

@@ -59,7 +59,7 @@ internal sealed class RecordedOccupancy
 
     private void Fill(RecordedZoneBlocks blocks, ZoneInfoZone? figures, bool marks)
     {
-        long allocated = StateRestorer.UntrackedPagesOf(_zone) - _zone.UntrackedPages;
+        long allocated = _zone.PagesOnNoList - _zone.UntrackedPages;
         Empty();
         long misplaced = 0;
         for (int order = PageGeometry.MaxOrder; order >= 0; order--)
@@ -82,7 +82,7 @@ internal sealed class RecordedOccupancy
             TakeMarks(figures);
         }
 
-        _zone.UntrackedPages = StateRestorer.UntrackedPagesOf(_zone) - allocated;
+        _zone.UntrackedPages = _zone.PagesOnNoList - allocated;
         if (misplaced != 0)
         {
             Say($"{misplaced} pages of its free blocks did not fit as they were, and are in smaller blocks or other page blocks");

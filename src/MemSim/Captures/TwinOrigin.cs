@@ -1,4 +1,3 @@
-using MemSim.Boot;
 using MemSim.Kernels;
 
 namespace MemSim.Captures;
@@ -6,11 +5,10 @@ namespace MemSim.Captures;
 /// <summary>The captured machine that a twin is made from: its layout as read, its figures as computed.</summary>
 internal sealed class TwinOrigin
 {
-    private TwinOrigin(CapturedMachine captured, ReserveFigures figures, VmSysctls sysctls, IReadOnlyList<BootZone> zones)
+    private TwinOrigin(CapturedMachine captured, ReserveFigures figures, VmSysctls sysctls)
     {
         Captured = captured;
         Sysctls = sysctls;
-        Zones = zones;
         Figures = figures;
     }
 
@@ -24,13 +22,14 @@ internal sealed class TwinOrigin
     /// <summary>What is to be said about the reading and what was inferred.</summary>
     public IReadOnlyList<string> Remarks { get; private init; } = [];
 
-    public IReadOnlyList<BootZone> Zones { get; }
+    /// <summary>The zones that have memory.</summary>
+    public IEnumerable<ZoneLayout> Zones => Captured.Layout.Zones.Where(zone => zone.IsPopulated);
 
     /// <summary>What was free when the files were read; null where they do not tell, or nobody wants that.</summary>
     public RecordedFreeBlocks? FreeBlocks { get; private set; }
 
     /// <summary>The same machine with all of its memory free.</summary>
-    public TwinOrigin AsBooted() => new(Captured, Figures, Sysctls, Zones) { Remarks = Remarks };
+    public TwinOrigin AsBooted() => new(Captured, Figures, Sysctls) { Remarks = Remarks };
 
     public TransparentHugePages HugePages => Captured.CurrentTransparentHugePages;
 
@@ -43,15 +42,6 @@ internal sealed class TwinOrigin
             throw new InputFileException(Path.Combine(directory, "zoneinfo"), captured.ZoneInfo.Zones[0].Line, $"the machine is {foreign}: only x86 and arm64 with pages of 4 KiB are simulated (memsim twin compares its figures all the same)");
         }
 
-        List<BootZone> zones = [];
-        foreach (ZoneLayout zone in captured.Layout.Zones)
-        {
-            if (zone.IsPopulated)
-            {
-                zones.Add(new BootZone(zone.Node, zone.Type, new Pfn(zone.StartPfn), zone.SpannedPages, zone.PresentPages, zone.ManagedPages));
-            }
-        }
-
-        return new TwinOrigin(captured, figures, sysctls, zones) { Remarks = [.. captured.Remarks, .. remarks], FreeBlocks = RecordedFreeBlocks.Read(CaptureFolder.Open(directory)) };
+        return new TwinOrigin(captured, figures, sysctls) { Remarks = [.. captured.Remarks, .. remarks], FreeBlocks = RecordedFreeBlocks.Read(CaptureFolder.Open(directory)) };
     }
 }

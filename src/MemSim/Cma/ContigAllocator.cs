@@ -83,7 +83,7 @@ internal sealed class ContigAllocator
     /// <summary>Moves everything out of an isolated range.</summary>
     private ContigOutcome Clear(Cpu cpu, Zone zone, int start, int end)
     {
-        CompactControl cc = new(zone, CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, NoSetSkipHint = true, AllocContig = true };
+        CompactControl cc = new(zone, _machine.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, NoSetSkipHint = true, AllocContig = true };
         PageMigrator migrator = _machine.Migrator;
         MigrationScanner scanner = new(_machine);
         migrator.DrainAllLru(cpu);

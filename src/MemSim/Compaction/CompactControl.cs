@@ -11,9 +11,10 @@ internal sealed class CompactControl
     /// <summary>The order of a run that somebody asked for by hand: the whole zone, without a goal.</summary>
     public const int NoGoal = -1;
 
-    public CompactControl(Zone zone, int order)
+    public CompactControl(Zone zone, ZoneScanners scanners, int order)
     {
         Zone = zone;
+        Scanners = scanners;
         Order = order;
         SearchOrder = order;
         Start = (int)zone.StartPfn.Value;
@@ -21,6 +22,9 @@ internal sealed class CompactControl
     }
 
     public Zone Zone { get; }
+
+    /// <summary>What earlier runs left to remember of the zone.</summary>
+    public ZoneScanners Scanners { get; }
 
     public int Order { get; }
 

@@ -6,7 +6,7 @@ internal sealed partial class Compactor
     /// <summary>Whether a zone is left alone because compaction failed there recently; counts the question.</summary>
     public bool IsDeferred(Cpu cpu, Zone zone, int order)
     {
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = ScannersOf(zone);
         int limit = 1 << state.DeferShift;
         if (order < state.OrderFailed)
         {
@@ -25,7 +25,7 @@ internal sealed partial class Compactor
 
     public void Defer(Cpu cpu, Zone zone, int order)
     {
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = ScannersOf(zone);
         state.Considered = 0;
         state.DeferShift = Math.Min(state.DeferShift + 1, MaxDeferShift);
         state.OrderFailed = Math.Min(state.OrderFailed, order);
@@ -34,7 +34,7 @@ internal sealed partial class Compactor
 
     public void ResetDeferral(Cpu cpu, Zone zone, int order, bool allocated)
     {
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = ScannersOf(zone);
         if (allocated)
         {
             state.Considered = 0;

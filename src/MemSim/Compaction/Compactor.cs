@@ -18,6 +18,7 @@ internal sealed partial class Compactor : ICompactor
     private readonly FreeScanner _target;
     private readonly PageMigrator _migrator;
     private readonly int[] _captured;
+    private readonly ZoneScanners?[] _scanners;
     private Kcompactd?[] _daemons = [];
 
     public Compactor(Machine machine)
@@ -26,9 +27,16 @@ internal sealed partial class Compactor : ICompactor
         _migrator = machine.Migrator;
         _captured = new int[machine.Cpus.Count];
         Array.Fill(_captured, -1);
+        _scanners = new ZoneScanners?[machine.Zones.Count];
         _source = new MigrationScanner(machine);
         _target = new FreeScanner(machine);
     }
+
+    /// <summary>What is remembered of a zone, from now on if it was not before.</summary>
+    public ZoneScanners ScannersOf(Zone zone) => _scanners[zone.Id] ??= new ZoneScanners(zone);
+
+    /// <summary>What is remembered of a zone; null while compaction never ran there.</summary>
+    public ZoneScanners? KnownScannersOf(Zone zone) => _scanners[zone.Id];
 
     /// <summary>Compacts in the context of a request (<c>try_to_compact_pages()</c>).</summary>
     public CompactionOutcome TryToCompact(in ReclaimRequest request, CompactionPriority priority)
@@ -54,7 +62,7 @@ internal sealed partial class Compactor : ICompactor
                 continue;
             }
 
-            CompactControl cc = new(zone, request.Order)
+            CompactControl cc = new(zone, ScannersOf(zone), request.Order)
             {
                 Gfp = request.Gfp,
                 Mode = priority == CompactionPriority.Async ? MigrationMode.Async : MigrationMode.SyncLight,
@@ -118,7 +126,7 @@ internal sealed partial class Compactor : ICompactor
         if (pfn >= 0)
         {
             Zone zone = _machine.Zones[_machine.Frames[pfn].ZoneId];
-            zone.Scanners.FlushSkipBits = false;
+            ScannersOf(zone).FlushSkipBits = false;
             ResetDeferral(cpu, zone, order, allocated: true);
         }
     }
@@ -130,7 +138,7 @@ internal sealed partial class Compactor : ICompactor
         {
             if (zone.IsPopulated && zone.Type != ZoneType.Device)
             {
-                CompactZone(cpu, new CompactControl(zone, CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, WholeZone = true });
+                CompactZone(cpu, new CompactControl(zone, ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, WholeZone = true });
             }
         }
     }
@@ -145,7 +153,7 @@ internal sealed partial class Compactor : ICompactor
                 continue;
             }
 
-            CompactControl cc = new(zone, CompactControl.NoGoal) { Mode = MigrationMode.SyncLight, IgnoreSkipHint = true, WholeZone = true, Proactive = true };
+            CompactControl cc = new(zone, ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.SyncLight, IgnoreSkipHint = true, WholeZone = true, Proactive = true };
             CompactZone(cpu, cc);
             CountDaemon(cc);
         }
@@ -176,7 +184,7 @@ internal sealed partial class Compactor : ICompactor
     {
         foreach (Zone zone in node.Zones)
         {
-            if (zone.IsPopulated && zone.Compaction is { FlushSkipBits: true })
+            if (zone.IsPopulated && KnownScannersOf(zone) is { FlushSkipBits: true })
             {
                 ResetSkipBits(zone);
             }
@@ -193,7 +201,7 @@ internal sealed partial class Compactor : ICompactor
             return suitable;
         }
 
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = ScannersOf(zone);
         if (!state.TryEnter())
         {
             return CompactionStatus.Contended;
@@ -396,7 +404,7 @@ internal sealed partial class Compactor : ICompactor
     /// <summary>Clears the skip bits of the blocks that have something to move or something free, and starts over at the outermost of them.</summary>
     private void ResetSkipBits(Zone zone)
     {
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = ScannersOf(zone);
         int step = 1 << zone.PageblockOrder;
         int start = (int)zone.StartPfn.Value;
         int end = (int)zone.EndPfn.Value;

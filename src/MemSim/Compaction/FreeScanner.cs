@@ -37,7 +37,7 @@ internal sealed class FreeScanner
         int stride = cc.IsSync ? 1 : CompactControl.Cluster;
         for (; blockStart >= low; blockEnd = blockStart, blockStart -= cc.PageblockPages, from = blockStart)
         {
-            if (!IsWholeBlock(zone, blockStart, blockEnd) || !IsTarget(cc, blockStart) || (!cc.IgnoreSkipHint && zone.Scanners.IsSkipped(blockStart)))
+            if (!IsWholeBlock(zone, blockStart, blockEnd) || !IsTarget(cc, blockStart) || (!cc.IgnoreSkipHint && cc.Scanners.IsSkipped(blockStart)))
             {
                 continue;
             }
@@ -180,7 +180,7 @@ internal sealed class FreeScanner
             return;
         }
 
-        ZoneScanners state = cc.Zone.Scanners;
+        ZoneScanners state = cc.Scanners;
         state.Skip(blockStart);
         state.CachedFreePfn = Math.Min(state.CachedFreePfn, blockStart);
     }
@@ -194,7 +194,7 @@ internal sealed class FreeScanner
         }
 
         Zone zone = cc.Zone;
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = cc.Scanners;
         int limit = Math.Max(1, cc.FreelistScanLimit >> 1);
         bool scanStart = cc.FreePfn >= state.InitFreePfn;
         if (scanStart)
@@ -324,7 +324,7 @@ internal sealed class FreeScanner
         TakeFromBlock(cpu, cc, ref start, end, 1);
         if (start == end && !cc.NoSetSkipHint)
         {
-            cc.Zone.Scanners.Skip(pfn);
+            cc.Scanners.Skip(pfn);
         }
     }
 

@@ -140,7 +140,7 @@ internal sealed class Kcompactd : BackgroundTask
             return;
         }
 
-        CompactControl cc = new(zone, order) { Mode = MigrationMode.SyncLight, HighestZoneIndex = zone.Index };
+        CompactControl cc = new(zone, _machine.Compactor.ScannersOf(zone), order) { Mode = MigrationMode.SyncLight, HighestZoneIndex = zone.Index };
         CompactionStatus status = _compactor.CompactZone(cpu, cc);
         if (status == CompactionStatus.Success)
         {

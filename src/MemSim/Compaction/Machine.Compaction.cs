@@ -23,31 +23,8 @@ public readonly record struct CompactionInfo(
 /// <content>Compaction.</content>
 public sealed partial class Machine
 {
-    /// <summary>Compaction; made when first asked for.</summary>
+    /// <summary>Compaction.</summary>
     internal Compactor Compactor { get; private set; } = null!;
-
-    /// <summary>The tracepoints of compaction, migration and CMA when somebody listens, else null.</summary>
-    internal CompactionTracepoints? CompactionTrace { get; private set; }
-
-    /// <summary>Attaches a receiver of the tracepoints of compaction, page migration and contiguous memory areas.</summary>
-    /// <param name="sink">The receiver.</param>
-    internal void AttachCompactionTrace(ICompactionTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        ThrowIfDisposed();
-        (CompactionTrace ??= new CompactionTracepoints()).Attach(sink);
-    }
-
-    /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
-    /// <param name="sink">The receiver.</param>
-    internal void DetachCompactionTrace(ICompactionTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        if (CompactionTrace?.Detach(sink) == true)
-        {
-            CompactionTrace = null;
-        }
-    }
 
     internal Node Owned(Node node) => _nodes.Contains(node) ? node : throw new ArgumentException($"{node} belongs to another machine", nameof(node));
 

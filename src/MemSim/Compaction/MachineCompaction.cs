@@ -53,7 +53,7 @@ public sealed class MachineCompaction
     {
         ArgumentNullException.ThrowIfNull(zone);
         _machine.ThrowIfDisposed();
-        return _machine.Owned(zone).Compaction is not { } state
+        return _machine.Compactor.KnownScannersOf(_machine.Owned(zone)) is not { } state
             ? default
             : new CompactionInfo(state.CachedFreePfn, state.CachedMigratePfnAsync, state.CachedMigratePfnSync, state.Considered, state.DeferShift, state.OrderFailed, state.SkippedBlocks);
     }
@@ -71,7 +71,7 @@ public sealed class MachineCompaction
     {
         foreach (Zone zone in _machine.Zones)
         {
-            if (zone.Compaction is not { } state)
+            if (_machine.Compactor.KnownScannersOf(zone) is not { } state)
             {
                 continue;
             }

@@ -81,7 +81,7 @@ internal sealed class MigrationScanner
         // What an asynchronous request needs is one block of its order: a page that stays makes its whole block useless.
         bool skipOnFailure = cc.Direct && cc.Mode == MigrationMode.Async;
         int nextSkip = skipOnFailure ? OrderEnd(start, cc.Order) : 0;
-        ZoneScanners state = cc.Zone.Scanners;
+        ZoneScanners state = cc.Scanners;
         int validBlock = -1;
         bool skipUpdated = false;
         long scanned = 0;
@@ -200,7 +200,7 @@ internal sealed class MigrationScanner
         zone.PageblockTypes[(start >> zone.PageblockOrder) - (int)zone.FirstPageblock] != Zone.NoPageblock
         && ReferenceEquals(_machine.ZoneOf(start), zone) && ReferenceEquals(_machine.ZoneOf(end - 1), zone);
 
-    public static bool MayIsolate(CompactControl cc, int pfn) => cc.IgnoreSkipHint || !cc.Zone.Scanners.IsSkipped(pfn);
+    public static bool MayIsolate(CompactControl cc, int pfn) => cc.IgnoreSkipHint || !cc.Scanners.IsSkipped(pfn);
 
     private bool MayMoveUnevictable(CompactControl cc) => cc.AllocContig || _machine.Settings.Sysctls.CompactUnevictableAllowed;
 
@@ -274,7 +274,7 @@ internal sealed class MigrationScanner
 
         // 6.1 rounds a position at the end of a block up once more.
         pfn = cc.BlockEnd(pfn);
-        ZoneScanners state = cc.Zone.Scanners;
+        ZoneScanners state = cc.Scanners;
         state.CachedMigratePfnAsync = Math.Max(state.CachedMigratePfnAsync, pfn);
         if (cc.IsSync)
         {
@@ -299,7 +299,7 @@ internal sealed class MigrationScanner
         int high = cc.BlockStart(at + distance);
         int limit = cc.FreelistScanLimit;
         int scanned = 0;
-        ZoneScanners state = zone.Scanners;
+        ZoneScanners state = cc.Scanners;
         for (int order = cc.Order - 1; order >= PageGeometry.CostlyOrder && scanned < limit; order--)
         {
             _machine.Lock(zone);

@@ -1,4 +1,3 @@
-using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Zones;
 
@@ -15,7 +14,7 @@ internal static class Suitability
         if (status == CompactionStatus.Continue && order > PageGeometry.CostlyOrder)
         {
             // Towards 0 a request fails for want of memory, towards 1000 because of fragmentation.
-            long index = BuddyInfoText.ExtFragIndex(zone, order);
+            long index = FragmentationIndex(zone, order);
             if (index >= 0 && index <= machine.Settings.Sysctls.ExtfragThreshold)
             {
                 status = CompactionStatus.NotSuitableZone;
@@ -34,15 +33,8 @@ internal static class Suitability
             return CompactionStatus.Continue;
         }
 
-        long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
-        if (WatermarkCheck.PassesFull(zone, order, mark, highestZoneIndex, flags, zone.FreePagesForChecks))
-        {
-            return CompactionStatus.Success;
-        }
-
-        // Room for the pages to be moved, twice: they are taken from the lists before the old ones come back.
-        long room = (order > PageGeometry.CostlyOrder ? zone.MarkLow : zone.MarkMin) + zone.Boost + (2L << order);
-        return WatermarkCheck.PassesFull(zone, 0, room, highestZoneIndex, AllocFlags.Cma, free) ? CompactionStatus.Continue : CompactionStatus.Skipped;
+        return WatermarkCheck.NeedsNoCompaction(zone, order, flags, highestZoneIndex) ? CompactionStatus.Success
+            : WatermarkCheck.HasRoomToCompact(zone, order, highestZoneIndex, free) ? CompactionStatus.Continue : CompactionStatus.Skipped;
     }
 
     /// <summary>Whether a block of the order is free in a list that the request may take it from.</summary>
@@ -61,6 +53,30 @@ internal static class Suitability
         }
 
         return false;
+    }
+
+    /// <summary>Whether a failure of an order would be for want of memory (towards 0) or because of fragmentation (towards 1000); -1000 where a block is free, 0 where nothing is.</summary>
+    public static long FragmentationIndex(Zone zone, int order)
+    {
+        (long pages, long blocks, long usablePages) = FreeBlocks(zone, order);
+        return blocks == 0 ? 0 : usablePages != 0 ? -1000 : 1000 - ((1000 + (pages * 1000 / (1L << order))) / blocks);
+    }
+
+    /// <summary>A zone's free pages and blocks, and the pages of blocks that are at least as large as an order.</summary>
+    public static (long Pages, long Blocks, long UsablePages) FreeBlocks(Zone zone, int minOrder)
+    {
+        long pages = 0;
+        long blocks = 0;
+        long usablePages = 0;
+        for (int order = 0; order <= PageGeometry.MaxOrder; order++)
+        {
+            long free = zone.FreeBlocks(order);
+            blocks += free;
+            pages += free << order;
+            usablePages += order >= minOrder ? free << order : 0;
+        }
+
+        return (pages, blocks, usablePages);
     }
 
     /// <summary>The part of a zone's free memory that is in blocks smaller than a huge page, in per cent (<c>extfrag_for_order()</c>).</summary>

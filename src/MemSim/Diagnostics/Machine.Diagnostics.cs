@@ -12,6 +12,8 @@ public sealed partial class Machine
 
     internal ILoggerFactory LoggerFactory { get; }
 
+    internal bool IsDisposed => _disposed;
+
     internal void ThrowIfDisposed() => ObjectDisposedException.ThrowIf(_disposed, this);
 
     /// <summary>What the user's code throws when the kernel calls it, and whether it runs now.</summary>

@@ -1,30 +1,19 @@
-using MemSim.Diagnostics;
+using MemSim.Statistics;
 
 namespace MemSim.Faults;
 
 /// <summary>The receivers of fault tracepoints.</summary>
 internal sealed class FaultTrace : TraceFanOut<IFaultTraceSink>
 {
-    public void Emit(Cpu cpu, in PageFault fault)
+    public void Emit(Cpu cpu, in PageFault fault) => Pass(cpu, in fault, static (sink, cpu, in fault) =>
     {
-        foreach (IFaultTraceSink sink in Sinks)
+        if (fault.User)
         {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                if (fault.User)
-                {
-                    sink.PageFaultUser(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
-                }
-                else
-                {
-                    sink.PageFaultKernel(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
-                }
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
+            sink.PageFaultUser(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
         }
-    }
+        else
+        {
+            sink.PageFaultKernel(cpu, fault.Address, cpu.CurrentCallSite, fault.Code);
+        }
+    });
 }

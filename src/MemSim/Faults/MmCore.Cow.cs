@@ -1,4 +1,4 @@
-using MemSim.Faults;
+using MemSim.PageCache;
 using MemSim.Statistics;
 
 namespace MemSim.VirtualMemory;

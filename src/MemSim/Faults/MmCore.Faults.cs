@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Faults;
+using MemSim.PageCache;
 using MemSim.Statistics;
 
 namespace MemSim.VirtualMemory;
@@ -7,6 +8,18 @@ namespace MemSim.VirtualMemory;
 /// <content>Faults in a valid area (<c>handle_mm_fault()</c>): which kind it is, anonymous memory, spurious faults.</content>
 internal sealed partial class MmCore
 {
+    /// <summary>The way in for faults, from the MMU.</summary>
+    public PageFaultHandler Faults { get; set; } = null!;
+
+    /// <summary>Receives the tracepoints of page faults; null where nobody listens.</summary>
+    public FaultTrace? FaultTrace => FaultTracepoints.IsIdle ? null : FaultTracepoints;
+
+    /// <summary>The tracepoints of page faults, whether anybody listens or not.</summary>
+    public FaultTrace FaultTracepoints { get; } = new();
+
+    /// <summary>Receives what faults do step by step; null where nobody asked.</summary>
+    public FaultStory? Story { get; set; }
+
     /// <summary>Finds or makes the page for an address that its area allows to be used.</summary>
     public FaultResult HandleFault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
     {

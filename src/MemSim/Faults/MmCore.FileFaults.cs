@@ -213,7 +213,7 @@ internal sealed partial class MmCore
         }
 
         bool write = (flags & FaultFlags.Write) != 0;
-        bool alone = Swap.MappedAgain(cpu, soft, pfn, vma, write) || soft.Exclusive;
+        bool alone = Swap.MappedAgain(cpu, soft, pfn, write, (vma.Flags & VmaFlags.Locked) != 0) || soft.Exclusive;
         mm.SwapEntries--;
         mm.AnonPages++;
         ulong made = Layout.Make(pfn, vma.PageBits);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using MemSim.PageCache;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;
 

@@ -9,7 +9,7 @@ using MemSim.Zones;
 namespace MemSim;
 
 /// <summary>File systems and devices as files. <see cref="Machine.Files"/>.</summary>
-public sealed class MachineFiles
+public sealed partial class MachineFiles
 {
     private readonly Machine _machine;
 
@@ -39,19 +39,6 @@ public sealed class MachineFiles
     {
         _machine.ThrowIfDisposed();
         return new TmpFileSystem(_machine, limit.Bytes != 0 ? limit.Pages : _machine.Zones.Sum(z => z.ManagedPages) / 2, _nextAnonymousDevice++);
-    }
-
-    /// <summary>Makes an empty file system of huge pages (hugetlbfs, <c>mount -o pagesize=</c>).</summary>
-    /// <param name="pageSize">Bytes of its pages; 0 for the default size.</param>
-    /// <returns>The file system.</returns>
-    /// <exception cref="ArgumentException">The architecture has no such pages, or MemSim cannot map them.</exception>
-    public HugetlbFileSystem MountHugetlbfs(ByteSize pageSize = default)
-    {
-        _machine.ThrowIfDisposed();
-        HugetlbPool? pool = pageSize.Bytes == 0 ? _machine.HugePages.Pool : _machine.HugePages.PoolOf(pageSize);
-        return pool is { IsMappable: true }
-            ? new HugetlbFileSystem(_machine, pool, _nextAnonymousDevice++)
-            : throw new ArgumentException($"there are no huge pages of {pageSize} to map", nameof(pageSize));
     }
 
     /// <summary>Opens a device as a file: what is read of it are buffers.</summary>
@@ -108,7 +95,7 @@ public sealed class MachineFiles
             _ = device.CompleteHeldWrites(cpu);
         }
 
-        _ = _machine.Swap.CompleteWrites(cpu);
+        _ = _machine.SwapWrites.CompleteHeldWrites(cpu);
     }
 
     /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
@@ -132,7 +119,7 @@ public sealed class MachineFiles
             RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
             RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
             RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
-            RequireCount($"nr_writeback of node {i}", counters.Writeback - _machine.Swap.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
+            RequireCount($"nr_writeback of node {i}", counters.Writeback - _machine.SwapWrites.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
         }
 
         VerifyObjects();
@@ -192,7 +179,7 @@ public sealed class MachineFiles
     {
         if (_machine.PageCache.TryStart())
         {
-            _machine.Reclaim.RegisterShrinker(new ShadowShrinker(_machine.PageCache));
+            _machine.RegisterShrinker(new ShadowShrinker(_machine.PageCache));
         }
     }
 

@@ -27,6 +27,9 @@ public sealed partial class Cpu
     /// <summary>What the hot paths have to look at.</summary>
     internal CpuMode Mode = CpuMode.Special;
 
+    /// <summary>Whether an atomic mapping remembers the mode before it: until somebody calls <see cref="UpdateMode"/>.</summary>
+    internal bool _knowsModeBefore;
+
     internal Cpu(Machine machine, int id, Node node)
     {
         Machine = machine;
@@ -103,19 +106,14 @@ public sealed partial class Cpu
             throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: scheduling while atomic (preempt_count 0x{_preemptCount:x8})");
         }
 
-        if (task.Mappings is { HasSlots: true } maps && !ReferenceEquals(maps.Home, this))
-        {
-            throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: migration is disabled, the task has {maps.Depth} mappings on CPU {maps.Home?.Id}");
-        }
-
+        Machine.TaskSwitching?.Check(this, _current, task);
         KernelTask previous = _current;
         if (Machine.IsParallel)
         {
             Driver = Environment.CurrentManagedThreadId;
         }
 
-        previous.Stack?.CheckEnd(this);
-        HighMemory.SwitchMappings(previous, task);
+        Machine.TaskSwitching?.Switch(this, previous, task);
         previous.RunsOn = null;
         task.RunsOn = this;
         _current = task;
@@ -136,8 +134,8 @@ public sealed partial class Cpu
     internal void UpdateMode()
     {
         _knowsModeBefore = false;
-        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.NeedsAttention || !IsOnline || Machine.Callouts.IsInUserCode;
-        Mode = special ? CpuMode.Special : Machine.IsParallel || Machine.ZeroesMemory || Machine.Trace is not null ? CpuMode.Observed : Machine.Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
+        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.IsDisposed || Machine.ChecksEveryRequest || !IsOnline || Machine.Callouts.IsInUserCode;
+        Mode = special ? CpuMode.Special : Machine.UsualMode;
     }
 
     internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)
@@ -150,7 +148,7 @@ public sealed partial class Cpu
         switch (kind)
         {
             case ContextKind.Task:
-                HighMemory.SwitchMappings(_current, previous ?? _idle);
+                Machine.TaskSwitching?.Switch(this, _current, previous ?? _idle);
                 KernelTask left = _current;
                 left.RunsOn = null;
                 _current = previous ?? _idle;

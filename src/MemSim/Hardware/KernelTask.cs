@@ -1,5 +1,3 @@
-using MemSim.KernelMemory;
-
 namespace MemSim;
 
 /// <summary>The per-task flags that the allocators look at (<c>PF_*</c> and the OOM victim mark).</summary>
@@ -26,7 +24,7 @@ public enum TaskFlags
 }
 
 /// <summary>A task: a process or kernel thread, as far as memory allocation is concerned.</summary>
-public class KernelTask
+public partial class KernelTask
 {
     private MemoryPolicy? _policy;
     private TaskFlags _flags;
@@ -69,14 +67,11 @@ public class KernelTask
         }
     }
 
-    /// <summary>The task's kernel stack; null until <see cref="KernelStacks.Create"/> gives it one.</summary>
-    public KernelStack? Stack { get; internal set; }
-
     /// <summary>The machine it lives on, when that is settled: a process's, that of its stack, that on which it runs.</summary>
-    internal virtual Machine? Home => Stack?.Machine ?? RunsOn?.Machine;
+    internal virtual Machine? Home => BoundTo ?? RunsOn?.Machine;
 
-    /// <summary>The task's short-term mappings of high memory; null when it never had one.</summary>
-    internal TaskMappings? Mappings { get; set; }
+    /// <summary>The machine that gave it something to keep; null while none did.</summary>
+    internal Machine? BoundTo { get; set; }
 
     /// <summary>The CPU the task runs on; null while it does not.</summary>
     internal Cpu? RunsOn { get; set; }
@@ -85,6 +80,11 @@ public class KernelTask
 
     /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>
     internal virtual void Enter(Cpu cpu) => cpu.MmuOrNull?.LeaveProcess();
+
+    /// <summary>Called when a task that was killed may end at last.</summary>
+    internal virtual void EndKilled(Cpu cpu)
+    {
+    }
 
     /// <summary>Called when the task no longer runs on a CPU because another one took its place.</summary>
     internal virtual void Left(Cpu cpu)

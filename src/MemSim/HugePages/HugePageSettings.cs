@@ -33,7 +33,7 @@ public sealed partial class HugePageSettings
     private readonly Machine _machine;
     private TransparentHugePages _enabled;
 
-    internal HugePageSettings(Machine machine)
+    internal HugePageSettings(Machine machine, bool gigabytePages, ByteSize? defaultSize)
     {
         _machine = machine;
         _enabled = machine.Settings.HugePages;
@@ -41,8 +41,8 @@ public sealed partial class HugePageSettings
         Defrag = machine.Settings.HasRoomForHugePages ? HugePageDefrag.Madvise : HugePageDefrag.Never;
         UseZeroPage = machine.Settings.HasRoomForHugePages;
         Khugepaged = new Khugepaged(machine, this);
-        Pools = MakePools(machine);
-        ByteSize usual = machine.BootPlan?.Spec.CommandLine.DefaultHugePageSize ?? PageSize;
+        Pools = MakePools(machine, gigabytePages);
+        ByteSize usual = defaultSize ?? PageSize;
         Pool = Pools.FirstOrDefault(pool => pool.PageSize == usual) ?? PoolOf(PageSize)!;
     }
 

@@ -1,5 +1,6 @@
 using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.PageCache;
 using MemSim.Statistics;
 
 namespace MemSim.HugePages;

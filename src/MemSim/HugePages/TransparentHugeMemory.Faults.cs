@@ -1,4 +1,5 @@
 using MemSim.Faults;
+using MemSim.PageCache;
 using MemSim.Statistics;
 
 namespace MemSim.HugePages;

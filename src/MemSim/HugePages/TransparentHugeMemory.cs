@@ -206,8 +206,8 @@ internal sealed partial class TransparentHugeMemory
         if (!_shrinkersRegistered)
         {
             _shrinkersRegistered = true;
-            _core.Machine.Reclaim.RegisterShrinker(new ZeroShrinker(this));
-            _core.Machine.Reclaim.RegisterShrinker(new DeferredShrinker(this));
+            _core.Machine.RegisterShrinker(new ZeroShrinker(this));
+            _core.Machine.RegisterShrinker(new DeferredShrinker(this));
         }
     }
 

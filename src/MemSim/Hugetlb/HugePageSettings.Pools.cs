@@ -1,5 +1,4 @@
 using System.Globalization;
-using MemSim.Boot;
 using MemSim.Hardware;
 using MemSim.Hugetlb;
 
@@ -36,16 +35,16 @@ public sealed partial class HugePageSettings
 
     /// <summary>Carries <c>hugepagesz=</c> and <c>hugepages=</c> out (<c>hugetlb_init()</c>).</summary>
     /// <returns>What the kernel says about it.</returns>
-    internal List<string> FillAtBoot(Cpu cpu, BootPlan plan)
+    internal List<string> FillAtBoot(Cpu cpu, IReadOnlyList<(Pfn Start, long Pages)> gigantic, IReadOnlyList<HugePagesParameter> parameters)
     {
         List<string> log = [];
-        foreach (PfnRange range in plan.GiganticPages)
+        foreach ((Pfn start, long pages) in gigantic)
         {
-            PoolOf(new ByteSize((ulong)range.Pages << PageGeometry.PageShift))!.AddGigantic((int)range.Start.Value);
+            PoolOf(new ByteSize((ulong)pages << PageGeometry.PageShift))!.AddGigantic((int)start.Value);
         }
 
         HashSet<HugetlbPool> asked = [];
-        foreach (HugePagesParameter wanted in plan.Spec.CommandLine.HugePagePools)
+        foreach (HugePagesParameter wanted in parameters)
         {
             HugetlbPool? pool = wanted.PageSize.Bytes == 0 ? Pool : PoolOf(wanted.PageSize);
             if (pool is null)
@@ -82,9 +81,9 @@ public sealed partial class HugePageSettings
 
     private static string Text(HugetlbPool pool) => SizeText(pool.PageSize);
 
-    private static HugetlbPool[] MakePools(Machine machine)
+    private static HugetlbPool[] MakePools(Machine machine, bool gigabytePages)
     {
-        int[] orders = OrdersOf(machine.Architecture.Architecture, machine.BootPlan?.Spec.Mmu.GigabytePages ?? true);
+        int[] orders = OrdersOf(machine.Architecture.Architecture, gigabytePages);
         return [.. orders.Select(order => new HugetlbPool(machine, order))];
     }
 

@@ -1,5 +1,6 @@
 using MemSim.Faults;
 using MemSim.Hardware;
+using MemSim.PageCache;
 using MemSim.VirtualMemory;
 
 namespace MemSim.Hugetlb;

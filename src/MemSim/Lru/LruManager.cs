@@ -19,7 +19,7 @@ internal sealed partial class LruManager
     private readonly CpuLruBatches[] _batches;
     private readonly bool _parallel;
 
-    public LruManager(Machine machine, MemMap map)
+    public LruManager(Machine machine, MemMap map, bool restored)
     {
         _machine = machine;
         _frames = machine.Frames;
@@ -44,7 +44,7 @@ internal sealed partial class LruManager
             _batches[i] = new CpuLruBatches();
         }
 
-        if (machine.BootPlan is null)
+        if (restored)
         {
             ForgetRestored();
         }

@@ -1,5 +1,7 @@
 using System.Globalization;
 using MemSim.Kernels;
+using MemSim.PageAllocation;
+using MemSim.Zones;
 using Microsoft.Extensions.Logging;
 
 namespace MemSim.Observability;
@@ -9,7 +11,7 @@ namespace MemSim.Observability;
 /// The whole text is written when somebody listens (the logger is enabled for warnings) or <see cref="KeepsText"/> is set, since only then the state it describes
 /// is still there. Otherwise a failure costs a few stores, and <see cref="Last"/> is the first two lines, formatted when somebody asks.
 /// </remarks>
-internal sealed partial class FailureReports
+internal sealed partial class FailureReports : IFailureReports
 {
     private readonly Machine _machine;
     private readonly ILogger _logger;
@@ -63,41 +65,21 @@ internal sealed partial class FailureReports
     /// <summary>The first line, and the one of the CPU and task; a simulated machine has no call trace.</summary>
     private string Head(in Failure failure)
     {
-        string nodes = failure.NodeMask == ulong.MaxValue ? "(null)" : NodeList(failure.NodeMask);
+        string nodes = failure.NodeMask == ulong.MaxValue ? "(null)" : NodeMask.Format(failure.NodeMask);
         string head = string.Create(CultureInfo.InvariantCulture,
-            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp, _machine.Personality)}, nodemask={nodes},cpuset=/,mems_allowed={NodeList(_machine.NodeMask)}\n");
+            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp, _machine.Personality)}, nodemask={nodes},cpuset=/,mems_allowed={NodeMask.Format(_machine.NodeMask)}\n");
         return head + CpuLine(failure.Cpu, failure.Task, _machine.Personality);
     }
 
-    /// <summary>The CPU, the task and the kernel (<c>dump_stack_print_info()</c>).</summary>
-    internal static string CpuLine(int cpu, KernelTask task, KernelPersonality kernel)
+    public string MemoryState(Cpu cpu, int highestZoneIndex, ulong nodeMask) => ShowMemText.Of(_machine, cpu, highestZoneIndex, nodeMask);
+
+    public string CpuLine(Cpu cpu) => CpuLine(cpu.Id, cpu.Current, _machine.Personality);
+
+    private static string CpuLine(int cpu, KernelTask task, KernelPersonality kernel)
     {
         string user = kernel.Views.ReportsNameUser ? " UID: 0" : "";
         string preemption = kernel.Views.ReportPreemption.Length == 0 ? "" : $" {kernel.Views.ReportPreemption} ";
         return string.Create(CultureInfo.InvariantCulture, $"CPU: {cpu}{user} PID: {task.Pid} Comm: {task.Name} Not tainted {kernel.Name}.0-memsim #1{preemption}\n");
-    }
-
-    internal static string NodeList(ulong mask)
-    {
-        List<string> parts = [];
-        for (int node = 0; node < 64; node++)
-        {
-            if ((mask >> node & 1) == 0)
-            {
-                continue;
-            }
-
-            int last = node;
-            while (last < 63 && (mask >> (last + 1) & 1) != 0)
-            {
-                last++;
-            }
-
-            parts.Add(last == node ? node.ToString(CultureInfo.InvariantCulture) : string.Create(CultureInfo.InvariantCulture, $"{node}-{last}"));
-            node = last;
-        }
-
-        return string.Join(',', parts);
     }
 
     [LoggerMessage(EventId = 10, Level = LogLevel.Warning, Message = "{Report}")]

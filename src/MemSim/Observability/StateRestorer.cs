@@ -1,5 +1,6 @@
 using MemSim.Boot;
 using MemSim.Pages;
+using MemSim.Slab;
 using MemSim.Zones;
 
 namespace MemSim.Observability;
@@ -33,7 +34,7 @@ internal static class StateRestorer
         try
         {
             Fill(machine, state);
-            machine.BuildSubsystems(new SubsystemOptions { Slab = slab ?? KernelCommandLine.Empty });
+            machine.BuildSubsystems(new SubsystemOptions { Slab = slab?.Slab ?? SlabParameters.Default });
             return machine;
         }
         catch
@@ -58,10 +59,6 @@ internal static class StateRestorer
             FillZone(machine.Frames, machine.GetNode(source.Node).GetZone(source.Type), source, state);
         }
     }
-
-    /// <summary>Managed pages that are neither free nor allocated by the machine.</summary>
-    public static long UntrackedPagesOf(Zone zone) =>
-        zone.ManagedPages - zone.Pcp.Sum(p => p.Count) - Enumerable.Range(0, PageGeometry.OrderCount).Sum(o => zone.FreeArea.Blocks(o) << o);
 
     private static void FillZone(FrameArray frames, Zone zone, ZoneState source, AllocatorState state)
     {
@@ -101,7 +98,7 @@ internal static class StateRestorer
         FillFreeLists(frames, zone, source);
         zone.FreeBlocksFolded = !zone.Rules.CountsFreeBlocks ? 0 : source.FreeBlockPages ?? PagesInPageblocks(zone);
         FillPcp(frames, zone, source, state.PageblockOrder);
-        zone.UntrackedPages = UntrackedPagesOf(zone);
+        zone.UntrackedPages = zone.PagesOnNoList;
         if (zone.UntrackedPages < 0)
         {
             throw new FormatException($"{zone}: more pages are free than the {zone.ManagedPages} managed ones");

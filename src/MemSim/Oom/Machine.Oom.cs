@@ -9,18 +9,9 @@ public sealed partial class Machine
 
     /// <summary>Attaches a receiver of the OOM killer's tracepoints.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachOomTrace(IOomTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        ThrowIfDisposed();
-        OomKiller.Trace.Attach(sink);
-    }
+    internal void AttachOomTrace(IOomTraceSink sink) => Attach(OomKiller.Trace, sink);
 
     /// <summary>Detaches a receiver of the OOM killer's tracepoints; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void DetachOomTrace(IOomTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        OomKiller.Trace.Detach(sink);
-    }
+    internal void DetachOomTrace(IOomTraceSink sink) => Detach(OomKiller.Trace, sink);
 }

@@ -1,6 +1,6 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Observability;
+using MemSim.Reclaim;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;
 using Microsoft.Extensions.Logging;
@@ -237,8 +237,8 @@ internal sealed partial class OomKiller : IOomKiller
     {
         StringBuilder text = new();
         int adj = (why.Cpu.Current as Process)?.OomScoreAdj ?? 0;
-        text.Append(OomReportText.Header(why.Cpu, _machine.Personality, why.Gfp, why.Order, adj));
-        text.Append(ShowMemText.Of(_machine, why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
+        text.Append(OomReportText.Header(why.Cpu, why.Gfp, why.Order, adj));
+        text.Append(_machine.FailureReports.MemoryState(why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
         if (_machine.Slab is var slab && UnreclaimableSlabExceedsUserMemory())
         {
             OomReportText.AppendUnreclaimableSlabs(text, slab);

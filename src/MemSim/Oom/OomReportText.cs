@@ -1,8 +1,8 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Kernels;
-using MemSim.Observability;
 using MemSim.Slab;
+using MemSim.Zones;
 
 namespace MemSim.Oom;
 
@@ -14,8 +14,8 @@ internal static class OomReportText
     private const int ToKiB = PageGeometry.PageShift - 10;
 
     /// <summary>Who asked for memory that was not there, and where (<c>dump_header()</c>).</summary>
-    public static string Header(Cpu cpu, KernelPersonality kernel, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
-        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, kernel)}, order={order}, oom_score_adj={scoreAdj}\n{FailureReports.CpuLine(cpu.Id, cpu.Current, kernel)}");
+    public static string Header(Cpu cpu, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
+        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, cpu.Machine.Personality)}, order={order}, oom_score_adj={scoreAdj}\n{cpu.Machine.FailureReports.CpuLine(cpu)}");
 
     /// <summary>The table of all processes that could have been chosen (<c>dump_tasks()</c>).</summary>
     public static void AppendTable(StringBuilder text, IEnumerable<OomTask> tasks, KernelPersonality kernel)
@@ -42,9 +42,9 @@ internal static class OomReportText
     public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, in OomTask victim)
     {
         string name = constraint == OomConstraint.MemoryPolicy ? "MEMORY_POLICY" : "NONE";
-        string nodes = nodeMask is { } mask ? FailureReports.NodeList(mask) : "(null)";
+        string nodes = nodeMask is { } mask ? NodeMask.Format(mask) : "(null)";
         return string.Create(CultureInfo.InvariantCulture,
-            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={FailureReports.NodeList(allowed)},global_oom,task_memcg=/,task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
+            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={NodeMask.Format(allowed)},global_oom,task_memcg=/,task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
     }
 
     /// <summary>The kill itself (<c>__oom_kill_process()</c>).</summary>

@@ -3,8 +3,6 @@ namespace MemSim;
 /// <content>What the OOM killer thinks of a process.</content>
 public sealed partial class Process
 {
-    private int _oomScoreAdj;
-
     /// <summary>What the OOM killer adds to its badness in thousandths of all memory, -1000 (never kill it) to 1000 (<c>oom_score_adj</c>); children inherit it.</summary>
     /// <exception cref="ArgumentOutOfRangeException">Beyond ±1000.</exception>
     public int OomScoreAdj

@@ -69,20 +69,6 @@ internal sealed partial class BugReporter
         return true;
     }
 
-    /// <summary>Reports a call that would change the machine, made by code which the kernel called itself.</summary>
-    public void Reentered(Cpu cpu) =>
-        Raise(KernelBugKind.Deadlock, "WARNING: possible recursive locking detected: a receiver of tracepoints, or an owner of movable pages, calls back into the kernel", Context(cpu)
-            + "The kernel holds locks where it calls it. Note what happened and act on it after the call that caused it.\n");
-
-    /// <summary>Reports something that may sleep in atomic context.</summary>
-    public void SleepingInAtomic(Cpu cpu, string what, Gfp gfp = Gfp.None)
-    {
-        string advice = gfp == Gfp.None ? "" : $"Use GFP_ATOMIC or GFP_NOWAIT here; {GfpText.FormatWithHex(gfp)} may reclaim, and reclaim sleeps.";
-        Raise(KernelBugKind.SleepingInAtomic, $"BUG: sleeping function called from invalid context at {what}", string.Create(CultureInfo.InvariantCulture,
-            $"in_atomic(): {(cpu.PreemptCount != 0 ? 1 : 0)}, irqs_disabled(): {(cpu.InterruptsDisabled ? 1 : 0)}, non_block: 0, pid: {cpu.Current.Pid}, name: {cpu.Current.Name}\npreempt_count: {cpu.PreemptCount:x}, expected: 0\n")
-            + Context(cpu) + advice);
-    }
-
     public void IllegalFlags(Cpu cpu, Gfp gfp, string why) =>
         Raise(KernelBugKind.IllegalFlags, $"WARNING: illegal gfp flags {GfpText.FormatWithHex(gfp)}: {why}", Context(cpu));
 
@@ -225,12 +211,5 @@ internal sealed partial class BugReporter
         text.Append('\n');
         text.Append(_machine.OwnerTracker?.Describe(pfn) ?? "page_owner is off: boot with MachineSpec.WithPageOwner() to see who allocated and freed the page\n");
         return text.ToString();
-    }
-
-    private static string Context(Cpu cpu)
-    {
-        string where = cpu.InNmi ? "NMI" : cpu.InHardIrq ? "hardirq" : cpu.InSoftIrq ? "softirq" : "process";
-        return string.Create(CultureInfo.InvariantCulture,
-            $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name} context: {where}, preempt depth {cpu.PreemptDepth}, interrupts {(cpu.InterruptsDisabled ? "off" : "on")}, spinlocks held {cpu.SpinlocksHeld}\n");
     }
 }

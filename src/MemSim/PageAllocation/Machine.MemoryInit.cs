@@ -13,9 +13,10 @@ public sealed partial class Machine
     internal bool ZeroesMemory => ZeroesOnAlloc || ZeroesOnFree;
 
     /// <summary>Takes over what the command line says; without contents there is nothing to zero.</summary>
-    internal void InitMemory(KernelCommandLine line)
+    internal void InitMemory(bool zeroesOnAlloc, bool zeroesOnFree)
     {
-        ZeroesOnAlloc = line.ZeroesOnAlloc == true && Ram.HasContents;
-        ZeroesOnFree = line.ZeroesOnFree == true && Ram.HasContents;
+        ZeroesOnAlloc = zeroesOnAlloc && Ram.HasContents;
+        ZeroesOnFree = zeroesOnFree && Ram.HasContents;
+        UpdateModes();
     }
 }

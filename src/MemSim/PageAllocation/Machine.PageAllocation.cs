@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.PageAllocation;
 
 namespace MemSim;
@@ -23,7 +24,23 @@ public sealed partial class Machine
         }
     }
 
+    /// <summary>The machine's own reclaim: at work once <see cref="MachineReclaim.Enable"/> was called.</summary>
+    internal IReclaim OwnReclaim { get; private set; } = NoReclaim.Instance;
+
+    /// <summary>As <see cref="MachineReclaim.Enable"/>.</summary>
+    internal void EnableReclaim()
+    {
+        ThrowIfDisposed();
+        if (Reclaimer is NoReclaim)
+        {
+            Reclaimer = OwnReclaim;
+        }
+    }
+
     internal PageAllocator Pages { get; }
+
+    /// <summary>Who writes down what became of requests that failed.</summary>
+    internal IFailureReports FailureReports { get; }
 
     internal bool RefusesIllegalFlags => _refusesIllegalFlags;
 
@@ -32,35 +49,28 @@ public sealed partial class Machine
     /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
     internal Tracepoints? Trace { get; private set; }
 
-    /// <summary>Whether every request must take the checked way in.</summary>
-    internal bool NeedsAttention => _disposed || _faultInjector is not null;
-
     /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
     internal bool MobilityGrouping { get; }
 
-    internal int WatermarkBoostFactor { get; set; }
-
     /// <summary>Attaches a receiver of tracepoints.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachTrace(IPageTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        _tracepoints.Attach(sink);
-        UpdateTrace();
-    }
+    internal void AttachTrace(IPageTraceSink sink) => Attach(_tracepoints, sink);
 
     /// <summary>Detaches a receiver of tracepoints; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void DetachTrace(IPageTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        _tracepoints.Detach(sink);
-        UpdateTrace();
-    }
+    internal void DetachTrace(IPageTraceSink sink) => Detach(_tracepoints, sink);
 
     private void UpdateTrace()
     {
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
+        UpdateModes();
+    }
+
+    /// <summary>Something changed that decides which form of the hot paths runs.</summary>
+    private void UpdateModes()
+    {
+        UsualMode = _parallel || ZeroesMemory || Trace is not null ? CpuMode.Observed : Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
+        ChecksEveryRequest = _faultInjector is not null;
         foreach (Cpu cpu in _cpus)
         {
             cpu.UpdateMode();
@@ -86,17 +96,8 @@ public sealed partial class Machine
     internal FaultInjector? FailAllocations(long nth, long times = 1)
     {
         _faultInjector = nth == 0 ? null : new FaultInjector(nth, times);
-        foreach (Cpu cpu in _cpus)
-        {
-            cpu.UpdateMode();
-        }
+        UpdateModes();
 
         return _faultInjector;
     }
-
-    /// <summary>A copy of <c>zone_reclaim_mode</c> for the allocator.</summary>
-    internal int ZoneReclaimMode { get; set; }
-
-    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
-    internal bool DefragMode { get; set; }
 }

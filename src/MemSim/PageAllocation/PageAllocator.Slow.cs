@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using MemSim.Compaction;
 using MemSim.Kernels;
 using MemSim.Zones;
 
@@ -402,7 +401,8 @@ internal sealed partial class PageAllocator
 
             // Reclaim must not go through the whole zone for one large block: the larger it is, the less of what is reclaimable counts.
             long free = (_machine.Reclaimer.ReclaimablePages(zone) / request.Order) + zone.TrueFreePages;
-            if (Suitability.ByWatermarks(zone, request.Order, flags, request.Zonelist.HighestZoneIndex, free) == CompactionStatus.Continue)
+            if (!WatermarkCheck.NeedsNoCompaction(zone, request.Order, flags, request.Zonelist.HighestZoneIndex)
+                && WatermarkCheck.HasRoomToCompact(zone, request.Order, request.Zonelist.HighestZoneIndex, free))
             {
                 return true;
             }

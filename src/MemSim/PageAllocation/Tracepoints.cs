@@ -1,4 +1,4 @@
-using MemSim.Diagnostics;
+using MemSim.Statistics;
 
 namespace MemSim.PageAllocation;
 
@@ -19,99 +19,20 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     /// <summary>A page of a bulk allocation: 6.1 has no tracepoint for it, but its owner is recorded.</summary>
     public void BulkPage(Cpu cpu, long pfn, MigrateType type, Gfp gfp) => _owners?.MmPageAlloc(cpu, pfn, 0, type, gfp);
 
-    public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp)
-    {
-        foreach (IPageTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.MmPageAlloc(cpu, pfn, order, migrateType, gfp);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp) =>
+        Pass(cpu, (pfn, order, migrateType, gfp), static (sink, cpu, in e) => sink.MmPageAlloc(cpu, e.pfn, e.order, e.migrateType, e.gfp));
 
-    public void MmPageFree(Cpu cpu, long pfn, int order)
-    {
-        foreach (IPageTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.MmPageFree(cpu, pfn, order);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void MmPageFree(Cpu cpu, long pfn, int order) =>
+        Pass(cpu, (pfn, order), static (sink, cpu, in e) => sink.MmPageFree(cpu, e.pfn, e.order));
 
-    public void MmPageFreeBatched(Cpu cpu, long pfn)
-    {
-        foreach (IPageTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.MmPageFreeBatched(cpu, pfn);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void MmPageFreeBatched(Cpu cpu, long pfn) => Pass(cpu, in pfn, static (sink, cpu, in pfn) => sink.MmPageFreeBatched(cpu, pfn));
 
-    public void MmPageAllocZoneLocked(Cpu cpu, long pfn, int order, MigrateType migrateType, bool percpuRefill)
-    {
-        foreach (IPageTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.MmPageAllocZoneLocked(cpu, pfn, order, migrateType, percpuRefill);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void MmPageAllocZoneLocked(Cpu cpu, long pfn, int order, MigrateType migrateType, bool percpuRefill) =>
+        Pass(cpu, (pfn, order, migrateType, percpuRefill), static (sink, cpu, in e) => sink.MmPageAllocZoneLocked(cpu, e.pfn, e.order, e.migrateType, e.percpuRefill));
 
-    public void MmPagePcpuDrain(Cpu cpu, long pfn, int order, MigrateType migrateType)
-    {
-        foreach (IPageTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.MmPagePcpuDrain(cpu, pfn, order, migrateType);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void MmPagePcpuDrain(Cpu cpu, long pfn, int order, MigrateType migrateType) =>
+        Pass(cpu, (pfn, order, migrateType), static (sink, cpu, in e) => sink.MmPagePcpuDrain(cpu, e.pfn, e.order, e.migrateType));
 
-    public void MmPageAllocExtfrag(Cpu cpu, long pfn, int allocOrder, int fallbackOrder, MigrateType allocType, MigrateType fallbackType, bool changeOwnership)
-    {
-        foreach (IPageTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.MmPageAllocExtfrag(cpu, pfn, allocOrder, fallbackOrder, allocType, fallbackType, changeOwnership);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void MmPageAllocExtfrag(Cpu cpu, long pfn, int allocOrder, int fallbackOrder, MigrateType allocType, MigrateType fallbackType, bool changeOwnership) =>
+        Pass(cpu, (pfn, allocOrder, fallbackOrder, allocType, fallbackType, changeOwnership), static (sink, cpu, in e) => sink.MmPageAllocExtfrag(cpu, e.pfn, e.allocOrder, e.fallbackOrder, e.allocType, e.fallbackType, e.changeOwnership));
 }

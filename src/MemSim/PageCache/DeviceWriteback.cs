@@ -1,10 +1,11 @@
 using MemSim.Background;
+using MemSim.BlockDevices;
 using MemSim.Hardware;
 
 namespace MemSim.PageCache;
 
 /// <summary>Writes the dirty pages of a device's files: the flusher thread, and what holds writers up (<c>struct bdi_writeback</c>).</summary>
-internal sealed class DeviceWriteback : BackgroundTask
+internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
 {
     private const int ChunkPages = 1024;
     private const int FirstPid = 60;
@@ -214,7 +215,7 @@ internal sealed class DeviceWriteback : BackgroundTask
 
             // The writer sleeps; meanwhile the device works and so does the flusher.
             cache.Throttled++;
-            cache.WaitUntil(cpu, cache.Nanoseconds + MaxPauseNanoseconds);
+            Machine.WaitForDevice(cpu, cache.Nanoseconds + MaxPauseNanoseconds);
             _ = CompleteHeldWrites(cpu);
             if (Machine.Background.Mode == BackgroundWork.Manual)
             {

@@ -1,9 +1,8 @@
-using MemSim.Observability;
-using MemSim.Statistics;
+using MemSim.Zones;
 
 namespace MemSim.PageCache;
 
-/// <summary>How many pages may be dirty (<c>global_dirty_limits()</c>): as <see cref="Available.DirtyLimits"/> shows it, without garbage.</summary>
+/// <summary>How many pages may be dirty (<c>global_dirty_limits()</c>): as <c>vmstat</c> shows it, without garbage.</summary>
 internal sealed class DirtyLimits
 {
     private readonly Machine _machine;
@@ -14,7 +13,7 @@ internal sealed class DirtyLimits
     {
         _machine = machine;
         _zones = [.. machine.Zones];
-        _high = [.. machine.Zones.Where(z => KernelBuild.IsHighMemory(machine, z))];
+        _high = [.. machine.Zones.Where(z => machine.IsHighMemory(z))];
     }
 
     /// <summary>Where writers are held up, and where background writing starts; both in pages.</summary>
@@ -43,8 +42,7 @@ internal sealed class DirtyLimits
             free += zone.FreePagesForChecks;
         }
 
-        long reserve = _machine.Settings.Figures.TotalReservePages;
-        reserve = reserve != 0 ? reserve : Available.TotalReservePages(_machine);
+        long reserve = MemoryTotals.ReservePages(_machine);
         long pages = free - Math.Min(free, reserve) + _machine.PageCache.Sum(NodeFigure.FileLists);
         if (_high.Length != 0 && sysctls.Number("highmem_is_dirtyable") == 0)
         {

@@ -7,7 +7,6 @@ namespace MemSim.PageCache;
 internal sealed class FileCache
 {
     /// <summary>Simulated CPUs run at 3 GHz.</summary>
-    private const long CyclesPerNanosecond = 3;
 
     private readonly Machine _machine;
     private int _started;
@@ -41,9 +40,6 @@ internal sealed class FileCache
     /// <summary>Simulated time since the boot.</summary>
     public long Nanoseconds => _machine.Clock.Nanoseconds;
 
-    /// <summary>How long CPUs waited for devices.</summary>
-    public long WaitedNanoseconds { get; private set; }
-
     /// <summary>How often writers were held up because too much was dirty.</summary>
     public long Throttled { get; set; }
 
@@ -73,12 +69,12 @@ internal sealed class FileCache
     public DeviceWriteback Attach(BlockDevice device)
     {
         device.Claim(_machine);
-        if (device.Writeback is { } known)
+        if (device.Writeback is DeviceWriteback known)
         {
             return known;
         }
 
-        if (_machine.Swap.Uses(device))
+        if (device.HoldsSwap)
         {
             throw new InvalidOperationException($"{device} is on for swap: a file system on it would write over swapped pages");
         }
@@ -87,28 +83,6 @@ internal sealed class FileCache
         device.Writeback = writeback;
         _devices.Add(writeback);
         return writeback;
-    }
-
-    public void WaitUntil(Cpu cpu, long nanoseconds)
-    {
-        long waited = nanoseconds - Nanoseconds;
-        if (waited <= 0)
-        {
-            return;
-        }
-
-        if ((cpu.Current.Flags & TaskFlags.MemAlloc) != 0)
-        {
-            // Whoever reclaims waits for memory, whatever it is that he waits for.
-            _machine.Pressure.Stall(waited, full: _machine.Cpus.Count == 1);
-        }
-        else
-        {
-            _machine.Clock.AdvanceTo(nanoseconds);
-        }
-
-        WaitedNanoseconds += waited;
-        cpu.MmuOrNull?.AddCycles(waited * CyclesPerNanosecond);
     }
 
     /// <summary>Lets time pass: dirty pages that became too old are written (<c>wb_check_old_data_flush()</c>).</summary>

@@ -1,5 +1,3 @@
-using MemSim.Faults;
-
 namespace MemSim.PageCache;
 
 /// <content>What the page-fault path asks for.</content>

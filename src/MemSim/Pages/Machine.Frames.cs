@@ -6,6 +6,9 @@ namespace MemSim;
 /// <content>Page frames: handles, addresses, what a frame is part of.</content>
 public sealed partial class Machine
 {
+    /// <summary>How frame numbers lead to page frames.</summary>
+    internal MemoryModel MemoryModel { get; }
+
     private readonly MemMap _memMap;
     private readonly FrameArray _frames;
     private readonly List<(long Start, long End)> _reserved;
@@ -32,35 +35,6 @@ public sealed partial class Machine
     internal long MemMapBytes => _memMap.ReservedBytes;
 
     internal long FrameArrayLength => _memMap.Length;
-
-    /// <summary>The page with a frame number (<c>pfn_to_page()</c>).</summary>
-    /// <param name="pfn">The frame number.</param>
-    /// <exception cref="ArgumentOutOfRangeException">No zone of the machine spans the frame.</exception>
-    public Page GetPage(Pfn pfn) =>
-        TryGetPage(pfn, out Page page) ? page : throw new ArgumentOutOfRangeException(nameof(pfn), pfn, "no zone of this machine has such a frame");
-
-    /// <summary>The page with a frame number, where the machine has that frame (<c>pfn_valid()</c> and <c>pfn_to_page()</c>).</summary>
-    /// <param name="pfn">The frame number.</param>
-    /// <param name="page">The page, or a null page.</param>
-    /// <returns>Whether the machine has the frame.</returns>
-    public bool TryGetPage(Pfn pfn, out Page page)
-    {
-        ThrowIfDisposed();
-        bool exists = (ulong)pfn.Value < (ulong)_memMap.Frames && ZoneOf((int)pfn.Value) is not null;
-        page = exists ? new Page(this, (int)pfn.Value) : default;
-        return exists;
-    }
-
-    /// <summary>The page behind an address of the direct map (<c>virt_addr_valid()</c> and <c>virt_to_page()</c>).</summary>
-    /// <param name="address">The address.</param>
-    /// <param name="page">The page, or a null page.</param>
-    /// <returns>Whether the address belongs to the direct map and to memory that exists.</returns>
-    public bool TryGetPage(VirtualAddress address, out Page page)
-    {
-        page = default;
-        return address.Value >= Architecture.PageOffset && address.Value < DirectMapEnd.Value
-            && TryGetPage(new Pfn((long)((address.Value - Architecture.PageOffset + _directMapPhysicalBase) >> PageGeometry.PageShift)), out page);
-    }
 
     /// <summary>The physical address behind an address of the direct map (<c>__pa()</c>).</summary>
     /// <param name="address">The address.</param>
@@ -177,8 +151,11 @@ public sealed partial class Machine
 
     internal void Unmark(int pfn) => AddReferences(pfn, -1);
 
+    /// <summary>Where pages of high memory are mapped; null where there is no such memory.</summary>
+    internal IHighAddresses? HighAddresses { get; private set; }
+
     internal VirtualAddress AddressOf(int pfn) =>
-        pfn < _directMapEndPfn ? new VirtualAddress(Architecture.PageOffset + ((ulong)pfn << PageGeometry.PageShift) - _directMapPhysicalBase) : Kmaps?.Find(pfn) ?? default;
+        pfn < _directMapEndPfn ? new VirtualAddress(Architecture.PageOffset + ((ulong)pfn << PageGeometry.PageShift) - _directMapPhysicalBase) : HighAddresses?.Find(pfn) ?? default;
 
     internal PageFlags FlagsOf(int pfn)
     {

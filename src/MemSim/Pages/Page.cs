@@ -4,7 +4,7 @@ namespace MemSim;
 
 /// <summary>A handle to a page frame of a machine: what kernel code holds as <c>struct page *</c>.</summary>
 /// <remarks>Nullable through <see cref="IsNull"/>, as a failed allocation returns it. 16 bytes; equality is identity of the frame. Reading a null handle's properties throws <see cref="InvalidOperationException"/>.</remarks>
-public readonly struct Page : IEquatable<Page>
+public readonly partial struct Page : IEquatable<Page>
 {
     private readonly Machine? _machine;
     private readonly int _pfn;
@@ -84,12 +84,6 @@ public readonly struct Page : IEquatable<Page>
 
     /// <summary>The order of the compound page this one is part of; 0 for others (<c>compound_order()</c>).</summary>
     public int CompoundOrder => IsCompound ? Owner.FrameOf(Owner.CompoundHeadOf(_pfn)).Order : 0;
-
-    /// <summary>The zone the frame belongs to.</summary>
-    public Zone Zone => Owner.ZoneOf(_pfn) ?? throw new InvalidOperationException($"page frame {Pfn} lies in a hole: no zone spans it");
-
-    /// <summary>The migrate type of the page block the frame lies in.</summary>
-    public MigrateType MigrateType => Zone.PageblockType(Pfn) ?? MigrateType.Unmovable;
 
     internal int FrameIndex => _pfn;
 

@@ -1,4 +1,4 @@
-using MemSim.Faults;
+using MemSim.Processes;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -6,8 +6,8 @@ namespace MemSim;
 /// <content>Processes.</content>
 public sealed partial class Machine
 {
-    /// <summary>What all address spaces share; null on a machine without contents of RAM, which can have none.</summary>
-    internal MmCore? Mm { get; private set; }
+    /// <summary>Processes by number.</summary>
+    internal ProcessTable Pids { get; private set; } = null!;
 
     /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped.</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
@@ -18,20 +18,21 @@ public sealed partial class Machine
 
     /// <summary>Attaches a receiver of the tracepoints of page faults.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachFaultTrace(IFaultTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        (NeedsContents(Mm).FaultTrace ??= new FaultTrace()).Attach(sink);
-    }
+    internal void AttachFaultTrace(IFaultTraceSink sink) => Attach(NeedsContents(Mm).FaultTracepoints, sink);
 
     /// <summary>Detaches a receiver of the tracepoints of page faults.</summary>
     /// <param name="sink">The receiver.</param>
     internal void DetachFaultTrace(IFaultTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        if (Mm?.FaultTrace?.Detach(sink) == true)
+        Mm?.FaultTracepoints.Detach(sink);
+    }
+
+    private void VerifyTasks()
+    {
+        if (Mm is { } core)
         {
-            Mm.FaultTrace = null;
+            new MmVerifier(core).VerifyObjects();
         }
     }
 }

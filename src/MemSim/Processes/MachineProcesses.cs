@@ -40,24 +40,24 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
             return Errno.ENOMEM;
         }
 
-        Process process = new(core, name, core.Pids.Next(), null, mm, limits, memory);
-        core.Pids.Add(process);
+        Process process = new(core, name, _machine.Pids.Next(), null, mm, limits, memory);
+        _machine.Pids.Add(process);
         core.WasUsed = true;
 
         // Before the first process there is nobody whose memory could be taken, and nobody to kill.
-        _machine.Reclaim.Enable();
+        _machine.EnableReclaim();
         return process;
     }
 
     /// <summary>The process with a number; null when there is none.</summary>
     /// <param name="pid">The number.</param>
-    public Process? Find(int pid) => _machine.Mm?.Pids.Find(pid);
+    public Process? Find(int pid) => _machine.Pids.Find(pid);
 
     /// <summary>How many there are.</summary>
-    public int Count => _machine.Mm?.Pids.All.Count ?? 0;
+    public int Count => _machine.Pids.All.Count;
 
     /// <inheritdoc/>
-    public IEnumerator<Process> GetEnumerator() => (_machine.Mm?.Pids.All ?? []).GetEnumerator();
+    public IEnumerator<Process> GetEnumerator() => _machine.Pids.All.GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
 }

@@ -5,11 +5,11 @@ namespace MemSim.VirtualMemory;
 /// <content>Kernel objects: as many as tasks, address spaces, areas and what links areas to anonymous memory.</content>
 internal sealed partial class MmVerifier
 {
-    private void VerifyObjects()
+    public void VerifyObjects()
     {
         KernelObjectCheck check = new(core.Machine);
         HashSet<AnonVma> families = [];
-        foreach (Process task in core.Pids.Tasks)
+        foreach (Process task in core.Machine.Pids.Tasks)
         {
             task.Collect(check);
         }

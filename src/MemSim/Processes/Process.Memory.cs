@@ -34,7 +34,7 @@ public sealed partial class Process
             if (!runs)
             {
                 _memory.GiveTask(cpu);
-                _core.Pids.Tasks.Remove(this);
+                _core.Machine.Pids.Tasks.Remove(this);
             }
         }
     }

@@ -23,6 +23,7 @@ public enum ProcessState
 /// </remarks>
 public sealed partial class Process : KernelTask
 {
+    private int _oomScoreAdj;
     private readonly List<Process> _children = [];
     private readonly MmCore _core;
 
@@ -32,7 +33,7 @@ public sealed partial class Process : KernelTask
         _core = core;
         _memory = memory;
         memory.Attach(this);
-        core.Pids.Tasks.Add(this);
+        core.Machine.Pids.Tasks.Add(this);
         Parent = parent;
         Limits = limits;
         MmOrNull = mm;
@@ -112,7 +113,7 @@ public sealed partial class Process : KernelTask
             return Errno.ESRCH;
         }
 
-        if (_core.Pids.Count >= Limits.Processes)
+        if (_core.Machine.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
@@ -143,7 +144,7 @@ public sealed partial class Process : KernelTask
             return Errno.ESRCH;
         }
 
-        if (_core.Pids.Count >= Limits.Processes)
+        if (_core.Machine.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
@@ -227,7 +228,7 @@ public sealed partial class Process : KernelTask
         }
 
         _children.Clear();
-        _core.Pids.Remove(this);
+        _core.Machine.Pids.Remove(this);
         GiveUpMemory(cpu);
     }
 
@@ -264,11 +265,13 @@ public sealed partial class Process : KernelTask
         }
     }
 
+    internal override void EndKilled(Cpu cpu) => Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+
     private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_core, Name, _core.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
+        Process child = new(_core, Name, _core.Machine.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
         child.Policy = Policy;
-        _core.Pids.Add(child);
+        _core.Machine.Pids.Add(child);
         return child;
     }
 

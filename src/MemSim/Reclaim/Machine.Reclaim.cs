@@ -5,34 +5,19 @@ namespace MemSim;
 /// <content>Reclaim.</content>
 public sealed partial class Machine
 {
-    /// <summary>How much time is lost because memory is short.</summary>
-    internal PressureStall Pressure { get; private set; } = null!;
-
-    internal ShrinkerList Shrinkers { get; private set; } = null!;
+    private readonly ReclaimTracepoints _reclaimTracepoints = new();
 
     /// <summary>Reclaim over the LRU lists; at work once <see cref="MachineReclaim.Enable"/> was called.</summary>
     internal PageReclaim Vmscan { get; private set; } = null!;
 
     /// <summary>The tracepoints of reclaim when somebody listens, else null.</summary>
-    internal ReclaimTracepoints? ReclaimTrace { get; private set; }
+    internal ReclaimTracepoints? ReclaimTrace => _reclaimTracepoints.IsIdle ? null : _reclaimTracepoints;
 
     /// <summary>Attaches a receiver of reclaim's tracepoints.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachReclaimTrace(IReclaimTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        ThrowIfDisposed();
-        (ReclaimTrace ??= new ReclaimTracepoints()).Attach(sink);
-    }
+    internal void AttachReclaimTrace(IReclaimTraceSink sink) => Attach(_reclaimTracepoints, sink);
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void DetachReclaimTrace(IReclaimTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        if (ReclaimTrace?.Detach(sink) == true)
-        {
-            ReclaimTrace = null;
-        }
-    }
+    internal void DetachReclaimTrace(IReclaimTraceSink sink) => Detach(_reclaimTracepoints, sink);
 }

@@ -7,33 +7,20 @@ public sealed class MachineReclaim
 
     internal MachineReclaim(Machine machine) => _machine = machine;
 
-    /// <summary>The registered shrinkers, in the order in which they are asked.</summary>
-    public IReadOnlyList<Shrinker> Shrinkers => _machine.Shrinkers.All;
-
     /// <summary>Puts kswapd, direct reclaim and shrinkers to work: from now on the allocator's slow path reclaims instead of failing.</summary>
     /// <remarks>
     /// Happens by itself with the first process, file or shrinker. Without it a machine's memory belongs to whoever allocated it, and allocations below the
     /// watermarks behave as on a kernel that finds nothing to reclaim. Does nothing when <see cref="Policy"/> was set to something else.
     /// </remarks>
-    public void Enable()
-    {
-        _machine.ThrowIfDisposed();
-        if (_machine.Reclaimer is NoReclaim)
-        {
-            _machine.Reclaimer = _machine.Vmscan;
-        }
-    }
+    public void Enable() => _machine.EnableReclaim();
+
+    /// <summary>The registered shrinkers, in the order in which they are asked.</summary>
+    public IReadOnlyList<Shrinker> Shrinkers => _machine.Shrinkers.All;
 
     /// <summary>Registers a shrinker (<c>register_shrinker()</c>): it is asked for objects whenever memory is reclaimed.</summary>
     /// <param name="shrinker">The shrinker.</param>
     /// <exception cref="ArgumentException">It is registered already.</exception>
-    public void RegisterShrinker(Shrinker shrinker)
-    {
-        ArgumentNullException.ThrowIfNull(shrinker);
-        _machine.ThrowIfDisposed();
-        _machine.Shrinkers.Add(shrinker);
-        Enable();
-    }
+    public void RegisterShrinker(Shrinker shrinker) => _machine.RegisterShrinker(shrinker);
 
     /// <summary>Takes a shrinker's registration back (<c>unregister_shrinker()</c>).</summary>
     /// <param name="shrinker">The shrinker.</param>

@@ -1,199 +1,37 @@
-using MemSim.Diagnostics;
+using MemSim.Statistics;
+using MemSim.Shrinkers;
 
 namespace MemSim.Reclaim;
 
 /// <summary>Passes the tracepoints of reclaim on to whoever listens.</summary>
-internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IReclaimTraceSink
+internal sealed class ReclaimTracepoints : TraceFanOut<IReclaimTraceSink>, IReclaimTraceSink, IShrinkTrace
 {
-    public void WakeupKswapd(Cpu cpu, int node, int highestZoneIndex, int order, Gfp gfp)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.WakeupKswapd(cpu, node, highestZoneIndex, order, gfp);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void WakeupKswapd(Cpu cpu, int node, int highestZoneIndex, int order, Gfp gfp) =>
+        Pass(cpu, (node, highestZoneIndex, order, gfp), static (sink, cpu, in e) => sink.WakeupKswapd(cpu, e.node, e.highestZoneIndex, e.order, e.gfp));
 
-    public void KswapdWake(Cpu cpu, int node, int highestZoneIndex, int order)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.KswapdWake(cpu, node, highestZoneIndex, order);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void KswapdWake(Cpu cpu, int node, int highestZoneIndex, int order) =>
+        Pass(cpu, (node, highestZoneIndex, order), static (sink, cpu, in e) => sink.KswapdWake(cpu, e.node, e.highestZoneIndex, e.order));
 
-    public void KswapdSleep(Cpu cpu, int node)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.KswapdSleep(cpu, node);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void KswapdSleep(Cpu cpu, int node) => Pass(cpu, in node, static (sink, cpu, in node) => sink.KswapdSleep(cpu, node));
 
-    public void DirectReclaimBegin(Cpu cpu, int order, Gfp gfp)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.DirectReclaimBegin(cpu, order, gfp);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void DirectReclaimBegin(Cpu cpu, int order, Gfp gfp) =>
+        Pass(cpu, (order, gfp), static (sink, cpu, in e) => sink.DirectReclaimBegin(cpu, e.order, e.gfp));
 
-    public void DirectReclaimEnd(Cpu cpu, long reclaimedPages)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.DirectReclaimEnd(cpu, reclaimedPages);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void DirectReclaimEnd(Cpu cpu, long reclaimedPages) => Pass(cpu, in reclaimedPages, static (sink, cpu, in reclaimedPages) => sink.DirectReclaimEnd(cpu, reclaimedPages));
 
-    public void LruIsolate(Cpu cpu, in LruIsolateEvent e)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.LruIsolate(cpu, e);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void LruIsolate(Cpu cpu, in LruIsolateEvent e) => Pass(cpu, in e, static (sink, cpu, in e) => sink.LruIsolate(cpu, in e));
 
-    public void LruShrinkInactive(Cpu cpu, in LruShrinkInactiveEvent e)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.LruShrinkInactive(cpu, e);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void LruShrinkInactive(Cpu cpu, in LruShrinkInactiveEvent e) => Pass(cpu, in e, static (sink, cpu, in e) => sink.LruShrinkInactive(cpu, in e));
 
-    public void LruShrinkActive(Cpu cpu, in LruShrinkActiveEvent e)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.LruShrinkActive(cpu, e);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void LruShrinkActive(Cpu cpu, in LruShrinkActiveEvent e) => Pass(cpu, in e, static (sink, cpu, in e) => sink.LruShrinkActive(cpu, in e));
 
-    public void WriteFolio(Cpu cpu, long pfn, bool isFile)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.WriteFolio(cpu, pfn, isFile);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void WriteFolio(Cpu cpu, long pfn, bool isFile) =>
+        Pass(cpu, (pfn, isFile), static (sink, cpu, in e) => sink.WriteFolio(cpu, e.pfn, e.isFile));
 
-    public void Throttled(Cpu cpu, int node, ReclaimThrottleReason reason)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.Throttled(cpu, node, reason);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void Throttled(Cpu cpu, int node, ReclaimThrottleReason reason) =>
+        Pass(cpu, (node, reason), static (sink, cpu, in e) => sink.Throttled(cpu, e.node, e.reason));
 
-    public void ShrinkSlabStart(Cpu cpu, in ShrinkSlabStartEvent e)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.ShrinkSlabStart(cpu, e);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void ShrinkSlabStart(Cpu cpu, in ShrinkSlabStartEvent e) => Pass(cpu, in e, static (sink, cpu, in e) => sink.ShrinkSlabStart(cpu, in e));
 
-    public void ShrinkSlabEnd(Cpu cpu, in ShrinkSlabEndEvent e)
-    {
-        foreach (IReclaimTraceSink sink in Sinks)
-        {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
-            try
-            {
-                sink.ShrinkSlabEnd(cpu, e);
-            }
-            catch (Exception thrown)
-            {
-                Failed(cpu, sink, thrown);
-            }
-        }
-    }
+    public void ShrinkSlabEnd(Cpu cpu, in ShrinkSlabEndEvent e) => Pass(cpu, in e, static (sink, cpu, in e) => sink.ShrinkSlabEnd(cpu, in e));
 }

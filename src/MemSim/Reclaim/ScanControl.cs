@@ -6,7 +6,7 @@ namespace MemSim.Reclaim;
 internal sealed class ScanControl
 {
     /// <summary>Pages handled at a time (<c>SWAP_CLUSTER_MAX</c>).</summary>
-    public const int ClusterPages = 32;
+    public const int ClusterPages = IPageOut.ClusterPages;
 
     /// <summary>The priority a run starts with: 1/4096 of each list is scanned (<c>DEF_PRIORITY</c>).</summary>
     public const int DefaultPriority = 12;

@@ -11,9 +11,6 @@ public sealed unsafe partial class Cpu
 
     private const Gfp SlowAlloc = Gfp.Zero | Gfp.HighMem | Gfp.Dma32 | ~Gfp.BitsMask;
 
-    /// <summary>Whether the fast paths may be taken: the slab layer exists nobody listens to its tracepoints, and no contents have to be zeroed.</summary>
-    private bool _slabReady;
-
     /// <summary>The state of the cache last used here: most frees go to its current slab.</summary>
     private CpuSlab* _hot;
 

@@ -8,17 +8,12 @@ public sealed partial class Machine
     /// <summary>The slab layer: object caches and kmalloc. It has no page until somebody asks for an object.</summary>
     public SlabAllocator Slab { get; private set; } = null!;
 
-    private void BuildSlab(KernelCommandLine options)
+    private void BuildSlab(SlabParameters options)
     {
         Slab = new SlabAllocator(this, options);
         foreach (Cpu cpu in _cpus)
         {
             cpu.AttachSlab(Slab);
-        }
-
-        foreach (Node node in _nodes)
-        {
-            node.Counters.AttachSlab(Slab.Pages, node.Id);
         }
     }
 

@@ -6,7 +6,7 @@ namespace MemSim;
 public sealed partial class SlabAllocator
 {
     /// <summary>The parameters the layer was made with.</summary>
-    internal KernelCommandLine Options { get; }
+    internal SlabParameters Options { get; }
 
     /// <summary>Numbers given to caches so far, those destroyed since included.</summary>
     internal int IdCount => _ids;

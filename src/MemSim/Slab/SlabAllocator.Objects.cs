@@ -7,31 +7,20 @@ namespace MemSim;
 /// <content>The checked ways in: what the fast paths on <see cref="Cpu"/> do not serve.</content>
 public sealed unsafe partial class SlabAllocator
 {
-    /// <summary>The tracepoints' receiver; null when nobody listens.</summary>
-    internal ISlabTraceSink? Trace { get; private set; }
+    private readonly SlabTracepoints _tracepoints = new();
+
+    /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
+    internal SlabTracepoints? Trace { get; private set; }
 
     internal CpuSlab* Nothing { get; private set; }
 
     /// <summary>Attaches a receiver of the slab layer's tracepoints, or several after one another.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachTrace(ISlabTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        SlabTracepoints trace = Trace as SlabTracepoints ?? new SlabTracepoints();
-        trace.Attach(sink);
-        SetTrace(trace);
-    }
+    internal void AttachTrace(ISlabTraceSink sink) => Machine.Attach(_tracepoints, sink);
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void DetachTrace(ISlabTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        if (Trace is SlabTracepoints trace)
-        {
-            SetTrace(trace.Detach(sink) ? null : trace);
-        }
-    }
+    internal void DetachTrace(ISlabTraceSink sink) => Machine.Detach(_tracepoints, sink);
 
     internal VirtualAddress Kmalloc(Cpu cpu, long size, Gfp gfp, int node)
     {
@@ -379,12 +368,12 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
-    private void SetTrace(SlabTracepoints? trace)
+    private void UpdateTrace()
     {
-        Trace = trace;
+        Trace = _tracepoints.IsIdle ? null : _tracepoints;
         foreach (Cpu cpu in Machine.Cpus)
         {
-            cpu.SlabTraceChanged(trace is not null);
+            cpu.SlabTraceChanged(Trace is not null);
         }
     }
 }

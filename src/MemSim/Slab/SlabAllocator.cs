@@ -18,25 +18,26 @@ public sealed unsafe partial class SlabAllocator
     private readonly Lock _lock = new();
     private readonly bool _merges;
 
-    internal SlabAllocator(Machine machine, KernelCommandLine commandLine)
+    internal SlabAllocator(Machine machine, SlabParameters parameters)
     {
         Machine = machine;
-        Options = commandLine;
+        _tracepoints.Changed = UpdateTrace;
+        Options = parameters;
         SlabRules rules = SlabRules.For(machine.Architecture.Architecture, machine.Personality, machine.Cpus.Count);
         Rules = rules with
         {
-            MinObjects = commandLine.SlubMinObjects ?? rules.MinObjects,
-            MinOrder = commandLine.SlubMinOrder ?? rules.MinOrder,
-            MaxOrder = commandLine.SlubMaxOrder ?? rules.MaxOrder,
-            ClassicMaxOrder = commandLine.SlabMaxOrder,
+            MinObjects = parameters.MinObjects ?? rules.MinObjects,
+            MinOrder = parameters.MinOrder ?? rules.MinOrder,
+            MaxOrder = parameters.MaxOrder ?? rules.MaxOrder,
+            ClassicMaxOrder = parameters.ClassicMaxOrder,
         };
         Memory = new SlabMemory(machine);
         Pages = new SlabPages(machine, Memory);
-        DebugOptions = SlubDebugOptions.Parse(commandLine.SlubDebug);
+        DebugOptions = SlubDebugOptions.Parse(parameters.Debug);
         Debug = new SlabDebug(this);
         Nothing = Memory.TakeCpuSlabs(1);
-        _merges = !commandLine.SlabNoMerge;
-        Backend = commandLine.SlabAllocator == "slab" ? new ClassicSlab(this) : new Slub(this);
+        _merges = !parameters.NoMerge;
+        Backend = parameters.Allocator == "slab" ? new ClassicSlab(this) : new Slub(this);
         CreateBootCaches();
         _bootIds = _ids;
     }

@@ -4,13 +4,13 @@ namespace MemSim.Slab;
 /// <remarks>Constructors are kept as they are; what they are bound to is the original's.</remarks>
 internal sealed unsafe class SlabImage
 {
-    private readonly KernelCommandLine _options;
+    private readonly SlabParameters _options;
     private readonly List<CacheImage> _caches = [];
     private readonly List<(int Head, SlabPage Page, ushort[] Links)> _slabs = [];
     private readonly int _ids;
     private readonly ulong _random;
     private readonly Dictionary<int, ushort[]> _orders;
-    private readonly (long[] Reclaimable, long[] Unreclaimable) _pages;
+    private readonly IReadOnlyList<(long Reclaimable, long Unreclaimable)> _pages;
     private readonly SlabTracks _tracks;
 
     private SlabImage(SlabAllocator slab)
@@ -39,7 +39,7 @@ internal sealed unsafe class SlabImage
     }
 
     /// <summary>The parameters of the slab layer that it was taken of.</summary>
-    public KernelCommandLine Options => _options;
+    public SlabParameters Options => _options;
 
     /// <summary>Copies the state of a machine's slab layer; null where it was never used, or is the classic SLAB.</summary>
     public static SlabImage? Take(Machine machine) => machine.Slab is { Backend: Slub, IsUsed: true } slab ? new SlabImage(slab) : null;

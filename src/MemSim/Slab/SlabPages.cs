@@ -13,8 +13,7 @@ internal sealed unsafe class SlabPages
     private readonly SlabMemory _memory;
     private readonly FrameArray _frames;
     private readonly PageAllocator _pages;
-    private readonly long[] _reclaimable;
-    private readonly long[] _unreclaimable;
+    private readonly NodeCounters[] _counters;
 
     public SlabPages(Machine machine, SlabMemory memory)
     {
@@ -23,27 +22,33 @@ internal sealed unsafe class SlabPages
         _frames = machine.Frames;
         _pages = machine.Pages;
         int nodes = machine.Nodes[^1].Id + 1;
-        _reclaimable = new long[nodes];
-        _unreclaimable = new long[nodes];
+        _counters = new NodeCounters[nodes];
+        foreach (Node node in machine.Nodes)
+        {
+            _counters[node.Id] = node.Counters;
+        }
     }
 
     /// <summary>Pages of reclaimable slabs of a node.</summary>
-    public long Reclaimable(int node) => Volatile.Read(ref _reclaimable[node]);
+    public long Reclaimable(int node) => Volatile.Read(ref _counters[node].TakenSlabReclaimable);
 
     /// <summary>Pages of unreclaimable slabs and of large kmalloc objects of a node.</summary>
-    public long Unreclaimable(int node) => Volatile.Read(ref _unreclaimable[node]);
+    public long Unreclaimable(int node) => Volatile.Read(ref _counters[node].TakenSlabUnreclaimable);
 
     /// <summary>Whether the slab layer has pages.</summary>
-    public bool WereTaken => _reclaimable.AsSpan().ContainsAnyExcept(0) || _unreclaimable.AsSpan().ContainsAnyExcept(0);
+    public bool WereTaken => _machine.Nodes.Any(node => (node.Counters.TakenSlabReclaimable | node.Counters.TakenSlabUnreclaimable) != 0);
 
-    /// <summary>All counts, as copies.</summary>
-    public (long[] Reclaimable, long[] Unreclaimable) Counts
+    /// <summary>All counts by node, in the order of the nodes.</summary>
+    public IReadOnlyList<(long Reclaimable, long Unreclaimable)> Counts
     {
-        get => ([.. _reclaimable], [.. _unreclaimable]);
+        get => [.. _machine.Nodes.Select(node => (node.Counters.TakenSlabReclaimable, node.Counters.TakenSlabUnreclaimable))];
         set
         {
-            value.Reclaimable.CopyTo(_reclaimable, 0);
-            value.Unreclaimable.CopyTo(_unreclaimable, 0);
+            for (int i = 0; i < value.Count; i++)
+            {
+                NodeCounters counters = _machine.Nodes[i].Counters;
+                (counters.TakenSlabReclaimable, counters.TakenSlabUnreclaimable) = value[i];
+            }
         }
     }
 
@@ -134,7 +139,8 @@ internal sealed unsafe class SlabPages
     /// <summary>Counts pages of slabs, or of large kmalloc objects.</summary>
     public void Account(SlabFlags flags, int node, long pages)
     {
-        ref long counter = ref ((flags & SlabFlags.ReclaimAccount) != 0 ? ref _reclaimable : ref _unreclaimable)[node];
+        NodeCounters counters = _counters[node];
+        ref long counter = ref (flags & SlabFlags.ReclaimAccount) != 0 ? ref counters.TakenSlabReclaimable : ref counters.TakenSlabUnreclaimable;
         if (_machine.IsParallel)
         {
             Interlocked.Add(ref counter, pages);

@@ -1,6 +1,6 @@
-using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.Lru;
+using MemSim.PageCache;
 
 namespace MemSim.Swap;
 
@@ -14,7 +14,7 @@ internal interface ISwapSpace
     /// <param name="entry">The swap entry.</param>
     /// <param name="pfn">The page: up to date, with a reference for the caller; -1 when there is none.</param>
     /// <returns><see cref="FaultResult.Major"/> when it had to be read, or an error.</returns>
-    FaultResult SwapIn(Cpu cpu, Vma vma, ulong address, in SoftEntry entry, out int pfn);
+    FaultResult SwapIn(Cpu cpu, ISwapNeighbours vma, ulong address, in SoftEntry entry, out int pfn);
 
     /// <summary>Whether an entry names a slot that is in use.</summary>
     bool Knows(in SoftEntry entry);
@@ -29,10 +29,10 @@ internal interface ISwapSpace
     /// <param name="cpu">The CPU.</param>
     /// <param name="entry">The entry that was replaced.</param>
     /// <param name="pfn">The page mapped instead.</param>
-    /// <param name="vma">The area.</param>
     /// <param name="write">Whether the fault was a write.</param>
+    /// <param name="locked">Whether the area is locked in memory.</param>
     /// <returns>Whether the page is the caller's alone and no longer in the swap cache or only there.</returns>
-    bool MappedAgain(Cpu cpu, in SoftEntry entry, int pfn, Vma vma, bool write);
+    bool MappedAgain(Cpu cpu, in SoftEntry entry, int pfn, bool write, bool locked);
 
     /// <summary>The slot of a page in the swap cache.</summary>
     SoftEntry EntryOf(int pfn);
@@ -53,7 +53,7 @@ internal interface ISwapSpace
     void LeaveCache(Cpu cpu, ReadOnlySpan<int> pfns);
 
     /// <summary>Starts to bring part of an area back (<c>MADV_WILLNEED</c>).</summary>
-    void Prefetch(Cpu cpu, Vma vma, ulong start, ulong end);
+    void Prefetch(Cpu cpu, ISwapNeighbours vma, ulong start, ulong end);
 
     /// <summary>Takes a page out of the swap cache if no entry names its slot (<c>folio_free_swap()</c>).</summary>
     bool TryFreeSlot(Cpu cpu, int pfn);

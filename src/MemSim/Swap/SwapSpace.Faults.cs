@@ -1,6 +1,6 @@
-using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.Lru;
+using MemSim.PageCache;
 using MemSim.Swap;
 
 namespace MemSim;
@@ -8,7 +8,7 @@ namespace MemSim;
 /// <content>What page faults, fork, unmapping and reclaim of processes' memory ask for.</content>
 public sealed partial class SwapSpace
 {
-    FaultResult ISwapSpace.SwapIn(Cpu cpu, Vma vma, ulong address, in SoftEntry entry, out int pfn)
+    FaultResult ISwapSpace.SwapIn(Cpu cpu, ISwapNeighbours vma, ulong address, in SoftEntry entry, out int pfn)
     {
         SwapEntry swap = ToEntry(entry);
         SwapInOutcome outcome = SwapIn(cpu, swap, vma, address, out pfn);
@@ -34,8 +34,8 @@ public sealed partial class SwapSpace
 
     void ISwapSpace.Free(Cpu cpu, in SoftEntry entry) => FreeWithCache(cpu, ToEntry(entry));
 
-    bool ISwapSpace.MappedAgain(Cpu cpu, in SoftEntry entry, int pfn, Vma vma, bool write) =>
-        GiveUpEntry(cpu, ToEntry(entry), pfn, write, (vma.Flags & VmaFlags.Locked) != 0);
+    bool ISwapSpace.MappedAgain(Cpu cpu, in SoftEntry entry, int pfn, bool write, bool locked) =>
+        GiveUpEntry(cpu, ToEntry(entry), pfn, write, locked);
 
     SoftEntry ISwapSpace.EntryOf(int pfn)
     {
@@ -69,7 +69,7 @@ public sealed partial class SwapSpace
         }
     }
 
-    void ISwapSpace.Prefetch(Cpu cpu, Vma vma, ulong start, ulong end)
+    void ISwapSpace.Prefetch(Cpu cpu, ISwapNeighbours vma, ulong start, ulong end)
     {
         ISwapNeighbours near = vma;
         for (ulong at = start; at < end; at += PageGeometry.PageSize)

@@ -1,5 +1,5 @@
+using MemSim.Zones;
 using MemSim.Hardware;
-using MemSim.Observability;
 using MemSim.Swap;
 
 namespace MemSim;
@@ -143,8 +143,8 @@ public sealed partial class SwapSpace
         return Machine.Settings.Sysctls.OvercommitMemory switch
         {
             1 => true,
-            2 => Machine.SystemFigures.CommittedPages + pages <= MemInfoText.CommitLimit(Machine),
-            _ => pages <= MemInfoText.ManagedPages(Machine) + TotalPages,
+            2 => Machine.SystemFigures.CommittedPages + pages <= MemoryTotals.CommitLimit(Machine),
+            _ => pages <= MemoryTotals.ManagedPages(Machine) + TotalPages,
         };
     }
 }

@@ -1,3 +1,4 @@
+using MemSim.BlockDevices;
 using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Statistics;
@@ -27,6 +28,12 @@ public sealed partial class SwapSpace
 
         return pages;
     }
+
+    /// <inheritdoc/>
+    int IHeldWrites.CompleteHeldWrites(Cpu cpu) => CompleteWrites(cpu);
+
+    /// <inheritdoc/>
+    long ISwapWrites.PagesUnderWay(int node) => PagesUnderWay(node);
 
     /// <summary>Ends all writes that are under way, as the devices' interrupts would.</summary>
     /// <param name="cpu">The CPU that gets them.</param>

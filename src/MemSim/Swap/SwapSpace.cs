@@ -1,3 +1,4 @@
+using MemSim.BlockDevices;
 using MemSim.Hardware;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -10,7 +11,7 @@ namespace MemSim;
 /// Follows Linux 6.1. A slot is used as often as entries in page tables (or of shared memory) name it, and once more by a page in the swap cache. The page is
 /// written before it is reclaimed and read when one of the entries is touched; the slot is free when nothing uses it any more.
 /// </remarks>
-public sealed partial class SwapSpace : ISwapSpace
+public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
 {
     /// <summary>Slots that a CPU takes from one area before another of the same priority gets its turn (<c>SWAP_BATCH</c>).</summary>
     private const int TurnSlots = 64;
@@ -43,7 +44,6 @@ public sealed partial class SwapSpace : ISwapSpace
         _turn = new SwapArea?[machine.Cpus.Count];
         _turnLeft = new int[machine.Cpus.Count];
         SharedMemory = new ShmemSwap(this);
-        Users.Add(new ProcessSwapUser(this));
         Users.Add(SharedMemory);
     }
 
@@ -101,11 +101,15 @@ public sealed partial class SwapSpace : ISwapSpace
     {
         ArgumentNullException.ThrowIfNull(device);
         device.Claim(Machine);
-        return device.Writeback is not null || Uses(device) ? Errno.EBUSY : SwapOn(new DeviceSwapBacking(device), priority, discard);
-    }
+        if (device.Writeback is not null || device.HoldsSwap)
+        {
+            return Errno.EBUSY;
+        }
 
-    /// <summary>Whether a device is on for swap.</summary>
-    internal bool Uses(BlockDevice device) => Array.Exists(_areas, area => area?.Backing is DeviceSwapBacking other && other.Device == device);
+        Result<SwapArea> area = SwapOn(new DeviceSwapBacking(device), priority, discard);
+        device.HoldsSwap = area.Succeeded;
+        return area;
+    }
 
     /// <summary>Switches an area on.</summary>
     /// <param name="backing">What it writes to; the area owns it from now on.</param>

@@ -8,7 +8,7 @@ namespace MemSim.VirtualMemory;
 /// </remarks>
 internal sealed class AddressSpaceLock(Machine machine, Lock? held)
 {
-    private readonly List<(Process Process, Cpu Cpu)> _dying = [];
+    private readonly List<(KernelTask Task, Cpu Cpu)> _dying = [];
     private int _depth;
 
     /// <summary>Whether an operation on an address space is in progress outside the one that asks.</summary>
@@ -18,18 +18,18 @@ internal sealed class AddressSpaceLock(Machine machine, Lock? held)
     public Scope Enter() => new(this);
 
     /// <summary>Ends a process as soon as no operation is in progress any more: it was killed in the middle of one on some address space, which might be its own.</summary>
-    public void EndLater(Process process, Cpu cpu) => _dying.Add((process, cpu));
+    public void EndLater(KernelTask task, Cpu cpu) => _dying.Add((task, cpu));
 
     /// <summary>No operation is in progress: those who were killed meanwhile end.</summary>
     private void EndDying()
     {
         while (_dying.Count != 0)
         {
-            (Process process, Cpu cpu) = _dying[0];
+            (KernelTask task, Cpu cpu) = _dying[0];
             _dying.RemoveAt(0);
-            if (process.RunsOn is null)
+            if (task.RunsOn is null)
             {
-                process.Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+                task.EndKilled(cpu);
             }
         }
     }

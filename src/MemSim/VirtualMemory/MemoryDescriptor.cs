@@ -133,7 +133,7 @@ public sealed partial class MemoryDescriptor
     internal int Users { get; set; } = 1;
 
     /// <summary>The process whose calls these are: the last that began to run on it.</summary>
-    internal Process? Owner { get; set; }
+    internal KernelTask? Owner { get; set; }
 
     /// <summary>Flags of areas to come (<c>def_flags</c>), set by mlockall.</summary>
     internal VmaFlags DefaultFlags { get; set; }

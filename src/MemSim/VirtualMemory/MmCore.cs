@@ -1,11 +1,8 @@
 using System.Runtime.CompilerServices;
-using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.PageAllocation;
 using MemSim.Pages;
-using MemSim.Processes;
-using MemSim.ReverseMapping;
 using MemSim.Slab;
 using MemSim.Statistics;
 using MemSim.Swap;
@@ -34,15 +31,12 @@ internal sealed partial class MmCore
         Objects = machine.KernelObjects;
         Anon = new AnonVmas(machine.Mappings, machine.KernelObjects);
         Guard = new AddressSpaceLock(machine, machine.OwnersLock);
-        Pids = new ProcessTable(machine.Architecture.Bits == 32);
         Commit = new CommitCharge(machine);
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture, machine.FrameCount);
         _frameCount = (uint)machine.FrameCount;
         Addresses = new UserAddresses(machine.Architecture, _mmu.Options.FiveLevels);
         ZeroPfn = TakeZeroPage(frames);
-        Faults = new PageFaultHandler(this);
-        Owners = new PageOwners(this);
         Events = machine.Events;
         Protection = new ProtectionMap(Layout, _mmu.Kernel);
         HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
@@ -58,10 +52,6 @@ internal sealed partial class MmCore
 
     /// <summary>The page that all untouched anonymous memory reads as (<c>empty_zero_page</c>): no entry counts as a reference to it.</summary>
     public int ZeroPfn { get; }
-
-    public PageFaultHandler Faults { get; }
-
-    public PageOwners Owners { get; }
 
     public VmEvents Events { get; }
 
@@ -85,9 +75,6 @@ internal sealed partial class MmCore
     /// <summary>That lock.</summary>
     public AddressSpaceLock Guard { get; }
 
-    /// <summary>Processes by number.</summary>
-    public ProcessTable Pids { get; }
-
     /// <summary>What was promised.</summary>
     public CommitCharge Commit { get; }
 
@@ -99,12 +86,6 @@ internal sealed partial class MmCore
 
     /// <summary>The kernel's objects that areas and address spaces are.</summary>
     public KernelObjects Objects { get; }
-
-    /// <summary>Receives the tracepoints of page faults; null where nobody listens.</summary>
-    public FaultTrace? FaultTrace { get; set; }
-
-    /// <summary>Receives what faults do step by step; null where nobody asked.</summary>
-    public FaultStory? Story { get; set; }
 
     /// <summary>Pages collected before the TLBs are flushed once for all.</summary>
     public int[] GatherBuffer { get; } = new int[512];

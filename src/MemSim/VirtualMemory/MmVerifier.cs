@@ -18,7 +18,6 @@ internal sealed partial class MmVerifier(MmCore core)
             committed += Verify(mm);
         }
 
-        VerifyObjects();
         if (core.Machine.SystemFigures.CommittedPages < committed)
         {
             BugReporter.Corrupt($"{core.Machine.SystemFigures.CommittedPages} pages are committed but areas account for {committed}");

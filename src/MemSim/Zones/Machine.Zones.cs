@@ -20,6 +20,18 @@ public sealed partial class Machine
     /// <summary>log2 of the pages in a page block.</summary>
     internal int PageblockOrder { get; }
 
+    /// <summary>The sysctls and derived figures.</summary>
+    internal MachineSettings Settings { get; set; }
+
+    /// <summary>A copy of <c>watermark_boost_factor</c> for the allocator.</summary>
+    internal int WatermarkBoostFactor { get; set; }
+
+    /// <summary>A copy of <c>zone_reclaim_mode</c> for the allocator.</summary>
+    internal int ZoneReclaimMode { get; set; }
+
+    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
+    internal bool DefragMode { get; set; }
+
     internal ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
 
     /// <summary>The node with a number.</summary>
@@ -40,6 +52,11 @@ public sealed partial class Machine
         return null;
     }
 
+    /// <summary>Whether the kernel counts a zone as high memory: HighMem, and Movable where it was cut out of HighMem.</summary>
+    internal bool IsHighMemory(Zone zone) =>
+        zone.Type == ZoneType.HighMem
+        || (zone.Type == ZoneType.Movable && zone.Node.Zones.Any(z => z.Type == ZoneType.HighMem && z.IsPopulated) && Architecture.Bits == 32);
+
     internal Zone Owned(Zone zone) =>
         zone.Id < _zones.Count && ReferenceEquals(_zones[zone.Id], zone) ? zone : throw new ArgumentException($"{zone} belongs to another machine", nameof(zone));
 
@@ -59,6 +76,35 @@ public sealed partial class Machine
         {
             zone.Lock.Exit();
         }
+    }
+
+    /// <summary>The page with a frame number (<c>pfn_to_page()</c>).</summary>
+    /// <param name="pfn">The frame number.</param>
+    /// <exception cref="ArgumentOutOfRangeException">No zone of the machine spans the frame.</exception>
+    public Page GetPage(Pfn pfn) =>
+        TryGetPage(pfn, out Page page) ? page : throw new ArgumentOutOfRangeException(nameof(pfn), pfn, "no zone of this machine has such a frame");
+
+    /// <summary>The page with a frame number, where the machine has that frame (<c>pfn_valid()</c> and <c>pfn_to_page()</c>).</summary>
+    /// <param name="pfn">The frame number.</param>
+    /// <param name="page">The page, or a null page.</param>
+    /// <returns>Whether the machine has the frame.</returns>
+    public bool TryGetPage(Pfn pfn, out Page page)
+    {
+        ThrowIfDisposed();
+        bool exists = (ulong)pfn.Value < (ulong)_memMap.Frames && ZoneOf((int)pfn.Value) is not null;
+        page = exists ? new Page(this, (int)pfn.Value) : default;
+        return exists;
+    }
+
+    /// <summary>The page behind an address of the direct map (<c>virt_addr_valid()</c> and <c>virt_to_page()</c>).</summary>
+    /// <param name="address">The address.</param>
+    /// <param name="page">The page, or a null page.</param>
+    /// <returns>Whether the address belongs to the direct map and to memory that exists.</returns>
+    public bool TryGetPage(VirtualAddress address, out Page page)
+    {
+        page = default;
+        return address.Value >= Architecture.PageOffset && address.Value < DirectMapEnd.Value
+            && TryGetPage(new Pfn((long)((address.Value - Architecture.PageOffset + _directMapPhysicalBase) >> PageGeometry.PageShift)), out page);
     }
 
     /// <summary>Frames that exist, ascending.</summary>

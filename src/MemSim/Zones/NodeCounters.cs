@@ -1,13 +1,16 @@
-using MemSim.Slab;
-
 namespace MemSim;
 
 /// <summary>The per-node counters of <c>/proc/zoneinfo</c> and <c>/proc/vmstat</c> that subsystems above the page allocator change (<c>enum node_stat_item</c>), in pages where nothing else is said.</summary>
 /// <remarks>Exact at any time: there are no per-CPU parts to fold.</remarks>
 public sealed class NodeCounters
 {
-    private SlabPages? _slab;
-    private int _node;
+    /// <summary>Pages that the slab layer itself took for caches that can be shrunk; changed by it alone.</summary>
+    internal long TakenSlabReclaimable;
+
+    /// <summary>Those it took for other caches and for large objects.</summary>
+    internal long TakenSlabUnreclaimable;
+
+    // What a restored state had besides.
     private long _slabReclaimable;
     private long _slabUnreclaimable;
 
@@ -29,15 +32,15 @@ public sealed class NodeCounters
     /// <summary>Pages of slab caches that can be shrunk (<c>nr_slab_reclaimable</c>).</summary>
     public long SlabReclaimable
     {
-        get => _slabReclaimable + (_slab?.Reclaimable(_node) ?? 0);
-        internal set => _slabReclaimable = value - (_slab?.Reclaimable(_node) ?? 0);
+        get => _slabReclaimable + Volatile.Read(ref TakenSlabReclaimable);
+        internal set => _slabReclaimable = value - Volatile.Read(ref TakenSlabReclaimable);
     }
 
     /// <summary>Pages of slab caches that cannot be shrunk (<c>nr_slab_unreclaimable</c>).</summary>
     public long SlabUnreclaimable
     {
-        get => _slabUnreclaimable + (_slab?.Unreclaimable(_node) ?? 0);
-        internal set => _slabUnreclaimable = value - (_slab?.Unreclaimable(_node) ?? 0);
+        get => _slabUnreclaimable + Volatile.Read(ref TakenSlabUnreclaimable);
+        internal set => _slabUnreclaimable = value - Volatile.Read(ref TakenSlabUnreclaimable);
     }
 
     /// <summary>Anonymous pages taken off their list for a moment (<c>nr_isolated_anon</c>).</summary>
@@ -234,13 +237,6 @@ public sealed class NodeCounters
 
     /// <summary>Whether kswapd has given the node up.</summary>
     public bool IsUnreclaimable => KswapdFailures >= 16;
-
-    /// <summary>From now on the slab layer's own counts are read where they are kept.</summary>
-    internal void AttachSlab(SlabPages slab, int node)
-    {
-        _slab = slab;
-        _node = node;
-    }
 
     /// <summary>Counts pages that reclaim looked at.</summary>
     internal void CountScanned(long pages, bool isKswapd, bool file)

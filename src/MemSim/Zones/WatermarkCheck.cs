@@ -102,6 +102,20 @@ internal static class WatermarkCheck
         return unusable;
     }
 
+    /// <summary>Whether a block of an order can be had above a request's mark without anything being moved for it.</summary>
+    internal static bool NeedsNoCompaction(Zone zone, int order, AllocFlags flags, int highestZoneIndex)
+    {
+        long mark = zone.GetWatermark((Watermark)(flags & AllocFlags.WatermarkMask)) + zone.Boost;
+        return PassesFull(zone, order, mark, highestZoneIndex, flags, zone.FreePagesForChecks);
+    }
+
+    /// <summary>Whether so many free pages are room for the pages to be moved, twice: they are taken from the lists before the old ones come back.</summary>
+    internal static bool HasRoomToCompact(Zone zone, int order, int highestZoneIndex, long free)
+    {
+        long room = (order > PageGeometry.CostlyOrder ? zone.MarkLow : zone.MarkMin) + zone.Boost + (2L << order);
+        return PassesFull(zone, 0, room, highestZoneIndex, AllocFlags.Cma, free);
+    }
+
     internal static bool HasBlock(Zone zone, int order, AllocFlags flags)
     {
         uint orders = zone.FreeArea.OrdinaryOrders;

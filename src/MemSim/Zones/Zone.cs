@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using MemSim.Compaction;
 using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Pages;
@@ -90,9 +89,6 @@ public sealed class Zone
     internal PaddedLock LruLock;
     internal PerCpuPages[] Pcp = [];
 
-    /// <summary>What compaction remembers; null while it never ran here.</summary>
-    internal ZoneScanners? Compaction;
-
     /// <summary>The task that compacts the zone for itself and catches what is freed; changed under the lock.</summary>
     internal PageCapture? Capture;
 
@@ -142,6 +138,9 @@ public sealed class Zone
 
     /// <summary>The frame after the last one spanned.</summary>
     public Pfn EndPfn => StartPfn + SpannedPages;
+
+    /// <summary>Managed pages that are neither in a free list nor in one of a CPU.</summary>
+    internal long PagesOnNoList => ManagedPages - Pcp.Sum(p => p.Count) - Enumerable.Range(0, PageGeometry.OrderCount).Sum(o => FreeArea.Blocks(o) << o);
 
     /// <summary>Managed frames whose use is not known to the machine: what a restored state had in use.</summary>
     public long UntrackedPages { get; internal set; }
@@ -316,9 +315,6 @@ public sealed class Zone
 
     /// <summary>The zone as <c>Node 0, zone   Normal</c>.</summary>
     public override string ToString() => $"Node {Node.Id}, zone {Name,8}";
-
-    /// <summary>What compaction remembers of the zone, made when first asked for.</summary>
-    internal ZoneScanners Scanners => Compaction ??= new ZoneScanners(this);
 
     internal long MarkLow
     {

@@ -76,12 +76,12 @@ public partial class OomReportTests
     [InlineData("amd64k73-256M-smp1", 104)]
     public void The_header_differs_from_the_kernels_only_in_the_kernels_name(string name, int pid)
     {
-        using var machine = Machine.Boot(MachineSpec.X86_64("256M").WithoutContents());
+        using var machine = Machine.Boot(MachineSpec.X86_64("256M").WithoutContents().WithPersonality(KernelOf(name)));
         RecordedOom recorded = RecordedOom.Of(name);
         Cpu cpu = machine.Cpus[0];
         using (cpu.Run(new KernelTask("memcap", pid)))
         {
-            string[] lines = OomReportText.Header(cpu, KernelOf(name), Gfp.HighUserMovable | Gfp.Comp | Gfp.Zero, 0, 0).Split('\n');
+            string[] lines = OomReportText.Header(cpu, Gfp.HighUserMovable | Gfp.Comp | Gfp.Zero, 0, 0).Split('\n');
             lines[0].Should().Be(recorded.Lines[0]);
             Version().Replace(lines[1], "").Should().Be(Version().Replace(recorded.Lines[1], ""));
         }

@@ -116,7 +116,7 @@ public class CompactionTests : MachineTests
         Zone zone = machine.Zones.Last(z => z.IsPopulated);
         CompactionLog log = new();
         machine.Tracing.Attach(log);
-        CompactControl First() => new(zone, CompactControl.NoGoal) { Mode = MigrationMode.SyncLight };
+        CompactControl First() => new(zone, machine.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.SyncLight };
 
         machine.Compactor.CompactZone(cpu, First());
         int scans = log.Lines.Count(line => line.StartsWith("migrate", StringComparison.Ordinal));

@@ -1,7 +1,6 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
-using MemSim.Faults;
 using MemSim.Lru;
 using MemSim.PageCache;
 using Xunit;

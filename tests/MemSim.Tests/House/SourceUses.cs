@@ -46,12 +46,18 @@ internal sealed class SourceUses
     public List<Use> AcrossRooms(IReadOnlyList<string> order)
     {
         ConcurrentBag<Use> uses = [];
+        HashSet<string> declared = Declared();
         Parallel.ForEach(Trees, tree =>
         {
             SemanticModel model = _compilation.GetSemanticModel(tree);
             string from = RoomOf(tree.FilePath);
             foreach (SimpleNameSyntax name in tree.GetRoot().DescendantNodes().OfType<SimpleNameSyntax>())
             {
+                if (!declared.Contains(name.Identifier.ValueText))
+                {
+                    continue;
+                }
+
                 ISymbol? symbol = model.GetSymbolInfo(name).Symbol;
                 if (symbol is IMethodSymbol { ReducedFrom: { } extension })
                 {
@@ -88,6 +94,34 @@ internal sealed class SourceUses
     public IEnumerable<(string Type, int Members)> MemberCounts() =>
         Types().Where(type => type.TypeKind is TypeKind.Class or TypeKind.Struct or TypeKind.Interface)
             .Select(type => (type.Name, type.GetMembers().Count(m => !m.IsImplicitlyDeclared && m is IFieldSymbol or IPropertySymbol or IEventSymbol or IMethodSymbol { AssociatedSymbol: null } && !m.IsImplicitlyDeclared)));
+
+    /// <summary>Names that the core declares: others, of locals and of the platform, need not be looked up.</summary>
+    private HashSet<string> Declared()
+    {
+        HashSet<string> names = [];
+        foreach (SyntaxNode node in Trees.SelectMany(tree => tree.GetRoot().DescendantNodes(descendIntoChildren: node => node is not BlockSyntax and not ArrowExpressionClauseSyntax)))
+        {
+            string? name = node switch
+            {
+                BaseTypeDeclarationSyntax type => type.Identifier.ValueText,
+                DelegateDeclarationSyntax type => type.Identifier.ValueText,
+                MethodDeclarationSyntax method => method.Identifier.ValueText,
+                PropertyDeclarationSyntax property => property.Identifier.ValueText,
+                EventDeclarationSyntax declared => declared.Identifier.ValueText,
+                VariableDeclaratorSyntax field => field.Identifier.ValueText,
+                EnumMemberDeclarationSyntax member => member.Identifier.ValueText,
+                ParameterSyntax { Parent.Parent: RecordDeclarationSyntax } positional => positional.Identifier.ValueText,
+                TupleElementSyntax element => element.Identifier.ValueText,
+                _ => null,
+            };
+            if (name is not null && names.Add(name) && name.EndsWith("Attribute", StringComparison.Ordinal))
+            {
+                names.Add(name[..^"Attribute".Length]);
+            }
+        }
+
+        return names;
+    }
 
     private IEnumerable<INamedTypeSymbol> Types()
     {

@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.Faults;
 using MemSim.Filesystems;
 using MemSim.Lru;
 using MemSim.Observability;

@@ -1,5 +1,6 @@
 using FluentAssertions;
 using MemSim.Faults;
+using MemSim.PageCache;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Oom;
+using MemSim.Reclaim;
 using MemSim.Statistics;
 using Xunit;
 

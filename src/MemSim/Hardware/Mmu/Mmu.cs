@@ -11,7 +11,7 @@ namespace MemSim;
 /// <see cref="Kernel"/> with <see cref="PageTables.Map(Cpu, VirtualAddress, Pfn, long, PageProtection, MappingSize)"/>, <see cref="PageTables.Unmap"/> and
 /// <see cref="FlushRange"/>.
 /// </remarks>
-public sealed class Mmu
+public sealed partial class Mmu
 {
     private const int MaxStaleReports = 1000;
     private const int AsidBits = 16;
@@ -65,9 +65,6 @@ public sealed class Mmu
         UsesProcessContexts = options.ProcessContextIds && machine.Architecture.Architecture == Architecture.X86_64;
         Kernel = Make(machine.Cpus[0], isKernel: true) ?? throw new InvalidOperationException("there is no memory for the kernel's page tables");
     }
-
-    /// <summary>What was mapped in each phase of the boot: identity mapping, kernel image, direct map step by step.</summary>
-    public IReadOnlyList<BootPhase> BootPhases => MemSim.Boot.BootPhases.Of(Machine);
 
     /// <summary>The options it was built with.</summary>
     public MmuOptions Options { get; }

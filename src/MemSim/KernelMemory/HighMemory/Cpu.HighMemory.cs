@@ -7,7 +7,6 @@ namespace MemSim;
 public sealed partial class Cpu
 {
     private CpuMode _modeBefore;
-    private bool _knowsModeBefore;
 
     /// <summary>Gives a page an address that any CPU can use until <see cref="Kunmap"/> (<c>kmap()</c>); may sleep until a slot of the window is left.</summary>
     /// <param name="page">The page. Low memory has its address already, at no cost.</param>

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
+using MemSim.Pages;
 
 namespace MemSim.KernelMemory;
 
@@ -10,7 +11,7 @@ namespace MemSim.KernelMemory;
 /// A slot whose last user left keeps its page, in the page tables and in the TLBs (count 1). Only when the search for a free slot passes the end of the window
 /// are all such slots emptied, with one flush: that is what makes kmap cheap. Who finds no slot sleeps until one is left.
 /// </remarks>
-internal sealed class PersistentKmaps
+internal sealed class PersistentKmaps : IHighAddresses
 {
     private const int None = -1;
     private const int HoldersNamed = 8;
@@ -271,7 +272,7 @@ internal sealed class PersistentKmaps
         if (_lock is not null)
         {
             _waiting++;
-            bool woken = Monitor.Wait(_lock, _machine.Sysctl.HungTaskTimeout);
+            bool woken = Monitor.Wait(_lock, _machine.Settings.HungTaskTimeout);
             _waiting--;
             if (woken)
             {
@@ -284,7 +285,7 @@ internal sealed class PersistentKmaps
             return true;
         }
 
-        string seconds = _machine.Sysctl.HungTaskTimeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture);
+        string seconds = _machine.Settings.HungTaskTimeout.TotalSeconds.ToString("0.###", CultureInfo.InvariantCulture);
         _machine.Bugs.Raise(KernelBugKind.Deadlock, _lock is not null
                 ? $"INFO: task {cpu.Current} blocked for more than {seconds} seconds in kmap: all {_counts.Length} slots of the window are in use"
                 : $"kernel BUG at kmap: deadlock: all {_counts.Length} slots of the window are in use, {cpu.Current} would sleep for ever",

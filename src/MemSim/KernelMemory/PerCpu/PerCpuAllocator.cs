@@ -1,7 +1,6 @@
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
-using MemSim.Boot;
 using MemSim.Hardware;
 using MemSim.KernelMemory;
 using Microsoft.Extensions.Logging;
@@ -50,14 +49,14 @@ public sealed partial class PerCpuAllocator
     private bool _needsBalance;
     private PaddedLock _lock;
 
-    internal PerCpuAllocator(Machine machine)
+    internal PerCpuAllocator(Machine machine, PercpuLayout layout)
     {
         _machine = machine;
         _logger = machine.LoggerFactory.CreateLogger("MemSim.PerCpu");
         _parallel = machine.IsParallel;
         int cpus = machine.Cpus.Count;
         _populating = new int[cpus];
-        _layout = machine.BootPlan?.Percpu ?? Fallback(machine.Architecture.Architecture);
+        _layout = layout;
         _unitBytes = (int)_layout.UnitBytes;
         _firstBytes = (ulong)_layout.PagesPerCpu << PageGeometry.PageShift;
         _unitOffsets = new ulong[cpus];
@@ -262,12 +261,6 @@ public sealed partial class PerCpuAllocator
     {
         PerCpuPointer pointer = Alloc(cpu, Unsafe.SizeOf<T>(), AlignOf<T>(), gfp);
         return pointer.IsNull ? default : new PerCpuVar<T>(this, pointer);
-    }
-
-    private static PercpuLayout Fallback(Architecture architecture)
-    {
-        KernelImage image = KernelImage.Debian(architecture);
-        return new PercpuLayout(image.PercpuPages, image.PercpuStaticBytes, image.PercpuReservedBytes, (long)image.PercpuPages << PageGeometry.PageShift, []);
     }
 
     /// <summary>Where the kernel starts to look for room for chunks, downwards: the end of vmalloc space.</summary>

@@ -111,6 +111,7 @@ public sealed class KernelStacks
     {
         stack.Reset(task);
         task.Stack = stack;
+        task.BoundTo = _machine;
         using LockScope scope = new(_lock);
         _tasks.Add(stack);
         Account(stack, 1);
@@ -150,6 +151,7 @@ public sealed class KernelStacks
 
         NoteDepth(stack, task);
         task.Stack = null;
+        task.BoundTo = null;
         using (new LockScope(_lock))
         {
             _tasks.Remove(stack);

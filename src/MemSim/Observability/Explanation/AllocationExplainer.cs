@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Compaction;
 using MemSim.PageAllocation;
 using MemSim.Zones;
 
@@ -210,7 +211,7 @@ internal static class AllocationExplainer
 
         if (zone.HasEnoughPages && !zone.HasBlock && zone.HiddenBlocks.Length == 0)
         {
-            long index = BuddyInfoText.ExtFragIndex(zone.Zone, request.Order);
+            long index = Suitability.FragmentationIndex(zone.Zone, request.Order);
             hints.Add(string.Create(plain, $"{zone.Zone}: compaction, or fewer scattered unmovable pages: {usable} pages would do but no block of order {request.Order} or more is free (fragmentation index {index / 1000.0:0.000})"));
         }
 

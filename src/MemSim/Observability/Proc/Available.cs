@@ -1,4 +1,4 @@
-using MemSim.Statistics;
+using MemSim.Zones;
 
 namespace MemSim.Observability;
 
@@ -8,22 +8,13 @@ internal static class Available
     /// <summary>Free pages of the whole machine.</summary>
     public static long FreePages(Machine machine) => machine.Zones.Sum(z => z.FreePagesForChecks);
 
-    /// <summary>Pages that user space cannot count on: what was computed with the watermarks, or their present value on a machine restored from a state.</summary>
-    public static long TotalReservePages(Machine machine)
-    {
-        long computed = machine.Settings.Figures.TotalReservePages;
-        return computed != 0
-            ? computed
-            : machine.Zones.Sum(z => Math.Min(z.ManagedPages, z.LowmemReserve.Skip(z.Index).DefaultIfEmpty(0).Max() + z.MarkHigh));
-    }
-
     /// <summary>What a new program could get without swapping: free memory and the larger part of what can be reclaimed (<c>MemAvailable</c>).</summary>
     public static long Pages(Machine machine)
     {
         long low = machine.Zones.Sum(z => z.GetWatermarkPages(Watermark.Low));
         long pageCache = Sum(machine, static n => n.ActiveFile + n.InactiveFile);
         long reclaimable = Sum(machine, static n => n.SlabReclaimable + n.KernelMiscReclaimable);
-        long available = FreePages(machine) - TotalReservePages(machine);
+        long available = FreePages(machine) - MemoryTotals.ReservePages(machine);
         available += pageCache - Math.Min(pageCache / 2, low);
         available += reclaimable - Math.Min(reclaimable / 2, low);
         return Math.Max(0, available);
@@ -53,13 +44,13 @@ internal static class Available
     private static long DirtyablePages(Machine machine)
     {
         long free = FreePages(machine);
-        long pages = free - Math.Min(free, TotalReservePages(machine)) + Sum(machine, static n => n.InactiveFile + n.ActiveFile);
+        long pages = free - Math.Min(free, MemoryTotals.ReservePages(machine)) + Sum(machine, static n => n.InactiveFile + n.ActiveFile);
         if (machine.Settings.Sysctls.Get("highmem_is_dirtyable") == "0")
         {
             long high = 0;
             foreach (Zone zone in machine.Zones)
             {
-                if (KernelBuild.IsHighMemory(machine, zone))
+                if (machine.IsHighMemory(zone))
                 {
                     long own = zone.FreePagesForChecks;
                     own -= Math.Min(own, zone.MarkHigh + zone.Boost);

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Compaction;
 
 namespace MemSim.Observability;
 
@@ -21,7 +22,7 @@ internal static class BuddyInfoText
         {
             for (int order = 0; order <= PageGeometry.MaxOrder; order++)
             {
-                long index = ExtFragIndex(zone, order);
+                long index = Suitability.FragmentationIndex(zone, order);
                 text.Append(CultureInfo.InvariantCulture, $"{index / 1000,2}.{index % 1000:000} ");
             }
         });
@@ -37,34 +38,11 @@ internal static class BuddyInfoText
             }
         });
 
-    /// <summary>The fragmentation index of an order in thousandths; -1000 where a block is free.</summary>
-    public static long ExtFragIndex(Zone zone, int order)
-    {
-        (long pages, long blocks, long usablePages) = Free(zone, order);
-        return blocks == 0 ? 0 : usablePages != 0 ? -1000 : 1000 - ((1000 + (pages * 1000 / (1L << order))) / blocks);
-    }
-
     /// <summary>The unusable part of a zone's free memory in thousandths.</summary>
     public static long UnusableIndex(Zone zone, int order)
     {
-        (long pages, _, long usablePages) = Free(zone, order);
+        (long pages, _, long usablePages) = Suitability.FreeBlocks(zone, order);
         return pages == 0 ? 1000 : (pages - usablePages) * 1000 / pages;
-    }
-
-    private static (long Pages, long Blocks, long UsablePages) Free(Zone zone, int minOrder)
-    {
-        long pages = 0;
-        long blocks = 0;
-        long usablePages = 0;
-        for (int order = 0; order <= PageGeometry.MaxOrder; order++)
-        {
-            long free = zone.FreeBlocks(order);
-            blocks += free;
-            pages += free << order;
-            usablePages += order >= minOrder ? free << order : 0;
-        }
-
-        return (pages, blocks, usablePages);
     }
 
     private static string Lines(Machine machine, Action<StringBuilder, Zone> columns)

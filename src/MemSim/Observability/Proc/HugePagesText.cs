@@ -1,6 +1,5 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Statistics;
 
 namespace MemSim.Observability;
 

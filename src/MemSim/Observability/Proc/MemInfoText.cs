@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Statistics;
+using MemSim.Zones;
 
 namespace MemSim.Observability;
 
@@ -32,8 +33,8 @@ internal static class MemInfoText
         lines.Pages("Mlocked", Zone(static z => z.Counters.Mlock));
         if (machine.Architecture.IndexOf(ZoneType.HighMem) >= 0)
         {
-            long high = Zone(z => KernelBuild.IsHighMemory(machine, z) ? z.ManagedPages : 0);
-            long highFree = Zone(z => KernelBuild.IsHighMemory(machine, z) ? z.FreePagesForChecks : 0);
+            long high = Zone(z => machine.IsHighMemory(z) ? z.ManagedPages : 0);
+            long highFree = Zone(z => machine.IsHighMemory(z) ? z.FreePagesForChecks : 0);
             lines.Pages("HighTotal", high);
             lines.Pages("HighFree", highFree);
             lines.Pages("LowTotal", managed - high);
@@ -59,7 +60,7 @@ internal static class MemInfoText
         lines.Pages("NFS_Unstable", 0);
         lines.Pages("Bounce", Zone(static z => z.Counters.Bounce));
         lines.Pages("WritebackTmp", Node(static n => n.WritebackTemp));
-        lines.Pages("CommitLimit", CommitLimit(machine));
+        lines.Pages("CommitLimit", MemoryTotals.CommitLimit(machine));
         lines.Pages("Committed_AS", system.CommittedPages);
         lines.KiB("VmallocTotal", system.VmallocTotalKiB ?? UsualVmallocKiB(machine));
         lines.Pages("VmallocUsed", system.VmallocUsedPages);
@@ -118,29 +119,6 @@ internal static class MemInfoText
         }
     }
 
-    /// <summary>Pages that may be promised under strict accounting (<c>vm_commit_limit()</c>): a share of the memory that is not taken by huge pages of pools, and swap.</summary>
-    public static long CommitLimit(Machine machine)
-    {
-        VmSysctls sysctls = machine.Settings.Sysctls;
-        SystemFigures system = machine.SystemFigures;
-        long kiB = long.Parse(sysctls.Get("overcommit_kbytes"), CultureInfo.InvariantCulture);
-        long percent = long.Parse(sysctls.Get("overcommit_ratio"), CultureInfo.InvariantCulture);
-        long share = kiB != 0 ? kiB >> (PageGeometry.PageShift - 10) : (ManagedPages(machine) - system.HugetlbPages) * percent / 100;
-        return share + system.SwapTotalPages;
-    }
-
-    /// <summary>Pages that the page allocator was given (<c>totalram_pages()</c>).</summary>
-    public static long ManagedPages(Machine machine)
-    {
-        long pages = 0;
-        foreach (Zone zone in machine.Zones)
-        {
-            pages += zone.ManagedPages;
-        }
-
-        return pages;
-    }
-
     /// <summary>The vmalloc area without randomisation: fixed on 64 bits; on 32 bits what the direct map leaves between 8 MiB above it and the fixed mappings.</summary>
     private static long UsualVmallocKiB(Machine machine)
     {
@@ -156,7 +134,7 @@ internal static class MemInfoText
 
     /// <summary>Memory below the first high memory, holes included.</summary>
     private static ulong LowMemoryBytes(Machine machine) =>
-        (ulong)machine.Zones.Where(z => z.IsPopulated && !KernelBuild.IsHighMemory(machine, z)).Select(z => z.EndPfn.Value).DefaultIfEmpty(0).Max() << PageGeometry.PageShift;
+        (ulong)machine.Zones.Where(z => z.IsPopulated && !machine.IsHighMemory(z)).Select(z => z.EndPfn.Value).DefaultIfEmpty(0).Max() << PageGeometry.PageShift;
 
     /// <summary>Lines of a name and a figure; both fill 24 columns together.</summary>
     private sealed class Writer

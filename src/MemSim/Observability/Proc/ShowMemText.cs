@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Kernels;
-using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Observability;
@@ -170,7 +169,7 @@ internal sealed class ShowMemText
         Line($"Free swap  = {_machine.SystemFigures.SwapFreePages << ToKiB}kB");
         Line($"Total swap = {_machine.SystemFigures.SwapTotalPages << ToKiB}kB");
         Line($"{zones.Sum(z => z.PresentPages)} pages RAM");
-        Line($"{zones.Sum(z => KernelBuild.IsHighMemory(_machine, z) ? z.PresentPages : 0)} pages HighMem/MovableOnly");
+        Line($"{zones.Sum(z => _machine.IsHighMemory(z) ? z.PresentPages : 0)} pages HighMem/MovableOnly");
         Line($"{zones.Sum(z => z.PresentPages - z.ManagedPages)} pages reserved");
         if (_machine.Cma.IsConfigured)
         {

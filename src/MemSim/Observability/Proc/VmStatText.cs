@@ -77,7 +77,7 @@ internal static class VmStatText
         long freed = 0;
         foreach (Zone zone in machine.Zones)
         {
-            long inUse = StateRestorer.UntrackedPagesOf(zone) - zone.UntrackedPages;
+            long inUse = zone.PagesOnNoList - zone.UntrackedPages;
             freed += zone.Pcp.Sum(p => p.PagesAllocated) - inUse + (machine.BootPlan is not null ? zone.ManagedPages : 0);
         }
 

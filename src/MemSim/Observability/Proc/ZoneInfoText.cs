@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Kernels;
-using MemSim.Statistics;
 
 namespace MemSim.Observability;
 

@@ -1,6 +1,6 @@
 using MemSim.Hardware;
 using MemSim.Hugetlb;
-using MemSim.Reclaim;
+using MemSim.Lru;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -276,7 +276,7 @@ public sealed partial class MemoryDescriptor
     {
         PteLayout layout = _core.Layout;
         Machine machine = cpu.Machine;
-        Span<int> batch = stackalloc int[ScanControl.ClusterPages];
+        Span<int> batch = stackalloc int[IPageOut.ClusterPages];
         int count = 0;
         _core.DrainLru(cpu);
         PageTableCursor cursor = new(_core, vma, start, end);
@@ -313,7 +313,7 @@ public sealed partial class MemoryDescriptor
                 bool full = count != 0 && (count == batch.Length || machine.Frames[batch[0]].ZoneId != machine.Frames[pfn].ZoneId);
                 if (full)
                 {
-                    _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+                    _ = machine.PageOut.ReclaimIsolated(cpu, batch[..count]);
                     count = 0;
                 }
 
@@ -328,7 +328,7 @@ public sealed partial class MemoryDescriptor
 
         if (count != 0)
         {
-            _ = machine.Vmscan.ReclaimIsolated(cpu, batch[..count]);
+            _ = machine.PageOut.ReclaimIsolated(cpu, batch[..count]);
         }
 
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);

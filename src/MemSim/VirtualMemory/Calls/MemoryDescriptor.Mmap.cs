@@ -1,6 +1,6 @@
-using MemSim.Faults;
 using MemSim.Filesystems;
 using MemSim.Hugetlb;
+using MemSim.PageCache;
 using MemSim.VirtualMemory;
 
 namespace MemSim;

@@ -1,4 +1,4 @@
-namespace MemSim.Faults;
+namespace MemSim.PageCache;
 
 /// <summary>What handling a fault came to (<c>vm_fault_t</c>); 0 is a minor fault that was handled.</summary>
 [Flags]
@@ -27,17 +27,4 @@ internal enum FaultResult
     Fallback = 0x800,
 
     Error = Oom | SigBus | SigSegv,
-}
-
-/// <summary>What a fault is about (<c>enum fault_flag</c>).</summary>
-[Flags]
-internal enum FaultFlags
-{
-    None = 0,
-    Write = 1,
-    Instruction = 2,
-    User = 4,
-
-    /// <summary>A request of the kernel itself (populate), counted as no fault of the process.</summary>
-    Remote = 8,
 }

@@ -3,6 +3,9 @@ namespace MemSim;
 /// <content>Calls of the user's code.</content>
 public sealed partial class Cpu
 {
+    /// <summary>Whether the slab layer's fast paths may be taken: it exists, nobody listens to its tracepoints, no contents have to be zeroed, and no code of the user's runs.</summary>
+    private bool _slabReady;
+
     /// <summary>Lets code of the user's run on this CPU until the scope is disposed: allocating and freeing are refused meanwhile.</summary>
     internal UserCodeScope EnterUserCode() => new(this);
 

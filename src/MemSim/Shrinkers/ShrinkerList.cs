@@ -1,6 +1,6 @@
 using MemSim.Statistics;
 
-namespace MemSim.Reclaim;
+namespace MemSim.Shrinkers;
 
 /// <summary>The registered shrinkers, and how much of each is asked for (<c>shrink_slab()</c>).</summary>
 internal sealed class ShrinkerList
@@ -11,6 +11,9 @@ internal sealed class ShrinkerList
     public ShrinkerList(Machine machine) => _machine = machine;
 
     public IReadOnlyList<Shrinker> All => _shrinkers;
+
+    /// <summary>Who listens; null while nobody does.</summary>
+    public IShrinkTrace? Trace { get; set; }
 
     public void Add(Shrinker shrinker)
     {
@@ -100,7 +103,7 @@ internal sealed class ShrinkerList
         long deferred = shrinker.TakeDeferred(node.Id);
         long delta = shrinker.Seeks == 0 ? freeable / 2 : (freeable >> priority) * 4 / shrinker.Seeks;
         long left = Math.Min((deferred >> priority) + delta, 2 * freeable);
-        _machine.ReclaimTrace?.ShrinkSlabStart(cpu, new ShrinkSlabStartEvent(shrinker, node.Id, deferred, gfp, freeable, delta, left, priority));
+        Trace?.ShrinkSlabStart(cpu, new ShrinkSlabStartEvent(shrinker, node.Id, deferred, gfp, freeable, delta, left, priority));
         long scanned = 0;
         long freed = 0;
         try
@@ -127,7 +130,7 @@ internal sealed class ShrinkerList
             long now = shrinker.AddDeferred(node.Id, next);
             shrinker.FreedObjects += freed;
             shrinker.ScannedObjects += scanned;
-            _machine.ReclaimTrace?.ShrinkSlabEnd(cpu, new ShrinkSlabEndEvent(shrinker, node.Id, freed, deferred, now, left));
+            Trace?.ShrinkSlabEnd(cpu, new ShrinkSlabEndEvent(shrinker, node.Id, freed, deferred, now, left));
         }
     }
 

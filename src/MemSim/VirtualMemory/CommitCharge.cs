@@ -1,8 +1,8 @@
 using System.Globalization;
-using MemSim.Observability;
 using MemSim.Statistics;
+using MemSim.Zones;
 
-namespace MemSim.Processes;
+namespace MemSim.VirtualMemory;
 
 /// <summary>What address spaces were promised, and the limits of <c>vm.overcommit_memory</c> and <c>vm.max_map_count</c>. Guarded by the lock of address spaces.</summary>
 internal sealed class CommitCharge(Machine machine)
@@ -21,14 +21,14 @@ internal sealed class CommitCharge(Machine machine)
             case 1:
                 return true;
             case 0:
-                if (pages <= MemInfoText.ManagedPages(machine) + figures.SwapTotalPages)
+                if (pages <= MemoryTotals.ManagedPages(machine) + figures.SwapTotalPages)
                 {
                     return true;
                 }
 
                 break;
             default:
-                long allowed = MemInfoText.CommitLimit(machine);
+                long allowed = MemoryTotals.CommitLimit(machine);
                 if (!isAdmin)
                 {
                     allowed -= Number(sysctls, "admin_reserve_kbytes") >> (PageGeometry.PageShift - 10);

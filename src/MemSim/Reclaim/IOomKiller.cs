@@ -1,4 +1,4 @@
-namespace MemSim.Oom;
+namespace MemSim.Reclaim;
 
 /// <summary>The last resort when nothing can be reclaimed.</summary>
 internal interface IOomKiller

@@ -1,9 +1,6 @@
-using MemSim.Boot;
-using MemSim.Captures;
 using MemSim.Kernels;
-using MemSim.Zones;
 
-namespace MemSim;
+namespace MemSim.Zones;
 
 /// <summary>A machine's sysctls and the figures derived from them: recomputed when the kernel would, and copied to the zones.</summary>
 internal sealed class MachineSettings
@@ -35,43 +32,40 @@ internal sealed class MachineSettings
 
     public ReserveFigures Figures => _figures;
 
-    /// <summary>Computes the figures from the pages managed when the initcalls run, or takes those of the machine this one is the twin of.</summary>
-    public void ComputeAtBoot(BootPlan plan)
+    /// <summary>How long a task may sleep before the kernel complains (<c>kernel.hung_task_timeout_secs</c>).</summary>
+    public TimeSpan HungTaskTimeout { get; set; } = TimeSpan.FromSeconds(120);
+
+    /// <summary>Computes the figures from the pages managed when the initcalls run.</summary>
+    /// <param name="asked">What the command line says about transparent huge pages.</param>
+    /// <param name="managedAtInitcalls">The pages of a zone that were managed then; 0 for a zone that had none.</param>
+    public void ComputeAtBoot(TransparentHugePages asked, Func<Zone, long> managedAtInitcalls)
     {
-        if (plan.Spec.Twin is { } twin)
+        ReserveLayout layout = LayoutNow().WithZones([.. _machine.Zones.Select(zone => LayoutOf(zone) with { ManagedPages = managedAtInitcalls(zone) })]);
+        _figures = ReserveCalculator.Boot(layout, Sysctls, asked);
+        HasRoomForHugePages = ReserveCalculator.HasKhugepaged(layout);
+        HugePages = HasRoomForHugePages ? asked : TransparentHugePages.Never;
+        _layout = LayoutNow();
+        if (Personality.Reserves.LowmemReserveFollowsManaged)
         {
-            HugePages = twin.HugePages;
-            _layout = LayoutNow();
-            HasRoomForHugePages = ReserveCalculator.HasKhugepaged(twin.Captured.BootLayout ?? _layout);
-            _figures = InOrderOfZones(twin);
-            Sysctls = twin.Sysctls.Clone();
-        }
-        else
-        {
-            HugePages = plan.Spec.CommandLine.TransparentHugePage switch
-            {
-                "never" => TransparentHugePages.Never,
-                "madvise" => TransparentHugePages.Madvise,
-                _ => TransparentHugePages.Always,
-            };
-            List<ZoneLayout> zones = [];
-            foreach (Zone zone in _machine.Zones)
-            {
-                BootZone? planned = plan.Zones.FirstOrDefault(z => z.Node == zone.Node.Id && z.Type == zone.Type);
-                zones.Add(LayoutOf(zone) with { ManagedPages = planned?.InitcallManagedPages ?? 0 });
-            }
-
-            ReserveLayout layout = LayoutNow().WithZones(zones);
-            _figures = ReserveCalculator.Boot(layout, Sysctls, HugePages);
-            HasRoomForHugePages = ReserveCalculator.HasKhugepaged(layout);
-            HugePages = HasRoomForHugePages ? HugePages : TransparentHugePages.Never;
-            _layout = LayoutNow();
-            if (Personality.Reserves.LowmemReserveFollowsManaged)
-            {
-                ReserveCalculator.SetupLowmemReserve(_layout, Sysctls, _figures);
-            }
+            ReserveCalculator.SetupLowmemReserve(_layout, Sysctls, _figures);
         }
 
+        Apply();
+    }
+
+    /// <summary>Takes over the settings of a captured machine, and what was computed from its layout.</summary>
+    /// <param name="hugePages">Its transparent huge pages.</param>
+    /// <param name="sysctls">Its sysctls.</param>
+    /// <param name="captured">Its layout as captured: zones of nodes without memory are not printed.</param>
+    /// <param name="figures">The figures computed, a zone of <paramref name="captured"/> each.</param>
+    /// <param name="booted">Its layout when it booted, where that is known.</param>
+    public void TakeOver(TransparentHugePages hugePages, VmSysctls sysctls, ReserveLayout captured, ReserveFigures figures, ReserveLayout? booted)
+    {
+        HugePages = hugePages;
+        _layout = LayoutNow();
+        HasRoomForHugePages = ReserveCalculator.HasKhugepaged(booted ?? _layout);
+        _figures = InOrderOfZones(captured, figures);
+        Sysctls = sysctls.Clone();
         Apply();
     }
 
@@ -175,19 +169,18 @@ internal sealed class MachineSettings
         Apply();
     }
 
-    /// <summary>The figures of a captured machine by this machine's zones: a capture prints no zones of nodes without memory.</summary>
-    private ReserveFigures InOrderOfZones(TwinOrigin twin)
+    /// <summary>The figures of a captured machine by this machine's zones.</summary>
+    private ReserveFigures InOrderOfZones(ReserveLayout captured, ReserveFigures computed)
     {
         ReserveFigures figures = new(_layout);
         for (int i = 0; i < figures.Zones.Length; i++)
         {
             ZoneLayout zone = _layout.Zones[i];
-            for (int j = 0; j < twin.Captured.Layout.Zones.Count; j++)
+            for (int j = 0; j < captured.Zones.Count; j++)
             {
-                ZoneLayout captured = twin.Captured.Layout.Zones[j];
-                if (captured.Node == zone.Node && captured.Type == zone.Type)
+                if (captured.Zones[j].Node == zone.Node && captured.Zones[j].Type == zone.Type)
                 {
-                    figures.Zones[i] = twin.Figures.Zones[j];
+                    figures.Zones[i] = computed.Zones[j];
                 }
             }
         }

@@ -1,7 +1,8 @@
 using MemSim.Hardware;
+using MemSim.Swap;
 using MemSim.VirtualMemory;
 
-namespace MemSim.Swap;
+namespace MemSim.Faults;
 
 /// <summary>The swap entries in the page tables of processes.</summary>
 internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser

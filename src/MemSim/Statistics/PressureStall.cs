@@ -17,7 +17,7 @@ public sealed class PressureStall
     /// <summary>exp(-2s/10s), exp(-2s/60s), exp(-2s/300s) in 2048ths.</summary>
     private static readonly ulong[] Decays = [1677, 1981, 2034];
 
-    private readonly Machine _machine;
+    private readonly Action<TimeSpan> _letPass;
     private readonly SimulatedClock _clock;
     private readonly Lock _lock = new();
     private readonly ulong[] _some = new ulong[3];
@@ -30,10 +30,13 @@ public sealed class PressureStall
     private long _someTotal;
     private long _fullTotal;
 
-    internal PressureStall(Machine machine)
+    /// <summary>Counts on a clock.</summary>
+    /// <param name="clock">The machine's clock.</param>
+    /// <param name="letPass">Lets time pass for the whole machine.</param>
+    internal PressureStall(SimulatedClock clock, Action<TimeSpan> letPass)
     {
-        _machine = machine;
-        _clock = machine.Clock;
+        _letPass = letPass;
+        _clock = clock;
     }
 
     /// <summary>Simulated time since boot, in nanoseconds: <see cref="Machine.Uptime"/>.</summary>
@@ -60,7 +63,7 @@ public sealed class PressureStall
 
     /// <summary>Lets time pass in which nobody waits for memory: <see cref="Machine.AdvanceTime"/>.</summary>
     /// <param name="time">How long.</param>
-    public void Advance(TimeSpan time) => _machine.AdvanceTime(time);
+    public void Advance(TimeSpan time) => _letPass(time);
 
     /// <summary>The share of time lost lately, in hundredths of a percent.</summary>
     /// <param name="full">Whether all tasks had to wait, or at least one.</param>

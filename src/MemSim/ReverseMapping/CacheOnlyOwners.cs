@@ -1,7 +1,8 @@
 using MemSim.Lru;
+using MemSim.PageCache;
 using MemSim.Swap;
 
-namespace MemSim.PageCache;
+namespace MemSim.ReverseMapping;
 
 /// <summary>Who owns pages on a machine that has files but no processes: the page cache, and swap for shared memory. No page is mapped.</summary>
 internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners

@@ -1,0 +1,54 @@
+namespace MemSim.Statistics;
+
+/// <summary>Calls a receiver's method for one event.</summary>
+internal delegate void TraceDelivery<in TSink, TEvent>(TSink sink, Cpu cpu, in TEvent e);
+
+/// <summary>The receivers of a group of tracepoints. A group is a class with a method for each tracepoint, which passes its fields on; hot paths test whether anybody listens before they call one.</summary>
+internal abstract class TraceFanOut<TSink>
+    where TSink : class
+{
+    private TSink[] _sinks = [];
+
+    /// <summary>Told when the first receiver came or the last one went.</summary>
+    public Action? Changed { get; set; }
+
+    public bool IsIdle => _sinks.Length == 0;
+
+    /// <summary>Adds a receiver; one that is added twice is called twice.</summary>
+    public void Attach(TSink sink)
+    {
+        _sinks = [.. _sinks, sink];
+        Changed?.Invoke();
+    }
+
+    /// <summary>Removes a receiver; nothing happens when it is not attached.</summary>
+    public void Detach(TSink sink)
+    {
+        Remove(sink);
+        Changed?.Invoke();
+    }
+
+    /// <summary>Passes an event on to everyone who listens.</summary>
+    /// <param name="cpu">Where it happened.</param>
+    /// <param name="e">Its fields.</param>
+    /// <param name="deliver">Static, so that no call allocates.</param>
+    protected void Pass<TEvent>(Cpu cpu, in TEvent e, TraceDelivery<TSink, TEvent> deliver)
+    {
+        foreach (TSink sink in _sinks)
+        {
+            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+            try
+            {
+                deliver(sink, cpu, in e);
+            }
+            catch (Exception thrown)
+            {
+                // It gets nothing any more, and the exception goes to who called, once the kernel's work is done. Other CPUs may be at work: their modes stay.
+                Remove(sink);
+                cpu.Machine.Callouts.Failed(thrown);
+            }
+        }
+    }
+
+    private void Remove(TSink sink) => _sinks = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
+}
