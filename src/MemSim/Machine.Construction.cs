@@ -37,6 +37,7 @@ public sealed partial class Machine
 
         // Who has pages, and who takes them back.
         Lru = new LruManager(this, _memMap, options.Restored);
+        Cgroups = new CgroupTree(this);
         Pressure = new PressureStall(Clock, AdvanceTime);
         Shrinkers = new ShrinkerList(this);
         _reclaimTracepoints.Changed = () => Shrinkers.Trace = ReclaimTrace;
@@ -47,6 +48,7 @@ public sealed partial class Machine
         Vmscan = new PageReclaim(this) { OomKiller = OomKiller, Compactor = Compactor, WakeFlushers = Files.WakeFlushers };
         OwnReclaim = Vmscan;
         PageOut = Vmscan;
+        Cgroups.Reclaimer = Vmscan;
         Files.Build();
         Swap = new SwapSpace(this);
         SwapWrites = Swap;

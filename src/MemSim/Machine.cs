@@ -1,4 +1,5 @@
 using MemSim.Boot;
+using MemSim.Cgroups;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Lru;
@@ -150,6 +151,7 @@ public sealed partial class Machine : IDisposable
 
         Files.Verify();
         Lru.Verify();
+        CgroupVerifier.Verify(this);
         if (Swap.WasUsed)
         {
             // Until then tests and captures say how much swap there is.

@@ -201,7 +201,7 @@ public static partial class WorkloadReplay
     }
 
     /// <summary>Takes the memory that the recorded kernel had in use, in blocks as large as possible.</summary>
-    private static void TakeKernelPages(Machine machine, ZoneInfoFile recorded)
+    internal static void TakeKernelPages(Machine machine, ZoneInfoFile recorded)
     {
         foreach (Zone zone in machine.Zones)
         {

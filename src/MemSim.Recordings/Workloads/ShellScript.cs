@@ -10,7 +10,7 @@ namespace MemSim.Recordings.Workloads;
 /// <param name="IsBackground">Whether the script goes on meanwhile.</param>
 internal sealed record ShellCommand(int Line, IReadOnlyList<string> Words, string? Input, string? Output, bool IsBackground);
 
-/// <summary>Runs the kind of shell script that recordings were made with: commands, variables, sums, <c>while</c>, <c>if</c>, <c>&amp;&amp;</c>, <c>||</c>.</summary>
+/// <summary>Runs the kind of shell script that recordings were made with: commands, variables, sums, <c>while</c>, <c>for</c>, <c>if</c>, <c>&amp;&amp;</c>, <c>||</c>.</summary>
 /// <param name="path">Its name, for what is wrong with it.</param>
 /// <param name="run">Runs a program and returns its exit status.</param>
 internal sealed class ShellScript(string path, Func<ShellCommand, int> run)
@@ -109,6 +109,11 @@ internal sealed class ShellScript(string path, Func<ShellCommand, int> run)
             return While(doIt);
         }
 
+        if (IsWord("for"))
+        {
+            return For(doIt);
+        }
+
         if (IsWord("if"))
         {
             _at++;
@@ -145,6 +150,48 @@ internal sealed class ShellScript(string path, Func<ShellCommand, int> run)
 
             _at = start;
         }
+    }
+
+    private int For(bool doIt)
+    {
+        string name = _tokens[++_at].Text;
+        _at++;
+        Expect("in");
+        ShellExpansion expansion = new(_variables, path);
+        List<string> values = [];
+        for (; _at < _tokens.Count && _tokens[_at].IsWord; _at++)
+        {
+            values.Add(doIt ? expansion.Expand(_tokens[_at]) : _tokens[_at].Text);
+        }
+
+        while (IsOperator(";"))
+        {
+            _at++;
+        }
+
+        int start = _at;
+        int status = 0;
+        for (int i = 0; i < Math.Max(1, values.Count); i++)
+        {
+            // Without values, or where nothing is to be done, the body is only read.
+            bool runs = doIt && i < values.Count;
+            if (runs)
+            {
+                _variables[name] = values[i];
+            }
+
+            _at = start;
+            Expect("do");
+            int result = List(runs, ["done"]);
+            Expect("done");
+            status = runs ? result : status;
+            if (!doIt)
+            {
+                break;
+            }
+        }
+
+        return status;
     }
 
     private int Simple(bool doIt)
@@ -226,6 +273,12 @@ internal sealed class ShellScript(string path, Func<ShellCommand, int> run)
     private bool Test(ShellCommand command)
     {
         IReadOnlyList<string> words = command.Words;
+        if (words.Count == 4 && words[1] == "-f" && words[3] == "]")
+        {
+            // None of the files that scripts ask for exists here.
+            return false;
+        }
+
         if (words.Count != 5 || words[4] != "]")
         {
             throw new InputFileException(path, command.Line, "only comparisons of two values are known");

@@ -17,7 +17,7 @@ internal static class ReplayCommand
             Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 (99.5 from Linux 6.18 on) of the frame numbers on one CPU without reclaim, else 0.",
             HelpName = "PERCENT",
         };
-        var workload = new Option<bool>("--workload") { Description = "For folders of traces: runs the recorded programs again instead of the page events, and compares how hard reclaim worked; equal means within a factor of two." };
+        var workload = new Option<bool>("--workload") { Description = "For folders of traces: runs the recorded programs again instead of the page events, and compares how hard reclaim worked; equal means within a factor of two. Also for folders of programs under pressure (script.sh), by how exactly each figure repeats on a real kernel." };
         Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("replay", "Replays what a real kernel recorded and compares every frame number, counter and list.") { recordings, like, atLeast, workload, kernel, json };

@@ -22,14 +22,21 @@ internal static class WorkloadRun
         foreach (string path in directories)
         {
             string directory = SharedOptions.ExistingDirectory(path);
-            if (!WorkloadReplay.CanRun(directory))
+            bool underPressure = PressureReplay.CanRun(directory);
+            if (!underPressure && !WorkloadReplay.CanRun(directory))
             {
-                throw new BadInputException($"{path}: has no workload.sh");
+                throw new BadInputException($"{path}: has neither workload.sh nor script.sh");
             }
 
             string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
-            IReadOnlyList<WorkloadFigure> figures = WorkloadReplay.Run(directory, kernel);
-            int close = figures.Count(IsClose);
+            IReadOnlyList<PressureFigure> measured = underPressure ? PressureReplay.Run(directory, kernel) : [];
+            IReadOnlyList<WorkloadFigure> figures = underPressure
+                ? [.. measured.Select(f => new WorkloadFigure(f.Name, f.Recorded, f.Simulated))]
+                : WorkloadReplay.Run(directory, kernel);
+            HashSet<string> matching = underPressure
+                ? [.. measured.Where(f => f.Matches).Select(f => f.Name)]
+                : [.. figures.Where(IsClose).Select(f => f.Name)];
+            int close = matching.Count;
             int known = figures.Count(f => f.Recorded >= 0);
             documents.Add(new WorkloadDocument(name, close, known, [.. figures.Select(f => new WorkloadFigureDocument(f.Name, f.Recorded < 0 ? null : f.Recorded, f.Simulated, f.Ratio))]));
             matched += close;
@@ -39,7 +46,7 @@ internal static class WorkloadRun
                 console.Out.WriteLine($"{name}: the recorded programs, run again");
                 console.WriteTable(
                     ["", "recorded", "simulated", "ratio"],
-                    figures.Where(f => f.Recorded != 0 || f.Simulated != 0).Select(f => (string[])[f.Name, f.Recorded < 0 ? "" : $"{f.Recorded}", $"{f.Simulated}", Ratio(f)]));
+                    figures.Where(f => f.Recorded != 0 || f.Simulated != 0).Select(f => (string[])[f.Name, f.Recorded < 0 ? "" : $"{f.Recorded}", $"{f.Simulated}", Ratio(f, matching.Contains(f.Name))]));
                 console.Out.WriteLine();
             }
         }
@@ -59,6 +66,6 @@ internal static class WorkloadRun
 
     private static bool IsClose(WorkloadFigure figure) => figure is { Recorded: >= 0, Ratio: >= Least and <= Most };
 
-    private static string Ratio(WorkloadFigure figure) =>
-        figure.Recorded < 0 ? "" : (figure.Ratio?.ToString("F2", CultureInfo.InvariantCulture) ?? "-") + (IsClose(figure) ? "" : " !");
+    private static string Ratio(WorkloadFigure figure, bool matches) =>
+        figure.Recorded < 0 ? "" : (figure.Ratio?.ToString("F2", CultureInfo.InvariantCulture) ?? "-") + (matches ? "" : " !");
 }

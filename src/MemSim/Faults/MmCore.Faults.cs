@@ -26,6 +26,11 @@ internal sealed partial class MmCore
         Events.CountHere(VmEvent.Fault, Machine.IsParallel);
         address &= ~(ulong)(PageGeometry.PageSize - 1);
         MemoryDescriptor mm = vma.Mm;
+        if (Machine.Charges is not null && mm.Owner is { } owner)
+        {
+            Machine.Cgroups.Of(owner.CgroupId).Count(Cgroups.CgroupStat.Fault, 1);
+        }
+
         PageTables tables = mm.Tables;
         if ((vma.Flags & VmaFlags.HugeTlb) != 0)
         {

@@ -98,10 +98,19 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         {
             process.MajorFaults++;
             core.Events.Count(VmEvent.MajorFault);
+            if (core.Machine.Charges is not null)
+            {
+                core.Machine.Cgroups.Of(process.CgroupId).Count(Cgroups.CgroupStat.MajorFault, 1);
+            }
         }
         else
         {
             process.MinorFaults++;
+        }
+
+        if (process.PagesOverHigh != 0)
+        {
+            core.Machine.Cgroups.HandleOverHigh(cpu);
         }
 
         // On the way back to user mode signals are looked at: who was killed meanwhile does not get there.

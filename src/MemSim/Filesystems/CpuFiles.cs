@@ -24,7 +24,9 @@ public sealed class CpuFiles
             return error != Errno.None ? error : Errno.EINVAL;
         }
 
-        return file.Mapping.Read(_cpu, file, offset, buffer);
+        Result<int> read = file.Mapping.Read(_cpu, file, offset, buffer);
+        LeaveKernel();
+        return read;
     }
 
     /// <summary>Writes to a file through the page cache (<c>pwrite()</c>).</summary>
@@ -43,6 +45,7 @@ public sealed class CpuFiles
 
         offset = (file.Mode & OpenMode.Append) != 0 ? file.File.Size : offset;
         Result<int> written = file.Mapping.Write(_cpu, offset, buffer);
+        LeaveKernel();
         if (written.Succeeded && written.Value != 0 && (file.Mode & OpenMode.Sync) != 0)
         {
             error = SyncRange(file, offset, written.Value);
@@ -50,6 +53,15 @@ public sealed class CpuFiles
         }
 
         return written;
+    }
+
+    /// <summary>The end of a system call: who charged above <c>memory.high</c> pays for it now.</summary>
+    private void LeaveKernel()
+    {
+        if (_cpu.Current.PagesOverHigh != 0)
+        {
+            _cpu.Machine.Cgroups.HandleOverHigh(_cpu);
+        }
     }
 
     /// <summary>Writes a file's dirty pages to its device and waits (<c>fsync()</c>).</summary>

@@ -76,6 +76,12 @@ public partial class KernelTask
     /// <summary>The CPU the task runs on; null while it does not.</summary>
     internal Cpu? RunsOn { get; set; }
 
+    /// <summary>The memory cgroup it is in, by number; 0 is the root.</summary>
+    internal int CgroupId { get; set; }
+
+    /// <summary>Pages it charged above <c>memory.high</c> since it was last in user mode (<c>memcg_nr_pages_over_high</c>).</summary>
+    internal long PagesOverHigh { get; set; }
+
     internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null;
 
     /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>

@@ -40,7 +40,13 @@ internal sealed partial class TransparentHugeMemory
             return CollapseOutcome.NoMemory;
         }
 
+        if (!TryCharge(cpu, vma, head, gfp))
+        {
+            return CollapseOutcome.NoMemory;
+        }
+
         _events.Count(VmEvent.ThpCollapseAlloc);
+        CountForCgroup(head, Cgroups.CgroupStat.ThpCollapseAlloc);
         bool still = swapped == 0 || SwapIn(cpu, vma, address);
 
         // Reclaim may have run in the allocation, and reading from swap has changed entries.

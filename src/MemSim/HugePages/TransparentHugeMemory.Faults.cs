@@ -63,7 +63,13 @@ internal sealed partial class TransparentHugeMemory
             return MapZero(cpu, vma, slot);
         }
 
-        int head = Allocate(cpu, vma, address & ~_mask);
+        int head = Allocate(cpu, vma, address & ~_mask, out Gfp gfp);
+        if (head >= 0 && !TryCharge(cpu, vma, head, gfp))
+        {
+            _events.Count(VmEvent.ThpFaultFallbackCharge);
+            head = -1;
+        }
+
         if (head < 0)
         {
             _events.Count(VmEvent.ThpFaultFallback);
@@ -97,6 +103,7 @@ internal sealed partial class TransparentHugeMemory
         tables.WriteSlot(slot, entry);
         mm.AnonPages += Pages;
         _events.Count(VmEvent.ThpFaultAlloc);
+        CountForCgroup(head, Cgroups.CgroupStat.ThpFaultAlloc);
         _core.Story?.Add($"first use of 2 MiB of anonymous memory: huge page 0x{head:x}, zeroed; a page table is put by for splitting it");
         return FaultResult.None;
     }
@@ -154,10 +161,10 @@ internal sealed partial class TransparentHugeMemory
     }
 
     /// <summary>A block of order 9 as the defrag setting and the policies have it (<c>vma_thp_gfp_mask()</c>, <c>vma_alloc_folio()</c>).</summary>
-    private int Allocate(Cpu cpu, Vma vma, ulong address)
+    private int Allocate(Cpu cpu, Vma vma, ulong address, out Gfp gfp)
     {
         bool asked = (vma.Flags & VmaFlags.HugePage) != 0;
-        Gfp gfp = Settings.Defrag switch
+        gfp = Settings.Defrag switch
         {
             HugePageDefrag.Always => Gfp.TransHuge | (asked ? 0 : Gfp.NoRetry),
             HugePageDefrag.Defer => Gfp.TransHugeLight | Gfp.KswapdReclaim,
@@ -196,6 +203,26 @@ internal sealed partial class TransparentHugeMemory
 
         int pfn = _pages.AllocateChecked(cpu, gfp | Gfp.ThisNode | Gfp.NoRetry, Order, node);
         return pfn >= 0 || (gfp & Gfp.DirectReclaim) == 0 || _core.Machine.Nodes.Count == 1 && (gfp & Gfp.NoRetry) != 0 ? pfn : _pages.AllocateChecked(cpu, gfp, Order, node);
+    }
+
+    /// <summary>Charges a huge page, or frees it: above the limit small pages must do.</summary>
+    private bool TryCharge(Cpu cpu, Vma vma, int head, Gfp gfp)
+    {
+        if (_core.Machine.Charges is null || _core.Machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, head, gfp))
+        {
+            return true;
+        }
+
+        FreeUnused(cpu, head);
+        return false;
+    }
+
+    private void CountForCgroup(int head, Cgroups.CgroupStat stat)
+    {
+        if (_core.Machine.Charges is not null)
+        {
+            _core.Machine.Cgroups.PayerOf(head)?.Count(stat, 1);
+        }
     }
 
     private void FreeUnused(Cpu cpu, int head)

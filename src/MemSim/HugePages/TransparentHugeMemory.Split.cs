@@ -115,6 +115,7 @@ internal sealed partial class TransparentHugeMemory
         bool linked = listed && !first.IsUnevictable;
         PageFlags flags = (first.StoredFlags & Inherited) | PageFlags.Lru;
         int own = _core.SmallMaps(head);
+        _core.Machine.Charges?.Split(head, Pages, 1);
         vec.Enter();
 
         // The last part first, each right before the head, as the kernel's lru_add_page_tail() leaves them. The lists' counts stay the same.

@@ -32,6 +32,9 @@ public sealed record KernelPersonality
     /// <summary>Sizes of the kernel's own objects.</summary>
     public ObjectRules Objects { get; init; } = new();
 
+    /// <summary>Memory cgroups: stocks, walks, files.</summary>
+    public CgroupRules Cgroups { get; init; } = new();
+
     /// <summary>Files of <c>/proc</c> and reports: which rows there are and how they are written.</summary>
     public ViewRules Views { get; init; } = new();
 

@@ -23,6 +23,7 @@ internal static class Linux6_12
             FreePointerInside = ["filp"],
         },
         Views = Older.Views with { Rows = RowSet.Of6_12, AddedSysctls = ["enable_soft_offline", "memfd_noexec"], ReportsNameUser = true, TotalPagesArePresent = true, ZonelistsAfterTables = true },
+        Cgroups = Older.Cgroups with { ReclaimsInQuarters = true, WalksWholeTree = false, ReclaimTakesSwappiness = true },
         Allocator = Older.Allocator with
         {
             PcpTuning = PcpTuning.MovingLimit,

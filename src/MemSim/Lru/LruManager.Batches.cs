@@ -214,6 +214,7 @@ internal sealed partial class LruManager
                 {
                     Relink(vec, ref frame, pfn, zone, PageFlags.Active | PageFlags.Referenced);
                     events.Deactivated += 1L << frame.Order;
+                    vec.Counters.Add(LruVecCount.Deactivate, 1L << frame.Order);
                 }
 
                 break;
@@ -222,6 +223,7 @@ internal sealed partial class LruManager
                 {
                     Relink(vec, ref frame, pfn, zone, PageFlags.Active | PageFlags.Referenced | PageFlags.SwapBacked);
                     events.LazyFreed += 1L << frame.Order;
+                    vec.Counters.Add(LruVecCount.LazyFree, 1L << frame.Order);
                 }
 
                 break;
@@ -232,6 +234,7 @@ internal sealed partial class LruManager
                     SetFlags(ref frame, PageFlags.Active);
                     vec.Add(ref frame, pfn, zone);
                     events.Activated += 1L << frame.Order;
+                    vec.Counters.Add(LruVecCount.Activate, 1L << frame.Order);
                 }
 
                 break;
@@ -291,6 +294,7 @@ internal sealed partial class LruManager
 
         vec.Add(ref frame, pfn, zone, back: !busy);
         events.Deactivated += wasActive ? 1L << frame.Order : 0;
+        vec.Counters.Add(LruVecCount.Deactivate, wasActive ? 1L << frame.Order : 0);
     }
 
     private void Relink(LruVec vec, ref PageFrame frame, int pfn, Zone zone, PageFlags cleared)

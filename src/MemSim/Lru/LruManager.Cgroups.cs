@@ -84,6 +84,9 @@ internal sealed partial class LruManager
         _vecsOfCgroup[id] = null;
     }
 
+    /// <summary>Swap that pages of a cgroup could still go to.</summary>
+    public long SwapFreePages(LruVec vec) => vec.Parent is null ? _machine.SystemFigures.SwapFreePages : _machine.Cgroups.SwapFreePages(vec.CgroupId);
+
     /// <summary>Says for which cgroup's limit a CPU reclaims from now on: pages that leave remember the time of that cgroup.</summary>
     public void EvictFor(Cpu cpu, int cgroup) => _batches[cpu.Id].EvictionCgroup = cgroup;
 

@@ -46,8 +46,7 @@ internal sealed partial class LruManager
         vec.Enter();
         counters.WorkingsetRefaultAnon += file ? 0 : pages;
         counters.WorkingsetRefaultFile += file ? pages : 0;
-        vec.Counters.RefaultAnon += file ? 0 : pages;
-        vec.Counters.RefaultFile += file ? pages : 0;
+        vec.Counters.Add(file ? LruVecCount.RefaultFile : LruVecCount.RefaultAnon, pages);
         vec.Exit();
         if (distance > WorkingsetSize(evictedFrom, file))
         {
@@ -62,10 +61,8 @@ internal sealed partial class LruManager
         counters.WorkingsetActivateFile += file ? pages : 0;
         counters.WorkingsetRestoreAnon += restored && !file ? pages : 0;
         counters.WorkingsetRestoreFile += restored && file ? pages : 0;
-        vec.Counters.ActivateAnon += file ? 0 : pages;
-        vec.Counters.ActivateFile += file ? pages : 0;
-        vec.Counters.RestoreAnon += restored && !file ? pages : 0;
-        vec.Counters.RestoreFile += restored && file ? pages : 0;
+        vec.Counters.Add(file ? LruVecCount.ActivateFile : LruVecCount.ActivateAnon, pages);
+        vec.Counters.Add(file ? LruVecCount.RestoreFile : LruVecCount.RestoreAnon, restored ? pages : 0);
         vec.Exit();
         if (restored)
         {
@@ -79,7 +76,7 @@ internal sealed partial class LruManager
     {
         long size = vec.Size(LruList.ActiveFile);
         size += file ? 0 : vec.Size(LruList.InactiveFile);
-        if (_machine.SystemFigures.SwapFreePages > 0)
+        if (SwapFreePages(vec) > 0)
         {
             size += vec.Size(LruList.ActiveAnon);
             size += file ? vec.Size(LruList.InactiveAnon) : 0;

@@ -31,6 +31,9 @@ internal sealed partial class LruVec
     /// <summary><c>workingset_activate_file</c> when reclaim last ended.</summary>
     public long RefaultsFile { get; private set; }
 
+    /// <summary>Where the last walk over the tree below stopped because it had enough; null at its end.</summary>
+    public LruVec? WalkPosition { get; set; }
+
     /// <summary>Pages on a list, those of the cgroups below included (<c>lruvec_page_state()</c>).</summary>
     public long Size(LruList list)
     {
@@ -70,7 +73,7 @@ internal sealed partial class LruVec
             return file ? _counters.WorkingsetActivateFile : _counters.WorkingsetActivateAnon;
         }
 
-        long pages = file ? Counters.ActivateFile : Counters.ActivateAnon;
+        long pages = Counters.Activated(file);
         foreach (LruVec child in _children)
         {
             pages += child.WorkingsetActivated(file);
@@ -145,6 +148,18 @@ internal sealed partial class LruVec
         child.IsGone = true;
         _ = _children.Remove(child);
         Counters.Add(child.Counters);
+    }
+
+    /// <summary>What was counted here and below.</summary>
+    public LruVecCounters SumBelow()
+    {
+        LruVecCounters sum = new();
+        for (LruVec? vec = this; vec is not null; vec = vec.NextBelow(this))
+        {
+            sum.Add(vec.Counters);
+        }
+
+        return sum;
     }
 
     /// <summary>The next lists in the order in which a tree is walked: first a cgroup, then those below it (<c>mem_cgroup_iter()</c>).</summary>

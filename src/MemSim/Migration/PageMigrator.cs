@@ -257,6 +257,7 @@ internal sealed partial class PageMigrator
         }
 
         _machine.Ram.CopyFrames(from, to, 1 << old.Order);
+        _machine.Cgroups.Move(from, to);
         SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;
@@ -279,6 +280,7 @@ internal sealed partial class PageMigrator
             return false;
         }
 
+        _machine.Cgroups.Move(from, to);
         SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;

@@ -29,6 +29,21 @@ internal sealed class OomCase
         }
     }
 
+    /// <summary>A cgroup that is at its limit.</summary>
+    public OomCase(Machine machine, Cpu cpu, Cgroup cgroup, Gfp gfp, int order)
+    {
+        Cpu = cpu;
+        Gfp = gfp;
+        Order = order;
+        Constraint = OomConstraint.Cgroup;
+        Cgroup = cgroup;
+        long swap = Math.Min(machine.SystemFigures.SwapTotalPages, cgroup.Swap.Max);
+        AllowedPages = Math.Max(1, Math.Min(AllPages(machine), cgroup.Memory.Max + (machine.Settings.Sysctls.Swappiness != 0 ? swap : 0)));
+    }
+
+    /// <summary>The cgroup whose limit it is; null when the machine is out of memory.</summary>
+    public Cgroup? Cgroup { get; }
+
     public Cpu Cpu { get; }
 
     public Gfp Gfp { get; }
@@ -56,6 +71,7 @@ internal sealed class OomCase
     }
 
     /// <summary>Whether a process can have memory where the request wants it (<c>oom_cpuset_eligible()</c>).</summary>
-    public bool Concerns(Process process) =>
-        NodeMask is not { } mask || process.Policy is not { Mode: MemoryPolicyMode.Bind } policy || (policy.NodeMask & mask) != 0;
+    public bool Concerns(Process process) => Cgroup is { } cgroup
+        ? process.Cgroup.IsBelow(cgroup)
+        : NodeMask is not { } mask || process.Policy is not { Mode: MemoryPolicyMode.Bind } policy || (policy.NodeMask & mask) != 0;
 }

@@ -1,6 +1,6 @@
 namespace MemSim.Oom;
 
-/// <summary>What kept a request from using all memory (<c>enum oom_constraint</c>). There are no cpusets and no control groups here, so two of the kernel's four are left.</summary>
+/// <summary>What kept a request from using all memory (<c>enum oom_constraint</c>). There are no cpusets here, so three of the kernel's four are left.</summary>
 internal enum OomConstraint
 {
     /// <summary>Nothing: the machine is out of memory.</summary>
@@ -8,4 +8,7 @@ internal enum OomConstraint
 
     /// <summary>A memory policy.</summary>
     MemoryPolicy,
+
+    /// <summary>The limit of a memory cgroup.</summary>
+    Cgroup,
 }

@@ -9,7 +9,7 @@ namespace MemSim.Oom;
 
 /// <summary>Ends a process when a request that must be served finds no memory and reclaim none to take (<c>out_of_memory()</c>, kernel 6.1).</summary>
 /// <remarks>
-/// A process that no CPU runs dies at once, and its memory is free when <see cref="OutOfMemory"/> returns. The one that asks dies on its way back to user mode;
+/// A process that no CPU runs dies at once, and its memory is free when the call returns. The one that asks dies on its way back to user mode;
 /// until then it may use the reserves. One that another CPU runs dies when that CPU next faults or leaves it; if memory runs out again before, the reaper takes
 /// its memory: time passes here only while somebody waits for a device, so the two seconds the kernel gives a victim are over when memory is asked for in vain again.
 /// </remarks>
@@ -92,6 +92,72 @@ internal sealed partial class OomKiller : IOomKiller
         return true;
     }
 
+    /// <inheritdoc/>
+    public bool OutOfMemory(Cpu cpu, Cgroup cgroup, Gfp gfp, int order)
+    {
+        using AddressSpaceLock.Scope scope = _machine.Mm!.Enter();
+        if (cpu.Current is Process { IsDying: true, MmOrNull.IsReaped: false } dying)
+        {
+            Mark(cpu, dying);
+            return true;
+        }
+
+        OomCase why = new(_machine, cpu, cgroup, gfp, order);
+        Process? victim = Select(why, out bool waits);
+        if (waits)
+        {
+            return true;
+        }
+
+        if (victim is null)
+        {
+            Report(why, null, OomReportText.NobodyLeft);
+            return false;
+        }
+
+        Cgroup? group = GroupOf(victim, cgroup);
+        Kill(why, victim, CgroupMessage);
+        if (group is not null)
+        {
+            KillGroup(why, group);
+        }
+
+        return true;
+    }
+
+    private const string CgroupMessage = "Memory cgroup out of memory";
+
+    /// <summary>The highest cgroup, from the victim's up to the one out of memory, whose processes are to go together (<c>mem_cgroup_get_oom_group()</c>).</summary>
+    private static Cgroup? GroupOf(Process victim, Cgroup limiting)
+    {
+        Cgroup? group = null;
+        for (Cgroup? above = victim.Cgroup; above is { IsRoot: false }; above = above.Parent)
+        {
+            group = above.OomGroup ? above : group;
+            if (ReferenceEquals(above, limiting))
+            {
+                break;
+            }
+        }
+
+        return group;
+    }
+
+    /// <summary>Kills all of a group, the victim once more: that is how the kernel counts it.</summary>
+    private void KillGroup(OomCase why, Cgroup group)
+    {
+        group.Raise(Cgroups.CgroupEvent.OomGroupKill);
+        Say(OomReportText.Group(group));
+        foreach (Process process in _machine.Processes.Where(p => p.Cgroup.IsBelow(group) && p.OomScoreAdj != OomBadness.ScoreAdjMin).ToList())
+        {
+            if (process.MmOrNull is not null)
+            {
+                Say(OomReportText.Killed(CgroupMessage, TaskOf(process)));
+                KillSilently(why, process);
+            }
+        }
+    }
+
     /// <summary>The badness of a process as <c>/proc/pid/oom_score</c> shows it.</summary>
     public long ScoreOf(Process process)
     {
@@ -170,9 +236,18 @@ internal sealed partial class OomKiller : IOomKiller
             return;
         }
 
-        OomTask task = TaskOf(victim);
-        Report(why, victim, OomReportText.Killed(message, task));
+        Report(why, victim, OomReportText.Killed(message, TaskOf(victim)));
+        KillSilently(why, victim);
+    }
+
+    private void KillSilently(OomCase why, Process victim)
+    {
         _machine.Events.Count(VmEvent.OomKill);
+        if (_machine.Charges is not null)
+        {
+            victim.Cgroup.Raise(Cgroups.CgroupEvent.OomKill);
+        }
+
         Kills++;
         MemoryDescriptor mm = victim.Mm;
         Mark(why.Cpu, victim);
@@ -238,8 +313,10 @@ internal sealed partial class OomKiller : IOomKiller
         StringBuilder text = new();
         int adj = (why.Cpu.Current as Process)?.OomScoreAdj ?? 0;
         text.Append(OomReportText.Header(why.Cpu, why.Gfp, why.Order, adj));
-        text.Append(_machine.FailureReports.MemoryState(why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
-        if (_machine.Slab is var slab && UnreclaimableSlabExceedsUserMemory())
+        text.Append(why.Cgroup is { } cgroup
+            ? OomReportText.OfCgroup(cgroup)
+            : _machine.FailureReports.MemoryState(why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
+        if (why.Cgroup is null && _machine.Slab is var slab && UnreclaimableSlabExceedsUserMemory())
         {
             OomReportText.AppendUnreclaimableSlabs(text, slab);
         }
@@ -251,7 +328,7 @@ internal sealed partial class OomKiller : IOomKiller
 
         if (victim is not null)
         {
-            text.Append(OomReportText.Summary(why.Constraint, why.NodeMask, _machine.NodeMask, TaskOf(victim)));
+            text.Append(OomReportText.Summary(why.Constraint, why.NodeMask, _machine.NodeMask, why.Cgroup, victim.Cgroup, TaskOf(victim)));
         }
 
         Say(text.Append(last).ToString());

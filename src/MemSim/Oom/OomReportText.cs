@@ -38,14 +38,44 @@ internal static class OomReportText
     /// <param name="constraint">What kept the request from using all memory.</param>
     /// <param name="nodeMask">The nodes of the memory policy; null for none.</param>
     /// <param name="allowed">The nodes the task may use at all.</param>
+    /// <param name="limiting">The cgroup whose limit it is; null when the machine is out of memory.</param>
+    /// <param name="own">The victim's cgroup.</param>
     /// <param name="victim">The process to be killed.</param>
-    public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, in OomTask victim)
+    public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, Cgroup? limiting, Cgroup own, in OomTask victim)
     {
-        string name = constraint == OomConstraint.MemoryPolicy ? "MEMORY_POLICY" : "NONE";
+        string name = constraint switch { OomConstraint.MemoryPolicy => "MEMORY_POLICY", OomConstraint.Cgroup => "MEMCG", _ => "NONE" };
+        string origin = limiting is null ? "global_oom" : "oom_memcg=" + limiting.Path;
         string nodes = nodeMask is { } mask ? NodeMask.Format(mask) : "(null)";
         return string.Create(CultureInfo.InvariantCulture,
-            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={NodeMask.Format(allowed)},global_oom,task_memcg=/,task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
+            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={NodeMask.Format(allowed)},{origin},task_memcg={own.Path},task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
     }
+
+    /// <summary>The state of a cgroup at its limit, in place of that of the machine (<c>mem_cgroup_print_oom_meminfo()</c>).</summary>
+    public static string OfCgroup(Cgroup cgroup)
+    {
+        StringBuilder text = new();
+        text.Append(CultureInfo.InvariantCulture, $"memory: usage {cgroup.Memory.Usage << ToKiB}kB, limit {cgroup.Memory.Max << ToKiB}kB, failcnt {cgroup.Memory.Failures}\n");
+        text.Append(CultureInfo.InvariantCulture, $"swap: usage {cgroup.Swap.Usage << ToKiB}kB, limit {cgroup.Swap.Max << ToKiB}kB, failcnt {cgroup.Swap.Failures}\n");
+        text.Append(CultureInfo.InvariantCulture, $"Memory cgroup stats for {cgroup.Path}:\n");
+        text.Append(cgroup["memory.stat"]);
+        if (cgroup.Tree.Rows >= RowSet.Of7_0)
+        {
+            long min = 0;
+            long low = 0;
+            foreach (Cgroup child in cgroup.Below)
+            {
+                min += Math.Min(child.Memory.Usage, child.MinPages);
+                low += Math.Min(child.Memory.Usage, child.LowPages);
+            }
+
+            text.Append(CultureInfo.InvariantCulture, $"Memory cgroup min protection {min << ToKiB}kB -- low protection {low << ToKiB}kB\n");
+        }
+
+        return text.ToString();
+    }
+
+    /// <summary>All processes of a cgroup go together.</summary>
+    public static string Group(Cgroup cgroup) => $"Tasks in {cgroup.Path} are going to be killed due to memory.oom.group set\n";
 
     /// <summary>The kill itself (<c>__oom_kill_process()</c>).</summary>
     /// <param name="message">Why: "Out of memory" and the like.</param>

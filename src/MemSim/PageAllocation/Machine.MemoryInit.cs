@@ -1,8 +1,20 @@
+using MemSim.PageAllocation;
+
 namespace MemSim;
 
 /// <content>Zeroing of memory that nobody asked to be zeroed.</content>
 public sealed partial class Machine
 {
+    /// <summary>Who pays for frames; null while nobody but the root cgroup does.</summary>
+    internal IFrameCharges? Charges { get; private set; }
+
+    /// <summary>From now on frames are charged.</summary>
+    internal void BeginCharging(IFrameCharges charges)
+    {
+        Charges = charges;
+        UpdateModes();
+    }
+
     /// <summary>Whether pages and objects are zeroed when they are allocated (<c>init_on_alloc=1</c>).</summary>
     internal bool ZeroesOnAlloc { get; private set; }
 

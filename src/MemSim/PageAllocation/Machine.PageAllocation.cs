@@ -69,7 +69,7 @@ public sealed partial class Machine
     /// <summary>Something changed that decides which form of the hot paths runs.</summary>
     private void UpdateModes()
     {
-        UsualMode = _parallel || ZeroesMemory || Trace is not null ? CpuMode.Observed : Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
+        UsualMode = _parallel || ZeroesMemory || Trace is not null || Charges is not null ? CpuMode.Observed : Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
         ChecksEveryRequest = _faultInjector is not null;
         foreach (Cpu cpu in _cpus)
         {

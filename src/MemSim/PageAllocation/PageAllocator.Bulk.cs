@@ -34,7 +34,9 @@ internal sealed partial class PageAllocator
         Request request = new(cpu, zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
 
         // The kernel asks for room for the whole array, filled entries included.
-        Zone? zone = want > 1 ? ZoneForBulk(request, pages.Length) : null;
+        // Pages that somebody pays for are not taken in bulk.
+        bool charged = (gfp & Gfp.Account) != 0 && _machine.Charges is not null;
+        Zone? zone = want > 1 && !charged ? ZoneForBulk(request, pages.Length) : null;
         int got = 0;
         if (zone is not null)
         {
@@ -77,6 +79,7 @@ internal sealed partial class PageAllocator
         ref PageFrame frame = ref _frames[pfn];
         frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
         _machine.Trace?.MmPageFree(cpu, pfn, 0);
+        _machine.Charges?.Uncharge(cpu, pfn);
         ZeroFreed(pfn, 0);
     }
 
@@ -101,6 +104,7 @@ internal sealed partial class PageAllocator
         }
 
         _machine.OwnerTracker?.Split(pfn, order);
+        _machine.Charges?.Split(pfn, 1 << order, 1);
     }
 
     /// <summary>The first zone that stays above its low watermark even after the whole request.</summary>

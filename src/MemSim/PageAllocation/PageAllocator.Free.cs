@@ -72,6 +72,7 @@ internal sealed partial class PageAllocator
         if (TPath.IsObserved)
         {
             _machine.Trace?.MmPageFree(cpu, pfn, order);
+            _machine.Charges?.Uncharge(cpu, pfn);
             ZeroFreed(pfn, order);
         }
 
@@ -205,6 +206,7 @@ internal sealed partial class PageAllocator
     {
         PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
         _machine.Trace?.MmPageFree(cpu, pfn, order);
+        _machine.Charges?.Uncharge(cpu, pfn);
         ZeroFreed(pfn, order);
         FreeToBuddy(pcp, pfn, order, pcp.Zone.BlockType(pfn));
     }

@@ -66,6 +66,11 @@ internal sealed partial class PageAllocator
         try
         {
             pfn = AllocateUnusualCore(cpu, gfp, order);
+            if (pfn >= 0 && (gfp & Gfp.Account) != 0 && _machine.Charges is { } charges && !charges.TryChargeKernel(cpu, pfn, gfp))
+            {
+                FreeBlock(cpu, pfn, order);
+                pfn = -1;
+            }
         }
         finally
         {

@@ -40,7 +40,7 @@ internal abstract partial class FileMapping
     /// <returns>ENOMEM, or EEXIST when there is a page.</returns>
     public Errno Add(Cpu cpu, int pfn, uint index, Gfp gfp)
     {
-        if (!_tree.TryReserve(cpu, index, gfp))
+        if ((_machine.Charges is not null && !_machine.Cgroups.TryCharge(cpu, owner: null, pfn, gfp)) || !_tree.TryReserve(cpu, index, gfp))
         {
             return Errno.ENOMEM;
         }

@@ -25,9 +25,9 @@ internal sealed class PageTreeNodes
     public long ShadowNodes { get; private set; }
 
     /// <summary>Allocates the memory of a node ahead of its use; null when there is none.</summary>
-    public VirtualAddress Reserve(Cpu cpu, Gfp gfp) => cpu.Alloc(Cache, (gfp & PassedOn) | Gfp.Account);
+    public VirtualAddress Reserve(Cpu cpu, Gfp gfp) => _objects.Allocate(cpu, Cache, (gfp & PassedOn) | Gfp.Account);
 
-    public void Release(Cpu cpu, VirtualAddress memory) => cpu.Free(Cache, memory);
+    public void Release(Cpu cpu, VirtualAddress memory) => _objects.Free(cpu, Cache, memory);
 
     public PageTreeNode Take(Cpu cpu, PageTree tree, VirtualAddress memory, int shift, uint first)
     {

@@ -269,7 +269,7 @@ public sealed partial class Process : KernelTask
 
     private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_core, Name, _core.Machine.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler };
+        Process child = new(_core, Name, _core.Machine.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId };
         child.Policy = Policy;
         _core.Machine.Pids.Add(child);
         return child;

@@ -29,7 +29,7 @@ internal sealed class TaskMemory
         for (int i = 0; i < Parts.Length; i++)
         {
             memory._parts[i] = memory._objects.Take(cpu, Parts[i]);
-            if (memory._parts[i].IsNull || (i == 0 && (memory._newStack = machine.Stacks.Make(cpu)) is null))
+            if (memory._parts[i].IsNull || (i == 0 && (memory._newStack = machine.Stacks.MakeCharged(cpu)) is null))
             {
                 memory.GiveBack(cpu);
                 return null;

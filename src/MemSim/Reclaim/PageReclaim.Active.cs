@@ -17,6 +17,7 @@ internal sealed partial class PageReclaim
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
         Count(VmEvent.Refill, isolation.Scanned);
+        vec.Counters.Add(LruVecCount.Refill, isolation.Scanned);
         state.Node.Counters.Refill += isolation.Scanned;
         int active = 0;
         int inactive = 0;
@@ -53,6 +54,7 @@ internal sealed partial class PageReclaim
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unusedActive));
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, unusedInactive));
         Count(VmEvent.Deactivate, deactivated);
+        vec.Counters.Add(LruVecCount.Deactivate, deactivated);
         _machine.ReclaimTrace?.LruShrinkActive(cpu, new LruShrinkActiveEvent(state.Node.Id, isolation.Taken, activated, deactivated, rotated, sc.Priority, file));
     }
 }

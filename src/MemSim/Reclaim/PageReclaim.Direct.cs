@@ -31,6 +31,7 @@ internal sealed partial class PageReclaim
             {
                 _machine.Pressure.Stall(Costs.RoundNanoseconds, full: _machine.Cpus.Count == 1);
                 DirectStallNanoseconds += _machine.Clock.Nanoseconds - before;
+                NoteCgroupStall(cpu, _machine.Clock.Nanoseconds - before);
                 Return(sc);
             }
         }
@@ -69,15 +70,11 @@ internal sealed partial class PageReclaim
                 return 1;
             }
 
-            if (!sc.SkippedDeactivate)
+            // Active pages, and those that memory.low protects, were spared so far: now they are not.
+            if (!TryHarder(sc))
             {
                 return 0;
             }
-
-            // Active pages were spared so far: now they are not.
-            sc.Priority = ScanControl.DefaultPriority;
-            sc.ForceDeactivate = true;
-            sc.SkippedDeactivate = false;
         }
     }
 

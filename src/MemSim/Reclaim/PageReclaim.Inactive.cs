@@ -45,7 +45,13 @@ internal sealed partial class PageReclaim
         int entries = _lru.IsolateFrom(vec, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
-        Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
+        if (sc.Target is null)
+        {
+            Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
+        }
+
+        LruVecCount reclaimer = sc.IsKswapd ? LruVecCount.ScanKswapd : sc.IsProactive ? LruVecCount.ScanProactive : LruVecCount.ScanDirect;
+        vec.Counters.Add(reclaimer, isolation.Scanned);
         Count(file ? VmEvent.ScanFile : VmEvent.ScanAnon, isolation.Scanned);
         state.Node.Counters.CountScanned(isolation.Scanned, sc.IsKswapd, file);
         EntriesScanned += entries + isolation.Skipped;
@@ -64,7 +70,13 @@ internal sealed partial class PageReclaim
         LruManager.EndIsolation(vec, file, isolation.Taken);
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unused));
 
-        Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
+        if (sc.Target is null)
+        {
+            Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
+        }
+
+        vec.Counters.Add(reclaimer + (LruVecCount.StealKswapd - LruVecCount.ScanKswapd), reclaimed);
+        vec.Counters.Add(LruVecCount.Activate, found.ActivatedAnon + found.ActivatedFile);
         Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
         state.Node.Counters.CountStolen(reclaimed, sc.IsKswapd, file);
         if (found.PagedOut != 0)
@@ -379,6 +391,7 @@ internal sealed partial class PageReclaim
             }
 
             Count(VmEvent.LazyFreed, 1L << frame.Order);
+            _lru.OfPage(pfn).Counters.Add(LruVecCount.LazyFreed, 1L << frame.Order);
         }
         else if ((frame.Mapping == 0 && !frame.InSwapCache) || !owners.RemoveFromCache(cpu, pfn))
         {

@@ -28,7 +28,13 @@ internal sealed partial class PageReclaim
         sc.ReclaimedBefore = sc.Reclaimed;
         LruVec target = TargetOf(state, sc);
         PrepareScan(state, target, sc);
-        sc.Lists = target;
+        sc.Lists = FirstLists(target, sc);
+        while (IsProtected(sc.Lists, sc) && sc.Lists.NextBelow(target) is { } next)
+        {
+            sc.Lists = next;
+        }
+
+        target.WalkPosition = sc.Lists;
         BeginLists(state, sc);
         NoteZoneScan(state, sc);
     }
@@ -38,7 +44,11 @@ internal sealed partial class PageReclaim
     internal bool EndPass(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
         Passes++;
-        EndLists(cpu, state, sc);
+        if (!sc.ListsAreDone)
+        {
+            EndLists(cpu, state, sc);
+        }
+
         sc.IsReclaimable |= sc.Reclaimed != sc.ReclaimedBefore;
         AfterPass(cpu, state, sc);
         bool again = MustContinueForCompaction(state, sc.Reclaimed - sc.ReclaimedBefore, sc);
@@ -57,6 +67,7 @@ internal sealed partial class PageReclaim
     {
         CountScan(state, sc);
         sc.PassFreed = 0;
+        sc.ListsAreDone = false;
     }
 
     /// <summary>What follows the scan of a cgroup's lists: its anonymous pages age, its other caches shrink.</summary>
@@ -80,12 +91,33 @@ internal sealed partial class PageReclaim
     /// <returns>False when those at hand are the last.</returns>
     private bool NextLists(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
-        if (sc.Lists!.NextBelow(TargetOf(state, sc)) is not { } next)
+        LruVec target = TargetOf(state, sc);
+        LruVec? next = sc.Lists!.NextBelow(target);
+        if (next is null && ReferenceEquals(target, sc.Lists))
         {
             return false;
         }
 
         EndLists(cpu, state, sc);
+        if (sc.IsPartial && sc.Reclaimed >= sc.ToReclaim)
+        {
+            Array.Clear(sc.Left);
+            sc.ListsAreDone = true;
+            return false;
+        }
+
+        while (next is not null && IsProtected(next, sc))
+        {
+            next = next.NextBelow(target);
+        }
+
+        target.WalkPosition = next;
+        sc.ListsAreDone = next is null;
+        if (next is null)
+        {
+            return false;
+        }
+
         sc.Lists = next;
         BeginLists(state, sc);
         return true;
@@ -158,10 +190,11 @@ internal sealed partial class PageReclaim
     internal void CountScan(NodeReclaimState state, ScanControl sc)
     {
         LruVec vec = sc.Lists ?? state.Lists;
-        int swappiness = _machine.Settings.Sysctls.Swappiness;
-        bool anonToo = sc.MaySwap && CanReclaimAnon;
-        bool equal = anonToo && sc.Priority == 0 && swappiness != 0;
-        bool onlyAnon = anonToo && !equal && sc.FileIsTiny;
+        int swappiness = sc.Swappiness ?? _machine.Settings.Sysctls.Swappiness;
+        bool anonToo = sc.MaySwap && _lru.SwapFreePages(vec) > 0 && (sc.Target is null || swappiness != 0);
+        bool asked = anonToo && swappiness == CgroupTree.OnlyAnonymous;
+        bool equal = anonToo && !asked && sc.Priority == 0 && swappiness != 0;
+        bool onlyAnon = asked || (anonToo && !equal && sc.FileIsTiny);
         bool onlyFile = !anonToo || (!equal && !onlyAnon && sc.CacheTrim);
         long total = sc.AnonCost + sc.FileCost;
         long anonCost = total + sc.AnonCost;
@@ -173,14 +206,22 @@ internal sealed partial class PageReclaim
         for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
         {
             bool file = list >= LruList.InactiveFile;
-            long scan = vec.Size(list, sc.ReclaimIndex) >> sc.Priority;
+            long size = vec.Size(list, sc.ReclaimIndex);
+            long scan = (vec.CgroupId == 0 ? size : Unprotected(vec, size, sc)) >> sc.Priority;
+            bool online = scan != 0 && vec.CgroupId == 0 || IsOnline(vec);
+            if (scan == 0 && !online)
+            {
+                // What is left of a removed cgroup is scraped together.
+                scan = Math.Min(size, ScanControl.ClusterPages);
+            }
+
             if (file ? onlyAnon : onlyFile)
             {
                 scan = 0;
             }
             else if (!onlyAnon && !onlyFile && !equal)
             {
-                scan = (long)((Int128)scan * (file ? filePart : anonPart) / parts);
+                scan = (long)((((Int128)scan * (file ? filePart : anonPart)) + (online ? 0 : parts - 1)) / parts);
             }
 
             sc.Left[(int)list] = sc.Targets[(int)list] = scan;

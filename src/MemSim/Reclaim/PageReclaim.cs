@@ -6,7 +6,7 @@ using MemSim.Shrinkers;
 namespace MemSim.Reclaim;
 
 /// <summary>Reclaim: direct, by kswapd and of one node, over the LRU lists and the shrinkers (<c>mm/vmscan.c</c>).</summary>
-/// <remarks>Follows Linux 6.1 with one memory cgroup and without the multi-generational LRU.</remarks>
+/// <remarks>Follows Linux 6.1 without the multi-generational LRU.</remarks>
 internal sealed partial class PageReclaim : IReclaim, IPageOut
 {
     /// <summary>Rounds without a page after which kswapd gives a node up (<c>MAX_RECLAIM_RETRIES</c>).</summary>

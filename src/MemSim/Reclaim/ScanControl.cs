@@ -29,8 +29,29 @@ internal sealed class ScanControl
     /// <summary>The lists at work in this pass; null before the first pass.</summary>
     public LruVec? Lists;
 
+    /// <summary>Whether what follows the scan of those lists was done.</summary>
+    public bool ListsAreDone;
+
     /// <summary>The cgroup whose limit wants memory, by its number; null when the machine does (<c>target_mem_cgroup</c>).</summary>
     public int? Target;
+
+    /// <summary>The swappiness that user space asked for; null for the machine's.</summary>
+    public int? Swappiness;
+
+    /// <summary>Whether user space asked for this run (<c>memory.reclaim</c>).</summary>
+    public bool IsProactive;
+
+    /// <summary>Whether the walk over cgroups may end when enough is reclaimed.</summary>
+    public bool IsPartial;
+
+    /// <summary>Whether every walk visits all cgroups from now on (<c>memcg_full_walk</c>).</summary>
+    public bool WalksAll;
+
+    /// <summary>Whether <c>memory.low</c> does not count any more (<c>memcg_low_reclaim</c>).</summary>
+    public bool TakesLow;
+
+    /// <summary>Whether something was spared for <c>memory.low</c> (<c>memcg_low_skipped</c>).</summary>
+    public bool SkippedLow;
 
     public Gfp Gfp;
     public int Order;
@@ -87,6 +108,8 @@ internal sealed class ScanControl
         Found = default;
         Lists = null;
         Target = null;
+        Swappiness = null;
+        IsProactive = IsPartial = WalksAll = TakesLow = SkippedLow = false;
     }
 
     /// <summary>Whether an inactive page may be written and unmapped through a file system (<c>may_enter_fs()</c>).</summary>

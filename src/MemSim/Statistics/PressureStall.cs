@@ -100,6 +100,27 @@ public sealed class PressureStall
         }
     }
 
+    /// <summary>Of the time that passed on the clock, the last part was one in which a task waited for memory.</summary>
+    /// <param name="nanoseconds">How long.</param>
+    /// <param name="full">Whether no other task could work meanwhile.</param>
+    internal void NotePassed(long nanoseconds, bool full)
+    {
+        lock (_lock)
+        {
+            long passed = _clock.Nanoseconds - _now;
+            long stalled = Math.Min(nanoseconds, passed);
+            if (passed > stalled)
+            {
+                Pass(passed - stalled, 0, 0);
+            }
+
+            if (stalled > 0)
+            {
+                Pass(stalled, stalled, full ? stalled : 0);
+            }
+        }
+    }
+
     /// <summary>What passed on the clock without being a stall.</summary>
     private void CatchUp()
     {

@@ -17,4 +17,7 @@ internal interface ISwapNeighbours
 
     /// <summary>A page for an address, by its policies; -1 without memory.</summary>
     int AllocatePage(Cpu cpu, ulong address);
+
+    /// <summary>The task whose memory it is; null when it is nobody's in particular.</summary>
+    KernelTask? Owner => null;
 }

@@ -19,6 +19,7 @@ public sealed partial class SwapArea
 
     private readonly int[]?[] _map;
     private readonly long[]?[] _cache;
+    private readonly ushort[]?[] _owners;
     private long _lowest;
     private long _highest;
 
@@ -58,6 +59,31 @@ public sealed partial class SwapArea
 
     private void SetCacheEntry(long slot, long entry) => _cache[slot >> ChunkShift]![slot & (ChunkSlots - 1)] = entry;
 
+    /// <summary>The cgroup that a slot is charged to, by number; 0 for none (<c>lookup_swap_cgroup_id()</c>).</summary>
+    internal int OwnerOf(long slot) => _owners[slot >> ChunkShift] is { } owners ? owners[slot & (ChunkSlots - 1)] : 0;
+
+    internal void SetOwner(long slot, int owner)
+    {
+        ref ushort[]? owners = ref _owners[slot >> ChunkShift];
+        if (owner != 0 || owners is not null)
+        {
+            owners ??= new ushort[ChunkSlots];
+            owners[slot & (ChunkSlots - 1)] = (ushort)owner;
+        }
+    }
+
+    /// <summary>Counts the slots charged to each cgroup.</summary>
+    internal void CountOwners(long[] slots)
+    {
+        foreach (ushort[]? owners in _owners)
+        {
+            for (int i = 0; owners is not null && i < owners.Length; i++)
+            {
+                slots[owners[i]]++;
+            }
+        }
+    }
+
     /// <summary>Takes a slot into use (<c>swap_range_alloc()</c>).</summary>
     private void Take(long slot, int use)
     {
@@ -80,6 +106,12 @@ public sealed partial class SwapArea
     {
         SetUse(slot, 0);
         SetShadow(slot, 0);
+        if (OwnerOf(slot) is int owner and not 0)
+        {
+            SetOwner(slot, 0);
+            _space.Machine.Cgroups.UnchargeSlot(owner);
+        }
+
         _lowest = Math.Min(_lowest, slot);
         _highest = Math.Max(_highest, slot);
         UsedPages--;

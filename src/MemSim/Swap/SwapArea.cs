@@ -22,6 +22,7 @@ public sealed partial class SwapArea
         int chunks = (int)((slots + ChunkSlots - 1) >> ChunkShift);
         _map = new int[chunks][];
         _cache = new long[chunks][];
+        _owners = new ushort[chunks][];
         _lowest = HeaderSlots;
         _highest = slots - 1;
         _next = HeaderSlots;

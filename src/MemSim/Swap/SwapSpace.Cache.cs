@@ -28,7 +28,7 @@ public sealed partial class SwapSpace
             return false;
         }
 
-        SwapEntry entry = TakeSlot(cpu);
+        SwapEntry entry = TakeSlotFor(cpu, pfn);
         if (entry.IsNone)
         {
             return false;
@@ -115,7 +115,7 @@ public sealed partial class SwapSpace
     /// <returns>The entry; none when there is no slot.</returns>
     internal SwapEntry MoveToCache(Cpu cpu, int pfn)
     {
-        SwapEntry entry = _frames[pfn].Order == 0 ? TakeSlot(cpu) : default;
+        SwapEntry entry = _frames[pfn].Order == 0 ? TakeSlotFor(cpu, pfn) : default;
         if (!entry.IsNone)
         {
             using LockScope scope = Enter();

@@ -103,6 +103,7 @@ public sealed partial class SwapSpace
         SwapArea area = _areas[entry.Type]!;
         SetWriteback(pfn, 1);
         _events.Count(VmEvent.SwapOut);
+        CountForCgroup(pfn, Cgroups.CgroupStat.SwapOut);
         bool failed = area.Backing.Write(cpu, entry.Offset, pfn) != Errno.None;
         area.PagesWritten += failed ? 0 : 1;
         _events.Count(VmEvent.PagesOut, area.Backing.IsSynchronous ? 0 : KiBPerPage);

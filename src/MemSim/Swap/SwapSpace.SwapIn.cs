@@ -94,8 +94,9 @@ public sealed partial class SwapSpace
     private SwapInOutcome ReadPrivately(Cpu cpu, SwapArea area, SwapEntry entry, ISwapNeighbours near, ulong address, out int pfn)
     {
         pfn = near.AllocatePage(cpu, address);
-        if (pfn < 0)
+        if (pfn < 0 || !ChargeForRead(cpu, area, entry, near, pfn))
         {
+            pfn = -1;
             return SwapInOutcome.NoMemory;
         }
 
@@ -135,7 +136,7 @@ public sealed partial class SwapSpace
         }
 
         int page = near.AllocatePage(cpu, address);
-        if (page < 0)
+        if (page < 0 || !ChargeForRead(cpu, area, entry, near, page))
         {
             pfn = -1;
             return SwapInOutcome.NoMemory;
@@ -187,6 +188,7 @@ public sealed partial class SwapSpace
     private bool ReadLocked(Cpu cpu, SwapArea area, long slot, int pfn)
     {
         _events.Count(VmEvent.SwapIn);
+        CountForCgroup(pfn, Cgroups.CgroupStat.SwapIn);
         bool read = area.Backing.Read(cpu, slot, pfn) == Errno.None;
         _events.Count(VmEvent.PagesIn, area.Backing.IsSynchronous ? 0 : KiBPerPage);
         area.PagesRead += read ? 1 : 0;

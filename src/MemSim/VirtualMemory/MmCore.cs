@@ -216,7 +216,29 @@ internal sealed partial class MmCore
     {
         // Linux 6.1 asks for a folio, whatever its order: __GFP_COMP is in the mask that reports show.
         Gfp gfp = (zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable) | Gfp.Comp;
+        int pfn = vma.Policy is null && cpu.Mode != CpuMode.Special ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
+        return Machine.Charges is null ? pfn : Charged(cpu, vma, pfn);
+    }
+
+    /// <summary>A page that nobody pays for yet: for one that comes back from swap the slot knows who does.</summary>
+    public int AllocateUncharged(Cpu cpu, Vma vma, ulong address)
+    {
+        const Gfp gfp = Gfp.HighUserMovable | Gfp.Comp;
         return vma.Policy is null && cpu.Mode != CpuMode.Special ? _pages.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
+    }
+
+    /// <summary>Charges a page to the cgroup of the address space's owner, or frees it.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int Charged(Cpu cpu, Vma vma, int pfn)
+    {
+        if (pfn >= 0 && !Machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, pfn, Gfp.Kernel))
+        {
+            Machine.AddReferences(pfn, -1);
+            _pages.FreeBlock(cpu, pfn, 0);
+            return -1;
+        }
+
+        return pfn;
     }
 
     /// <summary>The area's policy, else the task's (<c>get_vma_policy()</c>): one that interleaves goes by the page's offset in the area, not by the order of faults.</summary>

@@ -29,5 +29,7 @@ public sealed partial class Vma : ISwapNeighbours
         return slot != 0 && Mm.Core.Layout.TryDecodeSwapEntry(Mm.Tables.ReadSlot(slot), out SoftEntry soft) ? SwapSpace.ToEntry(soft) : default;
     }
 
-    int ISwapNeighbours.AllocatePage(Cpu cpu, ulong address) => Mm.Core.AllocateAnon(cpu, this, address, zero: false);
+    int ISwapNeighbours.AllocatePage(Cpu cpu, ulong address) => Mm.Core.AllocateUncharged(cpu, this, address);
+
+    KernelTask? ISwapNeighbours.Owner => Mm.Owner;
 }

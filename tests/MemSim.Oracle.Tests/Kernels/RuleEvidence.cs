@@ -30,6 +30,9 @@ internal static class RuleEvidence
     private static readonly Dictionary<string, string> Flags = Lines(
         "512M-gfp", NotTold, NotTold, "k618-512M-gfp", NotTold, "k70-512M-gfp", NotTold, NotTold, "k73-512M-gfp");
 
+    private static readonly Dictionary<string, string> Cgroups = Lines(
+        "amd64k61-512M-smp1-cg-reclaim", "amd64k612-512M-smp1-cg-reclaim", NotTold, "amd64k618-256M-smp1", NotTold, "amd64k70-256M-smp1", NotTold, NotTold, "amd64k73-512M-smp1-cg-reclaim");
+
     private static readonly Dictionary<string, Dictionary<string, string>> ByRule = new(StringComparer.Ordinal)
     {
         ["Allocator.RemembersBelowHigh"] = Pressure,
@@ -61,6 +64,7 @@ internal static class RuleEvidence
             "Allocator" => Mixed,
             "Slab" or "Objects" => Caches,
             "Traces" => Traced,
+            "Cgroups" => Cgroups,
             _ => Captured,
         };
         return lines.GetValueOrDefault(line, NotTold);

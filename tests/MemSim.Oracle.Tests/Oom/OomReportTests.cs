@@ -49,9 +49,19 @@ public partial class OomReportTests
         OomTask victim = recorded.Victim;
         OomReportText.Killed("Out of memory", victim).Should().Be(recorded.Killed + "\n");
 
-        // The recorded machines have control groups; a simulated one has only the root.
-        string summary = recorded.Summary.Replace("/user.slice/user-504.slice/session-2.scope", "/", StringComparison.Ordinal);
-        OomReportText.Summary(OomConstraint.None, null, 1, victim).Should().Be(summary + "\n");
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("64M"));
+        string path = recorded.Summary.Split("task_memcg=")[1].Split(',')[0];
+        Cgroup own = machine.Cgroups.Root;
+        for (int end = path.IndexOf('/', 1); path != "/"; end = path.IndexOf('/', end + 1))
+        {
+            own = machine.Cgroups.Create(end < 0 ? path : path[..end]);
+            if (end < 0)
+            {
+                break;
+            }
+        }
+
+        OomReportText.Summary(OomConstraint.None, null, 1, null, own, victim).Should().Be(recorded.Summary + "\n");
     }
 
     [Theory]

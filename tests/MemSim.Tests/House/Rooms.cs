@@ -21,6 +21,7 @@ internal static class Rooms
         ("KernelMemory", "kernel address space, vmalloc, kmap, fixed mappings, per-CPU memory, kernel stacks"),
         ("Shrinkers", "caches that give objects back when memory is short"),
         ("Lru", "lists of pages by age, batches, workingset shadows, the last reference of a page; `IPageOwners`"),
+        ("Cgroups", "memory cgroups: tree, counters, stocks, charging, files ([containers.md](containers.md))"),
         ("BlockDevices", "disks, and the host's files as disks"),
         ("PageCache", "`FileMapping`, its tree, read-ahead, write-back ([page-cache.md](page-cache.md))"),
         ("Filesystems", "files, tmpfs, file systems on disks, devices as files"),
@@ -52,6 +53,11 @@ internal static class Rooms
         new("Hardware", "Pages", "Page tables map pages by their handles, as callers hold them."),
         new("Hardware", "Zones", "A CPU belongs to a node, a task has a memory policy, and page tables count as pages of a node."),
         new("Pages", "PageAllocation", "Changing the flags of a page that is free is misuse, and only the allocator knows who owned it last."),
+        new("Slab", "Cgroups", "Objects that a cgroup's tasks take are charged to it."),
+        new("KernelMemory", "Cgroups", "A task's stack is charged to its cgroup."),
+        new("Lru", "Cgroups", "How much swap a cgroup may still use decides whether its pages age."),
+        new("Cgroups", "Swap", "Slots are counted against those charged when everything is verified."),
+        new("Cgroups", "Processes", "Its members are processes, which its files list, move and kill."),
         new("PageCache", "Filesystems", "A mapping belongs to an inode, and its size is the inode's."),
         new("VirtualMemory", "Faults", "MAP_POPULATE takes the faults of an area in advance."),
         new("VirtualMemory", "HugePages", "Every walk over entries meets huge ones and splits, protects, copies or moves them there."),
@@ -77,6 +83,8 @@ internal static class Rooms
     /// <summary>Types of more than 60 members, and why they are one type.</summary>
     public static IReadOnlyDictionary<string, string> LargeTypes { get; } = new Dictionary<string, string>
     {
+        ["Cgroup"] = "struct mem_cgroup: limits, counts, events and files of one group",
+        ["CgroupTree"] = "charging, stocks, objects, slots and throttling of one mechanism, a file each",
         ["Cpu"] = "the actor: every call that depends on the CPU is one of its members, each in the room that implements it",
         ["Machine"] = "the facade: what every room hangs on it, each in the room that implements it",
         ["CpuMmu"] = "the translation path keeps everything it looks at in one object, one indirection less an access",

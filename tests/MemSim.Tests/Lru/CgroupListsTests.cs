@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Lru;
-using MemSim.Pages;
 using MemSim.Reclaim;
 using MemSim.Tests.Reclaim;
 using Xunit;
@@ -10,16 +9,14 @@ namespace MemSim.Tests.Lru;
 /// <summary>Each cgroup has lists of its own on every node, and reclaim walks a tree of them.</summary>
 public sealed class CgroupListsTests : IDisposable
 {
-    private const int Top = 3;
-    private const int Left = 4;
-    private const int Right = 5;
+    private const int Top = 1;
+    private const int Left = 2;
+    private const int Right = 3;
     private readonly Machine _machine = Machine.Boot(MachineSpec.X86_64("256M"));
-    private readonly FrameCgroups _charges;
     private readonly FakeOwners _owners;
 
     public CgroupListsTests()
     {
-        _charges = new FrameCgroups(_machine.FrameArrayLength);
         _owners = new FakeOwners(_machine);
     }
 
@@ -110,13 +107,13 @@ public sealed class CgroupListsTests : IDisposable
         (left.NonresidentAge, Lru.VecOf(0, Top)!.NonresidentAge, Lru.VecOf(0, 0)!.NonresidentAge).Should().Be((8, 8, 8), "time passes above, too");
 
         Lru.Refault(Cpu, pfn, shadow);
-        left.Counters.RefaultFile.Should().Be(1);
-        left.Counters.ActivateFile.Should().Be(0, "nothing is active that it could have pushed out");
+        left.Counters[LruVecCount.RefaultFile].Should().Be(1);
+        left.Counters[LruVecCount.ActivateFile].Should().Be(0, "nothing is active that it could have pushed out");
         Lru.Isolate(pfn).Should().BeTrue();
-        _charges[pfn] = 0;
-        Lru.RemoveCgroup(Right);
-        Lru.RemoveCgroup(Left);
-        Lru.VecOf(0, Top)!.Counters.RefaultFile.Should().Be(1, "what happened in it stays counted above");
+        _machine.Cgroups.Uncharge(Cpu, pfn);
+        _machine.Cgroups.Remove("/top/right").Should().Be(Errno.None);
+        _machine.Cgroups.Remove("/top/left").Should().Be(Errno.None);
+        Lru.VecOf(0, Top)!.Counters[LruVecCount.RefaultFile].Should().Be(1, "what happened in it stays counted above");
         Lru.Refault(Cpu, pfn, shadow);
         _machine.Nodes[0].Counters.WorkingsetRefaultFile.Should().Be(1, "with the cgroup its clock is gone");
     }
@@ -126,17 +123,23 @@ public sealed class CgroupListsTests : IDisposable
     {
         MakeTree();
         int pfn = AddPages(Left, 1);
-        _charges[pfn] = Right;
+        Recharge(pfn, Right);
         FluentActions.Invoking(Lru.Verify).Should().Throw<Exception>().WithMessage("*says of itself*");
-        _charges[pfn] = Left;
+        Recharge(pfn, Left);
         Lru.Verify();
     }
 
     private void MakeTree()
     {
-        Lru.AddCgroup(Top, 0, _charges).Should().BeTrue();
-        Lru.AddCgroup(Left, Top, _charges).Should().BeTrue();
-        Lru.AddCgroup(Right, Top, _charges).Should().BeTrue();
+        _machine.Cgroups.Create("/top").Id.Should().Be(Top);
+        _machine.Cgroups.Create("/top/left").Id.Should().Be(Left);
+        _machine.Cgroups.Create("/top/right").Id.Should().Be(Right);
+    }
+
+    private void Recharge(int pfn, int cgroup)
+    {
+        _machine.Cgroups.Uncharge(Cpu, pfn);
+        _machine.Cgroups.TryCharge(Cpu, _machine.Cgroups.Of(cgroup), pfn, Gfp.Kernel).Should().BeTrue();
     }
 
     private int AddPages(int cgroup, int count)
@@ -146,7 +149,11 @@ public sealed class CgroupListsTests : IDisposable
         {
             // While it waits in the batch nobody asks whose it is.
             last = _owners.Read(Cpu);
-            _charges[last] = cgroup;
+            if (cgroup != 0)
+            {
+                _machine.Cgroups.TryCharge(Cpu, _machine.Cgroups.Of(cgroup), last, Gfp.Kernel).Should().BeTrue();
+            }
+
             Lru.Drain(Cpu);
         }
 

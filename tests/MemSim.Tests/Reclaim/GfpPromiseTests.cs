@@ -225,5 +225,7 @@ public sealed class GfpPromiseTests : IDisposable
             Asked++;
             return kill(request);
         }
+
+        public bool OutOfMemory(Cpu cpu, Cgroup cgroup, Gfp gfp, int order) => false;
     }
 }

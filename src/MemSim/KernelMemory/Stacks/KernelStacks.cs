@@ -3,6 +3,7 @@ using MemSim.Background;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.PageAllocation;
+using MemSim.Pages;
 
 namespace MemSim;
 
@@ -106,6 +107,22 @@ public sealed class KernelStacks
     internal KernelStack? Make(Cpu cpu) =>
         TakeCached(cpu) ?? (IsVmapped ? MakeVmapped(cpu, "TASK", "kernel_clone", _machine.Architecture.Architecture == Architecture.Arm64 ? 2 : 1) : MakeDirect(cpu, "TASK", Options.ThreadInfoBytes));
 
+    /// <summary>A stack that the cgroup of the task that runs pays for (<c>memcg_charge_kernel_stack()</c>); null without memory.</summary>
+    internal KernelStack? MakeCharged(Cpu cpu)
+    {
+        KernelStack? stack = Make(cpu);
+        for (int i = 0; stack is not null && _machine.Charges is not null && i < stack.Pages.Count; i++)
+        {
+            if (!_machine.Cgroups.TryChargeKernel(cpu, stack.Pages[i].FrameIndex, Gfp.Kernel, ChargeKind.Stack))
+            {
+                Discard(cpu, stack);
+                return null;
+            }
+        }
+
+        return stack;
+    }
+
     /// <summary>Gives a task the stack that was made for it.</summary>
     internal void Attach(KernelStack stack, KernelTask task)
     {
@@ -121,6 +138,11 @@ public sealed class KernelStacks
     internal void Discard(Cpu cpu, KernelStack stack)
     {
         stack.IsFreed = true;
+        for (int i = 0; _machine.Charges is { } charges && i < stack.Pages.Count; i++)
+        {
+            charges.Uncharge(cpu, stack.Pages[i].FrameIndex);
+        }
+
         if (!KeepCached(cpu, stack))
         {
             Release(cpu, stack);

@@ -49,7 +49,7 @@ internal sealed class KernelObjects
             return default;
         }
 
-        VirtualAddress obj = cpu.Alloc(CacheOf(kind), Gfp.KernelAccount);
+        VirtualAddress obj = Allocate(cpu, CacheOf(kind), Gfp.KernelAccount);
         if (!obj.IsNull)
         {
             _inUse[(int)kind]++;
@@ -64,8 +64,45 @@ internal sealed class KernelObjects
         if (!obj.IsNull)
         {
             _inUse[(int)kind]--;
-            cpu.Free(CacheOf(kind), obj);
+            Free(cpu, CacheOf(kind), obj);
         }
+    }
+
+    /// <summary>Allocates an object that the task's cgroup pays for.</summary>
+    public VirtualAddress Allocate(Cpu cpu, KmemCache cache, Gfp gfp)
+    {
+        if (_machine.Charges is null)
+        {
+            return cpu.Alloc(cache, gfp);
+        }
+
+        if (!_machine.Cgroups.TryChargeObject(cpu, cache, gfp))
+        {
+            return default;
+        }
+
+        VirtualAddress obj = cpu.Alloc(cache, gfp);
+        if (obj.IsNull)
+        {
+            _machine.Cgroups.TakeBackObject(cpu, cache);
+        }
+        else
+        {
+            _machine.Cgroups.NoteObject(cpu, cache, obj);
+        }
+
+        return obj;
+    }
+
+    /// <summary>Frees such an object.</summary>
+    public void Free(Cpu cpu, KmemCache cache, VirtualAddress obj)
+    {
+        if (_machine.Charges is not null)
+        {
+            _machine.Cgroups.UnchargeObject(cpu, obj);
+        }
+
+        cpu.Free(cache, obj);
     }
 
     private KmemCache Create(KernelObjectLayout layout) =>

@@ -1,0 +1,287 @@
+using System.Globalization;
+
+namespace MemSim.Recordings.Workloads;
+
+/// <summary>The commands of the recorded programs under pressure: cgroups, readers of one large file, agents that touch memory when they are told to.</summary>
+internal sealed class PressurePrograms : IDisposable
+{
+    private const int Killed = 137;
+    private const int BlockBytes = 64 << 10;
+    private const long FileBytes = 320L << 20;
+    private const string Cgroups = "/cg/";
+    private const string Sysctls = "/proc/sys/vm/";
+
+    private readonly Machine _machine;
+    private readonly TimeShares _time;
+    private readonly WorkCosts _costs;
+    private readonly string _path;
+    private readonly Action<string> _snap;
+    private readonly Dictionary<string, Agent> _agents = new(StringComparer.Ordinal);
+    private readonly BlockDevice _disk = new("vda", new ByteSize(1UL << 30), new BlockDeviceCosts(0, 1, 0));
+    private readonly SimFileSystem _files;
+    private BlockDevice? _swap;
+
+    /// <summary>Prepares to run a program.</summary>
+    /// <param name="machine">The machine.</param>
+    /// <param name="time">Who shares its time.</param>
+    /// <param name="costs">What the work costs.</param>
+    /// <param name="path">The script's name, for what is wrong with it.</param>
+    /// <param name="snap">Called at each step with its name.</param>
+    public PressurePrograms(Machine machine, TimeShares time, WorkCosts costs, string path, Action<string> snap)
+    {
+        _machine = machine;
+        _time = time;
+        _costs = costs;
+        _path = path;
+        _snap = snap;
+        DiskFileSystem files = machine.Files.Mount(_disk);
+        files.Adopt("f", 0, FileBytes).Value.Close(machine.Cpus[0]);
+        _files = files;
+    }
+
+    private Cpu Cpu => _machine.Cpus[0];
+
+    /// <summary>Pages that read-ahead brings at most (<c>read_ahead_kb</c>).</summary>
+    public uint ReadAheadPages { get; init; } = 32;
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _disk.Dispose();
+        _swap?.Dispose();
+    }
+
+    /// <summary>Runs a command.</summary>
+    /// <returns>Its exit status.</returns>
+    public int Run(ShellCommand command)
+    {
+        int status = command.Words[0] switch
+        {
+            "box" => Box(command),
+            "set_" => Set(Word(command, 1), string.Join(' ', command.Words.Skip(2))),
+            "rd" => Read(command),
+            "start" => Start(command),
+            "ask" => Ask(command),
+            "reap" => Reap(command),
+            "swapdisk" => SwapDisk(),
+            "snap" => Snap(command),
+            "echo" => Echo(command),
+            "." or "rec" or "trap" or "exec" or "rm" or "ls" or "cat" or "grep" or "true" => 0,
+            _ => throw new InputFileException(_path, command.Line, $"'{command.Words[0]}' is no program that can be run here"),
+        };
+        _time.Breathe(Cpu);
+        return status;
+    }
+
+    private string Word(ShellCommand command, int index) =>
+        index < command.Words.Count ? command.Words[index] : throw new InputFileException(_path, command.Line, $"'{command.Words[0]}' lacks an argument");
+
+    private long Number(ShellCommand command, int index, long largest) =>
+        long.TryParse(Word(command, index), NumberStyles.None, CultureInfo.InvariantCulture, out long value) && value <= largest
+            ? value
+            : throw new InputFileException(_path, command.Line, $"'{Word(command, index)}' is no number up to {largest}");
+
+    private Cgroup CgroupOf(ShellCommand command, int index) => Word(command, index) is var name and not "-"
+        ? _machine.Cgroups.Find(name) ?? throw new InputFileException(_path, command.Line, $"there is no cgroup '{name}'")
+        : _machine.Cgroups.Root;
+
+    private int Box(ShellCommand command) => _machine.Cgroups.TryCreate(Word(command, 1)).Succeeded ? 0 : 1;
+
+    private int Set(string file, string text)
+    {
+        int slash = file.LastIndexOf('/');
+        return slash > 0 && _machine.Cgroups.Find(file[..slash]) is { } cgroup && cgroup.Write(file[(slash + 1)..], text, Cpu) == Errno.None ? 0 : 1;
+    }
+
+    private int Snap(ShellCommand command)
+    {
+        _snap(Word(command, 1));
+        return 0;
+    }
+
+    private int Echo(ShellCommand command)
+    {
+        string text = string.Join(' ', command.Words.Skip(1));
+        if (command.Output is not { } file)
+        {
+            return 0;
+        }
+
+        if (file.StartsWith(Sysctls, StringComparison.Ordinal))
+        {
+            _machine.Sysctl.Set("vm." + file[Sysctls.Length..], text);
+            return 0;
+        }
+
+        return file.StartsWith(Cgroups, StringComparison.Ordinal) ? Set(file[Cgroups.Length..], text) : file == "/dev/null" ? 0 : 1;
+    }
+
+    private int SwapDisk()
+    {
+        _swap = new BlockDevice("vdb", new ByteSize(1UL << 30), new BlockDeviceCosts(0, 1, 0)) { HoldsWrites = true };
+        return _machine.Swap.SwapOn(_swap).Succeeded ? 0 : 1;
+    }
+
+    /// <summary>A program begins in its cgroup: the shell moves there, and what it becomes is charged there.</summary>
+    private Process Begin(Cgroup cgroup, string name)
+    {
+        Process process = _machine.CreateProcess("sh");
+        process.Cgroup = cgroup;
+        using (Cpu.Run(process))
+        {
+            _ = process.Exec(name);
+        }
+
+        return process;
+    }
+
+    /// <summary><c>rd CGROUP FROM MIB</c>: <c>dd</c> reads that much of the file in blocks of 64 KiB.</summary>
+    private int Read(ShellCommand command)
+    {
+        long offset = Number(command, 2, 1 << 20) << 20;
+        long end = Math.Min(offset + (Number(command, 3, 1 << 20) << 20), FileBytes);
+        Process dd = Begin(CgroupOf(command, 1), "dd");
+        byte[] buffer = new byte[BlockBytes];
+        OpenFile? file = null;
+        try
+        {
+            using (Cpu.Run(dd))
+            {
+                file = _files.Open("f").Value;
+                file.ReadAhead.MaxPages = ReadAheadPages;
+                Touch(dd.Mm.Mmap(BlockBytes, Prot.Read | Prot.Write).Value, BlockBytes);
+                for (; offset < end; offset += BlockBytes)
+                {
+                    long before = _disk.PagesRead;
+                    _ = Cpu.Files.Read(file, offset, buffer);
+                    long pages = _disk.PagesRead - before;
+                    _time.Breathe(Cpu);
+                    _time.Spend(Cpu, BlockBytes / PageGeometry.PageSize * _costs.ReadPage);
+                    _time.Sleep(Cpu, pages == 0 ? 0 : _costs.ReadWait + (pages * _costs.ReadWaitPage));
+                }
+            }
+        }
+        catch (SignalException e)
+        {
+            dd.Exit(Cpu, new ExitStatus(0, e.SignalInfo.Signal));
+            return Killed;
+        }
+        finally
+        {
+            file?.Close(Cpu);
+        }
+
+        dd.Exit(0, Cpu);
+        return 0;
+    }
+
+    /// <summary><c>start NUMBER CGROUP</c>: an agent that waits for commands.</summary>
+    private int Start(ShellCommand command)
+    {
+        _agents[Word(command, 1)] = new Agent(Begin(CgroupOf(command, 2), "press"));
+        return 0;
+    }
+
+    private int Ask(ShellCommand command)
+    {
+        if (!_agents.TryGetValue(Word(command, 1), out Agent? agent) || agent.Process.State != ProcessState.Running)
+        {
+            return 1;
+        }
+
+        try
+        {
+            using (Cpu.Run(agent.Process))
+            {
+                switch (Word(command, 2))
+                {
+                    case "anon" or "half":
+                        agent.Bytes = Number(command, 3, 1 << 20) << 20;
+                        agent.HalfRandom = Word(command, 2) == "half";
+                        agent.Memory = agent.Process.Mm.Mmap(agent.Bytes, Prot.Read | Prot.Write).Value;
+                        Touch(agent);
+                        break;
+                    case "touch":
+                        Touch(agent);
+                        break;
+                    case "drop":
+                        _ = agent.Process.Mm.Munmap(agent.Memory, (ulong)agent.Bytes);
+                        agent.Bytes = 0;
+                        break;
+                    case "exit":
+                        break;
+                    default:
+                        throw new InputFileException(_path, command.Line, $"an agent does not know '{Word(command, 2)}'");
+                }
+            }
+        }
+        catch (SignalException e)
+        {
+            agent.Process.Exit(Cpu, new ExitStatus(0, e.SignalInfo.Signal));
+            return Killed;
+        }
+
+        if (Word(command, 2) == "exit")
+        {
+            agent.Process.Exit(0, Cpu);
+        }
+
+        return 0;
+    }
+
+    private int Reap(ShellCommand command)
+    {
+        if (_agents.Remove(Word(command, 1), out Agent? agent) && agent.Process.State == ProcessState.Running)
+        {
+            agent.Process.Exit(0, Cpu);
+        }
+
+        return 0;
+    }
+
+    private void Touch(VirtualAddress start, long bytes)
+    {
+        for (long at = 0; at < bytes; at += PageGeometry.PageSize)
+        {
+            Cpu.Write(start + at, at);
+        }
+    }
+
+    private void Touch(Agent agent)
+    {
+        Span<byte> half = stackalloc byte[PageGeometry.PageSize / 2];
+        for (long at = 0; at < agent.Bytes; at += PageGeometry.PageSize)
+        {
+            if (agent.HalfRandom)
+            {
+                ulong state = (ulong)at + 88172645463325252;
+                for (int i = 0; i < half.Length; i++)
+                {
+                    state ^= state << 13;
+                    state ^= state >> 7;
+                    state ^= state << 17;
+                    half[i] = (byte)state;
+                }
+
+                Cpu.Write(agent.Memory + at, half);
+            }
+            else
+            {
+                Cpu.Write(agent.Memory + at, at);
+            }
+
+            _time.Breathe(Cpu);
+        }
+    }
+
+    private sealed class Agent(Process process)
+    {
+        public Process Process => process;
+
+        public VirtualAddress Memory { get; set; }
+
+        public long Bytes { get; set; }
+
+        public bool HalfRandom { get; set; }
+    }
+}

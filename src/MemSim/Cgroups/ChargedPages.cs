@@ -1,0 +1,110 @@
+using MemSim.Lru;
+using MemSim.Pages;
+
+namespace MemSim.Cgroups;
+
+/// <summary>The pages of a cgroup and those below it, by kind: counted when somebody reads <c>memory.stat</c>, by looking at every frame.</summary>
+/// <remarks>A kernel keeps these counts as pages change. Here nothing has to be done then, and the counts cannot be wrong.</remarks>
+internal sealed class ChargedPages
+{
+    private readonly long[] _lists = new long[LruVec.ListHeads];
+
+    public ChargedPages(Machine machine, Cgroup top, Node? node = null)
+    {
+        bool all = top.IsRoot;
+        bool[] wanted = new bool[FrameCgroups.MaxId + 1];
+        foreach (Cgroup cgroup in machine.Cgroups.All())
+        {
+            wanted[cgroup.Id] = cgroup.IsBelow(top);
+        }
+
+        foreach (Zone zone in machine.Zones)
+        {
+            if (node is not null && zone.Node != node)
+            {
+                continue;
+            }
+
+            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
+            {
+                ref PageFrame frame = ref machine.Frames[(int)pfn];
+                if (frame.RefCount == 0 || frame.ZoneId != zone.Id)
+                {
+                    continue;
+                }
+
+                int id = machine.Charges?.IdOf((int)pfn) ?? 0;
+                if (wanted[id] && (id != 0 || all))
+                {
+                    Add(machine, ref frame, (int)pfn, id);
+                }
+            }
+        }
+    }
+
+    public long Anon { get; private set; }
+
+    public long File { get; private set; }
+
+    public long Shmem { get; private set; }
+
+    public long Mapped { get; private set; }
+
+    public long Dirty { get; private set; }
+
+    public long Writeback { get; private set; }
+
+    public long SwapCached { get; private set; }
+
+    public long AnonHuge { get; private set; }
+
+    public long FileHuge { get; private set; }
+
+    public long ShmemHuge { get; private set; }
+
+    public long PageTables { get; private set; }
+
+    public long Stacks { get; private set; }
+
+    public long Vmalloc { get; private set; }
+
+    public long OnList(LruList list) => _lists[(int)list];
+
+    private void Add(Machine machine, ref PageFrame frame, int pfn, int id)
+    {
+        long pages = 1L << frame.Order;
+        if (id != 0 && machine.Cgroups.KindOf(pfn) is var kind and not ChargeKind.User)
+        {
+            PageTables += frame.InvertedMapCount == (int)PageType.Table ? pages : 0;
+            Stacks += kind == ChargeKind.Stack ? pages : 0;
+            Vmalloc += kind == ChargeKind.Vmalloc ? pages : 0;
+            return;
+        }
+
+        if (frame.IsOnLru)
+        {
+            _lists[(int)LruVec.ListOf(frame.StoredFlags)] += pages;
+        }
+
+        bool huge = frame.Order >= machine.PageblockOrder && frame.Order != 0;
+        if (frame.IsAnonymous)
+        {
+            long mapped = frame.MapCount != 0 || frame.Order != 0 ? pages : 0;
+            Anon += mapped;
+            AnonHuge += huge ? mapped : 0;
+            SwapCached += frame.InSwapCache ? pages : 0;
+            Writeback += frame.IsUnderWriteback ? pages : 0;
+        }
+        else if (frame.Mapping != 0 && (frame.Mapping & 3) == 0)
+        {
+            bool shmem = frame.IsSwapBacked;
+            File += pages;
+            Shmem += shmem ? pages : 0;
+            Mapped += frame.MapCount != 0 ? pages : 0;
+            Dirty += frame.IsDirty && !shmem ? pages : 0;
+            Writeback += frame.IsUnderWriteback ? pages : 0;
+            FileHuge += huge && !shmem ? pages : 0;
+            ShmemHuge += huge && shmem ? pages : 0;
+        }
+    }
+}

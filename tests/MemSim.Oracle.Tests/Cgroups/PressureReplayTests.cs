@@ -1,0 +1,77 @@
+using FluentAssertions;
+using MemSim.Recordings;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.Cgroups;
+
+/// <summary>Programs under pressure, run again: what repeats exactly on a real kernel is equal here, what repeats within two percent is within five, the rest within a factor of two.</summary>
+public sealed class PressureReplayTests
+{
+    [Theory]
+    [InlineData("cg-max-file")]
+    [InlineData("cg-max-oom")]
+    [InlineData("cg-max-oom-group")]
+    [InlineData("cg-reclaim")]
+    public void On_6_1_every_figure_of_a_program_is_near_enough(string program)
+    {
+        IReadOnlyList<PressureFigure> figures = Run(program);
+        figures.Count.Should().BeGreaterThan(4);
+        figures.Where(f => !f.Matches).Should().BeEmpty();
+    }
+
+    [Theory]
+    [InlineData("cg-high", "a memory.events high")]
+    [InlineData("cg-max-anon-swap", "a memory.events max")]
+    [InlineData("cg-max-anon-swap-thp", "a memory.events max")]
+    [InlineData("cg-low-min", "pgscan_file")]
+    public void On_6_1_all_but_one_figure_are_near_enough_and_that_one_is_known(string program, string apart)
+    {
+        IReadOnlyList<PressureFigure> figures = Run(program);
+        figures.Count.Should().BeGreaterThan(7);
+        figures.Where(f => !f.Matches).Select(f => f.Name).Should().BeSubsetOf([apart]);
+        figures.Single(f => f.Name == apart).Simulated.Should().BeGreaterThan(0);
+    }
+
+    /// <summary>Surprises 4 and 5 of the recordings: every page read again is a refault, none becomes active; peak is the limit.</summary>
+    [Fact]
+    public void Reading_round_and_round_refaults_every_page_and_activates_none()
+    {
+        Dictionary<string, PressureFigure> figures = Run("cg-max-file").ToDictionary(f => f.Name);
+        figures["workingset_refault_file"].Simulated.Should().Be(65_536 + 32, "the whole file and what read-ahead brought beyond it");
+        figures.Should().NotContainKey("workingset_activate_file");
+        figures["a memory.events max"].Simulated.Should().Be(882 + 1_171);
+        figures["pgsteal_file"].Simulated.Should().Be(56 * (882 + 1_171), "3, 7, 15 and 31 pages at priorities 12 to 9");
+        figures["a memory.peak"].Simulated.Should().Be(64 << 20);
+    }
+
+    /// <summary>Surprise 6: 18 attempts before the kill, 17 by the victim after its own; of a group of two three are counted as killed.</summary>
+    [Fact]
+    public void A_kill_comes_after_eighteen_attempts_and_a_victim_that_asks_makes_seventeen_more()
+    {
+        Value("cg-max-oom", "a memory.events max").Should().Be(18 + 17);
+        Value("cg-max-oom-group", "a memory.events max").Should().Be(18);
+        Value("cg-max-oom-group", "a memory.events oom_kill").Should().Be(3);
+        Value("cg-max-oom-group", "a memory.events oom").Should().Be(1);
+    }
+
+    /// <summary>Surprise 2: swappiness 0, 60 and 200 all take clean pages of a file that was read once, and 6.1 takes more than was asked for.</summary>
+    [Fact]
+    public void Proactive_reclaim_takes_pages_read_once_whatever_the_swappiness()
+    {
+        Value("cg-reclaim", "pgsteal_file").Should().Be(34_971);
+        Run("cg-reclaim").Should().NotContain(f => f.Name == "pgsteal_anon" || f.Name == "pswpout");
+    }
+
+    /// <summary>Surprise 9: a huge page that does not fit below the limit falls back to small ones instead of reclaiming.</summary>
+    [Fact]
+    public void Huge_pages_stop_at_the_limit()
+    {
+        Value("cg-max-anon-swap-thp", "thp_fault_alloc").Should().Be(31);
+        Value("cg-max-anon-swap-thp", "thp_fault_fallback_charge").Should().Be(32);
+    }
+
+    private static long Value(string program, string figure) => Run(program).Single(f => f.Name == figure).Simulated;
+
+    private static IReadOnlyList<PressureFigure> Run(string program) =>
+        PressureReplay.Run(Path.Combine(AppContext.BaseDirectory, "Data", "pressure", "amd64k61-512M-smp1-" + program), verify: true);
+}
