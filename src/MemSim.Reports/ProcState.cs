@@ -23,16 +23,34 @@ public static class ProcState
 
         string root = !File.Exists(Path.Combine(directory, "zoneinfo")) && !File.Exists(Path.Combine(directory, "buddyinfo")) && Directory.Exists(Path.Combine(directory, "proc")) ? Path.Combine(directory, "proc") : directory;
         string? Text(string name) => File.Exists(Path.Combine(root, name)) ? File.ReadAllText(Path.Combine(root, name)) : null;
-        string? zoneInfo = Text("zoneinfo");
-        string? buddyInfo = Text("buddyinfo");
+        return Read(Text, root, gfp, order) ?? throw new FileNotFoundException($"{directory}: neither zoneinfo nor buddyinfo is there");
+    }
+
+    /// <summary>Reads the same files pasted one after the other, in any order; lines of anything else are left out.</summary>
+    /// <param name="text">What was pasted.</param>
+    /// <param name="gfp">The flags of the request, as names or a number.</param>
+    /// <param name="order">log2 of the pages asked for.</param>
+    /// <returns>The report; null where there is neither <c>zoneinfo</c> nor <c>buddyinfo</c>.</returns>
+    /// <exception cref="FormatException">A file is malformed; the message begins with its name and its line.</exception>
+    public static KernelReport? ReadText(string text, GfpReading? gfp = null, int? order = null)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        IReadOnlyDictionary<string, string> files = PastedFiles.Of(text);
+        return Read(name => files.GetValueOrDefault(name), "", gfp, order);
+    }
+
+    private static KernelReport? Read(Func<string, string?> text, string root, GfpReading? gfp, int? order)
+    {
+        string? zoneInfo = text("zoneinfo");
+        string? buddyInfo = text("buddyinfo");
         if (zoneInfo is null && buddyInfo is null)
         {
-            throw new FileNotFoundException($"{directory}: neither zoneinfo nor buddyinfo is there");
+            return null;
         }
 
         KernelReport report = new() { Kind = ReportKind.State, Line = 1, LastLine = 1, Order = order, Gfp = gfp, HasHugePages = true, IsFromProc = true };
-        ReadVersion(report, Text("version") ?? Text("sys/kernel/osrelease") ?? Text("uname") ?? Text("../sos_commands/kernel/uname_-a"));
-        ProcFiles.MemInfo(report, Text("meminfo"));
+        ReadVersion(report, text("version") ?? text("sys/kernel/osrelease") ?? text("uname") ?? text("../sos_commands/kernel/uname_-a"));
+        ProcFiles.MemInfo(report, text("meminfo"));
         int pageKiB = PageKiB(report, zoneInfo);
         if (zoneInfo is not null)
         {
@@ -44,12 +62,12 @@ public static class ProcState
             ProcFiles.BuddyInfo(report, buddyInfo, Path.Combine(root, "buddyinfo"), pageKiB);
         }
 
-        if (Text("pagetypeinfo") is { } types)
+        if (text("pagetypeinfo") is { } types)
         {
             ProcFiles.PageTypeInfo(report, types, pageKiB);
         }
 
-        ProcFiles.SlabInfo(report, Text("slabinfo"), pageKiB);
+        ProcFiles.SlabInfo(report, text("slabinfo"), pageKiB);
         return report;
     }
 

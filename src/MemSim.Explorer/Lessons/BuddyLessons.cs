@@ -14,7 +14,7 @@ internal static class BuddyLessons
         "Watch block A, eight pages in one piece: it is halved until a piece has the size asked for, and it heals when the pieces are free again.",
         s_small,
         [
-            new(string.Empty, s => $"Zone DMA has one free block of order 3: 8 pages from pfn {A(s)} on, marked A. Nothing smaller is free there. Its other half, the wall, is in use.", s => s.Blocks("DMA", 3) == 1 && s.Blocks("DMA", 0) + s.Blocks("DMA", 1) + s.Blocks("DMA", 2) == 0)
+            new(string.Empty, s => $"Free memory is kept in blocks of 1, 2, 4, 8, … pages: order 3 is 2³ = 8 pages. Zone DMA has one free block of order 3, marked A, from page frame number (pfn) {A(s)} on, and nothing smaller. Its buddy, the wall, is in use.", s => s.Blocks("DMA", 3) == 1 && s.Blocks("DMA", 0) + s.Blocks("DMA", 1) + s.Blocks("DMA", 2) == 0)
             {
                 Marks = s => [new Mark(A(s).Value, 8, "A"), s.MarkOf("wall", "wall")],
             },

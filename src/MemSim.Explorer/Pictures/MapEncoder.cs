@@ -42,31 +42,40 @@ public sealed class MapEncoder
         z.StartPfn.Value,
         z.EndPfn.Value));
 
-    /// <summary>The blocks in which something changed since the last message.</summary>
-    public ReadOnlyMemory<byte> Changed() => Encode(_events.TakeChanged());
-
-    /// <summary>All blocks from one on, as many as asked for.</summary>
-    public ReadOnlyMemory<byte> Range(int first, int count)
-    {
-        int end = Math.Min(Blocks, first + count);
-        return Encode([.. Enumerable.Range(first, Math.Max(0, end - first))]);
-    }
-
-    private ReadOnlyMemory<byte> Encode(int[] blocks)
+    /// <summary>The blocks in which something changed since the last message; good until the next one.</summary>
+    public Memory<byte> Changed()
     {
         int at = 0;
-        foreach (int block in blocks)
+        foreach (int block in _events.ChangedBlocks)
         {
-            int needed = at + HeadBytes + (FrameViewer.BlockPages * RunBytes);
-            if (needed > _buffer.Length)
-            {
-                Array.Resize(ref _buffer, Math.Max(needed, _buffer.Length * 2));
-            }
+            at = Append(block, at);
+        }
 
-            at += EncodeBlock(block, _buffer.AsSpan(at));
+        _events.ForgetChanged();
+        return _buffer.AsMemory(0, at);
+    }
+
+    /// <summary>All blocks from one on, as many as asked for.</summary>
+    public Memory<byte> Range(int first, int count)
+    {
+        int at = 0;
+        for (int block = first; block < Math.Min(Blocks, first + count); block++)
+        {
+            at = Append(block, at);
         }
 
         return _buffer.AsMemory(0, at);
+    }
+
+    private int Append(int block, int at)
+    {
+        int needed = at + HeadBytes + (FrameViewer.BlockPages * RunBytes);
+        if (needed > _buffer.Length)
+        {
+            Array.Resize(ref _buffer, Math.Max(needed, _buffer.Length * 2));
+        }
+
+        return at + EncodeBlock(block, _buffer.AsSpan(at));
     }
 
     private int EncodeBlock(int block, Span<byte> into)

@@ -9,21 +9,41 @@ public sealed partial class Recorder : IPageTraceSink
     private readonly Machine _machine;
     private readonly Queue<TraceLine> _lines = new();
     private readonly List<MemorySample> _samples = [];
-    private readonly HashSet<int> _changed = [];
+    private readonly List<int> _changed = [];
+    private readonly bool[] _isChanged;
     private readonly uint[] _stamps;
     private int _every = 64;
 
     /// <summary>Attaches itself.</summary>
     /// <param name="machine">The machine to listen to.</param>
     public Recorder(Machine machine)
+        : this(machine, null)
+    {
+    }
+
+    /// <summary>Attaches itself and goes on.</summary>
+    /// <param name="machine">The machine to listen to.</param>
+    /// <param name="memory">What was heard of it before; null for nothing.</param>
+    internal Recorder(Machine machine, RecorderMemory? memory)
     {
         ArgumentNullException.ThrowIfNull(machine);
         _machine = machine;
         _stamps = new uint[new MemSim.Observability.FrameViewer(machine).Frames];
+        _isChanged = new bool[_stamps.Length >> PageGeometry.MaxOrder];
         machine.Tracing.Attach(this, TraceEvents.Pages);
         machine.Tracing.Attach(this, TraceEvents.Reclaim);
         machine.Tracing.Attach(this, TraceEvents.Compaction);
         machine.Tracing.Attach(this, TraceEvents.Oom);
+        if (memory is not null)
+        {
+            (Count, Migrated, Fallbacks, _every) = (memory.Count, memory.Migrated, memory.Fallbacks, memory.Every);
+            memory.Stamps.CopyTo(_stamps);
+            _samples.AddRange(memory.Samples);
+            foreach (TraceLine line in memory.Lines)
+            {
+                _lines.Enqueue(line);
+            }
+        }
     }
 
     /// <summary>Tracepoints that fired.</summary>
@@ -53,14 +73,22 @@ public sealed partial class Recorder : IPageTraceSink
     /// <summary>When each block was allocated, by first frame: the number of the event; 0 for before anybody listened.</summary>
     internal ReadOnlySpan<uint> Stamps => _stamps;
 
-    /// <summary>Blocks of the largest order in which something changed since the last <see cref="TakeChanged"/>.</summary>
-    internal int[] TakeChanged()
+    /// <summary>Blocks of the largest order in which something changed since <see cref="ForgetChanged"/>, each once.</summary>
+    internal IReadOnlyList<int> ChangedBlocks => _changed;
+
+    /// <summary>What changed was drawn.</summary>
+    internal void ForgetChanged()
     {
-        int[] changed = [.. _changed];
+        foreach (int block in _changed)
+        {
+            _isChanged[block] = false;
+        }
+
         _changed.Clear();
-        Array.Sort(changed);
-        return changed;
     }
+
+    /// <summary>What was heard so far, of a machine without reclaim.</summary>
+    internal RecorderMemory Remember() => new(Count, Migrated, Fallbacks, _every, [.. _stamps], [.. _samples], [.. _lines]);
 
     /// <summary>Notes free pages now.</summary>
     public void Sample(Machine machine)
@@ -78,7 +106,13 @@ public sealed partial class Recorder : IPageTraceSink
             _every *= 2;
         }
 
-        _samples.Add(new MemorySample(Count, [.. machine.Zones.Select(z => z.TrueFreePages)]));
+        long[] free = new long[machine.Zones.Count];
+        for (int i = 0; i < free.Length; i++)
+        {
+            free[i] = machine.Zones[i].TrueFreePages;
+        }
+
+        _samples.Add(new MemorySample(Count, free));
     }
 
     /// <inheritdoc/>
@@ -124,7 +158,15 @@ public sealed partial class Recorder : IPageTraceSink
         Changed(pfn);
     }
 
-    private void Changed(long pfn) => _changed.Add((int)(pfn >> PageGeometry.MaxOrder));
+    private void Changed(long pfn)
+    {
+        int block = (int)(pfn >> PageGeometry.MaxOrder);
+        if ((uint)block < (uint)_isChanged.Length && !_isChanged[block])
+        {
+            _isChanged[block] = true;
+            _changed.Add(block);
+        }
+    }
 
     private void Add(string name, long pfn, int order, string detail)
     {
@@ -140,3 +182,6 @@ public sealed partial class Recorder : IPageTraceSink
         }
     }
 }
+
+/// <summary>What a <see cref="Recorder"/> heard.</summary>
+internal sealed record RecorderMemory(long Count, long Migrated, long Fallbacks, int Every, uint[] Stamps, IReadOnlyList<MemorySample> Samples, IReadOnlyList<TraceLine> Lines);

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text;
 using MemSim.Explorer.Sessions;
 
@@ -26,6 +25,9 @@ public static class WatermarkCurves
 
     private const int Top = 12;
 
+    // More points than that nobody sees, and each is a number to write.
+    private const int MostPoints = 200;
+
     /// <summary>The curves of a session's zones.</summary>
     public static IEnumerable<ZoneCurve> Of(Session session)
     {
@@ -50,16 +52,19 @@ public static class WatermarkCurves
         double first = samples[0].Event;
         double span = Math.Max(1, samples[^1].Event - first);
 
-        // Watermarks lie near the ground of a large zone: the square root leaves room to see them apart.
-        double Y(long pages) => Height - ((Height - Top) * Math.Sqrt((double)pages / top));
+        // Watermarks lie near the ground of a large zone: equal ratios get equal room, from a quarter of min on.
+        double floor = Math.Max(1, min / 4.0);
+        double decades = Math.Log(Math.Max(2, top / floor));
+        int Y(long pages) => Height - (int)Math.Round((Height - Top) * Math.Clamp(Math.Log(Math.Max(pages, floor) / floor) / decades, 0, 1));
         StringBuilder line = new();
-        foreach (MemorySample sample in samples)
+        int step = Math.Max(1, samples.Count / MostPoints);
+        for (int i = 0; i < samples.Count; i += step)
         {
-            double x = samples.Count == 1 ? 0 : (sample.Event - first) / span * Width;
-            line.Append(line.Length == 0 ? 'M' : 'L').Append(Text(x)).Append(' ').Append(Text(Y(sample.FreePages[index])));
+            int x = samples.Count == 1 ? 0 : (int)((samples[i].Event - first) / span * Width);
+            line.Append(line.Length == 0 ? 'M' : 'L').Append(x).Append(' ').Append(Y(samples[i].FreePages[index]));
         }
 
-        line.Append('L').Append(Width).Append(' ').Append(Text(Y(samples[^1].FreePages[index])));
+        line.Append('L').Append(Width).Append(' ').Append(Y(samples[^1].FreePages[index]));
         return new ZoneCurve(
             zone.Name,
             zone.TrueFreePages,
@@ -70,6 +75,4 @@ public static class WatermarkCurves
             $"{line}L{Width} {Height}L0 {Height}Z",
             [($"high {high}", Width / 3.0, Y(high), "--good"), ($"low {low}", Width * 2 / 3.0, Y(low), "--quiet"), ($"min {min}", Width - 4, Y(min), "--bad")]);
     }
-
-    private static string Text(double value) => value.ToString("0.#", CultureInfo.InvariantCulture);
 }

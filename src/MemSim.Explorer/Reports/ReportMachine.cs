@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using MemSim.Observability;
 using MemSim.Reports;
 
@@ -28,9 +29,15 @@ public static class ReportMachine
             return $"its pages have {report.PageSizeKiB} KiB; machines here have pages of 4 KiB";
         }
 
-        if (zones.FirstOrDefault(z => !ZoneTypeNames.TryParse(z.Name, out _)) is { } odd)
+        ArchitectureInfo architecture = ArchitectureInfo.Of(ReportFigures.ArchitectureOf(zones));
+        if (zones.FirstOrDefault(z => !ZoneTypeNames.TryParse(z.Name, out ZoneType type) || !architecture.ZoneTypes.Contains(type)) is { } odd)
         {
             return $"zone {odd.Name} is none that machines here have";
+        }
+
+        if (report.Version is { Major: <= 2 })
+        {
+            return $"Linux {report.Version} checks watermarks by rules that machines here do not follow: before 4.4 each order halved the limit";
         }
 
         if (zones.FirstOrDefault(z => z.Blocks is null || z.KiB("min") is null) is { } part)
@@ -44,6 +51,13 @@ public static class ReportMachine
         }
 
         return zones.Sum(z => z.Blocks!.Sum(b => b.Count << (b.Order + 1))) > MostFrames ? "more memory is free in it than a tab can hold" : null;
+    }
+
+    /// <summary>The rules that a report's machine follows: those of its kernel as far as they are known, else of 6.1.</summary>
+    public static KernelChoice RulesFor(KernelReport report)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        return KernelChoice.TryFor(report.Version?.ToString() ?? string.Empty, out KernelChoice? choice) ? choice : KernelChoice.Unknown(KernelLines.Linux6_1, "the report does not say");
     }
 
     /// <summary>Makes the machine, turns the knobs, makes the request.</summary>
@@ -74,18 +88,24 @@ public static class ReportMachine
 
         ReportedZone[] reported = [.. report.Zones.Where(z => !z.IsEmpty)];
         ReportedZone grows = reported.MaxBy(z => z.KiB("managed") ?? z.KiB("present") ?? 0)!;
+        ZoneFigures[] figures = ReportFigures.Of(reported, knobs, grows, RulesFor(report).Line);
+        long toSwap = knobs.SwapMiB * 256L;
         AllocatorState state = new()
         {
             Name = "report",
-            Architecture = reported.Any(z => z.Name == "HighMem") ? Architecture.X86_32 : Architecture.X86_64,
+            Architecture = ReportFigures.ArchitectureOf(reported),
             PageblockOrder = PageblockOrder,
+            Kernel = RulesFor(report).Line,
             CpuCount = 1,
             CpuNodes = [reported[0].Node],
         };
         long next = FirstFrame;
-        foreach (ReportedZone zone in reported)
+        for (int i = 0; i < reported.Length; i++)
         {
-            ZoneState built = ZoneOf(zone, next, knobs, ReferenceEquals(zone, grows) ? knobs.MoreMiB * 256L : 0);
+            ReportedZone zone = reported[i];
+            long swapped = Math.Min(toSwap, AnonymousPages(zone));
+            toSwap -= swapped;
+            ZoneState built = ZoneOf(zone, next, figures[i], knobs.CmaPercent, swapped + DrainedPages(zone, knobs), ReferenceEquals(zone, grows) ? knobs.MoreMiB * 256L : 0);
             state.Zones.Add(built);
             next = Align(built.StartPfn + built.SpannedPages, PageGeometry.MaxOrder);
         }
@@ -93,20 +113,21 @@ public static class ReportMachine
         return MachineSnapshot.Of(state).Boot();
     }
 
-    private static ZoneState ZoneOf(ReportedZone reported, long start, ReportKnobs knobs, long more)
+    private static ZoneState ZoneOf(ReportedZone reported, long start, ZoneFigures figures, int cmaPercent, long singles, long more)
     {
         long[][][] lists = [.. Enumerable.Range(0, PageGeometry.OrderCount).Select(_ => Enumerable.Range(0, Types).Select(_ => Array.Empty<long>()).ToArray())];
         List<(long Block, MigrateType Type)> types = [];
         long cursor = start;
         long free = 0;
-        foreach (IGrouping<MigrateType, FreeBlocks> group in reported.Blocks!.Where(b => b.Count > 0).GroupBy(TypeOf))
+        IEnumerable<(MigrateType Type, int Order, long Count)> freeBlocks = reported.Blocks!.SelectMany(b => Shares(b, cmaPercent)).Append((MigrateType.Movable, 0, singles)).Where(b => b.Item3 > 0);
+        foreach (IGrouping<MigrateType, (MigrateType Type, int Order, long Count)> group in freeBlocks.GroupBy(b => b.Type))
         {
             cursor = Align(cursor, PageGeometry.MaxOrder);
             long first = cursor;
-            foreach (FreeBlocks blocks in group)
+            foreach ((_, int order, long count) in group)
             {
-                lists[blocks.Order][(int)group.Key] = Place(blocks.Order, blocks.Count, ref cursor);
-                free += blocks.Count << blocks.Order;
+                lists[order][(int)group.Key] = [.. lists[order][(int)group.Key], .. Place(order, count, ref cursor)];
+                free += count << order;
             }
 
             types.AddRange(Blocks(first, cursor).Select(b => (b, group.Key)));
@@ -130,8 +151,6 @@ public static class ReportMachine
             pageblocks[block - (start >> PageblockOrder)] = (byte)type;
         }
 
-        long boost = (reported.KiB("boost") ?? 0) / 4;
-        long min = (((reported.KiB("min") ?? 0) / 4) - boost) * knobs.MinPercent / 100;
         ZoneState zone = new()
         {
             Node = reported.Node,
@@ -144,15 +163,41 @@ public static class ReportMachine
             Pageblocks = pageblocks,
             FreeLists = lists,
             FreePages = free,
-            ReservedHighAtomicPages = (reported.KiB("reserved_highatomic") ?? 0) / 4,
-            WatermarkBoost = boost,
-            WatermarkMin = min,
-            WatermarkLow = min + (((reported.KiB("low") ?? 0) - (reported.KiB("min") ?? 0)) / 4),
-            WatermarkHigh = min + (((reported.KiB("high") ?? 0) - (reported.KiB("min") ?? 0)) / 4),
-            LowmemReserve = [.. Enumerable.Range(0, 8).Select(i => (reported.LowmemReserve is { } r && i < r.Count ? r[i] : 0) * knobs.ReservePercent / 100)],
+            ReservedHighAtomicPages = (reported.KiB("reserved_highatomic") / 4) ?? HighAtomicPages(lists),
+            WatermarkBoost = figures.Boost,
+            WatermarkMin = figures.Min,
+            WatermarkLow = figures.Low,
+            WatermarkHigh = figures.High,
+            LowmemReserve = figures.Reserve,
         };
         zone.Pcp.Add(new PcpState { High = 0, Batch = 1 });
         return zone;
+    }
+
+    // Where the reserve is not printed it is at least the page blocks that its free blocks lie in.
+    private static long HighAtomicPages(long[][][] lists) =>
+        lists.SelectMany(byType => byType[(int)MigrateType.HighAtomic]).Select(pfn => pfn >> PageblockOrder).Distinct().Count() * (1L << PageblockOrder);
+
+    // What contiguous areas give up is like any other movable memory.
+    private static IEnumerable<(MigrateType Type, int Order, long Count)> Shares(FreeBlocks blocks, int cmaPercent)
+    {
+        MigrateType type = TypeOf(blocks);
+        long kept = type == MigrateType.Cma ? blocks.Count * cmaPercent / 100 : blocks.Count;
+        yield return (type, blocks.Order, kept);
+        yield return (MigrateType.Movable, blocks.Order, blocks.Count - kept);
+    }
+
+    private static long AnonymousPages(ReportedZone zone) => ((zone.KiB("active_anon") ?? 0) + (zone.KiB("inactive_anon") ?? 0)) / 4;
+
+    // Beyond the limit lists of CPUs give back what they hold.
+    private static long DrainedPages(ReportedZone zone, ReportKnobs knobs) =>
+        knobs.PercpuPagelistHighFraction is > 0 and { } fraction ? Math.Max(0, (zone.PerCpuPages ?? (zone.KiB("free_pcp") ?? 0) / 4) - ((zone.KiB("managed") ?? 0) / 4 / fraction)) : 0;
+
+    /// <summary>Anonymous memory that a swap device could have taken, in MiB.</summary>
+    public static int AnonymousMiB(KernelReport report)
+    {
+        ArgumentNullException.ThrowIfNull(report);
+        return (int)(report.Zones.Sum(AnonymousPages) / 256);
     }
 
     // Buddies of what is free are in use: so nothing merges, and each size has as many blocks as the report says.

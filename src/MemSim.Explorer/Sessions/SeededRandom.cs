@@ -6,6 +6,13 @@ public sealed class SeededRandom(ulong seed)
 {
     private ulong _state = (seed * 0x9e37_79b9_7f4a_7c15) + 0x1234_5678_9abc_def1;
 
+    /// <summary>Where it is.</summary>
+    internal ulong State
+    {
+        get => _state;
+        init => _state = value;
+    }
+
     /// <summary>A number from 0 to below <paramref name="end"/>.</summary>
     public int Next(int end)
     {

@@ -5,18 +5,28 @@ namespace MemSim.Explorer.Sessions;
 /// <summary>A machine, and the script of commands that brought it where it is. The same choice and script always come to the same machine.</summary>
 public sealed class Session : IDisposable
 {
+    /// <summary>What is done in less than this many tracepoints is done again as quickly as a snapshot is booted.</summary>
+    private const long CheckpointEvery = 20_000;
+
+    private const int MostCheckpoints = 4;
+
     private readonly List<Outcome> _done = [];
     private readonly List<string> _ahead = [];
     private readonly Dictionary<string, Held> _held = new(StringComparer.Ordinal);
+    private readonly List<Checkpoint> _checkpoints = [];
+    private readonly long _checkpointEvery;
+    private long _checkpointAt;
 
     /// <summary>Boots the machine.</summary>
     /// <param name="choice">Which one.</param>
+    /// <param name="checkpointEvery">After how many tracepoints a moment is remembered to go back to.</param>
     /// <exception cref="CommandException">Such a machine cannot be.</exception>
-    public Session(MachineChoice choice)
+    public Session(MachineChoice choice, long checkpointEvery = CheckpointEvery)
     {
         ArgumentNullException.ThrowIfNull(choice);
         Choice = choice;
-        Boot();
+        _checkpointEvery = checkpointEvery;
+        Boot(null);
     }
 
     /// <summary>Which machine it is.</summary>
@@ -52,6 +62,9 @@ public sealed class Session : IDisposable
     /// <summary>Changes whenever the machine did.</summary>
     public int Version { get; private set; }
 
+    /// <summary>Whether the machine was booted from a snapshot of itself.</summary>
+    public bool IsFromSnapshot { get; private set; }
+
     /// <summary>Runs a command; what could be done again before is forgotten.</summary>
     public Outcome Run(string command)
     {
@@ -81,7 +94,7 @@ public sealed class Session : IDisposable
         return Execute(next);
     }
 
-    /// <summary>Takes the last command back: the machine is booted again and goes to where it was before.</summary>
+    /// <summary>Takes the last command back: the machine is booted again, or a snapshot of it, and goes to where it was before.</summary>
     /// <returns>Whether there was one.</returns>
     public bool Back()
     {
@@ -100,8 +113,10 @@ public sealed class Session : IDisposable
         if (count < _done.Count)
         {
             string[] all = [.. Script, .. _ahead];
-            Boot();
-            _ahead.AddRange(all);
+            _checkpoints.RemoveAll(c => c.Count > count);
+            Checkpoint? near = _checkpoints.LastOrDefault();
+            Boot(near);
+            _ahead.AddRange(all.Skip(near?.Count ?? 0));
         }
 
         while (_done.Count < count && Forward() is not null)
@@ -182,29 +197,63 @@ public sealed class Session : IDisposable
         _done.Add(outcome);
         Events.Sample(Machine);
         Version++;
+        Remember();
         return outcome;
     }
 
-    private void Boot()
+    // What a long script did is not done again when the reader goes back a step.
+    private void Remember()
+    {
+        if (Events.Count - _checkpointAt < _checkpointEvery)
+        {
+            return;
+        }
+
+        _checkpointAt = Events.Count;
+        if (Checkpoint.Of(this) is { } checkpoint)
+        {
+            _checkpoints.Add(checkpoint);
+            if (_checkpoints.Count > MostCheckpoints)
+            {
+                _checkpoints.RemoveAt(0);
+            }
+        }
+    }
+
+    private void Boot(Checkpoint? from)
     {
         Machine? before = Machine;
         _held.Clear();
         _done.Clear();
         _ahead.Clear();
-        Random = new SeededRandom(Choice.Seed);
+        Random = from?.Random ?? new SeededRandom(Choice.Seed);
         before?.Dispose();
         try
         {
-            Machine = Machine.Boot(Choice.ToSpec());
+            Machine = from?.Boot() ?? Machine.Boot(Choice.ToSpec());
         }
         catch (ArgumentException e)
         {
             throw new CommandException(e.Message, e);
         }
 
-        Events = new Recorder(Machine);
+        Events = new Recorder(Machine, from?.Memory);
         Map = new MapEncoder(Machine, Events);
-        Events.Sample(Machine);
+        if (from is null)
+        {
+            Events.Sample(Machine);
+        }
+        else
+        {
+            _done.AddRange(from.Done);
+            foreach (Held held in from.HeldIn(Machine))
+            {
+                _held.Add(held.Name, held);
+            }
+        }
+
+        IsFromSnapshot = from is not null;
+        _checkpointAt = Events.Count;
         Version++;
     }
 }

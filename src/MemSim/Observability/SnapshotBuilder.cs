@@ -2,6 +2,7 @@ using MemSim.Boot;
 using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Slab;
+using MemSim.Statistics;
 using MemSim.Zones;
 
 namespace MemSim.Observability;
@@ -46,6 +47,7 @@ internal static class SnapshotBuilder
             CaptureFrames(machine.Frames, range, document.Frames);
         }
 
+        CaptureEvents(machine, document.Events);
         return document;
     }
 
@@ -183,9 +185,28 @@ internal static class SnapshotBuilder
         }
     }
 
+    private static void CaptureEvents(Machine machine, Dictionary<string, long> into)
+    {
+        // What the boot gave to the allocator counts as freed, and a machine made of a snapshot did not boot.
+        long freedByBoot = machine.BootPlan is null ? 0 : machine.Zones.Sum(z => z.ManagedPages);
+        for (VmEvent e = 0; (int)e < VmEvents.Table.Length; e++)
+        {
+            long count = machine.Events[e] + (e == VmEvent.PagesFreed ? freedByBoot : 0);
+            if (count != 0)
+            {
+                into[VmEvents.Table[(int)e].Name] = count;
+            }
+        }
+    }
+
     private static void RestoreRest(Machine machine, SnapshotDocument document)
     {
         machine.Settings.Restore(document.Sysctls, document.HugePages);
+        for (VmEvent e = 0; (int)e < VmEvents.Table.Length; e++)
+        {
+            machine.Events.Count(e, document.Events.GetValueOrDefault(VmEvents.Table[(int)e].Name) - machine.Events[e]);
+        }
+
         foreach (SnapshotZone saved in document.Zones)
         {
             Zone zone = machine.GetNode(saved.Node).GetZone(saved.Type);

@@ -46,6 +46,9 @@ internal sealed class SnapshotDocument
     /// <summary>Name and text of each setting below <c>/proc/sys/vm</c>.</summary>
     public Dictionary<string, string> Sysctls { get; set; } = [];
 
+    /// <summary>The events that <c>/proc/vmstat</c> counts, by name; those that never happened are left out.</summary>
+    public Dictionary<string, long> Events { get; set; } = [];
+
     /// <summary>What the machine had besides that the document does not hold.</summary>
     public List<string> NotCarried { get; set; } = [];
 

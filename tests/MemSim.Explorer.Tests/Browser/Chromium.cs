@@ -7,7 +7,6 @@ namespace MemSim.Explorer.Tests.Browser;
 /// <summary>One Chromium for all tests, and the pages it shows: served by <c>memsim view</c>.</summary>
 public sealed class Chromium : IAsyncLifetime
 {
-    private static readonly string[] s_places = ["/usr/bin/chromium", "/usr/bin/chromium-browser", "/usr/bin/google-chrome"];
     private static readonly string[] s_flags = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update", "--disable-sync"];
 
     private readonly List<Viewed> _views = [];
@@ -17,8 +16,6 @@ public sealed class Chromium : IAsyncLifetime
     /// <summary>Where tests put what they saw.</summary>
     public static string Screenshots { get; } = Environment.GetEnvironmentVariable("MEMSIM_SCREENSHOTS") ?? Path.Combine(AppContext.BaseDirectory, "screenshots");
 
-    private static string? Executable => Environment.GetEnvironmentVariable("MEMSIM_CHROMIUM") ?? s_places.FirstOrDefault(File.Exists);
-
     /// <inheritdoc/>
     public ValueTask InitializeAsync()
     {
@@ -26,26 +23,27 @@ public sealed class Chromium : IAsyncLifetime
         return ValueTask.CompletedTask;
     }
 
+    /// <summary>A published explorer that is tested instead of the build; null for the build.</summary>
+    public static string? Published => Environment.GetEnvironmentVariable("MEMSIM_EXPLORER_SITE");
+
     /// <summary>Leaves the test out where there is no browser, and says how to get one; fails instead where one is required.</summary>
     public static void Require()
     {
-        if (Executable is null)
-        {
-            const string How = "no Chromium: install it (Debian: apt-get install chromium), or name one in MEMSIM_CHROMIUM";
-            Assert.False(Environment.GetEnvironmentVariable("MEMSIM_REQUIRE_BROWSER") == "1", How);
-            Assert.Skip(How);
-        }
+        BrowserChoice choice = BrowserChoice.Of(Environment.GetEnvironmentVariable("MEMSIM_CHROMIUM"), Environment.GetEnvironmentVariable("MEMSIM_REQUIRE_BROWSER"), File.Exists);
+        Assert.True(choice.Decision != BrowserDecision.Fail, choice.Why);
+        Assert.SkipWhen(choice.Decision == BrowserDecision.LeaveOut, choice.Why);
     }
 
     /// <summary>Opens a page on what <c>memsim view</c> serves.</summary>
     /// <param name="query">The address after the server's; null for the one that the tool says.</param>
     /// <param name="data">What the tool is given; null for nothing.</param>
     /// <param name="options">How large the page is, how it looks.</param>
-    public async Task<ExplorerPage> Open(string? query = "", string? data = null, BrowserNewContextOptions? options = null)
+    /// <param name="wait">Whether to wait for the explorer to be there.</param>
+    public async Task<ExplorerPage> Open(string? query = "", string? data = null, BrowserNewContextOptions? options = null, bool wait = true)
     {
         Require();
         _playwright ??= await Playwright.CreateAsync();
-        _browser ??= await _playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = Executable, Args = s_flags });
+        _browser ??= await _playwright.Chromium.LaunchAsync(new BrowserTypeLaunchOptions { ExecutablePath = BrowserChoice.Of(Environment.GetEnvironmentVariable("MEMSIM_CHROMIUM"), null, File.Exists).Executable, Args = s_flags });
         Viewed? viewed = _views.Find(v => v.Data == data);
         if (viewed is null)
         {
@@ -54,7 +52,8 @@ public sealed class Chromium : IAsyncLifetime
 
         IBrowserContext context = await _browser.NewContextAsync(options ?? new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = 1360, Height = 900 } });
         ExplorerPage page = new(await context.NewPageAsync(), viewed.Address);
-        await page.GoTo(query is null ? viewed.Address.ToString() : new Uri(viewed.Address, query).ToString());
+        string address = query is null ? viewed.Address.ToString() : new Uri(viewed.Address, query).ToString();
+        await (wait ? page.GoTo(address) : page.Page.GotoAsync(address));
         return page;
     }
 
@@ -89,7 +88,7 @@ public sealed class Chromium : IAsyncLifetime
             TaskCompletionSource<string> address = new(TaskCreationOptions.RunContinuationsAsynchronously);
             FirstLine output = new(address);
             StringWriter error = new();
-            string[] site = Environment.GetEnvironmentVariable("MEMSIM_EXPLORER_SITE") is { } published ? ["--site", published] : [];
+            string[] site = Published is { } published ? ["--site", published] : [];
             string[] args = ["view", .. data is null ? Array.Empty<string>() : [data], "--no-browser", .. site];
             view._run = Task.Run(() => ToolApp.Run(args, new ToolConsole(output, error) { Interrupted = view._stop.Token }));
             Task first = await Task.WhenAny(address.Task, view._run, Task.Delay(TimeSpan.FromSeconds(60)));

@@ -14,6 +14,7 @@ public sealed class ExplorerPage : IAsyncDisposable
     internal ExplorerPage(IPage page, Uri home)
     {
         Page = page;
+        Home = home;
         page.SetDefaultTimeout(Patience);
         page.PageError += (_, e) => _errors.Add(e);
         page.Console += (_, m) =>
@@ -34,6 +35,9 @@ public sealed class ExplorerPage : IAsyncDisposable
 
     /// <summary>The page.</summary>
     public IPage Page { get; }
+
+    /// <summary>Where its server is.</summary>
+    public Uri Home { get; }
 
     /// <summary>What is marked for tests.</summary>
     public ILocator Part(string name) => Page.Locator($"[data-test={name}]");
@@ -71,6 +75,11 @@ public sealed class ExplorerPage : IAsyncDisposable
 
         return (await Part("proc").TextContentAsync())!;
     }
+
+    /// <summary>Free blocks by order of each zone of a text of <c>/proc/buddyinfo</c>.</summary>
+    public static Dictionary<string, long[]> BuddyInfo(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries)
+        .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
+        .ToDictionary(w => w[3], w => w[4..].Select(n => long.Parse(n, CultureInfo.InvariantCulture)).ToArray(), StringComparer.Ordinal);
 
     /// <summary>Runs a command.</summary>
     public async Task Run(string command)

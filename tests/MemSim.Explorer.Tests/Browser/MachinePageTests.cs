@@ -1,5 +1,5 @@
-using System.Globalization;
 using FluentAssertions;
+using MemSim.Explorer.Pictures;
 using Microsoft.Playwright;
 using Xunit;
 
@@ -17,7 +17,7 @@ public sealed class MachinePageTests(Chromium chromium) : IClassFixture<Chromium
         Dictionary<string, long[]> drawn = await page.Drawn();
         string proc = await page.Proc();
 
-        drawn.Should().BeEquivalentTo(BuddyInfo(proc), o => o.WithStrictOrdering());
+        drawn.Should().BeEquivalentTo(ExplorerPage.BuddyInfo(proc), o => o.WithStrictOrdering());
         await page.Screenshot("machine");
         page.ShouldBeQuiet();
     }
@@ -56,35 +56,6 @@ public sealed class MachinePageTests(Chromium chromium) : IClassFixture<Chromium
     }
 
     [Fact]
-    public async Task Every_step_of_a_film_is_drawn()
-    {
-        string script = string.Join(';', Enumerable.Range(0, 90).Select(i => $"alloc+{i % 5}"));
-        await using ExplorerPage page = await chromium.Open("?machine&play&memory=1G&do=" + script);
-        await page.Settled();
-        await page.Page.SelectOptionAsync("#speed", "0");
-        DateTime start = DateTime.UtcNow;
-        await page.Part("play").ClickAsync();
-        await page.Page.Locator("[data-test=script][data-done='90']").WaitForAsync(Attached);
-        double seconds = (DateTime.UtcNow - start).TotalSeconds;
-        Dictionary<string, long[]> drawn = await page.Drawn();
-        drawn.Should().BeEquivalentTo(BuddyInfo(await page.Proc()), o => o.WithStrictOrdering());
-        TestContext.Current.TestOutputHelper?.WriteLine($"90 steps of a 1 GiB machine in {seconds:0.00} s: {90 / seconds:0} a second");
-        seconds.Should().BeLessThan(30);
-    }
-
-    [Theory]
-    [InlineData(390, ColorScheme.Light)]
-    [InlineData(390, ColorScheme.Dark)]
-    [InlineData(1360, ColorScheme.Dark)]
-    public async Task Narrow_and_dark_pages_have_room_for_everything(int width, ColorScheme scheme)
-    {
-        await using ExplorerPage page = await chromium.Open("?lesson=slab", options: new BrowserNewContextOptions { ViewportSize = new ViewportSize { Width = width, Height = 844 }, ColorScheme = scheme });
-        await page.Settled();
-        (await page.Page.EvaluateAsync<int>("document.documentElement.scrollWidth")).Should().BeLessThanOrEqualTo(width);
-        await page.Screenshot($"slab-{width}-{scheme}");
-    }
-
-    [Fact]
     public async Task The_picture_is_walked_with_the_keyboard()
     {
         await using ExplorerPage page = await chromium.Open("?machine&memory=256M");
@@ -97,11 +68,36 @@ public sealed class MachinePageTests(Chromium chromium) : IClassFixture<Chromium
         await picture.PressAsync("+");
         await picture.PressAsync("ArrowRight");
         await page.Page.Locator(".pointed", new PageLocatorOptions { HasText = "zone DMA" }).WaitForAsync();
+        for (int i = 0; i < 8; i++)
+        {
+            await picture.PressAsync("+");
+        }
+
+        await page.Page.Locator(".pointed", new PageLocatorOptions { HasText = "pfn 0x" }).WaitForAsync();
+        byte[] alone = await picture.ScreenshotAsync();
+        await picture.PressAsync("-");
+        (await picture.ScreenshotAsync()).Should().NotEqual(alone, "four frames are not one");
+        await page.Screenshot("zoomed");
+    }
+
+    [Fact]
+    public async Task Colours_say_what_one_chooses()
+    {
+        await using ExplorerPage page = await chromium.Open("?machine&memory=256M&cma=16M&do=movable+2000;cache+c+300;object+c+count=500;process+p;mmap+p+4M+as+m;write+m;alloc+0+count=90");
+        await page.Settled();
+        ILocator picture = page.Page.Locator("canvas");
+        List<byte[]> pictures = [];
+        foreach (MapMode mode in MapMode.All)
+        {
+            await page.Page.SelectOptionAsync("select[id$=-mode]", mode.Id);
+            (await page.Page.Locator(".legend li").CountAsync()).Should().BeGreaterThan(3, mode.Id);
+            await page.Page.EvaluateAsync("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))");
+            pictures.Add(await picture.ScreenshotAsync());
+        }
+
+        pictures.Select(Convert.ToBase64String).Should().OnlyHaveUniqueItems("each way of colouring shows something else");
+        page.ShouldBeQuiet();
     }
 
     private static LocatorWaitForOptions Attached => new() { State = WaitForSelectorState.Attached };
-
-    private static Dictionary<string, long[]> BuddyInfo(string text) => text.Split('\n', StringSplitOptions.RemoveEmptyEntries)
-        .Select(l => l.Split(' ', StringSplitOptions.RemoveEmptyEntries))
-        .ToDictionary(w => w[3], w => w[4..].Select(n => long.Parse(n, CultureInfo.InvariantCulture)).ToArray(), StringComparer.Ordinal);
 }

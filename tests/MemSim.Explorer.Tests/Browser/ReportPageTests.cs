@@ -1,4 +1,7 @@
+using System.Buffers.Binary;
+using System.Xml.Linq;
 using FluentAssertions;
+using MemSim.Explorer.Tests.Recordings;
 using MemSim.Recordings;
 using Microsoft.Playwright;
 using Xunit;
@@ -57,11 +60,51 @@ public sealed class ReportPageTests(Chromium chromium) : IClassFixture<Chromium>
         (await page.Part("bucket").InnerTextAsync()).Should().NotBeNullOrWhiteSpace();
         await page.Screenshot("recording");
 
-        foreach ((string button, string start) in new[] { ("CSV", "first_line,"), ("SVG", "<svg"), ("PNG", "\u0089PNG"), ("Perfetto trace", "\n") })
+        string[] csv = System.Text.Encoding.UTF8.GetString(await Saved(page, "CSV")).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+        int events = Array.IndexOf(csv[0].Split(','), "events");
+        long buckets = await ExplorerPage.Number(page.Part("timeline"), "data-buckets");
+        csv.Length.Should().Be((int)buckets + 1);
+        csv.Skip(1).Sum(l => long.Parse(l.Split(',')[events], System.Globalization.CultureInfo.InvariantCulture)).Should().Be(result.EventCount);
+
+        XDocument svg = XDocument.Parse(System.Text.Encoding.UTF8.GetString(await Saved(page, "SVG")));
+        svg.Root!.Name.Should().Be(XName.Get("svg", "http://www.w3.org/2000/svg"));
+        svg.ToString().Should().NotContain("var(", "a picture on its own knows no variables of the page");
+        svg.Descendants().Where(e => e.Name.LocalName == "path").Should().Contain(e => e.Attribute("d")!.Value.Split('M').Length - 1 == buckets, "a bar a stretch");
+
+        byte[] png = await Saved(page, "PNG");
+        png.AsSpan(0, 8).ToArray().Should().Equal(0x89, (byte)'P', (byte)'N', (byte)'G', 0x0d, 0x0a, 0x1a, 0x0a);
+        (BinaryPrimitives.ReadInt32BigEndian(png.AsSpan(16)), BinaryPrimitives.ReadInt32BigEndian(png.AsSpan(20))).Should().Be((1920, 600));
+        (await page.Page.EvaluateAsync<int>("""
+            async text => {
+              const image = new Image();
+              image.src = 'data:image/png;base64,' + text;
+              await image.decode();
+              const c = Object.assign(document.createElement('canvas'), { width: image.width, height: image.height }).getContext('2d');
+              c.drawImage(image, 0, 0);
+              return new Set(new Uint32Array(c.getImageData(0, 0, image.width, image.height).data.buffer)).size;
+            }
+            """, Convert.ToBase64String(png))).Should().BeGreaterThan(4, "bars of several colours");
+
+        Dictionary<string, long> sums = PerfettoFile.Sums(await Saved(page, "Perfetto trace"), out IReadOnlyCollection<string> tracks);
+        tracks.Should().Contain("MemSim: trace.txt.gz");
+        sums["events"].Should().Be(result.EventCount);
+        sums["pages allocated"].Should().Be(result.Pages.AllocatedPages);
+        sums["pages freed"].Should().Be(result.Pages.FreedPages);
+
+        page.ShouldBeQuiet();
+    }
+
+    [Fact]
+    public async Task Every_log_is_pasted_and_explained_as_its_table_says()
+    {
+        await using ExplorerPage page = await chromium.Open("?report");
+        foreach (string log in TestData.Cases)
         {
-            IDownload download = await page.Page.RunAndWaitForDownloadAsync(() => page.Page.GetByRole(AriaRole.Button, new PageGetByRoleOptions { Name = button, Exact = true }).ClickAsync());
-            byte[] bytes = await File.ReadAllBytesAsync(await download.PathAsync(), TestContext.Current.CancellationToken);
-            System.Text.Encoding.Latin1.GetString(bytes, 0, Math.Min(bytes.Length, start.Length)).Should().Be(start, button);
+            await page.Page.Locator("#report-text").FillAsync(await File.ReadAllTextAsync(log, TestContext.Current.CancellationToken));
+            await page.Part("explain").ClickAsync();
+            string expected = TestData.Verdicts[Path.GetFileName(log)[..2]].Reason;
+            string[] verdicts = [.. await page.Part("explanation").EvaluateAllAsync<string[]>("all => all.map(e => e.dataset.verdict)")];
+            string.Join(", ", verdicts).Should().Be(expected, Path.GetFileName(log));
         }
 
         page.ShouldBeQuiet();
@@ -73,5 +116,11 @@ public sealed class ReportPageTests(Chromium chromium) : IClassFixture<Chromium>
         await using ExplorerPage page = await chromium.Open(null, TestData.Trace);
         await page.Part("recording").WaitForAsync();
         (await ExplorerPage.Number(page.Part("recording"), "data-events")).Should().BePositive();
+    }
+
+    private static async Task<byte[]> Saved(ExplorerPage page, string button)
+    {
+        IDownload download = await page.Page.RunAndWaitForDownloadAsync(() => page.Page.GetByRole(AriaRole.Button, new PageGetByRoleOptions { Name = button, Exact = true }).ClickAsync());
+        return await File.ReadAllBytesAsync(await download.PathAsync(), TestContext.Current.CancellationToken);
     }
 }

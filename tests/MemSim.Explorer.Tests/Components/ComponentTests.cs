@@ -4,6 +4,7 @@ using MemSim.Explorer.Components;
 using MemSim.Explorer.Lessons;
 using MemSim.Explorer.Pages;
 using MemSim.Explorer.Sessions;
+using MemSim.Reports;
 using Xunit;
 
 namespace MemSim.Explorer.Tests.Components;
@@ -121,5 +122,51 @@ public sealed class ComponentTests : BunitContext
 
         page.FindAll("[data-test=explanation]").Should().NotBeEmpty();
         page.Find("[data-test=explanation-text]").TextContent.Should().NotBeNullOrWhiteSpace();
+    }
+
+    public static TheoryData<string> Logs => [.. TestData.Cases.Select(c => Path.GetFileNameWithoutExtension(c))];
+
+    [Theory]
+    [MemberData(nameof(Logs))]
+    public void A_pasted_log_gets_the_answer_of_the_table(string name)
+    {
+        (string reason, string[] savedBy) = TestData.Verdicts[name[..2]];
+        string text = File.ReadAllText(TestData.Case(name));
+        IRenderedComponent<ReportPage> page = Render<ReportPage>();
+        page.Find("#report-text").Change(text);
+        page.Find("[data-test=explain]").Click();
+
+        string.Join(", ", page.FindAll("[data-test=explanation]").Select(e => e.GetAttribute("data-verdict"))).Should().Be(reason);
+        IReadOnlyList<ReportExplanation> explained = [.. KernelLog.Read(text).Select(r => ReportExplainer.Explain(r))];
+        page.FindAll("[data-test=explanation-text]").Select(e => e.TextContent).Should().Equal(explained.Select(e => e.ToString()));
+        page.FindAll("[data-test=zone-bar]").Select(e => e.GetAttribute("data-missing")).Should().Equal(explained.SelectMany(e => e.Zones).Select(z => z.MissingPages?.ToString(System.Globalization.CultureInfo.InvariantCulture)));
+        foreach (Saving saving in explained[0].SavedBy.Where(s => savedBy.Contains(s.Value is { Length: > 0 } ? $"{s.Knob}={s.Value}" : s.Knob)))
+        {
+            page.FindAll("[data-test=explanation] li").Select(l => l.TextContent).Should().Contain(t => t.StartsWith("Yes, ", StringComparison.Ordinal) && t.Contains(saving.Text));
+        }
+    }
+
+    [Fact]
+    public void A_pasted_zoneinfo_shows_its_zones()
+    {
+        foreach ((string folder, string text) in TestData.FoundZoneInfos())
+        {
+            IRenderedComponent<ReportPage> page = Render<ReportPage>();
+            page.Find("#report-text").Change(text);
+            page.Find("[data-test=explain]").Click();
+            page.FindAll("[role=alert]").Select(a => a.TextContent).Should().BeEmpty(folder);
+            page.FindAll("[data-test=explanation]").Should().NotBeEmpty(folder);
+        }
+    }
+
+    [Fact]
+    public void A_knob_says_where_it_stands_and_tells_when_it_is_turned()
+    {
+        int turned = 0;
+        IRenderedComponent<Knob> knob = Render<Knob>(p => p.Add(k => k.Id, "k").Add(k => k.Name, "Order").Add(k => k.Text, "3, 32 KiB").Add(k => k.Most, 10).Add(k => k.Value, 3).Add(k => k.OnTurn, v => turned = v));
+        knob.Find("label").TextContent.Should().Be("Order: 3, 32 KiB");
+        knob.Find("input").GetAttribute("aria-valuetext").Should().Be("3, 32 KiB");
+        knob.Find("input").Input("7");
+        turned.Should().Be(7);
     }
 }

@@ -1,5 +1,4 @@
 using FluentAssertions;
-using Google.Protobuf;
 using MemSim.Explorer.Recordings;
 using MemSim.Recordings;
 using Xunit;
@@ -57,29 +56,11 @@ public class RecordingRunTests
     {
         using RecordingRun run = Replayed();
         byte[] bytes = PerfettoTrace.Of(run.Timeline, "idle");
-        Dictionary<ulong, string> tracks = [];
-        Dictionary<string, long> sums = [];
-        foreach (ByteString packet in Fields(bytes, 1).Select(f => f.Bytes!))
-        {
-            foreach (Field field in Fields(packet.ToByteArray()))
-            {
-                if (field.Number == 60)
-                {
-                    List<Field> track = Fields(field.Bytes!.ToByteArray());
-                    tracks[track.First(f => f.Number == 1).Value] = track.First(f => f.Number == 2).Bytes!.ToStringUtf8();
-                }
-                else if (field.Number == 11)
-                {
-                    List<Field> e = Fields(field.Bytes!.ToByteArray());
-                    string track = tracks[e.First(f => f.Number == 11).Value];
-                    sums[track] = sums.GetValueOrDefault(track) + (long)(e.FirstOrDefault(f => f.Number == 30)?.Value ?? 0);
-                }
-            }
-        }
+        Dictionary<string, long> sums = PerfettoFile.Sums(bytes, out IReadOnlyCollection<string> tracks);
 
         sums["events"].Should().Be(run.Timeline.Events);
         sums["pages allocated"].Should().Be(run.Result!.Pages.AllocatedPages);
-        tracks.Values.Should().Contain("MemSim: idle");
+        tracks.Should().Contain("MemSim: idle");
     }
 
     [Fact]
@@ -100,23 +81,4 @@ public class RecordingRunTests
 
         return run;
     }
-
-    private static List<Field> Fields(byte[] message, int only = 0)
-    {
-        List<Field> fields = [];
-        CodedInputStream input = new(message);
-        for (uint tag = input.ReadTag(); tag != 0; tag = input.ReadTag())
-        {
-            int number = WireFormat.GetTagFieldNumber(tag);
-            Field field = WireFormat.GetTagWireType(tag) == WireFormat.WireType.Varint ? new Field(number, input.ReadUInt64(), null) : new Field(number, 0, input.ReadBytes());
-            if (only == 0 || only == number)
-            {
-                fields.Add(field);
-            }
-        }
-
-        return fields;
-    }
-
-    private sealed record Field(int Number, ulong Value, ByteString? Bytes);
 }

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Explorer.Pictures;
 using MemSim.Explorer.Sessions;
 using Xunit;
 
@@ -45,6 +46,53 @@ public class SessionTests
         session.Forward()!.Command.Should().Be("alloc 9 as big");
         session.Machine.Proc.BuddyInfo.Should().Be(after);
         session.Forward().Should().BeNull();
+    }
+
+    [Fact]
+    public void Back_through_snapshots_comes_to_the_frames_that_the_whole_script_comes_to()
+    {
+        string[] script = ["churn 3000 keep=200 as c", "alloc 3 as a", "kmalloc 100 count=50 as k", "cache thing 300", "object thing count=90 as o", "churn 2000 keep=100 as d", "kfree o every=3", "free a", "drain", "alloc 5 GFP_ATOMIC as b", "churn 1000 keep=50 as e"];
+        using Session session = new(s_small, checkpointEvery: 1);
+        foreach (string command in script)
+        {
+            session.Run(command).Kind.Should().Be(OutcomeKind.Done, command);
+        }
+
+        for (int count = script.Length - 1; count >= 8; count--)
+        {
+            session.Back().Should().BeTrue();
+            using Session whole = new(s_small, checkpointEvery: long.MaxValue);
+            whole.Prepare(script);
+            whole.GoTo(count);
+            Same(session, whole, $"after {count}");
+        }
+
+        // And on from there: nothing of the machine's own was lost.
+        session.GoTo(script.Length);
+        using Session straight = new(s_small, checkpointEvery: long.MaxValue);
+        straight.Prepare(script);
+        straight.GoTo(script.Length);
+        Same(session, straight, "again at the end");
+        session.Machine.Verify();
+    }
+
+    [Fact]
+    public void A_step_back_behind_a_long_script_does_not_run_it_again()
+    {
+        using Session session = new(s_small);
+        session.Run("churn 40000 keep=300 as long");
+        session.Run("alloc 3 as a");
+        long events = session.Events.Count;
+        TraceLine? first = session.Events.Lines.FirstOrDefault();
+
+        session.Back().Should().BeTrue();
+
+        session.IsFromSnapshot.Should().BeTrue();
+        session.Events.Count.Should().BeLessThan(events).And.BeGreaterThan(40_000);
+        session.Held["long"].Text.Should().Contain("pages");
+        session.Run("free long").Kind.Should().Be(OutcomeKind.Done);
+        session.Machine.Verify();
+        first.Should().NotBeNull();
     }
 
     [Theory]
@@ -149,6 +197,20 @@ public class SessionTests
         session.Events.Samples[0].FreePages.Sum().Should().Be(first);
         session.Events.Samples[^1].FreePages.Sum().Should().Be(session.Machine.Zones.Sum(z => z.TrueFreePages));
         session.Events.Samples.Select(s => s.Event).Should().BeInAscendingOrder();
+    }
+
+    private static void Same(Session one, Session other, string when)
+    {
+        one.Script.Should().Equal(other.Script, when);
+        one.Ahead.Should().Equal(other.Ahead, when);
+        foreach (string file in ProcFiles.Names)
+        {
+            ProcFiles.Read(one.Machine, file).Should().Be(ProcFiles.Read(other.Machine, file), $"{file} {when}");
+        }
+
+        one.Map.Range(0, one.Map.Blocks).Span.SequenceEqual(other.Map.Range(0, other.Map.Blocks).Span).Should().BeTrue($"each frame is the same {when}");
+        one.Held.Values.Select(h => $"{h.Name}: {h.Text}").Should().BeEquivalentTo(other.Held.Values.Select(h => $"{h.Name}: {h.Text}"), when);
+        one.Events.Lines.Select(l => l.ToString()).Should().Equal(other.Events.Lines.Select(l => l.ToString()), when);
     }
 
     private static int Frames(ReadOnlySpan<byte> message)

@@ -62,5 +62,3 @@ export function acceptDrops(box) {
     }
   });
 }
-
-export function nextFrame() { return new Promise(done => requestAnimationFrame(() => done())); }
