@@ -1,5 +1,3 @@
-using MemSim.Pages;
-
 namespace MemSim.Boot;
 
 /// <summary>Finds places for free blocks so that no two of them are buddies, which would be one block: where a block is placed, its buddy never becomes free as a whole.</summary>

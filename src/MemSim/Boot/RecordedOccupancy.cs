@@ -1,6 +1,5 @@
 using System.Globalization;
 using MemSim.Captures;
-using MemSim.Observability;
 using MemSim.Pages;
 using MemSim.Zones;
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
 
 namespace MemSim.Diagnostics;
@@ -15,7 +16,11 @@ internal sealed class Callouts : IDisposable
 
     public Callouts(bool parallel) => _states = parallel ? new ThreadLocal<State>(() => new State()) : null;
 
-    private State Current => _states is null ? _single : _states.Value!;
+    private State Current
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _states is null ? _single : _states.Value!;
+    }
 
     /// <summary>Whether code of the user's runs now, called by this machine on this host thread.</summary>
     public bool IsInUserCode => Current.UserCode != 0;
@@ -23,9 +28,11 @@ internal sealed class Callouts : IDisposable
     /// <summary>Whether something was thrown and nothing is in progress that it would break.</summary>
     public bool MustThrow => _hasFailure && Current is { Depth: 0, Failure: not null };
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Begin() => Current.Depth++;
 
     /// <summary>An operation is over; whoever can undo it asks <see cref="MustThrow"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void End() => Current.Depth--;
 
     public OperationScope Enter() => new(this);
@@ -42,7 +49,17 @@ internal sealed class Callouts : IDisposable
     }
 
     /// <summary>Throws what is held, if nothing is in progress.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void ThrowIfIdle()
+    {
+        if (_hasFailure)
+        {
+            ThrowHeld();
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void ThrowHeld()
     {
         if (MustThrow)
         {
@@ -58,11 +75,11 @@ internal sealed class Callouts : IDisposable
 
     private sealed class State
     {
-        public int Depth { get; set; }
+        public int Depth;
 
-        public int UserCode { get; set; }
+        public int UserCode;
 
-        public ExceptionDispatchInfo? Failure { get; set; }
+        public ExceptionDispatchInfo? Failure;
     }
 
     /// <summary>An operation that must not be left half way; what user code threw meanwhile is thrown at its end.</summary>

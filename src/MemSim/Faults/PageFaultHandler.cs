@@ -40,7 +40,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
             return fault.User && Send(process, fault, fault.Reason == PageFaultReason.NoMemory ? Signal.SIGBUS : Signal.SIGSEGV, fault.Reason == PageFaultReason.NoMemory ? SignalCode.NoPage : SignalCode.Kernel);
         }
 
-        if (core.Machine.Mmu.IsKernelAddress(address) || address >= core.Addresses.TaskSize)
+        if (core.Mmu.IsKernelAddress(address) || address >= core.Addresses.TaskSize)
         {
             core.Story?.Add("an address of the kernel");
             return fault.User && Send(process, fault, Signal.SIGSEGV, SignalCode.MapError);

@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Hardware;
 
 /// <summary>Holds a lock until disposed; no lock at all on a machine whose CPUs are not parallel.</summary>
@@ -7,6 +9,7 @@ internal readonly ref struct LockScope
     private readonly Diagnostics.Callouts? _operation;
 
     /// <summary>Takes a lock, if there is one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public LockScope(Lock? held)
     {
         _held = held;
@@ -14,6 +17,7 @@ internal readonly ref struct LockScope
     }
 
     /// <summary>Takes a lock, if there is one, for an operation that must not be left half way.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public LockScope(Lock? held, Diagnostics.Callouts operation)
     {
         _held = held;
@@ -23,6 +27,7 @@ internal readonly ref struct LockScope
     }
 
     /// <summary>Gives it back; what the user's code threw meanwhile is thrown at the end of the outermost operation.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Dispose()
     {
         _operation?.End();

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.Lru;
 
@@ -15,6 +16,7 @@ public sealed partial class Machine
     internal Lock? OwnersLock => _parallel ? _ownersLock : null;
 
     /// <summary>Holds <see cref="OwnersLock"/> until disposed.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal LockScope EnterOwners() => new(OwnersLock, Callouts);
 
     private IPageOwners Guarded(IPageOwners owners) => _parallel ? new GuardedOwners(this, owners) : owners;

@@ -1,10 +1,12 @@
 using System.Collections;
+using System.Diagnostics.CodeAnalysis;
 using MemSim.Processes;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
 
 /// <summary>The processes alive, ascending by number. <see cref="Machine.Processes"/>.</summary>
+[SuppressMessage("Naming", "CA1710:Identifiers should have correct suffix", Justification = "Named as the other groups of a machine are.")]
 public sealed class MachineProcesses : IReadOnlyCollection<Process>
 {
     private readonly Machine _machine;

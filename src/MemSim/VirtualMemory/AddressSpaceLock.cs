@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.VirtualMemory;
 
 /// <summary>The one lock of all address spaces (<c>mmap_lock</c>, page-table locks and <c>i_mmap</c>, <c>anon_vma</c> locks in one), and what waits for its end.</summary>
@@ -39,6 +41,7 @@ internal sealed class AddressSpaceLock(Machine machine, Lock? held)
     {
         private readonly AddressSpaceLock _lock;
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public Scope(AddressSpaceLock entered)
         {
             entered.Machine.ThrowIfDisposed();
@@ -48,6 +51,7 @@ internal sealed class AddressSpaceLock(Machine machine, Lock? held)
             entered.Machine.Callouts.Begin();
         }
 
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public void Dispose()
         {
             if (--_lock._depth == 0 && _lock._dying.Count != 0)

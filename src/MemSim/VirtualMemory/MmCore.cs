@@ -48,6 +48,9 @@ internal sealed partial class MmCore
 
     public PteLayout Layout { get; }
 
+    /// <summary>The machine's MMU.</summary>
+    public Mmu Mmu => _mmu;
+
     public UserAddresses Addresses { get; }
 
     /// <summary>The page that all untouched anonymous memory reads as (<c>empty_zero_page</c>): no entry counts as a reference to it.</summary>

@@ -173,6 +173,8 @@ public sealed partial class MemoryDescriptor
         }
 
         PteLayout layout = _core.Layout;
+        ulong bits = vma.PageBits;
+        bool mayWrite = (vma.Flags & VmaFlags.Write) != 0;
         bool changed = false;
         PageTableCursor cursor = new(_core, vma, start, end);
         while (cursor.Next())
@@ -198,7 +200,19 @@ public sealed partial class MemoryDescriptor
                 ulong made;
                 do
                 {
-                    made = layout.IsPresent(entry) ? Modified(layout, vma, table.Address, entry) : ReadOnlySoftEntry(layout, entry);
+                    if (!layout.IsPresent(entry))
+                    {
+                        made = ReadOnlySoftEntry(layout, entry);
+                    }
+                    else
+                    {
+                        made = layout.Modify(entry, bits);
+                        if (mayWrite && layout.IsDirty(entry) && IsWritableAtOnce(vma, table.Address, entry))
+                        {
+                            made = layout.MakeWritable(made);
+                        }
+                    }
+
                     changed |= made != entry;
                 }
                 while (made != entry && !Tables.TryChangeSlot(table.Slot, ref entry, made));
@@ -211,13 +225,9 @@ public sealed partial class MemoryDescriptor
         }
     }
 
-    private ulong Modified(PteLayout layout, Vma vma, ulong address, ulong entry)
-    {
-        ulong made = layout.Modify(entry, vma.PageBits);
-        return (vma.Flags & VmaFlags.Write) != 0 && layout.IsDirty(entry) && (vma.IsShared ? _core.NormalPage(vma, address, entry) >= 0 : _core.IsExclusiveAt(vma, address, entry))
-            ? layout.MakeWritable(made)
-            : made;
-    }
+    /// <summary>Whether the next write to a dirty page needs no fault: the page is shared by wish, or nobody else has it (<c>can_change_pte_writable()</c>).</summary>
+    private bool IsWritableAtOnce(Vma vma, ulong address, ulong entry) =>
+        vma.IsShared ? _core.NormalPage(vma, address, entry) >= 0 : _core.IsExclusiveAt(vma, address, entry);
 
     private static ulong ReadOnlySoftEntry(PteLayout layout, ulong entry) =>
         layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.MigrationWrite ? layout.MakeMigrationEntry((int)soft.Offset, write: false) : entry;
