@@ -77,6 +77,25 @@ public sealed class FieldTests
     }
 
     [Fact]
+    public void A_request_for_one_node_failed_on_a_node_that_fails()
+    {
+        ReportExplanation explanation = Logs.Only("""
+            vm: page allocation failure: order:9, mode:0x346dca(GFP_HIGHUSER_MOVABLE|__GFP_NOWARN|__GFP_ZERO|__GFP_THISNODE|__GFP_COMP|__GFP_RETRY_MAYFAIL), nodemask=(null),cpuset=/,mems_allowed=0-1
+            CPU: 20 PID: 44 Comm: vm Not tainted 5.14.0-427.13.1.el9_4.x86_64 #1
+            Node 0 Normal free:900000kB boost:0kB min:90000kB low:112000kB high:134000kB reserved_highatomic:2048KB present:67108864kB managed:65900000kB free_cma:0kB
+            lowmem_reserve[]: 0 0 0 0 0
+            Node 1 Normal free:59998208kB boost:0kB min:90000kB low:112000kB high:134000kB reserved_highatomic:2048KB present:67108864kB managed:66000000kB free_cma:0kB
+            lowmem_reserve[]: 0 0 0 0 0
+            Node 0 Normal: 100000*4kB (UME) 30000*8kB (UME) 16250*16kB (UME) 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 0*4096kB = 900000kB
+            Node 1 Normal: 0*4kB 0*8kB 0*16kB 0*32kB 0*64kB 0*128kB 0*256kB 0*512kB 0*1024kB 0*2048kB 14648*4096kB (M) = 59998208kB
+            """);
+
+        explanation.Verdict.Should().Be(Verdict.Fragmented);
+        explanation.Why[0].Should().StartWith("Node 0 Normal is FRAGMENTED");
+        explanation.Why[1].Should().Contain("must have been node 0");
+    }
+
+    [Fact]
     public void A_kill_asked_for_by_hand_is_no_failure()
     {
         Logs.Only(Logs.Field("05")).Why[0].Should().Contain("by hand");

@@ -57,6 +57,21 @@ public sealed class FuzzTests
         explanation.ToString().Should().NotBeEmpty();
     }
 
+    [Fact]
+    public void Signs_of_age_that_contradict_each_other_leave_a_kernel_to_explain_by()
+    {
+        // A million damaged logs had nine of this kind: what one line shows began with the kernel with which what another shows ended.
+        ReportExplanation explanation = Logs.Only("""
+            x invoked oom-killer: gfp_mask=0x200da, order=0, oom_score_adj=0
+            Normal free:1200kB min:2840kB low:3552kB high:4264kB reserved_highatomic:0KB unstable:0kB present:1000kB managed:1000kB
+            lowmem_reserve[]: 0 0 0
+            Normal: 300*4kB (R) 0*8kB = 1200kB
+            """);
+
+        explanation.Rules.Should().Contain("contradict each other");
+        explanation.GfpNames.Should().NotBeEmpty();
+    }
+
     private static string Damaged(Random random, string text)
     {
         StringBuilder damaged = new(text);

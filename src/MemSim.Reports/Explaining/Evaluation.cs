@@ -98,6 +98,13 @@ internal sealed class Evaluation
             return Zones.Any(z => z.Forbidden && z.Check.Passes == true) ? (Verdict.Policy, Zones.First(z => z.Forbidden && z.Check.Passes == true)) : (HasNoMemory ? Verdict.Short : Verdict.Undecidable, null);
         }
 
+        List<Candidate> own = OfNodesThatFail(tried);
+        if (own.Count != 0)
+        {
+            Candidate first = Main(own, z => z.Check.Reason() is not null);
+            return (first.Check.Reason() ?? Verdict.Undecidable, first);
+        }
+
         if (tried.Find(z => z.Check.Passes == true) is { } passing)
         {
             if (IsOom && tried.TrueForAll(z => AgainstHigh(z).Passes == false))
@@ -116,6 +123,19 @@ internal sealed class Evaluation
 
         Candidate main = Main(tried, z => z.Check.Reason() is not null);
         return (main.Check.Reason() ?? Verdict.Undecidable, main);
+    }
+
+    /// <summary>A request for one node only does not say which; where some nodes fail and some pass, it was one of those that fail.</summary>
+    /// <returns>The zones of these nodes; empty where all nodes are alike, or the request may go to any.</returns>
+    public List<Candidate> OfNodesThatFail(List<Candidate> tried)
+    {
+        if ((Request.Gfp & Gfp.ThisNode) == 0)
+        {
+            return [];
+        }
+
+        List<Candidate> failing = [.. tried.GroupBy(z => z.Facts.Node).Where(n => n.All(z => z.Check.Passes == false)).SelectMany(n => n)];
+        return failing.Count == tried.Count ? [] : failing;
     }
 
     /// <summary>The zone that gives the reason: the first one tried that is known and not tiny.</summary>

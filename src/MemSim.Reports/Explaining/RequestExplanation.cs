@@ -40,6 +40,11 @@ internal static class RequestExplanation
             }
         }
 
+        if (evaluation.OfNodesThatFail([.. evaluation.Eligible]) is { Count: > 0 } own)
+        {
+            why.Insert(1, $"The request was for one node only (__GFP_THISNODE), which the report does not name: it must have been node {string.Join(" or ", own.Select(z => z.Facts.Node).Distinct())}, where no zone passes; what is free elsewhere does not help it.");
+        }
+
         if (to.Verdict == Verdict.Passes)
         {
             Passing(to, evaluation);

@@ -106,7 +106,7 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
             to = newest;
         }
 
-        return from > to
+        return from >= to
             ? new KernelRange(from, from, "the kernel's version is not in the text, and signs of its age contradict each other")
             : new KernelRange(from, Below(to), reasons.Count == 0 ? "the kernel's version is not in the text" : "the kernel's version is not in the text; " + string.Join(", ", reasons.TakeLast(2)));
     }
