@@ -25,7 +25,7 @@ public sealed partial class Cgroup
         Id = id;
         Memory = new PageCounter(parent?.Memory);
         Swap = new PageCounter(parent?.Swap);
-        _pressure = parent is null ? null : new PressureStall(tree.Machine.Clock, tree.Machine.AdvanceTime);
+        _pressure = parent is null ? null : new PressureStall(tree.Machine.Clock, time => tree.Machine.Pressure.Advance(time));
     }
 
     /// <summary>Its directory's name; empty for the root.</summary>
