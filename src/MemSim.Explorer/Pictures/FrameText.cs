@@ -20,7 +20,7 @@ public static class FrameText
         long first = pfn & ~(FrameViewer.BlockPages - 1L);
         int count = new FrameViewer(machine).Read(new Pfn(first), runs);
         FrameRun run = runs.AsSpan(0, count).ToArray().First(r => pfn < r.Start.Value + r.Pages);
-        string block = run.Order < 0 ? string.Empty : run.Order == 0 ? ", a single page" : $", block of order {run.Order} from 0x{run.Start.Value:x} to 0x{run.Start.Value + run.Pages - 1:x}, buddy 0x{run.Start.Value ^ (1L << run.Order):x}";
+        string block = run.Order < 0 ? string.Empty : run.Order == 0 ? ", a single page" : $", block of order {run.Order} from 0x{run.Start.Value:x} to 0x{run.Start.Value + run.Pages - 1:x}{(run.Order < PageGeometry.MaxOrder ? $", buddy 0x{run.Start.Value ^ (1L << run.Order):x}" : string.Empty)}";
         string held = session.Held.Values.OfType<HeldPages>().FirstOrDefault(h => h.Blocks.Any(b => pfn >= b.Pfn.Value && pfn < b.Pfn.Value + (1L << b.Order)))?.Name is { } name ? $" (yours: {name})" : string.Empty;
         string slab = run.Use == FrameUse.Slab && machine.Slab.DescribeSlabAt(machine.GetPage(run.Start).Address) is { } descriptor ? $" of cache {descriptor.Cache}, {descriptor.InUse} of {descriptor.Objects.Count} objects in use" : string.Empty;
         return $"pfn 0x{pfn:x}, zone {page.Zone.Name}, page block {page.MigrateType}: {UseText(run.Use)}{slab}{held}{block}{(run.Lru == FrameLru.None ? string.Empty : $", {run.Lru} list")}";
