@@ -422,7 +422,7 @@ public sealed partial class TraceReplay : IDisposable
                 {
                     int o = order;
                     long actual = zone?.FreeBlocks(order) ?? 0;
-                    _tally.Compare("buddyinfo", row.FreeBlocks[order] == actual, () => $"after, node {row.Node} zone {row.Zone} order {o}: {row.FreeBlocks[o]} free blocks recorded, {actual} here");
+                    _tally.Compare("buddyinfo", row.BlocksOf(order) == actual, () => $"after, node {row.Node} zone {row.Zone} order {o}: {row.BlocksOf(o)} free blocks recorded, {actual} here");
                 }
             }
         }

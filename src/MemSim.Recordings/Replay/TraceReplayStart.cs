@@ -215,7 +215,7 @@ internal static class TraceReplayStart
             List<long> list = [];
             long size = 1L << order;
             end &= ~(size - 1);
-            while (list.Count < row.FreeBlocks[order] && end - size >= zone.StartPfn)
+            while (list.Count < row.BlocksOf(order) && end - size >= zone.StartPfn)
             {
                 end -= size;
                 if (!recording.FreesFirst(end, order))

@@ -1,3 +1,4 @@
+using MemSim.Kernels;
 using MemSim.Recordings;
 using MemSim.Tool.Json;
 using MemSim.Tool.Recordings;
@@ -16,9 +17,9 @@ internal sealed class MainJob
 
     private readonly List<RecordingOutcome> _parts = [];
 
-    private MainJob()
-    {
-    }
+    private readonly KernelChoice? _kernel;
+
+    private MainJob(KernelChoice? kernel) => _kernel = kernel;
 
     public string MachineName { get; } = Captured;
 
@@ -45,9 +46,9 @@ internal sealed class MainJob
     /// <summary>How long all parts took.</summary>
     public double Seconds => _parts.Sum(p => p.Seconds);
 
-    public static MainJob Do(ToolConsole console, EmbeddedRecordings recordings, bool quick, bool quiet)
+    public static MainJob Do(ToolConsole console, EmbeddedRecordings recordings, bool quick, bool quiet, KernelChoice? kernel = null)
     {
-        var job = new MainJob();
+        var job = new MainJob(kernel);
         job.BootTwin(recordings.Folder(Captured));
         job.ReplayRun(console, recordings.Folder(QuickRun), quiet, draw: quick);
         if (!quick)
@@ -65,10 +66,10 @@ internal sealed class MainJob
         TwinReport report = RecordingReplayer.Timed(
             () =>
             {
-                using Machine machine = BootCommand.Boot(BootCommand.CapturedSpec(folder));
+                using Machine machine = BootCommand.Boot(BootCommand.CapturedSpec(folder, _kernel));
                 BootLog = [.. machine.BootLog];
                 BootedZones = ZoneFigures.Of(machine);
-                return TwinComparison.Run(folder);
+                return TwinComparison.Run(folder, _kernel);
             },
             out double seconds);
         _parts.Add(new RecordingOutcome(Captured, $"twin in {report.Rows.Select(r => r.Step).Distinct().Count()} states")
@@ -85,7 +86,7 @@ internal sealed class MainJob
     private void ReplayRun(ToolConsole console, string folder, bool quiet, bool draw)
     {
         var maps = new MapRecorder();
-        _parts.Add(RecordingReplayer.ReplayExact(console, folder, quiet, maps));
+        _parts.Add(RecordingReplayer.ReplayExact(console, folder, quiet, maps, _kernel));
         if (draw)
         {
             MapSource = Path.GetFileName(folder);
@@ -96,7 +97,7 @@ internal sealed class MainJob
     private void ReplayTrace(ToolConsole console, string folder, bool quiet)
     {
         var maps = new MapRecorder();
-        _parts.Add(TraceRecording.Replay(console, folder, like: null, quiet, maps));
+        _parts.Add(TraceRecording.Replay(console, folder, like: null, quiet, maps, _kernel));
         MapSource = Path.GetFileName(folder);
         Maps = maps.Maps;
     }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Text;
+using MemSim.Kernels;
 using MemSim.Tool.Plots;
 
 namespace MemSim.Tool.Commands;
@@ -11,7 +12,8 @@ internal static class PlotCommand
     {
         var what = new Argument<string>("WHAT") { Description = "watermarks: free memory against min, low and high; reclaim: that and the LRU lists, over a longer run." };
         var output = new Option<string>("--out") { Description = "The SVG file to write.", HelpName = "FILE", Required = true };
-        var command = new Command("plot", "Runs a small machine short of memory and draws free memory, watermarks, kswapd and the LRU lists.") { what, output };
+        Option<string?> kernel = SharedOptions.Kernel();
+        var command = new Command("plot", "Runs a small machine short of memory and draws free memory, watermarks, kswapd and the LRU lists.") { what, output, kernel };
         command.SetAction(parsed =>
         {
             string file = parsed.GetValue(output)!;
@@ -20,15 +22,17 @@ internal static class PlotCommand
                 throw new BadInputException($"--out: {file} does not end in .svg");
             }
 
-            (Func<PressureRun> run, Func<PressureRun, string> draw) = parsed.GetValue(what) switch
+            KernelChoice? rules = SharedOptions.ToKernel(parsed.GetValue(kernel));
+            (Func<KernelChoice?, PressureRun> run, Func<PressureRun, string> draw) = parsed.GetValue(what) switch
             {
-                "watermarks" => ((Func<PressureRun>)PressureRun.Watermarks, (Func<PressureRun, string>)PressurePlot.Watermarks),
+                "watermarks" => ((Func<KernelChoice?, PressureRun>)PressureRun.Watermarks, (Func<PressureRun, string>)PressurePlot.Watermarks),
                 "reclaim" => (PressureRun.Reclaim, PressurePlot.Reclaim),
                 var other => throw new BadInputException($"memsim plot: there is no '{other}', only watermarks and reclaim"),
             };
-            using PressureRun done = run();
+            using PressureRun done = run(rules);
             string svg = draw(done);
             File.WriteAllText(file, svg, new UTF8Encoding(encoderShouldEmitUTF8Identifier: false));
+            SharedOptions.WriteRules(console.Out, done.Machine.Personality.ToString(), done.Machine.Warnings);
             console.Out.WriteLine($"{file}: kswapd woke {Count(done, PressureMarkKind.KswapdWakes)} times, {Count(done, PressureMarkKind.DirectReclaim)} requests reclaimed for themselves");
             return ExitCode.Done;
         });

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using MemSim.Kernels;
 using MemSim.Tool.Json;
 using MemSim.Tool.Recordings;
 using MemSim.Tool.Views;
@@ -12,15 +13,17 @@ internal static class RunCommand
     {
         var quick = new Option<bool>("--quick") { Description = "A part of it, in about a second." };
         var picture = new Option<string?>("--picture") { Description = "Also draw where free memory lay before and after, to a .svg or .png file.", HelpName = "FILE" };
+        Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
-        var command = new Command("run", "Boots the twin of a captured machine, replays what its kernel recorded, and shows what matched.") { quick, picture, json };
+        var command = new Command("run", "Boots the twin of a captured machine, replays what its kernel recorded, and shows what matched.") { quick, picture, kernel, json };
         command.SetAction(parsed =>
         {
             string? file = parsed.GetValue(picture);
             CheckPicture(file);
+            KernelChoice? rules = SharedOptions.ToKernel(parsed.GetValue(kernel));
             bool asJson = parsed.GetValue(json);
             using var recordings = new EmbeddedRecordings();
-            MainJob job = MainJob.Do(console, recordings, parsed.GetValue(quick), quiet: asJson);
+            MainJob job = MainJob.Do(console, recordings, parsed.GetValue(quick), quiet: asJson, rules);
             if (file is not null)
             {
                 FragmentationPicture.Write(file, $"Page blocks of {job.MapSource}", job.Maps);
@@ -32,6 +35,11 @@ internal static class RunCommand
             }
             else
             {
+                if (rules is not null)
+                {
+                    SharedOptions.WriteRules(console.Out, rules.Line.ToString(), rules.Warnings);
+                }
+
                 MainJobText.Write(console, job);
                 if (file is not null)
                 {

@@ -1,3 +1,5 @@
+using MemSim.Kernels;
+
 namespace MemSim.Tool.Plots;
 
 /// <summary>Runs a small machine short of memory and writes down what can be drawn: samples, marks, phases.</summary>
@@ -19,10 +21,11 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
     private long _nextSample;
     private bool _records;
 
-    private PressureRun(int sampleEvery)
+    private PressureRun(int sampleEvery, KernelChoice? kernel)
     {
         _sampleEvery = sampleEvery;
-        Machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        MachineSpec spec = MachineSpec.X86_64("128M");
+        Machine = Machine.Boot(kernel is null ? spec : spec.WithKernel(kernel));
         Zone = Machine.Zones.MaxBy(z => z.ManagedPages)!;
 
         // Wide marks, which can be told apart in a picture; no boost, which would move them.
@@ -55,9 +58,9 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
     private Cpu Cpu => Machine.Cpus[0];
 
     /// <summary>Page cache fills memory, then a process that needs more than there is; kswapd in time, then late.</summary>
-    public static PressureRun Reclaim()
+    public static PressureRun Reclaim(KernelChoice? kernel = null)
     {
-        PressureRun run = new(sampleEvery: 64) { _records = true };
+        PressureRun run = new(sampleEvery: 64, kernel) { _records = true };
         run.Begin("a file is read, its first 20 MiB twice");
         run.Read(0, PagesOf(20), kswapdEvery: ChunkPages);
         run.Read(0, PagesOf(20), kswapdEvery: ChunkPages);
@@ -75,9 +78,9 @@ internal sealed class PressureRun : IReclaimTraceSink, IDisposable
     }
 
     /// <summary>The three watermarks at work: kswapd in time, kswapd too late, interrupts that may not wait.</summary>
-    public static PressureRun Watermarks()
+    public static PressureRun Watermarks(KernelChoice? kernel = null)
     {
-        PressureRun run = new(sampleEvery: ChunkPages);
+        PressureRun run = new(sampleEvery: ChunkPages, kernel);
         run.Read(0, PagesOf(96), kswapdEvery: ChunkPages);
         run._asked = 0;
         run._nextSample = 0;

@@ -1,6 +1,6 @@
 namespace MemSim.Kernels;
 
-/// <summary>Kernel stacks and the kernel image, where kernels differ.</summary>
+/// <summary>Kernel stacks, areas of vmalloc, the kernel image and swap areas, where kernels differ.</summary>
 public sealed record KernelMemoryRules
 {
     /// <summary>Where the four pages of a thread's stack, and with them those of all areas of vmalloc, come from and where they go. Only stacks were recorded.</summary>
@@ -11,6 +11,9 @@ public sealed record KernelMemoryRules
 
     /// <summary>Whether the memory of SMP alternatives reaches its zone only after the figures were computed for the first time, like the init sections (7.1, 7.2).</summary>
     public bool FreesSmpAlternativesLate { get; init; }
+
+    /// <summary>Whether swap areas switched on without a priority share one, -1, and are filled in turn (7.3); before, each is one below the one before, from -2 on.</summary>
+    public bool SwapAreasShareAPriority { get; init; }
 }
 
 /// <summary>The memory of thread stacks and other areas of vmalloc.</summary>

@@ -23,7 +23,7 @@ public sealed record KernelPersonality
     /// <summary>The page allocator: per-CPU lists, fallback, reserve of high-order atomic requests.</summary>
     public AllocatorRules Allocator { get; init; } = new();
 
-    /// <summary>Kernel stacks and the kernel image.</summary>
+    /// <summary>Kernel stacks, areas of vmalloc, the kernel image, swap areas.</summary>
     public KernelMemoryRules KernelMemory { get; init; } = new();
 
     /// <summary>Slab caches.</summary>

@@ -13,6 +13,6 @@ internal static class Linux7_3
         Objects = Older.Objects.WithBytes(("task_struct", 8968), ("signal_cache", 1144), ("bdev_cache", 1544)),
         Views = Older.Views with { Rows = RowSet.Of7_3, AddedSysctls = Older.Views.AddedSysctls.Add("panic_on_unrecoverable_memory_failure") },
         Slab = Older.Slab with { NodeBytes = 64, CacheBytes = 216 },
-        KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = false },
+        KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = false, SwapAreasShareAPriority = true },
     };
 }

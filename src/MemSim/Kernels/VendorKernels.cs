@@ -31,6 +31,9 @@ internal static class VendorKernels
         ("-rt", "a real-time kernel", "locks that sleep, per-CPU lists and statistics that work otherwise"),
     ];
 
+    /// <summary>What Debian's releases end in.</summary>
+    private static readonly ImmutableHashSet<string> Architectures = ["amd64", "686", "pae", "arm64", "armmp", "lpae", "i386", "marvell", "ppc64el", "powerpc64le", "riscv64", "s390x"];
+
     /// <summary>The vendor whose kernel a text names; null for Debian's or the plain one.</summary>
     public static (string Vendor, string Known)? Find(string text)
     {
@@ -46,6 +49,24 @@ internal static class VendorKernels
             }
         }
 
-        return null;
+        return Release(text) is { } release && !IsUsual(release) && !text.Contains("debian", StringComparison.OrdinalIgnoreCase)
+            ? ($"somebody else than Debian, by its name {release}", "its configuration, and what it carries besides, are not known")
+            : null;
     }
+
+    /// <summary>The word that names the release: the first that begins with a version.</summary>
+    private static string? Release(string text) =>
+        Array.Find(text.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries), word => KernelVersion.TryFind(word, out _))?.TrimEnd(')', ',', ';', ':', '\'', '"');
+
+    /// <summary>Whether a release is named as the kernel's own are, or Debian's: 6.18.15+deb13-amd64, 6.1.0-50-686-pae, 7.3-rc1.</summary>
+    private static bool IsUsual(string release)
+    {
+        string end = release.TrimStart('0', '1', '2', '3', '4', '5', '6', '7', '8', '9', '.');
+        return end.Contains("deb", StringComparison.Ordinal) || end.Contains("bpo", StringComparison.Ordinal)
+            || Array.TrueForAll(end.Split(['-', '+', '.', '~'], StringSplitOptions.RemoveEmptyEntries), IsUsualPart);
+    }
+
+    private static bool IsUsualPart(string part) =>
+        part.All(char.IsAsciiDigit) || Architectures.Contains(part)
+        || (part.StartsWith("rc", StringComparison.Ordinal) && part.Length > 2 && part.AsSpan(2).IndexOfAnyExceptInRange('0', '9') < 0);
 }

@@ -35,7 +35,7 @@ public sealed partial class SwapArea
     /// <summary>The area's number: what entries in page tables name it by.</summary>
     public int Type { get; }
 
-    /// <summary>Areas with a higher priority are filled first; those switched on without one get -2, -3 and so on.</summary>
+    /// <summary>Areas with a higher priority are filled first; those switched on without one get -2, -3 and so on; in 7.3 all of them -1.</summary>
     public int Priority { get; internal set; }
 
     /// <summary>When the device is told about unused slots.</summary>

@@ -117,7 +117,7 @@ public sealed partial class SwapSpace
         area.IsOn = false;
         _areas[area.Type] = null;
         _rotating -= area.IsSolidState ? 0 : 1;
-        if (area.Priority < 0)
+        if (area.Priority < 0 && !AreasAreEqual)
         {
             // Priorities that were given out by themselves move up, so that the next one is the lowest again.
             foreach (SwapArea? other in _areas)

@@ -29,6 +29,9 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
     private readonly List<SwapArea> _byPriority = [];
     private readonly SwapArea?[] _turn;
     private readonly int[] _turnLeft;
+    /// <summary>Of all areas switched on without a priority, where kernels make no difference between them.</summary>
+    private const int SharedPriority = -1;
+
     private int _leastPriority = -1;
     private int _rotating;
 
@@ -135,7 +138,7 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
         }
 
         long slots = Math.Min(backing.Pages, LargestArea);
-        SwapArea area = new(this, backing, type, priority ?? --_leastPriority, discard, slots, ClusterSlots);
+        SwapArea area = new(this, backing, type, priority ?? (AreasAreEqual ? SharedPriority : --_leastPriority), discard, slots, ClusterSlots);
         if ((discard & SwapDiscard.Once) != 0)
         {
             backing.Discard(SwapArea.HeaderSlots, area.Pages);
@@ -148,6 +151,9 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
         MakeWritable(area);
         return area;
     }
+
+    /// <summary>Whether areas without a priority of their own share one.</summary>
+    private bool AreasAreEqual => Machine.Personality.KernelMemory.SwapAreasShareAPriority;
 
     /// <summary>What an entry can name: 26 bits of a page's word, 23 of a page-table entry of four bytes.</summary>
     private long LargestArea => Machine.Architecture.Architecture == Architecture.X86_32 ? 1L << 23 : SwapEntry.MaxSlots;

@@ -9,6 +9,9 @@ internal static class RuleEvidence
     /// <summary>Measured, but no recording that was handed out tells: a test of the mechanism stands in.</summary>
     private const string Described = "BEHAVIOUR-new.md, rule 5";
 
+    /// <summary>Read off <c>/proc/swaps</c> of machines of which only the notes were handed out.</summary>
+    private const string SwapNotes = "new/README.md, guess 13";
+
     private static readonly Dictionary<string, string> Mixed = Lines(
         "2G-b-order0to4", "k612-512M-b-order0to4", "k617-512M-b-order0to4", "k618-512M-b-order0to4", "k619-512M-b-order0to4", "k70-512M-b-order0to4", "k71-512M-b-order0to4", "k72-512M-b-order0to4", "k73-512M-b-order0to4");
 
@@ -54,6 +57,7 @@ internal static class RuleEvidence
         ["Allocator.HalvesLimitWithOrder"] = Mixed,
         ["Allocator.FreesPastHeldLists"] = Traced,
         ["KernelMemory.ThreadStacks"] = Traced,
+        ["KernelMemory.SwapAreasShareAPriority"] = Lines(SwapNotes, NotTold, NotTold, SwapNotes, NotTold, NotTold, NotTold, NotTold, SwapNotes),
     };
 
     /// <summary>The recording for a rule of a line.</summary>

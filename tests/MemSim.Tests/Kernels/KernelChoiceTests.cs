@@ -13,6 +13,10 @@ public class KernelChoiceTests
     [InlineData("Linux (none) 6.18.15+deb13-amd64 #1 SMP PREEMPT_DYNAMIC Debian 6.18.15-1~bpo13+1", "6.18")]
     [InlineData("Debian linux 7.3.4-1~bpo13+1 (7.3.4+deb13-amd64)", "7.3")]
     [InlineData("7.0", "7.0")]
+    [InlineData("7.3-rc1", "7.3")]
+    [InlineData("6.1.0-50-686-pae", "6.1")]
+    [InlineData("Linux version 6.1.0-13-arm64 (x@y) (gcc 12.2.0-14+own) #1", "6.1")]
+    [InlineData("6.1.0-0.deb11.5-amd64", "6.1")]
     public void A_recorded_kernel_has_its_own_line_and_nothing_to_say(string text, string line)
     {
         KernelChoice choice = KernelChoice.For(text);
@@ -59,6 +63,9 @@ public class KernelChoiceTests
     [InlineData("Linux version 6.8.0-45-generic (buildd@lcy02) #45-Ubuntu SMP", "Ubuntu")]
     [InlineData("6.12.0-55.el10.x86_64", "Red Hat Enterprise Linux 10")]
     [InlineData("6.1.0-rt12-amd64", "real-time")]
+    [InlineData("Linux version 6.18.44-fc-v782 (builder@sandboxing) (gcc (GCC) 15.3.0, GNU ld (GNU Binutils) 2.46) #1 SMP", "6.18.44-fc-v782")]
+    [InlineData("Linux vm 5.10.160-rockchip-rk3588 #1 SMP aarch64", "5.10.160-rockchip-rk3588")]
+    [InlineData("6.6.119-09531-g0ac7f4a1c1e9", "6.6.119-09531-g0ac7f4a1c1e9")]
     public void A_vendors_kernel_is_named(string text, string vendor) =>
         KernelChoice.For(text).Warnings.Should().Contain(w => w.Contains(vendor, StringComparison.Ordinal) && w.Contains("Debian's", StringComparison.Ordinal));
 

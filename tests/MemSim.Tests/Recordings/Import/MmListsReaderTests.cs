@@ -107,6 +107,27 @@ public class MmListsReaderTests
         FluentActions.Invoking(() => BuddyInfoFile.Parse(ImportText.Of("Node 0, zone      DMA      0      0      0      0      0      1      1      1      0      1      3 ", line), "buddyinfo"))
             .Should().Throw<InputFileException>().WithMessage($"buddyinfo(2): *{reason}*");
 
+    [Theory]
+    [InlineData(9)]
+    [InlineData(11)]
+    [InlineData(13)]
+    public void Buddyinfo_of_kernels_with_another_number_of_orders_is_read(int orders)
+    {
+        string line = "Node 1, zone  HighMem " + string.Join(' ', Enumerable.Range(1, orders));
+
+        BuddyInfoRow row = BuddyInfoFile.Parse(ImportText.Of(line, line), "buddyinfo")[1];
+
+        row.FreeBlocks.Should().Equal(Enumerable.Range(1, orders).Select(n => (long)n));
+        Enumerable.Range(0, PageGeometry.OrderCount).Sum(o => row.BlocksOf(o) << o).Should().Be(Enumerable.Range(1, orders).Sum(n => (long)n << (n - 1)), "no page is lost where larger blocks do not exist");
+    }
+
+    [Theory]
+    [InlineData(6, "no count for order 6")]
+    [InlineData(25, "more than 24 counts")]
+    public void No_kernel_has_fewer_or_more_orders_than_these(int orders, string reason) =>
+        FluentActions.Invoking(() => BuddyInfoFile.Parse(ImportText.Of("Node 0, zone DMA " + string.Join(' ', Enumerable.Range(1, orders))), "buddyinfo"))
+            .Should().Throw<InputFileException>().WithMessage($"buddyinfo(1): *{reason}*");
+
     private static IEnumerable<string> Zone(int node, string name, long start)
     {
         string id = $"{node} {name}";
