@@ -28,6 +28,9 @@ public sealed partial class Machine : IDisposable
         WatermarkBoostFactor = blueprint.WatermarkBoostFactor;
         _parallel = blueprint.Parallel;
         Callouts = new Callouts(_parallel);
+        FaultInjector = new FaultInjector(this);
+        FaultInjection = new FaultInjection(this);
+        Leaks = new LeakDetector(this);
         _refusesIllegalFlags = blueprint.RefusesIllegalFlags;
         _reserved = [.. blueprint.Reserved];
         LoggerFactory = blueprint.LoggerFactory;

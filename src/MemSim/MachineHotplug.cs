@@ -42,14 +42,7 @@ public sealed class MachineHotplug
         }
 
         target.Pages.DrainLocalPages();
-        foreach (PerCpuPages pcp in target.Pcp)
-        {
-            _machine.Lock(pcp.Zone);
-            pcp.Zone.FreePagesFolded += pcp.FreePagesDiff;
-            pcp.FreePagesDiff = 0;
-            _machine.Unlock(pcp.Zone);
-        }
-
+        FoldFreePages(target);
         _machine.Slab.CpuDead(_machine.Cpus[0], cpu);
         target.IsOnline = false;
         target.UpdateMode();
@@ -86,6 +79,18 @@ public sealed class MachineHotplug
             ref PageFrame frame = ref _machine.Frames[(int)pfn];
             frame.Identity = PageFrame.FreeIdentity(zone.Id, 0) | (uint)PageFlags.Reserved;
             frame.State = PageFrame.OneReference;
+        }
+    }
+
+    /// <summary>Adds what a CPU counted of free pages for itself to the zones' counters (<c>refresh_cpu_vm_stats()</c>).</summary>
+    internal void FoldFreePages(Cpu cpu)
+    {
+        foreach (PerCpuPages pcp in cpu.Pcp)
+        {
+            _machine.Lock(pcp.Zone);
+            pcp.Zone.FreePagesFolded += pcp.FreePagesDiff;
+            pcp.FreePagesDiff = 0;
+            _machine.Unlock(pcp.Zone);
         }
     }
 

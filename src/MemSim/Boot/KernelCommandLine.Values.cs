@@ -32,7 +32,7 @@ public sealed partial class KernelCommandLine
         ["numa_balancing"] = "pages move between nodes only when somebody asks for it",
         ["memtest"] = "simulated memory has no bad cells to be found",
         ["kasan"] = "out-of-bounds accesses are found without it: MemSim checks every access to slab objects",
-        ["kmemleak"] = "what is never freed is found by SlabAllocator.FindLiveObjects",
+        ["kmemleak"] = "what is never freed is found by Machine.Leaks",
         ["movable_node"] = "the firmware of a simulated machine calls no node hot-pluggable",
         ["kaslr"] = "the kernel image lies at its link address; MachineSpec.WithKernel places it elsewhere",
         ["mhash_entries"] = "the mount tables are allocated after the boot that is simulated",

@@ -14,7 +14,15 @@ internal sealed class Callouts : IDisposable
     private readonly State _single = new();
     private volatile bool _hasFailure;
 
-    public Callouts(bool parallel) => _states = parallel ? new ThreadLocal<State>(() => new State()) : null;
+    public Callouts(bool parallel)
+    {
+        _states = parallel ? new ThreadLocal<State>(() => new State()) : null;
+        Drivers = parallel ? null : new DriverGuard("this machine", "one thread at a time may use a machine; MachineSpec.WithParallelCpus() lets several drive a CPU each.");
+        Drivers?.Note();
+    }
+
+    /// <summary>Who drives the machine; null where each CPU has its own driver.</summary>
+    public DriverGuard? Drivers { get; }
 
     private State Current
     {
@@ -28,12 +36,22 @@ internal sealed class Callouts : IDisposable
     /// <summary>Whether something was thrown and nothing is in progress that it would break.</summary>
     public bool MustThrow => _hasFailure && Current is { Depth: 0, Failure: not null };
 
+    /// <summary>An operation begins.</summary>
+    /// <exception cref="KernelBugException">Another host thread is in the middle of one, on a machine without parallel CPUs.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Begin() => Current.Depth++;
+    public void Begin()
+    {
+        Drivers?.Enter();
+        Current.Depth++;
+    }
 
     /// <summary>An operation is over; whoever can undo it asks <see cref="MustThrow"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void End() => Current.Depth--;
+    public void End()
+    {
+        Current.Depth--;
+        Drivers?.Leave();
+    }
 
     public OperationScope Enter() => new(this);
 

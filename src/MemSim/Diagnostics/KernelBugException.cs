@@ -56,6 +56,9 @@ public enum KernelBugKind
 
     /// <summary>A kernel stack overflowed.</summary>
     StackOverflow,
+
+    /// <summary>Two host threads drive one machine, or one CPU of a machine with parallel CPUs, at the same time. Whatever the policy, this is thrown; what the other thread was doing may be spoilt.</summary>
+    ConcurrentUse,
 }
 
 /// <summary>Misuse of the simulated kernel: what a real one would answer with BUG, WARNING or "Bad page state". The machine is unchanged by the refused call.</summary>

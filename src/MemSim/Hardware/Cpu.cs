@@ -1,3 +1,4 @@
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim;
@@ -35,6 +36,7 @@ public sealed partial class Cpu
         Machine = machine;
         Id = id;
         Node = node;
+        Drivers = machine.IsParallel ? new DriverGuard($"CPU {id}", "each CPU is driven by one thread at a time; give each thread a CPU of its own.") : null;
         _current = _idle = new KernelTask($"swapper/{id}", 0) { RunsOn = this };
     }
 
@@ -124,6 +126,9 @@ public sealed partial class Cpu
 
     /// <summary>The host thread that last ran a task here, on a machine with parallel CPUs; 0 when none did.</summary>
     internal int Driver { get; private set; }
+
+    /// <summary>Who drives the CPU, on a machine with parallel CPUs; null elsewhere.</summary>
+    internal DriverGuard? Drivers { get; }
 
     /// <summary>Whether no task runs here.</summary>
     internal bool IsIdle => ReferenceEquals(_current, _idle);

@@ -43,6 +43,13 @@ internal sealed partial class VmallocAllocator
         return text.ToString();
     }
 
+    /// <summary>The areas that are mapped and not the boot's own, in no particular order.</summary>
+    public List<VmArea> Areas()
+    {
+        using LockScope scope = Enter();
+        return [.. _space.Busy.Where(range => range.Value >= _atBoot).Select(range => _areas[range.Value])];
+    }
+
     /// <summary>Ranges as the kernel lists them: by address, and since 6.9 node after node, whose zones of address space alternate.</summary>
     private IEnumerable<AddressRange> ByNode(List<AddressRange> ranges) =>
         _nodes > 1 ? ranges.OrderBy(range => (range.Start >> NodeZoneShift) % (ulong)_nodes) : ranges;

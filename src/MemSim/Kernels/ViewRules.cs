@@ -14,6 +14,9 @@ public sealed record ViewRules
     /// <summary>How the kernel calls its preemption in reports, behind the version; empty where it does not (<c>PREEMPT(lazy)</c> from 6.18 on).</summary>
     public string ReportPreemption { get; init; } = "";
 
+    /// <summary>Whether <c>page_owner</c> prints frame numbers in hexadecimal, and no longer when the page was freed before (known of 6.12).</summary>
+    public bool PageOwnerRecent { get; init; }
+
     /// <summary>Files of <c>/proc/sys/vm</c> that 6.1 does not have.</summary>
     public ImmutableSortedSet<string> AddedSysctls { get; init; } = ImmutableSortedSet<string>.Empty;
 

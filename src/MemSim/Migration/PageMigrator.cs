@@ -60,7 +60,7 @@ internal sealed partial class PageMigrator
             {
                 int pfn = pages[i];
                 int size = 1 << _frames[pfn].Order;
-                switch (MoveOne(cpu, pfn, targets, mode))
+                switch (MoveOne(cpu, pfn, targets, mode, reason))
                 {
                     case Outcome.Moved:
                         succeeded += size;
@@ -144,7 +144,7 @@ internal sealed partial class PageMigrator
         DropReference(cpu, pfn);
     }
 
-    private Outcome MoveOne(Cpu cpu, int from, IMigrationTargets targets, MigrationMode mode)
+    private Outcome MoveOne(Cpu cpu, int from, IMigrationTargets targets, MigrationMode mode, MigrationReason reason)
     {
         ref PageFrame frame = ref _frames[from];
 
@@ -187,9 +187,24 @@ internal sealed partial class PageMigrator
             DropReference(cpu, to);
         }
 
+        _machine.OwnerTracker?.Moved(from, to, NameOf(reason));
         FreeOld(cpu, from, movable);
         return Outcome.Moved;
     }
+
+    /// <summary>A reason as <c>page_owner</c> prints it.</summary>
+    private static string NameOf(MigrationReason reason) => reason switch
+    {
+        MigrationReason.Compaction => "compaction",
+        MigrationReason.MemoryFailure => "memory_failure",
+        MigrationReason.MemoryHotplug => "memory_hotplug",
+        MigrationReason.SystemCall => "syscall_or_cpuset",
+        MigrationReason.MempolicyBind => "mempolicy_mbind",
+        MigrationReason.NumaMisplaced => "numa_misplaced",
+        MigrationReason.ContiguousRange => "contig_range",
+        MigrationReason.LongtermPin => "longterm_pin",
+        _ => "demotion",
+    };
 
     private Outcome MoveLocked(Cpu cpu, int from, int to, bool movable, MigrationMode mode)
     {

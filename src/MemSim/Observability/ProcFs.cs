@@ -38,6 +38,9 @@ public sealed class ProcFs
     /// <summary><c>/proc/vmallocinfo</c>: the areas of vmalloc space by address, then what was freed and not given back yet.</summary>
     public string VmallocInfo => Live.Ram.HasContents ? Live.Vmalloc.Info() : "";
 
+    /// <summary><c>/sys/kernel/debug/page_owner</c>: each block handed out, with who asked for it; empty unless owners are recorded (<see cref="MachineSpec.WithPageOwner"/>).</summary>
+    public string PageOwner => PageOwnerText.Of(Live);
+
     /// <summary><c>/proc/pressure/memory</c>: the time lost because memory is short.</summary>
     public string PressureMemory => Live.Pressure.Text;
 

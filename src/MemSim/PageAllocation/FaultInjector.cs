@@ -1,19 +1,82 @@
 namespace MemSim.PageAllocation;
 
-/// <summary>Makes allocations fail on purpose (<c>fail_page_alloc</c>).</summary>
-internal sealed class FaultInjector(long first, long times)
+/// <summary>Asks the armed rules whether an allocation fails on purpose (<c>should_fail()</c>). While there are none, nobody asks.</summary>
+internal sealed class FaultInjector
 {
-    /// <summary>Allocations asked for since it was put in.</summary>
-    public long Seen { get; private set; }
+    private readonly Machine _machine;
+    private readonly Lock _lock = new();
+    private ArmedFault[] _armed = [];
 
-    /// <summary>Allocations it made fail.</summary>
-    public long Failed { get; private set; }
+    public FaultInjector(Machine machine) => _machine = machine;
 
-    public bool ShouldFail()
+    /// <summary>Whether there are rules: then every request must take the checked way in.</summary>
+    public bool IsArmed => _armed.Length != 0;
+
+    public ArmedFault Arm(FaultRule rule)
     {
-        Seen++;
-        bool fails = Seen >= first && Seen - first < times;
-        Failed += fails ? 1 : 0;
-        return fails;
+        ArmedFault armed = new(this, rule);
+        lock (_lock)
+        {
+            _armed = [.. _armed, armed];
+        }
+
+        UpdateModes();
+        return armed;
+    }
+
+    public void Disarm(ArmedFault armed)
+    {
+        lock (_lock)
+        {
+            _armed = [.. _armed.Where(a => a != armed)];
+        }
+
+        UpdateModes();
+    }
+
+    public void Clear()
+    {
+        lock (_lock)
+        {
+            _armed = [];
+        }
+
+        UpdateModes();
+    }
+
+    /// <summary>Whether a request to the page allocator fails.</summary>
+    public bool FailsPages(Cpu cpu, Gfp gfp, int order) =>
+        _armed.Length != 0 && Fails(cpu, FaultPoints.FailPageAlloc, gfp, order, "", (long)PageGeometry.PageSize << Math.Min(order, 32));
+
+    /// <summary>Whether a request for objects fails.</summary>
+    public bool FailsObjects(Cpu cpu, Gfp gfp, string cache, long bytes) =>
+        _armed.Length != 0 && Fails(cpu, FaultPoints.FailSlab, gfp, 0, cache, bytes);
+
+    private bool Fails(Cpu cpu, FaultPoints point, Gfp gfp, int order, string cache, long bytes)
+    {
+        if ((gfp & Gfp.NoFail) != 0)
+        {
+            return false;
+        }
+
+        lock (_lock)
+        {
+            // Each rule sees each request, whatever the others say.
+            bool fails = false;
+            foreach (ArmedFault armed in _armed)
+            {
+                fails |= armed.ShouldFail(cpu, point, gfp, order, cache, bytes);
+            }
+
+            return fails;
+        }
+    }
+
+    private void UpdateModes()
+    {
+        foreach (Cpu cpu in _machine.Cpus)
+        {
+            cpu.UpdateMode();
+        }
     }
 }

@@ -9,7 +9,6 @@ public sealed partial class Machine
     private readonly Tracepoints _tracepoints;
     private readonly bool _refusesIllegalFlags;
     private IReclaim _reclaim = NoReclaim.Instance;
-    private FaultInjector? _faultInjector;
 
     /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until something better is plugged in.</summary>
     /// <exception cref="ArgumentNullException">The value is null: <see cref="NoReclaim"/> is what reclaims nothing.</exception>
@@ -44,7 +43,7 @@ public sealed partial class Machine
 
     internal bool RefusesIllegalFlags => _refusesIllegalFlags;
 
-    internal PageOwnerTracker? OwnerTracker { get; }
+    internal PageOwnerTracker? OwnerTracker { get; private set; }
 
     /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
     internal Tracepoints? Trace { get; private set; }
@@ -60,6 +59,17 @@ public sealed partial class Machine
     /// <param name="sink">The receiver.</param>
     internal void DetachTrace(IPageTraceSink sink) => Detach(_tracepoints, sink);
 
+    /// <summary>Has owners of pages recorded from now on, as <c>page_owner=on</c> does from the boot on.</summary>
+    internal void TrackPageOwners()
+    {
+        if (OwnerTracker is null)
+        {
+            OwnerTracker = new PageOwnerTracker(this);
+            _tracepoints.Track(OwnerTracker);
+            UpdateTrace();
+        }
+    }
+
     private void UpdateTrace()
     {
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
@@ -70,7 +80,7 @@ public sealed partial class Machine
     private void UpdateModes()
     {
         UsualMode = _parallel || ZeroesMemory || Trace is not null || Charges is not null ? CpuMode.Observed : Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
-        ChecksEveryRequest = _faultInjector is not null;
+        ChecksEveryRequest = FaultInjector.IsArmed;
         foreach (Cpu cpu in _cpus)
         {
             cpu.UpdateMode();
@@ -87,17 +97,6 @@ public sealed partial class Machine
         }
     }
 
-    internal FaultInjector? FaultInjector => _faultInjector;
-
-    /// <summary>Makes allocations of pages and of kernel objects of address spaces fail (<c>fail_page_alloc</c>).</summary>
-    /// <param name="nth">The first to fail, counted from 1; 0 stops it.</param>
-    /// <param name="times">How many fail from there on.</param>
-    /// <returns>What counts and decides.</returns>
-    internal FaultInjector? FailAllocations(long nth, long times = 1)
-    {
-        _faultInjector = nth == 0 ? null : new FaultInjector(nth, times);
-        UpdateModes();
-
-        return _faultInjector;
-    }
+    /// <summary>What makes allocations fail on purpose.</summary>
+    internal FaultInjector FaultInjector { get; }
 }

@@ -59,7 +59,7 @@ internal sealed partial class PageAllocator
     private bool MayTry(Cpu cpu, Gfp gfp, int order)
     {
         _machine.ThrowIfDisposed();
-        return _machine.Bugs.CheckRequest(cpu, gfp, order) && !(_machine.FaultInjector is { } injector && (gfp & Gfp.NoFail) == 0 && injector.ShouldFail());
+        return _machine.Bugs.CheckRequest(cpu, gfp, order) && !_machine.FaultInjector.FailsPages(cpu, gfp, order);
     }
 
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)

@@ -38,6 +38,11 @@ internal sealed partial class PageAllocator
         bool charged = (gfp & Gfp.Account) != 0 && _machine.Charges is not null;
         Zone? zone = want > 1 && !charged ? ZoneForBulk(request, pages.Length) : null;
         int got = 0;
+        if (want > 1 && _machine.FaultInjector.FailsPages(cpu, gfp, 0))
+        {
+            return SkipFilled(pages, filled);
+        }
+
         if (zone is not null)
         {
             got = TakeBulk(request, zone, pages, filled);

@@ -62,6 +62,7 @@ internal sealed partial class PageAllocator
         }
 
         int pfn;
+        cpu.Drivers?.Enter();
         _machine.Callouts.Begin();
         try
         {
@@ -75,6 +76,7 @@ internal sealed partial class PageAllocator
         finally
         {
             _machine.Callouts.End();
+            cpu.Drivers?.Leave();
         }
 
         return Conclude(cpu, pfn, order);

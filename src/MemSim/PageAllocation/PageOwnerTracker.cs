@@ -3,10 +3,10 @@ using System.Text;
 
 namespace MemSim.PageAllocation;
 
-/// <summary>Remembers who allocated and who freed each block last (<c>page_owner=on</c>): what a report of misuse tells about a page's history.</summary>
+/// <summary>Remembers who allocated and who freed each block last (<c>page_owner=on</c>): what <see cref="ProcFs.PageOwner"/> lists, and what a report of misuse tells about a page's history.</summary>
 internal sealed class PageOwnerTracker : IPageTraceSink
 {
-    private readonly Dictionary<long, Entry> _owners = [];
+    private readonly Dictionary<long, PageHistory> _owners = [];
     private readonly Lock _lock = new();
     private readonly Machine _machine;
     private long _sequence;
@@ -19,8 +19,9 @@ internal sealed class PageOwnerTracker : IPageTraceSink
         {
             lock (_lock)
             {
-                _owners.TryGetValue(pfn, out Entry entry);
-                entry.Allocated = new Record(++_sequence, cpu.Id, cpu.Current, order, gfp);
+                _owners.TryGetValue(pfn, out PageHistory entry);
+                entry.Allocated = RecordOf(cpu, order, gfp);
+                entry.Migration = null;
                 _owners[pfn] = entry;
             }
         }
@@ -30,8 +31,8 @@ internal sealed class PageOwnerTracker : IPageTraceSink
     {
         lock (_lock)
         {
-            _owners.TryGetValue(pfn, out Entry entry);
-            entry.Freed = new Record(++_sequence, cpu.Id, cpu.Current, order, Gfp.None);
+            _owners.TryGetValue(pfn, out PageHistory entry);
+            entry.Freed = RecordOf(cpu, order, Gfp.None);
             _owners[pfn] = entry;
         }
     }
@@ -57,13 +58,42 @@ internal sealed class PageOwnerTracker : IPageTraceSink
     {
         lock (_lock)
         {
-            if (_owners.TryGetValue(pfn, out Entry entry))
+            if (_owners.TryGetValue(pfn, out PageHistory entry))
             {
+                if (entry.Allocated is { } allocated)
+                {
+                    entry.Allocated = allocated with { Order = 0 };
+                }
+
                 for (long i = pfn; i < pfn + (1L << order); i++)
                 {
                     _owners[i] = entry;
                 }
             }
+        }
+    }
+
+    /// <summary>A page moved: whoever allocated the old one owns the new one (<c>folio_copy_owner()</c>).</summary>
+    public void Moved(long from, long to, string reason)
+    {
+        lock (_lock)
+        {
+            if (_owners.TryGetValue(from, out PageHistory entry))
+            {
+                _owners.TryGetValue(to, out PageHistory target);
+                target.Allocated = entry.Allocated;
+                target.Migration = reason;
+                _owners[to] = target;
+            }
+        }
+    }
+
+    /// <summary>What is known of a block, by its first frame.</summary>
+    public bool TryFind(long pfn, out PageHistory history)
+    {
+        lock (_lock)
+        {
+            return _owners.TryGetValue(pfn, out history);
         }
     }
 
@@ -73,7 +103,7 @@ internal sealed class PageOwnerTracker : IPageTraceSink
         int head = _machine.BlockHeadOf(pfn, out _);
         lock (_lock)
         {
-            if (!_owners.TryGetValue(pfn, out Entry entry) && (head < 0 || !_owners.TryGetValue(head, out entry)))
+            if (!_owners.TryGetValue(pfn, out PageHistory entry) && (head < 0 || !_owners.TryGetValue(head, out entry)))
             {
                 return "page_owner: no allocation of this page was seen\n";
             }
@@ -82,23 +112,39 @@ internal sealed class PageOwnerTracker : IPageTraceSink
             if (entry.Allocated is { } allocated)
             {
                 text.Append(CultureInfo.InvariantCulture,
-                    $"page last allocated via order {allocated.Order}, gfp_mask {GfpText.FormatWithHex(allocated.Gfp)}, pid {allocated.Task.Pid} ({allocated.Task.Name}), cpu {allocated.Cpu}, event {allocated.Sequence}\n");
+                    $"page last allocated via order {allocated.Order}, gfp_mask {GfpText.FormatWithHex(allocated.Gfp)}, pid {allocated.Task.Pid} ({allocated.Task.Name}), cpu {allocated.Cpu}, event {allocated.Sequence}{At(allocated)}\n");
             }
 
             if (entry.Freed is { } freed)
             {
-                text.Append(CultureInfo.InvariantCulture, $"page last free via order {freed.Order}, pid {freed.Task.Pid} ({freed.Task.Name}), cpu {freed.Cpu}, event {freed.Sequence}\n");
+                text.Append(CultureInfo.InvariantCulture, $"page last free via order {freed.Order}, pid {freed.Task.Pid} ({freed.Task.Name}), cpu {freed.Cpu}, event {freed.Sequence}{At(freed)}\n");
             }
 
             return text.ToString();
         }
     }
 
-    private struct Entry
-    {
-        public Record? Allocated;
-        public Record? Freed;
-    }
+    private static string At(PageEvent seen) => seen.CallSite.Length == 0 ? "" : ", at " + seen.CallSite;
 
-    private sealed record Record(long Sequence, int Cpu, KernelTask Task, int Order, Gfp Gfp);
+    private PageEvent RecordOf(Cpu cpu, int order, Gfp gfp) => new(++_sequence, _machine.Clock.Nanoseconds, cpu.Id, cpu.Current, order, gfp, cpu.CurrentCallSite);
 }
+
+/// <summary>The last allocation and the last free of a block.</summary>
+internal struct PageHistory
+{
+    public PageEvent? Allocated;
+    public PageEvent? Freed;
+
+    /// <summary>Why the page is no longer where it was allocated; null where it is.</summary>
+    public string? Migration;
+}
+
+/// <summary>An allocation or a free.</summary>
+/// <param name="Sequence">Its number on this machine.</param>
+/// <param name="Nanoseconds">When, since the boot.</param>
+/// <param name="Cpu">On which CPU.</param>
+/// <param name="Task">By whom.</param>
+/// <param name="Order">log2 of the pages.</param>
+/// <param name="Gfp">The flags; none for a free.</param>
+/// <param name="CallSite">What <see cref="MemSim.Cpu.CallSite"/> said.</param>
+internal sealed record PageEvent(long Sequence, long Nanoseconds, int Cpu, KernelTask Task, int Order, Gfp Gfp, string CallSite);

@@ -49,6 +49,19 @@ internal abstract class PcpLists
     /// <param name="listIndex">The list to start with.</param>
     public void Drain(Cpu cpu, PerCpuPages pcp, int pages, int listIndex)
     {
+        _machine.Callouts.Drivers?.Enter();
+        try
+        {
+            DrainGuarded(cpu, pcp, pages, listIndex);
+        }
+        finally
+        {
+            _machine.Callouts.Drivers?.Leave();
+        }
+    }
+
+    private void DrainGuarded(Cpu cpu, PerCpuPages pcp, int pages, int listIndex)
+    {
         Zone zone = pcp.Zone;
         int left = Math.Min(pages, pcp.Count);
         _machine.Lock(zone);
@@ -78,6 +91,19 @@ internal abstract class PcpLists
     /// <summary>Takes blocks from the free lists one by one and appends them to an empty list.</summary>
     /// <returns>Whether there was at least one.</returns>
     protected bool Fill(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
+    {
+        _machine.Callouts.Drivers?.Enter();
+        try
+        {
+            return FillGuarded(cpu, pcp, order, type, flags, want);
+        }
+        finally
+        {
+            _machine.Callouts.Drivers?.Leave();
+        }
+    }
+
+    private bool FillGuarded(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
     {
         Zone zone = pcp.Zone;
         int head = pcp.FirstHead + PerCpuPages.ListIndex(order, type);

@@ -5,15 +5,21 @@ namespace MemSim.PageAllocation;
 /// <summary>Passes tracepoints on to whoever listens. Exists for hot paths only while somebody does.</summary>
 internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
 {
-    private readonly PageOwnerTracker? _owners;
+    private PageOwnerTracker? _owners;
 
     public Tracepoints(PageOwnerTracker? owners)
     {
-        _owners = owners;
         if (owners is not null)
         {
-            Attach(owners);
+            Track(owners);
         }
+    }
+
+    /// <summary>Has owners of pages recorded from now on, those of bulk allocations included.</summary>
+    public void Track(PageOwnerTracker owners)
+    {
+        _owners = owners;
+        Attach(owners);
     }
 
     /// <summary>A page of a bulk allocation: 6.1 has no tracepoint for it, but its owner is recorded.</summary>

@@ -3,45 +3,12 @@ namespace MemSim;
 /// <content>What is built from kmalloc, kfree and the calls on caches.</content>
 public sealed partial class Cpu
 {
-    private string _callSite = "";
-
     /// <summary>How many constructors of objects run on this CPU, one called by the other's allocation.</summary>
     internal int ConstructorDepth { get; set; }
-
-    /// <summary>The function that allocations and frees are ascribed to by tracepoints and user tracking; empty until <see cref="CallSite"/> sets it.</summary>
-    internal string CurrentCallSite => _callSite;
-
-    /// <summary>Names the caller of the allocations and frees that follow, until the scope is disposed: what tracepoints and user tracking show as call site.</summary>
-    /// <param name="name">The name, e.g. <c>copy_process+0x20e/0x1ae0</c>.</param>
-    public CallSiteScope CallSite(string name)
-    {
-        ArgumentNullException.ThrowIfNull(name);
-        CallSiteScope scope = new(this, _callSite);
-        _callSite = name;
-        return scope;
-    }
-
-    internal void SetCallSite(string name) => _callSite = name;
 
     /// <summary>Allocates zeroed memory (<c>kzalloc()</c>).</summary>
     /// <param name="size">Bytes.</param>
     /// <param name="gfp">What the allocation may do.</param>
     /// <returns>The address; the null address when there is no memory.</returns>
     public VirtualAddress Kzalloc(long size, Gfp gfp) => Kmalloc(size, gfp | Gfp.Zero);
-}
-
-/// <summary>A call site in force; disposing it brings the previous one back.</summary>
-public readonly struct CallSiteScope : IDisposable
-{
-    private readonly Cpu? _cpu;
-    private readonly string _previous;
-
-    internal CallSiteScope(Cpu cpu, string previous)
-    {
-        _cpu = cpu;
-        _previous = previous;
-    }
-
-    /// <summary>Brings the previous call site back.</summary>
-    public void Dispose() => _cpu?.SetCallSite(_previous);
 }

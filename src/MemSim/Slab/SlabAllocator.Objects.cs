@@ -41,6 +41,7 @@ public sealed unsafe partial class SlabAllocator
         long given;
         if (size > KmallocMaxCached)
         {
+            // No object of a cache: only the page allocator can refuse it.
             address = LargeObjects.Allocate(cpu, this, size, gfp, node);
             given = (long)PageGeometry.PageSize << SlabRules.OrderOf(Math.Min(size, SlabRules.MaxSize));
         }
@@ -48,7 +49,7 @@ public sealed unsafe partial class SlabAllocator
         {
             KmemCache cache = KmallocCache(size, gfp);
             given = cache.Size;
-            address = Take(cpu, cache, gfp, node);
+            address = Fails(cpu, cache, gfp) ? 0 : Take(cpu, cache, gfp, node);
         }
 
         VirtualAddress result = new(address);
@@ -74,7 +75,7 @@ public sealed unsafe partial class SlabAllocator
             return default;
         }
 
-        VirtualAddress result = new(Take(cpu, cache, gfp, node));
+        VirtualAddress result = new(Fails(cpu, cache, gfp) ? 0 : Take(cpu, cache, gfp, node));
         Trace?.KmemCacheAlloc(cpu, cpu.CurrentCallSite, result, cache, gfp, node);
         return result;
     }
@@ -147,6 +148,11 @@ public sealed unsafe partial class SlabAllocator
         if (cache.Constructor is not null && (gfp & Gfp.Zero) != 0)
         {
             RefuseZeroing(cpu, cache, gfp);
+            return 0;
+        }
+
+        if (Fails(cpu, cache, gfp))
+        {
             return 0;
         }
 
@@ -355,6 +361,9 @@ public sealed unsafe partial class SlabAllocator
 
         return !cpu.IsSpecial || Machine.Bugs.CheckRequest(cpu, gfp, 0);
     }
+
+    /// <summary>Whether a request for objects is made to fail (<c>should_failslab()</c>).</summary>
+    private bool Fails(Cpu cpu, KmemCache cache, Gfp gfp) => Machine.FaultInjector.FailsObjects(cpu, gfp, cache.Name, cache.ObjectSize);
 
     private void TraceKmalloc(Cpu cpu, VirtualAddress ptr, long requested, long given, Gfp gfp, int node)
     {

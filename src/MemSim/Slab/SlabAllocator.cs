@@ -259,6 +259,25 @@ public sealed unsafe partial class SlabAllocator
         return groups;
     }
 
+    /// <summary>Adds every object that is handed out.</summary>
+    internal void AddLive(List<(ulong Address, KmemCache Cache)> objects)
+    {
+        foreach (KmemCache cache in _caches)
+        {
+            foreach (int head in Memory.SlabsOf(cache))
+            {
+                ref SlabPage slab = ref Memory[head];
+                for (uint i = 0; i < slab.Objects; i++)
+                {
+                    if (slab.Links[i] == SlabPage.Allocated)
+                    {
+                        objects.Add((slab.AddressOf(i), cache));
+                    }
+                }
+            }
+        }
+    }
+
     /// <summary>The cache with a number.</summary>
     internal KmemCache CacheOf(int id) => _byId[id]!;
 

@@ -78,6 +78,19 @@ internal sealed unsafe class SlabPages
     /// <returns>The first frame, or 0.</returns>
     public int Get(Cpu cpu, KmemCache cache, Gfp gfp, int order, int objects, int start, int node)
     {
+        _machine.Callouts.Drivers?.Enter();
+        try
+        {
+            return GetGuarded(cpu, cache, gfp, order, objects, start, node);
+        }
+        finally
+        {
+            _machine.Callouts.Drivers?.Leave();
+        }
+    }
+
+    private int GetGuarded(Cpu cpu, KmemCache cache, Gfp gfp, int order, int objects, int start, int node)
+    {
         gfp |= cache.Layout.AllocFlags;
         int head = node < 0 ? _pages.Allocate(cpu, gfp, order) : _pages.AllocateChecked(cpu, gfp, order, _machine.GetNode(node));
         if (head < 0)

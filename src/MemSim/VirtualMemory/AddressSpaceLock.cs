@@ -46,9 +46,9 @@ internal sealed class AddressSpaceLock(Machine machine, Lock? held)
         {
             entered.Machine.ThrowIfDisposed();
             _lock = entered;
+            entered.Machine.Callouts.Begin();
             entered.Held?.Enter();
             entered._depth++;
-            entered.Machine.Callouts.Begin();
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -59,8 +59,8 @@ internal sealed class AddressSpaceLock(Machine machine, Lock? held)
                 _lock.EndDying();
             }
 
-            _lock.Machine.Callouts.End();
             _lock.Held?.Exit();
+            _lock.Machine.Callouts.End();
             _lock.Machine.Callouts.ThrowIfIdle();
         }
     }

@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Hardware;
-using MemSim.PageAllocation;
 using MemSim.Slab;
 using Xunit;
 
@@ -19,10 +18,10 @@ public class FaultTests
         int failed = 0;
         for (int nth = 1; nth < 200; nth++)
         {
-            FaultInjector injector = machine.FailAllocations(nth)!;
+            ArmedFault injector = machine.FailOnly(nth);
             Program(machine, cpu);
             failed += (int)injector.Failed;
-            _ = machine.FailAllocations(0);
+            machine.FaultInjection.Clear();
             foreach (Process process in machine.Processes.ToArray())
             {
                 machine.Verify();

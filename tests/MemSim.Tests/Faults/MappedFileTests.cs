@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.PageAllocation;
 using Xunit;
 
 namespace MemSim.Tests.AddressSpaces;
@@ -413,7 +412,7 @@ public class MappedFileTests
         for (int nth = 1; nth < 200; nth++)
         {
             using Rig rig = new(architecture, pages: 8);
-            FaultInjector injector = rig.Machine.FailAllocations(nth)!;
+            ArmedFault injector = rig.Machine.FailOnly(nth);
             try
             {
                 Program(rig);
@@ -423,7 +422,7 @@ public class MappedFileTests
                 signal.SignalInfo.Signal.Should().Be(MemSim.Signal.SIGKILL);
             }
 
-            _ = rig.Machine.FailAllocations(0);
+            rig.Machine.FaultInjection.Clear();
             rig.Machine.Verify();
             if (injector.Failed == 0)
             {

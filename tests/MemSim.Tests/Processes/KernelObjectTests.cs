@@ -144,13 +144,13 @@ public class KernelObjectTests
         machine.Files.OpenDevice(other).Value.Close(machine.Cpus[0]);
         for (int nth = 1; nth <= 3; nth++)
         {
-            _ = machine.FailAllocations(nth);
+            _ = machine.FailOnly(nth);
             files.Create("file").Error.Should().Be(Errno.ENOMEM);
-            _ = machine.FailAllocations(nth);
+            _ = machine.FailOnly(nth);
             files.Adopt("part", 0, 4096).Error.Should().Be(Errno.ENOMEM);
-            _ = machine.FailAllocations(nth);
+            _ = machine.FailOnly(nth);
             machine.Files.OpenDevice(disk).Error.Should().Be(Errno.ENOMEM);
-            _ = machine.FailAllocations(0);
+            machine.FaultInjection.Clear();
             files.Names.Should().BeEmpty();
             machine.Verify();
         }

@@ -224,9 +224,9 @@ public class LimitTests
         for (int nth = 1; nth < 12; nth++)
         {
             VirtualAddress fresh = mm.Mmap(Page, ReadWrite);
-            _ = machine.FailAllocations(nth);
+            _ = machine.FailOnly(nth);
             answers.Add(mm.Mlock(fresh, Page));
-            _ = machine.FailAllocations(0);
+            machine.FaultInjection.Clear();
             machine.Verify();
             mm.Munmap(fresh, Page).Should().Be(Errno.None);
         }
@@ -282,12 +282,12 @@ public class LimitTests
             Process process = machine.CreateProcess("unlucky");
             VirtualAddress at = process.Mm.Mmap(2 * Page, ReadWrite);
             using ContextScope scope = cpu.Run(process);
-            _ = machine.FailAllocations(nth);
+            _ = machine.FailOnly(nth);
             copied.Add((int)cpu.User.CopyToUser(at, new byte[8]));
             process.State.Should().Be(ProcessState.Running);
             process.LastSignal.Should().BeNull();
             VirtualAddress other = process.Mm.StackStart + (-40 * Page);
-            _ = machine.FailAllocations(nth);
+            _ = machine.FailOnly(nth);
             try
             {
                 cpu.Write(other, 1);
@@ -299,7 +299,7 @@ public class LimitTests
                 signal.SignalInfo.Code.Should().NotBe(SignalCode.AccessError);
             }
 
-            _ = machine.FailAllocations(0);
+            machine.FaultInjection.Clear();
             machine.Verify();
             process.Exit();
             machine.Verify();

@@ -358,6 +358,21 @@ public sealed partial class PerCpuAllocator
         return number < (ulong)_chunks.Length ? _chunks[number] : null;
     }
 
+    /// <summary>Adds the frames that back per-CPU memory.</summary>
+    internal void AddFrames(ISet<int> frames)
+    {
+        foreach (PerCpuChunk? chunk in _chunks)
+        {
+            for (int page = 0; page < (chunk?.UnitPages ?? 0); page++)
+            {
+                for (int cpu = 0; chunk!.IsPopulated(page) && cpu < _machine.Cpus.Count; cpu++)
+                {
+                    frames.Add(chunk.Frame(cpu, page));
+                }
+            }
+        }
+    }
+
     private PerCpuPointer PointerTo(PerCpuChunk chunk, int bit)
     {
         ulong start = chunk.Number == 0 ? 0 : _chunksEnd - ((ulong)chunk.Number << _strideShift) - _base;

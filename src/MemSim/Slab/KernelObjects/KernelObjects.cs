@@ -41,14 +41,12 @@ internal sealed class KernelObjects
         return _caches[(int)kind]!;
     }
 
-    /// <summary>Takes the memory of an object; null when there is none, or the fault injector says so.</summary>
+    /// <summary>Whether a cache is one of these.</summary>
+    public bool Owns(KmemCache cache) => Array.IndexOf(_caches, cache) >= 0;
+
+    /// <summary>Takes the memory of an object; null when there is none.</summary>
     public VirtualAddress Take(Cpu cpu, KernelObject kind)
     {
-        if (_machine.FaultInjector is { } injector && injector.ShouldFail())
-        {
-            return default;
-        }
-
         VirtualAddress obj = Allocate(cpu, CacheOf(kind), Gfp.KernelAccount);
         if (!obj.IsNull)
         {

@@ -1,0 +1,75 @@
+using System.Globalization;
+
+namespace MemSim.Diagnostics;
+
+/// <summary>Knows which host threads drive a machine or, where CPUs are parallel, one CPU, and notices when one comes while another one is inside.</summary>
+/// <remarks>
+/// Asked where work takes longer than a look: refills, slow paths, system calls, never on a fast path. So two threads are found out within some dozen calls, not at the first; what they broke
+/// before is reported with both their names.
+/// </remarks>
+internal sealed class DriverGuard(string what, string advice)
+{
+    private int _inside;
+    private int _depth;
+    private int _last;
+    private string? _lastName;
+    private int _before;
+    private string? _beforeName;
+
+    /// <summary>The calling host thread goes inside.</summary>
+    /// <exception cref="KernelBugException">Another one is inside.</exception>
+    public void Enter()
+    {
+        int me = Environment.CurrentManagedThreadId;
+        if (_inside != me)
+        {
+            Claim(me);
+        }
+
+        _depth++;
+    }
+
+    /// <summary>The calling host thread is outside again.</summary>
+    public void Leave()
+    {
+        if (--_depth <= 0)
+        {
+            _depth = 0;
+            _inside = 0;
+        }
+    }
+
+    /// <summary>Remembers the calling host thread.</summary>
+    public void Note()
+    {
+        int me = Environment.CurrentManagedThreadId;
+        if (_last != me)
+        {
+            (_before, _beforeName) = (_last, _lastName);
+            (_last, _lastName) = (me, Thread.CurrentThread.Name);
+        }
+    }
+
+    /// <summary>A line for reports of bugs; empty while one thread did everything.</summary>
+    public string Describe() => _before == 0
+        ? ""
+        : string.Create(CultureInfo.InvariantCulture, $"Host threads {Name(_before, _beforeName)} and {Name(_last, _lastName)} have both driven {what}. If that was at the same time, this report is its consequence: {advice}\n");
+
+    private void Claim(int me)
+    {
+        int other = _inside;
+        Note();
+        if (other != 0)
+        {
+            string owner = Name(other, other == _before ? _beforeName : null);
+            throw new KernelBugException(
+                KernelBugKind.ConcurrentUse,
+                string.Create(CultureInfo.InvariantCulture, $"BUG: host thread {Name(me, _lastName)} came while host thread {owner} drives {what}"),
+                string.Create(CultureInfo.InvariantCulture, $"What thread {other} is doing may have been spoilt already. {advice}\n"));
+        }
+
+        _inside = me;
+    }
+
+    private static string Name(int thread, string? name) => string.IsNullOrEmpty(name) ? thread.ToString(CultureInfo.InvariantCulture) : string.Create(CultureInfo.InvariantCulture, $"{thread} ({name})");
+}
