@@ -20,7 +20,7 @@ internal sealed class FaultInjector
             _armed = [.. _armed, armed];
         }
 
-        UpdateModes();
+        _machine.UpdateModes();
         return armed;
     }
 
@@ -31,7 +31,7 @@ internal sealed class FaultInjector
             _armed = [.. _armed.Where(a => a != armed)];
         }
 
-        UpdateModes();
+        _machine.UpdateModes();
     }
 
     public void Clear()
@@ -41,7 +41,7 @@ internal sealed class FaultInjector
             _armed = [];
         }
 
-        UpdateModes();
+        _machine.UpdateModes();
     }
 
     /// <summary>Whether a request to the page allocator fails.</summary>
@@ -69,14 +69,6 @@ internal sealed class FaultInjector
             }
 
             return fails;
-        }
-    }
-
-    private void UpdateModes()
-    {
-        foreach (Cpu cpu in _machine.Cpus)
-        {
-            cpu.UpdateMode();
         }
     }
 }

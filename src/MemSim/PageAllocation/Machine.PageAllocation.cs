@@ -77,7 +77,7 @@ public sealed partial class Machine
     }
 
     /// <summary>Something changed that decides which form of the hot paths runs.</summary>
-    private void UpdateModes()
+    internal void UpdateModes()
     {
         UsualMode = _parallel || ZeroesMemory || Trace is not null || Charges is not null ? CpuMode.Observed : Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain;
         ChecksEveryRequest = FaultInjector.IsArmed;
