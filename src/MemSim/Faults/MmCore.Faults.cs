@@ -24,6 +24,24 @@ internal sealed partial class MmCore
     public FaultResult HandleFault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
     {
         Events.CountHere(VmEvent.Fault, Machine.IsParallel);
+        if (!_lru.ByGeneration)
+        {
+            return Handle(cpu, vma, address, flags);
+        }
+
+        _lru.EnterFault(cpu, tellsUse: (vma.Flags & (VmaFlags.SequentialRead | VmaFlags.RandomRead)) == 0);
+        try
+        {
+            return Handle(cpu, vma, address, flags);
+        }
+        finally
+        {
+            _lru.ExitFault(cpu);
+        }
+    }
+
+    private FaultResult Handle(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
+    {
         address &= ~(ulong)(PageGeometry.PageSize - 1);
         MemoryDescriptor mm = vma.Mm;
         if (Machine.Charges is not null && mm.Owner is { } owner)

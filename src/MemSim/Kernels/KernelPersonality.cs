@@ -23,6 +23,9 @@ public sealed record KernelPersonality
     /// <summary>The page allocator: per-CPU lists, fallback, reserve of high-order atomic requests.</summary>
     public AllocatorRules Allocator { get; init; } = new();
 
+    /// <summary>Reclaim: active and inactive lists, or generations.</summary>
+    public ReclaimRules Reclaim { get; init; } = new();
+
     /// <summary>Kernel stacks, areas of vmalloc, the kernel image, swap areas.</summary>
     public KernelMemoryRules KernelMemory { get; init; } = new();
 

@@ -12,6 +12,7 @@ internal static class Linux6_12
         Name = "6.12",
         Recorded = "Debian 6.12.117-1",
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
+        Reclaim = Older.Reclaim with { GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true },
         KernelMemory = Older.KernelMemory with { KeepsFreedRangesByCpu = true },
         Slab = Older.Slab with { OrderIgnoresFewerObjects = true },
         Objects = Older.Objects.WithBytes(

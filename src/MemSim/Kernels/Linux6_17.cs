@@ -10,6 +10,13 @@ internal static class Linux6_17
         Name = "6.17",
         Recorded = "Debian 6.17.13-1~bpo13+1",
         Views = Older.Views with { AddedSysctls = Older.Views.AddedSysctls.Add("defrag_mode") },
+        Reclaim = Older.Reclaim with
+        {
+            NewPages = GenerationPlacement.FromYoungest,
+            Tiers = AccessTiers.WithWorkingSet,
+            Eviction = EvictionStep.ByPriority,
+            HasAnonOnlySwappiness = true,
+        },
         Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },
     };
 }

@@ -10,8 +10,9 @@ internal static class Linux7_3
         Name = "7.3",
         Recorded = "Debian 7.3.4-1~bpo13+1",
         Allocator = Older.Allocator with { HighAtomicFirst = true, GfpBits = 24, HasNoObjExt = false },
+        Reclaim = Older.Reclaim with { Eviction = EvictionStep.ByPriorityInBatches, EmptyZonesCountFree = false },
         Objects = Older.Objects.WithBytes(("task_struct", 8968), ("signal_cache", 1144), ("bdev_cache", 1544)),
-        Views = Older.Views with { Rows = RowSet.Of7_3, AddedSysctls = Older.Views.AddedSysctls.Add("panic_on_unrecoverable_memory_failure") },
+        Views = Older.Views with { Rows = RowSet.Of7_3, LruGenIdWidth = 0, AddedSysctls = Older.Views.AddedSysctls.Add("panic_on_unrecoverable_memory_failure") },
         Slab = Older.Slab with { NodeBytes = 64, CacheBytes = 216 },
         KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = false, SwapAreasShareAPriority = true },
     };

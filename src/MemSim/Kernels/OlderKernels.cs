@@ -18,7 +18,8 @@ internal static class OlderKernels
     /// <summary>The rules of 6.1 with what is known to differ.</summary>
     public static KernelPersonality RulesOf(KernelVersion version)
     {
-        KernelPersonality rules = Linux6_1.Line with { Name = version.ToString(), Recorded = "" };
+        // The multi-generational LRU came with 6.1, where it is off unless somebody switches it on.
+        KernelPersonality rules = Linux6_1.Line with { Name = version.ToString(), Recorded = "", Reclaim = Linux6_1.Line.Reclaim with { HasGenerations = false } };
         foreach (KnownDifference difference in Differences)
         {
             rules = version < difference.Before ? difference.Change(rules) : rules;

@@ -17,6 +17,9 @@ public sealed record ViewRules
     /// <summary>Whether <c>page_owner</c> prints frame numbers in hexadecimal, and no longer when the page was freed before (known of 6.12).</summary>
     public bool PageOwnerRecent { get; init; }
 
+    /// <summary>To how many digits the number of a cgroup is padded in <c>/sys/kernel/debug/lru_gen</c> (5; 7.3 does not pad).</summary>
+    public int LruGenIdWidth { get; init; } = 5;
+
     /// <summary>Files of <c>/proc/sys/vm</c> that 6.1 does not have.</summary>
     public ImmutableSortedSet<string> AddedSysctls { get; init; } = ImmutableSortedSet<string>.Empty;
 

@@ -16,6 +16,9 @@ internal sealed class CpuLruBatches
     /// <summary>For which cgroup's limit this CPU reclaims now; 0 for the machine's memory.</summary>
     public int EvictionCgroup { get; set; }
 
+    /// <summary>Whether the CPU serves a page fault of an area in which use says something about use to come (<c>in_lru_fault</c>).</summary>
+    public bool InFault;
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ref int CountOf(LruBatch batch) => ref _counts[(int)batch];
 

@@ -14,6 +14,12 @@ internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageO
         return inner.Referenced(cpu, pfn);
     }
 
+    public void WalkForAging(Cpu cpu, LruVec vec, AgingWalk walk)
+    {
+        using LockScope scope = machine.EnterOwners();
+        inner.WalkForAging(cpu, vec, walk);
+    }
+
     public bool TryToUnmap(Cpu cpu, int pfn)
     {
         using LockScope scope = machine.EnterOwners();

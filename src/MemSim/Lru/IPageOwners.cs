@@ -10,6 +10,14 @@ internal interface IPageOwners
     /// <summary>Counts and clears the accessed bits of all page-table entries that map a page (<c>folio_referenced()</c>).</summary>
     PageReferences Referenced(Cpu cpu, int pfn);
 
+    /// <summary>Looks through the page tables of all processes for pages of some lists that were used since the last time, and puts them into the youngest generation (<c>walk_mm()</c>).</summary>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="vec">The lists.</param>
+    /// <param name="walk">What for.</param>
+    void WalkForAging(Cpu cpu, LruVec vec, AgingWalk walk)
+    {
+    }
+
     /// <summary>Takes a page out of all page tables (<c>try_to_unmap()</c>): anonymous pages, which must be in the swap cache, leave swap entries; a dirty entry makes the page dirty.</summary>
     /// <returns>Whether nothing maps the page any more.</returns>
     bool TryToUnmap(Cpu cpu, int pfn);
@@ -62,6 +70,12 @@ internal interface IPageOwners
 /// <param name="Executable">Whether one of the areas is executable.</param>
 /// <param name="Locked">Whether one of the areas is locked into memory.</param>
 internal readonly record struct PageReferences(int Count, bool Executable, bool Locked);
+
+/// <summary>What a walk of page tables is for.</summary>
+/// <param name="Sequence">The youngest generation: where pages that were used belong.</param>
+/// <param name="Swappiness">Which kinds matter.</param>
+/// <param name="SkipsUnusedTables">Whether tables that the hardware has not marked as used are passed over.</param>
+internal readonly record struct AgingWalk(long Sequence, int Swappiness, bool SkipsUnusedTables);
 
 /// <summary>What became of writing a page (<c>pageout_t</c>).</summary>
 internal enum PageOutOutcome

@@ -73,6 +73,11 @@ internal sealed partial class LruManager
             WasUsed = true;
         }
 
+        if (ByGeneration && !Ages.IsMade)
+        {
+            Ages.Make();
+        }
+
         // Copied, so that another CPU that drains everything meets an empty batch.
         Span<int> pages = stackalloc int[CpuLruBatches.BatchSize];
         if (_parallel)
@@ -124,6 +129,11 @@ internal sealed partial class LruManager
             {
                 Move(LruBatch.Add, OfPage(pfn), ref frame, pfn, ref events);
                 SetFlags(ref frame, PageFlags.Lru);
+            }
+            else if (ByGeneration)
+            {
+                _vecOfZone[frame.ZoneId].Generations!.Add(ref frame, pfn, _zones[frame.ZoneId], oldest: false);
+                frame.Set(PageFlags.Lru);
             }
             else
             {
@@ -210,7 +220,7 @@ internal sealed partial class LruManager
                 DeactivateFile(vec, ref frame, pfn, zone, ref events);
                 break;
             case LruBatch.Deactivate:
-                if (frame.Is(PageFlags.Active, of: PageFlags.Unevictable | PageFlags.Active))
+                if (frame.Is(PageFlags.Active, of: PageFlags.Unevictable | PageFlags.Active) || (ByGeneration && !frame.IsUnevictable))
                 {
                     Relink(vec, ref frame, pfn, zone, PageFlags.Active | PageFlags.Referenced);
                     events.Deactivated += 1L << frame.Order;

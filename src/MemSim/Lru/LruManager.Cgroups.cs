@@ -23,7 +23,7 @@ internal sealed partial class LruManager
     public bool HasCgroups => _charges is not null;
 
     /// <summary>List heads that a machine needs for its root's lists and those of cgroups.</summary>
-    public static int ListHeadsOf(int nodes, HostMemory host) => (nodes + CgroupVecs(nodes, host)) * LruVec.ListHeads;
+    public static int ListHeadsOf(int nodes, HostMemory host) => (nodes + CgroupVecs(nodes, host)) * LruVec.AllHeads;
 
     /// <summary>The lists of a cgroup on a node.</summary>
     /// <returns>Null when there is no such cgroup any more.</returns>
@@ -59,6 +59,7 @@ internal sealed partial class LruManager
             LruVec above = VecOf(node, parent)!;
             vecs[node] = new LruVec(above.Node, node, _frames, TakeHeads(), _parallel) { CgroupId = id, Parent = above };
             vecs[node].BeginOwnSizes();
+            BeginGenerations(vecs[node]);
             above.AddChild(vecs[node]);
         }
 
@@ -97,7 +98,7 @@ internal sealed partial class LruManager
     {
         if (_freeHeads.TryPop(out int heads))
         {
-            for (int i = 0; i < LruVec.ListHeads; i++)
+            for (int i = 0; i < LruVec.AllHeads; i++)
             {
                 _frames.InitList(heads + i);
             }
@@ -106,7 +107,7 @@ internal sealed partial class LruManager
         }
 
         _headsLeft--;
-        return _map.TakeListHeads(LruVec.ListHeads);
+        return _map.TakeListHeads(LruVec.AllHeads);
     }
 
     private IEnumerable<LruVec> AllVecs()

@@ -49,36 +49,38 @@ internal sealed partial class LruManager
         }
     }
 
-    /// <summary>Drops a reference to each page; those whose last it was are freed together, the last page given first (<c>release_pages()</c>).</summary>
+    /// <summary>Drops a reference to each page; those whose last it was are freed together (<c>release_pages()</c>).</summary>
     public void PutAll(Cpu cpu, ReadOnlySpan<int> pages)
     {
         int first = EndOfList;
+        int last = EndOfList;
         foreach (int pfn in pages)
         {
             if (DropReference(cpu, pfn))
             {
-                Collect(cpu, pfn, ref first);
+                Collect(cpu, pfn, ref first, ref last);
             }
         }
 
         FreeChain(cpu, first);
     }
 
-    /// <summary>Frees pages that reclaim took the last reference of: neither on a list nor in a cache (<c>free_unref_page_list()</c>).</summary>
+    /// <summary>Frees pages that reclaim took the last reference of: neither on a list nor in a cache (<c>free_unref_page_list()</c>, <c>free_unref_folios()</c>).</summary>
     public void FreeUnreferenced(Cpu cpu, ReadOnlySpan<int> pages)
     {
         int first = EndOfList;
+        int last = EndOfList;
         foreach (int pfn in pages)
         {
-            Collect(cpu, pfn, ref first);
+            Collect(cpu, pfn, ref first, ref last);
         }
 
         FreeChain(cpu, first);
     }
 
-    /// <summary>Puts a page without references in front of those to be freed together; a block of several pages is freed at once.</summary>
+    /// <summary>Puts a page without references in front of those to be freed together, or behind them (6.10); a block of several pages is freed at once.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Collect(Cpu cpu, int pfn, ref int first)
+    private void Collect(Cpu cpu, int pfn, ref int first, ref int last)
     {
         ref PageFrame frame = ref _frames[pfn];
         int order = frame.Order;
@@ -93,8 +95,16 @@ internal sealed partial class LruManager
             return;
         }
 
+        if (_freesInOrder && first != EndOfList)
+        {
+            frame.Next = EndOfList;
+            _frames[last].Next = pfn;
+            last = pfn;
+            return;
+        }
+
         frame.Next = first;
-        first = pfn;
+        first = last = pfn;
     }
 
     private void FreeChain(Cpu cpu, int first)
@@ -166,6 +176,7 @@ internal sealed partial class LruManager
             frame.Mapping = 0;
         }
 
+        Ages.Forget(pfn);
         const PageFlags remnants = PageFlags.Waiters | PageFlags.Unevictable | PageFlags.Active;
         if (frame.Has(remnants))
         {

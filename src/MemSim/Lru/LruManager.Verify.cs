@@ -30,6 +30,11 @@ internal sealed partial class LruManager
             {
                 VerifyList(vec, list, listed, own[vec]);
             }
+
+            if (vec.Generations is not null)
+            {
+                new GenerationVerifier(vec, _frames, Ages).Verify(listed, own[vec], _machine.FrameCount, vec.ByGeneration);
+            }
         }
 
         VerifyFrames(listed, own);

@@ -17,6 +17,11 @@ internal sealed partial class LruManager
     {
         ref PageFrame frame = ref _frames[pfn];
         LruVec vec = VecOf(_vecOfZone[frame.ZoneId].Index, _batches[cpu.Id].EvictionCgroup)!;
+        if (ByGeneration)
+        {
+            return ShadowByGeneration(OfPage(pfn), ref frame, pfn);
+        }
+
         long age = vec.NonresidentAge & AgeMask;
         vec.Age(1L << frame.Order);
         bool workingset = frame.IsWorkingset;
@@ -41,6 +46,12 @@ internal sealed partial class LruManager
         LruVec vec = OfPage(pfn);
         bool file = !frame.IsSwapBacked;
         long pages = 1L << frame.Order;
+        if (ByGeneration)
+        {
+            RefaultByGeneration(cpu, vec, evictedFrom, ref frame, pfn, shadow);
+            return;
+        }
+
         long distance = (evictedFrom.NonresidentAge - (shadow >> AgeShift)) & AgeMask;
         NodeCounters counters = vec.Node.Counters;
         vec.Enter();

@@ -6,7 +6,7 @@ namespace MemSim.Lru;
 /// <summary>The LRU lists of all nodes: which pages reclaim looks at, in which order (<c>mm/swap.c</c>).</summary>
 /// <remarks>
 /// Frame numbers given are heads of allocated blocks to which the caller holds a reference. Being on a list is no reference; being in a CPU's batch is one.
-/// Follows Linux 6.1 without the multi-generational LRU.
+/// Which pages are old is kept in one of two ways, each with an engine of its own in <c>Reclaim</c>: active and inactive lists, or generations (<see cref="LruGenerations"/>).
 /// </remarks>
 internal sealed partial class LruManager
 {
@@ -18,6 +18,7 @@ internal sealed partial class LruManager
     private readonly MemMap _map;
     private readonly CpuLruBatches[] _batches;
     private readonly bool _parallel;
+    private readonly bool _freesInOrder;
 
     public LruManager(Machine machine, MemMap map, bool restored)
     {
@@ -26,16 +27,23 @@ internal sealed partial class LruManager
         _map = map;
         _parallel = machine.IsParallel;
         _zones = [.. machine.Zones];
+        Kernels.ReclaimRules rules = machine.Personality.Reclaim;
+        _freesInOrder = rules.FreesInOrder;
+        Ages = new PageAges(machine.FrameCount);
+        HasGenerations = rules.HasGenerations;
+        ByGeneration = rules.HasGenerations && rules.GenerationsAtBoot;
         _vecs = new LruVec[machine.Nodes.Count];
         _vecOfZone = new LruVec[_zones.Length];
         for (int i = 0; i < _vecs.Length; i++)
         {
             Node node = machine.Nodes[i];
-            _vecs[i] = new LruVec(node, i, _frames, map.TakeListHeads(LruVec.ListHeads), _parallel);
+            _vecs[i] = new LruVec(node, i, _frames, map.TakeListHeads(LruVec.AllHeads), _parallel);
             foreach (Zone zone in node.Zones)
             {
                 _vecOfZone[zone.Id] = _vecs[i];
             }
+
+            BeginGenerations(_vecs[i]);
         }
 
         _batches = new CpuLruBatches[machine.Cpus.Count];
@@ -93,12 +101,26 @@ internal sealed partial class LruManager
     public bool WasUsed { get; private set; }
 
     /// <summary>Puts a new page on the list its flags name, by way of this CPU's batch (<c>folio_add_lru()</c>).</summary>
-    public void Add(Cpu cpu, int pfn) => Defer(cpu, LruBatch.Add, pfn);
+    public void Add(Cpu cpu, int pfn)
+    {
+        if (ByGeneration && _batches[cpu.Id].InFault && (cpu.Current.Flags & TaskFlags.MemAlloc) == 0 && !_frames[pfn].IsUnevictable)
+        {
+            SetFlags(ref _frames[pfn], PageFlags.Active);
+        }
+
+        Defer(cpu, LruBatch.Add, pfn);
+    }
 
     /// <summary>Notes that a page was used: inactive, unreferenced → inactive, referenced → active; active, unreferenced → active, referenced (<c>folio_mark_accessed()</c>).</summary>
     public void MarkAccessed(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
+        if (ByGeneration)
+        {
+            NoteAccess(ref frame, pfn);
+            return;
+        }
+
         PageFlags flags = frame.StoredFlags;
         if ((flags & PageFlags.Referenced) == 0)
         {
@@ -132,6 +154,16 @@ internal sealed partial class LruManager
     /// <summary>Makes an active page inactive and forgets that it was used (<c>deactivate_page()</c>, <c>MADV_COLD</c>).</summary>
     public void Deactivate(Cpu cpu, int pfn)
     {
+        if (ByGeneration)
+        {
+            if (_frames[pfn].Is(PageFlags.Lru, of: PageFlags.Lru | PageFlags.Unevictable) && !ForgetAccesses(pfn))
+            {
+                Defer(cpu, LruBatch.Deactivate, pfn);
+            }
+
+            return;
+        }
+
         if (_frames[pfn].Is(PageFlags.Lru | PageFlags.Active, of: PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable))
         {
             Defer(cpu, LruBatch.Deactivate, pfn);
@@ -141,7 +173,7 @@ internal sealed partial class LruManager
     /// <summary>Moves a file page that could not be invalidated to where reclaim finds it soon (<c>deactivate_file_folio()</c>).</summary>
     public void DeactivateFile(Cpu cpu, int pfn)
     {
-        if (!_frames[pfn].IsUnevictable)
+        if (!_frames[pfn].IsUnevictable && !(ByGeneration && ForgetAccesses(pfn)))
         {
             Defer(cpu, LruBatch.DeactivateFile, pfn);
         }

@@ -14,6 +14,12 @@ internal sealed partial class LruVec
     /// <summary>List heads that lists need.</summary>
     public const int ListHeads = 5;
 
+    /// <summary>The most zones that a node has, of any architecture.</summary>
+    public const int MaxZones = 6;
+
+    /// <summary>List heads of a vector, those of its generations included.</summary>
+    public const int AllHeads = ListHeads + (LruGenerations.MaxGenerations * LruGenerations.Kinds * MaxZones);
+
     private readonly FrameArray _frames;
     private readonly NodeCounters _counters;
     private readonly bool _parallel;
@@ -32,6 +38,12 @@ internal sealed partial class LruVec
     }
 
     public Node Node { get; }
+
+    /// <summary>The same pages by generation, on kernels that know how; null on others.</summary>
+    public LruGenerations? Generations { get; set; }
+
+    /// <summary>Whether pages are kept by generation now (<c>lrugen.enabled</c>): the lists of active and inactive pages are empty then.</summary>
+    public bool ByGeneration { get; set; }
 
     /// <summary>The node's place among those of the machine.</summary>
     public int Index { get; }
@@ -96,6 +108,12 @@ internal sealed partial class LruVec
     public void Add(ref PageFrame frame, int pfn, Zone zone, bool back = false)
     {
         LruList list = ListOf(frame.StoredFlags);
+        if (ByGeneration && list != LruList.Unevictable)
+        {
+            Generations!.Add(ref frame, pfn, zone, oldest: back);
+            return;
+        }
+
         Count(zone, list, 1L << frame.Order);
         if (list == LruList.Unevictable)
         {
@@ -116,6 +134,12 @@ internal sealed partial class LruVec
     public void Remove(ref PageFrame frame, int pfn, Zone zone)
     {
         LruList list = ListOf(frame.StoredFlags);
+        if (ByGeneration && list != LruList.Unevictable)
+        {
+            Generations!.Remove(ref frame, pfn, zone);
+            return;
+        }
+
         Count(zone, list, -(1L << frame.Order));
         if (list != LruList.Unevictable)
         {

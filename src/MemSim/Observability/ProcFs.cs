@@ -50,6 +50,12 @@ public sealed class ProcFs
     /// <summary>The files of <c>/sys/kernel/mm/hugepages</c> and <c>/sys/kernel/mm/transparent_hugepage</c>, sorted, a line each: <c>transparent_hugepage/enabled = [always] madvise never</c>.</summary>
     public string SysKernelMm => HugePagesText.Of(Live);
 
+    /// <summary><c>/sys/kernel/debug/lru_gen</c>: of each node the generations of its pages (number, age in milliseconds, anonymous pages, file pages), the oldest first.</summary>
+    public string LruGen => LruGenText.Write(Live, full: false);
+
+    /// <summary><c>/sys/kernel/debug/lru_gen_full</c>: as <see cref="LruGen"/>, with what became of the pages of each tier, and what walks of page tables found.</summary>
+    public string LruGenFull => LruGenText.Write(Live, full: true);
+
     /// <summary><c>/sys/devices/system/node/nodeN/meminfo</c>: the node's part of <see cref="MemInfo"/>, in KiB.</summary>
     /// <param name="node">The node's number.</param>
     public string NodeMemInfo(int node) => NodeFilesText.MemInfo(Live, _machine.GetNode(node));

@@ -258,6 +258,7 @@ public sealed partial class Process : KernelTask
         {
             mm.Owner = this;
             cpu.MmuState.EnterProcess(mm.Tables);
+            mm.RanSinceAging = ulong.MaxValue;
         }
         else
         {

@@ -1,5 +1,4 @@
 using MemSim.Background;
-using MemSim.Lru;
 using MemSim.Statistics;
 using MemSim.Zones;
 
@@ -280,7 +279,7 @@ internal sealed class Kswapd : BackgroundTask
         _raise = _boost == 0 || sc.Priority != ScanControl.DefaultPriority - 2;
         sc.MayWrite = _boost == 0 || sc.Priority < ScanControl.DefaultPriority - 2;
         sc.MaySwap = _boost == 0;
-        AgeAnonymous(_cpu, _state, sc);
+        _reclaim.Engine.BeginAging(_cpu, _state, sc);
         sc.Scanned = 0;
         sc.ToReclaim = 0;
         for (int i = 0; i <= highestZone && i < Node.Zones.Count; i++)
@@ -333,17 +332,6 @@ internal sealed class Kswapd : BackgroundTask
 
         _state.Lists.SnapshotRefaults();
         return _sc.Order;
-    }
-
-    private void AgeAnonymous(Cpu cpu, NodeReclaimState state, ScanControl sc)
-    {
-        if (_machine.SystemFigures.SwapTotalPages > 0 && PageReclaim.InactiveIsLow(state.Lists, file: false))
-        {
-            for (LruVec? vec = state.Lists; vec is not null; vec = vec.NextBelow(state.Lists))
-            {
-                _reclaim.ShrinkActive(cpu, state, vec, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
-            }
-        }
     }
 
     /// <summary>Lies down if the node is balanced (<c>kswapd_try_to_sleep()</c>): what was freed is for kcompactd to make blocks of.</summary>

@@ -5,7 +5,14 @@ public sealed class MachineReclaim
 {
     private readonly Machine _machine;
 
-    internal MachineReclaim(Machine machine) => _machine = machine;
+    internal MachineReclaim(Machine machine)
+    {
+        _machine = machine;
+        LruGen = new MultiGenerationalLru(machine);
+    }
+
+    /// <summary>The multi-generational LRU: <c>/sys/kernel/mm/lru_gen</c>.</summary>
+    public MultiGenerationalLru LruGen { get; }
 
     /// <summary>Puts kswapd, direct reclaim and shrinkers to work: from now on the allocator's slow path reclaims instead of failing.</summary>
     /// <remarks>

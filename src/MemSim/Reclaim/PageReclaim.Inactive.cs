@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -100,7 +101,7 @@ internal sealed partial class PageReclaim
     }
 
     /// <summary>Decides about each of some isolated pages (<c>shrink_folio_list()</c>).</summary>
-    private long ShrinkPages(Cpu cpu, NodeReclaimState state, ScanControl sc, ReadOnlySpan<int> pages, ref ScanFindings found, ref int kept, ref int freed)
+    internal long ShrinkPages(Cpu cpu, NodeReclaimState state, ScanControl sc, ReadOnlySpan<int> pages, ref ScanFindings found, ref int kept, ref int freed)
     {
         IPageOwners? owners = _machine.Owners;
         FrameArray frames = _machine.Frames;
@@ -175,6 +176,12 @@ internal sealed partial class PageReclaim
         if (frame.IsUnderWriteback)
         {
             return OfWriteback(state, sc, ref frame, ref found);
+        }
+
+        if (_lru.ByGeneration && !sc.IgnoresUse && frame.MapCount != 0 && frame.IsReferenced && _machine.Personality.Reclaim.Tiers == AccessTiers.BeyondFirst)
+        {
+            // A walk of page tables found it used when it was isolated already.
+            return Outcome.KeepLocked;
         }
 
         Verdict verdict = sc.IgnoresUse ? Verdict.Reclaim : CheckReferences(cpu, owners, pfn, ref frame);
@@ -321,6 +328,13 @@ internal sealed partial class PageReclaim
     private Verdict CheckReferences(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)
     {
         PageReferences used = frame.MapCount != 0 ? owners.Referenced(cpu, pfn) : default;
+        if (_lru.ByGeneration && _machine.Personality.Reclaim.Tiers == AccessTiers.WithWorkingSet)
+        {
+            return used.Locked ? Verdict.Activate
+                : used.Count == 0 ? Verdict.Reclaim
+                : _lru.NoteUse(ref frame, pfn) ? Verdict.Activate : Verdict.Keep;
+        }
+
         bool file = !frame.IsSwapBacked;
         bool marked = frame.IsReferenced;
         if (marked)

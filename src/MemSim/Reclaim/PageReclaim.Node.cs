@@ -50,8 +50,13 @@ internal sealed partial class PageReclaim
         }
 
         sc.IsReclaimable |= sc.Reclaimed != sc.ReclaimedBefore;
-        AfterPass(cpu, state, sc);
-        bool again = MustContinueForCompaction(state, sc.Reclaimed - sc.ReclaimedBefore, sc);
+        bool judges = Engine.JudgesPasses;
+        if (judges)
+        {
+            AfterPass(cpu, state, sc);
+        }
+
+        bool again = judges && MustContinueForCompaction(state, sc.Reclaimed - sc.ReclaimedBefore, sc);
         if (!again && sc.IsReclaimable)
         {
             state.Node.Counters.KswapdFailures = 0;
@@ -65,7 +70,7 @@ internal sealed partial class PageReclaim
 
     private void BeginLists(NodeReclaimState state, ScanControl sc)
     {
-        CountScan(state, sc);
+        Engine.Begin(state, sc.Lists!, sc);
         sc.PassFreed = 0;
         sc.ListsAreDone = false;
     }
@@ -75,11 +80,7 @@ internal sealed partial class PageReclaim
     {
         sc.Reclaimed += sc.PassFreed;
         sc.PassFreed = 0;
-        if (_machine.SystemFigures.SwapTotalPages > 0 && InactiveIsLow(sc.Lists!, file: false))
-        {
-            ShrinkActive(cpu, state, sc.Lists!, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
-        }
-
+        Engine.End(cpu, state, sc.Lists!, sc);
         if (sc.Lists!.Parent is null)
         {
             // The other caches are the root's.
@@ -230,17 +231,16 @@ internal sealed partial class PageReclaim
 
     /// <summary>Scans up to 32 pages of each list that has some left to scan, keeping their proportion (the loop of <c>shrink_lruvec()</c>). No page is in hand between two turns.</summary>
     /// <returns>Whether there may be another turn.</returns>
-    internal bool ScanTurn(Cpu cpu, NodeReclaimState state, ScanControl sc)
+    internal bool ScanTurn(Cpu cpu, NodeReclaimState state, ScanControl sc) =>
+        (!sc.Lists!.IsGone && Engine.Turn(cpu, state, sc.Lists, sc)) || (!Engine.HasEnough(state, sc) && NextLists(cpu, state, sc));
+
+    /// <summary>The same of one cgroup's active and inactive lists.</summary>
+    internal bool ScanListsTurn(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
         long[] left = sc.Left;
-        if (sc.Lists!.IsGone)
-        {
-            Array.Clear(left);
-        }
-
         if (left[0] == 0 && left[2] == 0 && left[3] == 0)
         {
-            return NextLists(cpu, state, sc);
+            return false;
         }
 
         for (LruList list = LruList.InactiveAnon; list <= LruList.ActiveFile; list++)
@@ -255,7 +255,7 @@ internal sealed partial class PageReclaim
 
         // The first, mildest round of direct reclaim scans all it set out to, so that no list is spared for ever.
         bool all = !sc.IsKswapd && sc.Target is null && sc.Priority == ScanControl.DefaultPriority;
-        return sc.PassFreed < sc.ToReclaim || all || KeepProportion(sc) || NextLists(cpu, state, sc);
+        return sc.PassFreed < sc.ToReclaim || all || KeepProportion(sc);
     }
 
     /// <summary>Enough is reclaimed: the kind of page of which less is left to scan is left alone, the other one scanned as far as the first was.</summary>

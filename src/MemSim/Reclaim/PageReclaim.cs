@@ -6,7 +6,7 @@ using MemSim.Shrinkers;
 namespace MemSim.Reclaim;
 
 /// <summary>Reclaim: direct, by kswapd and of one node, over the LRU lists and the shrinkers (<c>mm/vmscan.c</c>).</summary>
-/// <remarks>Follows Linux 6.1 without the multi-generational LRU.</remarks>
+/// <remarks>Which pages of the lists go is the business of an <see cref="IReclaimEngine"/>; when, for whom, and what is done to them, of this.</remarks>
 internal sealed partial class PageReclaim : IReclaim, IPageOut
 {
     /// <summary>Rounds without a page after which kswapd gives a node up (<c>MAX_RECLAIM_RETRIES</c>).</summary>
@@ -18,12 +18,15 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
     private readonly Stack<ScanControl> _controls = new();
     private readonly ZoneScan[] _zoneScans;
     private readonly Zone[] _zones;
+    private readonly ListEngine _byLists;
 
     public PageReclaim(Machine machine)
     {
         _machine = machine;
         _lru = machine.Lru;
         _zones = [.. machine.Zones];
+        _byLists = new ListEngine(machine, this);
+        Generations = new GenerationEngine(machine, this);
         _zoneScans = new ZoneScan[machine.Zones.Count];
         _nodes = new NodeReclaimState[machine.Nodes.Count];
         for (int i = 0; i < _nodes.Length; i++)
@@ -32,6 +35,12 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
             _nodes[i] = new NodeReclaimState(node, _lru.Of(node), new Kswapd(machine, this, node));
         }
     }
+
+    /// <summary>How pages that go are found now.</summary>
+    public IReclaimEngine Engine => _lru.ByGeneration ? Generations : _byLists;
+
+    /// <summary>Reclaim by generations; at work where <see cref="LruManager.ByGeneration"/> says so.</summary>
+    public GenerationEngine Generations { get; }
 
     /// <summary>The shrinkers.</summary>
     public ShrinkerList Shrinkers => _machine.Shrinkers;
@@ -50,6 +59,9 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
 
     /// <summary>Pages that were looked at on inactive lists, a huge one counted once: the work it makes.</summary>
     public long EntriesScanned { get; private set; }
+
+    /// <summary>Counts such work.</summary>
+    internal void CountEntries(long entries) => EntriesScanned += entries;
 
     /// <summary>Passes over a node's lists and shrinkers.</summary>
     public long Passes { get; private set; }
@@ -85,8 +97,8 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
         long pages = counters.InactiveFile + counters.ActiveFile;
         pages += CanReclaimAnon ? counters.InactiveAnon + counters.ActiveAnon : 0;
 
-        // Since 6.1.124: a zone with nothing on its lists counts what is free, so that it is not passed over.
-        return pages != 0 ? pages : zone.TrueFreePages;
+        // What is free in a zone with nothing on its lists counts where the kernel does not want it passed over.
+        return pages == 0 && _machine.Personality.Reclaim.EmptyZonesCountFree ? zone.TrueFreePages : pages;
     }
 
     /// <inheritdoc/>

@@ -11,14 +11,14 @@ internal sealed class ScanControl
     /// <summary>The priority a run starts with: 1/4096 of each list is scanned (<c>DEF_PRIORITY</c>).</summary>
     public const int DefaultPriority = 12;
 
-    /// <summary>Pages taken off a list.</summary>
-    public readonly int[] Pages = new int[ClusterPages];
+    /// <summary>Pages taken off a list: a cluster, or a batch of a generation.</summary>
+    public readonly int[] Pages = new int[LruGenerations.MinBatch];
 
     /// <summary>Of those, the ones that go back.</summary>
-    public readonly int[] Kept = new int[ClusterPages];
+    public readonly int[] Kept = new int[LruGenerations.MinBatch];
 
     /// <summary>Of those, the ones that are freed, or that become inactive.</summary>
-    public readonly int[] Others = new int[ClusterPages];
+    public readonly int[] Others = new int[LruGenerations.MinBatch];
 
     /// <summary>Pages left to scan, by list.</summary>
     public readonly long[] Left = new long[4];
@@ -69,6 +69,17 @@ internal sealed class ScanControl
     public bool CacheTrim;
     public bool FileIsTiny;
     public bool CompactionReady;
+
+    /// <summary>By generations: pages of the lists at hand left to look at, pages looked at, and whether there is nothing to be had.</summary>
+    public long EvictionLeft;
+    public long EvictionDone;
+    public bool EvictionIsOver;
+
+    /// <summary>By generations: what this pass gives anonymous pages, 0 to 201.</summary>
+    public int PassSwappiness;
+
+    /// <summary>Whether the machine is short of memory, not a cgroup (<c>root_reclaim()</c>).</summary>
+    public bool IsGlobal => Target is null;
 
     /// <summary>Whether use since the last look does not matter: the frames are wanted, not just any.</summary>
     public bool IgnoresUse;

@@ -6,11 +6,22 @@ using MemSim.VirtualMemory;
 namespace MemSim.ReverseMapping;
 
 /// <summary>What reclaim and migration ask about pages, passed on to whoever knows: reverse mapping, page cache, swap.</summary>
-internal sealed class PageOwners(MmCore core) : IPageOwners
+internal sealed class PageOwners : IPageOwners
 {
-    private readonly Rmap _rmap = new(core);
+    private readonly MmCore _core;
+    private readonly PageTableAging _aging;
+    private readonly Rmap _rmap;
+
+    public PageOwners(MmCore core)
+    {
+        _core = core;
+        _aging = new PageTableAging(core);
+        _rmap = new Rmap(core, _aging);
+    }
 
     public PageReferences Referenced(Cpu cpu, int pfn) => _rmap.Referenced(cpu, pfn);
+
+    public void WalkForAging(Cpu cpu, LruVec vec, AgingWalk walk) => _aging.Walk(cpu, vec, walk);
 
     public bool TryToUnmap(Cpu cpu, int pfn) => _rmap.Unmap(cpu, pfn);
 
@@ -18,17 +29,17 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
 
     public void RestoreMappings(Cpu cpu, int from, int to) => _rmap.RestoreMappings(cpu, from, to);
 
-    public void HugePageFreed(int pfn) => core.HugePageFreed(pfn);
+    public void HugePageFreed(int pfn) => _core.HugePageFreed(pfn);
 
-    public bool SplitHuge(Cpu cpu, int pfn) => core.Huge.SplitPage(cpu, pfn);
+    public bool SplitHuge(Cpu cpu, int pfn) => _core.Huge.SplitPage(cpu, pfn);
 
-    public bool AddToSwap(Cpu cpu, int pfn) => core.Swap?.AddToSwap(cpu, pfn) ?? false;
+    public bool AddToSwap(Cpu cpu, int pfn) => _core.Swap?.AddToSwap(cpu, pfn) ?? false;
 
-    public PageOutOutcome PageOut(Cpu cpu, int pfn) => IsOfSwap(pfn) ? core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
+    public PageOutOutcome PageOut(Cpu cpu, int pfn) => IsOfSwap(pfn) ? _core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
 
-    public bool RemoveFromCache(Cpu cpu, int pfn) => IsOfSwap(pfn) ? core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
+    public bool RemoveFromCache(Cpu cpu, int pfn) => IsOfSwap(pfn) ? _core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
 
-    public bool MoveHugePage(Cpu cpu, int from, int to) => core.Huge.Move(cpu, from, to);
+    public bool MoveHugePage(Cpu cpu, int from, int to) => _core.Huge.Move(cpu, from, to);
 
     public bool MoveMapping(Cpu cpu, int from, int to)
     {
@@ -37,19 +48,19 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
             return PageCacheOwners.MoveMapping(cpu, from, to);
         }
 
-        bool cached = core.IsSwapCache(from);
+        bool cached = _core.IsSwapCache(from);
         if (cached)
         {
-            return core.Swap?.Move(cpu, from, to) ?? false;
+            return _core.Swap?.Move(cpu, from, to) ?? false;
         }
 
-        if (core.RefCount(from) != 1)
+        if (_core.RefCount(from) != 1)
         {
             return false;
         }
 
-        ref PageFrame old = ref core.Frames[from];
-        ref PageFrame fresh = ref core.Frames[to];
+        ref PageFrame old = ref _core.Frames[from];
+        ref PageFrame fresh = ref _core.Frames[to];
         fresh.Mapping = old.Mapping;
         fresh.Index = old.Index;
         fresh.Set(old.StoredFlags & PageFlags.SwapBacked);
@@ -58,5 +69,5 @@ internal sealed class PageOwners(MmCore core) : IPageOwners
     }
 
     /// <summary>Anonymous memory, and pages of the swap cache that nobody has mapped yet or that were shared memory.</summary>
-    private bool IsOfSwap(int pfn) => core.IsAnon(pfn) || core.IsSwapCache(pfn);
+    private bool IsOfSwap(int pfn) => _core.IsAnon(pfn) || _core.IsSwapCache(pfn);
 }

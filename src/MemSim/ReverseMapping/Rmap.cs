@@ -8,7 +8,7 @@ namespace MemSim.ReverseMapping;
 
 /// <summary>Finds all entries that map a page and changes them (<c>mm/rmap.c</c>).</summary>
 /// <remarks>The page is locked and held by the caller, and nothing here allocates, so the areas stay while they are walked.</remarks>
-internal sealed class Rmap(MmCore core)
+internal sealed class Rmap(MmCore core, PageTableAging aging)
 {
     private enum Step
     {
@@ -29,7 +29,7 @@ internal sealed class Rmap(MmCore core)
             return core.Huge.Referenced(cpu, pfn);
         }
 
-        Reference visitor = new() { Pfn = pfn };
+        Reference visitor = new() { Pfn = pfn, Around = core.Machine.Lru.ByGeneration ? aging : null };
         if (core.MapCount(pfn) != 0)
         {
             Walk(cpu, pfn, ref visitor);
@@ -157,6 +157,7 @@ internal sealed class Rmap(MmCore core)
     private struct Reference : IVisitor
     {
         public int Pfn;
+        public PageTableAging? Around;
         public int Count;
         public bool Executable;
         public bool Locked;
@@ -176,6 +177,12 @@ internal sealed class Rmap(MmCore core)
 
             if (core.Layout.IsYoung(entry))
             {
+                if (Around is not null)
+                {
+                    Around.LookAround(cpu, vma, address);
+                    entry = vma.Mm.Tables.ReadSlot(slot);
+                }
+
                 // x86 leaves the TLB alone; arm64 flushes, or the entry would not become young again.
                 while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, core.Layout.MakeOld(entry)))
                 {

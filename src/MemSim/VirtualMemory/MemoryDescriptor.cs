@@ -125,6 +125,9 @@ public sealed partial class MemoryDescriptor
     /// <summary>Whether khugepaged looks at it (<c>MMF_VM_HUGEPAGE</c>).</summary>
     internal bool IsKnownToKhugepaged { get; set; }
 
+    /// <summary>The nodes, a bit each, whose pages have not been aged by a walk of these tables since a CPU last ran on them (<c>lru_gen.bitmap</c>).</summary>
+    internal ulong RanSinceAging { get; set; }
+
     internal Rlimits Limits { get; set; }
 
     internal VmaTree Tree => _areas;

@@ -30,6 +30,11 @@ internal static class RuleEvidence
     private static readonly Dictionary<string, string> Traced = Lines(
         "amd64-256M-smp1-fork", NotTold, NotTold, "amd64k618-256M-smp1-fork", NotTold, "amd64k70-256M-smp1-fork", "amd64k71-256M-smp1-fork", "amd64k72-256M-smp1-fork", "amd64k73-256M-smp1-fork");
 
+    private static readonly Dictionary<string, string> Pressed = Lines(
+        "k61-512M-global-mglru-on", "k612-512M-global-mglru", NotTold, "README of the pressure runs", NotTold, NotTold, NotTold, NotTold, "k73-512M-global-mglru");
+
+    private static readonly Dictionary<string, string> NowhereTold = Lines(NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold);
+
     private static readonly Dictionary<string, string> Flags = Lines(
         "512M-gfp", NotTold, NotTold, "k618-512M-gfp", NotTold, "k70-512M-gfp", NotTold, NotTold, "k73-512M-gfp");
 
@@ -58,6 +63,11 @@ internal static class RuleEvidence
         ["Allocator.FreesPastHeldLists"] = Traced,
         ["KernelMemory.ThreadStacks"] = Traced,
         ["KernelMemory.SwapAreasShareAPriority"] = Lines(SwapNotes, NotTold, NotTold, SwapNotes, NotTold, NotTold, NotTold, NotTold, SwapNotes),
+        ["Reclaim.HasGenerations"] = Captured,
+        ["Reclaim.GenerationsAtBoot"] = Captured,
+        ["Reclaim.EmptyZonesCountFree"] = Lines("amd64-256M-smp1-oom", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, "amd64k73-256M-smp1-oom"),
+        ["Reclaim.FreesInOrder"] = NowhereTold,
+        ["Views.LruGenIdWidth"] = Pressed,
     };
 
     /// <summary>The recording for a rule of a line.</summary>
@@ -69,6 +79,7 @@ internal static class RuleEvidence
             "Slab" or "Objects" => Caches,
             "Traces" => Traced,
             "Cgroups" => Cgroups,
+            "Reclaim" => Pressed,
             _ => Captured,
         };
         return lines.GetValueOrDefault(line, NotTold);

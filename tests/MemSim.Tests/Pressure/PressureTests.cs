@@ -27,6 +27,26 @@ public class PressureTests(ITestOutputHelper output)
         world.Machine.Events[VmEvent.OomKill].Should().Be(0);
     }
 
+    [Theory]
+    [InlineData("6.12", false)]
+    [InlineData("6.18", false)]
+    [InlineData("7.3", false)]
+    [InlineData("6.1", true)]
+    [InlineData("6.12", true)]
+    [InlineData("7.3", true)]
+    public void By_generations_too_and_while_the_engines_change(string kernel, bool switches)
+    {
+        using PressureWorld world = new(Spec("x86_64").WithKernel(kernel), seed: 20261130 + kernel.Length) { SwitchesEngines = switches };
+        world.Machine.Reclaim.LruGen.IsEnabled.Should().Be(kernel != "6.1");
+        world.Run(Steps / 6);
+        world.End();
+        Tell(world);
+        output.WriteLine($"{world.EngineChanges} changes of engine\n{world.Machine.Proc.LruGenFull}");
+        world.Machine.Events[VmEvent.SwapOut].Should().BeGreaterThan(world.Machine.Zones.Sum(z => z.ManagedPages) / 2, "memory is overcommitted");
+        world.Machine.Events[VmEvent.OomKill].Should().Be(0);
+        (world.EngineChanges > 3).Should().Be(switches);
+    }
+
     [Fact]
     public void Without_enough_swap_processes_are_killed_and_all_others_keep_what_they_wrote()
     {

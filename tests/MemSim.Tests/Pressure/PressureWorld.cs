@@ -98,6 +98,12 @@ internal sealed partial class PressureWorld : IDisposable
     /// <summary>Whether devices fail now and then.</summary>
     public bool DevicesFail { get; init; }
 
+    /// <summary>Whether <c>lru_gen/enabled</c> is written now and then.</summary>
+    public bool SwitchesEngines { get; init; }
+
+    /// <summary>How often it changed the engine.</summary>
+    public int EngineChanges { get; private set; }
+
     private Cpu AnyCpu => Machine.Cpus[_random.Next(Machine.Cpus.Count)];
 
     public void Run(int steps, int verifyEvery = 5000)
@@ -185,6 +191,13 @@ internal sealed partial class PressureWorld : IDisposable
         if (DevicesFail && step % 199 == 0)
         {
             BreakOrRepair();
+        }
+
+        if (SwitchesEngines && step % 499 == 0)
+        {
+            bool before = Machine.Reclaim.LruGen.IsEnabled;
+            Machine.Reclaim.LruGen.Enabled = _random.Next(8);
+            EngineChanges += before != Machine.Reclaim.LruGen.IsEnabled ? 1 : 0;
         }
 
         if (Machine.Background.Mode == BackgroundWork.Manual && _random.Next(40) == 0)

@@ -10,6 +10,8 @@ internal sealed class RecordingSink : IReclaimTraceSink
 
     public List<LruShrinkInactiveEvent> Inactive { get; } = [];
 
+    public List<LruIsolateEvent> Isolations { get; } = [];
+
     public int Woken { get; private set; }
 
     public int Slept { get; private set; }
@@ -37,6 +39,8 @@ internal sealed class RecordingSink : IReclaimTraceSink
     }
 
     public void DirectReclaimEnd(Cpu cpu, long reclaimedPages) => Log.Add($"reclaimed {reclaimedPages}");
+
+    public void LruIsolate(Cpu cpu, in LruIsolateEvent e) => Isolations.Add(e);
 
     public void LruShrinkInactive(Cpu cpu, in LruShrinkInactiveEvent e) => Inactive.Add(e);
 

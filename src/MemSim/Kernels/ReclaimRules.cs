@@ -1,0 +1,65 @@
+namespace MemSim.Kernels;
+
+/// <summary>Reclaim, where kernels differ: which engine, and what the multi-generational LRU does.</summary>
+public sealed record ReclaimRules
+{
+    /// <summary>Whether the kernel has the multi-generational LRU (<c>/sys/kernel/mm/lru_gen</c>), which can be switched on.</summary>
+    public bool HasGenerations { get; init; }
+
+    /// <summary>Whether it is on after the boot (<c>CONFIG_LRU_GEN_ENABLED</c>): reclaim then goes by generations instead of active and inactive lists.</summary>
+    public bool GenerationsAtBoot { get; init; }
+
+    /// <summary>Into which generation a page comes that nobody used through page tables.</summary>
+    public GenerationPlacement NewPages { get; init; }
+
+    /// <summary>What counts as an access through a file descriptor, and what the last tier is.</summary>
+    public AccessTiers Tiers { get; init; }
+
+    /// <summary>How much a step of eviction looks at, and when generations are aged.</summary>
+    public EvictionStep Eviction { get; init; }
+
+    /// <summary>Whether <c>swappiness=max</c> takes anonymous pages only.</summary>
+    public bool HasAnonOnlySwappiness { get; init; }
+
+    /// <summary>Whether a zone with nothing on its lists counts what is free as reclaimable (since 6.1.124), so that requests go on trying; on 7.3 they do not.</summary>
+    public bool EmptyZonesCountFree { get; init; } = true;
+
+    /// <summary>Whether pages that lose their last reference together are freed in that order, or the last one first (before 6.10).</summary>
+    public bool FreesInOrder { get; init; }
+}
+
+/// <summary>The generation of a page that comes onto the lists without having been used through page tables.</summary>
+public enum GenerationPlacement
+{
+    /// <summary>The oldest; anonymous memory the one after it (6.1).</summary>
+    Oldest,
+
+    /// <summary>The second oldest while there are more than two; anonymous memory the second youngest, or the youngest when a fault brought it (6.12).</summary>
+    SecondOldest,
+
+    /// <summary>Counted from the youngest: pages of files the fourth, or the third if they belong to the working set; anonymous memory the second, faulted in or not (6.18).</summary>
+    FromYoungest,
+}
+
+/// <summary>How accesses through file descriptors make tiers.</summary>
+public enum AccessTiers
+{
+    /// <summary>Accesses after the first; the second makes the page part of the working set (6.12).</summary>
+    BeyondFirst,
+
+    /// <summary>All accesses; the working set is a tier of its own, reached by pages used through page tables or more than four times (6.18).</summary>
+    WithWorkingSet,
+}
+
+/// <summary>The steps in which eviction goes.</summary>
+public enum EvictionStep
+{
+    /// <summary>Up to 4096 pages are looked at until 64 are found; aged when the young ones are too many or the old ones too few (6.12).</summary>
+    Batch,
+
+    /// <summary>As many as the priority allows; aged when two generations are left, and then no more is scanned (6.18).</summary>
+    ByPriority,
+
+    /// <summary>As many as the priority allows, 64 at a time, and on after aging (7.3).</summary>
+    ByPriorityInBatches,
+}

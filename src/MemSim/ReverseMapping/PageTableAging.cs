@@ -1,0 +1,253 @@
+using MemSim.Hardware;
+using MemSim.Lru;
+using MemSim.Pages;
+using MemSim.VirtualMemory;
+
+namespace MemSim.ReverseMapping;
+
+/// <summary>Looks through page tables for pages that were used, so that their generation moves on: all of an address space (<c>walk_mm()</c>), or those around an entry that reverse mapping met (<c>lru_gen_look_around()</c>).</summary>
+/// <remarks>
+/// A walk is for one LRU vector. It looks only at tables that the hardware has walked since the last time, and of those only at the ones that a Bloom filter remembers as
+/// worth it: dense enough with entries in use, by the last walk or by reverse mapping.
+/// </remarks>
+internal sealed class PageTableAging(MmCore core)
+{
+    private const int CountTotal = 0;
+    private const int CountYoung = 1;
+    private const int CountFound = 2;
+    private const int CountAdded = 3;
+
+    private readonly LruManager _lru = core.Machine.Lru;
+
+    /// <summary>Walks all address spaces that ran since the last walk.</summary>
+    public void Walk(Cpu cpu, LruVec vec, AgingWalk walk)
+    {
+        LruGenerations generations = vec.Generations!;
+        generations.Filters[(walk.Sequence + 1) & 1].Reset();
+        Aging aging = new(vec, generations, walk);
+        List<MemoryDescriptor> spaces = core.Spaces;
+        for (int i = 0; i < spaces.Count; i++)
+        {
+            MemoryDescriptor mm = spaces[i];
+            if (!mm.IsGone && IsWorthIt(mm, vec.Index, aging.Anon))
+            {
+                WalkSpace(cpu, mm, ref aging);
+            }
+        }
+    }
+
+    /// <summary>Of the entries around one that was just found used, those in use make their pages younger, too; a table with many of them is remembered.</summary>
+    public void LookAround(Cpu cpu, Vma vma, ulong address)
+    {
+        const ulong page = PageGeometry.PageSize;
+        const ulong window = LruGenerations.MinBatch * page;
+        ulong table = core.Layout.TableBytes;
+        ulong start = Math.Max(address & ~(table - 1), vma.StartValue);
+        ulong end = Math.Min((address | (table - 1)) + 1, vma.EndValue);
+        if (end - start == page)
+        {
+            return;
+        }
+
+        if (end - start > window)
+        {
+            (start, end) = address - start < window / 2 ? (start, start + window)
+                : end - address < window / 2 ? (end - window, end)
+                : (address - (window / 2), address + (window / 2));
+        }
+
+        PageTables tables = vma.Mm.Tables;
+        ulong first = tables.FindSlot(start);
+        if (first == 0)
+        {
+            return;
+        }
+
+        LruVec? vec = null;
+        int young = 0;
+        TableEntries entries = new(tables.Mmu.Memory, first, (end - start) >> PageGeometry.PageShift, start, tables.EntryShift);
+        while (entries.Next(out ulong entry))
+        {
+            if (!core.Layout.IsPresent(entry) || !core.Layout.IsYoung(entry) || core.PeekPage(vma, entries.Address, entry) is not (var pfn and >= 0))
+            {
+                continue;
+            }
+
+            LruVec own = _lru.OfPage(core.HeadOf(pfn));
+            vec ??= own;
+            if (own == vec)
+            {
+                MakeOld(cpu, tables, entries.Slot, entry, entries.Address);
+                young++;
+                NoteYoung(cpu, vma, pfn, entry, own);
+            }
+        }
+
+        int total = (int)((end - start) >> PageGeometry.PageShift);
+        if (vec is not null && IsDense(total, young))
+        {
+            vec.Generations!.Filters[vec.Generations.MaxSequence & 1].Add(first & ~(page - 1));
+        }
+    }
+
+    private static bool IsWorthIt(MemoryDescriptor mm, int node, bool anon)
+    {
+        if (mm.FilePages + (anon ? mm.AnonPages + mm.SharedMemoryPages : 0) < LruGenerations.MinBatch)
+        {
+            return false;
+        }
+
+        ulong bit = 1UL << (node & 63);
+        bool ran = (mm.RanSinceAging & bit) != 0UL || mm.Owner?.RunsOn is not null;
+        mm.RanSinceAging &= ~bit;
+        return ran;
+    }
+
+    private void WalkSpace(Cpu cpu, MemoryDescriptor mm, ref Aging aging)
+    {
+        for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
+        {
+            if (IsSkipped(vma, aging))
+            {
+                continue;
+            }
+
+            PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
+            while (cursor.Next())
+            {
+                if (cursor.IsHuge)
+                {
+                    LookAtHuge(cpu, vma, cursor.Slot, cursor.Entry, cursor.Address, ref aging);
+                }
+                else
+                {
+                    WalkTable(cpu, vma, cursor, ref aging);
+                }
+            }
+        }
+    }
+
+    private static bool IsSkipped(Vma vma, in Aging aging)
+    {
+        const VmaFlags without = VmaFlags.Locked | VmaFlags.HugeTlb | VmaFlags.SequentialRead | VmaFlags.RandomRead;
+        return (vma.Flags & without) != 0 || (vma.File is null ? !aging.Anon : !aging.Files && !aging.Anon);
+    }
+
+    private void WalkTable(Cpu cpu, Vma vma, in PageTableCursor cursor, ref Aging aging)
+    {
+        PageTables tables = vma.Mm.Tables;
+        ulong table = cursor.Slot & ~(ulong)(PageGeometry.PageSize - 1);
+        ulong pmd = aging.SkipsUnusedTables ? tables.FindPmd(cursor.Address) : 0;
+        if (pmd != 0)
+        {
+            // The hardware marks a table when it walks it.
+            ulong seen = tables.ReadSlot(pmd);
+            if (!core.Layout.IsYoung(seen))
+            {
+                return;
+            }
+
+            while (!tables.TryChangeSlot(pmd, ref seen, core.Layout.MakeOld(seen)))
+            {
+            }
+        }
+
+        if (!aging.Generations.Filters[aging.Sequence & 1].MayHave(table))
+        {
+            return;
+        }
+
+        aging.Generations.WalkCounts[CountFound]++;
+        TableEntries entries = cursor.Entries;
+        ulong start = cursor.Address;
+        int young = 0;
+        while (entries.Next(out ulong entry))
+        {
+            if (!core.Layout.IsPresent(entry) || !core.Layout.IsYoung(entry) || core.PeekPage(vma, entries.Address, entry) is not (var pfn and >= 0))
+            {
+                continue;
+            }
+
+            if (aging.Concerns(core, pfn, _lru))
+            {
+                MakeOld(cpu, tables, entries.Slot, entry, entries.Address);
+                young++;
+                NoteYoung(cpu, vma, pfn, entry, aging.Vec);
+            }
+        }
+
+        ulong end = Math.Min((start | (core.Layout.TableBytes - 1)) + 1, vma.EndValue);
+        int total = (int)((end - start) >> PageGeometry.PageShift);
+        aging.Generations.WalkCounts[CountTotal] += total;
+        aging.Generations.WalkCounts[CountYoung] += young;
+        if (IsDense(total, young))
+        {
+            aging.Generations.WalkCounts[CountAdded]++;
+            aging.Generations.Filters[(aging.Sequence + 1) & 1].Add(table);
+        }
+    }
+
+    private void LookAtHuge(Cpu cpu, Vma vma, ulong slot, ulong entry, ulong address, ref Aging aging)
+    {
+        aging.Generations.WalkCounts[CountTotal]++;
+        if (core.Huge.IsZero(entry) || !core.Layout.IsYoung(entry) || !aging.Concerns(core, core.Layout.Pfn(entry), _lru))
+        {
+            return;
+        }
+
+        MakeOld(cpu, vma.Mm.Tables, slot, entry, address);
+        aging.Generations.WalkCounts[CountYoung]++;
+        NoteYoung(cpu, vma, core.Layout.Pfn(entry), entry, aging.Vec);
+    }
+
+    private void NoteYoung(Cpu cpu, Vma vma, int pfn, ulong entry, LruVec vec)
+    {
+        int head = core.HeadOf(pfn);
+        ref PageFrame frame = ref core.Frames[head];
+        if (core.Layout.IsDirty(entry) && !frame.IsDirty && !(frame.IsAnonymous && frame.IsSwapBacked && !frame.InSwapCache))
+        {
+            if (frame.IsAnonymous || vma.Mapping is not { } mapping)
+            {
+                core.SetFlag(head, PageFlags.Dirty);
+            }
+            else
+            {
+                _ = mapping.SetDirty(cpu, head);
+            }
+        }
+
+        _lru.Promote(vec, head);
+    }
+
+    private void MakeOld(Cpu cpu, PageTables tables, ulong slot, ulong entry, ulong address)
+    {
+        while (!tables.TryChangeSlot(slot, ref entry, core.Layout.MakeOld(entry)))
+        {
+        }
+
+        if (!core.Addresses.IsX86)
+        {
+            core.Machine.Mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+        }
+    }
+
+    /// <summary>On average one entry of each cache line (<c>suitable_to_scan()</c>).</summary>
+    private bool IsDense(int total, int young) => young * (core.Layout.Is32Bit ? 16 : 8) >= total;
+
+    /// <summary>What a walk is for.</summary>
+    private readonly struct Aging(LruVec vec, LruGenerations generations, AgingWalk walk)
+    {
+        public readonly LruVec Vec = vec;
+        public readonly LruGenerations Generations = generations;
+        public readonly long Sequence = walk.Sequence;
+        public readonly bool Anon = Swappiness.Evicts(0, walk.Swappiness);
+        public readonly bool Files = Swappiness.Evicts(1, walk.Swappiness);
+        public readonly bool SkipsUnusedTables = walk.SkipsUnusedTables;
+
+        public bool Concerns(MmCore core, int pfn, LruManager lru)
+        {
+            int head = core.HeadOf(pfn);
+            return (core.Frames[head].IsSwapBacked ? Anon : Files) && lru.OfPage(head) == Vec;
+        }
+    }
+}
