@@ -147,7 +147,7 @@ internal static class OverwrittenMemory
             const Prot both = Prot.Read | Prot.Write;
             _ = mm.Mmap((long)(4 * MiB), both);
             _ = mm.Mmap(default, 128 << 10, both, MapFlags.Shared, _file);
-            _ = mm.Mmap(default, 4 * MiB, both, MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb);
+            _ = mm.Mmap(default, (long)(4 * MiB), both, MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb);
             _ = mm.Mmap(default, 128 << 10, both, MapFlags.Private, _file);
             foreach (Vma vma in mm.Areas.ToList())
             {
@@ -278,19 +278,19 @@ internal static class OverwrittenMemory
                     _ = mm.Mmap((long)length * (Next(8) == 0 ? 32 : 1), Prot.Read | Prot.Write);
                     break;
                 case 7:
-                    _ = mm.Munmap(at, length);
+                    _ = mm.Munmap(at, (long)length);
                     break;
                 case 8 or 9:
-                    _ = mm.Mprotect(at, length, (Prot)Next(8));
+                    _ = mm.Mprotect(at, (long)length, (Prot)Next(8));
                     break;
                 case 10:
-                    _ = mm.Mremap(at, length, (ulong)(1 + Next(64)) << 12, Next(3) == 0 ? RemapFlags.MayMove | RemapFlags.DontUnmap : RemapFlags.MayMove);
+                    _ = mm.Mremap(at, (long)length, (long)((ulong)(1 + Next(64)) << 12), Next(3) == 0 ? RemapFlags.MayMove | RemapFlags.DontUnmap : RemapFlags.MayMove);
                     break;
                 case 11 or 12 or 13:
-                    _ = mm.Madvise(at, length, Advices[Next(Advices.Length)]);
+                    _ = mm.Madvise(at, (long)length, Advices[Next(Advices.Length)]);
                     break;
                 case 14:
-                    _ = Next(2) == 0 ? mm.Mlock(at, length) : mm.Munlock(at, length);
+                    _ = Next(2) == 0 ? mm.Mlock(at, (long)length) : mm.Munlock(at, (long)length);
                     break;
                 case 15:
                     if (_processes.Count < 4 && process.Fork() is { Error: Errno.None } child)
@@ -331,7 +331,7 @@ internal static class OverwrittenMemory
                     Kernel();
                     break;
                 case 24:
-                    _ = mm.Msync(at, length, SyncFlags.Sync);
+                    _ = mm.Msync(at, (long)length, SyncFlags.Sync);
                     _ = _cpu.Files.Fsync(_file);
                     break;
                 default:

@@ -54,7 +54,7 @@ internal static class Faults
         Drop();
         return new Workload(_ => Touch(cpu, buffer, pages), pages) { Between = Drop };
 
-        void Drop() => _ = process.Mm.Madvise(buffer, (ulong)pages << 12, MemoryAdvice.DontNeed);
+        void Drop() => _ = process.Mm.Madvise(buffer, (long)pages << 12, MemoryAdvice.DontNeed);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -205,7 +205,7 @@ internal sealed class PressurePrograms : IDisposable
                         Touch(agent);
                         break;
                     case "drop":
-                        _ = agent.Process.Mm.Munmap(agent.Memory, (ulong)agent.Bytes);
+                        _ = agent.Process.Mm.Munmap(agent.Memory, agent.Bytes);
                         agent.Bytes = 0;
                         break;
                     case "exit":

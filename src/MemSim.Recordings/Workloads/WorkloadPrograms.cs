@@ -93,7 +93,7 @@ internal sealed class WorkloadPrograms : IDisposable
         {
             using (Cpu.Run(hog))
             {
-                Result<VirtualAddress> mapped = hog.Mm.Mmap(default, length, Prot.Read | Prot.Write, MapFlags.Private | MapFlags.Anonymous | MapFlags.NoReserve);
+                Result<VirtualAddress> mapped = hog.Mm.Mmap(default, (long)length, Prot.Read | Prot.Write, MapFlags.Private | MapFlags.Anonymous | MapFlags.NoReserve);
                 if (!mapped.Succeeded)
                 {
                     hog.Exit(1, Cpu);
@@ -103,7 +103,7 @@ internal sealed class WorkloadPrograms : IDisposable
                 start = mapped.Value.Value;
                 if (huge)
                 {
-                    _ = hog.Mm.Madvise(mapped.Value, length, MemoryAdvice.HugePage);
+                    _ = hog.Mm.Madvise(mapped.Value, (long)length, MemoryAdvice.HugePage);
                 }
 
                 for (long page = 0; page < pages; page++)

@@ -56,6 +56,9 @@ public readonly record struct VirtualAddress(ulong Value) : IComparable<VirtualA
     /// <summary>The address <paramref name="bytes"/> further on.</summary>
     public static VirtualAddress operator +(VirtualAddress address, long bytes) => new(address.Value + (ulong)bytes);
 
+    /// <summary>The address <paramref name="bytes"/> further on.</summary>
+    public static VirtualAddress operator +(VirtualAddress address, ulong bytes) => new(address.Value + bytes);
+
     /// <summary>The distance between two addresses in bytes.</summary>
     public static long operator -(VirtualAddress left, VirtualAddress right) => (long)(left.Value - right.Value);
 

@@ -92,8 +92,8 @@ public static class GfpEra
         {
             if ((legacy & flag) != LegacyGfp.None)
             {
-                // Wait has a second name, NoIo, which ToString() might choose.
-                string name = flag == LegacyGfp.Wait ? nameof(LegacyGfp.Wait) : flag.ToString();
+                // Wait and High have second names, NoIo and Atomic, which ToString() might choose.
+                string name = flag switch { LegacyGfp.Wait => nameof(LegacyGfp.Wait), LegacyGfp.High => nameof(LegacyGfp.High), _ => flag.ToString() };
                 text.Append(name).Append(" -> ").Append(meaning).Append('\n');
                 unknown &= ~flag;
             }

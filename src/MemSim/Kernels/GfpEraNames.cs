@@ -4,8 +4,11 @@ namespace MemSim;
 /// <remarks>Extension members (C# 14), because an enum cannot have members of its own that mean the same bits; <see cref="GfpEra"/> has the names as constants for older compilers.</remarks>
 public static class GfpEraNames
 {
-    extension(Gfp)
+    extension(Gfp gfp)
     {
+        /// <summary>The flags as the kernel prints them, e.g. <c>GFP_NOWAIT</c> or <c>GFP_KERNEL|__GFP_ZERO</c>; an enum's own <c>ToString()</c> says one of several names of a bit.</summary>
+        public string KernelName => GfpText.Format(gfp);
+
         /// <summary><c>__GFP_WAIT</c>; today <see cref="Gfp.Reclaim"/>.</summary>
         public static Gfp Wait => GfpEra.Wait;
 

@@ -68,6 +68,12 @@ public enum LegacyGfp : uint
     /// <summary><c>__GFP_NOTRACK</c>: not watched by kmemcheck (0 in kernels built without it).</summary>
     NoTrack = 0x200000,
 
+    /// <summary><c>GFP_ATOMIC</c>: cannot wait, may use emergency pools.</summary>
+    Atomic = High,
+
+    /// <summary><c>GFP_NOWAIT</c>: cannot wait; no flag at all in that time.</summary>
+    NoWait = None,
+
     /// <summary><c>GFP_NOIO</c>.</summary>
     NoIo = Wait,
 

@@ -134,7 +134,7 @@ public static class ProcessMigration
     /// <param name="policy">The policy.</param>
     /// <param name="strict">Whether pages that could not be moved are an error (<c>MPOL_MF_STRICT</c>): EIO.</param>
     /// <returns>What <see cref="MemoryDescriptor.Mbind"/> returns; ESRCH; EIO.</returns>
-    public static Errno MbindAndMove(this Process process, Cpu cpu, VirtualAddress address, ulong length, MemoryPolicy policy, bool strict = false)
+    public static Errno MbindAndMove(this Process process, Cpu cpu, VirtualAddress address, long length, MemoryPolicy policy, bool strict = false)
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
@@ -154,7 +154,7 @@ public static class ProcessMigration
 
         cpu.Machine.Lru.DrainAll(cpu);
         bool left = false;
-        for (ulong at = address.Value; at < address.Value + length; at += PageGeometry.PageSize)
+        for (ulong at = address.Value; at < address.Value + (ulong)length; at += PageGeometry.PageSize)
         {
             if (Find(mm, at, out int pfn) == Errno.None && (policy.NodeMask >> NodeOf(mm, pfn) & 1) == 0)
             {

@@ -19,7 +19,7 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
     /// <param name="on">The CPU that makes it; null for the caller's, which a host thread has on a machine with parallel CPUs only once it ran a task.</param>
     /// <returns>The process, or ENOMEM.</returns>
     /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM, which page tables need.</exception>
-    public Result<Process> TryCreate(string name, Rlimits? limits = null, Cpu? on = null)
+    public Result<Process> Create(string name, Rlimits? limits = null, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(name);
         _machine.ThrowIfDisposed();

@@ -51,8 +51,11 @@ public sealed partial class Process : KernelTask
     /// <summary>Its children, oldest first, those that ended and were not waited for included.</summary>
     public IReadOnlyList<Process> Children => _children;
 
-    /// <summary>Whether it lives.</summary>
+    /// <summary>Whether it runs, has ended, or is gone.</summary>
     public ProcessState State { get; private set; }
+
+    /// <summary>Whether it has not ended yet.</summary>
+    public bool IsAlive => State == ProcessState.Running;
 
     /// <summary>How it ended.</summary>
     public ExitStatus ExitStatus { get; private set; }

@@ -72,7 +72,7 @@ internal sealed partial class ScenarioRun
             return Errno.ENOENT;
         }
 
-        Result<VirtualAddress> mapped = actor.Process.Mm.Mmap(default, (ulong)pages << PageGeometry.PageShift, Prot.Read | Prot.Write, step.IsShared ? MapFlags.Shared : MapFlags.Private, file);
+        Result<VirtualAddress> mapped = actor.Process.Mm.Mmap(default, (long)pages << PageGeometry.PageShift, Prot.Read | Prot.Write, step.IsShared ? MapFlags.Shared : MapFlags.Private, file);
         file.Close(actor.Cpu);
         return mapped;
     }

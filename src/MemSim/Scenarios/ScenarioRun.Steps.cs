@@ -31,12 +31,12 @@ internal sealed partial class ScenarioRun
                 break;
             case StepKind.Lock:
                 ScenarioRegion locked = actor.Regions[^1];
-                Refused(actor, actor.Process.Mm.Mlock(new VirtualAddress(locked.Start), (ulong)locked.Pages << PageGeometry.PageShift) != Errno.None);
+                Refused(actor, actor.Process.Mm.Mlock(new VirtualAddress(locked.Start), (long)locked.Pages << PageGeometry.PageShift) != Errno.None);
                 actor.NextStep();
                 break;
             case StepKind.Unmap:
                 ScenarioRegion old = actor.Regions[^1];
-                Refused(actor, old.Kind != StepKind.Stack && actor.Process.Mm.Munmap(new VirtualAddress(old.Start), (ulong)old.Pages << PageGeometry.PageShift) != Errno.None);
+                Refused(actor, old.Kind != StepKind.Stack && actor.Process.Mm.Munmap(new VirtualAddress(old.Start), (long)old.Pages << PageGeometry.PageShift) != Errno.None);
                 actor.Regions.RemoveAt(actor.Regions.Count - 1);
                 actor.NextStep();
                 break;
@@ -62,7 +62,7 @@ internal sealed partial class ScenarioRun
         Result<VirtualAddress> mapped = step.Kind switch
         {
             StepKind.Anonymous => actor.Process.Mm.Mmap(pages << PageGeometry.PageShift, Prot.Read | Prot.Write),
-            StepKind.SharedMemory => actor.Process.Mm.Mmap(default, (ulong)pages << PageGeometry.PageShift, Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Anonymous),
+            StepKind.SharedMemory => actor.Process.Mm.Mmap(default, (long)pages << PageGeometry.PageShift, Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Anonymous),
             _ => MapFile(actor, step, pages),
         };
         if (!mapped.Succeeded)

@@ -77,7 +77,7 @@ internal sealed partial class ScenarioRun
 
     private void Start(string name, ProcessPlan plan)
     {
-        Result<Process> made = _machine.Processes.TryCreate(name);
+        Result<Process> made = _machine.Processes.Create(name);
         if (!made.Succeeded)
         {
             throw new InvalidOperationException($"no memory to start process '{name}' ({made.Error})");

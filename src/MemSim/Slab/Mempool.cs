@@ -128,7 +128,7 @@ public sealed class Mempool
             if (Waiting is null || !Waiting(this, cpu))
             {
                 _machine.Bugs.Raise(KernelBugKind.Deadlock, $"INFO: task {cpu.Current.Name}:{cpu.Current.Pid} blocked in mempool_alloc: no element of {Minimum} is left and nobody frees one",
-                    $"pool of {_source.Describe()}: {_outstanding} elements are outstanding, flags {gfp}\nA real task would sleep here for ever. Free an element first, make the pool larger, or set Waiting to what other tasks do meanwhile.\n");
+                    $"pool of {_source.Describe()}: {_outstanding} elements are outstanding, flags {GfpText.Format(gfp)}\nA real task would sleep here for ever. Free an element first, make the pool larger, or set Waiting to what other tasks do meanwhile.\n");
                 return default;
             }
         }

@@ -172,10 +172,12 @@ public sealed partial class MemoryDescriptor
         return found;
     }
 
-    private static bool Align(ulong length, out ulong aligned)
+    /// <summary>A length as a caller says it, rounded up to pages; a negative one is as large as the kernel's <c>size_t</c> would make it.</summary>
+    private static bool Align(long length, out ulong aligned)
     {
-        aligned = (length + PageMask) & ~PageMask;
-        return aligned >= length;
+        ulong bytes = (ulong)length;
+        aligned = (bytes + PageMask) & ~PageMask;
+        return aligned >= bytes;
     }
 
     /// <summary>Adds or takes away pages of an area in the counts by kind (<c>vm_stat_account()</c>).</summary>

@@ -108,18 +108,18 @@ public class RecordedProgramsTests
             switch (words[0])
             {
                 case "mmap":
-                    Result<VirtualAddress> mapped = Mm.Mmap(at, length, (Prot)n[2], (MapFlags)n[3], n[4] < 0 ? null : _files[n[4]], (ulong)n[5]);
+                    Result<VirtualAddress> mapped = Mm.Mmap(at, (long)length, (Prot)n[2], (MapFlags)n[3], n[4] < 0 ? null : _files[n[4]], n[5]);
                     return call + Answer(mapped, length);
                 case "mremap":
-                    return call + Answer(Mm.Mremap(at, length, (ulong)n[2], (RemapFlags)n[3], new VirtualAddress(Arena + (ulong)n[4])), (ulong)n[2]);
+                    return call + Answer(Mm.Mremap(at, (long)length, n[2], (RemapFlags)n[3], new VirtualAddress(Arena + (ulong)n[4])), (ulong)n[2]);
                 case "munmap":
-                    return call + Answer(Mm.Munmap(at, length));
+                    return call + Answer(Mm.Munmap(at, (long)length));
                 case "mprotect":
-                    return call + Answer(Mm.Mprotect(at, length, (Prot)n[2]));
+                    return call + Answer(Mm.Mprotect(at, (long)length, (Prot)n[2]));
                 case "madvise":
-                    return call + Answer(Mm.Madvise(at, length, (MemoryAdvice)n[2]));
+                    return call + Answer(Mm.Madvise(at, (long)length, (MemoryAdvice)n[2]));
                 case "mlock":
-                    return call + Answer(n[2] == 2 ? Mm.Munlock(at, length) : Mm.Mlock(at, length, onFault: n[2] == 1));
+                    return call + Answer(n[2] == 2 ? Mm.Munlock(at, (long)length) : Mm.Mlock(at, (long)length, onFault: n[2] == 1));
                 case "mlockall":
                     if (n[0] == 0)
                     {
@@ -129,7 +129,7 @@ public class RecordedProgramsTests
 
                     return call + Answer(Mm.MlockAll((LockAll)n[0]));
                 case "msync":
-                    return call + Answer(Mm.Msync(at, length, (SyncFlags)n[2]));
+                    return call + Answer(Mm.Msync(at, (long)length, (SyncFlags)n[2]));
                 case "fork":
                     _child = _process.Fork();
                     return call + " = 0";
@@ -210,7 +210,7 @@ public class RecordedProgramsTests
                 return $" = @{(result.Value.Value - Arena) >> 12}";
             }
 
-            Mm.Munmap(result.Value, length).Should().Be(Errno.None);
+            Mm.Munmap(result.Value, (long)length).Should().Be(Errno.None);
             return " = out";
         }
 

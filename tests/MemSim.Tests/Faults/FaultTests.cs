@@ -144,8 +144,8 @@ public class FaultTests
         MemoryDescriptor mm = process.Mm;
         const MapFlags anon = MapFlags.Private | MapFlags.Anonymous;
         mm.Mmap(default, 0, Prot.Read, anon).Error.Should().Be(Errno.EINVAL);
-        mm.Mmap(default, ulong.MaxValue, Prot.Read, anon).Error.Should().Be(Errno.ENOMEM);
-        mm.Mmap(default, 1UL << 47, Prot.Read, anon).Error.Should().Be(Errno.ENOMEM);
+        mm.Mmap(default, unchecked((long)(ulong.MaxValue)), Prot.Read, anon).Error.Should().Be(Errno.ENOMEM);
+        mm.Mmap(default, (long)(1UL << 47), Prot.Read, anon).Error.Should().Be(Errno.ENOMEM);
         mm.Mmap(default, 4096, Prot.Read, MapFlags.Anonymous).Error.Should().Be(Errno.EINVAL);
         mm.Mmap(new VirtualAddress(0x400001), 4096, Prot.Read, anon | MapFlags.Fixed).Error.Should().Be(Errno.EINVAL);
         mm.Mmap(new VirtualAddress(0x1000), 4096, Prot.Read, anon | MapFlags.Fixed).Error.Should().Be(Errno.EPERM);
@@ -158,8 +158,8 @@ public class FaultTests
         mm.Munmap(new VirtualAddress(0x10000000), 4096).Should().Be(Errno.None);
         mm.Mprotect(at, 3 << 12, Prot.Write).Should().Be(Errno.ENOMEM);
         mm.Mremap(new VirtualAddress(0x10000000), 4096, 8192).Error.Should().Be(Errno.EFAULT);
-        mm.Mremap(at, ulong.MaxValue - 0xffff, 4096).Error.Should().Be(Errno.EINVAL, "the old range wraps around");
-        mm.Mremap(at, 1UL << 47, 4096).Error.Should().Be(Errno.EINVAL, "the old range leaves user space");
+        mm.Mremap(at, unchecked((long)(ulong.MaxValue - 0xffff)), 4096).Error.Should().Be(Errno.EINVAL, "the old range wraps around");
+        mm.Mremap(at, (long)(1UL << 47), 4096).Error.Should().Be(Errno.EINVAL, "the old range leaves user space");
         mm.Brk(new VirtualAddress(1)).Error.Should().Be(Errno.EINVAL);
         mm.Mlock(at, 64 << 20).Should().Be(Errno.ENOMEM);
         mm.Madvise(at + 1, 4096, MemoryAdvice.DontNeed).Should().Be(Errno.EINVAL);
@@ -270,7 +270,7 @@ public class FaultTests
 
     private static void Program(Machine machine, Cpu cpu)
     {
-        Result<Process> made = machine.Processes.TryCreate("victim");
+        Result<Process> made = machine.Processes.Create("victim");
         if (!made.Succeeded)
         {
             return;

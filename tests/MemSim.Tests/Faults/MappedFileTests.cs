@@ -510,7 +510,7 @@ public class MappedFileTests
 
         public long WrittenBefore { get; }
 
-        public VirtualAddress Map(int pages, MapFlags flags, Prot prot = Prot.Read | Prot.Write) => Mm.Mmap(default, (ulong)pages * Page, prot, flags, File);
+        public VirtualAddress Map(int pages, MapFlags flags, Prot prot = Prot.Read | Prot.Write) => Mm.Mmap(default, (long)((ulong)pages * Page), prot, flags, File);
 
         public int Pfn(VirtualAddress at) => (int)(Process.PageMap(at, 1)[0] & uint.MaxValue);
 

@@ -56,7 +56,7 @@ public class NumaFaultTests
         using ContextScope scope = cpu.Run(process);
         const int pages = 40000;
         VirtualAddress at = process.Mm.Mmap((long)pages * Page, Prot.Read | Prot.Write);
-        process.Mm.Mbind(at, (ulong)pages * Page, MemoryPolicy.Preferred(1)).Should().Be(Errno.None);
+        process.Mm.Mbind(at, (long)((ulong)pages * Page), MemoryPolicy.Preferred(1)).Should().Be(Errno.None);
         int[] count = new int[2];
         for (int i = 0; i < pages; i++)
         {

@@ -45,7 +45,7 @@ public sealed class GetterTests : IDisposable
         using Machine machine = Machine.Boot(MachineSpec.Preset(architecture, "96M"));
         TakeEverything(machine.Cpus[0]);
 
-        machine.Processes.TryCreate("late").Error.Should().Be(Errno.ENOMEM);
+        machine.Processes.Create("late").Error.Should().Be(Errno.ENOMEM);
 
         machine.Processes.Should().BeEmpty();
         machine.Verify();

@@ -41,10 +41,48 @@ public sealed class SurfaceTests
 
         foreach (object owner in new object[] { machine, machine.Cpus[0] })
         {
-            List<PropertyInfo> groups = [.. owner.GetType().GetProperties().Where(p => p.PropertyType.Name.StartsWith(owner.GetType().Name, StringComparison.Ordinal) && p.PropertyType != typeof(Machine))];
+            List<PropertyInfo> groups = [.. owner.GetType().GetProperties().Where(p => p.PropertyType.Name.StartsWith(owner.GetType().Name, StringComparison.Ordinal))];
             groups.Should().HaveCountGreaterThan(10);
             groups.Should().OnlyContain(p => p.GetValue(owner) != null && ReferenceEquals(p.GetValue(owner), p.GetValue(owner)));
         }
+    }
+
+    [Fact]
+    public void Every_length_of_a_memory_call_is_of_one_type() =>
+        typeof(MemoryDescriptor).GetMethods().Concat(typeof(CpuFiles).GetMethods()).Concat(typeof(CpuMemory).GetMethods()).Concat(typeof(ProcessMigration).GetMethods())
+            .SelectMany(m => m.GetParameters()).Where(p => p.Name is "length" or "oldLength" or "newLength" or "offset" or "bytes" && p.ParameterType.IsPrimitive)
+            .Should().HaveCountGreaterThan(15).And.OnlyContain(p => p.ParameterType == typeof(long));
+
+    [Fact]
+    public void A_length_below_zero_is_as_large_as_the_kernels_size_t_makes_it()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        MemoryDescriptor mm = machine.CreateProcess("p").Mm;
+        VirtualAddress area = mm.Mmap(8192, Prot.Read | Prot.Write);
+
+        mm.Mmap(-4096, Prot.Read).Error.Should().Be(Errno.ENOMEM);
+        mm.Munmap(area, -4096).Should().Be(Errno.EINVAL);
+        mm.Mprotect(area, -4096, Prot.Read).Should().Be(Errno.ENOMEM);
+        mm.FindVma(area)!.End.Should().Be(area + 8192);
+    }
+
+    [Fact]
+    public void What_newcomers_type_first_exists()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithCma("camera", "16M"));
+        Process process = machine.CreateProcess("p");
+        process.IsAlive.Should().BeTrue();
+        process.Exit();
+        process.IsAlive.Should().BeFalse();
+
+        Page pages = machine.Cma.Alloc("camera", 4);
+        pages.IsNull.Should().BeFalse();
+        machine.Cma.Free(pages, 4).Should().BeTrue();
+
+        (new VirtualAddress(4096) + 4096UL).Should().Be(new VirtualAddress(4096) + 4096);
+        GfpEra.ToModern(LegacyGfp.Atomic).Should().Be(GfpEra.ToModern(LegacyGfp.High));
+        LegacyGfp.NoWait.Should().Be(LegacyGfp.None);
+        Gfp.NoWait.KernelName.Should().Be("GFP_NOWAIT");
     }
 
     private static List<string> NamesOf(Type type) =>

@@ -292,7 +292,7 @@ public class HugePageTests
             }
         }
 
-        process.Mm.Madvise(at, (ulong)Huge, MemoryAdvice.HugePage);
+        process.Mm.Madvise(at, Huge, MemoryAdvice.HugePage);
         machine.AdvanceTime(TimeSpan.FromSeconds(9));
         Event(machine, VmEvent.ThpCollapseAlloc).Should().Be(0);
         machine.AdvanceTime(TimeSpan.FromSeconds(1));
@@ -322,7 +322,7 @@ public class HugePageTests
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("small");
         VirtualAddress at = Map(process, Huge);
-        process.Mm.Madvise(at, (ulong)Huge, MemoryAdvice.NoHugePage);
+        process.Mm.Madvise(at, Huge, MemoryAdvice.NoHugePage);
         using (cpu.Run(process))
         {
             for (int i = 0; i < 100; i++)
@@ -331,7 +331,7 @@ public class HugePageTests
             }
         }
 
-        process.Mm.Madvise(at, (ulong)Huge, MemoryAdvice.HugePage);
+        process.Mm.Madvise(at, Huge, MemoryAdvice.HugePage);
         machine.HugePages.Khugepaged.MaxEmpty = 411;
         machine.HugePages.Khugepaged.Run(cpu);
         Event(machine, VmEvent.ThpScanExceedNonePte).Should().Be(1);
@@ -362,10 +362,10 @@ public class HugePageTests
         {
             cpu.Write(at, 7);
             VirtualAddress to = at + (-8 * Huge);
-            process.Mm.Mremap(at, (ulong)Huge, (ulong)Huge, RemapFlags.MayMove | RemapFlags.Fixed, to).Succeeded.Should().BeTrue();
+            process.Mm.Mremap(at, Huge, Huge, RemapFlags.MayMove | RemapFlags.Fixed, to).Succeeded.Should().BeTrue();
             process.Mm.Tables.Lookup(to).Level.Should().Be(2);
             cpu.Read<int>(to).Should().Be(7);
-            process.Mm.Mremap(to, (ulong)Huge, (ulong)Huge, RemapFlags.MayMove | RemapFlags.Fixed, to + (-4 * Huge) + 4096).Succeeded.Should().BeTrue();
+            process.Mm.Mremap(to, Huge, Huge, RemapFlags.MayMove | RemapFlags.Fixed, to + (-4 * Huge) + 4096).Succeeded.Should().BeTrue();
             process.Mm.Tables.Lookup(to + (-4 * Huge) + 4096).Level.Should().Be(1);
             cpu.Read<int>(to + (-4 * Huge) + 4096).Should().Be(7);
         }
@@ -459,7 +459,7 @@ public class HugePageTests
     internal static VirtualAddress Map(Process process, long bytes)
     {
         ulong at = (process.Mm.MmapBase - (64UL << 20)) & ~((2 * (ulong)Huge) - 1);
-        return process.Mm.Mmap(new VirtualAddress(at), (ulong)bytes, Prot.Read | Prot.Write, MapFlags.Fixed | MapFlags.Anonymous | MapFlags.Private);
+        return process.Mm.Mmap(new VirtualAddress(at), bytes, Prot.Read | Prot.Write, MapFlags.Fixed | MapFlags.Anonymous | MapFlags.Private);
     }
 
     internal static long Warm(Machine machine)

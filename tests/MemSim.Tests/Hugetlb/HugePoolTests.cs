@@ -22,7 +22,7 @@ public class HugePoolTests
         Process process = machine.CreateProcess("big");
         Cpu cpu = machine.Cpus[0];
         const MapFlags flags = MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb | MapFlags.Huge1GB;
-        VirtualAddress at = process.Mm.Mmap(default, Gigabyte + 1, Prot.Read | Prot.Write, flags);
+        VirtualAddress at = process.Mm.Mmap(default, (long)(Gigabyte + 1), Prot.Read | Prot.Write, flags);
         (at.Value % Gigabyte).Should().Be(0);
         (pool.Free, pool.Reserved).Should().Be((2, 2));
         using (cpu.Run(process))

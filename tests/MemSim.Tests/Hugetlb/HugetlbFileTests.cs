@@ -28,13 +28,13 @@ public sealed class HugetlbFileTests : IDisposable
         OpenFile file = _files.Create("data");
         Process one = _machine.CreateProcess("one");
         Process two = _machine.CreateProcess("two");
-        VirtualAddress here = one.Mm.Mmap(default, (ulong)(3 * Huge), Prot.Read | Prot.Write, MapFlags.Shared, file);
+        VirtualAddress here = one.Mm.Mmap(default, 3 * Huge, Prot.Read | Prot.Write, MapFlags.Shared, file);
         file.File.Size.Should().Be(3 * Huge, "a writable mapping makes the file as large");
         (Pool.Free, Pool.Reserved).Should().Be((6, 3));
-        VirtualAddress there = two.Mm.Mmap(default, (ulong)(2 * Huge), Prot.Read | Prot.Write, MapFlags.Shared, file, (ulong)Huge);
+        VirtualAddress there = two.Mm.Mmap(default, 2 * Huge, Prot.Read | Prot.Write, MapFlags.Shared, file, Huge);
         (Pool.Free, Pool.Reserved).Should().Be((6, 3), "what is promised to the file is promised once");
-        one.Mm.Mmap(default, (ulong)(7 * Huge), Prot.Read | Prot.Write, MapFlags.Shared, file).Error.Should().Be(Errno.ENOMEM);
-        one.Mm.Mmap(default, (ulong)Huge, Prot.Read, MapFlags.Shared, file, 4096).Error.Should().Be(Errno.EINVAL);
+        one.Mm.Mmap(default, 7 * Huge, Prot.Read | Prot.Write, MapFlags.Shared, file).Error.Should().Be(Errno.ENOMEM);
+        one.Mm.Mmap(default, Huge, Prot.Read, MapFlags.Shared, file, 4096).Error.Should().Be(Errno.EINVAL);
         (Pool.Free, Pool.Reserved).Should().Be((6, 3));
         using (Cpu.Run(one))
         {
@@ -67,8 +67,8 @@ public sealed class HugetlbFileTests : IDisposable
     {
         OpenFile file = _files.Create("data");
         Process writer = _machine.CreateProcess("writer");
-        VirtualAddress shared = writer.Mm.Mmap(default, (ulong)Huge, Prot.Read | Prot.Write, MapFlags.Shared, file);
-        VirtualAddress mine = writer.Mm.Mmap(default, (ulong)(2 * Huge), Prot.Read | Prot.Write, MapFlags.Private, file);
+        VirtualAddress shared = writer.Mm.Mmap(default, Huge, Prot.Read | Prot.Write, MapFlags.Shared, file);
+        VirtualAddress mine = writer.Mm.Mmap(default, 2 * Huge, Prot.Read | Prot.Write, MapFlags.Private, file);
         Pool.Reserved.Should().Be(3);
         using (Cpu.Run(writer))
         {
@@ -96,7 +96,7 @@ public sealed class HugetlbFileTests : IDisposable
     {
         OpenFile file = _files.Create("data");
         Process process = _machine.CreateProcess("p");
-        VirtualAddress at = process.Mm.Mmap(default, (ulong)(3 * Huge), Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Populate, file);
+        VirtualAddress at = process.Mm.Mmap(default, 3 * Huge, Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Populate, file);
         using (Cpu.Run(process))
         {
             for (int i = 0; i < 3; i++)
@@ -130,7 +130,7 @@ public sealed class HugetlbFileTests : IDisposable
     {
         OpenFile file = _files.Create("data");
         Process process = _machine.CreateProcess("p");
-        VirtualAddress at = process.Mm.Mmap(default, (ulong)(4 * Huge), Prot.Read | Prot.Write, MapFlags.Shared, file);
+        VirtualAddress at = process.Mm.Mmap(default, 4 * Huge, Prot.Read | Prot.Write, MapFlags.Shared, file);
         using (Cpu.Run(process))
         {
             Cpu.Write(at, 1);
@@ -155,7 +155,7 @@ public sealed class HugetlbFileTests : IDisposable
         HugetlbFileSystem files = machine.Files.MountHugetlbfs(ByteSize.FromGiB(1));
         OpenFile file = files.Create("big");
         Process process = machine.CreateProcess("p");
-        VirtualAddress at = process.Mm.Mmap(default, 1UL << 30, Prot.Read | Prot.Write, MapFlags.Shared, file);
+        VirtualAddress at = process.Mm.Mmap(default, (long)(1UL << 30), Prot.Read | Prot.Write, MapFlags.Shared, file);
         using (machine.Cpus[0].Run(process))
         {
             machine.Cpus[0].Write(at + (512 << 20), 9);

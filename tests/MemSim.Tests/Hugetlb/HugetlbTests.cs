@@ -20,13 +20,13 @@ public class HugetlbTests
         long huge = architecture == "x86_32" ? 2 * Huge : Huge;
         HugetlbPool pool = machine.HugePages.Pool;
         Process process = machine.CreateProcess("huge");
-        process.Mm.Mmap(default, 5 * (ulong)huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
+        process.Mm.Mmap(default, (long)(5 * (ulong)huge), Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
         for (int round = 0; round < 2; round++)
         {
-            VirtualAddress at = process.Mm.Mmap(default, (2 * (ulong)huge) + 1, Prot.Read | Prot.Write, Private);
+            VirtualAddress at = process.Mm.Mmap(default, (long)((2 * (ulong)huge) + 1), Prot.Read | Prot.Write, Private);
             (at.Value % (ulong)huge).Should().Be(0);
             (pool.Free, pool.Reserved).Should().Be((4, 3));
-            process.Mm.Mmap(default, 2 * (ulong)huge, Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
+            process.Mm.Mmap(default, (long)(2 * (ulong)huge), Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
             using (machine.Cpus[0].Run(process))
             {
                 machine.Cpus[0].Read<int>(at + 8).Should().Be(0, "round {0}", round);
@@ -38,12 +38,12 @@ public class HugetlbTests
             machine.Proc.MemInfo.Should().Contain("HugePages_Rsvd:        2");
             machine.Verify();
             process.Mm.Munmap(at, 4096).Should().Be(Errno.EINVAL);
-            process.Mm.Munmap(at + (2 * huge), (ulong)huge).Should().Be(Errno.None);
+            process.Mm.Munmap(at + (2 * huge), huge).Should().Be(Errno.None);
             (pool.Free, pool.Reserved).Should().Be((3, 1));
             process.Mm.Mprotect(at, 4096, Prot.Read).Should().Be(Errno.EINVAL);
-            process.Mm.Mprotect(at, (ulong)huge, Prot.Read).Should().Be(Errno.None);
+            process.Mm.Mprotect(at, huge, Prot.Read).Should().Be(Errno.None);
             machine.Verify();
-            process.Mm.Munmap(at, 2 * (ulong)huge).Should().Be(Errno.None);
+            process.Mm.Munmap(at, (long)(2 * (ulong)huge)).Should().Be(Errno.None);
             (pool.Free, pool.Reserved).Should().Be((4, 0));
         }
 

@@ -62,7 +62,7 @@ public sealed class OomKillerTests : IDisposable
         using (Cpu.Run(sparse))
         {
             VirtualAddress start = sparse.Mm.Mmap(default, 4096 * MiB, Prot.Read | Prot.Write, MapFlags.Private | MapFlags.Anonymous | MapFlags.NoReserve).Value;
-            sparse.Mm.Madvise(start, (ulong)(4096 * MiB), MemoryAdvice.NoHugePage);
+            sparse.Mm.Madvise(start, 4096 * MiB, MemoryAdvice.NoHugePage);
             for (long at = 0; at < 4000 * MiB; at += 2 * MiB)
             {
                 Cpu.Write(start + at, 1);

@@ -90,7 +90,7 @@ public sealed class PressureScenarioTests : IDisposable
         OpenFile file = _machine.Files.Mount(disk).Create("mapped").Value;
         Cpu.Files.Truncate(file, (long)pages * PageSize).Should().Be(Errno.None);
         Process process = _machine.CreateProcess("writer");
-        VirtualAddress at = process.Mm.Mmap(default, (ulong)pages * PageSize, Prot.Read | Prot.Write, MapFlags.Shared, file);
+        VirtualAddress at = process.Mm.Mmap(default, (long)((ulong)pages * PageSize), Prot.Read | Prot.Write, MapFlags.Shared, file);
         Write(process, at, pages);
         (long threshold, _) = _machine.PageCache.DirtyLimits.Now();
         Counters.Dirty.Should().BeLessThanOrEqualTo(threshold + 64, "faults hold writers up");

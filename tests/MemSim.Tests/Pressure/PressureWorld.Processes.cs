@@ -12,7 +12,7 @@ internal sealed partial class PressureWorld
             return;
         }
 
-        Result<Process> made = Machine.Processes.TryCreate($"p{_stamp++}");
+        Result<Process> made = Machine.Processes.Create($"p{_stamp++}");
         if (made.Succeeded)
         {
             PressureProcess process = new(made.Value);
@@ -90,7 +90,7 @@ internal sealed partial class PressureWorld
         if (process.Regions.Count != 0 && _random.Next(3) == 0)
         {
             PressureRegion region = process.Regions[_random.Next(process.Regions.Count)];
-            process.Process.Mm.Munmap(region.Start, (ulong)region.Pages * PageSize).Should().Be(Errno.None);
+            process.Process.Mm.Munmap(region.Start, (long)((ulong)region.Pages * PageSize)).Should().Be(Errno.None);
             process.Regions.Remove(region);
             return;
         }
@@ -114,7 +114,7 @@ internal sealed partial class PressureWorld
 
         Result<VirtualAddress> at = file is null
             ? process.Process.Mm.Mmap((long)pages * PageSize, Prot.Read | Prot.Write)
-            : process.Process.Mm.Mmap(default, (ulong)pages * PageSize, Prot.Read | Prot.Write, MapFlags.Shared, file.File);
+            : process.Process.Mm.Mmap(default, (long)((ulong)pages * PageSize), Prot.Read | Prot.Write, MapFlags.Shared, file.File);
         if (at.Succeeded)
         {
             process.Regions.Add(new PressureRegion(at.Value, file?.Stamps ?? new int[pages], file) { Pages = pages });
@@ -273,7 +273,7 @@ internal sealed partial class PressureWorld
             return;
         }
 
-        Errno error = process.Process.Mm.Madvise(region.Start + ((long)page * PageSize), (ulong)count * PageSize, advice);
+        Errno error = process.Process.Mm.Madvise(region.Start + ((long)page * PageSize), (long)((ulong)count * PageSize), advice);
         if (region.File is not null || error is not (Errno.None or Errno.EINVAL))
         {
             return;
@@ -308,11 +308,11 @@ internal sealed partial class PressureWorld
         if (_random.Next(2) == 0)
         {
             // Locking only succeeds below the limit; nothing that was locked may hinder the others for ever.
-            _ = process.Process.Mm.Mlock(at, (ulong)count * PageSize);
+            _ = process.Process.Mm.Mlock(at, (long)((ulong)count * PageSize));
         }
         else
         {
-            process.Process.Mm.Munlock(region.Start, (ulong)length * PageSize).Should().Be(Errno.None);
+            process.Process.Mm.Munlock(region.Start, (long)((ulong)length * PageSize)).Should().Be(Errno.None);
         }
 
         ForgetDead();

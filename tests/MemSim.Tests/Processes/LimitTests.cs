@@ -35,7 +35,7 @@ public class LimitTests
         user.Mm.Mmap(default, Page, ReadWrite, Anonymous | MapFlags.NoReserve).Error.Should().Be(Errno.ENOMEM, "nothing is for nothing in this mode");
         user.Mm.Brk(user.Mm.HeapStart + Page).Error.Should().Be(Errno.ENOMEM);
         user.Mm.Mprotect(readOnly, 8 * Page, ReadWrite).Should().Be(Errno.ENOMEM, "what may be written is counted from then on");
-        user.Mm.Mremap(all, (ulong)left * Page, (ulong)(left + 1) * Page).Error.Should().Be(Errno.ENOMEM);
+        user.Mm.Mremap(all, (long)((ulong)left * Page), (long)((ulong)(left + 1) * Page)).Error.Should().Be(Errno.ENOMEM);
         user.Fork().Error.Should().Be(Errno.ENOMEM, "the child's copies are promised as well");
         user.Mm.Mmap(Page, Prot.Read).Succeeded.Should().BeTrue("nobody can write there");
         machine.SystemFigures.CommittedPages.Should().Be(committed);
@@ -66,7 +66,7 @@ public class LimitTests
         MemoryDescriptor mm = machine.CreateProcess("hopeful").Mm;
         mm.Mmap((all + 1) * Page, ReadWrite).Error.Should().Be(Errno.ENOMEM);
         mm.Mmap(all * Page, ReadWrite).Succeeded.Should().BeTrue();
-        mm.Mmap(default, (ulong)(all + 1) * Page, ReadWrite, Anonymous | MapFlags.NoReserve).Succeeded.Should().BeTrue();
+        mm.Mmap(default, (long)((ulong)(all + 1) * Page), ReadWrite, Anonymous | MapFlags.NoReserve).Succeeded.Should().BeTrue();
         mm.Mmap(all / 4 * Page, ReadWrite).Succeeded.Should().BeTrue("each call is judged alone");
         machine.CreateProcess("bold");
         machine.Sysctl.Set("overcommit_memory", "1");
@@ -166,7 +166,7 @@ public class LimitTests
         long data = mm.DataPages;
         mm.Mmap((65 - data) * Page, ReadWrite).Error.Should().Be(Errno.ENOMEM, "it counts private writable areas too");
         VirtualAddress readOnly = mm.Mmap((65 - data) * Page, Prot.Read);
-        mm.Mprotect(readOnly, (ulong)(65 - data) * Page, ReadWrite).Should().Be(Errno.ENOMEM);
+        mm.Mprotect(readOnly, (long)((ulong)(65 - data) * Page), ReadWrite).Should().Be(Errno.ENOMEM);
         mm.Mmap((257 - mm.TotalPages) * Page, Prot.Read).Error.Should().Be(Errno.ENOMEM, "RLIMIT_AS");
         mm.Mmap((256 - mm.TotalPages) * Page, Prot.Read).Succeeded.Should().BeTrue();
         mm.Brk(start + (62 * Page)).Error.Should().Be(Errno.ENOMEM, "RLIMIT_AS");
@@ -218,7 +218,7 @@ public class LimitTests
         mm.Munlock(at, 8 * Page).Should().Be(Errno.ENOMEM);
         mm.Mprotect(at, Page, Prot.None).Should().Be(Errno.None);
         mm.Mlock(at, Page).Should().Be(Errno.ENOMEM, "it may not be touched");
-        mm.Mlock(at, ulong.MaxValue - 1).Should().Be(Errno.EINVAL);
+        mm.Mlock(at, unchecked((long)(ulong.MaxValue - 1))).Should().Be(Errno.EINVAL);
         mm.MunlockAll();
         HashSet<Errno> answers = [];
         for (int nth = 1; nth < 12; nth++)
@@ -251,7 +251,7 @@ public class LimitTests
         mm.Msync(at + 1, Page, SyncFlags.Sync).Should().Be(Errno.EINVAL);
         mm.Msync(at, Page, SyncFlags.Sync | SyncFlags.Async).Should().Be(Errno.EINVAL);
         mm.Msync(at, Page, (SyncFlags)8).Should().Be(Errno.EINVAL);
-        mm.Msync(at, ulong.MaxValue - Page, SyncFlags.Sync).Should().Be(Errno.ENOMEM);
+        mm.Msync(at, unchecked((long)(ulong.MaxValue - Page)), SyncFlags.Sync).Should().Be(Errno.ENOMEM);
         mm.Msync(at, 0, SyncFlags.Sync).Should().Be(Errno.None);
         mm.Msync(mm.HeapStart, Page, SyncFlags.Async).Should().Be(Errno.ENOMEM);
 

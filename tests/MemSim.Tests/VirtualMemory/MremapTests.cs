@@ -32,7 +32,7 @@ public sealed class MremapTests : IDisposable
     {
         Map(0, 2);
         Map(4, 2);
-        Mm.Mremap(At(0), 2 * Page, 4 * Page, RemapFlags.None).Value.Should().Be(At(0));
+        Mm.Mremap(At(0), (long)(2 * Page), (long)(4 * Page), RemapFlags.None).Value.Should().Be(At(0));
         Areas().Should().Equal("0-6 rw-p");
     }
 
@@ -41,9 +41,9 @@ public sealed class MremapTests : IDisposable
     {
         Map(0, 2);
         Map(4, 2, Prot.Read);
-        Mm.Mremap(At(0), 2 * Page, 4 * Page, RemapFlags.None).Value.Should().Be(At(0));
+        Mm.Mremap(At(0), (long)(2 * Page), (long)(4 * Page), RemapFlags.None).Value.Should().Be(At(0));
         Areas().Should().Equal("0-4 rw-p", "4-6 r--p");
-        Mm.Mremap(At(0), 4 * Page, 5 * Page, RemapFlags.None).Error.Should().Be(Errno.ENOMEM, "there is no room, and it may not move");
+        Mm.Mremap(At(0), (long)(4 * Page), (long)(5 * Page), RemapFlags.None).Error.Should().Be(Errno.ENOMEM, "there is no room, and it may not move");
     }
 
     [Fact]
@@ -51,7 +51,7 @@ public sealed class MremapTests : IDisposable
     {
         Map(0, 2);
         Map(10, 2);
-        Mm.Mremap(At(10), 2 * Page, 2 * Page, RemapFlags.MayMove | RemapFlags.Fixed, At(2)).Value.Should().Be(At(2));
+        Mm.Mremap(At(10), (long)(2 * Page), (long)(2 * Page), RemapFlags.MayMove | RemapFlags.Fixed, At(2)).Value.Should().Be(At(2));
         Areas().Should().Equal("0-4 rw-p");
     }
 
@@ -63,7 +63,7 @@ public sealed class MremapTests : IDisposable
         Map(10, 2);
         cpu.Write(At(0), 1);
         cpu.Write(At(10), 77);
-        Mm.Mremap(At(10), 2 * Page, 2 * Page, RemapFlags.MayMove | RemapFlags.Fixed, At(2)).Value.Should().Be(At(2));
+        Mm.Mremap(At(10), (long)(2 * Page), (long)(2 * Page), RemapFlags.MayMove | RemapFlags.Fixed, At(2)).Value.Should().Be(At(2));
         Areas().Should().Equal("0-2 rw-p", "2-4 rw-p");
         cpu.Read<int>(At(2)).Should().Be(77);
     }
@@ -73,9 +73,9 @@ public sealed class MremapTests : IDisposable
     {
         Cpu cpu = _machine.Cpus[0];
         Map(0, 2);
-        Mm.Mlock(At(0), 2 * Page).Should().Be(Errno.None);
+        Mm.Mlock(At(0), (long)(2 * Page)).Should().Be(Errno.None);
         cpu.Write(At(0), 77);
-        Mm.Mremap(At(0), 2 * Page, 2 * Page, RemapFlags.MayMove | RemapFlags.DontUnmap, At(8)).Value.Should().Be(At(8), "the new address is a hint");
+        Mm.Mremap(At(0), (long)(2 * Page), (long)(2 * Page), RemapFlags.MayMove | RemapFlags.DontUnmap, At(8)).Value.Should().Be(At(8), "the new address is a hint");
         Areas().Should().Equal("0-2 rw-p", "8-10 rw-p");
         Mm.LockedPages.Should().Be(2);
         cpu.Read<int>(At(8)).Should().Be(77);
@@ -87,9 +87,9 @@ public sealed class MremapTests : IDisposable
     public void Length_0_maps_shared_memory_a_second_time()
     {
         Cpu cpu = _machine.Cpus[0];
-        Mm.Mmap(At(0), 2 * Page, Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Anonymous | MapFlags.Fixed).Succeeded.Should().BeTrue();
+        Mm.Mmap(At(0), (long)(2 * Page), Prot.Read | Prot.Write, MapFlags.Shared | MapFlags.Anonymous | MapFlags.Fixed).Succeeded.Should().BeTrue();
         cpu.Write(At(1), 77);
-        VirtualAddress again = Mm.Mremap(At(0), 0, 2 * Page);
+        VirtualAddress again = Mm.Mremap(At(0), 0, (long)(2 * Page));
         cpu.Read<int>(again + (long)Page).Should().Be(77);
         cpu.Write(again, 78);
         cpu.Read<int>(At(0)).Should().Be(78);
@@ -98,7 +98,7 @@ public sealed class MremapTests : IDisposable
 
     private static VirtualAddress At(ulong page) => Base + (long)(page * Page);
 
-    private void Map(ulong page, ulong pages, Prot prot = Prot.Read | Prot.Write) => Mm.Mmap(At(page), pages * Page, prot, Fixed).Succeeded.Should().BeTrue();
+    private void Map(ulong page, ulong pages, Prot prot = Prot.Read | Prot.Write) => Mm.Mmap(At(page), (long)(pages * Page), prot, Fixed).Succeeded.Should().BeTrue();
 
     private IEnumerable<string> Areas() =>
         _process.Maps.Split('\n').Select(line => line.Split(' ')).Where(words => words[0].StartsWith("100", StringComparison.Ordinal))

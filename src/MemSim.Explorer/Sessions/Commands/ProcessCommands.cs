@@ -108,7 +108,7 @@ internal static class ProcessCommands
     {
         HeldMapping mapping = session.Find<HeldMapping>(arguments.Word(0, "the mapping"));
         session.Release(mapping.Name);
-        Errno errno = mapping.Owner.MemoryOrNull() is { } mm ? mm.Munmap(mapping.Start, (ulong)mapping.Bytes) : Errno.ESRCH;
+        Errno errno = mapping.Owner.MemoryOrNull() is { } mm ? mm.Munmap(mapping.Start, mapping.Bytes) : Errno.ESRCH;
         return errno == Errno.None ? $"{mapping.Name} unmapped" : $"munmap() failed: {errno}";
     }
 

@@ -9,7 +9,7 @@ namespace MemSim;
 /// Built when first used; a machine that never asks for it pays nothing. Page tables have contents, so a machine booted with
 /// <see cref="MachineSpec.WithoutContents"/> has no MMU. The kernel's tables start with the direct map; whoever builds more of the kernel's address space uses
 /// <see cref="Kernel"/> with <see cref="PageTables.Map(Cpu, VirtualAddress, Pfn, long, PageProtection, MappingSize)"/>, <see cref="PageTables.Unmap"/> and
-/// <see cref="FlushRange"/>.
+/// <see cref="FlushRange(Cpu, PageTables, VirtualAddress, long)"/>.
 /// </remarks>
 public sealed partial class Mmu
 {
@@ -131,7 +131,9 @@ public sealed partial class Mmu
     /// <param name="tables">The address space.</param>
     /// <param name="start">The first address.</param>
     /// <param name="bytes">The length; more than <see cref="MmuOptions.SinglePageFlushCeiling"/> pages flush the whole space (all, for the kernel).</param>
-    public void FlushRange(Cpu cpu, PageTables tables, VirtualAddress start, ulong bytes)
+    public void FlushRange(Cpu cpu, PageTables tables, VirtualAddress start, long bytes) => FlushRange(cpu, tables, start, (ulong)bytes);
+
+    internal void FlushRange(Cpu cpu, PageTables tables, VirtualAddress start, ulong bytes)
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(tables);

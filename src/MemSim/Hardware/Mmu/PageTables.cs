@@ -4,7 +4,7 @@ namespace MemSim;
 
 /// <summary>The page tables of an address space: real entries in frames of simulated RAM.</summary>
 /// <remarks>
-/// Changing them flushes no TLB: call <see cref="Mmu.FlushRange(Cpu, PageTables, VirtualAddress, ulong)"/> after taking permissions or mappings away, or CPUs go
+/// Changing them flushes no TLB: call <see cref="Mmu.FlushRange(Cpu, PageTables, VirtualAddress, long)"/> after taking permissions or mappings away, or CPUs go
 /// on using what they remember (<see cref="MmuOptions.CheckStaleEntries"/> finds that). Every call that fails leaves the tables as they were.
 /// </remarks>
 public abstract partial class PageTables

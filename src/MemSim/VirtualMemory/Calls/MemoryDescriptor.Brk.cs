@@ -27,12 +27,12 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
-        if (!Align(wanted, out ulong newEnd) || newEnd > _core.Addresses.TaskSize)
+        if (!Align((long)wanted, out ulong newEnd) || newEnd > _core.Addresses.TaskSize)
         {
             return Errno.ENOMEM;
         }
 
-        _ = Align(HeapEnd.Value, out ulong oldEnd);
+        _ = Align((long)(HeapEnd.Value), out ulong oldEnd);
         Cpu cpu = Cpu;
         if (newEnd < oldEnd)
         {

@@ -13,7 +13,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="advice">The advice.</param>
     /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
-    public Errno Madvise(VirtualAddress address, ulong length, MemoryAdvice advice)
+    public Errno Madvise(VirtualAddress address, long length, MemoryAdvice advice)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
@@ -72,7 +72,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="policy">The policy; null for that of the task.</param>
     /// <returns>EINVAL, EFAULT for holes, ENOMEM.</returns>
-    public Errno Mbind(VirtualAddress address, ulong length, MemoryPolicy? policy)
+    public Errno Mbind(VirtualAddress address, long length, MemoryPolicy? policy)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
@@ -111,7 +111,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="flags">Whether to wait.</param>
     /// <returns>EINVAL; EBUSY for <see cref="SyncFlags.Invalidate"/> of locked areas; ENOMEM for holes; EIO.</returns>
-    public Errno Msync(VirtualAddress address, ulong length, SyncFlags flags)
+    public Errno Msync(VirtualAddress address, long length, SyncFlags flags)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)

@@ -11,7 +11,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="length">Bytes.</param>
     /// <param name="onFault">Whether pages are locked only as they are faulted in (<c>MLOCK_ONFAULT</c>).</param>
     /// <returns>EPERM without any right to lock; ENOMEM beyond the limit and for holes; EAGAIN when pages could not be had.</returns>
-    public Errno Mlock(VirtualAddress address, ulong length, bool onFault = false)
+    public Errno Mlock(VirtualAddress address, long length, bool onFault = false)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
@@ -25,7 +25,7 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong start = address.Value & ~PageMask;
-        if (!Align(length + (address.Value & PageMask), out ulong bytes) || start + bytes < start)
+        if (!Align((long)((ulong)length + (address.Value & PageMask)), out ulong bytes) || start + bytes < start)
         {
             return Errno.EINVAL;
         }
@@ -62,7 +62,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="address">An address in the first page.</param>
     /// <param name="length">Bytes.</param>
     /// <returns>EINVAL; ENOMEM for holes.</returns>
-    public Errno Munlock(VirtualAddress address, ulong length)
+    public Errno Munlock(VirtualAddress address, long length)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
@@ -71,7 +71,7 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong start = address.Value & ~PageMask;
-        return !Align(length + (address.Value & PageMask), out ulong bytes) || start + bytes < start ? Errno.EINVAL
+        return !Align((long)((ulong)length + (address.Value & PageMask)), out ulong bytes) || start + bytes < start ? Errno.EINVAL
             : bytes == 0 ? Errno.None
             : ChangeLocks(Cpu, start, start + bytes, VmaFlags.None);
     }

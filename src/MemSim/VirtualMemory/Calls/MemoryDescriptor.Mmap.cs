@@ -12,7 +12,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="prot">What the mapping allows.</param>
     /// <returns>The first address.</returns>
-    public Result<VirtualAddress> Mmap(long length, Prot prot) => Mmap(default, (ulong)length, prot, MapFlags.Private | MapFlags.Anonymous);
+    public Result<VirtualAddress> Mmap(long length, Prot prot) => Mmap(default, length, prot, MapFlags.Private | MapFlags.Anonymous);
 
     /// <summary>Maps memory (<c>mmap()</c>).</summary>
     /// <param name="hint">Where, if there is room; exactly where with <see cref="MapFlags.Fixed"/>.</param>
@@ -22,7 +22,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="file">The file; null for anonymous memory.</param>
     /// <param name="offset">Where in the file, a multiple of the page size.</param>
     /// <returns>The first address, or EINVAL, ENOMEM, EACCES, EEXIST, EPERM, EAGAIN, ENODEV, EOVERFLOW.</returns>
-    public Result<VirtualAddress> Mmap(VirtualAddress hint, ulong length, Prot prot, MapFlags flags, OpenFile? file = null, ulong offset = 0)
+    public Result<VirtualAddress> Mmap(VirtualAddress hint, long length, Prot prot, MapFlags flags, OpenFile? file = null, long offset = 0)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
@@ -36,19 +36,19 @@ public sealed partial class MemoryDescriptor
         }
 
         Cpu cpu = Cpu;
-        if ((offset & PageMask) != 0 || length == 0)
+        if (((ulong)offset & PageMask) != 0 || length == 0)
         {
             return Errno.EINVAL;
         }
 
         if ((flags & MapFlags.Anonymous) == 0 && file?.Mapping is HugetlbMapping ofHugePages)
         {
-            return MmapHugeFile(cpu, hint, length, prot, flags, file, ofHugePages, offset);
+            return MmapHugeFile(cpu, hint, (ulong)length, prot, flags, file, ofHugePages, (ulong)offset);
         }
 
         if ((flags & MapFlags.HugeTlb) != 0)
         {
-            return MmapHuge(cpu, hint, length, prot, flags, file);
+            return MmapHuge(cpu, hint, (ulong)length, prot, flags, file);
         }
 
         if (!Align(length, out ulong bytes) || bytes == 0)
@@ -56,7 +56,7 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
-        ulong pgoff = offset >> PageGeometry.PageShift;
+        ulong pgoff = (ulong)offset >> PageGeometry.PageShift;
         if (pgoff + (bytes >> PageGeometry.PageShift) < pgoff)
         {
             return Errno.EOVERFLOW;

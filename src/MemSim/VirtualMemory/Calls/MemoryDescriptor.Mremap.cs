@@ -13,7 +13,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="flags">Whether it may move.</param>
     /// <param name="newAddress">Where to, with <see cref="RemapFlags.Fixed"/>; a hint with <see cref="RemapFlags.DontUnmap"/> alone.</param>
     /// <returns>Where it is now; EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM.</returns>
-    public Result<VirtualAddress> Mremap(VirtualAddress address, ulong oldLength, ulong newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
+    public Result<VirtualAddress> Mremap(VirtualAddress address, long oldLength, long newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)

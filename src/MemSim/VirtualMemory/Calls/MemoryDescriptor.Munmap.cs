@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <returns><see cref="Errno.None"/>, also when nothing was mapped; EINVAL, ENOMEM.</returns>
-    public Errno Munmap(VirtualAddress address, ulong length)
+    public Errno Munmap(VirtualAddress address, long length)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)
@@ -19,7 +19,7 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong start = address.Value;
-        if ((start & PageMask) != 0 || start > _core.Addresses.TaskSize || length > _core.Addresses.TaskSize - start || !Align(length, out ulong bytes) || bytes == 0)
+        if ((start & PageMask) != 0 || start > _core.Addresses.TaskSize || (ulong)length > _core.Addresses.TaskSize - start || !Align(length, out ulong bytes) || bytes == 0)
         {
             return Errno.EINVAL;
         }

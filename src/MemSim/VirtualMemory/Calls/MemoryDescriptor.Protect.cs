@@ -13,7 +13,7 @@ public sealed partial class MemoryDescriptor
     /// <param name="length">Bytes; rounded up to pages; 0 does nothing.</param>
     /// <param name="prot">What it shall allow.</param>
     /// <returns>EINVAL; ENOMEM for holes and too many areas (areas before stay changed, as in the kernel); EACCES when the file's mode does not allow it.</returns>
-    public Errno Mprotect(VirtualAddress address, ulong length, Prot prot)
+    public Errno Mprotect(VirtualAddress address, long length, Prot prot)
     {
         using AddressSpaceLock.Scope scope = _core.Enter();
         if (IsGone)

@@ -70,7 +70,7 @@ public sealed class MmuModelTests
                     }
 
                     tables.Unmap(cpu, at, pages, mayHaveHoles: !allMapped).Should().BeTrue();
-                    machine.Mmu.FlushRange(cpu, tables, at, (ulong)pages << 12);
+                    machine.Mmu.FlushRange(cpu, tables, at, (long)pages << 12);
                     for (int i = 0; i < pages; i++)
                     {
                         model.Remove(first + i);
@@ -79,7 +79,7 @@ public sealed class MmuModelTests
                     break;
                 default:
                     tables.Protect(cpu, at, pages, protection, mayHaveHoles: true).Should().BeTrue();
-                    machine.Mmu.FlushRange(cpu, tables, at, (ulong)pages << 12);
+                    machine.Mmu.FlushRange(cpu, tables, at, (long)pages << 12);
                     for (int i = 0; i < pages; i++)
                     {
                         if (model.TryGetValue(first + i, out (long Pfn, PageProtection Protection) old))

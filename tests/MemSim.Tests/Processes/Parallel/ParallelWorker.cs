@@ -171,7 +171,7 @@ internal sealed class ParallelWorker
     private void Advise(Area area, int page, MemoryAdvice advice)
     {
         int count = Math.Min(1 + _random.Next(32), AreaPages - page);
-        Expect(_process.Mm.Madvise(area.At(page), (ulong)count * PageBytes, advice), $"madvise({advice})");
+        Expect(_process.Mm.Madvise(area.At(page), (long)((ulong)count * PageBytes), advice), $"madvise({advice})");
         for (int i = page; i < page + count; i++)
         {
             area.Words[i] = advice == MemoryAdvice.DontNeed ? 0 : area.Words[i];
@@ -182,7 +182,7 @@ internal sealed class ParallelWorker
     private void Protect(Area area, int page)
     {
         int count = Math.Min(1 + _random.Next(16), AreaPages - page);
-        Expect(_process.Mm.Mprotect(area.At(page), (ulong)count * PageBytes, Prot.Read), "mprotect(READ)");
+        Expect(_process.Mm.Mprotect(area.At(page), (long)((ulong)count * PageBytes), Prot.Read), "mprotect(READ)");
         Check(area, page);
         try
         {
@@ -194,7 +194,7 @@ internal sealed class ParallelWorker
             Check(area, page);
         }
 
-        Expect(_process.Mm.Mprotect(area.At(page), (ulong)count * PageBytes, Prot.Read | Prot.Write), "mprotect(READ | WRITE)");
+        Expect(_process.Mm.Mprotect(area.At(page), (long)((ulong)count * PageBytes), Prot.Read | Prot.Write), "mprotect(READ | WRITE)");
     }
 
     private void Move(Area area)
@@ -306,7 +306,7 @@ internal sealed class ParallelWorker
 
         if (_random.Next(16) == 0)
         {
-            Expect(_process.Mm.Msync(_stage.File, (ulong)ParallelStage.FilePages * PageBytes, SyncFlags.Sync), "msync");
+            Expect(_process.Mm.Msync(_stage.File, (long)((ulong)ParallelStage.FilePages * PageBytes), SyncFlags.Sync), "msync");
         }
     }
 

@@ -24,12 +24,12 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
                 Map(first, count, step.Prot, step.Op == Op.MapShared);
                 break;
             case Op.Unmap:
-                mm.Munmap(at, bytes).Should().Be(Errno.None);
+                mm.Munmap(at, (long)bytes).Should().Be(Errno.None);
                 Array.Clear(_pages, first, count);
                 break;
             case Op.Protect:
                 bool whole = !_pages.AsSpan(first, count).Contains(null);
-                mm.Mprotect(at, bytes, step.Prot).Should().Be(whole ? Errno.None : Errno.ENOMEM);
+                mm.Mprotect(at, (long)bytes, step.Prot).Should().Be(whole ? Errno.None : Errno.ENOMEM);
                 for (int i = first; i < first + count && _pages[i] is { } page; i++)
                 {
                     _pages[i] = page with { Prot = step.Prot };
@@ -45,7 +45,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
 
                 break;
             case Op.DontNeedRange:
-                Forget(first, count, mm.Madvise(at, bytes, MemoryAdvice.DontNeed) != Errno.EINVAL);
+                Forget(first, count, mm.Madvise(at, (long)bytes, MemoryAdvice.DontNeed) != Errno.EINVAL);
                 break;
             case Op.Fork when run.Alive.Count < run.Shape.Processes:
                 run.Alive.Add(new ProcessModel(run, Process.Fork()) { _pages = [.. _pages] });
@@ -58,10 +58,10 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
                 Move(first, step.To % _pages.Length, count);
                 break;
             case Op.Lock:
-                mm.Mlock(at, bytes);
+                mm.Mlock(at, (long)bytes);
                 break;
             case Op.Unlock:
-                mm.Munlock(at, bytes);
+                mm.Munlock(at, (long)bytes);
                 break;
             case Op.Touch:
                 for (int i = 0; i < step.Count; i++)
@@ -79,7 +79,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
     public void Map(int first, int count, Prot prot, bool shared)
     {
         VirtualAddress at = AddressOf(first);
-        Process.Mm.Mmap(at, (ulong)count << 12, prot, MapFlags.Fixed | MapFlags.Anonymous | (shared ? MapFlags.Shared : MapFlags.Private)).Value.Should().Be(at);
+        Process.Mm.Mmap(at, (long)count << 12, prot, MapFlags.Fixed | MapFlags.Anonymous | (shared ? MapFlags.Shared : MapFlags.Private)).Value.Should().Be(at);
         for (int i = first; i < first + count; i++)
         {
             _pages[i] = (prot, 0, shared ? new Cell() : null);
@@ -119,7 +119,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
             return;
         }
 
-        Result<VirtualAddress> moved = Process.Mm.Mremap(AddressOf(from), (ulong)count << 12, (ulong)count << 12, RemapFlags.MayMove | RemapFlags.Fixed, AddressOf(to));
+        Result<VirtualAddress> moved = Process.Mm.Mremap(AddressOf(from), (long)count << 12, (long)count << 12, RemapFlags.MayMove | RemapFlags.Fixed, AddressOf(to));
         if (moved.Succeeded)
         {
             Array.Copy(_pages, from, _pages, to, count);
@@ -170,10 +170,10 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
         switch (op)
         {
             case Op.Cold:
-                Process.Mm.Madvise(at, bytes, MemoryAdvice.Cold);
+                Process.Mm.Madvise(at, (long)bytes, MemoryAdvice.Cold);
                 break;
             case Op.WantHuge or Op.WantSmall:
-                Process.Mm.Madvise(at, bytes, op == Op.WantHuge ? MemoryAdvice.HugePage : MemoryAdvice.NoHugePage);
+                Process.Mm.Madvise(at, (long)bytes, op == Op.WantHuge ? MemoryAdvice.HugePage : MemoryAdvice.NoHugePage);
                 break;
             case Op.SplitPage:
                 ulong word = Process.PageMap(at, 1)[0];
