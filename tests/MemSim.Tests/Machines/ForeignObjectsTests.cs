@@ -167,6 +167,7 @@ public sealed class ForeignObjectsTests
             pool.Allocate(Cpu);
             KernelTask task = new("worker", 77);
             KernelStack stack = Machine.Stacks.Create(Cpu, task)!;
+            Cgroup cgroup = Machine.Cgroups.Create("pod");
             LruObjectCache<int, long> objects = new(typed, key => key);
             objects.Get(Cpu, 1);
             Things = new()
@@ -181,6 +182,8 @@ public sealed class ForeignObjectsTests
                 [typeof(Mempool)] = Mempool,
                 [typeof(SlabAllocator)] = Machine.Slab,
                 [typeof(Process)] = Process,
+                [typeof(Cgroup)] = cgroup,
+                [typeof(CgroupTree)] = Machine.Cgroups,
                 [typeof(KernelTask)] = task,
                 [typeof(MemoryDescriptor)] = Process.Mm,
                 [typeof(Vma)] = Vma,

@@ -403,7 +403,7 @@ public sealed class FaultLoopTests
             return;
         }
 
-        Allowed(process.Mm.Madvise(area, 3 * huge, MemoryAdvice.HugePage), Errno.ENOMEM, Errno.EINVAL);
+        Allowed(process.Mm.Madvise(area, (long)(3 * huge), MemoryAdvice.HugePage), Errno.ENOMEM, Errno.EINVAL);
         VirtualAddress aligned = new((area.Value.Value + huge - 1) & ~(huge - 1));
         cpu.Write(aligned, 1);
         cpu.Write(aligned + (long)huge, 2);
@@ -419,7 +419,7 @@ public sealed class FaultLoopTests
         InProcess(machine, cpu, process =>
         {
             ulong huge = machine.HugePages.Pool.PageSize.Bytes;
-            Result<VirtualAddress> area = process.Mm.Mmap(default, 2 * huge, ReadWrite, MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb);
+            Result<VirtualAddress> area = process.Mm.Mmap(default, (long)(2 * huge), ReadWrite, MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb);
             Allowed(area.Error, Errno.ENOMEM);
             if (area.Succeeded)
             {
@@ -441,7 +441,7 @@ public sealed class FaultLoopTests
 
         VirtualAddress aligned = new((area.Value.Value + huge - 1) & ~(huge - 1));
         Touch(cpu, aligned, 12);
-        Allowed(process.Mm.Madvise(aligned, huge, MemoryAdvice.HugePage), Errno.ENOMEM, Errno.EINVAL);
+        Allowed(process.Mm.Madvise(aligned, (long)huge, MemoryAdvice.HugePage), Errno.ENOMEM, Errno.EINVAL);
         machine.HugePages.Khugepaged.Run(cpu);
         Touch(cpu, aligned, 14);
     });
@@ -481,7 +481,7 @@ public sealed class FaultLoopTests
 
     private static void InProcess(Machine machine, Cpu cpu, Action<Process> program)
     {
-        Result<Process> made = machine.Processes.TryCreate("victim");
+        Result<Process> made = machine.Processes.Create("victim");
         Allowed(made.Error, Errno.ENOMEM, Errno.EAGAIN);
         try
         {
