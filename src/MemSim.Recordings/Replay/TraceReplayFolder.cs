@@ -124,6 +124,12 @@ internal sealed class TraceReplayFolder
     private string? KernelRelease()
     {
         const string Release = "# os release : ";
+        if (!File.Exists(TracePath))
+        {
+            // A folder of figures alone, whose program is run.
+            return null;
+        }
+
         using StreamReader text = InputFile.OpenText(TracePath);
         while (text.ReadLine() is { } line && line.StartsWith('#'))
         {

@@ -49,7 +49,7 @@ public partial class OomReportTests
         OomTask victim = recorded.Victim;
         OomReportText.Killed("Out of memory", victim).Should().Be(recorded.Killed + "\n");
 
-        using Machine machine = Machine.Boot(MachineSpec.X86_64("64M"));
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithoutContents());
         string path = recorded.Summary.Split("task_memcg=")[1].Split(',')[0];
         Cgroup own = machine.Cgroups.Root;
         for (int end = path.IndexOf('/', 1); path != "/"; end = path.IndexOf('/', end + 1))
