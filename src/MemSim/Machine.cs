@@ -27,7 +27,7 @@ public sealed partial class Machine : IDisposable
         PageblockOrder = blueprint.PageblockOrder;
         WatermarkBoostFactor = blueprint.WatermarkBoostFactor;
         _parallel = blueprint.Parallel;
-        Callouts = new Callouts(_parallel);
+        Callouts = new Callouts(_parallel, () => string.Concat(_cpus.Select(cpu => cpu.Drivers?.Describe())));
         FaultInjector = new FaultInjector(this);
         FaultInjection = new FaultInjection(this);
         Leaks = new LeakDetector(this);

@@ -30,24 +30,12 @@ internal sealed partial class BugReporter
     /// <summary>Reports and, by policy, throws.</summary>
     public void Raise(KernelBugKind kind, string message, string report, Page page = default)
     {
-        report += Drivers();
+        report += _machine.Callouts.DescribeDrivers();
         LogBug(_logger, kind, message, report);
         if (_policy == BugPolicy.Throw)
         {
             throw new KernelBugException(kind, message, report, page);
         }
-    }
-
-    /// <summary>A line for a report when more than one host thread drove the machine or one of its CPUs.</summary>
-    private string Drivers()
-    {
-        if (_machine.Callouts.Drivers is { } drivers)
-        {
-            drivers.Note();
-            return drivers.Describe();
-        }
-
-        return string.Concat(_machine.Cpus.Select(cpu => cpu.Drivers?.Describe()));
     }
 
     /// <summary>Reports corruption of the allocator's own state: thrown whatever the policy.</summary>

@@ -14,11 +14,26 @@ internal sealed class Callouts : IDisposable
     private readonly State _single = new();
     private volatile bool _hasFailure;
 
-    public Callouts(bool parallel)
+    private readonly Func<string> _driversOfCpus;
+
+    public Callouts(bool parallel, Func<string> driversOfCpus)
     {
+        _driversOfCpus = driversOfCpus;
         _states = parallel ? new ThreadLocal<State>(() => new State()) : null;
         Drivers = parallel ? null : new DriverGuard("this machine", "one thread at a time may use a machine; MachineSpec.WithParallelCpus() lets several drive a CPU each.");
         Drivers?.Note();
+    }
+
+    /// <summary>A line for a report when more than one host thread drove the machine or one of its CPUs.</summary>
+    public string DescribeDrivers()
+    {
+        if (Drivers is null)
+        {
+            return _driversOfCpus();
+        }
+
+        Drivers.Note();
+        return Drivers.Describe();
     }
 
     /// <summary>Who drives the machine; null where each CPU has its own driver.</summary>
