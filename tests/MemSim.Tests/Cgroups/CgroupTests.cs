@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Statistics;
-using MemSim.Swap;
 using Xunit;
 
 namespace MemSim.Tests.Cgroups;
