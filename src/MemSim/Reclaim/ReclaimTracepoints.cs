@@ -1,5 +1,5 @@
-using MemSim.Statistics;
 using MemSim.Shrinkers;
+using MemSim.Statistics;
 
 namespace MemSim.Reclaim;
 

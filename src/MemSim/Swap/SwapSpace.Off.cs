@@ -1,6 +1,6 @@
-using MemSim.Zones;
 using MemSim.Hardware;
 using MemSim.Swap;
+using MemSim.Zones;
 
 namespace MemSim;
 

@@ -124,7 +124,7 @@ public sealed class CpuHighMemory
         }
 
         maps.Atomic--;
-            _cpu.LeaveAtomicMapping();
+        _cpu.LeaveAtomicMapping();
     }
 
     /// <summary>Maps a page for the current task on this CPU (<c>kmap_local_page()</c>): a stack, undone in reverse. The task may sleep meanwhile.</summary>
