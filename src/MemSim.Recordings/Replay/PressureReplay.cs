@@ -93,7 +93,7 @@ public static partial class PressureReplay
             taken.Add(PressureStep.Of(machine, name));
         })
         {
-            ReadAheadPages = kernel.Line.Views.Rows >= RowSet.Of6_18 ? 2048u : 32u,
+            ReadAheadPages = (uint)kernel.Line.Reclaim.DiskReadAheadPages,
         };
         WorkloadReplay.TakeKernelPages(machine, ZoneInfoFile.Read(Path.Combine(steps[0], "zoneinfo")));
         new ShellScript(scriptPath, programs.Run).Run(script);

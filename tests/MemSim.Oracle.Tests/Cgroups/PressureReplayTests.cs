@@ -20,16 +20,17 @@ public sealed class PressureReplayTests
     }
 
     [Theory]
-    [InlineData("cg-high", "a memory.events high")]
-    [InlineData("cg-max-anon-swap", "a memory.events max")]
-    [InlineData("cg-max-anon-swap-thp", "a memory.events max")]
-    [InlineData("cg-low-min", "pgscan_file")]
-    public void On_6_1_all_but_one_figure_are_near_enough_and_that_one_is_known(string program, string apart)
+    [InlineData("cg-high", "a memory.events high", 1.2)]
+    [InlineData("cg-max-anon-swap", "a memory.events max", 1.25)]
+    [InlineData("cg-max-anon-swap-thp", "a memory.events max", 1.25)]
+    [InlineData("cg-low-min", "pgscan_file", 10)]
+    public void On_6_1_all_but_one_figure_are_near_enough_and_that_one_is_known(string program, string apart, double factor)
     {
         IReadOnlyList<PressureFigure> figures = Run(program);
         figures.Count.Should().BeGreaterThan(7);
         figures.Where(f => !f.Matches).Select(f => f.Name).Should().BeSubsetOf([apart]);
-        figures.Single(f => f.Name == apart).Simulated.Should().BeGreaterThan(0);
+        PressureFigure known = figures.Single(f => f.Name == apart);
+        ((double)known.Simulated).Should().BeInRange(known.Recorded / factor, known.Recorded * factor, "it may come nearer, not go further away");
     }
 
     /// <summary>Surprises 4 and 5 of the recordings: every page read again is a refault, none becomes active; peak is the limit.</summary>
