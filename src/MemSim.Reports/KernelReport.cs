@@ -80,6 +80,9 @@ public sealed class KernelReport
     /// <summary>Whether it was made of /proc files: its flags are somebody's question, not the kernel's words.</summary>
     internal bool IsFromProc { get; set; }
 
+    /// <summary>What only files of /proc of some kernels have.</summary>
+    internal HashSet<string> ProcSigns { get; } = new(StringComparer.Ordinal);
+
     /// <summary>Whether the reserves are called protections (2.6.7 to 2.6.10).</summary>
     internal bool HasProtections { get; set; }
 

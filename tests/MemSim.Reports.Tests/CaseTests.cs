@@ -64,6 +64,48 @@ public sealed class CaseTests
     }
 
     [Fact]
+    public void A_reserve_that_is_not_printed_is_told_beside_what_the_printed_numbers_alone_say() =>
+        Logs.Only(Logs.Case("05")).Why[0].Should().Contain("393 usable pages, 4096 must be exceeded. By the printed numbers alone it passes (4489 > 4096, 525 usable blocks of order 1 or more)");
+
+    [Fact]
+    public void Slab_that_reclaim_had_asked_for_before_the_OOM_killer_is_no_certain_remedy()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Case("07"));
+
+        explanation.SavedBy.Single(s => s.Knob == "slab").Works.Should().BeNull();
+        explanation.SavedBy[0].Knob.Should().Be("cma");
+    }
+
+    [Fact]
+    public void Where_anonymous_pages_are_not_counted_swap_is_a_remedy_that_may_work()
+    {
+        Logs.Only(Logs.Case("11")).SavedBy.Single(s => s.Knob == "swap").Should().Match<Saving>(s => s.Works == null && s.Text.Contains("5108 pages"));
+    }
+
+    [Fact]
+    public void Memory_that_is_neither_free_nor_on_the_LRU_is_named_when_it_is_most_of_the_machine()
+    {
+        Logs.Only(Logs.Case("21")).Why[1].Should().StartWith("Most of the memory is in one place: not accounted for 2018.1 MiB of 2025.3 MiB");
+    }
+
+    [Fact]
+    public void A_victim_that_held_little_is_told()
+    {
+        Logs.Only(Logs.Case("19")).Notes.Should().Contain(n => n.StartsWith("killed: worker (pid 14326", StringComparison.Ordinal) && n.EndsWith("a small part of the machine, so most of the memory is elsewhere", StringComparison.Ordinal));
+        Logs.Only(Logs.Case("07")).Notes.Should().Contain(n => n.StartsWith("killed: ", StringComparison.Ordinal) && !n.Contains("elsewhere"));
+    }
+
+    [Fact]
+    public void A_panic_behind_a_report_is_told_and_no_unknown_line()
+    {
+        using StringReader reader = new(Logs.Case("12"));
+        KernelLog log = new(reader);
+
+        log.Reports().Single().Notes.Should().Contain("the kernel panicked: Kernel panic - not syncing: Out of memory");
+        log.UnknownLines.Should().BeEmpty();
+    }
+
+    [Fact]
     public void A_vendor_flag_that_only_the_number_shows_is_told_and_not_refused()
     {
         ReportExplanation explanation = Logs.Only(Logs.Case("07"));

@@ -8,8 +8,9 @@ internal sealed class Evaluation
     /// <summary>Zones smaller than this part of the largest one do not give the reason.</summary>
     private const int TinyShare = 16;
 
-    private Evaluation(RequestFacts request, KernelRule rules, List<Candidate> zones, bool isOom)
+    private Evaluation(RequestFacts request, KernelRule rules, List<Candidate> zones, bool isOom, bool isQuestion)
     {
+        IsQuestion = isQuestion;
         Request = request;
         Rules = rules;
         Zones = zones;
@@ -25,6 +26,9 @@ internal sealed class Evaluation
 
     /// <summary>Whether the OOM killer was called: then a try against the high watermark failed last.</summary>
     public bool IsOom { get; }
+
+    /// <summary>Whether nothing failed: somebody asks what a request would meet.</summary>
+    public bool IsQuestion { get; }
 
     /// <summary>Whether the text has every zone the request may use, and none of them has memory.</summary>
     public bool HasNoMemory { get; private init; }
@@ -55,14 +59,14 @@ internal sealed class Evaluation
         }
 
         // The kernel tries higher zones first; which node is the nearest is not printed.
-        return new Evaluation(request, rules, [.. zones.OrderBy(z => z.Eligible == false).ThenByDescending(z => z.Facts.Index).ThenBy(z => z.Facts.Node)], report.Kind == ReportKind.Oom && report.Head == ReportHead.OomKiller)
+        return new Evaluation(request, rules, [.. zones.OrderBy(z => z.Eligible == false).ThenByDescending(z => z.Facts.Index).ThenBy(z => z.Facts.Node)], report.Kind == ReportKind.Oom && report.Head == ReportHead.OomKiller, report.IsFromProc)
         {
             HasNoMemory = hasRequest && !zones.Exists(z => z.Eligible != false || z.Forbidden) && report.Zones.Any(z => z.IsEmpty && indexes.Of(z.Name) >= 0 && indexes.Of(z.Name) <= highest),
         };
     }
 
     /// <summary>The same without the zones that pass as printed: what must have failed.</summary>
-    public Evaluation WithoutPassing() => new(Request, Rules, [.. Zones.Where(z => z.Check.Passes != true)], IsOom);
+    public Evaluation WithoutPassing() => new(Request, Rules, [.. Zones.Where(z => z.Check.Passes != true)], IsOom, IsQuestion);
 
     /// <summary>Whether the request would pass if it or the zones were otherwise; null where that cannot be known.</summary>
     public bool? Would(RequestFacts request, Func<ZoneFacts, ZoneFacts>? change = null, KernelRule? rules = null)
@@ -114,6 +118,12 @@ internal sealed class Evaluation
             }
 
             return (Verdict.Passes, passing);
+        }
+
+        // A zone of which too little is known could have let it pass.
+        if (IsQuestion && tried.Find(z => z.Check.Passes is null) is { } unknown)
+        {
+            return (Verdict.Undecidable, unknown);
         }
 
         if (Zones.Find(z => z.Forbidden && z.Check.Passes == true) is { } elsewhere)

@@ -28,6 +28,7 @@ internal static class Explanations
         }
 
         Notice(to);
+        Unbalanced(to, range);
         if (report.Kind == ReportKind.MemcgOom)
         {
             CgroupExplanation.Fill(to);
@@ -217,7 +218,8 @@ internal static class Explanations
     /// <summary>Says so when one holder has most of the memory and reclaim cannot take it away.</summary>
     private static void Dominant(ReportExplanation to)
     {
-        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State) || !to.Report.Totals.Keys.Any(k => k.StartsWith("slab", StringComparison.Ordinal)))
+        bool hasSlab = to.Report.Totals.Keys.Any(k => k.StartsWith("slab", StringComparison.Ordinal));
+        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State) || !(hasSlab || to.Report.Totals.ContainsKey("free") && to.Report.Totals.ContainsKey("active")))
         {
             return;
         }
@@ -228,6 +230,7 @@ internal static class Explanations
             string? ask = consumer.Name switch
             {
                 "slab" or "slab, unreclaimable" => "a slab leak, or caches that grow without bound: ask for /proc/slabinfo",
+                "not accounted for" when !hasSlab => "neither free nor on the LRU, and this text counts no slab: slab, drivers, or pages that have left the LRU for good",
                 "not accounted for" => "no counter of the report says who has it: drivers, DMA buffers, vmalloc, a balloon, or a leak of pages",
                 "page tables" => "page tables: many processes that map the same memory, or huge sparse mappings",
                 "unevictable" => "locked memory (mlock, ramfs, shared memory under SHM_LOCK)",
@@ -268,6 +271,23 @@ internal static class Explanations
         }
 
         to.NoteList.AddRange(report.Notes);
+    }
+
+    /// <summary>A zone that kswapd of kernels before 4.8 can never find balanced: next to nothing in it, and no watermark.</summary>
+    private static void Unbalanced(ReportExplanation to, KernelRange range)
+    {
+        if (range.From >= new KernelRelease(4, 8))
+        {
+            return;
+        }
+
+        foreach (ReportedZone zone in to.Report.Zones)
+        {
+            if (zone.KiB("managed") is > 0 and < 1024 and long managed && zone.KiB("min") == 0 && zone.KiB("present") > 64 * managed)
+            {
+                to.NoteList.Add(string.Create(CultureInfo.InvariantCulture, $"{zone} manages {managed} kB and its min is 0: kswapd of kernels before 4.8, which balance each zone for itself, may never find it balanced and spin"));
+            }
+        }
     }
 
     private static int OrderOf(long bytes, int pageKiB)

@@ -85,7 +85,11 @@ internal static class RequestExplanation
         {
             string size = victim.AnonKiB is { } anon ? $", {Amount.KiB(anon)} anonymous" : "";
             string adj = victim.ScoreAdj is { } score && score != 0 ? string.Create(Plain, $", oom_score_adj {score}") : "";
-            to.NoteList.Add(string.Create(Plain, $"killed: {victim.Name} (pid {victim.Pid}{size}{adj})"));
+            long held = (victim.AnonKiB ?? 0) + (victim.FileKiB ?? 0);
+            string small = report.Kind == ReportKind.Oom && held > 0 && report.Closing.TryGetValue("ram", out long all) && report.Closing.TryGetValue("reserved", out long kept) && held * 8 < (all - kept) * (to.PageSizeKiB ?? 4)
+                ? ": a small part of the machine, so most of the memory is elsewhere"
+                : "";
+            to.NoteList.Add(string.Create(Plain, $"killed: {victim.Name} (pid {victim.Pid}{size}{adj}){small}"));
         }
 
         if (report.Closing.TryGetValue("swap total", out long swap) && swap == 0)
@@ -118,11 +122,11 @@ internal static class RequestExplanation
                 return string.Create(Plain, $"{title} is FRAGMENTED: {numbers}: enough, but no free block of order {order} ({Amount.Block(order, pageKiB)}) or more: {best}.");
             case Verdict.HighAtomic:
                 string least = facts.HighAtomicIsLeast ? "at least " : "";
-                return string.Create(Plain, $"{title}: what is free is in the HIGHATOMIC reserve ({least}{facts.HighAtomic} pages, blocks of type H), which this request may not use{Numbers(numbers)}.");
+                return string.Create(Plain, $"{title}: what is free is in the HIGHATOMIC reserve ({least}{facts.HighAtomic} pages, blocks of type H), which this request may not use{Numbers(numbers)}{AsPrinted(check)}.");
             case Verdict.Cma:
                 return string.Create(Plain, $"{title}: what is free is CMA ({Amount.Pages(facts.Cma, pageKiB)}, blocks of type C), which only movable requests may use{Numbers(numbers)}.");
             case Verdict.Reserve:
-                return string.Create(Plain, $"{title} has {BlockWord(facts, check)}, but lowmem_reserve keeps {facts.Reserve} pages back from this request: it misses by {Amount.Pages(check.Missing ?? 0, pageKiB)}.");
+                return string.Create(Plain, $"{title}{(facts.Blocks is null ? ":" : $" has {BlockWord(facts, check)}, but")} lowmem_reserve keeps {facts.Reserve} pages back from this request: it misses by {Amount.Pages(check.Missing ?? 0, pageKiB)}.");
             case Verdict.Short when check.Missing == 0:
                 return string.Create(Plain, $"{title}: its counter says {facts.Free} free pages ({numbers}), but its lists, which are read a moment later, have no block: what was free was taken in between.");
             case Verdict.Short:
@@ -237,9 +241,23 @@ internal static class RequestExplanation
             ? ", all of type Reserve, which kernels before 4.4 take from last, rather than fail"
             : "";
 
+    /// <summary>What a zone would do if the reserve, whose size is not printed, were nothing.</summary>
+    private static string AsPrinted(ZoneCheck check)
+    {
+        if (check.HighAtomic == 0 || !check.Zone.HighAtomicIsLeast)
+        {
+            return "";
+        }
+
+        ZoneCheck without = ZoneCheck.Run(check.Zone with { HighAtomic = 0 }, check.Request, check.Rules, check.Zone.Min);
+        return without.Passes == true
+            ? string.Create(Plain, $". By the printed numbers alone it passes ({without.Usable} > {without.Limit}, {BlockWord(check.Zone, without)}): this kernel does not print the reserve, and with the smallest one there can be it fails")
+            : "";
+    }
+
     private static string BlockWord(ZoneFacts facts, ZoneCheck check) => facts.UsableBlocks(check.Request.Order, check.Request, check.Rules) is { } count
         ? string.Create(Plain, $"{count} usable blocks of order {check.Request.Order} or more")
-        : "blocks unknown";
+        : check.HasBlock == true ? "a single page needs no list of blocks" : "blocks unknown";
 
     private static string Numbers(string numbers) => numbers.Length == 0 ? "" : ": " + numbers;
 }

@@ -14,7 +14,9 @@ internal sealed partial class WhatIfs
         long slab = Total("slab_reclaimable");
         if (slab > 0)
         {
-            Add("slab", "vm.drop_caches=2", slab >= missing ? _request.Order == 0 ? true : null : false, Sysctl + 2, $"reclaimable slab (dentries, inodes; vm.drop_caches=2 or a larger vm.vfs_cache_pressure): {Amount.Pages(slab, _pageKiB)}, {Amount.Pages(missing, _pageKiB)} are missing");
+            // Before the OOM killer is called the shrinkers have been asked, again and again: what is left they would not give.
+            string tried = _evaluation.IsOom ? "; reclaim had asked for them before the OOM killer was called" : "";
+            Add("slab", "vm.drop_caches=2", slab >= missing ? _request.Order == 0 && !_evaluation.IsOom ? true : null : false, Sysctl + 2, $"reclaimable slab (dentries, inodes; vm.drop_caches=2 or a larger vm.vfs_cache_pressure): {Amount.Pages(slab, _pageKiB)}, {Amount.Pages(missing, _pageKiB)} are missing{tried}");
         }
 
         long anon = Total("active_anon") + Total("inactive_anon");
@@ -23,6 +25,12 @@ internal sealed partial class WhatIfs
         if (anon > 0 && (noSwap || fullSwap) && _evaluation.IsOom)
         {
             Add("swap", $"{missing * _pageKiB}K", _request.Order == 0 && anon >= missing ? true : null, BootParameter, $"{(noSwap ? "swap: there is none" : "more swap: it is full")}, and {Amount.Pages(anon, _pageKiB)} of anonymous memory cannot leave");
+        }
+
+        long lru = Total("active") + Total("inactive");
+        if (anon == 0 && lru > 0 && noSwap && _evaluation.IsOom)
+        {
+            Add("swap", $"{missing * _pageKiB}K", null, BootParameter, $"swap: there is none, and of {Amount.Pages(lru, _pageKiB)} on the LRU the anonymous ones cannot leave (how many that is this kernel does not print)");
         }
 
         if (_evaluation.IsOom)

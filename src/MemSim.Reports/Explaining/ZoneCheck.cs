@@ -15,6 +15,9 @@ internal readonly record struct HalvingStep(int Order, long Taken, long Left, lo
 /// <summary>The watermark check of one zone for one request, as a kernel of the given rules makes it. Counts in pages; null where something is not known.</summary>
 internal sealed record ZoneCheck
 {
+    /// <summary>Pages of a page block where huge pages are as large as a block of the largest order, the usual case of 4 KiB pages.</summary>
+    private const long LargestPageblock = 1024;
+
     public required ZoneFacts Zone { get; init; }
 
     public required RequestFacts Request { get; init; }
@@ -87,7 +90,7 @@ internal sealed record ZoneCheck
             Steps = [],
         };
         long? blocks = zone.UsableBlocks(request.Order, request, rules);
-        check = check with { HasBlock = blocks is { } count ? count > 0 : null };
+        check = check with { HasBlock = blocks is { } count ? count > 0 : check.HasSinglePage() };
         if (request.IgnoresWatermarks)
         {
             return check with { HasPages = true, Missing = 0 };
@@ -104,6 +107,19 @@ internal sealed record ZoneCheck
         }
 
         return (rules & KernelRule.HalvesByOrder) != 0 && request.Order > 0 ? check.Halve() : check with { HasPages = true, Missing = 0 };
+    }
+
+    /// <summary>Whether a zone whose list is not there has a page for order 0 all the same: more is free than the highatomic reserve, where it may not be taken, can hold. Null where that is not certain.</summary>
+    private bool? HasSinglePage()
+    {
+        if (Request.Order != 0 || Zone.Blocks is not null || Zone.Free is not { } free)
+        {
+            return null;
+        }
+
+        // The reserve is at most 1 % of the zone and a page block.
+        long hidden = Request.TakesHighAtomic(Rules) || (Rules & KernelRule.HighAtomicReserve) == 0 ? 0 : Math.Max(Zone.HighAtomic, ((Zone.Managed ?? free) / 100) + LargestPageblock);
+        return free - Cma - hidden > 0 ? true : null;
     }
 
     /// <summary>The rule before 4.4. CMA's pages are taken off at the first check only.</summary>

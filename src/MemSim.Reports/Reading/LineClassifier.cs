@@ -16,7 +16,7 @@ internal static class LineClassifier
         "pages reserved", "reserved pages", "pages cma reserved", "pages hwpoisoned", "pages shared", "pages non-shared", "pages in page table cache", "free buffer pages", "pages swapcached",
         "pages dirty", "pages writeback", "pages mapped", "pages slab", "pages pagetables", "Memory cgroup min protection", "Node memory in pages", "Free pages:", "Total of", "Buffer memory:", "Buffer heads",
         "total network buffer pages", "pages of slabcache", "pages of page tables", "pagetable cache",
-        "ION heap", "Memory allocations:", "Memory allocations (", "CMA: ", "pages highmem", "slab pages", "tree-hugepages",
+        "ION heap", "Memory allocations:", "Memory allocations (", "CMA: ", "pages highmem", "slab pages", "tree-hugepages", "K available (", "k available (", "page ext allocation failure",
     ];
 
     private static readonly string[] TraceWords =
@@ -36,7 +36,7 @@ internal static class LineClassifier
 
     private static readonly System.Buffers.SearchValues<string> BodySearch = System.Buffers.SearchValues.Create(
         [
-            "suppressed", "printk messages", "[]", "free:", "kB", "Node", "Mem-", "hugepages", "oom-kill:", "oom_reaper:", "ill process", "illed process", "ut of memory", "ut of Memory", "are going to be killed", "emory cgroup stats", "owmemorykiller", "on behalf of '", "kB above reserved", "is below limit", "Manual OOM", "free of", "free pages", "Memory allocations", "MiB", "KiB", " func:", "size ", ".c:", ".h:", ".S:",
+            "suppressed", "printk messages", "[]", "free:", "kB", "Node", "Mem-", "hugepages", "oom-kill:", "oom_reaper:", "ill process", "illed process", "ut of memory", "ut of Memory", "Kernel panic", "are going to be killed", "emory cgroup stats", "owmemorykiller", "on behalf of '", "kB above reserved", "is below limit", "Manual OOM", "free of", "free pages", "Memory allocations", "MiB", "KiB", " func:", "size ", ".c:", ".h:", ".S:",
             "limit of", "per-cpu:", "btch:", "hi:", "cpu ", "ainted", "CPU:", "Linux version", "id:", "cpuset=", "total_vm", "asks state", "lab info", "Used", "cache: ", "node ", "number of available", "min order", "DMA", "Normal:", "HighMem:", "Movable:", "Device:",
         ],
         StringComparison.Ordinal);
@@ -175,6 +175,11 @@ internal static class LineClassifier
         if (Has(t, "oom_reaper:"))
         {
             return LineKind.Reaper;
+        }
+
+        if (Has(t, "Kernel panic - not syncing"))
+        {
+            return LineKind.Closing;
         }
 
         if (Has(t, "illed process") || Has(t, "ill process") || Has(t, "ut of memory") || Has(t, "ut of Memory") || Has(t, "are going to be killed due to"))

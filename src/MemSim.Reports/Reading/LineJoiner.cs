@@ -102,6 +102,7 @@ internal sealed class LineJoiner
             LineKind.SlubHead => IsUnbalanced(text) || text.EndsWith(',') || !(Has(text, "gfp=") || Has(text, "gfp:")),
             LineKind.HeadDetail => text.EndsWith(',') || (Has(text, "cache:") && !Has(text, "min order")),
             LineKind.VmallocHead => IsUnbalanced(text) || text.EndsWith(',') || !Has(text, "mode:") || (Has(text, "cpuset=") && !Has(text, "mems_allowed=") && Has(next, "mems_allowed=")),
+            LineKind.Closing => IsUnbalanced(text),
             LineKind.HugePages => !Has(text, "hugepages_size="),
             LineKind.Totals => !EndsComplete(text) && !next.Contains(' '),
             LineKind.Other => CompletesHead(text, next),

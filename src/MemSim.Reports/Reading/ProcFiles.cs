@@ -72,6 +72,7 @@ internal static class ProcFiles
     {
         ReportedZone? zone = null;
         bool inPageSets = false;
+        (long high, bool sixfold, bool other) = (0, false, false);
         string[] lines = text.Split('\n');
         for (int i = 0; i < lines.Length; i++)
         {
@@ -87,6 +88,11 @@ internal static class ProcFiles
             if (words.Length == 0 || zone is null)
             {
                 continue;
+            }
+
+            if (Sign(words) is { } sign)
+            {
+                report.ProcSigns.Add(sign);
             }
 
             if (words[0] == "pagesets")
@@ -105,10 +111,24 @@ internal static class ProcFiles
             {
                 zone.PerCpuPages = (zone.PerCpuPages ?? 0) + Number(count, file, i);
             }
+            else if (inPageSets && words is ["high:", var limit])
+            {
+                high = Number(limit, file, i);
+            }
+            else if (inPageSets && words is ["batch:", var size])
+            {
+                long batch = Number(size, file, i);
+                (sixfold, other) = (sixfold || (batch > 1 && high == 6 * batch), other || (high != 6 * batch && (high, batch) != (0, 1)));
+            }
             else if (!inPageSets && words.Length == 2 && Names.TryGetValue(words[0], out string? name))
             {
                 zone.Figures.TryAdd(name, Number(words[1], file, i) * pageKiB);
             }
+        }
+
+        if (sixfold && !other)
+        {
+            report.ProcSigns.Add("sixfold");
         }
 
         foreach ((string from, string to) in Totals)
@@ -124,6 +144,15 @@ internal static class ProcFiles
             (report.Closing["ram"], report.Closing["reserved"]) = (total / pageKiB, 0);
         }
     }
+
+    /// <summary>What only some kernels write.</summary>
+    private static string? Sign(string[] words) => words switch
+    {
+        ["cpu:", _, "pcp:", "1"] => "hot and cold lists",
+        ["scanned", ..] => "scanned",
+        ["per-node", "stats"] => "per-node stats",
+        _ => null,
+    };
 
     public static void BuddyInfo(KernelReport report, string text, string file, int pageKiB)
     {
@@ -174,6 +203,11 @@ internal static class ProcFiles
                     break;
                 case ["Number", "of", "blocks", "type", .. var types]:
                     blockTypes = types;
+                    foreach (string type in types.Where(t => t is "HighAtomic" or "Reserve"))
+                    {
+                        report.ProcSigns.Add(type);
+                    }
+
                     break;
                 case ["Node", var node, "zone", var name, .. var counts] when blockTypes.Length != 0 && int.TryParse(node, out int id):
                     int high = Array.IndexOf(blockTypes, "HighAtomic");

@@ -351,6 +351,7 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     private void ReadClosing(string text)
     {
+        ReadEnd(text);
         if (ClosingText.Name(text) is not { } name)
         {
             return;
@@ -361,6 +362,19 @@ internal sealed class ReportBuilder(LogicalLine first)
         if (ClosingText.Value(text, name) is { } number)
         {
             Report.Closing.TryAdd(name, number);
+        }
+    }
+
+    /// <summary>What the kernel says when nobody is left to kill.</summary>
+    private void ReadEnd(string text)
+    {
+        if (text.IndexOf("Kernel panic", StringComparison.Ordinal) is >= 0 and int panic)
+        {
+            Report.Notes.Add($"the kernel panicked: {text[panic..].Trim()}");
+        }
+        else if (text.Contains("no killable", StringComparison.Ordinal))
+        {
+            Report.Notes.Add("the OOM killer found no process that it may kill");
         }
     }
 
@@ -416,6 +430,7 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     private void ReadKilled(string text)
     {
+        ReadEnd(text);
         if (text.Contains("emory cgroup out of memory", StringComparison.Ordinal))
         {
             Report.Kind = ReportKind.MemcgOom;
@@ -423,11 +438,6 @@ internal sealed class ReportBuilder(LogicalLine first)
         else if (Report.Kind == ReportKind.State)
         {
             Report.Kind = ReportKind.Oom;
-        }
-
-        if (text.Contains("no killable", StringComparison.Ordinal))
-        {
-            Report.Notes.Add("the OOM killer found no process that it may kill");
         }
 
         if (TaskText.Victim(text) is { } victim && (Report.Victim?.AnonKiB is null || victim.AnonKiB > Report.Victim.AnonKiB))

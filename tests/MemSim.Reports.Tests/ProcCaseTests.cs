@@ -1,0 +1,74 @@
+using System.Formats.Tar;
+using System.IO.Compression;
+using FluentAssertions;
+using Xunit;
+
+namespace MemSim.Reports.Tests;
+
+/// <summary>Files of <c>/proc</c> of real machines, with requests that were worked out by hand: the second table of docs/explain.md.</summary>
+public sealed class ProcCaseTests : IDisposable
+{
+    private readonly string _root = Directory.CreateTempSubdirectory("memsim-").FullName;
+
+    public ProcCaseTests()
+    {
+        using var stream = new GZipStream(File.OpenRead(Path.Combine(Logs.Folder, "zoneinfo", "cases.tar.gz")), CompressionMode.Decompress);
+        TarFile.ExtractToDirectory(stream, _root, overwriteFiles: true);
+    }
+
+    public void Dispose() => Directory.Delete(_root, recursive: true);
+
+    public static TheoryData<string, string, string> Rows()
+    {
+        TheoryData<string, string, string> rows = new();
+        foreach (string line in File.ReadLines(Path.Combine(Logs.Folder, "explain.md")).Where(l => l.StartsWith("| `/proc`", StringComparison.Ordinal)))
+        {
+            string[] cells = [.. line.Replace("\\|", "+", StringComparison.Ordinal).Split('|').Select(c => c.Trim())];
+            rows.Add(cells[1][^2..], cells[3].Replace('+', '|'), cells[4]);
+        }
+
+        return rows;
+    }
+
+    [Fact]
+    public void The_table_has_a_row_for_each_folder() =>
+        Rows().Select(r => r.Data.Item1).Distinct().Should().Equal(Directory.GetDirectories(_root).Select(d => Path.GetFileName(d)[..2]).Order());
+
+    [Theory]
+    [MemberData(nameof(Rows))]
+    public void A_request_on_it_is_answered_as_it_was_worked_out_by_hand(string id, string request, string reason)
+    {
+        string[] words = request.Trim('`').Split("` order ");
+
+        Explain(id, words[0], int.Parse(words[1])).Verdict.ToString().ToLowerInvariant().Should().Be(reason);
+    }
+
+    [Fact]
+    public void What_too_little_is_known_of_is_not_taken_for_a_failure_where_nothing_failed()
+    {
+        ReportExplanation explanation = Explain("36", "GFP_ATOMIC", 2);
+
+        explanation.Zone("DMA").Reason.Should().Be(Verdict.Reserve, "it fails for certain, but the request would have been let into Normal before");
+        explanation.Why[0].Should().StartWith("Node 0 Normal: cannot be decided, because the list of its free blocks");
+        explanation.Why.Should().Contain("Node 0 DMA: lowmem_reserve keeps 15931 pages back from this request: it misses by 11971 pages (46.8 MiB).");
+    }
+
+    [Fact]
+    public void Files_that_name_no_kernel_tell_its_age_by_what_they_have()
+    {
+        Explain("28", "GFP_ATOMIC", 2).Rules.Should().Contain("hot and cold lists: before 2.6.25");
+        Explain("28", "GFP_ATOMIC", 2).Zone("DMA").Arithmetic.Should().Contain(a => a.StartsWith("order 1: minus 14 pages in 7 blocks leaves 5385", StringComparison.Ordinal));
+        Explain("33", "GFP_KERNEL", 10).Rules.Should().Contain("6 x batch: before 5.13.0").And.Contain("per-node stats: since 4.8.0");
+    }
+
+    [Fact]
+    public void Lists_that_cannot_be_of_the_same_moment_as_the_counter_are_told() =>
+        Explain("37", "GFP_ATOMIC", 2).Zone("Normal").Arithmetic.Should().Contain(a => a.Contains("18158956 kB free, the lists hold 128556 kB: too far apart"));
+
+    [Fact]
+    public void A_zone_that_old_kernels_never_find_balanced_is_told() =>
+        Explain("39", "GFP_KERNEL", 0).Notes.Should().Contain(n => n.StartsWith("Node 0 Normal manages 36 kB and its min is 0", StringComparison.Ordinal));
+
+    private ReportExplanation Explain(string id, string gfp, int order) =>
+        ReportExplainer.Explain(ProcState.Read(Directory.GetDirectories(_root, id + "-*").Single(), GfpReading.Parse(gfp), order));
+}
