@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Text.Json;
 using FluentAssertions;
 using Microsoft.Playwright;
@@ -38,10 +39,12 @@ public sealed class SpeedTests(Chromium chromium) : IClassFixture<Chromium>
     {
         await using ExplorerPage page = await chromium.Open("favicon.svg", wait: false);
         PageClock clock = await PageClock.Start(page);
+        Stopwatch watch = Stopwatch.StartNew();
         await page.GoTo(page.Home.ToString());
         await page.Settled();
+        watch.Stop();
         double seconds = await clock.Milliseconds() / 1000;
-        Say($"first picture after {seconds:0.00} s of the processor, {(Chromium.Published is null ? "as built" : "published")}");
+        Say($"first picture after {seconds:0.00} s of the processor, {watch.Elapsed.TotalSeconds:0.00} s of the clock, {(Chromium.Published is null ? "as built" : "published")}");
 
         // What is published is trimmed; a build is twice the code.
         seconds.Should().BeLessThan(Chromium.Published is null ? 6 : 3);
