@@ -39,9 +39,11 @@ internal static class Program
         {
             output.Flush();
         }
-        catch (IOException)
+        catch (IOException e)
         {
-            // Nobody reads any more (`memsim ... | head`).
+            // A full disk; that nobody reads any more (`memsim ... | head`) is no error here.
+            Console.Error.WriteLine($"memsim: the output is lost: {e.Message}");
+            return ExitCode.BadInput;
         }
 
         return exitCode;

@@ -1,4 +1,6 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
+using MemSim.Tool.CommandLine;
 using MemSim.Tool.Commands;
 
 namespace MemSim.Tool;
@@ -11,25 +13,22 @@ internal static class ToolApp
 
     public static int Run(IReadOnlyList<string> args, ToolConsole console)
     {
-        var root = new RootCommand("Boots twins of Linux machines, replays what real kernels' page allocators did, and says what matched.")
+        RootCommand root = Root(console);
+        ParseResult parsed = Parse(root, args);
+        string[] unknown = [.. UnknownOptions(parsed)];
+        if (parsed.Errors.Count != 0 || unknown.Length != 0)
         {
-            RunCommand.Create(console),
-            BootCommand.Create(console),
-            TwinCommand.Create(console),
-            ReplayCommand.Create(console),
-            ScenarioCommand.Create(console),
-            ExplainCommand.Create(console),
-            PlotCommand.Create(console),
-            ViewCommand.Create(console),
-        };
-
-        // An argument that begins with '@' is a file's name like any other.
-        ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
-        if (parsed.Errors.Count != 0)
-        {
-            foreach (string message in parsed.Errors.Select(e => e.Message).Distinct())
+            foreach (string message in parsed.Errors.Select(e => e.Message).Concat(unknown.Select(word => $"there is no option {word}; a file of that name is ./{word}")).Distinct())
             {
                 console.Error.WriteLine($"memsim: {message}");
+            }
+
+            foreach ((string word, string? meant) in parsed.UnmatchedTokens.Concat(unknown).Select(word => (word, Suggestion.For(word, parsed.CommandResult.Command))))
+            {
+                if (meant is not null)
+                {
+                    console.Error.WriteLine($"memsim: did you mean {meant} instead of {word}?");
+                }
             }
 
             string verb = parsed.CommandResult.Command == root ? "" : " " + parsed.CommandResult.Command.Name;
@@ -71,6 +70,50 @@ internal static class ToolApp
         {
             console.Error.WriteLine("memsim: not enough memory on this host");
             return ExitCode.Internal;
+        }
+    }
+
+    /// <summary>What the arguments mean, without doing it.</summary>
+    internal static ParseResult Parse(IReadOnlyList<string> args, ToolConsole console) => Parse(Root(console), args);
+
+    // An argument that begins with '@' is a file's name like any other.
+    private static ParseResult Parse(RootCommand root, IReadOnlyList<string> args) => root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+
+    private static RootCommand Root(ToolConsole console)
+    {
+        var root = new RootCommand("Boots twins of Linux machines, replays what real kernels' page allocators did, and says what matched.")
+        {
+            RunCommand.Create(console),
+            BootCommand.Create(console),
+            TwinCommand.Create(console),
+            ReplayCommand.Create(console),
+            ScenarioCommand.Create(console),
+            ExplainCommand.Create(console),
+            PlotCommand.Create(console),
+            ViewCommand.Create(console),
+            CompletionCommand.Create(console),
+        };
+        Examples.AddTo(root);
+        return root;
+    }
+
+    /// <summary>What looks like an option but was taken for a file, as verbs take any number of them.</summary>
+    private static IEnumerable<string> UnknownOptions(ParseResult parsed)
+    {
+        TokenType before = TokenType.Command;
+        foreach (Token token in parsed.Tokens)
+        {
+            if (token.Type == TokenType.DoubleDash)
+            {
+                yield break;
+            }
+
+            if (token.Type == TokenType.Argument && before != TokenType.Option && token.Value.StartsWith("--", StringComparison.Ordinal))
+            {
+                yield return token.Value;
+            }
+
+            before = token.Type;
         }
     }
 }

@@ -24,6 +24,9 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
 
     public CancellationToken Interrupted { get; init; }
 
+    /// <summary>Opens standard input.</summary>
+    public Func<Stream> OpenInput { get; init; } = Console.OpenStandardInput;
+
     /// <summary>Writes a document as JSON with a newline at the end.</summary>
     public void WriteJson<T>(T document, JsonTypeInfo<T> type)
     {
@@ -34,22 +37,32 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
     public IAnsiConsole Rich() => Create(Out, OutputIsTerminal, Width);
 
     /// <summary>A table whose first column is text and whose others are numbers.</summary>
+    /// <remarks>
+    /// On a terminal that is too narrow the frame goes first, then headings and the words of text columns are broken; a number never is. Where nobody watches, lines are as long as they must be.
+    /// </remarks>
     public void WriteTable(IReadOnlyList<string> headings, IEnumerable<IReadOnlyList<string>> rows, int textColumns = 1)
     {
-        var table = new Table { Border = OutputIsTerminal ? TableBorder.Rounded : TableBorder.None, UseSafeBorder = true };
+        IReadOnlyList<string>[] cells = [.. rows];
+        int[] widths = [.. headings.Select((heading, i) => cells.Select(row => row[i].Length).Append(heading.Length).Max())];
+        int room = OutputIsTerminal ? Width : PlainWidth;
+        bool framed = OutputIsTerminal && widths.Sum() + (3 * widths.Length) + 1 <= room;
+        bool tight = OutputIsTerminal && widths.Sum() + (2 * widths.Length) > room;
+        var table = new Table { Border = framed ? TableBorder.Rounded : TableBorder.None, UseSafeBorder = true };
         for (int i = 0; i < headings.Count; i++)
         {
-            var column = new TableColumn(new Text(headings[i])) { NoWrap = true };
-            table.AddColumn(i < textColumns ? column : column.RightAligned());
+            bool isText = i < textColumns;
+            string heading = tight && !isText ? headings[i].Replace(' ', '\n') : headings[i];
+            var column = new TableColumn(new Text(heading)) { NoWrap = !tight || !isText };
+            table.AddColumn(isText ? column : column.RightAligned());
         }
 
-        foreach (IReadOnlyList<string> row in rows)
+        foreach (IReadOnlyList<string> row in cells)
         {
             table.AddRow(row.Select(cell => new Text(cell)));
         }
 
         using var text = new StringWriter();
-        Create(text, OutputIsTerminal, Math.Max(Width, PlainWidth)).Write(table);
+        Create(text, OutputIsTerminal, OutputIsTerminal ? room : Math.Max(Width, PlainWidth)).Write(table);
         foreach (string line in text.ToString().Split('\n'))
         {
             if (line.Trim().Length != 0)

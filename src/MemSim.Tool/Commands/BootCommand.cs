@@ -18,6 +18,8 @@ internal static class BootCommand
         var set = new Option<string[]>("--set") { Description = "Write to a file below /proc/sys/vm once booted; may be given several times.", HelpName = "vm.NAME=VALUE", Arity = ArgumentArity.OneOrMore };
         var show = new Option<string[]>("--show") { Description = $"Views to print: {ProcViews.Names}.", HelpName = "VIEWS", Arity = ArgumentArity.OneOrMore };
         var quiet = new Option<bool>("--quiet") { Description = "Leave the boot log out: one view alone is printed as the file would read." };
+        arch.CompletionSources.Add("x86_64", "x86_32", "x86_32-pae", "arm64");
+        show.CompletionSources.Add(ProcViews.Names.Split(','));
         Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
         var command = new Command("boot", "Boots a machine; prints its boot log and the /proc views asked for.") { arch, memory, cpus, commandLine, from, set, show, quiet, kernel, json };
@@ -26,7 +28,14 @@ internal static class BootCommand
             var views = ProcViews.Parse(parsed.GetValue(show) ?? []);
             List<SysctlDocument> settings = [.. (parsed.GetValue(set) ?? []).Select(ParseSetting)];
             KernelChoice? rules = SharedOptions.ToKernel(parsed.GetValue(kernel));
-            MachineSpec spec;
+            MachineSpec Preset(string? size)
+            {
+                MachineSpec preset = PresetSpec(parsed.GetValue(arch), size, parsed.GetValue(cpus), parsed.GetValue(commandLine));
+                return rules is null ? preset : preset.WithKernel(rules);
+            }
+
+            Machine booted;
+            bool captured = parsed.GetValue(from) is not null;
             if (parsed.GetValue(from) is string directory)
             {
                 foreach (Option option in (Option[])[arch, memory, cpus, commandLine])
@@ -37,15 +46,14 @@ internal static class BootCommand
                     }
                 }
 
-                spec = CapturedSpec(directory, rules);
+                booted = Boot(CapturedSpec(directory, rules));
             }
             else
             {
-                spec = PresetSpec(parsed.GetValue(arch), parsed.GetValue(memory), parsed.GetValue(cpus), parsed.GetValue(commandLine));
-                spec = rules is null ? spec : spec.WithKernel(rules);
+                booted = LeastMemory.Boot(parsed.GetValue(memory), Preset);
             }
 
-            using Machine machine = Boot(spec);
+            using Machine machine = booted;
             foreach (SysctlDocument setting in settings)
             {
                 Set(machine, setting);
@@ -62,7 +70,7 @@ internal static class BootCommand
             }
 
             // Beside the views, which read as the files do.
-            if (parsed.GetValue(from) is not null || rules is not null)
+            if (captured || rules is not null)
             {
                 console.Error.WriteLine($"rules: {machine.Personality}");
             }
@@ -183,7 +191,7 @@ internal static class BootCommand
     }
 
     /// <summary>The message without the parameter's name, which means nothing to whoever types a command.</summary>
-    private static string Reason(ArgumentException e)
+    internal static string Reason(ArgumentException e)
     {
         string message = e.Message;
         int parameter = message.IndexOf(" (Parameter '", StringComparison.Ordinal);

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using MemSim.Kernels;
+using MemSim.Tool.CommandLine;
 using MemSim.Tool.Json;
 using MemSim.Tool.Recordings;
 
@@ -10,7 +11,7 @@ internal static class ReplayCommand
 {
     public static Command Create(ToolConsole console)
     {
-        var recordings = new Argument<string[]>("RECORDING") { Description = "Folders of exact runs, of GFP flags or of traces; or the text of a trace (.txt, .txt.gz).", Arity = ArgumentArity.OneOrMore };
+        var recordings = new Argument<string[]>("RECORDING") { Description = "Folders of exact runs, of GFP flags or of traces; or the text of a trace (.txt, .txt.gz); - for a trace on standard input.", Arity = ArgumentArity.OneOrMore };
         var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
         var atLeast = new Option<double?>("--at-least")
         {
@@ -39,7 +40,8 @@ internal static class ReplayCommand
             List<RecordingOutcome> outcomes = [];
             foreach (string recording in parsed.GetValue(recordings) ?? [])
             {
-                outcomes.AddRange(RecordingReplayer.Replay(console, recording, parsed.GetValue(like), rules, quiet: asJson));
+                IReadOnlyList<RecordingOutcome> Replay(string path) => RecordingReplayer.Replay(console, path, parsed.GetValue(like), rules, quiet: asJson);
+                outcomes.AddRange(StandardInput.IsMeant(recording) ? StandardInput.Spool(console.OpenInput(), Replay).Select(o => o with { Name = StandardInput.Name }) : Replay(recording));
             }
 
             long matched = outcomes.Sum(o => o.Matched);
@@ -61,13 +63,16 @@ internal static class ReplayCommand
                     }
                 }
 
-                console.Out.WriteLine($"matched {matched} of {compared}");
+                console.Out.WriteLine(compared == 0 && fellShort ? $"nothing was compared: {WhyNothing(outcomes)}" : $"matched {matched} of {compared}");
             }
 
             return fellShort ? ExitCode.FellShort : ExitCode.Done;
         });
         return command;
     }
+
+    private static string WhyNothing(List<RecordingOutcome> outcomes) =>
+        outcomes.Exists(o => o.Operations != 0) ? "no operation in it has a result that could be" : "it holds no event of the page allocator or of slabs";
 
     private static void Write(ToolConsole console, RecordingOutcome outcome, double? wanted)
     {

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Reflection;
 using MemSim.Kernels;
 using MemSim.Scenarios;
+using MemSim.Tool.CommandLine;
 using MemSim.Tool.Json;
 
 namespace MemSim.Tool.Commands;
@@ -14,7 +15,8 @@ internal static class ScenarioCommand
 
     public static Command Create(ToolConsole console)
     {
-        var what = new Argument<string?>("SCENARIO") { Description = $"A file of JSON, or one of {string.Join(", ", Names())}; without it, these are listed.", Arity = ArgumentArity.ZeroOrOne };
+        var what = new Argument<string?>("SCENARIO") { Description = $"A file of JSON (- for standard input), or one of {string.Join(", ", Names())}; without it, these are listed.", Arity = ArgumentArity.ZeroOrOne };
+        what.CompletionSources.Add([.. Names()]);
         var seed = new Option<ulong?>("--seed") { Description = "What random numbers come from, in place of the file's.", HelpName = "N" };
         Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();
@@ -27,7 +29,7 @@ internal static class ScenarioCommand
                 return ExitCode.Done;
             }
 
-            ScenarioFile file = Load(name);
+            ScenarioFile file = Load(name, console);
             KernelChoice rules = SharedOptions.ToKernel(parsed.GetValue(kernel)) ?? KernelChoice.Of(KernelLines.Linux6_1);
             ScenarioReport report = Run(console, file, rules, parsed.GetValue(seed), quiet: parsed.GetValue(json));
             if (parsed.GetValue(json))
@@ -54,18 +56,23 @@ internal static class ScenarioCommand
     {
         if (json)
         {
-            console.WriteJson(new ScenarioListDocument("scenario", [.. Names().Select(n => new ScenarioNameDocument(n, Load(n).Description))]), ToolJsonContext.Default.ScenarioListDocument);
+            console.WriteJson(new ScenarioListDocument("scenario", [.. Names().Select(n => new ScenarioNameDocument(n, Load(n, console).Description))]), ToolJsonContext.Default.ScenarioListDocument);
             return;
         }
 
         foreach (string name in Names())
         {
-            console.Out.WriteLine($"{name,-14} {Load(name).Description}");
+            console.Out.WriteLine($"{name,-14} {Load(name, console).Description}");
         }
     }
 
-    private static ScenarioFile Load(string name)
+    private static ScenarioFile Load(string name, ToolConsole console)
     {
+        if (StandardInput.IsMeant(name))
+        {
+            return StandardInput.Spool(console.OpenInput(), ScenarioFile.Read);
+        }
+
         if (Names().Contains(name, StringComparer.Ordinal))
         {
             using Stream resource = Assembly.GetExecutingAssembly().GetManifestResourceStream(Prefix + name + Suffix)!;

@@ -41,10 +41,10 @@ internal static class TwinCommand
             else
             {
                 Write(console, reports, parsed.GetValue(all));
-                console.Out.WriteLine($"matched {matched} of {compared}");
+                console.Out.WriteLine(compared == 0 ? "nothing was compared: no figure in it can be computed" : $"matched {matched} of {compared}");
             }
 
-            return matched == compared ? ExitCode.Done : ExitCode.FellShort;
+            return matched == compared && compared != 0 ? ExitCode.Done : ExitCode.FellShort;
         });
         return command;
     }

@@ -51,7 +51,7 @@ internal sealed record RecordingOutcome(string Name, string Kind)
     /// <param name="wanted">The share of everything compared that the user wants, in percent; null for what is usual.</param>
     public bool FallsShortOf(double? wanted) => wanted is double percent
         ? FallsShort(Matched, Compared, percent)
-        : ExactMatched != ExactCompared || FallsShort(Matched - ExactMatched, Compared - ExactCompared, AtLeastPercent);
+        : Compared == 0 || ExactMatched != ExactCompared || FallsShort(Matched - ExactMatched, Compared - ExactCompared, AtLeastPercent);
 
     /// <summary>A share in percent, rounded down: 100.00 means all.</summary>
     public static string PercentText(long matched, long compared) =>
