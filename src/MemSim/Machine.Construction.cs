@@ -31,7 +31,7 @@ public sealed partial class Machine
         TaskSwitching = new TaskSwitching();
         Fixmap = new Fixmap(this);
         AddressSpace = new KernelAddressSpace(this, options.Mmu.FiveLevels);
-        _perCpu = new PerCpuAllocator(this, options.Percpu ?? KernelImage.Debian(Architecture.Architecture).Percpu);
+        _perCpu = new PerCpuAllocator(this, options.Percpu ?? KernelImage.Debian(Architecture.Architecture, Personality).Percpu);
         BuildSlab(options.Slab);
         KernelObjects = new KernelObjects(this);
 

@@ -23,7 +23,6 @@ public sealed record MachineSpec
         Architecture = architecture;
         CpuCount = cpus;
         MemoryModel = ArchitectureInfo.Of(architecture).SparseVmemmap ? MemoryModel.SparseVmemmap : MemoryModel.Flat;
-        Kernel = KernelImage.Debian(architecture);
     }
 
     /// <summary>The architecture.</summary>
@@ -44,8 +43,8 @@ public sealed record MachineSpec
     /// <summary>The kernel command line.</summary>
     public KernelCommandLine CommandLine { get; private init; } = KernelCommandLine.Empty;
 
-    /// <summary>The kernel image: where it lies, how large its parts and its early allocations are.</summary>
-    public KernelImage Kernel { get; private init; }
+    /// <summary>The kernel image: where it lies, how large its parts and its early allocations are; Debian's of <see cref="Personality"/>'s line unless another was given.</summary>
+    public KernelImage Kernel { get => field ?? KernelImage.Debian(Architecture, Personality); private init; }
 
     /// <summary>Size of the initial RAM disk; 0 for none.</summary>
     public ByteSize Initrd { get; private init; }

@@ -81,6 +81,6 @@ internal static partial class TwinDirectMap
     [GeneratedRegex(@"^(DirectMap\w+):\s+(\d{1,15}) kB", RegexOptions.Multiline | RegexOptions.CultureInvariant)]
     private static partial Regex DirectMapLine();
 
-    [GeneratedRegex(@"(user|BIOS-e820): \[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\] usable", RegexOptions.CultureInvariant)]
+    [GeneratedRegex(@"(user|BIOS-e820): \[mem 0x([0-9a-f]{1,16})-0x([0-9a-f]{1,16})\] +(?:usable|System RAM)", RegexOptions.CultureInvariant)]
     private static partial Regex UsableLine();
 }

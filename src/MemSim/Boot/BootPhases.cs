@@ -11,7 +11,7 @@ internal static class BootPhases
 
     public static IReadOnlyList<BootPhase> Of(Machine machine)
     {
-        KernelImage image = machine.BootPlan?.Spec.Kernel ?? KernelImage.Debian(machine.Architecture.Architecture);
+        KernelImage image = machine.BootPlan?.Spec.Kernel ?? KernelImage.Debian(machine.Architecture.Architecture, machine.Personality);
         return machine.Architecture.Architecture switch
         {
             Architecture.Arm64 => Arm(machine, image),

@@ -34,6 +34,11 @@ internal static class ClosingLog
             log.AddRange(early.TableLog);
         }
 
+        if (spec.Personality.Views.BounceBuffersBeforeZonelists)
+        {
+            WriteBounceBuffers(plan, log, early);
+        }
+
         if (spec.Personality.Views.ZonelistsAfterTables)
         {
             WriteNodes(plan, log, numaKernel);
@@ -51,9 +56,9 @@ internal static class ClosingLog
             log.Add("mem auto-init: clearing system memory may take some time...");
         }
 
-        if (early.HasBounceBuffers)
+        if (!spec.Personality.Views.BounceBuffersBeforeZonelists)
         {
-            log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)plan.PossibleCpus)}.");
+            WriteBounceBuffers(plan, log, early);
         }
 
         if (!numaKernel)
@@ -75,6 +80,14 @@ internal static class ClosingLog
 
         log.AddRange(Freed(plan, ReleasePhase.BeforeInitcalls, !spec.Personality.Views.ZonelistsAfterTables));
         log.AddRange(Freed(plan, ReleasePhase.AfterInitcalls, true));
+    }
+
+    private static void WriteBounceBuffers(BootPlan plan, List<string> log, EarlyAllocationStage? early)
+    {
+        if (early is { HasBounceBuffers: true })
+        {
+            log.Add($"software IO TLB: area num {BitOperations.RoundUpToPowerOf2((uint)plan.PossibleCpus)}.");
+        }
     }
 
     private static IEnumerable<string> Freed(BootPlan plan, ReleasePhase phase, bool wanted) =>
@@ -140,10 +153,14 @@ internal static class ClosingLog
         KernelImage kernel = plan.Spec.Kernel;
         long present = plan.Zones.Sum(zone => zone.PresentPages);
         long early = Sum(ReleasePhase.HighMemory) + Sum(ReleasePhase.Memblock), deferred = Sum(ReleasePhase.Deferred), cma = Sum(ReleasePhase.Cma);
-        long free = early - (plan.Spec.Architecture == Architecture.X86_64 ? VmallocTablePages : 0);
+
+        // A line that comes late has what was put off, too, and what was freed by then.
+        bool late = plan.Spec.Personality.Views.ZonelistsAfterTables;
+        long free = early + (late ? deferred + Sum(ReleasePhase.BeforeInitcalls) : 0) - (plan.Spec.Architecture == Architecture.X86_64 ? VmallocTablePages : 0);
+        long managed = early + deferred + cma + (late ? Sum(ReleasePhase.BeforeInitcalls) : 0);
         string high = plan.Spec.Architecture is Architecture.X86_32 or Architecture.X86_32Pae ? $", {Sum(ReleasePhase.HighMemory) * 4}K highmem" : "";
         return $"Memory: {free * 4}K/{present * 4}K available ({kernel.CodeKiB}K kernel code, {kernel.DataKiB}K rwdata, {kernel.ConstantKiB}K rodata, {kernel.InitKiB}K init, {kernel.BssKiB}K bss, "
-            + $"{(present - early - deferred - cma) * 4}K reserved, {cma * 4}K cma-reserved{high})";
+            + $"{(present - managed) * 4}K reserved, {cma * 4}K cma-reserved{high})";
 
         long Sum(ReleasePhase phase) => plan.Releases.Where(range => range.Phase == phase).Sum(range => range.Pages);
     }

@@ -5,10 +5,10 @@ using MemSim.PageAllocation;
 namespace MemSim.Boot;
 
 /// <summary>What the kernel reserves before its page allocator works: the image, what the boot loader left, memory map, per-CPU areas, hash tables.</summary>
-/// <remarks>A model with the sizes and the order of Debian's 6.1 kernels: the large pieces are exact, the many small ones are one piece (<see cref="KernelImage.SmallAllocationPages"/>).</remarks>
+/// <remarks>A model with the order of Debian's 6.1 kernels and the sizes of each line's: the large pieces are exact, the many small ones are one piece (<see cref="KernelImage.SmallAllocationPages"/>).</remarks>
 internal sealed class EarlyAllocationStage
 {
-    private const ulong Page = PageGeometry.PageSize, HugePage = 2 << 20, FourGiB = 1UL << 32, LowestPreferred = 16 << 20;
+    private const ulong Page = PageGeometry.PageSize, HugePage = 2 << 20, FourGiB = 1UL << 32, LowestPreferred = 16 << 20, CacheLine = 64;
     private const ulong SwiotlbBytes = 64 << 20, SwiotlbSlotBytes = 2048, DefaultCmaBytes = 64 << 20;
 
     private readonly MachineSpec spec;
@@ -82,7 +82,7 @@ internal sealed class EarlyAllocationStage
         {
             if (kernel.NodeDataBytes > 0)
             {
-                ulong start = Allocate("node data", (ulong)kernel.NodeDataBytes, Page, node: hasMemory ? id : Memblock.AnyNode)!.Value;
+                ulong start = Allocate("node data", (ulong)kernel.NodeDataBytes, kernel.NodeDataBytes % PageGeometry.PageSize == 0 ? Page : CacheLine, node: hasMemory ? id : Memblock.AnyNode)!.Value;
                 string range = $"[mem 0x{start:x8}-0x{start + (ulong)kernel.NodeDataBytes - 1:x8}]";
                 log.Add(x86 ? $"NODE_DATA({id}) allocated {range}" : $"NUMA: NODE_DATA {range}");
             }
@@ -240,7 +240,7 @@ internal sealed class EarlyAllocationStage
         ulong limit = cma.Limit ?? (fixedPlace ? cma.Base!.Value + length : x86 ? end : FourGiB);
 
         // With enough memory beyond 4 GiB the kernel looks from there upwards first, to spare what 32-bit devices reach.
-        ulong? start = x86 && !fixedPlace && end >= FourGiB + length && limit > FourGiB ? FindUpwards(length, block, FourGiB, limit) : null;
+        ulong? start = x86 && !fixedPlace && end >= FourGiB + length && limit > FourGiB ? memblock.FindUpwards(length, block, FourGiB, limit) : null;
         start ??= memblock.Find(length, block, cma.Base ?? 0, limit);
         if (start is null)
         {
@@ -258,15 +258,6 @@ internal sealed class EarlyAllocationStage
         Cma = new PfnRange(new PhysicalAddress(start.Value).Pfn, (long)(length >> PageGeometry.PageShift));
         CmaAreas.Add((CmaRequest.DefaultName, Cma.Value));
         log.Add($"cma: Reserved {length >> 20} MiB at 0x{start:x16}");
-    }
-
-    private ulong? FindUpwards(ulong length, ulong align, ulong min, ulong max)
-    {
-        bool before = memblock.BottomUp;
-        memblock.BottomUp = true;
-        ulong? start = memblock.Find(length, align, min, max);
-        memblock.BottomUp = before;
-        return start;
     }
 
     /// <summary>Per-CPU areas and the many small allocations.</summary>
@@ -358,7 +349,8 @@ internal sealed class EarlyAllocationStage
 
         if (spec.PageOwner || spec.CommandLine.SlubDebug is { } debug && (debug.Length == 0 || debug.Contains('U', StringComparison.OrdinalIgnoreCase)))
         {
-            Hash("stackdepot", 14, 0);
+            Hash("stackdepot", 14, 0, spec.Personality.Image.StackDepotBucketPointers);
+            AllocateIfAny("pools of stack traces", spec.Personality.Image.StackDepotPoolPages);
         }
 
         bool beyondDevices = (ulong)maxPfn << PageGeometry.PageShift > FourGiB && spec.Architecture != Architecture.X86_32;
@@ -370,9 +362,9 @@ internal sealed class EarlyAllocationStage
             HasBounceBuffers = true;
         }
 
-        void Hash(string name, int scale, long wanted)
+        void Hash(string name, int scale, long wanted, int pointers = 1)
         {
-            ulong bucket = (ulong)bits / 8, entries = (ulong)((kernelPages + 255) & ~255L);
+            ulong bucket = (ulong)(pointers * bits / 8), entries = (ulong)((kernelPages + 255) & ~255L);
             ulong most = BitOperations.RoundUpToPowerOf2(Math.Max(1, ((ulong)allPages << PageGeometry.PageShift) / 16 / bucket + 1) / 2);
             if (wanted != 0)
             {
@@ -489,6 +481,8 @@ internal sealed class EarlyAllocationStage
         memblock.Reserve(start, length);
         Done.Add(new EarlyAllocation(what, start, length, Memblock.AnyNode));
     }
+
+    private void AllocateIfAny(string what, int pages) => _ = pages > 0 ? Allocate(what, (ulong)pages * Page, Page) : null;
 
     private ulong? Allocate(string what, ulong length, ulong align, ulong min = 0, int node = Memblock.AnyNode, ulong max = 0)
     {

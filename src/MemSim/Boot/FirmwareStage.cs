@@ -84,10 +84,10 @@ internal sealed class FirmwareStage
     private void RunX86()
     {
         log.Add("BIOS-provided physical RAM map:");
-        log.AddRange(Map.Ranges.Select(range => "BIOS-e820: " + range));
+        LogMap("BIOS-e820: ");
         ApplyCommandLine();
-        EditMap($"e820: update [mem 0x00000000-0x00000fff] usable ==> reserved", Map.WithUsableAs(0, PageGeometry.PageSize, MemoryRangeKind.Reserved));
-        EditMap("e820: remove [mem 0x000a0000-0x000fffff] usable", Map.WithoutUsable(0xa0000, 0x60000));
+        EditMap($"e820: update [mem 0x00000000-0x00000fff] {Name(MemoryRangeKind.Usable)} ==> {Name(MemoryRangeKind.Reserved)}", Map.WithUsableAs(0, PageGeometry.PageSize, MemoryRangeKind.Reserved));
+        EditMap($"e820: remove [mem 0x000a0000-0x000fffff] {Name(MemoryRangeKind.Usable)}", Map.WithoutUsable(0xa0000, 0x60000));
 
         long archLimit = spec.Architecture switch { Architecture.X86_64 => 1L << 34, Architecture.X86_32Pae => 1L << 24, _ => 1L << 20 };
         MaxPfn = EndOfUsable(archLimit);
@@ -151,11 +151,40 @@ internal sealed class FirmwareStage
         if (line.MemoryLimit is not null || line.ExactMemoryMap || line.MemoryMapChanges.Count > 0)
         {
             log.Add("user-defined physical RAM map:");
-            log.AddRange(Map.Ranges.Select(range => "user: " + range));
+            LogMap("user: ");
         }
     }
 
-    private void RemoveFrom(ulong address) => EditMap($"e820: remove [mem 0x{address:x8}-0xfffffffffffffffe] usable", Map.WithoutUsable(address, ulong.MaxValue - address));
+    private void RemoveFrom(ulong address) => EditMap($"e820: remove [mem 0x{address:x8}-0xfffffffffffffffe] {Name(MemoryRangeKind.Usable)}", Map.WithoutUsable(address, ulong.MaxValue - address));
+
+    private void LogMap(string prefix)
+    {
+        if (!spec.Personality.Views.FirmwareMapHasGaps)
+        {
+            log.AddRange(Map.Ranges.Select(range => prefix + range));
+            return;
+        }
+
+        ulong end = 0;
+        foreach (MemoryRange range in Map.Ranges)
+        {
+            if (range.Start > end)
+            {
+                log.Add($"{prefix}[gap 0x{end:x16}-0x{range.Start - 1:x16}]");
+            }
+
+            log.Add($"{prefix}[mem 0x{range.Start:x16}-0x{range.End - 1:x16}]  {Name(range.Kind)}");
+            end = range.End;
+        }
+    }
+
+    // Of the newer words those for RAM and for reserved ranges were recorded.
+    private string Name(MemoryRangeKind kind) => (spec.Personality.Views.FirmwareMapHasGaps, kind) switch
+    {
+        (true, MemoryRangeKind.Usable) => "System RAM",
+        (true, MemoryRangeKind.Reserved) => "device reserved",
+        _ => Enum.IsDefined(kind) ? MemoryMap.KernelName(kind) : $"type {(int)kind}",
+    };
 
     private void EditMap(string line, MemoryMap edited)
     {

@@ -1,4 +1,5 @@
 using MemSim.KernelMemory;
+using MemSim.Kernels;
 
 namespace MemSim.Boot;
 
@@ -39,7 +40,7 @@ public sealed record KernelImage
     /// <summary>Size of the kernel's descriptor of a page frame (<c>struct page</c>).</summary>
     public required int StructPageBytes { get; init; }
 
-    /// <summary>Size of a node's descriptor with its zones (<c>pg_data_t</c>), whole pages.</summary>
+    /// <summary>Size of a node's descriptor with its zones (<c>pg_data_t</c>) as allocated: in whole pages if it is a multiple of one, else in cache lines.</summary>
     public required int NodeDataBytes { get; init; }
 
     /// <summary>Pages of a CPU's first per-CPU area.</summary>
@@ -57,34 +58,12 @@ public sealed record KernelImage
     /// <summary>Per-CPU memory where nobody laid it out: units side by side.</summary>
     internal PercpuLayout Percpu => new(PercpuPages, PercpuStaticBytes, PercpuReservedBytes, (long)PercpuPages << PageGeometry.PageShift, []);
 
-    /// <summary>The image of Debian 12's kernel 6.1 for an architecture (6.1.0-56-amd64, 6.1.0-50-686, -686-pae, -arm64).</summary>
+    /// <summary>The image of Debian's kernel for an architecture: on amd64 that of a line's kernel, elsewhere 6.1's (6.1.0-50-686, -686-pae, -arm64).</summary>
     /// <param name="architecture">The architecture.</param>
-    public static KernelImage Debian(Architecture architecture) => architecture switch
+    /// <param name="line">The kernel line; null for 6.1.</param>
+    public static KernelImage Debian(Architecture architecture, KernelPersonality? line = null) => architecture switch
     {
-        Architecture.X86_64 => new()
-        {
-            LoadOffset = 0x100_0000,
-            Length = 0x341_1000,
-            CodeKiB = 14343,
-            DataKiB = 2338,
-            ConstantKiB = 9132,
-            InitKiB = 2824,
-            BssKiB = 17344,
-            FreedParts =
-            [
-                new("SMP alternatives", 0x230_6000, 0x9000, BeforeInitcalls: true),
-                new("unused decrypted", 0x320_3000, 0x1f_d000),
-                new("unused kernel image (initmem)", 0x204_4000, 0x2c_2000),
-                new("unused kernel image (text/rodata gap)", 0xe0_2000, 0x1f_e000),
-                new("unused kernel image (rodata/data gap)", 0x18e_b000, 0x11_5000),
-            ],
-            StructPageBytes = 64,
-            NodeDataBytes = 0x2b000,
-            PercpuPages = 62,
-            PercpuStaticBytes = 217088,
-            PercpuReservedBytes = 8192,
-            SmallAllocationPages = 7,
-        },
+        Architecture.X86_64 => Amd64((line ?? KernelLines.Linux6_1).Image),
         Architecture.X86_32 => new()
         {
             LoadOffset = 0x100_0000,
@@ -138,4 +117,37 @@ public sealed record KernelImage
         },
         _ => throw new ArgumentOutOfRangeException(nameof(architecture)),
     };
+
+    private static KernelImage Amd64(ImageRules rules)
+    {
+        const int EarlyHeapKiB = 68, PageKiB = PageGeometry.PageSize >> 10;
+        int codeEnd = Math.Min(((rules.CodeKiB / PageKiB) + 1) * PageKiB, rules.ConstantAtKiB), constantEnd = rules.ConstantAtKiB + rules.ConstantKiB;
+        KernelImagePart[] parts =
+        [
+            Part("SMP alternatives", rules.InitAtKiB + rules.InitKiB, rules.SmpAlternativesKiB) with { BeforeInitcalls = true },
+            Part("unused decrypted", rules.BssEndKiB - rules.UnusedDecryptedKiB, rules.UnusedDecryptedKiB),
+            Part("unused kernel image (initmem)", rules.InitAtKiB, rules.InitKiB),
+            Part("unused kernel image (text/rodata gap)", codeEnd, rules.ConstantAtKiB - codeEnd),
+            Part("unused kernel image (rodata/data gap)", constantEnd, rules.DataAtKiB - constantEnd),
+        ];
+        return new()
+        {
+            LoadOffset = 0x100_0000,
+            Length = (ulong)(rules.BssEndKiB + EarlyHeapKiB) << 10,
+            CodeKiB = rules.CodeKiB,
+            DataKiB = rules.DataKiB,
+            ConstantKiB = rules.ConstantKiB,
+            InitKiB = rules.InitKiB,
+            BssKiB = rules.BssKiB,
+            FreedParts = [.. parts.Where(part => part.Length > 0)],
+            StructPageBytes = 64,
+            NodeDataBytes = rules.NodeDataBytes,
+            PercpuPages = rules.PercpuPages,
+            PercpuStaticBytes = rules.PercpuStaticBytes,
+            PercpuReservedBytes = 8192,
+            SmallAllocationPages = rules.SmallAllocationPages,
+        };
+
+        static KernelImagePart Part(string what, int offsetKiB, int lengthKiB) => new(what, (ulong)offsetKiB << 10, (ulong)lengthKiB << 10);
+    }
 }

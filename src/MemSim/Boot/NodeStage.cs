@@ -21,7 +21,7 @@ internal static class NodeStage
         if (topology is not null)
         {
             CheckCovered(memblock, topology);
-            topology = x86 ? Join(topology, end, log) : topology;
+            topology = x86 ? Join(topology, spec.Personality.Views.BounceBuffersBeforeZonelists ? memblock.Memory[0].Start : 0, end, log) : topology;
         }
         else if (numaKernel)
         {
@@ -91,10 +91,10 @@ internal static class NodeStage
     }
 
     // Ranges of a node are treated as one where no other node has memory in between; each such step is a line of the log.
-    private static NumaTopology Join(NumaTopology topology, ulong end, List<string> log)
+    private static NumaTopology Join(NumaTopology topology, ulong begin, ulong end, List<string> log)
     {
         List<(int Node, ulong Start, ulong End)> blocks =
-            [.. topology.Nodes.SelectMany(node => node.Memory.Select(range => (node.Id, range.Start, Math.Min(end, range.Start + range.Length)))).Where(block => block.Start < block.Item3)];
+            [.. topology.Nodes.SelectMany(node => node.Memory.Select(range => (node.Id, Start: Math.Max(begin, range.Start), Math.Min(end, range.Start + range.Length)))).Where(block => block.Start < block.Item3)];
         for (int i = 0; i < blocks.Count; i++)
         {
             for (int j = i + 1; j < blocks.Count; j++)

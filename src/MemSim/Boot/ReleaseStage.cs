@@ -178,11 +178,9 @@ internal sealed class ReleaseStage
             AddRange(cma.Start.Value, cma.End.Value, ReleasePhase.Cma, "contiguous memory area", null);
         }
 
-        List<(string What, ulong Start, ulong Length, bool Before)> parts =
-            [.. spec.Kernel.FreedParts.Select(part => (part.What, early.ImageStart + part.Offset, part.Length, part.BeforeInitcalls && !spec.Personality.KernelMemory.FreesSmpAlternativesLate))];
-        foreach ((string what, ulong start, ulong length, _) in parts.Where(part => part.Before))
+        foreach (KernelImagePart part in spec.Kernel.FreedParts.Where(part => part.BeforeInitcalls))
         {
-            AddRange(Up(start), Down(start + length), ReleasePhase.BeforeInitcalls, what, null);
+            AddPart(part, spec.Personality.KernelMemory.FreesSmpAlternativesLate ? ReleasePhase.AfterInitcalls : ReleasePhase.BeforeInitcalls);
         }
 
         if (early.Initrd is { } initrd)
@@ -190,9 +188,15 @@ internal sealed class ReleaseStage
             AddRange(Up(initrd.Start), Down(initrd.Start + initrd.Length), ReleasePhase.AfterInitcalls, "initrd", null);
         }
 
-        foreach ((string what, ulong start, ulong length, _) in parts.Where(part => !part.Before))
+        foreach (KernelImagePart part in spec.Kernel.FreedParts.Where(part => !part.BeforeInitcalls))
         {
-            AddRange(Up(start), Down(start + length), ReleasePhase.AfterInitcalls, what, null);
+            AddPart(part, ReleasePhase.AfterInitcalls);
+        }
+
+        void AddPart(KernelImagePart part, ReleasePhase phase)
+        {
+            ulong start = early.ImageStart + part.Offset;
+            AddRange(Up(start), Down(start + part.Length), phase, part.What, null);
         }
     }
 

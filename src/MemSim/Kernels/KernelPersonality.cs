@@ -29,6 +29,9 @@ public sealed record KernelPersonality
     /// <summary>Kernel stacks, areas of vmalloc, the kernel image, swap areas.</summary>
     public KernelMemoryRules KernelMemory { get; init; } = new();
 
+    /// <summary>The kernel image on amd64: sizes of its parts, what of it is freed, what it allocates early.</summary>
+    public ImageRules Image { get; init; } = new();
+
     /// <summary>Slab caches.</summary>
     public SlabLineRules Slab { get; init; } = new();
 

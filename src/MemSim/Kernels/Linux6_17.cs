@@ -9,6 +9,7 @@ internal static class Linux6_17
     {
         Name = "6.17",
         Recorded = "Debian 6.17.13-1~bpo13+1",
+        Image = Older.Image with { StackDepotPoolPages = 16 },
         Views = Older.Views with { AddedSysctls = Older.Views.AddedSysctls.Add("defrag_mode") },
         Reclaim = Older.Reclaim with
         {

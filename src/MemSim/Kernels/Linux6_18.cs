@@ -11,6 +11,22 @@ internal static class Linux6_18
     {
         Name = "6.18",
         Recorded = "Debian 6.18.15-1~bpo13+1",
+        Image = Older.Image with
+        {
+            CodeKiB = 17351,
+            DataKiB = 3316,
+            ConstantKiB = 13448,
+            InitKiB = 4436,
+            BssKiB = 5328,
+            ConstantAtKiB = 18 << 10,
+            DataAtKiB = 32 << 10,
+            InitAtKiB = 41388,
+            BssEndKiB = 50 << 10,
+            SmpAlternativesKiB = 44,
+            NodeDataBytes = 0x2ab00,
+            PercpuPages = 62,
+            PercpuStaticBytes = 217088,
+        },
         Reserves = Older.Reserves with { LowmemReserveFollowsManaged = true },
         Allocator = Older.Allocator with { GfpBits = 25, HasNoObjExt = true },
         Objects = Older.Objects.WithBytes(
@@ -23,7 +39,7 @@ internal static class Linux6_18
         },
         Cgroups = Older.Cgroups with { StocksPerCpu = 7, CountsRefusedBatches = false, ReclaimTakesOnlyAnon = true },
         Slab = Older.Slab with { Sheaves = SheafRule.WhereAsked, SlabPagesAreCompound = true, NodeBytes = 72, CacheBytes = 224 },
-        Views = Older.Views with { Rows = RowSet.Of6_18, AddedSysctls = Older.Views.AddedSysctls.Add("vfs_cache_pressure_denom"), ReportPreemption = "PREEMPT(lazy)" },
+        Views = Older.Views with { Rows = RowSet.Of6_18, AddedSysctls = Older.Views.AddedSysctls.Add("vfs_cache_pressure_denom"), ReportPreemption = "PREEMPT(lazy)", BounceBuffersBeforeZonelists = true },
         Traces = Older.Traces with { CacheAllocHasName = true, PreemptsLazily = true, FlagsByBit = true },
         Reclaim = Older.Reclaim with { DiskReadAheadPages = 2048 },
     };

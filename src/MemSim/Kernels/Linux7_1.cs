@@ -9,6 +9,19 @@ internal static class Linux7_1
     {
         Name = "7.1",
         Recorded = "Debian 7.1.13-1~bpo13+1",
+        Image = Older.Image with
+        {
+            CodeKiB = 17820,
+            DataKiB = 3377,
+            ConstantKiB = 14416,
+            InitKiB = 4572,
+            BssKiB = 4924,
+            DataAtKiB = 34 << 10,
+            InitAtKiB = 43700,
+            BssEndKiB = 52 << 10,
+            SmpAlternativesKiB = 48,
+            NodeDataBytes = 0x2ae00,
+        },
         Allocator = Older.Allocator with { HighAtomicRefillsPcp = false, ReservesAfterPcpHit = false },
         Objects = Older.Objects.WithBytes(
             ("anon_vma", 88), ("task_struct", 8840), ("filp", 176), ("bdev_cache", 1536), ("shmem_inode_cache", 688), ("hugetlbfs_inode_cache", 576)),

@@ -28,6 +28,12 @@ public sealed record ViewRules
 
     /// <summary>Whether the boot log tells of zonelists after the hash tables, and of the memory available after the allocators are up (6.12).</summary>
     public bool ZonelistsAfterTables { get; init; }
+
+    /// <summary>Whether the boot log tells of bounce buffers before zonelists, and of a node's memory from the first page on that the kernel uses (seen from 6.18 on).</summary>
+    public bool BounceBuffersBeforeZonelists { get; init; }
+
+    /// <summary>Whether the boot log's map of memory says <c>System RAM</c> and <c>device reserved</c> for usable and reserved ranges, and prints the gaps between ranges (seen from 7.0 on).</summary>
+    public bool FirmwareMapHasGaps { get; init; }
 }
 
 /// <summary>The kernels with which rows of <c>zoneinfo</c>, <c>vmstat</c>, <c>meminfo</c> and of reports came, went or moved; each has those before it, too.</summary>

@@ -187,6 +187,16 @@ public sealed class Memblock
         return best;
     }
 
+    /// <summary>As <see cref="Find"/>, lowest address first whatever <see cref="BottomUp"/> says.</summary>
+    internal ulong? FindUpwards(ulong length, ulong align, ulong min, ulong max)
+    {
+        bool before = BottomUp;
+        BottomUp = true;
+        ulong? start = Find(length, align, min, max);
+        BottomUp = before;
+        return start;
+    }
+
     /// <summary>The free ranges as (start, end) in bytes, lowest address first; memory of different nodes is not joined.</summary>
     /// <param name="node">The node wanted, or <see cref="AnyNode"/>.</param>
     public IEnumerable<(ulong Start, ulong End)> FreeRanges(int node = AnyNode)

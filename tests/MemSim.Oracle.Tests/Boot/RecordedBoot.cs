@@ -33,13 +33,21 @@ public sealed class RecordedBoot
 
     public Architecture Architecture => Label switch
     {
-        "amd64" or "amd64k612" => Architecture.X86_64,
         "i386" => Architecture.X86_32,
         "i386pae" => Architecture.X86_32Pae,
-        _ => Architecture.Arm64,
+        "arm64" => Architecture.Arm64,
+        _ => Architecture.X86_64,
     };
 
-    public bool Is61 => Label != "amd64k612";
+    public string Kernel => Label switch
+    {
+        "amd64k612" => "6.12",
+        "amd64k618" => "6.18",
+        "amd64k70" => "7.0",
+        "amd64k71" => "7.1",
+        "amd64k73" => "7.3",
+        _ => "6.1",
+    };
 
     public ByteSize Initrd
     {
@@ -65,9 +73,11 @@ public sealed class RecordedBoot
     public MachineSpec FromFirmware()
     {
         List<MemoryRange> ranges = [];
-        foreach (string line in Log.Where(line => line.StartsWith("BIOS-e820: ", StringComparison.Ordinal)))
+        foreach (string line in Log.Where(line => line.StartsWith("BIOS-e820: [mem ", StringComparison.Ordinal)))
         {
-            MemoryMap.TryParseKind(line[(line.IndexOf(']') + 2)..], out MemoryRangeKind kind).Should().BeTrue(line);
+            string name = line[(line.IndexOf(']') + 1)..].TrimStart();
+            name = name switch { "System RAM" => "usable", "device reserved" => "reserved", _ => name };
+            MemoryMap.TryParseKind(name, out MemoryRangeKind kind).Should().BeTrue(line);
             ulong start = Hex(line, "[mem ", "-");
             ranges.Add(new MemoryRange(start, Hex(line, "[mem ", "]", "-") - start + 1, kind));
         }
@@ -76,7 +86,7 @@ public sealed class RecordedBoot
         return WithRest(Nodes.Count == 0 ? spec : spec.WithNodes(Topology(ranges.Count > 0)));
     }
 
-    private MachineSpec WithRest(MachineSpec spec) => spec.WithCommandLine(CommandLine).WithInitrd(Initrd);
+    private MachineSpec WithRest(MachineSpec spec) => spec.WithKernel(Kernel).WithCommandLine(CommandLine).WithInitrd(Initrd);
 
     private NumaTopology Topology(bool acpi)
     {
@@ -120,7 +130,14 @@ public sealed class RecordedBoot
     private static List<RecordedBoot> Read()
     {
         List<RecordedBoot> boots = [];
-        using StreamReader reader = new(new GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Data", "boot", "boots.txt.gz")), CompressionMode.Decompress));
+        Read("boots.txt.gz", boots);
+        Read("boots-new.txt.gz", boots);
+        return boots;
+    }
+
+    private static void Read(string file, List<RecordedBoot> boots)
+    {
+        using StreamReader reader = new(new GZipStream(File.OpenRead(Path.Combine(AppContext.BaseDirectory, "Data", "boot", file)), CompressionMode.Decompress));
         while (reader.ReadLine() is { } line)
         {
             if (line.StartsWith("# ", StringComparison.Ordinal))
@@ -161,8 +178,6 @@ public sealed class RecordedBoot
                     break;
             }
         }
-
-        return boots;
     }
 
     private static IEnumerable<int> CpuList(string text)

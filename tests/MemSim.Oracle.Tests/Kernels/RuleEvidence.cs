@@ -24,6 +24,11 @@ internal static class RuleEvidence
     private static readonly Dictionary<string, string> Captured = Lines(
         "amd64-2G-smp2", "amd64k612-2G-smp2", NotTold, "amd64k618-2G-smp2", NotTold, "amd64k70-2G-smp2", "amd64k71-256M-smp1", "amd64k72-256M-smp1-fork", "amd64k73-2G-smp2");
 
+    private static readonly Dictionary<string, string> Booted = Lines(
+        "amd64-2G-smp2", "amd64k612-2G-smp2", NotTold, "amd64k618-2G-smp2", NotTold, "amd64k70-2G-smp2", "amd64k71-256M-smp1", NotTold, "amd64k73-2G-smp2");
+
+    private static readonly Dictionary<string, string> StackDepot = Lines("amd64-2G-slub_debug", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, "amd64k73-2G-slub_debug");
+
     private static readonly Dictionary<string, string> Caches = Lines(
         "2G-caches-smp1", "amd64k612-2G-smp2", NotTold, "k618-2G-caches-smp1", NotTold, "k70-2G-caches-smp1", "amd64k71-256M-smp1", NotTold, "k73-2G-caches-smp1");
 
@@ -67,7 +72,12 @@ internal static class RuleEvidence
         ["Reclaim.GenerationsAtBoot"] = Captured,
         ["Reclaim.EmptyZonesCountFree"] = Lines("amd64-256M-smp1-oom", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, "amd64k73-256M-smp1-oom"),
         ["Reclaim.FreesInOrder"] = NowhereTold,
+        ["Image.StackDepotBucketPointers"] = StackDepot,
+        ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,
+        ["Views.FirmwareMapHasGaps"] = Booted,
+        ["Views.BounceBuffersBeforeZonelists"] = Lines(
+            "amd64-4G-smp4", "amd64k612-4G-smp4", NotTold, "amd64k618-4G-smp4", NotTold, "amd64k70-4G-smp4", NotTold, NotTold, "amd64k73-4G-numa2"),
     };
 
     /// <summary>The recording for a rule of a line.</summary>
@@ -79,6 +89,7 @@ internal static class RuleEvidence
             "Slab" or "Objects" => Caches,
             "Traces" => Traced,
             "Cgroups" => Cgroups,
+            "Image" => Booted,
             "Reclaim" => Pressed,
             _ => Captured,
         };

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Kernels;
 using Xunit;
 
 namespace MemSim.Tests.Kernels;
@@ -106,7 +107,8 @@ public class KernelLineViewsTests
     [Fact]
     public void The_memory_of_smp_alternatives_comes_after_the_figures_in_7_1()
     {
-        using Machine before = Boot("7.0");
+        KernelPersonality line = KernelLines.Linux7_1;
+        using Machine before = Machine.Boot(MachineSpec.X86_64("256M").WithPersonality(line with { KernelMemory = line.KernelMemory with { FreesSmpAlternativesLate = false } }));
         using Machine after = Boot("7.1");
         after.Zones.Sum(z => z.ManagedPages).Should().Be(before.Zones.Sum(z => z.ManagedPages));
         after.Sysctl.Get("vm.min_free_kbytes").Should().NotBe(before.Sysctl.Get("vm.min_free_kbytes"));
