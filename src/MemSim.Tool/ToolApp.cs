@@ -15,7 +15,7 @@ internal static class ToolApp
     {
         RootCommand root = Root(console);
         ParseResult parsed = Parse(root, args);
-        string[] unknown = [.. UnknownOptions(parsed)];
+        string[] unknown = parsed.CommandResult.Command == root ? [] : [.. UnknownOptions(parsed)];
         if (parsed.Errors.Count != 0 || unknown.Length != 0)
         {
             foreach (string message in parsed.Errors.Select(e => e.Message).Concat(unknown.Select(word => $"there is no option {word}; a file of that name is ./{word}")).Distinct())
@@ -87,6 +87,7 @@ internal static class ToolApp
             BootCommand.Create(console),
             TwinCommand.Create(console),
             ReplayCommand.Create(console),
+            StatCommand.Create(console),
             ScenarioCommand.Create(console),
             ExplainCommand.Create(console),
             PlotCommand.Create(console),

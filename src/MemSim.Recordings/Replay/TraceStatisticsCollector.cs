@@ -12,14 +12,15 @@ internal sealed class TraceStatisticsCollector
     private readonly long[,] _freed = new long[PageGeometry.OrderCount, Types + 1];
     private readonly long[,] _failed = new long[PageGeometry.OrderCount, Types + 1];
     private readonly Dictionary<Gfp, (long Blocks, long Pages)> _gfp = [];
-    private readonly Dictionary<long, int> _pagesInUse = [];
-    private readonly Dictionary<ulong, (CallSite Site, int Cpu)> _objectsInUse = [];
-    private readonly Dictionary<string, CallSite> _sites = new(StringComparer.Ordinal);
+    private readonly Dictionary<long, (int Order, int Type)> _pagesInUse = [];
+    private readonly Dictionary<ulong, (Group Group, int Cpu, long Bytes)> _objectsInUse = [];
+    private readonly Dictionary<(string CallSite, string Cache, long Bytes, bool IsKmalloc), Group> _groups = [];
     private SlabTotals _kmalloc;
     private SlabTotals _caches;
     private long _frees;
     private long _freesOfUnknown;
     private long _freedElsewhere;
+    private long _bytesFreed;
 
     public void Add(in TraceEvent e)
     {
@@ -29,7 +30,8 @@ internal sealed class TraceStatisticsCollector
                 AddPage(e);
                 break;
             case TraceEventKind.PageFree when e.Order is >= 0 and <= PageGeometry.MaxOrder:
-                _freed[e.Order, _pagesInUse.Remove(e.Pfn, out int type) ? type : Unknown]++;
+                // A block may come back in pieces (thread stacks from 7.0 on): those are no blocks that were allocated.
+                _freed[e.Order, _pagesInUse.Remove(e.Pfn, out (int Order, int Type) block) && block.Order == e.Order ? block.Type : Unknown]++;
                 break;
             case TraceEventKind.Kmalloc:
                 AddObject(e, ref _kmalloc);
@@ -72,8 +74,20 @@ internal sealed class TraceStatisticsCollector
         _frees,
         _freesOfUnknown,
         _freedElsewhere,
-        [.. _sites.Select(s => new TraceSlabRow(s.Key, s.Value.Objects, s.Value.Requested, s.Value.Allocated, s.Value.FreedElsewhere))
-            .OrderByDescending(r => r.BytesAllocated).ThenBy(r => r.CallSite, StringComparer.Ordinal)]);
+        _bytesFreed,
+        Rows(g => g.Key.CallSite),
+        Rows(g => CacheOf(g.Key, g.Value)));
+
+    private static string CacheOf((string CallSite, string Cache, long Bytes, bool IsKmalloc) key, Group group)
+    {
+        string name = key.Cache.Length != 0 ? key.Cache : group.Cache;
+        return name.Length != 0 ? name : $"{(key.IsKmalloc ? "kmalloc" : "cache")} of {key.Bytes} bytes";
+    }
+
+    private IReadOnlyList<TraceSlabRow> Rows(Func<KeyValuePair<(string CallSite, string Cache, long Bytes, bool IsKmalloc), Group>, string> nameOf) =>
+        [.. _groups.GroupBy(nameOf, StringComparer.Ordinal)
+            .Select(g => new TraceSlabRow(g.Key, g.Sum(s => s.Value.Objects), g.Sum(s => s.Value.Requested), g.Sum(s => s.Value.Allocated), g.Sum(s => s.Value.Freed), g.Sum(s => s.Value.FreedElsewhere)))
+            .OrderByDescending(r => r.BytesAllocated).ThenBy(r => r.Name, StringComparer.Ordinal)];
 
     private void AddPage(in TraceEvent e)
     {
@@ -90,7 +104,7 @@ internal sealed class TraceStatisticsCollector
         }
 
         _allocated[e.Order, type]++;
-        _pagesInUse[e.Pfn] = type;
+        _pagesInUse[e.Pfn] = (e.Order, type);
         ref (long Blocks, long Pages) gfp = ref CollectionsMarshal.GetValueRefOrAddDefault(_gfp, e.Gfp, out _);
         gfp = (gfp.Blocks + 1, gfp.Pages + (1L << e.Order));
     }
@@ -105,30 +119,43 @@ internal sealed class TraceStatisticsCollector
         totals.Objects++;
         totals.Requested += e.BytesRequested;
         totals.Allocated += e.BytesAllocated;
-        ref CallSite? site = ref CollectionsMarshal.GetValueRefOrAddDefault(_sites, e.CallSite, out _);
-        site ??= new CallSite();
-        site.Objects++;
-        site.Requested += e.BytesRequested;
-        site.Allocated += e.BytesAllocated;
-        _objectsInUse[e.Ptr] = (site, e.Cpu);
+        ref Group? group = ref CollectionsMarshal.GetValueRefOrAddDefault(_groups, (e.CallSite, e.CacheName, e.BytesAllocated, e.Kind == TraceEventKind.Kmalloc), out _);
+        group ??= new Group();
+        group.Objects++;
+        group.Requested += e.BytesRequested;
+        group.Allocated += e.BytesAllocated;
+        _objectsInUse[e.Ptr] = (group, e.Cpu, e.BytesAllocated);
     }
 
     private void FreeObject(in TraceEvent e)
     {
         _frees++;
-        if (!_objectsInUse.Remove(e.Ptr, out (CallSite Site, int Cpu) from))
+        if (!_objectsInUse.Remove(e.Ptr, out (Group Group, int Cpu, long Bytes) from))
         {
             _freesOfUnknown++;
+            return;
         }
-        else if (from.Cpu != e.Cpu)
+
+        _bytesFreed += from.Bytes;
+        from.Group.Freed++;
+        if (e.CacheName.Length != 0)
+        {
+            // Until 6.17 only the free tells the cache.
+            from.Group.Cache = e.CacheName;
+        }
+
+        if (from.Cpu != e.Cpu)
         {
             _freedElsewhere++;
-            from.Site.FreedElsewhere++;
+            from.Group.FreedElsewhere++;
         }
     }
 
-    private sealed class CallSite
+    /// <summary>Objects of one size that one caller takes from one cache.</summary>
+    private sealed class Group
     {
+        public string Cache = "";
+        public long Freed;
         public long Objects;
         public long Requested;
         public long Allocated;

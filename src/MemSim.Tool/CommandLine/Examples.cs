@@ -15,7 +15,8 @@ internal static class Examples
         ["boot"] = ["boot --memory 512M --cpus 2 --show buddyinfo,zoneinfo", "boot --kernel 7.3 --set vm.min_free_kbytes=16384 --show zoneinfo --quiet", "boot --from /proc --show zoneinfo"],
         ["twin"] = ["twin /proc", "twin captures/machine --all"],
         ["replay"] = ["replay trace.txt.gz --like captures/machine", "perf script | memsim replay -", "replay recordings/hogswap --workload --kernel 6.18"],
-        
+
+        ["stat"] = ["stat trace.txt.gz --caller --sort live", "perf script | memsim stat - --sort frag --lines 10"],
         ["scenario"] = ["scenario", "scenario file-server --seed 7", "scenario my.json --json"],
         ["explain"] = ["explain kern.log", "dmesg | memsim explain -", "explain --from /proc --gfp GFP_ATOMIC --order 4"],
         ["plot"] = ["plot reclaim --out reclaim.svg", "plot watermarks --out watermarks.svg"],

@@ -141,6 +141,28 @@ internal sealed record RunDocument(
     double Seconds,
     string? Picture);
 
+internal sealed record StatDocument(string Verb, string Name, long Events, long LostEvents, IReadOnlyCollection<string> UnknownFlags, StatPagesDocument Pages, StatSlabDocument Slab);
+
+internal sealed record StatPagesDocument(
+    long AllocatedBlocks, long AllocatedPages, long FreedBlocks, long FreedPages, long AllocatedAndFreedBlocks, long FailedRequests, IReadOnlyList<TracePageDocument> ByOrder, IReadOnlyList<StatGfpDocument> ByGfp);
+
+internal sealed record StatGfpDocument(string Gfp, long Blocks, long Pages);
+
+internal sealed record StatSlabDocument(
+    long KmallocObjects,
+    long CacheObjects,
+    long Frees,
+    long FreesOfUnknown,
+    long FreedElsewhere,
+    long BytesRequested,
+    long BytesAllocated,
+    long BytesFreed,
+    double InternalFragmentation,
+    IReadOnlyList<StatRowDocument> ByCaller,
+    IReadOnlyList<StatRowDocument> ByCache);
+
+internal sealed record StatRowDocument(string Name, long Objects, long Live, long BytesRequested, long BytesAllocated, double InternalFragmentation, long FreedElsewhere);
+
 internal sealed record ScenarioNameDocument(string Name, string Description);
 
 internal sealed record ScenarioListDocument(string Verb, IReadOnlyList<ScenarioNameDocument> Scenarios);

@@ -9,6 +9,7 @@ namespace MemSim.Tool.Json;
 [JsonSerializable(typeof(ReplayDocument))]
 [JsonSerializable(typeof(WorkloadsDocument))]
 [JsonSerializable(typeof(RunDocument))]
+[JsonSerializable(typeof(StatDocument))]
 [JsonSerializable(typeof(ScenarioDocument))]
 [JsonSerializable(typeof(ScenarioListDocument))]
 internal sealed partial class ToolJsonContext : JsonSerializerContext;

@@ -195,7 +195,7 @@ internal static class TraceRecording
         tables.Out.WriteLine($"pages: {pages.AllocatedBlocks} blocks ({pages.AllocatedPages} pages) allocated, {pages.FreedBlocks} ({pages.FreedPages}) freed, {pages.FailedRequests} requests failed");
         tables.WriteTable(
             ["order", "type", "allocated", "of these freed", "failed"],
-            pages.Rows.Select(r => (string[])[$"{r.Order}", r.MigrateType?.ToString() ?? "(allocated before)", $"{r.Allocated}", $"{r.Freed}", $"{r.Failed}"]),
+            pages.Rows.Select(r => (string[])[$"{r.Order}", r.MigrateType?.ToString() ?? "(of other blocks)", $"{r.Allocated}", $"{r.Freed}", $"{r.Failed}"]),
             textColumns: 2);
     }
 
