@@ -2,7 +2,7 @@
 # netdata 1.37.1 (Debian 12): a count of /proc/pagetypeinfo that the kernel cut off at ">100000" is 0 bytes.
 #
 # Guess before the run: 100000 blocks (the least it can be), or a gap in the chart.
-# Seen: 0. Since 5.4 the kernel stops counting a list at 100000 and prints ">100000" in its place. netdata reads the number at the ">" and gets none, so
+# Seen: 0. Kernels since about 5.4 stop counting a list at 100000 and print ">100000" in its place. netdata reads the number at the ">" and gets none, so
 # that both the chart of the type and mem.pagetype_global lose the order with the most free memory: here at least 390 MiB of order 0 are 0 bytes, while the 5000 blocks of order
 # 1 are there. It strikes fragmented machines alone, which is when somebody looks. What MemSim writes for such a list is the kernel's ">100000", too.
 set -euo pipefail
