@@ -1,5 +1,5 @@
 using MemSim.Compaction;
-using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.PageAllocation;
 
 namespace MemSim;
@@ -35,7 +35,7 @@ public sealed partial class Machine
         ArgumentOutOfRangeException.ThrowIfLessThan(time, TimeSpan.Zero);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(time, TimeSpan.FromTicks((long.MaxValue - Clock.Nanoseconds) / 100));
         RefuseReentry();
-        using LockScope scope = EnterOwners();
+        using OwnersLock.Scope scope = EnterOwners();
         Cpu cpu = FirstOnlineCpu();
         PageCache.Advance(cpu, time.Ticks * 100);
         HugePages.Khugepaged.Advance(cpu, time);

@@ -28,6 +28,7 @@ public sealed partial class Machine : IDisposable
         WatermarkBoostFactor = blueprint.WatermarkBoostFactor;
         _parallel = blueprint.Parallel;
         Callouts = new Callouts(_parallel, () => string.Concat(_cpus.Select(cpu => cpu.Drivers?.Describe())));
+        OwnersLock = new OwnersLock(this);
         FaultInjector = new FaultInjector(this);
         FaultInjection = new FaultInjection(this);
         Leaks = new LeakDetector(this);

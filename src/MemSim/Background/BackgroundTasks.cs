@@ -8,7 +8,9 @@ namespace MemSim.Background;
 internal sealed class BackgroundTasks
 {
     private readonly Machine _machine;
+    // Guards _isRunning: one host thread runs the woken threads, the others do not wait for it.
     private readonly Lock _running = new();
+    // Guards itself, and whether a thread is in it.
     private readonly Queue<BackgroundTask> _woken = [];
     private bool _isRunning;
 

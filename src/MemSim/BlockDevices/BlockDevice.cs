@@ -1,5 +1,5 @@
 using MemSim.BlockDevices;
-using MemSim.Hardware;
+using MemSim.Lru;
 
 namespace MemSim;
 
@@ -175,7 +175,7 @@ public sealed class BlockDevice : IDisposable
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = _user?.Own(cpu);
-        using LockScope scope = cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = cpu.Machine.EnterOwners();
         return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + cpu.Machine.SwapWrites.CompleteHeldWrites(cpu);
     }
 

@@ -9,6 +9,7 @@ public sealed partial class CgroupTree
     /// <summary>Each object has room for the name of who pays for it.</summary>
     private const int OwnerBytes = 8;
 
+    // Guards itself: whose an object is.
     private readonly Dictionary<ulong, ChargedObject> _objects = [];
     private readonly ObjectStock[] _objectStocks;
 

@@ -10,6 +10,7 @@ public sealed class CmaArea
 {
     private readonly Machine _machine;
     private readonly ulong[] _bitmap;
+    // Guards _bitmap.
     private readonly Lock _lock = new();
 
     internal CmaArea(Machine machine, string name, Zone zone, long startPfn, long pages)

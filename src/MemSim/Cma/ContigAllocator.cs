@@ -17,6 +17,7 @@ internal sealed class ContigAllocator
     private readonly FrameArray _frames;
     private readonly PageblockIsolation _isolation;
     private readonly Targets _targets;
+    // Guards that one range is cleared at a time (cma_mutex).
     private readonly Lock _lock = new();
 
     public ContigAllocator(Machine machine)

@@ -7,6 +7,7 @@ internal sealed class ZoneScanners
     private readonly ulong[] _skip;
     private readonly int _firstBlock;
     private readonly int _pageblockOrder;
+    // Guards the scanners' positions: who finds them busy leaves compaction to the other.
     private int _busy;
 
     public ZoneScanners(Zone zone)

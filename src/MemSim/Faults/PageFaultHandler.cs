@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Runtime.CompilerServices;
+using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;
@@ -13,7 +14,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
 
     public bool Handle(Cpu cpu, in PageFault fault)
     {
-        using AddressSpaceLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = core.Enter();
         core.FaultTrace?.Emit(cpu, fault);
         if (core.Story is { } story)
         {

@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.Swap;
 using MemSim.VirtualMemory;
 
@@ -41,7 +42,7 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
             return Errno.None;
         }
 
-        using AddressSpaceLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = core.Enter();
 
         // Bringing pages in may need memory, and the lack of it end processes: nothing is held across a page.
         for (int i = 0; i < core.Spaces.Count; i++)

@@ -1,4 +1,4 @@
-using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.PageCache;
 
 namespace MemSim;
@@ -17,7 +17,7 @@ public sealed class CpuFiles
     /// <returns>How many were read: 0 at the end of the file, fewer than asked for before it or before an error. EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Result<int> Read(OpenFile file, long offset, Span<byte> buffer)
     {
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "vfs_read");
         if (error != Errno.None || offset < 0)
         {
@@ -36,7 +36,7 @@ public sealed class CpuFiles
     /// <returns>How many were written: fewer than given before an error. EBADF, EINVAL, EFBIG, ENOSPC, EIO, ENOMEM.</returns>
     public Result<int> Write(OpenFile file, long offset, ReadOnlySpan<byte> buffer)
     {
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_write");
         if (error != Errno.None || offset < 0)
         {
@@ -69,7 +69,7 @@ public sealed class CpuFiles
     /// <returns><see cref="Errno.None"/>, or an error of this or an earlier write of which this open file was not told yet: EIO, ENOSPC; EBADF.</returns>
     public Errno Fsync(OpenFile file)
     {
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.None, "vfs_fsync");
         return error != Errno.None ? error : SyncRange(file, 0, FileMapping.MaxBytes);
     }
@@ -84,7 +84,7 @@ public sealed class CpuFiles
     {
         _cpu.Machine.ThrowIfDisposed();
         _cpu.Context.MightSleep("sync");
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         FileCache cache = _cpu.Machine.PageCache;
         for (int i = 0; i < cache.Devices.Count; i++)
         {
@@ -99,7 +99,7 @@ public sealed class CpuFiles
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EFBIG; EIO or ENOMEM when the last page cannot be zeroed, in which case nothing is changed.</returns>
     public Errno Truncate(OpenFile file, long size)
     {
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_truncate");
         if (error != Errno.None)
         {
@@ -116,7 +116,7 @@ public sealed class CpuFiles
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EIO, ENOMEM.</returns>
     public Errno PunchHole(OpenFile file, long offset, long length)
     {
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Write, "vfs_fallocate");
         if (error != Errno.None)
         {
@@ -133,7 +133,7 @@ public sealed class CpuFiles
     /// <returns><see cref="Errno.None"/>, EBADF, EINVAL.</returns>
     public Errno ReadAhead(OpenFile file, long offset, long length)
     {
-        using LockScope scope = _cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
         Errno error = CheckFile(file, OpenMode.Read, "readahead");
         if (error != Errno.None || offset < 0 || length < 0)
         {

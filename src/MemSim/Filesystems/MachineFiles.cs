@@ -1,5 +1,5 @@
 using MemSim.Filesystems;
-using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Pages;
 using MemSim.Slab;
@@ -64,7 +64,7 @@ public sealed partial class MachineFiles
         Cpu cpu = _machine.Cpus.First(c => c.IsOnline);
         if ((what & 1) != 0)
         {
-            using LockScope scope = _machine.EnterOwners();
+            using OwnersLock.Scope scope = _machine.EnterOwners();
             _ = _machine.PageCache.DropPages(cpu);
         }
 
@@ -79,7 +79,7 @@ public sealed partial class MachineFiles
     /// <summary>Has everything written that is dirty: reclaim found nothing else (<c>wakeup_flusher_threads()</c>).</summary>
     internal void WakeFlushers(Cpu cpu)
     {
-        using LockScope scope = _machine.EnterOwners();
+        using OwnersLock.Scope scope = _machine.EnterOwners();
         foreach (DeviceWriteback device in _machine.PageCache.Devices)
         {
             device.WakeForReclaim(cpu);
@@ -89,7 +89,7 @@ public sealed partial class MachineFiles
     /// <summary>Time passes for a reclaimer that cannot go on: devices end the writes that are under way.</summary>
     internal void LetWritesEnd(Cpu cpu)
     {
-        using LockScope scope = _machine.EnterOwners();
+        using OwnersLock.Scope scope = _machine.EnterOwners();
         foreach (DeviceWriteback device in _machine.PageCache.Devices)
         {
             _ = device.CompleteHeldWrites(cpu);

@@ -1,4 +1,4 @@
-using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Slab;
 
@@ -47,7 +47,7 @@ public sealed class OpenFile
         ArgumentNullException.ThrowIfNull(cpu);
         _ = File.FileSystem.Machine.Own(cpu);
         cpu.Machine.ThrowIfDisposed();
-        using LockScope scope = cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = cpu.Machine.EnterOwners();
         if (_references != 0)
         {
             Put(cpu);

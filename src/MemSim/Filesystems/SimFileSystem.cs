@@ -1,5 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
-using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Slab;
 
@@ -43,7 +43,7 @@ public abstract class SimFileSystem
     public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite, Cpu? cpu = null)
     {
         cpu = Machine.Own(cpu);
-        using LockScope scope = Machine.EnterOwners();
+        using OwnersLock.Scope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
         if (error != Errno.None)
         {
@@ -84,7 +84,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
         _ = Machine.Own(cpu);
-        using LockScope scope = Machine.EnterOwners();
+        using OwnersLock.Scope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;
@@ -103,7 +103,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
         _ = Machine.Own(cpu);
-        using LockScope scope = Machine.EnterOwners();
+        using OwnersLock.Scope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;

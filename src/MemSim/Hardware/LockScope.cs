@@ -6,7 +6,6 @@ namespace MemSim.Hardware;
 internal readonly ref struct LockScope
 {
     private readonly Lock? _held;
-    private readonly Diagnostics.Callouts? _operation;
 
     /// <summary>Takes a lock, if there is one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -16,22 +15,7 @@ internal readonly ref struct LockScope
         held?.Enter();
     }
 
-    /// <summary>Takes a lock, if there is one, for an operation that must not be left half way.</summary>
+    /// <summary>Gives it back.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public LockScope(Lock? held, Diagnostics.Callouts operation)
-    {
-        _held = held;
-        held?.Enter();
-        _operation = operation;
-        operation.Begin();
-    }
-
-    /// <summary>Gives it back; what the user's code threw meanwhile is thrown at the end of the outermost operation.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Dispose()
-    {
-        _operation?.End();
-        _held?.Exit();
-        _operation?.ThrowIfIdle();
-    }
+    public void Dispose() => _held?.Exit();
 }

@@ -1,6 +1,6 @@
 using MemSim.Hardware;
 using MemSim.HugePages;
-using MemSim.VirtualMemory;
+using MemSim.Lru;
 
 namespace MemSim;
 
@@ -122,7 +122,7 @@ public sealed partial class HugePageSettings
 
         TransparentHugeMemory huge = core.Huge;
 
-        using AddressSpaceLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = core.Enter();
         int head = page.CompoundHead.FrameIndex;
         if (core.Frames[head].Order != huge.Order || core.Frames[head].RefCount == 0 || !core.IsAnon(head))
         {

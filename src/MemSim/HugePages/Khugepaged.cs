@@ -1,7 +1,7 @@
 using MemSim.Background;
 using MemSim.Hardware;
 using MemSim.HugePages;
-using MemSim.VirtualMemory;
+using MemSim.Lru;
 
 namespace MemSim;
 
@@ -139,8 +139,8 @@ public sealed class Khugepaged
             return;
         }
 
-        using AddressSpaceLock.Scope scope = core.Enter();
-        if (core.Guard.IsInOperation)
+        using OwnersLock.Scope scope = core.Enter();
+        if (_machine.OwnersLock.IsInOperation)
         {
             // A CPU was lent in the middle of a fault or a system call, whose page tables must stay where they are: its mmap_read_trylock() fails.
             return;

@@ -1,5 +1,4 @@
 using MemSim.Diagnostics;
-using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -187,7 +186,7 @@ internal sealed partial class TransparentHugeMemory
     /// <returns>How many were split.</returns>
     public long SplitDeferred(Cpu cpu, Node node, long want)
     {
-        using LockScope owners = _core.Machine.EnterOwners();
+        using OwnersLock.Scope owners = _core.Machine.EnterOwners();
         DeferredSplits queue = QueueOf(node);
         long split = 0;
         foreach (int head in queue.Take(want))

@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -188,7 +189,7 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Frees the huge zero page if nobody can map it (<c>shrink_huge_zero_page_scan()</c>).</summary>
     public long FreeZero(Cpu cpu)
     {
-        using LockScope owners = _core.Machine.EnterOwners();
+        using OwnersLock.Scope owners = _core.Machine.EnterOwners();
         if (ZeroPfn < 0 || ZeroUsers != 0)
         {
             return 0;

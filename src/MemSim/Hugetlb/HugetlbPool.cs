@@ -4,7 +4,10 @@ using MemSim.Statistics;
 namespace MemSim;
 
 /// <summary>The pool of huge pages of one size (<c>struct hstate</c>): pages taken from the page allocator and kept aside for <see cref="MapFlags.HugeTlb"/> and hugetlbfs.</summary>
-/// <remarks>Gigantic pages, of more than 4 MiB, come from the boot alone (<c>hugepagesz=1G hugepages=2</c>) and stay in the pool.</remarks>
+/// <remarks>
+/// Gigantic pages, of more than 4 MiB, come from the boot alone (<c>hugepagesz=1G hugepages=2</c>) and stay in the pool. The lock of page owners guards all of it
+/// (<c>hugetlb_lock</c>): pages are taken and given back by faults and memory calls, which hold it, and growing may reclaim.
+/// </remarks>
 public sealed partial class HugetlbPool
 {
     private readonly Machine _machine;
@@ -86,7 +89,7 @@ public sealed partial class HugetlbPool
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
         _ = _machine.Own(cpu);
-        lock (_free)
+        using (_machine.EnterOwners())
         {
             WasSized = true;
             ChangeSurplus(pages, -1);
@@ -115,7 +118,7 @@ public sealed partial class HugetlbPool
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
         _ = _machine.Own(cpu);
         int index = IndexOf(node);
-        lock (_free)
+        using (_machine.EnterOwners())
         {
             WasSized = true;
             while (!IsGigantic && _total[index] < pages && Grow(cpu, index))
@@ -148,7 +151,7 @@ public sealed partial class HugetlbPool
     /// <summary>Promises free pages, growing the pool as far as <see cref="Overcommit"/> allows (<c>hugetlb_acct_memory()</c>).</summary>
     internal bool Reserve(Cpu cpu, long pages)
     {
-        lock (_free)
+        using (_machine.EnterOwners())
         {
             while (Free - Reserved < pages && GrowSurplus(cpu))
             {
@@ -165,7 +168,7 @@ public sealed partial class HugetlbPool
     /// <summary>Takes promises back; surplus pages that were kept for them go.</summary>
     internal void Unreserve(Cpu cpu, long pages)
     {
-        lock (_free)
+        using (_machine.EnterOwners())
         {
             Reserved -= pages;
             DropUnusedSurplus(cpu, pages);
@@ -177,7 +180,7 @@ public sealed partial class HugetlbPool
     /// <returns>-1 when none is left that is not promised to somebody else.</returns>
     internal int Take(Cpu cpu, bool reserved)
     {
-        lock (_free)
+        using (_machine.EnterOwners())
         {
             if (!reserved && Free <= Reserved && !GrowSurplus(cpu))
             {
@@ -212,7 +215,7 @@ public sealed partial class HugetlbPool
     /// <summary>A page's last user is gone (<c>free_huge_page()</c>): while its node has surplus pages it goes to the page allocator.</summary>
     internal void Return(Cpu cpu, int head)
     {
-        lock (_free)
+        using (_machine.EnterOwners())
         {
             _used.Remove(head);
             CountUsed(head, -1);

@@ -23,6 +23,7 @@ internal sealed partial class VmallocAllocator
     private readonly Machine _machine;
     private readonly Mmu _mmu;
     private readonly VmapSpace _space;
+    // Guards _areas, _space, _spareTables, _deferred and their counts (vmap_area_lock).
     private readonly Lock? _lock;
     private readonly List<VmArea> _areas = [];
     private readonly Stack<int> _spareAreas = new();

@@ -11,6 +11,7 @@ internal sealed class CpuLruBatches
 
     private readonly int[] _pages = new int[(int)LruBatch.Count * BatchSize];
     private readonly int[] _counts = new int[(int)LruBatch.Count];
+    // Guards _pages and _counts: another CPU may drain them.
     private PaddedLock _lock;
 
     /// <summary>For which cgroup's limit this CPU reclaims now; 0 for the machine's memory.</summary>

@@ -1,4 +1,3 @@
-using MemSim.Hardware;
 
 namespace MemSim.Lru;
 
@@ -10,67 +9,67 @@ internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageO
 
     public PageReferences Referenced(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.Referenced(cpu, pfn);
     }
 
     public void WalkForAging(Cpu cpu, LruVec vec, AgingWalk walk)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         inner.WalkForAging(cpu, vec, walk);
     }
 
     public bool TryToUnmap(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.TryToUnmap(cpu, pfn);
     }
 
     public bool AddToSwap(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.AddToSwap(cpu, pfn);
     }
 
     public bool SplitHuge(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.SplitHuge(cpu, pfn);
     }
 
     public PageOutOutcome PageOut(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.PageOut(cpu, pfn);
     }
 
     public bool RemoveFromCache(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.RemoveFromCache(cpu, pfn);
     }
 
     public bool UnmapForMigration(Cpu cpu, int pfn)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.UnmapForMigration(cpu, pfn);
     }
 
     public bool MoveMapping(Cpu cpu, int from, int to)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.MoveMapping(cpu, from, to);
     }
 
     public bool MoveHugePage(Cpu cpu, int from, int to)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         return inner.MoveHugePage(cpu, from, to);
     }
 
     public void RestoreMappings(Cpu cpu, int from, int to)
     {
-        using LockScope scope = machine.EnterOwners();
+        using OwnersLock.Scope scope = machine.EnterOwners();
         inner.RestoreMappings(cpu, from, to);
     }
 }

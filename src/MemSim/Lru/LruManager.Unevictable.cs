@@ -109,12 +109,5 @@ internal sealed partial class LruManager
         }
     }
 
-    private void CountMlocked(int zoneId, long pages)
-    {
-        LruVec vec = _vecOfZone[zoneId];
-        lock (vec)
-        {
-            _zones[zoneId].Counters.Mlock += pages;
-        }
-    }
+    private void CountMlocked(int zoneId, long pages) => _zones[zoneId].Counters.AddMlock(pages);
 }

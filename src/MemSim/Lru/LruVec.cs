@@ -24,6 +24,7 @@ internal sealed partial class LruVec
     private readonly NodeCounters _counters;
     private readonly bool _parallel;
     private readonly int _firstHead;
+    // Guards the lists, their sizes and their generations, PG_lru and PG_active of their pages, _age and the costs (lru_lock).
     private PaddedLock _lock;
     private long _age;
 

@@ -1,4 +1,3 @@
-using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -149,7 +148,7 @@ internal sealed partial class PageMigrator
         ref PageFrame frame = ref _frames[from];
 
         // Page tables, caches and the page itself change in one step for page faults on other CPUs. Drivers have locks of their own.
-        using LockScope owners = IsMovable(from) ? default : _machine.EnterOwners();
+        using OwnersLock.Scope owners = IsMovable(from) ? default : _machine.EnterOwners();
         if (frame.RefCount == 1)
         {
             // Freed while it was isolated: the reference of the isolation is the last.

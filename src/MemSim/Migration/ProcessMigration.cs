@@ -1,4 +1,5 @@
 using System.Numerics;
+using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;
@@ -22,7 +23,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using AddressSpaceLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Core.Enter();
         for (int i = 0; i < pages.Length; i++)
         {
             Errno wrong = Find(mm, pages[i].Value, out int pfn);
@@ -50,7 +51,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using AddressSpaceLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Core.Enter();
         cpu.Machine.Lru.DrainAll(cpu);
         for (int i = 0; i < pages.Length; i++)
         {
@@ -100,7 +101,7 @@ public static class ProcessMigration
             return Errno.EINVAL;
         }
 
-        using AddressSpaceLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Core.Enter();
         cpu.Machine.Lru.DrainAll(cpu);
         long failed = 0;
         for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
@@ -145,7 +146,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using AddressSpaceLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Core.Enter();
         Errno bound = mm.Mbind(address, length, policy);
         if (bound != Errno.None)
         {

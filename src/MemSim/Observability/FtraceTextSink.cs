@@ -16,6 +16,7 @@ public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
     private readonly Machine _machine;
     private readonly StringBuilder? _body;
     private readonly StringBuilder _line = new(200);
+    // Guards _writer, _body and Entries.
     private readonly Lock _lock = new();
     private readonly int _pointerDigits;
     private bool _disposed;

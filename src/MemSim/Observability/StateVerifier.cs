@@ -220,7 +220,7 @@ internal sealed class StateVerifier
             Fail(zone, $"spanned {zone.SpannedPages}, present {zone.PresentPages}, managed {zone.ManagedPages} are out of order");
         }
 
-        if (zone.Lock.IsHeld || zone.LruLock.IsHeld)
+        if (zone.Lock.IsHeld)
         {
             Fail(zone, "a lock is held although nobody is inside");
         }

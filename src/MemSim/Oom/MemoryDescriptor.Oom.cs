@@ -1,3 +1,4 @@
+using MemSim.Lru;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -11,7 +12,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Takes all private memory (<c>__oom_reap_task_mm()</c>); areas and page tables stay until the exit.</summary>
     internal void Reap(Cpu cpu)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         NotePeak();
         MmuGather gather = new(_core, cpu, this);
         for (Vma? vma = _areas.First; vma is not null; vma = vma.Next)

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Lru;
 using MemSim.Reclaim;
 using MemSim.Statistics;
 using MemSim.VirtualMemory;
@@ -52,7 +53,7 @@ internal sealed partial class OomKiller : IOomKiller
             return false;
         }
 
-        using AddressSpaceLock.Scope scope = mm.Enter();
+        using OwnersLock.Scope scope = mm.Enter();
         Cpu cpu = request.Cpu;
         Process? current = cpu.Current as Process;
         if (current is { IsDying: true, MmOrNull.IsReaped: false })
@@ -95,7 +96,7 @@ internal sealed partial class OomKiller : IOomKiller
     /// <inheritdoc/>
     public bool OutOfMemory(Cpu cpu, Cgroup cgroup, Gfp gfp, int order)
     {
-        using AddressSpaceLock.Scope scope = _machine.Mm!.Enter();
+        using OwnersLock.Scope scope = _machine.Mm!.Enter();
         if (cpu.Current is Process { IsDying: true, MmOrNull.IsReaped: false } dying)
         {
             Mark(cpu, dying);

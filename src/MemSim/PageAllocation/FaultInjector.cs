@@ -4,6 +4,7 @@ namespace MemSim.PageAllocation;
 internal sealed class FaultInjector
 {
     private readonly Machine _machine;
+    // Guards _armed and what its rules have counted.
     private readonly Lock _lock = new();
     private ArmedFault[] _armed = [];
 

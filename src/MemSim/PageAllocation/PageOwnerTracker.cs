@@ -7,6 +7,7 @@ namespace MemSim.PageAllocation;
 internal sealed class PageOwnerTracker : IPageTraceSink
 {
     private readonly Dictionary<long, PageHistory> _owners = [];
+    // Guards _owners.
     private readonly Lock _lock = new();
     private readonly Machine _machine;
     private long _sequence;

@@ -1,6 +1,6 @@
 using MemSim.Background;
 using MemSim.BlockDevices;
-using MemSim.Hardware;
+using MemSim.Lru;
 
 namespace MemSim.PageCache;
 
@@ -145,7 +145,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
 
     public override void Run(Cpu cpu)
     {
-        using LockScope scope = Machine.EnterOwners();
+        using OwnersLock.Scope scope = Machine.EnterOwners();
         _isRunning = true;
         try
         {

@@ -1,4 +1,5 @@
-using MemSim.Hardware;
+using MemSim.Lru;
+
 namespace MemSim.PageCache;
 
 /// <summary>Gives nodes of page cache trees back that hold nothing but shadows of pages long gone (<c>workingset_shadow_shrinker</c>).</summary>
@@ -14,7 +15,7 @@ internal sealed class ShadowShrinker(FileCache cache) : Shrinker("mm-shadow", se
 
     protected override long ScanObjects(in ShrinkRequest request)
     {
-        using LockScope scope = request.Cpu.Machine.EnterOwners();
+        using OwnersLock.Scope scope = request.Cpu.Machine.EnterOwners();
         return cache.Nodes.ReclaimShadowNodes(request.Cpu, (int)request.ToScan);
     }
 }

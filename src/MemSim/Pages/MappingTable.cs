@@ -12,6 +12,7 @@ internal sealed class MappingTable
     /// <summary>The page belongs to a driver that can move it (<c>PAGE_MAPPING_MOVABLE</c>).</summary>
     public const uint Movable = 2;
 
+    // Guards _free, _next and changes of _owners, which is read without.
     private readonly Lock _lock = new();
     private readonly Stack<uint> _free = [];
     private object?[] _owners = new object?[64];

@@ -1,5 +1,6 @@
 using System.Collections;
 using System.Diagnostics.CodeAnalysis;
+using MemSim.Lru;
 using MemSim.Processes;
 using MemSim.VirtualMemory;
 
@@ -26,7 +27,7 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
         limits ??= new Rlimits();
         MmCore core = _machine.NeedsContents(_machine.Mm);
         core.WasUsed = true;
-        using AddressSpaceLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = core.Enter();
         Cpu cpu = _machine.Own(on);
         TaskMemory? memory = TaskMemory.TryTake(_machine, cpu);
         if (memory is null)

@@ -1,4 +1,4 @@
-using MemSim.VirtualMemory;
+using MemSim.Lru;
 
 namespace MemSim;
 
@@ -13,7 +13,7 @@ public sealed partial class Process
     /// <remarks>On a machine with parallel CPUs a process ends only on the CPU that runs it next: another host thread could be about to.</remarks>
     public void Kill(Cpu? cpu = null)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (cpu is not null)
         {
             _ = Machine.Own(cpu);
@@ -27,7 +27,7 @@ public sealed partial class Process
         IsDying = true;
         if (RunsOn is null && !_core.Machine.IsParallel)
         {
-            _core.Guard.EndLater(this, cpu ?? _core.Machine.CallersCpu());
+            _core.Machine.OwnersLock.EndLater(this, cpu ?? _core.Machine.CallersCpu());
         }
     }
 
@@ -41,7 +41,7 @@ public sealed partial class Process
 
         if (State != ProcessState.Running)
         {
-            using AddressSpaceLock.Scope scope = _core.Enter();
+            using OwnersLock.Scope scope = _core.Enter();
             GiveUpMemory(cpu);
         }
     }

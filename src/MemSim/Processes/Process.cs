@@ -1,3 +1,4 @@
+using MemSim.Lru;
 using MemSim.Processes;
 using MemSim.VirtualMemory;
 
@@ -109,7 +110,7 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ESRCH (this one has ended), EAGAIN (too many processes), ENOMEM.</returns>
     public Result<Process> Fork(Cpu? cpu = null)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         cpu = On(cpu);
         if (MmOrNull is not { } own)
         {
@@ -141,7 +142,7 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ESRCH (this one has ended), EAGAIN, ENOMEM.</returns>
     public Result<Process> Vfork()
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (MmOrNull is not { } shared)
         {
             return Errno.ESRCH;
@@ -172,7 +173,7 @@ public sealed partial class Process : KernelTask
     public Errno Exec(string name, Cpu? cpu = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         cpu = On(cpu);
         if (MmOrNull is not { } old)
         {
@@ -212,7 +213,7 @@ public sealed partial class Process : KernelTask
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Machine.Own(cpu);
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (State != ProcessState.Running)
         {
             return;
@@ -239,7 +240,7 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ECHILD when there are no children, EAGAIN when all live.</returns>
     public Result<Process> Wait()
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         foreach (Process child in _children)
         {
             if (child.State == ProcessState.Zombie)

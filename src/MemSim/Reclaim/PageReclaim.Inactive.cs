@@ -1,4 +1,3 @@
-using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -113,7 +112,7 @@ internal sealed partial class PageReclaim
             long size = 1L << frame.Order;
 
             // For page faults on other CPUs a page is reclaimed in one step: none meets it locked or half gone.
-            using LockScope scope = _machine.EnterOwners();
+            using OwnersLock.Scope scope = _machine.EnterOwners();
             if (!TryLock(ref frame))
             {
                 sc.Kept[kept++] = pfn;

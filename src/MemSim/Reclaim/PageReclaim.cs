@@ -15,6 +15,7 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
     private readonly Machine _machine;
     private readonly LruManager _lru;
     private readonly NodeReclaimState[] _nodes;
+    // Guards itself: what passes over the lists use is lent.
     private readonly Stack<ScanControl> _controls = new();
     private readonly ZoneScan[] _zoneScans;
     private readonly Zone[] _zones;

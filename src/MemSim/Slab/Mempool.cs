@@ -11,6 +11,7 @@ public sealed class Mempool
 {
     private readonly Machine _machine;
     private readonly MempoolSource _source;
+    // Guards _elements and _count.
     private readonly Lock _lock = new();
     private VirtualAddress[] _elements;
     private int _count;

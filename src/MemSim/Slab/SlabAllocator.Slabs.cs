@@ -8,6 +8,7 @@ public sealed unsafe partial class SlabAllocator
 {
     private const int MaxConstructorDepth = 8;
 
+    // Guards itself: the order in which objects of new slabs are handed out.
     private readonly Dictionary<int, ushort[]> _orders = [];
     private ulong _random;
 

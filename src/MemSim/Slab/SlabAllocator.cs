@@ -15,6 +15,7 @@ public sealed unsafe partial class SlabAllocator
     private readonly int _bootIds;
     private readonly List<KmemCache> _caches = [];
     private readonly Dictionary<string, KmemCache> _byName = new(StringComparer.Ordinal);
+    // Guards _caches, _byId, _byName, _ids: which caches there are (slab_mutex).
     private readonly Lock _lock = new();
     private readonly bool _merges;
 

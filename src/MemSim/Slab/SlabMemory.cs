@@ -17,9 +17,11 @@ internal sealed unsafe class SlabMemory
 
     private readonly LazyMemory _heads;
     private readonly LazyMemory _pages;
+    // Guards itself: what the finalizer frees.
     private readonly List<nint> _arenas = [];
     private readonly nint[] _freeLinks = new nint[LinkClasses];
     private readonly bool _parallel;
+    // Guards _freeLinks, _arena and _arenaLeft.
     private PaddedLock _lock;
     private byte* _arena;
     private int _arenaLeft;

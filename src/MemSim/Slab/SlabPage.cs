@@ -62,6 +62,7 @@ internal unsafe struct SlabPage
 
     public int Prev;
 
+    // Guards FreeHead, InUse and State (slab_lock).
     public int LockWord;
 
     public ushort FreeHead;

@@ -19,6 +19,7 @@ public sealed class PressureStall
 
     private readonly Action<TimeSpan> _letPass;
     private readonly SimulatedClock _clock;
+    // Guards _some, _full and the times they are made of.
     private readonly Lock _lock = new();
     private readonly ulong[] _some = new ulong[3];
     private readonly ulong[] _full = new ulong[3];

@@ -1,4 +1,4 @@
-using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.Swap;
 using MemSim.Zones;
 
@@ -45,7 +45,7 @@ public sealed partial class SwapSpace
             Machine.SystemFigures.SwapFreePages -= area.Pages - area.UsedPages;
         }
 
-        using LockScope owners = Machine.EnterOwners();
+        using OwnersLock.Scope owners = Machine.EnterOwners();
         Errno error = EmptyArea(cpu, area);
         using (Enter())
         {

@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.HugePages;
 using MemSim.Hugetlb;
+using MemSim.Lru;
 using MemSim.Pages;
 
 namespace MemSim.VirtualMemory;
@@ -76,7 +77,7 @@ internal sealed partial class MmCore
         }
 
         // Whoever drops the last reference: a fault, or reclaim on another CPU.
-        using Hardware.LockScope owners = Machine.EnterOwners();
+        using OwnersLock.Scope owners = Machine.EnterOwners();
         Huge.Forget(head);
         PrepareHuge(head);
     }

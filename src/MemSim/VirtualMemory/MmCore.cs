@@ -1,6 +1,7 @@
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.HugePages;
+using MemSim.Lru;
 using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Slab;
@@ -30,7 +31,6 @@ internal sealed partial class MmCore
         _lru = machine.Lru;
         Objects = machine.KernelObjects;
         Anon = new AnonVmas(machine.Mappings, machine.KernelObjects);
-        Guard = new AddressSpaceLock(machine, machine.OwnersLock);
         Commit = new CommitCharge(machine);
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         Layout = new PteLayout(machine.Architecture.Architecture, machine.FrameCount);
@@ -73,10 +73,7 @@ internal sealed partial class MmCore
     public List<MemoryDescriptor> Spaces { get; } = [];
 
     /// <summary>On a machine with parallel CPUs one lock guards all address spaces.</summary>
-    public AddressSpaceLock.Scope Enter() => Guard.Enter();
-
-    /// <summary>That lock.</summary>
-    public AddressSpaceLock Guard { get; }
+    public OwnersLock.Scope Enter() => Machine.OwnersLock.EnterOperation();
 
     /// <summary>What was promised.</summary>
     public CommitCharge Commit { get; }

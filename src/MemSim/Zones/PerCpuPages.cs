@@ -102,6 +102,7 @@ internal sealed class PerCpuPages
     /// <summary>Refills from the free lists.</summary>
     public long Refills;
 
+    // Guards the lists, Count and the limits: another CPU may drain them (pcp->lock).
     public PaddedLock Lock;
 
     private int _high;

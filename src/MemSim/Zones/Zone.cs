@@ -85,8 +85,8 @@ public sealed class Zone
     internal FreeArea FreeArea;
     internal byte[] PageblockTypes = [];
     internal long FirstPageblock;
+    // Guards FreeArea, PageblockTypes, Capture and the counts of free pages (zone->lock).
     internal PaddedLock Lock;
-    internal PaddedLock LruLock;
     internal PerCpuPages[] Pcp = [];
 
     /// <summary>The task that compacts the zone for itself and catches what is freed; changed under the lock.</summary>
@@ -462,6 +462,8 @@ public readonly record struct PagesetInfo(int Count, int High, int Batch, int Fr
 /// <summary>The per-zone counters of <c>/proc/zoneinfo</c> that later subsystems change, in pages.</summary>
 public sealed class ZoneCounters
 {
+    private long _mlock;
+
     /// <summary><c>nr_zone_inactive_anon</c>.</summary>
     public long InactiveAnon { get; internal set; }
 
@@ -481,7 +483,14 @@ public sealed class ZoneCounters
     public long WritePending { get; internal set; }
 
     /// <summary><c>nr_mlock</c>.</summary>
-    public long Mlock { get; internal set; }
+    public long Mlock
+    {
+        get => Volatile.Read(ref _mlock);
+        internal set => _mlock = value;
+    }
+
+    /// <summary>A page of the zone was locked into memory, or let go: on any CPU, whatever list it is on.</summary>
+    internal void AddMlock(long pages) => Interlocked.Add(ref _mlock, pages);
 
     /// <summary><c>nr_bounce</c>.</summary>
     public long Bounce { get; internal set; }

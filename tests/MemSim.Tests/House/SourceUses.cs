@@ -40,7 +40,10 @@ internal sealed class SourceUses
     /// <summary>The files, relative to the folder.</summary>
     public IEnumerable<string> Files => Trees.Select(tree => Relative(tree.FilePath));
 
-    private IEnumerable<SyntaxTree> Trees => _compilation.SyntaxTrees.Where(tree => tree.FilePath.Length != 0);
+    /// <summary>The compilation, for those who look at more than names.</summary>
+    public CSharpCompilation Compilation => _compilation;
+
+    public IEnumerable<SyntaxTree> Trees => _compilation.SyntaxTrees.Where(tree => tree.FilePath.Length != 0);
 
     /// <summary>Every use of something that lies in another room.</summary>
     public List<Use> AcrossRooms(IReadOnlyList<string> order)
@@ -123,7 +126,7 @@ internal sealed class SourceUses
         return names;
     }
 
-    private IEnumerable<INamedTypeSymbol> Types()
+    public IEnumerable<INamedTypeSymbol> Types()
     {
         Stack<INamespaceOrTypeSymbol> waiting = new([_compilation.Assembly.GlobalNamespace]);
         while (waiting.TryPop(out INamespaceOrTypeSymbol? next))

@@ -13,6 +13,7 @@ internal sealed partial class CpuMmu
     /// <summary>Whether accesses and flushes meet at a gate: on machines with parallel CPUs.</summary>
     public readonly bool IsGated;
 
+    // Guards the CPU's TLBs, its paging-structure caches and what it translates with.
     private int _inside;
     private int _callers;
 

@@ -17,8 +17,10 @@ public sealed partial class Mmu
     private const int AsidBits = 16;
 
     private readonly byte[] _fullChunks;
+    // Guards itself.
     private readonly List<StaleTlbEntry> _stale = [];
     private readonly List<PageTables> _spaces = [];
+    // Guards _spaces, _nextNumber and _nextAsid.
     private readonly Lock _registry = new();
     private readonly uint[]?[] _accessCycles;
     private readonly bool _hasOneNode;
@@ -313,30 +315,50 @@ public sealed partial class Mmu
         }
     }
 
+    /// <summary>Makes tables; asking for the frame of the top one may reclaim, so that happens without the lock.</summary>
     private PageTables? Make(Cpu cpu, bool isKernel)
+    {
+        int number = TakeNumber();
+        PageTables? tables = Machine.Architecture.Architecture switch
+        {
+            Architecture.X86_64 => Options.FiveLevels ? PageTables<X86FiveLevel>.Create(this, cpu, isKernel, number) : PageTables<X86FourLevel>.Create(this, cpu, isKernel, number),
+            Architecture.X86_32 => PageTables<X86TwoLevel>.Create(this, cpu, isKernel, number),
+            Architecture.X86_32Pae => PageTables<X86Pae>.Create(this, cpu, isKernel, number),
+            _ => PageTables<Arm64FourLevel>.Create(this, cpu, isKernel, number),
+        };
+        if (tables is null)
+        {
+            GiveNumberBack(number);
+        }
+        else if (!isKernel)
+        {
+            tables.CopyKernelEntries(Kernel);
+            lock (_registry)
+            {
+                _spaces.Add(tables);
+            }
+        }
+
+        return tables;
+    }
+
+    private int TakeNumber()
     {
         lock (_registry)
         {
-            PageTables? tables = Machine.Architecture.Architecture switch
-            {
-                Architecture.X86_64 => Options.FiveLevels ? PageTables<X86FiveLevel>.Create(this, cpu, isKernel, _nextNumber) : PageTables<X86FourLevel>.Create(this, cpu, isKernel, _nextNumber),
-                Architecture.X86_32 => PageTables<X86TwoLevel>.Create(this, cpu, isKernel, _nextNumber),
-                Architecture.X86_32Pae => PageTables<X86Pae>.Create(this, cpu, isKernel, _nextNumber),
-                _ => PageTables<Arm64FourLevel>.Create(this, cpu, isKernel, _nextNumber),
-            };
-            if (tables is null)
-            {
-                return null;
-            }
+            return _nextNumber++;
+        }
+    }
 
-            _nextNumber++;
-            if (!isKernel)
+    /// <summary>There was no memory for the tables: the next ones have their number, unless somebody took one meanwhile.</summary>
+    private void GiveNumberBack(int number)
+    {
+        lock (_registry)
+        {
+            if (_nextNumber == number + 1)
             {
-                tables.CopyKernelEntries(Kernel);
-                _spaces.Add(tables);
+                _nextNumber = number;
             }
-
-            return tables;
         }
     }
 

@@ -3,14 +3,19 @@ using System.Runtime.CompilerServices;
 namespace MemSim.Hardware;
 
 /// <summary>Page tables of one format. This file: entries, tables and how one is reached; mapping is beside it.</summary>
+/// <remarks>
+/// <c>_lock</c> guards the tables of <see cref="Map(Cpu, VirtualAddress, Pfn, long, PageProtection, MappingSize)"/>, <c>Unmap</c>, <c>Protect</c> and <c>FreeTables</c>, <c>_detached</c>
+/// and <c>_sharers</c>. Entries of a process's lowest tables, its deposits and the table found last are guarded by the owners' lock, under which all faults and memory calls run.
+/// A frame for a table is asked for without <c>_lock</c>: asking may reclaim, and reclaim takes locks that come before it.
+/// </remarks>
 internal sealed partial class PageTables<TFormat> : PageTables
     where TFormat : struct, IPageTableFormat
 {
     private readonly PhysicalMemory _memory;
     private readonly List<PageTables<TFormat>> _sharers = [];
-    private readonly List<(ulong Parent, int ParentLevel, int Index, ulong Table)> _created = [];
     private readonly List<(long Pfn, int Level)> _detached = [];
     private readonly Stack<long> _deposits = [];
+    // Guards tables made and freed, _detached and _sharers.
     private readonly Lock? _lock;
 
     private PageTables(Mmu mmu, bool isKernel, int number, long rootPfn)
@@ -129,16 +134,23 @@ internal sealed partial class PageTables<TFormat> : PageTables
     }
 
     /// <summary>The table of a level for an address, made where there is none.</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="address">The address.</param>
+    /// <param name="level">The level.</param>
+    /// <param name="user">Whether what it maps may be used from user mode.</param>
+    /// <param name="created">The tables that the call has made so far.</param>
     /// <returns>0 without memory.</returns>
-    private ulong EnsureTable(Cpu cpu, ulong address, int level, bool user)
+    private ulong EnsureTable(Cpu cpu, ulong address, int level, bool user, ref List<(ulong Address, int Level, ulong Table)>? created)
     {
         ulong table = Root.Value;
+        long spare = -1;
         for (int at = TFormat.Levels; at > level; at--)
         {
             int index = IndexOf(address, at);
             ulong entry = Read(table, index);
             if (TFormat.IsPresent(entry) && TFormat.IsLeaf(entry, at))
             {
+                GiveBack(cpu, spare);
                 AlreadyMapped(address, at, entry);
             }
 
@@ -149,37 +161,68 @@ internal sealed partial class PageTables<TFormat> : PageTables
                     ClearBad(table + ((ulong)(uint)index << TFormat.EntryShift), TFormat.Name(at));
                 }
 
-                long pfn = Mmu.Frames.Allocate(cpu, IsKernel);
-                if (pfn < 0)
+                if (spare < 0)
                 {
-                    return 0;
+                    spare = FrameForTable(cpu);
+                    if (spare < 0)
+                    {
+                        return 0;
+                    }
+
+                    if (_lock is not null)
+                    {
+                        // The lock was let go: what was seen on the way down may have changed.
+                        (table, at) = (Root.Value, TFormat.Levels + 1);
+                        continue;
+                    }
                 }
 
                 TablePages++;
-                CountTable(pfn, at - 1, 1);
-                ulong child = (ulong)pfn << PageGeometry.PageShift;
+                CountTable(spare, at - 1, 1);
+                ulong child = (ulong)spare << PageGeometry.PageShift;
+                spare = -1;
                 entry = TFormat.MakeTable(child, at, user);
                 Write(table, at, index, entry);
-                _created.Add((table, at, index, child));
+                (created ??= []).Add((address, at, child));
             }
 
             table = TFormat.TableBase(entry);
         }
 
+        GiveBack(cpu, spare);
         return table;
     }
 
-    /// <summary>Takes back the tables that the current call made: they are empty.</summary>
-    private void UndoCreated(Cpu cpu)
+    /// <summary>A frame for a table, asked for without the lock.</summary>
+    private long FrameForTable(Cpu cpu)
     {
-        for (int i = _created.Count - 1; i >= 0; i--)
-        {
-            (ulong parent, int level, int index, ulong table) = _created[i];
-            Write(parent, level, index, 0);
-            FreeUnhooked(cpu, table, level - 1);
-        }
+        _lock?.Exit();
+        long pfn = Mmu.Frames.Allocate(cpu, IsKernel);
+        _lock?.Enter();
+        return pfn;
+    }
 
-        _created.Clear();
+    private void GiveBack(Cpu cpu, long spare)
+    {
+        if (spare >= 0)
+        {
+            Mmu.Frames.Free(cpu, spare);
+        }
+    }
+
+    /// <summary>Takes back the tables that a call made: they are empty, but for what another CPU put into them meanwhile.</summary>
+    private void UndoCreated(Cpu cpu, List<(ulong Address, int Level, ulong Table)>? created)
+    {
+        for (int i = (created?.Count ?? 0) - 1; i >= 0; i--)
+        {
+            (ulong address, int level, ulong table) = created![i];
+            (ulong parent, int parentLevel, ulong entry) = Descend(address, level);
+            if (parentLevel == level && LeadsToTable(entry, level) && TFormat.TableBase(entry) == table && IsEmpty(table, level - 1))
+            {
+                Write(parent, level, IndexOf(address, level), 0);
+                FreeUnhooked(cpu, table, level - 1);
+            }
+        }
     }
 
     private void AlreadyMapped(ulong address, int level, ulong entry) =>

@@ -10,22 +10,22 @@ internal sealed partial class PageTables<TFormat>
         ulong last = Check(address, pages);
         CheckFrames(first, pages);
         using LockScope scope = Enter();
+        List<(ulong Address, int Level, ulong Table)>? created = null;
         try
         {
             // First pass: every table exists and nothing is in the way. The second cannot fail.
-            if (!Prepare(cpu, address.Value, last, (ulong)first.Value, (protection & PageProtection.User) != 0, largest))
+            if (!Prepare(cpu, address.Value, last, (ulong)first.Value, (protection & PageProtection.User) != 0, largest, ref created))
             {
-                UndoCreated(cpu);
+                UndoCreated(cpu, created);
                 return false;
             }
         }
         catch
         {
-            UndoCreated(cpu);
+            UndoCreated(cpu, created);
             throw;
         }
 
-        _created.Clear();
         ulong at = address.Value;
         ulong physical = first.PhysicalAddress.Value;
         while (true)
@@ -71,22 +71,22 @@ internal sealed partial class PageTables<TFormat>
         }
 
         using LockScope scope = Enter();
+        List<(ulong Address, int Level, ulong Table)>? created = null;
         try
         {
             // Frames that are not contiguous are never mapped by huge pages: an odd frame number rules them out.
-            if (!Prepare(cpu, address.Value, last, 1, (protection & PageProtection.User) != 0, MappingSize.Page4K))
+            if (!Prepare(cpu, address.Value, last, 1, (protection & PageProtection.User) != 0, MappingSize.Page4K, ref created))
             {
-                UndoCreated(cpu);
+                UndoCreated(cpu, created);
                 return false;
             }
         }
         catch
         {
-            UndoCreated(cpu);
+            UndoCreated(cpu, created);
             throw;
         }
 
-        _created.Clear();
         ulong at = address.Value;
         int next = 0;
         while (next < pages.Length)
@@ -217,14 +217,14 @@ internal sealed partial class PageTables<TFormat>
         ulong page = address.Value & ~(ulong)(PageGeometry.PageSize - 1);
         _ = Check(new VirtualAddress(page), 1);
         using LockScope scope = Enter();
-        ulong table = EnsureTable(cpu, page, 1, user: !IsKernel);
+        List<(ulong Address, int Level, ulong Table)>? created = null;
+        ulong table = EnsureTable(cpu, page, 1, user: !IsKernel, ref created);
         if (table == 0)
         {
-            UndoCreated(cpu);
+            UndoCreated(cpu, created);
             return 0;
         }
 
-        _created.Clear();
         return table + ((ulong)(uint)IndexOf(page, 1) << TFormat.EntryShift);
     }
 
@@ -235,23 +235,23 @@ internal sealed partial class PageTables<TFormat>
         ulong page = address.Value & ~(ulong)(PageGeometry.PageSize - 1);
         _ = Check(new VirtualAddress(page), 1);
         using LockScope scope = Enter();
+        List<(ulong Address, int Level, ulong Table)>? created = null;
         ulong table;
         try
         {
-            table = EnsureTable(cpu, page, 1, user: !IsKernel);
+            table = EnsureTable(cpu, page, 1, user: !IsKernel, ref created);
             if (table == 0)
             {
-                UndoCreated(cpu);
+                UndoCreated(cpu, created);
                 return false;
             }
         }
         catch
         {
-            UndoCreated(cpu);
+            UndoCreated(cpu, created);
             throw;
         }
 
-        _created.Clear();
         Write(table, 1, IndexOf(page, 1), entry);
         if (entry == 0 && !KeepsEmptyTables)
         {
@@ -308,13 +308,30 @@ internal sealed partial class PageTables<TFormat>
         return true;
     }
 
-    private bool Prepare(Cpu cpu, ulong at, ulong last, ulong firstPfn, bool user, MappingSize largest)
+    /// <summary>Makes the tables of a range and looks that nothing is in the way; on a machine with parallel CPUs again until it did not let go of the lock.</summary>
+    private bool Prepare(Cpu cpu, ulong at, ulong last, ulong firstPfn, bool user, MappingSize largest, ref List<(ulong Address, int Level, ulong Table)>? created)
+    {
+        int before;
+        do
+        {
+            before = created?.Count ?? 0;
+            if (!PrepareOnce(cpu, at, last, firstPfn, user, largest, ref created))
+            {
+                return false;
+            }
+        }
+        while (_lock is not null && (created?.Count ?? 0) != before);
+
+        return true;
+    }
+
+    private bool PrepareOnce(Cpu cpu, ulong at, ulong last, ulong firstPfn, bool user, MappingSize largest, ref List<(ulong Address, int Level, ulong Table)>? created)
     {
         ulong physical = firstPfn << PageGeometry.PageShift;
         while (true)
         {
             int level = LeafLevel(at, last, physical, largest);
-            ulong table = EnsureTable(cpu, at, level, user);
+            ulong table = EnsureTable(cpu, at, level, user, ref created);
             if (table == 0)
             {
                 return false;
@@ -326,7 +343,7 @@ internal sealed partial class PageTables<TFormat>
             for (int index = IndexOf(at, level); index < end; index++)
             {
                 ulong entry = Read(table, index);
-                if (TFormat.IsPresent(entry) && !MakeRoom(cpu, table, level, index, entry))
+                if (TFormat.IsPresent(entry) && !MakeRoom(table, level, index, entry, created))
                 {
                     AlreadyMapped(at, level, entry);
                 }
@@ -347,7 +364,7 @@ internal sealed partial class PageTables<TFormat>
     }
 
     /// <summary>Makes room for a huge page where an empty table is kept.</summary>
-    private bool MakeRoom(Cpu cpu, ulong table, int level, int index, ulong entry)
+    private bool MakeRoom(ulong table, int level, int index, ulong entry, List<(ulong Address, int Level, ulong Table)>? created)
     {
         if (level == 1 || !LeadsToTable(entry, level))
         {
@@ -355,13 +372,12 @@ internal sealed partial class PageTables<TFormat>
         }
 
         ulong child = TFormat.TableBase(entry);
-        if (!IsEmpty(child, level - 1) || !Owns(entry, level - 1) || _created.Exists(c => c.Table == child))
+        if (!IsEmpty(child, level - 1) || !Owns(entry, level - 1) || created?.Exists(c => c.Table == child) == true)
         {
             return false;
         }
 
         // The kernel frees the empty table as well (pmd_free_pte_page()); a CPU may still know it, so it waits for the flush.
-        _ = cpu;
         Write(table, level, index, 0);
         _detached.Add(((long)(child >> PageGeometry.PageShift), level - 1));
         return true;
@@ -393,34 +409,42 @@ internal sealed partial class PageTables<TFormat>
     /// <summary>Splits huge pages until one begins at an address, or none covers it.</summary>
     private bool SplitAt(Cpu cpu, ulong address)
     {
+        long spare = -1;
         while (address != 0 && TFormat.IsCanonical(address) && address != Base)
         {
             (ulong table, int level, ulong entry) = Descend(address, 1);
             if (level == 1 || !MapsPage(entry, level) || (address & (Size(level) - 1)) == 0)
             {
-                return true;
+                break;
             }
 
-            if (!Split(cpu, table, level, IndexOf(address, level), entry))
+            if (spare < 0)
             {
-                return false;
+                spare = FrameForTable(cpu);
+                if (spare < 0)
+                {
+                    return false;
+                }
+
+                if (_lock is not null)
+                {
+                    continue;
+                }
             }
+
+            Split(spare, table, level, IndexOf(address, level), entry);
+            spare = -1;
         }
 
+        GiveBack(cpu, spare);
         return true;
     }
 
-    private bool Split(Cpu cpu, ulong table, int level, int index, ulong entry)
+    private void Split(long pfn, ulong table, int level, int index, ulong entry)
     {
-        PageProtection protection = TFormat.Decode(entry, level);
-        long pfn = Mmu.Frames.Allocate(cpu, IsKernel);
-        if (pfn < 0)
-        {
-            return false;
-        }
-
         // The new table is complete before it is hooked in: a walk sees the huge page or all of its parts. A split changes no translation, so it stays
         // when the call fails later on.
+        PageProtection protection = TFormat.Decode(entry, level);
         TablePages++;
         CountTable(pfn, level - 1, 1);
         ulong child = (ulong)pfn << PageGeometry.PageShift;
@@ -432,7 +456,6 @@ internal sealed partial class PageTables<TFormat>
         }
 
         Write(table, level, index, TFormat.MakeTable(child, level, (protection & PageProtection.User) != 0));
-        return true;
     }
 
     /// <summary>Unhooks the tables on the way to an address that are empty now, from the lowest upwards; they are freed after the next flush.</summary>

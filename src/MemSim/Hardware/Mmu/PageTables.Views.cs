@@ -85,7 +85,7 @@ internal sealed partial class PageTables<TFormat>
         List<(long Pfn, int Level)> tables = [];
         VisitTables((pfn, level) => tables.Add((pfn, level)));
         IsDestroyed = true;
-        (Mmu.Kernel as PageTables<TFormat>)?._sharers.Remove(this);
+        (Mmu.Kernel as PageTables<TFormat>)?.ForgetSharer(this);
         for (int i = tables.Count - 1; i >= 0; i--)
         {
             // A table that an overwritten entry led to is somebody else's, or goes only once.
@@ -119,6 +119,7 @@ internal sealed partial class PageTables<TFormat>
             return;
         }
 
+        using LockScope scope = from.Enter();
         int entries = 1 << TFormat.IndexBits(TFormat.Levels);
         for (int index = FirstKernelIndex; index < entries; index++)
         {
@@ -126,6 +127,12 @@ internal sealed partial class PageTables<TFormat>
         }
 
         from._sharers.Add(this);
+    }
+
+    private void ForgetSharer(PageTables<TFormat> tables)
+    {
+        using LockScope scope = Enter();
+        _sharers.Remove(tables);
     }
 
     /// <summary>Visits the frame of every table of its own, the top one first, tables detached but not yet flushed last.</summary>

@@ -17,6 +17,7 @@ internal sealed class PersistentKmaps : IHighAddresses
     private const int HoldersNamed = 8;
 
     private readonly Machine _machine;
+    // Guards _counts, _frames, _holders, _slotOf and _last; who finds no slot sleeps and lets go of it (kmap_lock).
     private readonly object? _lock;
     private readonly PageTables _kernel;
     private readonly KernelRegion _window;

@@ -47,6 +47,7 @@ public sealed partial class PerCpuAllocator
     private int _emptyPages;
     private int _staticEnd = FirstStaticByte;
     private bool _needsBalance;
+    // Guards _slots, _chunks and what lies in them, _emptyPages; held while pages are asked for, as pcpu_alloc_mutex is.
     private PaddedLock _lock;
 
     internal PerCpuAllocator(Machine machine, PercpuLayout layout)

@@ -14,6 +14,7 @@ public sealed class KernelStacks
     private const int CachedPerCpu = 2;
 
     private readonly Machine _machine;
+    // Guards _tasks. _cached is changed in one step, by exchange.
     private readonly Lock? _lock;
     private readonly KernelStack?[] _cached;
     private readonly List<KernelStack> _tasks = [];

@@ -14,6 +14,7 @@ internal sealed class PageAges
     private const int AccessMask = MaxAccesses << AccessShift;
 
     private readonly long _frames;
+    // Guards that _bytes is made once.
     private readonly Lock _making = new();
     private byte[] _bytes = [];
 

@@ -12,6 +12,7 @@ internal sealed record ObjectEvent(long Nanoseconds, KernelTask Task, Gfp Gfp, l
 internal sealed class ObjectOwnerTracker(Machine machine) : ISlabTraceSink
 {
     private readonly Dictionary<ulong, ObjectEvent> _owners = [];
+    // Guards _owners.
     private readonly Lock _lock = new();
 
     public void Kmalloc(Cpu cpu, string callSite, VirtualAddress ptr, long bytesReq, long bytesAlloc, Gfp gfp, int node) => Note(cpu, callSite, ptr, bytesReq, gfp);

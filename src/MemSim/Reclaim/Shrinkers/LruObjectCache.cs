@@ -21,6 +21,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
 {
     private readonly KmemCache<T> _cache;
     private readonly Func<TKey, T> _create;
+    // Guards _entries, _unused, _unusedCount, Hits and Misses; neither creates nor frees an object.
     private readonly Lock _lock = new();
     private readonly Dictionary<TKey, Entry> _entries = [];
     private readonly LinkedList<Entry>[] _unused;

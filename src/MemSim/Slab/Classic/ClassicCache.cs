@@ -10,6 +10,7 @@ internal sealed unsafe class ClassicCache
 
     private readonly KmemCache _cache;
     private readonly List<nint> _memory = [];
+    // Guards itself: where the free list of a slab lies that is kept outside of it.
     private readonly Dictionary<int, VirtualAddress> _freelists = [];
 
     /// <summary>Makes the state of a cache that was just created.</summary>
@@ -133,6 +134,7 @@ internal sealed unsafe class ClassicCache
 /// <summary>A node's slabs of a cache (<c>struct kmem_cache_node</c>): full, partial and free, and the arrays between CPUs and slabs.</summary>
 internal sealed unsafe class ClassicNode
 {
+    // Guards Full, Partial, Free and their counts, Shared, Aliens, and the free lists of the node's slabs. Of two nodes the one with the lower number comes first.
     public PaddedLock Lock;
 
     /// <summary>Slabs of which every object is out: handed out, or in an array.</summary>

@@ -17,6 +17,7 @@ internal sealed record SlabTrack(string CallSite, int Cpu, int Pid)
 internal sealed class SlabTracks
 {
     private readonly Dictionary<ulong, Entry> _entries = [];
+    // Guards _entries and Sequence.
     private readonly Lock _lock = new();
 
     /// <summary>How many events were tracked so far.</summary>

@@ -5,6 +5,7 @@ namespace MemSim.Slab;
 internal sealed class KernelObjects
 {
     private readonly Machine _machine;
+    // Guards itself: the caches are made once.
     private readonly KmemCache?[] _caches;
     private readonly long[] _inUse;
 

@@ -15,6 +15,7 @@ internal sealed unsafe class SheafCache
 
     private readonly ArrayCache*[] _spares;
     private readonly List<nint> _memory = [];
+    // Guards _unused, _memory and _counts.
     private readonly Lock _lock = new();
     private readonly KmemCache _cache;
     private readonly bool _parallel;
@@ -170,6 +171,7 @@ internal enum SheafEvent
 /// <summary>A node's sheaves of a cache that no CPU has (<c>struct node_barn</c>); of both lists the one put in last is taken first.</summary>
 internal sealed unsafe class SheafBarn
 {
+    // Guards _full, _empty and their counts (barn->lock).
     private PaddedLock _lock;
     private ArrayCache* _full;
     private ArrayCache* _empty;

@@ -312,7 +312,7 @@ internal sealed unsafe partial class Slub
                 slab->FreeHead = chain->First;
                 slab->InUse -= (ushort)chain->Count;
                 slab->State |= SlabPage.Frozen;
-                PutCpuPartial(cpu, cache, chain->Head, mayDrain: true);
+                PutCpuPartial(cpu, cache, chain->Head);
             }
             else
             {

@@ -103,7 +103,7 @@ internal sealed unsafe partial class Slub
                 }
                 else
                 {
-                    PutCpuPartial(cpu, cache, head, mayDrain: false);
+                    PushCpuPartial(cache.CurrentSlabs + cpu.Id, head);
                     kept++;
                 }
 
@@ -121,27 +121,28 @@ internal sealed unsafe partial class Slub
     }
 
     /// <summary>Puts a frozen slab into the CPU's partial list; when that is full, the list goes to the nodes first (<c>put_cpu_partial()</c>).</summary>
-    private void PutCpuPartial(Cpu cpu, KmemCache cache, int head, bool mayDrain)
+    private void PutCpuPartial(Cpu cpu, KmemCache cache, int head)
     {
         CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        int old = c->Partial;
-        int drained = 0;
-        int count = old == 0 ? 0 : _memory[old].Count;
-        if (old != 0 && mayDrain && count >= cache.Layout.CpuPartialSlabs)
+        int drained = c->Partial;
+        if (drained == 0 || _memory[drained].Count < cache.Layout.CpuPartialSlabs)
         {
-            drained = old;
-            old = 0;
-            count = 0;
+            PushCpuPartial(c, head);
+            return;
         }
 
+        c->Partial = 0;
+        PushCpuPartial(c, head);
+        Unfreeze(cpu, cache, drained);
+    }
+
+    /// <summary>Puts a frozen slab in front of the CPU's partial ones, however many these are.</summary>
+    private void PushCpuPartial(CpuSlab* c, int head)
+    {
         ref SlabPage slab = ref _memory[head];
-        slab.Count = (ushort)(count + 1);
-        slab.Next = old;
+        slab.Count = (ushort)((c->Partial == 0 ? 0 : _memory[c->Partial].Count) + 1);
+        slab.Next = c->Partial;
         c->Partial = head;
-        if (drained != 0)
-        {
-            Unfreeze(cpu, cache, drained);
-        }
     }
 
     /// <summary>Gives a list of frozen slabs to their nodes; empty ones beyond the minimum are freed (<c>__unfreeze_partials()</c>).</summary>

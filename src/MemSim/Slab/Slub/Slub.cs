@@ -253,7 +253,7 @@ internal sealed unsafe partial class Slub : SlabBackend
             }
             else if (freeze)
             {
-                PutCpuPartial(cpu, cache, head, mayDrain: true);
+                PutCpuPartial(cpu, cache, head);
             }
 
             return;

@@ -5,6 +5,7 @@ namespace MemSim.Slab;
 /// <summary>A node's slabs of a cache (<c>struct kmem_cache_node</c>): those with free objects, and of debugged caches the full ones.</summary>
 internal sealed class SlubNode
 {
+    // Guards Partial and the links of its slabs (n->list_lock).
     public PaddedLock Lock;
 
     public SlabList Partial;

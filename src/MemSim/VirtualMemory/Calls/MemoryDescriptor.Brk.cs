@@ -1,4 +1,4 @@
-using MemSim.VirtualMemory;
+using MemSim.Lru;
 
 namespace MemSim;
 
@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>The new end; ENOMEM when it cannot be had (the system call then returns the old end), EINVAL below the start.</returns>
     public Result<VirtualAddress> Brk(VirtualAddress end)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

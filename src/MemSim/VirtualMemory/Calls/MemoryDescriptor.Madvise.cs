@@ -15,7 +15,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
     public Errno Madvise(VirtualAddress address, long length, MemoryAdvice advice)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -74,7 +74,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL, EFAULT for holes, ENOMEM.</returns>
     public Errno Mbind(VirtualAddress address, long length, MemoryPolicy? policy)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -113,7 +113,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; EBUSY for <see cref="SyncFlags.Invalidate"/> of locked areas; ENOMEM for holes; EIO.</returns>
     public Errno Msync(VirtualAddress address, long length, SyncFlags flags)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

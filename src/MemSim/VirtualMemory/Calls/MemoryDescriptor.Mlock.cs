@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -13,7 +14,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EPERM without any right to lock; ENOMEM beyond the limit and for holes; EAGAIN when pages could not be had.</returns>
     public Errno Mlock(VirtualAddress address, long length, bool onFault = false)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -64,7 +65,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes.</returns>
     public Errno Munlock(VirtualAddress address, long length)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -81,7 +82,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL, EPERM, ENOMEM beyond the limit.</returns>
     public Errno MlockAll(LockAll flags)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -115,7 +116,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Unlocks everything (<c>munlockall()</c>).</summary>
     public void MunlockAll()
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         DefaultFlags = VmaFlags.None;
         LockEvery(Cpu, VmaFlags.None);
     }

@@ -1,5 +1,6 @@
 using MemSim.Filesystems;
 using MemSim.Hugetlb;
+using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.VirtualMemory;
 
@@ -24,7 +25,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>The first address, or EINVAL, ENOMEM, EACCES, EEXIST, EPERM, EAGAIN, ENODEV, EOVERFLOW.</returns>
     public Result<VirtualAddress> Mmap(VirtualAddress hint, long length, Prot prot, MapFlags flags, OpenFile? file = null, long offset = 0)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -15,7 +16,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>Where it is now; EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM.</returns>
     public Result<VirtualAddress> Mremap(VirtualAddress address, long oldLength, long newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

@@ -1,3 +1,4 @@
+using MemSim.Lru;
 using MemSim.Slab;
 using MemSim.VirtualMemory;
 
@@ -12,7 +13,7 @@ public sealed partial class MemoryDescriptor
     /// <returns><see cref="Errno.None"/>, also when nothing was mapped; EINVAL, ENOMEM.</returns>
     public Errno Munmap(VirtualAddress address, long length)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

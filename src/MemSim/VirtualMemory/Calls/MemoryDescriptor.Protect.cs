@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Lru;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -15,7 +16,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes and too many areas (areas before stay changed, as in the kernel); EACCES when the file's mode does not allow it.</returns>
     public Errno Mprotect(VirtualAddress address, long length, Prot prot)
     {
-        using AddressSpaceLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _core.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;

@@ -1,0 +1,96 @@
+using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
+
+namespace MemSim.Lru;
+
+/// <summary>
+/// The one lock of those who own pages: address spaces and files (<c>mmap_lock</c>, page-table locks, <c>i_mmap</c> and <c>anon_vma</c> locks, <c>i_pages</c> in one), and what waits for
+/// its end.
+/// </summary>
+/// <remarks>
+/// It guards areas, page tables of processes, reverse mapping, map counts and references of mapped pages, the table of processes, promises, swap entries in page tables, and the trees and
+/// pages of files. Who holds it may take it again. Nobody waits for a locked page while holding it. On a machine without parallel CPUs there is no lock, only what waits.
+/// <para>
+/// Guarded by itself: <c>_operations</c> and <c>_dying</c>. Where it stands among the other locks: the table in <c>docs/architecture.md</c>.
+/// </para>
+/// </remarks>
+internal sealed class OwnersLock(Machine machine)
+{
+    // Guards _operations and _dying, and for all rooms what the remarks say.
+    private readonly Lock? _lock = machine.IsParallel ? new Lock() : null;
+    private readonly List<(KernelTask Task, Cpu Cpu)> _dying = [];
+    private int _operations;
+
+    /// <summary>Whether an operation on address spaces is in progress outside the one that asks.</summary>
+    public bool IsInOperation => _operations > 1;
+
+    /// <summary>Asks or changes the owners of pages until the scope ends: reclaim, migration and files do.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Scope Enter() => new(this, isOperation: false);
+
+    /// <summary>The same for an operation on address spaces, in the middle of which no process ends: who is killed meanwhile ends with the outermost one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Scope EnterOperation()
+    {
+        machine.ThrowIfDisposed();
+        return new Scope(this, isOperation: true);
+    }
+
+    /// <summary>Ends a process as soon as no operation is in progress any more: it was killed in the middle of one on some address space, which might be its own.</summary>
+    public void EndLater(KernelTask task, Cpu cpu) => _dying.Add((task, cpu));
+
+    /// <summary>No operation is in progress: those who were killed meanwhile end.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void EndDying()
+    {
+        while (_dying.Count != 0)
+        {
+            (KernelTask task, Cpu cpu) = _dying[0];
+            _dying.RemoveAt(0);
+            if (task.RunsOn is null)
+            {
+                task.EndKilled(cpu);
+            }
+        }
+    }
+
+    private Callouts Callouts => machine.Callouts;
+
+    /// <summary>Holds the lock until disposed; what the user's code threw meanwhile is thrown at the end of the outermost one.</summary>
+    public readonly ref struct Scope
+    {
+        private readonly OwnersLock? _owners;
+        private readonly bool _isOperation;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        internal Scope(OwnersLock owners, bool isOperation)
+        {
+            _owners = owners;
+            _isOperation = isOperation;
+            owners.Callouts.Begin();
+            owners._lock?.Enter();
+            if (isOperation)
+            {
+                owners._operations++;
+            }
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Dispose()
+        {
+            if (_owners is not { } owners)
+            {
+                return;
+            }
+
+            if (_isOperation && --owners._operations == 0 && owners._dying.Count != 0)
+            {
+                owners.EndDying();
+            }
+
+            owners._lock?.Exit();
+            owners.Callouts.End();
+            owners.Callouts.ThrowIfIdle();
+        }
+    }
+}
