@@ -67,6 +67,27 @@ public sealed class FieldTests
     [InlineData("46")]
     [InlineData("51")]
     [InlineData("53")]
+    [InlineData("60")]
+    [InlineData("61")]
+    [InlineData("62")]
+    [InlineData("65")]
+    [InlineData("67")]
+    [InlineData("68")]
+    [InlineData("70")]
+    [InlineData("71")]
+    [InlineData("72")]
+    [InlineData("73")]
+    [InlineData("74")]
+    [InlineData("75")]
+    [InlineData("76")]
+    [InlineData("77")]
+    [InlineData("78")]
+    [InlineData("79")]
+    [InlineData("81")]
+    [InlineData("82")]
+    [InlineData("84")]
+    [InlineData("86")]
+    [InlineData("87")]
     public void No_line_of_it_is_left_over(string file)
     {
         using StringReader reader = new(Logs.Field(file));
@@ -166,4 +187,59 @@ public sealed class FieldTests
         explanation.Rules.Should().Contain("4.14.158").And.Contain("another line");
         explanation.GfpNames.Should().Equal("GFP_ATOMIC");
     }
+
+    [Fact]
+    public void A_zone_that_passes_at_min_and_not_at_high_is_told_with_both()
+    {
+        Logs.Only(Logs.Field("61")).Why.Should().Contain("Node 1 Normal passes at min as printed (12359 > 11361), but not the last try against high (12359 <= 17041).");
+    }
+
+    [Fact]
+    public void Compressed_swap_that_has_most_of_the_memory_is_named()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("66"));
+
+        explanation.Consumers[0].Should().Be(new Consumer("compressed swap", 11160 + 916780, "zsmalloc: zram or zswap"));
+        explanation.Why[1].Should().StartWith("Most of the memory is in one place: compressed swap 906.2 MiB");
+    }
+
+    [Fact]
+    public void A_request_that_watermarks_do_not_bind_is_said_to_be_one()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("64"));
+
+        explanation.Why[0].Should().Be("Node 0 Normal is FRAGMENTED: watermarks do not bind this request (__GFP_MEMALLOC), but there is no free block of order 3 (32 KiB) or more: the largest is 8437*8kB, order 1.");
+        explanation.SavedBy.Single(s => s.Knob == "compaction").Works.Should().BeNull("nothing in the text tells what could be moved");
+    }
+
+    [Fact]
+    public void A_CPU_before_the_task_is_no_part_of_its_name() => Logs.Only(Logs.Field("76")).Report.Task.Should().Be("sh");
+
+    [Fact]
+    public void Slab_caches_are_read_where_the_lines_of_the_zones_are_missing()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("67"));
+
+        explanation.Consumers[0].Should().Be(new Consumer("slab cache kmalloc-2048", 59164));
+        explanation.Notes.Should().Contain("the kernel panicked: Kernel panic - not syncing: System is deadlocked on memory");
+    }
+
+    [Fact]
+    public void Statistics_of_version_1_are_summed_over_the_groups_below()
+    {
+        ReportExplanation explanation = Logs.Only(Logs.Field("84"));
+
+        explanation.Report.Cgroup!.Stat["rss"].Should().Be((44 + 2083864) << 10);
+        explanation.Report.Cgroup.Stat["cache"].Should().Be(1200 << 10);
+        explanation.Notes.Should().NotContain(n => n.Contains("no file pages"));
+        explanation.Why.Should().Contain(w => w.StartsWith("In the group: rss 2035.1 MiB", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_group_that_is_killed_as_a_whole_is_told() =>
+        Logs.Only(Logs.Field("85")).Notes.Should().Contain(n => n.StartsWith("memory.oom.group is set", StringComparison.Ordinal));
+
+    [Fact]
+    public void Totals_that_are_cut_off_are_summed_from_the_zones() =>
+        Logs.Only(Logs.Field("74")).Consumers.Should().Contain(new Consumer("slab, reclaimable", 9848 + 184192)).And.Contain(c => c.Name == "file pages");
 }

@@ -27,7 +27,7 @@ internal static class ConsumerList
             long pages = 0;
             foreach (string total in totals)
             {
-                pages += report.Totals.TryGetValue(total, out long value) ? Math.Clamp(value, 0, long.MaxValue >> 24) : 0;
+                pages += Math.Clamp(Total(report, total, pageKiB), 0, long.MaxValue >> 24);
             }
 
             known += pages;
@@ -35,6 +35,14 @@ internal static class ConsumerList
             {
                 list.Add(new Consumer(name, pages * pageKiB));
             }
+        }
+
+        // Compressed swap; in reports since 6.18.
+        long compressed = report.Zones.Sum(z => z.KiB("zspages") ?? 0);
+        if (compressed > 0)
+        {
+            known += compressed / pageKiB;
+            list.Add(new Consumer("compressed swap", compressed, "zsmalloc: zram or zswap"));
         }
 
         long stacks = report.Nodes.Values.Sum(n => n.TryGetValue("kernel_stack", out long kib) ? kib : 0) + report.Zones.Sum(z => z.KiB("kernel_stack") ?? 0);
@@ -67,6 +75,18 @@ internal static class ConsumerList
         }
 
         return [.. list.OrderByDescending(c => c.KiB)];
+    }
+
+    /// <summary>A total in pages; where the totals are cut off, what the nodes or zones add up to.</summary>
+    public static long Total(KernelReport report, string name, int pageKiB)
+    {
+        if (report.Totals.TryGetValue(name, out long value))
+        {
+            return value;
+        }
+
+        long nodes = report.Nodes.Values.Sum(n => n.TryGetValue(name, out long kib) ? kib : 0);
+        return (nodes != 0 ? nodes : report.Zones.Sum(z => z.KiB(name) ?? 0)) / pageKiB;
     }
 
     /// <summary>Pages given to the allocator.</summary>

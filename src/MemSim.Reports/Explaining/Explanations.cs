@@ -98,7 +98,7 @@ internal static class Explanations
         }
 
         RequestExplanation.Fill(to, main, indexes, pageKiB);
-        if (!(report.Kind == ReportKind.State && to.Verdict == Verdict.Passes) && report.Head is ReportHead.PageAllocationFailure or ReportHead.Stall or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub)
+        if (!(report.Kind == ReportKind.State && to.Verdict == Verdict.Passes) && report.Head is ReportHead.PageAllocationFailure or ReportHead.Stall or ReportHead.OomKiller or ReportHead.NoMmu or ReportHead.Missing or ReportHead.Slub or ReportHead.Vmalloc)
         {
             to.SavedBy = WhatIfs.Of(to, main, indexes, pageKiB, range);
             if (onMachine)
@@ -219,7 +219,7 @@ internal static class Explanations
     private static void Dominant(ReportExplanation to)
     {
         bool hasSlab = to.Report.Totals.Keys.Any(k => k.StartsWith("slab", StringComparison.Ordinal));
-        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State) || !(hasSlab || to.Report.Totals.ContainsKey("free") && to.Report.Totals.ContainsKey("active")))
+        if (to.Report.Kind is not (ReportKind.Oom or ReportKind.State) || !(hasSlab || to.Report.Zones.Any(z => z.KiB("zspages") is not null) || (to.Report.Totals.ContainsKey("free") && to.Report.Totals.ContainsKey("active"))))
         {
             return;
         }
@@ -233,6 +233,7 @@ internal static class Explanations
                 "not accounted for" when !hasSlab => "neither free nor on the LRU, and this text counts no slab: slab, drivers, or pages that have left the LRU for good",
                 "not accounted for" => "no counter of the report says who has it: drivers, DMA buffers, vmalloc, a balloon, or a leak of pages",
                 "page tables" => "page tables: many processes that map the same memory, or huge sparse mappings",
+                "compressed swap" => "what was swapped out to zram or zswap stays in memory: a limit of it (zram's mem_limit, zswap.max_pool_percent), or swap on a disk",
                 "unevictable" => "locked memory (mlock, ramfs, shared memory under SHM_LOCK)",
                 _ => null,
             };

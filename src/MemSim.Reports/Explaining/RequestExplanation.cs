@@ -105,6 +105,11 @@ internal static class RequestExplanation
 
     private static string Sentence(Verdict reason, Candidate zone, Evaluation evaluation, int pageKiB)
     {
+        if (evaluation.IsOom && reason == Verdict.Passes && evaluation.AgainstHigh(zone) is { Passes: false } high)
+        {
+            return string.Create(Plain, $"{zone.Facts.Title} passes at min as printed ({zone.Check.Usable} > {zone.Check.Limit}), but not the last try against high ({high.Usable}{(high.HasPages == false && !high.FailsByOrder ? " <=" : ",")} {high.Limit}).");
+        }
+
         ZoneCheck check = evaluation.IsOom && zone.Check.Passes == true ? evaluation.AgainstHigh(zone) : zone.Check;
         ZoneFacts facts = zone.Facts;
         int order = check.Request.Order;
@@ -119,7 +124,7 @@ internal static class RequestExplanation
                 int largest = facts.LargestUsableOrder(check.Request, check.Rules) ?? -1;
                 FreeBlocks top = facts.Blocks?.LastOrDefault(b => b.Order == largest) ?? default;
                 string best = largest < 0 ? "no block at all" : string.Create(Plain, $"the largest is {top.Count}*{top.KiB}kB, order {largest}");
-                return string.Create(Plain, $"{title} is FRAGMENTED: {numbers}: enough, but no free block of order {order} ({Amount.Block(order, pageKiB)}) or more: {best}.");
+                return string.Create(Plain, $"{title} is FRAGMENTED: {(check.Request.IgnoresWatermarks ? "watermarks do not bind this request (__GFP_MEMALLOC), but there is " : numbers.Length == 0 ? "" : $"{numbers}: enough, but ")}no free block of order {order} ({Amount.Block(order, pageKiB)}) or more: {best}.");
             case Verdict.HighAtomic:
                 string least = facts.HighAtomicIsLeast ? "at least " : "";
                 return string.Create(Plain, $"{title}: what is free is in the HIGHATOMIC reserve ({least}{facts.HighAtomic} pages, blocks of type H), which this request may not use{Numbers(numbers)}{AsPrinted(check)}.");

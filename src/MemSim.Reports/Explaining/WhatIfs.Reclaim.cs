@@ -48,17 +48,7 @@ internal sealed partial class WhatIfs
         }
     }
 
-    /// <summary>A total in pages; where the totals are cut off, what the nodes or zones add up to.</summary>
-    private long Total(string name)
-    {
-        if (_report.Totals.TryGetValue(name, out long value))
-        {
-            return value;
-        }
-
-        long nodes = _report.Nodes.Values.Sum(n => n.TryGetValue(name, out long kib) ? kib : 0);
-        return (nodes != 0 ? nodes : _report.Zones.Sum(z => z.KiB(name) ?? 0)) / _pageKiB;
-    }
+    private long Total(string name) => ConsumerList.Total(_report, name, _pageKiB);
 
     /// <summary>File pages and the zone's reclaimable slab; null where the report does not tell.</summary>
     private long? Reclaimable(ZoneFacts zone)

@@ -116,7 +116,7 @@ internal sealed partial class WhatIfs
             ZoneCheck check = ZoneCheck.Run(zone.Facts, request, _evaluation.Rules, zone.Facts.Min);
             if (check.Passes == true)
             {
-                return string.Create(Plain, $": {zone.Facts.Title} passes, {check.Usable} > {check.Limit}");
+                return check.Limit is { } limit ? string.Create(Plain, $": {zone.Facts.Title} passes, {check.Usable} > {limit}") : $": {zone.Facts.Title} has such a block";
             }
         }
 
@@ -166,12 +166,14 @@ internal sealed partial class WhatIfs
 
         long block = 1L << Math.Min(_request.Order, 40);
         bool any = false;
+        bool unknown = false;
         bool? works = false;
         string text = "compaction: no zone has both the pages and the movable memory for it";
         foreach (Candidate zone in _evaluation.Eligible)
         {
             if (zone.Facts.Free is not { } free || zone.Facts.Min is not { } min || zone.Facts.Reserve is not { } reserve)
             {
+                unknown = true;
                 continue;
             }
 
@@ -189,6 +191,11 @@ internal sealed partial class WhatIfs
             works = movable is null ? null : movable >= block && movable + free >= 2 * block;
             string knobs = Knobs.Exists("compaction_proactiveness", _kernels) ? "vm.compact_memory=1, vm.compaction_proactiveness" : "vm.compact_memory=1";
             text = string.Create(Plain, $"compaction ({knobs}): {zone.Facts.Title} has {Amount.Pages(free, _pageKiB)} free in small blocks and {(movable is { } m ? Amount.Pages(m, _pageKiB) : "an unknown amount")} on the LRU that can be moved; unmovable pages in between can still prevent it");
+        }
+
+        if (unknown && works == false)
+        {
+            (works, text) = (null, "compaction (vm.compact_memory=1): whether a zone has the pages and the movable memory for it the text does not tell");
         }
 
         if (any || _evaluation.Eligible.Any())

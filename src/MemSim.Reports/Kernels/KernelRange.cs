@@ -93,13 +93,13 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
             if (since is { } first && first > from)
             {
                 from = first;
-                reasons.Add($"{what}: since {first}");
+                reasons.Add($"{what.TrimEnd(':')}: since {first}");
             }
 
             if (before is { } end && end < to)
             {
                 to = end;
-                reasons.Add($"{what}: before {end}");
+                reasons.Add($"{what.TrimEnd(':')}: before {end}");
             }
         }
 

@@ -61,6 +61,7 @@ internal static class CgroupText
 
     private static void Stats(string text, ReportedCgroup group)
     {
+        bool isChild = false;
         int at = text.IndexOf("stats for ", StringComparison.Ordinal);
         int start = at < 0 ? text.IndexOf("stats:", StringComparison.Ordinal) + 6 : at + 10;
         int colon = text.IndexOf(':', Math.Min(start, text.Length));
@@ -68,13 +69,21 @@ internal static class CgroupText
         {
             string path = (colon < 0 ? text[start..] : text[start..colon]).Trim();
             group.Path ??= path.Length == 0 ? null : path;
+
+            // Version 1 tells of each group of the hierarchy by itself, without what its children use.
+            isChild = path.Length != 0 && group.Stat.Count != 0 && path != group.Path;
         }
 
         Figures figures = new(text.AsSpan(Math.Min(text.Length, at >= 0 && colon >= 0 ? colon + 1 : start)));
         while (figures.Next() && group.Stat.Count < 256)
         {
             // Limits of "none" are printed as numbers near 2^63.
-            group.Stat.TryAdd(figures.Name.ToString(), figures.IsKiB && figures.Value < long.MaxValue >> 10 ? figures.Value << 10 : figures.Value);
+            string name = figures.Name.ToString();
+            long value = figures.IsKiB && figures.Value < long.MaxValue >> 10 ? figures.Value << 10 : figures.Value;
+            if (!group.Stat.TryAdd(name, value) && isChild && value < long.MaxValue - group.Stat[name])
+            {
+                group.Stat[name] += value;
+            }
         }
     }
 

@@ -11,7 +11,7 @@ internal static class ClosingText
         _ when text.Contains("Swap cache", StringComparison.Ordinal) => "swap cache stats",
         _ when text.Contains("Free swap", StringComparison.Ordinal) => "swap free",
         _ when text.Contains("Total swap", StringComparison.Ordinal) => "swap total",
-        _ when text.Contains("HighMem/MovableOnly", StringComparison.Ordinal) || text.Contains("pages of HIGHMEM", StringComparison.Ordinal) => "highmem",
+        _ when text.Contains("pages HighMem", StringComparison.Ordinal) || text.Contains("pages of HIGHMEM", StringComparison.Ordinal) => "highmem",
         _ when text.Contains("cma reserved", StringComparison.Ordinal) => "cma reserved",
         _ when text.Contains("pages reserved", StringComparison.Ordinal) || text.Contains("reserved pages", StringComparison.Ordinal) => "reserved",
         _ when text.Contains("pages RAM", StringComparison.Ordinal) || text.Contains("pages of RAM", StringComparison.Ordinal) => "ram",

@@ -12,7 +12,7 @@ internal static class LineClassifier
 
     private static readonly string[] ClosingWords =
     [
-        "total pagecache pages", "pages in swap cache", "pages swap cached", "Swap cache", "Free swap", "Total swap", "pages RAM", "pages of RAM", "pages of HIGHMEM", "pages HighMem/MovableOnly",
+        "total pagecache pages", "pages in swap cache", "pages swap cached", "Swap cache", "Free swap", "Total swap", "pages RAM", "pages of RAM", "pages of HIGHMEM", "pages HighMem",
         "pages reserved", "reserved pages", "pages cma reserved", "pages hwpoisoned", "pages shared", "pages non-shared", "pages in page table cache", "free buffer pages", "pages swapcached",
         "pages dirty", "pages writeback", "pages mapped", "pages slab", "pages pagetables", "Memory cgroup min protection", "Node memory in pages", "Free pages:", "Total of", "Buffer memory:", "Buffer heads",
         "total network buffer pages", "pages of slabcache", "pages of page tables", "pagetable cache",
@@ -45,10 +45,10 @@ internal static class LineClassifier
     /// <param name="t">Its text, without prefixes.</param>
     public static LineKind Of(ReadOnlySpan<char> t)
     {
-        ReadOnlySpan<char> trimmed = t.Trim(" \t.*-=~\u00a0");
+        ReadOnlySpan<char> trimmed = t.Trim(" \t.*-=~`\u00a0");
         if (trimmed.IsEmpty)
         {
-            return t.IndexOfAnyExcept(" \t\u00a0") < 0 ? LineKind.Blank : LineKind.Cut;
+            return t.IndexOfAnyExcept(" \t`\u00a0") < 0 ? LineKind.Blank : LineKind.Cut;
         }
 
         if (trimmed.Length <= 24 && (trimmed.SequenceEqual("[...]") || trimmed.SequenceEqual("snip") || trimmed.SequenceEqual("<snip>") || trimmed.SequenceEqual("[snip]") || trimmed.SequenceEqual("...") || trimmed.SequenceEqual("[…]") || trimmed.SequenceEqual("…")))

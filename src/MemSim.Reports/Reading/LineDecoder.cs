@@ -1,5 +1,4 @@
 using System.Text;
-using System.Text.Json;
 
 namespace MemSim.Reports.Reading;
 
@@ -8,6 +7,9 @@ internal sealed class LineDecoder
 {
     /// <summary>Lines for which one sign of quoted-printable holds.</summary>
     private const int QuotedPrintableReach = 400;
+
+    /// <summary>Up to this length a line is one.</summary>
+    private const int ShortLine = 96;
 
     private readonly Queue<(long Number, string Text)> _ready = new();
     private StringBuilder? _soft;
@@ -30,6 +32,8 @@ internal sealed class LineDecoder
         {
             raw = WithoutEscapes(raw);
         }
+
+        raw = Envelopes.Plain(raw);
 
         if (raw.Contains('&'))
         {
@@ -103,11 +107,7 @@ internal sealed class LineDecoder
 
     private void Split(long number, string raw)
     {
-        ReadOnlySpan<char> start = raw.AsSpan().TrimStart();
-        if (!start.IsEmpty && start[0] == '{' && FromJson(raw) is { } message)
-        {
-            raw = message;
-        }
+        raw = Envelopes.Open(raw);
 
         if (raw.Contains("#012", StringComparison.Ordinal))
         {
@@ -121,6 +121,12 @@ internal sealed class LineDecoder
 
         if (!raw.Contains('\n'))
         {
+            if (raw.Length > ShortLine && Envelopes.Parts(raw) is { } stamped)
+            {
+                stamped.ForEach(part => _ready.Enqueue((number, part)));
+                return;
+            }
+
             _ready.Enqueue((number, raw));
             return;
         }
@@ -133,53 +139,6 @@ internal sealed class LineDecoder
                 _ready.Enqueue((number, part));
             }
         }
-    }
-
-    /// <summary>The message in a line of docker's or journald's JSON; null where there is none.</summary>
-    private static string? FromJson(string raw)
-    {
-        if (!raw.Contains("\"log\"", StringComparison.Ordinal) && !raw.Contains("\"MESSAGE\"", StringComparison.Ordinal) && !raw.Contains("\"message\"", StringComparison.Ordinal)
-            && !raw.Contains("\"msg\"", StringComparison.Ordinal) && !raw.Contains("\"textPayload\"", StringComparison.Ordinal))
-        {
-            return null;
-        }
-
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(raw, new JsonDocumentOptions { MaxDepth = 32 });
-            foreach (string name in (ReadOnlySpan<string>)["log", "MESSAGE", "message", "msg", "textPayload"])
-            {
-                if (document.RootElement.ValueKind != JsonValueKind.Object || !document.RootElement.TryGetProperty(name, out JsonElement value))
-                {
-                    continue;
-                }
-
-                if (value.ValueKind == JsonValueKind.String)
-                {
-                    return Stamped(document.RootElement, value.GetString() ?? "");
-                }
-
-                // journald writes messages with unprintable characters as an array of bytes.
-                if (value.ValueKind == JsonValueKind.Array)
-                {
-                    byte[] bytes = [.. value.EnumerateArray().Where(b => b.ValueKind == JsonValueKind.Number && b.TryGetByte(out _)).Select(b => b.GetByte())];
-                    return Stamped(document.RootElement, Encoding.UTF8.GetString(bytes));
-                }
-            }
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException)
-        {
-            return null;
-        }
-
-        return null;
-    }
-
-    /// <summary>The message with a stamp, so that it is known to be one of its own.</summary>
-    private static string Stamped(JsonElement root, string message)
-    {
-        message = message.TrimEnd('\n', '\r');
-        return root.TryGetProperty("_TRANSPORT", out _) || root.TryGetProperty("SYSLOG_IDENTIFIER", out _) ? "kernel: " + message : message;
     }
 
     private static bool HasQuotedPrintable(string raw)

@@ -16,7 +16,7 @@ internal sealed class LineSource(TextReader reader)
 
     private static readonly SearchValues<string> Interesting = SearchValues.Create(
         [
-            "allocation f", "allocation stalls", "oom-", "gfp_mask", "Mem-Info", "Mem-info", "kB min:", "*4kB", "*16kB", "*64kB", "_4kB", "lowmem_reserve", "active_anon:", "Active:", "how Memory", "vmalloc error",
+            "allocation f", "allocation\u00a0f", "allocation stalls", "oom-", "gfp_mask", "Mem-Info", "Mem-info", "kB min:", "*4kB", "*16kB", "*64kB", "_4kB", "lowmem_reserve", "active_anon:", "Active:", "how Memory", "vmalloc error",
             "Allocation of length", "allocate memory on node", "req-size", "illed process", "ill process", "ut of memory", "ut of Memory", "emory cgroup ", "callbacks suppressed", "per-cpu:",
             "pages RAM", "pages of RAM", "total_vm", "vmap allocation", "Linux version ", "Manual OOM",
         ],

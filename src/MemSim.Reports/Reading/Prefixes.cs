@@ -6,6 +6,7 @@ internal static class Prefixes
     /// <summary>How far into a line a time stamp of the kernel is looked for.</summary>
     private const int StampReach = 160;
 
+    private static readonly System.Buffers.SearchValues<char> DigitsAndCommas = System.Buffers.SearchValues.Create("0123456789,");
     private static readonly string[] Months = ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     private static readonly string[] Days = ["Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"];
 
@@ -88,10 +89,13 @@ internal static class Prefixes
         }
     }
 
-    /// <summary>Whether a text is seconds since boot: digits, a point, three or more digits, perhaps a level (<c>,3</c>) or a letter of the CPU.</summary>
-    private static bool IsSeconds(ReadOnlySpan<char> text)
+    /// <summary>Whether a text is seconds since boot: digits, a point, three or more digits, perhaps a level (<c>,3</c>) or a letter of the CPU; or since the line before (<c>+0.000003</c>, <c>&lt;    0.000012></c>).</summary>
+    public static bool IsSeconds(ReadOnlySpan<char> text)
     {
         text = text.Trim(' ');
+        int since = text.IndexOf('<');
+        text = since > 0 && text[^1] == '>' ? text[..since].TrimEnd(' ') : text;
+        text = text.Length > 4 && text[0] == '+' ? text[1..] : text;
         int comma = text.IndexOf(',');
         text = comma > 0 ? text[..comma] : text;
 
@@ -117,8 +121,11 @@ internal static class Prefixes
             '<' => Level(rest),
             '[' => Bracket(rest, ref stamped, ref caller),
             '(' => Parenthesis(rest),
+            '-' or '.' when rest.Length > 4 && rest[1] == '(' => Parenthesis(rest[1..]) is > 0 and int vendor ? vendor + 1 : 0,
+            '*' or '#' or '/' => Comment(rest),
+            >= 'A' and <= 'Z' when rest.Length > 4 && rest[1] == '[' && char.IsAsciiDigit(rest[2]) => Bracket(rest[1..], ref stamped, ref caller) is > 0 and int level ? level + 1 : 0,
             '\u001b' => Escape(rest),
-            _ => Words(rest, ref stamped),
+            _ => Words(rest, ref stamped, ref caller),
         };
         return length == 0 ? blanks : blanks + length;
     }
@@ -143,6 +150,13 @@ internal static class Prefixes
         return close > 1 && close + 1 < text.Length && text[close + 1] == '[' && text[1..close].IndexOfAnyExceptInRange('0', '9') < 0 ? close + 1 : 0;
     }
 
+    /// <summary><c>* </c>, <c># </c> and <c>// </c> of comments. A title of a page is none: it lacks the flags.</summary>
+    private static int Comment(ReadOnlySpan<char> text)
+    {
+        int length = text.StartsWith("//", StringComparison.Ordinal) ? 2 : text[0] == '/' ? 0 : 1;
+        return length == 0 || length >= text.Length || text[length] != ' ' || (text.IndexOf("allocation failure") >= 0 && text.IndexOf("mode:") < 0) || (text.IndexOf("oom-killer") >= 0 && text.IndexOf("gfp_mask") < 0) ? 0 : length + 1;
+    }
+
     private static int Bracket(ReadOnlySpan<char> text, ref bool stamped, ref string? caller)
     {
         int close = text[..Math.Min(text.Length, 64)].IndexOf(']');
@@ -157,23 +171,32 @@ internal static class Prefixes
             return 0;
         }
 
-        // The caller that CONFIG_PRINTK_CALLER prints.
-        if (inner[0] is 'T' or 'C' && inner.Length > 1 && inner[1..].IndexOfAnyExceptInRange('0', '9') < 0)
+        // The caller that CONFIG_PRINTK_CALLER prints; some vendors add the CPU (T1234@C3).
+        ReadOnlySpan<char> task = inner[1..];
+        int at = task.IndexOf('@');
+        task = at > 0 && at + 3 >= task.Length - 1 ? task[..at] : task;
+        if (inner[0] is 'T' or 'C' && task.Length != 0 && task.IndexOfAnyExceptInRange('0', '9') < 0)
         {
             caller = inner.ToString();
             stamped = true;
             return close + 1;
         }
 
-        if (IsSeconds(inner) || IsDate(inner) || inner.StartsWith("<", StringComparison.Ordinal) && Level(inner) == inner.Length)
+        if (IsDate(inner) && close + 1 < text.Length && text[close + 1] == ':')
+        {
+            stamped = true;
+            return close + 2;
+        }
+
+        if (IsSeconds(inner) || IsDate(inner) || IsMinute(inner) || inner.StartsWith("<", StringComparison.Ordinal) && Level(inner) == inner.Length)
         {
             stamped = true;
             return close + 1;
         }
 
-        // A vendor's [cpu:  name:  pid] or [pid:name].
+        // A vendor's [cpu:  name:  pid], [pid:name] or [pid:123,cpu4,name,0].
         int colon = inner.IndexOf(':');
-        if (colon > 0 && inner[..colon].IndexOfAnyExceptInRange('0', '9') < 0 && inner.Length > colon + 1)
+        if (colon > 0 && (inner[..colon].IndexOfAnyExceptInRange('0', '9') < 0 || inner[..colon].SequenceEqual("pid")) && inner.Length > colon + 1)
         {
             caller = inner.ToString();
             return close + 1;
@@ -204,8 +227,12 @@ internal static class Prefixes
         return letters == 0 ? IsClock(text[Math.Max(0, text.IndexOf(':') - 2)..]) : StartsWithAny(text, Days) || StartsWithAny(text, Months) || text.IndexOf('T') == 10;
     }
 
+    /// <summary><c>Nov30 05:42</c> of <c>dmesg -e</c>.</summary>
+    private static bool IsMinute(ReadOnlySpan<char> text) =>
+        text.Length is >= 10 and <= 12 && StartsWithAny(text, Months) && text[^3] == ':' && char.IsAsciiDigit(text[^1]) && char.IsAsciiDigit(text[^2]) && char.IsAsciiDigit(text[^4]) && char.IsAsciiDigit(text[^5]);
+
     /// <summary>Syslog, journald, logcat, containers, levels of <c>dmesg -x</c>, numbers of <c>grep -n</c>.</summary>
-    private static int Words(ReadOnlySpan<char> text, ref bool stamped)
+    private static int Words(ReadOnlySpan<char> text, ref bool stamped, ref string? caller)
     {
         int date = Date(text);
         if (date > 0)
@@ -222,6 +249,13 @@ internal static class Prefixes
             return tag;
         }
 
+        int record = Record(text, ref caller);
+        if (record > 0)
+        {
+            stamped = true;
+            return record;
+        }
+
         if (text.StartsWith("kern", StringComparison.Ordinal) && text.Length > 8)
         {
             // dmesg -x: "kern  :warn  : "
@@ -233,6 +267,12 @@ internal static class Prefixes
             }
         }
 
+        // Spreadtrum's CPU behind the stamp: "c2 sh invoked oom-killer"
+        if (stamped && text.Length > 4 && text[0] == 'c' && char.IsAsciiDigit(text[1]) && text[2] == ' ' && !text[3..].StartsWith("invoked", StringComparison.Ordinal) && !text[3..].StartsWith("cpuset=", StringComparison.Ordinal))
+        {
+            return 3;
+        }
+
         foreach (string stream in (ReadOnlySpan<string>)["stdout F ", "stderr F ", "stdout P ", "kmsg: "])
         {
             if (text.StartsWith(stream, StringComparison.Ordinal))
@@ -241,11 +281,70 @@ internal static class Prefixes
             }
         }
 
-        // grep -n: "123:[" or "123:Mem-Info"
+        // docker compose: "name-1  | "
+        int bar = text[..Math.Min(text.Length, 64)].IndexOf(" | ");
+        if (bar > 0 && text[..bar].TrimEnd(' ').IndexOfAny(" :=") < 0)
+        {
+            return bar + 3;
+        }
+
+        // talosctl: "10.1.2.3: kern: warning: "
+        int facility = text[..Math.Min(text.Length, 64)].IndexOf(": kern: ");
+        if (facility > 0 && text[..facility].IndexOf(' ') < 0 && text[(facility + 8)..].IndexOf(": ") is > 0 and < 12 and int severity)
+        {
+            return facility + 8 + severity + 2;
+        }
+
+        // cat -n, and numbers with points
         int digits = text.IndexOfAnyExceptInRange('0', '9');
+        if (digits is > 0 and < 7 && digits + 2 < text.Length && (text[digits] == '\t' || (text[digits] == '.' && text[digits + 1] == ' ')))
+        {
+            return digits + 1;
+        }
+
+        // grep -n: "123:[" or "123:Mem-Info"
         return digits is > 0 and < 9 && digits + 1 < text.Length && text[digits] is ':' or '-' && (text[digits + 1] == '[' || char.IsAsciiLetter(text[digits + 1]) || text[digits + 1] == ' ')
             ? digits + 1
             : 0;
+    }
+
+    /// <summary><c>/dev/kmsg</c> and extended netconsole (<c>4,1234,12345678,-,caller=T45;</c>), fields of journald's export, the version of RFC 5424, seconds of journald; 0 for none.</summary>
+    private static int Record(ReadOnlySpan<char> text, ref string? caller)
+    {
+        if (text.StartsWith("MESSAGE=", StringComparison.Ordinal))
+        {
+            return 8;
+        }
+
+        int digits = text.IndexOfAnyExceptInRange('0', '9');
+        if (digits is <= 0 or > 12 || digits + 2 >= text.Length)
+        {
+            return 0;
+        }
+
+        if (digits == 1 && text[1] == ' ' && Date(text[2..]) > 0)
+        {
+            return 2;
+        }
+
+        if (text[digits] == ',')
+        {
+            int end = text[..Math.Min(text.Length, 96)].IndexOf(';');
+            ReadOnlySpan<char> fields = end > 0 ? text[..end] : [];
+            int third = fields.Count(',') >= 3 ? digits + 1 + fields[(digits + 1)..].IndexOf(',') : 0;
+            if (third == 0 || fields[..third].IndexOfAnyExcept(DigitsAndCommas) >= 0)
+            {
+                return 0;
+            }
+
+            int from = fields.IndexOf("caller=");
+            caller = from >= 0 ? fields[(from + 7)..].ToString() : caller;
+            return end + 1;
+        }
+
+        // 1714557296.123456 host kernel: text
+        int blank = text[..Math.Min(text.Length, 24)].IndexOf(' ');
+        return digits == 10 && text[10] == '.' && blank > 12 && text[11..blank].IndexOfAnyExceptInRange('0', '9') < 0 && KernelTag(text[(blank + 1)..]) > 0 ? blank + 1 : 0;
     }
 
     /// <summary>Length of a date and time of day at the beginning, 0 for none.</summary>
@@ -273,6 +372,13 @@ internal static class Prefixes
         // Nov 30 05:42:05, also with a day or a year
         int at = StartsWithAny(text, Days) && text[3] == ' ' ? 4 : 0;
         ReadOnlySpan<char> rest = text[at..];
+        if (at != 0 && rest.Length > 24 && char.IsAsciiDigit(rest[0]) && rest[4] == '-' && IsClock(rest[11..]))
+        {
+            // journald -o short-full: Wed 2026-05-01 12:34:56 CEST host kernel: text
+            int end = rest[11..].IndexOf(' ');
+            return end < 0 ? 0 : at + 11 + end + 1;
+        }
+
         if (rest.Length > 15 && StartsWithAny(rest, Months) && rest[3] == ' ')
         {
             for (int clock = 5; clock <= 12 && clock + 8 < rest.Length; clock++)
@@ -313,6 +419,12 @@ internal static class Prefixes
         while (end < reach.Length && (char.IsAsciiDigit(reach[end]) || reach[end] is '[' or ']' or ' '))
         {
             end++;
+        }
+
+        ReadOnlySpan<char> empty = reach[Math.Min(reach.Length, at + "kernel".Length)..];
+        if (empty.StartsWith(" - - - ", StringComparison.Ordinal))
+        {
+            return at + "kernel".Length + 7;
         }
 
         if (end >= reach.Length || reach[end] != ':')

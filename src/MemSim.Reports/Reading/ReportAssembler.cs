@@ -248,6 +248,7 @@ internal sealed class ReportAssembler
                 (report.Kind, report.Head) = (ReportKind.Other, ReportHead.Vmalloc);
                 HeadText.Request(line.Text, ": vmalloc", report);
                 report.RequestBytes = HeadText.NumberAfter(line.Text, "size ") ?? HeadText.NumberAfter(line.Text, "allocation failure: ") ?? HeadText.NumberAfter(line.Text, "allocated ");
+                report.Order = HeadText.NumberAfter(line.Text, "page order ") is { } pageOrder and < 64 && line.Text.Contains("failed to allocate pages", StringComparison.Ordinal) ? (int)pageOrder : report.Order;
                 report.Notes.Add(line.Text.Trim());
                 break;
             case LineKind.NoMmuHead:

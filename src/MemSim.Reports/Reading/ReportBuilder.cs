@@ -55,7 +55,7 @@ internal sealed class ReportBuilder(LogicalLine first)
             case LineKind.PerCpuHead or LineKind.PerCpuRow:
                 return Report.Zones.Count == 0 && Report.Head != ReportHead.KilledProcess;
             case LineKind.Totals:
-                return Report.Zones.Count == 0 && !HasTotals(line.Text) && Report.Head != ReportHead.KilledProcess;
+                return Report.Zones.Count == 0 && !TotalsText.IsKnown(line.Text, Report) && Report.Head != ReportHead.KilledProcess;
             case LineKind.NodeLine:
                 return NodeOf(line.Text) is { } node && !Report.Nodes.ContainsKey(node) && !_listsSeen;
             case LineKind.ZoneLine:
@@ -64,8 +64,10 @@ internal sealed class ReportBuilder(LogicalLine first)
                 return _lastZone is { LowmemReserve: null } && !_listsSeen;
             case LineKind.FreeList:
                 return ZoneText.TryFreeList(line.Text, out int listNode, out string listName, out _, out _) && Report.Zone(listNode, listName)?.Blocks is null && !_closingSeen;
-            case LineKind.HugePages or LineKind.SlabHead:
+            case LineKind.HugePages:
                 return HasBody;
+            case LineKind.SlabHead:
+                return HasBody || Report.Kind == ReportKind.Oom;
             case LineKind.Closing:
                 return Report.Head is not (ReportHead.KilledProcess or ReportHead.Slub or ReportHead.Cma) && !HasClosing(line.Text);
             case LineKind.TaskHead:
@@ -222,7 +224,7 @@ internal sealed class ReportBuilder(LogicalLine first)
                 HeadText.Places(line.Text, Report);
                 break;
             case LineKind.Totals:
-                ReadTotals(line.Text);
+                TotalsText.Read(line.Text, Report);
                 break;
             case LineKind.NodeLine:
                 Dictionary<string, long> figures = new(StringComparer.Ordinal);
@@ -295,21 +297,6 @@ internal sealed class ReportBuilder(LogicalLine first)
         }
     }
 
-    private void ReadTotals(string text)
-    {
-        Figures figures = new(text);
-        while (figures.Next() && Report.Totals.Count < 64)
-        {
-            Report.Totals.TryAdd(figures.Name.ToString().ToLowerInvariant(), figures.Value);
-        }
-    }
-
-    private bool HasTotals(string text)
-    {
-        Figures figures = new(text);
-        return figures.Next() && Report.Totals.ContainsKey(figures.Name.ToString().ToLowerInvariant());
-    }
-
     private void ReadZone(string text)
     {
         if (!ZoneText.TryZone(text, out int node, out string name) || Report.Zones.Count >= 4096)
@@ -371,6 +358,10 @@ internal sealed class ReportBuilder(LogicalLine first)
         if (text.IndexOf("Kernel panic", StringComparison.Ordinal) is >= 0 and int panic)
         {
             Report.Notes.Add($"the kernel panicked: {text[panic..].Trim()}");
+        }
+        else if (text.Contains("killed due to memory.oom.group", StringComparison.Ordinal))
+        {
+            Report.Notes.Add("memory.oom.group is set: every task of the group is killed, not the largest alone");
         }
         else if (text.Contains("no killable", StringComparison.Ordinal))
         {
