@@ -16,4 +16,7 @@ internal interface ISwapWrites : IHeldWrites
 {
     /// <summary>Pages of a node whose writes are under way.</summary>
     long PagesUnderWay(int node);
+
+    /// <summary>Reclaim went through a batch of pages: what it gathered for a device is sent (<c>swap_write_unplug()</c>).</summary>
+    void EndBatch();
 }

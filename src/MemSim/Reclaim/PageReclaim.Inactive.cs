@@ -150,6 +150,7 @@ internal sealed partial class PageReclaim
             sc.Kept[kept++] = pfn;
         }
 
+        _machine.SwapWrites.EndBatch();
         Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
         return reclaimed + sc.PartsFreed;
     }

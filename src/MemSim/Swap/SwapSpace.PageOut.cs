@@ -35,6 +35,9 @@ public sealed partial class SwapSpace
     /// <inheritdoc/>
     long ISwapWrites.PagesUnderWay(int node) => PagesUnderWay(node);
 
+    /// <inheritdoc/>
+    void ISwapWrites.EndBatch() => _writes.End();
+
     /// <summary>Ends all writes that are under way, as the devices' interrupts would.</summary>
     /// <param name="cpu">The CPU that gets them.</param>
     /// <returns>How many pages were concerned.</returns>
@@ -103,6 +106,7 @@ public sealed partial class SwapSpace
         SwapArea area = _areas[entry.Type]!;
         SetWriteback(pfn, 1);
         _events.Count(VmEvent.SwapOut);
+        _events.Count(VmEvent.SwapWrites, _writes.Begins(entry, area.Backing.IsSynchronous) ? 1 : 0);
         CountForCgroup(pfn, Cgroups.CgroupStat.SwapOut);
         bool failed = area.Backing.Write(cpu, entry.Offset, pfn) != Errno.None;
         area.PagesWritten += failed ? 0 : 1;

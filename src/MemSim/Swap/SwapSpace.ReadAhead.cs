@@ -23,9 +23,11 @@ public sealed partial class SwapSpace
     /// <summary>Reads the page of an entry and a window of others around it (<c>swapin_readahead()</c>).</summary>
     private SwapInOutcome ReadAround(Cpu cpu, SwapArea area, SwapEntry entry, ISwapNeighbours near, ulong address, out int pfn)
     {
+        _reads.End();
         SwapInOutcome ahead = near.HasAddresses && _rotating == 0
             ? ReadByAddress(cpu, entry, near, address)
             : ReadBySlot(cpu, area, entry, near, address);
+        _reads.End();
         if (ahead == SwapInOutcome.Read)
         {
             // What was read sits in this CPU's batch: the fault must not see that as somebody's use.

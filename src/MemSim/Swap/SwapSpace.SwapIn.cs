@@ -188,6 +188,7 @@ public sealed partial class SwapSpace
     private bool ReadLocked(Cpu cpu, SwapArea area, long slot, int pfn)
     {
         _events.Count(VmEvent.SwapIn);
+        _events.Count(VmEvent.SwapReads, _reads.Begins(new SwapEntry(area.Type, slot), area.Backing.IsSynchronous) ? 1 : 0);
         CountForCgroup(pfn, Cgroups.CgroupStat.SwapIn);
         bool read = area.Backing.Read(cpu, slot, pfn) == Errno.None;
         _events.Count(VmEvent.PagesIn, area.Backing.IsSynchronous ? 0 : KiBPerPage);

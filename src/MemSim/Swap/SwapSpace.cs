@@ -24,6 +24,8 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
     private readonly NodeCounters[] _countersByZone;
     private readonly long[] _writebackByZone;
     private readonly VmEvents _events;
+    private readonly SwapOperations _reads = new();
+    private readonly SwapOperations _writes = new();
     // Guards _areas, _byPriority, _turn, slots and their counts, and the swap cache (swap_lock, si->lock, the i_pages lock of swap).
     private readonly Lock? _lock;
     private readonly SwapArea?[] _areas;

@@ -187,11 +187,11 @@ public sealed class NodeCounters
     /// <summary>File pages looked at (by node since 7.1) (<c>pgscan_file</c>).</summary>
     public long ScanFile { get; internal set; }
 
-    /// <summary>Anonymous pages that reclaim put back to the front (7.3) (<c>pgrotate_anon</c>).</summary>
-    public long RotateAnon { get; internal set; }
+    /// <summary>Anonymous pages that reclaim looked at and put back (7.3) (<c>pgrotate_anon</c>): what it looked at without what it freed, on the page in every recording.</summary>
+    public long RotateAnon => ScanAnon - StealAnon;
 
-    /// <summary>File pages that reclaim put back to the front (7.3) (<c>pgrotate_file</c>).</summary>
-    public long RotateFile { get; internal set; }
+    /// <summary>File pages that reclaim looked at and put back (7.3) (<c>pgrotate_file</c>).</summary>
+    public long RotateFile => ScanFile - StealFile;
 
     /// <summary>Active pages looked at to refill inactive lists (by node since 7.1) (<c>pgrefill</c>).</summary>
     public long Refill { get; internal set; }

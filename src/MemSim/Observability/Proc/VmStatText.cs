@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Statistics;
+using MemSim.Zones;
 
 namespace MemSim.Observability;
 
@@ -33,13 +34,20 @@ internal static class VmStatText
         Append(text, "nr_dirty_background_threshold", background);
         if (KernelBuild.IsNewer(machine))
         {
-            Append(text, "nr_memmap_pages", 0);
-            Append(text, "nr_memmap_boot_pages", 0);
+            Append(text, "nr_memmap_pages", MemoryMapPages(machine, ofDevices: true));
+            Append(text, "nr_memmap_boot_pages", MemoryMapPages(machine, ofDevices: false));
         }
 
         AppendEvents(text, machine);
         Append(text, "nr_unstable", 0);
         return text.ToString();
+    }
+
+    /// <summary>Pages of frame descriptors: those of memory present at boot come from memblock, those of memory plugged in later from the page allocator.</summary>
+    private static long MemoryMapPages(Machine machine, bool ofDevices)
+    {
+        IEnumerable<PresentRange> ranges = machine.PresentRanges.Where(r => r.Zone.Type == ZoneType.Device == ofDevices);
+        return MemoryMapCost.Of(machine.MemoryModel, machine.Architecture, [.. ranges.Select(r => (r.Start, r.End))], 0).KernelBytes / PageGeometry.PageSize;
     }
 
     private static void AppendEvents(StringBuilder text, Machine machine)

@@ -116,6 +116,11 @@ internal static class RecordedCounters
             zone.FreePagesFolded = value;
             Array.ForEach(zone.Pcp, p => p.FreePagesDiff = 0);
         }
+        else if (name is "pgrotate_anon" or "pgrotate_file")
+        {
+            // They follow from pgscan and pgsteal.
+            return;
+        }
         else if (name == "nr_free_pages_blocks")
         {
             zone.FreeBlocksFolded = value;
@@ -179,7 +184,7 @@ internal static class RecordedCounters
         }
     }
 
-    private static PropertyInfo PropertyOf(Type type, Func<PropertyInfo, bool> isIt) => type.GetProperties().Single(p => p.PropertyType == typeof(long) && isIt(p));
+    private static PropertyInfo PropertyOf(Type type, Func<PropertyInfo, bool> isIt) => type.GetProperties().Single(p => p.CanWrite && p.PropertyType == typeof(long) && isIt(p));
 
     /// <summary>Whether a property is what a row reads: changing it changes the row.</summary>
     private static bool Probe(PropertyInfo property, object counters, Func<long> read)

@@ -43,6 +43,15 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
         machine.Proc.MemInfo.ShouldBeExactly(expected);
     }
 
+    /// <summary>Rows of vmstat that do not follow from zoneinfo: a page moved between the readings, or, of descriptors, zoneinfo does not tell where in zone DMA32 the hole below 4 GiB lies.</summary>
+    private static readonly HashSet<string> MovedMeanwhile =
+    [
+        "amd64-4G-numa4-uneven numa_hit", "amd64-4G-numa4-uneven numa_local", "arm64-1G-smp2 numa_hit", "arm64-1G-smp2 numa_local",
+        "amd64k612-4G-smp4 nr_free_pages", "amd64k612-4G-smp4 nr_dirty_threshold", "amd64k612-4G-smp4 nr_dirty_background_threshold",
+        "amd64k73-4G-numa2 nr_free_pages", "amd64k73-4G-numa2 nr_dirty_threshold",
+        "amd64k612-4G-smp4 nr_memmap_boot_pages", "amd64k618-4G-smp4 nr_memmap_boot_pages", "amd64k70-4G-smp4 nr_memmap_boot_pages",
+    ];
+
     [Theory]
     [MemberData(nameof(Machines))]
     public void Vmstat_of_a_twin_follows_from_its_counters(string name)
@@ -57,6 +66,13 @@ public sealed class TwinViewsTests(CaptureArchive captures, RecordedViews record
         string[] actual = machine.Proc.VmStat.Split('\n');
         string[] lines = expected.Split('\n');
         actual.Select(l => l.Split(' ')[0]).Should().Equal(lines.Select(l => l.Split(' ')[0]));
+        for (int i = 0; i < lines.Length; i++)
+        {
+            if (!lines[i].StartsWith("pgalloc_", StringComparison.Ordinal) && !lines[i].StartsWith("pgfree ", StringComparison.Ordinal) && !MovedMeanwhile.Contains($"{name} {lines[i].Split(' ')[0]}"))
+            {
+                actual[i].Should().Be(lines[i]);
+            }
+        }
     }
 
     [Theory]
