@@ -41,6 +41,9 @@ public sealed class ExactReplay : IDisposable
     /// <summary>The machine as the replay left it.</summary>
     public Machine Machine => _machine;
 
+    /// <summary>Operations after which <see cref="Run"/> says how far it is.</summary>
+    public int OperationsBetweenReports { get; set; } = 4096;
+
     /// <summary>What the user must know about the rules used.</summary>
     public IReadOnlyList<string> Warnings { get; }
 
@@ -70,7 +73,7 @@ public sealed class ExactReplay : IDisposable
         while (reader.TryRead(out ExactOperation operation))
         {
             Apply(reader, operation);
-            if (progress is not null && (operation.Line & 0xfff) == 0)
+            if (progress is not null && operation.Line % OperationsBetweenReports == 0)
             {
                 progress.Report(operation.Line);
             }

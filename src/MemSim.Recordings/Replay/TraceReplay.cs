@@ -17,7 +17,6 @@ public sealed partial class TraceReplay : IDisposable
 {
     private const int MostInferencesInARow = 1 << 16;
     private const int MostPassedOver = 64;
-    private const int EventsBetweenReports = 4096;
 
     /// <summary>The memory of a machine about which nothing is recorded.</summary>
     private const string MemoryOfUnknown = "2G";
@@ -122,6 +121,9 @@ public sealed partial class TraceReplay : IDisposable
 
     /// <summary>The most lines that <see cref="MissedLines"/> keeps.</summary>
     public const int MostMissedLines = 100_000;
+
+    /// <summary>Events after which <see cref="Run"/> says how far it is.</summary>
+    public int EventsBetweenReports { get; set; } = 4096;
 
     /// <summary>Replays the whole recording; once.</summary>
     /// <param name="progress">Told the line reached, now and then.</param>

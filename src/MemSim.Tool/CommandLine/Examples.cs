@@ -19,7 +19,7 @@ internal static class Examples
         ["stat"] = ["stat trace.txt.gz --caller --sort live", "perf script | memsim stat - --sort frag --lines 10"],
         ["scenario"] = ["scenario", "scenario file-server --seed 7", "scenario my.json --json"],
         ["explain"] = ["explain kern.log", "dmesg | memsim explain -", "explain --from /proc --gfp GFP_ATOMIC --order 4"],
-        ["plot"] = ["plot reclaim --out reclaim.svg", "plot watermarks --out watermarks.svg"],
+        ["plot"] = ["plot reclaim --out reclaim.svg", "plot file-server --out server.png", "plot trace.txt.gz --like captures/machine --out trace.svg"],
         ["view"] = ["view", "view oom.log"],
         ["completion"] = ["completion bash > ~/.local/share/bash-completion/completions/memsim", "completion zsh > ~/.zfunc/_memsim", "completion fish > ~/.config/fish/completions/memsim.fish"],
     };

@@ -47,7 +47,7 @@ internal static class ScenarioCommand
     }
 
     /// <summary>The scenarios inside the tool.</summary>
-    private static IEnumerable<string> Names() => Assembly.GetExecutingAssembly().GetManifestResourceNames()
+    public static IEnumerable<string> Names() => Assembly.GetExecutingAssembly().GetManifestResourceNames()
         .Where(n => n.StartsWith(Prefix, StringComparison.Ordinal) && n.EndsWith(Suffix, StringComparison.Ordinal))
         .Select(n => n[Prefix.Length..^Suffix.Length])
         .Order(StringComparer.Ordinal);
@@ -66,7 +66,10 @@ internal static class ScenarioCommand
         }
     }
 
-    private static ScenarioFile Load(string name, ToolConsole console)
+    /// <summary>Reads a scenario.</summary>
+    /// <param name="name">One inside the tool, a file, or <c>-</c>.</param>
+    /// <param name="console">Where standard input is.</param>
+    public static ScenarioFile Load(string name, ToolConsole console)
     {
         if (StandardInput.IsMeant(name))
         {
@@ -89,7 +92,8 @@ internal static class ScenarioCommand
         return ScenarioFile.Read(name);
     }
 
-    private static ScenarioReport Run(ToolConsole console, ScenarioFile file, KernelChoice kernel, ulong? seed, bool quiet)
+    /// <summary>Runs a scenario on a machine of its own.</summary>
+    public static ScenarioReport Run(ToolConsole console, ScenarioFile file, KernelChoice kernel, ulong? seed, bool quiet)
     {
         using Machine machine = file.Boot(kernel);
         Scenario scenario = file.On(machine);

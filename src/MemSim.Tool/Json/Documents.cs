@@ -1,4 +1,5 @@
 using MemSim.Scenarios;
+using MemSim.Tool.Plots;
 
 namespace MemSim.Tool.Json;
 
@@ -162,6 +163,9 @@ internal sealed record StatSlabDocument(
     IReadOnlyList<StatRowDocument> ByCache);
 
 internal sealed record StatRowDocument(string Name, long Objects, long Live, long BytesRequested, long BytesAllocated, double InternalFragmentation, long FreedElsewhere);
+
+/// <summary>What was drawn, in figures.</summary>
+internal sealed record PlotDocument(string Verb, string What, string Kernel, IReadOnlyList<string> Warnings, string Summary, string? Picture, Plot Plot);
 
 internal sealed record ScenarioNameDocument(string Name, string Description);
 

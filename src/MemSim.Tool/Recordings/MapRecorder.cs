@@ -4,7 +4,7 @@ namespace MemSim.Tool.Recordings;
 
 /// <summary>Takes pictures of a machine while something is replayed on it: before, when the least was free, and at the end.</summary>
 /// <remarks>An exact run frees all it took before it ends, so that its end looks much like its beginning: what is between is what one wants to see.</remarks>
-internal sealed class MapRecorder
+internal sealed class MapRecorder : IReplayWatcher
 {
     private FragmentationMap? _before;
     private FragmentationMap? _fullest;
@@ -12,6 +12,8 @@ internal sealed class MapRecorder
 
     /// <summary>The moments in order of time.</summary>
     public IReadOnlyList<FragmentationMap> Maps => [.. new[] { _before, _fullest, _after }.OfType<FragmentationMap>()];
+
+    int? IReplayWatcher.Every => null;
 
     public void Before(Machine machine) => _before = FragmentationMap.Of(machine, "before");
 

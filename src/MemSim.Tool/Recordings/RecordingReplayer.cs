@@ -71,22 +71,42 @@ internal static class RecordingReplayer
         throw new BadInputException($"{path}: no recording (neither ops.txt.gz nor gfp.jsonl.gz nor trace.txt.gz is there)");
     }
 
+    /// <summary>Replays a recording that has a machine, with somebody watching: a run of the page allocator, or a trace (the first of its folder).</summary>
+    /// <exception cref="BadInputException">It is neither.</exception>
+    public static RecordingOutcome ReplayOne(ToolConsole console, string path, string? like, KernelChoice? kernel, bool quiet, IReplayWatcher watcher)
+    {
+        if (like is not null)
+        {
+            SharedOptions.ExistingDirectory(like);
+        }
+
+        if (Directory.Exists(path) && TraceReplay.TracesIn(path).Count == 0)
+        {
+            return Has(path, "state-pre.json.gz") || Has(path, "ops.txt.gz")
+                ? ReplayExact(console, path, quiet, watcher, kernel)
+                : throw new BadInputException($"{path}: neither a run of the page allocator nor a trace");
+        }
+
+        return TraceRecording.Replay(console, Directory.Exists(path) ? TraceReplay.TracesIn(path)[0] : path, like, quiet, watcher, kernel);
+    }
+
     /// <summary>Replays a run of the page allocator.</summary>
     /// <param name="console">Where progress goes.</param>
     /// <param name="directory">The run.</param>
     /// <param name="quiet">Whether to show no progress.</param>
-    /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
+    /// <param name="watcher">Looks at the machine now and then; null for nobody.</param>
     /// <param name="kernel">Whose rules to follow; null for the recorded kernel's.</param>
-    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, MapRecorder? maps = null, KernelChoice? kernel = null)
+    public static RecordingOutcome ReplayExact(ToolConsole console, string directory, bool quiet, IReplayWatcher? watcher = null, KernelChoice? kernel = null)
     {
         string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
         long lines = LineCount.Of(Path.Combine(directory, "ops.txt.gz"));
         using ExactReplay replay = OpenExact(directory, kernel);
-        maps?.Before(replay.Machine);
+        replay.OperationsBetweenReports = watcher?.Every ?? replay.OperationsBetweenReports;
+        watcher?.Before(replay.Machine);
         try
         {
-            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => maps?.During(replay.Machine, line)))), out double seconds);
-            maps?.After(replay.Machine);
+            ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => watcher?.During(replay.Machine, line)))), out double seconds);
+            watcher?.After(replay.Machine);
             return Of(result, "page allocator run", seconds, lines, null) with { Kernel = replay.Machine.Personality.ToString(), Warnings = replay.Warnings, Zones = ZoneFigures.Of(replay.Machine) };
         }
         catch (ReplayDivergedException e)

@@ -23,24 +23,25 @@ internal static class TraceRecording
     /// <param name="path">The trace or its folder.</param>
     /// <param name="like">The machine it was recorded on; null for what lies beside it.</param>
     /// <param name="quiet">Whether to show no progress.</param>
-    /// <param name="maps">Looks at the machine now and then; null for nobody.</param>
+    /// <param name="watcher">Looks at the machine now and then; null for nobody.</param>
     /// <param name="kernel">Whose rules to follow; null for the recording's own.</param>
-    public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, MapRecorder? maps = null, KernelChoice? kernel = null)
+    public static RecordingOutcome Replay(ToolConsole console, string path, string? like, bool quiet, IReplayWatcher? watcher = null, KernelChoice? kernel = null)
     {
         string name = Path.GetFileName(path.TrimEnd(Path.DirectorySeparatorChar));
         string? text = !Directory.Exists(path) ? path : TraceReplay.TracesIn(path) is [string first, ..] ? first : null;
         long lines = text is not null && console.ShowsProgress(quiet) ? LineCount.Of(text) : 0;
         using TraceReplay replay = console.WithProgress($"reading {name}", lines, quiet, progress => TraceReplay.Open(path, like, progress, kernel));
+        replay.EventsBetweenReports = watcher?.Every ?? replay.EventsBetweenReports;
         if (replay.Machine is { } before)
         {
-            maps?.Before(before);
+            watcher?.Before(before);
         }
 
         TraceReplayResult result;
         double seconds;
         try
         {
-            result = RecordingReplayer.Timed(() => console.WithProgress($"replaying {name}", lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => Look(replay, maps, line)))), out seconds);
+            result = RecordingReplayer.Timed(() => console.WithProgress($"replaying {name}", lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => Look(replay, watcher, line)))), out seconds);
         }
         catch (Exception e) when (e is KernelBugException or ReplayDivergedException)
         {
@@ -49,7 +50,7 @@ internal static class TraceRecording
 
         if (replay.Machine is { } after)
         {
-            maps?.After(after);
+            watcher?.After(after);
         }
 
         ReplayResult? slab = result.SlabReplay?.Comparison;
@@ -72,11 +73,11 @@ internal static class TraceRecording
         };
     }
 
-    private static void Look(TraceReplay replay, MapRecorder? maps, long line)
+    private static void Look(TraceReplay replay, IReplayWatcher? watcher, long line)
     {
         if (replay.Machine is { } machine)
         {
-            maps?.During(machine, line);
+            watcher?.During(machine, line);
         }
     }
 

@@ -23,9 +23,17 @@ internal static class DotLetters
         "000307080020545478407F284444383844444428384444287F385454541800087E090218A4A49C787F0804047800447D40002040403D007F1028440000417F40007C047804787C080404783844444438" +
         "FC1824241818242418FC7C08040408485454542404043F44243C4040207C1C2040201C3C4030403C44281028444C9090907C4464544C440008364100000077000000413608000201020402";
 
-    /// <summary>Draws a line of text.</summary>
-    public static void Draw(PngImage image, int left, int top, string text, (byte Red, byte Green, byte Blue) color, int scale = 1)
+    /// <summary>Draws a line of text; what lies outside the picture is left out.</summary>
+    /// <param name="image">The picture.</param>
+    /// <param name="left">The left edge; of text that runs upwards, the tops of its letters.</param>
+    /// <param name="top">The tops of its letters; of text that runs upwards, where it begins.</param>
+    /// <param name="text">The text.</param>
+    /// <param name="color">Its colour.</param>
+    /// <param name="scale">Pixels a dot.</param>
+    /// <param name="upwards">Whether it is turned to run upwards.</param>
+    public static void Draw(PngImage image, int left, int top, string text, (byte Red, byte Green, byte Blue) color, int scale = 1, bool upwards = false)
     {
+        int begin = 0;
         foreach (char letter in text)
         {
             for (int column = 0; column < Columns; column++)
@@ -36,12 +44,17 @@ internal static class DotLetters
                 {
                     if ((dots >> row & 1) != 0)
                     {
-                        image.Fill(left + (column * scale), top + (row * scale), scale, scale, color);
+                        int along = begin + (column * scale);
+                        (int x, int y) = upwards ? (left + (row * scale), top - along - scale) : (left + along, top + (row * scale));
+                        if (x >= 0 && y >= 0 && x + scale <= image.Width && y + scale <= image.Height)
+                        {
+                            image.Fill(x, y, scale, scale, color);
+                        }
                     }
                 }
             }
 
-            left += Advance * scale;
+            begin += Advance * scale;
         }
     }
 }

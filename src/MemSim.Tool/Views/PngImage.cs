@@ -7,18 +7,20 @@ namespace MemSim.Tool.Views;
 internal sealed class PngImage
 {
     private const int BytesPerPixel = 3;
-    private readonly int _width;
-    private readonly int _height;
     private readonly byte[] _pixels;
 
     /// <summary>A white image.</summary>
     public PngImage(int width, int height)
     {
-        _width = width;
-        _height = height;
+        Width = width;
+        Height = height;
         _pixels = new byte[width * height * BytesPerPixel];
         Array.Fill(_pixels, (byte)255);
     }
+
+    public int Width { get; }
+
+    public int Height { get; }
 
     public void Fill(int left, int top, int width, int height, (byte Red, byte Green, byte Blue) color)
     {
@@ -26,7 +28,7 @@ internal sealed class PngImage
         {
             for (int x = left; x < left + width; x++)
             {
-                int at = ((y * _width) + x) * BytesPerPixel;
+                int at = ((y * Width) + x) * BytesPerPixel;
                 (_pixels[at], _pixels[at + 1], _pixels[at + 2]) = color;
             }
         }
@@ -37,8 +39,8 @@ internal sealed class PngImage
         using var png = new MemoryStream();
         png.Write([0x89, (byte)'P', (byte)'N', (byte)'G', 0x0d, 0x0a, 0x1a, 0x0a]);
         Span<byte> header = stackalloc byte[13];
-        BinaryPrimitives.WriteInt32BigEndian(header, _width);
-        BinaryPrimitives.WriteInt32BigEndian(header[4..], _height);
+        BinaryPrimitives.WriteInt32BigEndian(header, Width);
+        BinaryPrimitives.WriteInt32BigEndian(header[4..], Height);
         header[8] = 8; // bits a channel
         header[9] = 2; // red, green, blue
         header[10] = header[11] = header[12] = 0; // deflate, per-row filters, not interlaced
@@ -53,10 +55,10 @@ internal sealed class PngImage
         using var packed = new MemoryStream();
         using (var zlib = new ZLibStream(packed, CompressionLevel.Optimal, leaveOpen: true))
         {
-            for (int y = 0; y < _height; y++)
+            for (int y = 0; y < Height; y++)
             {
                 zlib.WriteByte(0); // the row is not filtered
-                zlib.Write(_pixels, y * _width * BytesPerPixel, _width * BytesPerPixel);
+                zlib.Write(_pixels, y * Width * BytesPerPixel, Width * BytesPerPixel);
             }
         }
 
