@@ -23,6 +23,8 @@ public class MainJobTests(RecordingsFixture recordings)
         ToolRun run = ToolRun.Of("run", "--json");
         run.ExitCode.Should().Be(0, run.Error);
         JsonElement json = run.Json();
+        json.GetProperty("kernel").GetString().Should().Be("Linux 6.1");
+        json.GetProperty("warnings").GetArrayLength().Should().Be(0);
         json.GetProperty("parts").GetArrayLength().Should().BeGreaterThan(3);
         foreach (JsonElement part in json.GetProperty("parts").EnumerateArray())
         {

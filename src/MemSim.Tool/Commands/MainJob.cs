@@ -23,6 +23,12 @@ internal sealed class MainJob
 
     public string MachineName { get; } = Captured;
 
+    /// <summary>The kernel whose rules the twin follows, e.g. <c>Linux 6.1</c>.</summary>
+    public string Kernel { get; private set; } = "";
+
+    /// <summary>What is to be said of the choice of kernel.</summary>
+    public IReadOnlyList<string> Warnings { get; private set; } = [];
+
     /// <summary>What the twin said while booting.</summary>
     public IReadOnlyList<string> BootLog { get; private set; } = [];
 
@@ -68,6 +74,8 @@ internal sealed class MainJob
             {
                 using Machine machine = BootCommand.Boot(BootCommand.CapturedSpec(folder, _kernel));
                 BootLog = [.. machine.BootLog];
+                Kernel = machine.Personality.ToString();
+                Warnings = [.. machine.Warnings];
                 BootedZones = ZoneFigures.Of(machine);
                 return TwinComparison.Run(folder, _kernel);
             },

@@ -76,6 +76,8 @@ internal static class RunCommand
         "run",
         quick,
         job.MachineName,
+        job.Kernel,
+        job.Warnings,
         job.BootLog,
         job.MapSource,
         job.Maps[0].Figures,

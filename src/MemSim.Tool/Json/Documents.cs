@@ -131,6 +131,8 @@ internal sealed record RunDocument(
     string Verb,
     bool Quick,
     string Machine,
+    string Kernel,
+    IReadOnlyList<string> Warnings,
     IReadOnlyList<string> BootLog,
     string Workload,
     IReadOnlyList<ZoneDocument> Before,
