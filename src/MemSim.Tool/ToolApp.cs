@@ -91,6 +91,7 @@ internal static class ToolApp
             ScenarioCommand.Create(console),
             ExplainCommand.Create(console),
             PlotCommand.Create(console),
+            TopCommand.Create(console),
             ViewCommand.Create(console),
             CompletionCommand.Create(console),
         };

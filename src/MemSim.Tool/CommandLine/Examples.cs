@@ -20,6 +20,7 @@ internal static class Examples
         ["scenario"] = ["scenario", "scenario file-server --seed 7", "scenario my.json --json"],
         ["explain"] = ["explain kern.log", "dmesg | memsim explain -", "explain --from /proc --gfp GFP_ATOMIC --order 4"],
         ["plot"] = ["plot reclaim --out reclaim.svg", "plot file-server --out server.png", "plot trace.txt.gz --like captures/machine --out trace.svg"],
+        ["top"] = ["top memory-hog", "top recordings/hogswap --every 500 --delay 200"],
         ["view"] = ["view", "view oom.log"],
         ["completion"] = ["completion bash > ~/.local/share/bash-completion/completions/memsim", "completion zsh > ~/.zfunc/_memsim", "completion fish > ~/.config/fish/completions/memsim.fish"],
     };

@@ -74,7 +74,7 @@ internal static class PlotCommand
                 "plot", what, run.Machine.Personality.ToString(), run.Machine.Warnings, $"kswapd woke {Count(PressureMarkKind.KswapdWakes)} times, {Count(PressureMarkKind.DirectReclaim)} requests reclaimed for themselves", null, pressure.Draw(run));
         }
 
-        if (like is null && (ScenarioCommand.Names().Contains(what, StringComparer.Ordinal) || what.EndsWith(".json", StringComparison.OrdinalIgnoreCase)))
+        if (like is null && ScenarioCommand.IsScenario(what))
         {
             KernelChoice rules = kernel ?? KernelChoice.Of(KernelLines.Linux6_1);
             ScenarioReport report = ScenarioCommand.Run(console, ScenarioCommand.Load(what, console), rules, seed: null, quiet);

@@ -4,6 +4,7 @@ using MemSim.Kernels;
 using MemSim.Scenarios;
 using MemSim.Tool.CommandLine;
 using MemSim.Tool.Json;
+using MemSim.Tool.Recordings;
 
 namespace MemSim.Tool.Commands;
 
@@ -92,8 +93,11 @@ internal static class ScenarioCommand
         return ScenarioFile.Read(name);
     }
 
+    /// <summary>Whether something is the name of a scenario inside the tool, or a file of one.</summary>
+    public static bool IsScenario(string name) => Names().Contains(name, StringComparer.Ordinal) || name.EndsWith(Suffix, StringComparison.OrdinalIgnoreCase);
+
     /// <summary>Runs a scenario on a machine of its own.</summary>
-    public static ScenarioReport Run(ToolConsole console, ScenarioFile file, KernelChoice kernel, ulong? seed, bool quiet)
+    public static ScenarioReport Run(ToolConsole console, ScenarioFile file, KernelChoice kernel, ulong? seed, bool quiet, IReplayWatcher? watcher = null)
     {
         using Machine machine = file.Boot(kernel);
         Scenario scenario = file.On(machine);
@@ -104,7 +108,10 @@ internal static class ScenarioCommand
 
         try
         {
-            return console.WithProgress(Path.GetFileName(file.Path), scenario.PlannedTouches(), quiet, scenario.Run);
+            watcher?.Before(machine);
+            ScenarioReport report = console.WithProgress(Path.GetFileName(file.Path), scenario.PlannedTouches(), quiet, progress => scenario.Run(new WatchedProgress(progress, touches => watcher?.During(machine, touches))));
+            watcher?.After(machine);
+            return report;
         }
         catch (Exception e) when (e is InvalidOperationException || e is KernelBugException { Kind: KernelBugKind.Panic })
         {

@@ -1,5 +1,6 @@
 using MemSim.Scenarios;
 using MemSim.Tool.Plots;
+using MemSim.Tool.Watching;
 
 namespace MemSim.Tool.Json;
 
@@ -165,6 +166,9 @@ internal sealed record StatSlabDocument(
     IReadOnlyList<StatRowDocument> ByCache);
 
 internal sealed record StatRowDocument(string Name, long Objects, long Live, long BytesRequested, long BytesAllocated, double InternalFragmentation, long FreedElsewhere);
+
+/// <summary>A run, moment by moment.</summary>
+internal sealed record TopDocument(string Verb, string What, string Kernel, IReadOnlyList<TopFrame> Frames);
 
 /// <summary>What was drawn, in figures.</summary>
 internal sealed record PlotDocument(string Verb, string What, string Kernel, IReadOnlyList<string> Warnings, string Summary, string? Picture, Plot Plot);

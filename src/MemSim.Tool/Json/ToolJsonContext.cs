@@ -11,6 +11,7 @@ namespace MemSim.Tool.Json;
 [JsonSerializable(typeof(RunDocument))]
 [JsonSerializable(typeof(StatDocument))]
 [JsonSerializable(typeof(PlotDocument))]
+[JsonSerializable(typeof(TopDocument))]
 [JsonSerializable(typeof(ScenarioDocument))]
 [JsonSerializable(typeof(ScenarioListDocument))]
 internal sealed partial class ToolJsonContext : JsonSerializerContext;
