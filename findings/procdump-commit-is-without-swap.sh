@@ -22,11 +22,11 @@ awk -v rss="$1" '{ $24 = rss / 4; $36 = 0; print }' /proc/$pid/stat >stat
 awk -v rss="$1" -v swap="$2" '/^(VmRSS|RssAnon):/ { $2 = rss } /^Vm(HWM|Data|Size|Peak):/ { $2 = 400000 } /^VmSwap:/ { $2 = swap } { print }' /proc/$pid/status >status
 mount --bind stat /proc/$pid/stat
 mount --bind status /proc/$pid/status
-PATH=$PWD/bin:$PATH timeout 6 ./usr/bin/procdump -M 100 -s 1 -p $pid >log 2>&1
+PATH=$PWD/bin:$PATH timeout -k 1 6 ./usr/bin/procdump -M 100 -s 1 -p $pid >log 2>&1
 INNER
 for case in "204800 0" "2048 204800"; do
   : >dumps
-  unshare --map-root-user --mount setsid --wait bash inside.sh $case 2>/dev/null || true # it ends its whole process group
+  unshare --map-root-user --mount setsid --wait bash inside.sh $case 2>/dev/null || true # procdump ends its whole process group
   kill "$(cat pid)" 2>/dev/null || true
   set -- $case
   echo "VmRSS $1 kB, VmSwap $2 kB: $(wc -l <dumps) dumps at -M 100"
