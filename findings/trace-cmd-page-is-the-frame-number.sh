@@ -3,7 +3,7 @@
 #
 # Guess before the run: page= is the address that folio= of pagemap:mm_lru_insertion has for the same pfn, as in the kernel's own text with no_hash_pointers.
 # Seen (on a 6.18 kernel): page=0x28052a pfn=0x28052a beside folio=0xffffea000a014a80 pfn=0x28052a. The record holds the pfn alone; the print format computes the
-# page from vmemmap_base, a variable of the kernel that the library has not, and prints what is left (6.1: a symbol's address plus the pfn). perf script, of the
+# page from vmemmap_base, a variable of the kernel that the library has not, and prints what is left (of 6.1: a symbol's address and an offset). perf script, of the
 # same library, does so too. Who joins events by page= joins nothing. age= of writeback_single_inode is (jiffies - dirtied_when) / HZ; jiffies is unknown, too, taken for 0, and the
 # difference wraps: 73786976277657428 s for a page dirtied a second ago. No warning for either. Needs root and tracefs.
 set -euo pipefail

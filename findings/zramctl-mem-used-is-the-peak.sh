@@ -2,9 +2,9 @@
 # util-linux 2.38.1 (Debian 12): MEM-USED of zramctl is the most memory that the device ever took, and MIGRATED counts pages in bytes.
 #
 # Guess before the run: MEM-USED is the third figure of mm_stat (mem_used_total, 25165824 here), TOTAL something larger; MIGRATED is a plain number.
-# Seen: TOTAL is mem_used_total and MEM-USED is mem_used_max, the fifth figure, which never falls but by a write to mem_used_max: after a peak the column stays at it with the device
-# empty. Its text is "memory zram have been consumed to store compressed data". MIGRATED, "number of objects migrated by compaction", is the seventh figure, 99 pages
-# given back, and gets the unit of a size: 99B. The kernel's columns of huge pages (eighth and ninth figure) are not shown. Needs the zram module.
+# Seen: TOTAL is mem_used_total and MEM-USED is mem_used_max, the fifth figure, which never falls but by a write to it or a reset: after a peak the column stays there with the device
+# empty. --help tells it as what the device takes for its compressed data, and says nothing of a maximum. MIGRATED is the seventh figure (pages_compacted, 99 pages given back by
+# compaction), and gets the unit of a size: 99B. The kernel's columns of huge pages (eighth and ninth figure) are not shown. Needs the zram module.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
