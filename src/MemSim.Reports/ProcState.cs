@@ -22,8 +22,31 @@ public static class ProcState
         }
 
         string root = !File.Exists(Path.Combine(directory, "zoneinfo")) && !File.Exists(Path.Combine(directory, "buddyinfo")) && Directory.Exists(Path.Combine(directory, "proc")) ? Path.Combine(directory, "proc") : directory;
-        string? Text(string name) => File.Exists(Path.Combine(root, name)) ? File.ReadAllText(Path.Combine(root, name)) : null;
-        return Read(Text, root, gfp, order) ?? throw new FileNotFoundException($"{directory}: neither zoneinfo nor buddyinfo is there");
+        List<string> closed = [];
+        KernelReport report = Read(name => Text(root, name, closed), root, gfp, order) ?? throw new FileNotFoundException(closed.Count == 0
+            ? $"{directory}: neither zoneinfo nor buddyinfo is there"
+            : $"{directory}: {string.Join(" and ", closed)} may not be read (ask as root, or copy the files as root)");
+        if (closed.Count != 0)
+        {
+            report.Notes.Add($"{string.Join(", ", closed)} may not be read (root's alone on a live system): {(closed.Contains("pagetypeinfo") ? "migrate types of free blocks, and with them the highatomic reserve and CMA's blocks, are not known" : "what they tell is not known")}");
+        }
+
+        return report;
+    }
+
+    /// <summary>The text of a file; null where there is none, or it may not be read.</summary>
+    private static string? Text(string root, string name, List<string> closed)
+    {
+        string path = Path.Combine(root, name);
+        try
+        {
+            return File.Exists(path) ? File.ReadAllText(path) : null;
+        }
+        catch (UnauthorizedAccessException)
+        {
+            closed.Add(name);
+            return null;
+        }
     }
 
     /// <summary>Reads the same files pasted one after the other, in any order; lines of anything else are left out.</summary>
@@ -89,32 +112,44 @@ public static class ProcState
         }
     }
 
-    /// <summary>The page size: the ratio of what meminfo and zoneinfo say is free; 4 where nothing tells.</summary>
+    /// <summary>The page size: the ratio of what meminfo says in KiB and zoneinfo in pages, of all memory or of what is free; 4 where that is no page size.</summary>
     private static int PageKiB(KernelReport report, string? zoneInfo)
     {
-        if (!report.MemInfo.TryGetValue("MemFree", out long kib) || zoneInfo is null)
-        {
-            return 4;
-        }
-
-        long pages = 0;
-        foreach (string line in zoneInfo.Split('\n'))
+        (long free, long managed) = (0, 0);
+        foreach (string line in (zoneInfo ?? "").Split('\n'))
         {
             ReadOnlySpan<char> text = line.AsSpan().Trim();
-            if (text.StartsWith("pages free", StringComparison.Ordinal) && long.TryParse(text[10..].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out long free))
+            free += Pages(text, "pages free");
+            managed += Pages(text, "managed");
+        }
+
+        bool some = false;
+        foreach ((string name, long pages, double tolerance) in ((string, long, double)[])[("MemTotal", managed, 0.03), ("MemFree", free, 0.2)])
+        {
+            if (some || pages <= 64 || !report.MemInfo.TryGetValue(name, out long kib))
             {
-                pages += free;
+                continue;
+            }
+
+            // What is free changes between two reads: it is asked only where all memory is not told.
+            some = true;
+            foreach (int size in (ReadOnlySpan<int>)[4, 8, 16, 32, 64, 256])
+            {
+                if (Math.Abs(((double)kib / pages) - size) < size * tolerance)
+                {
+                    return size;
+                }
             }
         }
 
-        foreach (int size in (ReadOnlySpan<int>)[4, 8, 16, 32, 64, 256])
+        if (some)
         {
-            if (pages > 64 && Math.Abs(((double)kib / pages) - size) < size * 0.4)
-            {
-                return size;
-            }
+            report.Notes.Add("meminfo and zoneinfo do not fit each other (other moments, or memory that no zone counts); pages are taken to be of 4 KiB");
         }
 
         return 4;
     }
+
+    private static long Pages(ReadOnlySpan<char> line, string name) =>
+        line.StartsWith(name, StringComparison.Ordinal) && long.TryParse(line[name.Length..].Trim(), NumberStyles.None, CultureInfo.InvariantCulture, out long pages) ? pages : 0;
 }

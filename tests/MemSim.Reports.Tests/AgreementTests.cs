@@ -14,7 +14,7 @@ public sealed class AgreementTests
         Gfp.Kernel | Gfp.MemAlloc, Gfp.High | Gfp.Kernel, Gfp.Atomic | Gfp.Comp, Gfp.HighUser,
     ];
 
-    public static TheoryData<string> Kernels() => [.. KernelLines.Recorded.Select(k => k.Name)];
+    public static TheoryData<string> Kernels() => [.. KernelLines.All.Select(k => k.Name)];
 
     [Theory]
     [MemberData(nameof(Kernels))]
@@ -116,6 +116,49 @@ public sealed class AgreementTests
         passed.Should().BeGreaterThan(0);
     }
 
+    [Theory]
+    [InlineData("zoneinfo", "by zoneinfo")]
+    [InlineData("meminfo", "by meminfo, which does not tell the node")]
+    [InlineData("slabinfo", "by slabinfo, which tells neither the node nor what can be reclaimed")]
+    public void A_machine_made_of_files_has_as_many_pages_of_slabs_as_they_say(string known, string said)
+    {
+        using TemporaryFolder folder = new();
+        using Machine original = Machine.Boot(MachineSpec.X86_64(ByteSize.FromMiB(256)).WithoutContents());
+        KmemCache reclaimed = original.Slab.CreateCache("inodes", 600, flags: SlabFlags.ReclaimAccount);
+        KmemCache kept = original.Slab.CreateCache("rings", 2048);
+        for (int i = 0; i < 3000; i++)
+        {
+            original.Cpus[0].Alloc(reclaimed, Gfp.Kernel);
+            original.Cpus[0].Alloc(kept, Gfp.Kernel);
+        }
+
+        folder.Write(original);
+        if (known != "zoneinfo")
+        {
+            folder.Leave("zoneinfo", "nr_slab_");
+        }
+
+        if (known == "slabinfo")
+        {
+            folder.Leave("meminfo", "SReclaimable", "SUnreclaim");
+        }
+
+        using Machine twin = Machine.Boot(MachineSpec.FromProc(folder.Path).WithoutContents());
+        twin.Verify();
+        twin.Warnings.Should().ContainSingle(w => w.StartsWith("slab: ", StringComparison.Ordinal)).Which.Should().Contain(said).And.Contain("no shrinker gives any of these pages back");
+        long Total(Machine machine) => machine.Nodes.Sum(n => n.Counters.SlabReclaimable + n.Counters.SlabUnreclaimable);
+        Total(original).Should().BeGreaterThan(1500);
+        if (known == "slabinfo")
+        {
+            Total(twin).Should().BeInRange(Total(original) - 100, Total(original), "large kmalloc objects are in no cache");
+        }
+        else
+        {
+            SlabOf(twin.Proc.MemInfo).Should().Be(SlabOf(original.Proc.MemInfo));
+            ProcState.Read(folder.Path).Totals["slab_reclaimable"].Should().Be(original.Nodes.Sum(n => n.Counters.SlabReclaimable));
+        }
+    }
+
     [Fact]
     public void A_machine_made_of_a_report_is_in_its_state_and_does_what_the_explanation_says()
     {
@@ -189,6 +232,8 @@ public sealed class AgreementTests
         return ReportExplainer.Explain(ProcState.Read(folder.Path, GfpReading.Parse(GfpText.Format(gfp)), order));
     }
 
+    private static string SlabOf(string memInfo) => string.Join('\n', memInfo.Split('\n').Where(l => l.StartsWith("SReclaimable", StringComparison.Ordinal) || l.StartsWith("SUnreclaim", StringComparison.Ordinal)));
+
     /// <summary>The lines of free blocks alone.</summary>
     private static string FreeOf(string pageTypeInfo) => string.Join('\n', pageTypeInfo.Split('\n').Where(l => l.Contains("type", StringComparison.Ordinal) && l.StartsWith("Node", StringComparison.Ordinal)));
 
@@ -203,7 +248,15 @@ public sealed class AgreementTests
             File("buddyinfo", machine.Proc.BuddyInfo);
             File("pagetypeinfo", machine.Proc.PageTypeInfo);
             File("meminfo", machine.Proc.MemInfo);
+            File("slabinfo", machine.Proc.SlabInfo);
             File("version", $"Linux version {machine.Personality.Name}.0-memsim (builder) #1 SMP");
+        }
+
+        /// <summary>Takes lines out of a file.</summary>
+        public void Leave(string name, params string[] words)
+        {
+            string path = System.IO.Path.Combine(Path, name);
+            System.IO.File.WriteAllLines(path, System.IO.File.ReadAllLines(path).Where(l => !words.Any(w => l.Contains(w, StringComparison.Ordinal))));
         }
 
         public void Dispose() => Directory.Delete(Path, recursive: true);

@@ -88,6 +88,7 @@ public sealed class FieldTests
     [InlineData("84")]
     [InlineData("86")]
     [InlineData("87")]
+    [InlineData("88")]
     public void No_line_of_it_is_left_over(string file)
     {
         using StringReader reader = new(Logs.Field(file));

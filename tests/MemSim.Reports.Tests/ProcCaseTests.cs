@@ -69,6 +69,52 @@ public sealed class ProcCaseTests : IDisposable
     public void A_zone_that_old_kernels_never_find_balanced_is_told() =>
         Explain("39", "GFP_KERNEL", 0).Notes.Should().Contain(n => n.StartsWith("Node 0 Normal manages 36 kB and its min is 0", StringComparison.Ordinal));
 
+    [Fact]
+    public void Files_that_may_not_be_read_are_named_and_the_rest_is_used()
+    {
+        string folder = Directory.GetDirectories(_root, "34-*").Single();
+        if (OperatingSystem.IsWindows() || Environment.IsPrivilegedProcess)
+        {
+            // Root reads everything: a folder in place of the file cannot be read by anybody.
+            return;
+        }
+
+        File.SetUnixFileMode(Path.Combine(folder, "pagetypeinfo"), UnixFileMode.None);
+
+        KernelReport report = ProcState.Read(folder);
+
+        report.Zones.Should().NotBeEmpty();
+        report.Notes.Should().ContainSingle().Which.Should().StartWith("pagetypeinfo may not be read");
+    }
+
+    [Fact]
+    public void Memory_that_no_zone_counts_does_not_change_the_size_of_pages()
+    {
+        // meminfo of a machine whose MemTotal is 7.5 KiB a page of zoneinfo.
+        string folder = Directory.GetDirectories(_root, "34-*").Single();
+        string[] zones = File.ReadAllLines(Path.Combine(folder, "zoneinfo"));
+        long managed = zones.Where(l => l.Contains(" managed ")).Sum(l => long.Parse(l.Trim().Split(' ')[^1]));
+        File.WriteAllText(Path.Combine(folder, "meminfo"), $"MemTotal: {managed * 15 / 2} kB\nMemFree: {managed * 6} kB\n");
+
+        KernelReport report = ProcState.Read(folder, GfpReading.Parse("GFP_KERNEL"), 0);
+
+        ReportExplainer.Explain(report).PageSizeKiB.Should().Be(4);
+        report.Notes.Should().ContainSingle(n => n.StartsWith("meminfo and zoneinfo do not fit", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(4)]
+    [InlineData(16)]
+    [InlineData(64)]
+    public void The_size_of_pages_is_that_of_all_memory_by_the_pages_of_the_zones(int size)
+    {
+        string folder = Directory.GetDirectories(_root, "34-*").Single();
+        long managed = File.ReadAllLines(Path.Combine(folder, "zoneinfo")).Where(l => l.Contains(" managed ")).Sum(l => long.Parse(l.Trim().Split(' ')[^1]));
+        File.WriteAllText(Path.Combine(folder, "meminfo"), $"MemTotal: {(managed - 500) * size} kB\n");
+
+        ReportExplainer.Explain(ProcState.Read(folder)).PageSizeKiB.Should().Be(size);
+    }
+
     private ReportExplanation Explain(string id, string gfp, int order) =>
         ReportExplainer.Explain(ProcState.Read(Directory.GetDirectories(_root, id + "-*").Single(), GfpReading.Parse(gfp), order));
 }

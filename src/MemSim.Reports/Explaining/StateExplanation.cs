@@ -45,7 +45,7 @@ internal static class StateExplanation
             }
         }
 
-        if (to.Report.Constraint is null && kernel == Verdict.Passes && report.Head == ReportHead.Missing)
+        if (to.Report.Constraint is null && kernel == Verdict.Passes && report.Head == ReportHead.Missing && !report.IsFromProc)
         {
             to.WhyList.Add("If this belongs to an OOM kill, the printed state does not explain it, unless the request was for a larger order or a lower zone.");
         }

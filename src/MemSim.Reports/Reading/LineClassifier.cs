@@ -21,7 +21,7 @@ internal static class LineClassifier
 
     private static readonly string[] TraceWords =
     [
-        "Call Trace", "Call trace", "Call-trace", "call trace", "Backtrace", "Stack:", "Stack :", "Stack from", "mon>", "enter ? for help", "current = 0x", "paca    = 0x", "pid   = ", "Vector: ", "<TASK>", "</TASK>", "<IRQ>", "</IRQ>", "<NMI>", "<EOI>", "<EOE>", "Hardware name:", "Workqueue:", "Modules linked in", "Tainted: [", "RIP:", "EIP:", "RSP:",
+        "Call Trace", "Call trace", "Call-trace", "call trace", "Backtrace", "Stack:", "Stack :", "Stack from", "mon>", "enter ? for help", "current = 0x", "paca    = 0x", "pid   = ", "msr = ", "pc  = ", "lr  = ", "ctr = ", "Vector: ", "<TASK>", "</TASK>", "<IRQ>", "</IRQ>", "<NMI>", "<EOI>", "<EOE>", "Hardware name:", "Workqueue:", "Modules linked in", "Tainted: [", "RIP:", "EIP:", "RSP:",
         "RAX:", "RDX:", "RBP:", "R10:", "R13:", "FS:", "CR2:", "CS:", "DR0:", "DR3:", "EAX:", "ESI:", "EBP:", "EFLAGS", "Code:", "Code :", "ORIG_RAX", "psr:", "pc : ", "lr : ", "sp : ", "pstate:", "pstate :", "x29:", "x26:", "x23:", "x20:", "x17:", "x14:", "x11:", "x8 :", "x5 :", "x2 :",
         "bsp=", "(unwind_backtrace)", "[unwind_backtrace", "show_stack", "dump_stack", "Exception stack", "--- interrupt", "---[ end trace", "---[ cut here", "[ cut here", "Instruction dump", "NIP ", "NIP:", "REGS:", "MSR:", "GPR0", "LR [", "Last Breaking-Event-Address", "Krnl PSW", "User PSW", "Krnl Code", "Krnl GPRS", "Process ", "task: ", "Unable to handle",
         "warn_alloc", "WARNING: ", "stack backtrace", "syscall_call", "Exception", "epc :", "ra : ", "badaddr", "Fixed by", " from ",
@@ -343,6 +343,12 @@ internal static class LineClassifier
         }
 
         if (trimmed.StartsWith("[<", StringComparison.Ordinal) || (trimmed.StartsWith("[", StringComparison.Ordinal) && Has(trimmed, "+") && Has(trimmed, "/") && Has(trimmed, "]")))
+        {
+            return true;
+        }
+
+        // Registers as xmon writes them: "R01 = c0000001e1663550"
+        if (trimmed.Length > 8 && trimmed[0] == 'R' && char.IsAsciiDigit(trimmed[1]) && char.IsAsciiDigit(trimmed[2]) && trimmed[3..].StartsWith(" = ", StringComparison.Ordinal))
         {
             return true;
         }

@@ -52,8 +52,29 @@ internal sealed class RecordedOccupancy
             held += zone.UntrackedPages;
         }
 
+        Take(machine, recorded.Slab, remarks);
         remarks.Add(string.Create(CultureInfo.InvariantCulture, $"the state is that of buddyinfo: where the free blocks lie is invented, and the {held} pages in use (processes, page cache, slab, ...) are nobody's: they can be neither freed, reclaimed nor moved"));
         return remarks;
+    }
+
+    /// <summary>Counts the recorded pages of slabs, those of the machine's own caches among them: what meminfo, vmstat and reports of the machine then show.</summary>
+    private static void Take(Machine machine, RecordedSlab? slab, List<string> remarks)
+    {
+        if (slab is null)
+        {
+            return;
+        }
+
+        foreach ((int id, (long reclaimable, long unreclaimable)) in slab.Nodes)
+        {
+            if (machine.Nodes.FirstOrDefault(n => n.Id == id) is { } node)
+            {
+                node.Counters.SlabReclaimable = Math.Max(reclaimable, node.Counters.SlabReclaimable);
+                node.Counters.SlabUnreclaimable = Math.Max(unreclaimable, node.Counters.SlabUnreclaimable);
+            }
+        }
+
+        remarks.AddRange(slab.Remarks);
     }
 
     private void Fill(RecordedZoneBlocks blocks, ZoneInfoZone? figures, bool marks)

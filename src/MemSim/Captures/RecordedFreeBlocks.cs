@@ -30,6 +30,9 @@ internal sealed class RecordedFreeBlocks
 
     public IReadOnlyList<RecordedZoneBlocks> Zones => _zones;
 
+    /// <summary>The pages of slabs; null where no file tells.</summary>
+    public RecordedSlab? Slab { get; private set; }
+
     /// <summary>What a reader should know.</summary>
     public List<string> Remarks { get; } = [];
 
@@ -42,7 +45,7 @@ internal sealed class RecordedFreeBlocks
             return null;
         }
 
-        RecordedFreeBlocks recorded = new();
+        RecordedFreeBlocks recorded = new() { Slab = RecordedSlab.Read(folder) };
         string[] lines = File.ReadAllLines(path);
         for (int i = 0; i < lines.Length; i++)
         {

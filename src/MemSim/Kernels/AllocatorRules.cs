@@ -36,6 +36,9 @@ public sealed record AllocatorRules
     /// <summary>What <c>vm.defrag_mode</c> does.</summary>
     public DefragModeRule DefragMode { get; init; }
 
+    /// <summary>Whether page blocks are kept for atomic requests of order 1 and more (since 4.4).</summary>
+    public bool HasHighAtomicReserve { get; init; } = true;
+
     /// <summary>Whether the watermark check takes off the free pages of the reserve for high-order atomic requests, exactly counted, or all reserved ones.</summary>
     public bool CountsFreeHighAtomic { get; init; }
 
@@ -53,6 +56,9 @@ public sealed record AllocatorRules
 
     /// <summary>Whether the watermark check halves its limit with each order and leaves out what lies in smaller blocks (before 4.4), or asks for one block.</summary>
     public bool HalvesLimitWithOrder { get; init; }
+
+    /// <summary>Whether every request that cannot wait goes a quarter below the limit (before 4.4), or only one of high priority.</summary>
+    public bool WaitlessTriesHarder { get; init; }
 
     /// <summary>Whether there is a flag <c>__GFP_ATOMIC</c>, which lets order 0 ignore the boost (until 6.2); later every request of high priority may.</summary>
     public bool HasAtomicFlag { get; init; } = true;

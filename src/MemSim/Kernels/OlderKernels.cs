@@ -13,6 +13,8 @@ internal static class OlderKernels
         new(new(4, 20), "the batch of per-CPU lists is at most 31 pages (before 4.20)", r => r with { Reserves = r.Reserves with { PcpBatchLimitKiB = 512 } }),
         new(new(4, 6), "the high watermark is min + min/2, without watermark_scale_factor (before 4.6)", r => r with { Reserves = r.Reserves with { ScalesWatermarkDistance = false } }),
         new(new(4, 4), "each order halves the limit of the watermark check and leaves smaller blocks out (before 4.4)", r => r with { Allocator = r.Allocator with { HalvesLimitWithOrder = true } }),
+        new(new(4, 4), "every request that cannot wait goes a quarter below the limit (before 4.4)", r => r with { Allocator = r.Allocator with { WaitlessTriesHarder = true } }),
+        new(new(4, 4), "no page blocks are kept for atomic requests of order 1 and more (before 4.4; MIGRATE_RESERVE of that time is not simulated)", r => r with { Allocator = r.Allocator with { HasHighAtomicReserve = false } }),
     ];
 
     /// <summary>The rules of 6.1 with what is known to differ.</summary>

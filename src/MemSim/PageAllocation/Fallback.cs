@@ -66,7 +66,7 @@ internal abstract class Fallback
     public void ReserveHighAtomic(Cpu cpu, Zone zone, int pfn, int order)
     {
         int type = zone.BlockType(pfn);
-        if (type >= PerCpuPages.PcpTypes || zone.HighAtomicReserved >= HighAtomicLimit(zone))
+        if (type >= PerCpuPages.PcpTypes || !zone.Rules.HasHighAtomicReserve || zone.HighAtomicReserved >= HighAtomicLimit(zone))
         {
             return;
         }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Kernels;
 
 namespace MemSim.Zones;
 
@@ -39,7 +40,7 @@ internal static class WatermarkCheck
         free -= Unusable(zone, order, flags);
         if ((flags & AllocFlags.Reserves) != 0)
         {
-            mark = Lowered(mark, flags);
+            mark = Lowered(mark, flags, zone.Rules);
         }
 
         if (zone.Rules.HalvesLimitWithOrder && order > 0)
@@ -65,15 +66,17 @@ internal static class WatermarkCheck
     }
 
     /// <summary>The limit after the rights of the request: high priority takes half, and a quarter of the rest where it cannot wait; an OOM victim half.</summary>
-    internal static long Lowered(long mark, AllocFlags flags)
+    internal static long Lowered(long mark, AllocFlags flags, AllocatorRules rules)
     {
-        if ((flags & AllocFlags.MinReserve) != 0)
+        bool high = (flags & AllocFlags.MinReserve) != 0;
+        if (high)
         {
             mark -= mark / 2;
-            if ((flags & AllocFlags.NonBlock) != 0)
-            {
-                mark -= mark / 4;
-            }
+        }
+
+        if ((flags & AllocFlags.NonBlock) != 0 && (high || rules.WaitlessTriesHarder))
+        {
+            mark -= mark / 4;
         }
 
         if ((flags & AllocFlags.Oom) != 0)

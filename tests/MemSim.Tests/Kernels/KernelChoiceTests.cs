@@ -54,6 +54,8 @@ public class KernelChoiceTests
         choice.Line.Reserves.PcpBatchLimitKiB.Should().Be(batchKiB);
         choice.Line.Reserves.ScalesWatermarkDistance.Should().Be(scales);
         choice.Line.Allocator.HalvesLimitWithOrder.Should().Be(halves);
+        choice.Line.Allocator.HasHighAtomicReserve.Should().Be(!halves, "these rules changed in 4.4");
+        choice.Line.Allocator.WaitlessTriesHarder.Should().Be(halves);
         choice.Warnings.Should().ContainSingle().Which.Should().Contain("rules of Linux 6.1").And.Contain(said);
     }
 

@@ -103,7 +103,7 @@ internal static class AllocationExplainer
             Watermark = ignores ? null : watermark,
             Mark = mark,
             Boost = zone.Boost,
-            Limit = (flags & AllocFlags.Reserves) != 0 ? WatermarkCheck.Lowered(limit, flags) : limit,
+            Limit = (flags & AllocFlags.Reserves) != 0 ? WatermarkCheck.Lowered(limit, flags, zone.Rules) : limit,
             Reserve = zone.Reserve[request.Zonelist.HighestZoneIndex],
             Free = zone.FreePagesForChecks,
             Unusable = WatermarkCheck.Unusable(zone, request.Order, flags),
