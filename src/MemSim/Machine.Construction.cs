@@ -53,7 +53,8 @@ public sealed partial class Machine
         Swap = new SwapSpace(this);
         SwapWrites = Swap;
         ShmemSwap = Swap.SharedMemory;
-        HugePages = new HugePageSettings(this, options.Mmu.GigabytePages, options.DefaultHugePageSize);
+        HugePages = new HugePageSettings(this);
+        Hugetlb = new MachineHugetlb(this, options.Mmu.GigabytePages, options.DefaultHugePageSize);
 
         Pids = new ProcessTable(Architecture.Bits == 32);
 
@@ -69,10 +70,9 @@ public sealed partial class Machine
             HighAddresses = Kmaps;
             _stacks = new KernelStacks(this, options.Stacks, frames);
             frames.EndBoot();
-            Mm = new MmCore(this, frames);
+            Mm = new AddressSpaces(this, ZeroPage.Take(this, frames));
             Swap.Users.Insert(0, new ProcessSwapUser(Swap));
-            Mm.Faults = new PageFaultHandler(Mm);
-            _mmu.FaultHandler = Mm.Faults;
+            _mmu.FaultHandler = new PageFaultHandler(Mm);
         }
 
         Owners = Guarded(Mm is null ? new CacheOnlyOwners(this) : new PageOwners(Mm));

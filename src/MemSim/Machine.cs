@@ -167,7 +167,7 @@ public sealed partial class Machine : IDisposable
         VerifyHighMemory();
         Mm?.Verify();
         VerifyTasks();
-        HugePages.VerifyPools();
+        Hugetlb.VerifyPools();
         _stacks?.Verify();
         if (Reclaimer is not NoReclaim)
         {

@@ -41,15 +41,15 @@ public sealed class MachineSysctl
             return;
         }
 
-        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages" && _machine.HugePages.Pool.IsGigantic)
+        if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages" && _machine.Hugetlb.Pool.IsGigantic)
         {
-            throw new ArgumentException($"vm.{file}: pages of {_machine.HugePages.Pool.PageSize} come from the boot alone (EINVAL)", nameof(text));
+            throw new ArgumentException($"vm.{file}: pages of {_machine.Hugetlb.Pool.PageSize} come from the boot alone (EINVAL)", nameof(text));
         }
 
         _machine.Settings.Set(file, text);
         if (file is "nr_hugepages" or "nr_hugepages_mempolicy" or "nr_overcommit_hugepages")
         {
-            _machine.HugePages.Pool.WriteSysctl(_machine.Cpus[0], file, _machine.Settings.Sysctls.Number(file));
+            _machine.Hugetlb.Pool.WriteSysctl(_machine.Cpus[0], file, _machine.Settings.Sysctls.Number(file));
         }
     }
 
@@ -63,8 +63,8 @@ public sealed class MachineSysctl
         string file = NameOf(name);
 
         // What the pool reached, not what was written.
-        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && _machine.HugePages.Pool.WasSized
-            ? (_machine.HugePages.Pool.Total - _machine.HugePages.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
+        return file is "nr_hugepages" or "nr_hugepages_mempolicy" && _machine.Hugetlb.Pool.WasSized
+            ? (_machine.Hugetlb.Pool.Total - _machine.Hugetlb.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
             : _machine.Settings.Read(file);
     }
 

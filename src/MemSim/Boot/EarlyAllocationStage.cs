@@ -306,7 +306,7 @@ internal sealed class EarlyAllocationStage
         foreach (HugePagesParameter wanted in spec.CommandLine.HugePagePools)
         {
             ulong bytes = wanted.PageSize.Bytes != 0 ? wanted.PageSize.Bytes : spec.CommandLine.DefaultHugePageSize?.Bytes ?? 0;
-            bool gigantic = bytes > Page << PageGeometry.MaxOrder && HugePageSettings.OrdersOf(spec.Architecture, spec.Mmu.GigabytePages).Contains(BitOperations.Log2(bytes / Page)) && BitOperations.IsPow2(bytes);
+            bool gigantic = bytes > Page << PageGeometry.MaxOrder && MachineHugetlb.OrdersOf(spec.Architecture, spec.Mmu.GigabytePages).Contains(BitOperations.Log2(bytes / Page)) && BitOperations.IsPow2(bytes);
             if (!gigantic || !seen.Add(bytes))
             {
                 continue;
@@ -330,7 +330,7 @@ internal sealed class EarlyAllocationStage
 
             if (got < wanted.Pages)
             {
-                log.Add($"HugeTLB: allocating {wanted.Pages} of page size {HugePageSettings.SizeText(new ByteSize(bytes))} failed.  Only allocated {got} hugepages.");
+                log.Add($"HugeTLB: allocating {wanted.Pages} of page size {MachineHugetlb.SizeText(new ByteSize(bytes))} failed.  Only allocated {got} hugepages.");
             }
         }
 

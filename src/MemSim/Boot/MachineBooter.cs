@@ -47,7 +47,7 @@ internal static class MachineBooter
             long[] taken = [.. machine.Zones.Select(z => z.PagesOnNoList - held[z.Id])];
             if (spec.CommandLine.HugePagePools.Count != 0)
             {
-                plan.BootLog = [.. plan.BootLog, .. machine.HugePages.FillAtBoot(machine.Cpus[0], [.. plan.GiganticPages.Select(range => (range.Start, range.Pages))], spec.CommandLine.HugePagePools)];
+                plan.BootLog = [.. plan.BootLog, .. machine.Hugetlb.FillAtBoot(machine.Cpus[0], [.. plan.GiganticPages.Select(range => (range.Start, range.Pages))], spec.CommandLine.HugePagePools)];
             }
 
             Release(machine, plan, early: false);
@@ -327,7 +327,7 @@ internal static class MachineBooter
     {
         foreach (Zone zone in machine.Zones)
         {
-            zone.UntrackedPages = zone.PagesOnNoList - machine.HugePages.PooledPagesIn(zone) - taken[zone.Id];
+            zone.UntrackedPages = zone.PagesOnNoList - machine.Hugetlb.PooledPagesIn(zone) - taken[zone.Id];
         }
     }
 }

@@ -8,15 +8,15 @@ using MemSim.VirtualMemory;
 namespace MemSim.Faults;
 
 /// <summary>What the processor's page-fault exception leads to (<c>exc_page_fault()</c>, arm64 <c>do_page_fault()</c>): finds the area, checks the access, expands stacks, sends signals.</summary>
-internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
+internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
 {
     private const uint X86Protection = 1;
 
     public bool Handle(Cpu cpu, in PageFault fault)
     {
-        using OwnersLock.Scope scope = core.Enter();
-        core.FaultTrace?.Emit(cpu, fault);
-        if (core.Story is { } story)
+        using OwnersLock.Scope scope = spaces.Enter();
+        spaces.Faults.Trace?.Emit(cpu, fault);
+        if (spaces.Faults.Story is { } story)
         {
             story.Begin(Describe(fault));
         }
@@ -27,7 +27,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         if (process is null || mm is null || cpu.InAtomic || cpu.MmuState.Tables != mm.Tables)
         {
             // No user context, or one that must not sleep: the exception table, else an oops.
-            core.Story?.Add("no address space to look in: fixed up by the exception table, or an oops");
+            spaces.Faults.Story?.Add("no address space to look in: fixed up by the exception table, or an oops");
             return false;
         }
 
@@ -41,9 +41,9 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
             return fault.User && Send(process, fault, fault.Reason == PageFaultReason.NoMemory ? Signal.SIGBUS : Signal.SIGSEGV, fault.Reason == PageFaultReason.NoMemory ? SignalCode.NoPage : SignalCode.Kernel);
         }
 
-        if (core.Mmu.IsKernelAddress(address) || address >= core.Addresses.TaskSize)
+        if (spaces.Mmu.IsKernelAddress(address) || address >= spaces.Addresses.TaskSize)
         {
-            core.Story?.Add("an address of the kernel");
+            spaces.Faults.Story?.Add("an address of the kernel");
             return fault.User && Send(process, fault, Signal.SIGSEGV, SignalCode.MapError);
         }
 
@@ -73,13 +73,13 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
             return Refused(process, fault, vma);
         }
 
-        if (core.Story is not null)
+        if (spaces.Faults.Story is not null)
         {
             TellArea(vma);
         }
 
         FaultFlags flags = (fault.Access == MemoryAccess.Write ? FaultFlags.Write : 0) | (fault.User ? FaultFlags.User : 0) | (fault.Access == MemoryAccess.Execute ? FaultFlags.Instruction : 0);
-        FaultResult result = core.HandleFault(cpu, vma, address, flags);
+        FaultResult result = spaces.Faults.HandleFault(cpu, vma, address, flags);
         if ((result & FaultResult.Error) != 0)
         {
             if (process.IsDying && fault.User)
@@ -98,10 +98,10 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
         if ((result & FaultResult.Major) != 0)
         {
             process.MajorFaults++;
-            core.Events.Count(VmEvent.MajorFault);
-            if (core.Machine.Charges is not null)
+            spaces.Machine.Events.Count(VmEvent.MajorFault);
+            if (spaces.Machine.Charges is not null)
             {
-                core.Machine.Cgroups.Of(process.CgroupId).Count(Cgroups.CgroupStat.MajorFault, 1);
+                spaces.Machine.Cgroups.Of(process.CgroupId).Count(Cgroups.CgroupStat.MajorFault, 1);
             }
         }
         else
@@ -111,7 +111,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
 
         if (process.PagesOverHigh != 0)
         {
-            core.Machine.Cgroups.HandleOverHigh(cpu);
+            spaces.Machine.Cgroups.HandleOverHigh(cpu);
         }
 
         // On the way back to user mode signals are looked at: who was killed meanwhile does not get there.
@@ -119,10 +119,10 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void TellArea(Vma vma) => core.Story?.Add($"area {vma}");
+    private void TellArea(Vma vma) => spaces.Faults.Story?.Add($"area {vma}");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void TellExpansion(Vma vma) => core.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
+    private void TellExpansion(Vma vma) => spaces.Faults.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool Refused(Process process, in PageFault fault, Vma vma) => Bad(process, fault, SignalCode.AccessError, $"BADACCESS: {vma} does not allow it");
@@ -153,7 +153,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
     private bool Die(Cpu cpu, Process process, in PageFault fault)
     {
         SignalInfo info = new(Signal.SIGKILL, SignalCode.None, fault.Address);
-        core.Story?.Add($"{process} was killed: it ends");
+        spaces.Faults.Story?.Add($"{process} was killed: it ends");
         process.LastSignal = info;
         process.Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
         throw new SignalException(process, info, fault, "It was killed before it came back to its program.");
@@ -163,20 +163,20 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
     {
         if ((result & FaultResult.Oom) != 0)
         {
-            core.Story?.Add("no memory");
+            spaces.Faults.Story?.Add("no memory");
             return fault.User && Send(process, fault, Signal.SIGKILL, SignalCode.OutOfMemory);
         }
 
-        core.Story?.Add("no page behind the address");
+        spaces.Faults.Story?.Add("no page behind the address");
         return fault.User && ((result & FaultResult.SigBus) != 0 ? Send(process, fault, Signal.SIGBUS, SignalCode.NoPage) : Send(process, fault, Signal.SIGSEGV, SignalCode.MapError));
     }
 
     private bool Bad(Process process, in PageFault fault, SignalCode code, string why)
     {
-        core.Story?.Add(why);
+        spaces.Faults.Story?.Add(why);
         if (!fault.User)
         {
-            core.Story?.Add("in kernel mode: the exception table, else an oops");
+            spaces.Faults.Story?.Add("in kernel mode: the exception table, else an oops");
             return false;
         }
 
@@ -187,7 +187,7 @@ internal sealed class PageFaultHandler(MmCore core) : IPageFaultHandler
     private bool Send(Process process, in PageFault fault, Signal signal, SignalCode code)
     {
         SignalInfo info = new(signal, code, fault.Address);
-        core.Story?.Add($"{info}");
+        spaces.Faults.Story?.Add($"{info}");
         process.LastSignal = info;
         if (signal != Signal.SIGKILL && process.SignalHandler is { } handler && handler(info))
         {

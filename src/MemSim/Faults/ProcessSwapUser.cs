@@ -10,22 +10,22 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 {
     public void CountEntries(SwapCensus census)
     {
-        if (swap.Machine.Mm is not { } core)
+        if (swap.Machine.Mm is not { } spaces)
         {
             return;
         }
 
-        foreach (MemoryDescriptor mm in core.Spaces)
+        foreach (MemoryDescriptor mm in spaces.All)
         {
             foreach (Vma vma in mm.Areas)
             {
-                PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
+                PageTableCursor cursor = new(spaces, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
                 while (cursor.Next())
                 {
                     TableEntries table = cursor.IsHuge ? default : cursor.Entries;
                     while (table.Next(out ulong found))
                     {
-                        if (core.Decode(found) is { Kind: SoftEntryKind.Swap } soft)
+                        if (spaces.Entries.Decode(found) is { Kind: SoftEntryKind.Swap } soft)
                         {
                             census.Add(SwapSpace.ToEntry(soft));
                         }
@@ -37,20 +37,20 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 
     public Errno Unuse(Cpu cpu, SwapArea area)
     {
-        if (swap.Machine.Mm is not { } core)
+        if (swap.Machine.Mm is not { } spaces)
         {
             return Errno.None;
         }
 
-        using OwnersLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = spaces.Enter();
 
         // Bringing pages in may need memory, and the lack of it end processes: nothing is held across a page.
-        for (int i = 0; i < core.Spaces.Count; i++)
+        for (int i = 0; i < spaces.All.Count; i++)
         {
-            MemoryDescriptor mm = core.Spaces[i];
+            MemoryDescriptor mm = spaces.All[i];
             for (Vma? vma = mm.Tree.First; vma is not null && mm.SwapEntries != 0; vma = vma.Next)
             {
-                Errno error = vma.AnonVma is null ? Errno.None : Unuse(cpu, area, core, vma);
+                Errno error = vma.AnonVma is null ? Errno.None : Unuse(cpu, area, spaces, vma);
                 if (error != Errno.None)
                 {
                     return error;
@@ -61,20 +61,20 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
         return Errno.None;
     }
 
-    private Errno Unuse(Cpu cpu, SwapArea area, MmCore core, Vma vma)
+    private Errno Unuse(Cpu cpu, SwapArea area, AddressSpaces spaces, Vma vma)
     {
-        PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue);
+        PageTableCursor cursor = new(spaces, vma, vma.StartValue, vma.EndValue);
         while (cursor.Next())
         {
             TableEntries table = cursor.IsHuge ? default : cursor.Entries;
             while (table.Next(out ulong entry))
             {
-                if (core.Decode(entry) is not { Kind: SoftEntryKind.Swap } soft || soft.Type != area.Type)
+                if (spaces.Entries.Decode(entry) is not { Kind: SoftEntryKind.Swap } soft || soft.Type != area.Type)
                 {
                     continue;
                 }
 
-                Errno error = Replace(cpu, core, vma, table.Address, table.Slot, soft);
+                Errno error = Replace(cpu, spaces, vma, table.Address, table.Slot, soft);
                 if (error != Errno.None)
                 {
                     return error;
@@ -90,7 +90,7 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
     }
 
     /// <summary>Maps the page in the place of its entry (<c>unuse_pte()</c>).</summary>
-    private Errno Replace(Cpu cpu, MmCore core, Vma vma, ulong address, ulong slot, in SoftEntry soft)
+    private Errno Replace(Cpu cpu, AddressSpaces spaces, Vma vma, ulong address, ulong slot, in SoftEntry soft)
     {
         PageTables tables = vma.Mm.Tables;
         ulong before = tables.ReadSlot(slot);
@@ -103,19 +103,19 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
 
         if (tables.ReadSlot(slot) != before)
         {
-            core.Put(cpu, pfn);
+            spaces.Pages.Put(cpu, pfn);
             return Errno.None;
         }
 
         vma.Mm.SwapEntries--;
         vma.Mm.AnonPages++;
-        core.AddAnonRmap(pfn, vma, address, soft.Exclusive);
+        spaces.Maps.AddAnonRmap(pfn, vma, address, soft.Exclusive);
         if ((vma.Flags & VmaFlags.Locked) != 0)
         {
-            core.Mlock(cpu, pfn);
+            spaces.Machine.Lru.Mlock(cpu, pfn);
         }
 
-        tables.WriteSlot(slot, core.Layout.MakeOld(core.Layout.Make(pfn, vma.PageBits)));
+        tables.WriteSlot(slot, spaces.Layout.MakeOld(spaces.Layout.Make(pfn, vma.PageBits)));
         swap.Free(entry);
         swap.FreeSlotWhenWritten(cpu, pfn);
         return Errno.None;

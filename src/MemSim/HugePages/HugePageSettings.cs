@@ -23,17 +23,17 @@ public enum HugePageDefrag
     Never,
 }
 
-/// <summary>Huge pages of processes: the files of <c>/sys/kernel/mm/transparent_hugepage</c>.</summary>
+/// <summary>Transparent huge pages: the files of <c>/sys/kernel/mm/transparent_hugepage</c>. Those of pools are <see cref="Machine.Hugetlb"/>.</summary>
 /// <remarks>
 /// Everything begins as Debian's kernels have it: <see cref="Enabled"/> is what <c>transparent_hugepage=</c> says, else <see cref="TransparentHugePages.Always"/>; on a machine
 /// with less than 512 MiB the boot switches all of it off. A huge page has 2 MiB, on x86-32 without PAE 4 MiB.
 /// </remarks>
-public sealed partial class HugePageSettings
+public sealed class HugePageSettings
 {
     private readonly Machine _machine;
     private TransparentHugePages _enabled;
 
-    internal HugePageSettings(Machine machine, bool gigabytePages, ByteSize? defaultSize)
+    internal HugePageSettings(Machine machine)
     {
         _machine = machine;
         _enabled = machine.Settings.HugePages;
@@ -41,9 +41,6 @@ public sealed partial class HugePageSettings
         Defrag = machine.Settings.HasRoomForHugePages ? HugePageDefrag.Madvise : HugePageDefrag.Never;
         UseZeroPage = machine.Settings.HasRoomForHugePages;
         Khugepaged = new Khugepaged(machine, this);
-        Pools = MakePools(machine, gigabytePages);
-        ByteSize usual = defaultSize ?? PageSize;
-        Pool = Pools.FirstOrDefault(pool => pool.PageSize == usual) ?? PoolOf(PageSize)!;
     }
 
     /// <summary>Whether the kernel has transparent huge pages: all simulated ones do, but not that of every captured machine.</summary>
@@ -88,19 +85,8 @@ public sealed partial class HugePageSettings
     /// <summary>The thread that makes huge pages of small ones.</summary>
     public Khugepaged Khugepaged { get; }
 
-    /// <summary>Huge pages kept aside, by size, the largest first: as the architecture has them.</summary>
-    public IReadOnlyList<HugetlbPool> Pools { get; }
-
-    /// <summary>The pool of the default size (<c>vm.nr_hugepages</c>, <c>default_hugepagesz=</c>).</summary>
-    public HugetlbPool Pool { get; }
-
     /// <summary>Huge pages that are partly unmapped and will be split when memory runs short.</summary>
     public int DeferredSplits => _machine.Mm?.Huge.Deferred ?? 0;
-
-    /// <summary>The pool of a size.</summary>
-    /// <param name="size">Bytes of a page.</param>
-    /// <returns>Null when the architecture has no such pages.</returns>
-    public HugetlbPool? PoolOf(ByteSize size) => Pools.FirstOrDefault(pool => pool.PageSize == size);
 
     /// <summary>Splits a huge page into small ones now (<c>split_huge_page()</c>).</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -115,23 +101,23 @@ public sealed partial class HugePageSettings
             throw new ArgumentException($"{page} belongs to another machine", nameof(page));
         }
 
-        if (page.IsNull || _machine.Mm is not { } core)
+        if (page.IsNull || _machine.Mm is not { } spaces)
         {
             return false;
         }
 
-        TransparentHugeMemory huge = core.Huge;
+        TransparentHugeMemory huge = spaces.Huge;
 
-        using OwnersLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = spaces.Enter();
         int head = page.CompoundHead.FrameIndex;
-        if (core.Frames[head].Order != huge.Order || core.Frames[head].RefCount == 0 || !core.IsAnon(head))
+        if (spaces.Frames[head].Order != huge.Order || spaces.Frames[head].RefCount == 0 || !spaces.Pages.IsAnon(head))
         {
             return false;
         }
 
-        core.Get(head);
+        spaces.Pages.Get(head);
         bool split = huge.SplitPage(cpu, head);
-        core.Put(cpu, head);
+        spaces.Pages.Put(cpu, head);
         return split;
     }
 }

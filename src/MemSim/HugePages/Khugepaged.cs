@@ -134,12 +134,12 @@ public sealed class Khugepaged
 
     private void Scan(Cpu cpu)
     {
-        if (_machine.Mm is not { } core || _settings.Enabled is TransparentHugePages.Never or TransparentHugePages.Unavailable)
+        if (_machine.Mm is not { } spaces || _settings.Enabled is TransparentHugePages.Never or TransparentHugePages.Unavailable)
         {
             return;
         }
 
-        using OwnersLock.Scope scope = core.Enter();
+        using OwnersLock.Scope scope = spaces.Enter();
         if (_machine.OwnersLock.IsInOperation)
         {
             // A CPU was lent in the middle of a fault or a system call, whose page tables must stay where they are: its mmap_read_trylock() fails.
@@ -157,7 +157,7 @@ public sealed class Khugepaged
             }
 
             _current ??= _spaces[0];
-            if (!ScanSpace(cpu, core.Huge, _current, ref seen))
+            if (!ScanSpace(cpu, spaces.Huge, _current, ref seen))
             {
                 // No huge page could be had: it sleeps before it tries again.
                 return;

@@ -3,6 +3,6 @@ namespace MemSim;
 /// <content>Huge pages.</content>
 public sealed partial class Machine
 {
-    /// <summary>Huge pages of processes.</summary>
+    /// <summary>Transparent huge pages of processes.</summary>
     public HugePageSettings HugePages { get; private set; } = null!;
 }

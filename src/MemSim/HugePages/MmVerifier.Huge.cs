@@ -11,14 +11,14 @@ internal sealed partial class MmVerifier
 
     private void CheckHuge(MemoryDescriptor mm, Vma vma, ulong at, ulong entry, PteLayout layout, ref (long Anon, long File, long Shared, long Swap) seen)
     {
-        if ((at & (core.Huge.Bytes - 1)) != 0)
+        if ((at & (spaces.Huge.Bytes - 1)) != 0)
         {
             BugReporter.Corrupt($"the huge page at {at:x} of {mm.Tables} begins before {vma}");
         }
 
         _hugeEntries++;
         int head = layout.Pfn(entry);
-        if (core.Huge.IsZero(entry))
+        if (spaces.Huge.IsZero(entry))
         {
             if (layout.IsWritable(entry) || !mm.MapsHugeZero)
             {
@@ -28,26 +28,26 @@ internal sealed partial class MmVerifier
             return;
         }
 
-        ref PageFrame frame = ref core.Frames[head];
-        if (frame.RefCount == 0 || frame.Order != core.Huge.Order || !core.IsAnon(head))
+        ref PageFrame frame = ref spaces.Frames[head];
+        if (frame.RefCount == 0 || frame.Order != spaces.Huge.Order || !spaces.Pages.IsAnon(head))
         {
             BugReporter.Corrupt($"{mm.Tables}: frame 0x{head:x}, mapped as a huge page at {at:x}, is none");
         }
 
-        seen.Anon += core.Huge.Pages;
+        seen.Anon += spaces.Huge.Pages;
         _mappedWhole[head] = _mappedWhole.GetValueOrDefault(head) + 1;
-        if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed || !anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma))
+        if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed || !anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma))
             || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
         {
             BugReporter.Corrupt($"huge page 0x{head:x} at {at:x} of {mm.Tables} is not found by reverse mapping");
         }
 
-        if (at + core.Huge.Bytes > vma.EndValue)
+        if (at + spaces.Huge.Bytes > vma.EndValue)
         {
             BugReporter.Corrupt($"the huge page at {at:x} of {mm.Tables} reaches beyond {vma}");
         }
 
-        if (layout.IsWritable(entry) && !core.IsExclusive(head))
+        if (layout.IsWritable(entry) && !spaces.Pages.IsExclusive(head))
         {
             BugReporter.Corrupt($"huge page 0x{head:x} is writable at {at:x} of {mm.Tables} but not marked exclusive");
         }
@@ -59,9 +59,9 @@ internal sealed partial class MmVerifier
         Dictionary<int, int> totals = new(_mappedWhole);
         foreach ((int pfn, int count) in _mapped)
         {
-            if (core.IsPartOfHuge(pfn))
+            if (spaces.Pages.IsPartOfHuge(pfn))
             {
-                int head = core.HeadOf(pfn);
+                int head = spaces.Pages.HeadOf(pfn);
                 totals[head] = totals.GetValueOrDefault(head) + count;
             }
         }
@@ -70,23 +70,23 @@ internal sealed partial class MmVerifier
         foreach ((int head, int total) in totals)
         {
             int wholeMaps = _mappedWhole.GetValueOrDefault(head);
-            whole += wholeMaps != 0 ? core.Huge.Pages : 0;
-            if (core.TotalMapCount(head) != total || core.WholeMaps(head) != wholeMaps || core.RefCount(head) < total)
+            whole += wholeMaps != 0 ? spaces.Huge.Pages : 0;
+            if (spaces.Maps.TotalMapCount(head) != total || spaces.Maps.WholeMaps(head) != wholeMaps || spaces.Pages.RefCount(head) < total)
             {
-                BugReporter.Corrupt($"huge page 0x{head:x} is mapped by {total} entries, {wholeMaps} of them whole, but counts {core.TotalMapCount(head)} and {core.WholeMaps(head)}, with {core.RefCount(head)} references");
+                BugReporter.Corrupt($"huge page 0x{head:x} is mapped by {total} entries, {wholeMaps} of them whole, but counts {spaces.Maps.TotalMapCount(head)} and {spaces.Maps.WholeMaps(head)}, with {spaces.Pages.RefCount(head)} references");
             }
 
-            for (int i = 0; i < core.Huge.Pages; i++)
+            for (int i = 0; i < spaces.Huge.Pages; i++)
             {
-                if (core.SmallMaps(head + i) != _mapped.GetValueOrDefault(head + i))
+                if (spaces.Maps.SmallMaps(head + i) != _mapped.GetValueOrDefault(head + i))
                 {
-                    BugReporter.Corrupt($"part {i} of huge page 0x{head:x} is mapped by {_mapped.GetValueOrDefault(head + i)} small entries but counts {core.SmallMaps(head + i)}");
+                    BugReporter.Corrupt($"part {i} of huge page 0x{head:x} is mapped by {_mapped.GetValueOrDefault(head + i)} small entries but counts {spaces.Maps.SmallMaps(head + i)}");
                 }
             }
         }
 
         long counted = 0;
-        foreach (Node node in core.Machine.Nodes)
+        foreach (Node node in spaces.Machine.Nodes)
         {
             counted += node.Counters.AnonHugePages;
         }
@@ -96,6 +96,6 @@ internal sealed partial class MmVerifier
             BugReporter.Corrupt($"nr_anon_transparent_hugepages says {counted} pages but {whole} are mapped as huge pages");
         }
 
-        core.Huge.CheckDeferred();
+        spaces.Huge.CheckDeferred();
     }
 }

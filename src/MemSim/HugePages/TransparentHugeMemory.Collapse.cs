@@ -79,7 +79,7 @@ internal sealed partial class TransparentHugeMemory
         for (int i = 0; i < Pages; i++)
         {
             ulong entry = tables.ReadSlot(slot + ((ulong)i << tables.EntryShift));
-            if (entry == 0 || (_layout.IsPresent(entry) && _layout.Pfn(entry) == _core.ZeroPfn))
+            if (entry == 0 || (_layout.IsPresent(entry) && _layout.Pfn(entry) == _spaces.ZeroPfn))
             {
                 if (++empty > limits.MaxEmpty)
                 {
@@ -92,7 +92,7 @@ internal sealed partial class TransparentHugeMemory
 
             if (!_layout.IsPresent(entry))
             {
-                if (_core.Decode(entry).Kind != SoftEntryKind.Swap)
+                if (_spaces.Entries.Decode(entry).Kind != SoftEntryKind.Swap)
                 {
                     return false;
                 }
@@ -106,14 +106,14 @@ internal sealed partial class TransparentHugeMemory
                 continue;
             }
 
-            int pfn = _core.PeekPage(vma, address + ((ulong)i << PageGeometry.PageShift), entry);
+            int pfn = _spaces.Entries.PeekPage(vma, address + ((ulong)i << PageGeometry.PageShift), entry);
             if (pfn < 0)
             {
                 return false;
             }
 
             writable |= _layout.IsWritable(entry);
-            if (_core.MapCount(pfn) > 1 && ++shared > limits.MaxShared)
+            if (_spaces.Maps.MapCount(pfn) > 1 && ++shared > limits.MaxShared)
             {
                 _events.Count(VmEvent.ThpScanExceedSharePte);
                 return false;
@@ -124,8 +124,8 @@ internal sealed partial class TransparentHugeMemory
                 return false;
             }
 
-            _nodeLoad[_core.Machine.Zones[_frames[_core.HeadOf(pfn)].ZoneId].Node.Id & 63]++;
-            referenced += _layout.IsYoung(entry) || _core.HasFlag(pfn, PageFlags.Referenced) ? 1 : 0;
+            _nodeLoad[_spaces.Machine.Zones[_frames[_spaces.Pages.HeadOf(pfn)].ZoneId].Node.Id & 63]++;
+            referenced += _layout.IsYoung(entry) || _spaces.Pages.HasFlag(pfn, PageFlags.Referenced) ? 1 : 0;
         }
 
         return writable && referenced != 0 && (swapped == 0 || referenced >= Pages / 2);
@@ -134,16 +134,16 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Whether a page is on a list, unlocked, and held by its mappings only.</summary>
     private bool IsFit(int pfn)
     {
-        int head = _core.HeadOf(pfn);
-        return _core.IsAnon(head) && _core.HasFlag(head, PageFlags.Lru) && !_core.HasFlag(head, PageFlags.Locked)
-            && _core.RefCount(head) == _core.TotalMapCount(head) + (_core.IsSwapCache(head) ? 1 : 0);
+        int head = _spaces.Pages.HeadOf(pfn);
+        return _spaces.Pages.IsAnon(head) && _spaces.Pages.HasFlag(head, PageFlags.Lru) && !_spaces.Pages.HasFlag(head, PageFlags.Locked)
+            && _spaces.Pages.RefCount(head) == _spaces.Maps.TotalMapCount(head) + (_spaces.Pages.IsSwapCache(head) ? 1 : 0);
     }
 
     /// <summary>The node that most of the pages are on.</summary>
     private Node TargetNode(Cpu cpu)
     {
         int best = Array.IndexOf(_nodeLoad, _nodeLoad.Max());
-        return _core.Machine.NodeOrDefault(best) ?? cpu.Node;
+        return _spaces.Machine.NodeOrDefault(best) ?? cpu.Node;
     }
 
     private bool SwapIn(Cpu cpu, Vma vma, ulong address)
@@ -152,13 +152,13 @@ internal sealed partial class TransparentHugeMemory
         {
             ulong slot = vma.Mm.Tables.FindSlot(at);
             ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
-            if (entry != 0 && !_layout.IsPresent(entry) && (_core.HandleFault(cpu, vma, at, FaultFlags.Remote) & (FaultResult.Error | FaultResult.Retry)) != 0)
+            if (entry != 0 && !_layout.IsPresent(entry) && (_spaces.Faults.HandleFault(cpu, vma, at, FaultFlags.Remote) & (FaultResult.Error | FaultResult.Retry)) != 0)
             {
                 return false;
             }
         }
 
-        _core.Machine.Lru.DrainAll(cpu);
+        _spaces.Machine.Lru.DrainAll(cpu);
         return true;
     }
 
@@ -175,27 +175,27 @@ internal sealed partial class TransparentHugeMemory
         {
             ulong entry = tables.ReadSlot(slot);
             tables.WriteSlot(slot, 0);
-            if (entry == 0 || _layout.Pfn(entry) == _core.ZeroPfn)
+            if (entry == 0 || _layout.Pfn(entry) == _spaces.ZeroPfn)
             {
-                _core.Machine.Ram.Zero(head + i, 1);
+                _spaces.Machine.Ram.Zero(head + i, 1);
                 mm.AnonPages++;
                 continue;
             }
 
             int old = _layout.Pfn(entry);
-            _core.CopyPage(old, head + i);
-            _core.RemoveRmap(cpu, old, vma);
-            if (_core.IsSwapCache(old) && _core.MapCount(old) == 0)
+            _spaces.Pages.CopyPage(old, head + i);
+            _spaces.Maps.RemoveRmap(cpu, old, vma);
+            if (_spaces.Pages.IsSwapCache(old) && _spaces.Maps.MapCount(old) == 0)
             {
-                _ = _core.Swap?.TryFreeSlot(cpu, old);
+                _ = _spaces.Swap?.TryFreeSlot(cpu, old);
             }
 
-            _core.Put(cpu, old);
+            _spaces.Pages.Put(cpu, old);
         }
 
-        _core.PrepareHuge(head);
-        _core.AddNewHugeRmap(head, vma, address);
-        _core.AddToLru(cpu, head, vma);
+        _spaces.Pages.PrepareHuge(head);
+        _spaces.Maps.AddNewHugeRmap(head, vma, address);
+        _spaces.Pages.AddToLru(cpu, head, vma);
         ulong made = _layout.MakeDirty(Make(head, vma.PageBits));
         tables.WriteSlot(pmd, (vma.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(made) : made);
     }

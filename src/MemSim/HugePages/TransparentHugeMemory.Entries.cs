@@ -26,24 +26,24 @@ internal sealed partial class TransparentHugeMemory
         tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
         int head = _layout.Pfn(entry);
         bool isZero = IsZero(entry);
-        bool exclusive = !isZero && _core.IsExclusive(head);
+        bool exclusive = !isZero && _spaces.Pages.IsExclusive(head);
         bool young = _layout.IsYoung(entry);
         bool dirty = _layout.IsDirty(entry);
         if (dirty && !isZero)
         {
-            _core.SetFlag(head, PageFlags.Dirty);
+            _spaces.Pages.SetFlag(head, PageFlags.Dirty);
         }
 
         ulong table = tables.WithdrawDeposit(out ulong fill);
         for (int i = 0; i < Pages; i++)
         {
-            ulong small = _layout.Make(isZero ? _core.ZeroPfn : head + i, vma.PageBits);
+            ulong small = _layout.Make(isZero ? _spaces.ZeroPfn : head + i, vma.PageBits);
             if (!isZero)
             {
                 small = _layout.IsWritable(entry) ? _layout.MakeWritable(small) : small;
                 small = young ? small : _layout.MakeOld(small);
                 small = dirty ? _layout.MakeDirty(small) : small;
-                _core.AddPart(head + i, head, exclusive);
+                _spaces.Maps.AddPart(head + i, head, exclusive);
             }
 
             tables.WriteSlot(fill + ((ulong)i << tables.EntryShift), small);
@@ -51,8 +51,8 @@ internal sealed partial class TransparentHugeMemory
 
         if (!isZero)
         {
-            _core.Machine.AddReferences(head, Pages - 1);
-            _core.RemoveHugeRmap(cpu, head, vma, splits: true);
+            _spaces.Machine.AddReferences(head, Pages - 1);
+            _spaces.Maps.RemoveHugeRmap(cpu, head, vma, splits: true);
         }
 
         tables.WriteSlot(slot, table);
@@ -85,8 +85,8 @@ internal sealed partial class TransparentHugeMemory
         }
 
         int head = _layout.Pfn(entry);
-        _core.Get(head);
-        _core.DuplicateHugeRmap(head);
+        _spaces.Pages.Get(head);
+        _spaces.Maps.DuplicateHugeRmap(head);
         child.AnonPages += Pages;
         if (_layout.IsWritable(entry))
         {

@@ -52,7 +52,7 @@ internal sealed partial class TransparentHugeMemory
         MemoryDescriptor mm = vma.Mm;
         PageTables tables = mm.Tables;
         ulong slot = tables.EnsurePmd(cpu, address);
-        if (slot == 0 || !_core.Anon.Prepare(cpu, vma))
+        if (slot == 0 || !_spaces.Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }
@@ -73,7 +73,7 @@ internal sealed partial class TransparentHugeMemory
         if (head < 0)
         {
             _events.Count(VmEvent.ThpFaultFallback);
-            _core.Story?.Add("no block of order 9: small pages must do");
+            _spaces.Faults.Story?.Add("no block of order 9: small pages must do");
             return FaultResult.Fallback;
         }
 
@@ -83,7 +83,7 @@ internal sealed partial class TransparentHugeMemory
             return FaultResult.Oom;
         }
 
-        _core.Machine.Ram.Zero(head, Pages);
+        _spaces.Machine.Ram.Zero(head, Pages);
         if (tables.ReadSlot(slot) != 0)
         {
             tables.FreeDeposit(cpu);
@@ -97,14 +97,14 @@ internal sealed partial class TransparentHugeMemory
             entry = _layout.MakeWritable(entry);
         }
 
-        _core.PrepareHuge(head);
-        _core.AddNewHugeRmap(head, vma, address & ~_mask);
-        _core.AddToLru(cpu, head, vma);
+        _spaces.Pages.PrepareHuge(head);
+        _spaces.Maps.AddNewHugeRmap(head, vma, address & ~_mask);
+        _spaces.Pages.AddToLru(cpu, head, vma);
         tables.WriteSlot(slot, entry);
         mm.AnonPages += Pages;
         _events.Count(VmEvent.ThpFaultAlloc);
         CountForCgroup(head, Cgroups.CgroupStat.ThpFaultAlloc);
-        _core.Story?.Add($"first use of 2 MiB of anonymous memory: huge page 0x{head:x}, zeroed; a page table is put by for splitting it");
+        _spaces.Faults.Story?.Add($"first use of 2 MiB of anonymous memory: huge page 0x{head:x}, zeroed; a page table is put by for splitting it");
         return FaultResult.None;
     }
 
@@ -129,7 +129,7 @@ internal sealed partial class TransparentHugeMemory
         }
 
         tables.WriteSlot(slot, Make(ZeroPfn, vma.PageBits));
-        _core.Story?.Add($"read of 2 MiB of untouched anonymous memory: the huge zero page, frame 0x{ZeroPfn:x}, read-only");
+        _spaces.Faults.Story?.Add($"read of 2 MiB of untouched anonymous memory: the huge zero page, frame 0x{ZeroPfn:x}, read-only");
         return FaultResult.None;
     }
 
@@ -139,10 +139,10 @@ internal sealed partial class TransparentHugeMemory
         int head = _layout.Pfn(entry);
         if (head != ZeroPfn)
         {
-            bool alone = _core.IsExclusive(head);
-            if (!alone && _core.RefCount(head) == 1 && !_core.HasFlag(head, PageFlags.Locked))
+            bool alone = _spaces.Pages.IsExclusive(head);
+            if (!alone && _spaces.Pages.RefCount(head) == 1 && !_spaces.Pages.HasFlag(head, PageFlags.Locked))
             {
-                _core.SetFlag(head, MemSim.Pages.PageFrame.AnonExclusive);
+                _spaces.Pages.SetFlag(head, MemSim.Pages.PageFrame.AnonExclusive);
                 alone = true;
             }
 
@@ -150,12 +150,12 @@ internal sealed partial class TransparentHugeMemory
             {
                 entry = _layout.MakeDirty(_layout.MakeYoung(entry));
                 vma.Mm.Tables.WriteSlot(slot, (vma.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(entry) : entry);
-                _core.Story?.Add($"huge page 0x{head:x} is this process's alone: it becomes writable, nothing is copied");
+                _spaces.Faults.Story?.Add($"huge page 0x{head:x} is this process's alone: it becomes writable, nothing is copied");
                 return FaultResult.None;
             }
         }
 
-        _core.Story?.Add($"huge page 0x{head:x} is shared: its entry is split, then one small page is copied");
+        _spaces.Faults.Story?.Add($"huge page 0x{head:x} is shared: its entry is split, then one small page is copied");
         SplitEntry(cpu, vma, address & ~_mask);
         return FaultResult.Fallback;
     }
@@ -188,7 +188,7 @@ internal sealed partial class TransparentHugeMemory
                 mask &= mask - 1;
             }
 
-            node = _core.Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? node;
+            node = _spaces.Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? node;
             return _pages.AllocateChecked(cpu, gfp, Order, node);
         }
 
@@ -202,13 +202,13 @@ internal sealed partial class TransparentHugeMemory
         }
 
         int pfn = _pages.AllocateChecked(cpu, gfp | Gfp.ThisNode | Gfp.NoRetry, Order, node);
-        return pfn >= 0 || (gfp & Gfp.DirectReclaim) == 0 || _core.Machine.Nodes.Count == 1 && (gfp & Gfp.NoRetry) != 0 ? pfn : _pages.AllocateChecked(cpu, gfp, Order, node);
+        return pfn >= 0 || (gfp & Gfp.DirectReclaim) == 0 || _spaces.Machine.Nodes.Count == 1 && (gfp & Gfp.NoRetry) != 0 ? pfn : _pages.AllocateChecked(cpu, gfp, Order, node);
     }
 
     /// <summary>Charges a huge page, or frees it: above the limit small pages must do.</summary>
     private bool TryCharge(Cpu cpu, Vma vma, int head, Gfp gfp)
     {
-        if (_core.Machine.Charges is null || _core.Machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, head, gfp))
+        if (_spaces.Machine.Charges is null || _spaces.Machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, head, gfp))
         {
             return true;
         }
@@ -219,15 +219,15 @@ internal sealed partial class TransparentHugeMemory
 
     private void CountForCgroup(int head, Cgroups.CgroupStat stat)
     {
-        if (_core.Machine.Charges is not null)
+        if (_spaces.Machine.Charges is not null)
         {
-            _core.Machine.Cgroups.PayerOf(head)?.Count(stat, 1);
+            _spaces.Machine.Cgroups.PayerOf(head)?.Count(stat, 1);
         }
     }
 
     private void FreeUnused(Cpu cpu, int head)
     {
-        _core.Machine.AddReferences(head, -1);
+        _spaces.Machine.AddReferences(head, -1);
         _pages.FreeBlock(cpu, head, Order);
     }
 }

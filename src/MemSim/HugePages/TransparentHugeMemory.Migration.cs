@@ -7,10 +7,10 @@ namespace MemSim.HugePages;
 internal sealed partial class TransparentHugeMemory
 {
     /// <summary>Whether the architecture has migration entries of the second level (<c>CONFIG_ARCH_ENABLE_THP_MIGRATION</c>).</summary>
-    public bool MovesWhole => _core.Machine.Architecture.Bits == 64;
+    public bool MovesWhole => _spaces.Machine.Architecture.Bits == 64;
 
     /// <summary>Whether a huge page can be moved in one piece: an anonymous one that every entry maps as a whole.</summary>
-    public bool IsWhole(int head) => MovesWhole && _core.IsAnon(head) && !_core.IsSwapCache(head) && _core.WholeMaps(head) != 0 && _core.TotalMapCount(head) == _core.WholeMaps(head);
+    public bool IsWhole(int head) => MovesWhole && _spaces.Pages.IsAnon(head) && !_spaces.Pages.IsSwapCache(head) && _spaces.Maps.WholeMaps(head) != 0 && _spaces.Maps.TotalMapCount(head) == _spaces.Maps.WholeMaps(head);
 
     private readonly List<(PageTables Tables, ulong Slot, ulong Entry)> _moving = [];
 
@@ -19,20 +19,20 @@ internal sealed partial class TransparentHugeMemory
     public bool Move(Cpu cpu, int from, int to)
     {
         ref PageFrame old = ref _frames[from];
-        if (old.Order != Order || _frames[to].Order != Order || !IsWhole(from) || old.RefCount != _core.TotalMapCount(from) + 1
-            || !_core.Machine.Mappings.TryFind(old.Mapping, out AnonVma? anon))
+        if (old.Order != Order || _frames[to].Order != Order || !IsWhole(from) || old.RefCount != _spaces.Maps.TotalMapCount(from) + 1
+            || !_spaces.Machine.Mappings.TryFind(old.Mapping, out AnonVma? anon))
         {
             return false;
         }
 
-        int maps = _core.WholeMaps(from);
-        _core.PrepareHuge(to);
+        int maps = _spaces.Maps.WholeMaps(from);
+        _spaces.Pages.PrepareHuge(to);
         ref PageFrame fresh = ref _frames[to];
         fresh.Mapping = old.Mapping;
         fresh.Index = old.Index;
         fresh.InvertedMapCount = old.InvertedMapCount;
         _frames[to + 1].Private = maps;
-        _core.SetFlag(to, PageFlags.SwapBacked | (_core.IsExclusive(from) ? PageFrame.AnonExclusive : 0));
+        _spaces.Pages.SetFlag(to, PageFlags.SwapBacked | (_spaces.Pages.IsExclusive(from) ? PageFrame.AnonExclusive : 0));
         foreach (AnonVmaChain link in anon.Areas)
         {
             Vma vma = link.Vma;
@@ -47,17 +47,17 @@ internal sealed partial class TransparentHugeMemory
         }
 
         // Only now nobody writes to it any more; whoever tries faults, and waits for the lock.
-        _core.Machine.Ram.CopyFrames(from, to, Pages);
+        _spaces.Machine.Ram.CopyFrames(from, to, Pages);
         foreach ((PageTables tables, ulong slot, ulong entry) in _moving)
         {
             tables.WriteSlot(slot, _layout.WithPfn(entry, to));
         }
 
         _moving.Clear();
-        _core.Machine.AddReferences(to, maps);
-        _core.Machine.AddReferences(from, -maps);
-        NodeCounters source = _core.CountersOfFrame(from);
-        NodeCounters target = _core.CountersOfFrame(to);
+        _spaces.Machine.AddReferences(to, maps);
+        _spaces.Machine.AddReferences(from, -maps);
+        NodeCounters source = _spaces.Pages.CountersOf(from);
+        NodeCounters target = _spaces.Pages.CountersOf(to);
         source.AnonPages -= Pages;
         source.AnonHugePages -= Pages;
         target.AnonPages += Pages;
@@ -65,7 +65,7 @@ internal sealed partial class TransparentHugeMemory
         Forget(from);
         old.InvertedMapCount = 0;
         _frames[from + 1].Private = 0;
-        _core.ClearFlag(from, PageFrame.AnonExclusive);
+        _spaces.Pages.ClearFlag(from, PageFrame.AnonExclusive);
         return true;
     }
 }

@@ -11,7 +11,7 @@ internal sealed partial class TransparentHugeMemory
     {
         int count = 0;
         bool executable = false;
-        if (!_core.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        if (!_spaces.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
         {
             return default;
         }
@@ -64,7 +64,7 @@ internal sealed partial class TransparentHugeMemory
                 {
                 }
 
-                if (!_core.Addresses.IsX86)
+                if (!_spaces.Addresses.IsX86)
                 {
                     tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), whole ? Bytes : PageGeometry.PageSize);
                 }
@@ -86,7 +86,7 @@ internal sealed partial class TransparentHugeMemory
     {
         ulong entry = cursor.Entry;
         int head = _layout.Pfn(entry);
-        if (IsZero(entry) || _core.TotalMapCount(head) != 1)
+        if (IsZero(entry) || _spaces.Maps.TotalMapCount(head) != 1)
         {
             // What others use as well, or nobody has written, is left alone.
             return;
@@ -94,28 +94,28 @@ internal sealed partial class TransparentHugeMemory
 
         if (cursor.IsCut)
         {
-            _core.Get(head);
+            _spaces.Pages.Get(head);
             if (SplitPage(cpu, head))
             {
                 cursor.ContinueFrom(cursor.Address);
             }
 
-            _core.Put(cpu, head);
+            _spaces.Pages.Put(cpu, head);
             return;
         }
 
-        _core.ClearFlag(head, free ? PageFlags.Dirty : PageFlags.Referenced);
+        _spaces.Pages.ClearFlag(head, free ? PageFlags.Dirty : PageFlags.Referenced);
         while (!tables.TryChangeSlot(cursor.Slot, ref entry, free ? _layout.MakeClean(_layout.MakeOld(entry)) : _layout.MakeOld(entry)))
         {
         }
 
         if (free)
         {
-            _core.LazyFree(cpu, head);
+            _spaces.Machine.Lru.LazyFree(cpu, head);
         }
         else
         {
-            _core.Deactivate(cpu, head);
+            _spaces.Machine.Lru.Deactivate(cpu, head);
         }
     }
 
@@ -123,15 +123,15 @@ internal sealed partial class TransparentHugeMemory
     /// <returns>Whether small pages are there now.</returns>
     public bool SplitForPageOut(Cpu cpu, ulong entry)
     {
-        if (IsZero(entry) || _core.TotalMapCount(_layout.Pfn(entry)) != 1)
+        if (IsZero(entry) || _spaces.Maps.TotalMapCount(_layout.Pfn(entry)) != 1)
         {
             return false;
         }
 
         int head = _layout.Pfn(entry);
-        _core.Get(head);
+        _spaces.Pages.Get(head);
         bool split = SplitPage(cpu, head);
-        _core.Put(cpu, head);
+        _spaces.Pages.Put(cpu, head);
         return split;
     }
 
@@ -139,20 +139,20 @@ internal sealed partial class TransparentHugeMemory
     /// <returns>Whether it is one now.</returns>
     public bool Isolate(Cpu cpu, int pfn)
     {
-        if (!_core.IsPartOfHuge(pfn))
+        if (!_spaces.Pages.IsPartOfHuge(pfn))
         {
             return true;
         }
 
-        int head = _core.HeadOf(pfn);
-        if (_core.MapCount(pfn) != 1)
+        int head = _spaces.Pages.HeadOf(pfn);
+        if (_spaces.Maps.MapCount(pfn) != 1)
         {
             return false;
         }
 
-        _core.Get(head);
+        _spaces.Pages.Get(head);
         bool split = SplitPage(cpu, head);
-        _core.Put(cpu, head);
+        _spaces.Pages.Put(cpu, head);
         return split;
     }
 }

@@ -29,14 +29,14 @@ internal sealed partial class TransparentHugeMemory
     /// <returns>False when somebody unexpected holds the page: it stays as it is, though maybe mapped by small entries.</returns>
     public bool SplitPage(Cpu cpu, int head)
     {
-        if (_core.IsSwapCache(head) || _core.TotalMapCount(head) != _core.RefCount(head) - 1)
+        if (_spaces.Pages.IsSwapCache(head) || _spaces.Maps.TotalMapCount(head) != _spaces.Pages.RefCount(head) - 1)
         {
             _events.Count(VmEvent.ThpSplitPageFailed);
             return false;
         }
 
         bool locked = SplitEntries(cpu, head);
-        if (_core.TotalMapCount(head) != _core.RefCount(head) - 1)
+        if (_spaces.Maps.TotalMapCount(head) != _spaces.Pages.RefCount(head) - 1)
         {
             _events.Count(VmEvent.ThpSplitPageFailed);
             return false;
@@ -62,7 +62,7 @@ internal sealed partial class TransparentHugeMemory
             // Parts that nothing maps are free now.
             if (_frames[head + i].InvertedMapCount == 0)
             {
-                _core.Put(cpu, head + i);
+                _spaces.Pages.Put(cpu, head + i);
             }
         }
 
@@ -72,12 +72,12 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Keeps other CPUs from taking references (<c>page_ref_freeze()</c>), if there are none but those of its entries and the caller's.</summary>
     private bool FreezeReferences(int head)
     {
-        if (!_core.Machine.IsParallel)
+        if (!_spaces.Machine.IsParallel)
         {
             return true;
         }
 
-        uint expected = ((uint)(_core.TotalMapCount(head) + 1) * PageFrame.OneReference) | (uint)Order;
+        uint expected = ((uint)(_spaces.Maps.TotalMapCount(head) + 1) * PageFrame.OneReference) | (uint)Order;
         return Interlocked.CompareExchange(ref _frames[head].RefOrder, (uint)Order, expected) == expected;
     }
 
@@ -86,7 +86,7 @@ internal sealed partial class TransparentHugeMemory
     private bool SplitEntries(Cpu cpu, int head)
     {
         bool locked = false;
-        if (!_core.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        if (!_spaces.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
         {
             return false;
         }
@@ -108,20 +108,20 @@ internal sealed partial class TransparentHugeMemory
     private void Divide(Cpu cpu, int head)
     {
         ref PageFrame first = ref _frames[head];
-        LruVec vec = _core.Machine.Lru.OfPage(head);
-        Zone zone = _core.Machine.Zones[first.ZoneId];
+        LruVec vec = _spaces.Machine.Lru.OfPage(head);
+        Zone zone = _spaces.Machine.Zones[first.ZoneId];
         bool listed = first.IsOnLru;
         bool linked = listed && !first.IsUnevictable;
         PageFlags flags = (first.StoredFlags & Inherited) | PageFlags.Lru;
-        int own = _core.SmallMaps(head);
-        _core.Machine.Charges?.Split(head, Pages, 1);
+        int own = _spaces.Maps.SmallMaps(head);
+        _spaces.Machine.Charges?.Split(head, Pages, 1);
         vec.Enter();
 
         // The last part first, each right before the head, as the kernel's lru_add_page_tail() leaves them. The lists' counts stay the same.
         for (int i = Pages - 1; i > 0; i--)
         {
             ref PageFrame frame = ref _frames[head + i];
-            _core.Machine.Lru.SetFlags(ref frame, flags);
+            _spaces.Machine.Lru.SetFlags(ref frame, flags);
             frame.Private = 0;
             frame.Mapping = first.Mapping;
             frame.Index = first.Index + (uint)i;
@@ -137,18 +137,18 @@ internal sealed partial class TransparentHugeMemory
             }
         }
 
-        _ = _core.Machine.Lru.ClearFlags(ref first, PageFlags.Head);
+        _ = _spaces.Machine.Lru.ClearFlags(ref first, PageFlags.Head);
         first.RefOrder = (uint)(own + 1) * PageFrame.OneReference;
         first.InvertedMapCount = -own;
         vec.Exit();
-        _core.Machine.OwnerTracker?.Split(head, Order);
+        _spaces.Machine.OwnerTracker?.Split(head, Order);
         _ = cpu;
     }
 
     /// <summary>Small pages in locked areas are locked one by one.</summary>
     private void LockParts(Cpu cpu, int head)
     {
-        if (!_core.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        if (!_spaces.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
         {
             return;
         }
@@ -161,13 +161,13 @@ internal sealed partial class TransparentHugeMemory
                 if (vma.TryAddressOf(_frames[head + i].Index, out ulong address) && vma.Mm.Tables.FindSlot(address) is var slot and not 0
                     && vma.Mm.Tables.ReadSlot(slot) is var entry and not 0 && _layout.IsPresent(entry) && _layout.Pfn(entry) == head + i)
                 {
-                    _core.Mlock(cpu, head + i);
+                    _spaces.Machine.Lru.Mlock(cpu, head + i);
                 }
             }
         }
     }
 
-    private DeferredSplits Queue(int head) => QueueOf(_core.Machine.Zones[_frames[head].ZoneId].Node);
+    private DeferredSplits Queue(int head) => QueueOf(_spaces.Machine.Zones[_frames[head].ZoneId].Node);
 
     private DeferredSplits QueueOf(Node node)
     {
@@ -186,19 +186,19 @@ internal sealed partial class TransparentHugeMemory
     /// <returns>How many were split.</returns>
     public long SplitDeferred(Cpu cpu, Node node, long want)
     {
-        using OwnersLock.Scope owners = _core.Machine.EnterOwners();
+        using OwnersLock.Scope owners = _spaces.Machine.EnterOwners();
         DeferredSplits queue = QueueOf(node);
         long split = 0;
         foreach (int head in queue.Take(want))
         {
             // One whose last reference another CPU drops now is on its way out of the queue.
-            if (_frames[head].IsLocked || !_core.Machine.Lru.TryGet(head))
+            if (_frames[head].IsLocked || !_spaces.Machine.Lru.TryGet(head))
             {
                 continue;
             }
 
             split += SplitPage(cpu, head) ? 1 : 0;
-            _core.Put(cpu, head);
+            _spaces.Pages.Put(cpu, head);
         }
 
         return split;
@@ -211,7 +211,7 @@ internal sealed partial class TransparentHugeMemory
         {
             foreach (int head in queue.Take(queue.Count))
             {
-                if (_frames[head].RefCount == 0 || _frames[head].Order != Order || !_core.IsAnon(head))
+                if (_frames[head].RefCount == 0 || _frames[head].Order != Order || !_spaces.Pages.IsAnon(head))
                 {
                     BugReporter.Corrupt($"frame 0x{head:x} waits to be split but is no huge page");
                 }
@@ -219,14 +219,14 @@ internal sealed partial class TransparentHugeMemory
         }
     }
 
-    private sealed class DeferredShrinker(TransparentHugeMemory core) : Shrinker("thp-deferred_split")
+    private sealed class DeferredShrinker(TransparentHugeMemory huge) : Shrinker("thp-deferred_split")
     {
-        protected override long CountObjects(in ShrinkRequest request) => core.QueueOf(request.Node).Count;
+        protected override long CountObjects(in ShrinkRequest request) => huge.QueueOf(request.Node).Count;
 
         protected override long ScanObjects(in ShrinkRequest request)
         {
-            long split = core.SplitDeferred(request.Cpu, request.Node, request.ToScan);
-            return split == 0 && core.QueueOf(request.Node).Count == 0 ? Stop : split;
+            long split = huge.SplitDeferred(request.Cpu, request.Node, request.ToScan);
+            return split == 0 && huge.QueueOf(request.Node).Count == 0 ? Stop : split;
         }
     }
 }

@@ -11,7 +11,7 @@ namespace MemSim.HugePages;
 internal sealed partial class TransparentHugeMemory
 {
     private readonly ulong _mask;
-    private readonly MmCore _core;
+    private readonly AddressSpaces _spaces;
     private readonly FrameArray _frames;
     private readonly PageAllocator _pages;
     private readonly PteLayout _layout;
@@ -19,20 +19,20 @@ internal sealed partial class TransparentHugeMemory
     private readonly DeferredSplits[] _deferred;
     private bool _shrinkersRegistered;
 
-    public TransparentHugeMemory(MmCore core)
+    public TransparentHugeMemory(AddressSpaces spaces)
     {
-        _core = core;
-        Order = core.HugeOrder;
+        _spaces = spaces;
+        Order = spaces.HugeOrder;
         Pages = 1 << Order;
         Bytes = (ulong)Pages << PageGeometry.PageShift;
         _mask = Bytes - 1;
-        _frames = core.Frames;
-        _pages = core.Machine.Pages;
-        _layout = core.Layout;
-        _events = core.Machine.Events;
-        Settings = core.Machine.HugePages;
-        _deferred = [.. core.Machine.Nodes.Select(n => new DeferredSplits(n))];
-        core.UsesHugePages = Settings.Enabled == TransparentHugePages.Always;
+        _frames = spaces.Frames;
+        _pages = spaces.Machine.Pages;
+        _layout = spaces.Layout;
+        _events = spaces.Machine.Events;
+        Settings = spaces.Machine.HugePages;
+        _deferred = [.. spaces.Machine.Nodes.Select(n => new DeferredSplits(n))];
+        spaces.UsesHugePages = Settings.Enabled == TransparentHugePages.Always;
     }
 
     /// <summary>log2 of the small pages in a huge one (<c>HPAGE_PMD_ORDER</c>): what one entry of the second level maps.</summary>
@@ -112,7 +112,7 @@ internal sealed partial class TransparentHugeMemory
         }
 
         int head = _layout.Pfn(entry);
-        return IsZero(entry) || ((head & (Pages - 1)) == 0 && _core.IsMappedAt(vma, address & ~_mask, head) && _frames[head].Order == Order && _core.WholeMaps(head) > 0);
+        return IsZero(entry) || ((head & (Pages - 1)) == 0 && _spaces.Entries.IsMappedAt(vma, address & ~_mask, head) && _frames[head].Order == Order && _spaces.Maps.WholeMaps(head) > 0);
     }
 
     public bool IsZero(ulong entry) => ZeroPfn >= 0 && _layout.Pfn(entry) == ZeroPfn;
@@ -126,7 +126,7 @@ internal sealed partial class TransparentHugeMemory
             return 0;
         }
 
-        int pfn = IsZero(entry) ? _core.ZeroPfn : _layout.Pfn(entry) + (int)((address & _mask) >> PageGeometry.PageShift);
+        int pfn = IsZero(entry) ? _spaces.ZeroPfn : _layout.Pfn(entry) + (int)((address & _mask) >> PageGeometry.PageShift);
         return _layout.Make(pfn, 1);
     }
 
@@ -189,7 +189,7 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Frees the huge zero page if nobody can map it (<c>shrink_huge_zero_page_scan()</c>).</summary>
     public long FreeZero(Cpu cpu)
     {
-        using OwnersLock.Scope owners = _core.Machine.EnterOwners();
+        using OwnersLock.Scope owners = _spaces.Machine.EnterOwners();
         if (ZeroPfn < 0 || ZeroUsers != 0)
         {
             return 0;
@@ -197,9 +197,23 @@ internal sealed partial class TransparentHugeMemory
 
         int pfn = ZeroPfn;
         ZeroPfn = -1;
-        _core.Machine.AddReferences(pfn, -1);
+        _spaces.Machine.AddReferences(pfn, -1);
         _pages.FreeBlock(cpu, pfn, Order);
         return Pages;
+    }
+
+    /// <summary>The last reference to a huge page is gone: nothing may be left of its parts' state (<c>free_transhuge_page()</c>).</summary>
+    public void Freed(int head)
+    {
+        if (!_frames[head].IsAnonymous)
+        {
+            return;
+        }
+
+        // Whoever drops the last reference: a fault, or reclaim on another CPU.
+        using OwnersLock.Scope owners = _spaces.Machine.EnterOwners();
+        Forget(head);
+        _spaces.Pages.PrepareHuge(head);
     }
 
     private void RegisterShrinkers()
@@ -207,15 +221,15 @@ internal sealed partial class TransparentHugeMemory
         if (!_shrinkersRegistered)
         {
             _shrinkersRegistered = true;
-            _core.Machine.RegisterShrinker(new ZeroShrinker(this));
-            _core.Machine.RegisterShrinker(new DeferredShrinker(this));
+            _spaces.Machine.RegisterShrinker(new ZeroShrinker(this));
+            _spaces.Machine.RegisterShrinker(new DeferredShrinker(this));
         }
     }
 
-    private sealed class ZeroShrinker(TransparentHugeMemory core) : Shrinker("thp-zero")
+    private sealed class ZeroShrinker(TransparentHugeMemory huge) : Shrinker("thp-zero")
     {
-        protected override long CountObjects(in ShrinkRequest request) => core.ZeroPfn >= 0 && core.ZeroUsers == 0 ? core.Pages : 0;
+        protected override long CountObjects(in ShrinkRequest request) => huge.ZeroPfn >= 0 && huge.ZeroUsers == 0 ? huge.Pages : 0;
 
-        protected override long ScanObjects(in ShrinkRequest request) => core.FreeZero(request.Cpu);
+        protected override long ScanObjects(in ShrinkRequest request) => huge.FreeZero(request.Cpu);
     }
 }

@@ -9,7 +9,7 @@ internal sealed class HugetlbMapping : FileMapping
         : base(host, fileSystem.Machine, Gfp.HighUser, tracksShadows: false)
     {
         Content = new HugetlbFile(fileSystem.Pool, isShared: true, owner: null) { Host = host };
-        fileSystem.Machine.HugePages.Files.Add(Content);
+        fileSystem.Machine.Hugetlb.Files.Add(Content);
     }
 
     /// <summary>The pages and promises, of all shared mappings.</summary>
@@ -95,7 +95,7 @@ internal sealed class HugetlbMapping : FileMapping
     {
         base.Retire(cpu);
         Machine.Mm!.Hugetlb.Leave(cpu, Content);
-        Machine.HugePages.Files.Remove(Content);
+        Machine.Hugetlb.Files.Remove(Content);
     }
 
     private void Remove(Cpu cpu, ulong first, ulong end)

@@ -6,9 +6,9 @@ using MemSim.VirtualMemory;
 namespace MemSim.Hugetlb;
 
 /// <summary>Mappings of the pool's pages (<c>mm/hugetlb.c</c> of 6.1): faults, copies, fork, unmapping. Pages are on no LRU list and never move.</summary>
-internal sealed class HugetlbMemory(MmCore core)
+internal sealed class HugetlbMemory(AddressSpaces spaces)
 {
-    private readonly PteLayout _layout = core.Layout;
+    private readonly PteLayout _layout = spaces.Layout;
 
     public static bool Maps(Vma vma) => (vma.Flags & VmaFlags.HugeTlb) != 0;
 
@@ -35,7 +35,7 @@ internal sealed class HugetlbMemory(MmCore core)
     public bool IsMapped(Vma vma, ulong entry)
     {
         int head = _layout.Pfn(entry);
-        return _layout.IsHuge(entry) && vma.Hugetlb!.Pool.IsInUse(head) && core.Frames[head].InvertedMapCount < 0;
+        return _layout.IsHuge(entry) && vma.Hugetlb!.Pool.IsInUse(head) && spaces.Frames[head].InvertedMapCount < 0;
     }
 
     /// <summary>As <see cref="Find"/>, of one who changes entries: an overwritten one is reported and emptied.</summary>
@@ -141,7 +141,7 @@ internal sealed class HugetlbMemory(MmCore core)
             }
 
             int head = _layout.Pfn(entry);
-            core.Machine.AddReferences(head, 1);
+            spaces.Machine.AddReferences(head, 1);
             if (_layout.IsWritable(entry))
             {
                 entry = _layout.WriteProtect(entry);
@@ -228,14 +228,14 @@ internal sealed class HugetlbMemory(MmCore core)
         HugetlbFile file = vma.Hugetlb!;
         if (file.Unmapped.Contains(vma.Mm))
         {
-            core.Story?.Add("its pages were taken away when the pool was too small to copy them: SIGBUS");
+            spaces.Faults.Story?.Add("its pages were taken away when the pool was too small to copy them: SIGBUS");
             return FaultResult.SigBus;
         }
 
         ulong index = IndexOf(vma, address);
         if ((file.Backing ?? file).Host is { } host && index >= (ulong)host.Size / file.Bytes)
         {
-            core.Story?.Add("beyond the end of the file: SIGBUS");
+            spaces.Faults.Story?.Add("beyond the end of the file: SIGBUS");
             return FaultResult.SigBus;
         }
 
@@ -245,7 +245,7 @@ internal sealed class HugetlbMemory(MmCore core)
             head = file.Pool.Take(cpu, reserved);
             if (head < 0)
             {
-                core.Story?.Add("the pool of huge pages has none to spare: SIGBUS");
+                spaces.Faults.Story?.Add("the pool of huge pages has none to spare: SIGBUS");
                 return FaultResult.SigBus;
             }
 
@@ -254,17 +254,17 @@ internal sealed class HugetlbMemory(MmCore core)
                 file.Reserved.Remove(index);
             }
 
-            core.Machine.Ram.Zero(head, 1L << file.Pool.Order);
-            core.Story?.Add($"huge page 0x{head:x} of the pool, zeroed{(reserved ? ", from the reservation" : "")}");
+            spaces.Machine.Ram.Zero(head, 1L << file.Pool.Order);
+            spaces.Faults.Story?.Add($"huge page 0x{head:x} of the pool, zeroed{(reserved ? ", from the reservation" : "")}");
             if (file.IsShared)
             {
                 file.Pages.Add(index, head);
-                core.Machine.AddReferences(head, 1);
+                spaces.Machine.AddReferences(head, 1);
             }
         }
         else
         {
-            core.Machine.AddReferences(head, 1);
+            spaces.Machine.AddReferences(head, 1);
         }
 
         ulong entry = _layout.MakeYoung(_layout.MakeHuge(_layout.Make(head, vma.PageBits)));
@@ -283,7 +283,7 @@ internal sealed class HugetlbMemory(MmCore core)
         HugetlbFile file = vma.Hugetlb!;
         PageTables tables = vma.Mm.Tables;
         int head = _layout.Pfn(entry);
-        if (!file.IsShared && (core.TotalMapCount(head) > 1 || file.Backing?.Pages.GetValueOrDefault(IndexOf(vma, address), -1) == head))
+        if (!file.IsShared && (spaces.Maps.TotalMapCount(head) > 1 || file.Backing?.Pages.GetValueOrDefault(IndexOf(vma, address), -1) == head))
         {
             bool reserved = file.MayUseReserve(vma.Mm) && file.Reserved.Contains(IndexOf(vma, address));
             int copy = file.Pool.Take(cpu, reserved);
@@ -292,7 +292,7 @@ internal sealed class HugetlbMemory(MmCore core)
                 ulong made = _layout.MakeHuge(_layout.Make(copy, vma.PageBits));
                 for (int i = 0; i < 1 << file.Pool.Order; i++)
                 {
-                    core.CopyPage(head + i, copy + i);
+                    spaces.Pages.CopyPage(head + i, copy + i);
                 }
 
                 if (reserved)
@@ -304,18 +304,18 @@ internal sealed class HugetlbMemory(MmCore core)
                 tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), BytesOf(vma));
                 Unmapped(cpu, vma, head);
                 Mapped(vma, slot, copy, _layout.MakeWritable(_layout.MakeDirty(_layout.MakeYoung(made))));
-                core.Story?.Add($"huge page 0x{head:x} is shared: copied to 0x{copy:x}");
+                spaces.Faults.Story?.Add($"huge page 0x{head:x} is shared: copied to 0x{copy:x}");
                 return FaultResult.None;
             }
 
             if (!ReferenceEquals(vma.Mm, file.Owner) || file.Backing?.Pages.GetValueOrDefault(IndexOf(vma, address), -1) == head)
             {
-                core.Story?.Add("the pool of huge pages has none for a copy: SIGBUS");
+                spaces.Faults.Story?.Add("the pool of huge pages has none for a copy: SIGBUS");
                 return FaultResult.SigBus;
             }
 
             UnmapFromOthers(cpu, file, IndexOf(vma, address));
-            core.Story?.Add("the pool has no page for a copy: the others lose this one, its owner keeps it");
+            spaces.Faults.Story?.Add("the pool has no page for a copy: the others lose this one, its owner keeps it");
         }
 
         entry = _layout.MakeDirty(_layout.MakeYoung(entry));
@@ -326,7 +326,7 @@ internal sealed class HugetlbMemory(MmCore core)
     /// <summary>Takes a page away from everybody but the owner (<c>unmap_ref_private()</c>).</summary>
     private void UnmapFromOthers(Cpu cpu, HugetlbFile file, ulong index)
     {
-        foreach (MemoryDescriptor mm in core.Spaces)
+        foreach (MemoryDescriptor mm in spaces.All)
         {
             if (ReferenceEquals(mm, file.Owner))
             {
@@ -348,16 +348,16 @@ internal sealed class HugetlbMemory(MmCore core)
 
     private void Mapped(Vma vma, ulong slot, int head, ulong entry)
     {
-        core.Frames[head].InvertedMapCount--;
-        core.Frames[head + 1].Private++;
+        spaces.Frames[head].InvertedMapCount--;
+        spaces.Frames[head + 1].Private++;
         vma.Mm.HugetlbPages += 1L << vma.Hugetlb!.Pool.Order;
         vma.Mm.Tables.WriteSlot(slot, entry);
     }
 
     private void Unmapped(Cpu cpu, Vma vma, int head)
     {
-        core.Frames[head].InvertedMapCount++;
-        core.Frames[head + 1].Private--;
+        spaces.Frames[head].InvertedMapCount++;
+        spaces.Frames[head + 1].Private--;
         vma.Mm.HugetlbPages -= 1L << vma.Hugetlb!.Pool.Order;
         Put(cpu, vma.Hugetlb.Pool, head);
     }
@@ -365,13 +365,13 @@ internal sealed class HugetlbMemory(MmCore core)
     /// <summary>Drops a reference; the last user's page goes back to the pool.</summary>
     private void Put(Cpu cpu, HugetlbPool pool, int head)
     {
-        if (core.Frames[head].RefCount == 1)
+        if (spaces.Frames[head].RefCount == 1)
         {
             pool.Return(cpu, head);
         }
         else
         {
-            core.Machine.AddReferences(head, -1);
+            spaces.Machine.AddReferences(head, -1);
         }
     }
 }

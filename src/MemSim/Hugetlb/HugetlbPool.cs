@@ -366,8 +366,8 @@ public sealed partial class HugetlbPool
 
     private long Report()
     {
-        _machine.HugePages.CountPools();
-        if (this != _machine.HugePages.Pool)
+        _machine.Hugetlb.CountPools();
+        if (this != _machine.Hugetlb.Pool)
         {
             return Total;
         }

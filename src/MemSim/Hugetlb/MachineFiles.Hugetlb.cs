@@ -10,7 +10,7 @@ public sealed partial class MachineFiles
     public HugetlbFileSystem MountHugetlbfs(ByteSize pageSize = default)
     {
         _machine.ThrowIfDisposed();
-        HugetlbPool? pool = pageSize.Bytes == 0 ? _machine.HugePages.Pool : _machine.HugePages.PoolOf(pageSize);
+        HugetlbPool? pool = pageSize.Bytes == 0 ? _machine.Hugetlb.Pool : _machine.Hugetlb.PoolOf(pageSize);
         return pool is { IsMappable: true }
             ? new HugetlbFileSystem(_machine, pool, _nextAnonymousDevice++)
             : throw new ArgumentException($"there are no huge pages of {pageSize} to map", nameof(pageSize));

@@ -20,7 +20,7 @@ public sealed partial class MemoryDescriptor
         }
 
         int log = (int)(flags & MapFlags.HugeSizeMask) >> MapFlagsHugeShift;
-        HugePageSettings huge = _core.Machine.HugePages;
+        MachineHugetlb huge = _spaces.Machine.Hugetlb;
         if ((log == 0 ? huge.Pool : log < 48 ? huge.PoolOf(new ByteSize(1UL << log)) : null) is not { IsMappable: true } pool)
         {
             return Errno.EINVAL;
@@ -60,7 +60,7 @@ public sealed partial class MemoryDescriptor
         MapFlags type = flags & (MapFlags.Shared | MapFlags.Private);
         ulong mask = made.Bytes - 1;
         ulong bytes = (length + mask) & ~mask;
-        if (bytes < length || bytes == 0 || _areas.Count > _core.Commit.MaxAreas)
+        if (bytes < length || bytes == 0 || _areas.Count > _spaces.Commit.MaxAreas)
         {
             return Errno.ENOMEM;
         }
@@ -73,7 +73,7 @@ public sealed partial class MemoryDescriptor
 
         // Any range longer by all but a page of a huge one holds an aligned one; the highest in it is taken.
         ulong wanted = (hint.Value + mask) & ~mask;
-        bool atHint = isFixed || (wanted != 0 && wanted >= MinAddress && bytes <= _core.Addresses.TaskSize && wanted <= _core.Addresses.TaskSize - bytes && IsFree(wanted, bytes));
+        bool atHint = isFixed || (wanted != 0 && wanted >= MinAddress && bytes <= _spaces.Addresses.TaskSize && wanted <= _spaces.Addresses.TaskSize - bytes && IsFree(wanted, bytes));
         ulong slack = made.Bytes - PageGeometry.PageSize;
         Result<VirtualAddress> where = GetUnmappedArea(atHint ? wanted : 0, atHint ? bytes : bytes + slack, isFixed);
         if (!where.Succeeded)

@@ -46,7 +46,7 @@ internal sealed partial class MmVerifier
     {
         long reserved = 0;
         Dictionary<int, int> references = new(_mappedOfPool);
-        _hugetlbFiles.UnionWith(core.Machine.HugePages.Files);
+        _hugetlbFiles.UnionWith(spaces.Machine.Hugetlb.Files);
         foreach (HugetlbFile file in _hugetlbFiles)
         {
             reserved += file.Reserved.Count;
@@ -56,7 +56,7 @@ internal sealed partial class MmVerifier
             }
         }
 
-        HugePageSettings huge = core.Machine.HugePages;
+        MachineHugetlb huge = spaces.Machine.Hugetlb;
         long promised = huge.Pools.Sum(pool => pool.Reserved);
         int inUse = huge.Pools.Sum(pool => pool.InUse.Count);
         if (reserved != promised || references.Count != inUse)
@@ -67,9 +67,9 @@ internal sealed partial class MmVerifier
         foreach ((int head, int count) in references)
         {
             int maps = _mappedOfPool.GetValueOrDefault(head);
-            if (core.RefCount(head) != count || core.TotalMapCount(head) != maps)
+            if (spaces.Pages.RefCount(head) != count || spaces.Maps.TotalMapCount(head) != maps)
             {
-                BugReporter.Corrupt($"page 0x{head:x} of the pool has {core.RefCount(head)} references and {core.TotalMapCount(head)} mappings, not {count} and {maps}");
+                BugReporter.Corrupt($"page 0x{head:x} of the pool has {spaces.Pages.RefCount(head)} references and {spaces.Maps.TotalMapCount(head)} mappings, not {count} and {maps}");
             }
         }
     }

@@ -23,7 +23,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using OwnersLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Spaces.Enter();
         for (int i = 0; i < pages.Length; i++)
         {
             Errno wrong = Find(mm, pages[i].Value, out int pfn);
@@ -51,7 +51,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using OwnersLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Spaces.Enter();
         cpu.Machine.Lru.DrainAll(cpu);
         for (int i = 0; i < pages.Length; i++)
         {
@@ -101,7 +101,7 @@ public static class ProcessMigration
             return Errno.EINVAL;
         }
 
-        using OwnersLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Spaces.Enter();
         cpu.Machine.Lru.DrainAll(cpu);
         long failed = 0;
         for (Vma? vma = mm.Tree.First; vma is not null; vma = vma.Next)
@@ -146,7 +146,7 @@ public static class ProcessMigration
             return Errno.ESRCH;
         }
 
-        using OwnersLock.Scope scope = mm.Core.Enter();
+        using OwnersLock.Scope scope = mm.Spaces.Enter();
         Errno bound = mm.Mbind(address, length, policy);
         if (bound != Errno.None)
         {
@@ -179,7 +179,7 @@ public static class ProcessMigration
         return machine.NodeOrDefault(BitOperations.TrailingZeroCount(mask)) ?? machine.Nodes[0];
     }
 
-    private static int NodeOf(MemoryDescriptor mm, int pfn) => mm.Machine.Zones[mm.Core.Frames[mm.Core.HeadOf(pfn)].ZoneId].Node.Id;
+    private static int NodeOf(MemoryDescriptor mm, int pfn) => mm.Machine.Zones[mm.Spaces.Frames[mm.Spaces.Pages.HeadOf(pfn)].ZoneId].Node.Id;
 
     /// <summary>The page at an address.</summary>
     private static Errno Find(MemoryDescriptor mm, ulong address, out int pfn)
@@ -190,31 +190,31 @@ public static class ProcessMigration
             return Errno.EFAULT;
         }
 
-        MmCore core = mm.Core;
+        AddressSpaces spaces = mm.Spaces;
         ulong slot = mm.Tables.FindSlot(address);
-        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : core.Huge.PartOf(vma, address);
-        if (entry == 0 || !core.Layout.IsPresent(entry))
+        ulong entry = slot != 0 ? mm.Tables.ReadSlot(slot) : spaces.Huge.PartOf(vma, address);
+        if (entry == 0 || !spaces.Layout.IsPresent(entry))
         {
             return Errno.ENOENT;
         }
 
-        pfn = core.PeekPage(vma, address, entry);
+        pfn = spaces.Entries.PeekPage(vma, address, entry);
         return pfn < 0 ? Errno.EFAULT : Errno.None;
     }
 
     private static Errno Move(Cpu cpu, MemoryDescriptor mm, int pfn, OneNode target, bool moveShared, MigrationReason reason)
     {
-        MmCore core = mm.Core;
-        if (core.MapCount(pfn) > 1 && !moveShared)
+        AddressSpaces spaces = mm.Spaces;
+        if (spaces.Maps.MapCount(pfn) > 1 && !moveShared)
         {
             return Errno.EACCES;
         }
 
-        int head = core.HeadOf(pfn);
+        int head = spaces.Pages.HeadOf(pfn);
         PageMigrator migrator = cpu.Machine.Migrator;
-        if (core.Frames[head].Order == core.HugeOrder)
+        if (spaces.Frames[head].Order == spaces.HugeOrder)
         {
-            if (core.Huge.IsWhole(head) && migrator.IsolateLru(head))
+            if (spaces.Huge.IsWhole(head) && migrator.IsolateLru(head))
             {
                 List<int> whole = [head];
                 MigrationResult moved = migrator.Migrate(cpu, whole, target, MigrationMode.Sync, reason);
@@ -227,9 +227,9 @@ public static class ProcessMigration
             }
 
             // No block of its size: its parts may find room.
-            core.Get(head);
-            bool split = core.Huge.SplitPage(cpu, head);
-            core.Put(cpu, head);
+            spaces.Pages.Get(head);
+            bool split = spaces.Huge.SplitPage(cpu, head);
+            spaces.Pages.Put(cpu, head);
             if (!split)
             {
                 return Errno.EBUSY;

@@ -9,7 +9,7 @@ public sealed class MachineTracing
 
     /// <summary>Records what page faults do from now on, step by step; null stops that.</summary>
     /// <param name="story">Receives the steps.</param>
-    public void RecordFaults(FaultStory? story) => _machine.NeedsContents(_machine.Mm).Story = story;
+    public void RecordFaults(FaultStory? story) => _machine.NeedsContents(_machine.Mm).Faults.Story = story;
 
     /// <summary>Attaches a receiver to the tracepoints that it has methods for.</summary>
     /// <param name="sink">The receiver. One that is attached twice receives everything twice.</param>

@@ -160,7 +160,7 @@ internal sealed class StateVerifier
         for (long pfn = zone.StartPfn.Value; pfn < end; pfn++)
         {
             ref PageFrame frame = ref _frames[(int)pfn];
-            // Parts of a huge page say how many entries map them (MmCore.Huge); MmVerifier checks that.
+            // Parts of a huge page say how many entries map them (MapCounts); MmVerifier checks that.
             bool isPart = frame.RefOrder == 0 && frame.InvertedMapCount < 0 && pfn < blockEnd;
             if (frame.State == 0 || frame.ZoneId != zone.Id || isPart)
             {

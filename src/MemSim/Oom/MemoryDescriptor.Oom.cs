@@ -12,9 +12,9 @@ public sealed partial class MemoryDescriptor
     /// <summary>Takes all private memory (<c>__oom_reap_task_mm()</c>); areas and page tables stay until the exit.</summary>
     internal void Reap(Cpu cpu)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         NotePeak();
-        MmuGather gather = new(_core, cpu, this);
+        MmuGather gather = new(_spaces, cpu, this);
         for (Vma? vma = _areas.First; vma is not null; vma = vma.Next)
         {
             if (!vma.IsShared)

@@ -46,7 +46,7 @@ internal sealed partial class OomKiller : IOomKiller
     /// <exception cref="KernelBugException">Nobody may be killed, or the machine is set up to panic.</exception>
     public bool OutOfMemory(in ReclaimRequest request)
     {
-        MmCore? mm = _machine.Mm is { WasUsed: true } used ? used : null;
+        AddressSpaces? mm = _machine.Mm is { WasUsed: true } used ? used : null;
         if (mm is null)
         {
             // Nobody was ever made that could be killed: somebody tests allocators, and wants the failure.

@@ -18,21 +18,21 @@ public sealed partial class Machine
 
     /// <summary>Attaches a receiver of the tracepoints of page faults.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachFaultTrace(IFaultTraceSink sink) => Attach(NeedsContents(Mm).FaultTracepoints, sink);
+    internal void AttachFaultTrace(IFaultTraceSink sink) => Attach(NeedsContents(Mm).Faults.Tracepoints, sink);
 
     /// <summary>Detaches a receiver of the tracepoints of page faults.</summary>
     /// <param name="sink">The receiver.</param>
     internal void DetachFaultTrace(IFaultTraceSink sink)
     {
         ArgumentNullException.ThrowIfNull(sink);
-        Mm?.FaultTracepoints.Detach(sink);
+        Mm?.Faults.Tracepoints.Detach(sink);
     }
 
     private void VerifyTasks()
     {
-        if (Mm is { } core)
+        if (Mm is { } spaces)
         {
-            new MmVerifier(core).VerifyObjects();
+            new MmVerifier(spaces).VerifyObjects();
         }
     }
 }

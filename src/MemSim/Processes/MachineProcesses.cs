@@ -25,9 +25,9 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
         ArgumentNullException.ThrowIfNull(name);
         _machine.ThrowIfDisposed();
         limits ??= new Rlimits();
-        MmCore core = _machine.NeedsContents(_machine.Mm);
-        core.WasUsed = true;
-        using OwnersLock.Scope scope = core.Enter();
+        AddressSpaces spaces = _machine.NeedsContents(_machine.Mm);
+        spaces.WasUsed = true;
+        using OwnersLock.Scope scope = spaces.Enter();
         Cpu cpu = _machine.Own(on);
         TaskMemory? memory = TaskMemory.TryTake(_machine, cpu);
         if (memory is null)
@@ -35,7 +35,7 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
             return Errno.ENOMEM;
         }
 
-        MemoryDescriptor? mm = core.NewMm(cpu, limits);
+        MemoryDescriptor? mm = spaces.Create(cpu, limits);
         if (mm is null || mm.SetUpProgram(cpu) != Errno.None)
         {
             mm?.Exit(cpu);
@@ -43,9 +43,9 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
             return Errno.ENOMEM;
         }
 
-        Process process = new(core, name, _machine.Pids.Next(), null, mm, limits, memory);
+        Process process = new(spaces, name, _machine.Pids.Next(), null, mm, limits, memory);
         _machine.Pids.Add(process);
-        core.WasUsed = true;
+        spaces.WasUsed = true;
 
         // Before the first process there is nobody whose memory could be taken, and nobody to kill.
         _machine.EnableReclaim();

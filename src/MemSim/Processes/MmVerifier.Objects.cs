@@ -7,14 +7,14 @@ internal sealed partial class MmVerifier
 {
     public void VerifyObjects()
     {
-        KernelObjectCheck check = new(core.Machine);
+        KernelObjectCheck check = new(spaces.Machine);
         HashSet<AnonVma> families = [];
-        foreach (Process task in core.Machine.Pids.Tasks)
+        foreach (Process task in spaces.Machine.Pids.Tasks)
         {
             task.Collect(check);
         }
 
-        foreach (MemoryDescriptor mm in core.Spaces)
+        foreach (MemoryDescriptor mm in spaces.All)
         {
             mm.Collect(check);
             foreach (Vma vma in mm.Areas)

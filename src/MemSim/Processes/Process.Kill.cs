@@ -13,7 +13,7 @@ public sealed partial class Process
     /// <remarks>On a machine with parallel CPUs a process ends only on the CPU that runs it next: another host thread could be about to.</remarks>
     public void Kill(Cpu? cpu = null)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (cpu is not null)
         {
             _ = Machine.Own(cpu);
@@ -25,9 +25,9 @@ public sealed partial class Process
         }
 
         IsDying = true;
-        if (RunsOn is null && !_core.Machine.IsParallel)
+        if (RunsOn is null && !_spaces.Machine.IsParallel)
         {
-            _core.Machine.OwnersLock.EndLater(this, cpu ?? _core.Machine.CallersCpu());
+            _spaces.Machine.OwnersLock.EndLater(this, cpu ?? _spaces.Machine.CallersCpu());
         }
     }
 
@@ -41,7 +41,7 @@ public sealed partial class Process
 
         if (State != ProcessState.Running)
         {
-            using OwnersLock.Scope scope = _core.Enter();
+            using OwnersLock.Scope scope = _spaces.Enter();
             GiveUpMemory(cpu);
         }
     }

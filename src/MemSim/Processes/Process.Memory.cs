@@ -25,7 +25,7 @@ public sealed partial class Process
         _memory.GiveFiles(cpu);
         if (!runs && Stack is not null)
         {
-            _core.Machine.Stacks.Free(cpu, this);
+            _spaces.Machine.Stacks.Free(cpu, this);
         }
 
         if (State == ProcessState.Dead)
@@ -34,7 +34,7 @@ public sealed partial class Process
             if (!runs)
             {
                 _memory.GiveTask(cpu);
-                _core.Machine.Pids.Tasks.Remove(this);
+                _spaces.Machine.Pids.Tasks.Remove(this);
             }
         }
     }

@@ -40,13 +40,13 @@ public sealed partial class Process
             foreach (Vma vma in MmOrNull?.Areas ?? [])
             {
                 PageUse use = new();
-                use.Add(_core, vma);
+                use.Add(_spaces, vma);
                 AppendHeader(text, vma);
                 Line(text, "Size", vma.EndValue - vma.StartValue);
                 Line(text, "KernelPageSize", vma.Hugetlb?.Bytes ?? PageGeometry.PageSize);
                 Line(text, "MMUPageSize", vma.Hugetlb?.Bytes ?? PageGeometry.PageSize);
                 AppendUse(text, use, rollup: false);
-                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_core.Huge.IsEligible(vma) ? 1 : 0)}\nVmFlags: ");
+                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_spaces.Huge.IsEligible(vma) ? 1 : 0)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
                 {
                     _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
@@ -72,7 +72,7 @@ public sealed partial class Process
             PageUse use = new();
             foreach (Vma vma in MmOrNull.Areas)
             {
-                use.Add(_core, vma);
+                use.Add(_spaces, vma);
             }
 
             StringBuilder text = new();
@@ -135,19 +135,19 @@ public sealed partial class Process
             ulong address = start.Value + ((ulong)i << PageGeometry.PageShift);
             ulong slot = mm.Tables.FindSlot(address);
             Vma? vma = mm.At(address);
-            ulong entry = vma is null ? 0 : slot != 0 ? mm.Tables.ReadSlot(slot) : _core.Huge.PartOf(vma, address);
+            ulong entry = vma is null ? 0 : slot != 0 ? mm.Tables.ReadSlot(slot) : _spaces.Huge.PartOf(vma, address);
             if (entry == 0)
             {
                 continue;
             }
 
-            if (_core.Layout.IsPresent(entry))
+            if (_spaces.Layout.IsPresent(entry))
             {
-                int pfn = _core.Layout.Pfn(entry);
-                bool zero = _core.PeekPage(vma!, address, entry) < 0;
-                words[i] = (1UL << 63) | (uint)pfn | (!zero && !_core.IsAnon(pfn) ? 1UL << 61 : 0) | (!zero && _core.MapCount(pfn) == 1 ? 1UL << 56 : 0);
+                int pfn = _spaces.Layout.Pfn(entry);
+                bool zero = _spaces.Entries.PeekPage(vma!, address, entry) < 0;
+                words[i] = (1UL << 63) | (uint)pfn | (!zero && !_spaces.Pages.IsAnon(pfn) ? 1UL << 61 : 0) | (!zero && _spaces.Maps.MapCount(pfn) == 1 ? 1UL << 56 : 0);
             }
-            else if (_core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))
+            else if (_spaces.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))
             {
                 words[i] = (1UL << 62) | ((ulong)soft.Offset << 5) | (uint)soft.Type;
             }
@@ -208,7 +208,7 @@ public sealed partial class Process
     {
         if (name.Length != 0)
         {
-            int width = 25 + (_core.Machine.Architecture.Bits / 8 * 6);
+            int width = 25 + (_spaces.Machine.Architecture.Bits / 8 * 6);
             text.Append(' ', Math.Max(0, width - (text.Length - begin))).Append(name);
         }
 

@@ -26,15 +26,15 @@ public sealed partial class Process : KernelTask
 {
     private int _oomScoreAdj;
     private readonly List<Process> _children = [];
-    private readonly MmCore _core;
+    private readonly AddressSpaces _spaces;
 
-    internal Process(MmCore core, string name, int pid, Process? parent, MemoryDescriptor mm, Rlimits limits, TaskMemory memory)
+    internal Process(AddressSpaces spaces, string name, int pid, Process? parent, MemoryDescriptor mm, Rlimits limits, TaskMemory memory)
         : base(name, pid)
     {
-        _core = core;
+        _spaces = spaces;
         _memory = memory;
         memory.Attach(this);
-        core.Machine.Pids.Tasks.Add(this);
+        spaces.Machine.Pids.Tasks.Add(this);
         Parent = parent;
         Limits = limits;
         MmOrNull = mm;
@@ -97,11 +97,11 @@ public sealed partial class Process : KernelTask
     private Process? _vforkParent;
     private Rlimits _limits = new();
 
-    internal Machine Machine => _core.Machine;
+    internal Machine Machine => _spaces.Machine;
 
     internal override Machine? Home => Machine;
 
-    private Cpu DefaultCpu => _core.Machine.CallersCpu(RunsOn);
+    private Cpu DefaultCpu => _spaces.Machine.CallersCpu(RunsOn);
 
     private Cpu On(Cpu? cpu) => cpu is null ? DefaultCpu : Machine.Own(cpu);
 
@@ -110,19 +110,19 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ESRCH (this one has ended), EAGAIN (too many processes), ENOMEM.</returns>
     public Result<Process> Fork(Cpu? cpu = null)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         cpu = On(cpu);
         if (MmOrNull is not { } own)
         {
             return Errno.ESRCH;
         }
 
-        if (_core.Machine.Pids.Count >= Limits.Processes)
+        if (_spaces.Machine.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
 
-        TaskMemory? memory = TaskMemory.TryTake(_core.Machine, cpu);
+        TaskMemory? memory = TaskMemory.TryTake(_spaces.Machine, cpu);
         if (memory is null)
         {
             return Errno.ENOMEM;
@@ -142,18 +142,18 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ESRCH (this one has ended), EAGAIN, ENOMEM.</returns>
     public Result<Process> Vfork()
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (MmOrNull is not { } shared)
         {
             return Errno.ESRCH;
         }
 
-        if (_core.Machine.Pids.Count >= Limits.Processes)
+        if (_spaces.Machine.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
 
-        TaskMemory? memory = TaskMemory.TryTake(_core.Machine, DefaultCpu);
+        TaskMemory? memory = TaskMemory.TryTake(_spaces.Machine, DefaultCpu);
         if (memory is null)
         {
             return Errno.ENOMEM;
@@ -173,14 +173,14 @@ public sealed partial class Process : KernelTask
     public Errno Exec(string name, Cpu? cpu = null)
     {
         ArgumentNullException.ThrowIfNull(name);
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         cpu = On(cpu);
         if (MmOrNull is not { } old)
         {
             return Errno.ESRCH;
         }
 
-        MemoryDescriptor? fresh = _core.NewMm(cpu, Limits);
+        MemoryDescriptor? fresh = _spaces.Create(cpu, Limits);
         if (fresh is null)
         {
             return Errno.ENOMEM;
@@ -213,7 +213,7 @@ public sealed partial class Process : KernelTask
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Machine.Own(cpu);
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (State != ProcessState.Running)
         {
             return;
@@ -232,7 +232,7 @@ public sealed partial class Process : KernelTask
         }
 
         _children.Clear();
-        _core.Machine.Pids.Remove(this);
+        _spaces.Machine.Pids.Remove(this);
         GiveUpMemory(cpu);
     }
 
@@ -240,7 +240,7 @@ public sealed partial class Process : KernelTask
     /// <returns>The child, or ECHILD when there are no children, EAGAIN when all live.</returns>
     public Result<Process> Wait()
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         foreach (Process child in _children)
         {
             if (child.State == ProcessState.Zombie)
@@ -274,9 +274,9 @@ public sealed partial class Process : KernelTask
 
     private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_core, Name, _core.Machine.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId };
+        Process child = new(_spaces, Name, _spaces.Machine.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId };
         child.Policy = Policy;
-        _core.Machine.Pids.Add(child);
+        _spaces.Machine.Pids.Add(child);
         return child;
     }
 

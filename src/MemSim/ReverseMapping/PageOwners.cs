@@ -8,15 +8,15 @@ namespace MemSim.ReverseMapping;
 /// <summary>What reclaim and migration ask about pages, passed on to whoever knows: reverse mapping, page cache, swap.</summary>
 internal sealed class PageOwners : IPageOwners
 {
-    private readonly MmCore _core;
+    private readonly AddressSpaces _spaces;
     private readonly PageTableAging _aging;
     private readonly Rmap _rmap;
 
-    public PageOwners(MmCore core)
+    public PageOwners(AddressSpaces spaces)
     {
-        _core = core;
-        _aging = new PageTableAging(core);
-        _rmap = new Rmap(core, _aging);
+        _spaces = spaces;
+        _aging = new PageTableAging(spaces);
+        _rmap = new Rmap(spaces, _aging);
     }
 
     public PageReferences Referenced(Cpu cpu, int pfn) => _rmap.Referenced(cpu, pfn);
@@ -29,17 +29,17 @@ internal sealed class PageOwners : IPageOwners
 
     public void RestoreMappings(Cpu cpu, int from, int to) => _rmap.RestoreMappings(cpu, from, to);
 
-    public void HugePageFreed(int pfn) => _core.HugePageFreed(pfn);
+    public void HugePageFreed(int pfn) => _spaces.Huge.Freed(pfn);
 
-    public bool SplitHuge(Cpu cpu, int pfn) => _core.Huge.SplitPage(cpu, pfn);
+    public bool SplitHuge(Cpu cpu, int pfn) => _spaces.Huge.SplitPage(cpu, pfn);
 
-    public bool AddToSwap(Cpu cpu, int pfn) => _core.Swap?.AddToSwap(cpu, pfn) ?? false;
+    public bool AddToSwap(Cpu cpu, int pfn) => _spaces.Swap?.AddToSwap(cpu, pfn) ?? false;
 
-    public PageOutOutcome PageOut(Cpu cpu, int pfn) => IsOfSwap(pfn) ? _core.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
+    public PageOutOutcome PageOut(Cpu cpu, int pfn) => IsOfSwap(pfn) ? _spaces.Swap?.PageOut(cpu, pfn) ?? PageOutOutcome.Activate : PageCacheOwners.PageOut(cpu, pfn);
 
-    public bool RemoveFromCache(Cpu cpu, int pfn) => IsOfSwap(pfn) ? _core.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
+    public bool RemoveFromCache(Cpu cpu, int pfn) => IsOfSwap(pfn) ? _spaces.Swap?.RemoveFromCache(cpu, pfn) ?? false : PageCacheOwners.RemoveFromCache(cpu, pfn);
 
-    public bool MoveHugePage(Cpu cpu, int from, int to) => _core.Huge.Move(cpu, from, to);
+    public bool MoveHugePage(Cpu cpu, int from, int to) => _spaces.Huge.Move(cpu, from, to);
 
     public bool MoveMapping(Cpu cpu, int from, int to)
     {
@@ -48,19 +48,19 @@ internal sealed class PageOwners : IPageOwners
             return PageCacheOwners.MoveMapping(cpu, from, to);
         }
 
-        bool cached = _core.IsSwapCache(from);
+        bool cached = _spaces.Pages.IsSwapCache(from);
         if (cached)
         {
-            return _core.Swap?.Move(cpu, from, to) ?? false;
+            return _spaces.Swap?.Move(cpu, from, to) ?? false;
         }
 
-        if (_core.RefCount(from) != 1)
+        if (_spaces.Pages.RefCount(from) != 1)
         {
             return false;
         }
 
-        ref PageFrame old = ref _core.Frames[from];
-        ref PageFrame fresh = ref _core.Frames[to];
+        ref PageFrame old = ref _spaces.Frames[from];
+        ref PageFrame fresh = ref _spaces.Frames[to];
         fresh.Mapping = old.Mapping;
         fresh.Index = old.Index;
         fresh.Set(old.StoredFlags & PageFlags.SwapBacked);
@@ -69,5 +69,5 @@ internal sealed class PageOwners : IPageOwners
     }
 
     /// <summary>Anonymous memory, and pages of the swap cache that nobody has mapped yet or that were shared memory.</summary>
-    private bool IsOfSwap(int pfn) => _core.IsAnon(pfn) || _core.IsSwapCache(pfn);
+    private bool IsOfSwap(int pfn) => _spaces.Pages.IsAnon(pfn) || _spaces.Pages.IsSwapCache(pfn);
 }

@@ -10,14 +10,14 @@ namespace MemSim.ReverseMapping;
 /// A walk is for one LRU vector. It looks only at tables that the hardware has walked since the last time, and of those only at the ones that a Bloom filter remembers as
 /// worth it: dense enough with entries in use, by the last walk or by reverse mapping.
 /// </remarks>
-internal sealed class PageTableAging(MmCore core)
+internal sealed class PageTableAging(AddressSpaces spaces)
 {
     private const int CountTotal = 0;
     private const int CountYoung = 1;
     private const int CountFound = 2;
     private const int CountAdded = 3;
 
-    private readonly LruManager _lru = core.Machine.Lru;
+    private readonly LruManager _lru = spaces.Machine.Lru;
 
     /// <summary>Walks all address spaces that ran since the last walk.</summary>
     public void Walk(Cpu cpu, LruVec vec, AgingWalk walk)
@@ -25,10 +25,10 @@ internal sealed class PageTableAging(MmCore core)
         LruGenerations generations = vec.Generations!;
         generations.Filters[(walk.Sequence + 1) & 1].Reset();
         Aging aging = new(vec, generations, walk);
-        List<MemoryDescriptor> spaces = core.Spaces;
-        for (int i = 0; i < spaces.Count; i++)
+        List<MemoryDescriptor> all = spaces.All;
+        for (int i = 0; i < all.Count; i++)
         {
-            MemoryDescriptor mm = spaces[i];
+            MemoryDescriptor mm = all[i];
             if (!mm.IsGone && IsWorthIt(mm, vec.Index, aging.Anon))
             {
                 WalkSpace(cpu, mm, ref aging);
@@ -41,7 +41,7 @@ internal sealed class PageTableAging(MmCore core)
     {
         const ulong page = PageGeometry.PageSize;
         const ulong window = LruGenerations.MinBatch * page;
-        ulong table = core.Layout.TableBytes;
+        ulong table = spaces.Layout.TableBytes;
         ulong start = Math.Max(address & ~(table - 1), vma.StartValue);
         ulong end = Math.Min((address | (table - 1)) + 1, vma.EndValue);
         if (end - start == page)
@@ -68,12 +68,12 @@ internal sealed class PageTableAging(MmCore core)
         TableEntries entries = new(tables.Mmu.Memory, first, (end - start) >> PageGeometry.PageShift, start, tables.EntryShift);
         while (entries.Next(out ulong entry))
         {
-            if (!core.Layout.IsPresent(entry) || !core.Layout.IsYoung(entry) || core.PeekPage(vma, entries.Address, entry) is not (var pfn and >= 0))
+            if (!spaces.Layout.IsPresent(entry) || !spaces.Layout.IsYoung(entry) || spaces.Entries.PeekPage(vma, entries.Address, entry) is not (var pfn and >= 0))
             {
                 continue;
             }
 
-            LruVec own = _lru.OfPage(core.HeadOf(pfn));
+            LruVec own = _lru.OfPage(spaces.Pages.HeadOf(pfn));
             vec ??= own;
             if (own == vec)
             {
@@ -112,7 +112,7 @@ internal sealed class PageTableAging(MmCore core)
                 continue;
             }
 
-            PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
+            PageTableCursor cursor = new(spaces, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
             while (cursor.Next())
             {
                 if (cursor.IsHuge)
@@ -142,12 +142,12 @@ internal sealed class PageTableAging(MmCore core)
         {
             // The hardware marks a table when it walks it.
             ulong seen = tables.ReadSlot(pmd);
-            if (!core.Layout.IsYoung(seen))
+            if (!spaces.Layout.IsYoung(seen))
             {
                 return;
             }
 
-            while (!tables.TryChangeSlot(pmd, ref seen, core.Layout.MakeOld(seen)))
+            while (!tables.TryChangeSlot(pmd, ref seen, spaces.Layout.MakeOld(seen)))
             {
             }
         }
@@ -163,12 +163,12 @@ internal sealed class PageTableAging(MmCore core)
         int young = 0;
         while (entries.Next(out ulong entry))
         {
-            if (!core.Layout.IsPresent(entry) || !core.Layout.IsYoung(entry) || core.PeekPage(vma, entries.Address, entry) is not (var pfn and >= 0))
+            if (!spaces.Layout.IsPresent(entry) || !spaces.Layout.IsYoung(entry) || spaces.Entries.PeekPage(vma, entries.Address, entry) is not (var pfn and >= 0))
             {
                 continue;
             }
 
-            if (aging.Concerns(core, pfn, _lru))
+            if (aging.Concerns(spaces, pfn, _lru))
             {
                 MakeOld(cpu, tables, entries.Slot, entry, entries.Address);
                 young++;
@@ -176,7 +176,7 @@ internal sealed class PageTableAging(MmCore core)
             }
         }
 
-        ulong end = Math.Min((start | (core.Layout.TableBytes - 1)) + 1, vma.EndValue);
+        ulong end = Math.Min((start | (spaces.Layout.TableBytes - 1)) + 1, vma.EndValue);
         int total = (int)((end - start) >> PageGeometry.PageShift);
         aging.Generations.WalkCounts[CountTotal] += total;
         aging.Generations.WalkCounts[CountYoung] += young;
@@ -190,25 +190,25 @@ internal sealed class PageTableAging(MmCore core)
     private void LookAtHuge(Cpu cpu, Vma vma, ulong slot, ulong entry, ulong address, ref Aging aging)
     {
         aging.Generations.WalkCounts[CountTotal]++;
-        if (core.Huge.IsZero(entry) || !core.Layout.IsYoung(entry) || !aging.Concerns(core, core.Layout.Pfn(entry), _lru))
+        if (spaces.Huge.IsZero(entry) || !spaces.Layout.IsYoung(entry) || !aging.Concerns(spaces, spaces.Layout.Pfn(entry), _lru))
         {
             return;
         }
 
         MakeOld(cpu, vma.Mm.Tables, slot, entry, address);
         aging.Generations.WalkCounts[CountYoung]++;
-        NoteYoung(cpu, vma, core.Layout.Pfn(entry), entry, aging.Vec);
+        NoteYoung(cpu, vma, spaces.Layout.Pfn(entry), entry, aging.Vec);
     }
 
     private void NoteYoung(Cpu cpu, Vma vma, int pfn, ulong entry, LruVec vec)
     {
-        int head = core.HeadOf(pfn);
-        ref PageFrame frame = ref core.Frames[head];
-        if (core.Layout.IsDirty(entry) && !frame.IsDirty && !(frame.IsAnonymous && frame.IsSwapBacked && !frame.InSwapCache))
+        int head = spaces.Pages.HeadOf(pfn);
+        ref PageFrame frame = ref spaces.Frames[head];
+        if (spaces.Layout.IsDirty(entry) && !frame.IsDirty && !(frame.IsAnonymous && frame.IsSwapBacked && !frame.InSwapCache))
         {
             if (frame.IsAnonymous || vma.Mapping is not { } mapping)
             {
-                core.SetFlag(head, PageFlags.Dirty);
+                spaces.Pages.SetFlag(head, PageFlags.Dirty);
             }
             else
             {
@@ -221,18 +221,18 @@ internal sealed class PageTableAging(MmCore core)
 
     private void MakeOld(Cpu cpu, PageTables tables, ulong slot, ulong entry, ulong address)
     {
-        while (!tables.TryChangeSlot(slot, ref entry, core.Layout.MakeOld(entry)))
+        while (!tables.TryChangeSlot(slot, ref entry, spaces.Layout.MakeOld(entry)))
         {
         }
 
-        if (!core.Addresses.IsX86)
+        if (!spaces.Addresses.IsX86)
         {
-            core.Machine.Mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+            spaces.Machine.Mmu.FlushPage(cpu, tables, new VirtualAddress(address));
         }
     }
 
     /// <summary>On average one entry of each cache line (<c>suitable_to_scan()</c>).</summary>
-    private bool IsDense(int total, int young) => young * (core.Layout.Is32Bit ? 16 : 8) >= total;
+    private bool IsDense(int total, int young) => young * (spaces.Layout.Is32Bit ? 16 : 8) >= total;
 
     /// <summary>What a walk is for.</summary>
     private readonly struct Aging(LruVec vec, LruGenerations generations, AgingWalk walk)
@@ -244,10 +244,10 @@ internal sealed class PageTableAging(MmCore core)
         public readonly bool Files = Swappiness.Evicts(1, walk.Swappiness);
         public readonly bool SkipsUnusedTables = walk.SkipsUnusedTables;
 
-        public bool Concerns(MmCore core, int pfn, LruManager lru)
+        public bool Concerns(AddressSpaces spaces, int pfn, LruManager lru)
         {
-            int head = core.HeadOf(pfn);
-            return (core.Frames[head].IsSwapBacked ? Anon : Files) && lru.OfPage(head) == Vec;
+            int head = spaces.Pages.HeadOf(pfn);
+            return (spaces.Frames[head].IsSwapBacked ? Anon : Files) && lru.OfPage(head) == Vec;
         }
     }
 }

@@ -8,7 +8,7 @@ namespace MemSim.ReverseMapping;
 
 /// <summary>Finds all entries that map a page and changes them (<c>mm/rmap.c</c>).</summary>
 /// <remarks>The page is locked and held by the caller, and nothing here allocates, so the areas stay while they are walked.</remarks>
-internal sealed class Rmap(MmCore core, PageTableAging aging)
+internal sealed class Rmap(AddressSpaces spaces, PageTableAging aging)
 {
     private enum Step
     {
@@ -19,18 +19,18 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
     private interface IVisitor
     {
         /// <summary>An area in which the page may be, and the entry at its address.</summary>
-        Step Visit(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry);
+        Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry);
     }
 
     public PageReferences Referenced(Cpu cpu, int pfn)
     {
-        if (core.IsPartOfHuge(pfn))
+        if (spaces.Pages.IsPartOfHuge(pfn))
         {
-            return core.Huge.Referenced(cpu, pfn);
+            return spaces.Huge.Referenced(cpu, pfn);
         }
 
-        Reference visitor = new() { Pfn = pfn, Around = core.Machine.Lru.ByGeneration ? aging : null };
-        if (core.MapCount(pfn) != 0)
+        Reference visitor = new() { Pfn = pfn, Around = spaces.Machine.Lru.ByGeneration ? aging : null };
+        if (spaces.Maps.MapCount(pfn) != 0)
         {
             Walk(cpu, pfn, ref visitor);
         }
@@ -40,35 +40,35 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
 
     public bool Unmap(Cpu cpu, int pfn)
     {
-        if (core.IsPartOfHuge(pfn))
+        if (spaces.Pages.IsPartOfHuge(pfn))
         {
             // Huge pages are split before they are taken out of page tables.
             return false;
         }
 
         Removal visitor = new() { Pfn = pfn };
-        if (core.MapCount(pfn) != 0)
+        if (spaces.Maps.MapCount(pfn) != 0)
         {
             Walk(cpu, pfn, ref visitor);
         }
 
-        return core.MapCount(pfn) == 0;
+        return spaces.Maps.MapCount(pfn) == 0;
     }
 
     public bool UnmapForMigration(Cpu cpu, int pfn)
     {
-        if (core.IsPartOfHuge(pfn))
+        if (spaces.Pages.IsPartOfHuge(pfn))
         {
             return false;
         }
 
         ToMigration visitor = new() { Pfn = pfn };
-        if (core.MapCount(pfn) != 0)
+        if (spaces.Maps.MapCount(pfn) != 0)
         {
             Walk(cpu, pfn, ref visitor);
         }
 
-        return core.MapCount(pfn) == 0;
+        return spaces.Maps.MapCount(pfn) == 0;
     }
 
     public void RestoreMappings(Cpu cpu, int from, int to)
@@ -81,11 +81,11 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
     private void Walk<TVisitor>(Cpu cpu, int pfn, ref TVisitor visitor)
         where TVisitor : struct, IVisitor
     {
-        ref PageFrame frame = ref core.Frames[pfn];
+        ref PageFrame frame = ref spaces.Frames[pfn];
         uint index = frame.Index;
         if (frame.IsAnonymous)
         {
-            if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon))
+            if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon))
             {
                 return;
             }
@@ -102,7 +102,7 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
             return;
         }
 
-        if (!core.Machine.Mappings.TryFind(frame.Mapping, out FileMapping? mapping))
+        if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out FileMapping? mapping))
         {
             return;
         }
@@ -126,25 +126,25 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
 
         ulong slot = vma.Mm.Tables.FindSlot(address);
         ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
-        return entry == 0 ? Step.Next : visitor.Visit(core, cpu, vma, address, slot, entry);
+        return entry == 0 ? Step.Next : visitor.Visit(spaces, cpu, vma, address, slot, entry);
     }
 
-    private static bool Maps(MmCore core, ulong entry, int pfn) => core.Layout.IsPresent(entry) && core.Layout.Pfn(entry) == pfn;
+    private static bool Maps(AddressSpaces spaces, ulong entry, int pfn) => spaces.Layout.IsPresent(entry) && spaces.Layout.Pfn(entry) == pfn;
 
     /// <summary>Clears an entry so that no CPU uses it any more; its dirty state goes to the page.</summary>
     /// <returns>The entry as it was at last.</returns>
-    private static ulong Clear(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
+    private static ulong Clear(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
     {
         entry = vma.Mm.Tables.ClearSlot(slot, entry);
-        core.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
-        if (!core.Layout.IsDirty(entry))
+        spaces.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
+        if (!spaces.Layout.IsDirty(entry))
         {
             return entry;
         }
 
-        if (core.IsAnon(pfn) || vma.Mapping is not { } mapping)
+        if (spaces.Pages.IsAnon(pfn) || vma.Mapping is not { } mapping)
         {
-            core.SetFlag(pfn, PageFlags.Dirty);
+            spaces.Pages.SetFlag(pfn, PageFlags.Dirty);
         }
         else
         {
@@ -162,9 +162,9 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
         public bool Executable;
         public bool Locked;
 
-        public Step Visit(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+        public Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
         {
-            if (!Maps(core, entry, Pfn))
+            if (!Maps(spaces, entry, Pfn))
             {
                 return Step.Next;
             }
@@ -175,7 +175,7 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
                 return Step.Stop;
             }
 
-            if (core.Layout.IsYoung(entry))
+            if (spaces.Layout.IsYoung(entry))
             {
                 if (Around is not null)
                 {
@@ -184,13 +184,13 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
                 }
 
                 // x86 leaves the TLB alone; arm64 flushes, or the entry would not become young again.
-                while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, core.Layout.MakeOld(entry)))
+                while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, spaces.Layout.MakeOld(entry)))
                 {
                 }
 
-                if (!core.Addresses.IsX86)
+                if (!spaces.Addresses.IsX86)
                 {
-                    core.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
+                    spaces.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
                 }
 
                 if ((vma.Flags & VmaFlags.SequentialRead) == 0)
@@ -208,9 +208,9 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
     {
         public int Pfn;
 
-        public readonly Step Visit(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+        public readonly Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
         {
-            if (!Maps(core, entry, Pfn))
+            if (!Maps(spaces, entry, Pfn))
             {
                 return Step.Next;
             }
@@ -221,42 +221,42 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
             }
 
             MemoryDescriptor mm = vma.Mm;
-            bool anon = core.IsAnon(Pfn);
-            bool lazy = anon && !core.HasFlag(Pfn, PageFlags.SwapBacked);
-            if (anon && !lazy && !core.IsSwapCache(Pfn))
+            bool anon = spaces.Pages.IsAnon(Pfn);
+            bool lazy = anon && !spaces.Pages.HasFlag(Pfn, PageFlags.SwapBacked);
+            if (anon && !lazy && !spaces.Pages.IsSwapCache(Pfn))
             {
                 return Step.Stop;
             }
 
-            entry = Clear(core, cpu, vma, address, slot, entry, Pfn);
+            entry = Clear(spaces, cpu, vma, address, slot, entry, Pfn);
             mm.NotePeak();
-            if (lazy && (core.HasFlag(Pfn, PageFlags.Dirty) || core.RefCount(Pfn) != 1 + core.MapCount(Pfn)))
+            if (lazy && (spaces.Pages.HasFlag(Pfn, PageFlags.Dirty) || spaces.Pages.RefCount(Pfn) != 1 + spaces.Maps.MapCount(Pfn)))
             {
                 // Written again after MADV_FREE: it is ordinary memory once more.
                 mm.Tables.WriteSlot(slot, entry);
-                core.SetFlag(Pfn, PageFlags.SwapBacked);
+                spaces.Pages.SetFlag(Pfn, PageFlags.SwapBacked);
                 return Step.Stop;
             }
 
-            core.CountResident(mm, Pfn, -1);
+            mm.CountResident(Pfn, -1);
             if (anon && !lazy)
             {
-                SoftEntry soft = core.Swap!.EntryOf(Pfn);
-                ulong made = core.Layout.MakeSwapEntry(soft.Type, soft.Offset);
-                core.Swap.Duplicate(soft);
+                SoftEntry soft = spaces.Swap!.EntryOf(Pfn);
+                ulong made = spaces.Layout.MakeSwapEntry(soft.Type, soft.Offset);
+                spaces.Swap.Duplicate(soft);
                 mm.SwapEntries++;
-                if (core.IsExclusive(Pfn))
+                if (spaces.Pages.IsExclusive(Pfn))
                 {
-                    core.ClearFlag(Pfn, PageFrame.AnonExclusive);
-                    made = core.Layout.MakeExclusive(made);
+                    spaces.Pages.ClearFlag(Pfn, PageFrame.AnonExclusive);
+                    made = spaces.Layout.MakeExclusive(made);
                 }
 
                 mm.Tables.WriteSlot(slot, made);
             }
 
-            core.RemoveRmap(cpu, Pfn, vma);
-            core.Put(cpu, Pfn);
-            return core.MapCount(Pfn) == 0 ? Step.Stop : Step.Next;
+            spaces.Maps.RemoveRmap(cpu, Pfn, vma);
+            spaces.Pages.Put(cpu, Pfn);
+            return spaces.Maps.MapCount(Pfn) == 0 ? Step.Stop : Step.Next;
         }
     }
 
@@ -264,25 +264,25 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
     {
         public int Pfn;
 
-        public readonly Step Visit(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+        public readonly Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
         {
-            if (!Maps(core, entry, Pfn))
+            if (!Maps(spaces, entry, Pfn))
             {
                 return Step.Next;
             }
 
-            entry = Clear(core, cpu, vma, address, slot, entry, Pfn);
-            ulong made = core.Layout.MakeMigrationEntry(Pfn, core.Layout.IsWritable(entry));
-            if (core.IsAnon(Pfn) && core.IsExclusive(Pfn))
+            entry = Clear(spaces, cpu, vma, address, slot, entry, Pfn);
+            ulong made = spaces.Layout.MakeMigrationEntry(Pfn, spaces.Layout.IsWritable(entry));
+            if (spaces.Pages.IsAnon(Pfn) && spaces.Pages.IsExclusive(Pfn))
             {
-                core.ClearFlag(Pfn, PageFrame.AnonExclusive);
-                made = core.Layout.MakeExclusive(made);
+                spaces.Pages.ClearFlag(Pfn, PageFrame.AnonExclusive);
+                made = spaces.Layout.MakeExclusive(made);
             }
 
             vma.Mm.Tables.WriteSlot(slot, made);
-            core.RemoveRmap(cpu, Pfn, vma);
-            core.Put(cpu, Pfn);
-            return core.MapCount(Pfn) == 0 ? Step.Stop : Step.Next;
+            spaces.Maps.RemoveRmap(cpu, Pfn, vma);
+            spaces.Pages.Put(cpu, Pfn);
+            return spaces.Maps.MapCount(Pfn) == 0 ? Step.Stop : Step.Next;
         }
     }
 
@@ -291,34 +291,34 @@ internal sealed class Rmap(MmCore core, PageTableAging aging)
         public int From;
         public int To;
 
-        public readonly Step Visit(MmCore core, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+        public readonly Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
         {
-            if (!core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) || soft.Kind is not (SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite) || soft.Offset != From)
+            if (!spaces.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) || soft.Kind is not (SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite) || soft.Offset != From)
             {
                 return Step.Next;
             }
 
             bool write = soft.Kind == SoftEntryKind.MigrationWrite;
-            ulong made = core.Layout.Make(To, vma.PageBits);
+            ulong made = spaces.Layout.Make(To, vma.PageBits);
             if (write && (vma.Flags & VmaFlags.Write) != 0)
             {
-                made = core.Layout.MakeWritable(core.Layout.MakeDirty(made));
+                made = spaces.Layout.MakeWritable(spaces.Layout.MakeDirty(made));
             }
 
-            core.Get(To);
-            if (core.IsAnon(To))
+            spaces.Pages.Get(To);
+            if (spaces.Pages.IsAnon(To))
             {
-                core.AddAnonRmap(To, vma, address, exclusive: write || soft.Exclusive);
+                spaces.Maps.AddAnonRmap(To, vma, address, exclusive: write || soft.Exclusive);
             }
             else
             {
-                core.AddFileRmap(To);
+                spaces.Maps.AddFileRmap(To);
             }
 
             vma.Mm.Tables.WriteSlot(slot, made);
             if ((vma.Flags & VmaFlags.Locked) != 0)
             {
-                core.Mlock(cpu, To);
+                spaces.Machine.Lru.Mlock(cpu, To);
             }
 
             return Step.Next;

@@ -6,5 +6,5 @@ namespace MemSim;
 public sealed partial class Machine
 {
     /// <summary>What all address spaces share; null on a machine without contents of RAM, which can have none.</summary>
-    internal MmCore? Mm { get; private set; }
+    internal AddressSpaces? Mm { get; private set; }
 }

@@ -12,7 +12,7 @@ public sealed partial class MemoryDescriptor
     // One of them may be without anonymous memory if the area that is enlarged has not come through a fork. 6.1 also wants that area to be the touched one (its chain must be singular,
     // and an empty one is not); 6.15 and later do not.
     private bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) =>
-        ReferenceEquals(a, b) || ((a is null || b is null) && (owner is null || (owner.Chain is null || owner.Chain.Count == 0 ? _core.MergesUntouched : owner.Chain.Count == 1)));
+        ReferenceEquals(a, b) || ((a is null || b is null) && (owner is null || (owner.Chain is null || owner.Chain.Count == 0 ? _spaces.MergesUntouched : owner.Chain.Count == 1)));
 
     /// <summary>Whether an area can be enlarged upwards to take over what begins at its end (<c>can_vma_merge_after()</c>).</summary>
     private bool CanAppend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>
@@ -55,14 +55,14 @@ public sealed partial class MemoryDescriptor
     private void Absorb(Cpu cpu, Vma into, Vma gone)
     {
         RemoveVma(gone);
-        _core.Anon.UnlinkAll(cpu, gone);
+        _spaces.Anon.UnlinkAll(cpu, gone);
         gone.File?.Put(cpu);
         FreeVma(cpu, gone);
         VmaTree.Resize(into, into.StartValue, gone.EndValue);
     }
 
     /// <summary>An area that grows over pages of another must be found by their anonymous-memory objects as well.</summary>
-    private bool TakeOverAnon(Cpu cpu, Vma into, Vma from) => from.AnonVma is null || into.AnonVma is not null || _core.Anon.Clone(cpu, into, from);
+    private bool TakeOverAnon(Cpu cpu, Vma into, Vma from) => from.AnonVma is null || into.AnonVma is not null || _spaces.Anon.Clone(cpu, into, from);
 
     /// <summary>Gives part of an area new flags (and policy), merging and splitting as <c>vma_merge()</c> and <c>split_vma()</c> do.</summary>
     /// <returns>The area that holds the part now; null without memory, then nothing has changed.</returns>
@@ -109,7 +109,7 @@ public sealed partial class MemoryDescriptor
             if (start == below)
             {
                 RemoveVma(vma);
-                _core.Anon.UnlinkAll(cpu, vma);
+                _spaces.Anon.UnlinkAll(cpu, vma);
                 vma.File?.Put(cpu);
                 FreeVma(cpu, vma);
             }
@@ -154,15 +154,15 @@ public sealed partial class MemoryDescriptor
     /// <summary>A huge page that an area's new limit cuts is mapped by small entries from now on (<c>vma_adjust_trans_huge()</c>).</summary>
     private void SplitHuge(Cpu cpu, Vma vma, ulong limit)
     {
-        if (_core.UsesHugePages)
+        if (_spaces.UsesHugePages)
         {
-            _core.Huge.SplitAt(cpu, vma, limit);
+            _spaces.Huge.SplitAt(cpu, vma, limit);
         }
     }
 
     /// <summary>Cuts an area in two (<c>split_vma()</c>).</summary>
     /// <returns>The upper part; null without memory or when there are too many areas.</returns>
-    private Vma? Split(Cpu cpu, Vma vma, ulong at) => _areas.Count >= _core.Commit.MaxAreas ? null : SplitUnchecked(cpu, vma, at);
+    private Vma? Split(Cpu cpu, Vma vma, ulong at) => _areas.Count >= _spaces.Commit.MaxAreas ? null : SplitUnchecked(cpu, vma, at);
 
     /// <summary>Cuts an area in two although there may be too many: one of the parts goes at once.</summary>
     private Vma? SplitUnchecked(Cpu cpu, Vma vma, ulong at)
@@ -177,7 +177,7 @@ public sealed partial class MemoryDescriptor
         upper.PageBits = vma.PageBits;
         upper.File = vma.File?.Get();
         upper.Policy = vma.Policy;
-        if (vma.AnonVma is not null && !_core.Anon.Clone(cpu, upper, vma))
+        if (vma.AnonVma is not null && !_spaces.Anon.Clone(cpu, upper, vma))
         {
             upper.File?.Put(cpu);
             FreeVma(cpu, upper);

@@ -19,7 +19,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Makes an area that is not in the tree yet, with room there; null without memory.</summary>
     private Vma? NewVma(Cpu cpu, ulong start, ulong end, VmaFlags flags)
     {
-        VirtualAddress memory = _core.Objects.Take(cpu, KernelObject.Vma);
+        VirtualAddress memory = _spaces.Objects.Take(cpu, KernelObject.Vma);
         if (memory.IsNull)
         {
             return null;
@@ -27,7 +27,7 @@ public sealed partial class MemoryDescriptor
 
         if (_objectsOfAreas == _nodesSuffice && !AddTreeNode(cpu))
         {
-            _core.Objects.Give(cpu, KernelObject.Vma, memory);
+            _spaces.Objects.Give(cpu, KernelObject.Vma, memory);
             return null;
         }
 
@@ -42,7 +42,7 @@ public sealed partial class MemoryDescriptor
             _lastFound = null;
         }
 
-        _core.Objects.Give(cpu, KernelObject.Vma, vma.Memory);
+        _spaces.Objects.Give(cpu, KernelObject.Vma, vma.Memory);
         _objectsOfAreas--;
         while (_treeNodes.Count != 0 && (_objectsOfAreas == 0 || _objectsOfAreas <= _nodesSuffice - (2 * AreasPerLeaf)))
         {
@@ -56,7 +56,7 @@ public sealed partial class MemoryDescriptor
     /// </summary>
     private bool AddTreeNode(Cpu cpu)
     {
-        VirtualAddress node = _core.Objects.Take(cpu, KernelObject.MapleNode);
+        VirtualAddress node = _spaces.Objects.Take(cpu, KernelObject.MapleNode);
         if (node.IsNull)
         {
             return false;
@@ -69,7 +69,7 @@ public sealed partial class MemoryDescriptor
 
     private void RemoveTreeNode(Cpu cpu)
     {
-        _core.Objects.Give(cpu, KernelObject.MapleNode, _treeNodes[^1]);
+        _spaces.Objects.Give(cpu, KernelObject.MapleNode, _treeNodes[^1]);
         _treeNodes.RemoveAt(_treeNodes.Count - 1);
         _nodesSuffice -= AreasPerLeaf;
     }

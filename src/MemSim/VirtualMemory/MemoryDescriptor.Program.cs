@@ -9,10 +9,10 @@ public sealed partial class MemoryDescriptor
     /// <summary>Sets up stack and heap (<c>setup_arg_pages()</c>, <c>set_brk()</c>).</summary>
     internal Errno SetUpProgram(Cpu cpu)
     {
-        ulong top = _core.Addresses.Window;
+        ulong top = _spaces.Addresses.Window;
         ulong bytes = Math.Min(FirstStackPages << PageGeometry.PageShift, Math.Max(Limits.Stack, PageGeometry.PageSize) & ~PageMask);
         StackStart = new VirtualAddress(top - 16);
-        HeapStart = HeapEnd = new VirtualAddress(_core.Addresses.Program);
+        HeapStart = HeapEnd = new VirtualAddress(_spaces.Addresses.Program);
         return MapRegion(cpu, top - bytes, bytes, VmaFlags.Read | VmaFlags.Write | VmaFlags.MayRead | VmaFlags.MayWrite | VmaFlags.MayExec | VmaFlags.GrowsDown, (top - bytes) >> PageGeometry.PageShift, null);
     }
 }

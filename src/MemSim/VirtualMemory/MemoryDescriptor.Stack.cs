@@ -24,7 +24,7 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
-        if (!_core.Anon.Prepare(cpu, vma))
+        if (!_spaces.Anon.Prepare(cpu, vma))
         {
             return Errno.ENOMEM;
         }
@@ -32,7 +32,7 @@ public sealed partial class MemoryDescriptor
         long grow = (long)((vma.StartValue - address) >> PageGeometry.PageShift);
         ulong size = vma.EndValue - address;
         bool locks = (vma.Flags & VmaFlags.Locked) != 0;
-        if ((ulong)grow > vma.PgOff || !MayExpand(vma.Flags, grow) || size > Limits.Stack || (locks && !MayLock(grow)) || !_core.Commit.Charge(this, grow, Limits.IsAdmin))
+        if ((ulong)grow > vma.PgOff || !MayExpand(vma.Flags, grow) || size > Limits.Stack || (locks && !MayLock(grow)) || !_spaces.Commit.Charge(this, grow, Limits.IsAdmin))
         {
             return Errno.ENOMEM;
         }
@@ -40,7 +40,7 @@ public sealed partial class MemoryDescriptor
         Account(vma.Flags, grow);
         if ((vma.Flags & VmaFlags.Account) == 0)
         {
-            _core.Commit.Uncharge(grow);
+            _spaces.Commit.Uncharge(grow);
         }
 
         LockedPages += locks ? grow : 0;

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Pages;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -17,24 +18,24 @@ public sealed partial class MemoryDescriptor
     private const ulong MinAddress = 65536;
 
     private readonly VmaTree _areas = new();
-    private readonly MmCore _core;
+    private readonly AddressSpaces _spaces;
     private Vma? _lastFound;
 
-    internal MemoryDescriptor(MmCore core, PageTables tables, Rlimits limits, VirtualAddress memory)
+    internal MemoryDescriptor(AddressSpaces spaces, PageTables tables, Rlimits limits, VirtualAddress memory)
     {
         Memory = memory;
-        _core = core;
+        _spaces = spaces;
         Tables = tables;
         Limits = limits;
-        MmapBase = core.Addresses.MmapBase(limits.Stack);
-        core.Spaces.Add(this);
+        MmapBase = spaces.Addresses.MmapBase(limits.Stack);
+        spaces.All.Add(this);
     }
 
     /// <summary>The page tables.</summary>
     public PageTables Tables { get; }
 
     /// <summary>The machine.</summary>
-    public Machine Machine => _core.Machine;
+    public Machine Machine => _spaces.Machine;
 
     /// <summary>Number of areas (<c>map_count</c>).</summary>
     public int AreaCount => _areas.Count;
@@ -117,7 +118,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Whether the address space was given up.</summary>
     public bool IsGone { get; private set; }
 
-    internal MmCore Core => _core;
+    internal AddressSpaces Spaces => _spaces;
 
     /// <summary>Whether it may map the huge zero page (<c>MMF_HUGE_ZERO_PAGE</c>).</summary>
     internal bool MapsHugeZero { get; set; }
@@ -144,7 +145,7 @@ public sealed partial class MemoryDescriptor
     private long _peakResident;
     private long _peakTotal;
 
-    private Cpu Cpu => _core.Machine.CallersCpu(Owner?.RunsOn);
+    private Cpu Cpu => _spaces.Machine.CallersCpu(Owner?.RunsOn);
 
     /// <summary>The first area that ends above an address (<c>find_vma()</c>): it holds the address, or lies above it.</summary>
     /// <param name="address">The address.</param>
@@ -224,6 +225,33 @@ public sealed partial class MemoryDescriptor
     {
         _areas.Insert(vma);
         vma.Mapping?.AddArea(vma);
+    }
+
+    /// <summary>Counts a page of the address space by its kind.</summary>
+    internal void CountResident(int pfn, int change)
+    {
+        ref PageFrame frame = ref _spaces.Frames[_spaces.Pages.HeadOf(pfn)];
+        if (frame.IsAnonymous)
+        {
+            AnonPages += change;
+        }
+        else if (frame.IsSwapBacked)
+        {
+            SharedMemoryPages += change;
+        }
+        else
+        {
+            FilePages += change;
+        }
+    }
+
+    /// <summary>No CPU shall walk through tables that are about to go (<c>leave_mm()</c>).</summary>
+    private void LeaveEverywhere()
+    {
+        foreach (Cpu cpu in Machine.Cpus)
+        {
+            cpu.MmuOrNull?.Leave(Tables);
+        }
     }
 
     private void RemoveVma(Vma vma)

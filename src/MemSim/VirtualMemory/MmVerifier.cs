@@ -5,7 +5,7 @@ using MemSim.Pages;
 namespace MemSim.VirtualMemory;
 
 /// <summary>Checks address spaces: areas in order, counts as the page tables say, every entry found by reverse mapping.</summary>
-internal sealed partial class MmVerifier(MmCore core)
+internal sealed partial class MmVerifier(AddressSpaces spaces)
 {
     private readonly Dictionary<int, int> _mapped = [];
     private readonly Dictionary<int, int> _mappedWhole = [];
@@ -13,32 +13,32 @@ internal sealed partial class MmVerifier(MmCore core)
     public void Verify()
     {
         long committed = 0;
-        foreach (MemoryDescriptor mm in core.Spaces)
+        foreach (MemoryDescriptor mm in spaces.All)
         {
             committed += Verify(mm);
         }
 
-        if (core.Machine.SystemFigures.CommittedPages < committed)
+        if (spaces.Machine.SystemFigures.CommittedPages < committed)
         {
-            BugReporter.Corrupt($"{core.Machine.SystemFigures.CommittedPages} pages are committed but areas account for {committed}");
+            BugReporter.Corrupt($"{spaces.Machine.SystemFigures.CommittedPages} pages are committed but areas account for {committed}");
         }
 
         VerifyHuge();
         VerifyHugetlb();
         foreach ((int pfn, int small) in _mapped)
         {
-            int count = small + _mappedWhole.GetValueOrDefault(core.HeadOf(pfn));
-            if (core.MapCount(pfn) != count)
+            int count = small + _mappedWhole.GetValueOrDefault(spaces.Pages.HeadOf(pfn));
+            if (spaces.Maps.MapCount(pfn) != count)
             {
-                BugReporter.Corrupt($"frame 0x{pfn:x} has a mapcount of {core.MapCount(pfn)} but {count} entries map it");
+                BugReporter.Corrupt($"frame 0x{pfn:x} has a mapcount of {spaces.Maps.MapCount(pfn)} but {count} entries map it");
             }
 
-            if (core.RefCount(pfn) < count)
+            if (spaces.Pages.RefCount(pfn) < count)
             {
-                BugReporter.Corrupt($"frame 0x{pfn:x} has {core.RefCount(pfn)} references but {count} entries map it");
+                BugReporter.Corrupt($"frame 0x{pfn:x} has {spaces.Pages.RefCount(pfn)} references but {count} entries map it");
             }
 
-            if (count > 1 && core.IsAnon(pfn) && core.IsExclusive(pfn))
+            if (count > 1 && spaces.Pages.IsAnon(pfn) && spaces.Pages.IsExclusive(pfn))
             {
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} is marked exclusive but {count} entries map it");
             }
@@ -56,7 +56,7 @@ internal sealed partial class MmVerifier(MmCore core)
         long total = 0;
         long locked = 0;
         (long Anon, long File, long Shared, long Swap) seen = default;
-        PteLayout layout = core.Layout;
+        PteLayout layout = spaces.Layout;
         long presentInAreas = 0;
         long hugetlb = 0;
         foreach (Vma vma in mm.Areas)
@@ -71,7 +71,7 @@ internal sealed partial class MmVerifier(MmCore core)
                 continue;
             }
 
-            PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Tell);
+            PageTableCursor cursor = new(spaces, vma, vma.StartValue, vma.EndValue, BadEntries.Tell);
             while (cursor.Next())
             {
                 if (cursor.Step == PageTableStep.Bad)
@@ -129,7 +129,7 @@ internal sealed partial class MmVerifier(MmCore core)
     {
         if (!layout.IsPresent(entry))
         {
-            SoftEntry soft = core.Decode(entry);
+            SoftEntry soft = spaces.Entries.Decode(entry);
             if (soft.Kind == SoftEntryKind.Bad)
             {
                 BugReporter.Corrupt($"{mm.Tables}: entry {entry:x16} at {at:x} stands for nothing that this machine has (type {soft.Type}, offset 0x{soft.Offset:x})");
@@ -141,14 +141,14 @@ internal sealed partial class MmVerifier(MmCore core)
             }
             else if (soft.Kind is SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite)
             {
-                Count(core.Frames[(int)soft.Offset], ref seen);
+                Count(spaces.Frames[(int)soft.Offset], ref seen);
             }
 
             return;
         }
 
         int pfn = layout.Pfn(entry);
-        if (pfn == core.ZeroPfn)
+        if (pfn == spaces.ZeroPfn)
         {
             if (layout.IsWritable(entry))
             {
@@ -158,19 +158,19 @@ internal sealed partial class MmVerifier(MmCore core)
             return;
         }
 
-        if (!core.IsMappedAt(vma, at, pfn))
+        if (!spaces.Entries.IsMappedAt(vma, at, pfn))
         {
-            BugReporter.Corrupt($"{mm.Tables}: entry {entry:x16} at {at:x} maps frame 0x{pfn:x}, which {core.WhyNotMappedAt(vma, at, pfn)}");
+            BugReporter.Corrupt($"{mm.Tables}: entry {entry:x16} at {at:x} maps frame 0x{pfn:x}, which {spaces.Entries.WhyNotMappedAt(vma, at, pfn)}");
         }
 
-        int head = core.HeadOf(pfn);
-        ref PageFrame frame = ref core.Frames[head];
+        int head = spaces.Pages.HeadOf(pfn);
+        ref PageFrame frame = ref spaces.Frames[head];
         uint index = frame.Index + (uint)(pfn - head);
         Count(frame, ref seen);
         _mapped[pfn] = _mapped.GetValueOrDefault(pfn) + 1;
         if (frame.IsAnonymous)
         {
-            if (!core.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
+            if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
             {
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} has no anon_vma");
             }
@@ -179,7 +179,7 @@ internal sealed partial class MmVerifier(MmCore core)
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} of {mm.Tables} is not found by reverse mapping");
             }
 
-            if (layout.IsWritable(entry) && !core.IsExclusive(pfn))
+            if (layout.IsWritable(entry) && !spaces.Pages.IsExclusive(pfn))
             {
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} is writable at {at:x} of {mm.Tables} but not marked exclusive");
             }

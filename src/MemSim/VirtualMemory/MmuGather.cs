@@ -9,7 +9,7 @@ namespace MemSim.VirtualMemory;
 /// <summary>Takes pages out of page tables in batches: entries are cleared first, then the TLBs are flushed, then the pages are given back (<c>struct mmu_gather</c>).</summary>
 internal ref struct MmuGather
 {
-    private readonly MmCore _core;
+    private readonly AddressSpaces _spaces;
     private readonly Cpu _cpu;
     private readonly MemoryDescriptor _mm;
     private readonly PageTables _tables;
@@ -19,14 +19,14 @@ internal ref struct MmuGather
     private ulong _first;
     private ulong _end;
 
-    public MmuGather(MmCore core, Cpu cpu, MemoryDescriptor mm)
+    public MmuGather(AddressSpaces spaces, Cpu cpu, MemoryDescriptor mm)
     {
-        _core = core;
+        _spaces = spaces;
         _cpu = cpu;
         _mm = mm;
         _tables = mm.Tables;
-        _layout = core.Layout;
-        _pages = core.GatherBuffer;
+        _layout = spaces.Layout;
+        _pages = spaces.GatherBuffer;
         _first = ulong.MaxValue;
     }
 
@@ -38,7 +38,7 @@ internal ref struct MmuGather
     {
         if (HugetlbMemory.Maps(vma))
         {
-            _core.Hugetlb.Zap(_cpu, vma, start, end);
+            _spaces.Hugetlb.Zap(_cpu, vma, start, end);
         }
         else if (vma.File is not null)
         {
@@ -62,15 +62,15 @@ internal ref struct MmuGather
 
         if (_count != 0)
         {
-            _core.Swap?.LeaveCache(_cpu, _pages.AsSpan(0, _count));
-            _core.PutAll(_cpu, _pages.AsSpan(0, _count));
+            _spaces.Swap?.LeaveCache(_cpu, _pages.AsSpan(0, _count));
+            _spaces.Machine.Lru.PutAll(_cpu, _pages.AsSpan(0, _count));
             _count = 0;
         }
     }
 
     private void ZapEntries(Vma vma, ulong start, ulong end, bool isFile)
     {
-        PageTableCursor cursor = new(_core, vma, start, end);
+        PageTableCursor cursor = new(_spaces, vma, start, end);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
@@ -82,7 +82,7 @@ internal ref struct MmuGather
             TableEntries table = cursor.Entries;
             while (table.Next(out ulong entry))
             {
-                if (KeepsCopies && !_core.IsOfFile(vma, table.Address, entry))
+                if (KeepsCopies && !_spaces.Entries.IsOfFile(vma, table.Address, entry))
                 {
                     continue;
                 }
@@ -95,7 +95,7 @@ internal ref struct MmuGather
                 else
                 {
                     _tables.WriteSlot(table.Slot, 0);
-                    _core.DropSoftEntry(_cpu, vma, table.Address, entry);
+                    _spaces.Entries.DropSoftEntry(_cpu, vma, table.Address, entry);
                 }
             }
         }
@@ -106,13 +106,13 @@ internal ref struct MmuGather
         _first = Math.Min(_first, at);
         _end = at + PageGeometry.PageSize;
         int pfn = _layout.Pfn(entry);
-        if (!_core.IsPlainPageAt(vma, at, pfn))
+        if (!_spaces.Entries.IsPlainPageAt(vma, at, pfn))
         {
             ZapOther(vma, at, entry);
             return;
         }
 
-        ref PageFrame frame = ref _core.Frames[pfn];
+        ref PageFrame frame = ref _spaces.Frames[pfn];
         if (isFile && !frame.IsAnonymous)
         {
             LeaveFile(vma, entry, pfn);
@@ -122,7 +122,7 @@ internal ref struct MmuGather
             _mm.AnonPages--;
         }
 
-        _core.RemoveSmallRmap(_cpu, pfn, ref frame, vma);
+        _spaces.Maps.RemoveSmallRmap(_cpu, pfn, ref frame, vma);
         Give(pfn);
     }
 
@@ -130,14 +130,14 @@ internal ref struct MmuGather
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void ZapOther(Vma vma, ulong at, ulong entry)
     {
-        int pfn = _core.NormalPage(vma, at, entry);
+        int pfn = _spaces.Entries.NormalPage(vma, at, entry);
         if (pfn < 0)
         {
             return;
         }
 
-        int head = _core.HeadOf(pfn);
-        if (!_core.Frames[head].IsAnonymous)
+        int head = _spaces.Pages.HeadOf(pfn);
+        if (!_spaces.Frames[head].IsAnonymous)
         {
             LeaveFile(vma, entry, pfn);
         }
@@ -146,7 +146,7 @@ internal ref struct MmuGather
             _mm.AnonPages--;
         }
 
-        _core.RemoveRmap(_cpu, pfn, vma);
+        _spaces.Maps.RemoveRmap(_cpu, pfn, vma);
         Give(head);
     }
 
@@ -160,16 +160,16 @@ internal ref struct MmuGather
 
         if (_layout.IsYoung(entry) && (vma.Flags & VmaFlags.SequentialRead) == 0)
         {
-            _core.MarkAccessed(_cpu, pfn);
+            _spaces.Pages.MarkAccessed(_cpu, pfn);
         }
 
-        _core.CountResident(_mm, pfn, -1);
+        _mm.CountResident(pfn, -1);
     }
 
     /// <summary>Clears the entry of a huge page, or splits it when the range holds only part of it.</summary>
     private void ZapHuge(ref PageTableCursor cursor, Vma vma)
     {
-        TransparentHugeMemory huge = _core.Huge;
+        TransparentHugeMemory huge = _spaces.Huge;
         if (cursor.IsCut)
         {
             cursor.Split(_cpu);
@@ -185,7 +185,7 @@ internal ref struct MmuGather
         {
             int head = _layout.Pfn(cursor.Entry);
             _mm.AnonPages -= huge.Pages;
-            _core.RemoveHugeRmap(_cpu, head, vma, splits: false);
+            _spaces.Maps.RemoveHugeRmap(_cpu, head, vma, splits: false);
             Give(head);
         }
     }

@@ -39,16 +39,16 @@ internal enum BadEntries
 /// </remarks>
 internal ref struct PageTableCursor
 {
-    private readonly MmCore _core;
+    private readonly AddressSpaces _spaces;
     private readonly Vma _vma;
     private readonly PageTables _tables;
     private readonly BadEntries _bad;
     private readonly ulong _end;
     private ulong _next;
 
-    public PageTableCursor(MmCore core, Vma vma, ulong start, ulong end, BadEntries bad = BadEntries.Clear)
+    public PageTableCursor(AddressSpaces spaces, Vma vma, ulong start, ulong end, BadEntries bad = BadEntries.Clear)
     {
-        _core = core;
+        _spaces = spaces;
         _vma = vma;
         _tables = vma.Mm.Tables;
         _bad = bad;
@@ -72,7 +72,7 @@ internal ref struct PageTableCursor
     public ulong Entry { get; private set; }
 
     /// <summary>Whether the range holds only part of the huge page.</summary>
-    public readonly bool IsCut => _core.Huge.IsCut(Address, _end);
+    public readonly bool IsCut => _spaces.Huge.IsCut(Address, _end);
 
     /// <summary>The table's entries in the range.</summary>
     public readonly TableEntries Entries
@@ -91,7 +91,7 @@ internal ref struct PageTableCursor
             Slot = slot;
             if (look == TableLook.Table)
             {
-                ulong table = _core.Layout.TableBytes;
+                ulong table = _spaces.Layout.TableBytes;
                 ulong tableEnd = (Address | (table - 1)) + 1;
                 _next = tableEnd == 0 || tableEnd > _end ? _end : tableEnd;
                 Step = PageTableStep.Table;
@@ -113,7 +113,7 @@ internal ref struct PageTableCursor
     public void Split(Cpu cpu)
     {
         System.Diagnostics.Debug.Assert(IsHuge, "there is a huge page to split");
-        _core.Huge.SplitEntry(cpu, _vma, Address & ~(_core.Huge.Bytes - 1));
+        _spaces.Huge.SplitEntry(cpu, _vma, Address & ~(_spaces.Huge.Bytes - 1));
         _next = Address;
     }
 
@@ -125,7 +125,7 @@ internal ref struct PageTableCursor
     private bool Examine(TableLook look)
     {
         Entry = _tables.ReadSlot(Slot);
-        if (look == TableLook.Pmd && _core.UsesHugePages && _core.Huge.IsMapped(_vma, Address, Entry))
+        if (look == TableLook.Pmd && _spaces.UsesHugePages && _spaces.Huge.IsMapped(_vma, Address, Entry))
         {
             Step = PageTableStep.Huge;
             return true;

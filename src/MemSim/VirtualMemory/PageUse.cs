@@ -55,61 +55,61 @@ internal sealed class PageUse
     public ulong Locked => _pssLocked >> PssShift;
 
     /// <summary>Adds the entries of an area.</summary>
-    public void Add(MmCore core, Vma vma)
+    public void Add(AddressSpaces spaces, Vma vma)
     {
         if (vma.Hugetlb is not null)
         {
-            AddHugetlb(core, vma);
+            AddHugetlb(spaces, vma);
             return;
         }
 
-        PageTableCursor cursor = new(core, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
+        PageTableCursor cursor = new(spaces, vma, vma.StartValue, vma.EndValue, BadEntries.Skip);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                AddHuge(core, vma, cursor.Entry);
+                AddHuge(spaces, vma, cursor.Entry);
                 continue;
             }
 
             TableEntries table = cursor.Entries;
             while (table.Next(out ulong entry))
             {
-                Add(core, vma, table.Address, entry);
+                Add(spaces, vma, table.Address, entry);
             }
         }
     }
 
-    private void Add(MmCore core, Vma vma, ulong address, ulong entry)
+    private void Add(AddressSpaces spaces, Vma vma, ulong address, ulong entry)
     {
         const ulong page = PageGeometry.PageSize;
-        if (!core.Layout.IsPresent(entry))
+        if (!spaces.Layout.IsPresent(entry))
         {
-            Swap += core.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap ? page : 0;
+            Swap += spaces.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Swap ? page : 0;
             return;
         }
 
-        int pfn = core.PeekPage(vma, address, entry);
+        int pfn = spaces.Entries.PeekPage(vma, address, entry);
         if (pfn < 0)
         {
             return;
         }
 
-        bool anon = core.IsAnon(pfn);
-        bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(pfn, PageFlags.Dirty);
-        int users = Math.Max(core.MapCount(pfn), 1);
-        Add(core, vma, pfn, anon, dirty, users, core.Layout.IsYoung(entry));
+        bool anon = spaces.Pages.IsAnon(pfn);
+        bool dirty = spaces.Layout.IsDirty(entry) || spaces.Pages.HasFlag(pfn, PageFlags.Dirty);
+        int users = Math.Max(spaces.Maps.MapCount(pfn), 1);
+        Add(spaces, vma, pfn, anon, dirty, users, spaces.Layout.IsYoung(entry));
     }
 
     /// <summary>Huge pages of a pool are in figures of their own (<c>smaps_hugetlb_range()</c>).</summary>
-    private void AddHugetlb(MmCore core, Vma vma)
+    private void AddHugetlb(AddressSpaces spaces, Vma vma)
     {
         ulong bytes = vma.Hugetlb!.Bytes;
         for (ulong at = vma.StartValue; at < vma.EndValue; at += bytes)
         {
-            if (core.Hugetlb.Find(vma, at, out ulong entry) != 0 && entry != 0)
+            if (spaces.Hugetlb.Find(vma, at, out ulong entry) != 0 && entry != 0)
             {
-                bool shared = core.TotalMapCount(core.Layout.Pfn(entry)) >= 2;
+                bool shared = spaces.Maps.TotalMapCount(spaces.Layout.Pfn(entry)) >= 2;
                 SharedHugetlb += shared ? bytes : 0;
                 PrivateHugetlb += shared ? 0 : bytes;
             }
@@ -117,24 +117,24 @@ internal sealed class PageUse
     }
 
     /// <summary>A huge page counts as its parts, all in the same state.</summary>
-    private void AddHuge(MmCore core, Vma vma, ulong entry)
+    private void AddHuge(AddressSpaces spaces, Vma vma, ulong entry)
     {
-        if (core.Huge.IsZero(entry))
+        if (spaces.Huge.IsZero(entry))
         {
             return;
         }
 
-        int head = core.Layout.Pfn(entry);
-        bool dirty = core.Layout.IsDirty(entry) || core.HasFlag(head, PageFlags.Dirty);
-        for (int i = 0; i < core.Huge.Pages; i++)
+        int head = spaces.Layout.Pfn(entry);
+        bool dirty = spaces.Layout.IsDirty(entry) || spaces.Pages.HasFlag(head, PageFlags.Dirty);
+        for (int i = 0; i < spaces.Huge.Pages; i++)
         {
-            Add(core, vma, head + i, anon: true, dirty, Math.Max(core.MapCount(head + i), 1), core.Layout.IsYoung(entry));
+            Add(spaces, vma, head + i, anon: true, dirty, Math.Max(spaces.Maps.MapCount(head + i), 1), spaces.Layout.IsYoung(entry));
         }
 
-        AnonHuge += core.Huge.Bytes;
+        AnonHuge += spaces.Huge.Bytes;
     }
 
-    private void Add(MmCore core, Vma vma, int pfn, bool anon, bool dirty, int users, bool young)
+    private void Add(AddressSpaces spaces, Vma vma, int pfn, bool anon, bool dirty, int users, bool young)
     {
         const ulong page = PageGeometry.PageSize;
         ulong share = (page << PssShift) / (ulong)users;
@@ -142,12 +142,12 @@ internal sealed class PageUse
         _pss += share;
         _pssDirty += dirty ? share : 0;
         _pssAnon += anon ? share : 0;
-        _pssShmem += !anon && core.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
-        _pssFile += !anon && !core.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
+        _pssShmem += !anon && spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
+        _pssFile += !anon && !spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
         _pssLocked += (vma.Flags & VmaFlags.Locked) != 0 ? share : 0;
         Anonymous += anon ? page : 0;
-        LazyFree += anon && !core.HasFlag(pfn, PageFlags.SwapBacked) && !dirty ? page : 0;
-        Referenced += young || core.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
+        LazyFree += anon && !spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) && !dirty ? page : 0;
+        Referenced += young || spaces.Pages.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
         SharedClean += users > 1 && !dirty ? page : 0;
         SharedDirty += users > 1 && dirty ? page : 0;
         PrivateClean += users == 1 && !dirty ? page : 0;

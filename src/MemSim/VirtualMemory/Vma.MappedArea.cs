@@ -14,13 +14,13 @@ public sealed partial class Vma : IMappedArea
     {
         if (Clip(first, last, out ulong start, out ulong end))
         {
-            MmuGather gather = new(Mm.Core, cpu, Mm) { KeepsCopies = !evenCopies };
+            MmuGather gather = new(Mm.Spaces, cpu, Mm) { KeepsCopies = !evenCopies };
             gather.Zap(this, start, end);
             gather.Finish();
         }
     }
 
-    bool IMappedArea.CleanFilePage(Cpu cpu, uint index, int pfn) => TryAddressOf(index, out ulong address) && Mm.Core.CleanEntry(cpu, this, address, pfn);
+    bool IMappedArea.CleanFilePage(Cpu cpu, uint index, int pfn) => TryAddressOf(index, out ulong address) && Mm.Spaces.Entries.CleanEntry(cpu, this, address, pfn);
 
     private bool Clip(uint first, uint last, out ulong start, out ulong end)
     {

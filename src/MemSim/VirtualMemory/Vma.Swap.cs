@@ -26,10 +26,10 @@ public sealed partial class Vma : ISwapNeighbours
     SwapEntry ISwapNeighbours.EntryAt(ulong address)
     {
         ulong slot = Mm.Tables.FindSlot(address);
-        return slot != 0 && Mm.Core.Layout.TryDecodeSwapEntry(Mm.Tables.ReadSlot(slot), out SoftEntry soft) ? SwapSpace.ToEntry(soft) : default;
+        return slot != 0 && Mm.Spaces.Layout.TryDecodeSwapEntry(Mm.Tables.ReadSlot(slot), out SoftEntry soft) ? SwapSpace.ToEntry(soft) : default;
     }
 
-    int ISwapNeighbours.AllocatePage(Cpu cpu, ulong address) => Mm.Core.AllocateUncharged(cpu, this, address);
+    int ISwapNeighbours.AllocatePage(Cpu cpu, ulong address) => Mm.Spaces.Faults.AllocateUncharged(cpu, this, address);
 
     KernelTask? ISwapNeighbours.Owner => Mm.Owner;
 }

@@ -218,18 +218,18 @@ public class FaultTests
         machine.Lru.DrainAll();
         int old = (int)(process.PageMap(at, 1)[0] & uint.MaxValue);
         machine.Lru.Isolate(old).Should().BeTrue();
-        machine.Mm!.SetFlag(old, PageFlags.Locked);
+        machine.Mm!.Pages.SetFlag(old, PageFlags.Locked);
         int fresh = cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
         machine.Owners!.Referenced(cpu, old).Count.Should().BeGreaterThan(0);
         machine.Owners.UnmapForMigration(cpu, old).Should().BeTrue();
         machine.Verify();
         machine.Owners.MoveMapping(cpu, old, fresh).Should().BeTrue();
-        machine.Mm.CopyPage(old, fresh);
+        machine.Mm.Pages.CopyPage(old, fresh);
         machine.Owners.RestoreMappings(cpu, old, fresh);
-        machine.Mm.ClearFlag(old, PageFlags.Locked);
+        machine.Mm.Pages.ClearFlag(old, PageFlags.Locked);
         machine.Lru.Put(cpu, old);
         machine.Lru.Put(cpu, fresh);
-        machine.Mm.MapCount(fresh).Should().Be(2);
+        machine.Mm.Maps.MapCount(fresh).Should().Be(2);
         machine.Verify();
         using (cpu.Run(child))
         {

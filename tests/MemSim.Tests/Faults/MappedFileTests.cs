@@ -187,9 +187,9 @@ public class MappedFileTests
         rig.Cpu.Read<byte>(own).Should().Be(0x20);
         rig.Cpu.Read<byte>(own + Page).Should().Be(0x12, "not copied yet: it is the file's page");
         int pfn = rig.File.Mapping.Find(0);
-        rig.Machine.Mm!.MapCount(pfn).Should().Be(2);
+        rig.Machine.Mm!.Maps.MapCount(pfn).Should().Be(2);
         child.Exit();
-        rig.Machine.Mm.MapCount(pfn).Should().Be(1);
+        rig.Machine.Mm.Maps.MapCount(pfn).Should().Be(1);
         rig.Machine.Verify();
     }
 
@@ -328,7 +328,7 @@ public class MappedFileTests
         rig.Machine.Lru.DrainAll();
         rig.Machine.Owners!.Referenced(rig.Cpu, pfn).Count.Should().Be(1);
         rig.Machine.Owners.TryToUnmap(rig.Cpu, pfn).Should().BeTrue();
-        rig.Machine.Mm!.HasFlag(pfn, PageFlags.Dirty).Should().BeTrue();
+        rig.Machine.Mm!.Pages.HasFlag(pfn, PageFlags.Dirty).Should().BeTrue();
         rig.Cpu.Read<byte>(at).Should().Be(0x66);
         rig.Process.MajorFaults.Should().Be(1);
         rig.Machine.Verify();

@@ -429,15 +429,15 @@ public class HugePageTests
         Cpu cpu = machine.Cpus[0];
         machine.Memory.DrainAllPages();
         long free = machine.FreePagesAtRest();
-        machine.HugePages.Pool.Resize(cpu, 11).Should().Be(11);
-        machine.HugePages.Pool.OnNode(0).Should().Be(6);
-        machine.HugePages.Pool.OnNode(1).Should().Be(5);
+        machine.Hugetlb.Pool.Resize(cpu, 11).Should().Be(11);
+        machine.Hugetlb.Pool.OnNode(0).Should().Be(6);
+        machine.Hugetlb.Pool.OnNode(1).Should().Be(5);
         machine.Proc.MemInfo.Should().Contain("HugePages_Total:      11").And.Contain("HugePages_Free:       11");
         machine.Verify();
-        machine.HugePages.Pool.Resize(cpu, 100_000).Should().BeInRange(100, 256);
-        machine.HugePages.Pool.ResizeNode(cpu, 1, 3).Should().Be(3);
+        machine.Hugetlb.Pool.Resize(cpu, 100_000).Should().BeInRange(100, 256);
+        machine.Hugetlb.Pool.ResizeNode(cpu, 1, 3).Should().Be(3);
         machine.Verify();
-        machine.HugePages.Pool.Resize(cpu, 0).Should().Be(0);
+        machine.Hugetlb.Pool.Resize(cpu, 0).Should().Be(0);
         machine.FreePagesAtRest().Should().Be(free);
         machine.Verify();
     }

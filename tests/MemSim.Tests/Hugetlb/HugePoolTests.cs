@@ -12,8 +12,8 @@ public class HugePoolTests
     public void Gigantic_pages_come_from_the_boot_and_one_entry_of_the_third_level_maps_them()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("6G").WithCommandLine("hugepagesz=1G hugepages=2 hugepagesz=2M hugepages=3"));
-        HugetlbPool pool = machine.HugePages.PoolOf(ByteSize.FromGiB(1))!;
-        (pool.Total, pool.Free, machine.HugePages.Pool.Total).Should().Be((2, 2, 3));
+        HugetlbPool pool = machine.Hugetlb.PoolOf(ByteSize.FromGiB(1))!;
+        (pool.Total, pool.Free, machine.Hugetlb.Pool.Total).Should().Be((2, 2, 3));
         machine.Proc.MemInfo.Should().Contain("HugePages_Total:       3").And.Contain("Hugepagesize:       2048 kB").And.Contain("Hugetlb:         2103296 kB");
         using Machine plain = Machine.Boot(MachineSpec.X86_64("6G"));
         machine.Zones.Sum(zone => zone.ManagedPages).Should().Be(plain.Zones.Sum(zone => zone.ManagedPages), "the pages count as managed ones again");
@@ -58,11 +58,11 @@ public class HugePoolTests
     public void Pages_are_asked_for_on_nodes_and_by_a_default_size()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("1G").WithNodes("512M", "512M").WithCommandLine("hugepages=0:3,1:5"));
-        HugetlbPool pool = machine.HugePages.Pool;
+        HugetlbPool pool = machine.Hugetlb.Pool;
         (pool.Total, pool.OnNode(0), pool.OnNode(1), pool.FreeOnNode(1), pool.SurplusOnNode(0)).Should().Be((8, 3, 5, 5, 0));
         machine.Verify();
         using Machine round = Machine.Boot(MachineSpec.X86_64("1G").WithNodes("512M", "512M").WithCommandLine("hugepagesz=2M hugepages=7"));
-        (round.HugePages.Pool.OnNode(0), round.HugePages.Pool.OnNode(1)).Should().Be((4, 3));
+        (round.Hugetlb.Pool.OnNode(0), round.Hugetlb.Pool.OnNode(1)).Should().Be((4, 3));
         using Machine gigantic = Machine.Boot(MachineSpec.X86_64("6G").WithCommandLine("default_hugepagesz=1G hugepages=1"));
         gigantic.Proc.MemInfo.Should().Contain("HugePages_Total:       1").And.Contain("Hugepagesize:    1048576 kB").And.Contain("Hugetlb:         1048576 kB");
         gigantic.Sysctl.Get("vm.nr_hugepages").Should().Be("1");
@@ -74,7 +74,7 @@ public class HugePoolTests
     public void A_boot_that_asks_for_too_many_says_so()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithCommandLine("hugepages=1000 hugepagesz=3M hugepages=1"));
-        long got = machine.HugePages.Pool.Total;
+        long got = machine.Hugetlb.Pool.Total;
         got.Should().BeInRange(40, 120);
         machine.BootLog.Should().Contain($"HugeTLB: allocating 1000 of page size 2.00 MiB failed.  Only allocated {got} hugepages.").And.Contain("HugeTLB: unsupported hugepagesz=3072K");
         machine.Verify();
@@ -88,7 +88,7 @@ public class HugePoolTests
         machine.Sysctl.Set("vm.nr_hugepages", "5");
         machine.Sysctl.Get("vm.nr_hugepages").Should().Be("5");
         machine.Sysctl.Set("vm.nr_hugepages", "100000");
-        machine.Sysctl.Get("vm.nr_hugepages").Should().Be($"{machine.HugePages.Pool.Total}").And.NotBe("100000");
+        machine.Sysctl.Get("vm.nr_hugepages").Should().Be($"{machine.Hugetlb.Pool.Total}").And.NotBe("100000");
         machine.Sysctl.Set("vm.nr_hugepages_mempolicy", "2");
         machine.Sysctl.Get("vm.nr_hugepages").Should().Be("2");
         machine.Proc.SysKernelMm.Should().Contain("hugepages/hugepages-2048kB/nr_hugepages = 2\n");
@@ -103,8 +103,8 @@ public class HugePoolTests
     public void Sizes_are_those_of_the_architecture(string architecture, string sizes)
     {
         using Machine machine = ForkTests.Boot(architecture);
-        string.Join(' ', machine.HugePages.Pools.Select(pool => pool.PageSize.Bytes >> 10)).Should().Be(sizes);
-        HugetlbPool smallest = machine.HugePages.Pools[^1];
+        string.Join(' ', machine.Hugetlb.Pools.Select(pool => pool.PageSize.Bytes >> 10)).Should().Be(sizes);
+        HugetlbPool smallest = machine.Hugetlb.Pools[^1];
         smallest.Resize(machine.Cpus[0], 3).Should().Be(3);
         machine.Verify();
         smallest.Resize(machine.Cpus[0], 0).Should().Be(0);
@@ -123,7 +123,7 @@ public class HugePoolTests
             machine.Cpus[0].Write(at + (2 << 20), 2);
             process.Mm.Madvise(at + 4096, 2 << 20, MemoryAdvice.DontNeed).Should().Be(Errno.EINVAL);
             process.Mm.Madvise(at, 3 << 20, MemoryAdvice.DontNeed).Should().Be(Errno.None);
-            machine.HugePages.Pool.Free.Should().Be(2);
+            machine.Hugetlb.Pool.Free.Should().Be(2);
             machine.Cpus[0].Read<int>(at).Should().Be(0);
             machine.Cpus[0].Read<int>(at + (2 << 20)).Should().Be(2);
         }

@@ -12,7 +12,7 @@ public sealed class HugetlbFileTests : IDisposable
 
     public HugetlbFileTests() => _files = _machine.Files.MountHugetlbfs();
 
-    private HugetlbPool Pool => _machine.HugePages.Pool;
+    private HugetlbPool Pool => _machine.Hugetlb.Pool;
 
     private Cpu Cpu => _machine.Cpus[0];
 

@@ -18,7 +18,7 @@ public class HugetlbTests
     {
         using Machine machine = Boot(architecture, 4);
         long huge = architecture == "x86_32" ? 2 * Huge : Huge;
-        HugetlbPool pool = machine.HugePages.Pool;
+        HugetlbPool pool = machine.Hugetlb.Pool;
         Process process = machine.CreateProcess("huge");
         process.Mm.Mmap(default, (long)(5 * (ulong)huge), Prot.Read | Prot.Write, Private).Error.Should().Be(Errno.ENOMEM);
         for (int round = 0; round < 2; round++)
@@ -103,7 +103,7 @@ public class HugetlbTests
         child.Exit();
         parent.Exit();
         machine.Verify();
-        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((pages, 0));
+        (machine.Hugetlb.Pool.Free, machine.Hugetlb.Pool.Reserved).Should().Be((pages, 0));
     }
 
     [Fact]
@@ -120,19 +120,19 @@ public class HugetlbTests
             child.LastSignal!.Value.Signal.Should().Be(Signal.SIGBUS, "the pages are there, but not for it");
         }
 
-        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((2, 2));
+        (machine.Hugetlb.Pool.Free, machine.Hugetlb.Pool.Reserved).Should().Be((2, 2));
         child.Exit();
-        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((2, 2), "the promise is not the child's to give back");
+        (machine.Hugetlb.Pool.Free, machine.Hugetlb.Pool.Reserved).Should().Be((2, 2), "the promise is not the child's to give back");
         using (cpu.Run(parent))
         {
             cpu.Write(at, 1);
             cpu.Write(at + Huge, 1);
         }
 
-        (machine.HugePages.Pool.Free, machine.HugePages.Pool.Reserved).Should().Be((0, 0));
+        (machine.Hugetlb.Pool.Free, machine.Hugetlb.Pool.Reserved).Should().Be((0, 0));
         parent.Exit();
         machine.Verify();
-        machine.HugePages.Pool.Free.Should().Be(2);
+        machine.Hugetlb.Pool.Free.Should().Be(2);
     }
 
     [Fact]
@@ -168,19 +168,19 @@ public class HugetlbTests
             cpu.Write(more + Huge, 1);
         }
 
-        (machine.HugePages.Pool.Total, machine.HugePages.Pool.Surplus).Should().Be((3, 1));
+        (machine.Hugetlb.Pool.Total, machine.Hugetlb.Pool.Surplus).Should().Be((3, 1));
         machine.Verify();
         child.Exit();
         parent.Exit();
         machine.Verify();
-        (machine.HugePages.Pool.Total, machine.HugePages.Pool.Free, machine.HugePages.Pool.Surplus).Should().Be((2, 2, 0));
+        (machine.Hugetlb.Pool.Total, machine.Hugetlb.Pool.Free, machine.Hugetlb.Pool.Surplus).Should().Be((2, 2, 0));
     }
 
     private static Machine Boot(string architecture, int pages)
     {
         Machine machine = ForkTests.Boot(architecture);
         machine.Sysctl.Set("vm.nr_hugepages", $"{pages}");
-        machine.HugePages.Pool.Total.Should().Be(pages);
+        machine.Hugetlb.Pool.Total.Should().Be(pages);
         return machine;
     }
 }

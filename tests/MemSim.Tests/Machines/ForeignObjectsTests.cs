@@ -208,7 +208,7 @@ public sealed class ForeignObjectsTests
                 [typeof(KernelStacks)] = Machine.Stacks,
                 [typeof(Fixmap)] = Machine.Memory.Fixmap,
                 [Machine.HugePages.GetType()] = Machine.HugePages,
-                [typeof(HugetlbPool)] = Machine.HugePages.Pool,
+                [typeof(HugetlbPool)] = Machine.Hugetlb.Pool,
                 [typeof(Khugepaged)] = Machine.HugePages.Khugepaged,
                 [typeof(ProcFs)] = Machine.Proc,
                 [typeof(LruObjectCache<int, long>)] = objects,

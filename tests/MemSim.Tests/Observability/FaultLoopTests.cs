@@ -418,7 +418,7 @@ public sealed class FaultLoopTests
         machine.Sysctl.Set("nr_hugepages", "3");
         InProcess(machine, cpu, process =>
         {
-            ulong huge = machine.HugePages.Pool.PageSize.Bytes;
+            ulong huge = machine.Hugetlb.Pool.PageSize.Bytes;
             Result<VirtualAddress> area = process.Mm.Mmap(default, (long)(2 * huge), ReadWrite, MapFlags.Private | MapFlags.Anonymous | MapFlags.HugeTlb);
             Allowed(area.Error, Errno.ENOMEM);
             if (area.Succeeded)

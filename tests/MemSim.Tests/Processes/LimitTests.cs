@@ -19,7 +19,7 @@ public class LimitTests
         machine.Sysctl.Set("user_reserve_kbytes", "0");
         machine.Sysctl.Set("admin_reserve_kbytes", "4096");
         machine.Sysctl.Set("vm.nr_hugepages", "8");
-        long inPool = machine.HugePages.Pool.Total * (long)machine.HugePages.Pool.PageSize.Bytes / Page;
+        long inPool = machine.Hugetlb.Pool.Total * (long)machine.Hugetlb.Pool.PageSize.Bytes / Page;
         inPool.Should().BePositive();
         long limit = (machine.Zones.Sum(z => z.ManagedPages) - inPool) * 50 / 100;
         machine.Proc.MemInfo.Should().MatchRegex($"CommitLimit: +{limit * 4} kB\n");

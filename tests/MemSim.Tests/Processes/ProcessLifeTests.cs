@@ -95,7 +95,7 @@ public class ProcessLifeTests
         Vma vma = process.Mm.FindVma(data)!;
         long pages = process.Mm.AnonPages;
         ulong before = process.PageMap(data, 1)[0];
-        machine.Mm!.HandleFault(cpu, vma, data.Value, FaultFlags.Write).Should().Be(FaultResult.None);
+        machine.Mm!.Faults.HandleFault(cpu, vma, data.Value, FaultFlags.Write).Should().Be(FaultResult.None);
         story.Lines.Should().Contain(line => line.Contains("spurious", StringComparison.Ordinal));
         process.PageMap(data, 1)[0].Should().Be(before);
         process.Mm.AnonPages.Should().Be(pages);

@@ -87,8 +87,8 @@ public class ProcessViewTests
         HashSet<ulong> frames = [.. Frames(parent), .. Frames(child)];
         frames.Remove((uint)machine.Mm!.ZeroPfn);
         shares.Should().BeInRange((frames.Count * 4) - 20, frames.Count * 4);
-        Sum(machine.Proc.MemInfo, "AnonPages").Should().Be(frames.Count(f => machine.Mm.IsAnon((int)f)) * 4);
-        Sum(machine.Proc.MemInfo, "Mapped").Should().Be(frames.Count(f => !machine.Mm.IsAnon((int)f)) * 4);
+        Sum(machine.Proc.MemInfo, "AnonPages").Should().Be(frames.Count(f => machine.Mm.Pages.IsAnon((int)f)) * 4);
+        Sum(machine.Proc.MemInfo, "Mapped").Should().Be(frames.Count(f => !machine.Mm.Pages.IsAnon((int)f)) * 4);
         Sum(machine.Proc.MemInfo, "PageTables").Should().BeGreaterThanOrEqualTo((parent.Mm.PageTableBytes + child.Mm.PageTableBytes) >> 11);
     }
 

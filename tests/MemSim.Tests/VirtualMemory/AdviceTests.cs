@@ -55,8 +55,8 @@ public class AdviceTests
         machine.Lru.DrainAll();
         for (int i = 0; i < Pages; i++)
         {
-            machine.Mm!.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
-            machine.Mm.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
+            machine.Mm!.Pages.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
+            machine.Mm.Pages.MarkAccessed(cpu, Pfn(process, data + (i * Page)));
         }
 
         machine.Lru.DrainAll();

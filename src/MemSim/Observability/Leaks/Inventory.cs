@@ -56,9 +56,9 @@ internal sealed class Inventory
             }
         }
 
-        if (machine.Mm is { } core)
+        if (machine.Mm is { } spaces)
         {
-            inventory.StrayTables -= TablesOf(machine.Mmu.Kernel) + core.Spaces.Sum(mm => TablesOf(mm.Tables));
+            inventory.StrayTables -= TablesOf(machine.Mmu.Kernel) + spaces.All.Sum(mm => TablesOf(mm.Tables));
         }
 
         machine.Slab.AddLive(inventory.Objects);

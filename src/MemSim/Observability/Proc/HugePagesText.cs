@@ -12,7 +12,7 @@ internal static class HugePagesText
     public static string Of(Machine machine)
     {
         StringBuilder text = new();
-        foreach (HugetlbPool pool in machine.HugePages.Pools.OrderBy(pool => Number((long)pool.PageSize.Bytes >> 10), StringComparer.Ordinal))
+        foreach (HugetlbPool pool in machine.Hugetlb.Pools.OrderBy(pool => Number((long)pool.PageSize.Bytes >> 10), StringComparer.Ordinal))
         {
             AppendPool(text, machine, pool);
         }
@@ -23,7 +23,7 @@ internal static class HugePagesText
 
     private static void AppendPool(StringBuilder text, Machine machine, HugetlbPool pool)
     {
-        HugetlbPool? smaller = machine.HugePages.Pools.FirstOrDefault(other => other.PageSize.Bytes < pool.PageSize.Bytes);
+        HugetlbPool? smaller = machine.Hugetlb.Pools.FirstOrDefault(other => other.PageSize.Bytes < pool.PageSize.Bytes);
         if (smaller is not null)
         {
             File("demote_size", $"{smaller.PageSize.Bytes >> 10}kB");

@@ -98,7 +98,7 @@ internal static class MemInfoText
         lines.Count("HugePages_Free", system.HugePagesFree);
         lines.Count("HugePages_Rsvd", system.HugePagesReserved);
         lines.Count("HugePages_Surp", system.HugePagesSurplus);
-        lines.KiB("Hugepagesize", (long)machine.HugePages.Pool.PageSize.Bytes >> 10);
+        lines.KiB("Hugepagesize", (long)machine.Hugetlb.Pool.PageSize.Bytes >> 10);
         lines.Pages("Hugetlb", system.HugetlbPages);
         AppendDirectMap(lines, machine, hugePageKiB);
         return lines.ToString();

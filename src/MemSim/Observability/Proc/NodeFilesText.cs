@@ -79,7 +79,7 @@ internal static class NodeFilesText
             Pages("GPUReclaim", n.GpuReclaim);
         }
 
-        HugetlbPool pool = machine.HugePages.Pool;
+        HugetlbPool pool = machine.Hugetlb.Pool;
         Line("HugePages_Total", pool.OnNode(node.Id), Columns - 2, "");
         Line("HugePages_Free", pool.FreeOnNode(node.Id), Columns - 2, "");
         Line("HugePages_Surp", pool.SurplusOnNode(node.Id), Columns - 2, "");

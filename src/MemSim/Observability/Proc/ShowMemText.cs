@@ -155,7 +155,7 @@ internal sealed class ShowMemText
 
             foreach (long size in sizes)
             {
-                HugetlbPool? pool = _machine.HugePages.PoolOf(ByteSize.FromKiB((ulong)size));
+                HugetlbPool? pool = _machine.Hugetlb.PoolOf(ByteSize.FromKiB((ulong)size));
                 Line($"Node {node.Id} hugepages_total={pool?.OnNode(node.Id) ?? 0} hugepages_free={pool?.FreeOnNode(node.Id) ?? 0} hugepages_surp={pool?.SurplusOnNode(node.Id) ?? 0} hugepages_size={size}kB");
             }
         }

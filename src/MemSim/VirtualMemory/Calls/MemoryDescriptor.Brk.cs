@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>The new end; ENOMEM when it cannot be had (the system call then returns the old end), EINVAL below the start.</returns>
     public Result<VirtualAddress> Brk(VirtualAddress end)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -27,7 +27,7 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
-        if (!Align((long)wanted, out ulong newEnd) || newEnd > _core.Addresses.TaskSize)
+        if (!Align((long)wanted, out ulong newEnd) || newEnd > _spaces.Addresses.TaskSize)
         {
             return Errno.ENOMEM;
         }
@@ -45,7 +45,7 @@ public sealed partial class MemoryDescriptor
         else if (newEnd > oldEnd)
         {
             // One page stays free between the heap and what follows.
-            if (!IsFree(oldEnd, newEnd - oldEnd + PageGeometry.PageSize) || _areas.Count > _core.Commit.MaxAreas)
+            if (!IsFree(oldEnd, newEnd - oldEnd + PageGeometry.PageSize) || _areas.Count > _spaces.Commit.MaxAreas)
             {
                 return Errno.ENOMEM;
             }

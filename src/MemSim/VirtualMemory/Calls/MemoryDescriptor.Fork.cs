@@ -10,7 +10,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>Null without memory: nothing is left of the copy.</returns>
     internal MemoryDescriptor? Fork(Cpu cpu)
     {
-        MemoryDescriptor? child = _core.NewMm(cpu, Limits);
+        MemoryDescriptor? child = _spaces.Create(cpu, Limits);
         if (child is null)
         {
             return null;
@@ -21,7 +21,7 @@ public sealed partial class MemoryDescriptor
         child.StackStart = StackStart;
         if (IsKnownToKhugepaged)
         {
-            _core.Huge.Settings.Khugepaged.Enter(child);
+            _spaces.Huge.Settings.Khugepaged.Enter(child);
         }
 
         bool copied = true;
@@ -50,7 +50,7 @@ public sealed partial class MemoryDescriptor
     {
         long pages = vma.Pages;
         bool charged = (vma.Flags & VmaFlags.Account) != 0;
-        if (charged && !_core.Commit.Charge(this, pages, Limits.IsAdmin))
+        if (charged && !_spaces.Commit.Charge(this, pages, Limits.IsAdmin))
         {
             return false;
         }
@@ -60,7 +60,7 @@ public sealed partial class MemoryDescriptor
         {
             if (charged)
             {
-                _core.Commit.Uncharge(pages);
+                _spaces.Commit.Uncharge(pages);
             }
 
             return false;
@@ -77,14 +77,14 @@ public sealed partial class MemoryDescriptor
         }
 
         bool wipes = (vma.Flags & VmaFlags.WipeOnFork) != 0;
-        if (!wipes && !_core.Anon.Fork(cpu, copy, vma))
+        if (!wipes && !_spaces.Anon.Fork(cpu, copy, vma))
         {
             copy.File?.Put(cpu);
-            _core.Hugetlb.Close(cpu, copy);
+            _spaces.Hugetlb.Close(cpu, copy);
             child.FreeVma(cpu, copy);
             if (charged)
             {
-                _core.Commit.Uncharge(pages);
+                _spaces.Commit.Uncharge(pages);
             }
 
             return false;
@@ -95,7 +95,7 @@ public sealed partial class MemoryDescriptor
 
         if (vma.Hugetlb is not null)
         {
-            return wipes || _core.Hugetlb.Copy(cpu, copy, vma, ref protectedAny);
+            return wipes || _spaces.Hugetlb.Copy(cpu, copy, vma, ref protectedAny);
         }
 
         // Pages of files are found again by faults; only private pages must be copied.
@@ -106,12 +106,12 @@ public sealed partial class MemoryDescriptor
     private bool CopyEntries(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ref bool protectedAny)
     {
         bool isCow = from.IsCow;
-        PageTableCursor cursor = new(_core, from, from.StartValue, from.EndValue);
+        PageTableCursor cursor = new(_spaces, from, from.StartValue, from.EndValue);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                if (!_core.Huge.Copy(cpu, child, Tables, cursor.Address, cursor.Slot, cursor.Entry, ref protectedAny))
+                if (!_spaces.Huge.Copy(cpu, child, Tables, cursor.Address, cursor.Slot, cursor.Entry, ref protectedAny))
                 {
                     return false;
                 }
@@ -130,7 +130,7 @@ public sealed partial class MemoryDescriptor
             target -= cursor.Slot;
             while (table.Next(out ulong entry))
             {
-                ulong copied = _core.CopyEntry(this, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
+                ulong copied = _spaces.Forked.Copy(this, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
                 child.Tables.WriteSlot(target + table.Slot, copied);
             }
         }

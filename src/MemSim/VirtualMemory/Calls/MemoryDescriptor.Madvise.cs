@@ -15,7 +15,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
     public Errno Madvise(VirtualAddress address, long length, MemoryAdvice advice)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -39,32 +39,17 @@ public sealed partial class MemoryDescriptor
             return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite, asAdvised: true);
         }
 
-        Errno hole = Errno.None;
-        for (ulong at = start; at < end;)
+        AreaPieces pieces = new(_areas, start, end);
+        while (pieces.Next(out Vma? vma, out ulong at, out ulong stop))
         {
-            Vma? vma = _areas.Find(at);
-            if (vma is null || vma.StartValue >= end)
-            {
-                return Errno.ENOMEM;
-            }
-
-            if (vma.StartValue > at)
-            {
-                hole = Errno.ENOMEM;
-                at = vma.StartValue;
-            }
-
-            ulong stop = Math.Min(end, vma.EndValue);
             Errno result = Advise(cpu, vma, at, stop, advice);
             if (result != Errno.None)
             {
                 return result;
             }
-
-            at = stop;
         }
 
-        return hole;
+        return pieces.HasHoles ? Errno.ENOMEM : Errno.None;
     }
 
     /// <summary>Sets the NUMA policy of a range (<c>mbind()</c>): it counts for pages faulted in from now on.</summary>
@@ -74,7 +59,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL, EFAULT for holes, ENOMEM.</returns>
     public Errno Mbind(VirtualAddress address, long length, MemoryPolicy? policy)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -113,7 +98,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; EBUSY for <see cref="SyncFlags.Invalidate"/> of locked areas; ENOMEM for holes; EIO.</returns>
     public Errno Msync(VirtualAddress address, long length, SyncFlags flags)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -132,27 +117,14 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong end = start + bytes;
-        Errno hole = Errno.None;
-        for (ulong at = start; at < end;)
+        AreaPieces pieces = new(_areas, start, end);
+        while (pieces.Next(out Vma? vma, out _, out _))
         {
-            Vma? vma = _areas.Find(at);
-            if (vma is null || vma.StartValue >= end)
-            {
-                return Errno.ENOMEM;
-            }
-
-            if (vma.StartValue > at)
-            {
-                hole = Errno.ENOMEM;
-                at = vma.StartValue;
-            }
-
             if ((flags & SyncFlags.Invalidate) != 0 && (vma.Flags & VmaFlags.Locked) != 0)
             {
                 return Errno.EBUSY;
             }
 
-            ulong stop = Math.Min(end, vma.EndValue);
             if ((flags & SyncFlags.Sync) != 0 && vma.File is { } file && vma.IsShared)
             {
                 Errno written = Cpu.Files.Fsync(file);
@@ -161,11 +133,9 @@ public sealed partial class MemoryDescriptor
                     return written;
                 }
             }
-
-            at = stop;
         }
 
-        return hole;
+        return pieces.HasHoles ? Errno.ENOMEM : Errno.None;
     }
 
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
@@ -188,7 +158,7 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.DontNeed:
                 return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
             case MemoryAdvice.Free:
-                return vma.IsAnonymous && (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) == 0 ? FreeLazily(cpu, vma, start, end) : Errno.EINVAL;
+                return vma.IsAnonymous && (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) == 0 ? AdvisePages(cpu, vma, start, end, free: true) : Errno.EINVAL;
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:
@@ -197,7 +167,7 @@ public sealed partial class MemoryDescriptor
                     return Errno.EINVAL;
                 }
 
-                return advice == MemoryAdvice.Cold ? Deactivate(cpu, vma, start, end) : PageOut(cpu, vma, start, end);
+                return advice == MemoryAdvice.Cold ? AdvisePages(cpu, vma, start, end, free: false) : PageOut(cpu, vma, start, end);
             case MemoryAdvice.Normal:
                 flags &= ~(VmaFlags.RandomRead | VmaFlags.SequentialRead);
                 break;
@@ -244,14 +214,14 @@ public sealed partial class MemoryDescriptor
 
     private void WantHuge()
     {
-        _core.UsesHugePages = true;
-        _core.Huge.Settings.Khugepaged.Enter(this);
+        _spaces.UsesHugePages = true;
+        _spaces.Huge.Settings.Khugepaged.Enter(this);
     }
 
     private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         NotePeak();
-        MmuGather gather = new(_core, cpu, this);
+        MmuGather gather = new(_spaces, cpu, this);
         gather.Zap(vma, start, end);
         gather.Finish();
         return Errno.None;
@@ -265,7 +235,7 @@ public sealed partial class MemoryDescriptor
         }
         else
         {
-            vma.Mm.Core.Swap?.Prefetch(cpu, vma, start, end);
+            vma.Mm.Spaces.Swap?.Prefetch(cpu, vma, start, end);
         }
 
         return Errno.None;
@@ -274,17 +244,16 @@ public sealed partial class MemoryDescriptor
     /// <summary>Reclaims the pages at once (<c>MADV_PAGEOUT</c>): to swap, to their file, or wherever reclaim would put them.</summary>
     private Errno PageOut(Cpu cpu, Vma vma, ulong start, ulong end)
     {
-        PteLayout layout = _core.Layout;
         Machine machine = cpu.Machine;
         Span<int> batch = stackalloc int[IPageOut.ClusterPages];
         int count = 0;
-        _core.DrainLru(cpu);
-        PageTableCursor cursor = new(_core, vma, start, end);
+        _spaces.Machine.Lru.Drain(cpu);
+        PageTableCursor cursor = new(_spaces, vma, start, end);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                if (_core.Huge.SplitForPageOut(cpu, cursor.Entry))
+                if (_spaces.Huge.SplitForPageOut(cpu, cursor.Entry))
                 {
                     cursor.ContinueFrom(cursor.Address);
                 }
@@ -300,12 +269,8 @@ public sealed partial class MemoryDescriptor
                     continue;
                 }
 
-                while (!Tables.TryChangeSlot(table.Slot, ref entry, layout.MakeOld(entry)))
-                {
-                }
-
-                _core.ClearFlag(pfn, PageFlags.Referenced);
-                if (_core.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
+                MakeOld(table.Slot, entry, pfn);
+                if (_spaces.Pages.HasFlag(pfn, PageFlags.Unevictable) || !machine.Lru.Isolate(pfn))
                 {
                     continue;
                 }
@@ -335,33 +300,30 @@ public sealed partial class MemoryDescriptor
         return Errno.None;
     }
 
-    /// <summary>Makes pages old and inactive (<c>MADV_COLD</c>).</summary>
-    private Errno Deactivate(Cpu cpu, Vma vma, ulong start, ulong end)
+    /// <summary>Advice that is taken page by page, of huge pages as a whole (<c>MADV_COLD</c>, <c>MADV_FREE</c>).</summary>
+    private Errno AdvisePages(Cpu cpu, Vma vma, ulong start, ulong end, bool free)
     {
-        PteLayout layout = _core.Layout;
-        PageTableCursor cursor = new(_core, vma, start, end);
+        PageTableCursor cursor = new(_spaces, vma, start, end);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                _core.Huge.Advise(cpu, ref cursor, Tables, free: false);
+                _spaces.Huge.Advise(cpu, ref cursor, Tables, free);
                 continue;
             }
 
             TableEntries table = cursor.Entries;
             while (table.Next(out ulong entry))
             {
-                if (!IsOwnPage(cpu, vma, table.Address, entry, out int pfn))
+                if (free)
                 {
-                    continue;
+                    FreeLazily(cpu, vma, table.Address, table.Slot, entry);
                 }
-
-                while (!Tables.TryChangeSlot(table.Slot, ref entry, layout.MakeOld(entry)))
+                else if (IsOwnPage(cpu, vma, table.Address, entry, out int pfn))
                 {
+                    MakeOld(table.Slot, entry, pfn);
+                    _spaces.Machine.Lru.Deactivate(cpu, pfn);
                 }
-
-                _core.ClearFlag(pfn, PageFlags.Referenced);
-                _core.Deactivate(cpu, pfn);
             }
         }
 
@@ -369,57 +331,50 @@ public sealed partial class MemoryDescriptor
         return Errno.None;
     }
 
-    /// <summary>Lets reclaim drop the pages unless they are written again (<c>MADV_FREE</c>).</summary>
-    private Errno FreeLazily(Cpu cpu, Vma vma, ulong start, ulong end)
+    /// <summary>Nobody has used the page lately.</summary>
+    private void MakeOld(ulong slot, ulong entry, int pfn)
     {
-        PteLayout layout = _core.Layout;
-        PageTableCursor cursor = new(_core, vma, start, end);
-        while (cursor.Next())
+        while (!Tables.TryChangeSlot(slot, ref entry, _spaces.Layout.MakeOld(entry)))
         {
-            if (cursor.IsHuge)
-            {
-                _core.Huge.Advise(cpu, ref cursor, Tables, free: true);
-                continue;
-            }
-
-            TableEntries table = cursor.Entries;
-            while (table.Next(out ulong entry))
-            {
-                if (!layout.IsPresent(entry))
-                {
-                    if (_core.Decode(entry).Kind == SoftEntryKind.Swap)
-                    {
-                        Tables.WriteSlot(table.Slot, 0);
-                        _core.DropSoftEntry(cpu, vma, table.Address, entry);
-                    }
-
-                    continue;
-                }
-
-                // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
-                if (!IsOwnPage(cpu, vma, table.Address, entry, out int pfn) || !_core.IsAnon(pfn)
-                    || _core.HasFlag(pfn, PageFlags.Locked) || (_core.IsSwapCache(pfn) && !(_core.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
-                {
-                    continue;
-                }
-
-                _core.ClearFlag(pfn, PageFlags.Dirty);
-                while (!Tables.TryChangeSlot(table.Slot, ref entry, layout.MakeClean(layout.MakeOld(entry))))
-                {
-                }
-
-                _core.LazyFree(cpu, pfn);
-            }
         }
 
-        Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
-        return Errno.None;
+        _spaces.Pages.ClearFlag(pfn, PageFlags.Referenced);
+    }
+
+    /// <summary>Lets reclaim drop a page unless it is written again.</summary>
+    private void FreeLazily(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+    {
+        PteLayout layout = _spaces.Layout;
+        if (!layout.IsPresent(entry))
+        {
+            if (_spaces.Entries.Decode(entry).Kind == SoftEntryKind.Swap)
+            {
+                Tables.WriteSlot(slot, 0);
+                _spaces.Entries.DropSoftEntry(cpu, vma, address, entry);
+            }
+
+            return;
+        }
+
+        // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
+        if (!IsOwnPage(cpu, vma, address, entry, out int pfn) || !_spaces.Pages.IsAnon(pfn)
+            || _spaces.Pages.HasFlag(pfn, PageFlags.Locked) || (_spaces.Pages.IsSwapCache(pfn) && !(_spaces.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
+        {
+            return;
+        }
+
+        _spaces.Pages.ClearFlag(pfn, PageFlags.Dirty);
+        while (!Tables.TryChangeSlot(slot, ref entry, layout.MakeClean(layout.MakeOld(entry))))
+        {
+        }
+
+        _spaces.Machine.Lru.LazyFree(cpu, pfn);
     }
 
     /// <summary>Whether an entry maps a page of which advice can be taken: that nobody else maps, and that is no part of a huge page, or not any more.</summary>
     private bool IsOwnPage(Cpu cpu, Vma vma, ulong address, ulong entry, out int pfn)
     {
-        pfn = _core.Layout.IsPresent(entry) ? _core.NormalPage(vma, address, entry) : -1;
-        return pfn >= 0 && _core.MapCount(pfn) == 1 && (!_core.UsesHugePages || _core.Huge.Isolate(cpu, pfn));
+        pfn = _spaces.Layout.IsPresent(entry) ? _spaces.Entries.NormalPage(vma, address, entry) : -1;
+        return pfn >= 0 && _spaces.Maps.MapCount(pfn) == 1 && (!_spaces.UsesHugePages || _spaces.Huge.Isolate(cpu, pfn));
     }
 }

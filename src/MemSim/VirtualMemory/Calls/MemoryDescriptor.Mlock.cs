@@ -14,7 +14,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EPERM without any right to lock; ENOMEM beyond the limit and for holes; EAGAIN when pages could not be had.</returns>
     public Errno Mlock(VirtualAddress address, long length, bool onFault = false)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -65,7 +65,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes.</returns>
     public Errno Munlock(VirtualAddress address, long length)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -82,7 +82,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL, EPERM, ENOMEM beyond the limit.</returns>
     public Errno MlockAll(LockAll flags)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -116,7 +116,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Unlocks everything (<c>munlockall()</c>).</summary>
     public void MunlockAll()
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         DefaultFlags = VmaFlags.None;
         LockEvery(Cpu, VmaFlags.None);
     }
@@ -195,14 +195,14 @@ public sealed partial class MemoryDescriptor
 
         long pages = (long)((end - start) >> PageGeometry.PageShift);
         LockedPages += locked ? pages : -pages;
-        PageTableCursor cursor = new(_core, changed, start, end);
+        PageTableCursor cursor = new(_spaces, changed, start, end);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                if (!_core.Huge.IsZero(cursor.Entry))
+                if (!_spaces.Huge.IsZero(cursor.Entry))
                 {
-                    LockPage(cpu, _core.Layout.Pfn(cursor.Entry), locked);
+                    LockPage(cpu, _spaces.Layout.Pfn(cursor.Entry), locked);
                 }
 
                 continue;
@@ -212,7 +212,7 @@ public sealed partial class MemoryDescriptor
             while (table.Next(out ulong entry))
             {
                 // A huge page is locked only as a whole.
-                if (_core.Layout.IsPresent(entry) && _core.NormalPage(changed, table.Address, entry) is var pfn and >= 0 && !_core.IsPartOfHuge(pfn))
+                if (_spaces.Layout.IsPresent(entry) && _spaces.Entries.NormalPage(changed, table.Address, entry) is var pfn and >= 0 && !_spaces.Pages.IsPartOfHuge(pfn))
                 {
                     LockPage(cpu, pfn, locked);
                 }
@@ -226,11 +226,11 @@ public sealed partial class MemoryDescriptor
     {
         if (locked)
         {
-            _core.Mlock(cpu, pfn);
+            _spaces.Machine.Lru.Mlock(cpu, pfn);
         }
         else
         {
-            _core.Munlock(cpu, pfn);
+            _spaces.Machine.Lru.Munlock(cpu, pfn);
         }
     }
 

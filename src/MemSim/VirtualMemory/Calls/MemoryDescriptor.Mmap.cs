@@ -25,7 +25,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>The first address, or EINVAL, ENOMEM, EACCES, EEXIST, EPERM, EAGAIN, ENODEV, EOVERFLOW.</returns>
     public Result<VirtualAddress> Mmap(VirtualAddress hint, long length, Prot prot, MapFlags flags, OpenFile? file = null, long offset = 0)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -63,7 +63,7 @@ public sealed partial class MemoryDescriptor
             return Errno.EOVERFLOW;
         }
 
-        if (_areas.Count > _core.Commit.MaxAreas)
+        if (_areas.Count > _spaces.Commit.MaxAreas)
         {
             return Errno.ENOMEM;
         }
@@ -122,7 +122,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Chooses or checks the addresses of a new area (<c>get_unmapped_area()</c>).</summary>
     private Result<VirtualAddress> GetUnmappedArea(ulong hint, ulong bytes, bool isFixed)
     {
-        UserAddresses addresses = _core.Addresses;
+        UserAddresses addresses = _spaces.Addresses;
         if (bytes > addresses.TaskSize)
         {
             return Errno.ENOMEM;
@@ -226,7 +226,7 @@ public sealed partial class MemoryDescriptor
             }
         }
 
-        if ((flags & MapFlags.NoReserve) != 0 && _core.Machine.Settings.Sysctls.OvercommitMemory != 2)
+        if ((flags & MapFlags.NoReserve) != 0 && _spaces.Machine.Settings.Sysctls.OvercommitMemory != 2)
         {
             result |= VmaFlags.NoReserve;
         }
@@ -271,7 +271,7 @@ public sealed partial class MemoryDescriptor
         bool charged = (flags & (VmaFlags.NoReserve | VmaFlags.Shared | VmaFlags.Write | VmaFlags.HugeTlb)) == VmaFlags.Write;
         if (charged)
         {
-            if (!_core.Commit.Charge(this, pages, Limits.IsAdmin))
+            if (!_spaces.Commit.Charge(this, pages, Limits.IsAdmin))
             {
                 return Errno.ENOMEM;
             }
@@ -290,7 +290,7 @@ public sealed partial class MemoryDescriptor
 
             if (charged)
             {
-                _core.Commit.Uncharge(pages);
+                _spaces.Commit.Uncharge(pages);
             }
 
             return Errno.ENOMEM;
@@ -298,7 +298,7 @@ public sealed partial class MemoryDescriptor
 
         vma.PgOff = pgoff;
         vma.File = file?.Get();
-        vma.PageBits = _core.Protection.Bits(flags, file);
+        vma.PageBits = _spaces.Protection.Bits(flags, file);
         Account(flags, pages);
         if ((flags & VmaFlags.Locked) != 0)
         {
@@ -315,9 +315,9 @@ public sealed partial class MemoryDescriptor
             InsertVma(vma);
         }
 
-        if (_core.UsesHugePages && _core.Huge.IsEligible(_areas.Find(start)!))
+        if (_spaces.UsesHugePages && _spaces.Huge.IsEligible(_areas.Find(start)!))
         {
-            _core.Huge.Settings.Khugepaged.Enter(this);
+            _spaces.Huge.Settings.Khugepaged.Enter(this);
         }
 
         return Errno.None;
@@ -358,7 +358,7 @@ public sealed partial class MemoryDescriptor
                 return Errno.EINVAL;
             }
 
-            FaultResult result = _core.FaultIn(cpu, this, vma, at, write && (vma.Flags & VmaFlags.Write) != 0);
+            FaultResult result = _spaces.Faults.FaultIn(cpu, this, vma, at, write && (vma.Flags & VmaFlags.Write) != 0);
             if ((result & FaultResult.Error) != 0)
             {
                 return (result & FaultResult.Oom) != 0 ? Errno.ENOMEM : Errno.EFAULT;

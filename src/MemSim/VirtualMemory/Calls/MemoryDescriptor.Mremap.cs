@@ -16,7 +16,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>Where it is now; EINVAL, EFAULT, ENOMEM, EAGAIN, EPERM.</returns>
     public Result<VirtualAddress> Mremap(VirtualAddress address, long oldLength, long newLength, RemapFlags flags = RemapFlags.MayMove, VirtualAddress newAddress = default)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -47,7 +47,7 @@ public sealed partial class MemoryDescriptor
         if (isFixed || keepsOld)
         {
             bool overlaps = start + oldBytes > target && target + newBytes > start;
-            if ((target & PageMask) != 0 || newBytes > _core.Addresses.TaskSize || target > _core.Addresses.TaskSize - newBytes || overlaps)
+            if ((target & PageMask) != 0 || newBytes > _spaces.Addresses.TaskSize || target > _spaces.Addresses.TaskSize - newBytes || overlaps)
             {
                 return Errno.EINVAL;
             }
@@ -60,7 +60,7 @@ public sealed partial class MemoryDescriptor
 
         if (oldBytes > newBytes)
         {
-            if (oldBytes > _core.Addresses.TaskSize - start)
+            if (oldBytes > _spaces.Addresses.TaskSize - start)
             {
                 return Errno.EINVAL;
             }
@@ -132,12 +132,12 @@ public sealed partial class MemoryDescriptor
         ulong end = start + newBytes;
         ulong more = end - vma.EndValue;
         long pages = (long)(more >> PageGeometry.PageShift);
-        if (end < start || end > _core.Addresses.TaskSize || !IsFree(vma.EndValue, more))
+        if (end < start || end > _spaces.Addresses.TaskSize || !IsFree(vma.EndValue, more))
         {
             return false;
         }
 
-        if ((vma.Flags & VmaFlags.Account) != 0 && !_core.Commit.Charge(this, pages, Limits.IsAdmin))
+        if ((vma.Flags & VmaFlags.Account) != 0 && !_spaces.Commit.Charge(this, pages, Limits.IsAdmin))
         {
             return false;
         }
@@ -163,7 +163,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Moves an area, entries and all (<c>move_vma()</c>).</summary>
     private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool isFixed, bool keepsOld)
     {
-        if (_areas.Count >= _core.Commit.MaxAreas - 3)
+        if (_areas.Count >= _spaces.Commit.MaxAreas - 3)
         {
             return Errno.ENOMEM;
         }
@@ -184,7 +184,7 @@ public sealed partial class MemoryDescriptor
         long oldPages = (long)(oldBytes >> PageGeometry.PageShift);
         bool charged = (vma.Flags & VmaFlags.Account) != 0;
         long toCharge = keepsOld ? newPages : newPages - oldPages;
-        if (charged && !_core.Commit.Charge(this, toCharge, Limits.IsAdmin))
+        if (charged && !_spaces.Commit.Charge(this, toCharge, Limits.IsAdmin))
         {
             return Errno.ENOMEM;
         }
@@ -194,7 +194,7 @@ public sealed partial class MemoryDescriptor
         {
             if (charged)
             {
-                _core.Commit.Uncharge(toCharge);
+                _spaces.Commit.Uncharge(toCharge);
             }
 
             return Errno.ENOMEM;
@@ -204,17 +204,17 @@ public sealed partial class MemoryDescriptor
         moved.Policy = vma.Policy;
         moved.PageBits = vma.PageBits;
         moved.PgOff = vma.File is null && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
-        if ((vma.AnonVma is not null && !_core.Anon.Clone(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
+        if ((vma.AnonVma is not null && !_spaces.Anon.Clone(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
             || (_areas.FindIntersection(target, target + newBytes) is not null && UnmapRange(cpu, target, target + newBytes) != Errno.None)
             || !PrepareTables(cpu, start, target, oldBytes))
         {
-            _core.Anon.UnlinkAll(cpu, moved);
+            _spaces.Anon.UnlinkAll(cpu, moved);
             moved.File?.Put(cpu);
             FreeVma(cpu, moved);
             FreeTablesBetweenAreas(cpu, target, target + newBytes);
             if (charged)
             {
-                _core.Commit.Uncharge(toCharge);
+                _spaces.Commit.Uncharge(toCharge);
             }
 
             return Errno.ENOMEM;
@@ -223,7 +223,7 @@ public sealed partial class MemoryDescriptor
         VmaFlags flags = moved.Flags;
         if (TryMergeNew(cpu, moved))
         {
-            _core.Anon.UnlinkAll(cpu, moved);
+            _spaces.Anon.UnlinkAll(cpu, moved);
             moved.File?.Put(cpu);
             FreeVma(cpu, moved);
         }
@@ -270,19 +270,19 @@ public sealed partial class MemoryDescriptor
 
         if (old.StartValue == start && old.EndValue == end)
         {
-            _core.Anon.UnlinkAll(cpu, old);
+            _spaces.Anon.UnlinkAll(cpu, old);
         }
     }
 
     /// <summary>Makes the tables that entries will be moved into, so that the move itself cannot fail.</summary>
     private bool PrepareTables(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
-        PageTableCursor cursor = new(_core, At(from)!, from, from + bytes);
+        PageTableCursor cursor = new(_spaces, At(from)!, from, from + bytes);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                if (_core.Huge.Move(cpu, ref cursor, Tables, cursor.Address - from + to, prepare: true) < 0)
+                if (_spaces.Huge.Move(cpu, ref cursor, Tables, cursor.Address - from + to, prepare: true) < 0)
                 {
                     return false;
                 }
@@ -305,17 +305,17 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Whether a huge page is where entries shall go: it is unmapped before the move.</summary>
-    private bool HugeAt(ulong address) => _core.UsesHugePages && At(address) is { } vma && _core.Huge.Find(vma, address, out _) != 0;
+    private bool HugeAt(ulong address) => _spaces.UsesHugePages && At(address) is { } vma && _spaces.Huge.Find(vma, address, out _) != 0;
 
     private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
     {
         bool moved = false;
-        PageTableCursor cursor = new(_core, At(from)!, from, from + bytes);
+        PageTableCursor cursor = new(_spaces, At(from)!, from, from + bytes);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
-                moved |= _core.Huge.Move(cpu, ref cursor, Tables, cursor.Address - from + to, prepare: false) == 1;
+                moved |= _spaces.Huge.Move(cpu, ref cursor, Tables, cursor.Address - from + to, prepare: false) == 1;
                 continue;
             }
 

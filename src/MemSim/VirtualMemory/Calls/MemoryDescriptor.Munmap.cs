@@ -13,14 +13,14 @@ public sealed partial class MemoryDescriptor
     /// <returns><see cref="Errno.None"/>, also when nothing was mapped; EINVAL, ENOMEM.</returns>
     public Errno Munmap(VirtualAddress address, long length)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
         }
 
         ulong start = address.Value;
-        if ((start & PageMask) != 0 || start > _core.Addresses.TaskSize || (ulong)length > _core.Addresses.TaskSize - start || !Align(length, out ulong bytes) || bytes == 0)
+        if ((start & PageMask) != 0 || start > _spaces.Addresses.TaskSize || (ulong)length > _spaces.Addresses.TaskSize - start || !Align(length, out ulong bytes) || bytes == 0)
         {
             return Errno.EINVAL;
         }
@@ -46,7 +46,7 @@ public sealed partial class MemoryDescriptor
         {
             // Cutting a hole makes one area more; cutting ends off does not.
             Vma whole = first;
-            if (end < first.EndValue && _areas.Count >= _core.Commit.MaxAreas)
+            if (end < first.EndValue && _areas.Count >= _spaces.Commit.MaxAreas)
             {
                 return Errno.ENOMEM;
             }
@@ -77,7 +77,7 @@ public sealed partial class MemoryDescriptor
         ulong floor = first.Previous?.EndValue ?? 0;
         Vma? behind = last.Next;
         NotePeak();
-        MmuGather gather = new(_core, cpu, this);
+        MmuGather gather = new(_spaces, cpu, this);
         for (Vma vma = first; ; vma = vma.Next!)
         {
             gather.Zap(vma, vma.StartValue, vma.EndValue);
@@ -112,7 +112,7 @@ public sealed partial class MemoryDescriptor
         long pages = vma.Pages;
         if ((vma.Flags & VmaFlags.Account) != 0)
         {
-            _core.Commit.Uncharge(pages);
+            _spaces.Commit.Uncharge(pages);
         }
 
         if ((vma.Flags & VmaFlags.Locked) != 0)
@@ -122,11 +122,11 @@ public sealed partial class MemoryDescriptor
 
         Account(vma.Flags, -pages);
         RemoveVma(vma);
-        _core.Anon.UnlinkAll(cpu, vma);
+        _spaces.Anon.UnlinkAll(cpu, vma);
         vma.File?.Put(cpu);
         if (vma.Hugetlb is not null)
         {
-            _core.Hugetlb.Close(cpu, vma);
+            _spaces.Hugetlb.Close(cpu, vma);
         }
 
         FreeVma(cpu, vma);
@@ -136,24 +136,24 @@ public sealed partial class MemoryDescriptor
     internal void Exit(Cpu cpu)
     {
         NotePeak();
-        _core.LeaveEverywhere(this);
-        MmuGather gather = new(_core, cpu, this);
+        this.LeaveEverywhere();
+        MmuGather gather = new(_spaces, cpu, this);
         for (Vma? vma = _areas.First; vma is not null; vma = vma.Next)
         {
             gather.Zap(vma, vma.StartValue, vma.EndValue);
         }
 
         gather.Finish();
-        Tables.FreeTables(cpu, 0, _core.Addresses.TaskSize, 0, 0);
+        Tables.FreeTables(cpu, 0, _spaces.Addresses.TaskSize, 0, 0);
         while (_areas.First is { } vma)
         {
             ReleaseVma(cpu, vma);
         }
 
-        _core.Huge.Leave(this);
+        _spaces.Huge.Leave(this);
         Tables.Destroy(cpu);
         IsGone = true;
-        _core.Spaces.Remove(this);
-        _core.Objects.Give(cpu, KernelObject.Mm, Memory);
+        _spaces.All.Remove(this);
+        _spaces.Objects.Give(cpu, KernelObject.Mm, Memory);
     }
 }

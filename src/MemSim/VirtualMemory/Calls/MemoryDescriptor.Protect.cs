@@ -16,7 +16,7 @@ public sealed partial class MemoryDescriptor
     /// <returns>EINVAL; ENOMEM for holes and too many areas (areas before stay changed, as in the kernel); EACCES when the file's mode does not allow it.</returns>
     public Errno Mprotect(VirtualAddress address, long length, Prot prot)
     {
-        using OwnersLock.Scope scope = _core.Enter();
+        using OwnersLock.Scope scope = _spaces.Enter();
         if (IsGone)
         {
             return Errno.ESRCH;
@@ -131,7 +131,7 @@ public sealed partial class MemoryDescriptor
 
             if ((old & (VmaFlags.Account | VmaFlags.Write | VmaFlags.HugeTlb | VmaFlags.Shared | VmaFlags.NoReserve)) == 0)
             {
-                if (!_core.Commit.Charge(this, pages, Limits.IsAdmin))
+                if (!_spaces.Commit.Charge(this, pages, Limits.IsAdmin))
                 {
                     return Errno.ENOMEM;
                 }
@@ -146,13 +146,13 @@ public sealed partial class MemoryDescriptor
         {
             if (charged)
             {
-                _core.Commit.Uncharge(pages);
+                _spaces.Commit.Uncharge(pages);
             }
 
             return Errno.ENOMEM;
         }
 
-        changed.PageBits = _core.Protection.Bits(flags, changed.File);
+        changed.PageBits = _spaces.Protection.Bits(flags, changed.File);
         ChangeProtection(cpu, changed, start, end);
         Account(old, -pages);
         Account(flags, pages);
@@ -169,15 +169,15 @@ public sealed partial class MemoryDescriptor
     {
         if (vma.Hugetlb is not null)
         {
-            _core.Hugetlb.Protect(cpu, vma, start, end);
+            _spaces.Hugetlb.Protect(cpu, vma, start, end);
             return;
         }
 
-        PteLayout layout = _core.Layout;
+        PteLayout layout = _spaces.Layout;
         ulong bits = vma.PageBits;
         bool mayWrite = (vma.Flags & VmaFlags.Write) != 0;
         bool changed = false;
-        PageTableCursor cursor = new(_core, vma, start, end);
+        PageTableCursor cursor = new(_spaces, vma, start, end);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
@@ -189,7 +189,7 @@ public sealed partial class MemoryDescriptor
                 }
                 else
                 {
-                    _core.Huge.Protect(vma, cursor.Slot, cursor.Entry);
+                    _spaces.Huge.Protect(vma, cursor.Slot, cursor.Entry);
                 }
 
                 continue;
@@ -228,7 +228,7 @@ public sealed partial class MemoryDescriptor
 
     /// <summary>Whether the next write to a dirty page needs no fault: the page is shared by wish, or nobody else has it (<c>can_change_pte_writable()</c>).</summary>
     private bool IsWritableAtOnce(Vma vma, ulong address, ulong entry) =>
-        vma.IsShared ? _core.NormalPage(vma, address, entry) >= 0 : _core.IsExclusiveAt(vma, address, entry);
+        vma.IsShared ? _spaces.Entries.NormalPage(vma, address, entry) >= 0 : _spaces.Entries.IsExclusiveAt(vma, address, entry);
 
     private static ulong ReadOnlySoftEntry(PteLayout layout, ulong entry) =>
         layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.MigrationWrite ? layout.MakeMigrationEntry((int)soft.Offset, write: false) : entry;

@@ -4,9 +4,32 @@ using MemSim.Hugetlb;
 
 namespace MemSim;
 
-/// <content>The pools, and how the boot fills them.</content>
-public sealed partial class HugePageSettings
+/// <summary>Huge pages kept aside (<c>/sys/kernel/mm/hugepages</c>): the pools behind <see cref="MapFlags.HugeTlb"/> and hugetlbfs. <see cref="Machine.Hugetlb"/>.</summary>
+/// <remarks>Transparent huge pages, which need no pool, are <see cref="Machine.HugePages"/>.</remarks>
+public sealed class MachineHugetlb
 {
+    private readonly Machine _machine;
+
+    internal MachineHugetlb(Machine machine, bool gigabytePages, ByteSize? defaultSize)
+    {
+        _machine = machine;
+        Pools = MakePools(machine, gigabytePages);
+        ByteSize entry = new((ulong)PageGeometry.PageSize << PteLayout.HugeOrderOf(machine.Architecture.Architecture));
+        ByteSize usual = defaultSize ?? entry;
+        Pool = Pools.FirstOrDefault(pool => pool.PageSize == usual) ?? PoolOf(entry)!;
+    }
+
+    /// <summary>The pools by size, the largest first: as the architecture has them.</summary>
+    public IReadOnlyList<HugetlbPool> Pools { get; }
+
+    /// <summary>The pool of the default size (<c>vm.nr_hugepages</c>, <c>default_hugepagesz=</c>).</summary>
+    public HugetlbPool Pool { get; }
+
+    /// <summary>The pool of a size.</summary>
+    /// <param name="size">Bytes of a page.</param>
+    /// <returns>Null when the architecture has no such pages.</returns>
+    public HugetlbPool? PoolOf(ByteSize size) => Pools.FirstOrDefault(pool => pool.PageSize == size);
+
     /// <summary>Named files of huge pages, on all mounted hugetlbfs.</summary>
     internal HashSet<HugetlbFile> Files { get; } = [];
 

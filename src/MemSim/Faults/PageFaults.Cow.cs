@@ -1,29 +1,30 @@
 using MemSim.PageCache;
+using MemSim.Pages;
 using MemSim.Statistics;
 
-namespace MemSim.VirtualMemory;
+namespace MemSim.Faults;
 
 /// <content>Writes to pages mapped read-only (<c>do_wp_page()</c>): used on, or copied.</content>
-internal sealed partial class MmCore
+internal sealed partial class PageFaults
 {
     private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
     {
-        int old = Layout.Pfn(entry);
-        if (old != ZeroPfn && NormalPage(vma, address, entry) < 0)
+        int old = _layout.Pfn(entry);
+        if (old != _zeroPfn && _entries.NormalPage(vma, address, entry) < 0)
         {
             // There is no page that could be copied.
             return FaultResult.SigBus;
         }
 
-        if (old == ZeroPfn)
+        if (old == _zeroPfn)
         {
             Story?.Add("first write to a page that reads as the zero page: a page of its own");
             return CopyOnWrite(cpu, vma, address, slot, entry, -1);
         }
 
-        if (IsAnon(old))
+        if (_pages.IsAnon(old))
         {
-            if (IsExclusive(old) || MayReuse(cpu, old))
+            if (_pages.IsExclusive(old) || MayReuse(cpu, old))
             {
                 Story?.Add($"page 0x{old:x} is this process's alone: it becomes writable, nothing is copied");
                 return Reuse(vma, slot, entry);
@@ -34,9 +35,9 @@ internal sealed partial class MmCore
             return SharedWrite(cpu, vma, address, slot, entry, old);
         }
 
-        Get(old);
+        _pages.Get(old);
         FaultResult result = CopyOnWrite(cpu, vma, address, slot, entry, old);
-        Put(cpu, old);
+        _pages.Put(cpu, old);
         return result;
     }
 
@@ -44,52 +45,52 @@ internal sealed partial class MmCore
     private bool MayReuse(Cpu cpu, int pfn)
     {
         // 6.1: more than three references (entry, swap cache, LRU batch) cannot come down to one.
-        if (RefCount(pfn) > 3)
+        if (_pages.RefCount(pfn) > 3)
         {
             return false;
         }
 
-        if (!HasFlag(pfn, PageFlags.Lru))
+        if (!_pages.HasFlag(pfn, PageFlags.Lru))
         {
-            DrainLru(cpu);
+            _lru.Drain(cpu);
         }
 
-        if (RefCount(pfn) > 1 + (IsSwapCache(pfn) ? 1 : 0) || HasFlag(pfn, PageFlags.Locked))
-        {
-            return false;
-        }
-
-        if (IsSwapCache(pfn))
-        {
-            _ = Swap?.TryFreeSlot(cpu, pfn);
-        }
-
-        if (RefCount(pfn) != 1)
+        if (_pages.RefCount(pfn) > 1 + (_pages.IsSwapCache(pfn) ? 1 : 0) || _pages.HasFlag(pfn, PageFlags.Locked))
         {
             return false;
         }
 
-        SetFlag(pfn, Pages.PageFrame.AnonExclusive);
+        if (_pages.IsSwapCache(pfn))
+        {
+            _ = _spaces.Swap?.TryFreeSlot(cpu, pfn);
+        }
+
+        if (_pages.RefCount(pfn) != 1)
+        {
+            return false;
+        }
+
+        _pages.SetFlag(pfn, PageFrame.AnonExclusive);
         return true;
     }
 
     private FaultResult Reuse(Vma vma, ulong slot, ulong entry)
     {
-        entry = Layout.MakeDirty(Layout.MakeYoung(entry));
+        entry = _layout.MakeDirty(_layout.MakeYoung(entry));
         if ((vma.Flags & VmaFlags.Write) != 0)
         {
-            entry = Layout.MakeWritable(entry);
+            entry = _layout.MakeWritable(entry);
         }
 
         vma.Mm.Tables.WriteSlot(slot, entry);
-        Events.CountHere(VmEvent.Reuse, Machine.IsParallel);
+        _events.CountHere(VmEvent.Reuse, _machine.IsParallel);
         return FaultResult.None;
     }
 
     /// <summary>The first write to a clean page of a file through a shared mapping (<c>wp_page_shared()</c>).</summary>
     private FaultResult SharedWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
     {
-        Get(pfn);
+        _pages.Get(pfn);
         bool mayWrite = vma.Mapping!.PageMkWrite(cpu, pfn);
         if (mayWrite && vma.Mm.Tables.ReadSlot(slot) == entry)
         {
@@ -99,7 +100,7 @@ internal sealed partial class MmCore
         }
 
         _ = address;
-        Put(cpu, pfn);
+        _pages.Put(cpu, pfn);
         vma.Mapping.BalanceDirty(cpu);
         return mayWrite ? FaultResult.None : FaultResult.SigBus;
     }
@@ -114,7 +115,7 @@ internal sealed partial class MmCore
     private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old)
     {
         MemoryDescriptor mm = vma.Mm;
-        if (vma.AnonVma is null && !Anon.Prepare(cpu, vma))
+        if (vma.AnonVma is null && !_spaces.Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }
@@ -127,12 +128,12 @@ internal sealed partial class MmCore
 
         if (old >= 0)
         {
-            CopyPage(old, copy);
+            _pages.CopyPage(old, copy);
         }
 
         if (mm.Tables.ReadSlot(slot) != entry)
         {
-            Put(cpu, copy);
+            _pages.Put(cpu, copy);
             return FaultResult.None;
         }
 
@@ -140,34 +141,34 @@ internal sealed partial class MmCore
         {
             mm.AnonPages++;
         }
-        else if (!IsAnon(old))
+        else if (!_pages.IsAnon(old))
         {
-            CountResident(mm, old, -1);
+            mm.CountResident(old, -1);
             mm.AnonPages++;
         }
 
-        ulong made = Layout.MakeDirty(Layout.Make(copy, vma.PageBits));
+        ulong made = _layout.MakeDirty(_layout.Make(copy, vma.PageBits));
         if ((vma.Flags & VmaFlags.Write) != 0)
         {
-            made = Layout.MakeWritable(made);
+            made = _layout.MakeWritable(made);
         }
 
         // The old entry is cleared and flushed before the new one appears: no CPU may see both pages.
         mm.Tables.WriteSlot(slot, 0);
         _mmu.FlushPage(cpu, mm.Tables, new VirtualAddress(address));
-        AddNewAnonRmap(copy, vma, address);
-        AddToLru(cpu, copy, vma);
+        _maps.AddNewAnonRmap(copy, vma, address);
+        _pages.AddToLru(cpu, copy, vma);
         mm.Tables.WriteSlot(slot, made);
-        Story?.Add(old >= 0 ? $"page 0x{old:x} is shared (mapped {MapCount(old)} times, {RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
+        Story?.Add(old >= 0 ? $"page 0x{old:x} is shared (mapped {_maps.MapCount(old)} times, {_pages.RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
         if (old >= 0)
         {
-            RemoveRmap(cpu, old, vma);
-            if (IsSwapCache(old) && MapCount(old) == 0 && !HasFlag(old, PageFlags.Locked))
+            _maps.RemoveRmap(cpu, old, vma);
+            if (_pages.IsSwapCache(old) && _maps.MapCount(old) == 0 && !_pages.HasFlag(old, PageFlags.Locked))
             {
-                _ = Swap?.TryFreeSlot(cpu, old);
+                _ = _spaces.Swap?.TryFreeSlot(cpu, old);
             }
 
-            Put(cpu, old);
+            _pages.Put(cpu, old);
         }
 
         return FaultResult.None;

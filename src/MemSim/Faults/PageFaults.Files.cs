@@ -1,11 +1,10 @@
-using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.PageCache;
 
-namespace MemSim.VirtualMemory;
+namespace MemSim.Faults;
 
 /// <content>Faults on pages of files, in swap, or being moved.</content>
-internal sealed partial class MmCore
+internal sealed partial class PageFaults
 {
     // fault_around_bytes is 64 KiB.
     private const int AroundPages = 16;
@@ -45,11 +44,11 @@ internal sealed partial class MmCore
 
         if (tables.ReadSlot(slot) != 0)
         {
-            Put(cpu, pfn);
+            _pages.Put(cpu, pfn);
             return result | FaultResult.NoPage;
         }
 
-        MapFilePage(cpu, vma, slot, pfn, Layout.Make(pfn, vma.PageBits));
+        MapFilePage(cpu, vma, slot, pfn, _layout.Make(pfn, vma.PageBits));
         Story?.Add($"page 0x{pfn:x} of the file {((result & FaultResult.Major) != 0 ? "was read from its device" : "is in the page cache")}: mapped for reading");
         return result;
     }
@@ -57,7 +56,7 @@ internal sealed partial class MmCore
     /// <summary>A write to a private mapping of a file (<c>do_cow_fault()</c>): the copy is made at once.</summary>
     private FaultResult PrivateCopyFault(Cpu cpu, Vma vma, ulong address, ulong slot)
     {
-        if (!Anon.Prepare(cpu, vma))
+        if (!_spaces.Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
         }
@@ -71,28 +70,28 @@ internal sealed partial class MmCore
         FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
         if ((result & FaultResult.Error) != 0)
         {
-            Put(cpu, copy);
+            _pages.Put(cpu, copy);
             return result;
         }
 
-        CopyPage(pfn, copy);
-        Put(cpu, pfn);
+        _pages.CopyPage(pfn, copy);
+        _pages.Put(cpu, pfn);
         MemoryDescriptor mm = vma.Mm;
         if (mm.Tables.ReadSlot(slot) != 0)
         {
-            Put(cpu, copy);
+            _pages.Put(cpu, copy);
             return result | FaultResult.NoPage;
         }
 
-        ulong entry = Layout.MakeDirty(Layout.Make(copy, vma.PageBits));
+        ulong entry = _layout.MakeDirty(_layout.Make(copy, vma.PageBits));
         if ((vma.Flags & VmaFlags.Write) != 0)
         {
-            entry = Layout.MakeWritable(entry);
+            entry = _layout.MakeWritable(entry);
         }
 
         mm.AnonPages++;
-        AddNewAnonRmap(copy, vma, address);
-        AddToLru(cpu, copy, vma);
+        _maps.AddNewAnonRmap(copy, vma, address);
+        _pages.AddToLru(cpu, copy, vma);
         mm.Tables.WriteSlot(slot, entry);
         Story?.Add($"write to a private mapping: page 0x{pfn:x} of the file copied to 0x{copy:x}");
         return result;
@@ -111,12 +110,12 @@ internal sealed partial class MmCore
         bool mayWrite = vma.Mapping.PageMkWrite(cpu, pfn);
         if (!mayWrite || tables.ReadSlot(slot) != 0)
         {
-            Put(cpu, pfn);
+            _pages.Put(cpu, pfn);
             return mayWrite ? result | FaultResult.NoPage : FaultResult.SigBus;
         }
 
-        ulong entry = Layout.MakeDirty(Layout.Make(pfn, vma.PageBits));
-        MapFilePage(cpu, vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? Layout.MakeWritable(entry) : entry);
+        ulong entry = _layout.MakeDirty(_layout.Make(pfn, vma.PageBits));
+        MapFilePage(cpu, vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(entry) : entry);
         _ = vma.Mapping.SetDirty(cpu, pfn);
         Story?.Add($"write to a shared mapping: page 0x{pfn:x} of the file is mapped writable and dirty");
         vma.Mapping.BalanceDirty(cpu);
@@ -128,7 +127,7 @@ internal sealed partial class MmCore
     {
         const ulong window = AroundPages << PageGeometry.PageShift;
         ulong start = Math.Max(address & ~(window - 1), vma.StartValue);
-        ulong table = Layout.TableBytes;
+        ulong table = _layout.TableBytes;
         ulong end = Math.Min(Math.Min(start + window, vma.EndValue), (address & ~(table - 1)) + table);
         PageTables tables = vma.Mm.Tables;
         int mapped = 0;
@@ -141,16 +140,16 @@ internal sealed partial class MmCore
             }
 
             int pfn = vma.Mapping!.Peek(vma.IndexOf(at));
-            if (pfn < 0 || HasFlag(pfn, PageFlags.Locked) || !HasFlag(pfn, PageFlags.UpToDate))
+            if (pfn < 0 || _pages.HasFlag(pfn, PageFlags.Locked) || !_pages.HasFlag(pfn, PageFlags.UpToDate))
             {
                 continue;
             }
 
-            Get(pfn);
-            ulong entry = Layout.Make(pfn, vma.PageBits);
+            _pages.Get(pfn);
+            ulong entry = _layout.Make(pfn, vma.PageBits);
 
             // arm64 sets the access flag in hardware, so entries made ahead start old; x86 has them young.
-            MapFilePage(cpu, vma, slot, pfn, at == address || Addresses.IsX86 ? entry : Layout.MakeOld(entry));
+            MapFilePage(cpu, vma, slot, pfn, at == address || _spaces.Addresses.IsX86 ? entry : _layout.MakeOld(entry));
             mapped++;
         }
 
@@ -163,24 +162,24 @@ internal sealed partial class MmCore
     /// <summary>Maps a page of a file; the caller's reference becomes the entry's.</summary>
     private void MapFilePage(Cpu cpu, Vma vma, ulong slot, int pfn, ulong entry)
     {
-        CountResident(vma.Mm, pfn, 1);
-        AddFileRmap(pfn);
+        vma.Mm.CountResident(pfn, 1);
+        _maps.AddFileRmap(pfn);
         vma.Mm.Tables.WriteSlot(slot, entry);
         if ((vma.Flags & VmaFlags.Locked) != 0)
         {
-            Mlock(cpu, pfn);
+            _lru.Mlock(cpu, pfn);
         }
     }
 
     /// <summary>An entry that stands for a page elsewhere (<c>do_swap_page()</c>).</summary>
     private FaultResult SoftEntryFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags)
     {
-        SoftEntry soft = Decode(entry);
+        SoftEntry soft = _entries.Decode(entry);
         if (soft.Kind is SoftEntryKind.None or SoftEntryKind.HwPoison or SoftEntryKind.Bad)
         {
             if (soft.Kind != SoftEntryKind.HwPoison)
             {
-                ReportBadPageMap(vma, address, entry);
+                _entries.ReportBadPageMap(vma, address, entry);
             }
 
             return FaultResult.SigBus;
@@ -190,16 +189,16 @@ internal sealed partial class MmCore
         {
             // Whoever moves the page is a background thread that sleeps: let it finish.
             Story?.Add($"page 0x{soft.Offset:x} is being moved: wait");
-            _ = Machine.BackgroundTasks.RunPending(cpu);
+            _ = _machine.BackgroundTasks.RunPending(cpu);
             return FaultResult.Retry;
         }
 
-        if (Swap is null)
+        if (_spaces.Swap is null)
         {
             return FaultResult.SigBus;
         }
 
-        FaultResult result = Swap.SwapIn(cpu, vma, address, soft, out int pfn);
+        FaultResult result = _spaces.Swap.SwapIn(cpu, vma, address, soft, out int pfn);
         if ((result & FaultResult.Error) != 0 || pfn < 0)
         {
             return result;
@@ -208,29 +207,29 @@ internal sealed partial class MmCore
         MemoryDescriptor mm = vma.Mm;
         if (vma.AnonVma is null || mm.Tables.ReadSlot(slot) != entry)
         {
-            Put(cpu, pfn);
+            _pages.Put(cpu, pfn);
             return result;
         }
 
         bool write = (flags & FaultFlags.Write) != 0;
-        bool alone = Swap.MappedAgain(cpu, soft, pfn, write, (vma.Flags & VmaFlags.Locked) != 0) || soft.Exclusive;
+        bool alone = _spaces.Swap.MappedAgain(cpu, soft, pfn, write, (vma.Flags & VmaFlags.Locked) != 0) || soft.Exclusive;
         mm.SwapEntries--;
         mm.AnonPages++;
-        ulong made = Layout.Make(pfn, vma.PageBits);
+        ulong made = _layout.Make(pfn, vma.PageBits);
         if (alone && write && (vma.Flags & VmaFlags.Write) != 0)
         {
-            made = Layout.MakeWritable(Layout.MakeDirty(made));
+            made = _layout.MakeWritable(_layout.MakeDirty(made));
         }
 
-        AddAnonRmap(pfn, vma, address, alone);
+        _maps.AddAnonRmap(pfn, vma, address, alone);
         if ((vma.Flags & VmaFlags.Locked) != 0)
         {
-            Mlock(cpu, pfn);
+            _lru.Mlock(cpu, pfn);
         }
 
         mm.Tables.WriteSlot(slot, made);
         Story?.Add($"swap area {soft.Type}, slot {soft.Offset}: page 0x{pfn:x} {((result & FaultResult.Major) != 0 ? "was read" : "was still in the swap cache")}");
-        if (write && !Layout.IsWritable(made))
+        if (write && !_layout.IsWritable(made))
         {
             result |= WriteProtectFault(cpu, vma, address, slot, made);
         }
