@@ -12,11 +12,13 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
 {
     private const uint X86Protection = 1;
 
+    private readonly PageFaults _faults = spaces.Faults;
+
     public bool Handle(Cpu cpu, in PageFault fault)
     {
         using OwnersLock.Scope scope = spaces.Enter();
-        spaces.Faults.Trace?.Emit(cpu, fault);
-        if (spaces.Faults.Story is { } story)
+        _faults.Trace?.Emit(cpu, fault);
+        if (_faults.Story is { } story)
         {
             story.Begin(Describe(fault));
         }
@@ -27,7 +29,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
         if (process is null || mm is null || cpu.InAtomic || cpu.MmuState.Tables != mm.Tables)
         {
             // No user context, or one that must not sleep: the exception table, else an oops.
-            spaces.Faults.Story?.Add("no address space to look in: fixed up by the exception table, or an oops");
+            _faults.Story?.Add("no address space to look in: fixed up by the exception table, or an oops");
             return false;
         }
 
@@ -43,7 +45,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
 
         if (spaces.Mmu.IsKernelAddress(address) || address >= spaces.Addresses.TaskSize)
         {
-            spaces.Faults.Story?.Add("an address of the kernel");
+            _faults.Story?.Add("an address of the kernel");
             return fault.User && Send(process, fault, Signal.SIGSEGV, SignalCode.MapError);
         }
 
@@ -73,13 +75,13 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
             return Refused(process, fault, vma);
         }
 
-        if (spaces.Faults.Story is not null)
+        if (_faults.Story is not null)
         {
             TellArea(vma);
         }
 
         FaultFlags flags = (fault.Access == MemoryAccess.Write ? FaultFlags.Write : 0) | (fault.User ? FaultFlags.User : 0) | (fault.Access == MemoryAccess.Execute ? FaultFlags.Instruction : 0);
-        FaultResult result = spaces.Faults.HandleFault(cpu, vma, address, flags);
+        FaultResult result = _faults.HandleFault(cpu, vma, address, flags);
         if ((result & FaultResult.Error) != 0)
         {
             if (process.IsDying && fault.User)
@@ -119,10 +121,10 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void TellArea(Vma vma) => spaces.Faults.Story?.Add($"area {vma}");
+    private void TellArea(Vma vma) => _faults.Story?.Add($"area {vma}");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void TellExpansion(Vma vma) => spaces.Faults.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
+    private void TellExpansion(Vma vma) => _faults.Story?.Add($"stack expansion: the area begins at {vma.StartValue:x} now");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool Refused(Process process, in PageFault fault, Vma vma) => Bad(process, fault, SignalCode.AccessError, $"BADACCESS: {vma} does not allow it");
@@ -153,7 +155,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
     private bool Die(Cpu cpu, Process process, in PageFault fault)
     {
         SignalInfo info = new(Signal.SIGKILL, SignalCode.None, fault.Address);
-        spaces.Faults.Story?.Add($"{process} was killed: it ends");
+        _faults.Story?.Add($"{process} was killed: it ends");
         process.LastSignal = info;
         process.Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
         throw new SignalException(process, info, fault, "It was killed before it came back to its program.");
@@ -163,20 +165,20 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
     {
         if ((result & FaultResult.Oom) != 0)
         {
-            spaces.Faults.Story?.Add("no memory");
+            _faults.Story?.Add("no memory");
             return fault.User && Send(process, fault, Signal.SIGKILL, SignalCode.OutOfMemory);
         }
 
-        spaces.Faults.Story?.Add("no page behind the address");
+        _faults.Story?.Add("no page behind the address");
         return fault.User && ((result & FaultResult.SigBus) != 0 ? Send(process, fault, Signal.SIGBUS, SignalCode.NoPage) : Send(process, fault, Signal.SIGSEGV, SignalCode.MapError));
     }
 
     private bool Bad(Process process, in PageFault fault, SignalCode code, string why)
     {
-        spaces.Faults.Story?.Add(why);
+        _faults.Story?.Add(why);
         if (!fault.User)
         {
-            spaces.Faults.Story?.Add("in kernel mode: the exception table, else an oops");
+            _faults.Story?.Add("in kernel mode: the exception table, else an oops");
             return false;
         }
 
@@ -187,7 +189,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
     private bool Send(Process process, in PageFault fault, Signal signal, SignalCode code)
     {
         SignalInfo info = new(signal, code, fault.Address);
-        spaces.Faults.Story?.Add($"{info}");
+        _faults.Story?.Add($"{info}");
         process.LastSignal = info;
         if (signal != Signal.SIGKILL && process.SignalHandler is { } handler && handler(info))
         {

@@ -10,6 +10,8 @@ namespace MemSim.VirtualMemory;
 internal ref struct MmuGather
 {
     private readonly AddressSpaces _spaces;
+    private readonly PageEntries _entries;
+    private readonly MapCounts _maps;
     private readonly Cpu _cpu;
     private readonly MemoryDescriptor _mm;
     private readonly PageTables _tables;
@@ -22,6 +24,8 @@ internal ref struct MmuGather
     public MmuGather(AddressSpaces spaces, Cpu cpu, MemoryDescriptor mm)
     {
         _spaces = spaces;
+        _entries = spaces.Entries;
+        _maps = spaces.Maps;
         _cpu = cpu;
         _mm = mm;
         _tables = mm.Tables;
@@ -82,7 +86,7 @@ internal ref struct MmuGather
             TableEntries table = cursor.Entries;
             while (table.Next(out ulong entry))
             {
-                if (KeepsCopies && !_spaces.Entries.IsOfFile(vma, table.Address, entry))
+                if (KeepsCopies && !_entries.IsOfFile(vma, table.Address, entry))
                 {
                     continue;
                 }
@@ -95,7 +99,7 @@ internal ref struct MmuGather
                 else
                 {
                     _tables.WriteSlot(table.Slot, 0);
-                    _spaces.Entries.DropSoftEntry(_cpu, vma, table.Address, entry);
+                    _entries.DropSoftEntry(_cpu, vma, table.Address, entry);
                 }
             }
         }
@@ -106,7 +110,7 @@ internal ref struct MmuGather
         _first = Math.Min(_first, at);
         _end = at + PageGeometry.PageSize;
         int pfn = _layout.Pfn(entry);
-        if (!_spaces.Entries.IsPlainPageAt(vma, at, pfn))
+        if (!_entries.IsPlainPageAt(vma, at, pfn))
         {
             ZapOther(vma, at, entry);
             return;
@@ -122,7 +126,7 @@ internal ref struct MmuGather
             _mm.AnonPages--;
         }
 
-        _spaces.Maps.RemoveSmallRmap(_cpu, pfn, ref frame, vma);
+        _maps.RemoveSmallRmap(_cpu, pfn, ref frame, vma);
         Give(pfn);
     }
 
@@ -130,7 +134,7 @@ internal ref struct MmuGather
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void ZapOther(Vma vma, ulong at, ulong entry)
     {
-        int pfn = _spaces.Entries.NormalPage(vma, at, entry);
+        int pfn = _entries.NormalPage(vma, at, entry);
         if (pfn < 0)
         {
             return;
@@ -146,7 +150,7 @@ internal ref struct MmuGather
             _mm.AnonPages--;
         }
 
-        _spaces.Maps.RemoveRmap(_cpu, pfn, vma);
+        _maps.RemoveRmap(_cpu, pfn, vma);
         Give(head);
     }
 
@@ -185,7 +189,7 @@ internal ref struct MmuGather
         {
             int head = _layout.Pfn(cursor.Entry);
             _mm.AnonPages -= huge.Pages;
-            _spaces.Maps.RemoveHugeRmap(_cpu, head, vma, splits: false);
+            _maps.RemoveHugeRmap(_cpu, head, vma, splits: false);
             Give(head);
         }
     }

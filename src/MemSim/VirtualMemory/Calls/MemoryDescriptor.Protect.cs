@@ -174,6 +174,7 @@ public sealed partial class MemoryDescriptor
         }
 
         PteLayout layout = _spaces.Layout;
+        PageEntries known = _spaces.Entries;
         ulong bits = vma.PageBits;
         bool mayWrite = (vma.Flags & VmaFlags.Write) != 0;
         bool changed = false;
@@ -208,7 +209,7 @@ public sealed partial class MemoryDescriptor
                     else
                     {
                         made = layout.Modify(entry, bits);
-                        if (mayWrite && layout.IsDirty(entry) && IsWritableAtOnce(vma, table.Address, entry))
+                        if (mayWrite && layout.IsDirty(entry) && IsWritableAtOnce(known, vma, table.Address, entry))
                         {
                             made = layout.MakeWritable(made);
                         }
@@ -227,8 +228,8 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Whether the next write to a dirty page needs no fault: the page is shared by wish, or nobody else has it (<c>can_change_pte_writable()</c>).</summary>
-    private bool IsWritableAtOnce(Vma vma, ulong address, ulong entry) =>
-        vma.IsShared ? _spaces.Entries.NormalPage(vma, address, entry) >= 0 : _spaces.Entries.IsExclusiveAt(vma, address, entry);
+    private static bool IsWritableAtOnce(PageEntries known, Vma vma, ulong address, ulong entry) =>
+        vma.IsShared ? known.NormalPage(vma, address, entry) >= 0 : known.IsExclusiveAt(vma, address, entry);
 
     private static ulong ReadOnlySoftEntry(PteLayout layout, ulong entry) =>
         layout.TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.MigrationWrite ? layout.MakeMigrationEntry((int)soft.Offset, write: false) : entry;
