@@ -79,7 +79,7 @@ public static partial class PressureReplay
             machine.HugePages.Assume(Path.GetFileName(directory).Contains("-thp", StringComparison.Ordinal) ? TransparentHugePages.Always : TransparentHugePages.Never);
         }
 
-        WorkCosts costs = WorkCosts.EmulatedAndTraced;
+        WorkCosts costs = WorkCosts.EmulatedOnOneCpu;
         TimeShares time = TimeShares.Of(machine, costs);
         List<PressureStep> taken = [];
         using PressurePrograms programs = new(machine, time, costs, scriptPath, name =>

@@ -10,6 +10,7 @@ internal sealed class PressurePrograms : IDisposable
     private const long FileBytes = 320L << 20;
     private const string Cgroups = "/cg/";
     private const string Sysctls = "/proc/sys/vm/";
+    private const string Generations = "/sys/kernel/mm/lru_gen/";
 
     private readonly Machine _machine;
     private readonly TimeShares _time;
@@ -113,7 +114,27 @@ internal sealed class PressurePrograms : IDisposable
             return 0;
         }
 
+        if (file.StartsWith(Generations, StringComparison.Ordinal))
+        {
+            return SetGenerations(command, file[Generations.Length..], text);
+        }
+
         return file.StartsWith(Cgroups, StringComparison.Ordinal) ? Set(file[Cgroups.Length..], text) : file == "/dev/null" ? 0 : 1;
+    }
+
+    private int SetGenerations(ShellCommand command, string file, string text)
+    {
+        switch (file)
+        {
+            case "enabled":
+                _machine.Reclaim.LruGen.Write(text);
+                return 0;
+            case "min_ttl_ms":
+                _machine.Reclaim.LruGen.MinTimeToLiveMilliseconds = Number(command, 1, int.MaxValue);
+                return 0;
+            default:
+                return 1;
+        }
     }
 
     private int SwapDisk()

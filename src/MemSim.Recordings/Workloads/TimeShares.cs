@@ -80,6 +80,22 @@ internal sealed class TimeShares : ISharedTime
         }
     }
 
+    /// <summary>What was collected is sent to the device: where that has no processor of its own, it does its part at once.</summary>
+    public void SendWrites(Cpu cpu)
+    {
+        if (_isInBackground || _costs.Kick == 0)
+        {
+            return;
+        }
+
+        int before = _writes.Count;
+        Spend(cpu, Bill());
+        if (_writes.Count > before)
+        {
+            Spend(cpu, _costs.Kick);
+        }
+    }
+
     /// <summary>The task works on something that nothing counts.</summary>
     public void Spend(Cpu cpu, long nanoseconds)
     {

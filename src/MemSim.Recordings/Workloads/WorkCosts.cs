@@ -42,6 +42,9 @@ internal sealed record WorkCosts
     /// <summary>The time between the ends of two writes.</summary>
     public long WritePage { get; init; } = 2_000;
 
+    /// <summary>What sending a pass's writes costs whoever sends them; 0 where the device works beside the CPU.</summary>
+    public long Kick { get; init; }
+
     /// <summary>From a wake-up to the first instruction, on a CPU that has idled for less than a tick.</summary>
     public long WakeDelay { get; init; } = 20_000;
 
@@ -74,4 +77,7 @@ internal sealed record WorkCosts
         WakeDelay = 100_000,
         WakeDelayIdle = 4_500_000,
     };
+
+    /// <summary>The same on a host with one CPU: the device works while the guest waits for it, 0.4 to 0.9 ms between the last page of a pass and the next pass, whose writes have ended by then.</summary>
+    public static WorkCosts EmulatedOnOneCpu { get; } = EmulatedAndTraced with { WriteDelay = 350_000, WritePage = 500, Kick = 450_000 };
 }

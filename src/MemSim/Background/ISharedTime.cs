@@ -6,6 +6,9 @@ internal interface ISharedTime
     /// <summary>The task reached a point at which others may run.</summary>
     void Breathe(Cpu cpu);
 
+    /// <summary>The task ends a pass over its lists: what it collected for a device is sent now (<c>blk_finish_plug()</c>).</summary>
+    void SendWrites(Cpu cpu);
+
     /// <summary>The task sleeps; others run meanwhile.</summary>
     /// <param name="cpu">The task's CPU.</param>
     /// <param name="nanoseconds">At most how long.</param>

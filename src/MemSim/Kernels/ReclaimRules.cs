@@ -15,6 +15,9 @@ public sealed record ReclaimRules
     /// <summary>What counts as an access through a file descriptor, and what the last tier is.</summary>
     public AccessTiers Tiers { get; init; }
 
+    /// <summary>By generations: whether only pages that were evicted from what is the oldest generation still count as refaults, and none of them as activated (6.1).</summary>
+    public bool OnlyOldestRefaults { get; init; }
+
     /// <summary>How much a step of eviction looks at, and when generations are aged.</summary>
     public EvictionStep Eviction { get; init; }
 

@@ -132,7 +132,7 @@ internal sealed partial class LruManager
             }
             else if (ByGeneration)
             {
-                _vecOfZone[frame.ZoneId].Generations!.Add(ref frame, pfn, _zones[frame.ZoneId], oldest: false);
+                OfPage(pfn).Generations!.Add(ref frame, pfn, _zones[frame.ZoneId], oldest: false);
                 frame.Set(PageFlags.Lru);
             }
             else

@@ -144,11 +144,16 @@ internal sealed partial class LruManager
         bool file = !frame.IsSwapBacked;
         long pages = 1L << frame.Order;
         NodeCounters counters = vec.Node.Counters;
+        long token = shadow >> AgeShift;
+        if (vec.Generations!.OnlyOldestRefaults && !GenerationShadows.IsOfOldest(vec.Generations!, frame, token, AgeMask))
+        {
+            return;
+        }
+
         vec.Enter();
         counters.WorkingsetRefaultAnon += file ? 0 : pages;
         counters.WorkingsetRefaultFile += file ? pages : 0;
         vec.Counters.Add(file ? LruVecCount.RefaultFile : LruVecCount.RefaultAnon, pages);
-        long token = shadow >> AgeShift;
         if (GenerationShadows.IsRecent(vec.Generations!, token, AgeMask))
         {
             bool restored = GenerationShadows.Refault(vec.Generations!, Ages, frame, pfn, token, (shadow & 2) != 0, _batches[cpu.Id].InFault, out bool activated);

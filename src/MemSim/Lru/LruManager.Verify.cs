@@ -33,7 +33,7 @@ internal sealed partial class LruManager
 
             if (vec.Generations is not null)
             {
-                new GenerationVerifier(vec, _frames, Ages).Verify(listed, own[vec], _machine.FrameCount, vec.ByGeneration);
+                new GenerationVerifier(vec, _frames, Ages, OfPage).Verify(listed, own[vec], _machine.FrameCount, vec.ByGeneration);
             }
         }
 

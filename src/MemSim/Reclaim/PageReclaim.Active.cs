@@ -16,9 +16,7 @@ internal sealed partial class PageReclaim
         int entries = _lru.IsolateFrom(vec, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
-        Count(VmEvent.Refill, isolation.Scanned);
-        vec.Counters.Add(LruVecCount.Refill, isolation.Scanned);
-        state.Node.Counters.Refill += isolation.Scanned;
+        Counts.CountRefilled(vec, sc, isolation.Scanned);
         int active = 0;
         int inactive = 0;
         long rotated = 0;

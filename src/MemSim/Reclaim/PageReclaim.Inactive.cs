@@ -45,15 +45,7 @@ internal sealed partial class PageReclaim
         int entries = _lru.IsolateFrom(vec, list, want, sc.ReclaimIndex, sc.MayUnmap, sc.Pages, ref isolation);
         TraceIsolation(cpu, sc, list, want, isolation);
         _machine.Pressure.Stall(Costs.ScanNanoseconds * isolation.Scanned, full: !sc.IsKswapd && _machine.Cpus.Count == 1);
-        if (sc.Target is null)
-        {
-            Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, isolation.Scanned);
-        }
-
-        LruVecCount reclaimer = sc.IsKswapd ? LruVecCount.ScanKswapd : sc.IsProactive ? LruVecCount.ScanProactive : LruVecCount.ScanDirect;
-        vec.Counters.Add(reclaimer, isolation.Scanned);
-        Count(file ? VmEvent.ScanFile : VmEvent.ScanAnon, isolation.Scanned);
-        state.Node.Counters.CountScanned(isolation.Scanned, sc.IsKswapd, file);
+        Counts.CountScanned(vec, sc, isolation.Scanned, file);
         EntriesScanned += entries + isolation.Skipped;
         if (entries == 0)
         {
@@ -70,15 +62,8 @@ internal sealed partial class PageReclaim
         LruManager.EndIsolation(vec, file, isolation.Taken);
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unused));
 
-        if (sc.Target is null)
-        {
-            Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
-        }
-
-        vec.Counters.Add(reclaimer + (LruVecCount.StealKswapd - LruVecCount.ScanKswapd), reclaimed);
+        Counts.CountStolen(vec, sc, reclaimed, file);
         vec.Counters.Add(LruVecCount.Activate, found.ActivatedAnon + found.ActivatedFile);
-        Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
-        state.Node.Counters.CountStolen(reclaimed, sc.IsKswapd, file);
         if (found.PagedOut != 0)
         {
             vec.NoteCost(file, found.PagedOut);

@@ -17,6 +17,8 @@ internal sealed partial class PageReclaim
             {
                 _machine.SharedTime?.Breathe(cpu);
             }
+
+            _machine.SharedTime?.SendWrites(cpu);
         }
         while (EndPass(cpu, state, sc));
     }

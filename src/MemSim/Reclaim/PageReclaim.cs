@@ -26,6 +26,7 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
         _machine = machine;
         _lru = machine.Lru;
         _zones = [.. machine.Zones];
+        Counts = new ReclaimCounts(machine);
         _byLists = new ListEngine(machine, this);
         Generations = new GenerationEngine(machine, this);
         _zoneScans = new ZoneScan[machine.Zones.Count];
@@ -42,6 +43,9 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
 
     /// <summary>Reclaim by generations; at work where <see cref="LruManager.ByGeneration"/> says so.</summary>
     public GenerationEngine Generations { get; }
+
+    /// <summary>Counts what is looked at and freed.</summary>
+    public ReclaimCounts Counts { get; }
 
     /// <summary>The shrinkers.</summary>
     public ShrinkerList Shrinkers => _machine.Shrinkers;

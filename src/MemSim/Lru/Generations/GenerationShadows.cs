@@ -19,6 +19,10 @@ internal static class GenerationShadows
     /// <summary>Whether a page that comes back went so lately that no more than four generations came since.</summary>
     public static bool IsRecent(LruGenerations generations, long token, long mask) => Math.Abs((generations.MaxSequence & (mask >> AccessBits)) - (token >> AccessBits)) < LruGenerations.MaxGenerations;
 
+    /// <summary>Whether it went from the generation that is still the oldest of its kind.</summary>
+    public static bool IsOfOldest(LruGenerations generations, in PageFrame frame, long token, long mask) =>
+        (generations.MinSequence(LruGenerations.KindOf(frame)) & (mask >> AccessBits)) == token >> AccessBits;
+
     /// <summary>A page comes back that went lately: it counts for its tier and has its accesses again (<c>lru_gen_refault()</c>).</summary>
     /// <param name="generations">Those of its lists.</param>
     /// <param name="ages">Where its accesses are kept.</param>
@@ -37,7 +41,7 @@ internal static class GenerationShadows
         {
             int accesses = kept + (workingset ? 1 : 0);
             generations.Control.Of(kind).CountRefaulted(generations.Accesses.TierOf(accesses, workingset), 1L << frame.Order);
-            activated = true;
+            activated = !generations.OnlyOldestRefaults;
             bool missed = inFault || accesses >= PageAges.MaxAccesses;
             if (missed)
             {

@@ -4,7 +4,7 @@ using MemSim.Pages;
 namespace MemSim.Lru;
 
 /// <summary>Checks the generations of an LRU vector: lists, bytes, flags and counts agree, and all generations are inside the window.</summary>
-internal sealed class GenerationVerifier(LruVec vec, FrameArray frames, PageAges ages)
+internal sealed class GenerationVerifier(LruVec vec, FrameArray frames, PageAges ages, Func<int, LruVec> listsOf)
 {
     private readonly LruGenerations _generations = vec.Generations!;
     private readonly IReadOnlyList<Zone> _zones = vec.Node.Zones;
@@ -67,6 +67,11 @@ internal sealed class GenerationVerifier(LruVec vec, FrameArray frames, PageAges
             if (!inUse || !frame.IsOnLru || frame.RefCount == 0 || frame.IsActive || frame.IsUnevictable || LruGenerations.KindOf(frame) != kind || _generations.ZoneOf(frame)?.Index != zone)
             {
                 Fail($"pfn 0x{pfn:x} is in slot {slot} of {NameOf(kind)} pages but says of itself: {frame.StoredFlags}, {_generations.ZoneOf(frame)}{(inUse ? "" : ", and generations are off")}");
+            }
+
+            if (listsOf(pfn) != vec)
+            {
+                Fail($"pfn 0x{pfn:x} is on the lists of cgroup {vec.CgroupId}, but cgroup {listsOf(pfn).CgroupId} pays for it");
             }
 
             if (!Exists(slotOfPage, kind) || !Exists(slot, kind))

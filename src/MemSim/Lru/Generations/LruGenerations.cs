@@ -78,6 +78,9 @@ internal sealed partial class LruGenerations
     /// <summary>What eviction takes.</summary>
     public EvictionControl Control { get; }
 
+    /// <summary>Whether only pages evicted from the generation that is the oldest now count as refaults.</summary>
+    public bool OnlyOldestRefaults => _rules.OnlyOldestRefaults;
+
     /// <summary>When a generation was added, on the machine's clock.</summary>
     public long BornNanoseconds(long sequence) => _born[Slot(sequence)];
 

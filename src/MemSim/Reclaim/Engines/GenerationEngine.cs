@@ -164,7 +164,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         }
 
         GenerationScan scan = default;
-        long scanned = Isolate(cpu, generations, sc, limit, ref scan, out int kind);
+        long scanned = Isolate(cpu, vec, sc, limit, ref scan, out int kind);
         if (_rules.Eviction != EvictionStep.ByPriorityInBatches)
         {
             scanned += generations.DropEmpty(sc.PassSwappiness) ? 1 : 0;
@@ -189,8 +189,9 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         : generations.IsOutOfCold(swappiness);
 
     /// <summary>Takes from the kind that the controller names, or from the other one where that has nothing (<c>isolate_folios()</c>).</summary>
-    private long Isolate(Cpu cpu, LruGenerations generations, ScanControl sc, long limit, ref GenerationScan scan, out int kind)
+    private long Isolate(Cpu cpu, LruVec vec, ScanControl sc, long limit, ref GenerationScan scan, out int kind)
     {
+        LruGenerations generations = vec.Generations!;
         kind = generations.Control.KindToScan(sc.PassSwappiness, generations.MinSequence(0) < generations.MinSequence(1), out int tier);
         for (int i = 0; i < LruGenerations.Kinds; i++, kind = 1 - kind, tier = -1)
         {
@@ -205,7 +206,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
                 continue;
             }
 
-            CountScan(cpu, sc, scan, kind, _rules.Eviction == EvictionStep.ByPriorityInBatches ? limit : LruGenerations.MaxBatch);
+            CountScan(cpu, vec, sc, scan, kind, _rules.Eviction == EvictionStep.ByPriorityInBatches ? limit : LruGenerations.MaxBatch);
             if (scan.HasProgress && scan.Scanned != 0)
             {
                 return scan.Scanned;
@@ -215,21 +216,19 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         return 0;
     }
 
-    private void CountScan(Cpu cpu, ScanControl sc, in GenerationScan scan, int kind, long asked)
+    private void CountScan(Cpu cpu, LruVec vec, ScanControl sc, in GenerationScan scan, int kind, long asked)
     {
         bool file = kind != 0;
-        VmEvents events = machine.Events;
         if (scan.Culled != 0)
         {
-            events.Count(VmEvent.UnevictablePagesCulled, scan.Culled);
+            machine.Events.Count(VmEvent.UnevictablePagesCulled, scan.Culled);
         }
 
         if (scan.Scanned != 0)
         {
             machine.Pressure.Stall(reclaim.Costs.ScanNanoseconds * scan.Scanned, full: !sc.IsKswapd && machine.Cpus.Count == 1);
-            events.Count(sc.IsKswapd ? VmEvent.ScanKswapd : VmEvent.ScanDirect, scan.Taken);
-            events.Count(VmEvent.Refill, scan.Sorted);
-            events.Count(file ? VmEvent.ScanFile : VmEvent.ScanAnon, scan.Taken);
+            reclaim.Counts.CountScanned(vec, sc, scan.Taken, file);
+            reclaim.Counts.CountRefilled(vec, sc, scan.Sorted);
             sc.Found.FileTaken += scan.FileDirty;
             sc.Found.UnqueuedDirty += scan.UnqueuedDirty;
         }
@@ -240,13 +239,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     private void Shrink(Cpu cpu, NodeReclaimState state, LruVec vec, ScanControl sc, int entries, long scanned, int kind)
     {
         bool file = kind != 0;
-        long taken = 0;
-        foreach (int pfn in sc.Pages.AsSpan(0, entries))
-        {
-            taken += 1L << machine.Frames[pfn].Order;
-        }
-
-        state.Node.Counters.CountScanned(taken, sc.IsKswapd, file);
+        _lru.EvictFor(cpu, sc.Target ?? 0);
         reclaim.CountEntries(entries);
         for (bool isRetry = false; entries != 0; isRetry = true)
         {
@@ -261,9 +254,8 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
                 state.Node.Id, scanned, reclaimed, found.Dirty, found.Writeback, found.Congested, found.Immediate,
                 found.ActivatedAnon, found.ActivatedFile, found.ReferencedKept, found.UnmapFailed, sc.Priority, file));
             entries = Sort(cpu, vec, sc, kept, isRetry);
-            machine.Events.Count(sc.IsKswapd ? VmEvent.StealKswapd : VmEvent.StealDirect, reclaimed);
-            machine.Events.Count(file ? VmEvent.StealFile : VmEvent.StealAnon, reclaimed);
-            state.Node.Counters.CountStolen(reclaimed, sc.IsKswapd, file);
+            reclaim.Counts.CountStolen(vec, sc, reclaimed, file);
+            vec.Counters.Add(LruVecCount.Activate, found.ActivatedAnon + found.ActivatedFile);
         }
     }
 
