@@ -131,6 +131,7 @@ internal sealed partial class PageFaults
         ulong end = Math.Min(Math.Min(start + window, vma.EndValue), (address & ~(table - 1)) + table);
         PageTables tables = vma.Mm.Tables;
         int mapped = 0;
+        vma.Mapping!.SplitRange(cpu, vma.IndexOf(start), vma.IndexOf(end - 1));
         for (ulong at = start; at < end; at += PageGeometry.PageSize)
         {
             ulong slot = tables.FindSlot(at);

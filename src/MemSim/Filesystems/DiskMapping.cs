@@ -17,6 +17,8 @@ internal sealed class DiskMapping : FileMapping
 
     public override DeviceWriteback? Writeback { get; }
 
+    public override int LargestOrder => Machine.Personality.Reclaim.FileFolioOrder;
+
     /// <summary>Takes over pages of the device that hold the file already.</summary>
     public void Own(uint firstBlock, uint pages)
     {

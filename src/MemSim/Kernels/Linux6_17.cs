@@ -17,6 +17,7 @@ internal static class Linux6_17
             Tiers = AccessTiers.WithWorkingSet,
             Eviction = EvictionStep.ByPriority,
             HasAnonOnlySwappiness = true,
+            FileFolioOrder = 9,
         },
         Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },
     };

@@ -30,6 +30,9 @@ public sealed record ReclaimRules
     /// <summary>Whether pages that lose their last reference together are freed in that order, or the last one first (before 6.10).</summary>
     public bool FreesInOrder { get; init; }
 
+    /// <summary>The largest order of page in which read-ahead brings files of disks (ext4 since 6.16); 0 for single pages.</summary>
+    public int FileFolioOrder { get; init; }
+
     /// <summary>Pages that read-ahead brings at most from a virtual disk whose <c>read_ahead_kb</c> nobody set (128 KiB; 8 MiB seen from 6.18 on).</summary>
     public int DiskReadAheadPages { get; init; } = 32;
 }

@@ -5,7 +5,7 @@ namespace MemSim.PageCache;
 /// <content>Pages come into the cache and leave it.</content>
 internal abstract partial class FileMapping
 {
-    /// <summary>The page at an index; no reference is taken.</summary>
+    /// <summary>The page at an index, or the large page that covers it; no reference is taken.</summary>
     /// <returns>The page, or -1.</returns>
     public int Find(uint index)
     {
@@ -13,7 +13,7 @@ internal abstract partial class FileMapping
         return PageTree.IsPage(entry) ? PageTree.PfnOf(entry) : -1;
     }
 
-    /// <summary>The next page at or after an index; no reference is taken.</summary>
+    /// <summary>The next page at or after an index, or a large one that covers it; no reference is taken. The search goes on behind <see cref="LastIndexOf"/>.</summary>
     public bool FindNext(ref uint index, uint last, PageTag tag, out int pfn)
     {
         pfn = -1;
@@ -40,27 +40,25 @@ internal abstract partial class FileMapping
     /// <returns>ENOMEM, or EEXIST when there is a page.</returns>
     public Errno Add(Cpu cpu, int pfn, uint index, Gfp gfp)
     {
-        if ((_machine.Charges is not null && !_machine.Cgroups.TryCharge(cpu, owner: null, pfn, gfp)) || !_tree.TryReserve(cpu, index, gfp))
+        ref PageFrame frame = ref _frames[pfn];
+        int order = frame.Order;
+        if ((_machine.Charges is not null && !_machine.Cgroups.TryCharge(cpu, owner: null, pfn, gfp)) || !_tree.TryReserve(cpu, index, gfp, order))
         {
             return Errno.ENOMEM;
         }
 
-        long before = _tree.Get(index);
-        if (PageTree.IsPage(before))
+        if (HasPages(index, order))
         {
+            _tree.CancelReserve(cpu);
             return Errno.EEXIST;
         }
 
-        ref PageFrame frame = ref _frames[pfn];
         Set(pfn, IsShmem ? PageFlags.Locked | PageFlags.SwapBacked : PageFlags.Locked);
         frame.Mapping = MappingValue;
         frame.Index = index;
         _machine.AddReferences(pfn, 1);
-        _ = _tree.Store(cpu, index, PageTree.PageEntry(pfn));
-        NodeCounters counters = CountersOf(pfn);
-        counters.FilePages++;
-        counters.Shmem += IsShmem ? 1 : 0;
-        CountSpecial(1);
+        long before = _tree.Store(cpu, index, PageTree.PageEntry(pfn), order);
+        CountPages(pfn, 1);
         if (PageTree.IsValue(before) && _tree.TracksShadows && (gfp & Gfp.Write) == 0)
         {
             _lru.Refault(cpu, pfn, PageTree.ValueOf(before));
@@ -72,9 +70,9 @@ internal abstract partial class FileMapping
 
     /// <summary>Allocates a page and puts it into the cache, locked, with a reference for the caller besides the cache's.</summary>
     /// <returns>The page, or -1.</returns>
-    public int Create(Cpu cpu, uint index, Gfp gfp, out Errno error)
+    public int Create(Cpu cpu, uint index, Gfp gfp, out Errno error, int order = 0)
     {
-        Page page = cpu.AllocPages(gfp);
+        Page page = cpu.AllocPages(order == 0 ? gfp : gfp | Gfp.Comp, order);
         if (page.IsNull)
         {
             error = Errno.ENOMEM;
@@ -85,7 +83,7 @@ internal abstract partial class FileMapping
         error = Add(cpu, pfn, index, gfp);
         if (error != Errno.None)
         {
-            cpu.FreePages(page);
+            cpu.FreePages(page, order);
             return -1;
         }
 
@@ -104,23 +102,47 @@ internal abstract partial class FileMapping
 
         if (shadow != 0)
         {
-            _tree.Evict(index, PageTree.ValueEntry(shadow));
+            _tree.Evict(index, PageTree.ValueEntry(shadow), frame.Order);
         }
         else
         {
-            _tree.Remove(cpu, index);
+            _tree.Remove(cpu, index, frame.Order);
         }
 
         frame.Mapping = 0;
+        CountPages(pfn, -1);
+        OnRemoved(index);
+    }
+
+    /// <summary>The last index that a page of the cache covers.</summary>
+    public uint LastIndexOf(int pfn) => _frames[pfn].Index + (uint)((1L << _frames[pfn].Order) - 1);
+
+    /// <summary>Counts a page that comes (1) or goes (-1).</summary>
+    private void CountPages(int pfn, int sign)
+    {
+        int order = _frames[pfn].Order;
+        int pages = sign << order;
         NodeCounters counters = CountersOf(pfn);
-        counters.FilePages--;
-        if (IsShmem)
+        counters.FilePages += pages;
+        counters.Shmem += IsShmem ? pages : 0;
+        if (order != 0 && order >= HugeOrder)
         {
-            counters.Shmem--;
+            counters.FileHugePages += pages;
         }
 
-        CountSpecial(-1);
-        OnRemoved(index);
+        CountSpecial(pages);
+    }
+
+    /// <summary>Whether the cache has pages where a page is to be put.</summary>
+    private bool HasPages(uint index, int order)
+    {
+        if (order == 0)
+        {
+            return PageTree.IsPage(_tree.Get(index));
+        }
+
+        uint last = index + (uint)((1L << order) - 1);
+        return FindNext(ref index, last, PageTag.Any, out _);
     }
 
     /// <summary>Counts pages of a kind that has a counter of its own.</summary>
@@ -154,12 +176,12 @@ internal abstract partial class FileMapping
     public bool TryMove(Cpu cpu, int from, int to)
     {
         ref PageFrame old = ref _frames[from];
-        if (!Owns(from) || old.RefCount != 2 || Has(from, PageFlags.Writeback))
+        ref PageFrame fresh = ref _frames[to];
+        if (!Owns(from) || old.RefCount != 2 || Has(from, PageFlags.Writeback) || fresh.Order != old.Order)
         {
             return false;
         }
 
-        ref PageFrame fresh = ref _frames[to];
         uint index = old.Index;
         fresh.Mapping = MappingValue;
         fresh.Index = index;
@@ -168,8 +190,6 @@ internal abstract partial class FileMapping
             Set(to, PageFlags.SwapBacked);
         }
 
-        NodeCounters here = CountersOf(from);
-        NodeCounters there = CountersOf(to);
         bool dirty = Clear(from, PageFlags.Dirty);
         if (dirty)
         {
@@ -177,20 +197,14 @@ internal abstract partial class FileMapping
         }
 
         _machine.AddReferences(to, 1);
-        _ = _tree.Store(cpu, index, PageTree.PageEntry(to));
+        _ = _tree.Store(cpu, index, PageTree.PageEntry(to), old.Order);
         old.Mapping = 0;
-        here.FilePages--;
-        there.FilePages++;
-        if (IsShmem)
-        {
-            here.Shmem--;
-            there.Shmem++;
-        }
-
+        CountPages(from, -1);
+        CountPages(to, 1);
         if (dirty && WritesBack)
         {
-            here.Dirty--;
-            there.Dirty++;
+            CountersOf(from).Dirty--;
+            CountersOf(to).Dirty++;
             _cache.Zones[old.ZoneId].Counters.WritePending--;
             _cache.Zones[fresh.ZoneId].Counters.WritePending++;
         }
@@ -206,16 +220,19 @@ internal abstract partial class FileMapping
         long dropped = 0;
         for (uint index = first; FindNext(ref index, last, PageTag.Any, out int pfn); index++)
         {
-            if (TryLock(pfn))
+            // A large page that lies only partly in the range stays.
+            index = LastIndexOf(pfn);
+            if (index <= last && _frames[pfn].Index >= first && TryLock(pfn))
             {
+                long pages = 1L << _frames[pfn].Order;
                 _machine.AddReferences(pfn, 1);
                 bool removed = !IsUnevictable && TryRemove(cpu, pfn, leavesShadow: false);
                 Unlock(pfn);
                 _lru.Put(cpu, pfn);
-                dropped += removed ? 1 : 0;
+                dropped += removed ? pages : 0;
             }
 
-            if (index == last)
+            if (index >= last)
             {
                 break;
             }

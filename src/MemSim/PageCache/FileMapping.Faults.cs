@@ -22,7 +22,7 @@ internal abstract partial class FileMapping
         }
 
         FaultResult result = FaultResult.None;
-        int found = Find(index);
+        int found = FindSmall(cpu, index);
         if (found < 0 || !Has(found, PageFlags.UpToDate))
         {
             result = IsShmem && !HasBacking(index) ? FaultResult.None : FaultResult.Major;
@@ -61,7 +61,7 @@ internal abstract partial class FileMapping
 
         // Pages with the read-ahead mark take a fault of their own, so that the next window is started.
         const PageFlags looked = PageFlags.Locked | PageFlags.UpToDate | PageFlags.HwPoison | PageFlags.Reclaim;
-        return _frames[pfn].Is(PageFlags.UpToDate, of: looked) ? pfn : -1;
+        return _frames[pfn].Order == 0 && _frames[pfn].Is(PageFlags.UpToDate, of: looked) ? pfn : -1;
     }
 
     /// <summary>A shared mapping is about to write to a page (<c>page_mkwrite</c>): gives it room on the device and makes it dirty.</summary>

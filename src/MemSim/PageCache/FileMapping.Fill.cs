@@ -9,7 +9,7 @@ internal abstract partial class FileMapping
     /// <summary>The page at an index, brought in if need be: up to date, unlocked, with a reference for the caller (<c>read_mapping_page()</c>).</summary>
     public virtual Errno GetPage(Cpu cpu, uint index, Gfp gfp, bool waits, out int pfn)
     {
-        pfn = Find(index);
+        pfn = FindSmall(cpu, index);
         if (pfn < 0)
         {
             pfn = Create(cpu, index, gfp, out Errno error);
@@ -57,31 +57,44 @@ internal abstract partial class FileMapping
     {
         Set(pfn, PageFlags.Locked);
         _ = Clear(pfn, PageFlags.Error);
-        Fill(cpu, _frames[pfn].Index, new ReadOnlySpan<int>(in pfn), waits);
+        if (_frames[pfn].Order == 0)
+        {
+            Fill(cpu, _frames[pfn].Index, new ReadOnlySpan<int>(in pfn), waits);
+        }
+        else
+        {
+            FillLarge(cpu, pfn, waits);
+        }
+
         return Has(pfn, PageFlags.UpToDate);
     }
 
     private void FillRun(Cpu cpu, long block, ReadOnlySpan<int> pages, bool waits)
     {
-        Errno error = Errno.None;
-        if (block < 0)
-        {
-            foreach (int pfn in pages)
-            {
-                _machine.Ram.Zero(pfn, 1);
-            }
-        }
-        else
-        {
-            error = Writeback!.Device.Read(cpu, block, pages, waits);
-            _machine.Events.Count(VmEvent.PagesIn, (long)pages.Length << (PageGeometry.PageShift - 10));
-        }
-
+        Errno error = ReadRun(cpu, block, pages, waits);
         foreach (int pfn in pages)
         {
             Set(pfn, error == Errno.None ? PageFlags.UpToDate : PageFlags.Error);
             Unlock(pfn);
         }
+    }
+
+    /// <summary>Fills consecutive frames from the device, or with zeros where the file has a hole.</summary>
+    private Errno ReadRun(Cpu cpu, long block, ReadOnlySpan<int> frames, bool waits)
+    {
+        if (block >= 0)
+        {
+            Errno error = Writeback!.Device.Read(cpu, block, frames, waits);
+            _machine.Events.Count(VmEvent.PagesIn, (long)frames.Length << (PageGeometry.PageShift - 10));
+            return error;
+        }
+
+        foreach (int pfn in frames)
+        {
+            _machine.Ram.Zero(pfn, 1);
+        }
+
+        return Errno.None;
     }
 
     /// <summary>Copies bytes of a page to the caller.</summary>

@@ -12,6 +12,7 @@ internal abstract partial class FileMapping
     {
         ReadAheadState state = file.ReadAhead;
         int done = 0;
+        int last = -1;
         Errno error = Errno.None;
         while (done < buffer.Length && offset + done < Host.Size)
         {
@@ -20,7 +21,7 @@ internal abstract partial class FileMapping
             int within = (int)position & (PageGeometry.PageSize - 1);
             int bytes = (int)Math.Min(Math.Min(buffer.Length - done, PageGeometry.PageSize - within), Host.Size - position);
             int pfn = Find(index);
-            if (pfn < 0 || !_frames[pfn].Is(PageFlags.UpToDate, of: PageFlags.UpToDate | PageFlags.Reclaim))
+            if (pfn < 0 || (pfn != last && !_frames[pfn].Is(PageFlags.UpToDate, of: PageFlags.UpToDate | PageFlags.Reclaim)))
             {
                 error = FillForRead(cpu, state, index, (uint)((offset + buffer.Length - 1) >> PageGeometry.PageShift) - index + 1, out pfn);
                 if (error != Errno.None)
@@ -36,13 +37,15 @@ internal abstract partial class FileMapping
             }
             else
             {
-                if ((state.PreviousPosition - 1) >> PageGeometry.PageShift != index || state.PreviousPosition <= 0 || done != 0)
+                if (pfn != last && (done != 0 || !IsSamePage(pfn, index, state.PreviousPosition)))
                 {
                     _lru.MarkAccessed(cpu, pfn);
                 }
 
-                CopyOut(pfn, within, buffer.Slice(done, bytes));
+                CopyOut(pfn + (int)(index - _frames[pfn].Index), within, buffer.Slice(done, bytes));
             }
+
+            last = pfn;
 
             done += bytes;
             state.PreviousPosition = position + bytes;
@@ -50,6 +53,10 @@ internal abstract partial class FileMapping
 
         return done != 0 || error == Errno.None ? done : error;
     }
+
+    /// <summary>Whether the last read ended in the page, or large page, that this one begins in (<c>pos_same_folio()</c>).</summary>
+    private bool IsSamePage(int pfn, uint index, long previous) =>
+        previous > 0 && (previous - 1) >> (PageGeometry.PageShift + _frames[pfn].Order) == index >> _frames[pfn].Order;
 
     /// <summary>Copies bytes into the cache (<c>generic_perform_write()</c>): pages are allocated, read where only part of them is written, and made dirty.</summary>
     /// <returns>The bytes written, fewer before an error; or the error when it was none.</returns>
@@ -91,7 +98,13 @@ internal abstract partial class FileMapping
         }
         else if (IsReadAheadMark(pfn))
         {
-            ReadAhead.OnMark(cpu, this, state, pfn, index, request);
+            ReadAhead.OnMark(cpu, this, state, pfn, _frames[pfn].Index, request + index - _frames[pfn].Index);
+        }
+
+        pfn = Find(index);
+        if (pfn >= 0 && _frames[pfn].Order != 0 && (Has(pfn, PageFlags.UpToDate) || FillOne(cpu, pfn, waits: true)))
+        {
+            return Errno.None;
         }
 
         Errno error = GetPage(cpu, index, Gfp, waits: true, out pfn);
@@ -107,7 +120,7 @@ internal abstract partial class FileMapping
     /// <summary>Writes part of one page.</summary>
     private Errno WritePart(Cpu cpu, uint index, int within, ReadOnlySpan<byte> from)
     {
-        int pfn = Find(index);
+        int pfn = FindSmall(cpu, index);
         if (pfn >= 0)
         {
             _machine.AddReferences(pfn, 1);

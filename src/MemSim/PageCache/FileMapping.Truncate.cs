@@ -74,6 +74,8 @@ internal abstract partial class FileMapping
     private void RemoveRange(Cpu cpu, uint first, uint last, bool evenCopies)
     {
         UnmapRange(cpu, first, last, evenCopies);
+        SplitAt(cpu, first);
+        SplitAt(cpu, last == uint.MaxValue ? last : last + 1);
         Span<int> batch = stackalloc int[BatchSize];
         int count = 0;
         uint index = first;
@@ -86,6 +88,7 @@ internal abstract partial class FileMapping
             else
             {
                 int pfn = PageTree.PfnOf(entry);
+                index = LastIndexOf(pfn);
                 WaitForWriteback(cpu, pfn);
                 bool locked = TryLock(pfn);
                 Detach(cpu, pfn, shadow: 0);
@@ -103,7 +106,7 @@ internal abstract partial class FileMapping
                 }
             }
 
-            if (index == last)
+            if (index >= last)
             {
                 break;
             }
@@ -113,6 +116,15 @@ internal abstract partial class FileMapping
 
         _lru.PutAll(cpu, batch[..count]);
         FreeBlocks(first, last);
+    }
+
+    /// <summary>Sees to it that no large page reaches over an index.</summary>
+    private void SplitAt(Cpu cpu, uint index)
+    {
+        if (LargestOrder != 0 && Find(index) is >= 0 and int pfn && _frames[pfn].Index != index)
+        {
+            _ = FindSmall(cpu, index);
+        }
     }
 
     /// <summary>Takes a value out of the tree: a shadow, or, for shared memory, a swap entry that has to be freed.</summary>

@@ -22,16 +22,23 @@ internal abstract partial class FileMapping
         long pages = 0;
         for (uint index = 0; FindNext(ref index, uint.MaxValue, PageTag.Any, out int pfn); index++)
         {
-            pages++;
             ref PageFrame frame = ref _frames[pfn];
+            long size = 1L << frame.Order;
+            pages += size;
             int node = IndexOfNode(frame.ZoneId);
-            filePages[node]++;
-            shmem[node] += IsShmem ? 1 : 0;
+            filePages[node] += size;
+            shmem[node] += IsShmem ? size : 0;
             bool isDirty = Has(pfn, PageFlags.Dirty);
             bool isWriteback = Has(pfn, PageFlags.Writeback);
             dirty[node] += isDirty && WritesBack ? 1 : 0;
             writeback[node] += isWriteback ? 1 : 0;
             anyDirty |= isDirty;
+            Require(frame.Order == 0 || ((frame.Index & (size - 1)) == 0 && frame.IsCompoundHead && !isDirty && !isWriteback), pfn, "is large, and at an odd place, no compound page, or dirty");
+            for (uint i = 1; i < size; i++)
+            {
+                Require(Find(index + i) == pfn, pfn, $"is large, but not what index {index + i} of {Host} leads to");
+            }
+
             Require(frame.Mapping == MappingValue && frame.Index == index, pfn, $"is at index {index} of {Host}, but says mapping 0x{frame.Mapping:x} index {frame.Index}");
             Require(frame.RefCount >= 1 + frame.MapCount, pfn, $"has {frame.RefCount} references, but the cache and {frame.MapCount} mappings hold it");
             Require(!Has(pfn, PageFlags.Locked), pfn, "is locked although nothing happens to it");
@@ -43,6 +50,7 @@ internal abstract partial class FileMapping
                 Require(!isDirty || Has(pfn, PageFlags.UpToDate), pfn, "is dirty but not up to date");
             }
 
+            index += (uint)(size - 1);
             if (index == uint.MaxValue)
             {
                 break;

@@ -12,7 +12,7 @@ internal sealed partial class PageTree
             return index == 0 && (_singleTags >> (int)tag & 1) != 0;
         }
 
-        return FindLeaf(index) is { } leaf && (leaf.Map(tag) >> ((int)index & PageTreeNode.SlotMask) & 1) != 0;
+        return FindNode(index) is { } node && (node.Map(tag) >> node.SlotOf(index) & 1) != 0;
     }
 
     /// <summary>Whether any entry has a tag (<c>mapping_tagged()</c>).</summary>
@@ -27,8 +27,8 @@ internal sealed partial class PageTree
             return;
         }
 
-        PageTreeNode? node = FindLeaf(index);
-        if (node is null || (node.Present >> ((int)index & PageTreeNode.SlotMask) & 1) == 0)
+        PageTreeNode? node = FindNode(index);
+        if (node is null || (node.Present >> node.SlotOf(index) & 1) == 0)
         {
             return;
         }
@@ -55,7 +55,7 @@ internal sealed partial class PageTree
             return;
         }
 
-        PageTreeNode? node = FindLeaf(index);
+        PageTreeNode? node = FindNode(index);
         while (node is not null)
         {
             ref ulong map = ref node.MapOf(tag);
@@ -118,13 +118,13 @@ internal sealed partial class PageTree
                 }
 
                 slot += skipped;
-                if (node.Shift == 0)
+                if (node.Children?[slot] is not { } child)
                 {
                     entry = node.Entries![slot];
                     return index <= last;
                 }
 
-                node = node.Children![slot]!;
+                node = child;
             }
         }
 
@@ -185,17 +185,11 @@ internal sealed partial class PageTree
             ulong bit = 1UL << slot;
             bool present = (node.Present & bit) != 0;
             Require(present || ((node.Dirty | node.Writeback | node.ToWrite) & bit) == 0, $"tags without entry below index {node.Base}");
-            if (node.Shift == 0)
-            {
-                long entry = node.Entries![slot];
-                Require(present == (entry != 0) && IsValue(entry) == ((node.Values & bit) != 0), $"the bitmaps of the node at index {node.Base} are wrong");
-                pages += IsPage(entry) ? 1 : 0;
-                values += IsValue(entry) ? 1 : 0;
-                continue;
-            }
-
-            PageTreeNode? child = node.Children![slot];
-            Require(present == (child is not null), $"the bitmap of the node at index {node.Base} is wrong");
+            PageTreeNode? child = node.Children?[slot];
+            long entry = node.Entries?[slot] ?? 0;
+            Require(present == (entry != 0 || child is not null) && (entry == 0 || child is null) && IsValue(entry) == ((node.Values & bit) != 0), $"the bitmaps of the node at index {node.Base} are wrong");
+            pages += IsPage(entry) ? 1L << node.Shift : 0;
+            values += IsValue(entry) ? 1L << node.Shift : 0;
             if (child is not null)
             {
                 Require(child.Shift == node.Shift - PageTreeNode.SlotShift && child.SlotInParent == slot, $"the node at index {child.Base} is in the wrong place");

@@ -46,13 +46,12 @@ internal sealed partial class PageTree
 
     public static long ValueOf(long entry) => entry >> 1;
 
-    /// <summary>The entry at an index, or 0.</summary>
+    /// <summary>The entry at an index, or 0. All indexes of a large page have its entry.</summary>
     public long Get(uint index)
     {
-        PageTreeNode? leaf = FindLeaf(index);
-        if (leaf is not null)
+        if (FindNode(index) is { } node)
         {
-            return leaf.Entries![index & PageTreeNode.SlotMask];
+            return node.Entries![node.SlotOf(index)];
         }
 
         return index == 0 && _root is null ? _single : 0;
@@ -60,91 +59,93 @@ internal sealed partial class PageTree
 
     /// <summary>Allocates the nodes that an entry at an index needs. Reclaim may run meanwhile and change this very tree.</summary>
     /// <returns>False: no memory.</returns>
-    public bool TryReserve(Cpu cpu, uint index, Gfp gfp)
+    public bool TryReserve(Cpu cpu, uint index, Gfp gfp, int order = 0)
     {
-        while (_reservedCount < NodesNeeded(index))
+        while (_reservedCount < NodesNeeded(index, order))
         {
-            VirtualAddress memory = _nodes.Reserve(cpu, gfp);
-            if (memory.IsNull)
+            if (!TryReserveOne(cpu, gfp, out bool isFull))
             {
-                ReleaseReserved(cpu);
                 return false;
             }
 
-            if (_reservedCount == MaxNodesNeeded)
+            if (isFull)
             {
-                _nodes.Release(cpu, memory);
                 break;
             }
-
-            _reserved[_reservedCount++] = memory;
         }
 
         return true;
     }
 
     /// <summary>Stores an entry; the nodes are there or were reserved. Tags of the index are kept.</summary>
-    /// <returns>The entry before.</returns>
-    public long Store(Cpu cpu, uint index, long entry)
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="index">The index, a multiple of the page's size.</param>
+    /// <param name="entry">The entry.</param>
+    /// <param name="order">The order of the page; nodes that hold values of its indexes go.</param>
+    /// <returns>The entry before; of several the last.</returns>
+    public long Store(Cpu cpu, uint index, long entry, int order = 0)
     {
-        if (index == 0 && _root is null)
+        if (index == 0 && _root is null && order == 0)
         {
             long single = _single;
             _single = entry;
-            Count(single, entry);
+            Count(single, entry, 1);
             ReleaseReserved(cpu);
             return single;
         }
 
-        PageTreeNode leaf = FindLeaf(index) ?? MakeLeaf(cpu, index);
-        int slot = (int)index & PageTreeNode.SlotMask;
-        ulong bit = 1UL << slot;
-        long before = leaf.Entries![slot];
-        leaf.Entries[slot] = entry;
-        leaf.Present |= bit;
-        leaf.Values = IsValue(entry) ? leaf.Values | bit : leaf.Values & ~bit;
-        Count(before, entry);
-        _nodes.Update(leaf);
+        PageTreeNode node = FindNode(index) is { } found && found.Shift == ShiftOf(order) ? found : MakeNode(cpu, index, order);
+        long before = 0;
+        int slot = node.SlotOf(index);
+        for (int end = slot + (1 << (order - node.Shift)); slot < end; slot++)
+        {
+            long old = node.Children?[slot] is { } below ? DropValues(cpu, below) : 0;
+            old |= Set(node, slot, entry);
+            before = old != 0 ? old : before;
+        }
+
+        _nodes.Update(node);
         ReleaseReserved(cpu);
         return before;
     }
 
     /// <summary>Leaves a value in the place of a page, which loses its tags for writing.</summary>
-    public void Evict(uint index, long value)
+    public void Evict(uint index, long value, int order = 0)
     {
-        if (FindLeaf(index) is not { } leaf)
+        if (FindNode(index) is not { } node)
         {
             System.Diagnostics.Debug.Assert(index == 0 && _root is null && IsPage(_single), "no page at this index");
             _singleTags &= ~(1 << (int)PageTag.Dirty | 1 << (int)PageTag.ToWrite);
-            Count(_single, value);
+            Count(_single, value, 1);
             _single = value;
             return;
         }
 
-        int slot = (int)index & PageTreeNode.SlotMask;
+        int slot = node.SlotOf(index);
         ulong bit = 1UL << slot;
-        if (((leaf.Dirty | leaf.ToWrite) & bit) != 0)
+        if (((node.Dirty | node.ToWrite) & bit) != 0)
         {
             ClearTag(index, PageTag.Dirty);
             ClearTag(index, PageTag.ToWrite);
         }
 
-        leaf.Entries![slot] = value;
-        leaf.Values |= bit;
-        Pages--;
-        Values++;
-        _nodes.Update(leaf);
+        for (int end = slot + (1 << (order - node.Shift)); slot < end; slot++)
+        {
+            _ = Set(node, slot, value);
+        }
+
+        _nodes.Update(node);
     }
 
-    /// <summary>Removes an entry and its tags.</summary>
-    public void Remove(Cpu cpu, uint index)
+    /// <summary>Removes an entry and its tags; where a value stands for many indexes, all of them.</summary>
+    public void Remove(Cpu cpu, uint index, int order = 0)
     {
-        PageTreeNode? leaf = FindLeaf(index);
-        if (leaf is null)
+        PageTreeNode? node = FindNode(index);
+        if (node is null)
         {
             if (index == 0 && _root is null)
             {
-                Count(_single, 0);
+                Count(_single, 0, 1);
                 _single = 0;
                 _singleTags = 0;
             }
@@ -152,9 +153,8 @@ internal sealed partial class PageTree
             return;
         }
 
-        int slot = (int)index & PageTreeNode.SlotMask;
-        ulong bit = 1UL << slot;
-        if ((leaf.Present & bit) == 0)
+        int slot = node.SlotOf(index);
+        if ((node.Present >> slot & 1) == 0)
         {
             return;
         }
@@ -162,37 +162,53 @@ internal sealed partial class PageTree
         ClearTag(index, PageTag.Dirty);
         ClearTag(index, PageTag.Writeback);
         ClearTag(index, PageTag.ToWrite);
-        Count(leaf.Entries![slot], 0);
-        leaf.Entries[slot] = 0;
-        leaf.Present &= ~bit;
-        leaf.Values &= ~bit;
-        _nodes.Update(leaf);
-        if (leaf.Present == 0)
+        for (int end = slot + (1 << Math.Max(order - node.Shift, 0)); slot < end; slot++)
         {
-            RemoveNode(cpu, leaf);
+            _ = Set(node, slot, 0);
+        }
+
+        _nodes.Update(node);
+        if (node.Present == 0)
+        {
+            RemoveNode(cpu, node);
         }
 
         Shrink(cpu);
     }
 
     /// <summary>Frees a node that holds nothing but values.</summary>
-    public void DropShadows(Cpu cpu, PageTreeNode leaf)
+    public void DropShadows(Cpu cpu, PageTreeNode node)
     {
-        Values -= BitOperations.PopCount(leaf.Values);
-        Array.Clear(leaf.Entries!);
-        leaf.Present = 0;
-        leaf.Values = 0;
-        RemoveNode(cpu, leaf);
+        for (int slot = 0; slot < PageTreeNode.Slots; slot++)
+        {
+            _ = Set(node, slot, 0);
+        }
+
+        RemoveNode(cpu, node);
         Shrink(cpu);
     }
 
-    private void Count(long before, long after)
+    /// <summary>Puts an entry, or nothing, into a slot.</summary>
+    /// <returns>What was there.</returns>
+    private long Set(PageTreeNode node, int slot, long entry)
     {
-        Pages += (IsPage(after) ? 1 : 0) - (IsPage(before) ? 1 : 0);
-        Values += (IsValue(after) ? 1 : 0) - (IsValue(before) ? 1 : 0);
+        ulong bit = 1UL << slot;
+        long before = node.Entries![slot];
+        node.Entries[slot] = entry;
+        node.Present = entry != 0 ? node.Present | bit : node.Present & ~bit;
+        node.Values = IsValue(entry) ? node.Values | bit : node.Values & ~bit;
+        Count(before, entry, 1L << node.Shift);
+        return before;
     }
 
-    private PageTreeNode? FindLeaf(uint index)
+    private void Count(long before, long after, long indexes)
+    {
+        Pages += (IsPage(after) ? indexes : 0) - (IsPage(before) ? indexes : 0);
+        Values += (IsValue(after) ? indexes : 0) - (IsValue(before) ? indexes : 0);
+    }
+
+    /// <summary>The node that has the entry of an index; on the lowest level also where there is none.</summary>
+    private PageTreeNode? FindNode(uint index)
     {
         PageTreeNode? node = _recent;
         if (node is not null && (index & ~(uint)PageTreeNode.SlotMask) == node.Base)
@@ -208,92 +224,10 @@ internal sealed partial class PageTree
 
         while (node.Shift != 0)
         {
-            node = node.Children![(index >> node.Shift) & PageTreeNode.SlotMask];
-            if (node is null)
+            int slot = node.SlotOf(index);
+            if (node.Children![slot] is not { } child)
             {
-                return null;
-            }
-        }
-
-        _recent = node;
-        return node;
-    }
-
-    private int NodesNeeded(uint index)
-    {
-        if (_root is null)
-        {
-            if (index == 0)
-            {
-                return 0;
-            }
-
-            int levels = LevelsFor(index);
-            return _single == 0 ? levels : Math.Max(levels, (2 * levels) - 1);
-        }
-
-        if (index >> _root.Shift >= PageTreeNode.Slots)
-        {
-            int levels = LevelsFor(index);
-            return levels - ((_root.Shift / PageTreeNode.SlotShift) + 1) + levels - 1;
-        }
-
-        PageTreeNode node = _root;
-        while (node.Shift != 0)
-        {
-            PageTreeNode? child = node.Children![(index >> node.Shift) & PageTreeNode.SlotMask];
-            if (child is null)
-            {
-                return node.Shift / PageTreeNode.SlotShift;
-            }
-
-            node = child;
-        }
-
-        return 0;
-    }
-
-    private static int LevelsFor(uint index) => (BitOperations.Log2(index | 1) / PageTreeNode.SlotShift) + 1;
-
-    private PageTreeNode MakeLeaf(Cpu cpu, uint index)
-    {
-        if (_root is null)
-        {
-            int shift = (LevelsFor(index) - 1) * PageTreeNode.SlotShift;
-            if (_single == 0)
-            {
-                _root = TakeReserved(cpu, shift, 0);
-            }
-            else
-            {
-                WrapSingle(cpu);
-            }
-        }
-
-        while (index >> _root!.Shift >= PageTreeNode.Slots)
-        {
-            PageTreeNode above = TakeReserved(cpu, _root.Shift + PageTreeNode.SlotShift, 0);
-            above.Children![0] = _root;
-            above.Present = 1;
-            above.Dirty = _root.Dirty != 0 ? 1u : 0;
-            above.Writeback = _root.Writeback != 0 ? 1u : 0;
-            above.ToWrite = _root.ToWrite != 0 ? 1u : 0;
-            _root.Parent = above;
-            _root = above;
-        }
-
-        PageTreeNode node = _root;
-        while (node.Shift != 0)
-        {
-            int slot = (int)(index >> node.Shift) & PageTreeNode.SlotMask;
-            PageTreeNode? child = node.Children![slot];
-            if (child is null)
-            {
-                int shift = node.Shift - PageTreeNode.SlotShift;
-                child = TakeReserved(cpu, shift, (uint)(index & ~((1UL << (shift + PageTreeNode.SlotShift)) - 1)));
-                child.Parent = node;
-                node.Children[slot] = child;
-                node.Present |= 1UL << slot;
+                return node.Entries is { } entries && entries[slot] != 0 ? node : null;
             }
 
             node = child;
@@ -356,6 +290,7 @@ internal sealed partial class PageTree
             _nodes.Give(cpu, node);
             if (parent.Present != 0)
             {
+                _nodes.Update(parent);
                 return;
             }
 
@@ -376,11 +311,16 @@ internal sealed partial class PageTree
                 _root = null;
                 _recent = null;
             }
+            else if (root.Children![0] is { } below)
+            {
+                _root = below;
+                below.Parent = null;
+                root.Children[0] = null;
+            }
             else
             {
-                _root = root.Children![0];
-                _root!.Parent = null;
-                root.Children[0] = null;
+                // A large page: there is nothing below.
+                return;
             }
 
             root.Present = 0;

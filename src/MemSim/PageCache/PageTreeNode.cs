@@ -7,8 +7,8 @@ internal sealed class PageTreeNode
     public const int Slots = 1 << SlotShift;
     public const int SlotMask = Slots - 1;
 
-    /// <summary>Entries, of the lowest level.</summary>
-    public readonly long[]? Entries;
+    /// <summary>Entries of the lowest level; of the one above it those of large pages, as many slots as they need, once there were any.</summary>
+    public long[]? Entries;
 
     /// <summary>Nodes below, of the other levels.</summary>
     public readonly PageTreeNode?[]? Children;
@@ -30,7 +30,7 @@ internal sealed class PageTreeNode
     /// <summary>Slots in use.</summary>
     public ulong Present;
 
-    /// <summary>Slots that hold values rather than pages; of the lowest level only.</summary>
+    /// <summary>Slots that hold values rather than pages or nodes.</summary>
     public ulong Values;
 
     public ulong Dirty;
@@ -48,6 +48,9 @@ internal sealed class PageTreeNode
     public PageTreeNode? NextShadow;
     public PageTreeNode? PreviousShadow;
     public bool IsListed;
+
+    /// <summary>The slot of an index.</summary>
+    public int SlotOf(uint index) => (int)(index >> Shift) & SlotMask;
 
     public int SlotInParent => (int)(Base >> (Shift + SlotShift)) & SlotMask;
 

@@ -1,3 +1,4 @@
+using System.Numerics;
 using MemSim.Pages;
 
 namespace MemSim.PageCache;
@@ -23,6 +24,7 @@ internal static class ReadAhead
             return;
         }
 
+        state.Order = 0;
         OnDemand(cpu, mapping, state, index, request, hitMark: false);
     }
 
@@ -36,6 +38,7 @@ internal static class ReadAhead
         }
 
         _ = cpu.Machine.Lru.ClearFlags(ref frame, PageFlags.Reclaim);
+        state.Order += 2;
         OnDemand(cpu, mapping, state, index, request, hitMark: true);
     }
 
@@ -95,6 +98,11 @@ internal static class ReadAhead
             return;
         }
 
+        if (hitMark && mapping.LargestOrder != 0)
+        {
+            EndWhereLargePagesDo(state, max);
+        }
+
         if (index == state.Start && state.Size == state.AsyncSize)
         {
             // The mark would be on the page just read: take the next window along.
@@ -111,7 +119,18 @@ internal static class ReadAhead
             }
         }
 
-        Bring(cpu, mapping, state.Start, state.Size, state.AsyncSize, waits: !hitMark);
+        BringWindow(cpu, mapping, state, waits: !hitMark);
+    }
+
+    /// <summary>A window of large pages ends where one of them could (6.17), so that the next one begins with a whole one.</summary>
+    private static void EndWhereLargePagesDo(ReadAheadState state, uint max)
+    {
+        uint end = state.Start + state.Size;
+        uint aligned = end & ~((1u << Math.Min(state.Order, BitOperations.TrailingZeroCount(max))) - 1);
+        if (aligned > state.Start)
+        {
+            state.Size = state.AsyncSize = aligned - state.Start;
+        }
     }
 
     private static bool IsNextTo(ReadAheadState state, uint index)
@@ -142,6 +161,44 @@ internal static class ReadAhead
         state.Size = Math.Min(before + request, max);
         state.AsyncSize = 1;
         return true;
+    }
+
+    /// <summary>Brings a window in pages as large as a stream deserves, aligned to their size and none beyond the end (<c>page_cache_ra_order()</c>); where one cannot be had the rest comes in single pages.</summary>
+    private static void BringWindow(Cpu cpu, FileMapping mapping, ReadAheadState state, bool waits)
+    {
+        state.Order = Math.Min(Math.Min(mapping.LargestOrder, state.Order), BitOperations.Log2(Math.Max(state.Size, 1)));
+        uint index = state.Start;
+        long end = Math.Min(mapping.SizePages, (long)index + state.Size);
+        Gfp gfp = mapping.Gfp | Gfp.NoRetry | Gfp.NoWarn;
+        uint mark = index + state.Size - state.AsyncSize;
+        while (state.Order != 0 && index < end)
+        {
+            int order = Math.Min(state.Order, BitOperations.TrailingZeroCount(index));
+            while (index + (1L << order) > end)
+            {
+                order--;
+            }
+
+            int pfn = mapping.Create(cpu, index, gfp, out _, order);
+            if (pfn < 0)
+            {
+                break;
+            }
+
+            if (index == (mark & ~((1u << order) - 1)))
+            {
+                cpu.Machine.Lru.SetFlags(ref mapping.FrameOf(pfn), PageFlags.Reclaim);
+            }
+
+            mapping.FillLarge(cpu, pfn, waits);
+            cpu.Machine.Lru.Put(cpu, pfn);
+            index += 1u << order;
+        }
+
+        if (index < end)
+        {
+            Bring(cpu, mapping, index, state.Size - (index - state.Start), state.AsyncSize, waits);
+        }
     }
 
     /// <summary>Allocates the pages of a window that are missing and has them read, as many in one request as lie next to each other (<c>page_cache_ra_unbounded()</c>).</summary>

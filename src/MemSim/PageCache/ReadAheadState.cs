@@ -12,6 +12,9 @@ internal sealed class ReadAheadState
     /// <summary>How many pages before its end the next window is started.</summary>
     public uint AsyncSize;
 
+    /// <summary>The order of the pages of the current window.</summary>
+    public int Order;
+
     /// <summary>The largest window, in pages; 0 turns read-ahead off (<c>POSIX_FADV_RANDOM</c>).</summary>
     public uint MaxPages = ReadAheadPolicy.DefaultMaxPages;
 
