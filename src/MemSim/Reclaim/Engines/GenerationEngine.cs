@@ -294,11 +294,12 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     }
 
     /// <summary>Whether enough was reclaimed, or kswapd has brought all zones above high (<c>should_abort_scan()</c>).</summary>
-    private static bool MayStop(NodeReclaimState state, ScanControl sc)
+    private bool MayStop(NodeReclaimState state, ScanControl sc)
     {
         if (!sc.IsGlobal)
         {
-            return false;
+            // Until 7.2 a cgroup's share is scanned to its end, so that all of a tree give alike.
+            return _rules.Eviction == EvictionStep.ByPriorityInBatches && sc.Reclaimed >= sc.ToReclaim;
         }
 
         long reclaimed = sc.IsKswapd ? sc.Reclaimed - sc.ReclaimedBefore : sc.Reclaimed;
