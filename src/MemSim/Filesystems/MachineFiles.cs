@@ -166,7 +166,7 @@ public sealed partial class MachineFiles
                 ref PageFrame frame = ref _machine.Frames[pfn];
                 if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Mappings.Find(frame.Mapping) is FileMapping)
                 {
-                    frames++;
+                    frames += 1L << frame.Order;
                 }
             }
         }

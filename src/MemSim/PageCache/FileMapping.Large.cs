@@ -130,12 +130,11 @@ internal abstract partial class FileMapping
         for (int i = (1 << order) - 1; i > 0; i--)
         {
             ref PageFrame part = ref _frames[head + i];
+            part.Identity = PageFrame.ZoneBits(first.ZoneId);
+            part.State = PageFrame.OneReference;
             _lru.SetFlags(ref part, flags);
-            part.Private = 0;
-            part.InvertedMapCount = 0;
             part.Mapping = first.Mapping;
             part.Index = first.Index + (uint)i;
-            part.RefOrder = PageFrame.OneReference;
             part.Prev = 0;
             _lru.Ages.Copy(head, head + i);
             if (linked)

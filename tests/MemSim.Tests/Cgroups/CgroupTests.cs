@@ -32,6 +32,42 @@ public sealed class CgroupTests : IDisposable
         _machine.Verify();
     }
 
+    [Theory]
+    [InlineData("6.12")]
+    [InlineData("6.18")]
+    [InlineData("7.3")]
+    public void By_generations_a_limit_makes_its_own_cgroup_swap_and_no_other(string kernel)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithKernel(kernel));
+        using BlockDevice disk = new("vdb", "128M");
+        machine.Swap.SwapOn(disk).Succeeded.Should().BeTrue();
+        Cgroup a = machine.Cgroups.Create("/a");
+        Cgroup b = machine.Cgroups.Create("/b");
+        a["memory.max"] = "16M";
+        Cpu cpu = machine.Cpus[0];
+        foreach (Cgroup cgroup in new[] { b, a })
+        {
+            Process hog = machine.CreateProcess("hog");
+            hog.Cgroup = cgroup;
+            using (cpu.Run(hog))
+            {
+                VirtualAddress at = hog.Mm.Mmap(32 * MiB, Prot.Read | Prot.Write).Value;
+                for (long i = 0; i < 32 * MiB; i += 4096)
+                {
+                    cpu.Write(at + i, i);
+                }
+            }
+        }
+
+        machine.Lru.DrainAll();
+        machine.Verify();
+        Stat(a, "pgsteal").Should().BeGreaterThan(4000).And.Be(Stat(a, "pgsteal_direct"));
+        Stat(b, "pgsteal").Should().Be(0);
+        Events(a, "oom").Should().Be(0);
+        b.CurrentBytes.Should().BeGreaterThan(32 * MiB);
+        (machine.Events[VmEvent.ScanDirect] + machine.Events[VmEvent.StealDirect]).Should().Be(0, "the machine was not short of memory");
+    }
+
     [Fact]
     public void A_machine_without_cgroups_has_only_the_root_and_charges_nothing()
     {
