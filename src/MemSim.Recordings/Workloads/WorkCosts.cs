@@ -79,5 +79,5 @@ internal sealed record WorkCosts
     };
 
     /// <summary>The same on a host with one CPU: the device works while the guest waits for it, 0.4 to 0.9 ms between the last page of a pass and the next pass, whose writes have ended by then.</summary>
-    public static WorkCosts EmulatedOnOneCpu { get; } = EmulatedAndTraced with { WriteDelay = 350_000, WritePage = 500, Kick = 450_000 };
+    public static WorkCosts EmulatedOnOneCpu { get; } = EmulatedAndTraced with { WriteDelay = 350_000, WritePage = 1_000, Kick = 450_000 };
 }

@@ -12,6 +12,7 @@ public sealed class PressureReplayTests
     [InlineData("cg-max-oom")]
     [InlineData("cg-max-oom-group")]
     [InlineData("cg-reclaim")]
+    [InlineData("cg-high")]
     public void On_6_1_every_figure_of_a_program_is_near_enough(string program)
     {
         IReadOnlyList<PressureFigure> figures = Run(program);
@@ -29,6 +30,8 @@ public sealed class PressureReplayTests
     [InlineData("k73", "cg-max-oom-group")]
     [InlineData("k73", "cg-reclaim")]
     [InlineData("k73", "cg-reclaim-nomglru")]
+    [InlineData("k73", "cg-high-nomglru")]
+    [InlineData("k73", "global-nomglru")]
     [InlineData("k61", "cg-low-min-on")]
     public void By_generations_too_every_figure_of_a_program_is_near_enough(string kernel, string program)
     {
@@ -70,7 +73,6 @@ public sealed class PressureReplayTests
     }
 
     [Theory]
-    [InlineData("cg-high", "a memory.events high", 1.2)]
     [InlineData("cg-max-anon-swap", "a memory.events max", 1.25)]
     [InlineData("cg-max-anon-swap-thp", "a memory.events max", 1.25)]
     [InlineData("cg-low-min", "pgscan_file", 10)]
