@@ -1,5 +1,3 @@
-using System.Numerics;
-
 namespace MemSim.PageCache;
 
 /// <summary>Entries by page index, in order, 64 a node, with tags (<c>struct xarray</c>). An entry is a page, a value (shadow or swap entry), or nothing.</summary>
