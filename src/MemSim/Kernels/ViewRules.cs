@@ -17,6 +17,9 @@ public sealed record ViewRules
     /// <summary>Whether <c>page_owner</c> prints frame numbers in hexadecimal, and no longer when the page was freed before (known of 6.12).</summary>
     public bool PageOwnerRecent { get; init; }
 
+    /// <summary>Whether <c>smaps</c> counts pages that KSM merged (<c>KSM</c>), and writes <c>THPeligible</c> to the right (since 6.7, seen in 6.18).</summary>
+    public bool SmapsCountsKsm { get; init; }
+
     /// <summary>To how many digits the number of a cgroup is padded in <c>/sys/kernel/debug/lru_gen</c> (5; 7.3 does not pad).</summary>
     public int LruGenIdWidth { get; init; } = 5;
 

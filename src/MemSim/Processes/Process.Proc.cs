@@ -46,7 +46,7 @@ public sealed partial class Process
                 Line(text, "KernelPageSize", vma.Hugetlb?.Bytes ?? PageGeometry.PageSize);
                 Line(text, "MMUPageSize", vma.Hugetlb?.Bytes ?? PageGeometry.PageSize);
                 AppendUse(text, use, rollup: false);
-                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_spaces.Huge.IsEligible(vma) ? 1 : 0)}\nVmFlags: ");
+                text.Append(CultureInfo.InvariantCulture, $"THPeligible:    {(_spaces.Huge.IsEligible(vma) ? "1" : "0").PadLeft(CountsKsm ? 8 : 1)}\nVmFlags: ");
                 foreach ((VmaFlags flag, string name) in FlagNames)
                 {
                     _ = (vma.Flags & flag) != 0 ? text.Append(name).Append(' ') : text;
@@ -156,9 +156,11 @@ public sealed partial class Process
         return words;
     }
 
+    private bool CountsKsm => _spaces.Machine.Personality.Views.SmapsCountsKsm;
+
     private static void Line(StringBuilder text, string name, ulong bytes) => text.Append(CultureInfo.InvariantCulture, $"{name + ":",-16}{bytes >> 10,8} kB\n");
 
-    private static void AppendUse(StringBuilder text, PageUse use, bool rollup)
+    private void AppendUse(StringBuilder text, PageUse use, bool rollup)
     {
         Line(text, "Rss", use.Rss);
         Line(text, "Pss", use.Pss);
@@ -176,6 +178,11 @@ public sealed partial class Process
         Line(text, "Private_Dirty", use.PrivateDirty);
         Line(text, "Referenced", use.Referenced);
         Line(text, "Anonymous", use.Anonymous);
+        if (CountsKsm)
+        {
+            Line(text, "KSM", 0);
+        }
+
         Line(text, "LazyFree", use.LazyFree);
         Line(text, "AnonHugePages", use.AnonHuge);
         Line(text, "ShmemPmdMapped", 0);

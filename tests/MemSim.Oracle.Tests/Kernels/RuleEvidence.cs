@@ -75,6 +75,7 @@ internal static class RuleEvidence
         ["Image.StackDepotBucketPointers"] = StackDepot,
         ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,
+        ["Views.SmapsCountsKsm"] = Lines(NotTold, NotTold, NotTold, "a live 6.18.44", NotTold, NotTold, NotTold, NotTold, NotTold),
         ["Views.FirmwareMapHasGaps"] = Booted,
         ["Views.BounceBuffersBeforeZonelists"] = Lines(
             "amd64-4G-smp4", "amd64k612-4G-smp4", NotTold, "amd64k618-4G-smp4", NotTold, "amd64k70-4G-smp4", NotTold, NotTold, "amd64k73-4G-numa2"),

@@ -144,5 +144,24 @@ public class KernelLineViewsTests
         (areas.Size, areas.Align).Should().Be((192, 64), "the free pointer lies inside");
     }
 
+    // As a live 6.18.44 prints them (amd64 without memory protection keys); 6.1 by what is publicly known.
+    [Theory]
+    [InlineData("6.1", "Anonymous,LazyFree", "THPeligible:    0")]
+    [InlineData("6.12", "Anonymous,KSM,LazyFree", "THPeligible:           0")]
+    [InlineData("7.3", "Anonymous,KSM,LazyFree", "THPeligible:           0")]
+    public void Smaps_has_the_rows_of_its_kernel(string kernel, string rows, string eligible)
+    {
+        using Machine machine = Boot(kernel);
+        Process process = machine.CreateProcess("task");
+        _ = process.Mm.Mmap(4096, Prot.Read | Prot.Write).Value;
+        string expected = "Size,KernelPageSize,MMUPageSize,Rss,Pss,Pss_Dirty,Shared_Clean,Shared_Dirty,Private_Clean,Private_Dirty,Referenced," + rows
+            + ",AnonHugePages,ShmemPmdMapped,FilePmdMapped,Shared_Hugetlb,Private_Hugetlb,Swap,SwapPss,Locked,THPeligible,VmFlags";
+        string[] lines = [.. process.Smaps.Split('\n').Skip(1).Take(expected.Count(c => c == ',') + 1)];
+        string.Join(',', lines.Select(l => l.Split(':')[0])).Should().Be(expected);
+        lines.Should().Contain(eligible);
+        process.SmapsRollup.Should().Contain("\nPss_Anon:              0 kB\nPss_File:              0 kB\nPss_Shmem:             0 kB\nShared_Clean:          0 kB\n");
+        process.SmapsRollup.Contains("KSM:", StringComparison.Ordinal).Should().Be(kernel != "6.1");
+    }
+
     private static Machine Boot(string kernel) => Machine.Boot(MachineSpec.X86_64("256M").WithKernel(kernel));
 }
