@@ -57,9 +57,6 @@ public sealed partial class KernelCommandLine
     /// <summary>The line as it was given.</summary>
     public string Text { get; }
 
-    /// <summary>All parameters in order, values without quotes; null where there is no <c>=</c>.</summary>
-    public IReadOnlyList<(string Name, string? Value)> Parameters => parameters;
-
     /// <summary>Parameters no part of the kernel knows, as written: the kernel passes them on to user space.</summary>
     public IReadOnlyList<string> UnknownParameters => unknown;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Cgroups;
 using MemSim.Pages;
 
@@ -60,6 +61,7 @@ public sealed partial class CgroupTree : PageAllocation.IFrameCharges
         Cgroup cgroup = _byId[id]!;
         long pages = 1L << Machine.Frames[pfn].Order;
         cgroup.ChargedFrames -= pages;
+        Debug.Assert(cgroup.ChargedFrames >= 0 && charges[pfn] == 0, "no more frames are uncharged than were charged");
         if (kind == ChargeKind.User)
         {
             cgroup.Memory.Uncharge(pages);
@@ -85,6 +87,7 @@ public sealed partial class CgroupTree : PageAllocation.IFrameCharges
             return;
         }
 
+        Debug.Assert(charges[to] == 0, "nobody pays for the page that takes the place");
         charges.Set(to, charges[from], charges.KindOf(from));
         charges.Clear(from);
     }

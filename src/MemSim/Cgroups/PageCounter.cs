@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Cgroups;
 
 /// <summary>Pages charged to a cgroup and to all above it, and what limits them (<c>struct page_counter</c>).</summary>
@@ -61,17 +63,23 @@ internal sealed class PageCounter(PageCounter? parent)
         for (PageCounter? counter = this; counter is not null; counter = counter.Parent)
         {
             counter.Usage -= pages;
+            Debug.Assert(counter.Usage >= 0, "no more is taken off than was charged, here and above");
         }
     }
 
     /// <summary>Takes pages off here alone: the counter above is charged for them from now on.</summary>
-    public void LeaveToParent(long pages) => Usage -= pages;
+    public void LeaveToParent(long pages)
+    {
+        Usage -= pages;
+        Debug.Assert(Usage >= 0, "no more is left than was charged");
+    }
 
     /// <summary>The counter of the cgroup above.</summary>
     public PageCounter? Parent => parent;
 
     private void Add(long pages)
     {
+        Debug.Assert(pages >= 0, "charges are not negative");
         Usage += pages;
         Peak = Math.Max(Peak, Usage);
     }

@@ -30,9 +30,6 @@ internal sealed class Kcompactd : BackgroundTask
         _highestZoneIndex = _zoneCount - 1;
     }
 
-    /// <summary>The order asked for that was not worked on yet; 0 for none.</summary>
-    public int PendingOrder => _maxOrder;
-
     /// <summary>Asks for a block; wakes the thread where compaction could make one.</summary>
     public void Wake(Cpu cpu, int order, int highestZoneIndex)
     {

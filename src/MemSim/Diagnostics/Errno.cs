@@ -15,14 +15,8 @@ public enum Errno
     /// <summary>No such process.</summary>
     ESRCH = 3,
 
-    /// <summary>Interrupted by a signal.</summary>
-    EINTR = 4,
-
     /// <summary>Input or output failed.</summary>
     EIO = 5,
-
-    /// <summary>No such device or address.</summary>
-    ENXIO = 6,
 
     /// <summary>Bad file descriptor.</summary>
     EBADF = 9,
@@ -51,20 +45,8 @@ public enum Errno
     /// <summary>The file cannot be mapped.</summary>
     ENODEV = 19,
 
-    /// <summary>Not a directory.</summary>
-    ENOTDIR = 20,
-
     /// <summary>The arguments make no sense.</summary>
     EINVAL = 22,
-
-    /// <summary>Too many open files in the system.</summary>
-    ENFILE = 23,
-
-    /// <summary>Too many open files.</summary>
-    EMFILE = 24,
-
-    /// <summary>The file is being executed.</summary>
-    ETXTBSY = 26,
 
     /// <summary>The file would become too large.</summary>
     EFBIG = 27,
@@ -72,23 +54,14 @@ public enum Errno
     /// <summary>No space.</summary>
     ENOSPC = 28,
 
-    /// <summary>The file has no positions.</summary>
-    ESPIPE = 29,
-
     /// <summary>The file system can only be read.</summary>
     EROFS = 30,
 
     /// <summary>The name is too long.</summary>
     ENAMETOOLONG = 36,
 
-    /// <summary>Not implemented.</summary>
-    ENOSYS = 38,
-
     /// <summary>The offset does not fit.</summary>
     EOVERFLOW = 75,
-
-    /// <summary>Not supported.</summary>
-    EOPNOTSUPP = 95,
 }
 
 /// <summary>What a system call returned: a value, or the reason why there is none.</summary>

@@ -74,11 +74,6 @@ public sealed class CpuFiles
         return error != Errno.None ? error : SyncRange(file, 0, FileMapping.MaxBytes);
     }
 
-    /// <summary>As <see cref="Fsync"/>, without what is not needed to read the data again; the simulated file systems keep nothing of that kind on the device (<c>fdatasync()</c>).</summary>
-    /// <param name="file">The open file.</param>
-    /// <returns>As <see cref="Fsync"/>.</returns>
-    public Errno Fdatasync(OpenFile file) => Fsync(file);
-
     /// <summary>Writes all dirty pages of all files and waits (<c>sync()</c>). Errors are told to whoever calls <see cref="Fsync"/>.</summary>
     public void Sync()
     {

@@ -11,8 +11,6 @@ internal sealed class DeferredSplits(Node node)
 
     public int Count => _places.Count;
 
-    public bool Contains(int head) => _places.ContainsKey(head);
-
     /// <returns>False when the page waits already.</returns>
     public bool Add(int head)
     {

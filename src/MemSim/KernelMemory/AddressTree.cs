@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.KernelMemory;
 
 /// <summary>Address ranges in order that never overlap, each with a number of the user's; knows the longest range below every node, so that the lowest fit is found in one descent.</summary>
@@ -16,6 +18,7 @@ internal sealed class AddressTree
     /// <summary>Adds a range that overlaps none.</summary>
     public void Insert(ulong start, ulong end, int value = 0)
     {
+        Debug.Assert(start < end && (!TryFloor(end - 1, out AddressRange last) || last.End <= start), "a range that overlaps none");
         int node = NewNode(start, end, value);
         Split(_root, start, out int left, out int right);
         _root = Join(Join(left, node), right);
@@ -35,7 +38,12 @@ internal sealed class AddressTree
     }
 
     /// <summary>Changes the bounds of the range that begins at an address; order must stay.</summary>
-    public void Resize(ulong oldStart, ulong start, ulong end) => Resize(_root, oldStart, start, end);
+    public void Resize(ulong oldStart, ulong start, ulong end)
+    {
+        Debug.Assert(start < end && TryFloor(oldStart, out AddressRange range) && range.Start == oldStart, "a range that is there");
+        Resize(_root, oldStart, start, end);
+        Debug.Assert((!TryFloor(start - 1, out AddressRange before) || before.End <= start) && (!TryCeiling(end, out AddressRange next) || next.Start >= end), "it overlaps none");
+    }
 
     /// <summary>The last range that begins at or below an address.</summary>
     public bool TryFloor(ulong address, out AddressRange range)

@@ -88,21 +88,6 @@ public sealed class KernelAddressSpace
     /// <summary>The window of <c>kmap()</c> (<c>PKMAP_BASE</c>); null on 64 bits, which have no high memory.</summary>
     public KernelRegion? PersistentKmap { get; }
 
-    /// <summary>The region an address lies in; null between regions.</summary>
-    /// <param name="address">The address.</param>
-    public KernelRegion? RegionOf(VirtualAddress address)
-    {
-        foreach (KernelRegion region in Regions)
-        {
-            if (region.Contains(address))
-            {
-                return region;
-            }
-        }
-
-        return null;
-    }
-
     /// <summary>The headings of <c>/sys/kernel/debug/page_tables</c>, for <see cref="PageTables.Dump"/>.</summary>
     public IReadOnlyList<(VirtualAddress Start, string Name)> DumpMarkers
     {

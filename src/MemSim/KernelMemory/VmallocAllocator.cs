@@ -256,13 +256,6 @@ internal sealed partial class VmallocAllocator
         _space.Purge(emptyPools);
     }
 
-    /// <summary>Whether an area covers an address.</summary>
-    public bool Covers(VirtualAddress address)
-    {
-        using LockScope scope = Enter();
-        return _space.TryFind(address.Value, out _);
-    }
-
     private bool Begin(Cpu cpu, string what, bool isEmpty)
     {
         _machine.ThrowIfDisposed();

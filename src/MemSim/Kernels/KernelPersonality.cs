@@ -47,9 +47,6 @@ public sealed record KernelPersonality
     /// <summary>Texts of tracepoints and flags.</summary>
     public TraceRules Traces { get; init; } = new();
 
-    /// <summary>The largest order the buddy allocator keeps blocks of. 6.1 calls the first one it does not keep <c>MAX_ORDER</c>, 6.12 calls this one <c>MAX_PAGE_ORDER</c>.</summary>
-    public int LargestOrder { get; init; } = 10;
-
     /// <summary>The line for the kernel that a text names, the nearest one where the version is another.</summary>
     /// <param name="text">The text of <c>uname -a</c>, <c>uname -r</c>, <c>/proc/version</c> or the first line of a boot log.</param>
     /// <exception cref="FormatException">No version number is in the text.</exception>

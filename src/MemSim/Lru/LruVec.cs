@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.Pages;
@@ -108,6 +109,7 @@ internal sealed partial class LruVec
     /// <summary>Links a page at the front of the list its flags name, or at the back. The caller holds the lock.</summary>
     public void Add(ref PageFrame frame, int pfn, Zone zone, bool back = false)
     {
+        Debug.Assert(frame.ZoneId == zone.Id && frame.RefCount > 0, "a page of the zone that somebody holds");
         LruList list = ListOf(frame.StoredFlags);
         if (ByGeneration && list != LruList.Unevictable)
         {
@@ -134,6 +136,7 @@ internal sealed partial class LruVec
     /// <summary>Unlinks a page from the list its flags name. The caller holds the lock.</summary>
     public void Remove(ref PageFrame frame, int pfn, Zone zone)
     {
+        Debug.Assert(frame.ZoneId == zone.Id, "a page of the zone");
         LruList list = ListOf(frame.StoredFlags);
         if (ByGeneration && list != LruList.Unevictable)
         {
@@ -146,6 +149,8 @@ internal sealed partial class LruVec
         {
             _frames.Remove(pfn);
         }
+
+        Debug.Assert(Size(zone, list) >= 0, "no more leave a list than are on it");
     }
 
     /// <summary>Notes that reclaim of a kind of page cost something, here and in all cgroups above (<c>lru_note_cost()</c>). Old costs fade once they exceed a quarter of the lists.</summary>

@@ -6,9 +6,6 @@ internal static class OomBadness
     /// <summary>Never killed (<c>OOM_SCORE_ADJ_MIN</c>).</summary>
     public const int ScoreAdjMin = -1000;
 
-    /// <summary>Killed first (<c>OOM_SCORE_ADJ_MAX</c>).</summary>
-    public const int ScoreAdjMax = 1000;
-
     /// <summary>What a process gets that must not be killed.</summary>
     public const long Unkillable = long.MinValue;
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using MemSim.Kernels;
@@ -59,6 +60,7 @@ internal sealed class BuddyLists
             Expand(zone, pcp, pfn, order, found, type);
         }
 
+        Debug.Assert((pfn & ((1 << order) - 1)) == 0 && frame.State == 0, "the block is aligned, and neither free nor in use");
         return pfn;
     }
 
@@ -127,6 +129,7 @@ internal sealed class BuddyLists
     /// <param name="toTail">Whether the result goes to the back whatever its neighbours look like (boot, putting isolated blocks back).</param>
     public void Free(Zone zone, PerCpuPages pcp, int pfn, int order, int type, bool toTail = false)
     {
+        Debug.Assert((pfn & ((1 << order) - 1)) == 0 && _frames[pfn].State == 0, "the block is aligned, and neither free nor in use");
         CountFree(zone, pcp, 1 << order, type);
         ref FreeArea area = ref zone.FreeArea;
         FrameArray frames = _frames;
@@ -203,6 +206,7 @@ internal sealed class BuddyLists
     public void Isolate(Zone zone, PerCpuPages pcp, int pfn, int order)
     {
         ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.ZoneId == zone.Id, "the block is the zone's");
         int type = (int)frame.Index;
         zone.FreeArea.Remove(pfn, order, type);
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
@@ -220,6 +224,7 @@ internal sealed class BuddyLists
         ref PageFrame head = ref _frames[pfn];
         int type = (int)head.Index;
         int order = head.Private;
+        Debug.Assert(lower <= order, "parts are no larger than the whole");
         zone.FreeArea.Remove(pfn, order, type);
         for (int part = pfn + (1 << order) - (1 << lower); part >= pfn; part -= 1 << lower)
         {
@@ -236,11 +241,7 @@ internal sealed class BuddyLists
         }
     }
 
-    /// <summary>Takes one frame out of the free block that holds it and gives the rest back at the front of the lists, as the kernel takes a poisoned page off.</summary>
-    /// <returns>Whether the frame was free in the buddy lists.</returns>
-    public bool TakeFrame(Zone zone, PerCpuPages pcp, int pfn) => TakeBlock(zone, pcp, pfn, 0);
-
-    /// <summary>As <see cref="TakeFrame"/>, for an aligned block of an order.</summary>
+    /// <summary>Takes an aligned block of an order out of the free block that holds it and gives the rest back at the front of the lists, as the kernel takes a poisoned page off.</summary>
     /// <returns>Whether the whole block was free in the buddy lists as part of one free block.</returns>
     public bool TakeBlock(Zone zone, PerCpuPages pcp, int pfn, int wanted)
     {

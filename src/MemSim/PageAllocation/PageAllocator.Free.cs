@@ -201,16 +201,6 @@ internal sealed partial class PageAllocator
         }
     }
 
-    /// <summary>Frees a block straight to the free lists, as a free does that finds the lock of the per-CPU lists held.</summary>
-    public void FreePastLists(Cpu cpu, int pfn, int order)
-    {
-        PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
-        _machine.Trace?.MmPageFree(cpu, pfn, order);
-        _machine.Charges?.Uncharge(cpu, pfn);
-        ZeroFreed(pfn, order);
-        FreeToBuddy(pcp, pfn, order, pcp.Zone.BlockType(pfn));
-    }
-
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FreeToBuddy(PerCpuPages pcp, int pfn, int order, int type)
     {

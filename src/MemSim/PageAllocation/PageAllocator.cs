@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.Kernels;
@@ -216,10 +217,12 @@ internal sealed partial class PageAllocator
             pfn = head.Next;
         }
 
+        Debug.Assert(frames[pfn].State == PageFrame.PcpState && frames[pfn].Prev == list, "the first of a CPU's list is marked so and leads back to it");
         int next = frames[pfn].Next;
         head.Next = next;
         frames[next].Prev = list;
         pcp.Count -= 1 << order;
+        Debug.Assert(pcp.Count >= 0, "no more is taken than there is");
         return pfn;
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
@@ -74,6 +75,7 @@ internal abstract class PcpLists
                 int pfn = _frames[head].Prev;
                 _frames.Remove(pfn);
                 ref PageFrame frame = ref _frames[pfn];
+                Debug.Assert(frame.State == PageFrame.PcpState && frame.ZoneId == zone.Id, "what is on a CPU's list of a zone is marked so, and the zone's");
                 frame.State = 0;
                 pcp.Count -= 1 << order;
                 left -= 1 << order;
@@ -86,6 +88,7 @@ internal abstract class PcpLists
         }
 
         _machine.Unlock(zone);
+        Debug.Assert(pcp.Count >= 0, "no more is drained than there is");
     }
 
     /// <summary>Takes blocks from the free lists one by one and appends them to an empty list.</summary>
@@ -107,6 +110,7 @@ internal abstract class PcpLists
     {
         Zone zone = pcp.Zone;
         int head = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
+        Debug.Assert(_frames.IsEmpty(head), "only an empty list is filled");
         int got = 0;
         int uncounted = 0;
         FallbackStage stage = FallbackStage.Own;
@@ -148,6 +152,7 @@ internal abstract class PcpLists
 
         _machine.Unlock(zone);
         pcp.Count += got << order;
+        Debug.Assert(got != 0 == !_frames.IsEmpty(head), "the list has what was got");
         return got != 0;
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim.Pages;
@@ -31,7 +32,7 @@ internal readonly unsafe struct FrameArray
         get
         {
 #if DEBUG
-            System.Diagnostics.Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
+            Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
 #endif
             return ref _frames[(uint)index];
         }
@@ -58,6 +59,7 @@ internal readonly unsafe struct FrameArray
     {
         ref PageFrame h = ref this[head];
         int next = h.Next;
+        Debug.Assert(this[next].Prev == head && next != index, "the list leads back to its head, and the frame is not its first");
         f.Next = next;
         f.Prev = head;
         this[next].Prev = index;
@@ -70,6 +72,7 @@ internal readonly unsafe struct FrameArray
         ref PageFrame h = ref this[head];
         ref PageFrame f = ref this[index];
         int prev = h.Prev;
+        Debug.Assert(this[prev].Next == head && prev != index, "the list leads back to its head, and the frame is not its last");
         f.Prev = prev;
         f.Next = head;
         this[prev].Next = index;
@@ -82,6 +85,7 @@ internal readonly unsafe struct FrameArray
         ref PageFrame f = ref this[index];
         int next = f.Next;
         int prev = f.Prev;
+        Debug.Assert(this[next].Prev == index && this[prev].Next == index, "both neighbours lead to the frame: it is on a list");
         this[next].Prev = prev;
         this[prev].Next = next;
     }

@@ -24,9 +24,6 @@ internal partial struct PageFrame
     /// <summary><c>PG_dirty</c>.</summary>
     public readonly bool IsDirty => Has(PageFlags.Dirty);
 
-    /// <summary><c>PG_uptodate</c>.</summary>
-    public readonly bool IsUpToDate => Has(PageFlags.UpToDate);
-
     /// <summary><c>PG_referenced</c>.</summary>
     public readonly bool IsReferenced => Has(PageFlags.Referenced);
 
@@ -137,6 +134,7 @@ internal partial struct PageFrame
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public PageFlags Clear(PageFlags flags, bool shared)
     {
+        Debug.Assert((flags & ~PageFlags.StoredMask) == 0, "derived flags are not cleared");
         if (shared)
         {
             return (PageFlags)(Interlocked.And(ref _flagsAndZone, ~(uint)flags) & (uint)PageFlags.StoredMask);
@@ -156,6 +154,7 @@ internal partial struct PageFrame
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryLock(bool shared)
     {
+        Debug.Assert(RefOrder >= OneReference, "who locks a page holds it");
         if (IsLocked)
         {
             return false;

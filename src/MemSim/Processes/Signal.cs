@@ -19,9 +19,6 @@ public enum Signal
 
     /// <summary>Asked to end.</summary>
     SIGTERM = 15,
-
-    /// <summary>A child ended.</summary>
-    SIGCHLD = 17,
 }
 
 /// <summary>Why a signal was sent (<c>si_code</c>).</summary>

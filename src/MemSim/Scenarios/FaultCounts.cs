@@ -54,9 +54,6 @@ internal struct FaultCounts
         }
     }
 
-    /// <summary>A fault that ended in a signal.</summary>
-    public void CountSignal() => _other++;
-
     public readonly ScenarioFaults ToReport() => new()
     {
         ZeroFilled = _zeroFilled,

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim;
@@ -90,6 +91,7 @@ public sealed partial class SwapArea
         int chunk = (int)(slot >> ChunkShift);
         _map[chunk] ??= new int[ChunkSlots];
         _cache[chunk] ??= new long[ChunkSlots];
+        Debug.Assert(UseOf(slot) == 0 && slot >= HeaderSlots && slot < Slots, "a slot of the area that nobody uses");
         SetUse(slot, use);
         TakeFromCluster(slot);
         _lowest += slot == _lowest ? 1 : 0;
@@ -99,11 +101,14 @@ public sealed partial class SwapArea
             _lowest = Slots;
             _highest = 0;
         }
+
+        Debug.Assert(UsedPages <= Pages && OwnerOf(slot) == 0, "no more are used than there are, and nobody pays for it yet");
     }
 
     /// <summary>Gives back a slot that nothing uses any more (<c>swap_range_free()</c>).</summary>
     internal void Release(long slot)
     {
+        Debug.Assert(UseOf(slot) != 0 && CachedPage(slot) < 0, "a slot in use, whose page has left the swap cache");
         SetUse(slot, 0);
         SetShadow(slot, 0);
         if (OwnerOf(slot) is int owner and not 0)

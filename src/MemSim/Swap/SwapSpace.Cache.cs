@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.PageCache;
@@ -157,6 +158,7 @@ public sealed partial class SwapSpace
     /// <summary>Puts a page into the cache under a slot that is marked for it; the cache takes a reference (<c>add_to_swap_cache()</c>).</summary>
     private void AddToCache(SwapArea area, SwapEntry entry, int pfn)
     {
+        Debug.Assert(!IsCached(pfn) && _frames[pfn].IsLocked && area.CachedPage(entry.Offset) < 0 && (area.UseOf(entry.Offset) & SwapArea.HasCache) != 0, "a locked page without a slot gets one that is marked for it");
         Machine.AddReferences(pfn, 1);
         _frames[pfn].Private = entry.Word;
         SetFlags(pfn, PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
@@ -167,6 +169,7 @@ public sealed partial class SwapSpace
     /// <summary>Takes a page out of the cache; its slot and the cache's reference are the caller's (<c>__delete_from_swap_cache()</c>).</summary>
     private void TakeFromCache(SwapArea area, SwapEntry entry, int pfn, long shadow)
     {
+        Debug.Assert(IsCached(pfn) && area.CachedPage(entry.Offset) == pfn, "slot and page name each other");
         area.SetShadow(entry.Offset, shadow);
         ClearFlags(pfn, PageFlags.OwnerPrivate1);
         _frames[pfn].Private = 0;

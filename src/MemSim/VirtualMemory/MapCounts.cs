@@ -43,6 +43,7 @@ internal sealed class MapCounts
     public void AddNewAnonRmap(int pfn, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.InvertedMapCount == 0 && frame.RefCount > 0 && frame.Mapping == 0 && frame.Order == 0, "a small page that was just allocated: nothing maps or owns it");
         frame.Set(PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
         frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
         frame.Index = vma.IndexOf(address);
@@ -54,6 +55,7 @@ internal sealed class MapCounts
     public void AddAnonRmap(int pfn, Vma vma, ulong address, bool exclusive)
     {
         ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.InvertedMapCount <= 0 && frame.RefCount > 0 && frame.Order == 0 && !(exclusive && frame.InvertedMapCount < 0), "a small page; one address space has it alone only if nothing else maps it");
         if (frame.InvertedMapCount-- == 0)
         {
             _countersByZone[frame.ZoneId].AnonPages++;
@@ -70,12 +72,15 @@ internal sealed class MapCounts
         {
             _lru.SetFlags(ref frame, PageFrame.AnonExclusive);
         }
+
+        Debug.Assert(frame.IsAnonymous && frame.MapCount > 0, "it is mapped and has an owner");
     }
 
     /// <summary>A mapped page is mapped once more, or a page of a file for the first time.</summary>
     public void AddFileRmap(int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.InvertedMapCount <= 0 && frame.RefCount > 0 && !frame.IsAnonymous, "a page of a file that somebody holds");
         if (frame.InvertedMapCount-- == 0)
         {
             _countersByZone[frame.ZoneId].Mapped++;
@@ -92,6 +97,7 @@ internal sealed class MapCounts
         }
 
         ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.InvertedMapCount < 0 && frame.IsAnonymous, "the parent maps it");
         _ = _lru.ClearFlags(ref frame, PageFrame.AnonExclusive);
         frame.InvertedMapCount--;
     }
@@ -137,6 +143,7 @@ internal sealed class MapCounts
     public void AddNewHugeRmap(int head, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[head];
+        Debug.Assert(frame.InvertedMapCount == 0 && frame.Mapping == 0 && frame.Order == _spaces.HugeOrder && WholeMaps(head) == 0, "a huge page that was just allocated: nothing maps or owns it");
         _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
         frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
         frame.Index = vma.IndexOf(address);
@@ -150,6 +157,7 @@ internal sealed class MapCounts
     /// <summary>Fork maps a huge page in the child too.</summary>
     public void DuplicateHugeRmap(int head)
     {
+        Debug.Assert(WholeMaps(head) > 0, "the parent maps it");
         _ = _lru.ClearFlags(ref _frames[head], PageFrame.AnonExclusive);
         _frames[head].InvertedMapCount--;
         _frames[head + 1].Private++;
@@ -162,6 +170,7 @@ internal sealed class MapCounts
     /// <param name="splits">Whether small entries map its parts instead: they are counted by the caller first.</param>
     public void RemoveHugeRmap(Cpu cpu, int head, Vma vma, bool splits)
     {
+        Debug.Assert(WholeMaps(head) > 0 && TotalMapCount(head) >= WholeMaps(head), "an entry maps it as a whole");
         _frames[head].InvertedMapCount++;
         if (--_frames[head + 1].Private == 0)
         {
@@ -218,15 +227,18 @@ internal sealed class MapCounts
     private int ChangeSmallMaps(int pfn, int head, int change)
     {
         _frames[head].InvertedMapCount -= change;
+        Debug.Assert(TotalMapCount(head) >= WholeMaps(head), "the number of all entries is that of whole ones and parts");
         if (pfn == head)
         {
             ref uint count = ref _frames[head + 1].Index;
             count = (uint)((int)count + change);
+            Debug.Assert((int)count >= 0, "no more entries go than came");
             return (int)count;
         }
 
         ref int inverted = ref _frames[pfn].InvertedMapCount;
         inverted -= change;
+        Debug.Assert(inverted <= 0, "no more entries go than came");
         return -inverted;
     }
 

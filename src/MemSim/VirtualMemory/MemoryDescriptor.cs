@@ -243,6 +243,8 @@ public sealed partial class MemoryDescriptor
         {
             FilePages += change;
         }
+
+        System.Diagnostics.Debug.Assert(AnonPages >= 0 && SharedMemoryPages >= 0 && FilePages >= 0, "no more pages go than came");
     }
 
     /// <summary>No CPU shall walk through tables that are about to go (<c>leave_mm()</c>).</summary>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Pages;
 
@@ -53,24 +54,30 @@ internal struct FreeArea
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddLast(int pfn, int order, int type)
     {
+        Debug.Assert(IsBlock(in _frames[pfn], pfn, order), "what goes on a free list is marked as a free block of its order");
         _frames.AddLast(Head(order, type), pfn);
         _counts[order]++;
         MarkNonEmpty(type, 1u << order);
+        Debug.Assert(SummaryAgrees(order, type), "the summary knows of the block");
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Remove(int pfn, int order, int type)
     {
+        Debug.Assert(IsBlock(in _frames[pfn], pfn, order), "what is taken off a free list is marked as a free block of its order");
         if (Unlink(ref _frames[pfn], order, type))
         {
             MarkEmpty(type, 1u << order);
         }
+
+        Debug.Assert(SummaryAgrees(order, type), "the summary knows whether there are others");
     }
 
     /// <summary>Puts a block at the front of its list without noting that the list has blocks: <see cref="MarkNonEmpty"/> does that for several orders at once.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Push(ref PageFrame frame, int pfn, int order, int type)
     {
+        Debug.Assert(IsBlock(in frame, pfn, order), "what goes on a free list is marked as a free block of its order");
         _frames.AddFirst(Head(order, type), ref frame, pfn);
         _counts[order]++;
     }
@@ -82,6 +89,7 @@ internal struct FreeArea
     {
         int next = frame.Next;
         int prev = frame.Prev;
+        Debug.Assert(_counts[order] > 0 && _frames[next].Prev == _frames[prev].Next, "the block is on a list that is counted");
         _frames[next].Prev = prev;
         _frames[prev].Next = next;
         _counts[order]--;
@@ -103,6 +111,10 @@ internal struct FreeArea
         Remove(pfn, order, fromType);
         AddLast(pfn, order, toType);
     }
+
+    private static bool IsBlock(in PageFrame frame, int pfn, int order) => frame.State == PageFrame.BuddyState && frame.Private == order && (pfn & ((1 << order) - 1)) == 0;
+
+    private readonly bool SummaryAgrees(int order, int type) => (_nonEmpty[type] >> order & 1) != 0 == (First(order, type) != Head(order, type));
 
     [InlineArray(PageGeometry.OrderCount)]
     private struct OrderCounts

@@ -60,9 +60,6 @@ public sealed class VmSysctls
     /// <summary>The part of a zone that the per-CPU lists may hold is one over this; 0: the low watermark.</summary>
     public int PercpuPagelistHighFraction { get; private set; }
 
-    /// <summary>The number of zones <c>lowmem_reserve_ratio</c> has a number for.</summary>
-    public int LowmemReserveRatioCount => _lowmemReserveRatio.Length;
-
     /// <summary>How eagerly anonymous memory is swapped, 0 to 200.</summary>
     public int Swappiness => Int("swappiness");
 
@@ -89,9 +86,6 @@ public sealed class VmSysctls
 
     /// <summary>Seconds between two foldings of the per-CPU counters.</summary>
     public int StatInterval => Int("stat_interval");
-
-    /// <summary>How eagerly dentries and inodes are reclaimed; 100 is fair.</summary>
-    public int VfsCachePressure => Int("vfs_cache_pressure");
 
     /// <summary>0 heuristic, 1 always, 2 strict accounting of committed memory.</summary>
     public int OvercommitMemory => Int("overcommit_memory");

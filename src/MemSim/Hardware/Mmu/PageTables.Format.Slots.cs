@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim.Hardware;
@@ -242,10 +243,15 @@ internal sealed partial class PageTables<TFormat>
         return true;
     }
 
-    internal override void FreeDeposit(Cpu cpu) => FreeTable(cpu, (ulong)_deposits.Pop() << PageGeometry.PageShift, 1);
+    internal override void FreeDeposit(Cpu cpu)
+    {
+        Debug.Assert(_deposits.Count != 0, "each huge page has put a table by");
+        FreeTable(cpu, (ulong)_deposits.Pop() << PageGeometry.PageShift, 1);
+    }
 
     internal override ulong WithdrawDeposit(out ulong fill)
     {
+        Debug.Assert(_deposits.Count != 0, "each huge page has put a table by");
         fill = (ulong)_deposits.Pop() << PageGeometry.PageShift;
         return TFormat.MakeTable(fill, 2, user: true);
     }
@@ -290,6 +296,7 @@ internal sealed partial class PageTables<TFormat>
     {
         _lastRegion = ulong.MaxValue;
         TablePages--;
+        Debug.Assert(TablePages >= 0, "no more tables are freed than were made");
         long pfn = (long)(table >> PageGeometry.PageShift);
         CountTable(pfn, level, -1);
         Mmu.Frames.Free(cpu, pfn);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim;
@@ -76,6 +77,7 @@ public abstract partial class PageTables
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void WriteSlot(ulong slot, ulong entry)
     {
+        Debug.Assert((slot & ((1UL << EntryShift) - 1)) == 0 && slot < Mmu.Memory.Bytes, "the slot is an entry's place in memory; the tables above it may hold anything, so more cannot be said");
         if (EntryShift == 3)
         {
             Mmu.Memory.Write(slot, entry);
@@ -94,6 +96,7 @@ public abstract partial class PageTables
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool TryChangeSlot(ulong slot, ref ulong seen, ulong entry)
     {
+        Debug.Assert(IsShared || ReadSlot(slot) == seen, "without other CPUs the entry is what the caller saw");
         if (IsShared)
         {
             return TryChangeInOneStep(slot, ref seen, entry);

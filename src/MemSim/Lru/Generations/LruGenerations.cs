@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Kernels;
 using MemSim.Pages;
@@ -118,6 +119,7 @@ internal sealed partial class LruGenerations
     public void Add(ref PageFrame frame, int pfn, Zone zone, bool oldest)
     {
         int kind = KindOf(frame);
+        Debug.Assert(_ages.Generation(pfn) < 0, "a page that comes is in no generation");
         int slot = Slot(SequenceOf(ref frame, kind, oldest));
         frame.Clear(PageFlags.Active, _parallel);
         _ages.SetGeneration(pfn, slot);
@@ -137,6 +139,7 @@ internal sealed partial class LruGenerations
     public void Remove(ref PageFrame frame, int pfn, Zone zone)
     {
         int slot = _ages.Generation(pfn);
+        Debug.Assert(slot >= 0, "a page that goes is in a generation");
         if (IsActive(slot))
         {
             frame.Set(PageFlags.Active, _parallel);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim.Slab;
@@ -222,6 +223,7 @@ internal sealed unsafe partial class Slub : SlabBackend
                 continue;
             }
 
+            Debug.Assert(inUse >= 0 && first < slab.Objects && last < slab.Objects, "objects of the slab, and no more than are in use");
             slab.Links[last] = prior;
             slab.FreeHead = (ushort)first;
             slab.InUse = (ushort)inUse;
@@ -280,6 +282,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         }
         else
         {
+            Debug.Assert(free < slab.Objects && slab.InUse < slab.Objects, "what heads the slab's list is an object of it, and free");
             slab.FreeHead = SlabPage.End;
             slab.InUse = slab.Objects;
             c->FreeHead = free;

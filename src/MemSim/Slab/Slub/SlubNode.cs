@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim.Slab;
@@ -34,6 +35,7 @@ internal struct SlabList
     public void AddFirst(SlabMemory memory, int head)
     {
         ref SlabPage slab = ref memory[head];
+        Debug.Assert(slab.Listed == 0 && AgreesWithItself(memory), "the slab is on no list; the list has ends if it has members");
         slab.Prev = 0;
         slab.Next = First;
         if (First != 0)
@@ -53,6 +55,7 @@ internal struct SlabList
     public void AddLast(SlabMemory memory, int head)
     {
         ref SlabPage slab = ref memory[head];
+        Debug.Assert(slab.Listed == 0 && AgreesWithItself(memory), "the slab is on no list; the list has ends if it has members");
         slab.Next = 0;
         slab.Prev = Last;
         if (Last != 0)
@@ -72,6 +75,7 @@ internal struct SlabList
     public void Remove(SlabMemory memory, int head)
     {
         ref SlabPage slab = ref memory[head];
+        Debug.Assert(slab.Listed != 0 && (slab.Prev == 0 ? First == head : memory[slab.Prev].Next == head) && (slab.Next == 0 ? Last == head : memory[slab.Next].Prev == head), "both neighbours lead to the slab: it is on this list");
         if (slab.Prev != 0)
         {
             memory[slab.Prev].Next = slab.Next;
@@ -93,5 +97,9 @@ internal struct SlabList
         slab.Next = slab.Prev = 0;
         Count--;
         slab.Listed = 0;
+        Debug.Assert(AgreesWithItself(memory), "the list has ends if it has members");
     }
+
+    private readonly bool AgreesWithItself(SlabMemory memory) =>
+        Count == 0 ? First == 0 && Last == 0 : Count > 0 && First != 0 && Last != 0 && memory[First].Prev == 0 && memory[Last].Next == 0;
 }
