@@ -145,6 +145,21 @@ public sealed class ExplainTests : IDisposable
     }
 
     [Fact]
+    public void A_picture_of_nothing_is_refused_and_the_last_report_with_zones_is_drawn()
+    {
+        string file = Path.Combine(_folder, "nothing.svg");
+        const string Bare = "[1.0] x: page allocation failure: order:1, mode:0x20\n";
+
+        ToolRun nothing = ToolRun.Of("explain", Log(Bare), "--svg", file);
+        nothing.ExitCode.Should().Be(2);
+        nothing.Error.Should().Contain("nothing to draw");
+        File.Exists(file).Should().BeFalse();
+
+        ToolRun.Of("explain", Log(Failure + "\n" + Bare), "--svg", file);
+        File.ReadAllText(file).Should().Contain("Normal");
+    }
+
+    [Fact]
     public void A_picture_shows_the_blocks_of_each_zone_against_its_limits()
     {
         string file = Path.Combine(_folder, "zones.svg");

@@ -29,13 +29,13 @@ internal static class Prefixes
         // Prefixes stand in any order and number; each round takes one away.
         for (int round = 0; round < 12 && !text.IsEmpty; round++)
         {
-            int length = One(text, ref stamped, ref caller);
-            if (length <= 0)
+            ReadOnlySpan<char> rest = text.TrimStart(" \t\u00a0\ufeff");
+            int length = One(rest, ref stamped, ref caller);
+            text = rest[length..];
+            if (length == 0)
             {
                 break;
             }
-
-            text = text[length..];
         }
 
         return new LogLine(number, text.Length == raw.Length ? raw : text.ToString(), stamped, caller, endsWithBlank);
@@ -107,16 +107,14 @@ internal static class Prefixes
     }
 
     /// <summary>Length of one prefix at the beginning, 0 for none.</summary>
-    private static int One(ReadOnlySpan<char> text, ref bool stamped, ref string? caller)
+    private static int One(ReadOnlySpan<char> rest, ref bool stamped, ref string? caller)
     {
-        int blanks = text.Length - text.TrimStart(" \t\u00a0\ufeff").Length;
-        ReadOnlySpan<char> rest = text[blanks..];
         if (rest.IsEmpty)
         {
             return 0;
         }
 
-        int length = rest[0] switch
+        return rest[0] switch
         {
             '<' => Level(rest),
             '[' => Bracket(rest, ref stamped, ref caller),
@@ -125,9 +123,8 @@ internal static class Prefixes
             '*' or '#' or '/' => Comment(rest),
             >= 'A' and <= 'Z' when rest.Length > 4 && rest[1] == '[' && char.IsAsciiDigit(rest[2]) => Bracket(rest[1..], ref stamped, ref caller) is > 0 and int level ? level + 1 : 0,
             '\u001b' => Escape(rest),
-            _ => Words(rest, ref stamped, ref caller),
+            _ => stamped ? BehindStamp(rest) : Words(rest, ref stamped, ref caller),
         };
-        return length == 0 ? blanks : blanks + length;
     }
 
     /// <summary><c>&lt;4&gt;</c> or <c>&lt;4>[</c>.</summary>
@@ -231,6 +228,34 @@ internal static class Prefixes
     private static bool IsMinute(ReadOnlySpan<char> text) =>
         text.Length is >= 10 and <= 12 && StartsWithAny(text, Months) && text[^3] == ':' && char.IsAsciiDigit(text[^1]) && char.IsAsciiDigit(text[^2]) && char.IsAsciiDigit(text[^4]) && char.IsAsciiDigit(text[^5]);
 
+    /// <summary>What may stand behind a stamp: the tag of syslog, a date of logcat, or Spreadtrum's CPU (<c>c2 sh invoked oom-killer</c>).</summary>
+    private static int BehindStamp(ReadOnlySpan<char> text)
+    {
+        if (text.Length > 4 && text[0] == 'c' && char.IsAsciiDigit(text[1]) && text[2] == ' ' && !text[3..].StartsWith("invoked", StringComparison.Ordinal) && !text[3..].StartsWith("cpuset=", StringComparison.Ordinal))
+        {
+            return 3;
+        }
+
+        int date = Date(text);
+        return date > 0 ? date + Math.Max(0, KernelTag(text[date..]))
+            : KernelTag(text) is > 0 and int tag ? tag
+            : StreamTag(text);
+    }
+
+    /// <summary>What containers put before a line.</summary>
+    private static int StreamTag(ReadOnlySpan<char> text)
+    {
+        foreach (string stream in (ReadOnlySpan<string>)["stdout F ", "stderr F ", "stdout P ", "kmsg: "])
+        {
+            if (text.StartsWith(stream, StringComparison.Ordinal))
+            {
+                return stream.Length;
+            }
+        }
+
+        return 0;
+    }
+
     /// <summary>Syslog, journald, logcat, containers, levels of <c>dmesg -x</c>, numbers of <c>grep -n</c>.</summary>
     private static int Words(ReadOnlySpan<char> text, ref bool stamped, ref string? caller)
     {
@@ -267,18 +292,9 @@ internal static class Prefixes
             }
         }
 
-        // Spreadtrum's CPU behind the stamp: "c2 sh invoked oom-killer"
-        if (stamped && text.Length > 4 && text[0] == 'c' && char.IsAsciiDigit(text[1]) && text[2] == ' ' && !text[3..].StartsWith("invoked", StringComparison.Ordinal) && !text[3..].StartsWith("cpuset=", StringComparison.Ordinal))
+        if (StreamTag(text) is > 0 and int stream)
         {
-            return 3;
-        }
-
-        foreach (string stream in (ReadOnlySpan<string>)["stdout F ", "stderr F ", "stdout P ", "kmsg: "])
-        {
-            if (text.StartsWith(stream, StringComparison.Ordinal))
-            {
-                return stream.Length;
-            }
+            return stream;
         }
 
         // docker compose: "name-1  | "

@@ -14,7 +14,7 @@ internal static class ExplainCommand
         var from = new Option<string?>("--from") { Description = "Explain a request on the state of a machine instead: a folder with zoneinfo, buddyinfo, pagetypeinfo, ... (/proc, or a copy).", HelpName = "DIR" };
         var gfp = new Option<string?>("--gfp") { Description = "With --from: the flags of the request, e.g. GFP_ATOMIC or 0xcc0.", HelpName = "MASK" };
         var order = new Option<int?>("--order") { Description = "With --from: log2 of the pages asked for.", HelpName = "N" };
-        var svg = new Option<string?>("--svg") { Description = "Draw the free blocks of the last report by order and type against the limits of its zones.", HelpName = "OUT" };
+        var svg = new Option<string?>("--svg") { Description = "Draw the free blocks of the last report that has zones by order and type against the limits of its zones.", HelpName = "OUT" };
         var png = new Option<string?>("--png") { Description = "The same picture as PNG.", HelpName = "OUT" };
         var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel, whatever the log says.", HelpName = "VERSION" };
         Option<bool> json = SharedOptions.Json();
@@ -125,14 +125,14 @@ internal static class ExplainCommand
         private long _moreUnknown;
         private long _reports;
         private long _undecidable;
-        private ReportExplanation? _last;
+        private ReportExplanation? _drawn;
 
         public long Reports => _reports;
 
         public void Add(ReportExplanation explanation)
         {
             _reports++;
-            _last = explanation;
+            _drawn = explanation.Zones.Count != 0 ? explanation : _drawn;
             _undecidable += explanation.Verdict == Verdict.Undecidable ? 1 : 0;
             if (!json)
             {
@@ -164,16 +164,6 @@ internal static class ExplainCommand
                 throw new BadInputException($"{string.Join(", ", _files)}: no report about memory found (page allocation failure, oom-killer, Mem-Info, ...)");
             }
 
-            if (svg is not null)
-            {
-                File.WriteAllText(svg, ZonePicture.Svg(_last!));
-            }
-
-            if (png is not null)
-            {
-                File.WriteAllBytes(png, ZoneImage.Png(_last!));
-            }
-
             if (json)
             {
                 console.Out.Write($"\n],\n\"unknownLines\": [{string.Join(',', _unknown)}],\n\"moreUnknownLines\": {_moreUnknown}\n}}\n");
@@ -182,6 +172,21 @@ internal static class ExplainCommand
             {
                 console.Out.WriteLine();
                 console.Out.WriteLine($"lines not understood: {Ranges(_unknown)}{(_moreUnknown == 0 ? "" : $" and {_moreUnknown} more")}");
+            }
+
+            if ((svg ?? png) is not null && _drawn is null)
+            {
+                throw new BadInputException("--svg, --png: no report has lines of zones, so there is nothing to draw");
+            }
+
+            if (svg is not null)
+            {
+                File.WriteAllText(svg, ZonePicture.Svg(_drawn!));
+            }
+
+            if (png is not null)
+            {
+                File.WriteAllBytes(png, ZoneImage.Png(_drawn!));
             }
 
             return _undecidable == 0 ? ExitCode.Done : ExitCode.FellShort;
