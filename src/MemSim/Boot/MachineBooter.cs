@@ -2,12 +2,13 @@ using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Zones;
+using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
 namespace MemSim.Boot;
 
 /// <summary>Carries a boot plan out: builds the machine, computes its figures when the kernel would, frees memory in the kernel's order.</summary>
-internal static class MachineBooter
+internal static partial class MachineBooter
 {
     public static Machine Boot(MachineSpec spec)
     {
@@ -85,6 +86,17 @@ internal static class MachineBooter
             foreach (Cpu cpu in machine.Cpus)
             {
                 cpu.UpdateMode();
+            }
+
+            ILogger logger = machine.LoggerFactory.CreateLogger("MemSim.Boot");
+            foreach (string line in plan.BootLog)
+            {
+                LogBootLine(logger, line);
+            }
+
+            foreach (string warning in machine.Warnings)
+            {
+                LogBootWarning(logger, warning);
             }
 
             return machine;
@@ -330,4 +342,10 @@ internal static class MachineBooter
             zone.UntrackedPages = zone.PagesOnNoList - machine.Hugetlb.PooledPagesIn(zone) - taken[zone.Id];
         }
     }
+
+    [LoggerMessage(EventId = 30, Level = LogLevel.Debug, Message = "{Line}")]
+    private static partial void LogBootLine(ILogger logger, string line);
+
+    [LoggerMessage(EventId = 31, Level = LogLevel.Warning, Message = "{Warning}")]
+    private static partial void LogBootWarning(ILogger logger, string warning);
 }
