@@ -122,11 +122,12 @@ public sealed record KernelImage
     {
         const int EarlyHeapKiB = 68, PageKiB = PageGeometry.PageSize >> 10;
         int codeEnd = Math.Min(((rules.CodeKiB / PageKiB) + 1) * PageKiB, rules.ConstantAtKiB), constantEnd = rules.ConstantAtKiB + rules.ConstantKiB;
+        int smpAt = rules.BssEndKiB - rules.BssKiB - PageKiB - rules.SmpAlternativesKiB, initAt = smpAt - rules.InitKiB;
         KernelImagePart[] parts =
         [
-            Part("SMP alternatives", rules.InitAtKiB + rules.InitKiB, rules.SmpAlternativesKiB) with { BeforeInitcalls = true },
+            Part("SMP alternatives", smpAt, rules.SmpAlternativesKiB) with { BeforeInitcalls = true },
             Part("unused decrypted", rules.BssEndKiB - rules.UnusedDecryptedKiB, rules.UnusedDecryptedKiB),
-            Part("unused kernel image (initmem)", rules.InitAtKiB, rules.InitKiB),
+            Part("unused kernel image (initmem)", initAt, rules.InitKiB),
             Part("unused kernel image (text/rodata gap)", codeEnd, rules.ConstantAtKiB - codeEnd),
             Part("unused kernel image (rodata/data gap)", constantEnd, rules.DataAtKiB - constantEnd),
         ];

@@ -24,13 +24,10 @@ public sealed record ImageRules
     /// <summary>KiB from the start of the image to the data that is written. The gap before it is freed.</summary>
     public int DataAtKiB { get; init; } = 26 << 10;
 
-    /// <summary>KiB from the start of the image to the part that only the boot needs.</summary>
-    public int InitAtKiB { get; init; } = 0x104_4000 >> 10;
-
     /// <summary>KiB from the start of the image to the end of uninitialised data, where the early heap (brk) begins.</summary>
     public int BssEndKiB { get; init; } = 52 << 10;
 
-    /// <summary>KiB of lock prefixes that are freed once it is known how many CPUs there are (<c>SMP alternatives</c>, behind the part for the boot); 0 where the log tells of none (7.3).</summary>
+    /// <summary>KiB of lock prefixes that are freed once it is known how many CPUs there are (<c>SMP alternatives</c>, between the part for the boot and a last page before uninitialised data); 0 where the log tells of none (7.3).</summary>
     public int SmpAlternativesKiB { get; init; } = 36;
 
     /// <summary>KiB freed at the end of uninitialised data where memory is not encrypted (<c>unused decrypted</c>).</summary>

@@ -19,7 +19,6 @@ internal static class Linux6_12
             InitKiB = 4264,
             BssKiB = 4904,
             DataAtKiB = 28 << 10,
-            InitAtKiB = 35844,
             BssEndKiB = 44 << 10,
             SmpAlternativesKiB = 40,
             UnusedDecryptedKiB = 2028,

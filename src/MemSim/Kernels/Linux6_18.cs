@@ -20,7 +20,6 @@ internal static class Linux6_18
             BssKiB = 5328,
             ConstantAtKiB = 18 << 10,
             DataAtKiB = 32 << 10,
-            InitAtKiB = 41388,
             BssEndKiB = 50 << 10,
             SmpAlternativesKiB = 44,
             NodeDataBytes = 0x2ab00,

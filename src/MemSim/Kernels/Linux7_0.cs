@@ -16,7 +16,6 @@ internal static class Linux7_0
             ConstantKiB = 13780,
             InitKiB = 4496,
             BssKiB = 4980,
-            InitAtKiB = 41676,
             PercpuPages = 63,
             PercpuStaticBytes = 221184,
         },

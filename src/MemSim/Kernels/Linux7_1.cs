@@ -17,7 +17,6 @@ internal static class Linux7_1
             InitKiB = 4572,
             BssKiB = 4924,
             DataAtKiB = 34 << 10,
-            InitAtKiB = 43700,
             BssEndKiB = 52 << 10,
             SmpAlternativesKiB = 48,
             NodeDataBytes = 0x2ae00,

@@ -16,7 +16,6 @@ internal static class Linux7_3
             ConstantKiB = 14708,
             InitKiB = 4664,
             BssKiB = 4684,
-            InitAtKiB = 43896,
             SmpAlternativesKiB = 0,
             NodeDataBytes = 0x2b0c0,
         },

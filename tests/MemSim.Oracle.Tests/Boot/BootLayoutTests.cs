@@ -78,6 +78,44 @@ public class BootLayoutTests(ITestOutputHelper output)
         }
     }
 
+    // Frames in use by the image in /proc/kpageflags of a machine of 256M (6.12: 512M), freed parts cut out: of 6.1, 6.12, 6.18, 7.0, 7.1 and 7.3.
+    [Theory]
+    [InlineData("6.1", "1000-1e02 2000-28eb 2a00-3044 330f-4203 4400-4411")]
+    [InlineData("6.12", "1000-2b71 2c00-3301 3735-3a05 3c00-3c11")]
+    [InlineData("6.18", "1000-20f2 2200-2f22 3000-386b 3ccb-4005 4200-4211")]
+    [InlineData("7.0", "1000-2157 2200-2f75 3000-38b3 3d22-4005 4200-4211")]
+    [InlineData("7.1", "1000-2168 2200-3014 3200-3aad 3f30-4205 4400-4411")]
+    [InlineData("7.3", "1000-21d4 2200-305d 3200-3ade 3f6c-4205 4400-4411")]
+    public void What_stays_of_the_image_lies_where_the_kernel_has_it(string kernel, string expected)
+    {
+        BootPlan plan = BootPlanner.Plan(MachineSpec.X86_64("256M").WithKernel(kernel));
+        bool[] used = new bool[0x5000];
+        EarlyAllocation whole = plan.EarlyAllocations.Single(a => a.What == "kernel image");
+        Mark(whole.Start, whole.Length, true);
+        foreach (ReleaseRange range in plan.Releases.Where(r => r.Phase is ReleasePhase.BeforeInitcalls or ReleasePhase.AfterInitcalls && r.What != "initrd"))
+        {
+            Mark((ulong)range.Start.Value << 12, (ulong)range.Pages << 12, false);
+        }
+
+        List<string> runs = [];
+        for (int i = 0x1000, start = -1; i < used.Length; i++)
+        {
+            if (used[i] && start < 0)
+            {
+                start = i;
+            }
+            else if (!used[i] && start >= 0)
+            {
+                runs.Add($"{start:x}-{i:x}");
+                start = -1;
+            }
+        }
+
+        string.Join(' ', runs).Should().Be(expected);
+
+        void Mark(ulong from, ulong length, bool value) => Array.Fill(used, value, (int)(from >> 12), (int)(length >> 12));
+    }
+
     private static (long Free, long Total, long Reserved) Amounts(string line)
     {
         string[] parts = line["Memory: ".Length..line.IndexOf(" available", StringComparison.Ordinal)].Split('/');
