@@ -35,7 +35,7 @@ public static class GfpEra
         (LegacyGfp.Dma32, Gfp.Dma32, "__GFP_DMA32"),
         (LegacyGfp.Movable, Gfp.Movable, "__GFP_MOVABLE"),
         (LegacyGfp.Wait, Gfp.DirectReclaim, "__GFP_DIRECT_RECLAIM (4.4: split from waking kswapd, which was always allowed)"),
-        (LegacyGfp.High, Gfp.High, "__GFP_HIGH, with __GFP_ATOMIC unless the caller can wait (4.4 to 6.3)"),
+        (LegacyGfp.High, Gfp.High, "__GFP_HIGH, with __GFP_ATOMIC unless the caller can wait (4.4 to 6.2)"),
         (LegacyGfp.Io, Gfp.Io, "__GFP_IO"),
         (LegacyGfp.Fs, Gfp.Fs, "__GFP_FS"),
         (LegacyGfp.Cold, Gfp.None, "nothing (removed in 4.15)"),

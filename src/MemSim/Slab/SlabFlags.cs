@@ -10,7 +10,10 @@ public enum SlabFlags : uint
     /// <summary><c>SLAB_CONSISTENCY_CHECKS</c>: each allocation and free is checked, which costs the fast path.</summary>
     ConsistencyChecks = 0x100,
 
-    /// <summary><c>SLAB_RED_ZONE</c>: bytes around each object show whether something wrote beyond it.</summary>
+    /// <summary>
+    /// <c>SLAB_RED_ZONE</c>: bytes around each object show whether something wrote beyond it. Alone it reports nothing: only with <see cref="ConsistencyChecks"/> are they looked at when an object is freed,
+    /// and <see cref="SlabAllocator.Validate"/> looks at those of objects in use (<c>slub_debug=FZ</c> has both).
+    /// </summary>
     RedZone = 0x400,
 
     /// <summary><c>SLAB_POISON</c>: free objects are filled with a pattern that shows use after free.</summary>

@@ -35,6 +35,26 @@ public class SlabDebugTests
     }
 
     [Fact]
+    public void Red_zones_alone_report_nothing_at_free_but_validate_reads_them()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("zoned", 64, flags: SlabFlags.RedZone);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        cpu.Write(obj + 64, (byte)1);
+        cpu.Free(cache, obj);
+
+        obj = cpu.Alloc(cache, Gfp.Kernel);
+        cpu.Write(obj + 64, (byte)1);
+        Overwritten(() => machine.Slab.Validate(cache), "Right Redzone overwritten");
+
+        KmemCache watched = machine.Slab.CreateCache("watched", 64, flags: SlabFlags.RedZone | SlabFlags.ConsistencyChecks);
+        obj = cpu.Alloc(watched, Gfp.Kernel);
+        cpu.Write(obj + 64, (byte)1);
+        Overwritten(() => cpu.Free(watched, obj), "Right Redzone overwritten");
+    }
+
+    [Fact]
     public void A_use_after_free_is_found_at_the_next_allocation()
     {
         using Machine machine = Boot();
