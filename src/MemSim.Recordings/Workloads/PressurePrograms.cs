@@ -223,11 +223,9 @@ internal sealed class PressurePrograms : IDisposable
                         agent.Bytes = Number(command, 3, 1 << 20) << 20;
                         agent.HalfRandom = Word(command, 2) == "half";
                         agent.Memory = agent.Process.Mm.Mmap(agent.Bytes, Prot.Read | Prot.Write).Value;
-                        Touch(agent);
-                        break;
+                        return Touch(agent);
                     case "touch":
-                        Touch(agent);
-                        break;
+                        return Touch(agent);
                     case "drop":
                         _ = agent.Process.Mm.Munmap(agent.Memory, agent.Bytes);
                         agent.Bytes = 0;
@@ -271,7 +269,9 @@ internal sealed class PressurePrograms : IDisposable
         }
     }
 
-    private void Touch(Agent agent)
+    /// <summary>Touches an agent's memory, from front to back.</summary>
+    /// <returns>Its exit status: whoever runs meanwhile may have had it killed.</returns>
+    private int Touch(Agent agent)
     {
         Span<byte> half = stackalloc byte[PageGeometry.PageSize / 2];
         for (long at = 0; at < agent.Bytes; at += PageGeometry.PageSize)
@@ -295,7 +295,13 @@ internal sealed class PressurePrograms : IDisposable
             }
 
             _time.Breathe(Cpu);
+            if (agent.Process.State != ProcessState.Running)
+            {
+                return Killed;
+            }
         }
+
+        return 0;
     }
 
     private sealed class Agent(Process process)

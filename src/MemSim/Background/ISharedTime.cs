@@ -3,6 +3,9 @@ namespace MemSim.Background;
 /// <summary>Lets kernel threads work at the same time as whoever uses the machine; without one they work inside the call that wakes them, or when they are told to.</summary>
 internal interface ISharedTime
 {
+    /// <summary>The time, in nanoseconds: the machine's own clock stands still meanwhile.</summary>
+    long Now { get; }
+
     /// <summary>The task reached a point at which others may run.</summary>
     void Breathe(Cpu cpu);
 

@@ -29,7 +29,7 @@ internal static class Linux6_12
             StackDepotBucketPointers = 2,
         },
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
-        Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true },
+        Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, SparesLowOnce = true, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true },
         KernelMemory = Older.KernelMemory with { KeepsFreedRangesByCpu = true },
         Slab = Older.Slab with { OrderIgnoresFewerObjects = true },
         Objects = Older.Objects.WithBytes(

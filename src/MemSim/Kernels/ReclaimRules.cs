@@ -18,6 +18,9 @@ public sealed record ReclaimRules
     /// <summary>By generations: whether only pages that were evicted from what is the oldest generation still count as refaults, and none of them as activated (6.1).</summary>
     public bool OnlyOldestRefaults { get; init; }
 
+    /// <summary>By generations: whether a machine that is short of memory passes over a cgroup below its <c>memory.low</c> only every other time (6.3, since cgroups are on a list of their own).</summary>
+    public bool SparesLowOnce { get; init; }
+
     /// <summary>How much a step of eviction looks at, and when generations are aged.</summary>
     public EvictionStep Eviction { get; init; }
 

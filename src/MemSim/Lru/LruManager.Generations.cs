@@ -93,7 +93,7 @@ internal sealed partial class LruManager
         if (HasGenerations)
         {
             vec.Generations = new LruGenerations(vec, _frames, Ages, _machine.Personality.Reclaim, vec.Head(LruList.InactiveAnon) + LruVec.ListHeads, _parallel);
-            vec.Generations.Begin(_machine.Clock.Nanoseconds);
+            vec.Generations.Begin(_machine.NowNanoseconds);
             vec.ByGeneration = ByGeneration;
         }
     }

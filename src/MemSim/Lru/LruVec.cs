@@ -59,6 +59,9 @@ internal sealed partial class LruVec
     /// <summary>What reclaim of file pages cost lately (<c>file_cost</c>).</summary>
     public long FileCost { get; set; }
 
+    /// <summary>Whether reclaim passed over these pages, protected by <c>memory.low</c>, when it met them last (<c>MEMCG_LRU_TAIL</c>).</summary>
+    public bool WasSpared { get; set; }
+
     /// <summary>Whether nobody holds the lock.</summary>
     public bool IsUnlocked => !_lock.IsHeld;
 

@@ -141,6 +141,17 @@ internal sealed partial class PageReclaim : ICgroupReclaim
             return false;
         }
 
+        if (sc.IsGlobal && _lru.ByGeneration && _machine.Personality.Reclaim.SparesLowOnce)
+        {
+            vec.WasSpared = !vec.WasSpared;
+            if (!vec.WasSpared)
+            {
+                cgroup.Raise(CgroupEvent.Low);
+            }
+
+            return vec.WasSpared;
+        }
+
         if (!sc.TakesLow)
         {
             sc.SkippedLow = true;

@@ -4,7 +4,7 @@ using MemSim.Lru;
 
 namespace MemSim.Observability;
 
-/// <summary><c>/sys/kernel/debug/lru_gen</c> and <c>lru_gen_full</c>: of each LRU vector its generations, how old they are, and their anonymous and file pages.</summary>
+/// <summary><c>/sys/kernel/debug/lru_gen</c> and <c>lru_gen_full</c>: of each cgroup, from the root down, and node its generations, how old they are, and their anonymous and file pages.</summary>
 internal static class LruGenText
 {
     private const long NanosecondsPerTick = 4_000_000;
@@ -14,20 +14,18 @@ internal static class LruGenText
     {
         StringBuilder text = new();
         int width = machine.Personality.Views.LruGenIdWidth;
-        foreach (LruVec vec in machine.Lru.Vectors)
+        LruVec root = machine.Lru.Vectors[0];
+        for (LruVec? first = root; first?.Generations is not null; first = first.NextBelow(root))
         {
-            if (vec.Generations is not { } generations)
+            string path = first.CgroupId == 0 ? "/" : machine.Cgroups.Of(first.CgroupId).Path;
+            string number = (first.CgroupId + 1).ToString(CultureInfo.InvariantCulture);
+            Append(text, $"memcg {number.PadLeft(width)} {path}\n");
+            for (int node = 0; node < machine.Lru.Vectors.Count; node++)
             {
-                continue;
+                LruVec vec = machine.Lru.VecOf(node, first.CgroupId)!;
+                Append(text, $" node {vec.Node.Id,5}\n");
+                Write(text, machine, vec.Generations!, full);
             }
-
-            if (vec.Index == 0)
-            {
-                Append(text, $"memcg {"1".PadLeft(width)} /\n");
-            }
-
-            Append(text, $" node {vec.Node.Id,5}\n");
-            Write(text, machine, generations, full);
         }
 
         return text.ToString();
@@ -39,7 +37,7 @@ internal static class LruGenText
         long first = full ? Math.Max(0, max - LruGenerations.MaxGenerations + 1) : Math.Min(generations.MinSequence(0), generations.MinSequence(1));
         for (long seq = first; seq <= max; seq++)
         {
-            long age = (machine.Clock.Nanoseconds - generations.BornNanoseconds(seq)) / NanosecondsPerTick * NanosecondsPerTick / 1_000_000;
+            long age = (machine.NowNanoseconds - generations.BornNanoseconds(seq)) / NanosecondsPerTick * NanosecondsPerTick / 1_000_000;
             Append(text, $" {seq,10} {age,10}");
             for (int kind = 0; kind < LruGenerations.Kinds; kind++)
             {

@@ -32,9 +32,17 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     public void BeginAging(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
         SetInitialPriority(state, sc);
-        if (MinTimeToLiveNanoseconds == 0 || IsOldEnough(state, sc))
+        if (MinTimeToLiveNanoseconds == 0 || sc.Order != 0 || sc.Priority == ScanControl.DefaultPriority)
         {
             return;
+        }
+
+        for (LruVec? vec = state.Lists; vec is not null; vec = vec.NextBelow(state.Lists))
+        {
+            if (IsOldEnough(vec, sc))
+            {
+                return;
+            }
         }
 
         // All that is left was used lately: better one process less than all of them waiting for their pages.
@@ -146,7 +154,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         }
 
         vec.Enter();
-        bool added = generations.AddGeneration(seen, sc.PassSwappiness, machine.Clock.Nanoseconds);
+        bool added = generations.AddGeneration(seen, sc.PassSwappiness, machine.NowNanoseconds);
         vec.Exit();
         return added;
     }
@@ -349,11 +357,11 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         return swappiness != 0 && (sc.Gfp & Gfp.Io) == 0 ? 1 : swappiness;
     }
 
-    private bool IsOldEnough(NodeReclaimState state, ScanControl sc)
+    private bool IsOldEnough(LruVec vec, ScanControl sc)
     {
-        LruGenerations generations = state.Lists.Generations!;
+        LruGenerations generations = vec.Generations!;
         int swappiness = SwappinessOf(sc);
-        return generations.EvictablePages(swappiness) >> sc.Priority != 0
-            && machine.Clock.Nanoseconds - generations.BornNanoseconds(generations.MinSequence(1)) > MinTimeToLiveNanoseconds;
+        long oldest = _rules.Eviction == EvictionStep.Batch ? generations.MinSequence(1) : generations.EvictableMin(swappiness);
+        return generations.EvictablePages(swappiness) >> sc.Priority != 0 && machine.NowNanoseconds - generations.BornNanoseconds(oldest) > MinTimeToLiveNanoseconds;
     }
 }
