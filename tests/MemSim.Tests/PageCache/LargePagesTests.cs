@@ -8,7 +8,6 @@ namespace MemSim.Tests.AddressSpaces.Files;
 /// <summary>Files in large pages: read-ahead brings them (6.17 and later), reading and reclaim take them whole, everything else splits them.</summary>
 public sealed class LargePagesTests : IDisposable
 {
-    private const int MiB = 1 << 20;
     private const int FilePages = 32 * 256;
     private readonly BlockDevice _disk = new("vda", "64M");
     private Machine? _machine;
