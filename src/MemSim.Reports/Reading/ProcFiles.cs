@@ -240,7 +240,7 @@ internal static class ProcFiles
     {
         Dictionary<char, long[]> byType = zone.BlocksByType is null ? [] : new(zone.BlocksByType);
 
-        // Since 5.5 counting stops at 100,000 and says so.
+        // Since 5.4 counting stops at 100,000 and says so.
         long[] numbers = [.. counts.Take(32).Select(c => long.TryParse(c.TrimStart('>'), NumberStyles.None, CultureInfo.InvariantCulture, out long count) ? count : 0)];
         byType[letter] = numbers;
         zone.BlocksByType = byType;

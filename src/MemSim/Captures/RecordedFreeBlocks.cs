@@ -94,7 +94,7 @@ internal sealed class RecordedFreeBlocks
                     zone.ByType ??= [.. Enumerable.Range(0, Types).Select(_ => new long[PageGeometry.OrderCount])];
                     for (int o = 0; o < Math.Min(counts.Length, PageGeometry.OrderCount); o++)
                     {
-                        // Since 5.5 counting stops at 100,000 and says so.
+                        // Since 5.4 counting stops at 100,000 and says so.
                         zone.ByType[index][o] += Number(counts[o].TrimStart('>'), path!, i);
                     }
 
