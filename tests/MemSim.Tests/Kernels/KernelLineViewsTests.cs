@@ -163,5 +163,16 @@ public class KernelLineViewsTests
         process.SmapsRollup.Contains("KSM:", StringComparison.Ordinal).Should().Be(kernel != "6.1");
     }
 
+    // As recorded: 7.3 does not pad the number of a cgroup.
+    [Theory]
+    [InlineData("6.12", "memcg     ")]
+    [InlineData("7.3", "memcg ")]
+    public void Generations_are_listed_with_the_width_of_their_kernel(string kernel, string start)
+    {
+        using Machine machine = Boot(kernel);
+        _ = machine.CreateProcess("task");
+        machine.Proc.LruGen.Split('\n')[0].Should().MatchRegex($"^{start}[0-9] ");
+    }
+
     private static Machine Boot(string kernel) => Machine.Boot(MachineSpec.X86_64("256M").WithKernel(kernel));
 }
