@@ -23,8 +23,18 @@ public static class FrameText
         string block = run.Order < 0 ? string.Empty : run.Order == 0 ? ", a single page" : $", block of order {run.Order} from 0x{run.Start.Value:x} to 0x{run.Start.Value + run.Pages - 1:x}{(run.Order < PageGeometry.MaxOrder ? $", buddy 0x{run.Start.Value ^ (1L << run.Order):x}" : string.Empty)}";
         string held = session.Held.Values.OfType<HeldPages>().FirstOrDefault(h => h.Blocks.Any(b => pfn >= b.Pfn.Value && pfn < b.Pfn.Value + (1L << b.Order)))?.Name is { } name ? $" (yours: {name})" : string.Empty;
         string slab = run.Use == FrameUse.Slab && machine.Slab.DescribeSlabAt(machine.GetPage(run.Start).Address) is { } descriptor ? $" of cache {descriptor.Cache}, {descriptor.InUse} of {descriptor.Objects.Count} objects in use" : string.Empty;
-        return $"pfn 0x{pfn:x}, zone {page.Zone.Name}, page block {page.MigrateType}: {UseText(run.Use)}{slab}{held}{block}{(run.Lru == FrameLru.None ? string.Empty : $", {run.Lru} list")}";
+        return $"pfn 0x{pfn:x}, zone {page.Zone.Name}, page block {page.MigrateType}: {UseText(run.Use)}{slab}{held}{block}{LruText(run.Lru)}";
     }
+
+    private static string LruText(FrameLru lru) => lru switch
+    {
+        FrameLru.None => string.Empty,
+        FrameLru.Youngest => ", youngest generation",
+        FrameLru.OneOlder => ", one generation older than the youngest",
+        FrameLru.TwoOlder => ", two generations older than the youngest",
+        FrameLru.ThreeOlder => ", three generations older than the youngest",
+        _ => $", {lru} list",
+    };
 
     private static string UseText(FrameUse use) => use switch
     {

@@ -19,6 +19,16 @@ public sealed record MapMode(string Id, string Text, IReadOnlyList<(string Text,
         new("age", "age of the block", [("just allocated", "--age-0"), ("", "--age-1"), ("", "--age-2"), ("", "--age-3"), ("", "--age-4"), ("", "--age-5"), ("", "--age-6"), ("long ago", "--age-7"), s_free]),
     ];
 
+    private static readonly MapMode s_generations = new("lru", "generation (MGLRU)",
+        [("youngest", "--lru-gen-0"), ("one older", "--lru-gen-1"), ("two older", "--lru-gen-2"), ("three older, the first to go", "--lru-gen-3"), ("unevictable", "--lru-unevictable"), ("on no list", "--lru-none"), s_free]);
+
+    /// <summary>Those of a machine: where pages have generations instead of active and inactive lists (<c>lru_gen</c>), colours say which.</summary>
+    public static IReadOnlyList<MapMode> For(Machine machine)
+    {
+        ArgumentNullException.ThrowIfNull(machine);
+        return machine.Reclaim.LruGen.IsEnabled ? [.. All.Select(m => m.Id == s_generations.Id ? s_generations : m)] : All;
+    }
+
     /// <summary>The one of that name.</summary>
-    public static MapMode Of(string id) => All.FirstOrDefault(m => m.Id == id) ?? All[0];
+    public static MapMode Of(string id, Machine machine) => For(machine).FirstOrDefault(m => m.Id == id) ?? All[0];
 }

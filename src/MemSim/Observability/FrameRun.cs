@@ -60,6 +60,18 @@ public enum FrameLru
 
     /// <summary>Pages that cannot be reclaimed.</summary>
     Unevictable = 5,
+
+    /// <summary>The youngest generation of its kind of page (machines that keep age by generations: <c>lru_gen</c>).</summary>
+    Youngest = 6,
+
+    /// <summary>The generation after the youngest.</summary>
+    OneOlder = 7,
+
+    /// <summary>Two generations older than the youngest.</summary>
+    TwoOlder = 8,
+
+    /// <summary>Three generations older than the youngest: reclaim takes from it first, where there are so many.</summary>
+    ThreeOlder = 9,
 }
 
 /// <summary>Frames that are one thing: a block, free or allocated, or neighbours that nobody can tell apart.</summary>

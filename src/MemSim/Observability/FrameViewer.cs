@@ -1,3 +1,4 @@
+using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Zones;
 
@@ -103,7 +104,7 @@ public sealed class FrameViewer
         if (frame.RefCount != 0)
         {
             PageFlags flags = frame.StoredFlags;
-            return Block(pfn, frame.Order, end, UseOf(in frame, flags), LruOf(flags));
+            return Block(pfn, frame.Order, end, UseOf(in frame, flags), LruOf(pfn, flags));
         }
 
         return new FrameRun(new Pfn(pfn), 1, _machine.IsReserved(pfn) ? FrameUse.Reserved : FrameUse.Boot, -1, FrameLru.None);
@@ -132,7 +133,7 @@ public sealed class FrameViewer
         };
     }
 
-    private static FrameLru LruOf(PageFlags flags)
+    private FrameLru LruOf(int pfn, PageFlags flags)
     {
         if ((flags & PageFlags.Lru) == 0)
         {
@@ -142,6 +143,11 @@ public sealed class FrameViewer
         if ((flags & PageFlags.Unevictable) != 0)
         {
             return FrameLru.Unevictable;
+        }
+
+        if (_machine.Lru.Ages.Generation(pfn) is >= 0 and int slot && _machine.Lru.OfPage(pfn).Generations is { } generations)
+        {
+            return FrameLru.Youngest + ((LruGenerations.Slot(generations.MaxSequence) - slot) & (LruGenerations.MaxGenerations - 1));
         }
 
         bool active = (flags & PageFlags.Active) != 0;

@@ -17,6 +17,28 @@ public sealed class ComponentTests : BunitContext
         JSInterop.Mode = JSRuntimeMode.Loose;
     }
 
+    [Theory]
+    [InlineData("6.1", "list by age (LRU)", "active anon")]
+    [InlineData("6.12", "generation (MGLRU)", "three older, the first to go")]
+    public void The_legend_names_lists_or_generations_as_the_kernel_keeps_them(string kernel, string mode, string entry)
+    {
+        using Session session = new(new MachineChoice(Memory: "256M", Cpus: 1, Kernel: kernel));
+        IRenderedComponent<MemoryPicture> picture = Render<MemoryPicture>(p => p.Add(c => c.Session, session).Add(c => c.Colours, "lru"));
+
+        picture.FindAll("option").Select(o => o.TextContent).Should().Contain(mode);
+        picture.FindAll(".legend li").Select(l => l.TextContent).Should().Contain(entry);
+        picture.FindAll(".legend li i").Select(i => i.GetAttribute("style")).Should().OnlyHaveUniqueItems();
+    }
+
+    [Fact]
+    public void The_script_has_a_colour_for_every_list_and_generation()
+    {
+        string script = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Data", "colours.js"));
+        string names = script[(script.IndexOf("const LRUS = [", StringComparison.Ordinal) + 14)..];
+
+        names[..names.IndexOf(']', StringComparison.Ordinal)].Split(',').Should().HaveCount(Enum.GetValues<Observability.FrameLru>().Length);
+    }
+
     [Fact]
     public void Free_lists_show_the_numbers_of_the_machine_and_mark_what_changed()
     {

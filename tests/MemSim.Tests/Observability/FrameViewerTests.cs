@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Lru;
 using MemSim.Observability;
 using Xunit;
 
@@ -77,6 +78,35 @@ public class FrameViewerTests
         odd.Should().Throw<ArgumentException>().WithMessage("*first frame of a block*");
         beyond.Should().Throw<ArgumentException>();
         small.Should().Throw<ArgumentException>();
+    }
+
+    [Fact]
+    public void Pages_of_a_machine_with_generations_show_theirs()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel("6.12"));
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("p");
+        using var run = cpu.Run(process);
+        VirtualAddress old = process.Mm!.Mmap(2 << 20, Prot.Read | Prot.Write).Value;
+        cpu.Memory.Fill(old, 2 << 20, 1);
+        machine.Reclaim.LruGen.IsEnabled.Should().BeTrue("6.12 has them on");
+        int first = All(machine).Where(r => r.Use == FrameUse.Anonymous && r.Lru == FrameLru.Youngest).Sum(r => r.Pages);
+
+        first.Should().BeGreaterThan(400);
+        All(machine).Should().NotContain(r => r.Lru == FrameLru.ActiveAnon || r.Lru == FrameLru.InactiveAnon, "these lists are not kept");
+
+        LruGenerations generations = machine.Lru.Of(machine.Nodes[0]).Generations!;
+        for (int older = 1; older <= 2; older++)
+        {
+            generations.AddGeneration(generations.MaxSequence, 60, now: 0).Should().BeTrue();
+            All(machine).Where(r => r.Use == FrameUse.Anonymous && r.Lru == FrameLru.Youngest + older).Sum(r => r.Pages).Should().Be(first);
+        }
+
+        cpu.Memory.Fill(process.Mm.Mmap(1 << 20, Prot.Read | Prot.Write).Value, 1 << 20, 1);
+        All(machine).Where(r => r.Use == FrameUse.Anonymous && r.Lru == FrameLru.Youngest).Sum(r => r.Pages).Should().BeInRange(200, 256, "new pages are young");
+
+        machine.Reclaim.LruGen.Write("n");
+        All(machine).Should().NotContain(r => r.Lru >= FrameLru.Youngest).And.Contain(r => r.Lru == FrameLru.ActiveAnon || r.Lru == FrameLru.InactiveAnon);
     }
 
     private static int Pages(List<FrameRun> runs, FrameUse use) => runs.Where(r => r.Use == use).Sum(r => r.Pages);

@@ -3,7 +3,7 @@
 export const USES = ['hole', 'reserved', 'boot', 'free', 'pcp', 'kernel', 'slab', 'table', 'anon', 'file', 'shmem', 'movable'];
 export const BOOT = 2, FREE = 3, PCP = 4;
 export const AGES = 8;
-const LRUS = ['none', 'inactive-anon', 'active-anon', 'inactive-file', 'active-file', 'unevictable'];
+const LRUS = ['none', 'inactive-anon', 'active-anon', 'inactive-file', 'active-file', 'unevictable', 'gen-0', 'gen-1', 'gen-2', 'gen-3'];
 const TYPES = ['unmovable', 'movable', 'reclaimable', 'highatomic', 'cma', 'isolate'];
 
 // Colours as numbers that can be written into an image.
