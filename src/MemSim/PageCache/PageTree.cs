@@ -127,6 +127,17 @@ internal sealed partial class PageTree
             ClearTag(index, PageTag.ToWrite);
         }
 
+        if (order == 0)
+        {
+            // Nearly always: a page is there, and now a value.
+            node.Entries![slot] = value;
+            node.Values |= bit;
+            Pages--;
+            Values++;
+            _nodes.Update(node);
+            return;
+        }
+
         for (int end = slot + (1 << (order - node.Shift)); slot < end; slot++)
         {
             _ = Set(node, slot, value);
