@@ -131,6 +131,11 @@ public sealed class MachineSnapshot
             machine.Verify();
             return snapshot;
         }
+        catch (NullReferenceException e)
+        {
+            // Elements of arrays may be null whatever their type says.
+            throw new InputFileException(path, 0, "a list holds null where it needs a value", e);
+        }
         catch (Exception e) when (e is FormatException or ArgumentException or KernelBugException or InvalidOperationException or IndexOutOfRangeException or OverflowException)
         {
             throw new InputFileException(path, 0, e.Message, e);

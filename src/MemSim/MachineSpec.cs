@@ -177,8 +177,15 @@ public sealed record MachineSpec
         TwinOrigin twin = TwinOrigin.Read(directory, kernel);
         CapturedMachine captured = twin.Captured;
         List<BootZone> zones = [.. twin.Zones.Select(zone => new BootZone(zone.Node, zone.Type, new Pfn(zone.StartPfn), zone.SpannedPages, zone.PresentPages, zone.ManagedPages))];
-        MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
-        return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = twin.Remarks };
+        try
+        {
+            MachineSpec spec = FromZones(captured.Layout.Architecture.Architecture, zones, captured.Layout.Cpus.Max(c => c.Cpu) + 1);
+            return spec with { Twin = twin, Personality = captured.Layout.Kernel, Warnings = twin.Remarks };
+        }
+        catch (ArgumentException e)
+        {
+            throw new InputFileException(directory, 0, e.ParamName is { } name ? e.Message.Replace($" (Parameter '{name}')", "", StringComparison.Ordinal) : e.Message, e);
+        }
     }
 
     /// <summary>A twin made by <see cref="FromProc"/> with all of its memory free, as after the boot, and every figure computed.</summary>

@@ -107,9 +107,9 @@ internal sealed class Utf8LineReader : IDisposable
             _end += read;
             _atEnd = read == 0;
         }
-        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+        catch (InputFileException e)
         {
-            throw new InputFileException(_path, Line + 1, "the compressed data is damaged or cut off", e);
+            throw new InputFileException(_path, Line + 1, e.Reason, e);
         }
 
         return moved;

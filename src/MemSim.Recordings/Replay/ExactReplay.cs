@@ -58,21 +58,39 @@ public sealed class ExactReplay : IDisposable
     /// <exception cref="InputFileException">A file is missing or malformed.</exception>
     public static ExactReplay Open(string directory, KernelChoice? kernel = null)
     {
-        AllocatorState state = ExactStateReader.Read(Path.Combine(directory, "state-pre.json.gz"));
+        string path = Path.Combine(directory, "state-pre.json.gz");
+        AllocatorState state = ExactStateReader.Read(path);
         kernel ??= RecordedJob.KernelOf(directory);
         state.Kernel = kernel?.Line ?? state.Kernel;
-        return new ExactReplay(directory, StateRestorer.Restore(state), new RecordedTypes(state.MigrateTypeCount), kernel?.Warnings ?? []);
+        try
+        {
+            return new ExactReplay(directory, StateRestorer.Restore(state), new RecordedTypes(state.MigrateTypeCount), kernel?.Warnings ?? []);
+        }
+        catch (FormatException e)
+        {
+            throw new InputFileException(path, 0, e.Message, e);
+        }
     }
 
     /// <summary>Replays the whole run.</summary>
     /// <param name="progress">Told the line reached, now and then.</param>
     /// <returns>What matched and what did not.</returns>
+    /// <exception cref="InputFileException">A file is malformed.</exception>
+    /// <exception cref="ReplayDivergedException">The machine is no longer in a state in which the next operation makes sense.</exception>
     public ReplayResult Run(IProgress<long>? progress = null)
     {
         using ExactOperationsReader reader = new(Path.Combine(_directory, "ops.txt.gz"));
         while (reader.TryRead(out ExactOperation operation))
         {
-            Apply(reader, operation);
+            try
+            {
+                Apply(reader, operation);
+            }
+            catch (KernelBugException e) when (e.Kind == KernelBugKind.IllegalFlags)
+            {
+                throw new InputFileException(Path.Combine(_directory, "ops.txt.gz"), operation.Line, $"the operation asks for what a kernel refuses: {e.Message.Split('\n')[0].TrimEnd()}", e);
+            }
+
             if (progress is not null && operation.Line % OperationsBetweenReports == 0)
             {
                 progress.Report(operation.Line);

@@ -54,7 +54,14 @@ public static class GfpReplay
             }
             else if (record.Type == "decode")
             {
-                CompareMeaning(record, machine, tally);
+                try
+                {
+                    CompareMeaning(record, machine, tally);
+                }
+                catch (KernelBugException e) when (e.Kind == KernelBugKind.IllegalFlags)
+                {
+                    throw new InputFileException(path, record.Line, $"no kernel serves these flags: {e.Message.Split('\n')[0].TrimEnd()}", e);
+                }
             }
         }
 

@@ -59,7 +59,7 @@ public static class SlabCachesReplay
             ReplayResult result = tally.ToResult(name);
             return result.Total != 0 ? result : throw new InputFileException(path, 0, "no cache is recorded");
         }
-        catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or FormatException or ArgumentException)
+        catch (Exception e) when (e is KeyNotFoundException or InvalidOperationException or FormatException or ArgumentException or KernelBugException { Kind: KernelBugKind.Panic })
         {
             throw new InputFileException(path, line + 1, e.Message, e);
         }
@@ -99,10 +99,16 @@ public static class SlabCachesReplay
         string name = record.GetProperty("name").GetString()!;
         int size = record.GetProperty("object_size").GetInt32();
         int offset = record.TryGetProperty("offset", out JsonElement place) ? place.GetInt32() : size;
+        int align = record.GetProperty("align").GetInt32();
+        if (size is < 1 or > SlabRules.MaxSize || align is < 1 or > SlabRules.MaxSize || (align & (align - 1)) != 0)
+        {
+            throw new FormatException($"the cache {name} has objects of {size} bytes, aligned to {align}");
+        }
+
         bool constructor = record.GetProperty("ctor").GetBoolean();
         SlabFlags flags = numbers.ToFlags(record.GetProperty("flags").GetUInt32()) & ~Derived;
         bool kept = constructor || (flags & SlabFlags.TypesafeByRcu) != 0;
-        return new CacheRequest(name, size, record.GetProperty("align").GetInt32(), flags, constructor)
+        return new CacheRequest(name, size, align, flags, constructor)
         {
             FreePointerOffset = kept && offset < size && machine.Personality.Slab.OrderIgnoresFewerObjects ? offset : null,
 

@@ -31,7 +31,14 @@ public static class WalkReplay
         CompareLayout(machine.AddressSpace, layout, tally);
         foreach (Walk walk in walks)
         {
-            Compare(machine, walk, tally, path);
+            try
+            {
+                Compare(machine, walk, tally, path);
+            }
+            catch (KernelBugException e) when (e.Kind is KernelBugKind.StillInUse or KernelBugKind.NotAllocated)
+            {
+                throw new InputFileException(path, walk.Line, $"the walk contradicts one before it: {e.Message.Split('\n')[0].TrimEnd()}", e);
+            }
         }
 
         machine.Mmu.FlushAll(machine.Cpus[0]);

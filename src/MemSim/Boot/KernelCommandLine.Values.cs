@@ -13,12 +13,12 @@ public sealed partial class KernelCommandLine
         "rdinit", "initrd", "noinitrd", "BOOT_IMAGE", "apparmor", "security", "lsm", "audit", "selinux", "acpi", "pci", "noapic", "nolapic", "nosmp", "nosmt", "mitigations", "nopti",
         "spectre_v2", "isolcpus", "nohz", "nohz_full", "rcu_nocbs", "trace_event", "trace_buf_size", "ftrace", "trace_options", "trace_clock", "tp_printk", "clocksource", "tsc", "hpet", "idle",
         "reboot", "printk_time", "ignore_loglevel", "keep_bootcon", "initcall_debug", "possible_cpus", "additional_cpus",
-        "iommu", "intel_iommu", "amd_iommu", "hugetlb_free_vmemmap",
+        "iommu", "intel_iommu", "amd_iommu",
         "swapaccount", "cgroup_disable", "cgroup_enable", "psi",
-        "hugetlb_optimize_vmemmap", "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
+        "noexec", "nosmap", "nosmep", "no5lvl", "efi", "vga",
         "video", "nomodeset", "resume", "noresume", "hibernate", "maxcpus", "cpuidle", "random", "randomize_kstack_offset", "rodata", "kpti", "nokpti", "stack_depot_disable", "sched_verbose",
-        "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages", "nogbpages",
-        "ip", "nfsroot", "root_delay", "net.ifnames", "kunit", "pti_off", "cpu0_hotplug", "trace_trigger", "kprobe_event", "mem_encrypt", "disable_mtrr_cleanup", "enable_mtrr_cleanup", "disable_mtrr_trim",
+        "nowatchdog", "nmi_watchdog", "softlockup_panic", "oops", "crash_kexec_post_notifiers", "nox2apic", "x2apic_phys", "retbleed", "memory_corruption_check", "clearcpuid", "gbpages",
+        "ip", "nfsroot", "root_delay", "net.ifnames", "kunit", "pti_off", "cpu0_hotplug", "trace_trigger", "kprobe_event", "disable_mtrr_cleanup", "enable_mtrr_cleanup", "disable_mtrr_trim",
     ];
 
     // Known to the kernel and about memory, but without anything to act on in a simulated machine: said in the machine's warnings.
@@ -35,6 +35,12 @@ public sealed partial class KernelCommandLine
         ["kmemleak"] = "what is never freed is found by Machine.Leaks",
         ["movable_node"] = "the firmware of a simulated machine calls no node hot-pluggable",
         ["kaslr"] = "the kernel image lies at its link address; MachineSpec.WithKernel places it elsewhere",
+        ["hugetlb_free_vmemmap"] = "the memory map of huge pages stays as it is, the sysctl vm.hugetlb_optimize_vmemmap included",
+        ["hugetlb_optimize_vmemmap"] = "the memory map of huge pages stays as it is, the sysctl vm.hugetlb_optimize_vmemmap included",
+        ["nogbpages"] = "MachineSpec.WithMmu says whether the direct map has pages of 1 GiB",
+        ["mem_encrypt"] = "simulated memory is not encrypted, and devices need no bounce buffers for it",
+        ["zswap.enabled"] = "pages that are swapped out go to the swap area at once",
+        ["kfence.sample_interval"] = "no pool of guarded objects is set aside",
         ["mhash_entries"] = "the mount tables are allocated after the boot that is simulated",
         ["mphash_entries"] = "the mount tables are allocated after the boot that is simulated",
         ["thash_entries"] = "there is no network stack",
@@ -43,7 +49,7 @@ public sealed partial class KernelCommandLine
 
     private void Apply(string token, string name, string? value)
     {
-        if (NoEffect.TryGetValue(name, out string? why) && value is not ("0" or "off"))
+        if (NoEffect.TryGetValue(name, out string? why) && value is not ("0" or "off" or "n" or "N"))
         {
             withoutEffect.Add((token, why));
         }

@@ -26,7 +26,7 @@ public static class InputFile
         {
             bool packed = file.ReadByte() == 0x1f && file.ReadByte() == 0x8b;
             file.Position = 0;
-            return packed ? new GZipStream(file, CompressionMode.Decompress) : file;
+            return packed ? new PackedFile(file, path) : file;
         }
         catch
         {
@@ -53,24 +53,49 @@ public static class InputFile
         using Stream stream = Open(path);
         using MemoryStream content = new();
         byte[] buffer = new byte[1 << 16];
-        try
+        int read;
+        while ((read = stream.Read(buffer)) > 0)
         {
-            int read;
-            while ((read = stream.Read(buffer)) > 0)
+            if (content.Length + read > maxBytes)
             {
-                if (content.Length + read > maxBytes)
-                {
-                    throw new InputFileException(path, 0, $"is larger than {maxBytes} bytes");
-                }
-
-                content.Write(buffer, 0, read);
+                throw new InputFileException(path, 0, $"is larger than {maxBytes} bytes");
             }
-        }
-        catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
-        {
-            throw new InputFileException(path, 0, "the compressed data is damaged or cut off", e);
+
+            content.Write(buffer, 0, read);
         }
 
         return content.ToArray();
+    }
+
+    /// <summary>A packed file whose damage is told as that of an input file, whoever reads it.</summary>
+    private sealed class PackedFile(FileStream file, string path) : GZipStream(file, CompressionMode.Decompress)
+    {
+        // A GZipStream's other reads come here when it is derived from.
+        public override int Read(byte[] buffer, int offset, int count)
+        {
+            try
+            {
+                return base.Read(buffer, offset, count);
+            }
+            catch (Exception e) when (e is InvalidDataException or EndOfStreamException)
+            {
+                throw new InputFileException(path, 0, "the compressed data is damaged or cut off", e);
+            }
+        }
+
+        public override int ReadByte()
+        {
+            byte[] one = new byte[1];
+            return Read(one, 0, 1) == 0 ? -1 : one[0];
+        }
+
+        public override void CopyTo(Stream destination, int bufferSize)
+        {
+            byte[] buffer = new byte[bufferSize];
+            for (int read = Read(buffer, 0, bufferSize); read > 0; read = Read(buffer, 0, bufferSize))
+            {
+                destination.Write(buffer, 0, read);
+            }
+        }
     }
 }

@@ -137,10 +137,16 @@ internal sealed partial class LruVec
     }
 
     /// <summary>Unlinks a page from the list its flags name. The caller holds the lock.</summary>
+    /// <exception cref="KernelBugException">Whatever the policy: the page is on no list, somebody else set its flags.</exception>
     public void Remove(ref PageFrame frame, int pfn, Zone zone)
     {
         Debug.Assert(frame.ZoneId == zone.Id, "a page of the zone");
         LruList list = ListOf(frame.StoredFlags);
+        if (list != LruList.Unevictable && !_frames.IsLinked(pfn))
+        {
+            throw new KernelBugException(KernelBugKind.Overwritten, $"list_del corruption: page pfn:0x{pfn:x} has PG_lru, but its neighbours do not know it", "Only the kernel sets PG_lru, and only on pages that it puts on a list.\n");
+        }
+
         if (ByGeneration && list != LruList.Unevictable)
         {
             Generations!.Remove(ref frame, pfn, zone);

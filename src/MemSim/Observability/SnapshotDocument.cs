@@ -64,6 +64,6 @@ internal sealed record SnapshotRange(long Start, long End, int Node, ZoneType Ty
 /// <summary>Counters of a zone that the allocator's lists do not hold; the last array has one row a CPU.</summary>
 internal sealed record SnapshotZone(int Node, ZoneType Type, long CmaPages, bool HasCma, long Untracked, long[][] CpuCounters);
 
-[JsonSourceGenerationOptions(IncludeFields = true, PreferredObjectCreationHandling = JsonObjectCreationHandling.Populate, PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSourceGenerationOptions(IncludeFields = true, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true, PreferredObjectCreationHandling = JsonObjectCreationHandling.Populate, PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(SnapshotDocument))]
 internal sealed partial class SnapshotJson : JsonSerializerContext;

@@ -98,6 +98,7 @@ internal static class StateRestorer
         FillFreeLists(frames, zone, source);
         zone.FreeBlocksFolded = !zone.Rules.CountsFreeBlocks ? 0 : source.FreeBlockPages ?? PagesInPageblocks(zone);
         FillPcp(frames, zone, source, state.PageblockOrder);
+        CheckOverlaps(zone, source, state.PageblockOrder);
         zone.UntrackedPages = zone.PagesOnNoList;
         if (zone.UntrackedPages < 0)
         {
@@ -131,6 +132,35 @@ internal static class StateRestorer
                     }
                 }
             }
+        }
+    }
+
+    /// <summary>No block lies inside of another: each frame is listed once.</summary>
+    private static void CheckOverlaps(Zone zone, ZoneState source, int pageblockOrder)
+    {
+        List<(long Start, int Order)> blocks = [];
+        for (int order = 0; order < source.FreeLists.Length; order++)
+        {
+            foreach (long[] list in source.FreeLists[order])
+            {
+                blocks.AddRange(list.Select(pfn => (pfn, order)));
+            }
+        }
+
+        foreach (PcpState pcp in source.Pcp.Take(zone.Pcp.Length))
+        {
+            for (int list = 0; list < pcp.Lists.Length; list++)
+            {
+                int order = PerCpuPages.ListOrder(list, pageblockOrder);
+                blocks.AddRange(pcp.Lists[list].Select(pfn => (pfn, order)));
+            }
+        }
+
+        blocks.Sort();
+        for (int i = 1; i < blocks.Count; i++)
+        {
+            (long start, int order) = blocks[i - 1];
+            Check(blocks[i].Start >= start + (1L << order), zone, blocks[i].Start, $"a free block of order {blocks[i].Order} beside that of order {order} at 0x{start:x}, which covers it");
         }
     }
 

@@ -162,7 +162,7 @@ internal abstract partial class FileMapping
     public bool TryRemove(Cpu cpu, int pfn, bool leavesShadow)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if (!Owns(pfn) || frame.RefCount != 2 || Has(pfn, PageFlags.Dirty | PageFlags.Writeback) || frame.MapCount != 0)
+        if (!HasInPlace(pfn) || frame.RefCount != 2 || Has(pfn, PageFlags.Dirty | PageFlags.Writeback) || frame.MapCount != 0)
         {
             return false;
         }
@@ -177,7 +177,7 @@ internal abstract partial class FileMapping
     {
         ref PageFrame old = ref _frames[from];
         ref PageFrame fresh = ref _frames[to];
-        if (!Owns(from) || old.RefCount != 2 || Has(from, PageFlags.Writeback) || fresh.Order != old.Order)
+        if (!HasInPlace(from) || old.RefCount != 2 || Has(from, PageFlags.Writeback) || fresh.Order != old.Order)
         {
             return false;
         }

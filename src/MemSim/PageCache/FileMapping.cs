@@ -133,5 +133,12 @@ internal abstract partial class FileMapping : IUnevictableMapping
 
     private bool Owns(int pfn) => _frames[pfn].Mapping == MappingValue;
 
+    /// <summary>Whether the file has the page where the page says: its index may be anybody's.</summary>
+    private bool HasInPlace(int pfn)
+    {
+        long entry = Owns(pfn) ? _tree.Get(_frames[pfn].Index) : 0;
+        return PageTree.IsPage(entry) && PageTree.PfnOf(entry) == pfn;
+    }
+
     private NodeCounters CountersOf(int pfn) => _cache.CountersOf(_frames[pfn].ZoneId);
 }

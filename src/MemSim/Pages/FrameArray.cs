@@ -90,6 +90,13 @@ internal readonly unsafe struct FrameArray
         this[prev].Next = next;
     }
 
+    /// <summary>Whether both neighbours of a frame name it as theirs: the kernel's check before <c>list_del()</c>.</summary>
+    public bool IsLinked(int index)
+    {
+        ref PageFrame f = ref this[index];
+        return this[f.Next].Prev == index && this[f.Prev].Next == index;
+    }
+
     /// <summary>The number of members, or <paramref name="limit"/> when there are at least that many.</summary>
     public int Count(int head, int limit)
     {

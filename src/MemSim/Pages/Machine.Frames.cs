@@ -98,6 +98,13 @@ public sealed partial class Machine
         }
 
         ref PageFrame frame = ref OwnedFrame(page, "change of page->flags");
+        const PageFlags namesList = PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable | PageFlags.SwapBacked;
+        if (((set | clear) & namesList) != 0 && frame.Has(PageFlags.Lru) && (frame.Has(PageFlags.Unevictable) || _frames.IsLinked(page.CompoundHead.FrameIndex)))
+        {
+            // Whatever the policy: the list's other pages would be damaged.
+            throw new KernelBugException(KernelBugKind.StillInUse, $"BUG: {(set | clear) & namesList} of {page} would change, which say on which LRU list it is", Bugs.Describe(page), page);
+        }
+
         frame.Set(set, _parallel);
         _ = frame.Clear(clear, _parallel);
     }

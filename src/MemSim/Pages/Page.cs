@@ -89,7 +89,7 @@ public readonly partial struct Page : IEquatable<Page>
 
     /// <summary>Sets stored flags of the page, of a compound page's head (<c>SetPage…()</c>).</summary>
     /// <param name="flags">Flags among <see cref="PageFlags.StoredMask"/>, without <see cref="PageFlags.Head"/> and <see cref="PageFlags.Reserved"/>.</param>
-    /// <exception cref="KernelBugException">The page is not allocated.</exception>
+    /// <exception cref="KernelBugException">The page is not allocated, or it is on an LRU list and the flags say on which.</exception>
     /// <exception cref="ArgumentException">The flags are derived ones, or ones that only the allocator sets.</exception>
     public void SetFlags(PageFlags flags) => Owner.ChangeFlags(this, flags, PageFlags.None);
 

@@ -95,54 +95,10 @@ public sealed unsafe partial class SlabAllocator
     /// <param name="userSize">How many bytes may be copied; 0 for none.</param>
     /// <returns>The cache.</returns>
     /// <exception cref="ArgumentException">An argument is wrong; with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
+    /// <exception cref="InvalidOperationException">There is no memory for the cache itself (see <see cref="TryCreateCache"/>); with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
     /// <exception cref="KernelBugException">The context is atomic; nothing has changed.</exception>
     public KmemCache CreateCache(string name, int size, int align = 0, SlabFlags flags = SlabFlags.None, ObjectConstructor? constructor = null, int userOffset = 0, int userSize = 0) =>
         CreateCache(name, size, new KmemCacheArgs { Align = align, Constructor = constructor, UserOffset = userOffset, UserSize = userSize }, flags);
-
-    /// <summary>Creates a cache of objects, or another name of a compatible one (<c>kmem_cache_create()</c> with <c>struct kmem_cache_args</c>).</summary>
-    /// <param name="name">Its name, not empty and not taken.</param>
-    /// <param name="size">Bytes of an object, 1 to 4 MiB.</param>
-    /// <param name="args">What else is asked for.</param>
-    /// <param name="flags">Its properties.</param>
-    /// <returns>The cache.</returns>
-    /// <exception cref="ArgumentException">An argument is wrong; with <see cref="SlabFlags.Panic"/> a <see cref="KernelBugException"/> says so.</exception>
-    /// <exception cref="KernelBugException">The context is atomic; nothing has changed.</exception>
-    public KmemCache CreateCache(string name, int size, KmemCacheArgs args, SlabFlags flags = SlabFlags.None)
-    {
-        Machine.ThrowIfDisposed();
-        Machine.RefuseReentry();
-        foreach (Cpu cpu in Machine.Cpus)
-        {
-            // The call takes a mutex. Which CPU makes it only a machine with parallel CPUs knows; elsewhere it is CPU 0, as for the other calls.
-            if (cpu.InAtomic && (Machine.IsParallel ? cpu.Driver == Environment.CurrentManagedThreadId : cpu.Id == 0))
-            {
-                Machine.Bugs.SleepingInAtomic(cpu, "kmem_cache_create");
-            }
-        }
-
-        lock (_lock)
-        {
-            if (RefusalOf(name, size, args.Align, args.UserOffset, args.UserSize, args, flags) is { } refusal)
-            {
-                if ((flags & SlabFlags.Panic) != 0)
-                {
-                    throw new KernelBugException(KernelBugKind.Panic, $"Kernel panic - not syncing: kmem_cache_create: Failed to create slab '{name}'. Error -22", refusal.Message);
-                }
-
-                throw refusal;
-            }
-
-            KmemCache? mergeable = args.UserSize == 0 && args.SheafCapacity == 0 ? FindMergeable(name, size, args.Align, flags, args.Constructor) : null;
-            if (mergeable is not null)
-            {
-                mergeable.AddAlias(name, size, Rules.WordBytes);
-                _byName.Add(name, mergeable);
-                return mergeable;
-            }
-
-            return Create(name, size, args with { Align = Rules.CalculateAlignment(flags, args.Align, size) }, flags);
-        }
-    }
 
     /// <summary>Creates a cache for values of a type.</summary>
     /// <typeparam name="T">The type: a struct without references.</typeparam>

@@ -11,7 +11,10 @@ public sealed partial class SwapSpace
 {
     /// <summary>Whether a page is in the swap cache (<c>folio_test_swapcache()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool IsCached(int pfn) => _frames[pfn].InSwapCache;
+    internal bool IsCached(int pfn) => _frames[pfn].InSwapCache && IsHeld(pfn);
+
+    /// <summary>Whether the swap cache knows the page, too: flags and the owner's word may be anybody's.</summary>
+    private bool IsHeld(int pfn) => Peek(EntryOf(pfn)) == pfn;
 
     /// <summary>The slot of a page in the swap cache (<c>folio_swap_entry()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

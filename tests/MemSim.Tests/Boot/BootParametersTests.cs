@@ -83,6 +83,12 @@ public sealed class BootParametersTests
     [InlineData("kmemleak=on")]
     [InlineData("movable_node")]
     [InlineData("kaslr")]
+    [InlineData("hugetlb_free_vmemmap=on")]
+    [InlineData("hugetlb_optimize_vmemmap=on")]
+    [InlineData("nogbpages")]
+    [InlineData("mem_encrypt=on")]
+    [InlineData("zswap.enabled=Y")]
+    [InlineData("kfence.sample_interval=100")]
     [InlineData("mhash_entries=1024")]
     public void A_parameter_that_is_not_acted_on_is_named_in_the_warnings(string parameter)
     {
@@ -94,7 +100,7 @@ public sealed class BootParametersTests
     [Fact]
     public void Switched_off_they_need_no_warning()
     {
-        using Machine machine = Boot("256M", "page_poison=0 debug_pagealloc=off quiet");
+        using Machine machine = Boot("256M", "page_poison=0 debug_pagealloc=off zswap.enabled=N kfence.sample_interval=0 quiet");
         machine.Warnings.Should().BeEmpty();
     }
 

@@ -152,7 +152,12 @@ public sealed class FaultLoopTests
 
     private static void Caches(Machine machine, Cpu cpu)
     {
-        KmemCache cache = machine.Slab.CreateCache("faulty", 600, flags: SlabFlags.HwCacheAlign);
+        if (!machine.Slab.TryCreateCache("faulty", 600, new KmemCacheArgs(), SlabFlags.HwCacheAlign, out KmemCache? cache))
+        {
+            machine.Slab.Find("faulty").Should().BeNull();
+            return;
+        }
+
         VirtualAddress[] bulk = new VirtualAddress[100];
         if (cpu.Slab.AllocBulk(cache, Gfp.Kernel, bulk) != 0)
         {
@@ -170,7 +175,13 @@ public sealed class FaultLoopTests
 
     private static void CheckedCaches(Machine machine, Cpu cpu)
     {
-        KmemCache cache = machine.Slab.CreateCache("checked", 300, flags: SlabFlags.RedZone | SlabFlags.Poison | SlabFlags.StoreUser | SlabFlags.ConsistencyChecks);
+        const SlabFlags checks = SlabFlags.RedZone | SlabFlags.Poison | SlabFlags.StoreUser | SlabFlags.ConsistencyChecks;
+        if (!machine.Slab.TryCreateCache("checked", 300, new KmemCacheArgs(), checks, out KmemCache? cache))
+        {
+            machine.Slab.Find("checked").Should().BeNull();
+            return;
+        }
+
         VirtualAddress[] single = [.. Enumerable.Range(0, 30).Select(_ => cpu.Alloc(cache, Gfp.Kernel))];
         foreach (VirtualAddress obj in single)
         {

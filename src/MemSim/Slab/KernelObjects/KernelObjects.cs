@@ -105,7 +105,7 @@ internal sealed class KernelObjects
     }
 
     private KmemCache Create(KernelObjectLayout layout) =>
-        _machine.Slab.CreateCache(layout.NameOn(_machine), layout.BytesOn(_machine), layout.ArgsOn(_machine, Prepare), layout.FlagsOn(_machine));
+        _machine.Slab.CreateBootCache(layout.NameOn(_machine), layout.BytesOn(_machine), layout.ArgsOn(_machine, Prepare), layout.FlagsOn(_machine));
 
     /// <summary>What constructors of the kernel write into the objects is not simulated, but that they have one decides where the link of free objects lies.</summary>
     private static void Prepare(Cpu cpu, VirtualAddress obj)

@@ -97,7 +97,7 @@ internal static class SlubGeometry
             MinObjects = SlabRules.ObjectsIn(minOrder, size),
             MinPartial = Math.Clamp(BitOperations.Log2((uint)size) / 2, 5, 10),
             CpuPartial = cpuPartial,
-            CpuPartialSlabs = ((2 * cpuPartial) + objects - 1) / objects,
+            CpuPartialSlabs = objects == 0 ? 0 : ((2 * cpuPartial) + objects - 1) / objects,
             SheafCapacity = SheafCapacity(rules, request, flags, size),
             AllocFlags = AllocFlags(flags, order != 0 || rules.SlabLine.SlabPagesAreCompound),
         };

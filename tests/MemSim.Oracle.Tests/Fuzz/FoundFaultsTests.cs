@@ -1,0 +1,75 @@
+using System.Text.RegularExpressions;
+using FluentAssertions;
+using MemSim.Captures;
+using MemSim.Observability;
+using MemSim.Oracle.Tests.Figures;
+using MemSim.Oracle.Tests.Replay;
+using MemSim.Recordings;
+using Xunit;
+
+namespace MemSim.Oracle.Tests.Fuzz;
+
+/// <summary>What damaged files had brought out of the readers: each kind is refused with a word now.</summary>
+public sealed class FoundFaultsTests : IDisposable
+{
+    private readonly string _folder = Directory.CreateTempSubdirectory("memsim-found-").FullName;
+
+    [Fact]
+    public void Damaged_gzip_data_is_a_fault_of_the_file_whoever_reads_it()
+    {
+        string path = Path.Combine(_folder, "state.json.gz");
+        byte[] packed = File.ReadAllBytes(Path.Combine(ReplayData.Exact, "128M-a-order0", "state-pre.json.gz"));
+        packed[12] ^= 0xff;
+        File.WriteAllBytes(path, packed);
+
+        Refused(() => RecordedState.Load(path)).Should().Be("the compressed data is damaged or cut off");
+        Refused(() => ExactStateReader.Read(path)).Should().Be("the compressed data is damaged or cut off");
+        Refused(() => InputFile.OpenText(path).ReadLine()).Should().Be("the compressed data is damaged or cut off");
+    }
+
+    [Fact]
+    public void A_state_with_a_free_block_inside_of_another_contradicts_itself()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithoutContents());
+        AllocatorState state = machine.Snapshot().Allocator;
+        ZoneState zone = state.Zones.First(z => z.FreeLists[10].Any(l => l.Length != 0));
+        long block = zone.FreeLists[10].First(l => l.Length != 0)[0];
+        zone.FreeLists[3][1] = [.. zone.FreeLists[3][1], block + 64];
+
+        FluentActions.Invoking(() => MachineSnapshot.Of(state)).Should().Throw<FormatException>().WithMessage($"*pfn 0x{block + 64:x} cannot be a free block of order 3 beside that of order 10 at 0x{block:x}, which covers it*");
+    }
+
+    [Fact]
+    public void Zones_of_a_captured_folder_that_overlap_are_refused_with_its_name()
+    {
+        using CaptureArchive captures = new();
+        string folder = captures.Copy("amd64-256M-smp1");
+        string path = Path.Combine(folder, "zoneinfo");
+        File.WriteAllText(path, Regex.Replace(File.ReadAllText(path), @"start_pfn: +4096\b", "start_pfn: 99", RegexOptions.None, TimeSpan.FromSeconds(5)));
+
+        Refused(() => MachineSpec.FromProc(folder)).Should().Contain("starts at");
+    }
+
+    [Theory]
+    [InlineData("\"distances\":[10]", "\"distances\":null")]
+    [InlineData("\"distances\":[10],", "")]
+    [InlineData("\"frames\":[", "\"frames\":[null,")]
+    public void A_snapshot_that_lacks_a_value_is_refused(string what, string by)
+    {
+        string path = Path.Combine(_folder, "snapshot.json");
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithoutContents());
+        machine.Cpus[0].AllocPages(Gfp.Kernel, 2);
+        machine.Snapshot().Save(path);
+        string text = File.ReadAllText(path);
+        text.Should().Contain(what);
+        File.WriteAllText(path, text.Replace(what, by, StringComparison.Ordinal));
+
+        Refused(() => MachineSnapshot.Load(path)).Should().NotBeEmpty();
+    }
+
+    private static string Refused(Action read) => read.Should().Throw<InputFileException>().Which.Reason;
+
+    private static string Refused<T>(Func<T> read) => Refused(() => { _ = read(); });
+
+    public void Dispose() => Directory.Delete(_folder, recursive: true);
+}
