@@ -128,7 +128,7 @@ public sealed unsafe partial class Cpu
     {
         ulong offset = address - c->Base;
         uint index = (uint)((offset * c->Reciprocal) >> 32);
-        ushort* link = c->Links + index;
+        ushort* link = c->Links.At(index);
         if (index * c->Size != offset || *link != SlabPage.Allocated)
         {
             return false;

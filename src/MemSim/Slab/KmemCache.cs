@@ -18,6 +18,9 @@ public sealed unsafe class KmemCache
     /// <summary>The CPUs' current slabs and partial lists by CPU number: <see cref="Cpus"/>, but apart from it where sheaves lie before them, so that fast paths find the sheaves only.</summary>
     internal CpuSlab* CurrentSlabs;
 
+    /// <summary>The state of a CPU, whose number is one of the machine's.</summary>
+    internal ref CpuSlab SlabOf(int cpu) => ref CurrentSlabs[cpu];
+
     internal KmemCache(SlabAllocator allocator, int id, string name, int objectSize, CacheLayout layout, ObjectConstructor? constructor, int userOffset, int userSize)
     {
         Allocator = allocator;

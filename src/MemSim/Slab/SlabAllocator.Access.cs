@@ -4,7 +4,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>What is asked of objects: their size, whether bytes lie inside one; and what is said when there was no memory.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     private long _failures;
 
@@ -71,14 +71,14 @@ public sealed unsafe partial class SlabAllocator
         string why = "the address is not in the direct map of this machine";
         if (pfn < Memory.Frames && address.Value >= Memory.FrameZero)
         {
-            int head = Memory.Heads[pfn];
+            int head = Memory.SlabAt(address.Value);
             if (head != 0)
             {
                 ref SlabPage slab = ref Memory[head];
                 KmemCache cache = CacheOf(slab.Cache);
                 ulong offset = address.Value - slab.Base;
                 ulong index = offset / slab.Size;
-                if (address.Value >= slab.Base && index < slab.Objects && slab.Links[index] == SlabPage.Allocated && (offset % slab.Size) + (ulong)length <= (ulong)UsableSize(cache))
+                if (address.Value >= slab.Base && index < slab.Objects && slab.Links[(uint)index] == SlabPage.Allocated && (offset % slab.Size) + (ulong)length <= (ulong)UsableSize(cache))
                 {
                     return true;
                 }

@@ -3,7 +3,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>Slabs as the textbooks draw them, and what only the classic SLAB has.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     /// <summary>All slabs of a cache, by frame number, as they are at the moment.</summary>
     /// <param name="cache">The cache.</param>

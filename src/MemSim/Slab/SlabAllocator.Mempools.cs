@@ -3,7 +3,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>Memory pools.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     /// <summary>Creates a pool of objects of a cache (<c>mempool_create_slab_pool()</c>).</summary>
     /// <param name="minimum">Elements to keep ready, at least 1.</param>

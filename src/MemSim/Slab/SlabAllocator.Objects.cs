@@ -236,7 +236,7 @@ public sealed unsafe partial class SlabAllocator
     /// <returns>How many from the start on are good.</returns>
     private int MarkLeaving(KmemCache cache, ReadOnlySpan<VirtualAddress> objects)
     {
-        ushort* links = null;
+        SlabLinks links = default;
         ulong bytes = 0;
         ulong start = 0;
         uint size = 0;

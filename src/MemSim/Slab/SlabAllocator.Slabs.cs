@@ -4,7 +4,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>What happens to every new slab: the order of its free list, debugging patterns, constructors.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     private const int MaxConstructorDepth = 8;
 

@@ -6,7 +6,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>What <c>/proc/slabinfo</c> and <c>/sys/kernel/slab</c> show.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     private static readonly string[] AttributeNames =
     [
@@ -170,15 +170,15 @@ public sealed unsafe partial class SlabAllocator
 
         for (int cpu = 0; cpu < Machine.Cpus.Count && attribute == "cpu_slabs"; cpu++)
         {
-            CpuSlab* c = cache.CurrentSlabs + cpu;
-            if (c->Slab != 0)
+            ref CpuSlab c = ref cache.SlabOf(cpu);
+            if (c.Slab != 0)
             {
-                byNode[Memory[c->Slab].Node]++;
+                byNode[Memory[c.Slab].Node]++;
             }
 
-            if (c->Partial != 0)
+            if (c.Partial != 0)
             {
-                byNode[Memory[c->Partial].Node] += Memory[c->Partial].Count;
+                byNode[Memory[c.Partial].Node] += Memory[c.Partial].Count;
             }
         }
 
@@ -207,7 +207,7 @@ public sealed unsafe partial class SlabAllocator
         StringBuilder perCpu = new();
         for (int cpu = 0; cpu < Machine.Cpus.Count; cpu++)
         {
-            int first = cache.CurrentSlabs[cpu].Partial;
+            int first = cache.SlabOf(cpu).Partial;
             if (first != 0)
             {
                 int count = Memory[first].Count;

@@ -2,7 +2,7 @@ namespace MemSim.Slab;
 
 /// <summary>The complete state of a machine's slab layer at one moment, for snapshots in memory: SLUB's, apart from the links' host addresses, which every machine has its own.</summary>
 /// <remarks>Constructors are kept as they are; what they are bound to is the original's.</remarks>
-internal sealed unsafe class SlabImage
+internal sealed class SlabImage
 {
     private readonly SlabParameters _options;
     private readonly List<CacheImage> _caches = [];
@@ -23,16 +23,16 @@ internal sealed unsafe class SlabImage
         int cpus = slab.Machine.Cpus.Count;
         foreach (KmemCache cache in slab.Caches)
         {
-            _caches.Add(new CacheImage(cache, new ReadOnlySpan<CpuSlab>(cache.CurrentSlabs, cpus).ToArray(), [.. cache.Nodes.Select(n => new NodeImage(n.Partial, n.Full, n.Slabs, n.Objects))]));
+            _caches.Add(new CacheImage(cache, [.. Enumerable.Range(0, cpus).Select(cpu => cache.SlabOf(cpu))], [.. cache.Nodes.Select(n => new NodeImage(n.Partial, n.Full, n.Slabs, n.Objects))]));
         }
 
         SlabMemory memory = slab.Memory;
         for (int head = 1; head < (long)memory.Frames; head++)
         {
-            if (memory.Heads[head] == head)
+            if (memory.HeadOf(head) == head)
             {
                 ref SlabPage page = ref memory[head];
-                _slabs.Add((head, page, new ReadOnlySpan<ushort>(page.Links, page.Objects).ToArray()));
+                _slabs.Add((head, page, page.Links.All(page.Objects).ToArray()));
                 head += (1 << page.Order) - 1;
             }
         }
@@ -65,9 +65,9 @@ internal sealed unsafe class SlabImage
             ref SlabPage slot = ref memory[head];
             slot = page;
             slot.Links = memory.TakeLinks(head, page.Objects);
-            slot.Cpus = caches[page.Cache].Cpus;
-            links.CopyTo(new Span<ushort>(slot.Links, page.Objects));
-            new Span<int>(memory.Heads + head, 1 << page.Order).Fill(head);
+            slot.BelongTo(caches[page.Cache]);
+            links.CopyTo(slot.Links.All(page.Objects));
+            memory.SetHeads(head, page.Order, head);
         }
 
         foreach (CacheImage image in _caches)
@@ -75,9 +75,9 @@ internal sealed unsafe class SlabImage
             KmemCache cache = caches[image.Id];
             for (int cpu = 0; cpu < image.Cpus.Length; cpu++)
             {
-                CpuSlab* c = cache.CurrentSlabs + cpu;
-                *c = image.Cpus[cpu];
-                c->Links = c->Slab != 0 ? memory[c->Slab].Links : null;
+                ref CpuSlab c = ref cache.SlabOf(cpu);
+                c = image.Cpus[cpu];
+                c.Links = c.Slab != 0 ? memory[c.Slab].Links : default;
             }
 
             image.Sheaves?.Restore(cache, memory);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.InteropServices;
 using MemSim.Hardware;
@@ -67,12 +68,26 @@ internal sealed unsafe class SlabMemory
         return pfn < Frames ? Heads[pfn] : 0;
     }
 
+    /// <summary>The first frame of the slab that a frame lies in; 0: none.</summary>
+    public int HeadOf(int pfn)
+    {
+        Debug.Assert((ulong)(uint)pfn < Frames, "a frame of the machine");
+        return Heads[(uint)pfn];
+    }
+
+    /// <summary>The frames of a block lie in the slab that begins with the first of them, or in none any more.</summary>
+    public void SetHeads(int pfn, int order, int head)
+    {
+        Debug.Assert((ulong)(uint)pfn + (1UL << order) <= Frames && (head == pfn || head == 0), "frames of the machine, and a slab that begins with them");
+        new Span<int>(Heads + (uint)pfn, 1 << order).Fill(head);
+    }
+
     /// <summary>Host memory for the links of a slab: behind its fields where there is room.</summary>
-    public ushort* TakeLinks(int head, int objects)
+    public SlabLinks TakeLinks(int head, int objects)
     {
         if (objects <= SlabPage.InlineLinks)
         {
-            return (ushort*)(Pages + (uint)head + 1) - SlabPage.InlineLinks;
+            return new SlabLinks((ushort*)(Pages + (uint)head + 1) - SlabPage.InlineLinks);
         }
 
         int linkClass = LinkClass(objects);
@@ -96,7 +111,7 @@ internal sealed unsafe class SlabMemory
             _lock.Exit();
         }
 
-        return (ushort*)links;
+        return new SlabLinks((ushort*)links);
     }
 
     public void GiveLinks(ushort* links, int objects)
@@ -160,7 +175,7 @@ internal sealed unsafe class SlabMemory
     public int LiveIn(int head)
     {
         ref SlabPage slab = ref this[head];
-        return new ReadOnlySpan<ushort>(slab.Links, slab.Objects).Count(SlabPage.Allocated);
+        return slab.Links.Count(slab.Objects, SlabPage.Allocated);
     }
 
     private static int LinkClass(int objects) =>

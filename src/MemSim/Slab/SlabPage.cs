@@ -40,7 +40,7 @@ internal unsafe struct SlabPage
     public const ushort NoNode = 0xffff;
 
     /// <summary>The state of each object.</summary>
-    public ushort* Links;
+    public SlabLinks Links;
 
     /// <summary>The cache's per-CPU states, one for each CPU; null: no slab starts at this frame.</summary>
     public CpuSlab* Cpus;
@@ -96,6 +96,16 @@ internal unsafe struct SlabPage
         return index < Objects && index * Size == offset;
     }
 
+    /// <summary>It is a slab of this cache from now on.</summary>
+    public void BelongTo(KmemCache cache)
+    {
+        Cache = cache.Id;
+        Cpus = cache.Cpus;
+    }
+
+    /// <summary>Whether it is a slab of a cache.</summary>
+    public readonly bool IsOf(KmemCache cache) => Cpus == cache.Cpus;
+
     public readonly ulong AddressOf(uint index) => Base + (index * Size);
 
     public static uint ReciprocalOf(uint size) => (uint)Math.Min(((1UL << 32) + size - 1) / size, uint.MaxValue);
@@ -111,7 +121,7 @@ internal unsafe struct CpuSlab
     /// <summary>The address of object 0 of the current slab.</summary>
     public ulong Base;
 
-    public ushort* Links;
+    public SlabLinks Links;
 
     /// <summary>Bytes of all objects of the current slab; 0 without one.</summary>
     public uint Bytes;

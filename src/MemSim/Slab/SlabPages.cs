@@ -4,7 +4,7 @@ using MemSim.Pages;
 namespace MemSim.Slab;
 
 /// <summary>Pages for slabs (<c>kmem_getpages()</c> / <c>kmem_freepages()</c>): asked of the page allocator with the cache's flags, marked PG_slab and counted.</summary>
-internal sealed unsafe class SlabPages
+internal sealed class SlabPages
 {
     private const Gfp ReclaimMask = Gfp.Reclaim | Gfp.High | Gfp.Io | Gfp.Fs | Gfp.NoWarn | Gfp.RetryMayFail | Gfp.NoFail | Gfp.NoRetry | Gfp.MemAlloc | Gfp.NoMemAlloc | Gfp.AtomicBit;
     private const Gfp ConstraintMask = Gfp.HardWall | Gfp.ThisNode;
@@ -107,11 +107,10 @@ internal sealed unsafe class SlabPages
         slab.Base = _memory.FrameZero + ((ulong)head << PageGeometry.PageShift) + (ulong)start;
         slab.Size = (uint)cache.Size;
         slab.Reciprocal = SlabPage.ReciprocalOf((uint)cache.Size);
-        slab.Cache = cache.Id;
+        slab.BelongTo(cache);
         slab.Objects = (ushort)objects;
         slab.Order = (byte)order;
         slab.Node = (ushort)zone.Node.Id;
-        slab.Cpus = cache.Cpus;
         if (cpu.IsSpecial && MayUseReserves(cpu, gfp) || (gfp & Gfp.MemAlloc) != 0)
         {
             slab.State = zone.TrueFreePages + (1L << order) <= zone.MarkMin ? SlabPage.FromReserves : (byte)0;
@@ -123,10 +122,7 @@ internal sealed unsafe class SlabPages
         }
 
         slab.Links[objects - 1] = SlabPage.End;
-        for (int pfn = head; pfn < head + (1 << order); pfn++)
-        {
-            _memory.Heads[pfn] = head;
-        }
+        _memory.SetHeads(head, order, head);
 
         Account(cache.Flags, zone.Node.Id, 1L << order);
         return head;
@@ -138,11 +134,8 @@ internal sealed unsafe class SlabPages
         ref SlabPage slab = ref _memory[head];
         int order = slab.Order;
         Account(cache.Flags, slab.Node, -(1L << order));
-        _memory.GiveLinks(slab.Links, slab.Objects);
-        for (int pfn = head; pfn < head + (1 << order); pfn++)
-        {
-            _memory.Heads[pfn] = 0;
-        }
+        slab.Links.GiveTo(_memory, slab.Objects);
+        _memory.SetHeads(head, order, 0);
 
         slab = default;
         _frames[head].Clear(PageFlags.Slab);

@@ -4,7 +4,7 @@ using MemSim.Pages;
 namespace MemSim.Slab;
 
 /// <summary>Checks every invariant of the slab layer: objects inside their slab and apart, links and counts equal, tables consistent, each slab where its state says.</summary>
-internal sealed unsafe class SlabVerifier
+internal sealed class SlabVerifier
 {
     private readonly SlabAllocator _allocator;
     private readonly SlabMemory _memory;
@@ -24,7 +24,7 @@ internal sealed unsafe class SlabVerifier
         long[] unreclaimable = new long[_machine.Nodes[^1].Id + 1];
         for (int pfn = 0; pfn < (long)_memory.Frames; pfn++)
         {
-            int head = _memory.Heads[pfn];
+            int head = _memory.HeadOf(pfn);
             if (head == 0)
             {
                 ref PageFrame frame = ref _machine.Frames[pfn];
@@ -90,15 +90,15 @@ internal sealed unsafe class SlabVerifier
 
         for (int pfn = head; pfn < head + (1 << slab.Order); pfn++)
         {
-            if (_memory.Heads[pfn] != head)
+            if (_memory.HeadOf(pfn) != head)
             {
-                BugReporter.Corrupt($"cache {cache.Name}: pfn 0x{pfn:x} lies in the slab at pfn 0x{head:x} but says 0x{_memory.Heads[pfn]:x}");
+                BugReporter.Corrupt($"cache {cache.Name}: pfn 0x{pfn:x} lies in the slab at pfn 0x{head:x} but says 0x{_memory.HeadOf(pfn):x}");
             }
         }
 
         ulong start = _memory.FrameZero + ((ulong)head << PageGeometry.PageShift);
         ulong end = start + ((ulong)PageGeometry.PageSize << slab.Order);
-        if (slab.Base < start || slab.AddressOf(slab.Objects) - (ulong)cache.Layout.RedLeftPad > end || slab.Size != cache.Size || slab.Cpus != cache.Cpus
+        if (slab.Base < start || slab.AddressOf(slab.Objects) - (ulong)cache.Layout.RedLeftPad > end || slab.Size != cache.Size || !slab.IsOf(cache)
             || (cache.Align > 1 && ((slab.Base | slab.Size) & (ulong)(Math.Min(cache.Align, PageGeometry.PageSize) - 1)) != 0))
         {
             BugReporter.Corrupt($"cache {cache.Name}: the objects of the slab at pfn 0x{head:x} overlap, leave it, or are not aligned");

@@ -63,7 +63,7 @@ internal sealed unsafe partial class ClassicSlab
         uint bytes = 0;
         uint size = 0;
         uint reciprocal = 0;
-        ushort* links = null;
+        SlabLinks links = default;
         foreach (VirtualAddress obj in objects)
         {
             ulong address = obj.Value;
@@ -85,7 +85,7 @@ internal sealed unsafe partial class ClassicSlab
             }
 
             uint index = (uint)((offset * reciprocal) >> 32);
-            ushort* link = links + index;
+            ushort* link = links.At(index);
             if (index * size != (uint)offset || *link != SlabPage.Allocated)
             {
                 break;
@@ -129,7 +129,7 @@ internal sealed unsafe partial class ClassicSlab
 
             if (slab->ArrayNode == node && array->Avail != array->Limit)
             {
-                ArrayCache.Push(array, obj.Value, slab->Links + index);
+                ArrayCache.Push(array, obj.Value, slab->Links.At(index));
             }
             else
             {

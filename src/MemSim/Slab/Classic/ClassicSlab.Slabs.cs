@@ -228,7 +228,7 @@ internal sealed unsafe partial class ClassicSlab
     private int TakeBlock(ArrayCache* array, int head, int batch)
     {
         ref SlabPage slab = ref _memory[head];
-        ushort* links = slab.Links;
+        SlabLinks links = slab.Links;
         ulong start = slab.Base;
         uint size = slab.Size;
         ArrayEntry* entry = ArrayCache.EntriesOf(array) + array->Avail;
@@ -236,7 +236,7 @@ internal sealed unsafe partial class ClassicSlab
         uint next = slab.FreeHead;
         for (ArrayEntry* end = entry + count; entry < end; entry++)
         {
-            ushort* link = links + next;
+            ushort* link = links.At(next);
             entry->Address = start + (next * size);
             entry->Link = link;
             next = *link;
@@ -271,7 +271,7 @@ internal sealed unsafe partial class ClassicSlab
             ushort* link = entry->Link;
             ushort before = slab->InUse;
             *link = slab->FreeHead;
-            slab->FreeHead = (ushort)(link - slab->Links);
+            slab->FreeHead = (ushort)slab->Links.IndexOf(link);
             slab->InUse = (ushort)(before - 1);
 
             // Most often its slab is the one that was put last before, and stays so.

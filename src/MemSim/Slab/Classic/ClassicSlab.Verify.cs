@@ -35,7 +35,7 @@ internal sealed unsafe partial class ClassicSlab
     {
         // Ends of chains: one of the slab's own list, all others are objects in arrays.
         ref SlabPage slab = ref _memory[head];
-        int ends = new ReadOnlySpan<ushort>(slab.Links, slab.Objects).Count(SlabPage.End);
+        int ends = slab.Links.Count(slab.Objects, SlabPage.End);
         return slab.FreeHead == SlabPage.End ? ends : ends - 1;
     }
 
@@ -105,7 +105,7 @@ internal sealed unsafe partial class ClassicSlab
             ArrayEntry entry = ArrayCache.EntriesOf(array)[i];
             int head = _memory.SlabAt(entry.Address);
             if (head == 0 || _memory[head].Cache != cache.Id || _memory[head].Node != node || !_memory[head].TryIndex(entry.Address, out uint index)
-                || entry.Link != _memory[head].Links + index || *entry.Link != SlabPage.End || !seen.Add((nint)entry.Link))
+                || entry.Link != _memory[head].Links.At(index) || *entry.Link != SlabPage.End || !seen.Add((nint)entry.Link))
             {
                 Fail(cache, $"{name} holds {entry.Address:x16}, which is no free object of this cache on node {node}, or is held twice");
             }
@@ -123,7 +123,7 @@ internal sealed unsafe partial class ClassicSlab
         {
             ref SlabPage slab = ref _memory[head];
             string belongs = slab.InUse == 0 ? "free" : slab.InUse == slab.Objects ? "full" : "partial";
-            if (slab.Prev != previous || slab.Cpus != cache.Cpus || slab.Node != node.Id || !listed.Add(head))
+            if (slab.Prev != previous || !slab.IsOf(cache) || slab.Node != node.Id || !listed.Add(head))
             {
                 Fail(cache, $"list corruption at pfn 0x{head:x} in the {name} list of node {node.Id}");
             }

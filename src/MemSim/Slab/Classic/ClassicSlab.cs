@@ -107,7 +107,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
         {
             if (_allocator.Debug.CheckFreed(cpu, cache, head, index))
             {
-                FreeToSlab(cpu, cache, slab.Node, address, slab.Links + index);
+                FreeToSlab(cpu, cache, slab.Node, address, slab.Links.At(index));
             }
 
             return;
@@ -115,14 +115,14 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
 
         if (slab.Node != cpu.Node.Id)
         {
-            FreeAlien(cpu, cache, slab.Node, address, slab.Links + index);
+            FreeAlien(cpu, cache, slab.Node, address, slab.Links.At(index));
             return;
         }
 
         if ((slab.State & SlabPage.FromReserves) != 0)
         {
             // Never into an array, from which anybody may take it.
-            FreeToSlab(cpu, cache, slab.Node, address, slab.Links + index);
+            FreeToSlab(cpu, cache, slab.Node, address, slab.Links.At(index));
             return;
         }
 
@@ -131,7 +131,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             Flush(cpu, cache, array);
         }
 
-        ArrayCache.Push(array, address, slab.Links + index);
+        ArrayCache.Push(array, address, slab.Links.At(index));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -68,7 +68,7 @@ public sealed unsafe partial class Cpu
             return false;
         }
 
-        ushort* link = slab->Links + index;
+        ushort* link = slab->Links.At(index);
         ArrayCache* array = c->Array;
         if (*link != SlabPage.Allocated || array->Avail == array->Limit)
         {

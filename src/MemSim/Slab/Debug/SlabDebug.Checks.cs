@@ -1,7 +1,7 @@
 namespace MemSim.Slab;
 
 /// <content>The bytes that must be as they were left.</content>
-internal sealed unsafe partial class SlabDebug
+internal sealed partial class SlabDebug
 {
     /// <summary>Checks what surrounds an object, and a free object itself (<c>check_object()</c>). Reports the first damage and restores it.</summary>
     /// <returns>Whether everything is as it should be.</returns>

@@ -4,7 +4,7 @@ using System.Text;
 namespace MemSim.Slab;
 
 /// <content>The reports, in SLUB's layout.</content>
-internal sealed unsafe partial class SlabDebug
+internal sealed partial class SlabDebug
 {
     private const int BytesPerRow = 16;
 

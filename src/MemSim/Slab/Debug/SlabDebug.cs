@@ -9,7 +9,7 @@ namespace MemSim.Slab;
 /// Bytes exist only on a machine with contents; without, red zones and poison are laid out but neither written nor checked, while double and invalid frees,
 /// and tracking, work as ever. Checks are made for caches with <see cref="SlabFlags.ConsistencyChecks"/>, as the kernel does.
 /// </remarks>
-internal sealed unsafe partial class SlabDebug
+internal sealed partial class SlabDebug
 {
     private const byte RedInactive = 0xbb;
     private const byte RedActive = 0xcc;

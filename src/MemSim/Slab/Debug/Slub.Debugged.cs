@@ -1,7 +1,7 @@
 namespace MemSim.Slab;
 
 /// <content>Caches that are debugged: no CPU slab, one object at a time under the node's lock, full slabs on a list of their own.</content>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     private ulong AllocDebugged(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
@@ -28,7 +28,7 @@ internal sealed unsafe partial class Slub
 
             SlubNode owner = cache.Nodes[slab.Node];
             Lock(owner);
-            if (!isNew && (slab.Listed == 0 || slab.FreeHead != wanted || wanted == SlabPage.End || slab.Cpus != cache.Cpus))
+            if (!isNew && (slab.Listed == 0 || slab.FreeHead != wanted || wanted == SlabPage.End || !slab.IsOf(cache)))
             {
                 Unlock(owner); // another CPU was faster
                 continue;

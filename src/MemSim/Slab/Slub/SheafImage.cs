@@ -83,7 +83,7 @@ internal sealed unsafe class SheafImage
         {
             ref SlabPage slab = ref memory[memory.SlabAt(address)];
             _ = slab.TryIndex(address, out uint index);
-            ArrayCache.Push(sheaf, address, slab.Links + index);
+            ArrayCache.Push(sheaf, address, slab.Links.At(index));
         }
 
         return sheaf;

@@ -178,12 +178,12 @@ internal sealed unsafe partial class Slub
     {
         uint free = c->FreeHead;
         ulong start = c->Base;
-        ushort* links = c->Links;
+        SlabLinks links = c->Links;
         uint size = c->Size;
         while (free != SlabPage.End && at < end)
         {
             ulong address = start + (free * size);
-            ushort* link = links + free;
+            ushort* link = links.At(free);
             for (; ; )
             {
                 *at++ = address;
@@ -260,7 +260,7 @@ internal sealed unsafe partial class Slub
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static ulong* LinkRun(SlabPage* slab, ulong* from, ulong* at, Chain* chain)
     {
-        ushort* links = slab->Links;
+        SlabLinks links = slab->Links;
         ulong start = slab->Base;
         ulong size = slab->Size;
         ulong bytes = slab->Objects * size;
@@ -271,7 +271,7 @@ internal sealed unsafe partial class Slub
         while (offset < bytes)
         {
             ulong index = (offset * reciprocal) >> 32;
-            ushort* link = links + index;
+            ushort* link = links.At(index);
             if (index * size != offset || *link != SlabPage.Allocated)
             {
                 break;
@@ -353,7 +353,7 @@ internal sealed unsafe partial class Slub
         ulong start = slab.Base;
         ulong bytes = slab.Objects * slab.Size;
         uint reciprocal = slab.Reciprocal;
-        ushort* links = slab.Links;
+        SlabLinks links = slab.Links;
         links[last] = SlabPage.End;
         for (int i = left - 1; i >= 0; i--)
         {

@@ -101,7 +101,7 @@ internal sealed unsafe partial class Slub
             ReplaceFullMain(cpu, cache, sheaves, c);
         }
 
-        ArrayCache.Push(c->Array, slab.AddressOf(index), slab.Links + index);
+        ArrayCache.Push(c->Array, slab.AddressOf(index), slab.Links.At(index));
         return true;
     }
 
@@ -218,7 +218,7 @@ internal sealed unsafe partial class Slub
             {
                 ref SlabPage slab = ref _memory[_memory.SlabAt(addresses[i])];
                 _ = slab.TryIndex(addresses[i], out uint index);
-                ArrayCache.Push(sheaf, addresses[i], slab.Links + index);
+                ArrayCache.Push(sheaf, addresses[i], slab.Links.At(index));
             }
 
             if (got < wanted)
@@ -325,7 +325,7 @@ internal sealed unsafe partial class Slub
             ulong address = objects[given].Value;
             ref SlabPage slab = ref _memory[_memory.SlabAt(address)];
             _ = slab.TryIndex(address, out uint index);
-            ArrayCache.Push(c->Array, address, slab.Links + index);
+            ArrayCache.Push(c->Array, address, slab.Links.At(index));
         }
 
         FreeManyToSlabs(cpu, cache, objects[given..local]);

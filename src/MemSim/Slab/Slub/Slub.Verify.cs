@@ -54,7 +54,7 @@ internal sealed unsafe partial class Slub
         {
             // Ends of chains: one of the slab's own list, one of its CPU's; all others are objects in sheaves.
             ref SlabPage slab = ref _memory[head];
-            int ends = new ReadOnlySpan<ushort>(slab.Links, slab.Objects).Count(SlabPage.End);
+            int ends = slab.Links.Count(slab.Objects, SlabPage.End);
             beyond += ends - (slab.FreeHead == SlabPage.End ? 0 : 1) - (beyond == 0 ? 0 : 1);
         }
 
@@ -90,7 +90,7 @@ internal sealed unsafe partial class Slub
         if (c->Slab != 0)
         {
             VerifySlabOfCpu(cache, cpu, c->Slab, seen);
-            if (c->Base != _memory[c->Slab].Base || c->Links != _memory[c->Slab].Links)
+            if (c->Base != _memory[c->Slab].Base || !c->Links.IsSameAs(_memory[c->Slab].Links))
             {
                 Fail(cache, $"CPU {cpu} has a stale copy of its slab at pfn 0x{c->Slab:x}");
             }
@@ -110,7 +110,7 @@ internal sealed unsafe partial class Slub
     private void VerifySlabOfCpu(KmemCache cache, int cpu, int head, HashSet<int> seen)
     {
         ref SlabPage slab = ref _memory[head];
-        if (!seen.Add(head) || (slab.State & SlabPage.Frozen) == 0 || slab.Cpus != cache.Cpus || slab.Listed != 0)
+        if (!seen.Add(head) || (slab.State & SlabPage.Frozen) == 0 || !slab.IsOf(cache) || slab.Listed != 0)
         {
             Fail(cache, $"CPU {cpu} holds the slab at pfn 0x{head:x}, which is not its own alone");
         }
@@ -190,7 +190,7 @@ internal sealed unsafe partial class Slub
         {
             ArrayEntry entry = ArrayCache.EntriesOf(sheaf)[i];
             int head = _memory.SlabAt(entry.Address);
-            if (head == 0 || _memory[head].Cache != cache.Id || !_memory[head].TryIndex(entry.Address, out uint index) || entry.Link != _memory[head].Links + index
+            if (head == 0 || _memory[head].Cache != cache.Id || !_memory[head].TryIndex(entry.Address, out uint index) || entry.Link != _memory[head].Links.At(index)
                 || *entry.Link != SlabPage.End || !objects.Add(entry.Address))
             {
                 Fail(cache, $"{what} holds {entry.Address:x}, which is no free object of the cache, or in two places");
@@ -205,7 +205,7 @@ internal sealed unsafe partial class Slub
         for (int head = list.First; head != 0; head = _memory[head].Next)
         {
             ref SlabPage slab = ref _memory[head];
-            if (slab.Prev != previous || slab.Cpus != cache.Cpus || slab.Node != node.Id || slab.Listed == 0)
+            if (slab.Prev != previous || !slab.IsOf(cache) || slab.Node != node.Id || slab.Listed == 0)
             {
                 Fail(cache, $"list corruption at pfn 0x{head:x} in the {name} list of node {node.Id}");
             }

@@ -165,7 +165,7 @@ internal sealed unsafe partial class Slub : SlabBackend
     public static ulong Pop(CpuSlab* c)
     {
         uint index = c->FreeHead;
-        ushort* link = c->Links + index;
+        ushort* link = c->Links.At(index);
         c->FreeHead = *link;
         *link = SlabPage.Allocated;
         return c->Base + (index * c->Size);
