@@ -4,7 +4,7 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>How caches come to be.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     /// <summary>Creates a cache of objects, or another name of a compatible one (<c>kmem_cache_create()</c> with <c>struct kmem_cache_args</c>).</summary>
     /// <param name="name">Its name, not empty and not taken.</param>
