@@ -85,6 +85,12 @@ internal static class StateRestorer
             }
         }
 
+        long isolated = zone.PageblockTypes.LongCount(type => type == (byte)MigrateType.Isolate);
+        if (isolated != source.IsolatedPageblocks)
+        {
+            throw new FormatException($"{zone}: {source.IsolatedPageblocks} page blocks are counted as isolated but {isolated} are");
+        }
+
         // Before the lists, so that frames on an LRU list that a free block covers after all are overwritten.
         foreach ((long start, long count) in source.LruOrMovable)
         {

@@ -1,7 +1,7 @@
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Pages;
-using MemSim.Hardware;
 
 namespace MemSim.VirtualMemory;
 

@@ -40,6 +40,16 @@ public sealed class FoundFaultsTests : IDisposable
     }
 
     [Fact]
+    public void A_state_that_counts_other_isolated_page_blocks_than_it_has_contradicts_itself()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithoutContents());
+        AllocatorState state = machine.Snapshot().Allocator;
+        state.Zones[0].IsolatedPageblocks = 1L << 40;
+
+        FluentActions.Invoking(() => MachineSnapshot.Of(state)).Should().Throw<FormatException>().WithMessage("*1099511627776 page blocks are counted as isolated but 0 are");
+    }
+
+    [Fact]
     public void Zones_of_a_captured_folder_that_overlap_are_refused_with_its_name()
     {
         using CaptureArchive captures = new();

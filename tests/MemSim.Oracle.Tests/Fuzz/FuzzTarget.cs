@@ -104,5 +104,9 @@ internal sealed class FolderTarget : FuzzTarget
         }
     }
 
-    public override void Dispose() => Directory.Delete(_root, recursive: true);
+    public override void Dispose()
+    {
+        Directory.Delete(_root, recursive: true);
+        base.Dispose();
+    }
 }

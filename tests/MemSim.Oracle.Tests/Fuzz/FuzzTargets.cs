@@ -142,9 +142,9 @@ internal static class FuzzTargets
 
     private static void ReadWords(string text)
     {
-        ByteSize.TryParse(text, out _);
-        GfpText.TryParse(text, out _);
-        KernelChoice.TryFor(text, out _);
+        _ = ByteSize.TryParse(text, out _);
+        _ = GfpText.TryParse(text, out _);
+        _ = KernelChoice.TryFor(text, out _);
         BootLog.Parse(text);
         _ = text.Contains(',', StringComparison.Ordinal) ? FaultRule.FailPageAlloc(text).MinOrder : ByteSize.Parse(text).Pages;
     }

@@ -68,7 +68,7 @@ public sealed class ReaderFuzzTests : IDisposable
 
         public double Seconds;
 
-        public IReadOnlyCollection<string> Faults => _faults.Values;
+        public Dictionary<string, string>.ValueCollection Faults => _faults.Values;
 
         public void Go()
         {

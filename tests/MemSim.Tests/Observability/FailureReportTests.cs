@@ -11,6 +11,7 @@ public sealed class FailureReportTests
     {
         using Recorder log = new();
         using Machine machine = Machine.Boot(Small().WithLogging(log));
+        log.Messages.Clear(); // the boot log
         KernelTask task = new("nic-irq", 77);
         using (machine.Cpus[0].Run(task))
         {
@@ -32,6 +33,7 @@ public sealed class FailureReportTests
     {
         using Recorder log = new();
         using Machine machine = Machine.Boot(Small().WithLogging(log));
+        log.Messages.Clear(); // the boot log
         while (!machine.Cpus[0].AllocPages(Gfp.Atomic | Gfp.NoWarn, 4).IsNull)
         {
         }

@@ -1,6 +1,5 @@
 using FluentAssertions;
 using MemSim.Damage;
-using MemSim.Hardware;
 using MemSim.Pages;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.Hardware;
 using Xunit;
 
 namespace MemSim.Tests.Slab;
