@@ -39,6 +39,9 @@ public sealed record AllocatorRules
     /// <summary>Whether page blocks are kept for atomic requests of order 1 and more (since 4.4).</summary>
     public bool HasHighAtomicReserve { get; init; } = true;
 
+    /// <summary>Whether requests that cannot wait, and victims of the OOM killer, get from that reserve what they find nowhere else (6.12; in 6.1 from 6.1.117 on).</summary>
+    public bool HighAtomicIsLastResort { get; init; } = true;
+
     /// <summary>Whether the watermark check takes off the free pages of the reserve for high-order atomic requests, exactly counted, or all reserved ones.</summary>
     public bool CountsFreeHighAtomic { get; init; }
 

@@ -1,4 +1,3 @@
-
 namespace MemSim.Lru;
 
 /// <summary>Owners of pages on a machine with parallel CPUs: reclaim on one CPU asks while another one changes address spaces or files.</summary>

@@ -251,7 +251,7 @@ internal sealed partial class PageAllocator
                 counted = pfn >= 0 && _fallback.CountsTaken;
             }
 
-            if (pfn < 0 && (flags & (AllocFlags.Oom | AllocFlags.NonBlock)) != 0)
+            if (pfn < 0 && _rules.HighAtomicIsLastResort && (flags & (AllocFlags.Oom | AllocFlags.NonBlock)) != 0)
             {
                 from = (int)MigrateType.HighAtomic;
                 pfn = _buddy.TakeSmallest(zone, pcp, order, (int)MigrateType.HighAtomic);

@@ -26,6 +26,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
     {
         ["6.12 Reclaim.NewPages"] = "LruGenerationsTests",
         ["6.17 Reclaim.NewPages"] = "LruGenerationsTests, GenerationReclaimTests",
+        ["6.12 Reclaim.SparesLowOnce"] = "CgroupTests, PressureReplayTests",
         ["6.17 Reclaim.Eviction"] = "GenerationReclaimTests",
         ["6.17 Reclaim.HasAnonOnlySwappiness"] = Nothing,
         ["7.3 Reclaim.EmptyZonesCountFree"] = Nothing,
