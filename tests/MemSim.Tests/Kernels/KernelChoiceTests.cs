@@ -40,7 +40,7 @@ public class KernelChoiceTests
     }
 
     [Theory]
-    [InlineData("5.14.0", 0, 1024, true, false, "nothing else is known")]
+    [InlineData("5.14.0", 0, 1024, true, false, "serve no others, not even as a last resort")]
     [InlineData("5.10.0", 6, 1024, true, false, "6 x batch")]
     [InlineData("4.19.0", 6, 512, true, false, "at most 31")]
     [InlineData("4.4.0", 6, 512, false, false, "min + min/2")]
@@ -55,6 +55,7 @@ public class KernelChoiceTests
         choice.Line.Reserves.ScalesWatermarkDistance.Should().Be(scales);
         choice.Line.Allocator.HalvesLimitWithOrder.Should().Be(halves);
         choice.Line.Allocator.HasHighAtomicReserve.Should().Be(!halves, "these rules changed in 4.4");
+        choice.Line.Allocator.HighAtomicIsLastResort.Should().BeFalse();
         choice.Line.Allocator.WaitlessTriesHarder.Should().Be(halves);
         choice.Warnings.Should().ContainSingle().Which.Should().Contain("rules of Linux 6.1").And.Contain(said);
     }
