@@ -16,6 +16,8 @@ public class TopTests(RecordingsFixture recordings)
         Event(frames[^1], "oom_kill").Should().Be(1);
         long[] largest = [.. frames.Select(f => f.GetProperty("processes").EnumerateArray().Select(p => p.GetProperty("resident_pages").GetInt64()).FirstOrDefault())];
         largest.Max().Should().BeGreaterThan(10_000);
+        JsonElement crowded = frames.MaxBy(f => f.GetProperty("processes").GetArrayLength());
+        crowded.GetProperty("processes").EnumerateArray().Select(p => p.GetProperty("resident_pages").GetInt64()).Should().BeInDescendingOrder().And.HaveCountGreaterThan(1);
         frames.Should().Contain(f => f.GetProperty("processes").EnumerateArray().Any(p => p.GetProperty("swap_entries").GetInt64() > 0));
         frames.Should().OnlyContain(f => f.GetProperty("memory").GetProperty("MemFree").GetInt64() <= f.GetProperty("memory").GetProperty("MemTotal").GetInt64());
         frames[^1].GetProperty("processes").GetArrayLength().Should().Be(0, "a scenario leaves nobody behind");
