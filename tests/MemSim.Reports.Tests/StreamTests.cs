@@ -4,6 +4,9 @@ using Xunit;
 
 namespace MemSim.Reports.Tests;
 
+/// <summary>Measures what the process holds, so nothing else may run beside it.</summary>
+[CollectionDefinition(nameof(StreamTests), DisableParallelization = true)]
+[Collection(nameof(StreamTests))]
 public sealed class StreamTests
 {
     [Fact]
