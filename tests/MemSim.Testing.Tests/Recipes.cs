@@ -118,6 +118,9 @@ public class Recipes
             Assert.False(cpu.AllocPages(Gfp.Kernel, order: 1).IsNull);      // ignore-gfp-wait, the kernel's default
         }
 
+        using Machine other = Machine.Boot(MachineSpec.X86_64("128M").WithCommandLine("failslab=1,100,0,2"));
+        Assert.True(other.Cpus[0].Kmalloc(100, Gfp.Atomic).IsNull);
+        Assert.Equal(1, other.FaultInjection.Armed[0].Failed);
         // </recipe>
     }
 

@@ -116,10 +116,20 @@ public class BootTests(RecordingsFixture recordings)
     [InlineData("--cpus", "-1", "--cpus")]
     [InlineData("--cpus", "8193", "--cpus")]
     [InlineData("--cmdline", "kernelcore=mirror", "mirror")]
+    [InlineData("--cmdline", "failslab=1,100", "interval,probability,space,times")]
     [InlineData("--show", "weather", "weather")]
     [InlineData("--show", "buddyinfo,", "''")]
     [InlineData("--from", "/no/such/folder", "no such folder")]
     public void A_bad_option_is_refused(string option, string value, string reason) => ToolRun.Of("boot", option, value).ShouldBeRefused(reason);
+
+    [Fact]
+    public void Parameters_of_fault_injection_are_known()
+    {
+        ToolRun run = ToolRun.Of("boot", "--memory", "256M", "--cmdline", "failslab=1,10,0,-1 fail_page_alloc=1,10,0,-1 fail_usercopy=1,10,0,-1");
+        run.ExitCode.Should().Be(0, run.Error);
+        run.Error.Should().NotContain("has no effect");
+        run.Out.Should().NotContain("Unknown kernel command line").And.Contain("Kernel command line: failslab=1,10,0,-1");
+    }
 
     [Fact]
     public void A_machine_too_small_for_its_kernel_is_refused() => ToolRun.Of("boot", "--memory", "1M").ShouldBeRefused("memory");

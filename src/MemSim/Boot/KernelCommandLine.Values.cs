@@ -160,6 +160,15 @@ public sealed partial class KernelCommandLine
             case "swiotlb":
                 ApplySwiotlb(token, value);
                 break;
+            case "fail_page_alloc":
+                FailPageAlloc = Rule(token, value, FaultRule.FailPageAlloc);
+                break;
+            case "failslab":
+                FailSlab = Rule(token, value, FaultRule.FailSlab);
+                break;
+            case "fail_usercopy":
+                FailUsercopy = Rule(token, value, FaultRule.FailUsercopy);
+                break;
             case "memblock":
                 MemblockDebug |= value == "debug";
                 break;
@@ -200,6 +209,18 @@ public sealed partial class KernelCommandLine
                     BounceSlots ??= number == 0 ? null : number;
                     break;
             }
+        }
+    }
+
+    private static FaultRule Rule(string token, string? value, Func<string, FaultRule> read)
+    {
+        try
+        {
+            return read(value ?? "");
+        }
+        catch (FormatException)
+        {
+            throw Error(token, $"'{value}' is not interval,probability,space,times: four numbers");
         }
     }
 

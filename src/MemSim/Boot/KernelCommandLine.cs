@@ -168,6 +168,15 @@ public sealed partial class KernelCommandLine
     /// <summary><c>slab_allocator=</c>: the allocator below kmalloc, a parameter of this simulator (<c>slub</c> or <c>slab</c>).</summary>
     public string? SlabAllocator { get; private set; }
 
+    /// <summary><c>fail_page_alloc=</c>: which requests to the page allocator fail on purpose; null without the parameter.</summary>
+    public FaultRule? FailPageAlloc { get; private set; }
+
+    /// <summary><c>failslab=</c>: which requests for objects fail on purpose; null without the parameter.</summary>
+    public FaultRule? FailSlab { get; private set; }
+
+    /// <summary><c>fail_usercopy=</c>: which copies from and to processes fail on purpose; null without the parameter.</summary>
+    public FaultRule? FailUsercopy { get; private set; }
+
     /// <summary><c>mminit_loglevel=</c>: how much of memory initialisation the boot log tells, 0 to 4.</summary>
     public int MemoryInitLogLevel { get; private set; }
 

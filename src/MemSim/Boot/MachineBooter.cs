@@ -15,7 +15,9 @@ internal static partial class MachineBooter
         ArgumentNullException.ThrowIfNull(spec);
         if (spec.Start is { } start)
         {
-            return StateRestorer.Restore(start.State, blueprint => new Machine(Started(blueprint, spec, start)), spec.HasContents, spec.CommandLine);
+            Machine restored = StateRestorer.Restore(start.State, blueprint => new Machine(Started(blueprint, spec, start)), spec.HasContents, spec.CommandLine);
+            ArmFaults(restored, spec.CommandLine);
+            return restored;
         }
 
         BootPlan plan = BootPlanner.Plan(spec);
@@ -88,6 +90,7 @@ internal static partial class MachineBooter
                 cpu.UpdateMode();
             }
 
+            ArmFaults(machine, spec.CommandLine);
             ILogger logger = machine.LoggerFactory.CreateLogger("MemSim.Boot");
             foreach (string line in plan.BootLog)
             {
@@ -333,6 +336,18 @@ internal static partial class MachineBooter
             _ => TransparentHugePages.Always,
         };
         machine.Settings.ComputeAtBoot(asked, zone => plan.Zones.FirstOrDefault(z => z.Node == zone.Node.Id && z.Type == zone.Type)?.InitcallManagedPages ?? 0);
+    }
+
+    /// <summary>Rules of fault injection that the command line names. The boot itself is spared: what it asks for may not fail.</summary>
+    private static void ArmFaults(Machine machine, KernelCommandLine line)
+    {
+        foreach (FaultRule? rule in (FaultRule?[])[line.FailPageAlloc, line.FailSlab, line.FailUsercopy])
+        {
+            if (rule is not null)
+            {
+                machine.FaultInjector.Arm(rule);
+            }
+        }
     }
 
     private static void CountUntracked(Machine machine, long[] taken)

@@ -13,7 +13,24 @@ public sealed class CpuUser
     /// <param name="to">Where in the process.</param>
     /// <param name="from">The bytes.</param>
     /// <returns>How many bytes were not copied: 0 on success.</returns>
-    public long CopyToUser(VirtualAddress to, ReadOnlySpan<byte> from)
+    public long CopyToUser(VirtualAddress to, ReadOnlySpan<byte> from) => _cpu.Machine.FaultInjector.FailsUserCopy(_cpu, from.Length) ? from.Length : Store(to, from);
+
+    /// <summary>Copies bytes from the process that runs (<c>copy_from_user()</c>); what could not be copied is zeroed.</summary>
+    /// <param name="to">Where to.</param>
+    /// <param name="from">Where in the process.</param>
+    /// <returns>How many bytes were not copied: 0 on success.</returns>
+    public long CopyFromUser(Span<byte> to, VirtualAddress from)
+    {
+        if (_cpu.Machine.FaultInjector.FailsUserCopy(_cpu, to.Length))
+        {
+            to.Clear();
+            return to.Length;
+        }
+
+        return Fetch(to, from);
+    }
+
+    private long Store(VirtualAddress to, ReadOnlySpan<byte> from)
     {
         CpuMmu mmu = _cpu.MmuState;
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
@@ -36,11 +53,7 @@ public sealed class CpuUser
         }
     }
 
-    /// <summary>Copies bytes from the process that runs (<c>copy_from_user()</c>); what could not be copied is zeroed.</summary>
-    /// <param name="to">Where to.</param>
-    /// <param name="from">Where in the process.</param>
-    /// <returns>How many bytes were not copied: 0 on success.</returns>
-    public long CopyFromUser(Span<byte> to, VirtualAddress from)
+    private long Fetch(Span<byte> to, VirtualAddress from)
     {
         CpuMmu mmu = _cpu.MmuState;
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
@@ -73,7 +86,7 @@ public sealed class CpuUser
         where T : unmanaged
     {
         value = default;
-        return CopyFromUser(System.Runtime.InteropServices.MemoryMarshal.AsBytes(new Span<T>(ref value)), address) == 0 ? Errno.None : Errno.EFAULT;
+        return Fetch(System.Runtime.InteropServices.MemoryMarshal.AsBytes(new Span<T>(ref value)), address) == 0 ? Errno.None : Errno.EFAULT;
     }
 
     /// <summary>Writes a value to the process that runs (<c>put_user()</c>).</summary>
@@ -83,7 +96,7 @@ public sealed class CpuUser
     /// <returns><see cref="Errno.None"/> or EFAULT.</returns>
     public Errno PutUser<T>(VirtualAddress address, T value)
         where T : unmanaged =>
-        CopyToUser(address, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value))) == 0 ? Errno.None : Errno.EFAULT;
+        Store(address, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value))) == 0 ? Errno.None : Errno.EFAULT;
 
     private static void LeaveUser(CpuMmu mmu)
     {

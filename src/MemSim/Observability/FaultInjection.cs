@@ -1,6 +1,6 @@
 namespace MemSim.Observability;
 
-/// <summary>Makes allocations fail on purpose (<c>fail_page_alloc</c>, <c>failslab</c>), and tries out what code does when they do.</summary>
+/// <summary>Makes allocations and copies from and to processes fail on purpose (<c>fail_page_alloc</c>, <c>failslab</c>, <c>fail_usercopy</c>), and tries out what code does when they do.</summary>
 /// <remarks>Costs nothing while no rule is armed. A request made to fail writes no allocation failure report, as in the kernel.</remarks>
 public sealed class FaultInjection
 {
@@ -10,6 +10,9 @@ public sealed class FaultInjection
 
     /// <summary>Whether a rule is armed.</summary>
     public bool IsArmed => _machine.FaultInjector.IsArmed;
+
+    /// <summary>The rules at work, oldest first; those of boot parameters (<c>fail_page_alloc=</c>, <c>failslab=</c>, <c>fail_usercopy=</c>) are armed once the boot is over.</summary>
+    public IReadOnlyList<ArmedFault> Armed => _machine.FaultInjector.Armed;
 
     /// <summary>Arms a rule until what is returned is disposed. Several may be armed; each counts every request.</summary>
     /// <param name="rule">The rule.</param>

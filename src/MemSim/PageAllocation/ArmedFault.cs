@@ -53,7 +53,12 @@ public sealed class ArmedFault : IDisposable
 
         Seen++;
         Requests?.Add(RequestOf(cpu, point, gfp, order, cache, bytes));
-        long size = point == FaultPoints.FailPageAlloc ? 1L << Math.Min(order, 62) : bytes;
+        long size = point switch
+        {
+            FaultPoints.FailPageAlloc => 1L << Math.Min(order, 62),
+            FaultPoints.FailSlab => bytes,
+            _ => 1, // copies count, not their bytes
+        };
         if (Seen < Rule.First || Failed == Rule.Times)
         {
             return false;
@@ -90,7 +95,7 @@ public sealed class ArmedFault : IDisposable
         && (Rule.Cache is null || (point == FaultPoints.FailSlab && Rule.Cache == cache))
         && (Rule.Task is null || (ReferenceEquals(Rule.Task, cpu.Current) && !cpu.InInterrupt))
         && (Rule.CallSite is null || IsAt(cpu.CurrentCallSite, Rule.CallSite))
-        && (Rule.Zone is null || cpu.Machine.Architecture.ZoneTypes[GfpZones.HighestZoneIndex(gfp, cpu.Machine.Architecture)] == Rule.Zone);
+        && (Rule.Zone is null || (point != FaultPoints.FailUsercopy && cpu.Machine.Architecture.ZoneTypes[GfpZones.HighestZoneIndex(gfp, cpu.Machine.Architecture)] == Rule.Zone));
 
     private static bool IsAt(string site, string wanted) =>
         site.StartsWith(wanted, StringComparison.Ordinal) && (site.Length == wanted.Length || site[wanted.Length] == '+');

@@ -1,6 +1,6 @@
 namespace MemSim.PageAllocation;
 
-/// <summary>Asks the armed rules whether an allocation fails on purpose (<c>should_fail()</c>). While there are none, nobody asks.</summary>
+/// <summary>Asks the armed rules whether something fails on purpose (<c>should_fail()</c>). While there are none, nobody asks.</summary>
 internal sealed class FaultInjector
 {
     private readonly Machine _machine;
@@ -12,6 +12,9 @@ internal sealed class FaultInjector
 
     /// <summary>Whether there are rules: then every request must take the checked way in.</summary>
     public bool IsArmed => _armed.Length != 0;
+
+    /// <summary>The rules at work, oldest first.</summary>
+    public IReadOnlyList<ArmedFault> Armed => _armed;
 
     public ArmedFault Arm(FaultRule rule)
     {
@@ -52,6 +55,10 @@ internal sealed class FaultInjector
     /// <summary>Whether a request for objects fails.</summary>
     public bool FailsObjects(Cpu cpu, Gfp gfp, string cache, long bytes) =>
         _armed.Length != 0 && Fails(cpu, FaultPoints.FailSlab, gfp, 0, cache, bytes);
+
+    /// <summary>Whether a copy from or to a process fails (<c>should_fail_usercopy()</c>).</summary>
+    public bool FailsUserCopy(Cpu cpu, long bytes) =>
+        _armed.Length != 0 && Fails(cpu, FaultPoints.FailUsercopy, Gfp.None, 0, "", bytes);
 
     private bool Fails(Cpu cpu, FaultPoints point, Gfp gfp, int order, string cache, long bytes)
     {

@@ -2,7 +2,7 @@ using System.Globalization;
 
 namespace MemSim;
 
-/// <summary>Places where a kernel built with <c>CONFIG_FAULT_INJECTION</c> can make an allocation fail.</summary>
+/// <summary>Places where a kernel built with <c>CONFIG_FAULT_INJECTION</c> can fail on purpose.</summary>
 [Flags]
 public enum FaultPoints
 {
@@ -15,19 +15,25 @@ public enum FaultPoints
     /// <summary><c>failslab</c>: requests for objects, of kmalloc and of caches.</summary>
     FailSlab = 2,
 
-    /// <summary>Both.</summary>
-    All = FailPageAlloc | FailSlab,
+    /// <summary>Both: all allocations.</summary>
+    Allocations = FailPageAlloc | FailSlab,
+
+    /// <summary><c>fail_usercopy</c>: copies from and to processes (<see cref="CpuUser.CopyFromUser"/>, <see cref="CpuUser.CopyToUser"/>), of which nothing is copied then.</summary>
+    FailUsercopy = 4,
+
+    /// <summary>Everything.</summary>
+    All = Allocations | FailUsercopy,
 }
 
-/// <summary>Which allocations fail on purpose: the settings of <c>fail_page_alloc</c> and <c>failslab</c> (<c>Documentation/fault-injection</c>), and filters that find one request among many.</summary>
+/// <summary>What fails on purpose: the settings of <c>fail_page_alloc</c>, <c>failslab</c> and <c>fail_usercopy</c> (<c>Documentation/fault-injection</c>), and filters that find one request among many.</summary>
 /// <remarks>
 /// A rule first looks whether it applies (<see cref="Points"/> and the filters), then counts: the first <see cref="First"/> - 1 requests pass, <see cref="Space"/> is used up, of every
 /// <see cref="Interval"/> requests one is chosen, which fails with <see cref="Probability"/>, at most <see cref="Times"/> times. Requests with <see cref="Gfp.NoFail"/> never fail, as in the kernel.
 /// </remarks>
 public sealed record FaultRule
 {
-    /// <summary>Where it applies.</summary>
-    public FaultPoints Points { get; init; } = FaultPoints.All;
+    /// <summary>Where it applies; where nothing else is said, to all allocations.</summary>
+    public FaultPoints Points { get; init; } = FaultPoints.Allocations;
 
     /// <summary>The first request that may fail, counted from 1 among those the filters let through (<c>fail-nth</c>).</summary>
     public long First { get; init; } = 1;
@@ -44,7 +50,7 @@ public sealed record FaultRule
     /// <summary>Where the random numbers of <see cref="Probability"/> begin: the same seed gives the same failures.</summary>
     public ulong Seed { get; init; } = 88172645463325252;
 
-    /// <summary>What is handed out before anything fails (<c>space</c>): pages of the page allocator, bytes of objects.</summary>
+    /// <summary>What is handed out before anything fails (<c>space</c>): pages of the page allocator, bytes of objects, copies.</summary>
     public long Space { get; init; }
 
     /// <summary>Only objects of the cache of this name, e.g. <c>vm_area_struct</c> or <c>kmalloc-64</c> (<c>cache-filter</c>); null for all.</summary>
@@ -100,6 +106,11 @@ public sealed record FaultRule
     /// <exception cref="FormatException">These are not four numbers.</exception>
     public static FaultRule FailSlab(string setting) => Parse(setting) with { Points = FaultPoints.FailSlab, Without = Gfp.DirectReclaim };
 
+    /// <summary>What the boot parameter <c>fail_usercopy=</c> sets.</summary>
+    /// <param name="setting"><c>interval,probability,space,times</c>.</param>
+    /// <exception cref="FormatException">These are not four numbers.</exception>
+    public static FaultRule FailUsercopy(string setting) => Parse(setting) with { Points = FaultPoints.FailUsercopy };
+
     private static FaultRule Parse(string setting)
     {
         ArgumentNullException.ThrowIfNull(setting);
@@ -117,18 +128,24 @@ public sealed record FaultRule
     }
 }
 
-/// <summary>An allocation that was made to fail.</summary>
+/// <summary>An allocation, or a copy from or to a process, that was made to fail.</summary>
 /// <param name="Point">Where.</param>
 /// <param name="Number">Which it was of the requests the rule applied to, from 1.</param>
-/// <param name="Gfp">Its flags.</param>
-/// <param name="Order">log2 of its pages; 0 for objects.</param>
-/// <param name="Cache">The cache asked for an object; empty for pages.</param>
-/// <param name="Bytes">Bytes asked for.</param>
+/// <param name="Gfp">Its flags; none for copies.</param>
+/// <param name="Order">log2 of its pages; 0 for objects and copies.</param>
+/// <param name="Cache">The cache asked for an object; empty for pages and copies.</param>
+/// <param name="Bytes">Bytes asked for, or to be copied.</param>
 /// <param name="CallSite">What <see cref="Cpu.CallSite"/> said; empty where nobody did.</param>
 /// <param name="Task">Who asked.</param>
 public sealed record InjectedFault(FaultPoints Point, long Number, Gfp Gfp, int Order, string Cache, long Bytes, string CallSite, KernelTask Task)
 {
     /// <summary>The failure in a line, as <c>failslab: request 7, vm_area_struct (136 bytes), GFP_KERNEL, by init:1</c>.</summary>
-    public override string ToString() => string.Create(CultureInfo.InvariantCulture,
-        $"{(Point == FaultPoints.FailSlab ? "failslab" : "fail_page_alloc")}: request {Number}, {(Cache.Length == 0 ? $"order {Order}" : $"{Cache} ({Bytes} bytes)")}, {GfpText.Format(Gfp)}, by {Task}{(CallSite.Length == 0 ? "" : $" at {CallSite}")}");
+    public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"{What}, by {Task}{(CallSite.Length == 0 ? "" : $" at {CallSite}")}");
+
+    private string What => Point switch
+    {
+        FaultPoints.FailSlab => string.Create(CultureInfo.InvariantCulture, $"failslab: request {Number}, {Cache} ({Bytes} bytes), {GfpText.Format(Gfp)}"),
+        FaultPoints.FailUsercopy => string.Create(CultureInfo.InvariantCulture, $"fail_usercopy: request {Number}, {Bytes} bytes"),
+        _ => string.Create(CultureInfo.InvariantCulture, $"fail_page_alloc: request {Number}, order {Order}, {GfpText.Format(Gfp)}"),
+    };
 }

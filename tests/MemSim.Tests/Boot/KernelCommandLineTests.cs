@@ -58,6 +58,10 @@ public class KernelCommandLineTests
     [InlineData("slub_min_objects=many", "is not a number")]
     [InlineData("slub_min_order=11", "0 to 10")]
     [InlineData("slub_max_order=-1", "is not a number")]
+    [InlineData("failslab", "is not interval,probability,space,times")]
+    [InlineData("failslab=1,2,3", "is not interval,probability,space,times")]
+    [InlineData("fail_page_alloc=often,1,0,-1", "is not interval,probability,space,times")]
+    [InlineData("fail_usercopy=1,1,0,-1,9", "is not interval,probability,space,times")]
     [InlineData("quiet=\"x", "quote")]
     public void A_malformed_value_is_refused_with_token_and_reason(string token, string reason)
     {

@@ -85,6 +85,62 @@ public sealed class FaultRuleTests : MachineTests
     }
 
     [Fact]
+    public void A_copy_from_or_to_a_process_fails_and_nothing_is_copied()
+    {
+        Process process = _machine.CreateProcess("driver");
+        using (_cpu.Run(process))
+        {
+            VirtualAddress memory = process.Mm.Mmap(4096, Prot.Read | Prot.Write);
+            _cpu.User.PutUser(memory, 7).Should().Be(Errno.None);
+            Span<byte> bytes = [1, 2, 3, 4];
+            using (ArmedFault armed = _machine.FaultInjection.Arm(FaultRule.FailUsercopy("1,100,0,2")))
+            {
+                _cpu.User.CopyFromUser(bytes, memory).Should().Be(4);
+                bytes.ToArray().Should().Equal(0, 0, 0, 0);
+                _cpu.User.CopyToUser(memory, [9, 9]).Should().Be(2);
+                _cpu.User.GetUser(memory, out int value).Should().Be(Errno.None, "get_user() is no copy");
+                value.Should().Be(7);
+                _cpu.User.CopyFromUser(bytes, memory).Should().Be(0, "twice is enough");
+                armed.Faults.Select(f => f.ToString()).Should().Equal($"fail_usercopy: request 1, 4 bytes, by driver:{process.Pid}", $"fail_usercopy: request 2, 2 bytes, by driver:{process.Pid}");
+            }
+
+            using (_machine.FaultInjection.Arm(FaultRule.FailUsercopy("1,100,3,-1")))
+            {
+                Enumerable.Range(0, 5).Select(_ => _cpu.User.CopyToUser(memory, [1])).Should().Equal([0, 0, 1, 1, 1], "space counts copies");
+            }
+
+            using (_machine.FaultInjection.Arm(FaultRule.EveryNth(1)))
+            {
+                _cpu.User.CopyToUser(memory, [1]).Should().Be(0, "a rule is about allocations where nothing else is said");
+            }
+        }
+    }
+
+    [Theory]
+    [InlineData("fail_page_alloc=1,100,0,2", FaultPoints.FailPageAlloc)]
+    [InlineData("failslab=1,100,0,2", FaultPoints.FailSlab)]
+    [InlineData("fail_usercopy=1,100,0,2", FaultPoints.FailUsercopy)]
+    public void A_boot_parameter_arms_a_rule_once_the_boot_is_over(string parameter, FaultPoints point)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("96M").WithCommandLine(parameter));
+        Cpu cpu = machine.Cpus[0];
+        ArmedFault armed = machine.FaultInjection.Armed.Should().ContainSingle().Subject;
+        (armed.Rule.Points, armed.Rule.Times, armed.Seen).Should().Be((point, 2L, 0L));
+        machine.Warnings.Should().BeEmpty();
+        bool[] failed = [.. Enumerable.Range(0, 4).Select(_ => point switch
+        {
+            FaultPoints.FailPageAlloc => cpu.AllocPages(Gfp.Atomic, order: 1).IsNull,
+            FaultPoints.FailSlab => cpu.Kmalloc(100, Gfp.Atomic).IsNull,
+            _ => cpu.User.CopyFromUser(new byte[4], default) != 0,
+        })];
+        failed.Should().Equal(true, true, point == FaultPoints.FailUsercopy, point == FaultPoints.FailUsercopy); // address 0 is nobody's
+
+        armed.Failed.Should().Be(2);
+        armed.Dispose();
+        machine.FaultInjection.Armed.Should().BeEmpty();
+    }
+
+    [Fact]
     public void A_request_that_must_not_fail_does_not()
     {
         Fails(FaultRule.EveryNth(1), () => FreeNow(_cpu.AllocPages(Gfp.Kernel | Gfp.NoFail))).Should().BeFalse();
