@@ -28,6 +28,60 @@ public enum RecordedKind
 
     /// <summary>The OOM killer chose a process.</summary>
     OomVictim,
+
+    /// <summary>The reaper took a victim's memory.</summary>
+    OomReaped,
+
+    /// <summary>A request woke the kswapd of a node (<c>mm_vmscan_wakeup_kswapd</c>).</summary>
+    WakeupKswapd,
+
+    /// <summary>kswapd began to balance its node.</summary>
+    KswapdWake,
+
+    /// <summary>kswapd went to sleep.</summary>
+    KswapdSleep,
+
+    /// <summary>A request began to reclaim for itself.</summary>
+    DirectReclaimBegin,
+
+    /// <summary>It got so many pages.</summary>
+    DirectReclaimEnd,
+
+    /// <summary>Pages of an inactive list were looked at, and some of them freed (<c>mm_vmscan_lru_shrink_inactive</c>).</summary>
+    Reclaimed,
+
+    /// <summary>Reclaim wrote a page: an anonymous one to swap, another one to its file (<c>mm_vmscan_write_folio</c>).</summary>
+    PageWritten,
+
+    /// <summary>A task that reclaims had to wait.</summary>
+    ReclaimThrottled,
+
+    /// <summary>A run of compaction over a zone began.</summary>
+    CompactionBegin,
+
+    /// <summary>It ended.</summary>
+    CompactionEnd,
+
+    /// <summary>A zone was left out because compaction had failed there recently.</summary>
+    CompactionDeferred,
+
+    /// <summary>Somebody woke the kcompactd of a node.</summary>
+    WakeupKcompactd,
+
+    /// <summary>A list of pages was moved (<c>mm_migrate_pages</c>).</summary>
+    PagesMigrated,
+
+    /// <summary>A range was allocated from a contiguous memory area.</summary>
+    CmaAlloc,
+
+    /// <summary>A request for a range of a contiguous memory area failed.</summary>
+    CmaAllocFailed,
+
+    /// <summary>A range went back to its contiguous memory area.</summary>
+    CmaRelease,
+
+    /// <summary>A page fault, of user code or of kernel code on behalf of a process; pages that come back from swap come with one.</summary>
+    PageFault,
 }
 
 /// <summary>An event of a machine.</summary>
@@ -35,38 +89,67 @@ public enum RecordedKind
 /// <param name="Cpu">On which CPU, by number.</param>
 /// <param name="Task">The task that ran there, as <c>name:pid</c>.</param>
 /// <param name="CallSite">For objects, what <see cref="MemSim.Cpu.CallSite"/> said.</param>
-/// <param name="Pfn">Of pages, the first frame; -1 where there is none.</param>
-/// <param name="Order">Of pages, log2 of how many.</param>
-/// <param name="Address">Of objects, the address.</param>
-/// <param name="Gfp">Of allocations, the flags.</param>
-/// <param name="What">Of objects, the cache or the bytes asked for; of victims, the process.</param>
+/// <param name="Pfn">Of pages, the first frame; of runs of compaction, where the migration scanner was; -1 where there is none.</param>
+/// <param name="Order">Of pages, log2 of how many; of reclaim and compaction, what they were for (-1: of no order in particular).</param>
+/// <param name="Address">Of objects and page faults, the address.</param>
+/// <param name="Gfp">Of allocations and who reclaims for one, the flags.</param>
+/// <param name="What">Of objects, the cache or the bytes asked for; of victims, the process; of compaction, how it ended; of moved pages and waiting tasks, the reason; of contiguous areas, the name.</param>
 public sealed record RecordedEvent(RecordedKind Kind, int Cpu, string Task, string CallSite, long Pfn, int Order, VirtualAddress Address, Gfp Gfp, string What)
 {
+    /// <summary>Of reclaim, moved pages and contiguous areas: pages freed, moved, allocated or given back; 1 for a page that was written.</summary>
+    public long Pages { get; init; }
+
+    /// <summary>Of <see cref="RecordedKind.Reclaimed"/>, pages looked at; of <see cref="RecordedKind.PagesMigrated"/>, pages that could not be moved.</summary>
+    public long Others { get; init; }
+
+    /// <summary>The node whose kswapd or kcompactd it is, or whose lists; -1 where there is none.</summary>
+    public int Node { get; init; } = -1;
+
     /// <summary>The event in a line.</summary>
     public override string ToString() => Kind switch
     {
+        RecordedKind.WakeupKswapd or RecordedKind.KswapdWake or RecordedKind.WakeupKcompactd => string.Create(CultureInfo.InvariantCulture, $"{Kind} node {Node} order {Order} on CPU {Cpu} by {Task}"),
+        RecordedKind.KswapdSleep => string.Create(CultureInfo.InvariantCulture, $"{Kind} node {Node} on CPU {Cpu}"),
+        RecordedKind.DirectReclaimBegin or RecordedKind.CompactionDeferred => string.Create(CultureInfo.InvariantCulture, $"{Kind} order {Order} on CPU {Cpu} by {Task}"),
+        RecordedKind.DirectReclaimEnd => string.Create(CultureInfo.InvariantCulture, $"{Kind} {Pages} pages on CPU {Cpu} by {Task}"),
+        RecordedKind.Reclaimed => string.Create(CultureInfo.InvariantCulture, $"{Kind} {Pages} of {Others} pages of node {Node}, {What} on CPU {Cpu} by {Task}"),
+        RecordedKind.PageWritten => string.Create(CultureInfo.InvariantCulture, $"{Kind} pfn {Pfn} to {What} on CPU {Cpu} by {Task}"),
+        RecordedKind.ReclaimThrottled => string.Create(CultureInfo.InvariantCulture, $"{Kind} node {Node} for {What} on CPU {Cpu} by {Task}"),
+        RecordedKind.CompactionBegin or RecordedKind.CompactionEnd => string.Create(CultureInfo.InvariantCulture, $"{Kind} at pfn {Pfn}{(What.Length == 0 ? "" : ": " + What)} on CPU {Cpu} by {Task}"),
+        RecordedKind.PagesMigrated => string.Create(CultureInfo.InvariantCulture, $"{Kind} {Pages}, {Others} failed, for {What} on CPU {Cpu} by {Task}"),
+        RecordedKind.CmaAlloc or RecordedKind.CmaAllocFailed or RecordedKind.CmaRelease => string.Create(CultureInfo.InvariantCulture, $"{Kind} {What} pfn {Pfn}, {Pages} pages on CPU {Cpu} by {Task}"),
+        RecordedKind.PageFault => string.Create(CultureInfo.InvariantCulture, $"{Kind} at {Address} on CPU {Cpu} by {Task}"),
         RecordedKind.PageAlloc or RecordedKind.PageAllocFailed or RecordedKind.PageFree or RecordedKind.Fallback => string.Create(CultureInfo.InvariantCulture, $"{Kind} pfn {Pfn} order {Order} on CPU {Cpu} by {Task}"),
-        RecordedKind.OomVictim => $"{Kind} {What}",
+        RecordedKind.OomVictim or RecordedKind.OomReaped => $"{Kind} {What}",
         _ => string.Create(CultureInfo.InvariantCulture, $"{Kind} {What} at {Address} on CPU {Cpu} by {Task}{(CallSite.Length == 0 ? "" : " in " + CallSite)}"),
     };
 }
 
-/// <summary>Records what the page allocator, the slab layer and the OOM killer do until it is disposed.</summary>
-public sealed class EventRecorder : IPageTraceSink, ISlabTraceSink, IDisposable
+/// <summary>Records what happens to memory until it is disposed: what the page allocator, the slab layer, reclaim, compaction, contiguous memory areas and the OOM killer do, and page faults.</summary>
+/// <remarks>Events are the tracepoints of the kernel; swap has none of its own: a page that goes there is a <see cref="RecordedKind.PageWritten"/>, one that comes back a <see cref="RecordedKind.PageFault"/>.</remarks>
+public sealed partial class EventRecorder : IPageTraceSink, ISlabTraceSink, IDisposable
 {
     private readonly Machine _machine;
     private readonly List<RecordedEvent> _events = [];
-    private readonly OomSink _oom;
+    private readonly PressureSink _pressure;
+    private readonly TraceEvents _wanted;
     private readonly int _atMost;
 
-    internal EventRecorder(Machine machine, int atMost)
+    internal EventRecorder(Machine machine, int atMost, TraceEvents events)
     {
         _machine = machine;
         _atMost = atMost;
-        _oom = new OomSink(this);
-        machine.Tracing.Attach(this, TraceEvents.Pages);
-        machine.Slab.AttachTrace(this);
-        machine.Tracing.Attach(_oom);
+        _wanted = events;
+        _pressure = new PressureSink(this);
+        if ((events & (TraceEvents.Pages | TraceEvents.Slab)) != 0)
+        {
+            machine.Tracing.Attach(this, events);
+        }
+
+        if ((events & PressureSink.Wanted) != 0)
+        {
+            machine.Tracing.Attach(_pressure, events);
+        }
     }
 
     /// <summary>What happened, in order.</summary>
@@ -89,9 +172,8 @@ public sealed class EventRecorder : IPageTraceSink, ISlabTraceSink, IDisposable
     /// <summary>Stops recording; what was recorded stays.</summary>
     public void Dispose()
     {
-        _machine.Tracing.Detach(this, TraceEvents.Pages);
-        _machine.Slab.DetachTrace(this);
-        _machine.Tracing.Detach(_oom);
+        _machine.Tracing.Detach(this, _wanted);
+        _machine.Tracing.Detach(_pressure, _wanted);
     }
 
     /// <summary>The events, a line each.</summary>
@@ -144,32 +226,6 @@ public sealed class EventRecorder : IPageTraceSink, ISlabTraceSink, IDisposable
             }
         }
     }
-
-    private sealed class OomSink(EventRecorder recorder) : IOomTraceSink
-    {
-        public void MarkVictim(Cpu cpu, in OomVictim victim) =>
-            recorder.Add(new RecordedEvent(RecordedKind.OomVictim, cpu.Id, cpu.Current.ToString(), "", -1, 0, default, Gfp.None, string.Create(CultureInfo.InvariantCulture, $"{victim.Comm}:{victim.Pid}")));
-
-        public void OomScoreAdjUpdate(Cpu cpu, int pid, string comm, int oomScoreAdj)
-        {
-        }
-
-        public void WakeReaper(Cpu cpu, int pid)
-        {
-        }
-
-        public void StartTaskReaping(Cpu cpu, int pid)
-        {
-        }
-
-        public void FinishTaskReaping(Cpu cpu, int pid)
-        {
-        }
-
-        public void SkipTaskReaping(Cpu cpu, int pid)
-        {
-        }
-    }
 }
 
 /// <summary>Where recording begins.</summary>
@@ -178,10 +234,11 @@ public static class EventRecorderExtensions
     /// <summary>Records the machine's events from now on.</summary>
     /// <param name="machine">The machine; no other thread may drive it meanwhile.</param>
     /// <param name="atMost">Events kept; later ones are only counted.</param>
-    public static EventRecorder Record(this Machine machine, int atMost = 1_000_000)
+    /// <param name="events">Whose events to record; page faults need a machine with contents of RAM.</param>
+    public static EventRecorder Record(this Machine machine, int atMost = 1_000_000, TraceEvents events = TraceEvents.All)
     {
         ArgumentNullException.ThrowIfNull(machine);
         ArgumentOutOfRangeException.ThrowIfNegative(atMost);
-        return new EventRecorder(machine, atMost);
+        return new EventRecorder(machine, atMost, events);
     }
 }

@@ -155,8 +155,78 @@ public sealed class MachineAssertionTests : IDisposable
         }
 
         recorder.Of(RecordedKind.OomVictim).Should().ContainSingle().Which.What.Should().StartWith("hog:");
+        recorder.Events.Select(e => e.Kind).Should().ContainInOrder(RecordedKind.DirectReclaimBegin, RecordedKind.DirectReclaimEnd, RecordedKind.OomVictim);
         MachineAssertionExtensions.Should(small).HaveOomKills(1);
     }
+
+    [Fact]
+    public void Reclaim_swap_and_page_faults_are_recorded()
+    {
+        using Machine small = Machine.Boot(MachineSpec.X86_64("128M"));
+        using BlockDevice disk = new("vdb", "256M");
+        small.Swap.SwapOn(disk);
+        Cpu cpu = small.Cpus[0];
+        Process process = small.CreateProcess("editor");
+        using EventRecorder recorder = small.Record();
+        const long Pages = 32768;
+        using (cpu.Run(process))
+        {
+            VirtualAddress memory = process.Mm.Mmap(Pages * 4096, Prot.Read | Prot.Write);
+            for (long i = 0; i < Pages; i++)
+            {
+                cpu.Write(memory + (i * 4096), i);
+            }
+
+            recorder.Of(RecordedKind.PageFault).Should().HaveCount((int)(process.MinorFaults + process.MajorFaults)).And.Contain(e => e.Address == memory && e.Task == cpu.Current.ToString());
+        }
+
+        Dictionary<string, long> events = small.Proc.VmStat.Split('\n', StringSplitOptions.RemoveEmptyEntries).Select(line => line.Split(' ')).ToDictionary(w => w[0], w => long.Parse(w[1], System.Globalization.CultureInfo.InvariantCulture));
+        recorder.Of(RecordedKind.Reclaimed).Sum(e => e.Pages).Should().Be(events["pgsteal_kswapd"] + events["pgsteal_direct"]).And.BePositive();
+        recorder.Of(RecordedKind.Reclaimed).Sum(e => e.Others).Should().Be(events["pgscan_kswapd"] + events["pgscan_direct"]);
+        recorder.Of(RecordedKind.PageWritten).Should().HaveCount((int)events["pswpout"]).And.OnlyContain(e => e.What == "swap" && e.Pfn > 0);
+        recorder.Count(RecordedKind.WakeupKswapd).Should().BePositive();
+        recorder.Count(RecordedKind.KswapdWake).Should().BePositive().And.BeGreaterThanOrEqualTo(recorder.Count(RecordedKind.KswapdSleep));
+        recorder.Of(RecordedKind.KswapdWake).Should().OnlyContain(e => e.Node == 0);
+        recorder.Of(RecordedKind.DirectReclaimEnd).Sum(e => e.Pages).Should().Be(events["pgsteal_direct"]);
+        First(recorder, RecordedKind.KswapdWake).Should().MatchRegex("^KswapdWake node 0 order 0 on CPU 0 by kswapd0:\\d+$");
+        First(recorder, RecordedKind.Reclaimed).Should().MatchRegex("^Reclaimed \\d+ of \\d+ pages of node 0, anon on CPU 0 by ");
+        First(recorder, RecordedKind.PageWritten).Should().MatchRegex("^PageWritten pfn \\d+ to swap on CPU 0 by ");
+        First(recorder, RecordedKind.PageFault).Should().MatchRegex("^PageFault at [0-9a-f]+ on CPU 0 by editor:\\d+$");
+    }
+
+    [Fact]
+    public void Compaction_and_contiguous_areas_are_recorded()
+    {
+        using Machine small = Machine.Boot(MachineSpec.X86_64("128M").WithCma("camera", "16M"));
+        Cpu cpu = small.Cpus[0];
+        MovablePool pool = small.Migration.CreateMovablePool();
+        while (pool.Allocate(cpu, Gfp.HighUserMovable | Gfp.NoWarn) >= 0)
+        {
+        }
+
+        for (int i = pool.Count - 1; i >= 0; i -= 2)
+        {
+            pool.Free(cpu, i);
+        }
+
+        using EventRecorder recorder = small.Record(events: TraceEvents.Compaction);
+        small.Sysctl.Set("vm.compact_memory", "1");
+        recorder.Count(RecordedKind.CompactionBegin).Should().BePositive().And.Be(recorder.Count(RecordedKind.CompactionEnd));
+        recorder.Of(RecordedKind.CompactionEnd).Should().Contain(e => e.What == nameof(CompactionStatus.Complete));
+        recorder.Of(RecordedKind.PagesMigrated).Sum(e => e.Pages).Should().Be(pool.Moves).And.BePositive();
+
+        Page frames = small.Cma.Alloc("camera", pages: 1024);
+        recorder.Of(RecordedKind.CmaAlloc).Should().ContainSingle().Which.Should().Match<RecordedEvent>(e => e.What == "camera" && e.Pages == 1024 && e.Pfn == frames.Pfn.Value);
+        small.Cma.Free(frames, 1024);
+        small.Cma.Alloc("camera", pages: 1 << 20).IsNull.Should().BeTrue();
+        recorder.Count(RecordedKind.CmaRelease).Should().Be(1);
+        recorder.Events.Should().OnlyContain(e => e.Kind >= RecordedKind.CompactionBegin, "nothing else was asked for");
+        First(recorder, RecordedKind.CmaAlloc).Should().MatchRegex("^CmaAlloc camera pfn \\d+, 1024 pages on CPU 0 by ");
+        First(recorder, RecordedKind.CompactionEnd).Should().MatchRegex("^CompactionEnd at pfn \\d+: [A-Z][A-Za-z]+ on CPU 0 by ");
+        First(recorder, RecordedKind.PagesMigrated).Should().MatchRegex("^PagesMigrated \\d+, 0 failed, for Compaction on CPU 0 by ");
+    }
+
+    private static string First(EventRecorder recorder, RecordedKind kind) => recorder.Of(kind).First().ToString();
 
     private static string Fails(Action assertion) => Assert.Throws<MachineAssertionException>(assertion).Message;
 }
