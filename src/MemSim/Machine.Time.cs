@@ -26,7 +26,7 @@ public sealed partial class Machine
         return false;
     }
 
-    /// <summary>Lets simulated time pass in which nobody waits for memory: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>), khugepaged and kcompactd look around when it is time, and limits of per-CPU lists that rose with the load come down again (<c>stat_interval</c>; since 6.7).</summary>
+    /// <summary>Lets simulated time pass in which nobody waits for memory: dirty pages that became too old are written (<c>dirty_expire_centisecs</c>), khugepaged and kcompactd look around when it is time, limits of per-CPU lists that rose with the load come down again (<c>stat_interval</c>; since 6.7), and objects that waited for a grace period are freed (<see cref="CpuSlabCalls.KfreeRcu"/>).</summary>
     /// <param name="time">How much; the clock ends 292 years after the boot.</param>
     /// <exception cref="ArgumentOutOfRangeException">The time is negative, or the clock would run over.</exception>
     public void AdvanceTime(TimeSpan time)
@@ -40,6 +40,7 @@ public sealed partial class Machine
         PageCache.Advance(cpu, time.Ticks * 100);
         HugePages.Khugepaged.Advance(cpu, time);
         AdvanceKcompactd(cpu);
+        Slab.Rcu.End(cpu, all: false);
         (_statUpdates ??= new StatUpdates(this)).Advance();
     }
 

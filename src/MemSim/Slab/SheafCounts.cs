@@ -15,6 +15,12 @@ public record struct SheafCounts
     /// <summary>Empty sheaves in the nodes' barns.</summary>
     public int EmptyInBarns { get; internal set; }
 
+    /// <summary>Objects given to <see cref="CpuSlabCalls.KfreeRcu"/> that lie in sheaves until their grace period ends.</summary>
+    public long ObjectsAwaitingRcu { get; internal set; }
+
+    /// <summary>Objects in sheaves that are lent (<see cref="CpuSlabCalls.PrefillSheaf"/>).</summary>
+    public long ObjectsLent { get; internal set; }
+
     /// <summary>Sheaves filled from slabs (<c>sheaf_refill</c> counts their objects).</summary>
     public long Refills { get; internal set; }
 

@@ -22,6 +22,7 @@ public sealed partial class SlabAllocator
     /// <remarks>
     /// A cache itself takes a <c>struct kmem_cache</c> and a <c>struct kmem_cache_node</c> for each node. MemSim keeps neither in simulated memory, but asks for them: fault injection
     /// may refuse them by the names of their caches, and where every zone that GFP_KERNEL may take from is at its min watermark, a page must be found first (reclaim and the OOM killer are asked).
+    /// A sheaf for each CPU, where the cache has sheaves (6.18), is an object of a kmalloc cache.
     /// </remarks>
     /// <param name="name">Its name, not empty and not taken.</param>
     /// <param name="size">Bytes of an object, 1 to 4 MiB.</param>
@@ -43,7 +44,18 @@ public sealed partial class SlabAllocator
         if (HasMemoryForCache())
         {
             cache = Make(name, size, args, flags);
-            return true;
+            if (Backend.Furnish(Machine.CallersCpu(), cache))
+            {
+                return true;
+            }
+
+            lock (_lock)
+            {
+                Remove(cache);
+            }
+
+            Backend.Settle(Machine.CallersCpu());
+            cache = null;
         }
 
         if ((flags & SlabFlags.Panic) != 0)

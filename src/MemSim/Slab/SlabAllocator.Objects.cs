@@ -22,7 +22,8 @@ public sealed unsafe partial class SlabAllocator
     /// <param name="sink">The receiver.</param>
     internal void DetachTrace(ISlabTraceSink sink) => Machine.Detach(_tracepoints, sink);
 
-    internal VirtualAddress Kmalloc(Cpu cpu, long size, Gfp gfp, int node)
+    /// <summary>The checked kmalloc; the call site is named where the slab layer itself asks.</summary>
+    internal VirtualAddress Kmalloc(Cpu cpu, long size, Gfp gfp, int node, string? callSite = null)
     {
         Machine.ThrowIfDisposed();
         ArgumentOutOfRangeException.ThrowIfNegative(size);
@@ -58,7 +59,7 @@ public sealed unsafe partial class SlabAllocator
             Debug.NoteRequested(address, (int)size);
         }
 
-        TraceKmalloc(cpu, result, size, given, gfp, node);
+        TraceKmalloc(cpu, result, size, given, gfp, node, callSite);
         return result;
     }
 
@@ -106,6 +107,21 @@ public sealed unsafe partial class SlabAllocator
         }
 
         Debug.NotAnObject(cpu, obj, "kfree");
+    }
+
+    /// <summary>Frees what the slab layer has for itself, in the middle of another call.</summary>
+    internal void FreeOwn(Cpu cpu, VirtualAddress obj, string callSite)
+    {
+        Trace?.Kfree(cpu, callSite, obj);
+        int head = Memory.SlabAt(obj.Value);
+        if (head != 0)
+        {
+            Give(cpu, CacheOf(Memory[head].Cache), head, obj, "kfree");
+        }
+        else
+        {
+            LargeObjects.Free(cpu, this, (int)((obj.Value - Memory.FrameZero) >> PageGeometry.PageShift));
+        }
     }
 
     internal void Free(Cpu cpu, KmemCache cache, VirtualAddress obj)
@@ -365,11 +381,11 @@ public sealed unsafe partial class SlabAllocator
     /// <summary>Whether a request for objects is made to fail (<c>should_failslab()</c>).</summary>
     private bool Fails(Cpu cpu, KmemCache cache, Gfp gfp) => Machine.FaultInjector.FailsObjects(cpu, gfp, cache.Name, cache.ObjectSize);
 
-    private void TraceKmalloc(Cpu cpu, VirtualAddress ptr, long requested, long given, Gfp gfp, int node)
+    private void TraceKmalloc(Cpu cpu, VirtualAddress ptr, long requested, long given, Gfp gfp, int node, string? callSite = null)
     {
         if (Trace is not null && node < 0)
         {
-            Trace.Kmalloc(cpu, cpu.CurrentCallSite, ptr, requested, ptr.IsNull ? 0 : given, gfp, node);
+            Trace.Kmalloc(cpu, callSite ?? cpu.CurrentCallSite, ptr, requested, ptr.IsNull ? 0 : given, gfp, node);
         }
         else
         {

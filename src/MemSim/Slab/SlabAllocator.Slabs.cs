@@ -22,6 +22,8 @@ public sealed partial class SlabAllocator
                 Backend.CpuDead(cpu, cache, dead);
             }
         }
+
+        Backend.Settle(cpu);
     }
 
     /// <summary>Shuffles the free lists of slabs made from now on, as <c>CONFIG_SLAB_FREELIST_RANDOM</c> does; deterministic by the seed. 0 turns it off.</summary>

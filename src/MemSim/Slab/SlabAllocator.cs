@@ -39,6 +39,7 @@ public sealed unsafe partial class SlabAllocator
         Nothing = Memory.TakeCpuSlabs(1);
         _merges = !parameters.NoMerge;
         Backend = parameters.Allocator == "slab" ? new ClassicSlab(this) : new Slub(this);
+        Rcu = new RcuFrees(this);
         CreateBootCaches();
         _bootIds = _ids;
     }
@@ -66,6 +67,9 @@ public sealed unsafe partial class SlabAllocator
     internal SlubDebugOptions DebugOptions { get; }
 
     internal SlabDebug Debug { get; }
+
+    /// <summary>Objects that wait for a grace period.</summary>
+    internal RcuFrees Rcu { get; }
 
     /// <summary>Pages of reclaimable slabs on a node (<c>nr_slab_reclaimable</c>).</summary>
     /// <param name="node">The node's number.</param>
@@ -124,6 +128,105 @@ public sealed unsafe partial class SlabAllocator
         Cpu cpu = Machine.Own(on);
         Machine.ThrowIfDisposed();
         cpu.Context.MightSleep("kmem_cache_destroy");
+
+        // As the kernel: what waits for a grace period is waited for.
+        Rcu.End(cpu, all: true);
+        bool gone = Destroy(cpu, cache);
+        Backend.Settle(cpu);
+        return gone;
+    }
+
+    /// <summary>Gives back what a cache keeps without need: CPUs' slabs and empty slabs (<c>kmem_cache_shrink()</c>).</summary>
+    /// <param name="cache">The cache.</param>
+    /// <param name="on">The CPU on which the call is made; null for CPU 0. The call may sleep.</param>
+    /// <returns>How many slabs are left.</returns>
+    /// <exception cref="KernelBugException">The context is atomic, or the cache is another machine's or gone.</exception>
+    public long ShrinkCache(KmemCache cache, Cpu? on = null)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        Cpu cpu = Machine.Own(on);
+        Machine.ThrowIfDisposed();
+        cpu.Context.MightSleep("kmem_cache_shrink");
+        long left;
+        lock (_lock)
+        {
+            left = IsUsable(cpu, cache, "kmem_cache_shrink") ? Backend.Shrink(cpu, cache) : 0;
+        }
+
+        Backend.Settle(cpu);
+        return left;
+    }
+
+    /// <summary>Checks the red zones and poison of all objects of a cache (<c>echo 1 &gt; /sys/kernel/slab/CACHE/validate</c>); damage is restored.</summary>
+    /// <param name="cache">The cache; without debugging flags there is nothing to check.</param>
+    /// <param name="on">The CPU on which the call is made; null for CPU 0.</param>
+    /// <returns>How many objects were damaged, with <see cref="BugPolicy.Log"/>.</returns>
+    /// <exception cref="KernelBugException">An object is damaged; the report says where and what.</exception>
+    public int Validate(KmemCache cache, Cpu? on = null)
+    {
+        ArgumentNullException.ThrowIfNull(cache);
+        Cpu cpu = Machine.Own(on);
+        Machine.ThrowIfDisposed();
+        return IsUsable(cpu, cache, "validate_slab_cache") && cache.IsDebugged ? Debug.Validate(cpu, cache) : 0;
+    }
+
+    /// <summary>The objects still live, grouped by cache and, where the cache tracks its users, by call site: largest groups first.</summary>
+    /// <remarks>
+    /// Walks the machine's frames: for tests and reports. Boot leaves nothing live, so what is listed is what nobody freed. Left out are the layer's own objects (sheaves) and those that
+    /// wait for a grace period (<see cref="CpuSlabCalls.KfreeRcu"/>).
+    /// </remarks>
+    public IReadOnlyList<LiveObjects> FindLiveObjects()
+    {
+        Machine.ThrowIfDisposed();
+        HashSet<ulong> own = OwnObjects();
+        List<LiveObjects> groups = [];
+        foreach (KmemCache cache in _caches)
+        {
+            Dictionary<string, (long Count, long Wasted)> bySite = new(StringComparer.Ordinal);
+            foreach (int head in Memory.SlabsOf(cache))
+            {
+                ref SlabPage slab = ref Memory[head];
+                for (uint i = 0; i < slab.Objects; i++)
+                {
+                    if (slab.Links[i] == SlabPage.Allocated && !own.Contains(slab.AddressOf(i)))
+                    {
+                        SlabTrack? track = Debug.AllocationOf(slab.AddressOf(i));
+                        string site = track?.CallSite ?? "";
+                        (long count, long wasted) = bySite.GetValueOrDefault(site);
+                        bySite[site] = (count + 1, wasted + (track?.RequestedBytes is int requested ? cache.ObjectSize - requested : 0));
+                    }
+                }
+            }
+
+            groups.AddRange(bySite.Select(group => new LiveObjects(cache, group.Key, group.Value.Count) { WastedBytes = group.Value.Wasted }));
+        }
+
+        groups.Sort((a, b) => b.Bytes.CompareTo(a.Bytes));
+        return groups;
+    }
+
+    /// <summary>Adds every object that is handed out.</summary>
+    internal void AddLive(List<(ulong Address, KmemCache Cache)> objects)
+    {
+        HashSet<ulong> own = OwnObjects();
+        foreach (KmemCache cache in _caches)
+        {
+            foreach (int head in Memory.SlabsOf(cache))
+            {
+                ref SlabPage slab = ref Memory[head];
+                for (uint i = 0; i < slab.Objects; i++)
+                {
+                    if (slab.Links[i] == SlabPage.Allocated && !own.Contains(slab.AddressOf(i)))
+                    {
+                        objects.Add((slab.AddressOf(i), cache));
+                    }
+                }
+            }
+        }
+    }
+
+    private bool Destroy(Cpu cpu, KmemCache cache)
+    {
         lock (_lock)
         {
             if (!IsUsable(cpu, cache, "kmem_cache_destroy"))
@@ -155,84 +258,16 @@ public sealed unsafe partial class SlabAllocator
         }
     }
 
-    /// <summary>Gives back what a cache keeps without need: CPUs' slabs and empty slabs (<c>kmem_cache_shrink()</c>).</summary>
-    /// <param name="cache">The cache.</param>
-    /// <param name="on">The CPU on which the call is made; null for CPU 0. The call may sleep.</param>
-    /// <returns>How many slabs are left.</returns>
-    /// <exception cref="KernelBugException">The context is atomic, or the cache is another machine's or gone.</exception>
-    public long ShrinkCache(KmemCache cache, Cpu? on = null)
+    private HashSet<ulong> OwnObjects()
     {
-        ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = Machine.Own(on);
-        Machine.ThrowIfDisposed();
-        cpu.Context.MightSleep("kmem_cache_shrink");
-        lock (_lock)
-        {
-            return IsUsable(cpu, cache, "kmem_cache_shrink") ? Backend.Shrink(cpu, cache) : 0;
-        }
-    }
-
-    /// <summary>Checks the red zones and poison of all objects of a cache (<c>echo 1 &gt; /sys/kernel/slab/CACHE/validate</c>); damage is restored.</summary>
-    /// <param name="cache">The cache; without debugging flags there is nothing to check.</param>
-    /// <param name="on">The CPU on which the call is made; null for CPU 0.</param>
-    /// <returns>How many objects were damaged, with <see cref="BugPolicy.Log"/>.</returns>
-    /// <exception cref="KernelBugException">An object is damaged; the report says where and what.</exception>
-    public int Validate(KmemCache cache, Cpu? on = null)
-    {
-        ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = Machine.Own(on);
-        Machine.ThrowIfDisposed();
-        return IsUsable(cpu, cache, "validate_slab_cache") && cache.IsDebugged ? Debug.Validate(cpu, cache) : 0;
-    }
-
-    /// <summary>The objects still live, grouped by cache and, where the cache tracks its users, by call site: largest groups first.</summary>
-    /// <remarks>Walks the machine's frames: for tests and reports. Boot leaves nothing live, so what is listed is what nobody freed.</remarks>
-    public IReadOnlyList<LiveObjects> FindLiveObjects()
-    {
-        Machine.ThrowIfDisposed();
-        List<LiveObjects> groups = [];
+        HashSet<ulong> own = [];
         foreach (KmemCache cache in _caches)
         {
-            Dictionary<string, (long Count, long Wasted)> bySite = new(StringComparer.Ordinal);
-            foreach (int head in Memory.SlabsOf(cache))
-            {
-                ref SlabPage slab = ref Memory[head];
-                for (uint i = 0; i < slab.Objects; i++)
-                {
-                    if (slab.Links[i] == SlabPage.Allocated)
-                    {
-                        SlabTrack? track = Debug.AllocationOf(slab.AddressOf(i));
-                        string site = track?.CallSite ?? "";
-                        (long count, long wasted) = bySite.GetValueOrDefault(site);
-                        bySite[site] = (count + 1, wasted + (track?.RequestedBytes is int requested ? cache.ObjectSize - requested : 0));
-                    }
-                }
-            }
-
-            groups.AddRange(bySite.Select(group => new LiveObjects(cache, group.Key, group.Value.Count) { WastedBytes = group.Value.Wasted }));
+            Backend.AddOwnObjects(cache, own);
         }
 
-        groups.Sort((a, b) => b.Bytes.CompareTo(a.Bytes));
-        return groups;
-    }
-
-    /// <summary>Adds every object that is handed out.</summary>
-    internal void AddLive(List<(ulong Address, KmemCache Cache)> objects)
-    {
-        foreach (KmemCache cache in _caches)
-        {
-            foreach (int head in Memory.SlabsOf(cache))
-            {
-                ref SlabPage slab = ref Memory[head];
-                for (uint i = 0; i < slab.Objects; i++)
-                {
-                    if (slab.Links[i] == SlabPage.Allocated)
-                    {
-                        objects.Add((slab.AddressOf(i), cache));
-                    }
-                }
-            }
-        }
+        Rcu.AddTo(own);
+        return own;
     }
 
     /// <summary>The cache with a number.</summary>

@@ -64,6 +64,39 @@ internal abstract class SlabBackend
     /// <summary>Frees several objects that are known to be objects of the cache, each once; their links hold <see cref="SlabPage.Leaving"/>. May reorder the span.</summary>
     public abstract void FreeBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects);
 
+    /// <summary>Takes memory for what a new cache needs of it.</summary>
+    /// <returns>Whether there was memory; else the cache has to go again.</returns>
+    public virtual bool Furnish(Cpu cpu, KmemCache cache) => true;
+
+    /// <summary>Frees what the implementation gave up while the table of caches was held.</summary>
+    public virtual void Settle(Cpu cpu)
+    {
+    }
+
+    /// <summary>Frees an object that is known to be allocated once a grace period has ended, together with others.</summary>
+    /// <returns>Whether the implementation took it; else the caller keeps it.</returns>
+    public virtual bool FreeAfterGrace(Cpu cpu, KmemCache cache, int head, uint index) => false;
+
+    /// <summary>Frees what waited for grace periods that ended by a time, or whatever waits.</summary>
+    public virtual void EndGrace(Cpu cpu, KmemCache cache, long now, bool all)
+    {
+    }
+
+    /// <summary>Lends a sheaf with at least so many objects of a cache that has sheaves; null without memory.</summary>
+    public virtual SlabSheaf? Prefill(Cpu cpu, KmemCache cache, Gfp gfp, int count) => null;
+
+    /// <summary>Sees to it that a lent sheaf has at least so many objects.</summary>
+    /// <returns>Whether there was memory.</returns>
+    public virtual bool Refill(Cpu cpu, Gfp gfp, SlabSheaf sheaf, int count) => false;
+
+    /// <summary>Takes an object out of a lent sheaf that has one.</summary>
+    public virtual ulong TakeOfPrefilled(SlabSheaf sheaf) => 0;
+
+    /// <summary>Takes a lent sheaf back.</summary>
+    public virtual void TakeBack(Cpu cpu, Gfp gfp, SlabSheaf sheaf)
+    {
+    }
+
     /// <summary>Gives back what a cache keeps without need: slabs of CPUs and empty slabs.</summary>
     /// <returns>How many slabs are left.</returns>
     public abstract long Shrink(Cpu cpu, KmemCache cache);
@@ -82,6 +115,11 @@ internal abstract class SlabBackend
 
     /// <summary>What the implementation says of a cache in <c>/proc/slabinfo</c> and sysfs.</summary>
     public abstract CacheCounts Count(KmemCache cache);
+
+    /// <summary>Adds the addresses of objects that the implementation itself has for a cache.</summary>
+    public virtual void AddOwnObjects(KmemCache cache, HashSet<ulong> addresses)
+    {
+    }
 
     /// <summary>Objects of a slab that are free but not on the slab's own list: in lists of CPUs and the like.</summary>
     public abstract int FreeBeyondSlab(KmemCache cache, int head);

@@ -12,6 +12,7 @@ internal sealed class SlabImage
     private readonly Dictionary<int, ushort[]> _orders;
     private readonly IReadOnlyList<(long Reclaimable, long Unreclaimable)> _pages;
     private readonly SlabTracks _tracks;
+    private readonly IReadOnlyList<(ulong Address, long Left)> _waiting;
 
     private SlabImage(SlabAllocator slab)
     {
@@ -20,6 +21,7 @@ internal sealed class SlabImage
         (_random, _orders) = slab.ShuffleState;
         _pages = slab.Pages.Counts;
         _tracks = slab.Debug.CopyOfTracks;
+        _waiting = slab.Rcu.Objects;
         int cpus = slab.Machine.Cpus.Count;
         foreach (KmemCache cache in slab.Caches)
         {
@@ -87,6 +89,11 @@ internal sealed class SlabImage
                 SlubNode target = cache.Nodes[node];
                 (target.Partial, target.Full, target.Slabs, target.Objects) = (image.Nodes[node].Partial, image.Nodes[node].Full, image.Nodes[node].Slabs, image.Nodes[node].Objects);
             }
+        }
+
+        foreach ((ulong address, long left) in _waiting)
+        {
+            _ = slab.Rcu.Keep(address, left);
         }
     }
 

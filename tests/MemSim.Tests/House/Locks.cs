@@ -26,7 +26,7 @@ internal static class Locks
         new("PersistentKmaps._lock", "PersistentKmaps", "slots of the window of `kmap()`; who finds none sleeps and lets go of it"),
         new("PageTables._lock", "LockScope", "tables of one set of page tables; not held while a frame for one is asked for", Again: true),
         new("CpuMmu._inside", "CpuMmu", "a CPU's TLBs: an access is inside, and so is who makes the CPU forget an entry"),
-        new("SheafCache._lock", "lock", "a cache's empty sheaves, and what was counted"),
+        new("SheafCache._lock", "lock", "which sheaves a cache has, those that wait or are lent, and what was counted"),
         new("SheafBarn._lock", "SheafBarn", "a node's full and empty sheaves"),
         new("ClassicNode.Lock", "ClassicSlab", "slabs and shared arrays of a node (SLAB); of two nodes the lower number first", Again: true),
         new("SlubNode.Lock", "Slub", "partial slabs of a node (SLUB)"),
@@ -57,6 +57,8 @@ internal static class Locks
         new("PageOwnerTracker._lock", "lock", "who allocated pages"),
         new("PageReclaim._controls", "lock", "what passes over the lists lend"),
         new("PressureStall._lock", "lock", "stall times"),
+        new("RcuFrees._lock", "lock", "objects that wait for a grace period"),
+        new("SheafMemory._lock", "lock", "memory of sheaves that was given up"),
         new("SlabAllocator._orders", "lock", "in which order objects of new slabs are handed out"),
         new("SlabMemory._arenas", "lock", "unmanaged memory that the finalizer frees"),
         new("SlabTracks._lock", "lock", "who allocated and freed objects of debugged caches"),
@@ -68,6 +70,7 @@ internal static class Locks
     public static IReadOnlyDictionary<(string Caller, string Called), string> NotTaken { get; } = new Dictionary<(string, string), string>
     {
         [("PersistentKmaps.Sleep", "Machine.RunsBackground")] = "Only where CPUs are not parallel, and there is no lock then.",
+        [("ClassicSlab.DestroyList", "SlabAllocator.Kfree")] = "In the classic slab layer that ends in ClassicSlab.Free; only SLUB's sheaves ask for memory in a free.",
         [("Cpu.EnterRun", "Cpu.EnterAccess")] = "That is how the gate is entered for the caller.",
         [("SwapSpace.TryReclaimSlot", "LruManager.Put")] = "A page in the swap cache is a small one: its last reference asks no owner.",
     };

@@ -23,6 +23,15 @@ internal unsafe struct ArrayCache
     /// <summary>SLUB's sheaves: the next one in the same list of a barn.</summary>
     public ArrayCache* Next;
 
+    /// <summary>SLUB's sheaves: the address of the kmalloc object that the sheaf is; 0 for one that the boot made.</summary>
+    public ulong Home;
+
+    /// <summary>SLUB's sheaves that wait for a grace period: the simulated time at which it ends at the latest, in nanoseconds.</summary>
+    public long Due;
+
+    /// <summary>SLUB's sheaves that wait for a grace period: the node whose barn they go to; <see cref="SlabPage.NoNode"/> for none.</summary>
+    public int Node;
+
     /// <summary>The entries, oldest first: they lie behind the header.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static ArrayEntry* EntriesOf(ArrayCache* array) => (ArrayEntry*)((byte*)array + HeaderBytes);

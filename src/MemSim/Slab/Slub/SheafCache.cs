@@ -1,23 +1,29 @@
 using System.Runtime.InteropServices;
-using MemSim.Hardware;
 
 namespace MemSim.Slab;
 
-/// <summary>A cache's sheaves: arrays of free objects before its slabs. Each CPU has a main one, perhaps a spare; each node's barn keeps full and empty ones.</summary>
+/// <summary>A cache's sheaves: arrays of free objects before its slabs. Each CPU has a main one, perhaps a spare and one for objects that wait for a grace period; each node's barn keeps full and empty ones.</summary>
 /// <remarks>
-/// Kernel: <c>struct slub_percpu_sheaves</c>, <c>struct node_barn</c> (6.18). A CPU's sheaves are touched by that CPU alone, a barn under its lock. The kernel takes
-/// the sheaves themselves from kmalloc; here they are the host's memory, so they neither fail nor show up in kmalloc's caches.
+/// Kernel: <c>struct slub_percpu_sheaves</c>, <c>struct node_barn</c> (6.18). A CPU's sheaves are touched by that CPU alone, a barn under its lock. The entries are the host's memory, but each
+/// sheaf has a place in a kmalloc cache too (<see cref="ArrayCache.Home"/>), as in the kernel: getting one takes an object there and may fail. Without a place are the main sheaves of caches that the boot makes.
 /// </remarks>
 internal sealed unsafe class SheafCache
 {
     /// <summary>A barn takes no more full sheaves than this from CPUs (<c>MAX_FULL_SHEAVES</c>).</summary>
     public const int MaxFullSheaves = 10;
 
+    /// <summary>A barn takes no more empty sheaves than this back after a grace period (<c>MAX_EMPTY_SHEAVES</c>).</summary>
+    public const int MaxEmptySheaves = 10;
+
     private readonly ArrayCache*[] _spares;
+    private readonly ArrayCache*[] _rcuFree;
     private readonly List<nint> _memory = [];
-    // Guards _unused, _memory and _counts.
+    private readonly List<nint> _waiting = [];
+    private readonly List<nint> _lent = [];
+    // Guards _unused, _memory, _waiting, _lent and _counts.
     private readonly Lock _lock = new();
     private readonly KmemCache _cache;
+    private readonly SheafMemory _homes;
     private readonly bool _parallel;
     private ArrayCache* _unused;
     private SheafCounts _counts;
@@ -29,9 +35,10 @@ internal sealed unsafe class SheafCache
         set => _counts = value;
     }
 
-    public SheafCache(KmemCache cache)
+    public SheafCache(KmemCache cache, SheafMemory homes)
     {
         _cache = cache;
+        _homes = homes;
         _parallel = cache.Machine.IsParallel;
         Barns = new SheafBarn[cache.Machine.Nodes[^1].Id + 1];
         for (int node = 0; node < Barns.Length; node++)
@@ -39,10 +46,12 @@ internal sealed unsafe class SheafCache
             Barns[node] = new SheafBarn();
         }
 
-        _spares = new ArrayCache*[cache.Machine.Cpus.Count];
-        for (int cpu = 0; cpu < _spares.Length; cpu++)
+        int cpus = cache.Machine.Cpus.Count;
+        _spares = new ArrayCache*[cpus];
+        _rcuFree = new ArrayCache*[cpus];
+        for (int cpu = 0; cpu < cpus; cpu++)
         {
-            cache.Cpus[cpu].Array = TakeEmpty();
+            cache.Cpus[cpu].Array = Place(0, cache.SheafCapacity);
         }
     }
 
@@ -56,37 +65,132 @@ internal sealed unsafe class SheafCache
 
     public SheafBarn[] Barns { get; }
 
+    /// <summary>Full sheaves of objects that wait for the end of a grace period, the oldest first; their node and when they may go is in them.</summary>
+    public List<nint> Waiting => _waiting;
+
+    /// <summary>Prefilled sheaves in the hands of who asked for them.</summary>
+    public List<nint> Lent => _lent;
+
     /// <summary>A CPU's spare sheaf; null for none.</summary>
     public ref ArrayCache* SpareOf(int cpu) => ref _spares[cpu];
 
-    /// <summary>An empty sheaf that nobody has (<c>alloc_empty_sheaf()</c>).</summary>
-    public ArrayCache* TakeEmpty()
+    /// <summary>A CPU's sheaf that fills with objects of <c>kfree_rcu()</c>; null for none.</summary>
+    public ref ArrayCache* RcuFreeOf(int cpu) => ref _rcuFree[cpu];
+
+    /// <summary>Gives the CPUs' main sheaves their places in kmalloc memory, when a cache is created.</summary>
+    /// <returns>Whether there was memory; else none has a place.</returns>
+    public bool Furnish(Cpu cpu)
+    {
+        for (int i = 0; i < _spares.Length; i++)
+        {
+            if (!_homes.TryTake(cpu, _cache, _cache.SheafCapacity, Gfp.Kernel, out _cache.Cpus[i].Array->Home))
+            {
+                Unfurnish();
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    /// <summary>Gives the places of the CPUs' main sheaves back, when a cache is destroyed; they are free with <see cref="SheafMemory.Settle"/>.</summary>
+    public void Unfurnish()
+    {
+        for (int i = 0; i < _spares.Length; i++)
+        {
+            ref ulong home = ref _cache.Cpus[i].Array->Home;
+            _homes.GiveLater(home);
+            home = 0;
+        }
+    }
+
+    /// <summary>An empty sheaf that nobody has (<c>alloc_empty_sheaf()</c>); null without memory.</summary>
+    public ArrayCache* TakeEmpty(Cpu cpu, Gfp gfp) => TakeEmpty(cpu, gfp, _cache.SheafCapacity);
+
+    /// <summary>An empty sheaf with room for so many objects.</summary>
+    public ArrayCache* TakeEmpty(Cpu cpu, Gfp gfp, int capacity) => _homes.TryTake(cpu, _cache, capacity, gfp, out ulong home) ? Place(home, capacity) : null;
+
+    /// <summary>A sheaf in a place that is known: a copy's, or one that has none.</summary>
+    public ArrayCache* Place(ulong home, int capacity)
     {
         lock (_lock)
         {
-            if (_unused != null)
+            ArrayCache* sheaf = _unused;
+            if (sheaf != null && capacity == _cache.SheafCapacity)
             {
-                ArrayCache* sheaf = _unused;
                 _unused = sheaf->Next;
-                sheaf->Next = null;
-                return sheaf;
+            }
+            else
+            {
+                sheaf = (ArrayCache*)NativeMemory.AlignedAlloc((nuint)(ArrayCache.HeaderBytes + (capacity * sizeof(ArrayEntry))), ArrayCache.HeaderBytes);
+                _memory.Add((nint)sheaf);
             }
 
-            int capacity = _cache.SheafCapacity;
-            ArrayCache* made = (ArrayCache*)NativeMemory.AlignedAlloc((nuint)(ArrayCache.HeaderBytes + (capacity * sizeof(ArrayEntry))), ArrayCache.HeaderBytes);
-            *made = new ArrayCache { Limit = capacity };
-            _memory.Add((nint)made);
-            return made;
+            *sheaf = new ArrayCache { Limit = capacity, Home = home };
+            return sheaf;
         }
     }
 
     /// <summary>Takes back a sheaf that is empty and in nobody's hands (<c>free_empty_sheaf()</c>).</summary>
-    public void GiveEmpty(ArrayCache* sheaf)
+    public void GiveEmpty(Cpu cpu, ArrayCache* sheaf) => _homes.Give(cpu, Forget(sheaf));
+
+    /// <summary>As <see cref="GiveEmpty"/>, for who holds the table of caches: its memory is free with <see cref="SheafMemory.Settle"/>.</summary>
+    public void GiveEmptyLater(ArrayCache* sheaf) => _homes.GiveLater(Forget(sheaf));
+
+    /// <summary>Puts a sheaf on one of the lists, of those that wait or that are lent.</summary>
+    public void List(List<nint> list, ArrayCache* sheaf)
     {
         lock (_lock)
         {
-            sheaf->Next = _unused;
-            _unused = sheaf;
+            list.Add((nint)sheaf);
+        }
+    }
+
+    /// <summary>Takes a sheaf off one of the lists.</summary>
+    /// <returns>Whether it was there.</returns>
+    public bool Unlist(List<nint> list, ArrayCache* sheaf)
+    {
+        lock (_lock)
+        {
+            return list.Remove((nint)sheaf);
+        }
+    }
+
+    /// <summary>The sheaf that waits longest; null where none does, or its time has not come.</summary>
+    public ArrayCache* TakeWaiting(long now)
+    {
+        lock (_lock)
+        {
+            if (_waiting.Count == 0 || ((ArrayCache*)_waiting[0])->Due > now)
+            {
+                return null;
+            }
+
+            ArrayCache* first = (ArrayCache*)_waiting[0];
+            _waiting.RemoveAt(0);
+            return first;
+        }
+    }
+
+    /// <summary>Adds where the cache's sheaves lie.</summary>
+    public void AddHomes(HashSet<ulong> homes)
+    {
+        lock (_lock)
+        {
+            HashSet<nint> free = [];
+            for (ArrayCache* sheaf = _unused; sheaf != null; sheaf = sheaf->Next)
+            {
+                free.Add((nint)sheaf);
+            }
+
+            foreach (nint memory in _memory)
+            {
+                ulong home = ((ArrayCache*)memory)->Home;
+                if (home != 0 && !free.Contains(memory))
+                {
+                    homes.Add(home);
+                }
+            }
         }
     }
 
@@ -112,8 +216,11 @@ internal sealed unsafe class SheafCache
         for (int cpu = 0; cpu < _spares.Length; cpu++)
         {
             counts.ObjectsOfCpus += _cache.Cpus[cpu].Array->Avail + (_spares[cpu] == null ? 0 : _spares[cpu]->Avail);
+            counts.ObjectsAwaitingRcu += _rcuFree[cpu] == null ? 0 : _rcuFree[cpu]->Avail;
         }
 
+        counts.ObjectsAwaitingRcu += ObjectsIn(_waiting);
+        counts.ObjectsLent += ObjectsIn(_lent);
         foreach (SheafBarn barn in Barns)
         {
             counts.FullInBarns += barn.FullCount;
@@ -125,6 +232,34 @@ internal sealed unsafe class SheafCache
         }
 
         return counts;
+    }
+
+    private ulong Forget(ArrayCache* sheaf)
+    {
+        ulong home = sheaf->Home;
+        lock (_lock)
+        {
+            if (sheaf->Limit == _cache.SheafCapacity)
+            {
+                sheaf->Next = _unused;
+                _unused = sheaf;
+            }
+            else
+            {
+                _memory.Remove((nint)sheaf);
+                NativeMemory.AlignedFree(sheaf);
+            }
+        }
+
+        return home;
+    }
+
+    private long ObjectsIn(List<nint> sheaves)
+    {
+        lock (_lock)
+        {
+            return sheaves.Sum(sheaf => ((ArrayCache*)sheaf)->Avail);
+        }
     }
 
     private void Add(SheafEvent what)
@@ -166,114 +301,4 @@ internal enum SheafEvent
     BarnGetFail,
     BarnPut,
     BarnPutFail,
-}
-
-/// <summary>A node's sheaves of a cache that no CPU has (<c>struct node_barn</c>); of both lists the one put in last is taken first.</summary>
-internal sealed unsafe class SheafBarn
-{
-    // Guards _full, _empty and their counts (barn->lock).
-    private PaddedLock _lock;
-    private ArrayCache* _full;
-    private ArrayCache* _empty;
-
-    public int FullCount { get; private set; }
-
-    public int EmptyCount { get; private set; }
-
-    public ArrayCache* FirstFull => _full;
-
-    public ArrayCache* FirstEmpty => _empty;
-
-    /// <summary>Gives an empty sheaf for a full one; null, and nothing changes, where there is no full one.</summary>
-    public ArrayCache* ReplaceEmpty(ArrayCache* empty)
-    {
-        _lock.Enter();
-        ArrayCache* full = _full;
-        if (full != null)
-        {
-            _full = full->Next;
-            full->Next = null;
-            FullCount--;
-            Push(ref _empty, empty);
-            EmptyCount++;
-        }
-
-        _lock.Exit();
-        return full;
-    }
-
-    /// <summary>Gives a full sheaf for an empty one; null, and nothing changes, where there is no empty one or there are too many full ones.</summary>
-    public ArrayCache* ReplaceFull(ArrayCache* full, out bool tooMany)
-    {
-        _lock.Enter();
-        tooMany = FullCount >= SheafCache.MaxFullSheaves;
-        ArrayCache* empty = tooMany ? null : _empty;
-        if (empty != null)
-        {
-            _empty = empty->Next;
-            empty->Next = null;
-            EmptyCount--;
-            Push(ref _full, full);
-            FullCount++;
-        }
-
-        _lock.Exit();
-        return empty;
-    }
-
-    /// <summary>Takes an empty sheaf; null where there is none.</summary>
-    public ArrayCache* TakeEmpty()
-    {
-        _lock.Enter();
-        ArrayCache* empty = _empty;
-        if (empty != null)
-        {
-            _empty = empty->Next;
-            empty->Next = null;
-            EmptyCount--;
-        }
-
-        _lock.Exit();
-        return empty;
-    }
-
-    public void PutFull(ArrayCache* full)
-    {
-        _lock.Enter();
-        Push(ref _full, full);
-        FullCount++;
-        _lock.Exit();
-    }
-
-    public void PutEmpty(ArrayCache* empty)
-    {
-        _lock.Enter();
-        Push(ref _empty, empty);
-        EmptyCount++;
-        _lock.Exit();
-    }
-
-    /// <summary>Takes all sheaves out, full ones first, as a list.</summary>
-    public ArrayCache* TakeAll()
-    {
-        _lock.Enter();
-        ArrayCache* all = _full;
-        ArrayCache** end = &all;
-        while (*end != null)
-        {
-            end = &(*end)->Next;
-        }
-
-        *end = _empty;
-        _full = _empty = null;
-        FullCount = EmptyCount = 0;
-        _lock.Exit();
-        return all;
-    }
-
-    private static void Push(ref ArrayCache* list, ArrayCache* sheaf)
-    {
-        sheaf->Next = list;
-        list = sheaf;
-    }
 }

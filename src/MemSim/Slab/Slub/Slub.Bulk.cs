@@ -142,6 +142,11 @@ internal sealed unsafe partial class Slub
             none &= node.Slabs == 0;
         }
 
+        if (none && SheavesOf(cache) is { } sheaves)
+        {
+            sheaves.Unfurnish();
+        }
+
         return none;
     }
 
@@ -343,7 +348,7 @@ internal sealed unsafe partial class Slub
         _ = slab.TryIndex(address, out uint first);
         if (cache.IsDebugged)
         {
-            Free(cpu, cache, head, first);
+            FreeDebugged(cpu, cache, head, first);
             return left;
         }
 

@@ -14,6 +14,7 @@ internal sealed unsafe partial class Slub
     private const int SheafPortion = 64;
 
     private readonly bool _hasCpuSlabs;
+    private readonly SheafMemory _homes;
 
     /// <summary>Takes an object of the CPU's sheaves.</summary>
     /// <returns>Its address; 0 when the slabs have to be asked.</returns>
@@ -54,14 +55,19 @@ internal sealed unsafe partial class Slub
         spare = null;
         if (filled == null)
         {
-            filled = sheaves.TakeEmpty();
+            filled = sheaves.TakeEmpty(cpu, gfp);
+            if (filled == null)
+            {
+                // Reclaim for it may have freed objects into these very sheaves.
+                return c->Array->Avail != 0;
+            }
         }
 
         if (!Fill(cpu, cache, sheaves, filled, gfp | Gfp.NoMemAlloc | Gfp.NoWarn))
         {
             FlushSheaf(cpu, cache, sheaves, filled);
-            sheaves.GiveEmpty(filled);
-            return false;
+            sheaves.GiveEmpty(cpu, filled);
+            return c->Array->Avail != 0;
         }
 
         // The page allocator may have reclaimed meanwhile, and freed objects into these very sheaves.
@@ -113,31 +119,48 @@ internal sealed unsafe partial class Slub
             return;
         }
 
-        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
         ArrayCache* empty;
         if (tooMany)
         {
             sheaves.Counted(SheafEvent.BarnPutFail);
+            ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
             empty = spare;
             spare = null;
             FlushSheaf(cpu, cache, sheaves, empty);
         }
         else
         {
-            empty = sheaves.TakeEmpty();
+            empty = sheaves.TakeEmpty(cpu, SheafMemory.NoWait(_machine));
+            if (empty == null)
+            {
+                FlushSheaf(cpu, cache, sheaves, c->Array);
+                return;
+            }
         }
 
+        Install(cpu, sheaves, c, empty);
+    }
+
+    /// <summary>Gives a CPU an empty main sheaf for its full one, if that is still full: where sheaves of the cache are objects of the same cache, having got the empty one made room.</summary>
+    private static void Install(Cpu cpu, SheafCache sheaves, CpuSlab* c, ArrayCache* empty)
+    {
+        SheafBarn barn = sheaves.Barns[cpu.Node.Id];
+        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
         if (spare == null)
         {
             spare = c->Array;
+            c->Array = empty;
+        }
+        else if (c->Array->Avail < c->Array->Limit || TrySwap(sheaves, cpu, c, wantsRoom: true))
+        {
+            barn.PutEmpty(empty);
         }
         else
         {
-            sheaves.Barns[cpu.Node.Id].PutFull(c->Array);
+            barn.PutFull(c->Array);
             sheaves.Counted(SheafEvent.BarnPut);
+            c->Array = empty;
         }
-
-        c->Array = empty;
     }
 
     /// <summary>Exchanges main sheaf and spare, if that brings objects (or room).</summary>
@@ -265,7 +288,16 @@ internal sealed unsafe partial class Slub
             ArrayCache* flushed = spare;
             spare = null;
             FlushSheaf(cpu, cache, sheaves, flushed);
-            sheaves.GiveEmpty(flushed);
+            sheaves.GiveEmptyLater(flushed);
+        }
+
+        ref ArrayCache* rcu = ref sheaves.RcuFreeOf(target);
+        if (rcu != null)
+        {
+            // Its objects' grace periods have not ended; no barn gets it.
+            ArrayCache* waiting = rcu;
+            rcu = null;
+            Await(cache, sheaves, waiting, SlabPage.NoNode);
         }
     }
 
@@ -278,7 +310,7 @@ internal sealed unsafe partial class Slub
             {
                 ArrayCache* next = sheaf->Next;
                 FlushSheaf(cpu, cache, sheaves, sheaf);
-                sheaves.GiveEmpty(sheaf);
+                sheaves.GiveEmptyLater(sheaf);
                 sheaf = next;
             }
         }

@@ -130,6 +130,12 @@ internal sealed unsafe partial class Slub
 
             VerifySheaf(cache, cache.Cpus[cpu].Array, $"the main sheaf of CPU {cpu}", objects, seen);
             VerifySheaf(cache, sheaves.SpareOf(cpu), $"the spare sheaf of CPU {cpu}", objects, seen);
+            VerifySheaf(cache, sheaves.RcuFreeOf(cpu), $"the sheaf of CPU {cpu} for kfree_rcu()", objects, seen);
+        }
+
+        foreach (nint sheaf in sheaves.Waiting.Concat(sheaves.Lent))
+        {
+            VerifySheaf(cache, (ArrayCache*)sheaf, "a sheaf that waits for a grace period, or is lent,", objects, seen);
         }
 
         foreach (SheafBarn barn in sheaves.Barns)
@@ -181,9 +187,15 @@ internal sealed unsafe partial class Slub
             return;
         }
 
-        if (!seen.Add((nint)sheaf) || sheaf->Avail < 0 || sheaf->Avail > sheaf->Limit || sheaf->Limit != cache.SheafCapacity)
+        if (!seen.Add((nint)sheaf) || sheaf->Avail < 0 || sheaf->Avail > sheaf->Limit || sheaf->Limit < cache.SheafCapacity)
         {
             Fail(cache, $"{what} is in two places, or holds {sheaf->Avail} of {sheaf->Limit} objects");
+        }
+
+        int own = sheaf->Home == 0 ? 0 : _memory.SlabAt(sheaf->Home);
+        if (own != 0 && (!_memory[own].TryIndex(sheaf->Home, out uint place) || _memory[own].Links[place] != SlabPage.Allocated))
+        {
+            Fail(cache, $"{what} lies at {sheaf->Home:x}, which is no allocated object");
         }
 
         for (int i = 0; i < sheaf->Avail; i++)

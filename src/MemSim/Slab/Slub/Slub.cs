@@ -23,6 +23,7 @@ internal sealed unsafe partial class Slub : SlabBackend
         _pages = allocator.Pages;
         _parallel = _machine.IsParallel;
         _hasCpuSlabs = allocator.Rules.HasCpuSlabs;
+        _homes = new SheafMemory(allocator);
     }
 
     public override string Name => "slub";
@@ -39,7 +40,7 @@ internal sealed unsafe partial class Slub : SlabBackend
 
         if (cache.SheafCapacity != 0)
         {
-            cache.BackendState = new SheafCache(cache);
+            cache.BackendState = new SheafCache(cache, _homes);
             cache.CurrentSlabs = cache.TakeCpuSlabs();
         }
     }

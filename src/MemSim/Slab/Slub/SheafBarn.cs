@@ -1,0 +1,129 @@
+using MemSim.Hardware;
+
+namespace MemSim.Slab;
+
+/// <summary>A node's sheaves of a cache that no CPU has (<c>struct node_barn</c>); of both lists the one put in last is taken first.</summary>
+internal sealed unsafe class SheafBarn
+{
+    // Guards _full, _empty and their counts (barn->lock).
+    private PaddedLock _lock;
+    private ArrayCache* _full;
+    private ArrayCache* _empty;
+
+    public int FullCount { get; private set; }
+
+    public int EmptyCount { get; private set; }
+
+    public ArrayCache* FirstFull => _full;
+
+    public ArrayCache* FirstEmpty => _empty;
+
+    /// <summary>Gives an empty sheaf for a full one; null, and nothing changes, where there is no full one.</summary>
+    public ArrayCache* ReplaceEmpty(ArrayCache* empty)
+    {
+        _lock.Enter();
+        ArrayCache* full = _full;
+        if (full != null)
+        {
+            _full = full->Next;
+            full->Next = null;
+            FullCount--;
+            Push(ref _empty, empty);
+            EmptyCount++;
+        }
+
+        _lock.Exit();
+        return full;
+    }
+
+    /// <summary>Gives a full sheaf for an empty one; null, and nothing changes, where there is no empty one or there are too many full ones.</summary>
+    public ArrayCache* ReplaceFull(ArrayCache* full, out bool tooMany)
+    {
+        _lock.Enter();
+        tooMany = FullCount >= SheafCache.MaxFullSheaves;
+        ArrayCache* empty = tooMany ? null : _empty;
+        if (empty != null)
+        {
+            _empty = empty->Next;
+            empty->Next = null;
+            EmptyCount--;
+            Push(ref _full, full);
+            FullCount++;
+        }
+
+        _lock.Exit();
+        return empty;
+    }
+
+    /// <summary>Takes an empty sheaf; null where there is none.</summary>
+    public ArrayCache* TakeEmpty()
+    {
+        _lock.Enter();
+        ArrayCache* empty = _empty;
+        if (empty != null)
+        {
+            _empty = empty->Next;
+            empty->Next = null;
+            EmptyCount--;
+        }
+
+        _lock.Exit();
+        return empty;
+    }
+
+    /// <summary>Takes a full sheaf; null where there is none.</summary>
+    public ArrayCache* TakeFull()
+    {
+        _lock.Enter();
+        ArrayCache* full = _full;
+        if (full != null)
+        {
+            _full = full->Next;
+            full->Next = null;
+            FullCount--;
+        }
+
+        _lock.Exit();
+        return full;
+    }
+
+    public void PutFull(ArrayCache* full)
+    {
+        _lock.Enter();
+        Push(ref _full, full);
+        FullCount++;
+        _lock.Exit();
+    }
+
+    public void PutEmpty(ArrayCache* empty)
+    {
+        _lock.Enter();
+        Push(ref _empty, empty);
+        EmptyCount++;
+        _lock.Exit();
+    }
+
+    /// <summary>Takes all sheaves out, full ones first, as a list.</summary>
+    public ArrayCache* TakeAll()
+    {
+        _lock.Enter();
+        ArrayCache* all = _full;
+        ArrayCache** end = &all;
+        while (*end != null)
+        {
+            end = &(*end)->Next;
+        }
+
+        *end = _empty;
+        _full = _empty = null;
+        FullCount = EmptyCount = 0;
+        _lock.Exit();
+        return all;
+    }
+
+    private static void Push(ref ArrayCache* list, ArrayCache* sheaf)
+    {
+        sheaf->Next = list;
+        list = sheaf;
+    }
+}
