@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 
 namespace MemSim.Diagnostics;
 
@@ -18,18 +19,25 @@ internal sealed class DriverGuard(string what, string advice)
 
     /// <summary>The calling host thread goes inside.</summary>
     /// <exception cref="KernelBugException">Another one is inside.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()
     {
         int me = Environment.CurrentManagedThreadId;
         if (_inside != me)
         {
-            Claim(me);
+            if (_inside != 0 || _last != me)
+            {
+                Claim(me);
+            }
+
+            _inside = me;
         }
 
         _depth++;
     }
 
     /// <summary>The calling host thread is outside again.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Leave()
     {
         if (--_depth <= 0)
@@ -55,6 +63,7 @@ internal sealed class DriverGuard(string what, string advice)
         ? ""
         : string.Create(CultureInfo.InvariantCulture, $"Host threads {Name(_before, _beforeName)} and {Name(_last, _lastName)} have both driven {what}. If that was at the same time, this report is its consequence: {advice}\n");
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private void Claim(int me)
     {
         int other = _inside;
@@ -67,8 +76,6 @@ internal sealed class DriverGuard(string what, string advice)
                 string.Create(CultureInfo.InvariantCulture, $"BUG: host thread {Name(me, _lastName)} came while host thread {owner} drives {what}"),
                 string.Create(CultureInfo.InvariantCulture, $"What thread {other} is doing may have been spoilt already. {advice}\n"));
         }
-
-        _inside = me;
     }
 
     private static string Name(int thread, string? name) => string.IsNullOrEmpty(name) ? thread.ToString(CultureInfo.InvariantCulture) : string.Create(CultureInfo.InvariantCulture, $"{thread} ({name})");

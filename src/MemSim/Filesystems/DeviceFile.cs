@@ -48,14 +48,16 @@ internal sealed class DeviceFileSystem : SimFileSystem
     private sealed class DeviceMapping : FileMapping
     {
         public DeviceMapping(SimFile host, Machine machine, DeviceWriteback writeback)
-            : base(host, machine, Gfp.User, tracksShadows: true) => Writeback = writeback;
+            : base(host, machine, Gfp.User, tracksShadows: true)
+        {
+            Writeback = writeback;
+            IsDevice = true;
+        }
 
         public override DeviceWriteback? Writeback { get; }
 
         protected override long BlockOf(uint index) => index < Writeback!.Device.CapacityPages ? index : -1;
 
         protected override Errno EnsureBlock(uint index) => BlockOf(index) < 0 ? Errno.ENOSPC : Errno.None;
-
-        protected override void CountSpecial(int pages) => Machine.SystemFigures.BufferPages += pages;
     }
 }

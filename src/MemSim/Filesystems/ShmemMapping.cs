@@ -9,9 +9,11 @@ internal sealed class ShmemMapping : FileMapping
     private readonly TmpFileSystem _fileSystem;
 
     public ShmemMapping(SimFile host, TmpFileSystem fileSystem)
-        : base(host, fileSystem.Machine, Gfp.HighUserMovable, tracksShadows: false) => _fileSystem = fileSystem;
-
-    public override bool IsShmem => true;
+        : base(host, fileSystem.Machine, Gfp.HighUserMovable, tracksShadows: false)
+    {
+        _fileSystem = fileSystem;
+        IsShmem = true;
+    }
 
     /// <summary>The page at an index: in memory, swapped in, or a new zeroed one (<c>shmem_get_folio()</c>).</summary>
     public override Errno GetPage(Cpu cpu, uint index, Gfp gfp, bool waits, out int pfn)

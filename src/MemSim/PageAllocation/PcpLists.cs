@@ -114,12 +114,14 @@ internal abstract class PcpLists
         int got = 0;
         int uncounted = 0;
         FallbackStage stage = FallbackStage.Own;
+        bool hasCma = zone.HasCma;
+        bool countsAtEnd = !hasCma && !_buddy.CountsEachBlock;
         pcp.Refills++;
         _machine.Lock(zone);
         while (got < want)
         {
             // A zone with CMA chooses between its own type and CMA first; the fallback rules know.
-            int pfn = zone.HasCma || stage != FallbackStage.Own ? -1 : _buddy.TakeSmallest(zone, pcp, order, type);
+            int pfn = hasCma || stage != FallbackStage.Own ? -1 : _buddy.TakeSmallest(zone, pcp, order, type);
             bool counted = false;
             if (pfn < 0)
             {
@@ -133,12 +135,12 @@ internal abstract class PcpLists
 
             ref PageFrame frame = ref _frames[pfn];
             frame.State = PageFrame.PcpState;
-            int cachedType = zone.HasCma && zone.BlockType(pfn) == (int)MigrateType.Cma ? (int)MigrateType.Cma : type;
+            int cachedType = hasCma && zone.BlockType(pfn) == (int)MigrateType.Cma ? (int)MigrateType.Cma : type;
             frame.Index = (uint)cachedType;
             _frames.AddLast(head, pfn);
             if (!counted)
             {
-                uncounted += Uncounted(zone, pcp, order, cachedType);
+                uncounted += countsAtEnd ? 1 << order : Uncounted(zone, pcp, order, cachedType);
             }
 
             _machine.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)type, percpuRefill: true);

@@ -124,13 +124,20 @@ internal abstract partial class FileMapping
         int pages = sign << order;
         NodeCounters counters = CountersOf(pfn);
         counters.FilePages += pages;
-        counters.Shmem += IsShmem ? pages : 0;
+        if (IsShmem)
+        {
+            counters.Shmem += pages;
+        }
+
         if (order != 0 && order >= HugeOrder)
         {
             counters.FileHugePages += pages;
         }
 
-        CountSpecial(pages);
+        if (IsDevice)
+        {
+            _machine.SystemFigures.BufferPages += pages;
+        }
     }
 
     /// <summary>Whether the cache has pages where a page is to be put.</summary>
@@ -143,11 +150,6 @@ internal abstract partial class FileMapping
 
         uint last = index + (uint)((1L << order) - 1);
         return FindNext(ref index, last, PageTag.Any, out _);
-    }
-
-    /// <summary>Counts pages of a kind that has a counter of its own.</summary>
-    protected virtual void CountSpecial(int pages)
-    {
     }
 
     /// <summary>A page left the cache.</summary>

@@ -37,12 +37,19 @@ internal abstract partial class FileMapping
             }
             else
             {
-                if (pfn != last && (done != 0 || !IsSamePage(pfn, index, state.PreviousPosition)))
+                int part = pfn;
+                int order = _frames[pfn].Order;
+                if (order != 0)
+                {
+                    part += (int)(index - _frames[pfn].Index);
+                }
+
+                if (pfn != last && (done != 0 || !IsSamePage(order, index, state.PreviousPosition)))
                 {
                     _lru.MarkAccessed(cpu, pfn);
                 }
 
-                CopyOut(pfn + (int)(index - _frames[pfn].Index), within, buffer.Slice(done, bytes));
+                CopyOut(part, within, buffer.Slice(done, bytes));
             }
 
             last = pfn;
@@ -55,8 +62,8 @@ internal abstract partial class FileMapping
     }
 
     /// <summary>Whether the last read ended in the page, or large page, that this one begins in (<c>pos_same_folio()</c>).</summary>
-    private bool IsSamePage(int pfn, uint index, long previous) =>
-        previous > 0 && (previous - 1) >> (PageGeometry.PageShift + _frames[pfn].Order) == index >> _frames[pfn].Order;
+    private static bool IsSamePage(int order, uint index, long previous) =>
+        previous > 0 && (previous - 1) >> (PageGeometry.PageShift + order) == index >> order;
 
     /// <summary>Copies bytes into the cache (<c>generic_perform_write()</c>): pages are allocated, read where only part of them is written, and made dirty.</summary>
     /// <returns>The bytes written, fewer before an error; or the error when it was none.</returns>

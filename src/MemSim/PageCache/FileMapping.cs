@@ -53,7 +53,10 @@ internal abstract partial class FileMapping : IUnevictableMapping
     public long ValueCount => _tree.Values;
 
     /// <summary>Whether its pages are shared memory: swap-backed, on the anonymous lists.</summary>
-    public virtual bool IsShmem => false;
+    public bool IsShmem { get; protected init; }
+
+    /// <summary>Whether its pages are those of a device itself, counted as buffers.</summary>
+    protected bool IsDevice { get; init; }
 
     /// <summary>Whether dirty pages are tagged, counted and written back to a device.</summary>
     public bool WritesBack => Writeback is not null;

@@ -80,6 +80,11 @@ internal sealed partial class PageTree
 
     private int NodesNeeded(uint index, int order)
     {
+        if (order == 0 && _recent is { } recent && (index & ~(uint)PageTreeNode.SlotMask) == recent.Base)
+        {
+            return 0;
+        }
+
         int lowest = ShiftOf(order);
         uint last = index | (uint)((1 << order) - 1);
         if (_root is null)

@@ -91,13 +91,15 @@ internal sealed partial class PageReclaim
         FrameArray frames = _machine.Frames;
         long reclaimed = 0;
         sc.PartsFreed = 0;
+
+        // For page faults on other CPUs a page is reclaimed in one step: none meets it locked or half gone. Where there are none, one scope does for all.
+        bool isParallel = _machine.IsParallel;
+        using OwnersLock.Scope all = isParallel ? default : _machine.EnterOwners();
         foreach (int pfn in pages)
         {
             ref PageFrame frame = ref frames[pfn];
             long size = 1L << frame.Order;
-
-            // For page faults on other CPUs a page is reclaimed in one step: none meets it locked or half gone.
-            using OwnersLock.Scope scope = _machine.EnterOwners();
+            using OwnersLock.Scope one = isParallel ? _machine.EnterOwners() : default;
             if (!TryLock(ref frame))
             {
                 sc.Kept[kept++] = pfn;
