@@ -1,3 +1,5 @@
+using MemSim.Hardware;
+
 namespace MemSim;
 
 /// <content>Calls of the user's code.</content>
@@ -21,7 +23,10 @@ public sealed partial class Cpu
             _slabReady = cpu._slabReady;
             cpu._slabReady = false;
             cpu.Machine.Callouts.BeginUserCode();
-            cpu.UpdateMode();
+
+            // What UpdateMode() would find: user code runs.
+            cpu._knowsModeBefore = false;
+            cpu.Mode = CpuMode.Special;
         }
 
         public void Dispose()

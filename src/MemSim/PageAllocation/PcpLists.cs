@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using MemSim.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Pages;
 using MemSim.Zones;
@@ -16,6 +17,7 @@ internal abstract class PcpLists
     private readonly BuddyLists _buddy;
     private readonly Fallback _fallback;
     private readonly bool _cachesTypes;
+    private readonly DriverGuard? _drivers;
 
     protected PcpLists(Machine machine, FrameArray frames, BuddyLists buddy, Fallback fallback, AllocatorRules rules)
     {
@@ -24,6 +26,7 @@ internal abstract class PcpLists
         _buddy = buddy;
         _fallback = fallback;
         _cachesTypes = rules.CachesTypes;
+        _drivers = machine.Callouts.Drivers;
     }
 
     public static PcpLists For(Machine machine, FrameArray frames, BuddyLists buddy, Fallback fallback, AllocatorRules rules) => rules.PcpTuning switch
@@ -50,14 +53,14 @@ internal abstract class PcpLists
     /// <param name="listIndex">The list to start with.</param>
     public void Drain(Cpu cpu, PerCpuPages pcp, int pages, int listIndex)
     {
-        _machine.Callouts.Drivers?.Enter();
+        _drivers?.Enter();
         try
         {
             DrainGuarded(cpu, pcp, pages, listIndex);
         }
         finally
         {
-            _machine.Callouts.Drivers?.Leave();
+            _drivers?.Leave();
         }
     }
 
@@ -95,14 +98,14 @@ internal abstract class PcpLists
     /// <returns>Whether there was at least one.</returns>
     protected bool Fill(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
     {
-        _machine.Callouts.Drivers?.Enter();
+        _drivers?.Enter();
         try
         {
             return FillGuarded(cpu, pcp, order, type, flags, want);
         }
         finally
         {
-            _machine.Callouts.Drivers?.Leave();
+            _drivers?.Leave();
         }
     }
 

@@ -34,9 +34,9 @@ internal abstract class TraceFanOut<TSink>
     /// <param name="deliver">Static, so that no call allocates.</param>
     protected void Pass<TEvent>(Cpu cpu, in TEvent e, TraceDelivery<TSink, TEvent> deliver)
     {
+        using Cpu.UserCodeScope scope = cpu.EnterUserCode();
         foreach (TSink sink in _sinks)
         {
-            using Cpu.UserCodeScope scope = cpu.EnterUserCode();
             try
             {
                 deliver(sink, cpu, in e);
