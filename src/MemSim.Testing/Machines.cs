@@ -135,7 +135,7 @@ public static class Machines
         machine.Memory.DrainAllPages();
         foreach (Cpu cpu in machine.Cpus)
         {
-            machine.Hotplug.FoldFreePages(cpu);
+            MachineHotplug.FoldFreePages(cpu);
         }
     }
 

@@ -27,54 +27,60 @@ public sealed partial class Machine
     internal void BuildSubsystems(SubsystemOptions options)
     {
         // What needs no memory of the machine.
-        BackgroundTasks = new BackgroundTasks(this);
-        TaskSwitching = new TaskSwitching();
-        Fixmap = new Fixmap(this);
+        Background.Tasks = new BackgroundTasks(this);
+        CpuTable.TaskSwitching = new TaskSwitching();
+        Memory.Fixmap = new Fixmap(this);
         AddressSpace = new KernelAddressSpace(this, options.Mmu.FiveLevels);
-        _perCpu = new PerCpuAllocator(this, options.Percpu ?? KernelImage.Debian(Architecture.Architecture, Personality).Percpu);
-        BuildSlab(options.Slab);
-        KernelObjects = new KernelObjects(this);
+        PerCpu = new PerCpuAllocator(this, options.Percpu ?? KernelImage.Debian(Architecture.Architecture, Personality).Percpu);
+        Slab = new SlabAllocator(this, options.Slab);
+        foreach (Cpu cpu in Cpus)
+        {
+            cpu.AttachSlab(Slab);
+        }
+
+        Slab.KernelObjects = new KernelObjects(this);
 
         // Who has pages, and who takes them back.
-        Lru = new LruManager(this, _memMap, options.Restored);
+        Lru = new LruManager(this, Frames.Map, options.Restored);
         Cgroups = new CgroupTree(this);
         Pressure = new PressureStall(Clock, AdvanceTime);
         Shrinkers = new ShrinkerList(this);
-        _reclaimTracepoints.Changed = () => Shrinkers.Trace = ReclaimTrace;
-        Migrator = new PageMigrator(this);
-        Compactor = new Compactor(this);
-        Contig = new ContigAllocator(this);
-        OomKiller = new OomKiller(this);
-        Vmscan = new PageReclaim(this) { OomKiller = OomKiller, Compactor = Compactor, WakeFlushers = Files.WakeFlushers };
-        OwnReclaim = Vmscan;
-        PageOut = Vmscan;
-        Cgroups.Reclaimer = Vmscan;
+        Reclaim.Tracepoints.Changed = () => Shrinkers.Trace = Reclaim.Trace;
+        Migration.Migrator = new PageMigrator(this);
+        Compaction.Compactor = new Compactor(this);
+        Cma.Contig = new ContigAllocator(this);
+        Oom.Killer = new OomKiller(this);
+        Reclaim.Vmscan = new PageReclaim(this) { OomKiller = Oom.Killer, Compactor = Compaction.Compactor, WakeFlushers = Files.WakeFlushers };
+        Hooks.OwnReclaim = Reclaim.Vmscan;
+        Lru.PageOut = Reclaim.Vmscan;
+        Cgroups.Reclaimer = Reclaim.Vmscan;
         Files.Build();
         Swap = new SwapSpace(this);
-        SwapWrites = Swap;
-        ShmemSwap = Swap.SharedMemory;
+        DeviceWaits.SwapWrites = Swap;
+        Files.ShmemSwap = Swap.SharedMemory;
         HugePages = new HugePageSettings(this);
         Hugetlb = new MachineHugetlb(this, options.Mmu.GigabytePages, options.DefaultHugePageSize);
 
-        Pids = new ProcessTable(Architecture.Bits == 32);
+        Processes.Pids = new ProcessTable(Architecture.Bits == 32);
 
         // What lives in the contents of RAM: page tables, and all that is mapped by them.
         if (Ram.HasContents)
         {
             PageTableFrames frames = new(this);
-            _mmu = new Mmu(this, options.Mmu, frames);
-            DirectMap.Build(_mmu, _cpus[0], _directMapEndPfn, _directMapPhysicalBase);
-            PrepareFixedTables(_mmu);
-            _vmalloc = new VmallocAllocator(this);
-            Kmaps = AddressSpace.PersistentKmap is null ? null : new PersistentKmaps(this);
-            HighAddresses = Kmaps;
-            _stacks = new KernelStacks(this, options.Stacks, frames);
+            Mmu = new Mmu(this, options.Mmu, frames);
+            DirectMap.Build(Mmu, Cpus[0], Addresses.EndPfn, Addresses.PhysicalBase);
+            FixedTables.Prepare(this);
+            Memory.VmallocOrNull = new VmallocAllocator(this);
+            Memory.Kmaps = AddressSpace.PersistentKmap is null ? null : new PersistentKmaps(this);
+            Addresses.HighAddresses = Memory.Kmaps;
+            Stacks = new KernelStacks(this, options.Stacks, frames);
             frames.EndBoot();
             Mm = new AddressSpaces(this, ZeroPage.Take(this, frames));
             Swap.Users.Insert(0, new ProcessSwapUser(Swap));
-            _mmu.FaultHandler = new PageFaultHandler(Mm);
+            Mmu.FaultHandler = new PageFaultHandler(Mm);
         }
 
-        Owners = Guarded(Mm is null ? new CacheOnlyOwners(this) : new PageOwners(Mm));
+        IPageOwners owners = Mm is null ? new CacheOnlyOwners(this) : new PageOwners(Mm);
+        Lru.Owners = IsParallel ? new GuardedOwners(this, owners) : owners;
     }
 }

@@ -8,7 +8,14 @@ public sealed class MachineHotplug
 {
     private readonly Machine _machine;
 
-    internal MachineHotplug(Machine machine) => _machine = machine;
+    internal MachineHotplug(Machine machine, long deviceStart)
+    {
+        _machine = machine;
+        DeviceStart = deviceStart;
+    }
+
+    /// <summary>The first section above RAM: where device memory is plugged in.</summary>
+    internal long DeviceStart { get; }
 
     /// <summary>Plugs in a device that does DMA.</summary>
     /// <param name="name">Its name, for messages.</param>
@@ -70,27 +77,27 @@ public sealed class MachineHotplug
         zone.StartPfn = new Pfn(start);
         zone.SpannedPages = pages;
         zone.PresentPages = pages;
-        zone.FirstPageblock = start >> _machine.PageblockOrder;
-        zone.PageblockTypes = new byte[((start + pages - 1) >> _machine.PageblockOrder) - zone.FirstPageblock + 1];
+        zone.FirstPageblock = start >> _machine.ZoneTable.PageblockOrder;
+        zone.PageblockTypes = new byte[((start + pages - 1) >> _machine.ZoneTable.PageblockOrder) - zone.FirstPageblock + 1];
         Array.Fill(zone.PageblockTypes, (byte)MigrateType.Movable);
-        _machine.AddPresentRange(new PresentRange(start, start + pages, zone));
+        _machine.ZoneTable.AddPresentRange(new PresentRange(start, start + pages, zone));
         for (long pfn = start; pfn < start + pages; pfn++)
         {
-            ref PageFrame frame = ref _machine.Frames[(int)pfn];
+            ref PageFrame frame = ref _machine.Frames.Array[(int)pfn];
             frame.Identity = PageFrame.FreeIdentity(zone.Id, 0) | (uint)PageFlags.Reserved;
             frame.State = PageFrame.OneReference;
         }
     }
 
     /// <summary>Adds what a CPU counted of free pages for itself to the zones' counters (<c>refresh_cpu_vm_stats()</c>).</summary>
-    internal void FoldFreePages(Cpu cpu)
+    internal static void FoldFreePages(Cpu cpu)
     {
         foreach (PerCpuPages pcp in cpu.Pcp)
         {
-            _machine.Lock(pcp.Zone);
+            pcp.Zone.EnterLock();
             pcp.Zone.FreePagesFolded += pcp.FreePagesDiff;
             pcp.FreePagesDiff = 0;
-            _machine.Unlock(pcp.Zone);
+            pcp.Zone.ExitLock();
         }
     }
 

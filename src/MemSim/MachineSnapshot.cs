@@ -115,7 +115,7 @@ public sealed class MachineSnapshot
         PhysicalMemory? contents = null;
         if (machine.Ram.HasContents)
         {
-            contents = new PhysicalMemory(machine.FrameCount, hasContents: true, machine.HostMemory);
+            contents = new PhysicalMemory(machine.Frames.Count, hasContents: true, machine.Ram.Host);
             contents.CopyFrom(machine.Ram);
         }
 

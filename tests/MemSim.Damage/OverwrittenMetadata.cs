@@ -96,7 +96,7 @@ internal static class OverwrittenMetadata
             {
                 // Before, in and behind an object: its neighbours' free pointers and red zones.
                 PhysicalMemory memory = _machine.Ram;
-                ulong at = (_machine.ToPhysical(_objects[Next(_objects.Count)].Address).Value + (ulong)Next(1024)) & ~7UL;
+                ulong at = (_machine.Addresses.ToPhysical(_objects[Next(_objects.Count)].Address).Value + (ulong)Next(1024)) & ~7UL;
                 memory.Write(Math.Min(at, memory.Bytes - 8), Next(3) == 0 ? memory.Read<ulong>(at & ~0xfffUL) : NextWord() >> Next(64));
                 return;
             }

@@ -79,7 +79,7 @@ internal static class Pressure
                     _control.Start(Gfp.Kernel, 0, Machine.Architecture.ZoneTypes.Count - 1, Pages - reclaimed, isKswapd: false);
                     _control.Priority = 0;
                     _control.ForceDeactivate = true;
-                    Machine.Vmscan.ShrinkNode(Cpu, Machine.Vmscan.StateOf(Machine.Nodes[0]), _control);
+                    Machine.Reclaim.Vmscan.ShrinkNode(Cpu, Machine.Reclaim.Vmscan.StateOf(Machine.Nodes[0]), _control);
                     reclaimed += _control.Reclaimed;
                 }
 

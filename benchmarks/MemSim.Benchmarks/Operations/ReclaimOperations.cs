@@ -43,7 +43,7 @@ internal static class ReclaimOperations
         cache.Machine.Lru.Drain(cache.Cpu);
         foreach (int pfn in cache.Pages)
         {
-            cache.Machine.Frames[pfn].Mapping = 0;
+            cache.Machine.Frames.Array[pfn].Mapping = 0;
         }
 
         cache.Machine.Lru.PutAll(cache.Cpu, cache.Pages);
@@ -95,9 +95,9 @@ internal static class ReclaimOperations
             MachineSpec spec = MachineSpec.X86_64("1G", cpus: options.Parallel ? 2 : 1).WithoutContents();
             Machine = Machine.Boot(options.Parallel ? spec.WithParallelCpus() : spec);
             Cpu = Machine.Cpus[0];
-            _frames = Machine.Frames;
-            _file = MappingTable.Value(Machine.Mappings.Add(this));
-            Machine.Owners = this;
+            _frames = Machine.Frames.Array;
+            _file = MappingTable.Value(Machine.Frames.Mappings.Add(this));
+            Machine.Lru.Owners = this;
             Machine.Reclaim.Enable();
         }
 
@@ -119,7 +119,7 @@ internal static class ReclaimOperations
         {
             _control.Start(Gfp.Kernel, 0, Machine.Architecture.ZoneTypes.Count - 1, PagesPerTurn, isKswapd: false);
             _control.Priority = 0;
-            Machine.Vmscan.ShrinkNode(Cpu, Machine.Vmscan.StateOf(Machine.Nodes[0]), _control);
+            Machine.Reclaim.Vmscan.ShrinkNode(Cpu, Machine.Reclaim.Vmscan.StateOf(Machine.Nodes[0]), _control);
             if (_control.Reclaimed != PagesPerTurn)
             {
                 throw new InvalidOperationException($"{_control.Reclaimed} of {PagesPerTurn} pages were reclaimed");
@@ -146,7 +146,7 @@ internal static class ReclaimOperations
 
             _ = Machine.Lru.EvictionShadow(cpu, pfn);
             frame.Mapping = 0;
-            Machine.AddReferences(pfn, -1);
+            Machine.Frames.AddReferences(pfn, -1);
             return true;
         }
 

@@ -63,7 +63,7 @@ internal static class SwapOperations
                 _machine.Lru.Drain(_cpu);
                 _control.Start(Gfp.Kernel, 0, _machine.Architecture.ZoneTypes.Count - 1, PagesPerTurn, isKswapd: false);
                 _control.Priority = 0;
-                _machine.Vmscan.ShrinkNode(_cpu, _machine.Vmscan.StateOf(_machine.Nodes[0]), _control);
+                _machine.Reclaim.Vmscan.ShrinkNode(_cpu, _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), _control);
                 if (_process.Mm.SwapEntries < PagesPerTurn)
                 {
                     throw new InvalidOperationException($"{_process.Mm.SwapEntries} of {PagesPerTurn} pages went to swap");

@@ -211,7 +211,7 @@ public sealed class ExactReplay : IDisposable
     private int Live(in ExactOperation operation, int order)
     {
         int pfn = (int)operation.Pfn;
-        if (!_machine.IsAllocatedHead(pfn, order))
+        if (!_machine.Frames.IsAllocatedHead(pfn, order))
         {
             throw new ReplayDivergedException($"line {operation.Line}: pfn 0x{pfn:x} is no live block of order {order} here", _tally.FirstMismatch, StateText.Around(_machine, pfn));
         }
@@ -234,7 +234,7 @@ public sealed class ExactReplay : IDisposable
 
     private void CompareType(ExactOperation operation, int pfn, int zone, int type)
     {
-        Zone actual = _machine.Zones[_machine.FrameOf(pfn).ZoneId];
+        Zone actual = _machine.Zones[_machine.Frames.FrameOf(pfn).ZoneId];
         _tally.Compare("zone", actual.Index == zone, () => $"line {operation.Line}: pfn 0x{pfn:x} in zone {zone}, here {actual}");
         _tally.Compare("block type", _types.FromRecorded(type) == (MigrateType)actual.BlockType(pfn), () => $"line {operation.Line}: the page block of pfn 0x{pfn:x} has type {type}, here {(MigrateType)actual.BlockType(pfn)}");
     }

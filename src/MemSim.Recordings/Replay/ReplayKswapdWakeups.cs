@@ -55,7 +55,7 @@ internal sealed class ReplayKswapdWakeups : IReclaim, IPageTraceSink
     public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp) => Settle(cpu.Node);
 
     /// <inheritdoc/>
-    public void MmPageFree(Cpu cpu, long pfn, int order) => Settle(_machine.ZoneOf((int)pfn)!.Node);
+    public void MmPageFree(Cpu cpu, long pfn, int order) => Settle(_machine.ZoneTable.ZoneOf((int)pfn)!.Node);
 
     /// <inheritdoc/>
     public void MmPageFreeBatched(Cpu cpu, long pfn)

@@ -10,15 +10,15 @@ internal static class StateText
 
     public static string Around(Machine machine, long pfn)
     {
-        if (pfn < 0 || pfn >= machine.FrameCount || machine.ZoneOf((int)pfn) is not { } zone)
+        if (pfn < 0 || pfn >= machine.Frames.Count || machine.ZoneTable.ZoneOf((int)pfn) is not { } zone)
         {
             return "";
         }
 
         StringBuilder text = new();
-        int head = machine.BlockHeadOf((int)pfn, out int order);
+        int head = machine.ZoneTable.BlockHeadOf((int)pfn, out int order);
         string what = head < 0 ? "in no block" : string.Create(CultureInfo.InvariantCulture,
-            $"in the {(machine.FrameOf(head).RefCount > 0 ? "allocated" : machine.FrameOf(head).IsPcp ? "per-CPU" : "free")} block of order {order} at {head}");
+            $"in the {(machine.Frames.FrameOf(head).RefCount > 0 ? "allocated" : machine.Frames.FrameOf(head).IsPcp ? "per-CPU" : "free")} block of order {order} at {head}");
         text.Append(CultureInfo.InvariantCulture, $"  pfn {pfn} is {what}; page block type {zone.PageblockType(new Pfn(pfn))}\n");
         text.Append(CultureInfo.InvariantCulture, $"  {zone}: free {zone.FreePages}, min {zone.GetWatermark(Watermark.Min)}, low {zone.GetWatermark(Watermark.Low)}, boost {zone.WatermarkBoost}, highatomic {zone.ReservedHighAtomicPages}\n");
         for (int o = 0; o < PageGeometry.OrderCount; o++)

@@ -119,7 +119,7 @@ public sealed partial class TraceReplay
         return pfn;
     }
 
-    private bool SameZone(int pfn, int other) => _machine!.Zones[_machine.FrameOf(pfn).ZoneId] == _machine.ZoneOf(other);
+    private bool SameZone(int pfn, int other) => _machine!.Zones[_machine.Frames.FrameOf(pfn).ZoneId] == _machine.ZoneTable.ZoneOf(other);
 
     /// <summary>Undoes all allocations since <see cref="_passedOver"/> was empty but the first.</summary>
     private int TakeBackPassedOver(Cpu cpu, in TraceStepEvent e, int pfn)
@@ -209,7 +209,7 @@ public sealed partial class TraceReplay
             return "no memory here";
         }
 
-        if (_machine!.Zones[_machine.FrameOf(pfn).ZoneId] != zone)
+        if (_machine!.Zones[_machine.Frames.FrameOf(pfn).ZoneId] != zone)
         {
             return "recorded in another zone";
         }

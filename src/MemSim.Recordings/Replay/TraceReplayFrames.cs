@@ -23,16 +23,16 @@ internal sealed class TraceReplayFrames
     public TraceReplayFrames(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
     }
 
     /// <summary>The zone that holds a whole block; null when none does.</summary>
     public Zone? ZoneOf(int pfn, int order) =>
-        pfn >= 0 && _machine.ZoneOf(pfn) is { } zone && zone.SpansIndex(pfn + (1L << order) - 1) ? zone : null;
+        pfn >= 0 && _machine.ZoneTable.ZoneOf(pfn) is { } zone && zone.SpansIndex(pfn + (1L << order) - 1) ? zone : null;
 
     public FramePlace Find(int pfn, out int head, out int order)
     {
-        head = _machine.BlockHeadOf(pfn, out order);
+        head = _machine.ZoneTable.BlockHeadOf(pfn, out order);
         return head < 0 ? FramePlace.Untracked
             : _frames[head].IsBuddy ? FramePlace.FreeList
             : _frames[head].IsPcp ? FramePlace.PcpList
@@ -43,7 +43,7 @@ internal sealed class TraceReplayFrames
     public PerCpuPages PcpOf(int head, out int list)
     {
         int at = head;
-        while (at < _machine.FrameCount)
+        while (at < _machine.Frames.Count)
         {
             at = _frames[at].Next;
         }
@@ -64,7 +64,7 @@ internal sealed class TraceReplayFrames
     /// <returns>Whether some of it was free.</returns>
     public bool Claim(Cpu cpu, int pfn, int order)
     {
-        Zone zone = _machine.ZoneOf(pfn)!;
+        Zone zone = _machine.ZoneTable.ZoneOf(pfn)!;
         bool free = TakeOut(cpu, zone, pfn, order);
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
@@ -125,7 +125,7 @@ internal sealed class TraceReplayFrames
     }
 
     /// <summary>What asking a CPU's lists changes besides the lists: to be put back where a question was none of the recorded kernel's.</summary>
-    public PcpTuningState TuningOf(Cpu cpu, int pfn) => new(cpu.Pcp[_machine.ZoneOf(pfn)?.Id ?? 0]);
+    public PcpTuningState TuningOf(Cpu cpu, int pfn) => new(cpu.Pcp[_machine.ZoneTable.ZoneOf(pfn)?.Id ?? 0]);
 
     /// <summary>Gives a block of a per-CPU list back to the free lists, as a drain does.</summary>
     public void Drain(Cpu cpu, int head, int order)

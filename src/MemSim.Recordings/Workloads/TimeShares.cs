@@ -61,7 +61,7 @@ internal sealed class TimeShares : ISharedTime
     public static TimeShares Of(Machine machine, WorkCosts costs)
     {
         TimeShares time = new(machine, costs);
-        machine.ShareTime(time);
+        machine.Background.ShareTime(time);
         return time;
     }
 
@@ -230,7 +230,7 @@ internal sealed class TimeShares : ISharedTime
         long pending = 0;
         foreach (Zone zone in node.Zones)
         {
-            reclaimable += _machine.Vmscan.ReclaimablePages(zone);
+            reclaimable += _machine.Reclaim.Vmscan.ReclaimablePages(zone);
             pending += zone.Counters.WritePending;
         }
 
@@ -368,7 +368,7 @@ internal sealed class TimeShares : ISharedTime
             _machine.Compaction.TickKcompactd();
         }
 
-        if (!_machine.BackgroundTasks.HasPending)
+        if (!_machine.Background.Tasks.HasPending)
         {
             return;
         }
@@ -376,7 +376,7 @@ internal sealed class TimeShares : ISharedTime
         _isInBackground = true;
         try
         {
-            _ = _machine.BackgroundTasks.RunPending(cpu);
+            _ = _machine.Background.Tasks.RunPending(cpu);
         }
         finally
         {
@@ -444,8 +444,8 @@ internal sealed class TimeShares : ISharedTime
 
     private long CountedWork() =>
         (_events[VmEvent.Fault] * _costs.Fault)
-        + (_machine.Vmscan.EntriesScanned * _costs.Scan)
-        + (_machine.Vmscan.Passes * _costs.Pass)
+        + (_machine.Reclaim.Vmscan.EntriesScanned * _costs.Scan)
+        + (_machine.Reclaim.Vmscan.Passes * _costs.Pass)
         + ((_events[VmEvent.StealKswapd] + _events[VmEvent.StealDirect]) * _costs.Steal)
         + (_events[VmEvent.SwapOut] * _costs.SwapOut)
         + (_events[VmEvent.SwapIn] * _costs.SwapIn)

@@ -36,7 +36,7 @@ internal sealed class BackgroundTasks
     /// <summary>Wakes a thread; with <see cref="BackgroundWork.Inline"/> it has run when this returns, unless another one runs already.</summary>
     public void Wake(Cpu cpu, BackgroundTask task)
     {
-        if (_machine.SharedTime?.Wake(task) == true)
+        if (_machine.Background.SharedTime?.Wake(task) == true)
         {
             return;
         }
@@ -52,7 +52,7 @@ internal sealed class BackgroundTasks
             _woken.Enqueue(task);
         }
 
-        if (Mode == BackgroundWork.Inline && _machine.SharedTime is null)
+        if (Mode == BackgroundWork.Inline && _machine.Background.SharedTime is null)
         {
             _ = RunPending(cpu);
         }

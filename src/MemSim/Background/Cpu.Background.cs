@@ -9,7 +9,7 @@ public sealed partial class Cpu
     internal BackgroundScope EnterBackground(KernelTask task)
     {
         BackgroundScope scope = new(this, _current, _preemptCount, _irqDisableDepth, _spinlocksHeld);
-        Machine.TaskSwitching?.Switch(this, _current, task);
+        Machine.CpuTable.TaskSwitching?.Switch(this, _current, task);
         _current.RunsOn = null;
         (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (0, 0, 0);
         _current = task;
@@ -20,7 +20,7 @@ public sealed partial class Cpu
 
     internal void LeaveBackground(KernelTask previous, int preemptCount, int irqDisableDepth, int spinlocksHeld)
     {
-        Machine.TaskSwitching?.Switch(this, _current, previous);
+        Machine.CpuTable.TaskSwitching?.Switch(this, _current, previous);
         _current.RunsOn = null;
         (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (preemptCount, irqDisableDepth, spinlocksHeld);
         _current = previous;

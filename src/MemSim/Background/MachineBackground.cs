@@ -1,3 +1,5 @@
+using MemSim.Background;
+
 namespace MemSim;
 
 /// <summary>When kernel threads do their work. <see cref="Machine.Background"/>.</summary>
@@ -10,8 +12,8 @@ public sealed class MachineBackground
     /// <summary>When background threads do their work; <see cref="BackgroundWork.Inline"/> unless said otherwise.</summary>
     public BackgroundWork Mode
     {
-        get => _machine.BackgroundTasks.Mode;
-        set => _machine.BackgroundTasks.Mode = value;
+        get => Tasks.Mode;
+        set => Tasks.Mode = value;
     }
 
     /// <summary>Runs the background threads that were woken, and those they wake, until all sleep.</summary>
@@ -19,8 +21,20 @@ public sealed class MachineBackground
     public int Run()
     {
         _machine.ThrowIfDisposed();
-        return _machine.BackgroundTasks.RunPending(_machine.CallersCpu());
+        return Tasks.RunPending(_machine.CpuTable.CallersCpu());
     }
+
+    /// <summary>The threads, and which of them were woken.</summary>
+    internal BackgroundTasks Tasks { get; set; } = null!;
+
+    /// <summary>Who lets kswapd work while others do; null where it works inside the call that wakes it, or when it is told to.</summary>
+    internal ISharedTime? SharedTime { get; private set; }
+
+    /// <summary>The time in nanoseconds, on whichever clock the machine lives by.</summary>
+    internal long NowNanoseconds => SharedTime?.Now ?? _machine.Clock.Nanoseconds;
+
+    /// <summary>From now on kswapd works at the same time as whoever uses the machine, who says with <see cref="ISharedTime.Breathe"/> when he can be interrupted.</summary>
+    internal void ShareTime(ISharedTime time) => SharedTime = time;
 }
 
 /// <content>Kernel threads: when they work, and running those that were woken.</content>

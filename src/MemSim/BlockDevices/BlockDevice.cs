@@ -174,9 +174,9 @@ public sealed class BlockDevice : IDisposable
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = _user?.Own(cpu);
+        _ = _user?.CpuTable.Own(cpu);
         using OwnersLock.Scope scope = cpu.Machine.EnterOwners();
-        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + cpu.Machine.SwapWrites.CompleteHeldWrites(cpu);
+        return (Writeback?.CompleteHeldWrites(cpu) ?? 0) + cpu.Machine.DeviceWaits.SwapWrites.CompleteHeldWrites(cpu);
     }
 
     /// <inheritdoc/>
@@ -315,7 +315,7 @@ public sealed class BlockDevice : IDisposable
         _busyUntil = Math.Max(_busyUntil, machine.Clock.Nanoseconds) + time;
         if (waits)
         {
-            machine.WaitForDevice(cpu, _busyUntil);
+            machine.DeviceWaits.Wait(cpu, _busyUntil);
         }
     }
 }

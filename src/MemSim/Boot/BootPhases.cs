@@ -41,7 +41,7 @@ internal static class BootPhases
 
     private static List<BootPhase> Arm(Machine machine, KernelImage image)
     {
-        ulong start = machine.Ram.Bytes == 0 ? 0 : (machine.ToPhysical(machine.DirectMapStart).Value + image.LoadOffset) & ~((2 * MiB) - 1);
+        ulong start = machine.Ram.Bytes == 0 ? 0 : (machine.Addresses.ToPhysical(machine.Addresses.DirectMapStart).Value + image.LoadOffset) & ~((2 * MiB) - 1);
         ulong bytes = (image.Length + (2 * MiB) - 1) & ~((2 * MiB) - 1);
         BootMapping identity = new(new VirtualAddress(start), new PhysicalAddress(start), bytes, MappingSize.Page2M);
         BootMapping swapper = new(new VirtualAddress(ArmKernelMap), new PhysicalAddress(start), bytes, MappingSize.Page2M);
@@ -68,8 +68,8 @@ internal static class BootPhases
     {
         IEnumerable<(ulong Start, ulong End)> memory = machine.BootPlan?.Spec.Memory is { } map
             ? map.Ranges.Where(r => r.Kind == MemoryRangeKind.Usable).Select(r => (r.Start, r.End))
-            : machine.PresentRanges.Where(r => r.Zone.Type != ZoneType.Device).Select(r => ((ulong)r.Start << PageGeometry.PageShift, (ulong)r.End << PageGeometry.PageShift));
-        return DirectMapPlan.Make(machine.Architecture.Architecture, memory, machine.DirectMapEnd.Value - machine.Architecture.PageOffset, machine.Mmu.Options.GigabytePages);
+            : machine.ZoneTable.PresentRanges.Where(r => r.Zone.Type != ZoneType.Device).Select(r => ((ulong)r.Start << PageGeometry.PageShift, (ulong)r.End << PageGeometry.PageShift));
+        return DirectMapPlan.Make(machine.Architecture.Architecture, memory, machine.Addresses.DirectMapEnd.Value - machine.Architecture.PageOffset, machine.Mmu.Options.GigabytePages);
     }
 
     private static ulong ImageEnd(KernelImage image) => (image.LoadOffset + image.Length + (4 * MiB) - 1) & ~((4 * MiB) - 1);

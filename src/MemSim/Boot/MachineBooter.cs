@@ -25,7 +25,7 @@ internal static partial class MachineBooter
         try
         {
             machine.BootPlan = plan;
-            machine.InitMemory(spec.CommandLine.ZeroesOnAlloc == true, spec.CommandLine.ZeroesOnFree == true);
+            machine.Hooks.InitMemory(spec.CommandLine.ZeroesOnAlloc == true, spec.CommandLine.ZeroesOnFree == true);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {
                 machine.Cpus[cpu].IsOnline = false;
@@ -66,7 +66,7 @@ internal static partial class MachineBooter
 
             if (spec.DeviceMemory.Bytes != 0)
             {
-                machine.Hotplug.AddDeviceMemory(machine.GetNode(spec.DeviceNode), machine.DeviceStart, spec.DeviceMemory.Pages);
+                machine.Hotplug.AddDeviceMemory(machine.GetNode(spec.DeviceNode), machine.Hotplug.DeviceStart, spec.DeviceMemory.Pages);
             }
 
             foreach ((string name, string text) in spec.Sysctls)
@@ -91,7 +91,7 @@ internal static partial class MachineBooter
             }
 
             ArmFaults(machine, spec.CommandLine);
-            ILogger logger = machine.LoggerFactory.CreateLogger("MemSim.Boot");
+            ILogger logger = machine.Bugs.LoggerFactory.CreateLogger("MemSim.Boot");
             foreach (string line in plan.BootLog)
             {
                 LogBootLine(logger, line);
@@ -258,7 +258,7 @@ internal static partial class MachineBooter
 
             zone.HasCma = true;
             zone.CmaPages += range.Pages;
-            for (long pfn = range.Start.Value; pfn < range.End.Value; pfn += 1L << machine.PageblockOrder)
+            for (long pfn = range.Start.Value; pfn < range.End.Value; pfn += 1L << machine.ZoneTable.PageblockOrder)
             {
                 zone.SetBlockType((int)pfn, (int)MigrateType.Cma);
             }
@@ -271,11 +271,11 @@ internal static partial class MachineBooter
     /// <exception cref="ArgumentException">An area that was asked for lies in several zones.</exception>
     private static Zone? CmaZone(Machine machine, BootPlan plan, string name, PfnRange range)
     {
-        Zone? owner = machine.ZoneOf((int)range.Start.Value);
-        for (long pfn = range.Start.Value; pfn < range.End.Value; pfn += 1L << machine.PageblockOrder)
+        Zone? owner = machine.ZoneTable.ZoneOf((int)range.Start.Value);
+        for (long pfn = range.Start.Value; pfn < range.End.Value; pfn += 1L << machine.ZoneTable.PageblockOrder)
         {
-            Zone? zone = machine.ZoneOf((int)pfn);
-            if (zone is not null && zone == owner && zone.SpansIndex(pfn + (1L << machine.PageblockOrder) - 1))
+            Zone? zone = machine.ZoneTable.ZoneOf((int)pfn);
+            if (zone is not null && zone == owner && zone.SpansIndex(pfn + (1L << machine.ZoneTable.PageblockOrder) - 1))
             {
                 continue;
             }
@@ -292,7 +292,7 @@ internal static partial class MachineBooter
     /// <summary>Frees the planned ranges: before the initcalls straight into the free lists, afterwards page by page as any free.</summary>
     private static void Release(Machine machine, BootPlan plan, bool early)
     {
-        FrameArray frames = machine.Frames;
+        FrameArray frames = machine.Frames.Array;
         Cpu cpu = machine.Cpus[0];
         foreach (ReleaseRange range in plan.Releases)
         {
@@ -303,7 +303,7 @@ internal static partial class MachineBooter
 
             Zone zone = machine.GetNode(range.Zone.Node).GetZone(range.Zone.Type);
             PerCpuPages pcp = zone.Pcp[0];
-            foreach ((Pfn start, int order) in range.Blocks(machine.PageblockOrder))
+            foreach ((Pfn start, int order) in range.Blocks(machine.ZoneTable.PageblockOrder))
             {
                 int pfn = (int)start.Value;
                 ref PageFrame frame = ref frames[pfn];

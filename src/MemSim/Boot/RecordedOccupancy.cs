@@ -21,7 +21,7 @@ internal sealed class RecordedOccupancy
         _machine = machine;
         _zone = zone;
         _remarks = remarks;
-        _packer = new BlockPacker(machine.PageblockOrder);
+        _packer = new BlockPacker(machine.ZoneTable.PageblockOrder);
     }
 
     /// <summary>Does so for every zone that the files name.</summary>
@@ -124,7 +124,7 @@ internal sealed class RecordedOccupancy
                 while (_zone.FreeArea.First(order, type) is int pfn && pfn != _zone.FreeArea.Head(order, type))
                 {
                     _zone.FreeArea.Remove(pfn, order, type);
-                    _machine.Frames[pfn] = default;
+                    _machine.Frames.Array[pfn] = default;
                     _packer.Add(pfn, order, type == (int)MigrateType.Cma);
                 }
             }
@@ -153,7 +153,7 @@ internal sealed class RecordedOccupancy
 
     private void Add(int pfn, int order, MigrateType type)
     {
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         frame.Identity = PageFrame.FreeIdentity(_zone.Id, order);
         frame.State = PageFrame.BuddyState;
         frame.Index = (uint)type;
@@ -173,11 +173,11 @@ internal sealed class RecordedOccupancy
             PerCpuPages pcp = _zone.Pcp[set.Cpu];
             for (long i = 0; i < set.Count.Value && _packer.Take(0, MigrateType.Movable) is { } place; i++)
             {
-                ref PageFrame frame = ref _machine.Frames[place.Pfn];
+                ref PageFrame frame = ref _machine.Frames.Array[place.Pfn];
                 frame.Identity = PageFrame.FreeIdentity(_zone.Id, 0);
                 frame.State = PageFrame.PcpState;
                 frame.Index = (uint)place.Type;
-                _machine.Frames.AddLast(pcp.FirstHead + PerCpuPages.ListIndex(0, (int)(place.Type is MigrateType.Movable or MigrateType.Unmovable or MigrateType.Reclaimable ? place.Type : MigrateType.Movable)), place.Pfn);
+                _machine.Frames.Array.AddLast(pcp.FirstHead + PerCpuPages.ListIndex(0, (int)(place.Type is MigrateType.Movable or MigrateType.Unmovable or MigrateType.Reclaimable ? place.Type : MigrateType.Movable)), place.Pfn);
                 pcp.Count++;
             }
         }
@@ -189,7 +189,7 @@ internal sealed class RecordedOccupancy
         HashSet<long> taken = [];
         foreach ((long block, MigrateType type) in _packer.Pageblocks)
         {
-            _zone.SetBlockType((int)(block << _machine.PageblockOrder), (int)type);
+            _zone.SetBlockType((int)(block << _machine.ZoneTable.PageblockOrder), (int)type);
             taken.Add(block - _zone.FirstPageblock);
         }
 
@@ -231,7 +231,7 @@ internal sealed class RecordedOccupancy
         {
             for (int order = 0; order < PageGeometry.OrderCount; order++)
             {
-                for (int pfn = _zone.FreeArea.First(order, type); pfn != _zone.FreeArea.Head(order, type); pfn = _machine.Frames[pfn].Next)
+                for (int pfn = _zone.FreeArea.First(order, type); pfn != _zone.FreeArea.Head(order, type); pfn = _machine.Frames.Array[pfn].Next)
                 {
                     free += type == (int)MigrateType.Isolate ? 0 : 1L << order;
                     highAtomic += type == (int)MigrateType.HighAtomic ? 1L << order : 0;
@@ -250,7 +250,7 @@ internal sealed class RecordedOccupancy
         _zone.FreeHighAtomic = highAtomic;
         _zone.FreeCmaPagesCount = cma;
         _zone.HasCma |= cma != 0;
-        _zone.HighAtomicReserved = _zone.PageblockTypes.Count(t => t == (byte)MigrateType.HighAtomic) * (1L << _machine.PageblockOrder);
+        _zone.HighAtomicReserved = _zone.PageblockTypes.Count(t => t == (byte)MigrateType.HighAtomic) * (1L << _machine.ZoneTable.PageblockOrder);
         _zone.FreeBlocksFolded = !_zone.Rules.CountsFreeBlocks ? 0 : Enumerable.Range(_zone.PageblockOrder, PageGeometry.OrderCount - _zone.PageblockOrder).Sum(o => _zone.FreeArea.Blocks(o) << o);
     }
 

@@ -11,7 +11,7 @@ public sealed partial class Cgroup
     internal void SetMax(long pages, Cpu? on = null)
     {
         Memory.Max = pages;
-        Cpu cpu = Tree.Machine.Own(on);
+        Cpu cpu = Tree.Machine.CpuTable.Own(on);
         int retries = MaxRetries;
         bool drained = false;
         while (Memory.Usage > pages)
@@ -61,7 +61,7 @@ public sealed partial class Cgroup
     internal void SetHigh(long pages, Cpu? on = null)
     {
         Memory.High = pages;
-        Cpu cpu = Tree.Machine.Own(on);
+        Cpu cpu = Tree.Machine.CpuTable.Own(on);
         bool drained = false;
         for (int retries = MaxRetries; Memory.Usage > pages && retries >= 0;)
         {

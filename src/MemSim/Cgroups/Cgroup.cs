@@ -118,7 +118,7 @@ public sealed partial class Cgroup
     {
         ArgumentNullException.ThrowIfNull(file);
         ArgumentNullException.ThrowIfNull(text);
-        return CgroupFiles.Write(this, file, text, Tree.Machine.Own(on));
+        return CgroupFiles.Write(this, file, text, Tree.Machine.CpuTable.Own(on));
     }
 
     /// <summary>The path.</summary>

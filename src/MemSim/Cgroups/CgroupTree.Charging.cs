@@ -59,7 +59,7 @@ public sealed partial class CgroupTree : PageAllocation.IFrameCharges
         ChargeKind kind = charges.KindOf(pfn);
         charges.Clear(pfn);
         Cgroup cgroup = _byId[id]!;
-        long pages = 1L << Machine.Frames[pfn].Order;
+        long pages = 1L << Machine.Frames.Array[pfn].Order;
         cgroup.ChargedFrames -= pages;
         Debug.Assert(cgroup.ChargedFrames >= 0 && charges[pfn] == 0, "no more frames are uncharged than were charged");
         if (kind == ChargeKind.User)
@@ -116,7 +116,7 @@ public sealed partial class CgroupTree : PageAllocation.IFrameCharges
             return true;
         }
 
-        long pages = 1L << Machine.Frames[pfn].Order;
+        long pages = 1L << Machine.Frames.Array[pfn].Order;
         if (!TryChargePages(cpu, cgroup, pages, gfp))
         {
             return false;

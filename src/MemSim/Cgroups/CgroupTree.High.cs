@@ -102,7 +102,7 @@ public sealed partial class CgroupTree
 
     private void Sleep(Cpu cpu, Cgroup cgroup, long nanoseconds)
     {
-        if (Machine.SharedTime is { } time)
+        if (Machine.Background.SharedTime is { } time)
         {
             time.Sleep(cpu, nanoseconds, static () => false);
             return;

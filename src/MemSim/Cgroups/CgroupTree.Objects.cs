@@ -206,11 +206,11 @@ public sealed partial class CgroupTree
     private void LeaveFrames(Cgroup cgroup, Cgroup parent)
     {
         FrameCgroups charges = _charges!;
-        for (int pfn = 0; pfn < Machine.FrameArrayLength; pfn++)
+        for (int pfn = 0; pfn < Machine.Frames.Length; pfn++)
         {
             if (charges[pfn] == cgroup.Id && charges.KindOf(pfn) is var kind and not ChargeKind.User)
             {
-                long pages = 1L << Machine.Frames[pfn].Order;
+                long pages = 1L << Machine.Frames.Array[pfn].Order;
                 charges.Set(pfn, parent.Id, kind);
                 cgroup.ChargedFrames -= pages;
                 parent.ChargedFrames += pages;

@@ -92,7 +92,7 @@ public sealed partial class CgroupTree
         }
 
         bool first = _charges is null;
-        FrameCgroups charges = _charges ?? new FrameCgroups(Machine.FrameArrayLength);
+        FrameCgroups charges = _charges ?? new FrameCgroups(Machine.Frames.Length);
         if (!Machine.Lru.AddCgroup(id, parent.Id, charges))
         {
             return Errno.ENOSPC;
@@ -180,7 +180,7 @@ public sealed partial class CgroupTree
     private void Begin(FrameCgroups charges)
     {
         _charges = charges;
-        Machine.BeginCharging(this);
+        Machine.Hooks.BeginCharging(this);
     }
 
     private int FreeId()

@@ -85,13 +85,13 @@ internal static class CgroupVerifier
         {
             for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
             {
-                int id = machine.Charges!.IdOf((int)pfn);
+                int id = machine.Hooks.Charges!.IdOf((int)pfn);
                 if (id == 0)
                 {
                     continue;
                 }
 
-                ref PageFrame frame = ref machine.Frames[(int)pfn];
+                ref PageFrame frame = ref machine.Frames.Array[(int)pfn];
                 if (frame.RefCount == 0)
                 {
                     BugReporter.Corrupt($"pfn 0x{pfn:x} is charged to cgroup {id} but not allocated");

@@ -27,13 +27,13 @@ internal sealed class ChargedPages
 
             for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
             {
-                ref PageFrame frame = ref machine.Frames[(int)pfn];
+                ref PageFrame frame = ref machine.Frames.Array[(int)pfn];
                 if (frame.RefCount == 0 || frame.ZoneId != zone.Id)
                 {
                     continue;
                 }
 
-                int id = machine.Charges?.IdOf((int)pfn) ?? 0;
+                int id = machine.Hooks.Charges?.IdOf((int)pfn) ?? 0;
                 if (wanted[id] && (id != 0 || all))
                 {
                     Add(machine, ref frame, (int)pfn, id);
@@ -86,7 +86,7 @@ internal sealed class ChargedPages
             _lists[(int)LruVec.ListOf(frame.StoredFlags)] += pages;
         }
 
-        bool huge = frame.Order >= machine.PageblockOrder && frame.Order != 0;
+        bool huge = frame.Order >= machine.ZoneTable.PageblockOrder && frame.Order != 0;
         if (frame.IsAnonymous)
         {
             long mapped = frame.MapCount != 0 || frame.Order != 0 ? pages : 0;

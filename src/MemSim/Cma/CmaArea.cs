@@ -90,7 +90,7 @@ public sealed class CmaArea
     /// <returns>The first frame, or -1.</returns>
     internal int Allocate(Cpu cpu, long pages, int alignOrder)
     {
-        _machine.CompactionTrace?.CmaAllocStart(cpu, Name, pages, alignOrder);
+        _machine.Migration.Trace?.CmaAllocStart(cpu, Name, pages, alignOrder);
         long found = -1;
         for (long from = 0; ;)
         {
@@ -101,7 +101,7 @@ public sealed class CmaArea
             }
 
             int pfn = (int)(Start.Value + at);
-            ContigOutcome outcome = _machine.Contig.AllocRange(cpu, pfn, pfn + (int)pages, MigrateType.Cma);
+            ContigOutcome outcome = _machine.Cma.Contig.AllocRange(cpu, pfn, pfn + (int)pages, MigrateType.Cma);
             if (outcome == ContigOutcome.Success)
             {
                 found = pfn;
@@ -115,11 +115,11 @@ public sealed class CmaArea
             }
 
             BusyRetries++;
-            _machine.CompactionTrace?.CmaAllocBusyRetry(cpu, Name, pfn, pages, alignOrder);
+            _machine.Migration.Trace?.CmaAllocBusyRetry(cpu, Name, pfn, pages, alignOrder);
             from = at + (1L << alignOrder);
         }
 
-        _machine.CompactionTrace?.CmaAllocFinish(cpu, Name, found, pages, alignOrder);
+        _machine.Migration.Trace?.CmaAllocFinish(cpu, Name, found, pages, alignOrder);
         _machine.Events.Count(found >= 0 ? VmEvent.CmaAllocSuccess : VmEvent.CmaAllocFail);
         if (found >= 0)
         {
@@ -135,9 +135,9 @@ public sealed class CmaArea
 
     internal void Release(Cpu cpu, int pfn, long pages)
     {
-        _machine.Contig.FreeRange(cpu, pfn, pfn + (int)pages);
+        _machine.Cma.Contig.FreeRange(cpu, pfn, pfn + (int)pages);
         Mark(pfn - Start.Value, pages, used: false);
-        _machine.CompactionTrace?.CmaRelease(cpu, Name, pfn, pages);
+        _machine.Migration.Trace?.CmaRelease(cpu, Name, pfn, pages);
     }
 
     /// <summary>Finds a free, aligned run in the bitmap and marks it.</summary>

@@ -23,7 +23,7 @@ internal sealed class ContigAllocator
     public ContigAllocator(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _isolation = new PageblockIsolation(machine);
         _targets = new Targets(machine);
     }
@@ -38,7 +38,7 @@ internal sealed class ContigAllocator
     /// <returns>What came of it; unless it succeeded, all pages are in use or free as before, though maybe elsewhere.</returns>
     public ContigOutcome AllocRange(Cpu cpu, int start, int end, MigrateType type)
     {
-        if (_machine.ZoneOf(start) is not { } zone || !zone.SpansIndex(end - 1))
+        if (_machine.ZoneTable.ZoneOf(start) is not { } zone || !zone.SpansIndex(end - 1))
         {
             return ContigOutcome.Busy;
         }
@@ -84,8 +84,8 @@ internal sealed class ContigAllocator
     /// <summary>Moves everything out of an isolated range.</summary>
     private ContigOutcome Clear(Cpu cpu, Zone zone, int start, int end)
     {
-        CompactControl cc = new(zone, _machine.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, NoSetSkipHint = true, AllocContig = true };
-        PageMigrator migrator = _machine.Migrator;
+        CompactControl cc = new(zone, _machine.Compaction.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.Sync, IgnoreSkipHint = true, NoSetSkipHint = true, AllocContig = true };
+        PageMigrator migrator = _machine.Migration.Migrator;
         MigrationScanner scanner = new(_machine);
         migrator.DrainAllLru(cpu);
         int pfn = start;
@@ -109,9 +109,9 @@ internal sealed class ContigAllocator
                 break;
             }
 
-            if (_machine.Owners is not null)
+            if (_machine.Lru.Owners is not null)
             {
-                _machine.Vmscan.ReclaimClean(cpu, zone.Node, cc.MigratePages);
+                _machine.Reclaim.Vmscan.ReclaimClean(cpu, zone.Node, cc.MigratePages);
             }
 
             result = migrator.Migrate(cpu, cc.MigratePages, _targets, MigrationMode.Sync, MigrationReason.ContiguousRange);
@@ -131,7 +131,7 @@ internal sealed class ContigAllocator
     private bool Grab(Cpu cpu, Zone zone, int start, int end)
     {
         BuddyLists buddy = _machine.Pages.Buddy;
-        _machine.Lock(zone);
+        zone.EnterLock();
         try
         {
             if (!_isolation.IsFree(start, end))
@@ -162,7 +162,7 @@ internal sealed class ContigAllocator
         }
         finally
         {
-            _machine.Unlock(zone);
+            zone.ExitLock();
         }
 
         // The free counter of vmstat is what was allocated and is not in use: these pages were not counted as allocated.
@@ -177,7 +177,7 @@ internal sealed class ContigAllocator
 
         public int Take(Cpu cpu, int from, int order)
         {
-            ref PageFrame frame = ref machine.Frames[from];
+            ref PageFrame frame = ref machine.Frames.Array[from];
             Zone zone = machine.Zones[frame.ZoneId];
             Gfp gfp = Gfp.User | Gfp.Movable | Gfp.RetryMayFail | Gfp.NoWarn;
             gfp |= zone.Type is ZoneType.HighMem or ZoneType.Movable ? Gfp.HighMem : Gfp.None;
@@ -185,7 +185,7 @@ internal sealed class ContigAllocator
             return machine.Pages.AllocateChecked(cpu, gfp, order, Node);
         }
 
-        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames[pfn].Order);
+        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames.Array[pfn].Order);
     }
 }
 

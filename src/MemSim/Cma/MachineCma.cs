@@ -63,8 +63,8 @@ public sealed class MachineCma
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(area);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
-        _ = _machine.Owned(first);
+        _ = _machine.CpuTable.Own(cpu);
+        _ = _machine.ZoneTable.Owned(first);
         if (first.IsNull || pages < 1 || !Owned(area).Contains(first.FrameIndex, pages))
         {
             return false;
@@ -79,7 +79,7 @@ public sealed class MachineCma
                 return false;
             }
 
-            if (!_machine.MayFree(page, 0))
+            if (!_machine.Frames.MayFree(page, 0))
             {
                 _machine.Bugs.BadFree(cpu, page, 0, "cma_release");
                 return false;
@@ -105,7 +105,7 @@ public sealed class MachineCma
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfLessThan(pages, 1);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         if (type is not (MigrateType.Movable or MigrateType.Cma))
         {
             throw new ArgumentOutOfRangeException(nameof(type), type, "page blocks cleared for a contiguous range are movable or CMA");
@@ -116,7 +116,7 @@ public sealed class MachineCma
             throw new ArgumentOutOfRangeException(nameof(start), start, $"{pages} pages from there are not memory of one zone");
         }
 
-        return MaySleep(cpu, "alloc_contig_range") && _machine.Contig.AllocRange(cpu, (int)start.Value, (int)(start.Value + pages), type) == ContigOutcome.Success;
+        return MaySleep(cpu, "alloc_contig_range") && Contig.AllocRange(cpu, (int)start.Value, (int)(start.Value + pages), type) == ContigOutcome.Success;
     }
 
     /// <summary>Allocates contiguous pages wherever a range can be cleared: zone by zone, at multiples of their number (<c>alloc_contig_pages()</c>).</summary>
@@ -141,7 +141,7 @@ public sealed class MachineCma
             long start = (zone.StartPfn.Value + pages - 1) / pages * pages;
             for (long pfn = start; pfn + pages <= zone.EndPfn.Value; pfn += pages)
             {
-                if (MayBeContiguous(zone, pfn, pages) && _machine.Contig.AllocRange(cpu, (int)pfn, (int)(pfn + pages), MigrateType.Movable) == ContigOutcome.Success)
+                if (MayBeContiguous(zone, pfn, pages) && Contig.AllocRange(cpu, (int)pfn, (int)(pfn + pages), MigrateType.Movable) == ContigOutcome.Success)
                 {
                     return new Page(_machine, (int)pfn);
                 }
@@ -161,8 +161,8 @@ public sealed class MachineCma
         using Callouts.OperationScope operation = _machine.Callouts.Enter();
         ArgumentNullException.ThrowIfNull(cpu);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
-        _ = _machine.Owned(first);
+        _ = _machine.CpuTable.Own(cpu);
+        _ = _machine.ZoneTable.Owned(first);
         for (long i = 0; i < pages; i++)
         {
             cpu.FreePages(_machine.GetPage(first.Pfn + i), 0);
@@ -182,7 +182,7 @@ public sealed class MachineCma
     private bool MaySleep(Cpu cpu, string what)
     {
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         cpu.Context.MightSleep(what);
         return !cpu.InAtomic;
     }
@@ -192,8 +192,8 @@ public sealed class MachineCma
     {
         for (long pfn = start; pfn < start + pages;)
         {
-            int head = _machine.BlockHeadOf((int)pfn, out int order);
-            if (head < 0 || _machine.Frames[head].ZoneId != zone.Id || _machine.Frames[head].IsReserved)
+            int head = _machine.ZoneTable.BlockHeadOf((int)pfn, out int order);
+            if (head < 0 || _machine.Frames.Array[head].ZoneId != zone.Id || _machine.Frames.Array[head].IsReserved)
             {
                 return false;
             }
@@ -215,7 +215,7 @@ public sealed class MachineCma
                     BugReporter.Corrupt($"{area}: the page block of pfn 0x{pfn:x} is of type {(MigrateType)area.Zone.BlockType((int)pfn)}");
                 }
 
-                ref PageFrame frame = ref _machine.Frames[(int)pfn];
+                ref PageFrame frame = ref _machine.Frames.Array[(int)pfn];
                 if (area.IsUsed(pfn) && (frame.RefCount == 0 || frame.Order != 0))
                 {
                     BugReporter.Corrupt($"{area}: pfn 0x{pfn:x} is marked as handed out but has {frame.RefCount} references and order {frame.Order}");
@@ -240,7 +240,7 @@ public sealed class MachineCma
     /// <returns>The first page, each a single page with one reference; null when no range could be cleared.</returns>
     /// <exception cref="ArgumentException">There is no such area.</exception>
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
-    public Page Alloc(string area, long pages, int alignOrder = 0) => Alloc(_machine.CallersCpu(), Get(area), pages, alignOrder);
+    public Page Alloc(string area, long pages, int alignOrder = 0) => Alloc(_machine.CpuTable.CallersCpu(), Get(area), pages, alignOrder);
 
     /// <summary>Gives pages back to the area they are of (<c>cma_release()</c>), on the caller's CPU.</summary>
     /// <param name="first">The first page.</param>
@@ -250,12 +250,15 @@ public sealed class MachineCma
     public bool Free(Page first, long pages)
     {
         _machine.ThrowIfDisposed();
-        Page own = _machine.Owned(first);
+        Page own = _machine.ZoneTable.Owned(first);
         CmaArea? area = own.IsNull || pages < 1 ? null : _areas.Find(a => a.Contains(own.FrameIndex, pages));
-        return area is not null && Free(_machine.CallersCpu(), area, first, pages);
+        return area is not null && Free(_machine.CpuTable.CallersCpu(), area, first, pages);
     }
 
     private CmaArea Owned(CmaArea area) => _areas.Contains(area) ? area : throw new ArgumentException($"{area} belongs to another machine", nameof(area));
+
+    /// <summary>Who clears ranges.</summary>
+    internal ContigAllocator Contig { get; set; } = null!;
 }
 
 /// <content>Contiguous memory areas, and ranges cleared on demand.</content>

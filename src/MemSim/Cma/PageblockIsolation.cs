@@ -16,9 +16,9 @@ internal sealed class PageblockIsolation
     public PageblockIsolation(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _buddy = machine.Pages.Buddy;
-        _pageblockPages = 1 << machine.PageblockOrder;
+        _pageblockPages = 1 << machine.ZoneTable.PageblockOrder;
     }
 
     /// <summary>Isolates the page blocks that a range touches.</summary>
@@ -50,7 +50,7 @@ internal sealed class PageblockIsolation
         for (int block = start & -_pageblockPages; block < end; block += _pageblockPages)
         {
             PerCpuPages pcp = cpu.Pcp[zone.Id];
-            _machine.Lock(zone);
+            zone.EnterLock();
             if (zone.BlockType(block) == (int)MigrateType.Isolate)
             {
                 zone.SetBlockType(block, (int)type);
@@ -59,7 +59,7 @@ internal sealed class PageblockIsolation
                 MergeBlock(zone, pcp, block, (int)type);
             }
 
-            _machine.Unlock(zone);
+            zone.ExitLock();
         }
     }
 
@@ -91,7 +91,7 @@ internal sealed class PageblockIsolation
 
         for (int pfn = start; pfn < end;)
         {
-            int head = _machine.BlockHeadOf(pfn, out int order);
+            int head = _machine.ZoneTable.BlockHeadOf(pfn, out int order);
             if (head < 0 || _frames[head].ZoneId != zone.Id)
             {
                 return pfn;
@@ -114,7 +114,7 @@ internal sealed class PageblockIsolation
     private bool TryIsolateBlock(Cpu cpu, Zone zone, int block, int start, int end, MigrateType type)
     {
         PerCpuPages pcp = cpu.Pcp[zone.Id];
-        _machine.Lock(zone);
+        zone.EnterLock();
         try
         {
             if (zone.BlockType(start) == (int)MigrateType.Isolate || FindUnmovable(zone, start, end, type) >= 0)
@@ -130,7 +130,7 @@ internal sealed class PageblockIsolation
         }
         finally
         {
-            _machine.Unlock(zone);
+            zone.ExitLock();
         }
     }
 

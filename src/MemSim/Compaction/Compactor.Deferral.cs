@@ -19,7 +19,7 @@ internal sealed partial class Compactor
             return false;
         }
 
-        _machine.CompactionTrace?.MmCompactionDeferred(cpu, zone, order);
+        _machine.Migration.Trace?.MmCompactionDeferred(cpu, zone, order);
         return true;
     }
 
@@ -29,7 +29,7 @@ internal sealed partial class Compactor
         state.Considered = 0;
         state.DeferShift = Math.Min(state.DeferShift + 1, MaxDeferShift);
         state.OrderFailed = Math.Min(state.OrderFailed, order);
-        _machine.CompactionTrace?.MmCompactionDeferCompaction(cpu, zone, order);
+        _machine.Migration.Trace?.MmCompactionDeferCompaction(cpu, zone, order);
     }
 
     public void ResetDeferral(Cpu cpu, Zone zone, int order, bool allocated)
@@ -42,6 +42,6 @@ internal sealed partial class Compactor
         }
 
         state.OrderFailed = Math.Max(state.OrderFailed, order + 1);
-        _machine.CompactionTrace?.MmCompactionDeferReset(cpu, zone, order);
+        _machine.Migration.Trace?.MmCompactionDeferReset(cpu, zone, order);
     }
 }

@@ -24,7 +24,7 @@ internal sealed partial class Compactor : ICompactor
     public Compactor(Machine machine)
     {
         _machine = machine;
-        _migrator = machine.Migrator;
+        _migrator = machine.Migration.Migrator;
         _captured = new int[machine.Cpus.Count];
         Array.Fill(_captured, -1);
         _scanners = new ZoneScanners?[machine.Zones.Count];
@@ -47,7 +47,7 @@ internal sealed partial class Compactor : ICompactor
             return CompactionOutcome.Skipped;
         }
 
-        _machine.CompactionTrace?.MmCompactionTryToCompactPages(cpu, request.Order, request.Gfp, priority);
+        _machine.Migration.Trace?.MmCompactionTryToCompactPages(cpu, request.Order, request.Gfp, priority);
         CompactionStatus result = CompactionStatus.Skipped;
         foreach (Zone zone in request.Zones)
         {
@@ -125,7 +125,7 @@ internal sealed partial class Compactor : ICompactor
         _machine.Events.Count(pfn >= 0 ? VmEvent.CompactSuccess : VmEvent.CompactFail);
         if (pfn >= 0)
         {
-            Zone zone = _machine.Zones[_machine.Frames[pfn].ZoneId];
+            Zone zone = _machine.Zones[_machine.Frames.Array[pfn].ZoneId];
             ScannersOf(zone).FlushSkipBits = false;
             ResetDeferral(cpu, zone, order, allocated: true);
         }
@@ -226,12 +226,12 @@ internal sealed partial class Compactor : ICompactor
         }
     }
 
-    private void SetCapture(Zone zone, PageCapture? capture)
+    private static void SetCapture(Zone zone, PageCapture? capture)
     {
-        _machine.Lock(zone);
+        zone.EnterLock();
         zone.Capture = capture;
         zone.CaptureOrder = capture?.Order ?? -1;
-        _machine.Unlock(zone);
+        zone.ExitLock();
     }
 
     private CompactionStatus Run(Cpu cpu, CompactControl cc, ZoneScanners state)
@@ -244,7 +244,7 @@ internal sealed partial class Compactor : ICompactor
 
         Position(cc, state);
         bool updateCached = cc.Mode == MigrationMode.Async && state.CachedMigratePfnAsync == state.CachedMigratePfnSync;
-        _machine.CompactionTrace?.MmCompactionBegin(cpu, cc.Start, cc.MigratePfn, cc.FreePfn, cc.End, cc.IsSync);
+        _machine.Migration.Trace?.MmCompactionBegin(cpu, cc.Start, cc.MigratePfn, cc.FreePfn, cc.End, cc.IsSync);
         _migrator.DrainLru(cpu);
         ScannerTargets targets = new(this, cc);
         CompactionStatus status;
@@ -289,7 +289,7 @@ internal sealed partial class Compactor : ICompactor
         }
 
         End(cpu, cc, state);
-        _machine.CompactionTrace?.MmCompactionEnd(cpu, cc.Start, cc.MigratePfn, cc.FreePfn, cc.End, cc.IsSync, status);
+        _machine.Migration.Trace?.MmCompactionEnd(cpu, cc.Start, cc.MigratePfn, cc.FreePfn, cc.End, cc.IsSync, status);
         return status;
     }
 
@@ -324,7 +324,7 @@ internal sealed partial class Compactor : ICompactor
     private bool Migrate(Cpu cpu, CompactControl cc, ScannerTargets targets)
     {
         MigrationResult result = _migrator.Migrate(cpu, cc.MigratePages, targets, cc.Mode, MigrationReason.Compaction);
-        _machine.CompactionTrace?.MmCompactionMigratePages(cpu, result.Succeeded, cc.MigratePages.Count);
+        _machine.Migration.Trace?.MmCompactionMigratePages(cpu, result.Succeeded, cc.MigratePages.Count);
         if (cc.MigratePages.Count == 0)
         {
             return true;
@@ -373,7 +373,7 @@ internal sealed partial class Compactor : ICompactor
     private CompactionStatus Finished(Cpu cpu, CompactControl cc, ZoneScanners state)
     {
         CompactionStatus status = Look(cc, state);
-        _machine.CompactionTrace?.MmCompactionFinished(cpu, cc.Zone, cc.Order, status);
+        _machine.Migration.Trace?.MmCompactionFinished(cpu, cc.Zone, cc.Order, status);
         return status == CompactionStatus.NoSuitablePage ? CompactionStatus.Continue : status;
     }
 
@@ -436,7 +436,7 @@ internal sealed partial class Compactor : ICompactor
 
     private bool IsWorthALook(Zone zone, int start, int end, out bool used, out bool free)
     {
-        FrameArray frames = _machine.Frames;
+        FrameArray frames = _machine.Frames.Array;
         used = false;
         free = false;
         if (zone.BlockType(start) == (int)MigrateType.Isolate)

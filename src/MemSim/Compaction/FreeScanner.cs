@@ -16,7 +16,7 @@ internal sealed class FreeScanner
     public FreeScanner(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _buddy = machine.Pages.Buddy;
     }
 
@@ -121,7 +121,7 @@ internal sealed class FreeScanner
         int pfn = from;
         int scanned = 0;
         int taken = 0;
-        _machine.Lock(zone);
+        zone.EnterLock();
         while (pfn < end)
         {
             ref PageFrame frame = ref _frames[pfn];
@@ -148,9 +148,9 @@ internal sealed class FreeScanner
             }
         }
 
-        _machine.Unlock(zone);
+        zone.ExitLock();
         pfn = Math.Min(pfn, end);
-        _machine.CompactionTrace?.MmCompactionIsolateFreePages(cpu, start, pfn, scanned, taken);
+        _machine.Migration.Trace?.MmCompactionIsolateFreePages(cpu, start, pfn, scanned, taken);
         from = pfn;
         cc.FreeScanned += scanned;
         _machine.Events.Count(VmEvent.CompactIsolated, taken);
@@ -159,7 +159,7 @@ internal sealed class FreeScanner
 
     private bool IsWholeBlock(Zone zone, int start, int end) =>
         zone.PageblockTypes[(start >> zone.PageblockOrder) - (int)zone.FirstPageblock] != Zone.NoPageblock
-        && ReferenceEquals(_machine.ZoneOf(start), zone) && ReferenceEquals(_machine.ZoneOf(end - 1), zone);
+        && ReferenceEquals(_machine.ZoneTable.ZoneOf(start), zone) && ReferenceEquals(_machine.ZoneTable.ZoneOf(end - 1), zone);
 
     /// <summary>Whether pages may be moved into a block: not into one that is free as a whole, and not into blocks of unmovable pages.</summary>
     private bool IsTarget(CompactControl cc, int blockStart)
@@ -215,7 +215,7 @@ internal sealed class FreeScanner
             int looked = 0;
             int high = 0;
             int last = -1;
-            _machine.Lock(zone);
+            zone.EnterLock();
             int head = zone.FreeArea.Head(order, (int)MigrateType.Movable);
             for (int pfn = _frames[head].Prev; pfn != head; pfn = _frames[pfn].Prev)
             {
@@ -263,13 +263,13 @@ internal sealed class FreeScanner
                 }
                 else
                 {
-                    _machine.Unlock(zone);
+                    zone.ExitLock();
                     found = -1;
                     break;
                 }
             }
 
-            _machine.Unlock(zone);
+            zone.ExitLock();
             if (looked >= limit)
             {
                 limit = Math.Max(1, limit >> 1);
@@ -286,7 +286,7 @@ internal sealed class FreeScanner
                     found = highest;
                     cc.FreePfn = highest;
                 }
-                else if (cc.Direct && _machine.ZoneOf(min) == zone)
+                else if (cc.Direct && _machine.ZoneTable.ZoneOf(min) == zone)
                 {
                     found = min;
                     cc.FreePfn = min;

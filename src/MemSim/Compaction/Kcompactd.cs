@@ -42,8 +42,8 @@ internal sealed class Kcompactd : BackgroundTask
         _highestZoneIndex = Math.Min(_highestZoneIndex, highestZoneIndex);
         if (!IsPending && IsSuitable(cpu))
         {
-            _machine.CompactionTrace?.MmCompactionWakeupKcompactd(cpu, Node!.Id, order, highestZoneIndex);
-            _machine.BackgroundTasks.Wake(cpu, this);
+            _machine.Migration.Trace?.MmCompactionWakeupKcompactd(cpu, Node!.Id, order, highestZoneIndex);
+            _machine.Background.Tasks.Wake(cpu, this);
         }
     }
 
@@ -59,7 +59,7 @@ internal sealed class Kcompactd : BackgroundTask
     {
         if (_maxOrder > 0)
         {
-            _machine.BackgroundTasks.Wake(cpu, this);
+            _machine.Background.Tasks.Wake(cpu, this);
 
             // Where background work waits until it is asked for, waking it again changes nothing.
             return IsPending ? left : 1;
@@ -70,7 +70,7 @@ internal sealed class Kcompactd : BackgroundTask
             if (_ticksToSkip > 0)
             {
                 int skipped = (int)Math.Min(_ticksToSkip, left);
-                for (int i = 0; i < skipped && _machine.CompactionTrace is { } trace; i++)
+                for (int i = 0; i < skipped && _machine.Migration.Trace is { } trace; i++)
                 {
                     trace.MmCompactionKcompactdSleep(cpu, Node!.Id);
                 }
@@ -79,7 +79,7 @@ internal sealed class Kcompactd : BackgroundTask
                 return skipped;
             }
 
-            _machine.CompactionTrace?.MmCompactionKcompactdSleep(cpu, Node!.Id);
+            _machine.Migration.Trace?.MmCompactionKcompactdSleep(cpu, Node!.Id);
 
             (_, int high) = Suitability.ScoreMarks(_machine);
             int before = Suitability.Score(Node!);
@@ -105,7 +105,7 @@ internal sealed class Kcompactd : BackgroundTask
     {
         int order = _maxOrder;
         int highest = _highestZoneIndex;
-        _machine.CompactionTrace?.MmCompactionKcompactdWake(cpu, Node!.Id, order, highest);
+        _machine.Migration.Trace?.MmCompactionKcompactdWake(cpu, Node!.Id, order, highest);
         _machine.Events.Count(VmEvent.CompactDaemonWake);
         for (int i = 0; i <= highest; i++)
         {
@@ -127,7 +127,7 @@ internal sealed class Kcompactd : BackgroundTask
             _highestZoneIndex = _zoneCount - 1;
         }
 
-        _machine.CompactionTrace?.MmCompactionKcompactdSleep(cpu, Node!.Id);
+        _machine.Migration.Trace?.MmCompactionKcompactdSleep(cpu, Node!.Id);
     }
 
     private void CompactZone(Cpu cpu, Zone zone, int order)
@@ -137,7 +137,7 @@ internal sealed class Kcompactd : BackgroundTask
             return;
         }
 
-        CompactControl cc = new(zone, _machine.Compactor.ScannersOf(zone), order) { Mode = MigrationMode.SyncLight, HighestZoneIndex = zone.Index };
+        CompactControl cc = new(zone, _machine.Compaction.Compactor.ScannersOf(zone), order) { Mode = MigrationMode.SyncLight, HighestZoneIndex = zone.Index };
         CompactionStatus status = _compactor.CompactZone(cpu, cc);
         if (status == CompactionStatus.Success)
         {

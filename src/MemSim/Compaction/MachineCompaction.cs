@@ -17,7 +17,7 @@ public sealed class MachineCompaction
         using Callouts.OperationScope operation = _machine.Callouts.Enter();
         ArgumentNullException.ThrowIfNull(node);
         _machine.ThrowIfDisposed();
-        _machine.Compactor.CompactNode(_machine.FirstOnlineCpu(), _machine.Owned(node));
+        Compactor.CompactNode(_machine.CpuTable.CallersCpu(), _machine.ZoneTable.Owned(node));
     }
 
     /// <summary>Compacts all nodes, as a write to <c>/proc/sys/vm/compact_memory</c> does.</summary>
@@ -25,10 +25,10 @@ public sealed class MachineCompaction
     {
         using Callouts.OperationScope operation = _machine.Callouts.Enter();
         _machine.ThrowIfDisposed();
-        _machine.Migrator.DrainAllLru(_machine.CallersCpu());
+        _machine.Migration.Migrator.DrainAllLru(_machine.CpuTable.CallersCpu());
         foreach (Node node in _machine.Nodes)
         {
-            _machine.Compactor.CompactNode(_machine.FirstOnlineCpu(), node);
+            Compactor.CompactNode(_machine.CpuTable.CallersCpu(), node);
         }
     }
 
@@ -42,7 +42,7 @@ public sealed class MachineCompaction
         {
             if (node.Zones.Any(zone => zone.IsPopulated))
             {
-                _machine.Compactor.Daemon(node).Tick(_machine.FirstOnlineCpu(), left: 1);
+                Compactor.Daemon(node).Tick(_machine.CpuTable.CallersCpu(), left: 1);
             }
         }
     }
@@ -53,7 +53,7 @@ public sealed class MachineCompaction
     {
         ArgumentNullException.ThrowIfNull(zone);
         _machine.ThrowIfDisposed();
-        return _machine.Compactor.KnownScannersOf(_machine.Owned(zone)) is not { } state
+        return Compactor.KnownScannersOf(_machine.ZoneTable.Owned(zone)) is not { } state
             ? default
             : new CompactionInfo(state.CachedFreePfn, state.CachedMigratePfnAsync, state.CachedMigratePfnSync, state.Considered, state.DeferShift, state.OrderFailed, state.SkippedBlocks);
     }
@@ -64,14 +64,14 @@ public sealed class MachineCompaction
     {
         ArgumentNullException.ThrowIfNull(node);
         _machine.ThrowIfDisposed();
-        return Suitability.Score(_machine.Owned(node));
+        return Suitability.Score(_machine.ZoneTable.Owned(node));
     }
 
     internal void Verify()
     {
         foreach (Zone zone in _machine.Zones)
         {
-            if (_machine.Compactor.KnownScannersOf(zone) is not { } state)
+            if (Compactor.KnownScannersOf(zone) is not { } state)
             {
                 continue;
             }
@@ -84,16 +84,16 @@ public sealed class MachineCompaction
             foreach (int pfn in (ReadOnlySpan<int>)[state.CachedFreePfn, state.CachedMigratePfnAsync, state.CachedMigratePfnSync])
             {
                 // One block beyond the zone is where 6.1 leaves a migration scanner that reached the end.
-                if (pfn != 0 && (pfn < (zone.StartPfn.Value & ~((1L << _machine.PageblockOrder) - 1)) || pfn > zone.EndPfn.Value + (1L << _machine.PageblockOrder)))
+                if (pfn != 0 && (pfn < (zone.StartPfn.Value & ~((1L << _machine.ZoneTable.PageblockOrder) - 1)) || pfn > zone.EndPfn.Value + (1L << _machine.ZoneTable.PageblockOrder)))
                 {
                     BugReporter.Corrupt($"{zone}: a compaction scanner stands at pfn 0x{pfn:x}, outside of the zone");
                 }
             }
         }
 
-        if (_machine.Migrator.IsolatedMovable != 0)
+        if (_machine.Migration.Migrator.IsolatedMovable != 0)
         {
-            BugReporter.Corrupt($"{_machine.Migrator.IsolatedMovable} driver pages are isolated although nobody migrates");
+            BugReporter.Corrupt($"{_machine.Migration.Migrator.IsolatedMovable} driver pages are isolated although nobody migrates");
         }
 
         foreach (Node node in _machine.Nodes)
@@ -104,6 +104,9 @@ public sealed class MachineCompaction
             }
         }
     }
+
+    /// <summary>Who compacts.</summary>
+    internal Compactor Compactor { get; set; } = null!;
 }
 
 /// <content>Compaction: room for large blocks by moving pages.</content>

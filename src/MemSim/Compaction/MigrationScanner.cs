@@ -15,8 +15,8 @@ internal sealed class MigrationScanner
     public MigrationScanner(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
-        _migrator = machine.Migrator;
+        _frames = machine.Frames.Array;
+        _migrator = machine.Migration.Migrator;
     }
 
     /// <summary>What a call of the scanner came to.</summary>
@@ -188,7 +188,7 @@ internal sealed class MigrationScanner
             UpdateCached(cc, pfn);
         }
 
-        _machine.CompactionTrace?.MmCompactionIsolateMigratePages(cpu, start, pfn, scanned, isolated);
+        _machine.Migration.Trace?.MmCompactionIsolateMigratePages(cpu, start, pfn, scanned, isolated);
         cc.MigrateScanned += scanned;
         _machine.Events.Count(VmEvent.CompactIsolated, isolated);
         cc.MigratePfn = pfn;
@@ -198,7 +198,7 @@ internal sealed class MigrationScanner
     /// <summary>Whether the ends of a page block are memory of the zone.</summary>
     public bool IsWholeBlock(Zone zone, int start, int end) =>
         zone.PageblockTypes[(start >> zone.PageblockOrder) - (int)zone.FirstPageblock] != Zone.NoPageblock
-        && ReferenceEquals(_machine.ZoneOf(start), zone) && ReferenceEquals(_machine.ZoneOf(end - 1), zone);
+        && ReferenceEquals(_machine.ZoneTable.ZoneOf(start), zone) && ReferenceEquals(_machine.ZoneTable.ZoneOf(end - 1), zone);
 
     public static bool MayIsolate(CompactControl cc, int pfn) => cc.IgnoreSkipHint || !cc.Scanners.IsSkipped(pfn);
 
@@ -302,7 +302,7 @@ internal sealed class MigrationScanner
         ZoneScanners state = cc.Scanners;
         for (int order = cc.Order - 1; order >= PageGeometry.CostlyOrder && scanned < limit; order--)
         {
-            _machine.Lock(zone);
+            zone.EnterLock();
             int head = zone.FreeArea.Head(order, (int)MigrateType.Movable);
             for (int pfn = _frames[head].Next; pfn != head; pfn = _frames[pfn].Next)
             {
@@ -315,7 +315,7 @@ internal sealed class MigrationScanner
                 if (pfn < high && !state.IsSkipped(pfn))
                 {
                     RotateAfter(head, pfn);
-                    _machine.Unlock(zone);
+                    zone.ExitLock();
                     cc.FastStartPfn = cc.FastStartPfn == 0 ? pfn : cc.FastStartPfn < 0 ? -1 : Math.Min(cc.FastStartPfn, pfn);
                     cc.FastSearchFails = 0;
                     state.Skip(pfn);
@@ -324,7 +324,7 @@ internal sealed class MigrationScanner
                 }
             }
 
-            _machine.Unlock(zone);
+            zone.ExitLock();
         }
 
         cc.MigrateScanned += scanned;

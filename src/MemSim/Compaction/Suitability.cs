@@ -21,7 +21,7 @@ internal static class Suitability
             }
         }
 
-        machine.CompactionTrace?.MmCompactionSuitable(cpu, zone, order, status);
+        machine.Migration.Trace?.MmCompactionSuitable(cpu, zone, order, status);
         return status == CompactionStatus.NotSuitableZone ? CompactionStatus.Skipped : status;
     }
 

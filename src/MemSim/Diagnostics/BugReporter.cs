@@ -10,12 +10,16 @@ internal sealed partial class BugReporter
     private readonly ILogger _logger;
     private readonly BugPolicy _policy;
 
-    public BugReporter(Machine machine, ILogger logger, BugPolicy policy)
+    public BugReporter(Machine machine, ILoggerFactory loggers, ILogger logger, BugPolicy policy)
     {
         _machine = machine;
+        LoggerFactory = loggers;
         _logger = logger;
         _policy = policy;
     }
+
+    /// <summary>Whose loggers hear what the machine says.</summary>
+    public ILoggerFactory LoggerFactory { get; }
 
     /// <summary>Times that the kernel found its own data overwritten in simulated memory and went on without it.</summary>
     public long DamageFound { get; private set; }

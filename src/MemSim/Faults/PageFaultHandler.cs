@@ -101,7 +101,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
         {
             process.MajorFaults++;
             spaces.Machine.Events.Count(VmEvent.MajorFault);
-            if (spaces.Machine.Charges is not null)
+            if (spaces.Machine.Hooks.Charges is not null)
             {
                 spaces.Machine.Cgroups.Of(process.CgroupId).Count(Cgroups.CgroupStat.MajorFault, 1);
             }

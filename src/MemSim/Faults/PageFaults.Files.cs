@@ -190,7 +190,7 @@ internal sealed partial class PageFaults
         {
             // Whoever moves the page is a background thread that sleeps: let it finish.
             Story?.Add($"page 0x{soft.Offset:x} is being moved: wait");
-            _ = _machine.BackgroundTasks.RunPending(cpu);
+            _ = _machine.Background.Tasks.RunPending(cpu);
             return FaultResult.Retry;
         }
 

@@ -101,7 +101,7 @@ internal sealed partial class PageFaults
     {
         address &= ~(ulong)(PageGeometry.PageSize - 1);
         MemoryDescriptor mm = vma.Mm;
-        if (_machine.Charges is not null && mm.Owner is { } owner)
+        if (_machine.Hooks.Charges is not null && mm.Owner is { } owner)
         {
             _machine.Cgroups.Of(owner.CgroupId).Count(Cgroups.CgroupStat.Fault, 1);
         }
@@ -224,7 +224,7 @@ internal sealed partial class PageFaults
         // Linux 6.1 asks for a folio, whatever its order: __GFP_COMP is in the mask that reports show.
         Gfp gfp = (zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable) | Gfp.Comp;
         int pfn = vma.Policy is null && cpu.Mode != CpuMode.Special ? _allocator.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
-        return _machine.Charges is null ? pfn : Charged(cpu, vma, pfn);
+        return _machine.Hooks.Charges is null ? pfn : Charged(cpu, vma, pfn);
     }
 
     /// <summary>A page that nobody pays for yet: for one that comes back from swap the slot knows who does.</summary>
@@ -240,7 +240,7 @@ internal sealed partial class PageFaults
     {
         if (pfn >= 0 && !_machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, pfn, Gfp.Kernel))
         {
-            _machine.AddReferences(pfn, -1);
+            _machine.Frames.AddReferences(pfn, -1);
             _allocator.FreeBlock(cpu, pfn, 0);
             return -1;
         }

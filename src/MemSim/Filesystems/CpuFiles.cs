@@ -80,7 +80,7 @@ public sealed class CpuFiles
         _cpu.Machine.ThrowIfDisposed();
         _cpu.Context.MightSleep("sync");
         using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
-        FileCache cache = _cpu.Machine.PageCache;
+        FileCache cache = _cpu.Machine.Files.PageCache;
         for (int i = 0; i < cache.Devices.Count; i++)
         {
             cache.Devices[i].WriteAll(_cpu);

@@ -24,7 +24,7 @@ internal sealed class DeviceFileSystem : SimFileSystem
             return Errno.EROFS;
         }
 
-        DeviceWriteback writeback = Machine.PageCache.Attach(device);
+        DeviceWriteback writeback = Machine.Files.PageCache.Attach(device);
         if (!TryFind(device.Name, out SimFile? file))
         {
             file = NewFile(cpu, device.Name, device.CapacityPages << PageGeometry.PageShift);

@@ -15,7 +15,7 @@ public sealed class DiskFileSystem : SimFileSystem
     internal DiskFileSystem(Machine machine, BlockDevice device)
         : base(machine, device.Number, firstInode: 12)
     {
-        _writeback = machine.PageCache.Attach(device);
+        _writeback = machine.Files.PageCache.Attach(device);
         _used = new PageBitmap(device.CapacityPages);
         Device = device;
     }
@@ -38,7 +38,7 @@ public sealed class DiskFileSystem : SimFileSystem
     /// <returns>The open file; EINVAL when the part is not on the device or belongs to a file, and as <see cref="SimFileSystem.Create"/>.</returns>
     public Result<OpenFile> Adopt(string name, long firstPage = 0, long bytes = -1, OpenMode mode = OpenMode.Read, Cpu? cpu = null)
     {
-        cpu = Machine.Own(cpu);
+        cpu = Machine.CpuTable.Own(cpu);
         Errno error = CheckName(name);
         if (error != Errno.None)
         {

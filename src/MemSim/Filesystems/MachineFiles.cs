@@ -50,7 +50,7 @@ public sealed partial class MachineFiles
     {
         ArgumentNullException.ThrowIfNull(device);
         _machine.ThrowIfDisposed();
-        return _machine.DeviceFiles.OpenDevice(_machine.Own(cpu), device, mode);
+        return DeviceFiles.OpenDevice(_machine.CpuTable.Own(cpu), device, mode);
     }
 
     /// <summary>Drops caches, as writing to <c>/proc/sys/vm/drop_caches</c> does.</summary>
@@ -65,13 +65,13 @@ public sealed partial class MachineFiles
         if ((what & 1) != 0)
         {
             using OwnersLock.Scope scope = _machine.EnterOwners();
-            _ = _machine.PageCache.DropPages(cpu);
+            _ = PageCache.DropPages(cpu);
         }
 
         if ((what & 2) != 0)
         {
             _machine.Shrinkers.Drop(cpu);
-            _machine.SlabDropper?.Invoke(cpu);
+            SlabDropper?.Invoke(cpu);
             _machine.Events.Count(VmEvent.DropSlab);
         }
     }
@@ -80,7 +80,7 @@ public sealed partial class MachineFiles
     internal void WakeFlushers(Cpu cpu)
     {
         using OwnersLock.Scope scope = _machine.EnterOwners();
-        foreach (DeviceWriteback device in _machine.PageCache.Devices)
+        foreach (DeviceWriteback device in PageCache.Devices)
         {
             device.WakeForReclaim(cpu);
         }
@@ -90,12 +90,12 @@ public sealed partial class MachineFiles
     internal void LetWritesEnd(Cpu cpu)
     {
         using OwnersLock.Scope scope = _machine.EnterOwners();
-        foreach (DeviceWriteback device in _machine.PageCache.Devices)
+        foreach (DeviceWriteback device in PageCache.Devices)
         {
             _ = device.CompleteHeldWrites(cpu);
         }
 
-        _ = _machine.SwapWrites.CompleteHeldWrites(cpu);
+        _ = _machine.DeviceWaits.SwapWrites.CompleteHeldWrites(cpu);
     }
 
     /// <summary>Checks the page cache: trees against frames, tags against flags, counters.</summary>
@@ -107,7 +107,7 @@ public sealed partial class MachineFiles
         long[] dirty = new long[nodes];
         long[] writeback = new long[nodes];
         long pages = 0;
-        foreach (FileMapping mapping in _machine.PageCache.Mappings)
+        foreach (FileMapping mapping in PageCache.Mappings)
         {
             mapping.Verify(filePages, shmem, dirty, writeback);
             pages += mapping.PageCount;
@@ -119,7 +119,7 @@ public sealed partial class MachineFiles
             RequireCount($"nr_file_pages of node {i}", counters.FilePages - counters.SwapCached - _filePagesBefore[i * 4], filePages[i]);
             RequireCount($"nr_shmem of node {i}", counters.Shmem - _filePagesBefore[(i * 4) + 1], shmem[i]);
             RequireCount($"nr_dirty of node {i}", counters.Dirty - _filePagesBefore[(i * 4) + 2], dirty[i]);
-            RequireCount($"nr_writeback of node {i}", counters.Writeback - _machine.SwapWrites.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
+            RequireCount($"nr_writeback of node {i}", counters.Writeback - _machine.DeviceWaits.SwapWrites.PagesUnderWay(i) - _filePagesBefore[(i * 4) + 3], writeback[i]);
         }
 
         VerifyObjects();
@@ -131,7 +131,7 @@ public sealed partial class MachineFiles
     {
         KernelObjectCheck check = new(_machine);
         long openings = 0;
-        foreach (FileMapping mapping in _machine.PageCache.Mappings)
+        foreach (FileMapping mapping in PageCache.Mappings)
         {
             check.Add(mapping.Host.FileSystem.InodeKind, mapping.Host.Inode);
             check.Add(KernelObject.Dentry, mapping.Host.Dentry);
@@ -144,7 +144,7 @@ public sealed partial class MachineFiles
         }
 
         check.Require(KernelObject.Dentry);
-        RequireCount("open files", _machine.KernelObjects.InUse(KernelObject.File), openings);
+        RequireCount("open files", _machine.Slab.KernelObjects.InUse(KernelObject.File), openings);
     }
 
     private static void RequireCount(string what, long counted, long found)
@@ -159,12 +159,12 @@ public sealed partial class MachineFiles
     private long FramesOfFiles()
     {
         long frames = 0;
-        foreach (PresentRange range in _machine.PresentRanges)
+        foreach (PresentRange range in _machine.ZoneTable.PresentRanges)
         {
             for (int pfn = (int)range.Start; pfn < range.End; pfn++)
             {
-                ref PageFrame frame = ref _machine.Frames[pfn];
-                if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Mappings.Find(frame.Mapping) is FileMapping)
+                ref PageFrame frame = ref _machine.Frames.Array[pfn];
+                if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Frames.Mappings.Find(frame.Mapping) is FileMapping)
                 {
                     frames += 1L << frame.Order;
                 }
@@ -177,21 +177,36 @@ public sealed partial class MachineFiles
     /// <summary>There is a file: from now on memory is reclaimed, shadows of evicted pages included.</summary>
     internal void UsePageCache()
     {
-        if (_machine.PageCache.TryStart())
+        if (PageCache.TryStart())
         {
-            _machine.RegisterShrinker(new ShadowShrinker(_machine.PageCache));
+            _machine.Shrinkers.Register(new ShadowShrinker(PageCache));
         }
     }
 
     internal void Build()
     {
-        _machine.PageCache = new FileCache(_machine);
-        _machine.SharedMemory = new TmpFileSystem(_machine, long.MaxValue, deviceNumber: 1);
-        _machine.DeviceFiles = new DeviceFileSystem(_machine);
+        PageCache = new FileCache(_machine);
+        SharedMemory = new TmpFileSystem(_machine, long.MaxValue, deviceNumber: 1);
+        DeviceFiles = new DeviceFileSystem(_machine);
 
         // A machine restored from a capture starts with the capture's counters.
         _filePagesBefore = [.. _machine.Nodes.SelectMany(n => new[] { n.Counters.FilePages - n.Counters.SwapCached, n.Counters.Shmem, n.Counters.Dirty, n.Counters.Writeback })];
     }
+
+    /// <summary>The page cache.</summary>
+    internal FileCache PageCache { get; set; } = null!;
+
+    /// <summary>Where shared anonymous memory lives: the kernel's own tmpfs, without a limit.</summary>
+    internal TmpFileSystem SharedMemory { get; set; } = null!;
+
+    /// <summary>Block devices as files.</summary>
+    internal DeviceFileSystem DeviceFiles { get; set; } = null!;
+
+    /// <summary>Swap space for shared memory; null for none.</summary>
+    internal IShmemSwap? ShmemSwap { get; set; }
+
+    /// <summary>Frees what no shrinker knows for <c>drop_caches</c>; null for nothing to free.</summary>
+    internal Action<Cpu>? SlabDropper { get; set; }
 }
 
 /// <content>File systems: mounting them, devices as files, dropping caches.</content>

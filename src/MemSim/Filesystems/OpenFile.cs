@@ -45,7 +45,7 @@ public sealed class OpenFile
     public void Close(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = File.FileSystem.Machine.Own(cpu);
+        _ = File.FileSystem.Machine.CpuTable.Own(cpu);
         cpu.Machine.ThrowIfDisposed();
         using OwnersLock.Scope scope = cpu.Machine.EnterOwners();
         if (_references != 0)
@@ -66,7 +66,7 @@ public sealed class OpenFile
     {
         if (--_references == 0)
         {
-            cpu.Machine.KernelObjects.Give(cpu, KernelObject.File, Memory);
+            cpu.Machine.Slab.KernelObjects.Give(cpu, KernelObject.File, Memory);
             File.DropOpening(cpu);
         }
     }

@@ -14,6 +14,6 @@ internal static class ShmemFile
             return bytes < 0 ? Errno.EINVAL : Errno.EFBIG;
         }
 
-        return cpu.Machine.SharedMemory.CreateUnnamed(cpu, name, bytes);
+        return cpu.Machine.Files.SharedMemory.CreateUnnamed(cpu, name, bytes);
     }
 }

@@ -21,14 +21,14 @@ internal sealed class ShmemMapping : FileMapping
         pfn = Find(index);
         if (pfn >= 0)
         {
-            Machine.AddReferences(pfn, 1);
+            Machine.Frames.AddReferences(pfn, 1);
             return Errno.None;
         }
 
         long swapped = ValueAt(index);
         if (swapped >= 0)
         {
-            return Machine.ShmemSwap is { } swap ? swap.SwapIn(cpu, this, index, swapped, out pfn) : Errno.EIO;
+            return Machine.Files.ShmemSwap is { } swap ? swap.SwapIn(cpu, this, index, swapped, out pfn) : Errno.EIO;
         }
 
         pfn = MakePage(cpu, index, gfp, out Errno error);
@@ -41,7 +41,7 @@ internal sealed class ShmemMapping : FileMapping
     }
 
     /// <summary>Writes a page to swap if there is any; else it is best kept active.</summary>
-    public override PageOutOutcome PageOut(Cpu cpu, int pfn) => Machine.ShmemSwap?.SwapOut(cpu, this, pfn) ?? PageOutOutcome.Activate;
+    public override PageOutOutcome PageOut(Cpu cpu, int pfn) => Machine.Files.ShmemSwap?.SwapOut(cpu, this, pfn) ?? PageOutOutcome.Activate;
 
     protected override bool HasBacking(uint index) => Find(index) >= 0 || ValueAt(index) >= 0;
 
@@ -87,7 +87,7 @@ internal sealed class ShmemMapping : FileMapping
     protected override void RemoveValue(Cpu cpu, uint index, long value)
     {
         base.RemoveValue(cpu, index, value);
-        Machine.ShmemSwap?.Free(cpu, value);
+        Machine.Files.ShmemSwap?.Free(cpu, value);
         Discharge();
     }
 

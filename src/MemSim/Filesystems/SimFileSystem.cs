@@ -42,7 +42,7 @@ public abstract class SimFileSystem
     /// <returns>The open file; EEXIST, EROFS, EINVAL, ENAMETOOLONG, ENOMEM.</returns>
     public Result<OpenFile> Create(string name, OpenMode mode = OpenMode.ReadWrite, Cpu? cpu = null)
     {
-        cpu = Machine.Own(cpu);
+        cpu = Machine.CpuTable.Own(cpu);
         using OwnersLock.Scope scope = Machine.EnterOwners();
         Errno error = CheckName(name);
         if (error != Errno.None)
@@ -83,14 +83,14 @@ public abstract class SimFileSystem
     {
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         using OwnersLock.Scope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
             return Errno.ENOENT;
         }
 
-        return IsReadOnly && (mode & OpenMode.Write) != 0 ? Errno.EROFS : Open(Machine.Own(cpu), file, mode);
+        return IsReadOnly && (mode & OpenMode.Write) != 0 ? Errno.EROFS : Open(Machine.CpuTable.Own(cpu), file, mode);
     }
 
     /// <summary>Removes a file's name; the file goes when nobody has it open or mapped (<c>unlink()</c>).</summary>
@@ -102,7 +102,7 @@ public abstract class SimFileSystem
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(name);
         Machine.ThrowIfDisposed();
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         using OwnersLock.Scope scope = Machine.EnterOwners();
         if (!_files.TryGetValue(name, out SimFile? file))
         {
@@ -135,7 +135,7 @@ public abstract class SimFileSystem
         if (file.Links == 0 && file.Openings == 0)
         {
             file.Mapping.Retire(cpu);
-            KernelObjects objects = file.FileSystem.Machine.KernelObjects;
+            KernelObjects objects = file.FileSystem.Machine.Slab.KernelObjects;
             objects.Give(cpu, KernelObject.Dentry, file.Dentry);
             objects.Give(cpu, file.FileSystem.InodeKind, file.Inode);
         }
@@ -149,7 +149,7 @@ public abstract class SimFileSystem
     /// <summary>Makes a file that has no pages yet; null without memory for its inode and its name.</summary>
     private protected SimFile? NewFile(Cpu cpu, string name, long bytes)
     {
-        KernelObjects objects = Machine.KernelObjects;
+        KernelObjects objects = Machine.Slab.KernelObjects;
         VirtualAddress inode = objects.Take(cpu, InodeKind);
         VirtualAddress dentry = inode.IsNull ? default : objects.Take(cpu, KernelObject.Dentry);
         if (dentry.IsNull)
@@ -190,7 +190,7 @@ public abstract class SimFileSystem
     /// <summary>Makes an open file description (<c>alloc_empty_file()</c>).</summary>
     private protected static Result<OpenFile> Open(Cpu cpu, SimFile file, OpenMode mode)
     {
-        VirtualAddress memory = cpu.Machine.KernelObjects.Take(cpu, KernelObject.File);
+        VirtualAddress memory = cpu.Machine.Slab.KernelObjects.Take(cpu, KernelObject.File);
         return memory.IsNull ? Errno.ENOMEM : new OpenFile(file, mode, memory);
     }
 

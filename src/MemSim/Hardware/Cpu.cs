@@ -108,14 +108,14 @@ public sealed partial class Cpu
             throw new InvalidOperationException($"CPU {Id} cannot switch to {task}: scheduling while atomic (preempt_count 0x{_preemptCount:x8})");
         }
 
-        Machine.TaskSwitching?.Check(this, _current, task);
+        Machine.CpuTable.TaskSwitching?.Check(this, _current, task);
         KernelTask previous = _current;
         if (Machine.IsParallel)
         {
             Driver = Environment.CurrentManagedThreadId;
         }
 
-        Machine.TaskSwitching?.Switch(this, previous, task);
+        Machine.CpuTable.TaskSwitching?.Switch(this, previous, task);
         previous.RunsOn = null;
         task.RunsOn = this;
         _current = task;
@@ -139,8 +139,8 @@ public sealed partial class Cpu
     internal void UpdateMode()
     {
         _knowsModeBefore = false;
-        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.IsDisposed || Machine.ChecksEveryRequest || !IsOnline || Machine.Callouts.IsInUserCode;
-        Mode = special ? CpuMode.Special : Machine.UsualMode;
+        bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _current.NeedsAttention || Machine.IsDisposed || Machine.CpuTable.ChecksEveryRequest || !IsOnline || Machine.Callouts.IsInUserCode;
+        Mode = special ? CpuMode.Special : Machine.CpuTable.UsualMode;
     }
 
     internal void Leave(ContextKind kind, KernelTask? previous, TaskFlags added)
@@ -153,7 +153,7 @@ public sealed partial class Cpu
         switch (kind)
         {
             case ContextKind.Task:
-                Machine.TaskSwitching?.Switch(this, _current, previous ?? _idle);
+                Machine.CpuTable.TaskSwitching?.Switch(this, _current, previous ?? _idle);
                 KernelTask left = _current;
                 left.RunsOn = null;
                 _current = previous ?? _idle;

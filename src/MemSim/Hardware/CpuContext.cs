@@ -39,7 +39,7 @@ public sealed class CpuContext
     }
 
     /// <summary>Whether page faults are disabled: inside of <see cref="CpuHighMemory.KmapAtomic(Page)"/> no fault is handled (<c>pagefault_disabled()</c>).</summary>
-    public bool PageFaultsDisabled => _cpu.Machine.TaskSwitching?.DisablesPageFaults(_cpu.Current) == true;
+    public bool PageFaultsDisabled => _cpu.Machine.CpuTable.TaskSwitching?.DisablesPageFaults(_cpu.Current) == true;
 
     /// <summary>How often preemption is disabled, spinlocks included (<c>preempt_count()</c> without interrupts).</summary>
     public int PreemptDepth => _cpu.PreemptDepth;

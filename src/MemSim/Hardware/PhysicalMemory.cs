@@ -34,6 +34,7 @@ internal sealed unsafe partial class PhysicalMemory
     /// <param name="host">How memory is taken from the host.</param>
     public PhysicalMemory(long frames, bool hasContents, HostMemory host)
     {
+        Host = host;
         HasContents = hasContents;
         if (!hasContents)
         {
@@ -59,6 +60,9 @@ internal sealed unsafe partial class PhysicalMemory
             _ = Advise(_base, (nuint)Bytes, AdviseHugePages);
         }
     }
+
+    /// <summary>How memory is taken from the host: for the contents, and for the machine's own tables.</summary>
+    public HostMemory Host { get; }
 
     /// <summary>Gives the memory back once nothing can reach it any more.</summary>
     /// <remarks>

@@ -95,7 +95,7 @@ public sealed class HugePageSettings
     public bool Split(Cpu cpu, Page page)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         if (!page.IsNull && !page.BelongsTo(_machine))
         {
             throw new ArgumentException($"{page} belongs to another machine", nameof(page));

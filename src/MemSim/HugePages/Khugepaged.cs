@@ -59,9 +59,9 @@ public sealed class Khugepaged
     public void Run(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = _machine.Own(cpu);
-        _machine.BackgroundTasks.Wake(cpu, _thread);
-        _ = _machine.BackgroundTasks.RunPending(cpu);
+        _ = _machine.CpuTable.Own(cpu);
+        _machine.Background.Tasks.Wake(cpu, _thread);
+        _ = _machine.Background.Tasks.RunPending(cpu);
     }
 
     /// <summary>An address space may have ranges to collapse (<c>khugepaged_enter_vma()</c>).</summary>

@@ -36,7 +36,7 @@ internal sealed partial class MmVerifier
 
         seen.Anon += spaces.Huge.Pages;
         _mappedWhole[head] = _mappedWhole.GetValueOrDefault(head) + 1;
-        if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed || !anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma))
+        if (!spaces.Machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed || !anon.Areas.Exists(link => ReferenceEquals(link.Vma, vma))
             || !vma.TryAddressOf(frame.Index, out ulong found) || found != at)
         {
             BugReporter.Corrupt($"huge page 0x{head:x} at {at:x} of {mm.Tables} is not found by reverse mapping");

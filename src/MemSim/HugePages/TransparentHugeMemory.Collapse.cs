@@ -143,7 +143,7 @@ internal sealed partial class TransparentHugeMemory
     private Node TargetNode(Cpu cpu)
     {
         int best = Array.IndexOf(_nodeLoad, _nodeLoad.Max());
-        return _spaces.Machine.NodeOrDefault(best) ?? cpu.Node;
+        return _spaces.Machine.ZoneTable.NodeOrDefault(best) ?? cpu.Node;
     }
 
     private bool SwapIn(Cpu cpu, Vma vma, ulong address)

@@ -51,7 +51,7 @@ internal sealed partial class TransparentHugeMemory
 
         if (!isZero)
         {
-            _spaces.Machine.AddReferences(head, Pages - 1);
+            _spaces.Machine.Frames.AddReferences(head, Pages - 1);
             _spaces.Maps.RemoveHugeRmap(cpu, head, vma, splits: true);
         }
 

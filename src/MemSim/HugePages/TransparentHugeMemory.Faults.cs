@@ -188,7 +188,7 @@ internal sealed partial class TransparentHugeMemory
                 mask &= mask - 1;
             }
 
-            node = _spaces.Machine.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? node;
+            node = _spaces.Machine.ZoneTable.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? node;
             return _pages.AllocateChecked(cpu, gfp, Order, node);
         }
 
@@ -208,7 +208,7 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Charges a huge page, or frees it: above the limit small pages must do.</summary>
     private bool TryCharge(Cpu cpu, Vma vma, int head, Gfp gfp)
     {
-        if (_spaces.Machine.Charges is null || _spaces.Machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, head, gfp))
+        if (_spaces.Machine.Hooks.Charges is null || _spaces.Machine.Cgroups.TryCharge(cpu, vma.Mm.Owner, head, gfp))
         {
             return true;
         }
@@ -219,7 +219,7 @@ internal sealed partial class TransparentHugeMemory
 
     private void CountForCgroup(int head, Cgroups.CgroupStat stat)
     {
-        if (_spaces.Machine.Charges is not null)
+        if (_spaces.Machine.Hooks.Charges is not null)
         {
             _spaces.Machine.Cgroups.PayerOf(head)?.Count(stat, 1);
         }
@@ -227,7 +227,7 @@ internal sealed partial class TransparentHugeMemory
 
     private void FreeUnused(Cpu cpu, int head)
     {
-        _spaces.Machine.AddReferences(head, -1);
+        _spaces.Machine.Frames.AddReferences(head, -1);
         _pages.FreeBlock(cpu, head, Order);
     }
 }

@@ -20,7 +20,7 @@ internal sealed partial class TransparentHugeMemory
     {
         ref PageFrame old = ref _frames[from];
         if (old.Order != Order || _frames[to].Order != Order || !IsWhole(from) || old.RefCount != _spaces.Maps.TotalMapCount(from) + 1
-            || !_spaces.Machine.Mappings.TryFind(old.Mapping, out AnonVma? anon))
+            || !_spaces.Machine.Frames.Mappings.TryFind(old.Mapping, out AnonVma? anon))
         {
             return false;
         }
@@ -54,8 +54,8 @@ internal sealed partial class TransparentHugeMemory
         }
 
         _moving.Clear();
-        _spaces.Machine.AddReferences(to, maps);
-        _spaces.Machine.AddReferences(from, -maps);
+        _spaces.Machine.Frames.AddReferences(to, maps);
+        _spaces.Machine.Frames.AddReferences(from, -maps);
         NodeCounters source = _spaces.Pages.CountersOf(from);
         NodeCounters target = _spaces.Pages.CountersOf(to);
         source.AnonPages -= Pages;

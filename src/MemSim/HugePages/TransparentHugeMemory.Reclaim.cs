@@ -11,7 +11,7 @@ internal sealed partial class TransparentHugeMemory
     {
         int count = 0;
         bool executable = false;
-        if (!_spaces.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        if (!_spaces.Machine.Frames.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
         {
             return default;
         }

@@ -86,7 +86,7 @@ internal sealed partial class TransparentHugeMemory
     private bool SplitEntries(Cpu cpu, int head)
     {
         bool locked = false;
-        if (!_spaces.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        if (!_spaces.Machine.Frames.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
         {
             return false;
         }
@@ -114,7 +114,7 @@ internal sealed partial class TransparentHugeMemory
         bool linked = listed && !first.IsUnevictable;
         PageFlags flags = (first.StoredFlags & Inherited) | PageFlags.Lru;
         int own = _spaces.Maps.SmallMaps(head);
-        _spaces.Machine.Charges?.Split(head, Pages, 1);
+        _spaces.Machine.Hooks.Charges?.Split(head, Pages, 1);
         vec.Enter();
 
         // The last part first, each right before the head, as the kernel's lru_add_page_tail() leaves them. The lists' counts stay the same.
@@ -141,14 +141,14 @@ internal sealed partial class TransparentHugeMemory
         first.RefOrder = (uint)(own + 1) * PageFrame.OneReference;
         first.InvertedMapCount = -own;
         vec.Exit();
-        _spaces.Machine.OwnerTracker?.Split(head, Order);
+        _spaces.Machine.Hooks.OwnerTracker?.Split(head, Order);
         _ = cpu;
     }
 
     /// <summary>Small pages in locked areas are locked one by one.</summary>
     private void LockParts(Cpu cpu, int head)
     {
-        if (!_spaces.Machine.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        if (!_spaces.Machine.Frames.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
         {
             return;
         }

@@ -197,7 +197,7 @@ internal sealed partial class TransparentHugeMemory
 
         int pfn = ZeroPfn;
         ZeroPfn = -1;
-        _spaces.Machine.AddReferences(pfn, -1);
+        _spaces.Machine.Frames.AddReferences(pfn, -1);
         _pages.FreeBlock(cpu, pfn, Order);
         return Pages;
     }
@@ -221,8 +221,8 @@ internal sealed partial class TransparentHugeMemory
         if (!_shrinkersRegistered)
         {
             _shrinkersRegistered = true;
-            _spaces.Machine.RegisterShrinker(new ZeroShrinker(this));
-            _spaces.Machine.RegisterShrinker(new DeferredShrinker(this));
+            _spaces.Machine.Shrinkers.Register(new ZeroShrinker(this));
+            _spaces.Machine.Shrinkers.Register(new DeferredShrinker(this));
         }
     }
 

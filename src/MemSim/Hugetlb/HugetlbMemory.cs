@@ -141,7 +141,7 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
             }
 
             int head = _layout.Pfn(entry);
-            spaces.Machine.AddReferences(head, 1);
+            spaces.Machine.Frames.AddReferences(head, 1);
             if (_layout.IsWritable(entry))
             {
                 entry = _layout.WriteProtect(entry);
@@ -259,12 +259,12 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
             if (file.IsShared)
             {
                 file.Pages.Add(index, head);
-                spaces.Machine.AddReferences(head, 1);
+                spaces.Machine.Frames.AddReferences(head, 1);
             }
         }
         else
         {
-            spaces.Machine.AddReferences(head, 1);
+            spaces.Machine.Frames.AddReferences(head, 1);
         }
 
         ulong entry = _layout.MakeYoung(_layout.MakeHuge(_layout.Make(head, vma.PageBits)));
@@ -371,7 +371,7 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
         }
         else
         {
-            spaces.Machine.AddReferences(head, -1);
+            spaces.Machine.Frames.AddReferences(head, -1);
         }
     }
 }

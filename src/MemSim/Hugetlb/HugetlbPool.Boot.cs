@@ -23,7 +23,7 @@ public sealed partial class HugetlbPool
         {
             foreach (int head in free)
             {
-                pages += _machine.ZoneOf(head) != zone ? 0 : IsGigantic ? 1 : 1L << _order;
+                pages += _machine.ZoneTable.ZoneOf(head) != zone ? 0 : IsGigantic ? 1 : 1L << _order;
             }
         }
 
@@ -34,9 +34,9 @@ public sealed partial class HugetlbPool
     internal void AddGigantic(int head)
     {
         WasSized = true;
-        Zone zone = _machine.ZoneOf(head)!;
+        Zone zone = _machine.ZoneTable.ZoneOf(head)!;
         zone.ManagedPages += 1L << _order;
-        ref PageFrame frame = ref _machine.FrameOf(head);
+        ref PageFrame frame = ref _machine.Frames.FrameOf(head);
         frame.Begin(zone.Id);
         frame.RefOrder = PageFrame.OneReference;
         int node = IndexOf(zone.Node.Id);
@@ -50,7 +50,7 @@ public sealed partial class HugetlbPool
     internal long FillAtBoot(Cpu cpu, long pages, int? node)
     {
         long done = 0;
-        while (done < pages && (node is { } id ? _machine.NodeOrDefault(id) is not null && Grow(cpu, IndexOf(id)) : GrowAnywhere(cpu)))
+        while (done < pages && (node is { } id ? _machine.ZoneTable.NodeOrDefault(id) is not null && Grow(cpu, IndexOf(id)) : GrowAnywhere(cpu)))
         {
             done++;
         }

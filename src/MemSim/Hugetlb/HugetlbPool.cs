@@ -88,7 +88,7 @@ public sealed partial class HugetlbPool
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         using (_machine.EnterOwners())
         {
             WasSized = true;
@@ -116,7 +116,7 @@ public sealed partial class HugetlbPool
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentOutOfRangeException.ThrowIfNegative(pages);
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         int index = IndexOf(node);
         using (_machine.EnterOwners())
         {
@@ -201,9 +201,9 @@ public sealed partial class HugetlbPool
                 _used.Add(head);
                 Reserved -= reserved ? 1 : 0;
                 CountUsed(head, 1);
-                _machine.FrameOf(head).InvertedMapCount = 0;
-                _machine.FrameOf(head + 1).Private = 0;
-                _machine.FrameOf(head + 1).Index = 0;
+                _machine.Frames.FrameOf(head).InvertedMapCount = 0;
+                _machine.Frames.FrameOf(head + 1).Private = 0;
+                _machine.Frames.FrameOf(head + 1).Index = 0;
                 _ = Report();
                 return head;
             }
@@ -219,7 +219,7 @@ public sealed partial class HugetlbPool
         {
             _used.Remove(head);
             CountUsed(head, -1);
-            int node = IndexOf(_machine.ZoneOf(head)!.Node.Id);
+            int node = IndexOf(_machine.ZoneTable.ZoneOf(head)!.Node.Id);
             _free[node].Add(head);
             if (_surplus[node] > 0)
             {
@@ -231,7 +231,7 @@ public sealed partial class HugetlbPool
         }
     }
 
-    private void CountUsed(int head, int sign) => _machine.ZoneOf(head)!.Node.Counters.Hugetlb += sign * (1L << _order);
+    private void CountUsed(int head, int sign) => _machine.ZoneTable.ZoneOf(head)!.Node.Counters.Hugetlb += sign * (1L << _order);
 
     /// <summary>Checks that the pages are still the pool's, and its sums.</summary>
     internal void Verify()
@@ -240,7 +240,7 @@ public sealed partial class HugetlbPool
         {
             foreach (int pfn in pages)
             {
-                if (_machine.FrameOf(pfn).RefCount != 1 || (!IsGigantic && _machine.FrameOf(pfn).Order != _order) || _machine.FrameOf(pfn).MapCount != 0)
+                if (_machine.Frames.FrameOf(pfn).RefCount != 1 || (!IsGigantic && _machine.Frames.FrameOf(pfn).Order != _order) || _machine.Frames.FrameOf(pfn).MapCount != 0)
                 {
                     BugReporter.Corrupt($"frame 0x{pfn:x} of the pool of huge pages is not a block of its own");
                 }

@@ -14,11 +14,11 @@ public sealed partial class Cpu
     public VirtualAddress Vmalloc(long size, Gfp gfp = Gfp.Kernel, [CallerMemberName] string caller = "")
     {
         ArgumentOutOfRangeException.ThrowIfNegative(size);
-        return Machine.Vmalloc.Allocate(this, size, gfp, -1, caller);
+        return Machine.Memory.Vmalloc.Allocate(this, size, gfp, -1, caller);
     }
 
     /// <summary>Frees what <see cref="Vmalloc"/> and its like returned (<c>vfree()</c>). In an interrupt the address is only noted: the next call outside of interrupts, or <see cref="CpuVm.RunDeferredVfrees"/>, frees it.</summary>
     /// <param name="address">The address; the null address is ignored.</param>
     /// <exception cref="KernelBugException">No area starts there, it was freed before, or the CPU must not sleep. Nothing has changed.</exception>
-    public void Vfree(VirtualAddress address) => Machine.Vmalloc.Free(this, address, unmapOnly: false);
+    public void Vfree(VirtualAddress address) => Machine.Memory.Vmalloc.Free(this, address, unmapOnly: false);
 }

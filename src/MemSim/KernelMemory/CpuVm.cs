@@ -24,7 +24,7 @@ public sealed class CpuVm
     public VirtualAddress VmallocNode(long size, int node, [CallerMemberName] string caller = "")
     {
         ArgumentOutOfRangeException.ThrowIfNegative(size);
-        return _cpu.Machine.Vmalloc.Allocate(_cpu, size, Gfp.Kernel, _cpu.Machine.GetNode(node).Id, caller);
+        return _cpu.Machine.Memory.Vmalloc.Allocate(_cpu, size, Gfp.Kernel, _cpu.Machine.GetNode(node).Id, caller);
     }
 
     /// <summary>As <see cref="Cpu.Vmalloc"/>, with pages below 4 GiB (<c>vmalloc_32()</c>).</summary>
@@ -42,7 +42,7 @@ public sealed class CpuVm
     public VirtualAddress VmallocHuge(long size, Gfp gfp = Gfp.Kernel, [CallerMemberName] string caller = "")
     {
         ArgumentOutOfRangeException.ThrowIfNegative(size);
-        return _cpu.Machine.Vmalloc.AllocateHuge(_cpu, size, gfp, caller);
+        return _cpu.Machine.Memory.Vmalloc.AllocateHuge(_cpu, size, gfp, caller);
     }
 
     /// <summary>Maps pages one after the other (<c>vmap()</c>); they stay the caller's.</summary>
@@ -52,12 +52,12 @@ public sealed class CpuVm
     /// <returns>The address of the first, or the null address.</returns>
     /// <exception cref="KernelBugException">There are no pages, one of them is free, or the CPU is in atomic context.</exception>
     public VirtualAddress Vmap(ReadOnlySpan<Page> pages, PageProtection protection = PageProtection.Kernel, [CallerMemberName] string caller = "") =>
-        _cpu.Machine.Vmalloc.Map(_cpu, pages, protection, caller);
+        _cpu.Machine.Memory.Vmalloc.Map(_cpu, pages, protection, caller);
 
     /// <summary>Unmaps what <see cref="Vmap"/> mapped (<c>vunmap()</c>).</summary>
     /// <param name="address">The address; the null address is ignored.</param>
     /// <exception cref="KernelBugException">Nothing was mapped there by <see cref="Vmap"/>, or the CPU is in atomic context.</exception>
-    public void Vunmap(VirtualAddress address) => _cpu.Machine.Vmalloc.Free(_cpu, address, unmapOnly: true);
+    public void Vunmap(VirtualAddress address) => _cpu.Machine.Memory.Vmalloc.Free(_cpu, address, unmapOnly: true);
 
     /// <summary>The page behind an address of vmalloc space, from the page tables (<c>vmalloc_to_page()</c>).</summary>
     /// <param name="address">The address.</param>
@@ -82,7 +82,7 @@ public sealed class CpuVm
         _cpu.Context.MightSleep("vfree worker");
         if (_cpu.Machine.Ram.HasContents)
         {
-            _cpu.Machine.Vmalloc.RunDeferred(_cpu);
+            _cpu.Machine.Memory.Vmalloc.RunDeferred(_cpu);
         }
     }
 
@@ -93,7 +93,7 @@ public sealed class CpuVm
         _cpu.Context.MightSleep("vm_unmap_aliases");
         if (_cpu.Machine.Ram.HasContents)
         {
-            _cpu.Machine.Vmalloc.Purge(_cpu);
+            _cpu.Machine.Memory.Vmalloc.Purge(_cpu);
         }
     }
 }

@@ -26,7 +26,7 @@ internal static class DirectMap
 
         long start = 0;
         long end = 0;
-        foreach (PresentRange range in machine.PresentRanges)
+        foreach (PresentRange range in machine.ZoneTable.PresentRanges)
         {
             long from = Math.Max(range.Start, isX86 ? FirstMiBPages : 0);
             long to = Math.Min(range.End, endPfn);

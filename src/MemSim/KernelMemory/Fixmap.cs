@@ -181,7 +181,7 @@ public sealed class Fixmap
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         FixedMapping mapping = Find(name);
         if ((uint)page >= (uint)mapping.Pages)
         {

@@ -28,7 +28,7 @@ public sealed class KernelAddressSpace
 
     internal KernelAddressSpace(Machine machine, bool fiveLevels)
     {
-        DirectMap = new KernelRegion("Low Kernel Mapping", machine.DirectMapStart, machine.DirectMapEnd);
+        DirectMap = new KernelRegion("Low Kernel Mapping", machine.Addresses.DirectMapStart, machine.Addresses.DirectMapEnd);
         List<KernelRegion> regions = [DirectMap];
         switch (machine.Architecture.Architecture)
         {
@@ -36,13 +36,13 @@ public sealed class KernelAddressSpace
                 Vmalloc = fiveLevels ? Region("vmalloc() Area", 0xffa0_0000_0000_0000, 0xffd2_0000_0000_0000) : Region("vmalloc() Area", 0xffff_c900_0000_0000, 0xffff_e900_0000_0000);
                 Vmemmap = fiveLevels ? Region("Vmemmap", 0xffd4_0000_0000_0000, 0xffd6_0000_0000_0000) : Region("Vmemmap", 0xffff_ea00_0000_0000, 0xffff_eb00_0000_0000);
                 Modules = Region("Modules", 0xffff_ffff_c000_0000, 0xffff_ffff_ff00_0000);
-                Fixmap = FixmapRegion("Fixmap Area", machine.Fixmap);
+                Fixmap = FixmapRegion("Fixmap Area", machine.Memory.Fixmap);
                 regions.AddRange([Vmalloc, Vmemmap.Value, Region("CPU entry Area", 0xffff_fe00_0000_0000, 0xffff_fe80_0000_0000), Region("High Kernel Mapping", 0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000), Modules, Fixmap]);
                 break;
             case Architecture.Arm64:
                 Modules = Region("Modules", 0xffff_8000_0000_0000, 0xffff_8000_0800_0000);
                 Vmalloc = Region("vmalloc() area", 0xffff_8000_0800_0000, 0xffff_fbff_f000_0000);
-                Fixmap = FixmapRegion("Fixmap", machine.Fixmap);
+                Fixmap = FixmapRegion("Fixmap", machine.Memory.Fixmap);
                 Vmemmap = Region("vmemmap", 0xffff_fc00_0000_0000, 0xffff_fe00_0000_0000);
                 regions.AddRange([Modules, Vmalloc, Fixmap, Region("PCI I/O", 0xffff_fbff_fe80_0000, 0xffff_fbff_ff80_0000), Vmemmap.Value]);
                 break;
@@ -52,10 +52,10 @@ public sealed class KernelAddressSpace
 
                 // Two pages below the mappings of high memory stay empty, and 8 MiB above low memory: an access beyond either faults.
                 ulong end = pkmap - (2 * PageGeometry.PageSize);
-                Vmalloc = Region("vmalloc() Area", Math.Min(end, machine.DirectMapEnd.Value + Gap32), end);
+                Vmalloc = Region("vmalloc() Area", Math.Min(end, machine.Addresses.DirectMapEnd.Value + Gap32), end);
                 Modules = Vmalloc with { Name = "Modules" };
                 PersistentKmap = Region("Persistent kmap() Area", pkmap, pkmap + (pae ? 2 * MiB : 4 * MiB));
-                Fixmap = FixmapRegion("Fixmap Area", machine.Fixmap);
+                Fixmap = FixmapRegion("Fixmap Area", machine.Memory.Fixmap);
 
                 // CPU_ENTRY_AREA_BASE and LDT_BASE_ADDR: what the 32 CPUs of the kernel need, and a PMD below it.
                 ulong ldt = pae ? 0xff20_0000UL : 0xff00_0000;
@@ -63,7 +63,7 @@ public sealed class KernelAddressSpace
                 break;
         }
 
-        FixmapStart = machine.Fixmap.Start;
+        FixmapStart = machine.Memory.Fixmap.Start;
         Regions = [.. regions.OrderBy(r => r.Start)];
     }
 

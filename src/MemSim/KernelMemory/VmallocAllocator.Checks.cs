@@ -94,7 +94,7 @@ internal sealed partial class VmallocAllocator
                     BugReporter.Corrupt($"vmalloc: 0x{address:x} maps frame 0x{mapping.First.Value + i:x}, but {(page.IsNull ? "no area covers it" : $"its area has {page}")}");
                 }
 
-                if (_machine.FrameOf(page.FrameIndex).RefCount <= 0 && !page.IsCompound && !_machine.IsReserved(page.FrameIndex))
+                if (_machine.Frames.FrameOf(page.FrameIndex).RefCount <= 0 && !page.IsCompound && !_machine.Frames.IsReserved(page.FrameIndex))
                 {
                     BugReporter.Corrupt($"vmalloc: 0x{address:x} maps {page}, which is not allocated");
                 }
@@ -171,7 +171,7 @@ internal sealed partial class VmallocAllocator
 
         foreach (Page page in area.Mapped)
         {
-            if (!_machine.MayFree(page, 0))
+            if (!_machine.Frames.MayFree(page, 0))
             {
                 _machine.Bugs.BadFree(cpu, page, 0, "vfree");
                 return false;

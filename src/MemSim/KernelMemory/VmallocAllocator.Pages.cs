@@ -96,7 +96,7 @@ internal sealed partial class VmallocAllocator
         int first = pages[0].FrameIndex;
         int order = Math.Min(PageGeometry.MaxOrder, Math.Min(BitOperations.TrailingZeroCount(first), BitOperations.Log2((uint)pages.Length)));
         int run = 0;
-        while (run < 1 << order && pages[run].FrameIndex == first + run && ReferenceEquals(pages[run].Zone, pages[0].Zone) && _machine.MayFree(pages[run], 0))
+        while (run < 1 << order && pages[run].FrameIndex == first + run && ReferenceEquals(pages[run].Zone, pages[0].Zone) && _machine.Frames.MayFree(pages[run], 0))
         {
             run++;
         }

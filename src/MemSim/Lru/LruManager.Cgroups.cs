@@ -39,7 +39,7 @@ internal sealed partial class LruManager
         Debug.Assert(VecOf(0, id) is null, "numbers of living cgroups differ");
         if (_charges is null)
         {
-            _headsLeft = CgroupVecs(_vecs.Length, _machine.HostMemory);
+            _headsLeft = CgroupVecs(_vecs.Length, _machine.Ram.Host);
             foreach (LruVec root in _vecs)
             {
                 root.BeginOwnSizes();

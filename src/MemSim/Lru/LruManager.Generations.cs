@@ -78,7 +78,7 @@ internal sealed partial class LruManager
     }
 
     /// <summary>Drops the reference of a failed isolation: somebody else holds one.</summary>
-    internal void DropIsolation(int pfn) => _machine.AddReferences(pfn, -1);
+    internal void DropIsolation(int pfn) => _machine.Frames.AddReferences(pfn, -1);
 
     /// <summary>Puts pages that were skipped back at the front of the list they come from.</summary>
     internal void Unpark(int parked, int head, Zone zone, long pages)
@@ -93,7 +93,7 @@ internal sealed partial class LruManager
         if (HasGenerations)
         {
             vec.Generations = new LruGenerations(vec, _frames, Ages, _machine.Personality.Reclaim, vec.Head(LruList.InactiveAnon) + LruVec.ListHeads, _parallel);
-            vec.Generations.Begin(_machine.NowNanoseconds);
+            vec.Generations.Begin(_machine.Background.NowNanoseconds);
             vec.ByGeneration = ByGeneration;
         }
     }

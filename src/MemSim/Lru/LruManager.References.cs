@@ -167,7 +167,7 @@ internal sealed partial class LruManager
 
         if (frame.Order != 0)
         {
-            _machine.Owners.HugePageFreed(pfn);
+            _machine.Lru.Owners.HugePageFreed(pfn);
         }
 
         // An anonymous page keeps its owner until it is freed; one of a file must have left its cache.

@@ -88,7 +88,7 @@ internal sealed partial class LruManager
     private bool IsEvictable(ref PageFrame frame) => !frame.IsMlocked && !IsMappingUnevictable(ref frame);
 
     private bool IsMappingUnevictable(ref PageFrame frame) =>
-        frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
+        frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Frames.Mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
 
     private void MakeEvictable(LruVec vec, ref PageFrame frame, int pfn, bool isolated, long pages)
     {

@@ -33,7 +33,7 @@ internal sealed partial class LruManager
 
             if (vec.Generations is not null)
             {
-                new GenerationVerifier(vec, _frames, Ages, OfPage).Verify(listed, own[vec], _machine.FrameCount, vec.ByGeneration);
+                new GenerationVerifier(vec, _frames, Ages, OfPage).Verify(listed, own[vec], _machine.Frames.Count, vec.ByGeneration);
             }
         }
 
@@ -54,7 +54,7 @@ internal sealed partial class LruManager
         for (int previous = head; ;)
         {
             int pfn = _frames[previous].Next;
-            if ((uint)pfn >= (ulong)_machine.FrameArrayLength || _frames[pfn].Prev != previous)
+            if ((uint)pfn >= (ulong)_machine.Frames.Length || _frames[pfn].Prev != previous)
             {
                 Fail(vec.Node, $"list corruption in {list}: 0x{previous:x} points to 0x{pfn:x}, which does not point back");
             }
@@ -65,7 +65,7 @@ internal sealed partial class LruManager
             }
 
             ref PageFrame frame = ref _frames[pfn];
-            if (pfn >= _machine.FrameCount || frame.RefCount == 0 || frame.IsBuddy || frame.IsPcp)
+            if (pfn >= _machine.Frames.Count || frame.RefCount == 0 || frame.IsBuddy || frame.IsPcp)
             {
                 Fail(vec.Node, $"pfn 0x{pfn:x} in {list} is not allocated");
             }

@@ -23,13 +23,13 @@ internal sealed partial class LruManager
     public LruManager(Machine machine, MemMap map, bool restored)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _map = map;
         _parallel = machine.IsParallel;
         _zones = [.. machine.Zones];
         Kernels.ReclaimRules rules = machine.Personality.Reclaim;
         _freesInOrder = rules.FreesInOrder;
-        Ages = new PageAges(machine.FrameCount);
+        Ages = new PageAges(machine.Frames.Count);
         HasGenerations = rules.HasGenerations;
         ByGeneration = rules.HasGenerations && rules.GenerationsAtBoot;
         _vecs = new LruVec[machine.Nodes.Count];
@@ -57,6 +57,12 @@ internal sealed partial class LruManager
             ForgetRestored();
         }
     }
+
+    /// <summary>Who reclaims pages that are named.</summary>
+    public IPageOut PageOut { get; set; } = null!;
+
+    /// <summary>Who answers for mapped and cached pages.</summary>
+    public IPageOwners Owners { get; set; } = null!;
 
     /// <summary>Pages of a restored state say that they are on lists of the machine they come from: their owners are not known here, so nobody may reclaim or move them.</summary>
     private void ForgetRestored()
@@ -218,7 +224,7 @@ internal sealed partial class LruManager
         if (isolated && !TestClearLru(ref frame))
         {
             // Another CPU, which holds a reference too, has it and waits for the lock.
-            _machine.AddReferences(pfn, -1);
+            _machine.Frames.AddReferences(pfn, -1);
             isolated = false;
         }
 

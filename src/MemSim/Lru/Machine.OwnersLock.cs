@@ -12,6 +12,4 @@ public sealed partial class Machine
     /// <summary>Asks or changes the owners of pages until disposed.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal OwnersLock.Scope EnterOwners() => OwnersLock.Enter();
-
-    private IPageOwners Guarded(IPageOwners owners) => _parallel ? new GuardedOwners(this, owners) : owners;
 }

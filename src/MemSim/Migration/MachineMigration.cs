@@ -1,3 +1,5 @@
+using MemSim.Migration;
+
 namespace MemSim;
 
 /// <summary>Pages that can be moved without a page table. <see cref="Machine.Migration"/>.</summary>
@@ -23,6 +25,15 @@ public sealed class MachineMigration
         _machine.ThrowIfDisposed();
         return new MovablePool(_machine);
     }
+
+    /// <summary>The tracepoints of all that moves pages, and who receives them.</summary>
+    internal CompactionTracepoints Tracepoints { get; } = new();
+
+    /// <summary>The tracepoints of compaction, migration and CMA when somebody listens, else null.</summary>
+    internal CompactionTracepoints? Trace => Tracepoints.IsIdle ? null : Tracepoints;
+
+    /// <summary>Who moves pages.</summary>
+    internal PageMigrator Migrator { get; set; } = null!;
 }
 
 /// <content>Owners of pages that can be moved without a page table.</content>

@@ -13,7 +13,7 @@ public sealed class MovableOwner
     {
         _machine = machine;
         Owner = owner;
-        _mapping = MappingTable.Value(machine.Mappings.Add(owner), MappingTable.Movable);
+        _mapping = MappingTable.Value(machine.Frames.Mappings.Add(owner), MappingTable.Movable);
     }
 
     /// <summary>Whom the machine asks.</summary>
@@ -69,7 +69,7 @@ public sealed class MovableOwner
         if (!_closed)
         {
             _closed = true;
-            _machine.Mappings.Remove(_mapping >> 2);
+            _machine.Frames.Mappings.Remove(_mapping >> 2);
         }
     }
 
@@ -80,6 +80,6 @@ public sealed class MovableOwner
             throw new ArgumentException(page.IsNull ? "the page is null" : $"{page} belongs to another machine", nameof(page));
         }
 
-        return ref _machine.FrameOf(page.FrameIndex);
+        return ref _machine.Frames.FrameOf(page.FrameIndex);
     }
 }

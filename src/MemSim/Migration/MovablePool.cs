@@ -34,7 +34,7 @@ public sealed class MovablePool : IMovableOwner
     public int Allocate(Cpu cpu, Gfp gfp = Gfp.HighUser)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        Page page = _machine.Own(cpu).AllocPages(gfp | Gfp.Movable, 0);
+        Page page = _machine.CpuTable.Own(cpu).AllocPages(gfp | Gfp.Movable, 0);
         return page.IsNull ? -1 : Adopt(page);
     }
 
@@ -61,7 +61,7 @@ public sealed class MovablePool : IMovableOwner
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         Page page = this[number];
         if (page.IsNull)
         {
@@ -80,7 +80,7 @@ public sealed class MovablePool : IMovableOwner
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         for (int number = 0; number < _pages.Count; number++)
         {
             if (!_pages[number].IsNull)
@@ -103,5 +103,5 @@ public sealed class MovablePool : IMovableOwner
     {
     }
 
-    private bool Owns(Page page) => _machine.FrameOf(page.FrameIndex).Index < (uint)_pages.Count && _pages[(int)page.Index] == page;
+    private bool Owns(Page page) => _machine.Frames.FrameOf(page.FrameIndex).Index < (uint)_pages.Count && _pages[(int)page.Index] == page;
 }

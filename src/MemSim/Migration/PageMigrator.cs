@@ -25,7 +25,7 @@ internal sealed partial class PageMigrator
     public PageMigrator(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
     }
 
     private enum Outcome
@@ -85,7 +85,7 @@ internal sealed partial class PageMigrator
         pages.AddRange(never);
         _machine.Events.Count(VmEvent.MigrateSuccess, succeeded);
         _machine.Events.Count(VmEvent.MigrateFail, failed);
-        _machine.CompactionTrace?.MmMigratePages(cpu, succeeded, failed, mode, reason);
+        _machine.Migration.Trace?.MmMigratePages(cpu, succeeded, failed, mode, reason);
         return new MigrationResult(succeeded, failed, noMemory);
     }
 
@@ -107,7 +107,7 @@ internal sealed partial class PageMigrator
     public bool IsolateMovable(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if (frame.RefCount == 0 || frame.Order != 0 || !_machine.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner) || !TryLock(pfn))
+        if (frame.RefCount == 0 || frame.Order != 0 || !_machine.Frames.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner) || !TryLock(pfn))
         {
             return false;
         }
@@ -115,7 +115,7 @@ internal sealed partial class PageMigrator
         bool isolated = !frame.IsToBeReclaimed && IsMovable(pfn) && AsksToIsolate(cpu, owner, pfn);
         if (isolated)
         {
-            _machine.AddReferences(pfn, 1);
+            _machine.Frames.AddReferences(pfn, 1);
             SetFlags(pfn, PageFlags.Reclaim, PageFlags.None);
             Interlocked.Increment(ref _isolatedMovable);
         }
@@ -133,7 +133,7 @@ internal sealed partial class PageMigrator
             return;
         }
 
-        if (_machine.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner))
+        if (_machine.Frames.Mappings.TryFind(frame.Mapping, out IMovableOwner? owner))
         {
             TellPutBack(cpu, owner, pfn);
         }
@@ -179,14 +179,14 @@ internal sealed partial class PageMigrator
         if (movable)
         {
             // The owner's reference: the new page came with one that takes its place.
-            _machine.AddReferences(from, -1);
+            _machine.Frames.AddReferences(from, -1);
         }
         else
         {
             DropReference(cpu, to);
         }
 
-        _machine.OwnerTracker?.Moved(from, to, NameOf(reason));
+        _machine.Hooks.OwnerTracker?.Moved(from, to, NameOf(reason));
         FreeOld(cpu, from, movable);
         return Outcome.Moved;
     }
@@ -222,7 +222,7 @@ internal sealed partial class PageMigrator
     private bool MoveDriversPage(Cpu cpu, int from, int to, MigrationMode mode)
     {
         ref PageFrame old = ref _frames[from];
-        if (old.RefCount != 2 || !_machine.Mappings.TryFind(old.Mapping, out IMovableOwner? owner))
+        if (old.RefCount != 2 || !_machine.Frames.Mappings.TryFind(old.Mapping, out IMovableOwner? owner))
         {
             return false;
         }
@@ -247,7 +247,7 @@ internal sealed partial class PageMigrator
 
     private bool MoveMappedPage(Cpu cpu, int from, int to)
     {
-        IPageOwners? owners = _machine.Owners;
+        IPageOwners? owners = _machine.Lru.Owners;
         if (owners is null)
         {
             return false;
@@ -329,7 +329,7 @@ internal sealed partial class PageMigrator
         {
             PutLru(cpu, pfn);
         }
-        else if (!_machine.TryDropReference(pfn))
+        else if (!_machine.Frames.TryDropReference(pfn))
         {
             _frames[pfn].Mapping = 0;
             _machine.Pages.FreeBlock(cpu, pfn, _frames[pfn].Order);

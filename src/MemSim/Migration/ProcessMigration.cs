@@ -45,7 +45,7 @@ public static class ProcessMigration
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = process.Machine.Own(cpu);
+        _ = process.Machine.CpuTable.Own(cpu);
         if (process.MmOrNull is not { } mm)
         {
             return Errno.ESRCH;
@@ -55,7 +55,7 @@ public static class ProcessMigration
         cpu.Machine.Lru.DrainAll(cpu);
         for (int i = 0; i < pages.Length; i++)
         {
-            if (cpu.Machine.NodeOrDefault(nodes[i]) is not { } node)
+            if (cpu.Machine.ZoneTable.NodeOrDefault(nodes[i]) is not { } node)
             {
                 return Errno.ENODEV;
             }
@@ -82,7 +82,7 @@ public static class ProcessMigration
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = process.Machine.Own(cpu);
+        _ = process.Machine.CpuTable.Own(cpu);
         if (process.MmOrNull is not { } mm)
         {
             return Errno.ESRCH;
@@ -90,7 +90,7 @@ public static class ProcessMigration
 
         foreach (int node in to)
         {
-            if (cpu.Machine.NodeOrDefault(node) is null)
+            if (cpu.Machine.ZoneTable.NodeOrDefault(node) is null)
             {
                 return Errno.EINVAL;
             }
@@ -119,7 +119,7 @@ public static class ProcessMigration
                     continue;
                 }
 
-                Node node = cpu.Machine.NodeOrDefault(to[place % to.Length])!;
+                Node node = cpu.Machine.ZoneTable.NodeOrDefault(to[place % to.Length])!;
                 failed += Move(cpu, mm, pfn, new OneNode(cpu.Machine, node), moveShared: false, MigrationReason.SystemCall) is Errno.EBUSY or Errno.ENOMEM ? 1 : 0;
             }
         }
@@ -139,7 +139,7 @@ public static class ProcessMigration
     {
         ArgumentNullException.ThrowIfNull(process);
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = process.Machine.Own(cpu);
+        _ = process.Machine.CpuTable.Own(cpu);
         ArgumentNullException.ThrowIfNull(policy);
         if (process.MmOrNull is not { } mm)
         {
@@ -176,7 +176,7 @@ public static class ProcessMigration
             mask &= mask - 1;
         }
 
-        return machine.NodeOrDefault(BitOperations.TrailingZeroCount(mask)) ?? machine.Nodes[0];
+        return machine.ZoneTable.NodeOrDefault(BitOperations.TrailingZeroCount(mask)) ?? machine.Nodes[0];
     }
 
     private static int NodeOf(MemoryDescriptor mm, int pfn) => mm.Machine.Zones[mm.Spaces.Frames[mm.Spaces.Pages.HeadOf(pfn)].ZoneId].Node.Id;
@@ -211,7 +211,7 @@ public static class ProcessMigration
         }
 
         int head = spaces.Pages.HeadOf(pfn);
-        PageMigrator migrator = cpu.Machine.Migrator;
+        PageMigrator migrator = cpu.Machine.Migration.Migrator;
         if (spaces.Frames[head].Order == spaces.HugeOrder)
         {
             if (spaces.Huge.IsWhole(head) && migrator.IsolateLru(head))
@@ -253,6 +253,6 @@ public static class ProcessMigration
     {
         public int Take(Cpu cpu, int from, int order) => machine.Pages.AllocateChecked(cpu, (order == 0 ? Gfp.HighUserMovable : Gfp.TransHuge) | Gfp.ThisNode, order, node);
 
-        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames[pfn].Order);
+        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames.Array[pfn].Order);
     }
 }

@@ -9,7 +9,7 @@ public sealed class FaultInjection
     internal FaultInjection(Machine machine) => _machine = machine;
 
     /// <summary>Whether a rule is armed.</summary>
-    public bool IsArmed => _machine.FaultInjector.IsArmed;
+    public bool IsArmed => _machine.Hooks.FaultInjector.IsArmed;
 
     /// <summary>The rules at work, oldest first; those of boot parameters (<c>fail_page_alloc=</c>, <c>failslab=</c>, <c>fail_usercopy=</c>) are armed once the boot is over.</summary>
     public IReadOnlyList<ArmedFault> Armed => _machine.FaultInjector.Armed;
@@ -27,11 +27,11 @@ public sealed class FaultInjection
         ArgumentOutOfRangeException.ThrowIfGreaterThan(rule.Probability, 100);
         ArgumentOutOfRangeException.ThrowIfLessThan(rule.Space, 0);
         _machine.ThrowIfDisposed();
-        return _machine.FaultInjector.Arm(rule);
+        return _machine.Hooks.FaultInjector.Arm(rule);
     }
 
     /// <summary>Ends all rules.</summary>
-    public void Clear() => _machine.FaultInjector.Clear();
+    public void Clear() => _machine.Hooks.FaultInjector.Clear();
 
     /// <summary>Runs an action again and again: the first time its first allocation fails, then its second, and so on, until each has failed once. After each run the machine is verified and nothing may have leaked.</summary>
     /// <param name="action">What to try out. It meets failures as its own code would and gives back what it got, whether it succeeded or not; what it throws ends the loop.</param>

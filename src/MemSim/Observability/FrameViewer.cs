@@ -18,7 +18,7 @@ public sealed class FrameViewer
     }
 
     /// <summary>Frame numbers from 0, a multiple of <see cref="BlockPages"/>; frames that no zone has are holes.</summary>
-    public long Frames => _machine.FrameCount;
+    public long Frames => _machine.Frames.Count;
 
     /// <summary>The pages of a block of the largest order: what is read at a time.</summary>
     public static int BlockPages => 1 << PageGeometry.MaxOrder;
@@ -40,7 +40,7 @@ public sealed class FrameViewer
         long end = first.Value + BlockPages;
         long at = first.Value;
         int count = 0;
-        foreach (PresentRange range in _machine.PresentRanges)
+        foreach (PresentRange range in _machine.ZoneTable.PresentRanges)
         {
             if (range.End <= at || range.Start >= end)
             {
@@ -90,7 +90,7 @@ public sealed class FrameViewer
 
     private FrameRun RunAt(int pfn, long end)
     {
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         if (frame.IsBuddy)
         {
             return Block(pfn, frame.Private, end, FrameUse.Free, FrameLru.None);
@@ -98,7 +98,7 @@ public sealed class FrameViewer
 
         if (frame.IsPcp)
         {
-            return Block(pfn, _machine.PcpOrder(pfn), end, FrameUse.PerCpu, FrameLru.None);
+            return Block(pfn, _machine.ZoneTable.PcpOrder(pfn), end, FrameUse.PerCpu, FrameLru.None);
         }
 
         if (frame.RefCount != 0)
@@ -107,7 +107,7 @@ public sealed class FrameViewer
             return Block(pfn, frame.Order, end, UseOf(in frame, flags), LruOf(pfn, flags));
         }
 
-        return new FrameRun(new Pfn(pfn), 1, _machine.IsReserved(pfn) ? FrameUse.Reserved : FrameUse.Boot, -1, FrameLru.None);
+        return new FrameRun(new Pfn(pfn), 1, _machine.Frames.IsReserved(pfn) ? FrameUse.Reserved : FrameUse.Boot, -1, FrameLru.None);
     }
 
     private static FrameRun Block(int pfn, int order, long end, FrameUse use, FrameLru lru) => new(new Pfn(pfn), (int)Math.Min(1L << order, end - pfn), use, order, lru);

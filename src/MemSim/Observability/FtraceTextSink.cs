@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text;
+using MemSim.Observability;
 
 namespace MemSim;
 
@@ -73,7 +74,7 @@ public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
     /// <inheritdoc/>
     public void MmPageAllocExtfrag(Cpu cpu, long pfn, int allocOrder, int fallbackOrder, MigrateType allocType, MigrateType fallbackType, bool changeOwnership)
     {
-        int pageblockOrder = _machine.PageblockOrder;
+        int pageblockOrder = _machine.ZoneTable.PageblockOrder;
         Write(cpu, "mm_page_alloc_extfrag", pfn, 3, string.Create(CultureInfo.InvariantCulture,
             $" alloc_order={allocOrder} fallback_order={fallbackOrder} pageblock_order={pageblockOrder} alloc_migratetype={Number(allocType)}"
             + $" fallback_migratetype={Number(fallbackType)} fragmenting={(fallbackOrder < pageblockOrder ? 1 : 0)} change_ownership={(changeOwnership ? 1 : 0)}"));
@@ -115,7 +116,7 @@ public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
     /// <param name="fields">The fields after page and frame.</param>
     private void Write(Cpu cpu, string name, long pfn, int locks, string fields)
     {
-        string pointer = (pfn < 0 ? 0 : _machine.PageStructAddress(pfn)).ToString("x", CultureInfo.InvariantCulture);
+        string pointer = (pfn < 0 ? 0 : StructPages.AddressOf(_machine, pfn)).ToString("x", CultureInfo.InvariantCulture);
         WriteEvent(cpu, name, locks, string.Create(CultureInfo.InvariantCulture, $"page={pointer.PadLeft(_pointerDigits, '0')} pfn=0x{Math.Max(0, pfn):x}{fields}"));
     }
 

@@ -34,7 +34,7 @@ public sealed class MachineTracing
 
         if ((wanted & TraceEvents.Pages) != 0)
         {
-            _machine.AttachTrace((IPageTraceSink)sink);
+            _machine.Hooks.Tracepoints.Attach((IPageTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Slab) != 0)
@@ -44,23 +44,23 @@ public sealed class MachineTracing
 
         if ((wanted & TraceEvents.Reclaim) != 0)
         {
-            _machine.AttachReclaimTrace((IReclaimTraceSink)sink);
+            _machine.Reclaim.Tracepoints.Attach((IReclaimTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Compaction) != 0)
         {
-            _machine.AttachCompactionTrace((ICompactionTraceSink)sink);
+            _machine.Migration.Tracepoints.Attach((ICompactionTraceSink)sink);
         }
 
         // Without contents of RAM nothing can fault.
         if ((wanted & TraceEvents.Faults) != 0 && (_machine.Mm is not null || wanted == TraceEvents.Faults))
         {
-            _machine.AttachFaultTrace((IFaultTraceSink)sink);
+            _machine.NeedsContents(_machine.Mm).Faults.Tracepoints.Attach((IFaultTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Oom) != 0)
         {
-            _machine.AttachOomTrace((IOomTraceSink)sink);
+            _machine.Oom.Killer.Trace.Attach((IOomTraceSink)sink);
         }
     }
 
@@ -72,7 +72,7 @@ public sealed class MachineTracing
         TraceEvents wanted = Wanted(sink, events);
         if ((wanted & TraceEvents.Pages) != 0)
         {
-            _machine.DetachTrace((IPageTraceSink)sink);
+            _machine.Hooks.Tracepoints.Detach((IPageTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Slab) != 0)
@@ -82,22 +82,22 @@ public sealed class MachineTracing
 
         if ((wanted & TraceEvents.Reclaim) != 0)
         {
-            _machine.DetachReclaimTrace((IReclaimTraceSink)sink);
+            _machine.Reclaim.Tracepoints.Detach((IReclaimTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Compaction) != 0)
         {
-            _machine.DetachCompactionTrace((ICompactionTraceSink)sink);
+            _machine.Migration.Tracepoints.Detach((ICompactionTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Faults) != 0)
         {
-            _machine.DetachFaultTrace((IFaultTraceSink)sink);
+            _machine.Mm?.Faults.Tracepoints.Detach((IFaultTraceSink)sink);
         }
 
         if ((wanted & TraceEvents.Oom) != 0)
         {
-            _machine.DetachOomTrace((IOomTraceSink)sink);
+            _machine.Oom.Killer.Trace.Detach((IOomTraceSink)sink);
         }
     }
 

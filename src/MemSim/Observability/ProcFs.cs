@@ -36,7 +36,7 @@ public sealed class ProcFs
     public string SlabInfo => Live.Slab.SlabInfo;
 
     /// <summary><c>/proc/vmallocinfo</c>: the areas of vmalloc space by address, then what was freed and not given back yet.</summary>
-    public string VmallocInfo => Live.Ram.HasContents ? Live.Vmalloc.Info() : "";
+    public string VmallocInfo => Live.Ram.HasContents ? Live.Memory.Vmalloc.Info() : "";
 
     /// <summary><c>/sys/kernel/debug/page_owner</c>: each block handed out, with who asked for it; empty unless owners are recorded (<see cref="MachineSpec.WithPageOwner"/>).</summary>
     public string PageOwner => PageOwnerText.Of(Live);
@@ -89,6 +89,6 @@ public sealed class ProcFs
     public string ShowMem(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        return ShowMemText.Of(Live, _machine.Own(cpu));
+        return ShowMemText.Of(Live, _machine.CpuTable.Own(cpu));
     }
 }

@@ -19,16 +19,16 @@ internal static class SnapshotBuilder
         {
             Personality = machine.Personality.Name,
             Warnings = [.. machine.Warnings],
-            MemoryModel = machine.MemoryModel,
-            MobilityGrouping = machine.MobilityGrouping,
-            RefusesIllegalFlags = machine.RefusesIllegalFlags,
+            MemoryModel = machine.Frames.Model,
+            MobilityGrouping = machine.ZoneTable.MobilityGrouping,
+            RefusesIllegalFlags = machine.ZoneTable.RefusesIllegalFlags,
             HasContents = machine.Ram.HasContents,
-            FrameCount = machine.FrameCount,
+            FrameCount = machine.Frames.Count,
             HugePages = machine.Settings.HugePages,
             Nodes = [.. machine.Nodes.Select(n => new SnapshotNode(n.Id, [.. n.Distances], [.. n.FallbackOrder], n.KswapdWakeups))],
             Cpus = [.. machine.Cpus.Select(c => new SnapshotCpu(c.Node.Id, c.IsOnline))],
-            Present = [.. machine.PresentRanges.Select(r => new SnapshotRange(r.Start, r.End, r.Zone.Node.Id, r.Zone.Type))],
-            Reserved = [.. machine.ReservedRanges.Select(r => new[] { r.Start, r.End })],
+            Present = [.. machine.ZoneTable.PresentRanges.Select(r => new SnapshotRange(r.Start, r.End, r.Zone.Node.Id, r.Zone.Type))],
+            Reserved = [.. machine.Frames.ReservedRanges.Select(r => new[] { r.Start, r.End })],
             NotCarried = NotCarriedOf(machine),
             State = StateCapture.Capture(machine, "snapshot"),
         };
@@ -42,9 +42,9 @@ internal static class SnapshotBuilder
             document.Zones.Add(new SnapshotZone(zone.Node.Id, zone.Type, zone.CmaPages, zone.HasCma, zone.UntrackedPages, [.. zone.Pcp.Select(CountersOf)]));
         }
 
-        foreach (PresentRange range in machine.PresentRanges)
+        foreach (PresentRange range in machine.ZoneTable.PresentRanges)
         {
-            CaptureFrames(machine.Frames, range, document.Frames);
+            CaptureFrames(machine.Frames.Array, range, document.Frames);
         }
 
         CaptureEvents(machine, document.Events);
@@ -97,7 +97,7 @@ internal static class SnapshotBuilder
         foreach (long[] words in document.Frames)
         {
             int pfn = (int)words[0];
-            machine.Frames[pfn].Clear(PageFlags.Slab);
+            machine.Frames.Array[pfn].Clear(PageFlags.Slab);
             LargeObjects.Forget(machine, pfn);
         }
     }
@@ -115,7 +115,7 @@ internal static class SnapshotBuilder
             missing.Add("per-CPU memory: variables and areas");
         }
 
-        if (machine.Ram.HasContents && (machine.Mm!.WasUsed || machine.Vmalloc.WasUsed))
+        if (machine.Ram.HasContents && (machine.Mm!.WasUsed || machine.Memory.Vmalloc.WasUsed))
         {
             missing.Add("the MMU: page tables, TLBs, what vmalloc, vmap and processes have mapped");
         }
@@ -125,7 +125,7 @@ internal static class SnapshotBuilder
             missing.Add("processes: address spaces and who maps which page");
         }
 
-        if (machine.PageCache.WasUsed)
+        if (machine.Files.PageCache.WasUsed)
         {
             missing.Add("the page cache: devices, file systems and open files");
         }
@@ -170,12 +170,12 @@ internal static class SnapshotBuilder
     {
         foreach (long[] words in document.Frames)
         {
-            if (words.Length != WordsOfFrame || (ulong)words[0] >= (ulong)machine.FrameCount || machine.ZoneOf((int)words[0]) is not { } zone)
+            if (words.Length != WordsOfFrame || (ulong)words[0] >= (ulong)machine.Frames.Count || machine.ZoneTable.ZoneOf((int)words[0]) is not { } zone)
             {
                 throw new FormatException($"frame {(words.Length > 0 ? words[0] : -1)} of the snapshot is outside of its zones");
             }
 
-            ref PageFrame frame = ref machine.Frames[(int)words[0]];
+            ref PageFrame frame = ref machine.Frames.Array[(int)words[0]];
             frame.Begin(zone.Id, (PageFlags)(uint)words[1]);
             frame.Private = (int)words[2];
             frame.RefOrder = (uint)words[3];

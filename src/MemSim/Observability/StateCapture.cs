@@ -13,17 +13,17 @@ internal static class StateCapture
         {
             Name = name,
             Architecture = machine.Architecture.Architecture,
-            PageblockOrder = machine.PageblockOrder,
-            WatermarkBoostFactor = machine.WatermarkBoostFactor,
+            PageblockOrder = machine.ZoneTable.PageblockOrder,
+            WatermarkBoostFactor = machine.ZoneTable.WatermarkBoostFactor,
             CpuCount = machine.Cpus.Count,
             Kernel = machine.Personality,
-            DefragMode = machine.Personality.Allocator.DefragMode == DefragModeRule.Absent ? null : machine.DefragMode,
+            DefragMode = machine.Personality.Allocator.DefragMode == DefragModeRule.Absent ? null : machine.ZoneTable.DefragMode,
         };
         foreach (Zone zone in machine.Zones)
         {
             if (zone.IsPopulated)
             {
-                state.Zones.Add(Capture(machine.Frames, zone));
+                state.Zones.Add(Capture(machine.Frames.Array, zone));
             }
         }
 

@@ -53,10 +53,10 @@ internal static class StateRestorer
     /// <summary>Puts the lists, counters and types of a state into a machine whose zones are still empty.</summary>
     public static void Fill(Machine machine, AllocatorState state)
     {
-        machine.DefragMode = state.DefragMode == true;
+        machine.ZoneTable.DefragMode = state.DefragMode == true;
         foreach (ZoneState source in state.Zones)
         {
-            FillZone(machine.Frames, machine.GetNode(source.Node).GetZone(source.Type), source, state);
+            FillZone(machine.Frames.Array, machine.GetNode(source.Node).GetZone(source.Type), source, state);
         }
     }
 

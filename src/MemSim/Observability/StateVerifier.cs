@@ -14,7 +14,7 @@ internal sealed class StateVerifier
     public StateVerifier(Machine machine)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
     }
 
     public void Verify()
@@ -94,7 +94,7 @@ internal sealed class StateVerifier
             bool good = frame.IsBuddy && frame.RefOrder == 0 && frame.Identity == PageFrame.FreeIdentity(zone.Id, order) && frame.Index == (uint)type;
             if (!good)
             {
-                Fail(zone, $"pfn 0x{pfn:x} in the list of order {order} type {(MigrateType)type} says of itself: order {frame.Private}, type {frame.Index}, {_machine.FlagsOf(pfn)}, {frame.RefCount} references");
+                Fail(zone, $"pfn 0x{pfn:x} in the list of order {order} type {(MigrateType)type} says of itself: order {frame.Private}, type {frame.Index}, {_machine.Frames.FlagsOf(pfn)}, {frame.RefCount} references");
             }
 
             count++;
@@ -142,7 +142,7 @@ internal sealed class StateVerifier
     private int Follow(Zone zone, int index)
     {
         int next = _frames[index].Next;
-        if ((uint)next >= (ulong)_machine.FrameArrayLength || _frames[next].Prev != index)
+        if ((uint)next >= (ulong)_machine.Frames.Length || _frames[next].Prev != index)
         {
             Fail(zone, $"list corruption: 0x{index:x} points to 0x{next:x}, which does not point back");
         }
@@ -180,7 +180,7 @@ internal sealed class StateVerifier
             else if (frame.IsPcp)
             {
                 seen.PcpBlocks++;
-                _ = _machine.BlockHeadOf((int)pfn, out order);
+                _ = _machine.ZoneTable.BlockHeadOf((int)pfn, out order);
             }
             else
             {

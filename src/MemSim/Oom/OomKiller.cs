@@ -26,7 +26,7 @@ internal sealed partial class OomKiller : IOomKiller
     public OomKiller(Machine machine)
     {
         _machine = machine;
-        _logger = machine.LoggerFactory.CreateLogger("MemSim.Oom");
+        _logger = machine.Bugs.LoggerFactory.CreateLogger("MemSim.Oom");
         _reaper = new OomReaper(this, machine);
     }
 
@@ -244,7 +244,7 @@ internal sealed partial class OomKiller : IOomKiller
     private void KillSilently(OomCase why, Process victim)
     {
         _machine.Events.Count(VmEvent.OomKill);
-        if (_machine.Charges is not null)
+        if (_machine.Hooks.Charges is not null)
         {
             victim.Cgroup.Raise(Cgroups.CgroupEvent.OomKill);
         }
@@ -288,8 +288,8 @@ internal sealed partial class OomKiller : IOomKiller
 
         Trace.WakeReaper(cpu, victim.Pid);
         _reaper.Add(victim);
-        _machine.BackgroundTasks.Wake(cpu, _reaper);
-        if (_reaper.IsPending && !_machine.BackgroundTasks.IsRunning)
+        _machine.Background.Tasks.Wake(cpu, _reaper);
+        if (_reaper.IsPending && !_machine.Background.Tasks.IsRunning)
         {
             // Whoever waits for memory sleeps, so the thread runs even where a test wants to run the others itself.
             _reaper.RunNow(cpu);
@@ -316,7 +316,7 @@ internal sealed partial class OomKiller : IOomKiller
         text.Append(OomReportText.Header(why.Cpu, why.Gfp, why.Order, adj));
         text.Append(why.Cgroup is { } cgroup
             ? OomReportText.OfCgroup(cgroup)
-            : _machine.FailureReports.MemoryState(why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
+            : _machine.Hooks.FailureReports.MemoryState(why.Cpu, GfpZones.HighestZoneIndex(why.Gfp, _machine.Architecture), why.NodeMask ?? ulong.MaxValue));
         if (why.Cgroup is null && _machine.Slab is var slab && UnreclaimableSlabExceedsUserMemory())
         {
             OomReportText.AppendUnreclaimableSlabs(text, slab);
@@ -329,7 +329,7 @@ internal sealed partial class OomKiller : IOomKiller
 
         if (victim is not null)
         {
-            text.Append(OomReportText.Summary(why.Constraint, why.NodeMask, _machine.NodeMask, why.Cgroup, victim.Cgroup, TaskOf(victim)));
+            text.Append(OomReportText.Summary(why.Constraint, why.NodeMask, _machine.ZoneTable.NodeMask, why.Cgroup, victim.Cgroup, TaskOf(victim)));
         }
 
         Say(text.Append(last).ToString());

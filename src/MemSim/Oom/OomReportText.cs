@@ -15,7 +15,7 @@ internal static class OomReportText
 
     /// <summary>Who asked for memory that was not there, and where (<c>dump_header()</c>).</summary>
     public static string Header(Cpu cpu, Gfp gfp, int order, int scoreAdj) => string.Create(CultureInfo.InvariantCulture,
-        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, cpu.Machine.Personality)}, order={order}, oom_score_adj={scoreAdj}\n{cpu.Machine.FailureReports.CpuLine(cpu)}");
+        $"{cpu.Current.Name} invoked oom-killer: gfp_mask={GfpText.FormatWithHex(gfp, cpu.Machine.Personality)}, order={order}, oom_score_adj={scoreAdj}\n{cpu.Machine.Hooks.FailureReports.CpuLine(cpu)}");
 
     /// <summary>The table of all processes that could have been chosen (<c>dump_tasks()</c>).</summary>
     public static void AppendTable(StringBuilder text, IEnumerable<OomTask> tasks, KernelPersonality kernel)

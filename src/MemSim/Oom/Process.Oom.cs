@@ -13,10 +13,10 @@ public sealed partial class Process
             ArgumentOutOfRangeException.ThrowIfLessThan(value, -1000);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(value, 1000);
             _oomScoreAdj = value;
-            _spaces.Machine.OomKiller.Trace.OomScoreAdjUpdate(DefaultCpu, Pid, Name, value);
+            _spaces.Machine.Oom.Killer.Trace.OomScoreAdjUpdate(DefaultCpu, Pid, Name, value);
         }
     }
 
     /// <summary>Its badness as <c>/proc/pid/oom_score</c> shows it, 0 to 2000: who has most is killed first.</summary>
-    public long OomScore => _spaces.Machine.OomKiller.ScoreOf(this);
+    public long OomScore => _spaces.Machine.Oom.Killer.ScoreOf(this);
 }

@@ -85,7 +85,7 @@ internal sealed partial class BugReporter
         }
 
         Raise(KernelBugKind.ForeignAddress, $"BUG: {what}: address {address} is not in the direct map of this machine", Context(cpu)
-            + $"The direct map covers {_machine.DirectMapStart} to {_machine.DirectMapEnd}. Addresses from vmalloc, kmap or a process need their own calls.");
+            + $"The direct map covers {_machine.Addresses.DirectMapStart} to {_machine.Addresses.DirectMapEnd}. Addresses from vmalloc, kmap or a process need their own calls.");
         return default;
     }
 
@@ -99,7 +99,7 @@ internal sealed partial class BugReporter
         }
 
         Page head = page.CompoundHead;
-        if (_machine.FrameOf(head.FrameIndex).RefCount > 0)
+        if (_machine.Frames.FrameOf(head.FrameIndex).RefCount > 0)
         {
             return head;
         }
@@ -128,7 +128,7 @@ internal sealed partial class BugReporter
     private (KernelBugKind Kind, string Why) Diagnose(Page page, int order)
     {
         int pfn = page.FrameIndex;
-        ref readonly PageFrame frame = ref _machine.FrameOf(pfn);
+        ref readonly PageFrame frame = ref _machine.Frames.FrameOf(pfn);
         if ((uint)order > PageGeometry.MaxOrder)
         {
             return (KernelBugKind.WrongOrder, $"order {order} does not exist");
@@ -161,7 +161,7 @@ internal sealed partial class BugReporter
 
         if (frame.InvertedMapCount != 0)
         {
-            return (KernelBugKind.StillInUse, frame.MapCount > 0 ? $"nonzero mapcount {frame.MapCount}" : $"page type {_machine.TypeOf(pfn)} is set");
+            return (KernelBugKind.StillInUse, frame.MapCount > 0 ? $"nonzero mapcount {frame.MapCount}" : $"page type {_machine.Frames.TypeOf(pfn)} is set");
         }
 
         if (frame.Mapping != 0)
@@ -181,16 +181,16 @@ internal sealed partial class BugReporter
 
     private (KernelBugKind Kind, string Why) DiagnoseUnreferenced(Page page)
     {
-        int head = _machine.BlockHeadOf(page.FrameIndex, out int headOrder);
+        int head = _machine.ZoneTable.BlockHeadOf(page.FrameIndex, out int headOrder);
         if (head >= 0)
         {
-            ref readonly PageFrame frame = ref _machine.FrameOf(head);
+            ref readonly PageFrame frame = ref _machine.Frames.FrameOf(head);
             return frame.RefCount > 0
                 ? (KernelBugKind.NotFirstPage, $"the page is number {page.FrameIndex - head} of the block of order {headOrder} at pfn 0x{head:x}{(page.IsTail ? " (tail of a compound page)" : "")}")
                 : (KernelBugKind.DoubleFree, $"double free: the page lies in the free block of order {headOrder} at pfn 0x{head:x}");
         }
 
-        return _machine.IsReserved(page.FrameIndex)
+        return _machine.Frames.IsReserved(page.FrameIndex)
             ? (KernelBugKind.ReservedPage, "the page is reserved: the page allocator never handed it out")
             : (KernelBugKind.ReservedPage, "the page allocator never handed this page out");
     }
@@ -199,17 +199,17 @@ internal sealed partial class BugReporter
     public string Describe(Page page)
     {
         int pfn = page.FrameIndex;
-        ref readonly PageFrame frame = ref _machine.FrameOf(pfn);
+        ref readonly PageFrame frame = ref _machine.Frames.FrameOf(pfn);
         StringBuilder text = new();
         text.Append(CultureInfo.InvariantCulture, $"page: refcount:{frame.RefCount} mapcount:{frame.MapCount} mapping:{frame.Mapping:x8} index:0x{frame.Index:x} pfn:0x{pfn:x}\n");
         text.Append(CultureInfo.InvariantCulture, $"flags: {page.Flags}, order {page.Order}, private 0x{frame.Private:x}");
-        if (_machine.ZoneOf(pfn) is { } zone)
+        if (_machine.ZoneTable.ZoneOf(pfn) is { } zone)
         {
             text.Append(CultureInfo.InvariantCulture, $", {zone}, page block type {zone.PageblockType(page.Pfn)?.ToString() ?? "none"}");
         }
 
         text.Append('\n');
-        text.Append(_machine.OwnerTracker?.Describe(pfn) ?? "page_owner is off: boot with MachineSpec.WithPageOwner() to see who allocated and freed the page\n");
+        text.Append(_machine.Hooks.OwnerTracker?.Describe(pfn) ?? "page_owner is off: boot with MachineSpec.WithPageOwner() to see who allocated and freed the page\n");
         return text.ToString();
     }
 }

@@ -82,7 +82,7 @@ internal sealed class ClaimThenSteal : Fallback
             int pfn = found >= PageblockOrder ? Buddy.TakeOver(zone, pcp, found, from, order, type) : ClaimPageblock(zone, pcp, candidate, from, order, type, flags);
             if (pfn >= 0)
             {
-                Machine.Trace?.MmPageAllocExtfrag(cpu, candidate, order, found, (MigrateType)type, (MigrateType)from, changeOwnership: true);
+                Machine.Hooks.Trace?.MmPageAllocExtfrag(cpu, candidate, order, found, (MigrateType)type, (MigrateType)from, changeOwnership: true);
                 return pfn;
             }
         }
@@ -123,7 +123,7 @@ internal sealed class ClaimThenSteal : Fallback
         int found = BitOperations.TrailingZeroCount(orders);
         int from = (zone.FreeArea.Orders(first) >> found & 1) != 0 ? first : second;
         int pfn = TakeCounted(zone, pcp, order, from);
-        Machine.Trace?.MmPageAllocExtfrag(cpu, pfn, order, found, (MigrateType)type, (MigrateType)from, changeOwnership: zone.BlockType(pfn) == type);
+        Machine.Hooks.Trace?.MmPageAllocExtfrag(cpu, pfn, order, found, (MigrateType)type, (MigrateType)from, changeOwnership: zone.BlockType(pfn) == type);
         return pfn;
     }
 }

@@ -85,7 +85,7 @@ public sealed partial class Cpu
         }
 
         Machine.ThrowIfDisposed();
-        if (!Machine.MayFree(page, order))
+        if (!Machine.Frames.MayFree(page, order))
         {
             Machine.Bugs.BadFree(this, page, order, "__free_pages");
         }

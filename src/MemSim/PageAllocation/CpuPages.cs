@@ -101,9 +101,9 @@ public sealed class CpuPages
         int pages = (int)Math.Min(PagesFor(bytes), (1L << PageGeometry.MaxOrder) + 1);
         for (int i = 0; i < pages; i++)
         {
-            if (!_cpu.Machine.IsAllocatedHead(first.FrameIndex + i, 0) || i >> PageGeometry.MaxOrder != 0)
+            if (!_cpu.Machine.Frames.IsAllocatedHead(first.FrameIndex + i, 0) || i >> PageGeometry.MaxOrder != 0)
             {
-                Page wrong = new(_cpu.Machine, (int)Math.Min(first.FrameIndex + i, _cpu.Machine.FrameCount - 1));
+                Page wrong = new(_cpu.Machine, (int)Math.Min(first.FrameIndex + i, _cpu.Machine.Frames.Count - 1));
                 _cpu.Machine.Bugs.BadFree(_cpu, wrong, 0, "free_pages_exact (more pages than a block has)");
                 return;
             }
@@ -128,7 +128,7 @@ public sealed class CpuPages
 
         for (int i = 0; i < pages.Length; i++)
         {
-            if (!_cpu.Machine.MayFree(pages[i], 0))
+            if (!_cpu.Machine.Frames.MayFree(pages[i], 0))
             {
                 _cpu.FreeChecked(pages[i], 0);
                 return;
@@ -152,7 +152,7 @@ public sealed class CpuPages
         Page head = _cpu.Machine.Bugs.AllocatedHead(_cpu, page, "get_page");
         if (!head.IsNull)
         {
-            _cpu.Machine.AddReferences(head.FrameIndex, 1);
+            _cpu.Machine.Frames.AddReferences(head.FrameIndex, 1);
         }
     }
 
@@ -168,7 +168,7 @@ public sealed class CpuPages
         }
 
         int order = head.Order;
-        if (_cpu.Machine.TryDropReference(head.FrameIndex))
+        if (_cpu.Machine.Frames.TryDropReference(head.FrameIndex))
         {
             return;
         }
@@ -189,7 +189,7 @@ public sealed class CpuPages
     /// <exception cref="KernelBugException">The page is not the first of an allocated block of this order, or it is a compound page.</exception>
     public void SplitPage(Page page, int order)
     {
-        if (page.IsNull || !_cpu.Machine.MayFree(page, order) || page.IsCompound)
+        if (page.IsNull || !_cpu.Machine.Frames.MayFree(page, order) || page.IsCompound)
         {
             _cpu.Machine.Bugs.BadFree(_cpu, page, order, "split_page");
             return;
@@ -219,7 +219,7 @@ public sealed class CpuPages
     {
         ArgumentNullException.ThrowIfNull(zone);
         _cpu.Machine.ThrowIfDisposed();
-        _cpu.Allocator.DrainAll(_cpu, _cpu.Machine.Owned(zone).Pcp[_cpu.Id]);
+        _cpu.Allocator.DrainAll(_cpu, _cpu.Machine.ZoneTable.Owned(zone).Pcp[_cpu.Id]);
     }
 
     /// <summary>Gives up to a batch of pages of this CPU's lists of one zone back to the free lists (<c>drain_zone_pages()</c>).</summary>
@@ -228,7 +228,7 @@ public sealed class CpuPages
     {
         ArgumentNullException.ThrowIfNull(zone);
         _cpu.Machine.ThrowIfDisposed();
-        _cpu.Allocator.DrainBatch(_cpu, _cpu.Machine.Owned(zone).Pcp[_cpu.Id]);
+        _cpu.Allocator.DrainBatch(_cpu, _cpu.Machine.ZoneTable.Owned(zone).Pcp[_cpu.Id]);
     }
 
     private static long PagesFor(long bytes) => ((bytes - 1) >> PageGeometry.PageShift) + 1;
@@ -240,7 +240,7 @@ public sealed class CpuPages
         int marked = 0;
         for (; marked < pages.Length; marked++)
         {
-            if (!_cpu.Machine.TryMark(pages[marked].FrameIndex))
+            if (!_cpu.Machine.Frames.TryMark(pages[marked].FrameIndex))
             {
                 twice = pages[marked];
                 break;
@@ -249,7 +249,7 @@ public sealed class CpuPages
 
         for (int i = 0; i < marked; i++)
         {
-            _cpu.Machine.Unmark(pages[i].FrameIndex);
+            _cpu.Machine.Frames.Unmark(pages[i].FrameIndex);
         }
 
         return !twice.IsNull;

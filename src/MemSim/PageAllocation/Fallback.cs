@@ -27,7 +27,7 @@ internal abstract class Fallback
     {
         Machine = machine;
         Buddy = buddy;
-        PageblockOrder = machine.PageblockOrder;
+        PageblockOrder = machine.ZoneTable.PageblockOrder;
         _highAtomicInWholeBlocks = rules.HighAtomicInWholeBlocks;
     }
 
@@ -105,7 +105,7 @@ internal abstract class Fallback
                 continue;
             }
 
-            Machine.Lock(zone);
+            zone.EnterLock();
             try
             {
                 uint orders = zone.FreeArea.Orders((int)MigrateType.HighAtomic);
@@ -120,7 +120,7 @@ internal abstract class Fallback
             }
             finally
             {
-                Machine.Unlock(zone);
+                zone.ExitLock();
             }
         }
 
@@ -225,7 +225,7 @@ internal abstract class Fallback
     /// <summary>Raises the watermarks after a page block was mixed, so that kswapd makes room for whole blocks.</summary>
     private bool BoostWatermark(Zone zone)
     {
-        long factor = Machine.WatermarkBoostFactor;
+        long factor = Machine.ZoneTable.WatermarkBoostFactor;
         if (factor == 0 || PageblockPages * 4L > zone.ManagedPages)
         {
             return false;

@@ -24,7 +24,7 @@ internal sealed class FaultInjector
             _armed = [.. _armed, armed];
         }
 
-        _machine.UpdateModes();
+        _machine.Hooks.UpdateModes();
         return armed;
     }
 
@@ -35,7 +35,7 @@ internal sealed class FaultInjector
             _armed = [.. _armed.Where(a => a != armed)];
         }
 
-        _machine.UpdateModes();
+        _machine.Hooks.UpdateModes();
     }
 
     public void Clear()
@@ -45,7 +45,7 @@ internal sealed class FaultInjector
             _armed = [];
         }
 
-        _machine.UpdateModes();
+        _machine.Hooks.UpdateModes();
     }
 
     /// <summary>Whether a request to the page allocator fails.</summary>

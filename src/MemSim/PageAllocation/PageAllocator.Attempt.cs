@@ -36,7 +36,7 @@ internal sealed partial class PageAllocator
         if (order > PageGeometry.MaxOrder)
         {
             // The kernel warns once and fails: an order that large can come from a size that a user chose.
-            _machine.FailureReports.OrderTooLarge(cpu, gfp, order);
+            _hooks.FailureReports.OrderTooLarge(cpu, gfp, order);
             return -1;
         }
 
@@ -59,7 +59,7 @@ internal sealed partial class PageAllocator
     private bool MayTry(Cpu cpu, Gfp gfp, int order)
     {
         _machine.ThrowIfDisposed();
-        return _machine.Bugs.CheckRequest(cpu, gfp, order) && !_machine.FaultInjector.FailsPages(cpu, gfp, order);
+        return _machine.Bugs.CheckRequest(cpu, gfp, order) && !_hooks.FaultInjector.FailsPages(cpu, gfp, order);
     }
 
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
@@ -75,7 +75,7 @@ internal sealed partial class PageAllocator
         switch (policy.Mode)
         {
             case MemoryPolicyMode.Interleave:
-                node = _machine.NodeOrDefault(index < 0 ? policy.NextInterleaved() : policy.InterleavedAt(index, MemoryNodes())) ?? node;
+                node = _machine.ZoneTable.NodeOrDefault(index < 0 ? policy.NextInterleaved() : policy.InterleavedAt(index, MemoryNodes())) ?? node;
                 int pfn = AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
                 if (pfn >= 0)
                 {
@@ -85,7 +85,7 @@ internal sealed partial class PageAllocator
 
                 return pfn;
             case MemoryPolicyMode.Preferred:
-                return AllocateOnNode(cpu, gfp, order, _machine.NodeOrDefault(policy.FirstNode) ?? node, ulong.MaxValue);
+                return AllocateOnNode(cpu, gfp, order, _machine.ZoneTable.NodeOrDefault(policy.FirstNode) ?? node, ulong.MaxValue);
             default:
                 // A binding that has no memory in the zones the request can use would make it fail for no reason the task can change.
                 Zonelist zonelist = node.Zonelists[(int)(gfp & Gfp.ZoneMask)];
@@ -135,7 +135,7 @@ internal sealed partial class PageAllocator
         }
 
         AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | CmaRight(request) | FirstHighAtomicRight(gfp, request.Order);
-        if (request.Zonelist.AvoidsFragmentation || _machine.DefragMode)
+        if (request.Zonelist.AvoidsFragmentation || _machine.ZoneTable.DefragMode)
         {
             flags |= AllocFlags.NoFragment;
         }
@@ -187,7 +187,7 @@ internal sealed partial class PageAllocator
                     continue;
                 }
 
-                if ((flags & AllocFlags.NoFragment) != 0 && !_machine.DefragMode && zone.Node != preferred!.Node)
+                if ((flags & AllocFlags.NoFragment) != 0 && !_machine.ZoneTable.DefragMode && zone.Node != preferred!.Node)
                 {
                     // Remote memory costs more than a mixed page block: allow mixing at home first.
                     break;
@@ -213,7 +213,7 @@ internal sealed partial class PageAllocator
                 }
             }
 
-            if ((flags & AllocFlags.NoFragment) == 0 || _machine.DefragMode)
+            if ((flags & AllocFlags.NoFragment) == 0 || _machine.ZoneTable.DefragMode)
             {
                 return -1;
             }
@@ -240,7 +240,7 @@ internal sealed partial class PageAllocator
 
     /// <summary>With <c>zone_reclaim_mode</c> a node is reclaimed before a farther one is used.</summary>
     private bool PassesAfterNodeReclaim(in Request request, Zone zone, AllocFlags flags) =>
-        _machine.ZoneReclaimMode != 0 && _machine.Reclaimer.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);
+        _machine.ZoneTable.ZoneReclaimMode != 0 && _hooks.Reclaimer.ReclaimNode(zone, request.ToReclaim()) && Passes(request, zone, flags);
 
     /// <summary>
     /// Whether the zone is above its high watermark, asked while it is not known to be below. That it is gets remembered: the limits of per-CPU lists fall
@@ -270,8 +270,8 @@ internal sealed partial class PageAllocator
 
     private void ReserveHighAtomic(Cpu cpu, Zone zone, int pfn, int order)
     {
-        _machine.Lock(zone);
+        zone.EnterLock();
         _fallback.ReserveHighAtomic(cpu, zone, pfn, order);
-        _machine.Unlock(zone);
+        zone.ExitLock();
     }
 }

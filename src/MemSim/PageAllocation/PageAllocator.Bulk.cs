@@ -35,10 +35,10 @@ internal sealed partial class PageAllocator
 
         // The kernel asks for room for the whole array, filled entries included.
         // Pages that somebody pays for are not taken in bulk.
-        bool charged = (gfp & Gfp.Account) != 0 && _machine.Charges is not null;
+        bool charged = (gfp & Gfp.Account) != 0 && _hooks.Charges is not null;
         Zone? zone = want > 1 && !charged ? ZoneForBulk(request, pages.Length) : null;
         int got = 0;
-        if (want > 1 && _machine.FaultInjector.FailsPages(cpu, gfp, 0))
+        if (want > 1 && _hooks.FaultInjector.FailsPages(cpu, gfp, 0))
         {
             return SkipFilled(pages, filled);
         }
@@ -83,8 +83,8 @@ internal sealed partial class PageAllocator
     {
         ref PageFrame frame = ref _frames[pfn];
         frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
-        _machine.Trace?.MmPageFree(cpu, pfn, 0);
-        _machine.Charges?.Uncharge(cpu, pfn);
+        _hooks.Trace?.MmPageFree(cpu, pfn, 0);
+        _hooks.Charges?.Uncharge(cpu, pfn);
         ZeroFreed(pfn, 0);
     }
 
@@ -92,7 +92,7 @@ internal sealed partial class PageAllocator
     public void FreePrepared(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        _machine.Trace?.MmPageFreeBatched(cpu, pfn);
+        _hooks.Trace?.MmPageFreeBatched(cpu, pfn);
         FreeToPcp<ObservedPath>(cpu, cpu.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
     }
 
@@ -108,8 +108,8 @@ internal sealed partial class PageAllocator
             frame.Mapping = 0;
         }
 
-        _machine.OwnerTracker?.Split(pfn, order);
-        _machine.Charges?.Split(pfn, 1 << order, 1);
+        _hooks.OwnerTracker?.Split(pfn, order);
+        _hooks.Charges?.Split(pfn, 1 << order, 1);
     }
 
     /// <summary>The first zone that stays above its low watermark even after the whole request.</summary>
@@ -147,12 +147,12 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FinishBulkPage(in Request request, int pfn)
     {
-        if ((request.Gfp & Gfp.Zero) != 0 || _machine.ZeroesOnAlloc)
+        if ((request.Gfp & Gfp.Zero) != 0 || _hooks.ZeroesOnAlloc)
         {
             _machine.Ram.Zero(pfn, 1);
         }
 
-        _machine.Trace?.BulkPage(request.Cpu, pfn, (MigrateType)request.Type, request.Gfp);
+        _hooks.Trace?.BulkPage(request.Cpu, pfn, (MigrateType)request.Type, request.Gfp);
     }
 
     private int TakeBulk(in Request request, Zone zone, Span<Page> pages, int index)
@@ -168,7 +168,7 @@ internal sealed partial class PageAllocator
 
         int list = pcp.FirstHead + PerCpuPages.ListIndex(0, request.Type);
         FrameArray frames = _frames;
-        bool finish = (request.Gfp & Gfp.Zero) != 0 || _machine.ZeroesOnAlloc || _machine.Trace is not null;
+        bool finish = (request.Gfp & Gfp.Zero) != 0 || _hooks.ZeroesOnAlloc || _hooks.Trace is not null;
         while ((index = SkipFilled(pages, index)) < pages.Length && (!frames.IsEmpty(list) || _pcpLists.Refill(cpu, pcp, 0, request.Type, flags)))
         {
             // Unlinked as one run: only the ends of the list are written.

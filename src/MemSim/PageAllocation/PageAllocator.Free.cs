@@ -71,8 +71,8 @@ internal sealed partial class PageAllocator
 
         if (TPath.IsObserved)
         {
-            _machine.Trace?.MmPageFree(cpu, pfn, order);
-            _machine.Charges?.Uncharge(cpu, pfn);
+            _hooks.Trace?.MmPageFree(cpu, pfn, order);
+            _hooks.Charges?.Uncharge(cpu, pfn);
             ZeroFreed(pfn, order);
         }
 
@@ -98,7 +98,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void ZeroFreed(int pfn, int order)
     {
-        if (_machine.ZeroesOnFree)
+        if (_hooks.ZeroesOnFree)
         {
             _machine.Ram.Zero(pfn, 1L << order);
         }
@@ -183,7 +183,7 @@ internal sealed partial class PageAllocator
         PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
         for (int i = pfn; i < pfn + (1 << order); i++)
         {
-            _machine.Trace?.MmPageFree(cpu, i, 0);
+            _hooks.Trace?.MmPageFree(cpu, i, 0);
             ZeroFreed(i, 0);
             ref PageFrame part = ref _frames[i];
             part.Identity = PageFrame.FreeIdentity(pcp.ZoneId, 0);
@@ -219,8 +219,8 @@ internal sealed partial class PageAllocator
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
         frame.State = 0;
-        _machine.Lock(zone);
+        zone.EnterLock();
         _buddy.Free(zone, pcp, pfn, order, type);
-        _machine.Unlock(zone);
+        zone.ExitLock();
     }
 }

@@ -25,7 +25,7 @@ internal sealed partial class PageAllocator
     {
         Request request = original.CanReclaim && (original.Gfp & Gfp.AtomicBit) != 0 ? original.Without(Gfp.AtomicBit) : original;
         AllocFlags flags = FlagsOf(request);
-        if (_machine.DefragMode)
+        if (_machine.ZoneTable.DefragMode)
         {
             flags |= AllocFlags.NoFragment;
         }
@@ -194,7 +194,7 @@ internal sealed partial class PageAllocator
         }
 
         // A request that must not fail gets the last page there is, whatever the OOM killer found.
-        progress = _machine.Reclaimer.OutOfMemory(request.ToReclaim());
+        progress = _hooks.Reclaimer.OutOfMemory(request.ToReclaim());
         if ((request.Gfp & Gfp.NoFail) != 0)
         {
             pfn = Attempt(request, AllocFlags.NoWatermarks);
@@ -283,7 +283,7 @@ internal sealed partial class PageAllocator
         {
             if (zone.Node != last && request.Allows(zone))
             {
-                _machine.Reclaimer.WakeKswapd(zone, reclaim);
+                _hooks.Reclaimer.WakeKswapd(zone, reclaim);
                 last = zone.Node;
             }
         }
@@ -291,7 +291,7 @@ internal sealed partial class PageAllocator
 
     private int ReclaimAndTry(in Request request, AllocFlags flags, ref SlowPathState state)
     {
-        state.Reclaimed = _machine.Reclaimer.DirectReclaim(request.ToReclaim());
+        state.Reclaimed = _hooks.Reclaimer.DirectReclaim(request.ToReclaim());
         if (state.Reclaimed == 0)
         {
             return -1;
@@ -302,7 +302,7 @@ internal sealed partial class PageAllocator
         {
             // The pages may be stuck in per-CPU lists or in the reserve of atomic requests.
             _fallback.UnreserveHighAtomic(request.Cpu, request.Zonelist, request.Type, force: false);
-            _machine.DrainAllPages();
+            DrainAllPages();
             pfn = Attempt(request, flags);
         }
 
@@ -317,15 +317,15 @@ internal sealed partial class PageAllocator
         }
 
         state.HasCompacted = true;
-        state.Compaction = _machine.Reclaimer.Compact(request.ToReclaim(), priority);
+        state.Compaction = _hooks.Reclaimer.Compact(request.ToReclaim(), priority);
         if (state.Compaction == CompactionOutcome.Skipped)
         {
             return -1;
         }
 
-        int captured = _machine.Reclaimer.TakeCaptured(request.Cpu);
+        int captured = _hooks.Reclaimer.TakeCaptured(request.Cpu);
         int pfn = captured >= 0 ? TakeCaptured(request, captured) : Attempt(request, flags);
-        _machine.Reclaimer.AfterCompaction(request.Cpu, request.Order, pfn);
+        _hooks.Reclaimer.AfterCompaction(request.Cpu, request.Order, pfn);
         return pfn;
     }
 
@@ -343,7 +343,7 @@ internal sealed partial class PageAllocator
         {
             if (request.Allows(zone))
             {
-                long available = _machine.Reclaimer.ReclaimablePages(zone) + zone.TrueFreePages;
+                long available = _hooks.Reclaimer.ReclaimablePages(zone) + zone.TrueFreePages;
                 if (WatermarkCheck.PassesFull(zone, request.Order, zone.MarkMin + zone.Boost, request.Zonelist.HighestZoneIndex, flags, available))
                 {
                     return true;
@@ -400,7 +400,7 @@ internal sealed partial class PageAllocator
             }
 
             // Reclaim must not go through the whole zone for one large block: the larger it is, the less of what is reclaimable counts.
-            long free = (_machine.Reclaimer.ReclaimablePages(zone) / request.Order) + zone.TrueFreePages;
+            long free = (_hooks.Reclaimer.ReclaimablePages(zone) / request.Order) + zone.TrueFreePages;
             if (!WatermarkCheck.NeedsNoCompaction(zone, request.Order, flags, request.Zonelist.HighestZoneIndex)
                 && WatermarkCheck.HasRoomToCompact(zone, request.Order, request.Zonelist.HighestZoneIndex, free))
             {
@@ -413,8 +413,8 @@ internal sealed partial class PageAllocator
 
     private int Fail(in Request request)
     {
-        _machine.FailureReports.AllocationFailed(request.Cpu, request.Gfp, request.Order, request.NodeMask);
-        _machine.Trace?.MmPageAlloc(request.Cpu, -1, request.Order, (MigrateType)request.Type, request.Gfp);
+        _hooks.FailureReports.AllocationFailed(request.Cpu, request.Gfp, request.Order, request.NodeMask);
+        _hooks.Trace?.MmPageAlloc(request.Cpu, -1, request.Order, (MigrateType)request.Type, request.Gfp);
         return -1;
     }
 

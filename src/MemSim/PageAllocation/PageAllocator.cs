@@ -14,6 +14,7 @@ internal sealed partial class PageAllocator
     private const Gfp PrepFlags = Gfp.Zero | Gfp.Comp;
 
     private readonly Machine _machine;
+    private readonly AllocatorHooks _hooks;
     private readonly FrameArray _frames;
     private readonly BuddyLists _buddy;
     private readonly Fallback _fallback;
@@ -25,9 +26,10 @@ internal sealed partial class PageAllocator
     public PageAllocator(Machine machine, FrameArray frames, AllocatorRules rules)
     {
         _machine = machine;
+        _hooks = machine.Hooks;
         _frames = frames;
         _rules = rules;
-        _pageblockOrder = machine.PageblockOrder;
+        _pageblockOrder = machine.ZoneTable.PageblockOrder;
         _parallel = machine.IsParallel;
         _buddy = new BuddyLists(frames, _pageblockOrder, rules);
         _fallback = Fallback.For(machine, _buddy, rules);
@@ -39,6 +41,16 @@ internal sealed partial class PageAllocator
     public bool LimitsMove { get; }
 
     public BuddyLists Buddy => _buddy;
+
+    /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
+    public void DrainAllPages()
+    {
+        _machine.ThrowIfDisposed();
+        for (int i = 0; i < _machine.Cpus.Count; i++)
+        {
+            _machine.Cpus[i].Pages.DrainLocalPages();
+        }
+    }
 
     /// <summary>Allocates from the zones of a request, in whatever context the CPU is.</summary>
     /// <returns>The first frame, or -1.</returns>
@@ -68,7 +80,7 @@ internal sealed partial class PageAllocator
         try
         {
             pfn = AllocateUnusualCore(cpu, gfp, order);
-            if (pfn >= 0 && (gfp & Gfp.Account) != 0 && _machine.Charges is { } charges && !charges.TryChargeKernel(cpu, pfn, gfp))
+            if (pfn >= 0 && (gfp & Gfp.Account) != 0 && _hooks.Charges is { } charges && !charges.TryChargeKernel(cpu, pfn, gfp))
             {
                 FreeBlock(cpu, pfn, order);
                 pfn = -1;
@@ -124,7 +136,7 @@ internal sealed partial class PageAllocator
             return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
 
-        if ((TPath.Moves || TPath.IsObserved) && (_machine.DefragMode || (order > 0 && FirstHighAtomicRight(gfp, order) != 0)))
+        if ((TPath.Moves || TPath.IsObserved) && (_machine.ZoneTable.DefragMode || (order > 0 && FirstHighAtomicRight(gfp, order) != 0)))
         {
             return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
@@ -172,7 +184,7 @@ internal sealed partial class PageAllocator
         if ((flags & AllocFlags.Kswapd) != 0)
         {
             zone.Flags &= ~ZoneFlags.BoostedWatermark;
-            _machine.Reclaimer.WakeKswapd(zone, new ReclaimRequest(cpu, Gfp.None, 0, zone.Index, [zone]));
+            _hooks.Reclaimer.WakeKswapd(zone, new ReclaimRequest(cpu, Gfp.None, 0, zone.Index, [zone]));
         }
     }
 
@@ -231,7 +243,7 @@ internal sealed partial class PageAllocator
     private int TakeFromBuddy(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
     {
         PerCpuPages pcp = cpu.Pcp[zone.Id];
-        _machine.Lock(zone);
+        zone.EnterLock();
         int pfn = -1;
         int from = (int)MigrateType.HighAtomic;
         if ((flags & AllocFlags.HighAtomic) != 0)
@@ -271,10 +283,10 @@ internal sealed partial class PageAllocator
                 _fallback.ReserveHighAtomic(cpu, zone, pfn, order);
             }
 
-            _machine.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)from, percpuRefill: false);
+            _hooks.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)from, percpuRefill: false);
         }
 
-        _machine.Unlock(zone);
+        zone.ExitLock();
         return pfn;
     }
 
@@ -292,8 +304,8 @@ internal sealed partial class PageAllocator
 
         if (TPath.IsObserved)
         {
-            _machine.Trace?.MmPageAlloc(cpu, pfn, order, (MigrateType)type, gfp);
-            if (_machine.ZeroesOnAlloc && (gfp & Gfp.Zero) == 0)
+            _hooks.Trace?.MmPageAlloc(cpu, pfn, order, (MigrateType)type, gfp);
+            if (_hooks.ZeroesOnAlloc && (gfp & Gfp.Zero) == 0)
             {
                 _machine.Ram.Zero(pfn, 1L << order);
             }

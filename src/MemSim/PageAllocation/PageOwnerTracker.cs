@@ -101,7 +101,7 @@ internal sealed class PageOwnerTracker : IPageTraceSink
     /// <summary>What is known of a frame: the last allocation and the last free of the block that starts there, or of the block around it.</summary>
     public string Describe(int pfn)
     {
-        int head = _machine.BlockHeadOf(pfn, out _);
+        int head = _machine.ZoneTable.BlockHeadOf(pfn, out _);
         lock (_lock)
         {
             if (!_owners.TryGetValue(pfn, out PageHistory entry) && (head < 0 || !_owners.TryGetValue(head, out entry)))

@@ -37,7 +37,7 @@ internal sealed class PageShuffle
         {
             if (zone.IsPopulated)
             {
-                Shuffle(machine.Frames, zone);
+                Shuffle(machine.Frames.Array, zone);
             }
         }
     }

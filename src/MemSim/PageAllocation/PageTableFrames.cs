@@ -79,7 +79,7 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
 
     public void Mark(long pfn, int tag)
     {
-        ref PageFrame frame = ref _machine.FrameOf((int)pfn);
+        ref PageFrame frame = ref _machine.Frames.FrameOf((int)pfn);
         if (IsTable(frame))
         {
             frame.Private = tag;
@@ -88,32 +88,32 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
 
     public bool Owns(long pfn, int tag)
     {
-        if ((ulong)pfn >= (ulong)_machine.FrameCount)
+        if ((ulong)pfn >= (ulong)_machine.Frames.Count)
         {
             return false;
         }
 
         // Tables of the boot are the kernel's, and never given back.
-        ref readonly PageFrame frame = ref _machine.FrameOf((int)pfn);
-        return IsTable(frame) ? frame.Private == tag : tag < 8 && _machine.IsReserved((int)pfn);
+        ref readonly PageFrame frame = ref _machine.Frames.FrameOf((int)pfn);
+        return IsTable(frame) ? frame.Private == tag : tag < 8 && _machine.Frames.IsReserved((int)pfn);
     }
 
     private static bool IsTable(in PageFrame frame) => frame.RefCount != 0 && frame.InvertedMapCount == (int)PageType.Table;
 
     public string? Check(long pfn)
     {
-        if ((ulong)pfn >= (ulong)_machine.FrameCount || _machine.ZoneOf((int)pfn) is null)
+        if ((ulong)pfn >= (ulong)_machine.Frames.Count || _machine.ZoneTable.ZoneOf((int)pfn) is null)
         {
             return "does not exist";
         }
 
-        if (_machine.IsReserved((int)pfn))
+        if (_machine.Frames.IsReserved((int)pfn))
         {
             return null;
         }
 
-        ref readonly PageFrame frame = ref _machine.FrameOf((int)pfn);
-        return frame.RefCount == 0 ? "is not allocated" : _machine.TypeOf((int)pfn) != PageType.Table ? "is not marked as a page table" : null;
+        ref readonly PageFrame frame = ref _machine.Frames.FrameOf((int)pfn);
+        return frame.RefCount == 0 ? "is not allocated" : _machine.Frames.TypeOf((int)pfn) != PageType.Table ? "is not marked as a page table" : null;
     }
 
     /// <summary>The largest reserved range above the first MiB: the memory map or the kernel image, whose contents nobody looks at. Its end is used.</summary>
@@ -121,12 +121,12 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
     {
         const long firstMiB = 256;
         (long Start, long End) best = default;
-        long directMapEnd = (long)(machine.ToPhysical(machine.DirectMapEnd + -1).Value >> PageGeometry.PageShift) + 1;
-        foreach ((long start, long end) in machine.ReservedRanges)
+        long directMapEnd = (long)(machine.Addresses.ToPhysical(machine.Addresses.DirectMapEnd + -1).Value >> PageGeometry.PageShift) + 1;
+        foreach ((long start, long end) in machine.Frames.ReservedRanges)
         {
             long from = Math.Max(start, firstMiB);
             long to = Math.Min(end, directMapEnd);
-            if (to - from > best.End - best.Start && machine.ZoneOf((int)from) is not null)
+            if (to - from > best.End - best.Start && machine.ZoneTable.ZoneOf((int)from) is not null)
             {
                 best = (from, to);
             }

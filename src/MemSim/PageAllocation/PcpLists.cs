@@ -68,7 +68,7 @@ internal abstract class PcpLists
     {
         Zone zone = pcp.Zone;
         int left = Math.Min(pages, pcp.Count);
-        _machine.Lock(zone);
+        zone.EnterLock();
         while (left > 0)
         {
             int head = pcp.FirstHead + listIndex;
@@ -84,13 +84,13 @@ internal abstract class PcpLists
                 left -= 1 << order;
                 int type = _cachesTypes && zone.IsolatedPageblocks == 0 ? (int)frame.Index : zone.BlockType(pfn);
                 _buddy.Free(zone, pcp, pfn, order, type);
-                _machine.Trace?.MmPagePcpuDrain(cpu, pfn, order, (MigrateType)type);
+                _machine.Hooks.Trace?.MmPagePcpuDrain(cpu, pfn, order, (MigrateType)type);
             }
 
             listIndex = listIndex + 1 == PerCpuPages.Lists ? 0 : listIndex + 1;
         }
 
-        _machine.Unlock(zone);
+        zone.ExitLock();
         Debug.Assert(pcp.Count >= 0, "no more is drained than there is");
     }
 
@@ -120,7 +120,7 @@ internal abstract class PcpLists
         bool hasCma = zone.HasCma;
         bool countsAtEnd = !hasCma && !_buddy.CountsEachBlock;
         pcp.Refills++;
-        _machine.Lock(zone);
+        zone.EnterLock();
         while (got < want)
         {
             // A zone with CMA chooses between its own type and CMA first; the fallback rules know.
@@ -146,7 +146,7 @@ internal abstract class PcpLists
                 uncounted += countsAtEnd ? 1 << order : Uncounted(zone, pcp, order, cachedType);
             }
 
-            _machine.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)type, percpuRefill: true);
+            _machine.Hooks.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)type, percpuRefill: true);
             got++;
         }
 
@@ -155,7 +155,7 @@ internal abstract class PcpLists
             zone.AddFreePages(pcp, -uncounted);
         }
 
-        _machine.Unlock(zone);
+        zone.ExitLock();
         pcp.Count += got << order;
         Debug.Assert(got != 0 == !_frames.IsEmpty(head), "the list has what was got");
         return got != 0;

@@ -75,7 +75,7 @@ internal sealed class StealThenSearch : Fallback
         int from = (firstOrders >> found & 1) != 0 ? first : second;
         int pfn = zone.FreeArea.First(found, from);
         StealBlock(cpu, zone, pfn, found, type, whole, flags);
-        if (Machine.Trace is { } trace)
+        if (Machine.Hooks.Trace is { } trace)
         {
             trace.MmPageAllocExtfrag(cpu, pfn, order, found, (MigrateType)type, (MigrateType)from, zone.BlockType(pfn) == type);
         }

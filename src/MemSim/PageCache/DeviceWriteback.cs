@@ -61,7 +61,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
         }
 
         mapping.IsListedDirty = true;
-        mapping.DirtiedWhen = Machine.PageCache.Nanoseconds;
+        mapping.DirtiedWhen = Machine.Files.PageCache.Nanoseconds;
         mapping.PreviousDirty = _lastDirty;
         mapping.NextDirty = null;
         if (_lastDirty is null)
@@ -129,7 +129,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
         if (HasDirty)
         {
             _forOldPages = true;
-            Machine.BackgroundTasks.Wake(cpu, this);
+            Machine.Background.Tasks.Wake(cpu, this);
         }
     }
 
@@ -139,7 +139,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
         if (HasDirty)
         {
             _forReclaim = true;
-            Machine.BackgroundTasks.Wake(cpu, this);
+            Machine.Background.Tasks.Wake(cpu, this);
         }
     }
 
@@ -186,7 +186,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     /// <summary>As <see cref="BalanceDirty"/>, but only after some pages were made dirty on this CPU.</summary>
     public void BalanceDirtyNowAndThen(Cpu cpu)
     {
-        if (Machine.PageCache.Dirtied[cpu.Id] >= PagesBetweenLooks)
+        if (Machine.Files.PageCache.Dirtied[cpu.Id] >= PagesBetweenLooks)
         {
             BalanceDirty(cpu);
         }
@@ -195,7 +195,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     /// <summary>Starts background writing when too much is dirty, and holds the writer up when far too much is (<c>balance_dirty_pages()</c>).</summary>
     public void BalanceDirty(Cpu cpu)
     {
-        FileCache cache = Machine.PageCache;
+        FileCache cache = Machine.Files.PageCache;
         cache.Dirtied[cpu.Id] = 0;
         for (int pauses = 0; ; pauses++)
         {
@@ -203,7 +203,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
             long dirty = cache.Sum(NodeFigure.Dirty);
             if (dirty > background && !_isRunning)
             {
-                Machine.BackgroundTasks.Wake(cpu, this);
+                Machine.Background.Tasks.Wake(cpu, this);
                 dirty = cache.Sum(NodeFigure.Dirty);
             }
 
@@ -215,11 +215,11 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
 
             // The writer sleeps; meanwhile the device works and so does the flusher.
             cache.Throttled++;
-            Machine.WaitForDevice(cpu, cache.Nanoseconds + MaxPauseNanoseconds);
+            Machine.DeviceWaits.Wait(cpu, cache.Nanoseconds + MaxPauseNanoseconds);
             _ = CompleteHeldWrites(cpu);
             if (Machine.Background.Mode == BackgroundWork.Manual)
             {
-                Machine.BackgroundTasks.RunPending(cpu);
+                Machine.Background.Tasks.RunPending(cpu);
             }
         }
     }
@@ -243,7 +243,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
         while (mapping is not null)
         {
             FileMapping? next = mapping.NextDirty;
-            bool isOld = mapping.DirtiedWhen + expire <= Machine.PageCache.Nanoseconds;
+            bool isOld = mapping.DirtiedWhen + expire <= Machine.Files.PageCache.Nanoseconds;
             while (isOld && mapping.IsListedDirty && mapping.WriteSome(cpu, ChunkPages) != 0)
             {
             }
@@ -254,7 +254,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
 
     private void WriteToBackgroundLimit(Cpu cpu)
     {
-        FileCache cache = Machine.PageCache;
+        FileCache cache = Machine.Files.PageCache;
         while (_firstDirty is { } mapping && cache.Sum(NodeFigure.Dirty) > cache.DirtyLimits.Now().Background)
         {
             if (!WriteChunk(cpu, mapping))

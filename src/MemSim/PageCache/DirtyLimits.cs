@@ -13,7 +13,7 @@ internal sealed class DirtyLimits
     {
         _machine = machine;
         _zones = [.. machine.Zones];
-        _high = [.. machine.Zones.Where(z => machine.IsHighMemory(z))];
+        _high = [.. machine.Zones.Where(z => machine.ZoneTable.IsHighMemory(z))];
     }
 
     /// <summary>Where writers are held up, and where background writing starts; both in pages.</summary>
@@ -43,7 +43,7 @@ internal sealed class DirtyLimits
         }
 
         long reserve = MemoryTotals.ReservePages(_machine);
-        long pages = free - Math.Min(free, reserve) + _machine.PageCache.Sum(NodeFigure.FileLists);
+        long pages = free - Math.Min(free, reserve) + _machine.Files.PageCache.Sum(NodeFigure.FileLists);
         if (_high.Length != 0 && sysctls.Number("highmem_is_dirtyable") == 0)
         {
             long high = 0;

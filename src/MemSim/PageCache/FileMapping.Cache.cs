@@ -42,7 +42,7 @@ internal abstract partial class FileMapping
     {
         ref PageFrame frame = ref _frames[pfn];
         int order = frame.Order;
-        if ((_machine.Charges is not null && !_machine.Cgroups.TryCharge(cpu, owner: null, pfn, gfp)) || !_tree.TryReserve(cpu, index, gfp, order))
+        if ((_machine.Hooks.Charges is not null && !_machine.Cgroups.TryCharge(cpu, owner: null, pfn, gfp)) || !_tree.TryReserve(cpu, index, gfp, order))
         {
             return Errno.ENOMEM;
         }
@@ -56,7 +56,7 @@ internal abstract partial class FileMapping
         Set(pfn, IsShmem ? PageFlags.Locked | PageFlags.SwapBacked : PageFlags.Locked);
         frame.Mapping = MappingValue;
         frame.Index = index;
-        _machine.AddReferences(pfn, 1);
+        _machine.Frames.AddReferences(pfn, 1);
         long before = _tree.Store(cpu, index, PageTree.PageEntry(pfn), order);
         CountPages(pfn, 1);
         if (PageTree.IsValue(before) && _tree.TracksShadows && (gfp & Gfp.Write) == 0)
@@ -170,7 +170,7 @@ internal abstract partial class FileMapping
         }
 
         Detach(cpu, pfn, leavesShadow && _tree.TracksShadows ? _lru.EvictionShadow(cpu, pfn) : 0);
-        _machine.AddReferences(pfn, -1);
+        _machine.Frames.AddReferences(pfn, -1);
         return true;
     }
 
@@ -198,7 +198,7 @@ internal abstract partial class FileMapping
             Set(to, PageFlags.Dirty);
         }
 
-        _machine.AddReferences(to, 1);
+        _machine.Frames.AddReferences(to, 1);
         _ = _tree.Store(cpu, index, PageTree.PageEntry(to), old.Order);
         old.Mapping = 0;
         CountPages(from, -1);
@@ -211,7 +211,7 @@ internal abstract partial class FileMapping
             _cache.Zones[fresh.ZoneId].Counters.WritePending++;
         }
 
-        _machine.AddReferences(from, -1);
+        _machine.Frames.AddReferences(from, -1);
         return true;
     }
 
@@ -227,7 +227,7 @@ internal abstract partial class FileMapping
             if (index <= last && _frames[pfn].Index >= first && TryLock(pfn))
             {
                 long pages = 1L << _frames[pfn].Order;
-                _machine.AddReferences(pfn, 1);
+                _machine.Frames.AddReferences(pfn, 1);
                 bool removed = !IsUnevictable && TryRemove(cpu, pfn, leavesShadow: false);
                 Unlock(pfn);
                 _lru.Put(cpu, pfn);

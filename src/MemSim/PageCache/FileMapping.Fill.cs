@@ -20,7 +20,7 @@ internal abstract partial class FileMapping
         }
         else
         {
-            _machine.AddReferences(pfn, 1);
+            _machine.Frames.AddReferences(pfn, 1);
         }
 
         if (Has(pfn, PageFlags.UpToDate) || FillOne(cpu, pfn, waits))

@@ -107,7 +107,7 @@ internal abstract partial class FileMapping
         }
 
         CountPages(head, -1);
-        _machine.Charges?.Split(head, 1 << order, 1);
+        _machine.Hooks.Charges?.Split(head, 1 << order, 1);
         Divide(head, order);
         _tree.SplitPages(cpu, frame.Index, order, head);
         for (int i = 0; i < 1 << order; i++)
@@ -115,7 +115,7 @@ internal abstract partial class FileMapping
             CountPages(head + i, 1);
         }
 
-        _machine.OwnerTracker?.Split(head, order);
+        _machine.Hooks.OwnerTracker?.Split(head, order);
         return true;
     }
 

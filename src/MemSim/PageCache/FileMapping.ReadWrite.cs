@@ -130,7 +130,7 @@ internal abstract partial class FileMapping
         int pfn = FindSmall(cpu, index);
         if (pfn >= 0)
         {
-            _machine.AddReferences(pfn, 1);
+            _machine.Frames.AddReferences(pfn, 1);
             Set(pfn, PageFlags.Locked);
         }
         else
@@ -157,7 +157,7 @@ internal abstract partial class FileMapping
         {
             // A page that was made for this write only must not be found with undefined contents.
             Detach(cpu, pfn, shadow: 0);
-            _machine.AddReferences(pfn, -1);
+            _machine.Frames.AddReferences(pfn, -1);
         }
 
         Unlock(pfn);

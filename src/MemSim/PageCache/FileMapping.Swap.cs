@@ -30,7 +30,7 @@ internal abstract partial class FileMapping
         frame.Mapping = MappingValue;
         frame.Index = index;
         Set(pfn, PageFlags.SwapBacked);
-        _machine.AddReferences(pfn, 1);
+        _machine.Frames.AddReferences(pfn, 1);
         _ = _tree.Store(cpu, index, PageTree.PageEntry(pfn));
         NodeCounters counters = CountersOf(pfn);
         counters.FilePages++;

@@ -254,7 +254,7 @@ internal abstract partial class FileMapping
         Errno error = block < 0 ? Errno.EIO : writeback.Device.Write(cpu, block, pages, waits);
         foreach (int pfn in pages)
         {
-            _machine.AddReferences(pfn, 1);
+            _machine.Frames.AddReferences(pfn, 1);
             if (writeback.Device.HoldsWrites)
             {
                 writeback.Hold(this, pfn, error);

@@ -23,12 +23,12 @@ internal abstract partial class FileMapping : IUnevictableMapping
     {
         Host = host;
         _machine = machine;
-        _frames = machine.Frames;
-        _cache = machine.PageCache;
+        _frames = machine.Frames.Array;
+        _cache = machine.Files.PageCache;
         _lru = machine.Lru;
         _tree = new PageTree(_cache.Nodes, tracksShadows);
         Gfp = gfp;
-        Id = machine.Mappings.Add(this);
+        Id = machine.Frames.Mappings.Add(this);
         _cache.Add(this);
     }
 
@@ -37,7 +37,7 @@ internal abstract partial class FileMapping : IUnevictableMapping
     /// <summary>The file whose pages these are (<c>mapping->host</c>).</summary>
     public SimFile Host { get; }
 
-    /// <summary>Its number in <see cref="Machine.Mappings"/>.</summary>
+    /// <summary>Its number in <see cref="FrameTable.Mappings"/>.</summary>
     public uint Id { get; }
 
     /// <summary>What its pages have in <see cref="PageFrame.Mapping"/>.</summary>
@@ -107,7 +107,7 @@ internal abstract partial class FileMapping : IUnevictableMapping
         RemoveRange(cpu, 0, uint.MaxValue, evenCopies: true);
         Writeback?.NoteClean(this);
         _cache.Remove(this);
-        _machine.Mappings.Remove(Id);
+        _machine.Frames.Mappings.Remove(Id);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -19,7 +19,7 @@ internal static class PageCacheOwners
 
     private static FileMapping? MappingOf(Machine machine, int pfn)
     {
-        uint mapping = machine.Frames[pfn].Mapping;
-        return mapping != 0 && (mapping & 3) == 0 ? machine.Mappings.Find(mapping) as FileMapping : null;
+        uint mapping = machine.Frames.Array[pfn].Mapping;
+        return mapping != 0 && (mapping & 3) == 0 ? machine.Frames.Mappings.Find(mapping) as FileMapping : null;
     }
 }

@@ -14,7 +14,7 @@ internal sealed class PageTreeNodes
     private PageTreeNode? _firstShadow;
     private PageTreeNode? _lastShadow;
 
-    public PageTreeNodes(Machine machine) => _objects = machine.KernelObjects;
+    public PageTreeNodes(Machine machine) => _objects = machine.Slab.KernelObjects;
 
     private KmemCache Cache => _objects.CacheOf(KernelObject.PageTreeNode);
 

@@ -1,38 +1,12 @@
-using MemSim.Processes;
-using MemSim.VirtualMemory;
-
 namespace MemSim;
 
 /// <content>Processes.</content>
 public sealed partial class Machine
 {
-    /// <summary>Processes by number.</summary>
-    internal ProcessTable Pids { get; private set; } = null!;
-
     /// <summary>Makes a process with an empty address space: a stack and a heap, nothing mapped.</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
     /// <param name="limits">Its resource limits; the usual ones when null.</param>
     /// <param name="on">The CPU that makes it; null for the caller's, which a host thread has on a machine with parallel CPUs only once it ran a task.</param>
     /// <exception cref="InvalidOperationException">There is no memory for it (see <see cref="MachineProcesses.Create"/>), or the machine has no contents of RAM.</exception>
     public Process CreateProcess(string name, Rlimits? limits = null, Cpu? on = null) => Processes.Create(name, limits, on);
-
-    /// <summary>Attaches a receiver of the tracepoints of page faults.</summary>
-    /// <param name="sink">The receiver.</param>
-    internal void AttachFaultTrace(IFaultTraceSink sink) => Attach(NeedsContents(Mm).Faults.Tracepoints, sink);
-
-    /// <summary>Detaches a receiver of the tracepoints of page faults.</summary>
-    /// <param name="sink">The receiver.</param>
-    internal void DetachFaultTrace(IFaultTraceSink sink)
-    {
-        ArgumentNullException.ThrowIfNull(sink);
-        Mm?.Faults.Tracepoints.Detach(sink);
-    }
-
-    private void VerifyTasks()
-    {
-        if (Mm is { } spaces)
-        {
-            new MmVerifier(spaces).VerifyObjects();
-        }
-    }
 }

@@ -28,7 +28,7 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
         AddressSpaces spaces = _machine.NeedsContents(_machine.Mm);
         spaces.WasUsed = true;
         using OwnersLock.Scope scope = spaces.Enter();
-        Cpu cpu = _machine.Own(on);
+        Cpu cpu = _machine.CpuTable.Own(on);
         TaskMemory? memory = TaskMemory.TryTake(_machine, cpu);
         if (memory is null)
         {
@@ -43,26 +43,29 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
             return Errno.ENOMEM;
         }
 
-        Process process = new(spaces, name, _machine.Pids.Next(), null, mm, limits, memory);
-        _machine.Pids.Add(process);
+        Process process = new(spaces, name, Pids.Next(), null, mm, limits, memory);
+        Pids.Add(process);
         spaces.WasUsed = true;
 
         // Before the first process there is nobody whose memory could be taken, and nobody to kill.
-        _machine.EnableReclaim();
+        _machine.Hooks.EnableReclaim();
         return process;
     }
 
     /// <summary>The process with a number; null when there is none.</summary>
     /// <param name="pid">The number.</param>
-    public Process? Find(int pid) => _machine.Pids.Find(pid);
+    public Process? Find(int pid) => Pids.Find(pid);
 
     /// <summary>How many there are.</summary>
-    public int Count => _machine.Pids.All.Count;
+    public int Count => Pids.All.Count;
 
     /// <inheritdoc/>
-    public IEnumerator<Process> GetEnumerator() => _machine.Pids.All.GetEnumerator();
+    public IEnumerator<Process> GetEnumerator() => Pids.All.GetEnumerator();
 
     IEnumerator IEnumerable.GetEnumerator() => GetEnumerator();
+
+    /// <summary>Processes by number.</summary>
+    internal ProcessTable Pids { get; set; } = null!;
 }
 
 /// <content>The processes alive, ascending by number.</content>

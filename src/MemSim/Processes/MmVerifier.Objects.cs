@@ -9,7 +9,7 @@ internal sealed partial class MmVerifier
     {
         KernelObjectCheck check = new(spaces.Machine);
         HashSet<AnonVma> families = [];
-        foreach (Process task in spaces.Machine.Pids.Tasks)
+        foreach (Process task in spaces.Machine.Processes.Pids.Tasks)
         {
             task.Collect(check);
         }

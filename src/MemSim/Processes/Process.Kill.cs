@@ -16,7 +16,7 @@ public sealed partial class Process
         using OwnersLock.Scope scope = _spaces.Enter();
         if (cpu is not null)
         {
-            _ = Machine.Own(cpu);
+            _ = Machine.CpuTable.Own(cpu);
         }
 
         if (State != ProcessState.Running || IsDying)
@@ -27,7 +27,7 @@ public sealed partial class Process
         IsDying = true;
         if (RunsOn is null && !_spaces.Machine.IsParallel)
         {
-            _spaces.Machine.OwnersLock.EndLater(this, cpu ?? _spaces.Machine.CallersCpu());
+            _spaces.Machine.OwnersLock.EndLater(this, cpu ?? _spaces.Machine.CpuTable.CallersCpu());
         }
     }
 

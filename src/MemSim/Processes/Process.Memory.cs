@@ -34,7 +34,7 @@ public sealed partial class Process
             if (!runs)
             {
                 _memory.GiveTask(cpu);
-                _spaces.Machine.Pids.Tasks.Remove(this);
+                _spaces.Machine.Processes.Pids.Tasks.Remove(this);
             }
         }
     }

@@ -34,7 +34,7 @@ public sealed partial class Process : KernelTask
         _spaces = spaces;
         _memory = memory;
         memory.Attach(this);
-        spaces.Machine.Pids.Tasks.Add(this);
+        spaces.Machine.Processes.Pids.Tasks.Add(this);
         Parent = parent;
         Limits = limits;
         MmOrNull = mm;
@@ -101,9 +101,9 @@ public sealed partial class Process : KernelTask
 
     internal override Machine? Home => Machine;
 
-    private Cpu DefaultCpu => _spaces.Machine.CallersCpu(RunsOn);
+    private Cpu DefaultCpu => _spaces.Machine.CpuTable.CallersCpu(RunsOn);
 
-    private Cpu On(Cpu? cpu) => cpu is null ? DefaultCpu : Machine.Own(cpu);
+    private Cpu On(Cpu? cpu) => cpu is null ? DefaultCpu : Machine.CpuTable.Own(cpu);
 
     /// <summary>Makes a child with a copy of the address space (<c>fork()</c>).</summary>
     /// <param name="cpu">The CPU that does it; null for the one the process runs on, else the first.</param>
@@ -117,7 +117,7 @@ public sealed partial class Process : KernelTask
             return Errno.ESRCH;
         }
 
-        if (_spaces.Machine.Pids.Count >= Limits.Processes)
+        if (_spaces.Machine.Processes.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
@@ -148,7 +148,7 @@ public sealed partial class Process : KernelTask
             return Errno.ESRCH;
         }
 
-        if (_spaces.Machine.Pids.Count >= Limits.Processes)
+        if (_spaces.Machine.Processes.Pids.Count >= Limits.Processes)
         {
             return Errno.EAGAIN;
         }
@@ -212,7 +212,7 @@ public sealed partial class Process : KernelTask
     public void Exit(Cpu cpu, ExitStatus status)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         using OwnersLock.Scope scope = _spaces.Enter();
         if (State != ProcessState.Running)
         {
@@ -232,7 +232,7 @@ public sealed partial class Process : KernelTask
         }
 
         _children.Clear();
-        _spaces.Machine.Pids.Remove(this);
+        _spaces.Machine.Processes.Pids.Remove(this);
         GiveUpMemory(cpu);
     }
 
@@ -274,9 +274,9 @@ public sealed partial class Process : KernelTask
 
     private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_spaces, Name, _spaces.Machine.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId };
+        Process child = new(_spaces, Name, _spaces.Machine.Processes.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId };
         child.Policy = Policy;
-        _spaces.Machine.Pids.Add(child);
+        _spaces.Machine.Processes.Pids.Add(child);
         return child;
     }
 

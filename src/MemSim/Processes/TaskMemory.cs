@@ -16,7 +16,7 @@ internal sealed class TaskMemory
     private TaskMemory(Machine machine)
     {
         _machine = machine;
-        _objects = machine.KernelObjects;
+        _objects = machine.Slab.KernelObjects;
     }
 
     /// <summary>Whether the task itself is gone.</summary>

@@ -76,13 +76,13 @@ internal sealed class Kswapd : BackgroundTask
             return;
         }
 
-        if (_machine.SharedTime is null && _machine.Clock.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
+        if (_machine.Background.SharedTime is null && _machine.Clock.Nanoseconds - _sleepsSince < ShortSleepNanoseconds)
         {
             _machine.Events.Count(VmEvent.KswapdLowWmarkHitQuickly);
         }
 
-        _machine.ReclaimTrace?.WakeupKswapd(request.Cpu, Node.Id, request.HighestZoneIndex, request.Order, request.Gfp);
-        _machine.BackgroundTasks.Wake(request.Cpu, this);
+        _machine.Reclaim.Trace?.WakeupKswapd(request.Cpu, Node.Id, request.HighestZoneIndex, request.Order, request.Gfp);
+        _machine.Background.Tasks.Wake(request.Cpu, this);
     }
 
     /// <summary>Wakes it because the reserve is nearly used up; zones above Normal do not matter then.</summary>
@@ -91,7 +91,7 @@ internal sealed class Kswapd : BackgroundTask
         if ((!IsRunning || IsDozing) && !IsPending)
         {
             _highestZone = Math.Min(_highestZone, normalZone);
-            _machine.BackgroundTasks.Wake(cpu, this);
+            _machine.Background.Tasks.Wake(cpu, this);
         }
     }
 
@@ -105,7 +105,7 @@ internal sealed class Kswapd : BackgroundTask
 
     /// <summary>Works for as long as it has pages in hand: between two steps anybody else may run.</summary>
     /// <returns>Whether it goes on, dozes, or sleeps.</returns>
-    /// <remarks>With nobody to share time with (<see cref="Machine.SharedTime"/>) it never dozes.</remarks>
+    /// <remarks>With nobody to share time with (<see cref="MachineBackground.SharedTime"/>) it never dozes.</remarks>
     public KswapdPause Step(Cpu cpu)
     {
         _cpu = cpu;
@@ -144,7 +144,7 @@ internal sealed class Kswapd : BackgroundTask
                     highest = HighestZoneOr(highest);
                     _order = 0;
                     _highestZone = NoZone;
-                    _machine.ReclaimTrace?.KswapdWake(_cpu, Node.Id, highest, allocOrder);
+                    _machine.Reclaim.Trace?.KswapdWake(_cpu, Node.Id, highest, allocOrder);
                     BeginBalance(allocOrder, highest);
                     while (BeginPriority(highest))
                     {
@@ -166,7 +166,7 @@ internal sealed class Kswapd : BackgroundTask
                     // With the order reached, what was asked for meanwhile decides; else kcompactd is to make the block of what was freed.
                     bool reached = reclaimOrder >= allocOrder;
                     bool dozes = PrepareSleep(reached ? _order : allocOrder, reached ? _order : reclaimOrder, reached ? HighestZoneOr(highest) : highest);
-                    if (dozes && _machine.SharedTime is not null)
+                    if (dozes && _machine.Background.SharedTime is not null)
                     {
                         IsDozing = true;
                         yield return KswapdPause.Doze;
@@ -350,7 +350,7 @@ internal sealed class Kswapd : BackgroundTask
     /// <summary>Falls asleep unless it was woken from its doze, or the node is out of balance again after it.</summary>
     private bool EndSleep(int reclaimOrder, int highestZone)
     {
-        if (_machine.SharedTime is { } time)
+        if (_machine.Background.SharedTime is { } time)
         {
             bool early = time.WokeEarly(this);
             if (early || !MaySleep(reclaimOrder, highestZone))
@@ -361,7 +361,7 @@ internal sealed class Kswapd : BackgroundTask
         }
 
         _sleepsSince = _machine.Clock.Nanoseconds;
-        _machine.ReclaimTrace?.KswapdSleep(_cpu, Node.Id);
+        _machine.Reclaim.Trace?.KswapdSleep(_cpu, Node.Id);
         return true;
     }
 
@@ -404,14 +404,14 @@ internal sealed class Kswapd : BackgroundTask
             Zone zone = Node.Zones[i];
             if (_boosts[i] != 0)
             {
-                _machine.Lock(zone);
+                zone.EnterLock();
                 zone.Boost -= Math.Min(zone.Boost, _boosts[i]);
-                _machine.Unlock(zone);
+                zone.ExitLock();
             }
         }
 
         // A boost came from fragmentation: kcompactd is to make whole page blocks of what was freed.
-        _reclaim.Compactor?.WakeDaemon(cpu, Node, _machine.PageblockOrder, highestZone);
+        _reclaim.Compactor?.WakeDaemon(cpu, Node, _machine.ZoneTable.PageblockOrder, highestZone);
     }
 
     private void SetReclaimActive(int highestZone, bool active)
@@ -444,16 +444,16 @@ internal sealed class Kswapd : BackgroundTask
                 pcp.SetStatThreshold(threshold);
                 if (Math.Abs(pcp.FreePagesDiff) > threshold)
                 {
-                    _machine.Lock(zone);
+                    zone.EnterLock();
                     zone.AddFreePages(pcp, 0);
-                    _machine.Unlock(zone);
+                    zone.ExitLock();
                 }
 
                 if (Math.Abs(pcp.FreeBlocksDiff) > threshold)
                 {
-                    _machine.Lock(zone);
+                    zone.EnterLock();
                     zone.AddFreeBlocks(pcp, 0);
-                    _machine.Unlock(zone);
+                    zone.ExitLock();
                 }
             }
         }

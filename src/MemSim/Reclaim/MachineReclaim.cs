@@ -1,3 +1,5 @@
+using MemSim.Reclaim;
+
 namespace MemSim;
 
 /// <summary>Reclaim of a machine: switching it on, shrinkers, figures. <see cref="Machine.Reclaim"/>.</summary>
@@ -19,7 +21,7 @@ public sealed class MachineReclaim
     /// Happens by itself with the first process, file or shrinker. Without it a machine's memory belongs to whoever allocated it, and allocations below the
     /// watermarks behave as on a kernel that finds nothing to reclaim. Does nothing when <see cref="Policy"/> was set to something else.
     /// </remarks>
-    public void Enable() => _machine.EnableReclaim();
+    public void Enable() => _machine.Hooks.EnableReclaim();
 
     /// <summary>The registered shrinkers, in the order in which they are asked.</summary>
     public IReadOnlyList<Shrinker> Shrinkers => _machine.Shrinkers.All;
@@ -27,7 +29,7 @@ public sealed class MachineReclaim
     /// <summary>Registers a shrinker (<c>register_shrinker()</c>): it is asked for objects whenever memory is reclaimed.</summary>
     /// <param name="shrinker">The shrinker.</param>
     /// <exception cref="ArgumentException">It is registered already.</exception>
-    public void RegisterShrinker(Shrinker shrinker) => _machine.RegisterShrinker(shrinker);
+    public void RegisterShrinker(Shrinker shrinker) => _machine.Shrinkers.Register(shrinker);
 
     /// <summary>Takes a shrinker's registration back (<c>unregister_shrinker()</c>).</summary>
     /// <param name="shrinker">The shrinker.</param>
@@ -45,19 +47,28 @@ public sealed class MachineReclaim
     {
         ArgumentNullException.ThrowIfNull(zone);
         _machine.ThrowIfDisposed();
-        return _machine.Vmscan.InfoOf(_machine.Owned(zone));
+        return Vmscan.InfoOf(_machine.ZoneTable.Owned(zone));
     }
 
     /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until reclaim is switched on or something else is plugged in.</summary>
     /// <exception cref="ArgumentNullException">The value is null: <see cref="NoReclaim"/> is what reclaims nothing.</exception>
     public IReclaim Policy
     {
-        get => _machine.Reclaimer;
-        set => _machine.Reclaimer = value;
+        get => _machine.Hooks.Reclaimer;
+        set => _machine.Hooks.Reclaimer = value;
     }
 
     /// <summary>How much time is lost because memory is short (<c>/proc/pressure/memory</c>).</summary>
     public PressureStall Pressure => _machine.Pressure;
+
+    /// <summary>The tracepoints of reclaim, and who receives them.</summary>
+    internal ReclaimTracepoints Tracepoints { get; } = new();
+
+    /// <summary>Reclaim over the LRU lists; at work once <see cref="Enable"/> was called.</summary>
+    internal PageReclaim Vmscan { get; set; } = null!;
+
+    /// <summary>The tracepoints of reclaim when somebody listens, else null.</summary>
+    internal ReclaimTracepoints? Trace => Tracepoints.IsIdle ? null : Tracepoints;
 }
 
 /// <content>Reclaim: kswapd, direct reclaim, shrinkers, pressure.</content>

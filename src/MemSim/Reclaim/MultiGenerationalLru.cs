@@ -28,7 +28,7 @@ public sealed class MultiGenerationalLru
     {
         get
         {
-            GenerationEngine engine = _machine.Vmscan.Generations;
+            GenerationEngine engine = _machine.Reclaim.Vmscan.Generations;
             return (IsEnabled ? Core : 0) | (engine.WalksPageTables ? WalkPageTables : 0) | (engine.SkipsUnusedTables ? YoungTables : 0);
         }
 
@@ -39,7 +39,7 @@ public sealed class MultiGenerationalLru
                 throw new InvalidOperationException($"Linux {_machine.Personality.Name} has no multi-generational LRU (ENOENT)");
             }
 
-            GenerationEngine engine = _machine.Vmscan.Generations;
+            GenerationEngine engine = _machine.Reclaim.Vmscan.Generations;
             engine.WalksPageTables = (value & WalkPageTables) != 0;
             engine.SkipsUnusedTables = (value & YoungTables) != 0 && engine.CanSkipUnusedTables;
             _machine.Lru.SwitchTo((value & Core) != 0);
@@ -49,11 +49,11 @@ public sealed class MultiGenerationalLru
     /// <summary>The youngest age, in milliseconds, at which pages may be evicted (<c>min_ttl_ms</c>); when all are younger, the OOM killer ends a process. 0, the default, for none.</summary>
     public long MinTimeToLiveMilliseconds
     {
-        get => _machine.Vmscan.Generations.MinTimeToLiveNanoseconds / 1_000_000;
+        get => _machine.Reclaim.Vmscan.Generations.MinTimeToLiveNanoseconds / 1_000_000;
         set
         {
             ArgumentOutOfRangeException.ThrowIfNegative(value);
-            _machine.Vmscan.Generations.MinTimeToLiveNanoseconds = value * 1_000_000;
+            _machine.Reclaim.Vmscan.Generations.MinTimeToLiveNanoseconds = value * 1_000_000;
         }
     }
 

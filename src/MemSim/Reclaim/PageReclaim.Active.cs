@@ -22,14 +22,14 @@ internal sealed partial class PageReclaim
         long rotated = 0;
         foreach (int pfn in sc.Pages.AsSpan(0, entries))
         {
-            ref PageFrame frame = ref _machine.Frames[pfn];
+            ref PageFrame frame = ref _machine.Frames.Array[pfn];
             if (!_lru.IsEvictable(pfn))
             {
                 _lru.PutBack(cpu, pfn);
                 continue;
             }
 
-            if (frame.MapCount != 0 && _machine.Owners is { } owners && TryLock(ref frame))
+            if (frame.MapCount != 0 && _machine.Lru.Owners is { } owners && TryLock(ref frame))
             {
                 PageReferences used = owners.Referenced(cpu, pfn);
                 Unlock(ref frame);
@@ -53,6 +53,6 @@ internal sealed partial class PageReclaim
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, unusedInactive));
         Count(VmEvent.Deactivate, deactivated);
         vec.Counters.Add(LruVecCount.Deactivate, deactivated);
-        _machine.ReclaimTrace?.LruShrinkActive(cpu, new LruShrinkActiveEvent(state.Node.Id, isolation.Taken, activated, deactivated, rotated, sc.Priority, file));
+        _machine.Reclaim.Trace?.LruShrinkActive(cpu, new LruShrinkActiveEvent(state.Node.Id, isolation.Taken, activated, deactivated, rotated, sc.Priority, file));
     }
 }

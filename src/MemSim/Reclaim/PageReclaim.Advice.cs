@@ -10,7 +10,7 @@ internal sealed partial class PageReclaim
     /// <returns>Pages freed.</returns>
     public long ReclaimIsolated(Cpu cpu, ReadOnlySpan<int> pages)
     {
-        NodeReclaimState state = StateOf(_zones[_machine.Frames[pages[0]].ZoneId].Node);
+        NodeReclaimState state = StateOf(_zones[_machine.Frames.Array[pages[0]].ZoneId].Node);
         ScanControl sc = Rent();
         try
         {
@@ -59,7 +59,7 @@ internal sealed partial class PageReclaim
                         int pfn = pages[--left];
                         if (IsCleanCache(pfn))
                         {
-                            _lru.ClearFlags(ref _machine.Frames[pfn], PageFlags.Active);
+                            _lru.ClearFlags(ref _machine.Frames.Array[pfn], PageFlags.Active);
                             sc.Pages[batch++] = pfn;
                             pages.RemoveAt(left);
                         }
@@ -87,11 +87,11 @@ internal sealed partial class PageReclaim
         LruManager.EndIsolation(state.Lists, file: true, reclaimed);
         foreach (int pfn in sc.Kept.AsSpan(0, kept))
         {
-            if (_machine.Frames[pfn].IsSwapBacked)
+            if (_machine.Frames.Array[pfn].IsSwapBacked)
             {
                 // Memory given up with MADV_FREE was isolated as cache, and is wanted after all.
-                LruManager.EndIsolation(state.Lists, file: true, 1L << _machine.Frames[pfn].Order);
-                LruManager.EndIsolation(state.Lists, file: false, -(1L << _machine.Frames[pfn].Order));
+                LruManager.EndIsolation(state.Lists, file: true, 1L << _machine.Frames.Array[pfn].Order);
+                LruManager.EndIsolation(state.Lists, file: false, -(1L << _machine.Frames.Array[pfn].Order));
             }
 
             pages.Add(pfn);
@@ -103,7 +103,7 @@ internal sealed partial class PageReclaim
     private bool IsCleanCache(int pfn)
     {
         const PageFlags others = PageFlags.SwapBacked | PageFlags.Dirty | PageFlags.Unevictable;
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         return !frame.Has(others) && (frame.Mapping & MappingTable.Movable) == 0 && frame.Order == 0;
     }
 }

@@ -34,7 +34,7 @@ internal sealed partial class PageReclaim : ICgroupReclaim
     /// <inheritdoc/>
     public bool OutOfMemory(Cpu cpu, Cgroup cgroup, Gfp gfp, int order)
     {
-        _machine.SharedTime?.ReportOutOfMemory(cpu);
+        _machine.Background.SharedTime?.ReportOutOfMemory(cpu);
         return OomKiller?.OutOfMemory(cpu, cgroup, gfp, order) ?? false;
     }
 
@@ -186,7 +186,7 @@ internal sealed partial class PageReclaim : ICgroupReclaim
 
     private void NoteCgroupStall(Cpu cpu, long nanoseconds)
     {
-        if (_machine.Charges is not null)
+        if (_machine.Hooks.Charges is not null)
         {
             _machine.Cgroups.NoteStall(_machine.Cgroups.Of(cpu), nanoseconds);
         }

@@ -17,14 +17,14 @@ internal sealed partial class PageReclaim
         using (cpu.Context.MemAlloc())
         {
             ThrottleDirectReclaim(request);
-            _machine.ReclaimTrace?.DirectReclaimBegin(cpu, request.Order, request.Gfp);
+            _machine.Reclaim.Trace?.DirectReclaimBegin(cpu, request.Order, request.Gfp);
             ScanControl sc = Rent();
             long before = _machine.Clock.Nanoseconds;
             try
             {
                 sc.Start(request.Gfp, request.Order, request.HighestZoneIndex, ScanControl.ClusterPages, isKswapd: false);
                 long reclaimed = FreePages(request, sc);
-                _machine.ReclaimTrace?.DirectReclaimEnd(cpu, reclaimed);
+                _machine.Reclaim.Trace?.DirectReclaimEnd(cpu, reclaimed);
                 return reclaimed;
             }
             finally
@@ -158,7 +158,7 @@ internal sealed partial class PageReclaim
 
                 _machine.Events.Count(VmEvent.ScanDirectThrottle);
                 StateOf(node).Kswapd.WakeForReserve(request.Cpu, normal);
-                _machine.SharedTime?.Sleep(request.Cpu, ReserveWaitNanoseconds, () => AllowsDirectReclaim(node));
+                _machine.Background.SharedTime?.Sleep(request.Cpu, ReserveWaitNanoseconds, () => AllowsDirectReclaim(node));
                 return;
             }
         }

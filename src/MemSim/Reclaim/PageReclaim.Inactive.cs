@@ -78,7 +78,7 @@ internal sealed partial class PageReclaim
         found.Taken = isolation.Taken;
         found.FileTaken = file ? isolation.Taken : 0;
         sc.Found.Add(found);
-        _machine.ReclaimTrace?.LruShrinkInactive(cpu, new LruShrinkInactiveEvent(
+        _machine.Reclaim.Trace?.LruShrinkInactive(cpu, new LruShrinkInactiveEvent(
             state.Node.Id, isolation.Scanned, reclaimed, found.Dirty, found.Writeback, found.Congested, found.Immediate,
             found.ActivatedAnon, found.ActivatedFile, found.ReferencedKept, found.UnmapFailed, sc.Priority, file));
         return reclaimed;
@@ -87,8 +87,8 @@ internal sealed partial class PageReclaim
     /// <summary>Decides about each of some isolated pages (<c>shrink_folio_list()</c>).</summary>
     internal long ShrinkPages(Cpu cpu, NodeReclaimState state, ScanControl sc, ReadOnlySpan<int> pages, ref ScanFindings found, ref int kept, ref int freed)
     {
-        IPageOwners? owners = _machine.Owners;
-        FrameArray frames = _machine.Frames;
+        IPageOwners? owners = _machine.Lru.Owners;
+        FrameArray frames = _machine.Frames.Array;
         long reclaimed = 0;
         sc.PartsFreed = 0;
 
@@ -137,7 +137,7 @@ internal sealed partial class PageReclaim
             sc.Kept[kept++] = pfn;
         }
 
-        _machine.SwapWrites.EndBatch();
+        _machine.DeviceWaits.SwapWrites.EndBatch();
         Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
         return reclaimed + sc.PartsFreed;
     }
@@ -194,7 +194,7 @@ internal sealed partial class PageReclaim
     /// <summary>A page that nobody used lately: an anonymous one gets a swap slot, then it is unmapped, written if need be and freed, as far as that can be done now.</summary>
     private Outcome WriteOrFree(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, Verdict verdict, ref ScanFindings found)
     {
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         long size = 1L << frame.Order;
         bool anon = frame.IsAnonymous && frame.IsSwapBacked;
         if (anon && !frame.Has(PageFlags.OwnerPrivate1))
@@ -267,7 +267,7 @@ internal sealed partial class PageReclaim
     /// <returns>Whether it can be freed now; else it is on its list again.</returns>
     private bool TrySwapPart(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int part, ref ScanFindings found)
     {
-        ref PageFrame frame = ref _machine.Frames[part];
+        ref PageFrame frame = ref _machine.Frames.Array[part];
         if (frame.RefCount == 0 || !_lru.Isolate(part))
         {
             return false;
@@ -348,7 +348,7 @@ internal sealed partial class PageReclaim
     /// <returns>Null when the page is clean now and can be freed.</returns>
     private Outcome? WriteOut(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, Verdict verdict, ref ScanFindings found)
     {
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         long size = 1L << frame.Order;
         bool file = !frame.IsSwapBacked;
 
@@ -377,7 +377,7 @@ internal sealed partial class PageReclaim
 
         found.PagedOut += size;
         state.Node.Counters.VmscanWrite += size;
-        _machine.ReclaimTrace?.WriteFolio(cpu, pfn, file);
+        _machine.Reclaim.Trace?.WriteFolio(cpu, pfn, file);
         return frame.Has(PageFlags.Writeback | PageFlags.Dirty) ? Outcome.KeepLocked : null;
     }
 
@@ -438,5 +438,5 @@ internal sealed partial class PageReclaim
     }
 
     private void TraceIsolation(Cpu cpu, ScanControl sc, LruList list, long want, in LruManager.Isolation isolation) =>
-        _machine.ReclaimTrace?.LruIsolate(cpu, new LruIsolateEvent(sc.ReclaimIndex, sc.Order, want, isolation.Scanned, isolation.Skipped, isolation.Taken, !sc.MayUnmap, (int)list));
+        _machine.Reclaim.Trace?.LruIsolate(cpu, new LruIsolateEvent(sc.ReclaimIndex, sc.Order, want, isolation.Scanned, isolation.Skipped, isolation.Taken, !sc.MayUnmap, (int)list));
 }

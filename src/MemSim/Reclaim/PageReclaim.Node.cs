@@ -15,10 +15,10 @@ internal sealed partial class PageReclaim
             BeginPass(state, sc);
             while (ScanTurn(cpu, state, sc))
             {
-                _machine.SharedTime?.Breathe(cpu);
+                _machine.Background.SharedTime?.Breathe(cpu);
             }
 
-            _machine.SharedTime?.SendWrites(cpu);
+            _machine.Background.SharedTime?.SendWrites(cpu);
         }
         while (EndPass(cpu, state, sc));
     }

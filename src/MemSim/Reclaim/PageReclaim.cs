@@ -115,7 +115,7 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
     /// <inheritdoc/>
     public bool OutOfMemory(in ReclaimRequest request)
     {
-        _machine.SharedTime?.ReportOutOfMemory(request.Cpu);
+        _machine.Background.SharedTime?.ReportOutOfMemory(request.Cpu);
         return OomKiller?.OutOfMemory(request) ?? false;
     }
 
@@ -162,8 +162,8 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
     /// <summary>Lets reclaim wait: time passes on the simulated clock. Background threads that were woken have run already, or wait for <see cref="MachineBackground.Run"/>.</summary>
     internal void Throttle(Cpu cpu, Node node, ReclaimThrottleReason reason)
     {
-        _machine.ReclaimTrace?.Throttled(cpu, node.Id, reason);
-        if (_machine.SharedTime is { } time)
+        _machine.Reclaim.Trace?.Throttled(cpu, node.Id, reason);
+        if (_machine.Background.SharedTime is { } time)
         {
             time.Throttle(cpu, node, reason);
             return;

@@ -9,9 +9,9 @@ internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners
 {
     public PageReferences Referenced(Cpu cpu, int pfn) => default;
 
-    public bool TryToUnmap(Cpu cpu, int pfn) => machine.Frames[pfn].MapCount == 0;
+    public bool TryToUnmap(Cpu cpu, int pfn) => machine.Frames.Array[pfn].MapCount == 0;
 
-    public bool UnmapForMigration(Cpu cpu, int pfn) => machine.Frames[pfn].MapCount == 0;
+    public bool UnmapForMigration(Cpu cpu, int pfn) => machine.Frames.Array[pfn].MapCount == 0;
 
     public void RestoreMappings(Cpu cpu, int from, int to)
     {
@@ -28,6 +28,6 @@ internal sealed class CacheOnlyOwners(Machine machine) : IPageOwners
     /// <summary>Swap, when a page is in its cache: shared memory on its way out or back.</summary>
     private SwapSpace? SwapOf(int pfn)
     {
-        return machine.Frames[pfn].InSwapCache ? machine.Swap : null;
+        return machine.Frames.Array[pfn].InSwapCache ? machine.Swap : null;
     }
 }

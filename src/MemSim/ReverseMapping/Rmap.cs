@@ -85,7 +85,7 @@ internal sealed class Rmap(AddressSpaces spaces, PageTableAging aging)
         uint index = frame.Index;
         if (frame.IsAnonymous)
         {
-            if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon))
+            if (!spaces.Machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon))
             {
                 return;
             }
@@ -102,7 +102,7 @@ internal sealed class Rmap(AddressSpaces spaces, PageTableAging aging)
             return;
         }
 
-        if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out FileMapping? mapping))
+        if (!spaces.Machine.Frames.Mappings.TryFind(frame.Mapping, out FileMapping? mapping))
         {
             return;
         }

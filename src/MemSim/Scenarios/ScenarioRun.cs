@@ -32,7 +32,7 @@ internal sealed partial class ScenarioRun
         _nextSample = _sampleEvery;
         CheckFiles();
         _sampler = new ScenarioSampler(_machine);
-        _oomSaid = _machine.OomKiller.Said;
+        _oomSaid = _machine.Oom.Killer.Said;
     }
 
     public ScenarioReport Run()
@@ -159,7 +159,7 @@ internal sealed partial class ScenarioRun
 
     private void CollectOomReports()
     {
-        if (_machine.OomKiller is var oom && oom.Said == _oomSaid)
+        if (_machine.Oom.Killer is var oom && oom.Said == _oomSaid)
         {
             return;
         }

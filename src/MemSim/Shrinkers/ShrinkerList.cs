@@ -15,7 +15,16 @@ internal sealed class ShrinkerList
     /// <summary>Who listens; null while nobody does.</summary>
     public IShrinkTrace? Trace { get; set; }
 
-    public void Add(Shrinker shrinker)
+    /// <summary>As <see cref="MachineReclaim.RegisterShrinker"/>.</summary>
+    public void Register(Shrinker shrinker)
+    {
+        ArgumentNullException.ThrowIfNull(shrinker);
+        _machine.ThrowIfDisposed();
+        Add(shrinker);
+        _machine.Hooks.EnableReclaim();
+    }
+
+    private void Add(Shrinker shrinker)
     {
         if (Array.IndexOf(_shrinkers, shrinker) >= 0)
         {

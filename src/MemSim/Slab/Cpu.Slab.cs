@@ -172,7 +172,7 @@ public sealed unsafe partial class Cpu
         _slabFrames = slab.Memory.Frames;
         _frameZero = slab.Memory.FrameZero;
         _slub = slab.Backend as Slub;
-        _slabReady = slab.Trace is null && !Machine.ZeroesMemory;
+        _slabReady = slab.Trace is null && !Machine.Hooks.ZeroesMemory;
         UpdateArrays(slab);
     }
 
@@ -186,7 +186,7 @@ public sealed unsafe partial class Cpu
     /// <summary>Chooses between the fast paths and the traced ones.</summary>
     internal void SlabTraceChanged(bool traced)
     {
-        _slabReady = !traced && _slabTables is not null && !Machine.ZeroesMemory;
+        _slabReady = !traced && _slabTables is not null && !Machine.Hooks.ZeroesMemory;
         UpdateArrays(Machine.Slab);
     }
 

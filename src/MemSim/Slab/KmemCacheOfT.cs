@@ -47,7 +47,7 @@ public sealed class KmemCache<T>
     public ref T Get(Cpu cpu, VirtualAddress obj)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Cache.Machine.Own(cpu);
+        _ = Cache.Machine.CpuTable.Own(cpu);
         Span<byte> bytes = cpu.Slab.Span(obj, Unsafe.SizeOf<T>());
         return ref MemoryMarshal.AsRef<T>(bytes);
     }

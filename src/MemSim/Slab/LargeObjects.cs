@@ -10,7 +10,7 @@ internal static class LargeObjects
 
     public static bool Is(Machine machine, int pfn)
     {
-        ref PageFrame frame = ref machine.Frames[pfn];
+        ref PageFrame frame = ref machine.Frames.Array[pfn];
         return frame.Index == Mark && frame.RefCount != 0 && frame.IsCompoundHead;
     }
 
@@ -19,7 +19,7 @@ internal static class LargeObjects
     {
         if (Is(machine, pfn))
         {
-            machine.Frames[pfn].Index = 0;
+            machine.Frames.Array[pfn].Index = 0;
         }
     }
 
@@ -40,16 +40,16 @@ internal static class LargeObjects
             return 0;
         }
 
-        ref PageFrame frame = ref machine.Frames[head];
+        ref PageFrame frame = ref machine.Frames.Array[head];
         frame.Index = Mark;
         allocator.Pages.Account(SlabFlags.None, machine.Zones[frame.ZoneId].Node.Id, 1L << order);
-        return machine.AddressOf(head).Value;
+        return machine.Addresses.AddressOf(head).Value;
     }
 
     public static void Free(Cpu cpu, SlabAllocator allocator, int head)
     {
         Machine machine = cpu.Machine;
-        ref PageFrame frame = ref machine.Frames[head];
+        ref PageFrame frame = ref machine.Frames.Array[head];
         int order = frame.Order;
         frame.Index = 0;
         allocator.Pages.Account(SlabFlags.None, machine.Zones[frame.ZoneId].Node.Id, -(1L << order));

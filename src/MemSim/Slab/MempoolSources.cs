@@ -46,7 +46,7 @@ internal sealed class PageMempoolSource(Machine machine, int order) : MempoolSou
 
     public override void Free(Cpu cpu, VirtualAddress element) => cpu.FreePages(element, order);
 
-    public override bool CanBeElement(VirtualAddress element) => machine.TryGetPage(element, out Page page) && page.Address == element && machine.MayFree(page, order);
+    public override bool CanBeElement(VirtualAddress element) => machine.TryGetPage(element, out Page page) && page.Address == element && machine.Frames.MayFree(page, order);
 
     public override string Describe() => $"{1 << order} pages each";
 }

@@ -40,7 +40,7 @@ public sealed partial class SlabAllocator
         ulong pfn = (obj.Value - Memory.FrameZero) >> PageGeometry.PageShift;
         if (pfn < Memory.Frames && LargeObjects.Is(Machine, (int)pfn) && (obj.Value & (PageGeometry.PageSize - 1)) == 0)
         {
-            return (long)PageGeometry.PageSize << Machine.Frames[(int)pfn].Order;
+            return (long)PageGeometry.PageSize << Machine.Frames.Array[(int)pfn].Order;
         }
 
         Debug.NotAnObject(cpu, obj, "ksize");
@@ -87,8 +87,8 @@ public sealed partial class SlabAllocator
             }
             else
             {
-                int block = Machine.BlockHeadOf((int)pfn, out int order);
-                if (block >= 0 && Machine.Frames[block].RefCount != 0 && address.Value + (ulong)length <= Machine.AddressOf(block).Value + ((ulong)PageGeometry.PageSize << order))
+                int block = Machine.ZoneTable.BlockHeadOf((int)pfn, out int order);
+                if (block >= 0 && Machine.Frames.Array[block].RefCount != 0 && address.Value + (ulong)length <= Machine.Addresses.AddressOf(block).Value + ((ulong)PageGeometry.PageSize << order))
                 {
                     return true;
                 }
@@ -126,7 +126,7 @@ public sealed partial class SlabAllocator
                 free += Memory[head].Objects - Memory[head].InUse;
             }
 
-            if (Machine.NodeOrDefault(counted.Id) is not null)
+            if (Machine.ZoneTable.NodeOrDefault(counted.Id) is not null)
             {
                 text.Append(CultureInfo.InvariantCulture, $"  node {counted.Id}: slabs: {counted.Slabs}, objs: {counted.Objects}, free: {free}\n");
             }

@@ -44,7 +44,7 @@ public sealed partial class SlabAllocator
         if (HasMemoryForCache())
         {
             cache = Make(name, size, args, flags);
-            if (Backend.Furnish(Machine.CallersCpu(), cache))
+            if (Backend.Furnish(Machine.CpuTable.CallersCpu(), cache))
             {
                 return true;
             }
@@ -54,7 +54,7 @@ public sealed partial class SlabAllocator
                 Remove(cache);
             }
 
-            Backend.Settle(Machine.CallersCpu());
+            Backend.Settle(Machine.CpuTable.CallersCpu());
             cache = null;
         }
 
@@ -73,7 +73,7 @@ public sealed partial class SlabAllocator
     private KmemCache? FindServing(string name, int size, KmemCacheArgs args, SlabFlags flags)
     {
         Machine.ThrowIfDisposed();
-        Machine.RefuseReentry();
+        Machine.CpuTable.RefuseReentry();
         foreach (Cpu cpu in Machine.Cpus)
         {
             // The call takes a mutex. Which CPU makes it only a machine with parallel CPUs knows; elsewhere it is CPU 0, as for the other calls.
@@ -114,12 +114,12 @@ public sealed partial class SlabAllocator
 
     private bool HasMemoryForCache()
     {
-        Cpu cpu = Machine.CallersCpu();
+        Cpu cpu = Machine.CpuTable.CallersCpu();
         (int nodeBytes, int cacheBytes) = SlabRules.OwnObjects(Machine.Architecture.Architecture, Machine.Nodes.Count, Rules.Personality.Slab);
-        bool fails = Machine.FaultInjector.FailsObjects(cpu, Gfp.Kernel, "kmem_cache", cacheBytes);
+        bool fails = Machine.Hooks.FaultInjector.FailsObjects(cpu, Gfp.Kernel, "kmem_cache", cacheBytes);
         for (int i = 0; i < Machine.Nodes.Count && !fails; i++)
         {
-            fails = Machine.FaultInjector.FailsObjects(cpu, Gfp.Kernel, "kmem_cache_node", nodeBytes);
+            fails = Machine.Hooks.FaultInjector.FailsObjects(cpu, Gfp.Kernel, "kmem_cache_node", nodeBytes);
         }
 
         return !fails && (!IsMemoryShort() || TakesAPage(cpu));

@@ -49,10 +49,10 @@ public sealed partial class SlabAllocator
     public void Tick(Cpu? on = null)
     {
         Machine.ThrowIfDisposed();
-        Cpu cpu = Machine.Own(on);
+        Cpu cpu = Machine.CpuTable.Own(on);
         if (Backend is ClassicSlab)
         {
-            Machine.BackgroundTasks.Wake(cpu, _reaper ??= new SlabReaper(this));
+            Machine.Background.Tasks.Wake(cpu, _reaper ??= new SlabReaper(this));
         }
     }
 
@@ -86,7 +86,7 @@ public sealed partial class SlabAllocator
 
         ClassicCache? classic = cache.BackendState as ClassicCache;
         FreelistPlace place = classic?.Figures.Place ?? FreelistPlace.InObject;
-        VirtualAddress start = Machine.AddressOf(head);
+        VirtualAddress start = Machine.Addresses.AddressOf(head);
         return new SlabDescriptor(
             cache.Name,
             new Page(Machine, head),

@@ -48,7 +48,7 @@ public sealed partial class SlabAllocator
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(minimum, 1);
         Machine.ThrowIfDisposed();
-        Cpu cpu = Machine.Own(on);
+        Cpu cpu = Machine.CpuTable.Own(on);
         cpu.Context.MightSleep("mempool_create");
         return Mempool.TryCreate(cpu, source, minimum);
     }

@@ -16,11 +16,11 @@ public sealed unsafe partial class SlabAllocator
 
     /// <summary>Attaches a receiver of the slab layer's tracepoints, or several after one another.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void AttachTrace(ISlabTraceSink sink) => Machine.Attach(_tracepoints, sink);
+    internal void AttachTrace(ISlabTraceSink sink) => _tracepoints.Attach(sink);
 
     /// <summary>Detaches a receiver; nothing happens when it is not attached.</summary>
     /// <param name="sink">The receiver.</param>
-    internal void DetachTrace(ISlabTraceSink sink) => Machine.Detach(_tracepoints, sink);
+    internal void DetachTrace(ISlabTraceSink sink) => _tracepoints.Detach(sink);
 
     /// <summary>The checked kmalloc; the call site is named where the slab layer itself asks.</summary>
     internal VirtualAddress Kmalloc(Cpu cpu, long size, Gfp gfp, int node, string? callSite = null)
@@ -84,7 +84,7 @@ public sealed unsafe partial class SlabAllocator
     internal void Kfree(Cpu cpu, VirtualAddress obj)
     {
         Machine.ThrowIfDisposed();
-        Machine.RefuseReentry();
+        Machine.CpuTable.RefuseReentry();
         using Callouts.OperationScope operation = Machine.Callouts.Enter();
         Trace?.Kfree(cpu, cpu.CurrentCallSite, obj);
         if (obj.Value <= ZeroSizePointer.Value)
@@ -133,7 +133,7 @@ public sealed unsafe partial class SlabAllocator
             return;
         }
 
-        Machine.RefuseReentry();
+        Machine.CpuTable.RefuseReentry();
         using Callouts.OperationScope operation = Machine.Callouts.Enter();
 
         Trace?.KmemCacheFree(cpu, cpu.CurrentCallSite, obj, cache);
@@ -295,10 +295,10 @@ public sealed unsafe partial class SlabAllocator
 
     /// <summary>Whether a new object is zeroed (<c>slab_want_init_on_alloc()</c>): not behind a constructor's back, nor where readers may still look at an old object.</summary>
     private bool ZeroesNew(KmemCache cache, Gfp gfp) =>
-        (gfp & Gfp.Zero) != 0 || (Machine.ZeroesOnAlloc && ZeroesFreely(cache));
+        (gfp & Gfp.Zero) != 0 || (Machine.Hooks.ZeroesOnAlloc && ZeroesFreely(cache));
 
     /// <summary>Whether an object is zeroed when it is freed (<c>slab_want_init_on_free()</c>).</summary>
-    private bool ZeroesFreed(KmemCache cache) => Machine.ZeroesOnFree && ZeroesFreely(cache);
+    private bool ZeroesFreed(KmemCache cache) => Machine.Hooks.ZeroesOnFree && ZeroesFreely(cache);
 
     private static bool ZeroesFreely(KmemCache cache) => cache.Constructor is null && (cache.Flags & (SlabFlags.TypesafeByRcu | SlabFlags.Poison)) == 0;
 
@@ -379,7 +379,7 @@ public sealed unsafe partial class SlabAllocator
     }
 
     /// <summary>Whether a request for objects is made to fail (<c>should_failslab()</c>).</summary>
-    private bool Fails(Cpu cpu, KmemCache cache, Gfp gfp) => Machine.FaultInjector.FailsObjects(cpu, gfp, cache.Name, cache.ObjectSize);
+    private bool Fails(Cpu cpu, KmemCache cache, Gfp gfp) => Machine.Hooks.FaultInjector.FailsObjects(cpu, gfp, cache.Name, cache.ObjectSize);
 
     private void TraceKmalloc(Cpu cpu, VirtualAddress ptr, long requested, long given, Gfp gfp, int node, string? callSite = null)
     {

@@ -9,7 +9,7 @@ public sealed partial class SlabAllocator
     internal void FreeAfterGrace(Cpu cpu, VirtualAddress obj)
     {
         Machine.ThrowIfDisposed();
-        Machine.RefuseReentry();
+        Machine.CpuTable.RefuseReentry();
         if (obj.Value <= ZeroSizePointer.Value)
         {
             return;

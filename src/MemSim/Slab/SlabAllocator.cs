@@ -56,6 +56,9 @@ public sealed unsafe partial class SlabAllocator
     /// <summary>Whether anybody created a cache or took an object, ever.</summary>
     internal bool IsUsed => _ids != _bootIds || Pages.WereTaken;
 
+    /// <summary>What processes and files consist of.</summary>
+    internal KernelObjects KernelObjects { get; set; } = null!;
+
     internal SlabRules Rules { get; }
 
     internal SlabMemory Memory { get; }
@@ -125,7 +128,7 @@ public sealed unsafe partial class SlabAllocator
             return true;
         }
 
-        Cpu cpu = Machine.Own(on);
+        Cpu cpu = Machine.CpuTable.Own(on);
         Machine.ThrowIfDisposed();
         cpu.Context.MightSleep("kmem_cache_destroy");
 
@@ -144,7 +147,7 @@ public sealed unsafe partial class SlabAllocator
     public long ShrinkCache(KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = Machine.Own(on);
+        Cpu cpu = Machine.CpuTable.Own(on);
         Machine.ThrowIfDisposed();
         cpu.Context.MightSleep("kmem_cache_shrink");
         long left;
@@ -165,7 +168,7 @@ public sealed unsafe partial class SlabAllocator
     public int Validate(KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = Machine.Own(on);
+        Cpu cpu = Machine.CpuTable.Own(on);
         Machine.ThrowIfDisposed();
         return IsUsable(cpu, cache, "validate_slab_cache") && cache.IsDebugged ? Debug.Validate(cpu, cache) : 0;
     }

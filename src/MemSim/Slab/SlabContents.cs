@@ -4,10 +4,10 @@ namespace MemSim.Slab;
 internal static class SlabContents
 {
     /// <summary>The bytes from an address of the direct map on.</summary>
-    public static Span<byte> Span(Machine machine, ulong address, int length) => machine.Ram.Range(address - machine.AddressOf(0).Value, length);
+    public static Span<byte> Span(Machine machine, ulong address, int length) => machine.Ram.Range(address - machine.Addresses.AddressOf(0).Value, length);
 
     /// <summary>As <see cref="Span"/>, for callers outside the library.</summary>
-    public static Span<byte> Lend(Machine machine, ulong address, int length) => machine.Ram.Lend(address - machine.AddressOf(0).Value, length);
+    public static Span<byte> Lend(Machine machine, ulong address, int length) => machine.Ram.Lend(address - machine.Addresses.AddressOf(0).Value, length);
 
     /// <summary>Fills bytes; without contents nothing happens.</summary>
     public static void Fill(Machine machine, ulong address, int length, byte value)
@@ -19,7 +19,7 @@ internal static class SlabContents
 
         while (length > 0)
         {
-            ulong offset = address - machine.AddressOf(0).Value;
+            ulong offset = address - machine.Addresses.AddressOf(0).Value;
             int piece = (int)Math.Min(length, PageGeometry.PageSize - (long)(offset & (PageGeometry.PageSize - 1)));
             Span(machine, address, piece).Fill(value);
             address += (ulong)piece;
@@ -43,5 +43,5 @@ internal static class SlabContents
         }
     }
 
-    private static long LeftInPage(Machine machine, ulong address) => PageGeometry.PageSize - (long)((address - machine.AddressOf(0).Value) & (PageGeometry.PageSize - 1));
+    private static long LeftInPage(Machine machine, ulong address) => PageGeometry.PageSize - (long)((address - machine.Addresses.AddressOf(0).Value) & (PageGeometry.PageSize - 1));
 }

@@ -29,11 +29,11 @@ internal sealed unsafe class SlabMemory
 
     public SlabMemory(Machine machine)
     {
-        Frames = (ulong)machine.FrameCount;
-        FrameZero = machine.AddressOf(0).Value;
+        Frames = (ulong)machine.Frames.Count;
+        FrameZero = machine.Addresses.AddressOf(0).Value;
         _parallel = machine.IsParallel;
-        _heads = new LazyMemory((long)Frames * sizeof(int), machine.HostMemory);
-        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes, machine.HostMemory);
+        _heads = new LazyMemory((long)Frames * sizeof(int), machine.Ram.Host);
+        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes, machine.Ram.Host);
         Heads = (int*)_heads.Start;
         Pages = (SlabPage*)_pages.Start;
     }

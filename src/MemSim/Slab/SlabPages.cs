@@ -19,7 +19,7 @@ internal sealed class SlabPages
     {
         _machine = machine;
         _memory = memory;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _pages = machine.Pages;
         int nodes = machine.Nodes[^1].Id + 1;
         _counters = new NodeCounters[nodes];

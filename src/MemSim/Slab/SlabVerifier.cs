@@ -27,7 +27,7 @@ internal sealed class SlabVerifier
             int head = _memory.HeadOf(pfn);
             if (head == 0)
             {
-                ref PageFrame frame = ref _machine.Frames[pfn];
+                ref PageFrame frame = ref _machine.Frames.Array[pfn];
                 if (frame.RefOrder != 0 && frame.IsSlab)
                 {
                     BugReporter.Corrupt($"pfn 0x{pfn:x} is marked PG_slab but belongs to no slab");
@@ -76,7 +76,7 @@ internal sealed class SlabVerifier
     private KmemCache VerifySlab(int head)
     {
         ref SlabPage slab = ref _memory[head];
-        ref PageFrame frame = ref _machine.Frames[head];
+        ref PageFrame frame = ref _machine.Frames.Array[head];
         if (!_allocator.IsCache(slab.Cache))
         {
             BugReporter.Corrupt($"the slab at pfn 0x{head:x} belongs to cache number {slab.Cache}, which does not exist");

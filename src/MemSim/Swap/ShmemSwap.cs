@@ -14,7 +14,7 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
     public PageOutOutcome SwapOut(Cpu cpu, ShmemMapping mapping, int pfn)
     {
         const int cacheAndCaller = 2;
-        if (swap.Machine.Frames[pfn].RefCount != cacheAndCaller)
+        if (swap.Machine.Frames.Array[pfn].RefCount != cacheAndCaller)
         {
             return PageOutOutcome.Keep;
         }
@@ -26,7 +26,7 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
         }
 
         mapping.ReplaceBySwapEntry(cpu, pfn, entry.Word);
-        swap.Machine.AddReferences(pfn, -1);
+        swap.Machine.Frames.AddReferences(pfn, -1);
         return swap.PageOut(cpu, pfn);
     }
 
@@ -53,7 +53,7 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
 
     public void CountEntries(SwapCensus census)
     {
-        foreach (FileMapping mapping in swap.Machine.PageCache.Mappings)
+        foreach (FileMapping mapping in swap.Machine.Files.PageCache.Mappings)
         {
             uint index = 0;
             while (mapping.IsShmem && mapping.FindNextValue(ref index, out long value))
@@ -69,7 +69,7 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
 
     public Errno Unuse(Cpu cpu, SwapArea area)
     {
-        IReadOnlyList<FileMapping> mappings = swap.Machine.PageCache.Mappings;
+        IReadOnlyList<FileMapping> mappings = swap.Machine.Files.PageCache.Mappings;
         for (int i = 0; i < mappings.Count; i++)
         {
             if (mappings[i] is ShmemMapping mapping)

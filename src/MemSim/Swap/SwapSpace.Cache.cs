@@ -63,7 +63,7 @@ public sealed partial class SwapSpace
         TakeFromCache(area, entry, pfn, 0);
         DropCache(area, entry.Offset);
         SetFlags(pfn, PageFlags.Dirty);
-        Machine.AddReferences(pfn, -1);
+        Machine.Frames.AddReferences(pfn, -1);
         return true;
     }
 
@@ -81,7 +81,7 @@ public sealed partial class SwapSpace
         SwapArea area = _areas[entry.Type]!;
         TakeFromCache(area, entry, pfn, Machine.Lru.EvictionShadow(cpu, pfn));
         DropCache(area, entry.Offset);
-        Machine.AddReferences(pfn, -1);
+        Machine.Frames.AddReferences(pfn, -1);
         return true;
     }
 
@@ -110,8 +110,8 @@ public sealed partial class SwapSpace
         _areas[entry.Type]!.SetCachedPage(entry.Offset, to);
         Count(from, -1);
         Count(to, 1);
-        Machine.AddReferences(to, 1);
-        Machine.AddReferences(from, -1);
+        Machine.Frames.AddReferences(to, 1);
+        Machine.Frames.AddReferences(from, -1);
         return true;
     }
 
@@ -150,7 +150,7 @@ public sealed partial class SwapSpace
             TakeFromCache(area, entry, pfn, 0);
             DropCache(area, entry.Offset);
             DropUse(area, entry);
-            Machine.AddReferences(pfn, -1);
+            Machine.Frames.AddReferences(pfn, -1);
             SetFlags(pfn, PageFlags.Dirty);
         }
 
@@ -162,7 +162,7 @@ public sealed partial class SwapSpace
     private void AddToCache(SwapArea area, SwapEntry entry, int pfn)
     {
         Debug.Assert(!IsCached(pfn) && _frames[pfn].IsLocked && area.CachedPage(entry.Offset) < 0 && (area.UseOf(entry.Offset) & SwapArea.HasCache) != 0, "a locked page without a slot gets one that is marked for it");
-        Machine.AddReferences(pfn, 1);
+        Machine.Frames.AddReferences(pfn, 1);
         _frames[pfn].Private = entry.Word;
         SetFlags(pfn, PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
         area.SetCachedPage(entry.Offset, pfn);

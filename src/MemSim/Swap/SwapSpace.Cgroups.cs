@@ -24,7 +24,7 @@ public sealed partial class SwapSpace
     private SwapEntry TakeSlotFor(Cpu cpu, int pfn)
     {
         SwapEntry entry = TakeSlot(cpu);
-        if (Machine.Charges is null)
+        if (Machine.Hooks.Charges is null)
         {
             return entry;
         }
@@ -51,7 +51,7 @@ public sealed partial class SwapSpace
     /// <returns>False when it was freed, because nobody may pay for it.</returns>
     private bool ChargeForRead(Cpu cpu, SwapArea area, SwapEntry entry, ISwapNeighbours near, int pfn)
     {
-        if (Machine.Charges is null || Machine.Cgroups.TryChargeSwapIn(cpu, area.OwnerOf(entry.Offset), near.Owner, pfn, Gfp.Kernel))
+        if (Machine.Hooks.Charges is null || Machine.Cgroups.TryChargeSwapIn(cpu, area.OwnerOf(entry.Offset), near.Owner, pfn, Gfp.Kernel))
         {
             return true;
         }
@@ -62,7 +62,7 @@ public sealed partial class SwapSpace
 
     private void CountForCgroup(int pfn, CgroupStat stat)
     {
-        if (Machine.Charges is not null)
+        if (Machine.Hooks.Charges is not null)
         {
             Machine.Cgroups.PayerOf(pfn)?.Count(stat, 1);
         }

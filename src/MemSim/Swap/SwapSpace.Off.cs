@@ -20,7 +20,7 @@ public sealed partial class SwapSpace
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(area);
         Machine.ThrowIfDisposed();
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         if (!ReferenceEquals(area.Space, this))
         {
             throw new ArgumentException($"{area.Name} belongs to another machine", nameof(area));
@@ -106,7 +106,7 @@ public sealed partial class SwapSpace
                 continue;
             }
 
-            Machine.AddReferences(pfn, 1);
+            Machine.Frames.AddReferences(pfn, 1);
             FreeSlotWhenWritten(cpu, pfn);
             Machine.Lru.Put(cpu, pfn);
         }

@@ -44,7 +44,7 @@ public sealed partial class SwapSpace
     public int CompleteWrites(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         int count = 0;
         while (TryNextUnderWay(out (int Pfn, int Type, bool Failed) write))
         {
@@ -137,7 +137,7 @@ public sealed partial class SwapSpace
             ClearFlags(pfn, PageFlags.Reclaim);
         }
 
-        Machine.AddReferences(pfn, 1);
+        Machine.Frames.AddReferences(pfn, 1);
         bool rotate = (ClearFlags(pfn, PageFlags.Reclaim) & PageFlags.Reclaim) != 0;
         SetWriteback(pfn, -1);
         if (rotate)

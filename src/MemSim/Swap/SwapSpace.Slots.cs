@@ -89,7 +89,7 @@ public sealed partial class SwapSpace
                 return;
             }
 
-            Machine.AddReferences(pfn, 1);
+            Machine.Frames.AddReferences(pfn, 1);
         }
 
         if ((_frames[pfn].MapCount == 0 || IsHalfFull) && TryLock(pfn))
@@ -113,7 +113,7 @@ public sealed partial class SwapSpace
             return false;
         }
 
-        Machine.AddReferences(pfn, 1);
+        Machine.Frames.AddReferences(pfn, 1);
         bool freed = TryFreeSlot(pfn);
         Unlock(pfn);
         Machine.Lru.Put(cpu, pfn);

@@ -82,7 +82,7 @@ public sealed partial class SwapSpace
                 return -1;
             }
 
-            Machine.AddReferences(pfn, 1);
+            Machine.Frames.AddReferences(pfn, 1);
         }
 
         bool ahead = !HasFlag(pfn, PageFlags.Writeback) && HasFlag(pfn, PageFlags.Reclaim) && (ClearFlags(pfn, PageFlags.Reclaim) & PageFlags.Reclaim) != 0;
@@ -131,7 +131,7 @@ public sealed partial class SwapSpace
         pfn = area.CachedPage(entry.Offset);
         if (pfn >= 0)
         {
-            Machine.AddReferences(pfn, 1);
+            Machine.Frames.AddReferences(pfn, 1);
             return SwapInOutcome.Found;
         }
 
@@ -151,7 +151,7 @@ public sealed partial class SwapSpace
             int use = area.IsOn ? area.UseOf(entry.Offset) : 0;
             if (pfn >= 0)
             {
-                Machine.AddReferences(pfn, 1);
+                Machine.Frames.AddReferences(pfn, 1);
                 outcome = SwapInOutcome.Found;
             }
             else if (use is 0 or >= SwapArea.HasCache)

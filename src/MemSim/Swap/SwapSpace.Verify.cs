@@ -98,7 +98,7 @@ public sealed partial class SwapSpace
         }
 
         long flagged = 0;
-        foreach (PresentRange range in Machine.PresentRanges)
+        foreach (PresentRange range in Machine.ZoneTable.PresentRanges)
         {
             for (long pfn = range.Start; pfn < range.End; pfn++)
             {

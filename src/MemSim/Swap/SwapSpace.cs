@@ -41,7 +41,7 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
     internal SwapSpace(Machine machine)
     {
         Machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _events = machine.Events;
         _lock = machine.IsParallel ? new Lock() : null;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];

@@ -23,11 +23,11 @@ internal sealed class AddressSpaces
         Machine = machine;
         _swap = machine.Swap;
         Mmu = machine.Mmu;
-        Frames = machine.Frames;
-        Objects = machine.KernelObjects;
-        Anon = new AnonVmas(machine.Mappings, machine.KernelObjects);
+        Frames = machine.Frames.Array;
+        Objects = machine.Slab.KernelObjects;
+        Anon = new AnonVmas(machine.Frames.Mappings, machine.Slab.KernelObjects);
         Commit = new CommitCharge(machine);
-        Layout = new PteLayout(machine.Architecture.Architecture, machine.FrameCount);
+        Layout = new PteLayout(machine.Architecture.Architecture, machine.Frames.Count);
         Addresses = new UserAddresses(machine.Architecture, Mmu.Options.FiveLevels);
         Protection = new ProtectionMap(Layout, Mmu.Kernel);
         HugeOrder = PteLayout.HugeOrderOf(machine.Architecture.Architecture);

@@ -21,7 +21,7 @@ internal sealed class MappedPages
     public MappedPages(Machine machine, int hugeOrder)
     {
         _machine = machine;
-        _frames = machine.Frames;
+        _frames = machine.Frames.Array;
         _memory = machine.Ram;
         _lru = machine.Lru;
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
@@ -60,7 +60,7 @@ internal sealed class MappedPages
 
     /// <summary>The frame takes one more reference (<c>get_page()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Get(int pfn) => _machine.AddReferences(HeadOf(pfn), 1);
+    public void Get(int pfn) => _machine.Frames.AddReferences(HeadOf(pfn), 1);
 
     /// <summary>Drops a reference; the last one frees the page (<c>put_page()</c>).</summary>
     public void Put(Cpu cpu, int pfn) => _lru.Put(cpu, HeadOf(pfn));

@@ -145,7 +145,7 @@ public sealed partial class MemoryDescriptor
     private long _peakResident;
     private long _peakTotal;
 
-    private Cpu Cpu => _spaces.Machine.CallersCpu(Owner?.RunsOn);
+    private Cpu Cpu => _spaces.Machine.CpuTable.CallersCpu(Owner?.RunsOn);
 
     /// <summary>The first area that ends above an address (<c>find_vma()</c>): it holds the address, or lies above it.</summary>
     /// <param name="address">The address.</param>

@@ -170,7 +170,7 @@ internal sealed partial class MmVerifier(AddressSpaces spaces)
         _mapped[pfn] = _mapped.GetValueOrDefault(pfn) + 1;
         if (frame.IsAnonymous)
         {
-            if (!spaces.Machine.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
+            if (!spaces.Machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
             {
                 BugReporter.Corrupt($"anonymous frame 0x{pfn:x} at {at:x} has no anon_vma");
             }

@@ -26,7 +26,7 @@ internal sealed class PageEntries
         _frames = spaces.Frames;
         _layout = spaces.Layout;
         _mmu = spaces.Mmu;
-        _frameCount = (uint)spaces.Machine.FrameCount;
+        _frameCount = (uint)spaces.Machine.Frames.Count;
         _zeroPfn = spaces.ZeroPfn;
     }
 
@@ -202,7 +202,7 @@ internal sealed class PageEntries
     {
         if ((mapping & MappingTable.Anonymous) == 0)
         {
-            return vma.Mapping is { } file && _machine.Mappings.TryFind(mapping, out FileMapping? owner) && ReferenceEquals(owner, file);
+            return vma.Mapping is { } file && _machine.Frames.Mappings.TryFind(mapping, out FileMapping? owner) && ReferenceEquals(owner, file);
         }
 
         foreach (AnonVmaChain link in vma.Chain ?? [])

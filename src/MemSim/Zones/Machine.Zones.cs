@@ -1,5 +1,3 @@
-using System.Runtime.CompilerServices;
-using MemSim.Pages;
 using MemSim.Zones;
 
 namespace MemSim;
@@ -7,76 +5,22 @@ namespace MemSim;
 /// <content>Nodes and zones.</content>
 public sealed partial class Machine
 {
-    private readonly List<Node> _nodes = [];
-    private readonly List<Zone> _zones = [];
-    private readonly List<PresentRange> _presentRanges = [];
-
     /// <summary>The nodes, ascending by number.</summary>
-    public IReadOnlyList<Node> Nodes => _nodes;
+    public IReadOnlyList<Node> Nodes => ZoneTable.Nodes;
 
     /// <summary>All zones of all nodes, empty ones included, by node and kernel index.</summary>
-    public IReadOnlyList<Zone> Zones => _zones;
+    public IReadOnlyList<Zone> Zones => ZoneTable.Zones;
 
-    /// <summary>log2 of the pages in a page block.</summary>
-    internal int PageblockOrder { get; }
+    /// <summary>Nodes, zones and the ranges of frames that exist.</summary>
+    internal ZoneTable ZoneTable { get; }
 
     /// <summary>The sysctls and derived figures.</summary>
     internal MachineSettings Settings { get; set; }
 
-    /// <summary>A copy of <c>watermark_boost_factor</c> for the allocator.</summary>
-    internal int WatermarkBoostFactor { get; set; }
-
-    /// <summary>A copy of <c>zone_reclaim_mode</c> for the allocator.</summary>
-    internal int ZoneReclaimMode { get; set; }
-
-    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
-    internal bool DefragMode { get; set; }
-
-    internal ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
-
     /// <summary>The node with a number.</summary>
     /// <param name="id">The number.</param>
     /// <exception cref="ArgumentOutOfRangeException">There is none.</exception>
-    public Node GetNode(int id) => NodeOrDefault(id) ?? throw new ArgumentOutOfRangeException(nameof(id), id, "the machine has no such node");
-
-    internal Node? NodeOrDefault(int id)
-    {
-        foreach (Node node in _nodes)
-        {
-            if (node.Id == id)
-            {
-                return node;
-            }
-        }
-
-        return null;
-    }
-
-    /// <summary>Whether the kernel counts a zone as high memory: HighMem, and Movable where it was cut out of HighMem.</summary>
-    internal bool IsHighMemory(Zone zone) =>
-        zone.Type == ZoneType.HighMem
-        || (zone.Type == ZoneType.Movable && zone.Node.Zones.Any(z => z.Type == ZoneType.HighMem && z.IsPopulated) && Architecture.Bits == 32);
-
-    internal Zone Owned(Zone zone) =>
-        zone.Id < _zones.Count && ReferenceEquals(_zones[zone.Id], zone) ? zone : throw new ArgumentException($"{zone} belongs to another machine", nameof(zone));
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Lock(Zone zone)
-    {
-        if (_parallel)
-        {
-            zone.Lock.Enter();
-        }
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void Unlock(Zone zone)
-    {
-        if (_parallel)
-        {
-            zone.Lock.Exit();
-        }
-    }
+    public Node GetNode(int id) => ZoneTable.NodeOrDefault(id) ?? throw new ArgumentOutOfRangeException(nameof(id), id, "the machine has no such node");
 
     /// <summary>The page with a frame number (<c>pfn_to_page()</c>).</summary>
     /// <param name="pfn">The frame number.</param>
@@ -91,7 +35,7 @@ public sealed partial class Machine
     public bool TryGetPage(Pfn pfn, out Page page)
     {
         ThrowIfDisposed();
-        bool exists = (ulong)pfn.Value < (ulong)_memMap.Frames && ZoneOf((int)pfn.Value) is not null;
+        bool exists = (ulong)pfn.Value < (ulong)Frames.Count && ZoneTable.ZoneOf((int)pfn.Value) is not null;
         page = exists ? new Page(this, (int)pfn.Value) : default;
         return exists;
     }
@@ -103,85 +47,7 @@ public sealed partial class Machine
     public bool TryGetPage(VirtualAddress address, out Page page)
     {
         page = default;
-        return address.Value >= Architecture.PageOffset && address.Value < DirectMapEnd.Value
-            && TryGetPage(new Pfn((long)((address.Value - Architecture.PageOffset + _directMapPhysicalBase) >> PageGeometry.PageShift)), out page);
-    }
-
-    /// <summary>Frames that exist, ascending.</summary>
-    internal IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
-
-    internal void AddPresentRange(PresentRange range)
-    {
-        _presentRanges.Add(range);
-        _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
-    }
-
-    internal Zone? ZoneOf(int pfn)
-    {
-        int low = 0;
-        int high = _presentRanges.Count - 1;
-        while (low <= high)
-        {
-            int middle = (low + high) / 2;
-            PresentRange range = _presentRanges[middle];
-            if (pfn < range.Start)
-            {
-                high = middle - 1;
-            }
-            else if (pfn >= range.End)
-            {
-                low = middle + 1;
-            }
-            else
-            {
-                return range.Zone;
-            }
-        }
-
-        return null;
-    }
-
-    /// <summary>The first frame of the block, allocated or free, that holds a frame; -1 when none does.</summary>
-    internal int BlockHeadOf(int pfn, out int order)
-    {
-        for (int candidate = 0; candidate <= PageGeometry.MaxOrder; candidate++)
-        {
-            int head = pfn & ~((1 << candidate) - 1);
-            ref PageFrame frame = ref FrameOf(head);
-            bool isHead = frame.RefCount != 0 || frame.IsBuddy || frame.IsPcp;
-            int size = frame.IsBuddy ? frame.Private : frame.IsPcp ? PcpOrder(head) : frame.Order;
-            if (isHead && size >= candidate)
-            {
-                order = size;
-                return head;
-            }
-        }
-
-        order = 0;
-        return -1;
-    }
-
-    /// <summary>The order of a block in a per-CPU list, from the list it is on.</summary>
-    internal int PcpOrder(int pfn)
-    {
-        int list = pfn;
-        while (list < _memMap.Frames)
-        {
-            list = _frames[list].Next;
-        }
-
-        foreach (Zone zone in _zones)
-        {
-            foreach (PerCpuPages pcp in zone.Pcp)
-            {
-                int index = list - pcp.FirstHead;
-                if ((uint)index < PerCpuPages.Lists)
-                {
-                    return PerCpuPages.ListOrder(index, PageblockOrder);
-                }
-            }
-        }
-
-        return 0;
+        return address.Value >= Architecture.PageOffset && address.Value < Addresses.DirectMapEnd.Value
+            && TryGetPage(new Pfn((long)((address.Value - Architecture.PageOffset + Addresses.PhysicalBase) >> PageGeometry.PageShift)), out page);
     }
 }

@@ -195,9 +195,9 @@ internal sealed class MachineSettings
 
     private void Apply()
     {
-        _machine.WatermarkBoostFactor = Sysctls.WatermarkBoostFactor;
-        _machine.DefragMode = Personality.Allocator.DefragMode != DefragModeRule.Absent && Sysctls.Number(VmSysctlTable.DefragMode) != 0;
-        _machine.ZoneReclaimMode = Sysctls.ZoneReclaimMode;
+        _machine.ZoneTable.WatermarkBoostFactor = Sysctls.WatermarkBoostFactor;
+        _machine.ZoneTable.DefragMode = Personality.Allocator.DefragMode != DefragModeRule.Absent && Sysctls.Number(VmSysctlTable.DefragMode) != 0;
+        _machine.ZoneTable.ZoneReclaimMode = Sysctls.ZoneReclaimMode;
         for (int i = 0; i < _machine.Zones.Count && i < _figures.Zones.Length; i++)
         {
             Zone zone = _machine.Zones[i];

@@ -41,7 +41,7 @@ public enum Watermark
 
 /// <summary>A range of a node's page frames that is managed as one pool (<c>struct zone</c>).</summary>
 /// <remarks>All counts are in pages unless a name says otherwise.</remarks>
-public sealed class Zone
+public sealed partial class Zone
 {
     /// <summary>Marks a page block without memory.</summary>
     internal const byte NoPageblock = 0xff;
@@ -89,14 +89,9 @@ public sealed class Zone
     internal PaddedLock Lock;
     internal PerCpuPages[] Pcp = [];
 
-    /// <summary>The task that compacts the zone for itself and catches what is freed; changed under the lock.</summary>
-    internal PageCapture? Capture;
-
-    /// <summary>The order it waits for; -1 while there is none.</summary>
-    internal int CaptureOrder = -1;
-
-    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead, AllocatorRules rules)
+    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead, AllocatorRules rules, bool parallel)
     {
+        _parallel = parallel;
         _rules = rules;
         NeedsFullCheck = rules.HalvesLimitWithOrder;
         Node = node;

@@ -151,7 +151,7 @@ public sealed class CgroupTests : IDisposable
     {
         Process hog = _machine.CreateProcess("hog");
         Touch(hog, 4);
-        _machine.Charges.Should().BeNull();
+        _machine.Hooks.Charges.Should().BeNull();
         _machine.Cgroups.Root.Children.Should().BeEmpty();
         hog.Cgroup.Should().BeSameAs(_machine.Cgroups.Root);
         _machine.Cgroups.Root["memory.stat"].Should().Contain($"anon {4 * MiB}\n");

@@ -323,7 +323,7 @@ public class CmaTests : MachineTests
     }
 
     private static int FirstUnmovable(Machine machine, Page page) =>
-        machine.Contig.Isolation.FindUnmovable(page.Zone, (int)page.Pfn.Value & ~511, ((int)page.Pfn.Value & ~511) + 512, MigrateType.Movable);
+        machine.Cma.Contig.Isolation.FindUnmovable(page.Zone, (int)page.Pfn.Value & ~511, ((int)page.Pfn.Value & ~511) + 512, MigrateType.Movable);
 
     private static string Error(Action act) => Assert.ThrowsAny<ArgumentException>(act).Message;
 }

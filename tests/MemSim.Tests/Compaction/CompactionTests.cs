@@ -116,12 +116,12 @@ public class CompactionTests : MachineTests
         Zone zone = machine.Zones.Last(z => z.IsPopulated);
         CompactionLog log = new();
         machine.Tracing.Attach(log);
-        CompactControl First() => new(zone, machine.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.SyncLight };
+        CompactControl First() => new(zone, machine.Compaction.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = MigrationMode.SyncLight };
 
-        machine.Compactor.CompactZone(cpu, First());
+        machine.Compaction.Compactor.CompactZone(cpu, First());
         int scans = log.Lines.Count(line => line.StartsWith("migrate", StringComparison.Ordinal));
         log.Lines.Clear();
-        machine.Compactor.CompactZone(cpu, First());
+        machine.Compaction.Compactor.CompactZone(cpu, First());
 
         scans.Should().BeGreaterThan(20);
         log.Lines.Should().BeEmpty("every block is marked");
@@ -167,7 +167,7 @@ public class CompactionTests : MachineTests
         List<int> kept = pool.KeepEvery(cpu, pool.Fill(cpu), 2);
         cpu.AllocateAll(Gfp.NoWait, 9);
 
-        machine.Compactor.WakeDaemon(cpu, machine.Nodes[0], 9, machine.Nodes[0].Zones.Count - 1);
+        machine.Compaction.Compactor.WakeDaemon(cpu, machine.Nodes[0], 9, machine.Nodes[0].Zones.Count - 1);
         pool.Moves.Should().Be(0, "the thread has not run yet");
         machine.Background.Run().Should().Be(1);
 

@@ -220,12 +220,12 @@ public class FaultTests
         machine.Lru.Isolate(old).Should().BeTrue();
         machine.Mm!.Pages.SetFlag(old, PageFlags.Locked);
         int fresh = cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
-        machine.Owners!.Referenced(cpu, old).Count.Should().BeGreaterThan(0);
-        machine.Owners.UnmapForMigration(cpu, old).Should().BeTrue();
+        machine.Lru.Owners!.Referenced(cpu, old).Count.Should().BeGreaterThan(0);
+        machine.Lru.Owners.UnmapForMigration(cpu, old).Should().BeTrue();
         machine.Verify();
-        machine.Owners.MoveMapping(cpu, old, fresh).Should().BeTrue();
+        machine.Lru.Owners.MoveMapping(cpu, old, fresh).Should().BeTrue();
         machine.Mm.Pages.CopyPage(old, fresh);
-        machine.Owners.RestoreMappings(cpu, old, fresh);
+        machine.Lru.Owners.RestoreMappings(cpu, old, fresh);
         machine.Mm.Pages.ClearFlag(old, PageFlags.Locked);
         machine.Lru.Put(cpu, old);
         machine.Lru.Put(cpu, fresh);

@@ -326,8 +326,8 @@ public class MappedFileTests
         rig.Cpu.Write(at, (byte)0x66);
         int pfn = rig.Pfn(at);
         rig.Machine.Lru.DrainAll();
-        rig.Machine.Owners!.Referenced(rig.Cpu, pfn).Count.Should().Be(1);
-        rig.Machine.Owners.TryToUnmap(rig.Cpu, pfn).Should().BeTrue();
+        rig.Machine.Lru.Owners!.Referenced(rig.Cpu, pfn).Count.Should().Be(1);
+        rig.Machine.Lru.Owners.TryToUnmap(rig.Cpu, pfn).Should().BeTrue();
         rig.Machine.Mm!.Pages.HasFlag(pfn, PageFlags.Dirty).Should().BeTrue();
         rig.Cpu.Read<byte>(at).Should().Be(0x66);
         rig.Process.MajorFaults.Should().Be(1);

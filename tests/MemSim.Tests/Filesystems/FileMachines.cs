@@ -97,7 +97,7 @@ internal sealed class FakeShmemSwap : IShmemSwap
     {
         _slots.Add(_next, cpu.Machine.Ram.ReadOnly((ulong)pfn << PageGeometry.PageShift, PageGeometry.PageSize).ToArray());
         mapping.ReplaceBySwapEntry(cpu, pfn, _next++);
-        cpu.Machine.AddReferences(pfn, -1);
+        cpu.Machine.Frames.AddReferences(pfn, -1);
         cpu.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Dirty);
         return PageOutOutcome.Success;
     }

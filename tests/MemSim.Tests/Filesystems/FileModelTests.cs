@@ -55,7 +55,7 @@ public class FileModelTests
         m.Files.FreePages.Should().Be(free);
         m.Counters.FilePages.Should().Be(0);
         m.Counters.Dirty.Should().Be(0);
-        m.Machine.PageCache.Nodes.InUse.Should().Be(0);
+        m.Machine.Files.PageCache.Nodes.InUse.Should().Be(0);
         m.Machine.Zones.Sum(z => z.Counters.WritePending).Should().Be(0);
     }
 

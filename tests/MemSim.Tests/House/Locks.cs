@@ -33,7 +33,7 @@ internal static class Locks
         new("SlabPage.LockWord", "Slub", "free list and counts of a slab"),
         new("SlabMemory._lock", "SlabMemory", "space for free lists that do not fit beside their slab"),
         new("PerCpuPages.Lock", "PageAllocator", "a CPU's pages of a zone"),
-        new("Zone.Lock", "Machine", "free lists, page blocks, capture"),
+        new("Zone.Lock", "Zone", "free lists, page blocks, capture"),
     ];
 
     /// <summary>Locks that are taken last: under them none other is.</summary>
@@ -69,7 +69,7 @@ internal static class Locks
     /// <summary>Calls in the text between taking a lock and giving it back that are not made while it is held, each with the reason.</summary>
     public static IReadOnlyDictionary<(string Caller, string Called), string> NotTaken { get; } = new Dictionary<(string, string), string>
     {
-        [("PersistentKmaps.Sleep", "Machine.RunsBackground")] = "Only where CPUs are not parallel, and there is no lock then.",
+        [("PersistentKmaps.Sleep", "BackgroundTasks.RunPending")] = "Only where CPUs are not parallel, and there is no lock then.",
         [("ClassicSlab.DestroyList", "SlabAllocator.Kfree")] = "In the classic slab layer that ends in ClassicSlab.Free; only SLUB's sheaves ask for memory in a free.",
         [("Cpu.EnterRun", "Cpu.EnterAccess")] = "That is how the gate is entered for the caller.",
         [("SwapSpace.TryReclaimSlot", "LruManager.Put")] = "A page in the swap cache is a small one: its last reference asks no owner.",

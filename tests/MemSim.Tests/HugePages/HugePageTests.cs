@@ -268,10 +268,10 @@ public class HugePageTests
         }
 
         Page head = machine.GetPage(process.Mm.Tables.Lookup(at).Frame);
-        machine.AddReferences(head.FrameIndex, 1);
+        machine.Frames.AddReferences(head.FrameIndex, 1);
         machine.HugePages.Split(cpu, head).Should().BeFalse();
         Event(machine, VmEvent.ThpSplitPageFailed).Should().Be(1);
-        machine.AddReferences(head.FrameIndex, -1);
+        machine.Frames.AddReferences(head.FrameIndex, -1);
         machine.Verify();
     }
 

@@ -138,9 +138,9 @@ public sealed class HugeSwapTests : IDisposable
         ScanControl sc = new();
         sc.Start(Gfp.Kernel, 0, 4, 4 * Pages, isKswapd: false);
         sc.Priority = 0;
-        NodeReclaimState state = _machine.Vmscan.StateOf(_machine.Nodes[0]);
-        _machine.Vmscan.BeginPass(state, sc);
-        _machine.Vmscan.ScanTurn(Cpu, state, sc);
+        NodeReclaimState state = _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]);
+        _machine.Reclaim.Vmscan.BeginPass(state, sc);
+        _machine.Reclaim.Vmscan.ScanTurn(Cpu, state, sc);
         return sc.PassFreed;
     }
 }

@@ -92,11 +92,11 @@ public class HighMemoryTests
             cpu.Kunmap(page);
         }
 
-        machine.Kmaps!.Flushes.Should().Be(0);
+        machine.Memory.Kmaps!.Flushes.Should().Be(0);
         Page last = HighPage(cpu);
         _ = cpu.Kmap(last);
 
-        machine.Kmaps.Flushes.Should().Be(1, "slot 0 is reached by wrapping: the search starts at slot 1");
+        machine.Memory.Kmaps.Flushes.Should().Be(1, "slot 0 is reached by wrapping: the search starts at slot 1");
         machine.Memory.KmapSlots.Count(s => s.Count != 0).Should().Be(2);
         machine.Cpus[1].Tlb.Statistics.InterruptsReceived.Should().BePositive("other CPUs have to forget the slots too");
         kept.Address.Should().Be(keptAddress);
@@ -145,7 +145,7 @@ public class HighMemoryTests
         }
 
         machine.Background.Mode = BackgroundWork.Manual;
-        machine.BackgroundTasks.Wake(cpu, new Unmapper(pages[100]));
+        machine.Background.Tasks.Wake(cpu, new Unmapper(pages[100]));
 
         cpu.Kmap(HighPage(cpu)).IsNull.Should().BeFalse();
         machine.Verify();
@@ -167,7 +167,7 @@ public class HighMemoryTests
         Page wanted = HighPage(machine.Cpus[1]);
         var waiter = new Thread(() => mapped = machine.Cpus[1].Kmap(wanted));
         waiter.Start();
-        SpinWait.SpinUntil(() => machine.Kmaps!.Waiting == 1, TimeSpan.FromSeconds(20)).Should().BeTrue();
+        SpinWait.SpinUntil(() => machine.Memory.Kmaps!.Waiting == 1, TimeSpan.FromSeconds(20)).Should().BeTrue();
         VirtualAddress left = pages[9].Address;
         first.Kunmap(pages[9]);
         waiter.Join(TimeSpan.FromSeconds(20)).Should().BeTrue();

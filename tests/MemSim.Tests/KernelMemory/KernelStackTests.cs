@@ -226,16 +226,16 @@ public class KernelStackTests
         Cpu cpu = machine.Cpus[0];
         KernelTask[] tasks = [.. Enumerable.Range(0, 3).Select(i => new KernelTask("t", i))];
         Array.ForEach(tasks, t => machine.Stacks.Create(cpu, t));
-        long used = machine.Vmalloc.UsedPages;
+        long used = machine.Memory.Vmalloc.UsedPages;
         using (cpu.Context.HoldSpinlock())
         {
             Array.ForEach(tasks, t => machine.Stacks.Free(cpu, t));
             Misuse(() => machine.Stacks.Create(cpu, tasks[0])).Kind.Should().Be(KernelBugKind.SleepingInAtomic);
         }
 
-        machine.Vmalloc.UsedPages.Should().Be(used);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(used);
         cpu.Vm.RunDeferredVfrees();
-        machine.Vmalloc.UsedPages.Should().Be(used - 4);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(used - 4);
         machine.Verify();
     }
 

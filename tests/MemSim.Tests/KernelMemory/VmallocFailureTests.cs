@@ -78,7 +78,7 @@ public class VmallocFailureTests
     {
         using Machine machine = Machine.Boot(MachineSpec.Preset(architecture, "1G", cpus: 2));
         var random = new Random(7);
-        long used = machine.Vmalloc.UsedPages;
+        long used = machine.Memory.Vmalloc.UsedPages;
         List<(VirtualAddress Address, long Bytes, int Mark)> live = [];
         for (int step = 0; step < 600; step++)
         {
@@ -105,7 +105,7 @@ public class VmallocFailureTests
         machine.Verify();
         live.ForEach(a => machine.Cpus[0].Vfree(a.Address));
         machine.Cpus[0].Vm.VmUnmapAliases();
-        machine.Vmalloc.UsedPages.Should().Be(used);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(used);
         machine.AreasOfUsers().Should().BeEmpty();
         machine.Verify();
     }
@@ -117,19 +117,19 @@ public class VmallocFailureTests
     {
         using Machine machine = Machine.Boot(MachineSpec.Preset(architecture, "512M"));
         Cpu cpu = machine.Cpus[0];
-        long used = machine.Vmalloc.UsedPages;
+        long used = machine.Memory.Vmalloc.UsedPages;
 
         VirtualAddress area = cpu.Vm.VmallocHuge((3 << 20) + 1);
 
         (area.Value % (2 << 20)).Should().Be(0);
-        machine.Vmalloc.UsedPages.Should().Be(used + 1024 + 2, "huge areas have whole huge pages, and here a table of pages of their own");
+        machine.Memory.Vmalloc.UsedPages.Should().Be(used + 1024 + 2, "huge areas have whole huge pages, and here a table of pages of their own");
         PageMapping[] mappings = [.. machine.Mmu.Kernel.Mappings().Where(m => m.Start.Value >= area.Value && m.Start.Value < area.Value + (4 << 20))];
         mappings.Should().OnlyContain(m => m.Size == MappingSize.Page2M).And.HaveCountLessThan(3);
         cpu.Write(area + (3 << 20), 5);
         cpu.Read<int>(cpu.Vm.VmallocToPage(area + (3 << 20)).Address).Should().Be(5);
         machine.Verify();
         cpu.Vfree(area);
-        machine.Vmalloc.UsedPages.Should().Be(used);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(used);
         cpu.Vm.VmUnmapAliases();
         machine.Verify();
         cpu.Vm.VmallocHuge(100_000).Should().Be(machine.FirstFree(), "less than 2 MiB is mapped as by vmalloc");
@@ -146,7 +146,7 @@ public class VmallocFailureTests
 
         area.Should().NotBe(default(VirtualAddress));
         machine.Mmu.Kernel.Mappings().Where(m => m.Start.Value >= area.Value && m.Start.Value < area.Value + (4 << 20)).Should().OnlyContain(m => m.Size == MappingSize.Page4K);
-        machine.Vmalloc.UsedPages.Should().Be(1024 + 2);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(1024 + 2);
         machine.Verify();
     }
 
@@ -165,7 +165,7 @@ public class VmallocFailureTests
         machine.AddressSpace.Vmalloc.Contains(pieces).Should().BeTrue();
         cpu.Slab.Kvfree(pieces);
         cpu.Slab.Kvfree(whole);
-        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
     }
 
@@ -233,7 +233,7 @@ public class VmallocFailureTests
 
         failures.Should().BeEmpty();
         machine.Mmu.StaleEntriesUsed.Should().BeEmpty();
-        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
     }
 }

@@ -51,9 +51,9 @@ public class VmallocTests
             cpu.Vfree(cpu.Vmalloc(3000 * 4096));
         }
 
-        machine.Vmalloc.LazyPages.Should().Be(2 * (3001 + 7));
+        machine.Memory.Vmalloc.LazyPages.Should().Be(2 * (3001 + 7));
         cpu.Vfree(cpu.Vmalloc(3000 * 4096));
-        machine.Vmalloc.LazyPages.Should().Be(7, "6 pages of pointers and their guard page were put aside after the worker");
+        machine.Memory.Vmalloc.LazyPages.Should().Be(7, "6 pages of pointers and their guard page were put aside after the worker");
         machine.Verify();
     }
 
@@ -101,7 +101,7 @@ public class VmallocTests
         lines[1].Should().Contain("pages=2 vmalloc N0=2");
         cpu.Vm.VmallocToPage(area + (514 * 4096)).IsNull.Should().BeFalse("the table follows the guard page");
         cpu.Vfree(area);
-        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
     }
 
@@ -138,9 +138,9 @@ public class VmallocTests
             cpu.Vfree(area);
         }
 
-        machine.Vmalloc.UsedPages.Should().Be(1);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(1);
         cpu.Vm.RunDeferredVfrees();
-        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(0);
         machine.Verify();
     }
 
@@ -157,7 +157,7 @@ public class VmallocTests
         cpu.Vmalloc(long.MaxValue).IsNull.Should().BeTrue();
         machine.Reports.LastVmallocFailure.Should().Contain("exceeds total pages");
 
-        machine.Vmalloc.UsedPages.Should().Be(0);
+        machine.Memory.Vmalloc.UsedPages.Should().Be(0);
         cpu.Vm.VmUnmapAliases();
         machine.AreasOfUsers().Should().BeEmpty();
         machine.Verify();

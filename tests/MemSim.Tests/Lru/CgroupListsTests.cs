@@ -69,7 +69,7 @@ public sealed class CgroupListsTests : IDisposable
         sc.Start(Gfp.Kernel, 0, 4, 1000, isKswapd: false);
         sc.Target = Left;
         sc.Priority = 0;
-        _machine.Vmscan.ShrinkNode(Cpu, _machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+        _machine.Reclaim.Vmscan.ShrinkNode(Cpu, _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
 
         sc.Reclaimed.Should().Be(64);
         Lru.VecOf(0, Left)!.Size(LruList.InactiveFile).Should().Be(0);
@@ -87,7 +87,7 @@ public sealed class CgroupListsTests : IDisposable
         ScanControl sc = new();
         sc.Start(Gfp.Kernel, 0, 4, 1000, isKswapd: false);
         sc.Priority = 1;
-        _machine.Vmscan.ShrinkNode(Cpu, _machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+        _machine.Reclaim.Vmscan.ShrinkNode(Cpu, _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
 
         foreach (int cgroup in new[] { 0, Left, Right })
         {

@@ -48,7 +48,7 @@ public sealed class LruGenerationsTests : IDisposable
 
         Sizes(machine, Anon).Should().Equal(Single(expected));
         Sizes(machine, Files)[expected].Should().Be(0, "of an area that is read once nobody concludes anything");
-        machine.FlagsOf(_last).Should().NotHaveFlag(PageFlags.Active, "on a list the generation says it");
+        machine.Frames.FlagsOf(_last).Should().NotHaveFlag(PageFlags.Active, "on a list the generation says it");
     }
 
     [Theory]
@@ -74,7 +74,7 @@ public sealed class LruGenerationsTests : IDisposable
             machine.Lru.MarkAccessed(machine.Cpus[0], pfn);
         }
 
-        ref PageFrame frame = ref machine.Frames[pfn];
+        ref PageFrame frame = ref machine.Frames.Array[pfn];
         LruGenerations generations = GenerationsOf(machine);
         generations.Accesses.TierOf(generations.Accesses.CountOf(frame, pfn), frame.IsWorkingset).Should().Be(tier);
         Sizes(machine, Files).Sum().Should().Be(1, "accesses through descriptors move nothing");
@@ -232,14 +232,14 @@ public sealed class LruGenerationsTests : IDisposable
         Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel(kernel));
         _machines.Add(machine);
         machine.Reclaim.LruGen.Enabled = on ? 7 : 0;
-        _file = MappingTable.Value(machine.Mappings.Add(new object()));
-        _anon = MappingTable.Value(machine.Mappings.Add(new object()), MappingTable.Anonymous);
+        _file = MappingTable.Value(machine.Frames.Mappings.Add(new object()));
+        _anon = MappingTable.Value(machine.Frames.Mappings.Add(new object()), MappingTable.Anonymous);
         return machine;
     }
 
     private void AddOne(Machine machine, int pfn, PageFlags flags = PageFlags.None)
     {
-        machine.Frames[pfn].Set(flags);
+        machine.Frames.Array[pfn].Set(flags);
         machine.Lru.Add(machine.Cpus[0], pfn);
         machine.Lru.Drain(machine.Cpus[0]);
         _last = pfn;
@@ -248,15 +248,15 @@ public sealed class LruGenerationsTests : IDisposable
     private int FilePage(Machine machine)
     {
         int pfn = machine.Cpus[0].AllocPage(Gfp.HighUserMovable).FrameIndex;
-        machine.Frames[pfn].Mapping = _file;
+        machine.Frames.Array[pfn].Mapping = _file;
         return pfn;
     }
 
     private int AnonPage(Machine machine)
     {
         int pfn = machine.Cpus[0].AllocPage(Gfp.HighUserMovable).FrameIndex;
-        machine.Frames[pfn].Mapping = _anon;
-        machine.Frames[pfn].Set(PageFlags.SwapBacked | PageFlags.UpToDate);
+        machine.Frames.Array[pfn].Mapping = _anon;
+        machine.Frames.Array[pfn].Set(PageFlags.SwapBacked | PageFlags.UpToDate);
         return pfn;
     }
 }

@@ -43,7 +43,7 @@ public sealed class LruManagerTests : IDisposable
         Lru.Add(Cpu, huge);
 
         Counters.InactiveAnon.Should().Be(513);
-        _machine.ZoneOf(huge)!.Counters.InactiveAnon.Should().Be(513);
+        _machine.ZoneTable.ZoneOf(huge)!.Counters.InactiveAnon.Should().Be(513);
         Lru.Put(Cpu, huge);
         Counters.InactiveAnon.Should().Be(1);
         _machine.Verify();
@@ -56,12 +56,12 @@ public sealed class LruManagerTests : IDisposable
         Lru.Add(Cpu, pfn);
         Lru.Drain(Cpu);
         Lru.MarkAccessed(Cpu, pfn);
-        _machine.FlagsOf(pfn).Should().HaveFlag(PageFlags.Referenced).And.NotHaveFlag(PageFlags.Active);
+        _machine.Frames.FlagsOf(pfn).Should().HaveFlag(PageFlags.Referenced).And.NotHaveFlag(PageFlags.Active);
         Lru.MarkAccessed(Cpu, pfn);
-        _machine.FlagsOf(pfn).Should().NotHaveFlag(PageFlags.Referenced).And.NotHaveFlag(PageFlags.Active, "it waits in a batch");
+        _machine.Frames.FlagsOf(pfn).Should().NotHaveFlag(PageFlags.Referenced).And.NotHaveFlag(PageFlags.Active, "it waits in a batch");
         Lru.Drain(Cpu);
 
-        _machine.FlagsOf(pfn).Should().HaveFlag(PageFlags.Active);
+        _machine.Frames.FlagsOf(pfn).Should().HaveFlag(PageFlags.Active);
         (Counters.InactiveFile, Counters.ActiveFile).Should().Be((0, 1));
         _machine.Events[VmEvent.Activate].Should().Be(1);
         Lru.Of(_machine.Nodes[0]).NonresidentAge.Should().Be(1);
@@ -85,7 +85,7 @@ public sealed class LruManagerTests : IDisposable
     {
         long free = _machine.FreePages();
         int pfn = AnonPage();
-        _machine.Frames[pfn].Mapping = MappingTable.Value(7, MappingTable.Anonymous);
+        _machine.Frames.Array[pfn].Mapping = MappingTable.Value(7, MappingTable.Anonymous);
         Lru.Add(Cpu, pfn);
         Lru.Put(Cpu, pfn);
         _machine.FreePages().Should().Be(free - 1, "the batch holds a reference");
@@ -108,10 +108,10 @@ public sealed class LruManagerTests : IDisposable
     public void A_page_that_is_still_in_a_file_is_not_freed()
     {
         int pfn = FilePage();
-        _machine.Frames[pfn].Mapping = MappingTable.Value(7);
+        _machine.Frames.Array[pfn].Mapping = MappingTable.Value(7);
         Action put = () => Lru.Put(Cpu, pfn);
         put.Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.StillInUse);
-        _machine.Frames[pfn].Mapping = 0;
+        _machine.Frames.Array[pfn].Mapping = 0;
         Lru.Put(Cpu, pfn);
         put.Should().Throw<KernelBugException>().Which.Kind.Should().Be(KernelBugKind.DoubleFree);
         _machine.Verify();
@@ -127,11 +127,11 @@ public sealed class LruManagerTests : IDisposable
         Lru.Isolate(pfn).Should().BeTrue();
         Lru.Isolate(pfn).Should().BeFalse();
         Counters.InactiveFile.Should().Be(0);
-        _machine.Frames[pfn].RefCount.Should().Be(2);
+        _machine.Frames.Array[pfn].RefCount.Should().Be(2);
         Lru.PutBack(Cpu, pfn);
         Lru.Drain(Cpu);
         Counters.InactiveFile.Should().Be(1);
-        _machine.Frames[pfn].RefCount.Should().Be(1);
+        _machine.Frames.Array[pfn].RefCount.Should().Be(1);
         _machine.Verify();
     }
 
@@ -142,7 +142,7 @@ public sealed class LruManagerTests : IDisposable
         Lru.Deactivate(Cpu, pfn);
         Lru.Drain(Cpu);
         (Counters.InactiveAnon, Counters.ActiveAnon).Should().Be((1, 0));
-        _machine.FlagsOf(pfn).Should().NotHaveFlag(PageFlags.Referenced);
+        _machine.Frames.FlagsOf(pfn).Should().NotHaveFlag(PageFlags.Referenced);
         _machine.Events[VmEvent.Deactivate].Should().Be(1);
         _machine.Verify();
     }
@@ -151,11 +151,11 @@ public sealed class LruManagerTests : IDisposable
     public void A_page_that_may_be_dropped_counts_as_file_page()
     {
         int pfn = ActiveAnon();
-        _machine.Frames[pfn].Mapping = MappingTable.Value(7, MappingTable.Anonymous);
+        _machine.Frames.Array[pfn].Mapping = MappingTable.Value(7, MappingTable.Anonymous);
         Lru.LazyFree(Cpu, pfn);
         Lru.Drain(Cpu);
         (Counters.InactiveFile, Counters.ActiveAnon).Should().Be((1, 0));
-        _machine.FlagsOf(pfn).Should().NotHaveFlag(PageFlags.SwapBacked);
+        _machine.Frames.FlagsOf(pfn).Should().NotHaveFlag(PageFlags.SwapBacked);
         _machine.Events[VmEvent.LazyFree].Should().Be(1);
         _machine.Verify();
     }
@@ -172,9 +172,9 @@ public sealed class LruManagerTests : IDisposable
         Lru.Drain(Cpu);
         Lru.DeactivateFile(Cpu, pfn);
         Lru.Drain(Cpu);
-        int back = _machine.Frames[Lru.Of(_machine.Nodes[0]).Head(LruList.InactiveFile)].Prev;
+        int back = _machine.Frames.Array[Lru.Of(_machine.Nodes[0]).Head(LruList.InactiveFile)].Prev;
         back.Should().Be(dirty ? other : pfn);
-        _machine.FlagsOf(pfn).HasFlag(PageFlags.Reclaim).Should().Be(dirty);
+        _machine.Frames.FlagsOf(pfn).HasFlag(PageFlags.Reclaim).Should().Be(dirty);
         _machine.Events[VmEvent.Rotated].Should().Be(dirty ? 0 : 1);
     }
 
@@ -188,7 +188,7 @@ public sealed class LruManagerTests : IDisposable
         Lru.Drain(Cpu);
         Lru.RotateAfterWriteback(Cpu, pfn);
         Lru.Drain(Cpu);
-        _machine.Frames[Lru.Of(_machine.Nodes[0]).Head(LruList.InactiveFile)].Prev.Should().Be(pfn);
+        _machine.Frames.Array[Lru.Of(_machine.Nodes[0]).Head(LruList.InactiveFile)].Prev.Should().Be(pfn);
         _machine.Events[VmEvent.Rotated].Should().Be(1);
     }
 
@@ -199,12 +199,12 @@ public sealed class LruManagerTests : IDisposable
         Lru.Add(Cpu, pfn);
         Lru.Mlock(Cpu, pfn);
         Lru.Mlock(Cpu, pfn);
-        (Counters.Unevictable, Counters.InactiveAnon, _machine.ZoneOf(pfn)!.Counters.Mlock).Should().Be((1, 0, 1));
+        (Counters.Unevictable, Counters.InactiveAnon, _machine.ZoneTable.ZoneOf(pfn)!.Counters.Mlock).Should().Be((1, 0, 1));
         _machine.Verify();
         Lru.Munlock(Cpu, pfn);
         Counters.Unevictable.Should().Be(1);
         Lru.Munlock(Cpu, pfn);
-        (Counters.Unevictable, Counters.InactiveAnon, _machine.ZoneOf(pfn)!.Counters.Mlock).Should().Be((0, 1, 0));
+        (Counters.Unevictable, Counters.InactiveAnon, _machine.ZoneTable.ZoneOf(pfn)!.Counters.Mlock).Should().Be((0, 1, 0));
         _machine.Events[VmEvent.UnevictablePagesRescued].Should().Be(1);
         _machine.Verify();
     }
@@ -216,7 +216,7 @@ public sealed class LruManagerTests : IDisposable
         Lru.Add(Cpu, pfn);
         Lru.Mlock(Cpu, pfn);
         Lru.Put(Cpu, pfn);
-        (Counters.Unevictable, _machine.ZoneOf(0x100)!.Counters.Mlock).Should().Be((0, 0));
+        (Counters.Unevictable, _machine.ZoneTable.ZoneOf(0x100)!.Counters.Mlock).Should().Be((0, 0));
         _machine.Events[VmEvent.UnevictablePagesCleared].Should().Be(1);
         _machine.Verify();
     }
@@ -236,14 +236,14 @@ public sealed class LruManagerTests : IDisposable
         Lru.Of(_machine.Nodes[0]).Age(14);
         int back = FilePage();
         Lru.Refault(Cpu, back, soon);
-        _machine.FlagsOf(back).Should().HaveFlag(PageFlags.Active | PageFlags.WorkingSet);
+        _machine.Frames.FlagsOf(back).Should().HaveFlag(PageFlags.Active | PageFlags.WorkingSet);
         (Counters.WorkingsetRefaultFile, Counters.WorkingsetActivateFile, Counters.WorkingsetRestoreFile).Should().Be((1, 1, 1));
 
         long late = Lru.EvictionShadow(Cpu, page);
         Lru.Of(_machine.Nodes[0]).Age(15);
         int cold = FilePage();
         Lru.Refault(Cpu, cold, late);
-        _machine.FlagsOf(cold).Should().NotHaveFlag(PageFlags.Active);
+        _machine.Frames.FlagsOf(cold).Should().NotHaveFlag(PageFlags.Active);
         (Counters.WorkingsetRefaultFile, Counters.WorkingsetActivateFile).Should().Be((2, 1));
     }
 
@@ -253,10 +253,10 @@ public sealed class LruManagerTests : IDisposable
         int pfn = AnonPage();
         Lru.Add(Cpu, pfn);
         Lru.Drain(Cpu);
-        _machine.Frames[pfn].Set(PageFlags.Active);
+        _machine.Frames.Array[pfn].Set(PageFlags.Active);
         Action verify = _machine.Verify;
         verify.Should().Throw<KernelBugException>().WithMessage($"*pfn 0x{pfn:x} is in InactiveAnon*");
-        _machine.Frames[pfn].Clear(PageFlags.Active);
+        _machine.Frames.Array[pfn].Clear(PageFlags.Active);
         Counters.InactiveAnon++;
         verify.Should().Throw<KernelBugException>().WithMessage("*2 pages of InactiveAnon are counted*");
     }
@@ -300,7 +300,7 @@ public sealed class LruManagerTests : IDisposable
     private int NewPage(Gfp gfp, int order, PageFlags flags)
     {
         int pfn = Cpu.AllocPages(gfp, order).FrameIndex;
-        _machine.Frames[pfn].Set(flags);
+        _machine.Frames.Array[pfn].Set(flags);
         return pfn;
     }
 }

@@ -96,8 +96,8 @@ public class MappedPagesTests : MachineTests
         public OneTable(Machine machine)
         {
             _machine = machine;
-            _mapping = MappingTable.Value(machine.Mappings.Add(this), MappingTable.Anonymous);
-            machine.Owners = this;
+            _mapping = MappingTable.Value(machine.Frames.Mappings.Add(this), MappingTable.Anonymous);
+            machine.Lru.Owners = this;
         }
 
         public List<int> Slots { get; } = [];
@@ -110,7 +110,7 @@ public class MappedPagesTests : MachineTests
         {
             for (Page page = New(cpu); !page.IsNull; page = New(cpu))
             {
-                ref PageFrame frame = ref _machine.FrameOf((int)page.Pfn.Value);
+                ref PageFrame frame = ref _machine.Frames.FrameOf((int)page.Pfn.Value);
                 frame.Mapping = _mapping;
                 frame.Index = (uint)Slots.Count;
                 frame.InvertedMapCount = -1;
@@ -124,7 +124,7 @@ public class MappedPagesTests : MachineTests
             for (int slot = 1; slot < Slots.Count; slot += 2)
             {
                 int pfn = Slots[slot];
-                _machine.FrameOf(pfn).InvertedMapCount = 0;
+                _machine.Frames.FrameOf(pfn).InvertedMapCount = 0;
                 Slots[slot] = -1;
                 _machine.Lru.Put(cpu, pfn);
             }
@@ -146,21 +146,21 @@ public class MappedPagesTests : MachineTests
 
         public bool UnmapForMigration(Cpu cpu, int pfn)
         {
-            ref PageFrame frame = ref _machine.FrameOf(pfn);
+            ref PageFrame frame = ref _machine.Frames.FrameOf(pfn);
             frame.InvertedMapCount = 0;
-            _machine.AddReferences(pfn, -1);
+            _machine.Frames.AddReferences(pfn, -1);
             return true;
         }
 
         public bool MoveMapping(Cpu cpu, int from, int to)
         {
-            ref PageFrame old = ref _machine.FrameOf(from);
+            ref PageFrame old = ref _machine.Frames.FrameOf(from);
             if (Refuses || old.RefCount != 1)
             {
                 return false;
             }
 
-            ref PageFrame fresh = ref _machine.FrameOf(to);
+            ref PageFrame fresh = ref _machine.Frames.FrameOf(to);
             (fresh.Mapping, fresh.Index) = (old.Mapping, old.Index);
             Moves++;
             return true;
@@ -168,9 +168,9 @@ public class MappedPagesTests : MachineTests
 
         public void RestoreMappings(Cpu cpu, int from, int to)
         {
-            ref PageFrame frame = ref _machine.FrameOf(to);
+            ref PageFrame frame = ref _machine.Frames.FrameOf(to);
             frame.InvertedMapCount = -1;
-            _machine.AddReferences(to, 1);
+            _machine.Frames.AddReferences(to, 1);
             Slots[(int)frame.Index] = to;
         }
 

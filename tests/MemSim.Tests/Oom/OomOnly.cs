@@ -19,6 +19,6 @@ internal sealed class OomOnly(Machine machine) : IReclaim
     public bool OutOfMemory(in ReclaimRequest request)
     {
         Asked++;
-        return machine.OomKiller.OutOfMemory(request);
+        return machine.Oom.Killer.OutOfMemory(request);
     }
 }

@@ -154,7 +154,7 @@ public class AllocatorModelTests : MachineTests
     private static void Forget(Machine machine, HashSet<Page> live, Page page, int order)
     {
         // A lucky hit on a real block is a good free.
-        if (machine.MayFree(page, order))
+        if (machine.Frames.MayFree(page, order))
         {
             live.Remove(page);
         }
@@ -189,7 +189,7 @@ public class AllocatorModelTests : MachineTests
     private sealed class Model(Machine machine)
     {
         private readonly List<(Page Page, int Order)> _live = [];
-        private readonly bool[] _used = new bool[machine.FrameCount];
+        private readonly bool[] _used = new bool[machine.Frames.Count];
         private readonly long _free = FreePagesOf(machine);
         private long _usedPages;
 

@@ -109,11 +109,11 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPage(Gfp.Kernel);
-        machine.FrameOf(page.FrameIndex).Set(flag);
+        machine.Frames.FrameOf(page.FrameIndex).Set(flag);
         KernelBugException bug = Refuses(machine, () => cpu.FreePage(page));
         bug.Kind.Should().Be(KernelBugKind.StillInUse);
         bug.Message.Should().Contain("PAGE_FLAGS_CHECK_AT_FREE flag(s) set").And.Contain(flag.ToString());
-        machine.FrameOf(page.FrameIndex).Clear(flag);
+        machine.Frames.FrameOf(page.FrameIndex).Clear(flag);
         cpu.FreePage(page);
     }
 
@@ -123,15 +123,15 @@ public class MisuseTests : MachineTests
         Machine machine = Boot(MachineSpec.X86_64("128M"));
         Cpu cpu = machine.Cpus[0];
         Page page = cpu.AllocPage(Gfp.Kernel);
-        machine.FrameOf(page.FrameIndex).InvertedMapCount = -3;
+        machine.Frames.FrameOf(page.FrameIndex).InvertedMapCount = -3;
         page.MapCount.Should().Be(3);
         KernelBugException bug = Refuses(machine, () => cpu.FreePage(page));
         bug.Kind.Should().Be(KernelBugKind.StillInUse);
         bug.Message.Should().Contain("nonzero mapcount");
-        machine.FrameOf(page.FrameIndex).InvertedMapCount = 0;
-        machine.FrameOf(page.FrameIndex).Mapping = 0x101;
+        machine.Frames.FrameOf(page.FrameIndex).InvertedMapCount = 0;
+        machine.Frames.FrameOf(page.FrameIndex).Mapping = 0x101;
         Refuses(machine, () => cpu.FreePage(page)).Message.Should().Contain("non-NULL mapping");
-        machine.FrameOf(page.FrameIndex).Mapping = 0;
+        machine.Frames.FrameOf(page.FrameIndex).Mapping = 0;
         cpu.FreePage(page);
     }
 

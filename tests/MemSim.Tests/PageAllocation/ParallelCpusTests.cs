@@ -14,7 +14,7 @@ public class ParallelCpusTests : MachineTests
     {
         Machine machine = Boot(AllocatorModelTests.SmallMachine(parallel: true, cpus));
         string start = AllocatorModelTests.FreeBlocksOf(machine);
-        int[] owners = new int[machine.FrameCount];
+        int[] owners = new int[machine.Frames.Count];
         ConcurrentQueue<(Page Page, int Order)> passedOn = new();
         ConcurrentQueue<string> wrong = new();
         Thread[] threads = [.. machine.Cpus.Select(cpu => new Thread(() => Drive(cpu, owners, passedOn, wrong)))];

@@ -226,7 +226,7 @@ public sealed class LargePagesTests : IDisposable
             int pfn = file.Mapping.Find(index);
             if (pfn >= 0)
             {
-                ref PageFrame frame = ref Machine.Frames[pfn];
+                ref PageFrame frame = ref Machine.Frames.Array[pfn];
                 found.Add((frame.Index, frame.Order));
                 index = file.Mapping.LastIndexOf(pfn);
             }

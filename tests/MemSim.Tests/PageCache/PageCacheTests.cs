@@ -261,7 +261,7 @@ public class PageCacheTests
     {
         using FileMachine m = new();
         FakeShmemSwap swap = new();
-        m.Machine.ShmemSwap = swap;
+        m.Machine.Files.ShmemSwap = swap;
         OpenFile file = m.Machine.Files.MountTmpfs("1M").Create("t").Value;
         for (int i = 0; i < 3; i++)
         {
@@ -326,9 +326,9 @@ public class PageCacheTests
         using FileMachine m = new();
         OpenFile file = m.FileOnDisk(100);
         m.ReadPage(file, 0);
-        m.Machine.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
+        m.Machine.Files.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
         m.Machine.Sysctl.Set("dirty_bytes", "10000000");
-        m.Machine.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
+        m.Machine.Files.PageCache.DirtyLimits.Now().Should().Be(Available.DirtyLimits(m.Machine));
     }
 
     [Fact]

@@ -13,7 +13,7 @@ public class PageTreeTests
     public void Random_changes_agree_with_a_sorted_dictionary(uint seed, uint range)
     {
         using FileMachine m = new();
-        PageTreeNodes nodes = m.Machine.PageCache.Nodes;
+        PageTreeNodes nodes = m.Machine.Files.PageCache.Nodes;
         PageTree tree = new(nodes, tracksShadows: true);
         SortedDictionary<uint, (long Entry, bool Dirty)> model = [];
         Random random = new((int)seed);
@@ -82,7 +82,7 @@ public class PageTreeTests
     public void Large_pages_and_values_agree_with_a_dictionary_of_single_indexes(uint seed, int largest)
     {
         using FileMachine m = new();
-        PageTreeNodes nodes = m.Machine.PageCache.Nodes;
+        PageTreeNodes nodes = m.Machine.Files.PageCache.Nodes;
         PageTree tree = new(nodes, tracksShadows: true);
         Dictionary<uint, long> model = [];
         Dictionary<uint, int> pages = [];
@@ -173,7 +173,7 @@ public class PageTreeTests
     public void A_large_page_takes_no_nodes_below_the_level_whose_slots_it_fills()
     {
         using FileMachine m = new();
-        PageTreeNodes nodes = m.Machine.PageCache.Nodes;
+        PageTreeNodes nodes = m.Machine.Files.PageCache.Nodes;
         PageTree tree = new(nodes, tracksShadows: true);
         tree.TryReserve(m.Cpu, 512, Gfp.Kernel, 9).Should().BeTrue();
         tree.Store(m.Cpu, 512, PageTree.PageEntry(7), 9);
@@ -195,18 +195,18 @@ public class PageTreeTests
         using FileMachine m = new();
         OpenFile file = m.Files.Create("small").Value;
         m.Cpu.Files.Write(file, 0, new byte[10]);
-        m.Machine.PageCache.Nodes.InUse.Should().Be(0);
+        m.Machine.Files.PageCache.Nodes.InUse.Should().Be(0);
         m.Cpu.Files.Write(file, 70 * 4096, new byte[10]);
-        m.Machine.PageCache.Nodes.InUse.Should().Be(3);
+        m.Machine.Files.PageCache.Nodes.InUse.Should().Be(3);
         m.Cpu.Files.Truncate(file, 100);
-        m.Machine.PageCache.Nodes.InUse.Should().Be(0);
+        m.Machine.Files.PageCache.Nodes.InUse.Should().Be(0);
     }
 
     [Fact]
     public void Nodes_of_shadows_are_counted_and_can_be_reclaimed()
     {
         using FileMachine m = new();
-        PageTreeNodes nodes = m.Machine.PageCache.Nodes;
+        PageTreeNodes nodes = m.Machine.Files.PageCache.Nodes;
         PageTree tree = new(nodes, tracksShadows: true);
         for (uint index = 64; index < 128; index++)
         {

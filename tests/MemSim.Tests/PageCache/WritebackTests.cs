@@ -102,7 +102,7 @@ public class WritebackTests
             m.Counters.Dirty.Should().BeLessThanOrEqualTo(64 + 33);
         }
 
-        m.Machine.PageCache.Throttled.Should().Be(0);
+        m.Machine.Files.PageCache.Throttled.Should().Be(0);
         m.Machine.Background.Mode = BackgroundWork.Manual;
         for (int i = 0; i < 512; i++)
         {
@@ -110,7 +110,7 @@ public class WritebackTests
             m.Counters.Dirty.Should().BeLessThanOrEqualTo(256);
         }
 
-        m.Machine.PageCache.Throttled.Should().BePositive();
+        m.Machine.Files.PageCache.Throttled.Should().BePositive();
     }
 
     [Fact]

@@ -49,8 +49,8 @@ public sealed class OverwrittenFramesTests : MachineTests
         machine.Lru.DrainAll();
         Page plain = machine.Cpus[0].AllocPage(Gfp.HighUserMovable);
         plain.SetFlags(PageFlags.Lru | PageFlags.SwapBacked);
-        ref PageFrame frame = ref machine.Frames[(int)plain.Pfn.Value];
-        LruVecOf(machine).Invoking(v => v.Remove(ref machine.Frames[(int)plain.Pfn.Value], (int)plain.Pfn.Value, plain.Zone)).Should().Throw<KernelBugException>().WithMessage("list_del corruption*");
+        ref PageFrame frame = ref machine.Frames.Array[(int)plain.Pfn.Value];
+        LruVecOf(machine).Invoking(v => v.Remove(ref machine.Frames.Array[(int)plain.Pfn.Value], (int)plain.Pfn.Value, plain.Zone)).Should().Throw<KernelBugException>().WithMessage("list_del corruption*");
         frame.Clear(PageFlags.Lru | PageFlags.SwapBacked);
         machine.Cpus[0].FreePage(plain);
         process.Exit();

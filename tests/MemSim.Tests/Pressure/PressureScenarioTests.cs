@@ -92,7 +92,7 @@ public sealed class PressureScenarioTests : IDisposable
         Process process = _machine.CreateProcess("writer");
         VirtualAddress at = process.Mm.Mmap(default, (long)((ulong)pages * PageSize), Prot.Read | Prot.Write, MapFlags.Shared, file);
         Write(process, at, pages);
-        (long threshold, _) = _machine.PageCache.DirtyLimits.Now();
+        (long threshold, _) = _machine.Files.PageCache.DirtyLimits.Now();
         Counters.Dirty.Should().BeLessThanOrEqualTo(threshold + 64, "faults hold writers up");
         disk.PagesWritten.Should().BeGreaterThanOrEqualTo(pages - threshold - 64);
         Check(process, at, pages);
@@ -253,7 +253,7 @@ public sealed class PressureScenarioTests : IDisposable
         }
 
         Counters.WorkingsetNodeReclaim.Should().BePositive();
-        _machine.PageCache.Nodes.ShadowNodes.Should().BeLessThan(nodes / 2);
+        _machine.Files.PageCache.Nodes.ShadowNodes.Should().BeLessThan(nodes / 2);
         _machine.Reports.AllocationFailures.Should().Be(0);
     }
 

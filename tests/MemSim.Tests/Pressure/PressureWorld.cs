@@ -357,7 +357,7 @@ internal sealed partial class PressureWorld : IDisposable
                 sc.Start(Gfp.Kernel, 0, Machine.Architecture.ZoneTypes.Count - 1, long.MaxValue / 2, isKswapd: false);
                 sc.Priority = 0;
                 sc.ForceDeactivate = true;
-                Machine.Vmscan.ShrinkNode(Machine.Cpus[0], Machine.Vmscan.StateOf(node), sc);
+                Machine.Reclaim.Vmscan.ShrinkNode(Machine.Cpus[0], Machine.Reclaim.Vmscan.StateOf(node), sc);
             }
         }
     }

@@ -35,7 +35,7 @@ public class KernelObjectTests
         foreach ((string architecture, string expected) in ((string, string)[])[("x86_64", x64), ("arm64", arm64), ("x86_32", x86), ("pae", pae)])
         {
             using Machine machine = ForkTests.Boot(architecture);
-            _ = machine.KernelObjects.CacheOf(KernelObject.Task);
+            _ = machine.Slab.KernelObjects.CacheOf(KernelObject.Task);
             string line = Line(machine, name);
             string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries)[3..6]).Should().Be(expected, "{0} has so large objects on {1}", name, architecture);
         }
@@ -180,9 +180,9 @@ public class KernelObjectTests
     {
         using Machine machine = ForkTests.Boot("x86_64");
         Process process = machine.CreateProcess("leaky");
-        VirtualAddress lost = machine.KernelObjects.Take(machine.Cpus[0], KernelObject.Vma);
+        VirtualAddress lost = machine.Slab.KernelObjects.Take(machine.Cpus[0], KernelObject.Vma);
         machine.Invoking(m => m.Verify()).Should().Throw<KernelBugException>().WithMessage("*2 objects of the cache vm_area_struct are in use but 1 are held*");
-        machine.KernelObjects.Give(machine.Cpus[0], KernelObject.Vma, lost);
+        machine.Slab.KernelObjects.Give(machine.Cpus[0], KernelObject.Vma, lost);
         machine.Verify();
         machine.Cpus[0].Free(machine.Slab.Find("mm_struct")!, process.Mm.Memory);
         machine.Invoking(m => m.Verify()).Should().Throw<KernelBugException>().WithMessage("*no live object of the cache mm_struct*");

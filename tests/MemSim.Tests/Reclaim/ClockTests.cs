@@ -72,7 +72,7 @@ public class ClockTests : MachineTests
 
         long stalled = machine.Reclaim.Pressure.SomeMicroseconds;
         stalled.Should().BePositive();
-        long waited = machine.DeviceWaitNanoseconds;
+        long waited = machine.DeviceWaits.Nanoseconds;
         waited.Should().BePositive("the first page had to be read");
         (machine.Clock.Nanoseconds / 1000).Should().BeInRange(Math.Max(stalled, waited / 1000), stalled + (waited / 1000) + 1);
     }

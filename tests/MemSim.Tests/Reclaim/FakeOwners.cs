@@ -14,9 +14,9 @@ internal sealed class FakeOwners : IPageOwners
     public FakeOwners(Machine machine, long swapPages = 0)
     {
         _machine = machine;
-        _file = MappingTable.Value(machine.Mappings.Add(this));
-        _anon = MappingTable.Value(machine.Mappings.Add(new object()), MappingTable.Anonymous);
-        machine.Owners = this;
+        _file = MappingTable.Value(machine.Frames.Mappings.Add(this));
+        _anon = MappingTable.Value(machine.Frames.Mappings.Add(new object()), MappingTable.Anonymous);
+        machine.Lru.Owners = this;
         machine.SystemFigures.SwapTotalPages = machine.SystemFigures.SwapFreePages = swapPages;
         machine.Reclaim.Enable();
     }
@@ -52,7 +52,7 @@ internal sealed class FakeOwners : IPageOwners
         }
 
         int pfn = page.FrameIndex;
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         frame.Mapping = _file;
         frame.Index = _nextIndex++;
         frame.Set(flags | PageFlags.UpToDate);
@@ -64,8 +64,8 @@ internal sealed class FakeOwners : IPageOwners
     /// <summary>Maps a page of the file.</summary>
     public void Map(int pfn, int uses = 0)
     {
-        _machine.AddReferences(pfn, 1);
-        _machine.Frames[pfn].InvertedMapCount--;
+        _machine.Frames.AddReferences(pfn, 1);
+        _machine.Frames.Array[pfn].InvertedMapCount--;
         Mapped.Add(pfn);
         Uses[pfn] = uses;
     }
@@ -80,7 +80,7 @@ internal sealed class FakeOwners : IPageOwners
         }
 
         int pfn = page.FrameIndex;
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         frame.Mapping = _anon;
         frame.Set(PageFlags.SwapBacked | PageFlags.UpToDate);
         frame.InvertedMapCount--;
@@ -102,8 +102,8 @@ internal sealed class FakeOwners : IPageOwners
         Check(pfn);
         if (Mapped.Remove(pfn))
         {
-            _machine.Frames[pfn].InvertedMapCount++;
-            _machine.AddReferences(pfn, -1);
+            _machine.Frames.Array[pfn].InvertedMapCount++;
+            _machine.Frames.AddReferences(pfn, -1);
         }
 
         return true;
@@ -118,8 +118,8 @@ internal sealed class FakeOwners : IPageOwners
         }
 
         _machine.SystemFigures.SwapFreePages--;
-        _machine.AddReferences(pfn, 1);
-        _machine.Frames[pfn].Set(PageFlags.OwnerPrivate1 | PageFlags.Dirty);
+        _machine.Frames.AddReferences(pfn, 1);
+        _machine.Frames.Array[pfn].Set(PageFlags.OwnerPrivate1 | PageFlags.Dirty);
         return true;
     }
 
@@ -129,7 +129,7 @@ internal sealed class FakeOwners : IPageOwners
         if (WriteResult == PageOutOutcome.Success)
         {
             Written.Add(pfn);
-            _machine.Frames[pfn].Clear(PageFlags.Dirty);
+            _machine.Frames.Array[pfn].Clear(PageFlags.Dirty);
         }
 
         return WriteResult;
@@ -138,7 +138,7 @@ internal sealed class FakeOwners : IPageOwners
     public bool RemoveFromCache(Cpu cpu, int pfn)
     {
         Check(pfn);
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         if (frame.RefCount != 2 || frame.IsDirty)
         {
             return false;
@@ -158,7 +158,7 @@ internal sealed class FakeOwners : IPageOwners
         ShadowsLeft += _machine.Lru.EvictionShadow(cpu, pfn) != 0 ? 1 : 0;
         frame.Mapping = 0;
         frame.Clear(PageFlags.OwnerPrivate1);
-        _machine.AddReferences(pfn, -1);
+        _machine.Frames.AddReferences(pfn, -1);
         return true;
     }
 
@@ -172,7 +172,7 @@ internal sealed class FakeOwners : IPageOwners
 
     private void Check(int pfn)
     {
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         if (!frame.IsLocked || frame.IsOnLru || frame.RefCount == 0)
         {
             throw new InvalidOperationException($"pfn 0x{pfn:x} was given without being locked and isolated: {frame.StoredFlags}, {frame.RefCount} references");

@@ -15,14 +15,14 @@ internal sealed class OnlyCompaction(Machine machine) : IReclaim
 
     public CompactionOutcome Compact(in ReclaimRequest request, CompactionPriority priority)
     {
-        CompactionOutcome outcome = machine.Compactor.TryToCompact(request, priority);
+        CompactionOutcome outcome = machine.Compaction.Compactor.TryToCompact(request, priority);
         Runs.Add((priority, outcome));
         return outcome;
     }
 
-    public int TakeCaptured(Cpu cpu) => machine.Compactor.TakeCaptured(cpu);
+    public int TakeCaptured(Cpu cpu) => machine.Compaction.Compactor.TakeCaptured(cpu);
 
-    public void AfterCompaction(Cpu cpu, int order, int pfn) => machine.Compactor.AfterDirect(cpu, order, pfn);
+    public void AfterCompaction(Cpu cpu, int order, int pfn) => machine.Compaction.Compactor.AfterDirect(cpu, order, pfn);
 
     public long ReclaimablePages(Zone zone) => 0;
 
@@ -101,7 +101,7 @@ internal static class Fragmenter
 
     public static int HugeBlocks(this Machine machine) => (int)machine.Zones.Sum(z => z.FreeBlocks(9) + (2 * z.FreeBlocks(10)));
 
-    public static Compactor CompactorOf(this Machine machine) => machine.Compactor;
+    public static Compactor CompactorOf(this Machine machine) => machine.Compaction.Compactor;
 
     private static long Hash(int number) => unchecked((number + 1) * (long)0x9E3779B97F4A7C15);
 }

@@ -233,7 +233,7 @@ public sealed class GenerationReclaimTests : IDisposable
     /// <summary>As <c>memory.reclaim</c> of the whole machine: priorities from 12 down, again and again, until so much is reclaimed.</summary>
     private static void Reclaim(Machine machine, long pages, int swappiness)
     {
-        MemSim.Reclaim.ScanControl sc = machine.Vmscan.Rent();
+        MemSim.Reclaim.ScanControl sc = machine.Reclaim.Vmscan.Rent();
         Node node = machine.Nodes[0];
         using (machine.Cpus[0].Context.MemAlloc())
         {
@@ -243,13 +243,13 @@ public sealed class GenerationReclaimTests : IDisposable
                 sc.Swappiness = swappiness;
                 for (; sc.Priority >= 0 && sc.Reclaimed < pages; sc.Priority--)
                 {
-                    machine.Vmscan.ShrinkNode(machine.Cpus[0], machine.Vmscan.StateOf(node), sc);
+                    machine.Reclaim.Vmscan.ShrinkNode(machine.Cpus[0], machine.Reclaim.Vmscan.StateOf(node), sc);
                 }
 
                 pages -= sc.Reclaimed;
             }
         }
 
-        machine.Vmscan.Return(sc);
+        machine.Reclaim.Vmscan.Return(sc);
     }
 }

@@ -112,7 +112,7 @@ public sealed class GfpPromiseTests : IDisposable
     {
         FakeOwners owners = new(_machine);
         Killer killer = new(_ => false);
-        _machine.Vmscan.OomKiller = killer;
+        _machine.Reclaim.Vmscan.OomKiller = killer;
         while (owners.Touch(Cpu, Gfp.NoRetry) >= 0)
         {
         }
@@ -142,7 +142,7 @@ public sealed class GfpPromiseTests : IDisposable
         }
 
         Killer killer = new(request => Kill(owners, request.Cpu));
-        _machine.Vmscan.OomKiller = killer;
+        _machine.Reclaim.Vmscan.OomKiller = killer;
         Cpu.AllocPage(Gfp.Kernel | Gfp.NoFail).IsNull.Should().BeFalse();
         killer.Asked.Should().BePositive();
         _machine.Verify();
@@ -209,7 +209,7 @@ public sealed class GfpPromiseTests : IDisposable
         foreach (int pfn in owners.Mapped.Take(100).ToList())
         {
             owners.Mapped.Remove(pfn);
-            _machine.Frames[pfn].InvertedMapCount++;
+            _machine.Frames.Array[pfn].InvertedMapCount++;
             _machine.Lru.Put(cpu, pfn);
         }
 

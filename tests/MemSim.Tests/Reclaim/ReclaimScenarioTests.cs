@@ -64,12 +64,12 @@ public sealed class ReclaimScenarioTests : IDisposable
         _machine.Lru.Drain(Cpu);
         _machine.Lru.MarkAccessed(Cpu, used);
         _machine.Lru.MarkAccessed(Cpu, used);
-        bool DroppedHere(int pfn) => _machine.ZoneOf(pfn) == _machine.ZoneOf(oldest);
+        bool DroppedHere(int pfn) => _machine.ZoneTable.ZoneOf(pfn) == _machine.ZoneTable.ZoneOf(oldest);
         ReadUntil(owners, () => owners.Dropped.Any(DroppedHere));
 
         owners.Dropped.First(DroppedHere).Should().Be(oldest);
         owners.Cached.Should().Contain(used);
-        _machine.FlagsOf(used).Should().HaveFlag(PageFlags.Active);
+        _machine.Frames.FlagsOf(used).Should().HaveFlag(PageFlags.Active);
     }
 
     [Theory]
@@ -88,8 +88,8 @@ public sealed class ReclaimScenarioTests : IDisposable
         owners.Cached.Contains(pfn).Should().Be(stays);
         if (stays)
         {
-            _machine.FlagsOf(pfn).HasFlag(PageFlags.Active).Should().Be(active);
-            _machine.FlagsOf(pfn).Should().HaveFlag(PageFlags.Referenced);
+            _machine.Frames.FlagsOf(pfn).HasFlag(PageFlags.Active).Should().Be(active);
+            _machine.Frames.FlagsOf(pfn).Should().HaveFlag(PageFlags.Referenced);
         }
 
         _machine.Verify();
@@ -100,7 +100,7 @@ public sealed class ReclaimScenarioTests : IDisposable
     {
         FakeOwners owners = new(_machine);
         int flushes = 0;
-        _machine.Vmscan.WakeFlushers = _ => flushes++;
+        _machine.Reclaim.Vmscan.WakeFlushers = _ => flushes++;
         for (int i = 0; i < 32; i++)
         {
             owners.Read(Cpu, PageFlags.Dirty);
@@ -122,7 +122,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         int pfn = owners.Read(Cpu, PageFlags.Writeback);
         _machine.Lru.Drain(Cpu);
         ShrinkFileList(1).Should().Be(0);
-        _machine.FlagsOf(pfn).Should().HaveFlag(PageFlags.Reclaim | PageFlags.Active);
+        _machine.Frames.FlagsOf(pfn).Should().HaveFlag(PageFlags.Reclaim | PageFlags.Active);
         _trace.Inactive[0].Writeback.Should().Be(1);
     }
 
@@ -199,12 +199,12 @@ public sealed class ReclaimScenarioTests : IDisposable
         FakeOwners owners = new(machine);
         machine.Background.Mode = BackgroundWork.Manual;
         int normal = owners.Read(machine.Cpus[0]);
-        machine.ZoneOf(normal)!.Type.Should().Be(ZoneType.Normal);
+        machine.ZoneTable.ZoneOf(normal)!.Type.Should().Be(ZoneType.Normal);
         machine.Lru.Drain(machine.Cpus[0]);
         ScanControl sc = new();
         sc.Start(Gfp.Kernel | Gfp.Dma32, 0, machine.Architecture.IndexOf(ZoneType.Dma32), 32, isKswapd: false);
         sc.Priority = 0;
-        machine.Vmscan.ShrinkNode(machine.Cpus[0], machine.Vmscan.StateOf(machine.Nodes[0]), sc);
+        machine.Reclaim.Vmscan.ShrinkNode(machine.Cpus[0], machine.Reclaim.Vmscan.StateOf(machine.Nodes[0]), sc);
         sc.Reclaimed.Should().Be(0);
         LruManager.Isolation isolation = default;
         machine.Lru.IsolateFrom(machine.Lru.Of(machine.Nodes[0]), LruList.InactiveFile, 1, 1, true, new int[32], ref isolation).Should().Be(0);
@@ -234,7 +234,7 @@ public sealed class ReclaimScenarioTests : IDisposable
             ScanControl sc = new();
             sc.Start(Gfp.Kernel, 0, 4, 32, isKswapd: true);
             sc.Priority = 1;
-            _machine.Vmscan.CountScan(_machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+            _machine.Reclaim.Vmscan.CountScan(_machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
             return (sc.Left[0], sc.Left[2]);
         }
     }
@@ -254,7 +254,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         sc.Start(Gfp.Kernel, 0, 4, 32, isKswapd: true);
         sc.Priority = 1;
         sc.FileCost = 1000;
-        _machine.Vmscan.CountScan(_machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+        _machine.Reclaim.Vmscan.CountScan(_machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
         sc.Left[0].Should().BeGreaterThan(4096 * 40 / 100);
     }
 
@@ -291,7 +291,7 @@ public sealed class ReclaimScenarioTests : IDisposable
             ScanControl sc = new();
             sc.Start(Gfp.Kernel, 0, 4, 32, isKswapd: true);
             sc.Priority = priority;
-            _machine.Vmscan.BeginPass(_machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+            _machine.Reclaim.Vmscan.BeginPass(_machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
             return (sc.Left[0], sc.Left[2]);
         }
     }
@@ -405,13 +405,13 @@ public sealed class ReclaimScenarioTests : IDisposable
             owners.Read(Cpu);
         }
 
-        NodeReclaimState state = _machine.Vmscan.StateOf(_machine.Nodes[0]);
+        NodeReclaimState state = _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]);
         long before = _machine.Events[VmEvent.StealDirect];
         ManagedBytes.TakenBy(() =>
         {
             sc.Start(Gfp.Kernel, 0, 4, 2000, isKswapd: false);
             sc.Priority = 3;
-            _machine.Vmscan.ShrinkNode(Cpu, state, sc);
+            _machine.Reclaim.Vmscan.ShrinkNode(Cpu, state, sc);
         }).Should().Be(0);
         (_machine.Events[VmEvent.StealDirect] - before).Should().BeGreaterThan(1000);
         _machine.Verify();
@@ -430,7 +430,7 @@ public sealed class ReclaimScenarioTests : IDisposable
         ScanControl sc = new();
         sc.Start(Gfp.Kernel, 0, 4, pages, isKswapd: false);
         sc.Priority = 0;
-        _machine.Vmscan.ShrinkNode(Cpu, _machine.Vmscan.StateOf(_machine.Nodes[0]), sc);
+        _machine.Reclaim.Vmscan.ShrinkNode(Cpu, _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
         return sc.Reclaimed;
     }
 }

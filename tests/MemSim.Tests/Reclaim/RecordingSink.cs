@@ -60,15 +60,15 @@ internal sealed class FakeOwnersWithoutBooks : IPageOwners
     public FakeOwnersWithoutBooks(Machine machine)
     {
         _machine = machine;
-        _file = MappingTable.Value(machine.Mappings.Add(this));
-        machine.Owners = this;
+        _file = MappingTable.Value(machine.Frames.Mappings.Add(this));
+        machine.Lru.Owners = this;
         machine.Reclaim.Enable();
     }
 
     public void Read(Cpu cpu)
     {
         int pfn = cpu.AllocPage(Gfp.HighUserMovable).FrameIndex;
-        _machine.Frames[pfn].Mapping = _file;
+        _machine.Frames.Array[pfn].Mapping = _file;
         _machine.Lru.Add(cpu, pfn);
     }
 
@@ -82,7 +82,7 @@ internal sealed class FakeOwnersWithoutBooks : IPageOwners
 
     public bool RemoveFromCache(Cpu cpu, int pfn)
     {
-        ref PageFrame frame = ref _machine.Frames[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
         if (frame.RefCount != 2)
         {
             return false;
@@ -90,7 +90,7 @@ internal sealed class FakeOwnersWithoutBooks : IPageOwners
 
         _ = _machine.Lru.EvictionShadow(cpu, pfn);
         frame.Mapping = 0;
-        _machine.AddReferences(pfn, -1);
+        _machine.Frames.AddReferences(pfn, -1);
         return true;
     }
 

@@ -170,7 +170,7 @@ public sealed class SwapModelTests
                 for (long slot = 1; slot <= area.Pages; slot++)
                 {
                     int pfn = _rig.Swap.Peek(new SwapEntry(area.Type, slot));
-                    if (pfn >= 0 && !_rig.Machine.FlagsOf(pfn).HasFlag(PageFlags.UpToDate))
+                    if (pfn >= 0 && !_rig.Machine.Frames.FlagsOf(pfn).HasFlag(PageFlags.UpToDate))
                     {
                         _rig.Reclaim(pfn).Should().BeTrue();
                     }

@@ -359,11 +359,11 @@ public sealed class SwapProcessTests
         const PageFlags wanted = PageFlags.Lru | PageFlags.SwapBacked;
         machine.Lru.DrainAll();
         List<int> pages = [];
-        foreach (PresentRange range in machine.PresentRanges)
+        foreach (PresentRange range in machine.ZoneTable.PresentRanges)
         {
             for (int pfn = (int)range.Start; pfn < range.End; pfn++)
             {
-                if (machine.Frames[pfn].RefCount != 0 && machine.Frames[pfn].HasAll(wanted))
+                if (machine.Frames.Array[pfn].RefCount != 0 && machine.Frames.Array[pfn].HasAll(wanted))
                 {
                     pages.Add(pfn);
                 }
@@ -377,8 +377,8 @@ public sealed class SwapProcessTests
     private static bool Reclaim(Machine machine, int pfn)
     {
         Cpu cpu = machine.Cpus[0];
-        IPageOwners owners = machine.Owners!;
-        ref PageFrame frame = ref machine.Frames[pfn];
+        IPageOwners owners = machine.Lru.Owners!;
+        ref PageFrame frame = ref machine.Frames.Array[pfn];
         if (frame.RefCount == 0 || !machine.Lru.Isolate(pfn))
         {
             return false;

@@ -15,7 +15,7 @@ internal sealed class SwapRig : ISwapUser, IDisposable
     public SwapRig(MachineSpec? spec = null)
     {
         Machine = Machine.Boot(spec ?? MachineSpec.X86_64("128M", cpus: 2));
-        _anonymous = MappingTable.Value(Machine.Mappings.Add(new object()), MappingTable.Anonymous);
+        _anonymous = MappingTable.Value(Machine.Frames.Mappings.Add(new object()), MappingTable.Anonymous);
         Machine.Swap.Users.Add(this);
     }
 
@@ -66,15 +66,15 @@ internal sealed class SwapRig : ISwapUser, IDisposable
         int pfn = Machine.Pages.Allocate(Cpu, Gfp.HighUserMovable | Gfp.Zero | Gfp.NoWarn, 0);
         if (pfn >= 0)
         {
-            Machine.Frames[pfn].Set(PageFlags.SwapBacked | PageFlags.UpToDate);
-            Machine.Frames[pfn].Mapping = _anonymous;
+            Machine.Frames.Array[pfn].Set(PageFlags.SwapBacked | PageFlags.UpToDate);
+            Machine.Frames.Array[pfn].Mapping = _anonymous;
             Machine.Lru.Add(Cpu, pfn);
         }
 
         return pfn;
     }
 
-    public void Adopt(int pfn) => Machine.Frames[pfn].Mapping = _anonymous;
+    public void Adopt(int pfn) => Machine.Frames.Array[pfn].Mapping = _anonymous;
 
     /// <summary>Reclaims a page as <c>shrink_folio_list()</c> would.</summary>
     /// <returns>Whether it is gone from memory.</returns>
@@ -86,7 +86,7 @@ internal sealed class SwapRig : ISwapUser, IDisposable
             return false;
         }
 
-        ref PageFrame frame = ref Machine.Frames[pfn];
+        ref PageFrame frame = ref Machine.Frames.Array[pfn];
         Lock(pfn);
         bool ready = !frame.IsUnderWriteback && (Swap.IsCached(pfn) || Swap.AddToSwap(Cpu, pfn));
         if (ready)
@@ -157,9 +157,9 @@ internal sealed class SwapRig : ISwapUser, IDisposable
         return Errno.None;
     }
 
-    private void Lock(int pfn) => Machine.Frames[pfn].Set(PageFlags.Locked);
+    private void Lock(int pfn) => Machine.Frames.Array[pfn].Set(PageFlags.Locked);
 
-    private void Unlock(int pfn) => Machine.Frames[pfn].Clear(PageFlags.Locked);
+    private void Unlock(int pfn) => Machine.Frames.Array[pfn].Clear(PageFlags.Locked);
 }
 
 /// <summary>An array of pages, each with what was last written to it.</summary>
@@ -206,7 +206,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
         }
 
         int pfn = _pages[index];
-        if (rig.Machine.Frames[pfn].MapCount > 1 || (rig.Swap.IsCached(pfn) && rig.Swap.CountOf(rig.Swap.EntryOf(pfn)) != 0))
+        if (rig.Machine.Frames.Array[pfn].MapCount > 1 || (rig.Swap.IsCached(pfn) && rig.Swap.CountOf(rig.Swap.EntryOf(pfn)) != 0))
         {
             int copy = rig.NewAnonymousPage();
             if (copy < 0)
@@ -220,7 +220,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
 
         _written[index] = content;
         Fill(rig.Machine.Ram.Frame(_pages[index]), content);
-        rig.Machine.Frames[_pages[index]].Set(PageFlags.Dirty);
+        rig.Machine.Frames.Array[_pages[index]].Set(PageFlags.Dirty);
         return true;
     }
 
@@ -251,7 +251,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
                 rig.Swap.Duplicate(entry);
                 _entries[i] = entry;
                 _pages[i] = -1;
-                rig.Machine.Frames[pfn].InvertedMapCount++;
+                rig.Machine.Frames.Array[pfn].InvertedMapCount++;
                 rig.Machine.Lru.Put(rig.Cpu, pfn);
             }
         }
@@ -267,7 +267,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
         }
         else if (parent._pages[index] >= 0)
         {
-            rig.Machine.AddReferences(parent._pages[index], 1);
+            rig.Machine.Frames.AddReferences(parent._pages[index], 1);
             Map(index, parent._pages[index]);
         }
     }
@@ -281,7 +281,7 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
         }
         else if (_pages[index] >= 0)
         {
-            rig.Machine.Frames[_pages[index]].InvertedMapCount++;
+            rig.Machine.Frames.Array[_pages[index]].InvertedMapCount++;
             rig.Machine.Lru.Put(rig.Cpu, _pages[index]);
             _pages[index] = -1;
         }
@@ -324,6 +324,6 @@ internal sealed class SwapRigProcess(SwapRig rig, int length) : ISwapNeighbours
     private void Map(int index, int pfn)
     {
         _pages[index] = pfn;
-        rig.Machine.Frames[pfn].InvertedMapCount--;
+        rig.Machine.Frames.Array[pfn].InvertedMapCount--;
     }
 }

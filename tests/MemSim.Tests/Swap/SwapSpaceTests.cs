@@ -59,7 +59,7 @@ public sealed class SwapSpaceTests : IDisposable
         process.Touch(0, write: true);
 
         Swap.IsCached(process.PageOf(0)).Should().BeFalse();
-        Machine.FlagsOf(process.PageOf(0)).Should().HaveFlag(PageFlags.Dirty, "nothing else holds its contents");
+        Machine.Frames.FlagsOf(process.PageOf(0)).Should().HaveFlag(PageFlags.Dirty, "nothing else holds its contents");
         area.UsedPages.Should().Be(0);
         _rig.Verify();
     }
@@ -110,7 +110,7 @@ public sealed class SwapSpaceTests : IDisposable
         child.Touch(0, write: false).Should().Be(SwapInOutcome.Found);
 
         child.PageOf(0).Should().Be(parent.PageOf(0));
-        Machine.Frames[child.PageOf(0)].MapCount.Should().Be(2);
+        Machine.Frames.Array[child.PageOf(0)].MapCount.Should().Be(2);
         _rig.Verify();
     }
 
@@ -250,7 +250,7 @@ public sealed class SwapSpaceTests : IDisposable
 
         Enumerable.Range(19, 3).Select(i => process.EntryOf(i).Offset).Should().Equal(20, 1, 2);
         Swap.IsCached(cached).Should().BeFalse();
-        Machine.FlagsOf(cached).Should().HaveFlag(PageFlags.Dirty);
+        Machine.Frames.FlagsOf(cached).Should().HaveFlag(PageFlags.Dirty);
         _rig.Verify();
     }
 
@@ -263,7 +263,7 @@ public sealed class SwapSpaceTests : IDisposable
         int pfn = process.PageOf(0);
         disk.FailsWrites = true;
         _rig.Reclaim(pfn).Should().BeFalse();
-        Machine.FlagsOf(pfn).Should().HaveFlag(PageFlags.Dirty).And.HaveFlag(PageFlags.SwapCache).And.NotHaveFlag(PageFlags.Writeback);
+        Machine.Frames.FlagsOf(pfn).Should().HaveFlag(PageFlags.Dirty).And.HaveFlag(PageFlags.SwapCache).And.NotHaveFlag(PageFlags.Writeback);
         area.WriteErrors.Should().Be(1);
         _rig.Verify();
 
@@ -305,7 +305,7 @@ public sealed class SwapSpaceTests : IDisposable
         SwapRigProcess process = Filled(2);
         int pfn = process.PageOf(0);
         _rig.Reclaim(pfn).Should().BeFalse();
-        Machine.FlagsOf(pfn).Should().HaveFlag(PageFlags.Writeback).And.HaveFlag(PageFlags.Reclaim);
+        Machine.Frames.FlagsOf(pfn).Should().HaveFlag(PageFlags.Writeback).And.HaveFlag(PageFlags.Reclaim);
         Machine.Nodes[0].Counters.Writeback.Should().Be(1);
         Machine.Lru.DrainAll();
         Swap.CompleteWrites(_rig.Cpu).Should().Be(1);
@@ -319,7 +319,7 @@ public sealed class SwapSpaceTests : IDisposable
         _rig.Reclaim(process.PageOf(1)).Should().BeFalse();
         int other = Swap.Peek(process.EntryOf(1));
         Swap.CompleteWrites(_rig.Cpu);
-        Machine.FlagsOf(other).Should().HaveFlag(PageFlags.Dirty).And.NotHaveFlag(PageFlags.Reclaim);
+        Machine.Frames.FlagsOf(other).Should().HaveFlag(PageFlags.Dirty).And.NotHaveFlag(PageFlags.Reclaim);
         area.WriteErrors.Should().Be(1);
         _rig.Verify();
     }
@@ -352,7 +352,7 @@ public sealed class SwapSpaceTests : IDisposable
         Machine.Lru.Isolate(pfn).Should().BeTrue();
         int to = Machine.Pages.Allocate(_rig.Cpu, Gfp.HighUserMovable, 0);
         Machine.Ram.ReadOnly((ulong)pfn << 12, 4096).CopyTo(Machine.Ram.Frame(to));
-        Machine.Frames[to].Set(PageFlags.UpToDate);
+        Machine.Frames.Array[to].Set(PageFlags.UpToDate);
         Swap.MoveInCache(pfn, to).Should().BeTrue();
         Machine.Lru.Put(_rig.Cpu, pfn);
         Machine.Lru.PutBack(_rig.Cpu, to);
@@ -507,9 +507,9 @@ public sealed class SwapSpaceTests : IDisposable
 
     private void GiveSlotUp(int pfn)
     {
-        Machine.Frames[pfn].Set(PageFlags.Locked);
+        Machine.Frames.Array[pfn].Set(PageFlags.Locked);
         Swap.TryFreeSlot(pfn).Should().BeTrue();
-        Machine.Frames[pfn].Clear(PageFlags.Locked);
+        Machine.Frames.Array[pfn].Clear(PageFlags.Locked);
     }
 
     private void Out(SwapRigProcess process, int index)
@@ -517,7 +517,7 @@ public sealed class SwapSpaceTests : IDisposable
         int pfn = process.PageOf(index);
         Machine.Lru.Drain(_rig.Cpu);
         Machine.Lru.Isolate(pfn);
-        Machine.Frames[pfn].Set(PageFlags.Locked);
+        Machine.Frames.Array[pfn].Set(PageFlags.Locked);
         if (!Swap.IsCached(pfn))
         {
             Swap.AddToSwap(_rig.Cpu, pfn);
@@ -525,7 +525,7 @@ public sealed class SwapSpaceTests : IDisposable
 
         process.Unmap(pfn, Swap.EntryOf(pfn));
         bool gone = Swap.PageOut(_rig.Cpu, pfn) is PageOutOutcome.Success or PageOutOutcome.Clean && Swap.RemoveFromCache(_rig.Cpu, pfn);
-        Machine.Frames[pfn].Clear(PageFlags.Locked);
+        Machine.Frames.Array[pfn].Clear(PageFlags.Locked);
         if (gone)
         {
             Machine.Lru.Put(_rig.Cpu, pfn);

@@ -21,10 +21,10 @@ public sealed class OverwrittenTablesTests
         Process process = WithPages(machine, out VirtualAddress buffer);
         ulong slot = process.Mm.Tables.FindSlot(buffer.Value);
         int pfn = machine.Mm!.Layout.Pfn(process.Mm.Tables.ReadSlot(slot));
-        Point(process, slot, (int)machine.FrameCount + 5);
+        Point(process, slot, (int)machine.Frames.Count + 5);
         process.Mm.Munmap(buffer, 8 << 12).Should().Be(Errno.None);
         machine.Bugs.DamageFound.Should().Be(1);
-        machine.Frames[pfn].RefCount.Should().BeGreaterThan(0, "nothing maps it any more, but nobody has given it back");
+        machine.Frames.Array[pfn].RefCount.Should().BeGreaterThan(0, "nothing maps it any more, but nobody has given it back");
         process.Exit();
         new StateVerifier(machine).Verify();
     }
@@ -35,7 +35,7 @@ public sealed class OverwrittenTablesTests
     {
         using Machine machine = MmuMachines.Boot(architecture);
         Process process = WithPages(machine, out VirtualAddress buffer);
-        Point(process, process.Mm.Tables.FindSlot(buffer.Value + 4096), (int)machine.FrameCount + 5);
+        Point(process, process.Mm.Tables.FindSlot(buffer.Value + 4096), (int)machine.Frames.Count + 5);
         FluentActions.Invoking(machine.Verify).Should().Throw<KernelBugException>().WithMessage($"*at {buffer.Value + 4096:x}*which the machine does not have*");
     }
 

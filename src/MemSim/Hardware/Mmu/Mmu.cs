@@ -124,7 +124,7 @@ public sealed partial class Mmu
     public PageTables? CreateTables(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         return Make(cpu, isKernel: false);
     }
 
@@ -139,7 +139,7 @@ public sealed partial class Mmu
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(tables);
-        _ = Machine.Own(cpu);
+        _ = Machine.CpuTable.Own(cpu);
         if (!ReferenceEquals(tables.Mmu, this))
         {
             throw new ArgumentException($"{tables} belong to another machine", nameof(tables));
@@ -178,7 +178,7 @@ public sealed partial class Mmu
         Dictionary<MappingSize, long> sizes = [];
         foreach (PageMapping mapping in Kernel.Mappings())
         {
-            if (mapping.Start.Value >= Machine.DirectMapStart.Value && mapping.Start.Value < Machine.DirectMapEnd.Value)
+            if (mapping.Start.Value >= Machine.Addresses.DirectMapStart.Value && mapping.Start.Value < Machine.Addresses.DirectMapEnd.Value)
             {
                 sizes[mapping.Size] = sizes.GetValueOrDefault(mapping.Size) + (mapping.Pages * (PageGeometry.PageSize >> 10));
             }
@@ -214,13 +214,13 @@ public sealed partial class Mmu
         }
 
         uint[] byNode = _accessCycles[cpu.Id] ??= [.. cpu.Node.Distances.Select(d => (uint)(Options.Costs.AverageAccessCycles * d / 10))];
-        return Machine.ZoneOf((int)(physical >> PageGeometry.PageShift)) is { } zone ? byNode[zone.Node.Id] : byNode[cpu.Node.Id];
+        return Machine.ZoneTable.ZoneOf((int)(physical >> PageGeometry.PageShift)) is { } zone ? byNode[zone.Node.Id] : byNode[cpu.Node.Id];
     }
 
     internal long DramCycles(Cpu cpu, ulong physical)
     {
         long local = Options.Costs.DramCycles;
-        return Machine.Nodes.Count > 1 && physical < Memory.Bytes && Machine.ZoneOf((int)(physical >> PageGeometry.PageShift)) is { } zone
+        return Machine.Nodes.Count > 1 && physical < Memory.Bytes && Machine.ZoneTable.ZoneOf((int)(physical >> PageGeometry.PageShift)) is { } zone
             ? local * cpu.Node.Distances[zone.Node.Id] / 10
             : local;
     }
@@ -396,7 +396,7 @@ public sealed partial class Mmu
     {
         long pfn = (long)(physical >> PageGeometry.PageShift);
         long chunk = pfn & ~511L;
-        foreach (PresentRange range in Machine.PresentRanges)
+        foreach (PresentRange range in Machine.ZoneTable.PresentRanges)
         {
             if (range.Start <= chunk && range.End >= chunk + 512)
             {

@@ -6,7 +6,7 @@ internal sealed partial class PageTables<TFormat>
     public override bool Map(Cpu cpu, VirtualAddress address, Pfn first, long pages, PageProtection protection, MappingSize largest = MappingSize.Page4K)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Mmu.Machine.Own(cpu);
+        _ = Mmu.Machine.CpuTable.Own(cpu);
         ulong last = Check(address, pages);
         CheckFrames(first, pages);
         using LockScope scope = Enter();
@@ -60,7 +60,7 @@ internal sealed partial class PageTables<TFormat>
     public override bool Map(Cpu cpu, VirtualAddress address, ReadOnlySpan<Page> pages, PageProtection protection)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Mmu.Machine.Own(cpu);
+        _ = Mmu.Machine.CpuTable.Own(cpu);
         ulong last = Check(address, pages.Length);
         foreach (Page page in pages)
         {
@@ -107,7 +107,7 @@ internal sealed partial class PageTables<TFormat>
     public override bool Unmap(Cpu cpu, VirtualAddress address, long pages, bool mayHaveHoles = false)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Mmu.Machine.Own(cpu);
+        _ = Mmu.Machine.CpuTable.Own(cpu);
         ulong last = Check(address, pages);
         using LockScope scope = Enter();
         if (pages == 1 && TryUnmapSmall(address.Value))
@@ -167,7 +167,7 @@ internal sealed partial class PageTables<TFormat>
     public override bool Protect(Cpu cpu, VirtualAddress address, long pages, PageProtection protection, bool mayHaveHoles = false)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Mmu.Machine.Own(cpu);
+        _ = Mmu.Machine.CpuTable.Own(cpu);
         ulong last = Check(address, pages);
         using LockScope scope = Enter();
         if (!mayHaveHoles)
@@ -231,7 +231,7 @@ internal sealed partial class PageTables<TFormat>
     public override bool SetEntry(Cpu cpu, VirtualAddress address, ulong entry)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Mmu.Machine.Own(cpu);
+        _ = Mmu.Machine.CpuTable.Own(cpu);
         ulong page = address.Value & ~(ulong)(PageGeometry.PageSize - 1);
         _ = Check(new VirtualAddress(page), 1);
         using LockScope scope = Enter();

@@ -178,7 +178,7 @@ public abstract partial class PageTables
         if (level <= 2 && level < Levels && !IsKernel)
         {
             // 6.1 counts tables of the two lowest levels (pgtable_pte_page_ctor(), pgtable_pmd_page_ctor()).
-            Mmu.Machine.ZoneOf((int)pfn)!.Node.Counters.PageTables += change;
+            Mmu.Machine.ZoneTable.ZoneOf((int)pfn)!.Node.Counters.PageTables += change;
         }
     }
 }

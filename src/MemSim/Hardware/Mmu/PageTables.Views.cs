@@ -73,7 +73,7 @@ internal sealed partial class PageTables<TFormat>
     public override void Destroy(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = Mmu.Machine.Own(cpu);
+        _ = Mmu.Machine.CpuTable.Own(cpu);
         ObjectDisposedException.ThrowIf(IsDestroyed, this);
         if (IsKernel)
         {

@@ -19,7 +19,7 @@ public sealed partial class Cpu
             return default;
         }
 
-        return Machine.IsLowMemory(page.FrameIndex) ? page.Address : Machine.Kmaps!.Map(this, page);
+        return Machine.Addresses.IsLowMemory(page.FrameIndex) ? page.Address : Machine.Memory.Kmaps!.Map(this, page);
     }
 
     /// <summary>Gives the mapping of <see cref="Kmap"/> up (<c>kunmap()</c>). The page keeps its address until the slot is needed.</summary>
@@ -27,12 +27,12 @@ public sealed partial class Cpu
     /// <exception cref="KernelBugException">The page is not mapped, or the CPU is in atomic context. Nothing has changed.</exception>
     public void Kunmap(Page page)
     {
-        if (!HighMemory.IsOfMachine(page, "kunmap") || HighMemory.IsWrongContext("kunmap") || Machine.IsLowMemory(page.FrameIndex))
+        if (!HighMemory.IsOfMachine(page, "kunmap") || HighMemory.IsWrongContext("kunmap") || Machine.Addresses.IsLowMemory(page.FrameIndex))
         {
             return;
         }
 
-        Machine.Kmaps!.Unmap(this, page);
+        Machine.Memory.Kmaps!.Unmap(this, page);
     }
 
     /// <summary>Preemption is off while an atomic mapping exists.</summary>

@@ -19,7 +19,7 @@ public sealed class CpuHighMemory
     public int LocalMappings => _cpu.Current.Mappings?.Depth ?? 0;
 
     /// <summary>Empties all slots of <see cref="Cpu.Kmap"/> that nobody uses (<c>kmap_flush_unused()</c>).</summary>
-    public void KmapFlushUnused() => _cpu.Machine.Kmaps?.FlushUnused(_cpu);
+    public void KmapFlushUnused() => _cpu.Machine.Memory.Kmaps?.FlushUnused(_cpu);
 
     /// <summary>Maps a page on this CPU for a short time, preemption and page faults disabled (<c>kmap_atomic()</c>).</summary>
     /// <param name="page">The page.</param>
@@ -35,9 +35,9 @@ public sealed class CpuHighMemory
 
         maps.Atomic++;
         _cpu.EnterAtomicMapping();
-        if (_cpu.Machine.IsLowMemory(page.FrameIndex))
+        if (_cpu.Machine.Addresses.IsLowMemory(page.FrameIndex))
         {
-            return _cpu.Machine.AddressOf(page.FrameIndex);
+            return _cpu.Machine.Addresses.AddressOf(page.FrameIndex);
         }
 
         maps.AtomicSlots |= 1u << maps.Depth;
@@ -76,7 +76,7 @@ public sealed class CpuHighMemory
             return default;
         }
 
-        bool low = _cpu.Machine.IsLowMemory(page.FrameIndex);
+        bool low = _cpu.Machine.Addresses.IsLowMemory(page.FrameIndex);
         if (!low && (maps.ClassicSlots >> (int)type & 1) != 0)
         {
             Misused("kmap_atomic", new VirtualAddress(Slots.ClassicAddressOf((int)type)), $"slot {type} of CPU {_cpu.Id} is in use for page frame 0x{maps.ClassicFrames[(int)type]:x}: BUG_ON(!pte_none(*(kmap_pte-idx)))");
@@ -87,7 +87,7 @@ public sealed class CpuHighMemory
         _cpu.EnterAtomicMapping();
         if (low)
         {
-            return _cpu.Machine.AddressOf(page.FrameIndex);
+            return _cpu.Machine.Addresses.AddressOf(page.FrameIndex);
         }
 
         maps.Home = _cpu;
@@ -139,9 +139,9 @@ public sealed class CpuHighMemory
             return default;
         }
 
-        if (_cpu.Machine.IsLowMemory(page.FrameIndex))
+        if (_cpu.Machine.Addresses.IsLowMemory(page.FrameIndex))
         {
-            return _cpu.Machine.AddressOf(page.FrameIndex);
+            return _cpu.Machine.Addresses.AddressOf(page.FrameIndex);
         }
 
         if (IsTooDeep(maps))
@@ -258,7 +258,7 @@ public sealed class CpuHighMemory
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool PopOther(TaskMappings maps, VirtualAddress address, bool atomic)
     {
-        if (address.Value >= _cpu.Machine.DirectMapStart.Value && address.Value < _cpu.Machine.DirectMapEnd.Value)
+        if (address.Value >= _cpu.Machine.Addresses.DirectMapStart.Value && address.Value < _cpu.Machine.Addresses.DirectMapEnd.Value)
         {
             return true;
         }
@@ -275,7 +275,7 @@ public sealed class CpuHighMemory
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool IsMappable(Page page, string what) =>
-        (page.BelongsTo(_cpu.Machine) && _cpu.Machine.Frames[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
+        (page.BelongsTo(_cpu.Machine) && _cpu.Machine.Frames.Array[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsMappableSlow(Page page, string what)
@@ -287,8 +287,8 @@ public sealed class CpuHighMemory
 
         // The later pages of a block that is not compound have no count of their own.
         int pfn = page.FrameIndex;
-        int head = _cpu.Machine.BlockHeadOf(pfn, out _);
-        if (page.IsCompound || _cpu.Machine.IsReserved(pfn) || (head >= 0 && _cpu.Machine.FrameOf(head).RefCount > 0))
+        int head = _cpu.Machine.ZoneTable.BlockHeadOf(pfn, out _);
+        if (page.IsCompound || _cpu.Machine.Frames.IsReserved(pfn) || (head >= 0 && _cpu.Machine.Frames.FrameOf(head).RefCount > 0))
         {
             return true;
         }
@@ -352,7 +352,7 @@ public sealed class CpuHighMemory
 
     private TaskMappings MakeMappings()
     {
-        _lowBytes = _cpu.Machine.DirectMapEnd.Value - _cpu.Machine.DirectMapStart.Value;
+        _lowBytes = _cpu.Machine.Addresses.DirectMapEnd.Value - _cpu.Machine.Addresses.DirectMapStart.Value;
         return _cpu.Current.Mappings = new TaskMappings();
     }
 

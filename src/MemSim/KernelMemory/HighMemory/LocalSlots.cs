@@ -22,7 +22,7 @@ internal sealed class LocalSlots
         }
 
         _mmu = cpu.MmuState;
-        Fixmap fixmap = machine.Fixmap;
+        Fixmap fixmap = machine.Memory.Fixmap;
         PageTables kernel = machine.Mmu.Kernel;
         _template = kernel.MakeEntry(new Pfn(0), PageProtection.Kernel);
         _wide = machine.Architecture.Architecture == Architecture.X86_32Pae;

@@ -280,7 +280,7 @@ internal sealed class PersistentKmaps : IHighAddresses
                 return true;
             }
         }
-        else if (_machine.RunsBackground(cpu) && HasUnused())
+        else if (_machine.Background.Tasks.RunPending(cpu) > 0 && HasUnused())
         {
             // Some thread that slept had a slot to give back.
             return true;

@@ -149,7 +149,7 @@ public sealed partial class PerCpuAllocator
             for (int cpu = 0; cpu < _unitOffsets.Length; cpu++)
             {
                 int frame = chunk.Frame(cpu, page);
-                if (frame >= 0 != chunk.IsPopulated(page) || (frame >= 0 && !_machine.IsAllocatedHead(frame, 0)))
+                if (frame >= 0 != chunk.IsPopulated(page) || (frame >= 0 && !_machine.Frames.IsAllocatedHead(frame, 0)))
                 {
                     BugReporter.Corrupt($"percpu chunk {chunk.Number}: page {page} of CPU {cpu} should have a page of its own, pfn 0x{frame:x} is none");
                 }

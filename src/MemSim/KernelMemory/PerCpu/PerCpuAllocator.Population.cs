@@ -20,7 +20,7 @@ public sealed partial class PerCpuAllocator
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _machine.ThrowIfDisposed();
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         cpu.Context.MightSleep("pcpu_balance_workfn");
         Lock();
         _needsBalance = false;

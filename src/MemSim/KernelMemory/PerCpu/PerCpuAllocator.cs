@@ -53,7 +53,7 @@ public sealed partial class PerCpuAllocator
     internal PerCpuAllocator(Machine machine, PercpuLayout layout)
     {
         _machine = machine;
-        _logger = machine.LoggerFactory.CreateLogger("MemSim.PerCpu");
+        _logger = machine.Bugs.LoggerFactory.CreateLogger("MemSim.PerCpu");
         _parallel = machine.IsParallel;
         int cpus = machine.Cpus.Count;
         _populating = new int[cpus];
@@ -71,7 +71,7 @@ public sealed partial class PerCpuAllocator
         ulong span = _unitOffsets.Max() + (ulong)_unitBytes;
         _strideShift = BitOperations.Log2(span - 1) + 1;
         _chunksEnd = VmallocEnd(machine.Architecture.Architecture);
-        _base = embedded ? machine.ToVirtual(new PhysicalAddress(lowest)).Value : _chunksEnd;
+        _base = embedded ? machine.Addresses.ToVirtual(new PhysicalAddress(lowest)).Value : _chunksEnd;
         _freeSlot = SlotOfBytes(_unitBytes - 1) + 2;
         _slots = new PerCpuChunk?[_freeSlot + 1];
         int boundary = _layout.StaticBytes + _layout.ReservedBytes;

@@ -131,7 +131,7 @@ public sealed class KernelStack
     public bool Push(Cpu cpu, int bytes, string function)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         ArgumentException.ThrowIfNullOrEmpty(function);
         ArgumentOutOfRangeException.ThrowIfNegativeOrZero(bytes);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(bytes, 1 << 20);
@@ -179,7 +179,7 @@ public sealed class KernelStack
     public void CheckEnd(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = _machine.Own(cpu);
+        _ = _machine.CpuTable.Own(cpu);
         if (!IsEndIntact)
         {
             _machine.Bugs.Raise(KernelBugKind.StackOverflow, "Kernel panic - not syncing: corrupted stack end detected inside scheduler",
@@ -284,9 +284,9 @@ public sealed class KernelStack
             return "no memory is there";
         }
 
-        int head = _machine.BlockHeadOf(page.FrameIndex, out int order);
-        bool used = head >= 0 && _machine.FrameOf(head).RefCount > 0;
-        return $"{page} in zone {page.Zone.Name}, {(used ? $"part of an allocated block of order {order}" : _machine.IsReserved(page.FrameIndex) ? "reserved" : "free")}{(page.Type != PageType.None ? $", type {page.Type}" : "")}";
+        int head = _machine.ZoneTable.BlockHeadOf(page.FrameIndex, out int order);
+        bool used = head >= 0 && _machine.Frames.FrameOf(head).RefCount > 0;
+        return $"{page} in zone {page.Zone.Name}, {(used ? $"part of an allocated block of order {order}" : _machine.Frames.IsReserved(page.FrameIndex) ? "reserved" : "free")}{(page.Type != PageType.None ? $", type {page.Type}" : "")}";
     }
 
     private static string Context(Cpu cpu) => string.Create(CultureInfo.InvariantCulture, $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name}\n");

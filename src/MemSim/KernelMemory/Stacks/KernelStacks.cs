@@ -112,7 +112,7 @@ public sealed class KernelStacks
     internal KernelStack? MakeCharged(Cpu cpu)
     {
         KernelStack? stack = Make(cpu);
-        for (int i = 0; stack is not null && _machine.Charges is not null && i < stack.Pages.Count; i++)
+        for (int i = 0; stack is not null && _machine.Hooks.Charges is not null && i < stack.Pages.Count; i++)
         {
             if (!_machine.Cgroups.TryChargeKernel(cpu, stack.Pages[i].FrameIndex, Gfp.Kernel, ChargeKind.Stack))
             {
@@ -139,7 +139,7 @@ public sealed class KernelStacks
     internal void Discard(Cpu cpu, KernelStack stack)
     {
         stack.IsFreed = true;
-        for (int i = 0; _machine.Charges is { } charges && i < stack.Pages.Count; i++)
+        for (int i = 0; _machine.Hooks.Charges is { } charges && i < stack.Pages.Count; i++)
         {
             charges.Uncharge(cpu, stack.Pages[i].FrameIndex);
         }
@@ -269,7 +269,7 @@ public sealed class KernelStacks
 
         bool isArm64 = _machine.Architecture.Architecture == Architecture.Arm64;
         ulong align = isArm64 ? (ulong)PagesEach << (PageGeometry.PageShift + 1) : PageGeometry.PageSize;
-        VirtualAddress bottom = _machine.Vmalloc.MapAtBoot(boot, pages, isArm64 ? "init_IRQ" : "irq_init_percpu_irqstack", align, owns: isArm64);
+        VirtualAddress bottom = _machine.Memory.Vmalloc.MapAtBoot(boot, pages, isArm64 ? "init_IRQ" : "irq_init_percpu_irqstack", align, owns: isArm64);
         return bottom.IsNull ? throw NoMemory(cpu) : new KernelStack(_machine, kind, bottom, pages, isVmapped: true, ownsArea: false, 0);
     }
 
@@ -284,7 +284,7 @@ public sealed class KernelStacks
     private KernelStack? MakeVmapped(Cpu cpu, string kind, string caller, int alignStacks)
     {
         long bytes = (long)PagesEach << PageGeometry.PageShift;
-        VirtualAddress bottom = _machine.Vmalloc.Allocate(cpu, bytes, Gfp.Kernel | Gfp.Zero, -1, caller, (ulong)(bytes * alignStacks));
+        VirtualAddress bottom = _machine.Memory.Vmalloc.Allocate(cpu, bytes, Gfp.Kernel | Gfp.Zero, -1, caller, (ulong)(bytes * alignStacks));
         if (bottom.IsNull)
         {
             return null;
@@ -347,7 +347,7 @@ public sealed class KernelStacks
         {
             if (cpu.InAtomic)
             {
-                _machine.Vmalloc.FreeLater(cpu, stack.Bottom);
+                _machine.Memory.Vmalloc.FreeLater(cpu, stack.Bottom);
             }
             else
             {

@@ -3,11 +3,13 @@ namespace MemSim;
 /// <content>Kernel stacks.</content>
 public sealed partial class Machine
 {
-    private KernelStacks? _stacks;
-
     /// <summary>The kernel stacks; those of interrupts are there from boot on.</summary>
     /// <exception cref="InvalidOperationException">The machine was booted without contents of RAM.</exception>
-    public KernelStacks Stacks => NeedsContents(_stacks);
+    public KernelStacks Stacks
+    {
+        get => NeedsContents(field);
+        private set;
+    } = null!;
 }
 
 /// <content>The stack in use.</content>

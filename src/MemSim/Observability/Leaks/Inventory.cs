@@ -31,7 +31,7 @@ internal sealed class Inventory
         machine.PerCpu.AddFrames(named);
         if (machine.Ram.HasContents)
         {
-            inventory.Areas.AddRange(machine.Vmalloc.Areas().OrderBy(area => area.Start));
+            inventory.Areas.AddRange(machine.Memory.Vmalloc.Areas().OrderBy(area => area.Start));
             foreach (VmArea area in inventory.Areas)
             {
                 foreach (Page page in area.Mapped)
@@ -49,7 +49,7 @@ internal sealed class Inventory
             {
                 int pfn = (int)run.Start.Value;
                 inventory.StrayTables += run.Use == FrameUse.PageTable ? 1 : 0;
-                if (run.Use == FrameUse.Kernel && !named.Contains(pfn) && !machine.IsReserved(pfn) && machine.ZoneOf(pfn) is { Type: not ZoneType.Device })
+                if (run.Use == FrameUse.Kernel && !named.Contains(pfn) && !machine.Frames.IsReserved(pfn) && machine.ZoneTable.ZoneOf(pfn) is { Type: not ZoneType.Device })
                 {
                     inventory.Blocks.Add((pfn, run.Order));
                 }

@@ -25,7 +25,7 @@ public sealed class LeakDetector
         {
             _objects = new ObjectOwnerTracker(_machine);
             _machine.Slab.AttachTrace(_objects);
-            _machine.TrackPageOwners();
+            _machine.Hooks.TrackPageOwners();
         }
     }
 
@@ -111,7 +111,7 @@ public sealed class LeakDetector
             if (cpu.IsOnline && !cpu.InAtomic)
             {
                 _machine.Stacks.DropCache(cpu);
-                _machine.Vmalloc.RunDeferred(cpu);
+                _machine.Memory.Vmalloc.RunDeferred(cpu);
             }
         }
     }
@@ -135,8 +135,8 @@ public sealed class LeakDetector
                 continue;
             }
 
-            PageEvent? seen = _machine.OwnerTracker?.TryFind(pfn, out PageHistory history) == true ? history.Allocated : null;
-            ObjectEvent? large = _objects?.Find(_machine.AddressOf(pfn).Value);
+            PageEvent? seen = _machine.Hooks.OwnerTracker?.TryFind(pfn, out PageHistory history) == true ? history.Allocated : null;
+            ObjectEvent? large = _objects?.Find(_machine.Addresses.AddressOf(pfn).Value);
             (string, string, Gfp, int) key = (large?.CallSite ?? seen?.CallSite ?? "", seen?.Task.ToString() ?? "", seen?.Gfp ?? Gfp.None, order);
             if (!groups.TryGetValue(key, out List<Page>? pages))
             {

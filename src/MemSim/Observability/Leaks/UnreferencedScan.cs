@@ -50,7 +50,7 @@ internal sealed class UnreferencedScan
         HashSet<ulong> tables = [.. Inventory.Areas.Select(area => area.Table.Value)];
         foreach ((ulong address, KmemCache cache) in Inventory.Objects)
         {
-            if (owners.Find(address) is { } owner && !machine.KernelObjects.Owns(cache) && !tables.Contains(address))
+            if (owners.Find(address) is { } owner && !machine.Slab.KernelObjects.Owns(cache) && !tables.Contains(address))
             {
                 _candidates.Add(new Candidate(address, (ulong)cache.ObjectSize, owner, null));
             }
@@ -59,9 +59,9 @@ internal sealed class UnreferencedScan
         foreach ((int pfn, int order) in Inventory.Blocks)
         {
             // Objects of kmalloc beyond the size classes.
-            if (owners.Find(machine.AddressOf(pfn).Value) is { } owner && !tables.Contains(machine.AddressOf(pfn).Value))
+            if (owners.Find(machine.Addresses.AddressOf(pfn).Value) is { } owner && !tables.Contains(machine.Addresses.AddressOf(pfn).Value))
             {
-                _candidates.Add(new Candidate(machine.AddressOf(pfn).Value, (ulong)PageGeometry.PageSize << order, owner, null));
+                _candidates.Add(new Candidate(machine.Addresses.AddressOf(pfn).Value, (ulong)PageGeometry.PageSize << order, owner, null));
             }
         }
 
@@ -100,7 +100,7 @@ internal sealed class UnreferencedScan
         HashSet<ulong> large = [.. _candidates.Select(c => c.Address)];
         foreach ((int pfn, int order) in Inventory.Blocks)
         {
-            if (!large.Contains(_machine.AddressOf(pfn).Value))
+            if (!large.Contains(_machine.Addresses.AddressOf(pfn).Value))
             {
                 ScanFrames(pfn, 1 << order);
             }
@@ -134,7 +134,7 @@ internal sealed class UnreferencedScan
             return;
         }
 
-        ScanBytes(candidate.Address - _machine.AddressOf(0).Value, (int)(candidate.Bytes & ~(ulong)(_wordBytes - 1)));
+        ScanBytes(candidate.Address - _machine.Addresses.AddressOf(0).Value, (int)(candidate.Bytes & ~(ulong)(_wordBytes - 1)));
     }
 
     private void ScanFrames(int pfn, int pages)
@@ -200,7 +200,7 @@ internal sealed class UnreferencedScan
 
     private UnreferencedObject Describe(Candidate candidate)
     {
-        ulong physical = candidate.Area is { } area ? (ulong)area.Mapped[0].FrameIndex << PageGeometry.PageShift : candidate.Address - _machine.AddressOf(0).Value;
+        ulong physical = candidate.Area is { } area ? (ulong)area.Mapped[0].FrameIndex << PageGeometry.PageShift : candidate.Address - _machine.Addresses.AddressOf(0).Value;
         byte[] first = _machine.Ram.ReadOnly(physical, (int)Math.Min(candidate.Bytes, ShownBytes)).ToArray();
         long age = candidate.Owner is { } owner ? _machine.Clock.Nanoseconds - owner.Nanoseconds : 0;
         return new UnreferencedObject(new VirtualAddress(candidate.Address), (long)candidate.Bytes, candidate.Owner?.CallSite ?? candidate.Area?.Caller ?? "", candidate.Owner?.Task, TimeSpan.FromTicks(age / 100), first);

@@ -50,7 +50,7 @@ internal static class Available
             long high = 0;
             foreach (Zone zone in machine.Zones)
             {
-                if (machine.IsHighMemory(zone))
+                if (machine.ZoneTable.IsHighMemory(zone))
                 {
                     long own = zone.FreePagesForChecks;
                     own -= Math.Min(own, zone.MarkHigh + zone.Boost);

@@ -37,7 +37,7 @@ internal static class LruGenText
         long first = full ? Math.Max(0, max - LruGenerations.MaxGenerations + 1) : Math.Min(generations.MinSequence(0), generations.MinSequence(1));
         for (long seq = first; seq <= max; seq++)
         {
-            long age = (machine.NowNanoseconds - generations.BornNanoseconds(seq)) / NanosecondsPerTick * NanosecondsPerTick / 1_000_000;
+            long age = (machine.Background.NowNanoseconds - generations.BornNanoseconds(seq)) / NanosecondsPerTick * NanosecondsPerTick / 1_000_000;
             Append(text, $" {seq,10} {age,10}");
             for (int kind = 0; kind < LruGenerations.Kinds; kind++)
             {

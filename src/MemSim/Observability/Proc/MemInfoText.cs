@@ -33,8 +33,8 @@ internal static class MemInfoText
         lines.Pages("Mlocked", Zone(static z => z.Counters.Mlock));
         if (machine.Architecture.IndexOf(ZoneType.HighMem) >= 0)
         {
-            long high = Zone(z => machine.IsHighMemory(z) ? z.ManagedPages : 0);
-            long highFree = Zone(z => machine.IsHighMemory(z) ? z.FreePagesForChecks : 0);
+            long high = Zone(z => machine.ZoneTable.IsHighMemory(z) ? z.ManagedPages : 0);
+            long highFree = Zone(z => machine.ZoneTable.IsHighMemory(z) ? z.FreePagesForChecks : 0);
             lines.Pages("HighTotal", high);
             lines.Pages("HighFree", highFree);
             lines.Pages("LowTotal", managed - high);
@@ -134,7 +134,7 @@ internal static class MemInfoText
 
     /// <summary>Memory below the first high memory, holes included.</summary>
     private static ulong LowMemoryBytes(Machine machine) =>
-        (ulong)machine.Zones.Where(z => z.IsPopulated && !machine.IsHighMemory(z)).Select(z => z.EndPfn.Value).DefaultIfEmpty(0).Max() << PageGeometry.PageShift;
+        (ulong)machine.Zones.Where(z => z.IsPopulated && !machine.ZoneTable.IsHighMemory(z)).Select(z => z.EndPfn.Value).DefaultIfEmpty(0).Max() << PageGeometry.PageShift;
 
     /// <summary>Lines of a name and a figure; both fill 24 columns together.</summary>
     private sealed class Writer

@@ -30,8 +30,8 @@ internal static class NodeFilesText
         Pages("Mlocked", node.Zones.Sum(z => z.Counters.Mlock));
         if (machine.Architecture.IndexOf(ZoneType.HighMem) >= 0)
         {
-            long high = node.Zones.Sum(z => machine.IsHighMemory(z) ? z.ManagedPages : 0);
-            long highFree = node.Zones.Sum(z => machine.IsHighMemory(z) ? z.FreePagesForChecks : 0);
+            long high = node.Zones.Sum(z => machine.ZoneTable.IsHighMemory(z) ? z.ManagedPages : 0);
+            long highFree = node.Zones.Sum(z => machine.ZoneTable.IsHighMemory(z) ? z.FreePagesForChecks : 0);
             Pages("HighTotal", high);
             Pages("HighFree", highFree);
             Pages("LowTotal", managed - high);

@@ -19,7 +19,7 @@ internal static class PageOwnerText
 
     public static string Of(Machine machine)
     {
-        if (machine.OwnerTracker is not { } owners)
+        if (machine.Hooks.OwnerTracker is not { } owners)
         {
             return "";
         }
@@ -52,9 +52,9 @@ internal static class PageOwnerText
         }
 
         MigrateType asked = (MigrateType)((uint)allocated.Gfp >> 3 & 3);
-        MigrateType block = machine.ZoneOf(pfn) is { } zone ? (MigrateType)zone.BlockType(pfn) : MigrateType.Movable;
+        MigrateType block = machine.ZoneTable.ZoneOf(pfn) is { } zone ? (MigrateType)zone.BlockType(pfn) : MigrateType.Movable;
         string frame = recent ? $"0x{pfn:x}" : pfn.ToString(CultureInfo.InvariantCulture);
-        text.Append(CultureInfo.InvariantCulture, $"\nPFN {frame} type {NameOf(asked)} Block {pfn >> machine.PageblockOrder} type {NameOf(block)} Flags {FlagsText(machine, pfn)}\n");
+        text.Append(CultureInfo.InvariantCulture, $"\nPFN {frame} type {NameOf(asked)} Block {pfn >> machine.ZoneTable.PageblockOrder} type {NameOf(block)} Flags {FlagsText(machine, pfn)}\n");
         if (allocated.CallSite.Length != 0)
         {
             text.Append(' ').Append(allocated.CallSite).Append('\n');
@@ -73,7 +73,7 @@ internal static class PageOwnerText
     /// <summary>The flags word as <c>%pGp</c> prints it: where a kernel of this architecture keeps node, zone and the last CPU.</summary>
     private static string FlagsText(Machine machine, int pfn)
     {
-        ref PageFrame frame = ref machine.Frames[pfn];
+        ref PageFrame frame = ref machine.Frames.Array[pfn];
         PageFlags flags = frame.StoredFlags;
         Zone zone = machine.Zones[frame.ZoneId];
         ulong value = (ulong)(long)(flags & PageFlags.StoredMask);

@@ -21,7 +21,7 @@ internal static class PageTypeInfoText
         {
             if (node.PresentPages != 0)
             {
-                text.Append(CultureInfo.InvariantCulture, $"Page block order: {machine.PageblockOrder}\nPages per block:  {1 << machine.PageblockOrder}\n\n");
+                text.Append(CultureInfo.InvariantCulture, $"Page block order: {machine.ZoneTable.PageblockOrder}\nPages per block:  {1 << machine.ZoneTable.PageblockOrder}\n\n");
                 AppendFree(text, machine, node, types);
                 AppendBlocks(text, machine, node, types);
             }
@@ -46,7 +46,7 @@ internal static class PageTypeInfoText
                 continue;
             }
 
-            machine.Lock(zone);
+            zone.EnterLock();
             foreach (MigrateType type in types)
             {
                 text.Append(CultureInfo.InvariantCulture, $"Node {zone.Node.Id,4}, zone {zone.Name,8}, type {KernelName(type),12} ");
@@ -59,7 +59,7 @@ internal static class PageTypeInfoText
                 text.Append('\n');
             }
 
-            machine.Unlock(zone);
+            zone.ExitLock();
         }
     }
 
@@ -94,9 +94,9 @@ internal static class PageTypeInfoText
     private static long[] BlocksByType(Machine machine, Zone zone)
     {
         long[] counts = new long[FreeArea.MigrateTypes];
-        for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn += 1L << machine.PageblockOrder)
+        for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn += 1L << machine.ZoneTable.PageblockOrder)
         {
-            if (machine.ZoneOf((int)pfn) is { } owner ? owner == zone : machine.HasFrameInHole(pfn))
+            if (machine.ZoneTable.ZoneOf((int)pfn) is { } owner ? owner == zone : StructPages.ExistsInHole(machine, pfn))
             {
                 if (zone.PageblockType(new Pfn(pfn)) is { } type)
                 {

@@ -107,7 +107,7 @@ internal sealed class ShowMemText
         {
             long total = 0;
             _text.Append(Name(zone)).Append(": ");
-            _machine.Lock(zone);
+            zone.EnterLock();
             for (int order = 0; order <= PageGeometry.MaxOrder; order++)
             {
                 long blocks = zone.FreeBlocks(order);
@@ -119,7 +119,7 @@ internal sealed class ShowMemText
                 }
             }
 
-            _machine.Unlock(zone);
+            zone.ExitLock();
             Line($"= {total << ToKiB}kB");
         }
     }
@@ -169,7 +169,7 @@ internal sealed class ShowMemText
         Line($"Free swap  = {_machine.SystemFigures.SwapFreePages << ToKiB}kB");
         Line($"Total swap = {_machine.SystemFigures.SwapTotalPages << ToKiB}kB");
         Line($"{zones.Sum(z => z.PresentPages)} pages RAM");
-        Line($"{zones.Sum(z => _machine.IsHighMemory(z) ? z.PresentPages : 0)} pages HighMem/MovableOnly");
+        Line($"{zones.Sum(z => _machine.ZoneTable.IsHighMemory(z) ? z.PresentPages : 0)} pages HighMem/MovableOnly");
         Line($"{zones.Sum(z => z.PresentPages - z.ManagedPages)} pages reserved");
         if (_machine.Cma.IsConfigured)
         {

@@ -46,8 +46,8 @@ internal static class VmStatText
     /// <summary>Pages of frame descriptors: those of memory present at boot come from memblock, those of memory plugged in later from the page allocator.</summary>
     private static long MemoryMapPages(Machine machine, bool ofDevices)
     {
-        IEnumerable<PresentRange> ranges = machine.PresentRanges.Where(r => r.Zone.Type == ZoneType.Device == ofDevices);
-        return MemoryMapCost.Of(machine.MemoryModel, machine.Architecture, [.. ranges.Select(r => (r.Start, r.End))], 0).KernelBytes / PageGeometry.PageSize;
+        IEnumerable<PresentRange> ranges = machine.ZoneTable.PresentRanges.Where(r => r.Zone.Type == ZoneType.Device == ofDevices);
+        return MemoryMapCost.Of(machine.Frames.Model, machine.Architecture, [.. ranges.Select(r => (r.Start, r.End))], 0).KernelBytes / PageGeometry.PageSize;
     }
 
     private static void AppendEvents(StringBuilder text, Machine machine)

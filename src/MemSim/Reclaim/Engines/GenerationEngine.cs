@@ -148,13 +148,13 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     {
         LruGenerations generations = vec.Generations!;
         long seen = generations.MaxSequence;
-        if (WalksPageTables && machine.Owners is { } owners)
+        if (WalksPageTables && machine.Lru.Owners is { } owners)
         {
             owners.WalkForAging(cpu, vec, new AgingWalk(seen, sc.PassSwappiness, SkipsUnusedTables));
         }
 
         vec.Enter();
-        bool added = generations.AddGeneration(seen, sc.PassSwappiness, machine.NowNanoseconds);
+        bool added = generations.AddGeneration(seen, sc.PassSwappiness, machine.Background.NowNanoseconds);
         vec.Exit();
         return added;
     }
@@ -241,7 +241,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
             sc.Found.UnqueuedDirty += scan.UnqueuedDirty;
         }
 
-        machine.ReclaimTrace?.LruIsolate(cpu, new LruIsolateEvent(sc.ReclaimIndex, sc.Order, asked, scan.Scanned, scan.Skipped, scan.Taken, !sc.MayUnmap, kind * 2));
+        machine.Reclaim.Trace?.LruIsolate(cpu, new LruIsolateEvent(sc.ReclaimIndex, sc.Order, asked, scan.Scanned, scan.Skipped, scan.Taken, !sc.MayUnmap, kind * 2));
     }
 
     private void Shrink(Cpu cpu, NodeReclaimState state, LruVec vec, ScanControl sc, int entries, long scanned, int kind)
@@ -258,7 +258,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
             _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
             sc.Found.UnqueuedDirty += found.UnqueuedDirty;
             sc.Reclaimed += reclaimed;
-            machine.ReclaimTrace?.LruShrinkInactive(cpu, new LruShrinkInactiveEvent(
+            machine.Reclaim.Trace?.LruShrinkInactive(cpu, new LruShrinkInactiveEvent(
                 state.Node.Id, scanned, reclaimed, found.Dirty, found.Writeback, found.Congested, found.Immediate,
                 found.ActivatedAnon, found.ActivatedFile, found.ReferencedKept, found.UnmapFailed, sc.Priority, file));
             entries = Sort(cpu, vec, sc, kept, isRetry);
@@ -276,7 +276,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         for (int i = 0; i < kept; i++)
         {
             int pfn = sc.Kept[i];
-            ref PageFrame frame = ref machine.Frames[pfn];
+            ref PageFrame frame = ref machine.Frames.Array[pfn];
             if (!_lru.IsEvictable(pfn))
             {
                 _lru.PutBack(cpu, pfn);
@@ -362,6 +362,6 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         LruGenerations generations = vec.Generations!;
         int swappiness = SwappinessOf(sc);
         long oldest = _rules.Eviction == EvictionStep.Batch ? generations.MinSequence(1) : generations.EvictableMin(swappiness);
-        return generations.EvictablePages(swappiness) >> sc.Priority != 0 && machine.NowNanoseconds - generations.BornNanoseconds(oldest) > MinTimeToLiveNanoseconds;
+        return generations.EvictablePages(swappiness) >> sc.Priority != 0 && machine.Background.NowNanoseconds - generations.BornNanoseconds(oldest) > MinTimeToLiveNanoseconds;
     }
 }

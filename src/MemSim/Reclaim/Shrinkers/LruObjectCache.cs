@@ -86,7 +86,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(key);
-        _ = _cache.Cache.Machine.Own(cpu);
+        _ = _cache.Cache.Machine.CpuTable.Own(cpu);
         lock (_lock)
         {
             if (_entries.TryGetValue(key, out Entry? found))
@@ -159,7 +159,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     public long Drop(Cpu cpu)
     {
         ArgumentNullException.ThrowIfNull(cpu);
-        _ = _cache.Cache.Machine.Own(cpu);
+        _ = _cache.Cache.Machine.CpuTable.Own(cpu);
         long freed = 0;
         for (int node = 0; node < _unused.Length; node++)
         {

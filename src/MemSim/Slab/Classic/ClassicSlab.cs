@@ -73,7 +73,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
 
     public override ulong Alloc(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
-        if (node >= 0 && _machine.NodeOrDefault(node) is not { PresentPages: > 0 })
+        if (node >= 0 && _machine.ZoneTable.NodeOrDefault(node) is not { PresentPages: > 0 })
         {
             node = -1;
         }

@@ -28,7 +28,7 @@ internal sealed partial class SlabDebug
         _allocator = allocator;
         _memory = allocator.Memory;
         _machine = allocator.Machine;
-        _logger = _machine.LoggerFactory.CreateLogger("MemSim.Slab");
+        _logger = _machine.Bugs.LoggerFactory.CreateLogger("MemSim.Slab");
     }
 
     /// <summary>Who had which object last, as a copy.</summary>

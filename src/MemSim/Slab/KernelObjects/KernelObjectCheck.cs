@@ -5,7 +5,7 @@ namespace MemSim.Slab;
 /// <summary>Checks that the objects in use are those that something alive holds: each a live object of its cache, none held twice, none forgotten.</summary>
 internal sealed class KernelObjectCheck(Machine machine)
 {
-    private readonly KernelObjects _objects = machine.KernelObjects;
+    private readonly KernelObjects _objects = machine.Slab.KernelObjects;
     private readonly long[] _found = new long[KernelObjectLayout.All.Length];
     private readonly HashSet<ulong> _held = [];
 

@@ -70,7 +70,7 @@ internal sealed class KernelObjects
     /// <summary>Allocates an object that the task's cgroup pays for.</summary>
     public VirtualAddress Allocate(Cpu cpu, KmemCache cache, Gfp gfp)
     {
-        if (_machine.Charges is null)
+        if (_machine.Hooks.Charges is null)
         {
             return cpu.Alloc(cache, gfp);
         }
@@ -96,7 +96,7 @@ internal sealed class KernelObjects
     /// <summary>Frees such an object.</summary>
     public void Free(Cpu cpu, KmemCache cache, VirtualAddress obj)
     {
-        if (_machine.Charges is not null)
+        if (_machine.Hooks.Charges is not null)
         {
             _machine.Cgroups.UnchargeObject(cpu, obj);
         }

@@ -58,7 +58,7 @@ internal sealed unsafe partial class Slub : SlabBackend
     /// <summary>Allocates from the CPU's sheaves, else from slabs.</summary>
     private ulong AllocSheaved(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
-        if (node >= 0 && _machine.NodeOrDefault(node) is not { PresentPages: > 0 })
+        if (node >= 0 && _machine.ZoneTable.NodeOrDefault(node) is not { PresentPages: > 0 })
         {
             node = -1;
         }
@@ -77,7 +77,7 @@ internal sealed unsafe partial class Slub : SlabBackend
     private ulong AllocFromCurrent(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
         CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        if (c->Slab == 0 && node >= 0 && _machine.NodeOrDefault(node) is not { PresentPages: > 0 })
+        if (c->Slab == 0 && node >= 0 && _machine.ZoneTable.NodeOrDefault(node) is not { PresentPages: > 0 })
         {
             node = -1;
         }

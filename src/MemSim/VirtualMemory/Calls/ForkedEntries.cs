@@ -43,7 +43,7 @@ internal sealed class ForkedEntries
         if (_entries.IsPlainPageAt(to, address, pfn) && _frames[pfn].IsAnonymous)
         {
             ref PageFrame frame = ref _frames[pfn];
-            _machine.AddReferences(pfn, 1);
+            _machine.Frames.AddReferences(pfn, 1);
             _ = _lru.ClearFlags(ref frame, PageFrame.AnonExclusive);
             frame.InvertedMapCount--;
             child.AnonPages++;

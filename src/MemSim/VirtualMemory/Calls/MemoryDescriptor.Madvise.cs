@@ -275,10 +275,10 @@ public sealed partial class MemoryDescriptor
                     continue;
                 }
 
-                bool full = count != 0 && (count == batch.Length || machine.Frames[batch[0]].ZoneId != machine.Frames[pfn].ZoneId);
+                bool full = count != 0 && (count == batch.Length || machine.Frames.Array[batch[0]].ZoneId != machine.Frames.Array[pfn].ZoneId);
                 if (full)
                 {
-                    _ = machine.PageOut.ReclaimIsolated(cpu, batch[..count]);
+                    _ = machine.Lru.PageOut.ReclaimIsolated(cpu, batch[..count]);
                     count = 0;
                 }
 
@@ -293,7 +293,7 @@ public sealed partial class MemoryDescriptor
 
         if (count != 0)
         {
-            _ = machine.PageOut.ReclaimIsolated(cpu, batch[..count]);
+            _ = machine.Lru.PageOut.ReclaimIsolated(cpu, batch[..count]);
         }
 
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);

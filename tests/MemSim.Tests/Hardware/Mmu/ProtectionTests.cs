@@ -106,7 +106,7 @@ public sealed class ProtectionTests
         Cpu cpu = machine.Cpus[0];
         VirtualAddress window = MmuMachines.Window(machine);
         PageTables kernel = machine.Mmu.Kernel;
-        foreach (long pfn in (long[])[0xa0, machine.FrameCount, 0xff_ffff_ffff])
+        foreach (long pfn in (long[])[0xa0, machine.Frames.Count, 0xff_ffff_ffff])
         {
             kernel.SetEntry(cpu, window, kernel.MakeEntry(new Pfn(pfn), PageProtection.Kernel)).Should().BeTrue();
             cpu.Tlb.FlushAll();

@@ -63,15 +63,15 @@ public sealed class AccessGateTests
         other.Start();
         SpinWait.SpinUntil(() => user.MmuState.IsAwaited || Volatile.Read(ref unmapped));
         Volatile.Read(ref unmapped).Should().BeFalse("the access is not over");
-        machine.FrameOf(pfn).RefCount.Should().BePositive("a page in use must not be freed");
+        machine.Frames.FrameOf(pfn).RefCount.Should().BePositive("a page in use must not be freed");
         process.Mm.Tables.Lookup(data).IsPresent.Should().BeFalse("the entry is gone already");
 
         goOn.Set();
         writer.Join();
         other.Join();
         failure.Should().BeNull();
-        ref PageFrame frame = ref machine.FrameOf(pfn);
-        (frame.IsPcp || frame.IsBuddy || frame.RefCount == 0).Should().BeTrue($"the page is free: {frame.RefCount} references, mapped {frame.MapCount} times, {machine.FlagsOf(pfn)}");
+        ref PageFrame frame = ref machine.Frames.FrameOf(pfn);
+        (frame.IsPcp || frame.IsBuddy || frame.RefCount == 0).Should().BeTrue($"the page is free: {frame.RefCount} references, mapped {frame.MapCount} times, {machine.Frames.FlagsOf(pfn)}");
         machine.Ram.Read<long>((ulong)pfn << 12).Should().Be(0x5566L, "the store came before the flush: it went where the page still was");
         using (user.Run(process))
         {

@@ -41,10 +41,10 @@ public sealed class SharedTimeTests
         {
             RecordingSink sink = new();
             machine.Tracing.Attach(sink);
-            machine.Vmscan.StateOf(machine.Nodes[0]).Kswapd.IsRunning.Should().BeTrue("it only dozes, or still works");
+            machine.Reclaim.Vmscan.StateOf(machine.Nodes[0]).Kswapd.IsRunning.Should().BeTrue("it only dozes, or still works");
             time.Sleep(machine.Cpus[0], 1_000_000_000);
 
-            machine.Vmscan.StateOf(machine.Nodes[0]).Kswapd.IsRunning.Should().BeFalse();
+            machine.Reclaim.Vmscan.StateOf(machine.Nodes[0]).Kswapd.IsRunning.Should().BeFalse();
             sink.Log.Should().ContainSingle(l => l == "sleep");
         }
     }
@@ -81,7 +81,7 @@ public sealed class SharedTimeTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("96M"));
         machine.Reclaim.Enable();
         Zone zone = machine.Zones.First(z => z.IsPopulated);
-        machine.Vmscan.ReclaimablePages(zone).Should().Be(zone.TrueFreePages);
+        machine.Reclaim.Vmscan.ReclaimablePages(zone).Should().Be(zone.TrueFreePages);
     }
 
     /// <summary>A process writes to more memory than there is, with a disk for swap.</summary>

@@ -1,5 +1,3 @@
-using MemSim.Compaction;
-
 namespace MemSim;
 
 /// <summary>What compaction remembers of a zone.</summary>
@@ -19,14 +17,3 @@ public readonly record struct CompactionInfo(
     int DeferShift,
     int OrderFailed,
     int SkippedPageblocks);
-
-/// <content>Compaction.</content>
-public sealed partial class Machine
-{
-    /// <summary>Compaction.</summary>
-    internal Compactor Compactor { get; private set; } = null!;
-
-    internal Node Owned(Node node) => _nodes.Contains(node) ? node : throw new ArgumentException($"{node} belongs to another machine", nameof(node));
-
-    internal Cpu FirstOnlineCpu() => CallersCpu();
-}

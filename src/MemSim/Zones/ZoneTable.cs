@@ -1,0 +1,153 @@
+using MemSim.Pages;
+
+namespace MemSim.Zones;
+
+/// <summary>A machine's nodes, zones and the ranges of frames that exist, and what the allocator asks of the sysctls. <c>Machine.ZoneTable</c>.</summary>
+internal sealed class ZoneTable
+{
+    private readonly Machine _machine;
+    private readonly List<Node> _nodes = [];
+    private readonly List<Zone> _zones = [];
+    private readonly List<PresentRange> _presentRanges = [];
+
+    public ZoneTable(Machine machine, int pageblockOrder, bool mobilityGrouping, bool refusesIllegalFlags)
+    {
+        _machine = machine;
+        PageblockOrder = pageblockOrder;
+        MobilityGrouping = mobilityGrouping;
+        RefusesIllegalFlags = refusesIllegalFlags;
+    }
+
+    /// <summary>The nodes, ascending by number.</summary>
+    public IReadOnlyList<Node> Nodes => _nodes;
+
+    /// <summary>All zones of all nodes, empty ones included, by node and kernel index.</summary>
+    public IReadOnlyList<Zone> Zones => _zones;
+
+    /// <summary>log2 of the pages in a page block.</summary>
+    public int PageblockOrder { get; }
+
+    /// <summary>Whether free lists are kept apart by migrate type; off on machines with fewer than five page blocks.</summary>
+    public bool MobilityGrouping { get; }
+
+    /// <summary>Whether contradictory zone flags are a bug or mean ZONE_DMA.</summary>
+    public bool RefusesIllegalFlags { get; }
+
+    public void Add(Node node) => _nodes.Add(node);
+
+    public void Add(Zone zone) => _zones.Add(zone);
+
+    public Page Owned(Page page) => page.IsNull || page.BelongsTo(_machine) ? page : throw new ArgumentException($"{page} belongs to another machine", nameof(page));
+
+    public Node Owned(Node node) => _nodes.Contains(node) ? node : throw new ArgumentException($"{node} belongs to another machine", nameof(node));
+
+    /// <summary>A copy of <c>watermark_boost_factor</c> for the allocator.</summary>
+    public int WatermarkBoostFactor { get; set; }
+
+    /// <summary>A copy of <c>zone_reclaim_mode</c> for the allocator.</summary>
+    public int ZoneReclaimMode { get; set; }
+
+    /// <summary>Whether <c>vm.defrag_mode</c> is on: nobody mixes types in page blocks.</summary>
+    public bool DefragMode { get; set; }
+
+    public ulong NodeMask => _nodes.Aggregate(0UL, (mask, node) => mask | (1UL << node.Id));
+
+    public Node? NodeOrDefault(int id)
+    {
+        foreach (Node node in _nodes)
+        {
+            if (node.Id == id)
+            {
+                return node;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>Whether the kernel counts a zone as high memory: HighMem, and Movable where it was cut out of HighMem.</summary>
+    public bool IsHighMemory(Zone zone) =>
+        zone.Type == ZoneType.HighMem
+        || (zone.Type == ZoneType.Movable && zone.Node.Zones.Any(z => z.Type == ZoneType.HighMem && z.IsPopulated) && _machine.Architecture.Bits == 32);
+
+    public Zone Owned(Zone zone) =>
+        zone.Id < _zones.Count && ReferenceEquals(_zones[zone.Id], zone) ? zone : throw new ArgumentException($"{zone} belongs to another machine", nameof(zone));
+
+    /// <summary>Frames that exist, ascending.</summary>
+    public IReadOnlyList<PresentRange> PresentRanges => _presentRanges;
+
+    public void AddPresentRange(PresentRange range)
+    {
+        _presentRanges.Add(range);
+        _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+    }
+
+    public Zone? ZoneOf(int pfn)
+    {
+        int low = 0;
+        int high = _presentRanges.Count - 1;
+        while (low <= high)
+        {
+            int middle = (low + high) / 2;
+            PresentRange range = _presentRanges[middle];
+            if (pfn < range.Start)
+            {
+                high = middle - 1;
+            }
+            else if (pfn >= range.End)
+            {
+                low = middle + 1;
+            }
+            else
+            {
+                return range.Zone;
+            }
+        }
+
+        return null;
+    }
+
+    /// <summary>The first frame of the block, allocated or free, that holds a frame; -1 when none does.</summary>
+    public int BlockHeadOf(int pfn, out int order)
+    {
+        for (int candidate = 0; candidate <= PageGeometry.MaxOrder; candidate++)
+        {
+            int head = pfn & ~((1 << candidate) - 1);
+            ref PageFrame frame = ref _machine.Frames.FrameOf(head);
+            bool isHead = frame.RefCount != 0 || frame.IsBuddy || frame.IsPcp;
+            int size = frame.IsBuddy ? frame.Private : frame.IsPcp ? PcpOrder(head) : frame.Order;
+            if (isHead && size >= candidate)
+            {
+                order = size;
+                return head;
+            }
+        }
+
+        order = 0;
+        return -1;
+    }
+
+    /// <summary>The order of a block in a per-CPU list, from the list it is on.</summary>
+    public int PcpOrder(int pfn)
+    {
+        int list = pfn;
+        while (list < _machine.Frames.Count)
+        {
+            list = _machine.Frames.Array[list].Next;
+        }
+
+        foreach (Zone zone in _zones)
+        {
+            foreach (PerCpuPages pcp in zone.Pcp)
+            {
+                int index = list - pcp.FirstHead;
+                if ((uint)index < PerCpuPages.Lists)
+                {
+                    return PerCpuPages.ListOrder(index, PageblockOrder);
+                }
+            }
+        }
+
+        return 0;
+    }
+}
