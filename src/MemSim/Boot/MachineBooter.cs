@@ -345,7 +345,7 @@ internal static partial class MachineBooter
         {
             if (rule is not null)
             {
-                machine.FaultInjector.Arm(rule);
+                machine.Hooks.FaultInjector.Arm(rule);
             }
         }
     }

@@ -13,7 +13,7 @@ public sealed class CpuUser
     /// <param name="to">Where in the process.</param>
     /// <param name="from">The bytes.</param>
     /// <returns>How many bytes were not copied: 0 on success.</returns>
-    public long CopyToUser(VirtualAddress to, ReadOnlySpan<byte> from) => _cpu.Machine.FaultInjector.FailsUserCopy(_cpu, from.Length) ? from.Length : Store(to, from);
+    public long CopyToUser(VirtualAddress to, ReadOnlySpan<byte> from) => _cpu.Machine.Hooks.FaultInjector.FailsUserCopy(_cpu, from.Length) ? from.Length : Store(to, from);
 
     /// <summary>Copies bytes from the process that runs (<c>copy_from_user()</c>); what could not be copied is zeroed.</summary>
     /// <param name="to">Where to.</param>
@@ -21,7 +21,7 @@ public sealed class CpuUser
     /// <returns>How many bytes were not copied: 0 on success.</returns>
     public long CopyFromUser(Span<byte> to, VirtualAddress from)
     {
-        if (_cpu.Machine.FaultInjector.FailsUserCopy(_cpu, to.Length))
+        if (_cpu.Machine.Hooks.FaultInjector.FailsUserCopy(_cpu, to.Length))
         {
             to.Clear();
             return to.Length;

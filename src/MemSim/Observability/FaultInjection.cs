@@ -12,7 +12,7 @@ public sealed class FaultInjection
     public bool IsArmed => _machine.Hooks.FaultInjector.IsArmed;
 
     /// <summary>The rules at work, oldest first; those of boot parameters (<c>fail_page_alloc=</c>, <c>failslab=</c>, <c>fail_usercopy=</c>) are armed once the boot is over.</summary>
-    public IReadOnlyList<ArmedFault> Armed => _machine.FaultInjector.Armed;
+    public IReadOnlyList<ArmedFault> Armed => _machine.Hooks.FaultInjector.Armed;
 
     /// <summary>Arms a rule until what is returned is disposed. Several may be armed; each counts every request.</summary>
     /// <param name="rule">The rule.</param>
