@@ -61,7 +61,7 @@ internal static class ExplainCommand
 
     private static void Explain(ToolConsole console, string file, KernelRelease? version, Sink sink, bool quiet)
     {
-        using Stream stream = Open(file, out long length);
+        using Stream stream = Open(console, file, out long length);
         using var reader = new StreamReader(stream, Encoding.UTF8, detectEncodingFromByteOrderMarks: true, bufferSize: 1 << 16);
         var log = new KernelLog(reader);
         console.WithProgress(file == "-" ? "standard input" : Path.GetFileName(file), length, quiet || length < 1 << 20, progress =>
@@ -99,12 +99,12 @@ internal static class ExplainCommand
         }
     }
 
-    private static Stream Open(string file, out long length)
+    private static Stream Open(ToolConsole console, string file, out long length)
     {
         length = 0;
         if (file == "-")
         {
-            return Console.OpenStandardInput();
+            return console.OpenInput();
         }
 
         if (!File.Exists(file))

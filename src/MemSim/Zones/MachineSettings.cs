@@ -78,7 +78,7 @@ internal sealed class MachineSettings
             // Some files have values that nobody can write; they never change either.
             if (Sysctls.Get(name) != text && !Sysctls.TrySet(name, text, out string? error))
             {
-                throw new FormatException($"vm.{name}: {error}");
+                throw new FormatException(error);
             }
         }
 
@@ -108,7 +108,7 @@ internal sealed class MachineSettings
         string? error = Lacks(name) ? $"no file /proc/sys/vm/{name} (ENOENT): it came with a later kernel than {Personality.Name}" : null;
         if (error is not null || !Sysctls.TrySet(name, text, out error))
         {
-            throw new ArgumentException($"vm.{name}: {error}", nameof(text));
+            throw new ArgumentException(error, nameof(text));
         }
 
         _layout = LayoutNow();

@@ -72,7 +72,7 @@ internal static class ReadmeExamples
             }
         }
 
-        console.Write(machine.Proc.Swaps);                      // full
+        console.Write(machine.Proc.Swaps);                      // empty again: it was the hog's
         console.Write(machine.Oom.LastReport);                   // Mem-Info, zones, task table, "Out of memory: Killed process ..."
         // </example>
     }
