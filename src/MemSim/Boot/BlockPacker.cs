@@ -43,7 +43,7 @@ internal sealed class BlockPacker(int pageblockOrder)
         }
 
         int? own = pool.Take(order);
-        while (own is null && room.Open(out long block, out bool isWhole, out List<(int Pfn, int Order)> ranges))
+        while (own is null && room.Open(order, out long block, out bool isWhole, out List<(int Pfn, int Order)> ranges))
         {
             _types[block] = type;
             foreach ((int pfn, int size) in ranges)
@@ -76,7 +76,7 @@ internal sealed class BlockPacker(int pageblockOrder)
         private readonly SortedDictionary<long, List<(int Pfn, int Order)>> _blocks = [];
         private readonly Queue<(int Pfn, int Order)> _large = new();
         private readonly Stack<int> _halves = new();
-        private Queue<long>? _unopened;
+        private LinkedList<long>? _unopened;
 
         public bool IsEmpty => _blocks.Count == 0 && _large.Count == 0;
 
@@ -104,18 +104,24 @@ internal sealed class BlockPacker(int pageblockOrder)
             return some;
         }
 
-        /// <summary>Gives a page block to a type.</summary>
+        /// <summary>Gives a page block to a type: one that has room for the block wanted, so that none is lost to a type that cannot use it.</summary>
+        /// <param name="order">log2 of the pages wanted.</param>
         /// <param name="block">Its number.</param>
         /// <param name="isWhole">Whether its ranges may become free as a whole: not so for the upper half of a larger range.</param>
         /// <param name="ranges">The ranges in it.</param>
-        public bool Open(out long block, out bool isWhole, out List<(int Pfn, int Order)> ranges)
+        public bool Open(int order, out long block, out bool isWhole, out List<(int Pfn, int Order)> ranges)
         {
             _unopened ??= new(_blocks.Keys);
             isWhole = true;
-            if (_unopened.TryDequeue(out block))
+            for (LinkedListNode<long>? node = _unopened.First; node is not null; node = node.Next)
             {
+                block = node.Value;
                 ranges = _blocks[block];
-                return true;
+                if (ranges.Exists(r => r.Order >= order))
+                {
+                    _unopened.Remove(node);
+                    return true;
+                }
             }
 
             isWhole = false;
@@ -123,7 +129,7 @@ internal sealed class BlockPacker(int pageblockOrder)
             {
                 if (!_large.TryDequeue(out (int Pfn, int Order) range))
                 {
-                    ranges = [];
+                    (block, ranges) = (0, []);
                     return false;
                 }
 

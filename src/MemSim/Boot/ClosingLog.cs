@@ -1,4 +1,5 @@
 using System.Numerics;
+using MemSim.Kernels;
 
 namespace MemSim.Boot;
 
@@ -7,6 +8,9 @@ internal static class ClosingLog
 {
     // x86-64 allocates the top-level entries of the vmalloc area before it counts free pages.
     private const long VmallocTablePages = 64;
+
+    // What each further CPU takes of the page allocator before a late count: stacks and per-CPU pages, and what its lists of free pages hold (6.12 to 7.3: 320 to 720 KiB).
+    private const long StartKiBPerCpu = 500;
 
     public static void Write(BootPlan plan, List<string> log, EarlyAllocationStage? early)
     {
@@ -68,14 +72,14 @@ internal static class ClosingLog
 
         if (!spec.Personality.Views.ZonelistsAfterTables)
         {
-            log.Add(MemoryLine(plan));
+            log.Add(MemoryLine(plan, early));
         }
 
         log.AddRange(Freed(plan, ReleasePhase.BeforeInitcalls, spec.Personality.Views.ZonelistsAfterTables));
         log.AddRange(plan.Nodes.Where(node => node.FirstDeferred is not null).Select(node => $"node {node.Id} deferred pages initialised in 0ms"));
         if (spec.Personality.Views.ZonelistsAfterTables)
         {
-            log.Add(MemoryLine(plan));
+            log.Add(MemoryLine(plan, early));
         }
 
         log.AddRange(Freed(plan, ReleasePhase.BeforeInitcalls, !spec.Personality.Views.ZonelistsAfterTables));
@@ -148,7 +152,7 @@ internal static class ClosingLog
         }
     }
 
-    private static string MemoryLine(BootPlan plan)
+    private static string MemoryLine(BootPlan plan, EarlyAllocationStage tables)
     {
         KernelImage kernel = plan.Spec.Kernel;
         long present = plan.Zones.Sum(zone => zone.PresentPages);
@@ -157,6 +161,12 @@ internal static class ClosingLog
         // A line that comes late has what was put off, too, and what was freed by then.
         bool late = plan.Spec.Personality.Views.ZonelistsAfterTables;
         long free = early + (late ? deferred + Sum(ReleasePhase.BeforeInitcalls) : 0) - (plan.Spec.Architecture == Architecture.X86_64 ? VmallocTablePages : 0);
+        if (late && plan.Spec.Architecture == Architecture.X86_64)
+        {
+            ImageRules image = plan.Spec.Personality.Image;
+            free -= image.FtracePages + tables.LateTablePages + ((image.StartKiB + (StartKiBPerCpu * (plan.PossibleCpus - 1))) / 4);
+        }
+
         long managed = early + deferred + cma + (late ? Sum(ReleasePhase.BeforeInitcalls) : 0);
         string high = plan.Spec.Architecture is Architecture.X86_32 or Architecture.X86_32Pae ? $", {Sum(ReleasePhase.HighMemory) * 4}K highmem" : "";
         return $"Memory: {free * 4}K/{present * 4}K available ({kernel.CodeKiB}K kernel code, {kernel.DataKiB}K rwdata, {kernel.ConstantKiB}K rodata, {kernel.InitKiB}K init, {kernel.BssKiB}K bss, "

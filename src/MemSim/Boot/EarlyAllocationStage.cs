@@ -35,6 +35,9 @@ internal sealed class EarlyAllocationStage
     /// <summary>All contiguous memory areas by name.</summary>
     public List<(string Name, PfnRange Range)> CmaAreas { get; } = [];
 
+    /// <summary>Pages of hash tables of the file system caches that come from the page allocator: those for mounts, and where they are spread over nodes all.</summary>
+    public long LateTablePages { get; private set; }
+
     /// <summary>The log's lines about hash tables, which come after those about zonelists.</summary>
     public List<string> TableLog { get; } = [];
 
@@ -341,11 +344,10 @@ internal sealed class EarlyAllocationStage
     public void AllocateTables(long kernelPages, long allPages, bool distributed, long maxPfn)
     {
         int bits = ArchitectureInfo.Of(spec.Architecture).Bits;
-        if (!distributed)
-        {
-            Hash("Dentry cache", 13, spec.CommandLine.DentryHashEntries ?? 0);
-            Hash("Inode-cache", 14, spec.CommandLine.InodeHashEntries ?? 0);
-        }
+        Hash("Dentry cache", 13, spec.CommandLine.DentryHashEntries ?? 0, late: distributed);
+        Hash("Inode-cache", 14, spec.CommandLine.InodeHashEntries ?? 0, late: distributed);
+        Hash("Mount-cache", 19, 0, late: true);
+        Hash("Mountpoint-cache", 19, 0, late: true);
 
         if (spec.PageOwner || spec.CommandLine.SlubDebug is { } debug && (debug.Length == 0 || debug.Contains('U', StringComparison.OrdinalIgnoreCase)))
         {
@@ -362,14 +364,14 @@ internal sealed class EarlyAllocationStage
             HasBounceBuffers = true;
         }
 
-        void Hash(string name, int scale, long wanted, int pointers = 1)
+        void Hash(string name, int scale, long wanted, int pointers = 1, bool late = false)
         {
             ulong bucket = (ulong)(pointers * bits / 8), entries = (ulong)((kernelPages + 255) & ~255L);
             ulong most = BitOperations.RoundUpToPowerOf2(Math.Max(1, ((ulong)allPages << PageGeometry.PageShift) / 16 / bucket + 1) / 2);
             if (wanted != 0)
             {
                 // As asked for, down to a power of two and to a sixteenth of memory.
-                Table(name, Math.Min(1UL << BitOperations.Log2((ulong)wanted), most), bucket);
+                Table(name, Math.Min(1UL << BitOperations.Log2((ulong)wanted), most), bucket, late);
                 return;
             }
 
@@ -383,12 +385,18 @@ internal sealed class EarlyAllocationStage
             }
 
             entries = Math.Max(entries >> (scale - PageGeometry.PageShift), Page / bucket);
-            Table(name, Math.Min(BitOperations.RoundUpToPowerOf2(entries), most), bucket);
+            Table(name, Math.Min(BitOperations.RoundUpToPowerOf2(entries), most), bucket, late);
         }
 
-        void Table(string name, ulong entries, ulong bucket)
+        void Table(string name, ulong entries, ulong bucket, bool late)
         {
             ulong length = entries * bucket;
+            if (late)
+            {
+                LateTablePages += (long)BitOperations.RoundUpToPowerOf2((length + Page - 1) / Page);
+                return;
+            }
+
             Allocate(name + " hash table", length, 64);
             TableLog.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");
         }

@@ -45,6 +45,12 @@ public sealed record ImageRules
     /// <summary>Pages of the many small allocations (resource names, section tables, command lines, fixed page tables) that are modelled as one.</summary>
     public int SmallAllocationPages { get; init; } = 7;
 
+    /// <summary>Pages of records of traceable functions (<c>ftrace: allocated 188 pages</c>), which the page allocator gives before the log counts available memory (6.12).</summary>
+    public int FtracePages { get; init; }
+
+    /// <summary>KiB that the kernel's start takes of the page allocator besides, on one CPU, before the log counts available memory (6.12): caches, stacks, page tables, what lists of CPUs hold.</summary>
+    public int StartKiB { get; init; }
+
     /// <summary>Pointers in a bucket of the hash table of stack traces, had where page owners or users of slab objects are recorded (a list head since 6.9).</summary>
     public int StackDepotBucketPointers { get; init; } = 1;
 

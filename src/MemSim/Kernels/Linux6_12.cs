@@ -27,11 +27,13 @@ internal static class Linux6_12
             PercpuStaticBytes = 233472,
             SmallAllocationPages = 6,
             StackDepotBucketPointers = 2,
+            FtracePages = 180,
+            StartKiB = 2700,
         },
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
         Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, SparesLowOnce = true, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true },
         KernelMemory = Older.KernelMemory with { KeepsFreedRangesByCpu = true },
-        Slab = Older.Slab with { OrderIgnoresFewerObjects = true },
+        Slab = Older.Slab with { OrderIgnoresFewerObjects = true, KmallocOddSizesFirst = true },
         Objects = Older.Objects.WithBytes(
             ("pid", 128), ("cred_jar", 184), ("signal_cache", 1104), ("mm_struct", 1360), ("vm_area_struct", 176), ("filp", 184), ("bdev_cache", 1600), ("shmem_inode_cache", 752),
             ("hugetlbfs_inode_cache", 632)) with

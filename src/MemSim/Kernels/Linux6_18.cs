@@ -25,6 +25,8 @@ internal static class Linux6_18
             NodeDataBytes = 0x2ab00,
             PercpuPages = 62,
             PercpuStaticBytes = 217088,
+            FtracePages = 188,
+            StartKiB = 2680,
         },
         Reserves = Older.Reserves with { LowmemReserveFollowsManaged = true },
         Allocator = Older.Allocator with { GfpBits = 25, HasNoObjExt = true },

@@ -18,6 +18,8 @@ internal static class Linux7_0
             BssKiB = 4980,
             PercpuPages = 63,
             PercpuStaticBytes = 221184,
+            FtracePages = 192,
+            StartKiB = 2820,
         },
         Allocator = Older.Allocator with { SkipsRepeatedAttempt = true },
         Objects = Older.Objects.WithBytes(("pid", 144), ("task_struct", 8776), ("mm_struct", 1752), ("bdev_cache", 1592)) with

@@ -20,11 +20,13 @@ internal static class Linux7_1
             BssEndKiB = 52 << 10,
             SmpAlternativesKiB = 48,
             NodeDataBytes = 0x2ae00,
+            StartKiB = 3200,
         },
         Allocator = Older.Allocator with { HighAtomicRefillsPcp = false, ReservesAfterPcpHit = false },
         Objects = Older.Objects.WithBytes(
             ("anon_vma", 88), ("task_struct", 8840), ("filp", 176), ("bdev_cache", 1536), ("shmem_inode_cache", 688), ("hugetlbfs_inode_cache", 576)),
         Views = Older.Views with { Rows = RowSet.Of7_1 },
+        Slab = Older.Slab with { NodeBytes = 64, CacheBytes = 216 },
         KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = true },
     };
 }

@@ -18,12 +18,12 @@ internal static class Linux7_3
             BssKiB = 4684,
             SmpAlternativesKiB = 0,
             NodeDataBytes = 0x2b0c0,
+            FtracePages = 196,
         },
         Allocator = Older.Allocator with { HighAtomicFirst = true, GfpBits = 24, HasNoObjExt = false },
         Reclaim = Older.Reclaim with { Eviction = EvictionStep.ByPriorityInBatches, EmptyZonesCountFree = false },
         Objects = Older.Objects.WithBytes(("task_struct", 8968), ("signal_cache", 1144), ("bdev_cache", 1544)),
         Views = Older.Views with { Rows = RowSet.Of7_3, LruGenIdWidth = 0, AddedSysctls = Older.Views.AddedSysctls.Add("panic_on_unrecoverable_memory_failure") },
-        Slab = Older.Slab with { NodeBytes = 64, CacheBytes = 216 },
         KernelMemory = Older.KernelMemory with { FreesSmpAlternativesLate = false, SwapAreasShareAPriority = true },
     };
 }

@@ -6,6 +6,9 @@ public sealed record SlabLineRules
     /// <summary>Whether the order of a cache's slabs follows from the objects wanted alone (6.7 and later), or fewer objects are tried before more waste.</summary>
     public bool OrderIgnoresFewerObjects { get; init; }
 
+    /// <summary>Whether kmalloc's caches of 96 and 192 bytes are made before those of powers of two, and the charged ones last, after those for DMA (seen from 6.12 on): the order of <c>/proc/slabinfo</c>.</summary>
+    public bool KmallocOddSizesFirst { get; init; }
+
     /// <summary>Bytes of <c>struct kmem_cache_node</c> on 64-bit kernels.</summary>
     public int NodeBytes { get; init; } = 64;
 

@@ -37,12 +37,13 @@ public sealed partial class SlabAllocator
     private void CreateBootCaches()
     {
         (int nodeBytes, int cacheBytes) = SlabRules.OwnObjects(Machine.Architecture.Architecture, Machine.Nodes.Count, Rules.Personality.Slab);
-        CreateOwnCache("kmem_cache_node", nodeBytes);
+        // The kernel makes the first of them last of all: /proc/slabinfo ends with it.
         CreateOwnCache("kmem_cache", cacheBytes);
-        for (int kind = 0; kind < KmallocKinds; kind++)
+        CreateOwnCache("kmem_cache_node", nodeBytes);
+        bool oddFirst = Rules.SlabLine.KmallocOddSizesFirst;
+        foreach (int kind in oddFirst ? (ReadOnlySpan<int>)[0, 2, 3, 1] : [0, 1, 2, 3])
         {
-            // The kernel makes 96 and 192 after the power of two below them.
-            for (int i = 0; i < KmallocClasses; i++)
+            foreach (int i in oddFirst ? (ReadOnlySpan<int>)[4, 6, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12] : [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
             {
                 if (ClassSizes[i] >= Math.Max(Rules.KmallocMinAlign, Backend.KmallocMinSize) && (ClassSizes[i] is not 192 || Rules.KmallocMinAlign <= 64) && (ClassSizes[i] is not 96 || Rules.KmallocMinAlign <= 32))
                 {
@@ -64,7 +65,7 @@ public sealed partial class SlabAllocator
     }
 
     private void CreateOwnCache(string name, int size) =>
-        Create(name, size, new KmemCacheArgs { Align = Rules.CalculateAlignment(SlabFlags.HwCacheAlign, 0, size, Rules.BootCacheLineBytes) }, SlabFlags.HwCacheAlign, refusesAliases: true, isBootCache: true);
+        Create(name, size, new KmemCacheArgs { Align = Rules.CalculateAlignment(SlabFlags.HwCacheAlign, Math.Max(Rules.KmallocMinAlign, (size & (size - 1)) == 0 ? size : 0), size, Rules.BootCacheLineBytes) }, SlabFlags.HwCacheAlign, refusesAliases: true, isBootCache: true);
 
     private void FillKmallocIndex()
     {

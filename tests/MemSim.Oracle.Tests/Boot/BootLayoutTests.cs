@@ -61,9 +61,10 @@ public class BootLayoutTests(ITestOutputHelper output)
         total.Should().Be(recordedTotal);
         if (boot.Kernel != "6.1")
         {
-            // From 6.12 on the line comes after the first allocations, 4 to 14 MiB of what the page allocator was given.
+            // From 6.12 on the line comes after the first allocations, 4 to 14 MiB of what the page allocator was given; most of it is known, what CPUs' lists hold is not.
             reserved.Should().BeCloseTo(recordedReserved, 32);
-            (free - recordedFree).Should().BeInRange(3 << 10, 14 << 10);
+            bool moreLists = boot.Nodes.Count > 1 || boot.Zones.Exists(z => z is { Type: ZoneType.Movable, Present: > 0 }) || boot.Name.Contains("slub_debug", StringComparison.Ordinal);
+            free.Should().BeCloseTo(recordedFree, moreLists ? 2400UL : 700UL);
         }
         else if (boot.CommandLine.Contains("nokaslr", StringComparison.Ordinal))
         {

@@ -35,6 +35,14 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["6.12 KernelMemory.KeepsFreedRangesByCpu"] = "VmallocTests",
         ["7.3 KernelMemory.FreesSmpAlternativesLate"] = "7.3 has none to free",
         ["7.3 KernelMemory.SwapAreasShareAPriority"] = "GuessListTests",
+        ["6.12 Image.FtracePages"] = "BootLayoutTests",
+        ["6.18 Image.FtracePages"] = "BootLayoutTests",
+        ["7.0 Image.FtracePages"] = "BootLayoutTests",
+        ["7.3 Image.FtracePages"] = "BootLayoutTests",
+        ["6.12 Image.StartKiB"] = "BootLayoutTests",
+        ["6.18 Image.StartKiB"] = "BootLayoutTests",
+        ["7.0 Image.StartKiB"] = "BootLayoutTests",
+        ["7.1 Image.StartKiB"] = "BootLayoutTests",
         ["7.0 Slab.ChecksPreventMerging"] = "NewerKernelSetsTests, k73-2G-caches-merge",
         ["6.12 Objects.FreePointerInside"] = Nothing,
         ["7.0 Objects.FreePointerInside"] = Nothing,
@@ -198,7 +206,9 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         string[] lines = File.ReadAllLines(Path.Combine(directory, "slab-sysfs.txt"));
         string[] heads = lines[0].Split('\t');
         Dictionary<string, string[]> recorded = lines.Skip(1).Select(l => l.Split('\t')).GroupBy(f => f[0]).ToDictionary(g => g.Key, g => g.First());
-        long differences = 0;
+        HashSet<string> names = [.. machine.Slab.Caches.Select(c => c.Name)];
+        string[] order = [.. File.ReadLines(Path.Combine(directory, "slabinfo")).Select(l => l.Split(' ')[0]).Where(n => names.Contains(n) && n.Contains("kmalloc-", StringComparison.Ordinal)).Reverse()];
+        long differences = order.Zip(machine.Slab.Caches.Select(c => c.Name).Where(n => order.Contains(n))).Count(p => p.First != p.Second);
         foreach (KmemCache cache in machine.Slab.Caches)
         {
             if (!recorded.TryGetValue(cache.Name, out string[]? fields))

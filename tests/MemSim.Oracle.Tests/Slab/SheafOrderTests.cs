@@ -43,7 +43,7 @@ public sealed class SheafOrderTests(ITestOutputHelper output)
     private sealed class Replay : ISlabTraceSink
     {
         private readonly Cpu _cpu;
-        private long _events;
+        private long Events { get; set; }
         private readonly List<Cache?> _caches = [];
 
         public Replay(string kernel, string path)
@@ -63,7 +63,7 @@ public sealed class SheafOrderTests(ITestOutputHelper output)
                     int at = line.IndexOfAny(['+', '-']);
                     if (_caches[int.Parse(line.AsSpan(0, at), CultureInfo.InvariantCulture)] is { } cache)
                     {
-                        _events++;
+                        Events++;
                         Do(cache, line[at] == '+', int.Parse(line.AsSpan(at + 1), CultureInfo.InvariantCulture));
                     }
                 }
@@ -94,7 +94,7 @@ public sealed class SheafOrderTests(ITestOutputHelper output)
         {
             if (callSite == "alloc_empty_sheaf")
             {
-                Made.Add(_events);
+                Made.Add(Events);
             }
         }
 
