@@ -60,7 +60,10 @@ public static partial class PressureReplay
     /// <param name="verify">Whether the machine's invariants are checked at each step.</param>
     /// <returns>The figures, in a fixed order.</returns>
     /// <exception cref="InputFileException">A file is missing or malformed, or the script asks for what is not known.</exception>
-    public static IReadOnlyList<PressureFigure> Run(string directory, KernelChoice? kernel = null, bool verify = false)
+    public static IReadOnlyList<PressureFigure> Run(string directory, KernelChoice? kernel = null, bool verify = false) => Run(directory, null, kernel, verify);
+
+    /// <summary>The same, with a look at the machine at each step.</summary>
+    internal static IReadOnlyList<PressureFigure> Run(string directory, Action<Machine, string>? step, KernelChoice? kernel = null, bool verify = false)
     {
         ArgumentNullException.ThrowIfNull(directory);
         string scriptPath = Path.Combine(directory, "script.sh");
@@ -91,6 +94,7 @@ public static partial class PressureReplay
             }
 
             taken.Add(PressureStep.Of(machine, name));
+            step?.Invoke(machine, name);
         })
         {
             ReadAheadPages = (uint)kernel.Line.Reclaim.DiskReadAheadPages,

@@ -223,7 +223,7 @@ internal sealed class PressurePrograms : IDisposable
                         agent.Bytes = Number(command, 3, 1 << 20) << 20;
                         agent.HalfRandom = Word(command, 2) == "half";
                         agent.Memory = agent.Process.Mm.Mmap(agent.Bytes, Prot.Read | Prot.Write).Value;
-                        return Touch(agent);
+                        return Fill(agent);
                     case "touch":
                         return Touch(agent);
                     case "drop":
@@ -269,9 +269,9 @@ internal sealed class PressurePrograms : IDisposable
         }
     }
 
-    /// <summary>Touches an agent's memory, from front to back.</summary>
+    /// <summary>Fills an agent's new memory, from front to back.</summary>
     /// <returns>Its exit status: whoever runs meanwhile may have had it killed.</returns>
-    private int Touch(Agent agent)
+    private int Fill(Agent agent)
     {
         Span<byte> half = stackalloc byte[PageGeometry.PageSize / 2];
         for (long at = 0; at < agent.Bytes; at += PageGeometry.PageSize)
@@ -294,14 +294,36 @@ internal sealed class PressurePrograms : IDisposable
                 Cpu.Write(agent.Memory + at, at);
             }
 
-            _time.Breathe(Cpu);
-            if (agent.Process.State != ProcessState.Running)
+            if (!GoesOn(agent))
             {
                 return Killed;
             }
         }
 
         return 0;
+    }
+
+    /// <summary>Reads a number of each page, then writes it: on 6.1 a page back from swap faults twice.</summary>
+    /// <returns>Its exit status.</returns>
+    private int Touch(Agent agent)
+    {
+        for (long at = 0; at < agent.Bytes; at += PageGeometry.PageSize)
+        {
+            long old = Cpu.Read<long>(agent.Memory + at);
+            Cpu.Write(agent.Memory + at, old + 1);
+            if (!GoesOn(agent))
+            {
+                return Killed;
+            }
+        }
+
+        return 0;
+    }
+
+    private bool GoesOn(Agent agent)
+    {
+        _time.Breathe(Cpu);
+        return agent.Process.State == ProcessState.Running;
     }
 
     private sealed class Agent(Process process)

@@ -10,7 +10,7 @@ namespace MemSim.Recordings.Workloads;
 /// the task take turns as two threads of equal weight do under the kernel's fair scheduler (turns of three milliseconds that end at a timer tick; who slept comes
 /// first); with more CPUs kswapd has one for itself. Writes to swap end when their time has come, and who is throttled waits for that.
 /// </remarks>
-internal sealed class TimeShares : ISharedTime
+internal sealed partial class TimeShares : ISharedTime
 {
     private const long Turn = 3_000_000;
     private const long SleeperBonus = 3_000_000;
@@ -55,6 +55,8 @@ internal sealed class TimeShares : ISharedTime
         _oneCpu = online < 2;
         _billed = CountedWork();
         _swapOuts = _events[VmEvent.SwapOut];
+        _swapReads = _events[VmEvent.SwapReads];
+        _host = costs.Kick != 0 ? new HostShare() : null;
     }
 
     /// <summary>From now on the machine's kswapd works at the same time as whoever uses it, who says with <see cref="Breathe"/> when he can be interrupted.</summary>
@@ -80,27 +82,16 @@ internal sealed class TimeShares : ISharedTime
         }
     }
 
-    /// <summary>What was collected is sent to the device: where that has no processor of its own, it does its part at once.</summary>
-    public void SendWrites(Cpu cpu)
-    {
-        if (_isInBackground || _costs.Kick == 0)
-        {
-            return;
-        }
-
-        int before = _writes.Count;
-        Spend(cpu, Bill());
-        if (_writes.Count > before)
-        {
-            Spend(cpu, _costs.Kick);
-        }
-    }
-
     /// <summary>The task works on something that nothing counts.</summary>
     public void Spend(Cpu cpu, long nanoseconds)
     {
         _taskRuntime += nanoseconds;
         Now += nanoseconds;
+        if (_host is not null)
+        {
+            ShareHost(cpu, nanoseconds);
+        }
+
         Settle(cpu);
         if (_oneCpu)
         {
@@ -120,6 +111,11 @@ internal sealed class TimeShares : ISharedTime
         }
 
         Spend(cpu, Bill());
+        if (_host is { IsWaiting: true })
+        {
+            ServeWrites(cpu);
+        }
+
         long until = Now + nanoseconds;
         while (Now < until && isOver?.Invoke() != true)
         {
@@ -242,6 +238,12 @@ internal sealed class TimeShares : ISharedTime
     {
         while (NextRunnable() is { } other)
         {
+            if (_host is not null && other.HasJustWoken && other.Time > Now)
+            {
+                // On its way: what others ask for meanwhile it does as well.
+                return;
+            }
+
             bool preempts = other.HasJustWoken && _taskRuntime - other.Runtime > WakeupGranularity;
             other.HasJustWoken = false;
             long tick = Now / _costs.Tick;
@@ -321,6 +323,17 @@ internal sealed class TimeShares : ISharedTime
         // Even a step that finds nothing takes time.
         long cost = Math.Max(Bill(), _costs.Scan);
         BackgroundNanoseconds += cost;
+        if (_host is not null)
+        {
+            bool turn = _host.Runs(cost, Now + cost, _costs.Tick);
+            if (turn)
+            {
+                ServeWrites(cpu);
+            }
+
+            Send(cpu);
+        }
+
         thread.Runtime += cost;
         Now += _oneCpu ? cost : 0;
         thread.Time = _oneCpu ? Now : thread.Time + cost;
@@ -401,8 +414,9 @@ internal sealed class TimeShares : ISharedTime
             _written++;
         }
 
-        while (_writes.TryPeek(out long due) && due <= Now)
+        while (_writes.TryPeek(out long due) && (due <= Now || _host is { Ended: > 0 }))
         {
+            _host?.End();
             _ = _writes.Dequeue();
             swap.CompleteWrite(cpu);
             _written++;
@@ -411,7 +425,7 @@ internal sealed class TimeShares : ISharedTime
 
     private long NextEvent(long otherwise)
     {
-        long next = _writes.TryPeek(out long due) ? Math.Min(due, otherwise) : otherwise;
+        long next = _host is null && _writes.TryPeek(out long due) ? Math.Min(due, otherwise) : otherwise;
         foreach (Thread thread in _threads)
         {
             next = thread.BlockedUntil != 0 ? Math.Min(next, thread.BlockedUntil) : next;
@@ -435,7 +449,8 @@ internal sealed class TimeShares : ISharedTime
             for (long missing = swap.WritesUnderWay - _writes.Count; missing > 0; missing--)
             {
                 _deviceFreeAt = Math.Max(_deviceFreeAt + _costs.WritePage, started + _costs.WriteDelay);
-                _writes.Enqueue(_deviceFreeAt);
+                _writes.Enqueue(_host is null ? _deviceFreeAt : long.MaxValue);
+                _unsent++;
             }
         }
 

@@ -25,6 +25,7 @@ public sealed partial class Cpu
         (_preemptCount, _irqDisableDepth, _spinlocksHeld) = (preemptCount, irqDisableDepth, spinlocksHeld);
         _current = previous;
         previous.RunsOn = this;
+        previous.NoteRan();
         UpdateMode();
     }
 }

@@ -217,9 +217,9 @@ internal sealed partial class PageFaults
         mm.SwapEntries--;
         mm.AnonPages++;
         ulong made = _layout.Make(pfn, vma.PageBits);
-        if (alone && write && (vma.Flags & VmaFlags.Write) != 0)
+        if (alone && (write || _swapInMapsWritable) && (vma.Flags & VmaFlags.Write) != 0)
         {
-            made = _layout.MakeWritable(_layout.MakeDirty(made));
+            made = _layout.MakeWritable(write ? _layout.MakeDirty(made) : made);
         }
 
         _maps.AddAnonRmap(pfn, vma, address, alone);

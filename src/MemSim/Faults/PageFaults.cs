@@ -22,6 +22,7 @@ internal sealed partial class PageFaults
     private readonly VmEvents _events;
     private readonly Mmu _mmu;
     private readonly int _zeroPfn;
+    private readonly bool _swapInMapsWritable;
 
     public PageFaults(AddressSpaces spaces)
     {
@@ -36,6 +37,7 @@ internal sealed partial class PageFaults
         _events = spaces.Machine.Events;
         _mmu = spaces.Mmu;
         _zeroPfn = spaces.ZeroPfn;
+        _swapInMapsWritable = spaces.Machine.Personality.Reclaim.SwapInMapsWritable;
     }
 
     /// <summary>Receives what faults do step by step; null where nobody asked.</summary>

@@ -87,6 +87,11 @@ public partial class KernelTask
     /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>
     internal virtual void Enter(Cpu cpu) => cpu.MmuOrNull?.LeaveProcess();
 
+    /// <summary>Called when the task goes on on a CPU that somebody else had meanwhile, and when it asks for memory to be reclaimed: it has used its own until now.</summary>
+    internal virtual void NoteRan()
+    {
+    }
+
     /// <summary>Called when a task that was killed may end at last.</summary>
     internal virtual void EndKilled(Cpu cpu)
     {

@@ -31,7 +31,7 @@ internal static class Linux6_12
             StartKiB = 2700,
         },
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
-        Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, SparesLowOnce = true, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true },
+        Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, SparesLowOnce = true, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true, ListBatchPages = 31, SwapInMapsWritable = true },
         KernelMemory = Older.KernelMemory with { KeepsFreedRangesByCpu = true },
         Slab = Older.Slab with { OrderIgnoresFewerObjects = true, KmallocOddSizesFirst = true },
         Objects = Older.Objects.WithBytes(

@@ -30,6 +30,12 @@ public sealed record ReclaimRules
     /// <summary>Whether a zone with nothing on its lists counts what is free as reclaimable (since 6.1.124), so that requests go on trying; on 7.3 they do not.</summary>
     public bool EmptyZonesCountFree { get; init; } = true;
 
+    /// <summary>Pages whose places on the lists a CPU changes at a time (<c>PAGEVEC_SIZE</c>: 15, 31 since 6.10).</summary>
+    public int ListBatchPages { get; init; } = 15;
+
+    /// <summary>Whether a page that is read back from swap is mapped writable where its entry says that one process has it alone, though nobody writes yet (6.12); else the first write faults.</summary>
+    public bool SwapInMapsWritable { get; init; }
+
     /// <summary>Whether pages that lose their last reference together are freed in that order, or the last one first (before 6.10).</summary>
     public bool FreesInOrder { get; init; }
 

@@ -3,19 +3,25 @@ using MemSim.Hardware;
 
 namespace MemSim.Lru;
 
-/// <summary>What a CPU has still to do with pages' places on the lists (<c>struct cpu_fbatches</c>): fifteen pages of a kind are moved under one lock.</summary>
-internal sealed class CpuLruBatches
+/// <summary>What a CPU has still to do with pages' places on the lists (<c>struct cpu_fbatches</c>): so many pages of a kind are moved under one lock.</summary>
+internal sealed class CpuLruBatches(int pages)
 {
-    /// <summary>Pages in a batch (<c>PAGEVEC_SIZE</c>).</summary>
-    public const int BatchSize = 15;
+    /// <summary>The most pages in a batch of any kernel.</summary>
+    public const int MaxPages = 31;
 
-    private readonly int[] _pages = new int[(int)LruBatch.Count * BatchSize];
+    /// <summary>Pages in a batch (<c>PAGEVEC_SIZE</c>).</summary>
+    public readonly int BatchPages = pages;
+
+    private readonly int[] _pages = new int[(int)LruBatch.Count * pages];
     private readonly int[] _counts = new int[(int)LruBatch.Count];
     // Guards _pages and _counts: another CPU may drain them.
     private PaddedLock _lock;
 
     /// <summary>For which cgroup's limit this CPU reclaims now; 0 for the machine's memory.</summary>
     public int EvictionCgroup { get; set; }
+
+    /// <summary>Whether reclaim on this CPU has a walk of page tables at hand, so that what reverse mapping finds used goes to the youngest generation at once (<c>mm_walk</c>).</summary>
+    public bool HasWalk;
 
     /// <summary>Whether the CPU serves a page fault of an area in which use says something about use to come (<c>in_lru_fault</c>).</summary>
     public bool InFault;
@@ -24,7 +30,7 @@ internal sealed class CpuLruBatches
     public ref int CountOf(LruBatch batch) => ref _counts[(int)batch];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public Span<int> PagesOf(LruBatch batch) => new(_pages, (int)batch * BatchSize, BatchSize);
+    public Span<int> PagesOf(LruBatch batch) => new(_pages, (int)batch * BatchPages, BatchPages);
 
     public void Enter() => _lock.Enter();
 

@@ -54,7 +54,7 @@ internal sealed partial class LruManager
 
         ref int count = ref batches.CountOf(batch);
         batches.PagesOf(batch)[count++] = pfn;
-        bool full = count == CpuLruBatches.BatchSize || _frames[pfn].Order != 0;
+        bool full = count == batches.BatchPages || _frames[pfn].Order != 0;
         if (_parallel)
         {
             batches.Exit();
@@ -79,7 +79,7 @@ internal sealed partial class LruManager
         }
 
         // Copied, so that another CPU that drains everything meets an empty batch.
-        Span<int> pages = stackalloc int[CpuLruBatches.BatchSize];
+        Span<int> pages = stackalloc int[CpuLruBatches.MaxPages];
         if (_parallel)
         {
             batches.Enter();

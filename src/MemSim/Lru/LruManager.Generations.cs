@@ -60,6 +60,38 @@ internal sealed partial class LruManager
         vec.Exit();
     }
 
+    /// <summary>Reclaim on a CPU has a walk of page tables at hand, or not any more (<c>set_mm_walk()</c>).</summary>
+    public void SetWalk(Cpu cpu, bool hasWalk) => _batches[cpu.Id].HasWalk = hasWalk;
+
+    /// <summary>A page was found used beside one that reclaim asked about: without a walk at hand it is activated by way of the CPU's batch, from 6.18 on when it is found so a second time.</summary>
+    public void NoteAround(Cpu cpu, LruVec vec, int pfn)
+    {
+        if (_batches[cpu.Id].HasWalk)
+        {
+            Promote(vec, pfn);
+            return;
+        }
+
+        ref PageFrame frame = ref _frames[pfn];
+        if (vec.Generations!.Accesses.HasWorkingSetTier)
+        {
+            if (!NoteUse(ref frame, pfn))
+            {
+                return;
+            }
+        }
+        else if (Ages.Generation(pfn) < 0)
+        {
+            SetFlags(ref frame, PageFlags.Referenced);
+            return;
+        }
+
+        if (Ages.Generation(pfn) is >= 0 and var slot && slot != LruGenerations.Slot(vec.Generations.MaxSequence))
+        {
+            Activate(cpu, pfn);
+        }
+    }
+
     /// <summary>Use that reclaim found in page tables, of an isolated page: the first time it is kept, then it belongs to the working set (<c>lru_gen_set_refs()</c>).</summary>
     /// <returns>Whether it belongs to the working set.</returns>
     public bool NoteUse(ref PageFrame frame, int pfn)

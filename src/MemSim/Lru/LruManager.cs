@@ -49,7 +49,7 @@ internal sealed partial class LruManager
         _batches = new CpuLruBatches[machine.Cpus.Count];
         for (int i = 0; i < _batches.Length; i++)
         {
-            _batches[i] = new CpuLruBatches();
+            _batches[i] = new CpuLruBatches(machine.Personality.Reclaim.ListBatchPages);
         }
 
         if (restored)

@@ -17,6 +17,10 @@ public sealed partial class Process
             }
 
             CgroupId = value.Id;
+            if (MmOrNull is { } mm)
+            {
+                mm.WalkedForAging = 0;
+            }
         }
     }
 }

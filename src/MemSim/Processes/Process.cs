@@ -262,11 +262,20 @@ public sealed partial class Process : KernelTask
         {
             mm.Owner = this;
             cpu.MmuState.EnterProcess(mm.Tables);
-            mm.RanSinceAging = ulong.MaxValue;
+            NoteRan();
         }
         else
         {
             base.Enter(cpu);
+        }
+    }
+
+    /// <summary>A CPU runs on its tables, or goes on after somebody else had it (<c>lru_gen_use_mm()</c>).</summary>
+    internal override void NoteRan()
+    {
+        if (MmOrNull is { } mm)
+        {
+            mm.RanSinceAging = ulong.MaxValue;
         }
     }
 

@@ -10,6 +10,7 @@ internal sealed partial class PageReclaim : ICgroupReclaim
     public long Reclaim(Cpu cpu, Cgroup cgroup, long pages, Gfp gfp, int? swappiness = null, bool proactive = false)
     {
         cpu.Context.MightSleep("try_to_free_mem_cgroup_pages");
+        cpu.Current.NoteRan();
         long before = _machine.Clock.Nanoseconds;
         using (cpu.Context.MemAlloc())
         {

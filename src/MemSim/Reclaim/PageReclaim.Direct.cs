@@ -14,6 +14,7 @@ internal sealed partial class PageReclaim
     {
         Cpu cpu = request.Cpu;
         cpu.Context.MightSleep("try_to_free_pages");
+        cpu.Current.NoteRan();
         using (cpu.Context.MemAlloc())
         {
             ThrottleDirectReclaim(request);

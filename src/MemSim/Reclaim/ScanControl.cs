@@ -75,6 +75,9 @@ internal sealed class ScanControl
     public long EvictionDone;
     public bool EvictionIsOver;
 
+    /// <summary>By generations: whether there is a walk of page tables at hand: on behalf of the machine or of user space always, else once a generation was added.</summary>
+    public bool HasWalk;
+
     /// <summary>By generations: what this pass gives anonymous pages, 0 to 201.</summary>
     public int PassSwappiness;
 

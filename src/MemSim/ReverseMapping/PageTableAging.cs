@@ -23,16 +23,25 @@ internal sealed class PageTableAging(AddressSpaces spaces)
     public void Walk(Cpu cpu, LruVec vec, AgingWalk walk)
     {
         LruGenerations generations = vec.Generations!;
-        generations.Filters[(walk.Sequence + 1) & 1].Reset();
         Aging aging = new(vec, generations, walk);
         List<MemoryDescriptor> all = spaces.All;
+        bool any = false;
         for (int i = 0; i < all.Count; i++)
         {
             MemoryDescriptor mm = all[i];
-            if (!mm.IsGone && IsWorthIt(mm, vec.Index, aging.Anon))
+            if (mm.IsGone || (mm.Owner?.CgroupId ?? 0) != vec.CgroupId || !IsWorthIt(cpu, mm, vec.Index, aging.Anon, out aging.LooksAtAll))
             {
-                WalkSpace(cpu, mm, ref aging);
+                continue;
             }
+
+            if (!any)
+            {
+                // Where nobody ran the next walk goes by what the last one remembered.
+                any = true;
+                generations.Filters[(walk.Sequence + 1) & 1].Reset();
+            }
+
+            WalkSpace(cpu, mm, ref aging);
         }
     }
 
@@ -79,7 +88,12 @@ internal sealed class PageTableAging(AddressSpaces spaces)
             {
                 MakeOld(cpu, tables, entries.Slot, entry, entries.Address);
                 young++;
-                NoteYoung(cpu, vma, pfn, entry, own);
+                NoteDirty(cpu, vma, pfn, entry);
+                if (entries.Address != address || !own.Generations!.Accesses.HasWorkingSetTier)
+                {
+                    // From 6.18 on whoever asked about the page itself finds out himself.
+                    _lru.NoteAround(cpu, own, spaces.Pages.HeadOf(pfn));
+                }
             }
         }
 
@@ -90,17 +104,19 @@ internal sealed class PageTableAging(AddressSpaces spaces)
         }
     }
 
-    private static bool IsWorthIt(MemoryDescriptor mm, int node, bool anon)
+    /// <summary>Whether a walk of an address space may find something: a CPU ran on it since the last one, or there was none yet, and it has enough pages (<c>get_next_mm()</c>).</summary>
+    private static bool IsWorthIt(Cpu cpu, MemoryDescriptor mm, int node, bool anon, out bool first)
     {
-        if (mm.FilePages + (anon ? mm.AnonPages + mm.SharedMemoryPages : 0) < LruGenerations.MinBatch)
+        ulong bit = 1UL << (node & 63);
+        first = (mm.WalkedForAging & bit) == 0;
+        bool ran = first || (mm.RanSinceAging & bit) != 0UL || (mm.Owner?.RunsOn is { } other && other != cpu);
+        if (ran)
         {
-            return false;
+            mm.RanSinceAging &= ~bit;
+            mm.WalkedForAging |= bit;
         }
 
-        ulong bit = 1UL << (node & 63);
-        bool ran = (mm.RanSinceAging & bit) != 0UL || mm.Owner?.RunsOn is not null;
-        mm.RanSinceAging &= ~bit;
-        return ran;
+        return ran && mm.FilePages + (anon ? mm.AnonPages + mm.SharedMemoryPages : 0) >= LruGenerations.MinBatch;
     }
 
     private void WalkSpace(Cpu cpu, MemoryDescriptor mm, ref Aging aging)
@@ -137,7 +153,7 @@ internal sealed class PageTableAging(AddressSpaces spaces)
     {
         PageTables tables = vma.Mm.Tables;
         ulong table = cursor.Slot & ~(ulong)(PageGeometry.PageSize - 1);
-        ulong pmd = aging.SkipsUnusedTables ? tables.FindPmd(cursor.Address) : 0;
+        ulong pmd = aging.SkipsUnusedTables && !aging.LooksAtAll ? tables.FindPmd(cursor.Address) : 0;
         if (pmd != 0)
         {
             // The hardware marks a table when it walks it.
@@ -152,7 +168,7 @@ internal sealed class PageTableAging(AddressSpaces spaces)
             }
         }
 
-        if (!aging.Generations.Filters[aging.Sequence & 1].MayHave(table))
+        if (!aging.LooksAtAll && !aging.Generations.Filters[aging.Sequence & 1].MayHave(table))
         {
             return;
         }
@@ -202,6 +218,12 @@ internal sealed class PageTableAging(AddressSpaces spaces)
 
     private void NoteYoung(Cpu cpu, Vma vma, int pfn, ulong entry, LruVec vec)
     {
+        NoteDirty(cpu, vma, pfn, entry);
+        _lru.Promote(vec, spaces.Pages.HeadOf(pfn));
+    }
+
+    private void NoteDirty(Cpu cpu, Vma vma, int pfn, ulong entry)
+    {
         int head = spaces.Pages.HeadOf(pfn);
         ref PageFrame frame = ref spaces.Frames[head];
         if (spaces.Layout.IsDirty(entry) && !frame.IsDirty && !(frame.IsAnonymous && frame.IsSwapBacked && !frame.InSwapCache))
@@ -215,8 +237,6 @@ internal sealed class PageTableAging(AddressSpaces spaces)
                 _ = mapping.SetDirty(cpu, head);
             }
         }
-
-        _lru.Promote(vec, head);
     }
 
     private void MakeOld(Cpu cpu, PageTables tables, ulong slot, ulong entry, ulong address)
@@ -235,7 +255,7 @@ internal sealed class PageTableAging(AddressSpaces spaces)
     private bool IsDense(int total, int young) => young * (spaces.Layout.Is32Bit ? 16 : 8) >= total;
 
     /// <summary>What a walk is for.</summary>
-    private readonly struct Aging(LruVec vec, LruGenerations generations, AgingWalk walk)
+    private struct Aging(LruVec vec, LruGenerations generations, AgingWalk walk)
     {
         public readonly LruVec Vec = vec;
         public readonly LruGenerations Generations = generations;
@@ -244,7 +264,10 @@ internal sealed class PageTableAging(AddressSpaces spaces)
         public readonly bool Files = Swappiness.Evicts(1, walk.Swappiness);
         public readonly bool SkipsUnusedTables = walk.SkipsUnusedTables;
 
-        public bool Concerns(AddressSpaces spaces, int pfn, LruManager lru)
+        /// <summary>Whether this address space is walked for the first time: then nothing is passed over (<c>force_scan</c>).</summary>
+        public bool LooksAtAll;
+
+        public readonly bool Concerns(AddressSpaces spaces, int pfn, LruManager lru)
         {
             int head = spaces.Pages.HeadOf(pfn);
             return (spaces.Frames[head].IsSwapBacked ? Anon : Files) && lru.OfPage(head) == Vec;

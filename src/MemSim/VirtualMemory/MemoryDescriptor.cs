@@ -129,6 +129,9 @@ public sealed partial class MemoryDescriptor
     /// <summary>The nodes, a bit each, whose pages have not been aged by a walk of these tables since a CPU last ran on them (<c>lru_gen.bitmap</c>).</summary>
     internal ulong RanSinceAging { get; set; }
 
+    /// <summary>The nodes whose pages were aged by a walk of these tables at least once since its process came into its cgroup.</summary>
+    internal ulong WalkedForAging { get; set; }
+
     internal Rlimits Limits { get; set; }
 
     internal VmaTree Tree => _areas;

@@ -44,7 +44,7 @@ internal static class FuzzTargets
         ["gfp"] = _ => new FolderTarget("gfp", 100, 400, folder => GfpReplay.Run(folder), ReplayFolder("k618-512M-gfp"), ReplayFolder("k73-512M-gfp")),
         ["caches"] = _ => new FolderTarget("caches", 40, 60, folder => SlabCachesReplay.Run(folder), ReplayFolder("k618-2G-caches-smp1"), ReplayFolder("k73-2G-caches-merge")),
         ["vmalloc"] = _ => new FolderTarget("vmalloc", 40, 200, folder => VmallocReplay.Run(folder), Data("vmalloc", "2G-vmalloc"), Data("vmalloc", "k73-2G-vmalloc")),
-        ["pressure"] = _ => new FolderTarget("pressure", 8, 400, folder => PressureReplay.Run(folder), Data("pressure", "amd64k61-512M-smp1-cg-max-file")),
+        ["pressure"] = _ => new FolderTarget("pressure", 8, 400, folder => PressureReplay.Run(folder), Cgroups.PressureRuns.Folder("k61", "cg-max-file")),
         ["slab sysfs"] = _ => new BytesTarget("slab sysfs", 1500, [Encoding.UTF8.GetBytes(SlabSysfs)], ReadSlabSysfs),
         ["page table walk"] = _ => new FolderTarget("page table walk", 100, 400, folder => WalkReplay.Run(folder), Data("walk")),
         ["scenario"] = _ => BytesTarget.OfFiles("scenario", 1500, 1 << 20, bytes => ScenarioFile.Parse(bytes, "scenario"), Directory.GetFiles(Data("scenarios"), "*.json")),

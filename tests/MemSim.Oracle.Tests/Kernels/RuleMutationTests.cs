@@ -31,6 +31,8 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["6.17 Reclaim.HasAnonOnlySwappiness"] = Nothing,
         ["7.3 Reclaim.EmptyZonesCountFree"] = Nothing,
         ["6.12 Reclaim.FreesInOrder"] = Nothing,
+        ["6.12 Reclaim.ListBatchPages"] = "LruManagerTests",
+        ["6.12 Reclaim.SwapInMapsWritable"] = "PressureReplayTests",
         ["7.0 KernelMemory.ThreadStacks"] = "ThreadStackRuleTests",
         ["6.12 KernelMemory.KeepsFreedRangesByCpu"] = "VmallocTests",
         ["7.3 KernelMemory.FreesSmpAlternativesLate"] = "7.3 has none to free",
@@ -255,7 +257,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
             "7.3" => ["cg-max-file", "cg-reclaim", "cg-max-oom", "cg-reclaim-nomglru", "global-nomglru"],
             _ => [],
         };
-        return programs.Sum(program => PressureReplay.Run(Path.Combine(AppContext.BaseDirectory, "Data", "pressure", $"{LabelOf(rules)}-512M-smp1-{program}"), KernelChoice.Of(rules))
+        return programs.Sum(program => PressureReplay.Run(Cgroups.PressureRuns.Folder($"{LabelOf(rules)}-512M-smp1-{program}"), KernelChoice.Of(rules))
             .Sum(f => f.Matches ? 0 : 1));
     }
 }

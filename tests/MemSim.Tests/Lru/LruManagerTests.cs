@@ -35,6 +35,23 @@ public sealed class LruManagerTests : IDisposable
     }
 
     [Fact]
+    public void From_6_12_on_a_batch_has_31_pages()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithKernel("6.12"));
+        Cpu cpu = machine.Cpus[0];
+        for (int i = 1; i <= 31; i++)
+        {
+            machine.Nodes[0].Counters.ActiveAnon.Should().Be(0);
+            int pfn = machine.Pages.Allocate(cpu, Gfp.HighUserMovable, 0);
+            machine.Lru.SetFlags(ref machine.Frames.Array[pfn], PageFlags.SwapBacked);
+            machine.Lru.Add(cpu, pfn);
+            machine.Lru.Pending(cpu).Should().Be(i % 31);
+        }
+
+        machine.Nodes[0].Counters.ActiveAnon.Should().Be(31);
+    }
+
+    [Fact]
     public void A_compound_page_drains_the_batch_at_once()
     {
         int small = AnonPage();

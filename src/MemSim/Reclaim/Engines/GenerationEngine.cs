@@ -55,6 +55,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     {
         sc.EvictionLeft = sc.EvictionDone = 0;
         sc.PassSwappiness = SwappinessOf(sc);
+        sc.HasWalk = sc.IsGlobal || sc.IsProactive;
 
         // Unmapped clean pages come first anyway.
         sc.EvictionIsOver = !sc.MayUnmap || !sc.MayWrite;
@@ -150,6 +151,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         long seen = generations.MaxSequence;
         if (WalksPageTables && machine.Lru.Owners is { } owners)
         {
+            sc.HasWalk = true;
             owners.WalkForAging(cpu, vec, new AgingWalk(seen, sc.PassSwappiness, SkipsUnusedTables));
         }
 
@@ -254,7 +256,9 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
             ScanFindings found = default;
             int kept = 0;
             int freed = 0;
+            _lru.SetWalk(cpu, sc.HasWalk);
             long reclaimed = reclaim.ShrinkPages(cpu, state, sc, sc.Pages.AsSpan(0, entries), ref found, ref kept, ref freed);
+            _lru.SetWalk(cpu, hasWalk: false);
             _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
             sc.Found.UnqueuedDirty += found.UnqueuedDirty;
             sc.Reclaimed += reclaimed;
