@@ -1,7 +1,6 @@
 using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Pages;
-using MemSim.Zones;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
 
@@ -292,8 +291,6 @@ internal static partial class MachineBooter
     /// <summary>Frees the planned ranges: before the initcalls straight into the free lists, afterwards page by page as any free.</summary>
     private static void Release(Machine machine, BootPlan plan, bool early)
     {
-        FrameArray frames = machine.Frames.Array;
-        Cpu cpu = machine.Cpus[0];
         foreach (ReleaseRange range in plan.Releases)
         {
             if ((range.Phase == ReleasePhase.AfterInitcalls) == early)
@@ -302,22 +299,62 @@ internal static partial class MachineBooter
             }
 
             Zone zone = machine.GetNode(range.Zone.Node).GetZone(range.Zone.Type);
-            PerCpuPages pcp = zone.Pcp[0];
-            foreach ((Pfn start, int order) in range.Blocks(machine.ZoneTable.PageblockOrder))
+            Pfn rest = range.Start;
+            if (range.ToTail && !machine.IsParallel)
             {
-                int pfn = (int)start.Value;
-                ref PageFrame frame = ref frames[pfn];
-                frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
-                if (range.PageByPage)
+                // With CPUs in parallel somebody might read a frame while another CPU writes what was left out: there every frame is written now.
+                foreach ((int first, int blocks, int type) in WholeRuns(zone, range))
                 {
-                    frame.State = PageFrame.OneReference;
-                    machine.Pages.FreeBlock(cpu, pfn, order);
-                }
-                else
-                {
-                    machine.Pages.Buddy.Free(zone, pcp, pfn, order, zone.BlockType(pfn), range.ToTail);
+                    Release(machine, zone, range, ReleaseRange.SplitIntoBlocks(rest, new Pfn(first)));
+                    machine.Pages.Buddy.FreeRun(zone, zone.Pcp[0], first, blocks, type);
+                    rest = new Pfn(first) + ((long)blocks << PageGeometry.MaxOrder);
                 }
             }
+
+            Release(machine, zone, range, (range with { Start = rest, Pages = range.End.Value - rest.Value }).Blocks(machine.ZoneTable.PageblockOrder));
+        }
+    }
+
+    private static void Release(Machine machine, Zone zone, ReleaseRange range, IEnumerable<(Pfn Start, int Order)> blocks)
+    {
+        Cpu cpu = machine.Cpus[0];
+        foreach ((Pfn start, int order) in blocks)
+        {
+            int pfn = (int)start.Value;
+            ref PageFrame frame = ref machine.Frames.Array[pfn];
+            frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
+            if (range.PageByPage)
+            {
+                frame.State = PageFrame.OneReference;
+                machine.Pages.FreeBlock(cpu, pfn, order);
+            }
+            else
+            {
+                machine.Pages.Buddy.Free(zone, zone.Pcp[0], pfn, order, zone.BlockType(pfn), range.ToTail);
+            }
+        }
+    }
+
+    /// <summary>The runs of at least three blocks of the largest order in a range whose page blocks are all of one type, ascending.</summary>
+    private static IEnumerable<(int First, int Blocks, int Type)> WholeRuns(Zone zone, ReleaseRange range)
+    {
+        const int size = 1 << PageGeometry.MaxOrder;
+        long first = (range.Start.Value + size - 1) & -size;
+        long end = range.End.Value & -size;
+        while (first < end)
+        {
+            int from = (int)((first >> zone.PageblockOrder) - zone.FirstPageblock);
+            int to = (int)((end >> zone.PageblockOrder) - zone.FirstPageblock);
+            byte type = zone.PageblockTypes[from];
+            int same = zone.PageblockTypes.AsSpan(from, to - from).IndexOfAnyExcept(type);
+            long stop = same < 0 ? end : first + ((long)same << zone.PageblockOrder & -size);
+            int blocks = (int)((stop - first) >> PageGeometry.MaxOrder);
+            if (blocks >= 3)
+            {
+                yield return ((int)first, blocks, type);
+            }
+
+            first = blocks == 0 ? first + size : stop;
         }
     }
 

@@ -231,7 +231,7 @@ internal sealed class RecordedOccupancy
         {
             for (int order = 0; order < PageGeometry.OrderCount; order++)
             {
-                for (int pfn = _zone.FreeArea.First(order, type); pfn != _zone.FreeArea.Head(order, type); pfn = _machine.Frames.Array[pfn].Next)
+                for (int pfn = _zone.FreeArea.First(order, type); pfn != _zone.FreeArea.Head(order, type); pfn = _zone.FreeArea.Next(pfn))
                 {
                     free += type == (int)MigrateType.Isolate ? 0 : 1L << order;
                     highAtomic += type == (int)MigrateType.HighAtomic ? 1L << order : 0;

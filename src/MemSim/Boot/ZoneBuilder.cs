@@ -13,7 +13,7 @@ internal sealed class ZoneBuilder(Machine machine, MachineBlueprint blueprint)
             for (int index = 0; index < machine.Architecture.ZoneTypes.Count; index++)
             {
                 ZoneType type = machine.Architecture.ZoneTypes[index];
-                Zone zone = new(node, type, index, machine.Zones.Count, machine.ZoneTable.PageblockOrder, machine.Frames.Array, machine.Frames.Map.TakeListHeads(FreeArea.ListHeads), blueprint.Personality.Allocator, blueprint.Parallel)
+                Zone zone = new(node, type, index, machine.Zones.Count, machine.ZoneTable.PageblockOrder, machine.Frames.Map, machine.Frames.Map.TakeListHeads(FreeArea.ListHeads), blueprint.Personality.Allocator, blueprint.Parallel)
                 {
                     Reserve = new long[machine.Architecture.ZoneTypes.Count],
                 };

@@ -203,10 +203,13 @@ public sealed partial class CgroupTree
         cgroup.Memory.LeaveToParent(pages);
     }
 
+    /// <summary>The first frame from one on that is charged; -1 when there is none.</summary>
+    internal int NextCharged(int pfn) => _charges?.Next(pfn) ?? -1;
+
     private void LeaveFrames(Cgroup cgroup, Cgroup parent)
     {
         FrameCgroups charges = _charges!;
-        for (int pfn = 0; pfn < Machine.Frames.Length; pfn++)
+        for (int pfn = charges.Next(0); pfn >= 0; pfn = charges.Next(pfn + 1))
         {
             if (charges[pfn] == cgroup.Id && charges.KindOf(pfn) is var kind and not ChargeKind.User)
             {

@@ -81,29 +81,27 @@ internal static class CgroupVerifier
 
     private static void Count(Machine machine, CgroupTree tree, long[] user, long[] kernel)
     {
-        foreach (Zone zone in machine.Zones)
+        for (int pfn = tree.NextCharged(0); pfn >= 0; pfn = tree.NextCharged(pfn + 1))
         {
-            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
+            int id = machine.Hooks.Charges!.IdOf(pfn);
+            if (id == 0)
             {
-                int id = machine.Hooks.Charges!.IdOf((int)pfn);
-                if (id == 0)
-                {
-                    continue;
-                }
-
-                ref PageFrame frame = ref machine.Frames.Array[(int)pfn];
-                if (frame.RefCount == 0)
-                {
-                    BugReporter.Corrupt($"pfn 0x{pfn:x} is charged to cgroup {id} but not allocated");
-                }
-
-                if (tree.OfOrNull(id) is null)
-                {
-                    BugReporter.Corrupt($"pfn 0x{pfn:x} is charged to cgroup {id}, which is gone");
-                }
-
-                (tree.KindOf((int)pfn) == ChargeKind.User ? user : kernel)[id] += 1L << frame.Order;
+                continue;
             }
+
+            machine.Frames.Untouched.Touch(pfn);
+            ref PageFrame frame = ref machine.Frames.Array[pfn];
+            if (frame.RefCount == 0)
+            {
+                BugReporter.Corrupt($"pfn 0x{pfn:x} is charged to cgroup {id} but not allocated");
+            }
+
+            if (tree.OfOrNull(id) is null)
+            {
+                BugReporter.Corrupt($"pfn 0x{pfn:x} is charged to cgroup {id}, which is gone");
+            }
+
+            (tree.KindOf(pfn) == ChargeKind.User ? user : kernel)[id] += 1L << frame.Order;
         }
     }
 

@@ -1,9 +1,10 @@
 using MemSim.Lru;
 using MemSim.Pages;
+using MemSim.Zones;
 
 namespace MemSim.Cgroups;
 
-/// <summary>The pages of a cgroup and those below it, by kind: counted when somebody reads <c>memory.stat</c>, by looking at every frame.</summary>
+/// <summary>The pages of a cgroup and those below it, by kind: counted when somebody reads <c>memory.stat</c>, by looking at every block in use.</summary>
 /// <remarks>A kernel keeps these counts as pages change. Here nothing has to be done then, and the counts cannot be wrong.</remarks>
 internal sealed class ChargedPages
 {
@@ -25,18 +26,14 @@ internal sealed class ChargedPages
                 continue;
             }
 
-            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
+            FramesInUse used = new(machine, zone.StartPfn.Value, zone.EndPfn.Value);
+            while (used.MoveNext())
             {
-                ref PageFrame frame = ref machine.Frames.Array[(int)pfn];
-                if (frame.RefCount == 0 || frame.ZoneId != zone.Id)
+                ref PageFrame frame = ref machine.Frames.Array[used.Pfn];
+                int id = machine.Hooks.Charges?.IdOf(used.Pfn) ?? 0;
+                if (frame.ZoneId == zone.Id && wanted[id] && (id != 0 || all))
                 {
-                    continue;
-                }
-
-                int id = machine.Hooks.Charges?.IdOf((int)pfn) ?? 0;
-                if (wanted[id] && (id != 0 || all))
-                {
-                    Add(machine, ref frame, (int)pfn, id);
+                    Add(machine, ref frame, used.Pfn, id);
                 }
             }
         }

@@ -439,7 +439,7 @@ internal sealed partial class Compactor : ICompactor
         FrameArray frames = _machine.Frames.Array;
         used = false;
         free = false;
-        if (zone.BlockType(start) == (int)MigrateType.Isolate)
+        if (zone.BlockType(start) == (int)MigrateType.Isolate || _machine.Frames.Untouched.Covers(start))
         {
             return false;
         }

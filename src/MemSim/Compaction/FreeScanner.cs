@@ -121,6 +121,7 @@ internal sealed class FreeScanner
         int pfn = from;
         int scanned = 0;
         int taken = 0;
+        _machine.Frames.Untouched.TouchAll(pfn, end);
         zone.EnterLock();
         while (pfn < end)
         {
@@ -164,6 +165,11 @@ internal sealed class FreeScanner
     /// <summary>Whether pages may be moved into a block: not into one that is free as a whole, and not into blocks of unmovable pages.</summary>
     private bool IsTarget(CompactControl cc, int blockStart)
     {
+        if (_machine.Frames.Untouched.Covers(blockStart))
+        {
+            return false;
+        }
+
         ref PageFrame frame = ref _frames[blockStart];
         if (frame.IsBuddy && frame.Private >= cc.Zone.PageblockOrder)
         {

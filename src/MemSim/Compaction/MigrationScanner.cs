@@ -87,6 +87,7 @@ internal sealed class MigrationScanner
         long scanned = 0;
         int isolated = 0;
         int pfn = start;
+        _machine.Frames.Untouched.TouchAll(start, end);
         while (pfn < end)
         {
             if (skipOnFailure && pfn >= nextSkip)
@@ -250,6 +251,7 @@ internal sealed class MigrationScanner
     /// <summary>Whether pages of a block may be moved for this request: an asynchronous one only clears blocks of its own kind.</summary>
     private bool IsSource(CompactControl cc, int blockStart)
     {
+        _machine.Frames.Untouched.Touch(blockStart);
         ref PageFrame frame = ref _frames[blockStart];
         if (frame.RefCount != 0 && frame.IsCompoundHead && frame.Order >= cc.Zone.PageblockOrder)
         {

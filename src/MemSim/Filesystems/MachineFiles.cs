@@ -161,10 +161,11 @@ public sealed partial class MachineFiles
         long frames = 0;
         foreach (PresentRange range in _machine.ZoneTable.PresentRanges)
         {
-            for (int pfn = (int)range.Start; pfn < range.End; pfn++)
+            FramesInUse used = new(_machine, range.Start, range.End);
+            while (used.MoveNext())
             {
-                ref PageFrame frame = ref _machine.Frames.Array[pfn];
-                if (frame.RefCount != 0 && frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Frames.Mappings.Find(frame.Mapping) is FileMapping)
+                ref PageFrame frame = ref _machine.Frames.Array[used.Pfn];
+                if (frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Frames.Mappings.Find(frame.Mapping) is FileMapping)
                 {
                     frames += 1L << frame.Order;
                 }

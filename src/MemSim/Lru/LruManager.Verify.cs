@@ -1,5 +1,6 @@
 using MemSim.Diagnostics;
 using MemSim.Pages;
+using MemSim.Zones;
 
 namespace MemSim.Lru;
 
@@ -87,17 +88,19 @@ internal sealed partial class LruManager
         foreach (Zone zone in _zones)
         {
             long flagged = 0;
-            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
+            FramesInUse used = new(_machine, zone.StartPfn.Value, zone.EndPfn.Value);
+            while (used.MoveNext())
             {
-                ref PageFrame frame = ref _frames[(int)pfn];
-                if (frame.RefCount == 0 || frame.ZoneId != zone.Id || !frame.IsOnLru)
+                int pfn = used.Pfn;
+                ref PageFrame frame = ref _frames[pfn];
+                if (frame.ZoneId != zone.Id || !frame.IsOnLru)
                 {
                     continue;
                 }
 
                 bool unevictable = frame.IsUnevictable;
                 listed[zone.Id, (int)LruList.Unevictable] += unevictable ? 1L << frame.Order : 0;
-                own[OfPage((int)pfn)][(int)LruList.Unevictable] += unevictable ? 1L << frame.Order : 0;
+                own[OfPage(pfn)][(int)LruList.Unevictable] += unevictable ? 1L << frame.Order : 0;
                 flagged += unevictable ? 0 : 1L << frame.Order;
             }
 

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Pages;
+using MemSim.Zones;
 
 namespace MemSim.Lru;
 
@@ -70,10 +71,11 @@ internal sealed partial class LruManager
         const PageFlags onList = PageFlags.Lru | PageFlags.Active | PageFlags.Unevictable;
         foreach (Zone zone in _zones)
         {
-            for (long pfn = zone.StartPfn.Value; pfn < zone.EndPfn.Value; pfn++)
+            FramesInUse used = new(_machine, zone.StartPfn.Value, zone.EndPfn.Value);
+            while (used.MoveNext())
             {
-                ref PageFrame frame = ref _frames[(int)pfn];
-                if (frame.RefCount != 0 && frame.IsOnLru)
+                ref PageFrame frame = ref _frames[used.Pfn];
+                if (frame.IsOnLru)
                 {
                     frame.Clear(onList);
                 }

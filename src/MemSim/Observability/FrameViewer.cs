@@ -90,6 +90,11 @@ public sealed class FrameViewer
 
     private FrameRun RunAt(int pfn, long end)
     {
+        if (_machine.Frames.Untouched.IsHead(pfn))
+        {
+            return Block(pfn, PageGeometry.MaxOrder, end, FrameUse.Free, FrameLru.None);
+        }
+
         ref PageFrame frame = ref _machine.Frames.Array[pfn];
         if (frame.IsBuddy)
         {

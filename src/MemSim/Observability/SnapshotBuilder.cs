@@ -44,7 +44,7 @@ internal static class SnapshotBuilder
 
         foreach (PresentRange range in machine.ZoneTable.PresentRanges)
         {
-            CaptureFrames(machine.Frames.Array, range, document.Frames);
+            CaptureFrames(machine, range, document.Frames);
         }
 
         CaptureEvents(machine, document.Events);
@@ -144,12 +144,18 @@ internal static class SnapshotBuilder
             Ranges = [.. present.Where(r => r.Node == zone.Node && r.Type == zone.Type).Select(r => (r.Start, r.End))],
         };
 
-    private static void CaptureFrames(FrameArray frames, PresentRange range, List<long[]> into)
+    private static void CaptureFrames(Machine machine, PresentRange range, List<long[]> into)
     {
         long pfn = range.Start;
         while (pfn < range.End)
         {
-            ref PageFrame frame = ref frames[(int)pfn];
+            if (machine.Frames.Untouched.Covers((int)pfn))
+            {
+                pfn = (pfn | ((1L << PageGeometry.MaxOrder) - 1)) + 1;
+                continue;
+            }
+
+            ref PageFrame frame = ref machine.Frames.Array[(int)pfn];
             if (frame.IsBuddy)
             {
                 pfn += 1L << frame.Private;

@@ -64,7 +64,7 @@ internal static class StateCapture
             state.FreeLists[order] = new long[FreeArea.MigrateTypes][];
             for (int type = 0; type < FreeArea.MigrateTypes; type++)
             {
-                state.FreeLists[order][type] = List(frames, zone.FreeArea.Head(order, type));
+                state.FreeLists[order][type] = FreeList(zone, zone.FreeArea.Head(order, type));
             }
         }
 
@@ -86,6 +86,17 @@ internal static class StateCapture
         }
 
         return state;
+    }
+
+    private static long[] FreeList(Zone zone, int head)
+    {
+        List<long> list = [];
+        for (int i = zone.FreeArea.Next(head); i != head; i = zone.FreeArea.Next(i))
+        {
+            list.Add(i);
+        }
+
+        return [.. list];
     }
 
     private static long[] List(FrameArray frames, int head)

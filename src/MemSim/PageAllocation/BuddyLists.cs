@@ -12,6 +12,7 @@ namespace MemSim.PageAllocation;
 internal sealed class BuddyLists
 {
     private readonly FrameArray _frames;
+    private readonly UntouchedBlocks _untouched;
     private readonly int _pageblockOrder;
     private readonly bool _mergedBlocksTakeType;
 
@@ -21,9 +22,10 @@ internal sealed class BuddyLists
     /// <summary>Where the largest blocks go at random; null where lists keep the kernel's usual order.</summary>
     public PageShuffle? Shuffle { get; set; }
 
-    public BuddyLists(FrameArray frames, int pageblockOrder, AllocatorRules rules)
+    public BuddyLists(FrameArray frames, UntouchedBlocks untouched, int pageblockOrder, AllocatorRules rules)
     {
         _frames = frames;
+        _untouched = untouched;
         _pageblockOrder = pageblockOrder;
         _mergedBlocksTakeType = rules.MergedBlocksTakeType;
         _countedFrom = rules.CountsFreeBlocks ? pageblockOrder : int.MaxValue;
@@ -202,6 +204,28 @@ internal sealed class BuddyLists
         }
     }
 
+    /// <summary>Frees a run of neighbouring blocks of the largest order as the boot does: each to the back of its list, in address order.</summary>
+    /// <param name="zone">The zone.</param>
+    /// <param name="pcp">The lists of the CPU that frees: it counts.</param>
+    /// <param name="pfn">The first frame of the first block; none of them was ever used.</param>
+    /// <param name="blocks">How many, at least three.</param>
+    /// <param name="type">The type of all their page blocks.</param>
+    public void FreeRun(Zone zone, PerCpuPages pcp, int pfn, int blocks, int type)
+    {
+        const int most = 1 << 16;
+        for (int left = blocks; left > 0; left -= most)
+        {
+            int pages = Math.Min(left, most) << PageGeometry.MaxOrder;
+            CountFree(zone, pcp, pages, type);
+            if (PageGeometry.MaxOrder >= _countedFrom)
+            {
+                CountPageblocks(zone, pcp, pages, type);
+            }
+        }
+
+        zone.FreeArea.AddRunLast(pfn, blocks, zone.Id, type);
+    }
+
     /// <summary>Takes a particular free block off its list and leaves it to the caller.</summary>
     public void Isolate(Zone zone, PerCpuPages pcp, int pfn, int order)
     {
@@ -288,6 +312,7 @@ internal sealed class BuddyLists
     /// <returns>Its order, or -1 when the frame is not free in the buddy lists.</returns>
     public int FindFreeBlock(int pfn, out int head)
     {
+        _untouched.Touch(pfn);
         for (int order = 0; order <= PageGeometry.MaxOrder; order++)
         {
             head = pfn & ~((1 << order) - 1);
@@ -314,6 +339,7 @@ internal sealed class BuddyLists
     /// <summary>Moves every free block of a range to the back of another type's lists, in address order.</summary>
     public void MoveRange(Zone zone, PerCpuPages pcp, int start, int end, int type)
     {
+        _untouched.TouchAll(start, end);
         for (int pfn = start; pfn < end;)
         {
             ref PageFrame frame = ref _frames[pfn];
@@ -335,6 +361,7 @@ internal sealed class BuddyLists
     /// <summary>Counts the free pages of a range, and those in use that can be moved.</summary>
     public int CountRange(int start, int end, out int movable)
     {
+        _untouched.TouchAll(start, end);
         int free = 0;
         movable = 0;
         int pfn = start;

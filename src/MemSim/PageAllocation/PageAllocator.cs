@@ -31,7 +31,7 @@ internal sealed partial class PageAllocator
         _rules = rules;
         _pageblockOrder = machine.ZoneTable.PageblockOrder;
         _parallel = machine.IsParallel;
-        _buddy = new BuddyLists(frames, _pageblockOrder, rules);
+        _buddy = new BuddyLists(frames, machine.Frames.Untouched, _pageblockOrder, rules);
         _fallback = Fallback.For(machine, _buddy, rules);
         _pcpLists = PcpLists.For(machine, frames, _buddy, _fallback, rules);
         LimitsMove = rules.PcpTuning == PcpTuning.MovingLimit;

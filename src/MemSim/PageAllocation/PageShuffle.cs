@@ -37,6 +37,7 @@ internal sealed class PageShuffle
         {
             if (zone.IsPopulated)
             {
+                machine.Frames.Untouched.TouchAll(zone.StartPfn.Value, zone.EndPfn.Value);
                 Shuffle(machine.Frames.Array, zone);
             }
         }

@@ -14,15 +14,18 @@ internal readonly unsafe struct FrameArray
     private readonly PageFrame* _frames;
 #if DEBUG
     private readonly long _length;
+    private readonly UntouchedBlocks _untouched;
 #endif
 
-    public FrameArray(PageFrame* frames, long length)
+    public FrameArray(PageFrame* frames, long length, UntouchedBlocks untouched)
     {
         _frames = frames;
 #if DEBUG
         _length = length;
+        _untouched = untouched;
 #else
         _ = length;
+        _ = untouched;
 #endif
     }
 
@@ -33,6 +36,7 @@ internal readonly unsafe struct FrameArray
         {
 #if DEBUG
             Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
+            Debug.Assert(!_untouched.IsHead(index), "the frame was written, or it was said that it is needed now");
 #endif
             return ref _frames[(uint)index];
         }

@@ -24,6 +24,21 @@ internal sealed class FrameCgroups
         get => WordOf(pfn) & MaxId;
     }
 
+    /// <summary>The first frame from one on that somebody but the root cgroup pays for; -1 when there is none.</summary>
+    public int Next(int pfn)
+    {
+        for (int chunk = pfn >> ChunkShift, offset = pfn & ((1 << ChunkShift) - 1); chunk < _chunks.Length; chunk++, offset = 0)
+        {
+            int found = _chunks[chunk].AsSpan(_chunks[chunk] is null ? 0 : offset).IndexOfAnyExcept((ushort)0);
+            if (found >= 0)
+            {
+                return (chunk << ChunkShift) + offset + found;
+            }
+        }
+
+        return -1;
+    }
+
     /// <summary>For what it is charged.</summary>
     public ChargeKind KindOf(int pfn) => (ChargeKind)(WordOf(pfn) >> KindShift);
 

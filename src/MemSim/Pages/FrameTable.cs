@@ -35,6 +35,9 @@ internal sealed class FrameTable
     /// <summary>Frames that exist but that the allocator never gets, ascending.</summary>
     public IReadOnlyList<(long Start, long End)> ReservedRanges => _reserved;
 
+    /// <summary>The free blocks whose frames are not written yet.</summary>
+    public UntouchedBlocks Untouched => Map.Untouched;
+
     public long Count => Map.Frames;
 
     /// <summary>Host memory reserved for the page frames, in bytes.</summary>
@@ -209,7 +212,10 @@ internal sealed class FrameTable
         return pfn;
     }
 
-    public bool IsReserved(int pfn)
+    public bool IsReserved(int pfn) => ReservedRange(pfn) is not null;
+
+    /// <summary>The range of frames that the allocator never gets which holds a frame; null when it is in none.</summary>
+    public (long Start, long End)? ReservedRange(int pfn)
     {
         int low = 0;
         int high = _reserved.Count - 1;
@@ -227,12 +233,21 @@ internal sealed class FrameTable
             }
             else
             {
-                return true;
+                return (start, end);
             }
         }
 
-        return false;
+        return null;
     }
 
-    private Page Neighbour(int index) => index < Map.Frames ? new Page(_machine, index) : default;
+    private Page Neighbour(int index)
+    {
+        if (index >= Map.Frames)
+        {
+            return default;
+        }
+
+        Untouched.Touch(index);
+        return new Page(_machine, index);
+    }
 }

@@ -42,7 +42,8 @@ internal sealed unsafe partial class MemMap
         _bytes = ((length * PageFrame.SizeInBytes) + 4095) & ~4095L;
         _memory = Reserve(_bytes, host, out _mapped);
         GC.AddMemoryPressure(PressureBytes);
-        Array = new FrameArray((PageFrame*)_memory, length);
+        Array = new FrameArray((PageFrame*)_memory, length, Untouched);
+        Untouched.Frames = Array;
     }
 
     /// <summary>Gives the address space back once nothing can reach it any more.</summary>
@@ -66,6 +67,9 @@ internal sealed unsafe partial class MemMap
 
     /// <summary>The frames.</summary>
     public FrameArray Array { get; }
+
+    /// <summary>The free blocks whose frames are not written yet.</summary>
+    public UntouchedBlocks Untouched { get; } = new();
 
     /// <summary>Host address space reserved, in bytes.</summary>
     public long ReservedBytes => _bytes;

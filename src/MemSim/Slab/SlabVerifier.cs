@@ -24,6 +24,12 @@ internal sealed class SlabVerifier
         long[] unreclaimable = new long[_machine.Nodes[^1].Id + 1];
         for (int pfn = 0; pfn < (long)_memory.Frames; pfn++)
         {
+            if ((pfn & ((1 << PageGeometry.MaxOrder) - 1)) == 0 && _machine.ZoneTable.IsNeverUsed(pfn))
+            {
+                pfn += (1 << PageGeometry.MaxOrder) - 1;
+                continue;
+            }
+
             int head = _memory.HeadOf(pfn);
             if (head == 0)
             {

@@ -100,9 +100,10 @@ public sealed partial class SwapSpace
         long flagged = 0;
         foreach (PresentRange range in Machine.ZoneTable.PresentRanges)
         {
-            for (long pfn = range.Start; pfn < range.End; pfn++)
+            FramesInUse used = new(Machine, range.Start, range.End);
+            while (used.MoveNext())
             {
-                flagged += _frames[(int)pfn].RefCount != 0 && IsCached((int)pfn) ? 1 : 0;
+                flagged += IsCached(used.Pfn) ? 1 : 0;
             }
         }
 

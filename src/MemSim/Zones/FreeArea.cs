@@ -13,13 +13,15 @@ internal struct FreeArea
     public const int ListHeads = PageGeometry.OrderCount * MigrateTypes;
 
     private readonly FrameArray _frames;
+    private readonly UntouchedBlocks _untouched;
     private readonly int _firstHead;
     private OrderCounts _counts;
     private TypeMasks _nonEmpty;
 
-    public FreeArea(FrameArray frames, int firstHead)
+    public FreeArea(FrameArray frames, UntouchedBlocks untouched, int firstHead)
     {
         _frames = frames;
+        _untouched = untouched;
         _firstHead = firstHead;
     }
 
@@ -61,9 +63,48 @@ internal struct FreeArea
         Debug.Assert(SummaryAgrees(order, type), "the summary knows of the block");
     }
 
+    /// <summary>Puts a run of neighbouring blocks of the largest order at the back of a list, in address order, without writing the frames of the inner ones.</summary>
+    /// <param name="first">The first frame of the first block.</param>
+    /// <param name="blocks">How many, at least three.</param>
+    /// <param name="zone">The number of the zone.</param>
+    /// <param name="type">The migrate type.</param>
+    public void AddRunLast(int first, int blocks, int zone, int type)
+    {
+        const int order = PageGeometry.MaxOrder;
+        int last = first + ((blocks - 1) << order);
+        for (int end = first; ; end = last)
+        {
+            ref PageFrame frame = ref _frames[end];
+            frame.Identity = PageFrame.FreeIdentity(zone, order);
+            frame.State = PageFrame.BuddyState;
+            frame.Index = (uint)type;
+            AddLast(end, order, type);
+            if (end == last)
+            {
+                break;
+            }
+        }
+
+        _frames[first].Next = first + (1 << order);
+        _frames[last].Prev = last - (1 << order);
+        _counts[order] += blocks - 2;
+        _untouched.Add(first + (1 << order), blocks - 2, zone, type);
+    }
+
+    /// <summary>The block after one on its list, or the list's head: for walks that only read.</summary>
+    public readonly int Next(int pfn) => _untouched.Next(pfn);
+
+    /// <summary>The block before one on its list, or the list's head: for walks that only read.</summary>
+    public readonly int Previous(int pfn) => _untouched.Previous(pfn);
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Remove(int pfn, int order, int type)
     {
+        if (order == PageGeometry.MaxOrder)
+        {
+            _untouched.TouchNeighbours(pfn);
+        }
+
         Debug.Assert(IsBlock(in _frames[pfn], pfn, order), "what is taken off a free list is marked as a free block of its order");
         if (Unlink(ref _frames[pfn], order, type))
         {

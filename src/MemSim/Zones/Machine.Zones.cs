@@ -36,7 +36,13 @@ public sealed partial class Machine
     {
         ThrowIfDisposed();
         bool exists = (ulong)pfn.Value < (ulong)Frames.Count && ZoneTable.ZoneOf((int)pfn.Value) is not null;
-        page = exists ? new Page(this, (int)pfn.Value) : default;
+        page = default;
+        if (exists)
+        {
+            Frames.Untouched.Touch((int)pfn.Value);
+            page = new Page(this, (int)pfn.Value);
+        }
+
         return exists;
     }
 

@@ -89,7 +89,7 @@ public sealed partial class Zone
     internal PaddedLock Lock;
     internal PerCpuPages[] Pcp = [];
 
-    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, FrameArray frames, int firstHead, AllocatorRules rules, bool parallel)
+    internal Zone(Node node, ZoneType type, int index, int id, int pageblockOrder, MemMap map, int firstHead, AllocatorRules rules, bool parallel)
     {
         _parallel = parallel;
         _rules = rules;
@@ -99,8 +99,8 @@ public sealed partial class Zone
         Index = index;
         Id = id;
         PageblockOrder = pageblockOrder;
-        Frames = frames;
-        FreeArea = new FreeArea(frames, firstHead);
+        Frames = map.Array;
+        FreeArea = new FreeArea(map.Array, map.Untouched, firstHead);
         Counters = new ZoneCounters();
     }
 
@@ -418,14 +418,14 @@ public sealed partial class Zone
         for (int previous = head; ;)
         {
             ObjectDisposedException.ThrowIf(IsDisposed, this);
-            int i = Frames[previous].Next;
+            int i = FreeArea.Next(previous);
             if (i == head)
             {
                 yield break;
             }
 
             // A frame that has moved meanwhile leads into another list, whose head is no frame.
-            if (i >= EndPfn.Value || Frames[i].Prev != previous)
+            if (i >= EndPfn.Value || FreeArea.Previous(i) != previous)
             {
                 throw new InvalidOperationException("the list was changed while it was read");
             }

@@ -82,6 +82,28 @@ internal sealed class ZoneTable
         _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
     }
 
+    /// <summary>Whether some frame of a range exists.</summary>
+    public bool HasMemory(long start, long end)
+    {
+        int low = 0;
+        int high = _presentRanges.Count;
+        while (low < high)
+        {
+            int middle = (low + high) / 2;
+            (low, high) = _presentRanges[middle].End <= start ? (middle + 1, high) : (low, middle);
+        }
+
+        return low < _presentRanges.Count && _presentRanges[low].Start < end;
+    }
+
+    /// <summary>Whether nobody can have used any frame of the block of the largest order that begins at one: all of it was free since the boot, the allocator never gets it, or it does not exist.</summary>
+    public bool IsNeverUsed(int first)
+    {
+        const int pages = 1 << PageGeometry.MaxOrder;
+        FrameTable frames = _machine.Frames;
+        return frames.Untouched.Covers(first) || (frames.ReservedRange(first) is var (_, end) && end - first >= pages) || !HasMemory(first, first + pages);
+    }
+
     public Zone? ZoneOf(int pfn)
     {
         int low = 0;
@@ -110,6 +132,7 @@ internal sealed class ZoneTable
     /// <summary>The first frame of the block, allocated or free, that holds a frame; -1 when none does.</summary>
     public int BlockHeadOf(int pfn, out int order)
     {
+        _machine.Frames.Untouched.Touch(pfn);
         for (int candidate = 0; candidate <= PageGeometry.MaxOrder; candidate++)
         {
             int head = pfn & ~((1 << candidate) - 1);
