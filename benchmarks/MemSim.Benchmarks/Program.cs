@@ -1,13 +1,19 @@
 using BenchmarkDotNet.Running;
+using MemSim.Benchmarks.Growth;
 using MemSim.Benchmarks.Harness;
 
 namespace MemSim.Benchmarks;
 
-/// <summary>The entry: <c>--csv</c>, <c>--smoke</c> and <c>--list-operations</c> are ours, everything else is BenchmarkDotNet's.</summary>
+/// <summary>The entry: <c>--csv</c>, <c>--growth</c>, <c>--smoke</c> and <c>--list-operations</c> are ours, everything else is BenchmarkDotNet's.</summary>
 internal static class Program
 {
     public static int Main(string[] args)
     {
+        if (args.Contains("--growth"))
+        {
+            return RunGrowth(args);
+        }
+
         bool csv = args.Contains("--csv");
         if (csv || args.Contains("--smoke") || args.Contains("--list-operations"))
         {
@@ -16,6 +22,31 @@ internal static class Program
 
         BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args);
         return 0;
+    }
+
+    private static int RunGrowth(string[] args)
+    {
+        string? only = null;
+        string? picture = null;
+        for (int i = 0; i < args.Length; i++)
+        {
+            switch (args[i])
+            {
+                case "--growth" or "--quick":
+                    break;
+                case "--only" when i + 1 < args.Length:
+                    only = args[++i];
+                    break;
+                case "--picture" when i + 1 < args.Length:
+                    picture = args[++i];
+                    break;
+                default:
+                    Console.Error.WriteLine($"unknown argument '{args[i]}': --growth [--only PART,PART] [--picture FILE.svg] [--quick]");
+                    return 2;
+            }
+        }
+
+        return GrowthRunner.Run(only, picture, args.Contains("--quick"));
     }
 
     private static int RunOwn(string[] args)
