@@ -35,7 +35,7 @@ public sealed partial class Machine
         Slab = new SlabAllocator(this, options.Slab);
         foreach (Cpu cpu in Cpus)
         {
-            cpu.AttachSlab(Slab);
+            cpu.SlabPaths.Attach(cpu, Slab);
         }
 
         Slab.KernelObjects = new KernelObjects(this);

@@ -28,7 +28,7 @@ public sealed partial class Machine : IDisposable
         IsParallel = blueprint.Parallel;
         Warnings = blueprint.Warnings;
         CpuTable = new CpuTable(this);
-        Callouts = new Callouts(IsParallel, () => string.Concat(Cpus.Select(cpu => cpu.Drivers?.Describe())));
+        Callouts = new Callouts(IsParallel, () => string.Concat(Cpus.Select(cpu => cpu.Context.Drivers?.Describe())));
         OwnersLock = new OwnersLock(this);
         ILogger logger = blueprint.LoggerFactory.CreateLogger("MemSim");
         Bugs = new BugReporter(this, blueprint.LoggerFactory, logger, blueprint.BugPolicy);
@@ -88,7 +88,6 @@ public sealed partial class Machine : IDisposable
         Settings = new MachineSettings(this, blueprint.Personality);
         foreach (Cpu cpu in Cpus)
         {
-            cpu.Context = new CpuContext(cpu);
             cpu.User = new CpuUser(cpu);
             cpu.Files = new CpuFiles(cpu);
             cpu.Vm = new CpuVm(cpu);
@@ -100,10 +99,10 @@ public sealed partial class Machine : IDisposable
             cpu.Dma = new CpuDma(cpu);
             cpu.Memory = new CpuMemory(cpu);
             cpu.Allocator = Pages;
-            cpu.Pcp = [.. Zones.Select(z => z.Pcp[cpu.Id])];
-            cpu.Zonelists = cpu.Node.Zonelists;
-            cpu.Choices = FirstChoice.For(cpu.Zonelists, cpu.Pcp);
-            cpu.HomePcp = cpu.Choices[0].Pcp ?? cpu.Pcp[0];
+            cpu.Lists.Pcp = [.. Zones.Select(z => z.Pcp[cpu.Id])];
+            cpu.Lists.Zonelists = cpu.Node.Zonelists;
+            cpu.Lists.Choices = FirstChoice.For(cpu.Lists.Zonelists, cpu.Lists.Pcp);
+            cpu.Lists.HomePcp = cpu.Lists.Choices[0].Pcp ?? cpu.Lists.Pcp[0];
         }
 
         Hooks.UpdateModes();
@@ -197,9 +196,9 @@ public sealed partial class Machine : IDisposable
         IsDisposed = true;
         foreach (Cpu cpu in Cpus)
         {
-            cpu.UpdateMode();
-            cpu.DetachSlab();
-            cpu.DetachMmu();
+            cpu.Context.UpdateMode();
+            cpu.SlabPaths.Detach(cpu);
+            cpu.MmuOrNull = null;
         }
 
         foreach (Zone zone in Zones)

@@ -43,7 +43,7 @@ public sealed class MachineHotplug
             return;
         }
 
-        if (target.InAtomic)
+        if (target.Context.InAtomic)
         {
             throw new InvalidOperationException($"CPU {cpu} cannot go offline in atomic context");
         }
@@ -52,7 +52,7 @@ public sealed class MachineHotplug
         FoldFreePages(target);
         _machine.Slab.CpuDead(_machine.Cpus[0], cpu);
         target.IsOnline = false;
-        target.UpdateMode();
+        target.Context.UpdateMode();
         _machine.Settings.CpuChanged(cpu);
     }
 
@@ -65,7 +65,7 @@ public sealed class MachineHotplug
         if (!target.IsOnline)
         {
             target.IsOnline = true;
-            target.UpdateMode();
+            target.Context.UpdateMode();
             _machine.Settings.CpuChanged(cpu);
         }
     }
@@ -92,7 +92,7 @@ public sealed class MachineHotplug
     /// <summary>Adds what a CPU counted of free pages for itself to the zones' counters (<c>refresh_cpu_vm_stats()</c>).</summary>
     internal static void FoldFreePages(Cpu cpu)
     {
-        foreach (PerCpuPages pcp in cpu.Pcp)
+        foreach (PerCpuPages pcp in cpu.Lists.Pcp)
         {
             pcp.Zone.EnterLock();
             pcp.Zone.FreePagesFolded += pcp.FreePagesDiff;

@@ -101,7 +101,7 @@ internal sealed class PageState : IDisposable
     /// <summary>Holds every free block smaller than the largest of the zone that serves first, so that each allocation has to split one.</summary>
     public PageState HoldingSmallBlocks()
     {
-        Zone zone = Cpu.Zonelists[(int)(Gfp.Kernel & Gfp.ZoneMask)].Zones[0];
+        Zone zone = Cpu.Lists.Zonelists[(int)(Gfp.Kernel & Gfp.ZoneMask)].Zones[0];
 
         // One pair first: it may claim a page block for its type, which changes the lists.
         Cpu.FreePages(Cpu.AllocPages(Gfp.Kernel));

@@ -83,7 +83,7 @@ public sealed partial class TraceReplay
         }
 
         Cpu cpu = _machine!.Cpus[e.Cpu];
-        _frames.CopyListBackwards(cpu.Pcp[zone.Id], PerCpuPages.ListIndex(e.Order, e.MigrateType), _left);
+        _frames.CopyListBackwards(cpu.Lists.Pcp[zone.Id], PerCpuPages.ListIndex(e.Order, e.MigrateType), _left);
         foreach (int block in _left)
         {
             if (_recording.IsInFreeListsNow(block))

@@ -21,7 +21,7 @@ public sealed partial class TraceReplay
     {
         Cpu cpu = _machine!.Cpus[e.Cpu];
         _knowsUpdates = true;
-        foreach (PerCpuPages pcp in cpu.Pcp)
+        foreach (PerCpuPages pcp in cpu.Lists.Pcp)
         {
             // Of another node's lists a batch is drained, which is no matter of limits.
             int recorded = e.Pid < 0 || !ReferenceEquals(pcp.Zone.Node, cpu.Node) ? 0 : PagesDrained(e, position, pcp.Zone);

@@ -78,7 +78,7 @@ internal sealed class TraceReplayFrames
     public void Return(Cpu cpu, int pfn, int order, int type)
     {
         ref PageFrame frame = ref _frames[pfn];
-        PerCpuPages pcp = cpu.Pcp[frame.ZoneId];
+        PerCpuPages pcp = cpu.Lists.Pcp[frame.ZoneId];
         frame.Identity = PageFrame.FreeIdentity(pcp.Zone.Id, 0);
         if (HasList(order))
         {
@@ -98,7 +98,7 @@ internal sealed class TraceReplayFrames
     public void FreePastLists(Cpu cpu, int pfn, int order)
     {
         ref PageFrame frame = ref _frames[pfn];
-        PerCpuPages pcp = cpu.Pcp[frame.ZoneId];
+        PerCpuPages pcp = cpu.Lists.Pcp[frame.ZoneId];
         int type = pcp.Zone.BlockType(pfn);
         frame.Identity = PageFrame.FreeIdentity(pcp.Zone.Id, 0);
         frame.State = 0;
@@ -125,7 +125,7 @@ internal sealed class TraceReplayFrames
     }
 
     /// <summary>What asking a CPU's lists changes besides the lists: to be put back where a question was none of the recorded kernel's.</summary>
-    public PcpTuningState TuningOf(Cpu cpu, int pfn) => new(cpu.Pcp[_machine.ZoneTable.ZoneOf(pfn)?.Id ?? 0]);
+    public PcpTuningState TuningOf(Cpu cpu, int pfn) => new(cpu.Lists.Pcp[_machine.ZoneTable.ZoneOf(pfn)?.Id ?? 0]);
 
     /// <summary>Gives a block of a per-CPU list back to the free lists, as a drain does.</summary>
     public void Drain(Cpu cpu, int head, int order)
@@ -134,7 +134,7 @@ internal sealed class TraceReplayFrames
         _frames.Remove(head);
         pcp.Count -= 1 << order;
         _frames[head].State = 0;
-        _machine.Pages.Buddy.Free(pcp.Zone, cpu.Pcp[pcp.Zone.Id], head, order, (int)_frames[head].Index);
+        _machine.Pages.Buddy.Free(pcp.Zone, cpu.Lists.Pcp[pcp.Zone.Id], head, order, (int)_frames[head].Index);
     }
 
     /// <summary>
@@ -171,7 +171,7 @@ internal sealed class TraceReplayFrames
     private bool TakeOut(Cpu cpu, Zone zone, int pfn, int order)
     {
         bool wasFree = false;
-        PerCpuPages counts = cpu.Pcp[zone.Id];
+        PerCpuPages counts = cpu.Lists.Pcp[zone.Id];
         int end = pfn + (1 << order);
         int at = pfn;
         while (at < end)

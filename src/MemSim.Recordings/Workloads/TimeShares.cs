@@ -308,7 +308,7 @@ internal sealed partial class TimeShares : ISharedTime
         thread.IsRunnable = false;
         try
         {
-            using (lent.EnterBackground(thread.Kswapd.Task))
+            using (new BackgroundScope(lent, thread.Kswapd.Task))
             {
                 thread.Kswapd.IsPending = false;
                 pause = thread.Kswapd.Step(lent);

@@ -3,20 +3,14 @@ namespace MemSim.Background;
 /// <summary>A CPU lent to a background thread; disposing it gives the CPU back to what it did before.</summary>
 internal readonly struct BackgroundScope : IDisposable
 {
-    private readonly Cpu _cpu;
-    private readonly KernelTask _task;
-    private readonly int _preemptCount;
-    private readonly int _irqDisableDepth;
-    private readonly int _spinlocksHeld;
+    private readonly CpuContext _context;
+    private readonly CpuContext.LentContext _lent;
 
-    public BackgroundScope(Cpu cpu, KernelTask task, int preemptCount, int irqDisableDepth, int spinlocksHeld)
+    public BackgroundScope(Cpu cpu, KernelTask thread)
     {
-        _cpu = cpu;
-        _task = task;
-        _preemptCount = preemptCount;
-        _irqDisableDepth = irqDisableDepth;
-        _spinlocksHeld = spinlocksHeld;
+        _context = cpu.Context;
+        _lent = _context.Lend(thread);
     }
 
-    public void Dispose() => _cpu.LeaveBackground(_task, _preemptCount, _irqDisableDepth, _spinlocksHeld);
+    public void Dispose() => _context.Return(_lent);
 }

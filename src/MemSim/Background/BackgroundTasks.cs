@@ -89,7 +89,7 @@ internal sealed class BackgroundTasks
                 Cpu cpu = CpuFor(task, waker);
                 using (_machine.Callouts.Enter())
                 {
-                    using (cpu.EnterBackground(task.Task))
+                    using (new BackgroundScope(cpu, task.Task))
                     {
                         task.Run(cpu);
                     }

@@ -86,7 +86,7 @@ internal static partial class MachineBooter
 
             foreach (Cpu cpu in machine.Cpus)
             {
-                cpu.UpdateMode();
+                cpu.Context.UpdateMode();
             }
 
             ArmFaults(machine, spec.CommandLine);

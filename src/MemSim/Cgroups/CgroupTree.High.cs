@@ -53,7 +53,7 @@ public sealed partial class CgroupTree
             over = above.Memory.Usage > above.Memory.High || above.Swap.Usage > above.Swap.High;
         }
 
-        if (!over || cpu.InAtomic)
+        if (!over || cpu.Context.InAtomic)
         {
             return;
         }

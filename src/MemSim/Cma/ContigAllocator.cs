@@ -146,11 +146,11 @@ internal sealed class ContigAllocator
                 // A block that sticks out of the range stays free outside.
                 while (head < start || head + (1 << order) > end)
                 {
-                    buddy.SplitFree(zone, cpu.Pcp[zone.Id], head, order - 1);
+                    buddy.SplitFree(zone, cpu.Lists.Pcp[zone.Id], head, order - 1);
                     order = buddy.FindFreeBlock(pfn, out head);
                 }
 
-                buddy.Isolate(zone, cpu.Pcp[zone.Id], head, order);
+                buddy.Isolate(zone, cpu.Lists.Pcp[zone.Id], head, order);
                 for (int page = head; page < head + (1 << order); page++)
                 {
                     _frames[page].Identity = PageFrame.FreeIdentity(zone.Id, 0);

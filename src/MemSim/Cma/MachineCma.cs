@@ -136,7 +136,7 @@ public sealed class MachineCma
             return default;
         }
 
-        foreach (Zone zone in cpu.Zonelists[(int)(gfp & Gfp.ZoneMask)].Zones)
+        foreach (Zone zone in cpu.Lists.Zonelists[(int)(gfp & Gfp.ZoneMask)].Zones)
         {
             long start = (zone.StartPfn.Value + pages - 1) / pages * pages;
             for (long pfn = start; pfn + pages <= zone.EndPfn.Value; pfn += pages)
@@ -184,7 +184,7 @@ public sealed class MachineCma
         _machine.ThrowIfDisposed();
         _ = _machine.CpuTable.Own(cpu);
         cpu.Context.MightSleep(what);
-        return !cpu.InAtomic;
+        return !cpu.Context.InAtomic;
     }
 
     /// <summary>A first look that saves isolating ranges in vain: all memory of the zone, nothing reserved.</summary>

@@ -49,7 +49,7 @@ internal sealed class PageblockIsolation
     {
         for (int block = start & -_pageblockPages; block < end; block += _pageblockPages)
         {
-            PerCpuPages pcp = cpu.Pcp[zone.Id];
+            PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
             zone.EnterLock();
             if (zone.BlockType(block) == (int)MigrateType.Isolate)
             {
@@ -113,7 +113,7 @@ internal sealed class PageblockIsolation
 
     private bool TryIsolateBlock(Cpu cpu, Zone zone, int block, int start, int end, MigrateType type)
     {
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         zone.EnterLock();
         try
         {

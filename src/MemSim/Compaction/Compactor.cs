@@ -352,7 +352,7 @@ internal sealed partial class Compactor : ICompactor
         if (cc.Order > 0 && cc.LastMigratedPfn != 0 && cc.LastMigratedPfn < (cc.MigratePfn & ~((1 << cc.Order) - 1)))
         {
             _migrator.DrainLru(cpu);
-            _machine.Pages.DrainAll(cpu, cpu.Pcp[cc.Zone.Id]);
+            _machine.Pages.DrainAll(cpu, cpu.Lists.Pcp[cc.Zone.Id]);
             cc.LastMigratedPfn = 0;
         }
     }
@@ -455,7 +455,7 @@ internal sealed partial class Compactor : ICompactor
         return used || free;
     }
 
-    private static AllocFlags FlagsOf(in ReclaimRequest request) => PageAllocator.FlagsOf(new Request(request.Cpu, request.Cpu.Zonelists[0], request.Gfp, request.Order));
+    private static AllocFlags FlagsOf(in ReclaimRequest request) => PageAllocator.FlagsOf(new Request(request.Cpu, request.Cpu.Lists.Zonelists[0], request.Gfp, request.Order));
 
     private static CompactionStatus Max(CompactionStatus a, CompactionStatus b) => a > b ? a : b;
 

@@ -94,7 +94,7 @@ internal sealed class FreeScanner
             return false;
         }
 
-        _buddy.Isolate(zone, cpu.Pcp[zone.Id], pfn, order);
+        _buddy.Isolate(zone, cpu.Lists.Pcp[zone.Id], pfn, order);
         if (order >= zone.PageblockOrder - 1 && type < PerCpuPages.PcpTypes)
         {
             for (int block = pfn; block < pfn + (1 << order); block += 1 << zone.PageblockOrder)

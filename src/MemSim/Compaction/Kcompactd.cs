@@ -65,7 +65,7 @@ internal sealed class Kcompactd : BackgroundTask
             return IsPending ? left : 1;
         }
 
-        using (cpu.EnterBackground(Task))
+        using (new BackgroundScope(cpu, Task))
         {
             if (_ticksToSkip > 0)
             {

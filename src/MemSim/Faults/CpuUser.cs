@@ -39,7 +39,7 @@ public sealed class CpuUser
             int done = 0;
             while (done < from.Length && TryUser(mmu, to.Value + (ulong)done, MemoryAccess.Write, out ulong physical))
             {
-                int run = Math.Min(from.Length - done, PageGeometry.PageSize - (int)(physical & Cpu.PageOffsetMask));
+                int run = Math.Min(from.Length - done, PageGeometry.PageSize - (int)(physical & CpuAccesses.PageOffsetMask));
                 from.Slice(done, run).CopyTo(mmu.Memory.Range(physical, run));
                 LeaveUser(mmu);
                 done += run;
@@ -62,7 +62,7 @@ public sealed class CpuUser
             int done = 0;
             while (done < to.Length && TryUser(mmu, from.Value + (ulong)done, MemoryAccess.Read, out ulong physical))
             {
-                int run = Math.Min(to.Length - done, PageGeometry.PageSize - (int)(physical & Cpu.PageOffsetMask));
+                int run = Math.Min(to.Length - done, PageGeometry.PageSize - (int)(physical & CpuAccesses.PageOffsetMask));
                 mmu.Memory.ReadOnly(physical, run).CopyTo(to[done..]);
                 LeaveUser(mmu);
                 done += run;
@@ -115,7 +115,7 @@ public sealed class CpuUser
             return false;
         }
 
-        int tries = mmu.IsGated ? Cpu.MaxParallelRetries : Cpu.MaxFaultRetries;
+        int tries = mmu.IsGated ? CpuAccesses.MaxParallelRetries : CpuAccesses.MaxFaultRetries;
         for (int i = 0; i < tries; i++)
         {
             if (EnterUser(mmu, address, access, out physical, out PageFault fault))

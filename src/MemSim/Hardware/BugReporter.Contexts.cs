@@ -15,14 +15,14 @@ internal sealed partial class BugReporter
     {
         string advice = gfp == Gfp.None ? "" : $"Use GFP_ATOMIC or GFP_NOWAIT here; {GfpText.FormatWithHex(gfp)} may reclaim, and reclaim sleeps.";
         Raise(KernelBugKind.SleepingInAtomic, $"BUG: sleeping function called from invalid context at {what}", string.Create(CultureInfo.InvariantCulture,
-            $"in_atomic(): {(cpu.PreemptCount != 0 ? 1 : 0)}, irqs_disabled(): {(cpu.InterruptsDisabled ? 1 : 0)}, non_block: 0, pid: {cpu.Current.Pid}, name: {cpu.Current.Name}\npreempt_count: {cpu.PreemptCount:x}, expected: 0\n")
+            $"in_atomic(): {(cpu.Context.PreemptCount != 0 ? 1 : 0)}, irqs_disabled(): {(cpu.Context.InterruptsDisabled ? 1 : 0)}, non_block: 0, pid: {cpu.Current.Pid}, name: {cpu.Current.Name}\npreempt_count: {cpu.Context.PreemptCount:x}, expected: 0\n")
             + Context(cpu) + advice);
     }
 
     private static string Context(Cpu cpu)
     {
-        string where = cpu.InNmi ? "NMI" : cpu.InHardIrq ? "hardirq" : cpu.InSoftIrq ? "softirq" : "process";
+        string where = cpu.Context.InNmi ? "NMI" : cpu.Context.InHardIrq ? "hardirq" : cpu.Context.InSoftIrq ? "softirq" : "process";
         return string.Create(CultureInfo.InvariantCulture,
-            $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name} context: {where}, preempt depth {cpu.PreemptDepth}, interrupts {(cpu.InterruptsDisabled ? "off" : "on")}, spinlocks held {cpu.SpinlocksHeld}\n");
+            $"CPU: {cpu.Id} PID: {cpu.Current.Pid} Comm: {cpu.Current.Name} context: {where}, preempt depth {cpu.Context.PreemptDepth}, interrupts {(cpu.Context.InterruptsDisabled ? "off" : "on")}, spinlocks held {cpu.Context.SpinlocksHeld}\n");
     }
 }

@@ -19,7 +19,7 @@ namespace MemSim
         }
 
         /// <summary>Leaves the context.</summary>
-        public void Dispose() => _cpu?.Leave(_kind, _task, _added);
+        public void Dispose() => _cpu?.Context.Leave(_kind, _task, _added);
     }
 }
 

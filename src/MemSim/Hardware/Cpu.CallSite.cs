@@ -3,22 +3,18 @@ namespace MemSim;
 /// <content>The name of the code that runs.</content>
 public sealed partial class Cpu
 {
-    private string _callSite = "";
-
     /// <summary>The function that allocations and frees are ascribed to by tracepoints and user tracking; empty until <see cref="CallSite"/> sets it.</summary>
-    internal string CurrentCallSite => _callSite;
+    internal string CurrentCallSite { get; set; } = "";
 
     /// <summary>Names the caller of the allocations and frees that follow, until the scope is disposed: what tracepoints and user tracking show as call site.</summary>
     /// <param name="name">The name, e.g. <c>copy_process+0x20e/0x1ae0</c>.</param>
     public CallSiteScope CallSite(string name)
     {
         ArgumentNullException.ThrowIfNull(name);
-        CallSiteScope scope = new(this, _callSite);
-        _callSite = name;
+        CallSiteScope scope = new(this, CurrentCallSite);
+        CurrentCallSite = name;
         return scope;
     }
-
-    internal void SetCallSite(string name) => _callSite = name;
 }
 
 /// <summary>A call site in force; disposing it brings the previous one back.</summary>
@@ -34,5 +30,11 @@ public readonly struct CallSiteScope : IDisposable
     }
 
     /// <summary>Brings the previous call site back.</summary>
-    public void Dispose() => _cpu?.SetCallSite(_previous);
+    public void Dispose()
+    {
+        if (_cpu is not null)
+        {
+            _cpu.CurrentCallSite = _previous;
+        }
+    }
 }

@@ -34,7 +34,7 @@ internal sealed class CpuTable
         ChecksEveryRequest = checksEveryRequest;
         foreach (Cpu cpu in _cpus)
         {
-            cpu.UpdateMode();
+            cpu.Context.UpdateMode();
         }
     }
 
@@ -59,14 +59,14 @@ internal sealed class CpuTable
         RefuseReentry();
         Cpu? first = null;
         int thread = _parallel ? Environment.CurrentManagedThreadId : 0;
-        if (likely is not null && (!_parallel || likely.Driver == thread))
+        if (likely is not null && (!_parallel || likely.Context.Driver == thread))
         {
             return likely;
         }
 
         foreach (Cpu cpu in _cpus)
         {
-            if (_parallel && cpu.Driver == thread)
+            if (_parallel && cpu.Context.Driver == thread)
             {
                 return cpu;
             }
@@ -76,7 +76,7 @@ internal sealed class CpuTable
 
         return first is null
             ? throw new InvalidOperationException("no CPU is online")
-            : _parallel && !first.IsIdle
+            : _parallel && !first.Context.IsIdle
             ? throw new InvalidOperationException($"this call names no CPU, its host thread runs on none, and on CPU {first.Id} another thread runs {first.Current}: say which CPU, or make the call on one (Cpu.Run)")
             : first;
     }

@@ -52,7 +52,7 @@ public partial class KernelTask
         set
         {
             _flags = value;
-            RunsOn?.UpdateMode();
+            RunsOn?.Context.UpdateMode();
         }
     }
 
@@ -63,7 +63,7 @@ public partial class KernelTask
         set
         {
             _policy = value;
-            RunsOn?.UpdateMode();
+            RunsOn?.Context.UpdateMode();
         }
     }
 

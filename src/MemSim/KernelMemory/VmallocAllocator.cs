@@ -200,7 +200,7 @@ internal sealed partial class VmallocAllocator
             return;
         }
 
-        if (cpu.InInterrupt && !unmapOnly)
+        if (cpu.Context.InInterrupt && !unmapOnly)
         {
             // Unmapping may sleep: a worker does it later, the address is written down only.
             using LockScope scope = Enter();
@@ -208,7 +208,7 @@ internal sealed partial class VmallocAllocator
             return;
         }
 
-        if (cpu.InAtomic)
+        if (cpu.Context.InAtomic)
         {
             _machine.Bugs.SleepingInAtomic(cpu, what);
             return;
@@ -264,7 +264,7 @@ internal sealed partial class VmallocAllocator
             return false;
         }
 
-        if (cpu.InAtomic)
+        if (cpu.Context.InAtomic)
         {
             _machine.Bugs.SleepingInAtomic(cpu, what);
             return false;

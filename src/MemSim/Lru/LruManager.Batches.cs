@@ -45,7 +45,7 @@ internal sealed partial class LruManager
     private void Defer(Cpu cpu, LruBatch batch, int pfn)
     {
         Debug.Assert(_frames[pfn].RefCount > 0, "a page without references");
-        _machine.Frames.AddReferences(pfn, 1);
+        _table.AddReferences(pfn, 1);
         CpuLruBatches batches = _batches[cpu.Id];
         if (_parallel)
         {

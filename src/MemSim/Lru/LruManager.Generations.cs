@@ -110,7 +110,7 @@ internal sealed partial class LruManager
     }
 
     /// <summary>Drops the reference of a failed isolation: somebody else holds one.</summary>
-    internal void DropIsolation(int pfn) => _machine.Frames.AddReferences(pfn, -1);
+    internal void DropIsolation(int pfn) => _table.AddReferences(pfn, -1);
 
     /// <summary>Puts pages that were skipped back at the front of the list they come from.</summary>
     internal void Unpark(int parked, int head, Zone zone, long pages)

@@ -62,7 +62,7 @@ internal sealed partial class LruManager
             {
                 // Somebody else is about to take it off: it must find it in its list.
                 frames.AddFirst(head, ref frame, pfn);
-                _machine.Frames.AddReferences(pfn, -1);
+                _table.AddReferences(pfn, -1);
                 continue;
             }
 

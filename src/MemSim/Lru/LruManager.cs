@@ -12,6 +12,7 @@ namespace MemSim.Lru;
 internal sealed partial class LruManager
 {
     private readonly Machine _machine;
+    private readonly FrameTable _table;
     private readonly FrameArray _frames;
     private readonly Zone[] _zones;
     private readonly LruVec[] _vecs;
@@ -24,6 +25,7 @@ internal sealed partial class LruManager
     public LruManager(Machine machine, MemMap map, bool restored)
     {
         _machine = machine;
+        _table = machine.Frames;
         _frames = machine.Frames.Array;
         _map = map;
         _parallel = machine.IsParallel;
@@ -226,7 +228,7 @@ internal sealed partial class LruManager
         if (isolated && !TestClearLru(ref frame))
         {
             // Another CPU, which holds a reference too, has it and waits for the lock.
-            _machine.Frames.AddReferences(pfn, -1);
+            _table.AddReferences(pfn, -1);
             isolated = false;
         }
 

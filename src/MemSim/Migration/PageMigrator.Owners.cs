@@ -1,3 +1,5 @@
+using MemSim.Hardware;
+
 namespace MemSim.Migration;
 
 /// <content>Calls of owners of movable pages, who are the user's code: what they throw counts as a refusal and is thrown when the kernel's work is done.</content>
@@ -5,7 +7,7 @@ internal sealed partial class PageMigrator
 {
     private bool AsksToIsolate(Cpu cpu, IMovableOwner owner, int pfn)
     {
-        using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+        using UserCodeScope scope = new(cpu);
         try
         {
             return owner.Isolate(new Page(_machine, pfn));
@@ -19,7 +21,7 @@ internal sealed partial class PageMigrator
 
     private bool AsksToMigrate(Cpu cpu, IMovableOwner owner, int from, int to, MigrationMode mode)
     {
-        using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+        using UserCodeScope scope = new(cpu);
         try
         {
             return owner.Migrate(new Page(_machine, from), new Page(_machine, to), mode);
@@ -33,7 +35,7 @@ internal sealed partial class PageMigrator
 
     private void TellPutBack(Cpu cpu, IMovableOwner owner, int pfn)
     {
-        using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+        using UserCodeScope scope = new(cpu);
         try
         {
             owner.PutBack(new Page(_machine, pfn));

@@ -144,9 +144,9 @@ public sealed partial class FtraceTextSink : IPageTraceSink, IDisposable
 
     private void AppendContext(Cpu cpu, int locks)
     {
-        int depth = cpu.PreemptDepth + locks;
-        _line.Append(cpu.InterruptsDisabled || cpu.InHardIrq || locks >= 3 ? 'd' : '.').Append('.');
-        _line.Append(cpu.InNmi ? 'z' : cpu.InHardIrq ? (cpu.InSoftIrq ? 'H' : 'h') : cpu.InSoftIrq ? 's' : '.');
+        int depth = cpu.Context.PreemptDepth + locks;
+        _line.Append(cpu.Context.InterruptsDisabled || cpu.Context.InHardIrq || locks >= 3 ? 'd' : '.').Append('.');
+        _line.Append(cpu.Context.InNmi ? 'z' : cpu.Context.InHardIrq ? (cpu.Context.InSoftIrq ? 'H' : 'h') : cpu.Context.InSoftIrq ? 's' : '.');
         _line.Append(depth == 0 ? '.' : "0123456789abcdef"[Math.Min(depth, 15)]).Append('.');
     }
 }

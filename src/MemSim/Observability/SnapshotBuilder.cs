@@ -233,7 +233,7 @@ internal static class SnapshotBuilder
         for (int cpu = 0; cpu < document.Cpus.Count; cpu++)
         {
             machine.Cpus[cpu].IsOnline = document.Cpus[cpu].Online;
-            machine.Cpus[cpu].UpdateMode();
+            machine.Cpus[cpu].Context.UpdateMode();
         }
     }
 

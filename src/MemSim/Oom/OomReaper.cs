@@ -22,7 +22,7 @@ internal sealed class OomReaper(OomKiller killer, Machine machine) : BackgroundT
     /// <summary>Runs at once, lent the CPU.</summary>
     public void RunNow(Cpu cpu)
     {
-        using (cpu.EnterBackground(Task))
+        using (new BackgroundScope(cpu, Task))
         {
             Run(cpu);
         }

@@ -93,7 +93,7 @@ public sealed class ArmedFault : IDisposable
         && (gfp & Rule.Without) == 0
         && order >= Rule.MinOrder && order <= Rule.MaxOrder
         && (Rule.Cache is null || (point == FaultPoints.FailSlab && Rule.Cache == cache))
-        && (Rule.Task is null || (ReferenceEquals(Rule.Task, cpu.Current) && !cpu.InInterrupt))
+        && (Rule.Task is null || (ReferenceEquals(Rule.Task, cpu.Current) && !cpu.Context.InInterrupt))
         && (Rule.CallSite is null || IsAt(cpu.CurrentCallSite, Rule.CallSite))
         && (Rule.Zone is null || (point != FaultPoints.FailUsercopy && cpu.Machine.Architecture.ZoneTypes[GfpZones.HighestZoneIndex(gfp, cpu.Machine.Architecture)] == Rule.Zone));
 

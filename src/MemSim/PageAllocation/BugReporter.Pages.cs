@@ -34,7 +34,7 @@ internal sealed partial class BugReporter
             return false;
         }
 
-        if ((gfp & Gfp.DirectReclaim) != 0 && cpu.InAtomic)
+        if ((gfp & Gfp.DirectReclaim) != 0 && cpu.Context.InAtomic)
         {
             SleepingInAtomic(cpu, "alloc_pages", gfp);
             return false;
@@ -59,7 +59,7 @@ internal sealed partial class BugReporter
             return false;
         }
 
-        if (cpu.InNmi)
+        if (cpu.Context.InNmi)
         {
             Raise(KernelBugKind.CalledFromNmi, "BUG: page allocator called from NMI context", Context(cpu)
                 + "The allocator's locks may be held by the code that was interrupted. Allocate before, or hand the work to an irq_work.");

@@ -21,7 +21,7 @@ internal sealed class ClaimThenSteal : Fallback
 
     public override int Take(Cpu cpu, Zone zone, int order, int type, AllocFlags flags, ref FallbackStage stage)
     {
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         bool cma = zone.HasCma && (flags & AllocFlags.Cma) != 0;
         int pfn = cma && PrefersCma(zone) ? TakeCounted(zone, pcp, order, (int)MigrateType.Cma) : -1;
         if (pfn < 0 && stage == FallbackStage.Own)

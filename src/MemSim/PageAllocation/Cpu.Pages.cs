@@ -7,17 +7,8 @@ namespace MemSim;
 /// <content>The page allocator's calls.</content>
 public sealed partial class Cpu
 {
-    /// <summary>This CPU's page lists by the machine's zone number.</summary>
-    internal PerCpuPages[] Pcp = [];
-
-    /// <summary>The lists most frees go to: those of the first zone of an ordinary request.</summary>
-    internal PerCpuPages HomePcp = null!;
-
-    /// <summary>Where requests made here look first, by their low four flag bits.</summary>
-    internal FirstChoice[] Choices = [];
-
-    /// <summary>The zones searched for a request made here, by its low four flag bits.</summary>
-    internal Zonelist[] Zonelists = [];
+    /// <summary>The CPU's page lists and zonelists.</summary>
+    internal CpuPageLists Lists = new();
 
     internal PageAllocator Allocator = null!;
 
@@ -52,7 +43,7 @@ public sealed partial class Cpu
     {
         if (!Allocator.TryFree(this, page, order))
         {
-            FreeChecked(page, order);
+            Allocator.FreeChecked(this, page, order);
         }
     }
 
@@ -75,23 +66,4 @@ public sealed partial class Cpu
     /// <summary>Frees a single page by its address (<c>free_page()</c>).</summary>
     /// <param name="address">The address; the null address is ignored.</param>
     public void FreePage(VirtualAddress address) => FreePages(address, 0);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    internal void FreeChecked(Page page, int order)
-    {
-        if (page.IsNull)
-        {
-            return;
-        }
-
-        Machine.ThrowIfDisposed();
-        if (!Machine.Frames.MayFree(page, order))
-        {
-            Machine.Bugs.BadFree(this, page, order, "__free_pages");
-        }
-        else if (Machine.Bugs.CheckContext(this))
-        {
-            Allocator.FreeBlock(this, page.FrameIndex, order);
-        }
-    }
 }

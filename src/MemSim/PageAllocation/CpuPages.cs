@@ -130,7 +130,7 @@ public sealed class CpuPages
         {
             if (!_cpu.Machine.Frames.MayFree(pages[i], 0))
             {
-                _cpu.FreeChecked(pages[i], 0);
+                _cpu.Allocator.FreeChecked(_cpu, pages[i], 0);
                 return;
             }
         }
@@ -207,7 +207,7 @@ public sealed class CpuPages
     public void DrainLocalPages()
     {
         _cpu.Machine.ThrowIfDisposed();
-        foreach (PerCpuPages pcp in _cpu.Pcp)
+        foreach (PerCpuPages pcp in _cpu.Lists.Pcp)
         {
             _cpu.Allocator.DrainAll(_cpu, pcp);
         }

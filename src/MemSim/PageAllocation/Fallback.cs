@@ -84,7 +84,7 @@ internal abstract class Fallback
         }
         else if (WholePageblock(zone, pfn, out int start))
         {
-            Buddy.MoveRange(zone, cpu.Pcp[zone.Id], start, start + PageblockPages, (int)MigrateType.HighAtomic);
+            Buddy.MoveRange(zone, cpu.Lists.Pcp[zone.Id], start, start + PageblockPages, (int)MigrateType.HighAtomic);
             zone.SetBlockType(pfn, (int)MigrateType.HighAtomic);
             zone.HighAtomicReserved += PageblockPages;
         }
@@ -158,7 +158,7 @@ internal abstract class Fallback
             start = pfn;
         }
 
-        return zone.SpansIndex(end - 1) ? Buddy.MoveRange(zone, cpu.Pcp[zone.Id], start, end, type, out movable) : 0;
+        return zone.SpansIndex(end - 1) ? Buddy.MoveRange(zone, cpu.Lists.Pcp[zone.Id], start, end, type, out movable) : 0;
     }
 
     /// <summary>Whether the page block around a frame lies in the zone as a whole.</summary>
@@ -199,7 +199,7 @@ internal abstract class Fallback
         zone.HighAtomicReserved -= Math.Min(Math.Max(PageblockPages, 1 << order), zone.HighAtomicReserved);
         if (order >= PageblockOrder)
         {
-            Buddy.MoveToTail(zone, cpu.Pcp[zone.Id], pfn, order, type);
+            Buddy.MoveToTail(zone, cpu.Lists.Pcp[zone.Id], pfn, order, type);
             Buddy.SetBlockTypes(zone, pfn, order, type);
             return true;
         }
@@ -209,7 +209,7 @@ internal abstract class Fallback
             return false;
         }
 
-        int moved = Buddy.MoveRange(zone, cpu.Pcp[zone.Id], start, start + PageblockPages, type, out _);
+        int moved = Buddy.MoveRange(zone, cpu.Lists.Pcp[zone.Id], start, start + PageblockPages, type, out _);
         zone.SetBlockType(pfn, type);
         return moved > 0;
     }

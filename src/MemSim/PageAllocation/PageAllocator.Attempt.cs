@@ -43,7 +43,7 @@ internal sealed partial class PageAllocator
         if (node is null)
         {
             node = cpu.Node;
-            if (cpu.Current.Policy is { } policy && !cpu.InInterrupt && (gfp & Gfp.ThisNode) == 0)
+            if (cpu.Current.Policy is { } policy && !cpu.Context.InInterrupt && (gfp & Gfp.ThisNode) == 0)
             {
                 return ByPolicy(cpu, gfp, order, policy, index: -1);
             }
@@ -79,7 +79,7 @@ internal sealed partial class PageAllocator
                 int pfn = AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
                 if (pfn >= 0)
                 {
-                    PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
+                    PerCpuPages pcp = cpu.Lists.Pcp[_frames[pfn].ZoneId];
                     pcp.NumaInterleave += pcp.Zone.Node == node ? 1 : 0;
                 }
 
@@ -198,7 +198,7 @@ internal sealed partial class PageAllocator
                     continue;
                 }
 
-                PerCpuPages pcp = request.Cpu.Pcp[zone.Id];
+                PerCpuPages pcp = request.Cpu.Lists.Pcp[zone.Id];
                 int pfn = TakeFromZone<ObservedPath>(request.Cpu, zone, pcp, request.Order, request.Type, flags);
                 if (pfn >= 0)
                 {
@@ -226,7 +226,7 @@ internal sealed partial class PageAllocator
     /// <summary>Makes a block that was caught on its way to the free lists the request's (<c>prep_new_page()</c>): it counts neither as allocated nor as freed.</summary>
     private int TakeCaptured(in Request request, int pfn)
     {
-        PerCpuPages pcp = request.Cpu.Pcp[_frames[pfn].ZoneId];
+        PerCpuPages pcp = request.Cpu.Lists.Pcp[_frames[pfn].ZoneId];
         Finish<ObservedPath>(request.Cpu, pcp, pfn, request.Gfp, request.Order, request.Type);
         pcp.PagesAllocated -= 1L << request.Order;
 
@@ -236,7 +236,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>Puts a caught block that nobody takes into the free lists.</summary>
-    public void FreeCaptured(Cpu cpu, int pfn, int order) => FreeToBuddy(cpu.Pcp[_frames[pfn].ZoneId], pfn, order, _machine.Zones[_frames[pfn].ZoneId].BlockType(pfn));
+    public void FreeCaptured(Cpu cpu, int pfn, int order) => FreeToBuddy(cpu.Lists.Pcp[_frames[pfn].ZoneId], pfn, order, _machine.Zones[_frames[pfn].ZoneId].BlockType(pfn));
 
     /// <summary>With <c>zone_reclaim_mode</c> a node is reclaimed before a farther one is used.</summary>
     private bool PassesAfterNodeReclaim(in Request request, Zone zone, AllocFlags flags) =>

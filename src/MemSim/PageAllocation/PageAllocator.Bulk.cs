@@ -30,7 +30,7 @@ internal sealed partial class PageAllocator
         }
 
         gfp = InContext(cpu, gfp);
-        Zonelist[] zonelists = (gfp & Gfp.ThisNode) != 0 ? cpu.Node.ThisNodeZonelists : cpu.Zonelists;
+        Zonelist[] zonelists = (gfp & Gfp.ThisNode) != 0 ? cpu.Node.ThisNodeZonelists : cpu.Lists.Zonelists;
         Request request = new(cpu, zonelists[(int)(gfp & Gfp.ZoneMask)], gfp, 0);
 
         // The kernel asks for room for the whole array, filled entries included.
@@ -82,7 +82,7 @@ internal sealed partial class PageAllocator
     public void PrepareListed(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        frame.Index = (uint)cpu.Pcp[frame.ZoneId].Zone.BlockType(pfn);
+        frame.Index = (uint)cpu.Lists.Pcp[frame.ZoneId].Zone.BlockType(pfn);
         _hooks.Trace?.MmPageFree(cpu, pfn, 0);
         _hooks.Charges?.Uncharge(cpu, pfn);
         ZeroFreed(pfn, 0);
@@ -93,7 +93,7 @@ internal sealed partial class PageAllocator
     {
         ref PageFrame frame = ref _frames[pfn];
         _hooks.Trace?.MmPageFreeBatched(cpu, pfn);
-        FreeToPcp<ObservedPath>(cpu, cpu.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
+        FreeToPcp<ObservedPath>(cpu, cpu.Lists.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
     }
 
     /// <summary>Makes every frame of an allocated block a single allocated page (<c>split_page()</c>); no list changes.</summary>
@@ -158,7 +158,7 @@ internal sealed partial class PageAllocator
     private int TakeBulk(in Request request, Zone zone, Span<Page> pages, int index)
     {
         Cpu cpu = request.Cpu;
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         AllocFlags flags = AllocFlags.WatermarkLow | CmaRight(request);
         int got = 0;
         if (_parallel)

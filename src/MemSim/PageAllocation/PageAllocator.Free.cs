@@ -63,7 +63,7 @@ internal sealed partial class PageAllocator
     {
         // Compared instead of looked up: what follows then need not wait for the frame's zone, nor below for its page block's type.
         int zone = frame.ZoneId;
-        PerCpuPages pcp = cpu.HomePcp;
+        PerCpuPages pcp = cpu.Lists.HomePcp;
         if (zone != pcp.ZoneId)
         {
             pcp = OtherPcp(cpu, zone);
@@ -108,7 +108,7 @@ internal sealed partial class PageAllocator
     private void FreeRareType(Cpu cpu, PerCpuPages pcp, int pfn, int order, int type) => FreeToPcp<ObservedPath>(cpu, pcp, ref _frames[pfn], pfn, order, type);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static PerCpuPages OtherPcp(Cpu cpu, int zone) => cpu.Pcp[zone];
+    private static PerCpuPages OtherPcp(Cpu cpu, int zone) => cpu.Lists.Pcp[zone];
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void FreeToPcp<TPath>(Cpu cpu, PerCpuPages pcp, ref PageFrame frame, int pfn, int order, int type)
@@ -180,7 +180,7 @@ internal sealed partial class PageAllocator
     /// <summary>Frees single pages that follow each other as the block they make: each has an event of its own, the lists get one block (7.2).</summary>
     public void FreeJoined(Cpu cpu, int pfn, int order)
     {
-        PerCpuPages pcp = cpu.Pcp[_frames[pfn].ZoneId];
+        PerCpuPages pcp = cpu.Lists.Pcp[_frames[pfn].ZoneId];
         for (int i = pfn; i < pfn + (1 << order); i++)
         {
             _hooks.Trace?.MmPageFree(cpu, i, 0);
@@ -222,5 +222,25 @@ internal sealed partial class PageAllocator
         zone.EnterLock();
         _buddy.Free(zone, pcp, pfn, order, type);
         zone.ExitLock();
+    }
+
+    /// <summary>A free that may be a wrong one: says what is wrong with it.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public void FreeChecked(Cpu cpu, Page page, int order)
+    {
+        if (page.IsNull)
+        {
+            return;
+        }
+
+        _machine.ThrowIfDisposed();
+        if (!_machine.Frames.MayFree(page, order))
+        {
+            _machine.Bugs.BadFree(cpu, page, order, "__free_pages");
+        }
+        else if (_machine.Bugs.CheckContext(cpu))
+        {
+            FreeBlock(cpu, page.FrameIndex, order);
+        }
     }
 }

@@ -231,7 +231,7 @@ internal sealed partial class PageAllocator
                 }
             }
         }
-        else if ((request.Cpu.Current.Flags & TaskFlags.RealTime) != 0 && !request.Cpu.InInterrupt)
+        else if ((request.Cpu.Current.Flags & TaskFlags.RealTime) != 0 && !request.Cpu.Context.InInterrupt)
         {
             flags |= AllocFlags.MinReserve;
         }
@@ -253,12 +253,12 @@ internal sealed partial class PageAllocator
         }
 
         TaskFlags task = request.Cpu.Current.Flags;
-        if ((task & TaskFlags.MemAlloc) != 0 && (!request.Cpu.InInterrupt || (request.Cpu.InSoftIrq && !request.Cpu.InHardIrq)))
+        if ((task & TaskFlags.MemAlloc) != 0 && (!request.Cpu.Context.InInterrupt || (request.Cpu.Context.InSoftIrq && !request.Cpu.Context.InHardIrq)))
         {
             return AllocFlags.NoWatermarks;
         }
 
-        return (task & TaskFlags.OomVictim) != 0 && !request.Cpu.InInterrupt ? AllocFlags.Oom : 0;
+        return (task & TaskFlags.OomVictim) != 0 && !request.Cpu.Context.InInterrupt ? AllocFlags.Oom : 0;
     }
 
     /// <summary>A request that cannot wait and has priority rather takes memory of another node than fail.</summary>

@@ -62,7 +62,7 @@ internal sealed partial class PageAllocator
             return AllocateUnusual(cpu, gfp, order);
         }
 
-        return AllocateFrom<PlainPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+        return AllocateFrom<PlainPath>(cpu, cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>A request on a machine with locks or listeners, in a special context, or with a strange order or node.</summary>
@@ -71,11 +71,11 @@ internal sealed partial class PageAllocator
     {
         if (cpu.Mode == CpuMode.Moving && (uint)order <= PageGeometry.MaxOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0)
         {
-            return AllocateFrom<MovingPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+            return AllocateFrom<MovingPath>(cpu, cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
         }
 
         int pfn;
-        cpu.Drivers?.Enter();
+        cpu.Context.Drivers?.Enter();
         _machine.Callouts.Begin();
         try
         {
@@ -89,7 +89,7 @@ internal sealed partial class PageAllocator
         finally
         {
             _machine.Callouts.End();
-            cpu.Drivers?.Leave();
+            cpu.Context.Drivers?.Leave();
         }
 
         return Conclude(cpu, pfn, order);
@@ -115,7 +115,7 @@ internal sealed partial class PageAllocator
     {
         return cpu.Mode == CpuMode.Special || _machine.Callouts.IsInUserCode || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0
             ? AllocateChecked(cpu, gfp, order, node: null)
-            : AllocateFrom<ObservedPath>(cpu, cpu.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+            : AllocateFrom<ObservedPath>(cpu, cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>The fast path: the first zone of the list at its low watermark, from the CPU's own lists where the order has them.</summary>
@@ -242,7 +242,7 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private int TakeFromBuddy(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
     {
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         zone.EnterLock();
         int pfn = -1;
         int from = (int)MigrateType.HighAtomic;
@@ -330,7 +330,7 @@ internal sealed partial class PageAllocator
     private static void CountPlace(Cpu cpu, Zone zone, Zone preferred)
     {
         // A zone of the preferred node is a hit even when it is not the preferred zone.
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         if (zone.Node == preferred.Node)
         {
             pcp.NumaHit++;
@@ -338,7 +338,7 @@ internal sealed partial class PageAllocator
         else
         {
             pcp.NumaMiss++;
-            cpu.Pcp[preferred.Id].NumaForeign++;
+            cpu.Lists.Pcp[preferred.Id].NumaForeign++;
         }
     }
 
@@ -353,7 +353,7 @@ internal sealed partial class PageAllocator
     public bool LowerLimits(Cpu cpu)
     {
         bool again = false;
-        foreach (PerCpuPages pcp in cpu.Pcp)
+        foreach (PerCpuPages pcp in cpu.Lists.Pcp)
         {
             again |= LowerLimit(cpu, pcp);
         }

@@ -36,7 +36,7 @@ internal sealed class StatUpdates
     /// <summary>As often as there is something left to do: each time, every limit falls by an eighth at most.</summary>
     private void Update(Cpu cpu, long times)
     {
-        using BackgroundScope scope = cpu.EnterBackground(_workers[cpu.Id]);
+        using BackgroundScope scope = new(cpu, _workers[cpu.Id]);
         bool again = true;
         for (long left = times; left > 0 && again; left--)
         {

@@ -20,7 +20,7 @@ internal sealed class StealThenSearch : Fallback
 
     public override int Take(Cpu cpu, Zone zone, int order, int type, AllocFlags flags, ref FallbackStage stage)
     {
-        PerCpuPages pcp = cpu.Pcp[zone.Id];
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         bool cma = zone.HasCma && (flags & AllocFlags.Cma) != 0;
         if (cma && PrefersCma(zone))
         {
@@ -92,14 +92,14 @@ internal sealed class StealThenSearch : Fallback
         int old = zone.BlockType(pfn);
         if (old == (int)MigrateType.HighAtomic)
         {
-            Buddy.MoveToTail(zone, cpu.Pcp[zone.Id], pfn, order, type);
+            Buddy.MoveToTail(zone, cpu.Lists.Pcp[zone.Id], pfn, order, type);
             return;
         }
 
         if (order >= PageblockOrder)
         {
             Buddy.SetBlockTypes(zone, pfn, order, type);
-            Buddy.MoveToTail(zone, cpu.Pcp[zone.Id], pfn, order, type);
+            Buddy.MoveToTail(zone, cpu.Lists.Pcp[zone.Id], pfn, order, type);
             return;
         }
 
@@ -107,7 +107,7 @@ internal sealed class StealThenSearch : Fallback
         int free = whole ? MoveFreePages(cpu, zone, pfn, type, out int movable) : (movable = 0);
         if (free == 0)
         {
-            Buddy.MoveToTail(zone, cpu.Pcp[zone.Id], pfn, order, type);
+            Buddy.MoveToTail(zone, cpu.Lists.Pcp[zone.Id], pfn, order, type);
             return;
         }
 

@@ -104,7 +104,7 @@ internal sealed partial class PageReclaim : ICgroupReclaim
     private void ShrinkNodes(Cpu cpu, ScanControl sc)
     {
         Node? last = null;
-        Zone[] zones = cpu.Zonelists[0].Zones;
+        Zone[] zones = cpu.Lists.Zonelists[0].Zones;
         for (int i = 0; i < zones.Length; i++)
         {
             if (zones[i].Node != last)

@@ -9,6 +9,9 @@ public sealed partial class CpuSlabCalls
 
     internal CpuSlabCalls(Cpu cpu) => _cpu = cpu;
 
+    /// <summary>How many constructors of objects run on this CPU, one called by the other's allocation.</summary>
+    internal int ConstructorDepth { get; set; }
+
     /// <summary>Allocates memory on a node (<c>kmalloc_node()</c>).</summary>
     /// <param name="size">Bytes.</param>
     /// <param name="gfp">What the allocation may do.</param>

@@ -77,7 +77,7 @@ public sealed partial class SlabAllocator
         foreach (Cpu cpu in Machine.Cpus)
         {
             // The call takes a mutex. Which CPU makes it only a machine with parallel CPUs knows; elsewhere it is CPU 0, as for the other calls.
-            if (cpu.InAtomic && (Machine.IsParallel ? cpu.Driver == Environment.CurrentManagedThreadId : cpu.Id == 0))
+            if (cpu.Context.InAtomic && (Machine.IsParallel ? cpu.Context.Driver == Environment.CurrentManagedThreadId : cpu.Id == 0))
             {
                 Machine.Bugs.SleepingInAtomic(cpu, "kmem_cache_create");
             }

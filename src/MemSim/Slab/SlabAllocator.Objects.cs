@@ -398,7 +398,7 @@ public sealed unsafe partial class SlabAllocator
         Trace = _tracepoints.IsIdle ? null : _tracepoints;
         foreach (Cpu cpu in Machine.Cpus)
         {
-            cpu.SlabTraceChanged(Trace is not null);
+            cpu.SlabPaths.TraceChanged(cpu, Trace is not null);
         }
     }
 }

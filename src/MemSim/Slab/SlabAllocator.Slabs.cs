@@ -62,14 +62,14 @@ public sealed partial class SlabAllocator
 
     private void Construct(Cpu cpu, KmemCache cache, ObjectConstructor constructor, int head)
     {
-        if (cpu.ConstructorDepth == MaxConstructorDepth)
+        if (cpu.Slab.ConstructorDepth == MaxConstructorDepth)
         {
             // Whatever the policy: going on would end on the host's stack.
             throw new KernelBugException(KernelBugKind.StackOverflow, $"BUG: stack overflow: constructors of objects nest {MaxConstructorDepth} deep, {cache.Name}'s is the last",
                 "A constructor allocates from a cache whose new slabs need the same constructor: allocate elsewhere, or after construction.\n");
         }
 
-        cpu.ConstructorDepth++;
+        cpu.Slab.ConstructorDepth++;
         try
         {
             ref SlabPage slab = ref Memory[head];
@@ -80,7 +80,7 @@ public sealed partial class SlabAllocator
         }
         finally
         {
-            cpu.ConstructorDepth--;
+            cpu.Slab.ConstructorDepth--;
         }
     }
 

@@ -64,7 +64,7 @@ internal sealed class SlabPages
         }
 
         TaskFlags task = cpu.Current.Flags;
-        return cpu.InSoftIrq ? (task & TaskFlags.MemAlloc) != 0 : !cpu.InInterrupt && (task & (TaskFlags.MemAlloc | TaskFlags.OomVictim)) != 0;
+        return cpu.Context.InSoftIrq ? (task & TaskFlags.MemAlloc) != 0 : !cpu.Context.InInterrupt && (task & (TaskFlags.MemAlloc | TaskFlags.OomVictim)) != 0;
     }
 
     /// <summary>Gets pages and makes them a slab: tables filled, all objects free in order of address and on no list.</summary>

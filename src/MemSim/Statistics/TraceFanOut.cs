@@ -1,3 +1,5 @@
+using MemSim.Hardware;
+
 namespace MemSim.Statistics;
 
 /// <summary>Calls a receiver's method for one event.</summary>
@@ -34,7 +36,7 @@ internal abstract class TraceFanOut<TSink>
     /// <param name="deliver">Static, so that no call allocates.</param>
     protected void Pass<TEvent>(Cpu cpu, in TEvent e, TraceDelivery<TSink, TEvent> deliver)
     {
-        using Cpu.UserCodeScope scope = cpu.EnterUserCode();
+        using UserCodeScope scope = new(cpu);
         foreach (TSink sink in _sinks)
         {
             try

@@ -44,7 +44,7 @@ public sealed class PcpLimitReplayTests
         replay.Run();
 
         // after-mmlists: pcp 0 DMA32 cpu 0 count 576 high 576; the recorder's write to vm.stat_refresh lowered it once more.
-        PerCpuPages pcp = replay.Machine!.Cpus[0].HomePcp;
+        PerCpuPages pcp = replay.Machine!.Cpus[0].Lists.HomePcp;
         (pcp.Count, pcp.High).Should().Be((576, 576));
     }
 }

@@ -1,3 +1,4 @@
+using MemSim.Background;
 using FluentAssertions;
 using MemSim.Zones;
 using Xunit;
@@ -48,7 +49,7 @@ public class PageCaptureTests : MachineTests
         new PageCapture(cpu, 3).TryTake(zone, 0, 512, (int)MigrateType.Unmovable).Should().BeTrue();
         new PageCapture(cpu, 9).TryTake(zone, 1, 512, (int)MigrateType.Movable).Should().BeFalse("another CPU frees it");
         PageCapture capture = new(cpu, 9);
-        using (cpu.EnterBackground(new KernelTask("kswapd0", 38)))
+        using (new BackgroundScope(cpu, new KernelTask("kswapd0", 38)))
         {
             capture.TryTake(zone, 0, 512, (int)MigrateType.Movable).Should().BeFalse("another task frees it");
         }
@@ -132,7 +133,7 @@ public class PageCaptureTests : MachineTests
             Tries++;
             foreach (Zone zone in cpu.Machine.Zones)
             {
-                while (zone.IsPopulated && cpu.Machine.Pages.Buddy.TakeSmallest(zone, cpu.Pcp[zone.Id], 9, (int)MigrateType.Movable) >= 0)
+                while (zone.IsPopulated && cpu.Machine.Pages.Buddy.TakeSmallest(zone, cpu.Lists.Pcp[zone.Id], 9, (int)MigrateType.Movable) >= 0)
                 {
                     Stolen++;
                 }

@@ -136,5 +136,5 @@ public class NumaFaultTests
 
 internal static class InterleavedPages
 {
-    public static long NumaInterleaved(this Cpu cpu) => cpu.Pcp.Sum(pcp => pcp.NumaInterleave);
+    public static long NumaInterleaved(this Cpu cpu) => cpu.Lists.Pcp.Sum(pcp => pcp.NumaInterleave);
 }

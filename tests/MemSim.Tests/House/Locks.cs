@@ -71,7 +71,7 @@ internal static class Locks
     {
         [("PersistentKmaps.Sleep", "BackgroundTasks.RunPending")] = "Only where CPUs are not parallel, and there is no lock then.",
         [("ClassicSlab.DestroyList", "SlabAllocator.Kfree")] = "In the classic slab layer that ends in ClassicSlab.Free; only SLUB's sheaves ask for memory in a free.",
-        [("Cpu.EnterRun", "Cpu.EnterAccess")] = "That is how the gate is entered for the caller.",
+        [("CpuAccesses.EnterRun", "CpuAccesses.EnterAccess")] = "That is how the gate is entered for the caller.",
         [("SwapSpace.TryReclaimSlot", "LruManager.Put")] = "A page in the swap cache is a small one: its last reference asks no owner.",
     };
 }

@@ -84,7 +84,6 @@ internal static class Rooms
     {
         ["Cgroup"] = "struct mem_cgroup: limits, counts, events and files of one group",
         ["CgroupTree"] = "charging, stocks, objects, slots and throttling of one mechanism, a file each",
-        ["Cpu"] = "the actor: every call that depends on the CPU is one of its members, each in the room that implements it",
         ["Machine"] = "the facade: its public names, one a room, whose number SurfaceTests limits, and one internal property for each part it owns (frames, zones, CPUs, hooks, LRU, counters); what the parts do is theirs",
         ["CpuMmu"] = "the translation path keeps everything it looks at in one object, one indirection less an access",
         ["FileMapping"] = "struct address_space: cache, faults, write-back and truncation of one file, a file each",

@@ -13,7 +13,7 @@ public sealed class GuessListTests
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithKernel("7.3"));
         Cpu cpu = machine.Cpus[0];
-        PerCpuPages pcp = cpu.HomePcp;
+        PerCpuPages pcp = cpu.Lists.HomePcp;
         int batch = pcp.Batch;
         List<int> refills = [];
         while (refills.Count < 7)
@@ -38,7 +38,7 @@ public sealed class GuessListTests
     public void Guess_5_the_limit_of_per_cpu_lists_starts_at_its_lower_bound(string kernel)
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("2G").WithKernel(kernel));
-        PerCpuPages pcp = machine.Cpus[0].HomePcp;
+        PerCpuPages pcp = machine.Cpus[0].Lists.HomePcp;
         machine.Cpus[0].FreePage(machine.Cpus[0].AllocPage(Gfp.Kernel));
 
         pcp.HighMin.Should().BePositive();

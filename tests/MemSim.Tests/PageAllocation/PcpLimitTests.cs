@@ -85,7 +85,7 @@ public sealed class PcpLimitTests
         Cpu cpu = machine.Cpus[0];
         List<Page> pages = [.. Enumerable.Range(0, 1000).Select(_ => cpu.AllocPage(Gfp.Kernel))];
         pages.ForEach(cpu.FreePage);
-        PerCpuPages pcp = cpu.HomePcp;
+        PerCpuPages pcp = cpu.Lists.HomePcp;
         (int count, int high) = (pcp.Count, pcp.High);
 
         machine.AdvanceTime(TimeSpan.FromSeconds(60));
@@ -98,7 +98,7 @@ public sealed class PcpLimitTests
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64("2G").WithKernel(kernel));
         Cpu cpu = machine.Cpus[0];
-        pcp = cpu.HomePcp;
+        pcp = cpu.Lists.HomePcp;
         while (pcp.High < pcp.HighMax)
         {
             cpu.AllocPage(Gfp.Kernel);

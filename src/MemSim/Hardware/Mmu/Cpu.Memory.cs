@@ -6,25 +6,19 @@ namespace MemSim;
 /// <content>Loads and stores through the MMU.</content>
 public sealed partial class Cpu
 {
-    // A fault handler that says "try again" this often without effect is broken.
-    internal const int MaxFaultRetries = 16;
-    internal const ulong PageOffsetMask = PageGeometry.PageSize - 1;
+    /// <summary>The MMU's state; null until the first access, and again when the machine is gone.</summary>
+    internal CpuMmu? MmuOrNull;
 
-    private CpuMmu? _mmu;
-    private Tlb? _tlb;
+    /// <summary>Accesses that the shortest way does not do.</summary>
+    internal CpuAccesses Accesses { get; }
 
     /// <summary>The CPU's TLBs: statistics and flushes.</summary>
-    public Tlb Tlb => _tlb ??= new Tlb(this);
+    public Tlb Tlb => field ??= new Tlb(this);
 
     /// <summary>The simulated clock: cycles spent on memory accesses, translations and flushes since the MMU came into use.</summary>
-    public long Cycles => _mmu?.Cycles ?? 0;
+    public long Cycles => MmuOrNull?.Cycles ?? 0;
 
-    internal CpuMmu? MmuOrNull => _mmu;
-
-    /// <summary>Closes the ways to memory: from now on every access starts the MMU, which says that the machine is gone.</summary>
-    internal void DetachMmu() => _mmu = null;
-
-    internal CpuMmu MmuState => _mmu ?? StartMmu();
+    internal CpuMmu MmuState => MmuOrNull ?? StartMmu();
 
     /// <summary>Reads a value.</summary>
     /// <typeparam name="T">Any type without references; the simulated machine is little-endian like its host.</typeparam>
@@ -34,14 +28,14 @@ public sealed partial class Cpu
     public T Read<T>(VirtualAddress address)
         where T : unmanaged
     {
-        CpuMmu mmu = _mmu ?? StartMmu();
-        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize && mmu.TryFront(address.Value, 1, out ulong physical, out uint cycles))
+        CpuMmu mmu = MmuOrNull ?? StartMmu();
+        if ((address.Value & CpuAccesses.PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize && mmu.TryFront(address.Value, 1, out ulong physical, out uint cycles))
         {
             mmu.AddCycles(cycles);
             return mmu.Memory.Read<T>(physical);
         }
 
-        return ReadSlow<T>(address);
+        return Accesses.ReadSlow<T>(address);
     }
 
     /// <summary>Writes a value.</summary>
@@ -53,15 +47,15 @@ public sealed partial class Cpu
     public void Write<T>(VirtualAddress address, T value)
         where T : unmanaged
     {
-        CpuMmu mmu = _mmu ?? StartMmu();
-        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize && mmu.TryFront(address.Value, 2, out ulong physical, out uint cycles))
+        CpuMmu mmu = MmuOrNull ?? StartMmu();
+        if ((address.Value & CpuAccesses.PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize && mmu.TryFront(address.Value, 2, out ulong physical, out uint cycles))
         {
             mmu.AddCycles(cycles);
             mmu.Memory.Write(physical, value);
             return;
         }
 
-        WriteSlow(address, value);
+        Accesses.WriteSlow(address, value);
     }
 
     /// <summary>Translates an address as an access would, TLB and all, without touching the data.</summary>
@@ -72,122 +66,17 @@ public sealed partial class Cpu
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public PhysicalAddress Translate(VirtualAddress address, MemoryAccess access = MemoryAccess.Read)
     {
-        CpuMmu mmu = _mmu ?? StartMmu();
+        CpuMmu mmu = MmuOrNull ?? StartMmu();
         return access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out ulong physical, out _)
             ? new PhysicalAddress(physical)
-            : TranslateSlow(address, access);
-    }
-
-    /// <summary>Translates for an access; asks the fault handler, throws when it does not help.</summary>
-    /// <remarks>On a CPU with a gate what it says may be over when it returns: memory is not accessed by it (see <see cref="EnterAccess"/>).</remarks>
-    internal ulong Resolve(ulong address, MemoryAccess access)
-    {
-        CpuMmu mmu = MmuState;
-        if (mmu.IsGated)
-        {
-            ulong where = EnterAccess(mmu, address, access, out _);
-            mmu.LeaveGate();
-            return where;
-        }
-
-        PageFault fault = default;
-        for (int i = 0; i < MaxFaultRetries; i++)
-        {
-            if (mmu.Translate(address, access, out ulong physical, out uint cycles, out fault))
-            {
-                mmu.AddCycles(cycles);
-                return physical;
-            }
-
-            if (!TryRepair(fault))
-            {
-                break;
-            }
-        }
-
-        throw NotRepaired(fault, address, access);
-    }
-
-    /// <summary>What the processor's page-fault exception leads to.</summary>
-    /// <returns>Whether the access is to be tried again.</returns>
-    private bool TryRepair(in PageFault fault) => _preemptCount == 0 && Machine.Mmu.FaultHandler is { } handler && handler.Handle(this, fault);
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private PageFaultException NotRepaired(in PageFault fault, ulong address, MemoryAccess access) => new(fault, Mmu.Explain(new VirtualAddress(address), access).ToString());
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)
-    {
-        CpuMmu mmu = MmuState;
-        return !mmu.IsGated && mmu.TryPlainWalk(address.Value, 1u << (int)access, out ulong physical) ? new PhysicalAddress(physical) : TranslateFully(mmu, address, access);
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private PhysicalAddress TranslateFully(CpuMmu mmu, VirtualAddress address, MemoryAccess access)
-    {
-        ulong physical;
-        PageFault fault;
-        bool found = mmu.IsGated ? mmu.TranslateGated(address.Value, access, out physical, out fault) : mmu.Translate(address.Value, access, out physical, out _, out fault);
-        return found ? new PhysicalAddress(physical) : throw NotRepaired(fault, address.Value, access);
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private T ReadSlow<T>(VirtualAddress address)
-        where T : unmanaged
-    {
-        if (MmuState.IsGated)
-        {
-            return ReadInside<T>(address);
-        }
-
-        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
-        {
-            return MmuState.Memory.Read<T>(Resolve(address.Value, MemoryAccess.Read));
-        }
-
-        T value = default;
-        ReadBytes(address, System.Runtime.InteropServices.MemoryMarshal.AsBytes(new Span<T>(ref value)));
-        return value;
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private void WriteSlow<T>(VirtualAddress address, T value)
-        where T : unmanaged
-    {
-        if (MmuState.IsGated)
-        {
-            WriteInside(address, value);
-            return;
-        }
-
-        if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
-        {
-            MmuState.Memory.Write(Resolve(address.Value, MemoryAccess.Write), value);
-            return;
-        }
-
-        WriteAcross(address, value);
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private void WriteAcross<T>(VirtualAddress address, T value)
-        where T : unmanaged
-    {
-        // A store across pages happens whole or not at all: the later pages fault first.
-        ReadOnlySpan<byte> bytes = System.Runtime.InteropServices.MemoryMarshal.AsBytes(new ReadOnlySpan<T>(in value));
-        for (ulong page = (address.Value | PageOffsetMask) + 1; page - address.Value < (ulong)bytes.Length; page += PageGeometry.PageSize)
-        {
-            _ = Resolve(page, MemoryAccess.Write);
-        }
-
-        WriteBytes(address, bytes);
+            : Accesses.TranslateSlow(address, access);
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private CpuMmu StartMmu()
     {
         Machine.ThrowIfDisposed();
-        return _mmu ??= new CpuMmu(Machine.Mmu, this);
+        return MmuOrNull ??= new CpuMmu(Machine.Mmu, this);
     }
 }
 

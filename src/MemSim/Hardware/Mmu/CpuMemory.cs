@@ -14,8 +14,8 @@ public sealed class CpuMemory
         CpuMmu mmu = _cpu.MmuState;
         while (bytes > 0)
         {
-            int part = (int)Math.Min(bytes, Cpu.MaxInside);
-            ulong physical = _cpu.EnterRun(mmu, at, ref part, MemoryAccess.Write);
+            int part = (int)Math.Min(bytes, CpuAccesses.MaxInside);
+            ulong physical = _cpu.Accesses.EnterRun(mmu, at, ref part, MemoryAccess.Write);
             mmu.Memory.Range(physical, part).Fill(value);
             mmu.LeaveGate();
             at += (uint)part;
@@ -33,8 +33,8 @@ public sealed class CpuMemory
         {
             int part = (int)Math.Min(bytes - done, PageGeometry.PageSize);
             ulong offset = backwards ? bytes - done - (uint)part : done;
-            _cpu.ReadInside(from + offset, buffer[..part]);
-            _cpu.WriteInside(to + offset, buffer[..part]);
+            _cpu.Accesses.ReadInside(from + offset, buffer[..part]);
+            _cpu.Accesses.WriteInside(to + offset, buffer[..part]);
             done += (uint)part;
         }
     }
@@ -46,8 +46,8 @@ public sealed class CpuMemory
         for (long done = 0; done < bytes;)
         {
             int part = (int)Math.Min(bytes - done, PageGeometry.PageSize);
-            _cpu.ReadInside(left + (ulong)done, first[..part]);
-            _cpu.ReadInside(right + (ulong)done, second[..part]);
+            _cpu.Accesses.ReadInside(left + (ulong)done, first[..part]);
+            _cpu.Accesses.ReadInside(right + (ulong)done, second[..part]);
             int order = first[..part].SequenceCompareTo(second[..part]);
             if (order != 0)
             {
@@ -68,8 +68,8 @@ public sealed class CpuMemory
     public void Copy(VirtualAddress to, VirtualAddress from, long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        Cpu.CheckWrap(to.Value, (ulong)bytes);
-        Cpu.CheckWrap(from.Value, (ulong)bytes);
+        CpuAccesses.CheckWrap(to.Value, (ulong)bytes);
+        CpuAccesses.CheckWrap(from.Value, (ulong)bytes);
         if (_cpu.MmuState.IsGated)
         {
             CopyInside(to.Value, from.Value, (ulong)bytes);
@@ -87,8 +87,8 @@ public sealed class CpuMemory
         ulong left = (ulong)bytes;
         while (left > 0)
         {
-            ReadOnlySpan<byte> read = _cpu.RunForReading(source, (int)Math.Min(left, Cpu.MaxRun));
-            Span<byte> written = _cpu.RunForWriting(target, read.Length);
+            ReadOnlySpan<byte> read = _cpu.Accesses.RunForReading(source, (int)Math.Min(left, CpuAccesses.MaxRun));
+            Span<byte> written = _cpu.Accesses.RunForWriting(target, read.Length);
             int part = written.Length;
             read[..part].CopyTo(written);
             source += (uint)part;
@@ -106,7 +106,7 @@ public sealed class CpuMemory
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         ulong at = address.Value;
-        Cpu.CheckWrap(at, (ulong)bytes);
+        CpuAccesses.CheckWrap(at, (ulong)bytes);
         if (_cpu.MmuState.IsGated)
         {
             FillInside(at, bytes, value);
@@ -115,7 +115,7 @@ public sealed class CpuMemory
 
         while (bytes > 0)
         {
-            Span<byte> target = _cpu.RunForWriting(at, (int)Math.Min(bytes, Cpu.MaxRun));
+            Span<byte> target = _cpu.Accesses.RunForWriting(at, (int)Math.Min(bytes, CpuAccesses.MaxRun));
             int part = target.Length;
             target.Fill(value);
             at += (uint)part;
@@ -132,8 +132,8 @@ public sealed class CpuMemory
     public int Compare(VirtualAddress left, VirtualAddress right, long bytes)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
-        Cpu.CheckWrap(left.Value, (ulong)bytes);
-        Cpu.CheckWrap(right.Value, (ulong)bytes);
+        CpuAccesses.CheckWrap(left.Value, (ulong)bytes);
+        CpuAccesses.CheckWrap(right.Value, (ulong)bytes);
         if (_cpu.MmuState.IsGated)
         {
             return CompareInside(left.Value, right.Value, bytes);
@@ -143,8 +143,8 @@ public sealed class CpuMemory
         ulong b = right.Value;
         while (bytes > 0)
         {
-            ReadOnlySpan<byte> first = _cpu.RunForReading(a, (int)Math.Min(bytes, Cpu.MaxRun));
-            ReadOnlySpan<byte> second = _cpu.RunForReading(b, first.Length);
+            ReadOnlySpan<byte> first = _cpu.Accesses.RunForReading(a, (int)Math.Min(bytes, CpuAccesses.MaxRun));
+            ReadOnlySpan<byte> second = _cpu.Accesses.RunForReading(b, first.Length);
             int part = second.Length;
             int order = first[..part].SequenceCompareTo(second);
             if (order != 0)
@@ -166,11 +166,11 @@ public sealed class CpuMemory
         ulong target = to + bytes;
         while (bytes > 0)
         {
-            ulong part = Math.Min(bytes, Math.Min(((source - 1) & Cpu.PageOffsetMask) + 1, ((target - 1) & Cpu.PageOffsetMask) + 1));
+            ulong part = Math.Min(bytes, Math.Min(((source - 1) & CpuAccesses.PageOffsetMask) + 1, ((target - 1) & CpuAccesses.PageOffsetMask) + 1));
             source -= part;
             target -= part;
             bytes -= part;
-            _cpu.RunForReading(source, (int)part).CopyTo(_cpu.RunForWriting(target, (int)part));
+            _cpu.Accesses.RunForReading(source, (int)part).CopyTo(_cpu.Accesses.RunForWriting(target, (int)part));
         }
     }
 }

@@ -34,7 +34,7 @@ public sealed class CpuTranslation
     /// <param name="address">The address.</param>
     /// <returns>The physical address.</returns>
     /// <exception cref="PageFaultException">The address cannot be executed.</exception>
-    public PhysicalAddress Fetch(VirtualAddress address) => new(_cpu.Resolve(address.Value, MemoryAccess.Execute));
+    public PhysicalAddress Fetch(VirtualAddress address) => new(_cpu.Accesses.Resolve(address.Value, MemoryAccess.Execute));
 
     /// <summary>Loads an address space (<c>switch_mm()</c>).</summary>
     /// <param name="tables">Its page tables.</param>

@@ -1,4 +1,3 @@
-using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 
 namespace MemSim;
@@ -6,8 +5,6 @@ namespace MemSim;
 /// <content>Mappings of high memory.</content>
 public sealed partial class Cpu
 {
-    private CpuMode _modeBefore;
-
     /// <summary>Gives a page an address that any CPU can use until <see cref="Kunmap"/> (<c>kmap()</c>); may sleep until a slot of the window is left.</summary>
     /// <param name="page">The page. Low memory has its address already, at no cost.</param>
     /// <returns>The address; for a page mapped already, the same again.</returns>
@@ -33,37 +30,5 @@ public sealed partial class Cpu
         }
 
         Machine.Memory.Kmaps!.Unmap(this, page);
-    }
-
-    /// <summary>Preemption is off while an atomic mapping exists.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void EnterAtomicMapping()
-    {
-        if (_preemptCount++ == 0)
-        {
-            // Good until somebody calls UpdateMode, as all do who change what it depends on.
-            _modeBefore = Mode;
-            _knowsModeBefore = true;
-            Mode = CpuMode.Special;
-        }
-    }
-
-    /// <summary>One atomic mapping less.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void LeaveAtomicMapping()
-    {
-        if (--_preemptCount != 0)
-        {
-            return;
-        }
-
-        if (_knowsModeBefore)
-        {
-            Mode = _modeBefore;
-        }
-        else
-        {
-            UpdateMode();
-        }
     }
 }

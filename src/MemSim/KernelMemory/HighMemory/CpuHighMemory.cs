@@ -1,6 +1,8 @@
+using MemSim.Hardware;
 using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
 using MemSim.KernelMemory;
+using MemSim.Pages;
 
 namespace MemSim;
 
@@ -8,8 +10,15 @@ namespace MemSim;
 public sealed class CpuHighMemory
 {
     private readonly Cpu _cpu;
+    private readonly CpuContext _context;
+    private readonly PageAddresses _addresses;
 
-    internal CpuHighMemory(Cpu cpu) => _cpu = cpu;
+    internal CpuHighMemory(Cpu cpu)
+    {
+        _cpu = cpu;
+        _context = cpu.Context;
+        _addresses = cpu.Machine.Addresses;
+    }
 
     private LocalSlots? _localSlots;
 
@@ -34,10 +43,10 @@ public sealed class CpuHighMemory
         }
 
         maps.Atomic++;
-        _cpu.EnterAtomicMapping();
-        if (_cpu.Machine.Addresses.IsLowMemory(page.FrameIndex))
+        _context.EnterAtomicMapping();
+        if (_addresses.IsLowMemory(page.FrameIndex))
         {
-            return _cpu.Machine.Addresses.AddressOf(page.FrameIndex);
+            return _addresses.AddressOf(page.FrameIndex);
         }
 
         maps.AtomicSlots |= 1u << maps.Depth;
@@ -59,7 +68,7 @@ public sealed class CpuHighMemory
         if (Pop(maps, address, atomic: true))
         {
             maps.Atomic--;
-            _cpu.LeaveAtomicMapping();
+            _context.LeaveAtomicMapping();
         }
     }
 
@@ -76,7 +85,7 @@ public sealed class CpuHighMemory
             return default;
         }
 
-        bool low = _cpu.Machine.Addresses.IsLowMemory(page.FrameIndex);
+        bool low = _addresses.IsLowMemory(page.FrameIndex);
         if (!low && (maps.ClassicSlots >> (int)type & 1) != 0)
         {
             Misused("kmap_atomic", new VirtualAddress(Slots.ClassicAddressOf((int)type)), $"slot {type} of CPU {_cpu.Id} is in use for page frame 0x{maps.ClassicFrames[(int)type]:x}: BUG_ON(!pte_none(*(kmap_pte-idx)))");
@@ -84,10 +93,10 @@ public sealed class CpuHighMemory
         }
 
         maps.Atomic++;
-        _cpu.EnterAtomicMapping();
+        _context.EnterAtomicMapping();
         if (low)
         {
-            return _cpu.Machine.Addresses.AddressOf(page.FrameIndex);
+            return _addresses.AddressOf(page.FrameIndex);
         }
 
         maps.Home = _cpu;
@@ -112,7 +121,7 @@ public sealed class CpuHighMemory
 
         if (!_cpu.Machine.TryGetPage(address, out _))
         {
-            ulong page = address.Value & ~Cpu.PageOffsetMask;
+            ulong page = address.Value & ~CpuAccesses.PageOffsetMask;
             if (_localSlots is null || page != Slots.ClassicAddressOf((int)type) || (maps.ClassicSlots >> (int)type & 1) == 0)
             {
                 Misused("kunmap_atomic", address, _localSlots is not null && page == Slots.ClassicAddressOf((int)type) ? $"slot {type} of CPU {_cpu.Id} is not in use" : $"the address is not that of slot {type} of CPU {_cpu.Id}");
@@ -124,7 +133,7 @@ public sealed class CpuHighMemory
         }
 
         maps.Atomic--;
-        _cpu.LeaveAtomicMapping();
+        _context.LeaveAtomicMapping();
     }
 
     /// <summary>Maps a page for the current task on this CPU (<c>kmap_local_page()</c>): a stack, undone in reverse. The task may sleep meanwhile.</summary>
@@ -139,9 +148,9 @@ public sealed class CpuHighMemory
             return default;
         }
 
-        if (_cpu.Machine.Addresses.IsLowMemory(page.FrameIndex))
+        if (_addresses.IsLowMemory(page.FrameIndex))
         {
-            return _cpu.Machine.Addresses.AddressOf(page.FrameIndex);
+            return _addresses.AddressOf(page.FrameIndex);
         }
 
         if (IsTooDeep(maps))
@@ -258,7 +267,7 @@ public sealed class CpuHighMemory
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool PopOther(TaskMappings maps, VirtualAddress address, bool atomic)
     {
-        if (address.Value >= _cpu.Machine.Addresses.DirectMapStart.Value && address.Value < _cpu.Machine.Addresses.DirectMapEnd.Value)
+        if (address.Value >= _addresses.DirectMapStart.Value && address.Value < _addresses.DirectMapEnd.Value)
         {
             return true;
         }
@@ -309,7 +318,7 @@ public sealed class CpuHighMemory
 
     internal bool IsWrongContext(string what)
     {
-        if (_cpu.InAtomic)
+        if (_cpu.Context.InAtomic)
         {
             _cpu.Machine.Bugs.SleepingInAtomic(_cpu, what);
             return true;
@@ -319,12 +328,12 @@ public sealed class CpuHighMemory
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool IsTooDeep(TaskMappings maps) => (maps.Depth >= KernelAddressSpace.LocalSlots || _cpu.PreemptDepth == Cpu.PreemptMask) && ReportTooDeep(maps);
+    private bool IsTooDeep(TaskMappings maps) => (maps.Depth >= KernelAddressSpace.LocalSlots || _cpu.Context.PreemptDepth == CpuContext.PreemptMask) && ReportTooDeep(maps);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool ReportTooDeep(TaskMappings maps)
     {
-        Misused("kmap", default, $"{_cpu.Current} has {maps.Depth} mappings, and preemption is disabled {_cpu.PreemptDepth} times: BUG_ON(kmap_ctrl.idx >= KM_MAX_IDX), which is {KernelAddressSpace.LocalSlots}");
+        Misused("kmap", default, $"{_cpu.Current} has {maps.Depth} mappings, and preemption is disabled {_cpu.Context.PreemptDepth} times: BUG_ON(kmap_ctrl.idx >= KM_MAX_IDX), which is {KernelAddressSpace.LocalSlots}");
         return true;
     }
 
@@ -334,9 +343,9 @@ public sealed class CpuHighMemory
         string? wrong = type switch
         {
             _ when (uint)type >= KmTypes.Count => $"there is no type {(int)type}",
-            KmType.Irq0 or KmType.Irq1 or KmType.BioSrcIrq or KmType.BioDstIrq or KmType.BounceRead => _cpu.InterruptsDisabled || _cpu.InHardIrq ? null : "this type is for code with interrupts disabled",
-            KmType.SoftIrq0 or KmType.SoftIrq1 or KmType.SkbDataSoftIrq or KmType.SkbSunrpcData => _cpu.InHardIrq ? "this type must not be used in hardware interrupts" : null,
-            _ => _cpu.InInterrupt ? "this type must not be used in interrupts" : null,
+            KmType.Irq0 or KmType.Irq1 or KmType.BioSrcIrq or KmType.BioDstIrq or KmType.BounceRead => _cpu.Context.InterruptsDisabled || _cpu.Context.InHardIrq ? null : "this type is for code with interrupts disabled",
+            KmType.SoftIrq0 or KmType.SoftIrq1 or KmType.SkbDataSoftIrq or KmType.SkbSunrpcData => _cpu.Context.InHardIrq ? "this type must not be used in hardware interrupts" : null,
+            _ => _cpu.Context.InInterrupt ? "this type must not be used in interrupts" : null,
         };
         if (wrong is null)
         {
@@ -348,11 +357,11 @@ public sealed class CpuHighMemory
     }
 
     private void Misused(string what, VirtualAddress address, string why) => _cpu.Machine.Bugs.Raise(KernelBugKind.WrongMapping, $"kernel BUG at {what}{(address.IsNull ? "" : $"({address})")}: {why}",
-        $"CPU: {_cpu.Id} PID: {_cpu.Current.Pid} Comm: {_cpu.Current.Name}, mappings of the task: {_cpu.Current.Mappings?.Depth ?? 0}, preempt_count {_cpu.PreemptCount:x}\n");
+        $"CPU: {_cpu.Id} PID: {_cpu.Current.Pid} Comm: {_cpu.Current.Name}, mappings of the task: {_cpu.Current.Mappings?.Depth ?? 0}, preempt_count {_cpu.Context.PreemptCount:x}\n");
 
     private TaskMappings MakeMappings()
     {
-        _lowBytes = _cpu.Machine.Addresses.DirectMapEnd.Value - _cpu.Machine.Addresses.DirectMapStart.Value;
+        _lowBytes = _addresses.DirectMapEnd.Value - _addresses.DirectMapStart.Value;
         return _cpu.Current.Mappings = new TaskMappings();
     }
 

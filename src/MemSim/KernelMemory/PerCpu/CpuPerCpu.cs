@@ -55,7 +55,7 @@ public sealed class CpuPerCpu
         where T : unmanaged
     {
         ref T copy = ref Own(variable).RefTo<T>(variable.Pointer, _cpu.Id);
-        _ = _cpu.Enter(ContextKind.Preempt);
+        _ = _cpu.Context.Enter(ContextKind.Preempt);
         if (_heldVarCount == _heldVars.Length)
         {
             Array.Resize(ref _heldVars, _heldVarCount * 2);
@@ -73,14 +73,14 @@ public sealed class CpuPerCpu
         where T : unmanaged
     {
         _ = Own(variable);
-        if (_heldVarCount == 0 || _heldVars[_heldVarCount - 1] != variable.Pointer.Value || _cpu.PreemptDepth == 0)
+        if (_heldVarCount == 0 || _heldVars[_heldVarCount - 1] != variable.Pointer.Value || _cpu.Context.PreemptDepth == 0)
         {
             BadPut(variable.Pointer);
             return;
         }
 
         _heldVarCount--;
-        _cpu.Leave(ContextKind.Preempt, null, default);
+        _cpu.Context.Leave(ContextKind.Preempt, null, default);
     }
 
     /// <summary>This CPU's copy of a variable; the code must not be preemptible, or it might go on on another CPU (<c>this_cpu_ptr()</c>).</summary>
@@ -91,9 +91,9 @@ public sealed class CpuPerCpu
         where T : unmanaged
     {
         _ = Own(variable);
-        if (!_cpu.InAtomic)
+        if (!_cpu.Context.InAtomic)
         {
-            _cpu.Machine.Bugs.Raise(KernelBugKind.IllegalFlags, $"BUG: using smp_processor_id() in preemptible [{_cpu.PreemptCount:x8}] code: {_cpu.Current.Name}/{_cpu.Current.Pid}",
+            _cpu.Machine.Bugs.Raise(KernelBugKind.IllegalFlags, $"BUG: using smp_processor_id() in preemptible [{_cpu.Context.PreemptCount:x8}] code: {_cpu.Current.Name}/{_cpu.Current.Pid}",
                 $"CPU {_cpu.Id}: this_cpu_ptr({variable.Pointer}): the task may go on on another CPU. Use GetCpuVar and PutCpuVar, or disable preemption.\n");
         }
 
@@ -116,7 +116,7 @@ public sealed class CpuPerCpu
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void BadPut(PerCpuPointer pointer) =>
         _cpu.Machine.Bugs.Raise(KernelBugKind.IllegalFlags, $"BUG: put_cpu_var({pointer}) without its get_cpu_var()",
-            _heldVarCount == 0 ? $"CPU {_cpu.Id} holds no per-CPU variable; preempt depth {_cpu.PreemptDepth}\n" : $"CPU {_cpu.Id} got {new PerCpuPointer(_heldVars[_heldVarCount - 1])} last; preempt depth {_cpu.PreemptDepth}\n");
+            _heldVarCount == 0 ? $"CPU {_cpu.Id} holds no per-CPU variable; preempt depth {_cpu.Context.PreemptDepth}\n" : $"CPU {_cpu.Id} got {new PerCpuPointer(_heldVars[_heldVarCount - 1])} last; preempt depth {_cpu.Context.PreemptDepth}\n");
 }
 
 /// <content>Per-CPU variables: allocating them, and this CPU's copies.</content>

@@ -277,7 +277,7 @@ public sealed partial class PerCpuAllocator
     private bool MayRun(Cpu cpu, bool atomic)
     {
         _machine.ThrowIfDisposed();
-        if (!atomic && cpu.InAtomic)
+        if (!atomic && cpu.Context.InAtomic)
         {
             _machine.Bugs.SleepingInAtomic(cpu, "pcpu_alloc", Gfp.Kernel);
             return false;

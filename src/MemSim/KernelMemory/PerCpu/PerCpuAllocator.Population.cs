@@ -33,7 +33,7 @@ public sealed partial class PerCpuAllocator
     private void ScheduleBalance(Cpu cpu, bool atomic)
     {
         _needsBalance = true;
-        if (!atomic && !cpu.InAtomic)
+        if (!atomic && !cpu.Context.InAtomic)
         {
             Balance(cpu);
         }

@@ -36,7 +36,7 @@ public sealed class KernelStacks
 
         // The boot makes them, on the first CPU, whatever the CPU that asks first is doing.
         Cpu boot = machine.Cpus[0];
-        using BackgroundScope context = boot.EnterBackground(new KernelTask("swapper/0", 0));
+        using BackgroundScope context = new(boot, new KernelTask("swapper/0", 0));
         for (int cpu = 0; cpu < machine.Cpus.Count; cpu++)
         {
             AddInterruptStacks(boot, cpu, frames);
@@ -89,7 +89,7 @@ public sealed class KernelStacks
             throw new InvalidOperationException($"{task} has a stack");
         }
 
-        if (cpu.InAtomic)
+        if (cpu.Context.InAtomic)
         {
             _machine.Bugs.SleepingInAtomic(cpu, "alloc_thread_stack_node");
             return null;
@@ -345,7 +345,7 @@ public sealed class KernelStacks
     {
         if (stack.OwnsArea)
         {
-            if (cpu.InAtomic)
+            if (cpu.Context.InAtomic)
             {
                 _machine.Memory.Vmalloc.FreeLater(cpu, stack.Bottom);
             }

@@ -17,5 +17,5 @@ public sealed partial class Cpu
 {
     /// <summary>The stack that code runs on now: of interrupts while one is served, else the current task's; null when that has none, or RAM no contents.</summary>
     public KernelStack? Stack =>
-        !Machine.Ram.HasContents ? null : InHardIrq || InNmi ? Machine.Stacks.HardIrq(this) : InSoftIrq ? Machine.Stacks.SoftIrq(this) : _current.Stack;
+        !Machine.Ram.HasContents ? null : Context.InHardIrq || Context.InNmi ? Machine.Stacks.HardIrq(this) : Context.InSoftIrq ? Machine.Stacks.SoftIrq(this) : Current.Stack;
 }

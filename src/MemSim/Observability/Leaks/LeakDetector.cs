@@ -108,7 +108,7 @@ public sealed class LeakDetector
 
         foreach (Cpu cpu in _machine.Cpus)
         {
-            if (cpu.IsOnline && !cpu.InAtomic)
+            if (cpu.IsOnline && !cpu.Context.InAtomic)
             {
                 _machine.Stacks.DropCache(cpu);
                 _machine.Memory.Vmalloc.RunDeferred(cpu);

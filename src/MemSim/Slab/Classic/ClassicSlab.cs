@@ -229,7 +229,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
 
         for (int round = 0; round < FallbackRounds; round++)
         {
-            foreach (Zone zone in cpu.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
+            foreach (Zone zone in cpu.Lists.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
             {
                 if (StateOf(cache).Nodes[zone.Node.Id].FreeObjects != 0 && AllocOnNode(cpu, cache, gfp, zone.Node.Id, mayFallBack: false) is ulong found and not 0)
                 {

@@ -20,7 +20,7 @@ internal sealed unsafe partial class Slub
 
         taken = TakePartialObjects(cpu, cache, cache.Nodes[cpu.Node.Id], gfp, to, wanted);
         Zone? previous = null;
-        foreach (Zone zone in cpu.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
+        foreach (Zone zone in cpu.Lists.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
         {
             if (taken == wanted)
             {
@@ -54,7 +54,7 @@ internal sealed unsafe partial class Slub
     {
         ulong address = TakePartialObject(cpu, cache.Nodes[node < 0 ? cpu.Node.Id : node], gfp);
         Zone? previous = null;
-        foreach (Zone zone in cpu.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
+        foreach (Zone zone in cpu.Lists.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
         {
             if (address != 0 || node >= 0)
             {

@@ -55,7 +55,7 @@ internal sealed unsafe partial class Slub
 
         // Other nodes only give what they have beyond their minimum.
         Zone? previous = null;
-        foreach (Zone zone in cpu.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
+        foreach (Zone zone in cpu.Lists.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
         {
             if (previous is not null && zone.Node == previous.Node)
             {

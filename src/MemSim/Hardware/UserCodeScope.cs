@@ -1,0 +1,26 @@
+namespace MemSim.Hardware;
+
+/// <summary>Code of the user's runs on a CPU: until it is disposed, fast paths are closed, and what would change the machine is refused.</summary>
+internal readonly ref struct UserCodeScope
+{
+    private readonly Cpu _cpu;
+    private readonly bool _slabReady;
+
+    public UserCodeScope(Cpu cpu)
+    {
+        _cpu = cpu;
+        _slabReady = cpu.SlabReady;
+        cpu.SlabReady = false;
+        cpu.Machine.Callouts.BeginUserCode();
+
+        // What UpdateMode() would find: user code runs.
+        cpu.Context.CloseFastPaths();
+    }
+
+    public void Dispose()
+    {
+        _cpu.Machine.Callouts.EndUserCode();
+        _cpu.SlabReady = _slabReady;
+        _cpu.Context.UpdateMode();
+    }
+}
