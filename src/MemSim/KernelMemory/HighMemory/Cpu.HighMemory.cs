@@ -1,5 +1,3 @@
-using MemSim.Hardware;
-
 namespace MemSim;
 
 /// <content>Mappings of high memory.</content>

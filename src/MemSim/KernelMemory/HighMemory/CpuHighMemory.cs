@@ -12,12 +12,16 @@ public sealed class CpuHighMemory
     private readonly Cpu _cpu;
     private readonly CpuContext _context;
     private readonly PageAddresses _addresses;
+    private readonly FrameArray _frames;
+    private readonly ulong _pageOffset;
 
     internal CpuHighMemory(Cpu cpu)
     {
         _cpu = cpu;
         _context = cpu.Context;
         _addresses = cpu.Machine.Addresses;
+        _frames = cpu.Machine.Frames.Array;
+        _pageOffset = cpu.Machine.Architecture.PageOffset;
     }
 
     private LocalSlots? _localSlots;
@@ -248,7 +252,7 @@ public sealed class CpuHighMemory
     private bool Pop(TaskMappings maps, VirtualAddress address, bool atomic)
     {
         int slot = maps.Depth - 1;
-        if (slot < 0 && address.Value - _cpu.Machine.Architecture.PageOffset < _lowBytes)
+        if (slot < 0 && address.Value - _pageOffset < _lowBytes)
         {
             return true;
         }
@@ -284,7 +288,7 @@ public sealed class CpuHighMemory
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool IsMappable(Page page, string what) =>
-        (page.BelongsTo(_cpu.Machine) && _cpu.Machine.Frames.Array[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
+        (page.BelongsTo(_cpu.Machine) && _frames[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsMappableSlow(Page page, string what)
