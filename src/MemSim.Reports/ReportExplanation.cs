@@ -14,6 +14,9 @@ public sealed class ReportExplanation
     /// <summary>The answer in one word.</summary>
     public Verdict Verdict { get; internal set; }
 
+    /// <summary>Whether the request passes by the figures as they are printed, and was refused by the OOM path's last try against the high watermark: asked again in that state, it succeeds.</summary>
+    public bool PassesAtMin { get; internal set; }
+
     /// <summary>log2 of the pages asked for; null where no line tells.</summary>
     public int? Order { get; internal set; }
 

@@ -35,11 +35,6 @@ public static class ReportMachine
             return $"zone {odd.Name} is none that machines here have";
         }
 
-        if (report.Version is { Major: <= 2 })
-        {
-            return $"Linux {report.Version} checks watermarks by rules that machines here do not follow: before 4.4 each order halved the limit";
-        }
-
         if (zones.FirstOrDefault(z => z.Blocks is null || z.KiB("min") is null) is { } part)
         {
             return $"what is free in {part}, or its watermarks, is not in the text";

@@ -51,6 +51,7 @@ internal static class RequestExplanation
         }
         else if (evaluation.IsOom && evaluation.Eligible.Any(z => z.Check.Passes == true))
         {
+            to.PassesAtMin = true;
             why.Add("As printed a zone passes at min, but none passes the last try against the high watermark that the OOM path makes without the request's rights.");
         }
 

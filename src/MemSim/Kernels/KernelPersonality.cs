@@ -32,6 +32,9 @@ public sealed record KernelPersonality
     /// <summary>The kernel image on amd64: sizes of its parts, what of it is freed, what it allocates early.</summary>
     public ImageRules Image { get; init; } = new();
 
+    /// <summary>Areas of address spaces and the calls on them.</summary>
+    public AreaRules Areas { get; init; } = new();
+
     /// <summary>Slab caches.</summary>
     public SlabLineRules Slab { get; init; } = new();
 

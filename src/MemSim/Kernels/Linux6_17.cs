@@ -19,6 +19,7 @@ internal static class Linux6_17
             HasAnonOnlySwappiness = true,
             FileFolioOrder = 9,
         },
+        Areas = Older.Areas with { MergesUntouched = true, GivesChargeBack = true, MovesSeveralAreas = true },
         Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },
     };
 }

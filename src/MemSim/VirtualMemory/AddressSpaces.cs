@@ -2,6 +2,7 @@ using MemSim.Faults;
 using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.Hugetlb;
+using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Slab;
@@ -22,6 +23,7 @@ internal sealed class AddressSpaces
     {
         Machine = machine;
         _swap = machine.Swap;
+        Rules = machine.Personality.Areas;
         Mmu = machine.Mmu;
         Frames = machine.Frames.Array;
         Objects = machine.Slab.KernelObjects;
@@ -88,8 +90,8 @@ internal sealed class AddressSpaces
     /// <summary>Swap, once there is any.</summary>
     public ISwapSpace? Swap => _swap.WasUsed ? _swap : null;
 
-    /// <summary>Whether a touched area may be merged into an untouched one before it, as from Linux 6.15 on; 6.1 does not.</summary>
-    public bool MergesUntouched { get; set; }
+    /// <summary>What kernels differ in.</summary>
+    public AreaRules Rules { get; }
 
     /// <summary>Whether there was ever a process.</summary>
     public bool WasUsed { get; set; }

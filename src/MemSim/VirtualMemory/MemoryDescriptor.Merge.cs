@@ -12,7 +12,7 @@ public sealed partial class MemoryDescriptor
     // One of them may be without anonymous memory if the area that is enlarged has not come through a fork. 6.1 also wants that area to be the touched one (its chain must be singular,
     // and an empty one is not); 6.15 and later do not.
     private bool SameAnon(AnonVma? a, AnonVma? b, Vma? owner) =>
-        ReferenceEquals(a, b) || ((a is null || b is null) && (owner is null || (owner.Chain is null || owner.Chain.Count == 0 ? _spaces.MergesUntouched : owner.Chain.Count == 1)));
+        ReferenceEquals(a, b) || ((a is null || b is null) && (owner is null || (owner.Chain is null || owner.Chain.Count == 0 ? _spaces.Rules.MergesUntouched : owner.Chain.Count == 1)));
 
     /// <summary>Whether an area can be enlarged upwards to take over what begins at its end (<c>can_vma_merge_after()</c>).</summary>
     private bool CanAppend(Vma vma, VmaFlags flags, OpenFile? file, ulong pgoff, AnonVma? anon, MemoryPolicy? policy) =>

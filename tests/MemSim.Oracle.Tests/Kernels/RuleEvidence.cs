@@ -46,6 +46,9 @@ internal static class RuleEvidence
     private static readonly Dictionary<string, string> Cgroups = Lines(
         "amd64k61-512M-smp1-cg-reclaim", "amd64k612-512M-smp1-cg-reclaim", NotTold, "amd64k618-256M-smp1", NotTold, "amd64k70-256M-smp1", NotTold, NotTold, "amd64k73-512M-smp1-cg-reclaim");
 
+    private static readonly Dictionary<string, string> Programs = Lines(
+        NotTold, NotTold, NotTold, "vma/programs-6.18", NotTold, NotTold, NotTold, NotTold, NotTold);
+
     private static readonly Dictionary<string, Dictionary<string, string>> ByRule = new(StringComparer.Ordinal)
     {
         ["Allocator.RemembersBelowHigh"] = Pressure,
@@ -72,6 +75,9 @@ internal static class RuleEvidence
         ["Reclaim.GenerationsAtBoot"] = Captured,
         ["Reclaim.EmptyZonesCountFree"] = Lines("amd64-256M-smp1-oom", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, "amd64k73-256M-smp1-oom"),
         ["Reclaim.FreesInOrder"] = NowhereTold,
+        ["Areas.MergesUntouched"] = Programs,
+        ["Areas.GivesChargeBack"] = Programs,
+        ["Areas.MovesSeveralAreas"] = Programs,
         ["Image.StackDepotBucketPointers"] = StackDepot,
         ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,

@@ -5,6 +5,7 @@ using FluentAssertions;
 using MemSim.Boot;
 using MemSim.Kernels;
 using MemSim.Oom;
+using MemSim.Oracle.Tests.AddressSpaces;
 using MemSim.Oracle.Tests.Boot;
 using MemSim.Oracle.Tests.Figures;
 using MemSim.Oracle.Tests.Observability.Proc;
@@ -122,10 +123,14 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         "Views" => [("boot", Boots), ("rows", Rows), ("oom", OomTables)],
         "Traces" => [("fork", Forks), ("events", Forks)],
         "KernelMemory" => [("boot", Boots), ("fork", Forks)],
+        "Areas" => [("calls", Calls)],
         _ => [("programs", Programs)],
     };
 
     private static string LabelOf(KernelPersonality rules) => rules.Name == "6.1" ? "amd64" : "amd64k" + rules.Name.Replace(".", "", StringComparison.Ordinal);
+
+    /// <summary>Recorded programs of memory calls that go another way.</summary>
+    private static long Calls(KernelPersonality rules) => RecordedProgramsTests.Compare("programs-6.18", rules).Wrong.Count;
 
     /// <summary>Figures of captured machines that differ.</summary>
     private long Twins(KernelPersonality rules) => CaptureArchive.Names()

@@ -32,6 +32,13 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
+        ulong target = newAddress.Value;
+        Errno refused = isFixed || keepsOld ? CheckTarget(start, oldBytes, target, newBytes, isFixed) : Errno.None;
+        if (refused != Errno.None && _spaces.Rules.MovesSeveralAreas)
+        {
+            return refused;
+        }
+
         if (At(start) is not { } vma)
         {
             return Errno.EFAULT;
@@ -42,20 +49,15 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
-        Cpu cpu = Cpu;
-        ulong target = newAddress.Value;
-        if (isFixed || keepsOld)
+        if (refused != Errno.None)
         {
-            bool overlaps = start + oldBytes > target && target + newBytes > start;
-            if ((target & PageMask) != 0 || newBytes > _spaces.Addresses.TaskSize || target > _spaces.Addresses.TaskSize - newBytes || overlaps)
-            {
-                return Errno.EINVAL;
-            }
+            return refused;
+        }
 
-            if (isFixed && target < MinAddress)
-            {
-                return Errno.EPERM;
-            }
+        Cpu cpu = Cpu;
+        if (isFixed && _spaces.Rules.MovesSeveralAreas && newBytes <= oldBytes && newBytes > vma.EndValue - start)
+        {
+            return newBytes == oldBytes ? MoveAll(cpu, start, oldBytes, target, keepsOld) : Errno.EFAULT;
         }
 
         if (oldBytes > newBytes)
@@ -99,10 +101,22 @@ public sealed partial class MemoryDescriptor
         return mayMove ? Move(cpu, vma, start, oldBytes, newBytes, target, isFixed, keepsOld) : Errno.ENOMEM;
     }
 
+    /// <summary>Whether a range can be moved to a place at all.</summary>
+    private Errno CheckTarget(ulong start, ulong oldBytes, ulong target, ulong newBytes, bool isFixed)
+    {
+        bool overlaps = start + oldBytes > target && target + newBytes > start;
+        if ((target & PageMask) != 0 || newBytes > _spaces.Addresses.TaskSize || target > _spaces.Addresses.TaskSize - newBytes || overlaps)
+        {
+            return Errno.EINVAL;
+        }
+
+        return isFixed && target < MinAddress ? Errno.EPERM : Errno.None;
+    }
+
     /// <summary>Whether limits and the area allow the new size (<c>vma_to_resize()</c>).</summary>
     private Errno MayResize(Vma vma, ulong start, ulong oldBytes, ulong newBytes)
     {
-        if (oldBytes == 0 && !vma.IsShared)
+        if (oldBytes == 0 && (vma.Flags & (VmaFlags.Shared | VmaFlags.MayShare)) == 0)
         {
             return Errno.EINVAL;
         }
@@ -158,6 +172,26 @@ public sealed partial class MemoryDescriptor
         }
 
         return true;
+    }
+
+    /// <summary>Moves each area of a range to the same distance from the target; what lies between the targets stays. Those that were moved before one cannot be stay moved, as in the kernel.</summary>
+    private Result<VirtualAddress> MoveAll(Cpu cpu, ulong start, ulong bytes, ulong target, bool keepsOld)
+    {
+        ulong end = start + bytes;
+        for (ulong at = start; at < end && _areas.FindIntersection(at, end) is { } vma;)
+        {
+            at = Math.Max(at, vma.StartValue);
+            ulong stop = Math.Min(end, vma.EndValue);
+            Result<VirtualAddress> moved = vma.Hugetlb is null ? Move(cpu, vma, at, stop - at, stop - at, at - start + target, isFixed: true, keepsOld) : Errno.EINVAL;
+            if (!moved.Succeeded)
+            {
+                return moved;
+            }
+
+            at = stop;
+        }
+
+        return new VirtualAddress(target);
     }
 
     /// <summary>Moves an area, entries and all (<c>move_vma()</c>).</summary>

@@ -140,6 +140,10 @@ public sealed partial class MemoryDescriptor
                 flags |= VmaFlags.Account;
             }
         }
+        else if (_spaces.Rules.GivesChargeBack && (old & (VmaFlags.Account | VmaFlags.Shared)) == VmaFlags.Account && vma.File is null && vma.AnonVma is null)
+        {
+            flags &= ~VmaFlags.Account;
+        }
 
         Vma? changed = ChangeRange(cpu, vma, start, end, flags, vma.Policy);
         if (changed is null)
@@ -150,6 +154,11 @@ public sealed partial class MemoryDescriptor
             }
 
             return Errno.ENOMEM;
+        }
+
+        if ((old & ~flags & VmaFlags.Account) != 0)
+        {
+            _spaces.Commit.Uncharge(pages);
         }
 
         changed.PageBits = _spaces.Protection.Bits(flags, changed.File);

@@ -1,7 +1,8 @@
 // Records what a real kernel answers to random sequences of memory calls in a small arena, and what the arena looks like after each.
 // From 6.13 on, taking the right to write away from untouched private memory gives its commit charge back (VM_ACCOUNT goes); 6.1 keeps it. So half of the programs map without
-// reservation, and the others never take that right away.
-// cc -O1 -o record record.c && ./record PROGRAMS OPERATIONS SEED > programs.txt       (as root, for /proc/self/pagemap's bits)
+// reservation, and the others never take that right away. From 6.17 on mremap() to a fixed address moves several areas at once; it is asked to move parts of one only.
+// With a fifth word (programs-6.18.txt) neither is kept away from.
+// cc -O1 -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer] > programs.txt       (as root, for /proc/self/pagemap's bits)
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -120,7 +121,7 @@ static int simple(unsigned long at, unsigned long len) {
     return 0;
 }
 
-static int count, reserves;
+static int count, reserves, newer;
 static void operation(void) {
     unsigned pick = count++ < 6 ? below(26) : below(100);
     if (pick < 26) {
@@ -142,7 +143,7 @@ static void operation(void) {
         say(answer(munmap((void *)at, len)));
     } else if (pick < 48) {
         unsigned long at = odd(where()), len = fit(at, length());
-        int p = reserves ? prot() | PROT_WRITE : prot();
+        int p = reserves && !newer ? prot() | PROT_WRITE : prot();
         printf("mprotect %ld %ld %d", A(at), (long)len, p);
         say(answer(mprotect((void *)at, len, p)));
     } else if (pick < 58) {
@@ -155,8 +156,8 @@ static void operation(void) {
         to = chance(2) ? to + 8 : to;
         if ((flags & MREMAP_FIXED) && to + size > END) to = END - size;
         int kind = simple(at, len);
-        if (kind == 0) flags &= MREMAP_MAYMOVE;
-        if (kind < 0 || at + len > END || (!(flags & (MREMAP_FIXED | MREMAP_MAYMOVE)) && at + size > END) || at + size > END) return;
+        if (kind == 0 && !newer) flags &= MREMAP_MAYMOVE;
+        if ((kind < 0 && !newer) || at + len > END || (!(flags & (MREMAP_FIXED | MREMAP_MAYMOVE)) && at + size > END) || at + size > END) return;
         long r = answer((long)mremap((void *)at, len, size, flags, (void *)to));
         printf("mremap %ld %ld %ld %d %ld", A(at), (long)len, (long)size, flags, A(to));
         say(r);
@@ -205,7 +206,8 @@ static void operation(void) {
 }
 
 int main(int argc, char **argv) {
-    if (argc != 4) return 2;
+    if (argc != 4 && argc != 5) return 2;
+    newer = argc == 5;
     int programs = atoi(argv[1]), operations = atoi(argv[2]);
     uint64_t seed = strtoull(argv[3], NULL, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
