@@ -224,6 +224,8 @@ internal static class GrowthTable
             _ = cpu.Files.Write(open[i], 0, page);
         }
 
+        cpu.Files.Sync();
+
         Xorshift64 random = new();
         return new GrowthState(machine,
         [

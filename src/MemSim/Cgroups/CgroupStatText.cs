@@ -51,7 +51,7 @@ internal static class CgroupStatText
         long kernel = 0;
         long reclaimable = 0;
         long unreclaimable = 0;
-        foreach (Cgroup part in machine.Cgroups.All().Where(c => c.IsBelow(cgroup)))
+        foreach (Cgroup part in CgroupTree.AllBelow(cgroup))
         {
             // Objects do not say on which node they lie: they are counted on the first.
             kernel += part.KernelPages;

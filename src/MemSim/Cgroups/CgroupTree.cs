@@ -152,9 +152,12 @@ public sealed partial class CgroupTree
     internal Cgroup Of(Cpu cpu) => _byId[cpu.Current.CgroupId]!;
 
     /// <summary>All there are, those that were removed but have charges left included; each before those below it.</summary>
-    internal IEnumerable<Cgroup> All()
+    internal IEnumerable<Cgroup> All() => AllBelow(Root);
+
+    /// <summary>A cgroup and those below it, as <see cref="All"/>.</summary>
+    internal static IEnumerable<Cgroup> AllBelow(Cgroup top)
     {
-        Stack<Cgroup> left = new([Root]);
+        Stack<Cgroup> left = new([top]);
         while (left.TryPop(out Cgroup? cgroup))
         {
             yield return cgroup;

@@ -14,9 +14,15 @@ internal sealed class ChargedPages
     {
         bool all = top.IsRoot;
         bool[] wanted = new bool[FrameCgroups.MaxId + 1];
-        foreach (Cgroup cgroup in machine.Cgroups.All())
+        foreach (Cgroup cgroup in CgroupTree.AllBelow(top))
         {
-            wanted[cgroup.Id] = cgroup.IsBelow(top);
+            wanted[cgroup.Id] = true;
+        }
+
+        if (!all)
+        {
+            AddCharged(machine, wanted, node);
+            return;
         }
 
         foreach (Zone zone in machine.Zones)
@@ -31,7 +37,7 @@ internal sealed class ChargedPages
             {
                 ref PageFrame frame = ref machine.Frames.Array[used.Pfn];
                 int id = machine.Hooks.Charges?.IdOf(used.Pfn) ?? 0;
-                if (frame.ZoneId == zone.Id && wanted[id] && (id != 0 || all))
+                if (frame.ZoneId == zone.Id && wanted[id])
                 {
                     Add(machine, ref frame, used.Pfn, id);
                 }
@@ -66,6 +72,26 @@ internal sealed class ChargedPages
     public long Vmalloc { get; private set; }
 
     public long OnList(LruList list) => _lists[(int)list];
+
+    /// <summary>Of any cgroup but the root only frames that somebody pays for are looked at.</summary>
+    private void AddCharged(Machine machine, bool[] wanted, Node? node)
+    {
+        for (int pfn = machine.Cgroups.NextCharged(0); pfn >= 0; pfn = machine.Cgroups.NextCharged(pfn + 1))
+        {
+            int id = machine.Hooks.Charges?.IdOf(pfn) ?? 0;
+            if (id == 0 || !wanted[id])
+            {
+                continue;
+            }
+
+            machine.Frames.Untouched.Touch(pfn);
+            ref PageFrame frame = ref machine.Frames.Array[pfn];
+            if (frame.RefCount != 0 && (node is null || machine.Zones[frame.ZoneId].Node == node))
+            {
+                Add(machine, ref frame, pfn, id);
+            }
+        }
+    }
 
     private void Add(Machine machine, ref PageFrame frame, int pfn, int id)
     {

@@ -45,10 +45,10 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
         using OwnersLock.Scope scope = spaces.Enter();
 
         // Bringing pages in may need memory, and the lack of it end processes: nothing is held across a page.
-        for (int i = 0; i < spaces.All.Count; i++)
+        for (int i = 0; i < spaces.All.Places; i++)
         {
-            MemoryDescriptor mm = spaces.All[i];
-            for (Vma? vma = mm.Tree.First; vma is not null && mm.SwapEntries != 0; vma = vma.Next)
+            MemoryDescriptor? mm = spaces.All.At(i);
+            for (Vma? vma = mm?.Tree.First; vma is not null && mm!.SwapEntries != 0; vma = vma.Next)
             {
                 Errno error = vma.AnonVma is null ? Errno.None : Unuse(cpu, area, spaces, vma);
                 if (error != Errno.None)

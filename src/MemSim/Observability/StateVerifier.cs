@@ -15,6 +15,9 @@ internal sealed class StateVerifier
     private readonly FrameArray _frames;
     private readonly UntouchedBlocks _untouched;
 
+    /// <summary>The orders of the blocks found in per-CPU lists: a frame there does not say its own, and finding its list anew means to walk it to its end.</summary>
+    private readonly Dictionary<int, int> _pcpOrders = [];
+
     public StateVerifier(Machine machine)
     {
         _machine = machine;
@@ -125,6 +128,7 @@ internal sealed class StateVerifier
                         Fail(zone, $"pfn 0x{pfn:x} in list {list} of CPU {pcp.Cpu} is not a free page of this zone");
                     }
 
+                    _pcpOrders[pfn] = order;
                     pages += 1 << order;
                     listed.PcpBlocks++;
                     listed.PcpPages += 1 << order;
@@ -161,7 +165,8 @@ internal sealed class StateVerifier
         long allocated = 0;
         long end = zone.EndPfn.Value;
         long blockEnd = zone.StartPfn.Value;
-        string block = "";
+        long blockStart = -1;
+        int blockOrder = 0;
         for (long pfn = zone.StartPfn.Value; pfn < end; pfn++)
         {
             if ((pfn & ((1L << PageGeometry.MaxOrder) - 1)) == 0)
@@ -184,7 +189,7 @@ internal sealed class StateVerifier
 
             if (pfn < blockEnd)
             {
-                Fail(zone, $"pfn 0x{pfn:x} is a block of its own inside {block}");
+                Fail(zone, $"pfn 0x{pfn:x} is a block of its own inside the block of order {blockOrder} at pfn 0x{blockStart:x}");
             }
 
             int order = frame.IsPcp ? -1 : frame.IsBuddy ? frame.Private : frame.Order;
@@ -195,7 +200,7 @@ internal sealed class StateVerifier
             else if (frame.IsPcp)
             {
                 seen.PcpBlocks++;
-                _ = _machine.ZoneTable.BlockHeadOf((int)pfn, out order);
+                order = _pcpOrders.GetValueOrDefault((int)pfn);
             }
             else
             {
@@ -208,7 +213,7 @@ internal sealed class StateVerifier
             }
 
             blockEnd = pfn + (1L << order);
-            block = $"the block of order {order} at pfn 0x{pfn:x}";
+            (blockStart, blockOrder) = (pfn, order);
         }
 
         if (seen.FreeBlocks != listed.FreeBlocks || seen.PcpBlocks != listed.PcpBlocks)

@@ -24,12 +24,11 @@ internal sealed class PageTableAging(AddressSpaces spaces)
     {
         LruGenerations generations = vec.Generations!;
         Aging aging = new(vec, generations, walk);
-        List<MemoryDescriptor> all = spaces.All;
+        AddressSpaceList all = spaces.All;
         bool any = false;
-        for (int i = 0; i < all.Count; i++)
+        for (int i = 0; i < all.Places; i++)
         {
-            MemoryDescriptor mm = all[i];
-            if (mm.IsGone || (mm.Owner?.CgroupId ?? 0) != vec.CgroupId || !IsWorthIt(cpu, mm, vec.Index, aging.Anon, out aging.LooksAtAll))
+            if (all.At(i) is not { } mm || mm.IsGone || (mm.Owner?.CgroupId ?? 0) != vec.CgroupId || !IsWorthIt(cpu, mm, vec.Index, aging.Anon, out aging.LooksAtAll))
             {
                 continue;
             }

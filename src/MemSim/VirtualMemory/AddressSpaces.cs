@@ -97,7 +97,7 @@ internal sealed class AddressSpaces
     public bool WasUsed { get; set; }
 
     /// <summary>All address spaces, oldest first.</summary>
-    public List<MemoryDescriptor> All { get; } = [];
+    public AddressSpaceList All { get; } = new();
 
     /// <summary>What was promised.</summary>
     public CommitCharge Commit { get; }
