@@ -71,7 +71,9 @@ public sealed partial class Machine : IDisposable
         long deviceStart = (endPfn + MemoryMapCost.PagesPerSection - 1) / MemoryMapCost.PagesPerSection * MemoryMapCost.PagesPerSection;
         Hotplug = new MachineHotplug(this, deviceStart);
         HostMemory host = blueprint.HostMemory;
-        MemMap map = new(blueprint.DeviceFrames == 0 ? endPfn : deviceStart + blueprint.DeviceFrames, (zoneCount * (FreeArea.ListHeads + (Cpus.Count * PerCpuPages.Lists))) + LruManager.ListHeadsOf(Nodes.Count, host), host);
+        long frameEnd = Math.Max(blueprint.DeviceFrames == 0 ? endPfn : deviceStart + blueprint.DeviceFrames, blueprint.LeastFrames);
+        Hotplug.Memory.SetRoom(endPfn, frameEnd, blueprint.HotplugFrames);
+        MemMap map = new(blueprint.HotplugFrames == 0 ? frameEnd : Hotplug.Memory.RoomEnd, (zoneCount * (FreeArea.ListHeads + (Cpus.Count * PerCpuPages.Lists))) + LruManager.ListHeadsOf(Nodes.Count, host), host);
         Frames = new FrameTable(this, map, blueprint.MemoryModel, blueprint.Reserved);
         Ram = new PhysicalMemory(map.Frames, blueprint.HasContents, host);
         ZoneBuilder builder = new(this, blueprint);
@@ -100,9 +102,7 @@ public sealed partial class Machine : IDisposable
             cpu.Memory = new CpuMemory(cpu);
             cpu.Allocator = Pages;
             cpu.Lists.Pcp = [.. Zones.Select(z => z.Pcp[cpu.Id])];
-            cpu.Lists.Zonelists = cpu.Node.Zonelists;
-            cpu.Lists.Choices = FirstChoice.For(cpu.Lists.Zonelists, cpu.Lists.Pcp);
-            cpu.Lists.HomePcp = cpu.Lists.Choices[0].Pcp ?? cpu.Lists.Pcp[0];
+            ZonelistBuilder.Take(cpu);
         }
 
         Hooks.UpdateModes();

@@ -3,7 +3,7 @@ using MemSim.Zones;
 
 namespace MemSim;
 
-/// <summary>CPUs and devices that come and go. <see cref="Machine.Hotplug"/>.</summary>
+/// <summary>CPUs, memory and devices that come and go. <see cref="Machine.Hotplug"/>.</summary>
 public sealed class MachineHotplug
 {
     private readonly Machine _machine;
@@ -12,7 +12,11 @@ public sealed class MachineHotplug
     {
         _machine = machine;
         DeviceStart = deviceStart;
+        Memory = new MemoryHotplug(machine);
     }
+
+    /// <summary>Memory that goes and comes in blocks.</summary>
+    public MemoryHotplug Memory { get; }
 
     /// <summary>The first section above RAM: where device memory is plugged in.</summary>
     internal long DeviceStart { get; }
@@ -113,6 +117,6 @@ public sealed class MachineHotplug
 /// <content>CPUs and devices that come and go.</content>
 public sealed partial class Machine
 {
-    /// <summary>CPUs and devices that come and go.</summary>
+    /// <summary>CPUs, memory and devices that come and go.</summary>
     public MachineHotplug Hotplug { get; }
 }

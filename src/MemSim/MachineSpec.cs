@@ -88,6 +88,9 @@ public sealed record MachineSpec
     /// <summary>The node of <see cref="DeviceMemory"/>.</summary>
     public int DeviceNode { get; private init; }
 
+    /// <summary>How much memory can be plugged in while the machine runs; 0 for none.</summary>
+    public ByteSize HotplugMemory { get; private init; }
+
     /// <summary>How memory is taken from the host; what fits it unless a test wants to see another way.</summary>
     internal HostMemory HostMemory { get; init; } = HostMemoryChoice.OfThisHost;
 
@@ -101,10 +104,8 @@ public sealed record MachineSpec
 
     private bool pageOwner { get; init; }
 
-    private IReadOnlyList<CmaRequest> cmaAreas { get; init; } = [];
-
     /// <summary>The contiguous memory areas asked for by <see cref="WithCma"/>.</summary>
-    internal IReadOnlyList<CmaRequest> CmaAreas => cmaAreas;
+    internal IReadOnlyList<CmaRequest> CmaAreas { get; private init; } = [];
 
     /// <summary>A 64-bit PC, like QEMU's with so much memory.</summary>
     /// <param name="memory">RAM, whole pages, up to 64 TiB.</param>
@@ -292,9 +293,6 @@ public sealed record MachineSpec
         return this with { Personality = choice.Line, Warnings = twin?.Remarks ?? choice.Warnings, Twin = twin };
     }
 
-    /// <summary>Whether the kernel has contiguous memory areas: arm64's, and amd64's from 7.2 on.</summary>
-    internal bool HasCma => ArchitectureInfo.Of(Architecture).HasCma || (Personality.Allocator.HasCma && Architecture == Architecture.X86_64);
-
     /// <summary>With rules of one's own, or those of a line of <see cref="KernelLines"/>.</summary>
     /// <param name="personality">The rules.</param>
     public MachineSpec WithPersonality(KernelPersonality personality) => WithKernel(KernelChoice.Of(personality));
@@ -318,6 +316,20 @@ public sealed record MachineSpec
         return this with { DeviceMemory = size, DeviceNode = node };
     }
 
+    /// <summary>With room for memory to be plugged in while the machine runs (QEMU: <c>-m 1G,maxmem=…</c>): <see cref="MemoryHotplug.Add"/> fills it.</summary>
+    /// <param name="most">How much, whole sections of 128 MiB.</param>
+    /// <exception cref="ArgumentException">The size is not whole sections or above 4 TiB, or the architecture's kernel cannot take memory in.</exception>
+    public MachineSpec WithHotplugMemory(ByteSize most)
+    {
+        if (most.Pages % MemoryMapCost.PagesPerSection != 0 || most.Bytes % (ulong)PageGeometry.PageSize != 0 || most.Bytes > 1UL << 42)
+        {
+            throw new ArgumentException($"{most} of room for memory: whole sections of 128M up to 4T are possible", nameof(most));
+        }
+
+        return ArchitectureInfo.Of(Architecture).Bits == 64
+            ? this with { HotplugMemory = most }
+            : throw new ArgumentException($"Debian's {ArchitectureInfo.Of(Architecture).Name} kernel has no memory hot-plug");
+    }
 
     /// <summary>With a contiguous memory area, as a reserved-memory node of a device tree describes it; the kernel is then one with CMA, whatever Debian's has.</summary>
     /// <param name="name">The area's name, unique on the machine.</param>
@@ -343,9 +355,9 @@ public sealed record MachineSpec
             throw new ArgumentException($"contiguous memory area {name}: a machine made from zones has no firmware memory map to reserve it in", nameof(name));
         }
 
-        return cmaAreas.Any(area => area.Name == name) || name == CmaRequest.DefaultName
+        return CmaAreas.Any(area => area.Name == name) || name == CmaRequest.DefaultName
             ? throw new ArgumentException($"there is a contiguous memory area {name} already", nameof(name))
-            : this with { cmaAreas = [.. cmaAreas, new CmaRequest(name, size.Bytes, start?.Value, below?.Value)] };
+            : this with { CmaAreas = [.. CmaAreas, new CmaRequest(name, size.Bytes, start?.Value, below?.Value)] };
     }
 
 

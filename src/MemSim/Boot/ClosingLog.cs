@@ -23,7 +23,7 @@ internal static class ClosingLog
 
         log.Add($"Kernel command line: {spec.CommandLine}");
         List<string> unknown = [.. spec.CommandLine.UnknownParameters];
-        if (!spec.HasCma && spec.CommandLine.Cma is not null)
+        if (!CmaRequest.IsServedBy(spec) && spec.CommandLine.Cma is not null)
         {
             unknown.Add("cma=" + spec.CommandLine.ValueOf("cma"));
         }

@@ -9,4 +9,8 @@ internal sealed record CmaRequest(string Name, ulong Bytes, ulong? Start, ulong?
 {
     /// <summary>The area of <c>cma=</c>, or the one the kernel makes by itself.</summary>
     public const string DefaultName = "reserved";
+
+    /// <summary>Whether a machine's kernel has contiguous memory areas: arm64's, and amd64's from 7.2 on.</summary>
+    public static bool IsServedBy(MachineSpec spec) =>
+        ArchitectureInfo.Of(spec.Architecture).HasCma || (spec.Personality.Allocator.HasCma && spec.Architecture == Architecture.X86_64);
 }

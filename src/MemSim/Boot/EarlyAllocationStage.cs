@@ -219,7 +219,7 @@ internal sealed class EarlyAllocationStage
     /// <summary>Contiguous memory area: <c>cma=</c>; without it arm64 has a built-in one of 64 MiB, and amd64 none. Nothing where the kernel has no CMA.</summary>
     public void ReserveCma()
     {
-        if (!spec.HasCma)
+        if (!CmaRequest.IsServedBy(spec))
         {
             return;
         }

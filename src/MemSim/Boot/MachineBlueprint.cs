@@ -49,6 +49,12 @@ internal sealed record MachineBlueprint
     /// <summary>Frames above RAM that page structures are reserved for, for device memory.</summary>
     public long DeviceFrames { get; init; }
 
+    /// <summary>Frames that can be plugged in later.</summary>
+    public long HotplugFrames { get; init; }
+
+    /// <summary>The least end of the frame numbers, whatever the zones span: memory may be offline.</summary>
+    public long LeastFrames { get; init; }
+
     public int WatermarkBoostFactor { get; init; } = 15000;
 
     /// <summary>The kernel whose rules the machine follows.</summary>

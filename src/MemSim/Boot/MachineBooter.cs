@@ -24,6 +24,7 @@ internal static partial class MachineBooter
         try
         {
             machine.BootPlan = plan;
+            machine.ZoneTable.HasBooted = true;
             machine.Hooks.InitMemory(spec.CommandLine.ZeroesOnAlloc == true, spec.CommandLine.ZeroesOnFree == true);
             for (int cpu = plan.OnlineCpus; cpu < machine.Cpus.Count; cpu++)
             {
@@ -158,6 +159,7 @@ internal static partial class MachineBooter
             MobilityGrouping = plan.MobilityGrouping,
             MemoryModel = spec.MemoryModel,
             DeviceFrames = spec.DeviceMemory.Pages,
+            HotplugFrames = spec.HotplugMemory.Pages,
             HasContents = spec.HasContents,
             HostMemory = spec.HostMemory,
             Parallel = spec.ParallelCpus,

@@ -66,27 +66,8 @@ internal sealed class ZoneBuilder(Machine machine, MachineBlueprint blueprint)
         foreach (Node node in machine.Nodes)
         {
             node.FallbackOrder = blueprint.Nodes.First(n => n.Id == node.Id).FallbackOrder;
-            node.Zonelists = new Zonelist[16];
-            node.ThisNodeZonelists = new Zonelist[16];
-            Node[] near = [.. node.FallbackOrder.Select(machine.GetNode)];
-            for (int bits = 0; bits < 16; bits++)
-            {
-                bool illegal = machine.ZoneTable.RefusesIllegalFlags && GfpZones.IsIllegal((Gfp)bits);
-                int highest = GfpZones.HighestZoneIndex((Gfp)bits, machine.Architecture);
-                node.Zonelists[bits] = MakeZonelist(near, highest, illegal);
-                node.ThisNodeZonelists[bits] = MakeZonelist([node], highest, illegal);
-            }
         }
-    }
 
-    private Zonelist MakeZonelist(IEnumerable<Node> nodes, int highest, bool illegal)
-    {
-        Zone[] zones = illegal ? [] : [.. nodes.SelectMany(n => n.Zones.Reverse()).Where(z => z.Index <= highest && z.ManagedPages != 0 && z.Type != ZoneType.Device)];
-        return new Zonelist(zones, highest, illegal, zones.Length != 0 && AvoidsFragmentation(zones[0]));
+        ZonelistBuilder.Fill(machine);
     }
-
-    /// <summary>6.1 prefers another zone to mixing types only where DMA32 lies below Normal; on several nodes only when the node has it.</summary>
-    private bool AvoidsFragmentation(Zone preferred) =>
-        preferred.Type == ZoneType.Normal && machine.Architecture.IndexOf(ZoneType.Dma32) >= 0
-        && (machine.Nodes.Count == 1 || preferred.Node.GetZone(ZoneType.Dma32).IsPopulated);
 }

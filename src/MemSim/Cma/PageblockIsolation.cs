@@ -27,14 +27,15 @@ internal sealed class PageblockIsolation
     /// <param name="start">The first frame of the range; only frames of the range must be movable.</param>
     /// <param name="end">The frame after the last.</param>
     /// <param name="type">What the blocks are to be afterwards: blocks of a contiguous area may only be isolated for one.</param>
+    /// <param name="passesPoisoned">Whether pages with hardware errors do not count: memory that goes takes them along.</param>
     /// <returns>False when something in the range cannot be moved or is isolated already; nothing is isolated then.</returns>
-    public bool TryIsolate(Cpu cpu, Zone zone, int start, int end, MigrateType type)
+    public bool TryIsolate(Cpu cpu, Zone zone, int start, int end, MigrateType type, bool passesPoisoned = false)
     {
         int first = start & -_pageblockPages;
         int last = (end + _pageblockPages - 1) & -_pageblockPages;
         for (int block = first; block < last; block += _pageblockPages)
         {
-            if (!TryIsolateBlock(cpu, zone, block, Math.Max(block, start), Math.Min(block + _pageblockPages, end), type))
+            if (!TryIsolateBlock(cpu, zone, block, Math.Max(block, start), Math.Min(block + _pageblockPages, end), type, passesPoisoned))
             {
                 Undo(cpu, zone, first, block, type);
                 return false;
@@ -64,24 +65,24 @@ internal sealed class PageblockIsolation
     }
 
     /// <summary>Whether every frame of an isolated range is free in the buddy lists (<c>test_pages_isolated()</c>).</summary>
-    public bool IsFree(int start, int end)
+    public bool IsFree(int start, int end, bool passesPoisoned = false)
     {
         for (int pfn = start; pfn < end;)
         {
             int order = _buddy.FindFreeBlock(pfn, out int head);
-            if (order < 0)
+            if (order < 0 && !(passesPoisoned && _frames[pfn].Has(PageFlags.HwPoison)))
             {
                 return false;
             }
 
-            pfn = head + (1 << order);
+            pfn = order < 0 ? pfn + 1 : head + (1 << order);
         }
 
         return true;
     }
 
     /// <summary>The first frame in a range that can neither be moved nor is free; -1 when there is none (<c>has_unmovable_pages()</c>).</summary>
-    public int FindUnmovable(Zone zone, int start, int end, MigrateType type)
+    public int FindUnmovable(Zone zone, int start, int end, MigrateType type, bool passesPoisoned = false)
     {
         // What lies in a contiguous area was promised to be movable, and an area is nobody else's.
         if (zone.BlockType(start) == (int)MigrateType.Cma)
@@ -99,7 +100,7 @@ internal sealed class PageblockIsolation
 
             ref PageFrame frame = ref _frames[head];
             bool whole = order == 0 || frame.IsCompoundHead;
-            bool movable = zone.Type == ZoneType.Movable || (whole && (frame.IsOnLru || frame.IsDriverMovable));
+            bool movable = zone.Type == ZoneType.Movable || (whole && (frame.IsOnLru || frame.IsDriverMovable)) || (passesPoisoned && frame.Has(PageFlags.HwPoison));
             if (frame.RefCount != 0 && !movable)
             {
                 return pfn;
@@ -111,13 +112,13 @@ internal sealed class PageblockIsolation
         return -1;
     }
 
-    private bool TryIsolateBlock(Cpu cpu, Zone zone, int block, int start, int end, MigrateType type)
+    private bool TryIsolateBlock(Cpu cpu, Zone zone, int block, int start, int end, MigrateType type, bool passesPoisoned)
     {
         PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         zone.EnterLock();
         try
         {
-            if (zone.BlockType(start) == (int)MigrateType.Isolate || FindUnmovable(zone, start, end, type) >= 0)
+            if (zone.BlockType(start) == (int)MigrateType.Isolate || FindUnmovable(zone, start, end, type, passesPoisoned) >= 0)
             {
                 return false;
             }

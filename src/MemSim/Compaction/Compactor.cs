@@ -38,6 +38,9 @@ internal sealed partial class Compactor : ICompactor
     /// <summary>What is remembered of a zone; null while compaction never ran there.</summary>
     public ZoneScanners? KnownScannersOf(Zone zone) => _scanners[zone.Id];
 
+    /// <summary>Memory was added to a zone.</summary>
+    public void SpanChanged(Zone zone) => _scanners[zone.Id]?.SpanChanged(zone);
+
     /// <summary>Compacts in the context of a request (<c>try_to_compact_pages()</c>).</summary>
     public CompactionOutcome TryToCompact(in ReclaimRequest request, CompactionPriority priority)
     {

@@ -4,8 +4,8 @@ namespace MemSim.Compaction;
 /// <remarks>Kernel: the <c>compact_*</c> fields of <c>struct zone</c> and the skip bits of its page blocks.</remarks>
 internal sealed class ZoneScanners
 {
-    private readonly ulong[] _skip;
-    private readonly int _firstBlock;
+    private ulong[] _skip;
+    private int _firstBlock;
     private readonly int _pageblockOrder;
     // Guards the scanners' positions: who finds them busy leaves compaction to the other.
     private int _busy;
@@ -13,6 +13,13 @@ internal sealed class ZoneScanners
     public ZoneScanners(Zone zone)
     {
         _pageblockOrder = zone.PageblockOrder;
+        _firstBlock = (int)zone.FirstPageblock;
+        _skip = new ulong[(zone.PageblockTypes.Length + 63) / 64];
+    }
+
+    /// <summary>The zone spans other frames than before: all of its page blocks are worth a look.</summary>
+    public void SpanChanged(Zone zone)
+    {
         _firstBlock = (int)zone.FirstPageblock;
         _skip = new ulong[(zone.PageblockTypes.Length + 63) / 64];
     }

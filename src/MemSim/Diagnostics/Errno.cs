@@ -15,6 +15,9 @@ public enum Errno
     /// <summary>No such process.</summary>
     ESRCH = 3,
 
+    /// <summary>Interrupted before it was done.</summary>
+    EINTR = 4,
+
     /// <summary>Input or output failed.</summary>
     EIO = 5,
 

@@ -12,6 +12,7 @@ internal static class SnapshotBuilder
 {
     private const int WordsOfFrame = 7;
     private const int CountersOfPcp = 6;
+    private const long MostFrames = 1L << 28;
 
     public static SnapshotDocument Capture(Machine machine)
     {
@@ -28,6 +29,7 @@ internal static class SnapshotBuilder
             Nodes = [.. machine.Nodes.Select(n => new SnapshotNode(n.Id, [.. n.Distances], [.. n.FallbackOrder], n.KswapdWakeups))],
             Cpus = [.. machine.Cpus.Select(c => new SnapshotCpu(c.Node.Id, c.IsOnline))],
             Present = [.. machine.ZoneTable.PresentRanges.Select(r => new SnapshotRange(r.Start, r.End, r.Zone.Node.Id, r.Zone.Type))],
+            Offline = [.. machine.ZoneTable.OfflineRanges.Select(r => new SnapshotOffline(r.Start, r.End, r.Node))],
             Reserved = [.. machine.Frames.ReservedRanges.Select(r => new[] { r.Start, r.End })],
             NotCarried = NotCarriedOf(machine),
             State = StateCapture.Capture(machine, "snapshot"),
@@ -70,12 +72,14 @@ internal static class SnapshotBuilder
             HasContents = document.HasContents,
             RefusesIllegalFlags = document.RefusesIllegalFlags,
             WatermarkBoostFactor = state.WatermarkBoostFactor,
+            LeastFrames = document.Offline.Select(r => Math.Clamp(r.End, 0, MostFrames)).DefaultIfEmpty(0).Max(),
             Personality = state.Kernel,
             Warnings = document.Warnings,
         };
         Machine machine = new(blueprint);
         try
         {
+            RestoreOffline(machine, document);
             RestoreFrames(machine, document);
             StateRestorer.Fill(machine, state);
             RestoreRest(machine, document);
@@ -108,6 +112,11 @@ internal static class SnapshotBuilder
         if (machine.Slab.IsUsed)
         {
             missing.Add(SlabLayer);
+        }
+
+        if (machine.Hotplug.Memory.HasPluggedIn)
+        {
+            missing.Add("memory plugged in: what its memory map takes, so that it cannot be removed");
         }
 
         if (machine.PerCpu.IsUsed)
@@ -169,6 +178,21 @@ internal static class SnapshotBuilder
             }
 
             pfn += frame.RefOrder != 0 ? 1L << frame.Order : 1;
+        }
+    }
+
+    private static void RestoreOffline(Machine machine, SnapshotDocument document)
+    {
+        ZoneTable table = machine.ZoneTable;
+        foreach (SnapshotOffline range in document.Offline)
+        {
+            bool overlaps = table.PresentRanges.Any(r => r.Start < range.End && r.End > range.Start) || table.OfflineRanges.Any(r => r.Start < range.End && r.End > range.Start);
+            if (range.Start < 0 || range.Start >= range.End || range.End > machine.Frames.Count || overlaps || table.NodeOrDefault(range.Node) is null)
+            {
+                throw new FormatException($"offline memory from frame {range.Start} to {range.End} near node {range.Node} is none that this machine could have");
+            }
+
+            table.MakeOffline(new OfflineRange(range.Start, range.End, range.Node));
         }
     }
 

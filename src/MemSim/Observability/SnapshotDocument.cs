@@ -35,6 +35,9 @@ internal sealed class SnapshotDocument
     /// <summary>Start, end and node of each range of present frames, with its zone's kernel type.</summary>
     public List<SnapshotRange> Present { get; set; } = [];
 
+    /// <summary>Start, end and node of each range of memory that is offline.</summary>
+    public List<SnapshotOffline> Offline { get; set; } = [];
+
     /// <summary>Start and end of each reserved range.</summary>
     public List<long[]> Reserved { get; set; } = [];
 
@@ -58,6 +61,8 @@ internal sealed class SnapshotDocument
 internal sealed record SnapshotNode(int Id, int[] Distances, int[] FallbackOrder, long KswapdWakeups);
 
 internal sealed record SnapshotCpu(int Node, bool Online);
+
+internal sealed record SnapshotOffline(long Start, long End, int Node);
 
 internal sealed record SnapshotRange(long Start, long End, int Node, ZoneType Type);
 

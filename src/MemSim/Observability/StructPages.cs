@@ -45,6 +45,14 @@ internal static class StructPages
             }
         }
 
+        foreach (OfflineRange range in machine.ZoneTable.OfflineRanges)
+        {
+            if (range.Start < start + (1L << SectionOrder) && range.End > start)
+            {
+                return true;
+            }
+        }
+
         return false;
     }
 }

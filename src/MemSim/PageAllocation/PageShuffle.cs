@@ -43,7 +43,8 @@ internal sealed class PageShuffle
         }
     }
 
-    private void Shuffle(FrameArray frames, Zone zone)
+    /// <summary>Exchanges each of the largest free blocks of a zone with another one of its type (<c>shuffle_zone()</c>).</summary>
+    public void Shuffle(FrameArray frames, Zone zone)
     {
         const int pages = 1 << Order;
         int start = (int)zone.StartPfn.Value;

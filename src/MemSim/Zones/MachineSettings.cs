@@ -167,7 +167,14 @@ internal sealed class MachineSettings
         _layout = LayoutNow();
         ReserveCalculator.MemoryBlockChanged(_layout, Sysctls, _figures, HugePages);
         Apply();
+        foreach (Zone zone in _machine.Zones)
+        {
+            zone.Boost = 0;
+        }
     }
+
+    /// <summary>Gives the zones their figures again: somebody changed the limits of a zone's per-CPU lists for a while.</summary>
+    public void Reapply() => Apply();
 
     /// <summary>The figures of a captured machine by this machine's zones.</summary>
     private ReserveFigures InOrderOfZones(ReserveLayout captured, ReserveFigures computed)

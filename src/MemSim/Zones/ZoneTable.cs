@@ -1,4 +1,5 @@
 using MemSim.Pages;
+using MemSim.Statistics;
 
 namespace MemSim.Zones;
 
@@ -9,6 +10,7 @@ internal sealed class ZoneTable
     private readonly List<Node> _nodes = [];
     private readonly List<Zone> _zones = [];
     private readonly List<PresentRange> _presentRanges = [];
+    private readonly List<OfflineRange> _offlineRanges = [];
 
     public ZoneTable(Machine machine, int pageblockOrder, bool mobilityGrouping, bool refusesIllegalFlags)
     {
@@ -102,6 +104,114 @@ internal sealed class ZoneTable
         const int pages = 1 << PageGeometry.MaxOrder;
         FrameTable frames = _machine.Frames;
         return frames.Untouched.Covers(first) || (frames.ReservedRange(first) is var (_, end) && end - first >= pages) || !HasMemory(first, first + pages);
+    }
+
+    /// <summary>Whether the machine booted, rather than being made in a state.</summary>
+    public bool HasBooted { get; set; }
+
+    /// <summary>Pages came to the zones as free ones, or left them: on a machine that booted, what the zones manage counts as freed already (<see cref="VmEvent.PagesFreed"/>).</summary>
+    public void CountManaged(long pages)
+    {
+        if (pages > 0 != HasBooted)
+        {
+            _machine.Events.Count(VmEvent.PagesFreed, Math.Abs(pages));
+        }
+    }
+
+    /// <summary>Memory that no zone has because it is offline, ascending.</summary>
+    public IReadOnlyList<OfflineRange> OfflineRanges => _offlineRanges;
+
+    /// <summary>Frames come to a zone: those of an offline range leave it.</summary>
+    public void MakePresent(PresentRange range)
+    {
+        CutOffline(range.Start, range.End);
+        long start = range.Start;
+        long end = range.End;
+        for (int i = _presentRanges.Count - 1; i >= 0; i--)
+        {
+            PresentRange other = _presentRanges[i];
+            if (other.Zone == range.Zone && (other.End == start || other.Start == end))
+            {
+                start = Math.Min(start, other.Start);
+                end = Math.Max(end, other.End);
+                _presentRanges.RemoveAt(i);
+            }
+        }
+
+        AddPresentRange(new PresentRange(start, end, range.Zone));
+    }
+
+    /// <summary>Frames leave their zone but stay memory.</summary>
+    public void MakeOffline(OfflineRange range)
+    {
+        for (int i = _presentRanges.Count - 1; i >= 0; i--)
+        {
+            PresentRange other = _presentRanges[i];
+            if (other.End <= range.Start || other.Start >= range.End)
+            {
+                continue;
+            }
+
+            _presentRanges.RemoveAt(i);
+            if (other.Start < range.Start)
+            {
+                _presentRanges.Add(other with { End = range.Start });
+            }
+
+            if (other.End > range.End)
+            {
+                _presentRanges.Add(other with { Start = range.End });
+            }
+        }
+
+        _presentRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+        _offlineRanges.Add(range);
+        _offlineRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+    }
+
+    /// <summary>Frames of offline memory are online, or gone.</summary>
+    public void CutOffline(long from, long to)
+    {
+        for (int i = _offlineRanges.Count - 1; i >= 0; i--)
+        {
+            OfflineRange range = _offlineRanges[i];
+            if (range.End <= from || range.Start >= to)
+            {
+                continue;
+            }
+
+            _offlineRanges.RemoveAt(i);
+            if (range.Start < from)
+            {
+                _offlineRanges.Add(range with { End = from });
+            }
+
+            if (range.End > to)
+            {
+                _offlineRanges.Add(range with { Start = to });
+            }
+        }
+
+        _offlineRanges.Sort((a, b) => a.Start.CompareTo(b.Start));
+    }
+
+    /// <summary>Whether there is memory, online or not.</summary>
+    public bool HasMemoryAt(long pfn)
+    {
+        if (pfn < _machine.Frames.Count && ZoneOf((int)pfn) is not null)
+        {
+            return true;
+        }
+
+        foreach (OfflineRange range in _offlineRanges)
+        {
+            if (pfn >= range.Start && pfn < range.End)
+            {
+                return true;
+            }
+        }
+
+        return false;
     }
 
     public Zone? ZoneOf(int pfn)

@@ -36,6 +36,7 @@ internal static class Rooms
         ("Compaction", "room for large blocks by moving pages, kcompactd ([compaction.md](compaction.md))"),
         ("Reclaim", "kswapd, direct reclaim ([reclaim.md](reclaim.md))"),
         ("Cma", "contiguous areas, ranges cleared on demand"),
+        ("Hotplug", "memory blocks that go offline and come online, memory plugged in ([hotplug.md](hotplug.md))"),
         ("Oom", "who ends when nothing is left"),
         ("Captures", "files of a real machine's `/proc`, read for `MachineSpec.FromProc`"),
         ("Boot", "from a `MachineSpec` to a `BootPlan`, and from that to a machine; the command line ([boot.md](boot.md))"),

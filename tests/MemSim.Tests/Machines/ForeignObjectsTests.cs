@@ -201,6 +201,7 @@ public sealed class ForeignObjectsTests
                 [typeof(PerCpuVar<int>)] = variable,
                 [typeof(PerCpuPointer)] = variable.Pointer,
                 [typeof(DmaDevice)] = device,
+                [typeof(MemoryHotplug)] = Machine.Hotplug.Memory,
                 [typeof(MovablePool)] = pool,
                 [typeof(MovableOwner)] = pool.Registration,
                 [typeof(CmaArea)] = Machine.Cma.Get("camera")!,

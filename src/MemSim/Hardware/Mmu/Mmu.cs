@@ -410,7 +410,24 @@ public sealed partial class Mmu
             }
         }
 
+        foreach (OfflineRange range in Machine.ZoneTable.OfflineRanges)
+        {
+            if (pfn >= range.Start && pfn < range.End)
+            {
+                return true;
+            }
+        }
+
         return false;
+    }
+
+    /// <summary>Memory was pulled out.</summary>
+    internal void ForgetRam(long start, long end)
+    {
+        for (long chunk = start >> 9; chunk <= (end - 1) >> 9; chunk++)
+        {
+            _fullChunks[chunk] = 0;
+        }
     }
 }
 

@@ -34,8 +34,8 @@ internal static class VmStatText
         Append(text, "nr_dirty_background_threshold", background);
         if (KernelBuild.IsNewer(machine))
         {
-            Append(text, "nr_memmap_pages", MemoryMapPages(machine, ofDevices: true));
-            Append(text, "nr_memmap_boot_pages", MemoryMapPages(machine, ofDevices: false));
+            Append(text, "nr_memmap_pages", MemoryMapPages(machine, late: true));
+            Append(text, "nr_memmap_boot_pages", MemoryMapPages(machine, late: false));
         }
 
         AppendEvents(text, machine);
@@ -44,10 +44,12 @@ internal static class VmStatText
     }
 
     /// <summary>Pages of frame descriptors: those of memory present at boot come from memblock, those of memory plugged in later from the page allocator.</summary>
-    private static long MemoryMapPages(Machine machine, bool ofDevices)
+    private static long MemoryMapPages(Machine machine, bool late)
     {
-        IEnumerable<PresentRange> ranges = machine.ZoneTable.PresentRanges.Where(r => r.Zone.Type == ZoneType.Device == ofDevices);
-        return MemoryMapCost.Of(machine.Frames.Model, machine.Architecture, [.. ranges.Select(r => (r.Start, r.End))], 0).KernelBytes / PageGeometry.PageSize;
+        bool IsLate(long start, Zone? zone) => zone?.Type == ZoneType.Device || start >= machine.Hotplug.Memory.RoomStart;
+        IEnumerable<(long Start, long End)> ranges = machine.ZoneTable.PresentRanges.Where(r => IsLate(r.Start, r.Zone) == late).Select(r => (r.Start, r.End))
+            .Concat(machine.ZoneTable.OfflineRanges.Where(r => IsLate(r.Start, null) == late).Select(r => (r.Start, r.End)));
+        return MemoryMapCost.Of(machine.Frames.Model, machine.Architecture, [.. ranges], 0).KernelBytes / PageGeometry.PageSize;
     }
 
     private static void AppendEvents(StringBuilder text, Machine machine)
