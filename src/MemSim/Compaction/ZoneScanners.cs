@@ -22,6 +22,14 @@ internal sealed class ZoneScanners
     {
         _firstBlock = (int)zone.FirstPageblock;
         _skip = new ulong[(zone.PageblockTypes.Length + 63) / 64];
+        CachedFreePfn = IfSpanned(CachedFreePfn);
+        CachedMigratePfnAsync = IfSpanned(CachedMigratePfnAsync);
+        CachedMigratePfnSync = IfSpanned(CachedMigratePfnSync);
+        InitMigratePfn = IfSpanned(InitMigratePfn);
+        InitFreePfn = IfSpanned(InitFreePfn);
+
+        // The kernel finds a position outside of the zone when it next compacts, and begins anew.
+        int IfSpanned(int pfn) => zone.SpansIndex(pfn) ? pfn : 0;
     }
 
     /// <summary>Where the free scanner goes on.</summary>

@@ -278,6 +278,22 @@ public sealed class MemoryHotplugTests : MachineTests
         machine.Verify();
     }
 
+    [Fact]
+    public void Compaction_does_not_go_on_where_its_zone_has_ended_meanwhile()
+    {
+        // Found by MemSim.Soak: five steps of seed 6.
+        Machine machine = Boot(MachineSpec.X86_64("256M").WithHotplugMemory("256M"));
+        machine.Hotplug.Memory.Add(ByteSize.FromMiB(256), out int first).Should().Be(Errno.None);
+        machine.Hotplug.Memory.Online(first).Should().Be(Errno.None);
+        machine.Hotplug.Memory.Online(first + 1).Should().Be(Errno.None);
+        machine.Sysctl.Set("vm.compact_memory", "1");
+        machine.Hotplug.Memory.Offline(first + 1).Should().Be(Errno.None);
+        machine.Verify();
+        machine.Hotplug.Memory.Offline(first).Should().Be(Errno.None);
+        machine.Verify();
+        machine.Sysctl.Set("vm.compact_memory", "1");
+    }
+
     private static List<long> FramesOf(Cpu cpu, Process process, VirtualAddress at, int pages)
     {
         using (cpu.Run(process))
