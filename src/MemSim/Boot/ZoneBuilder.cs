@@ -1,3 +1,4 @@
+using MemSim.PageAllocation;
 using MemSim.Zones;
 
 namespace MemSim.Boot;

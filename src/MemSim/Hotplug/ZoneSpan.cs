@@ -56,7 +56,7 @@ internal static class ZoneSpan
             SetSpan(zone, from, last + 1);
         }
 
-        machine.Compactor.SpanChanged(zone);
+        machine.Compaction.Compactor.SpanChanged(zone);
     }
 
     private static bool Has(Machine machine, Zone zone, long pfn) => machine.ZoneTable.ZoneOf((int)pfn) == zone;

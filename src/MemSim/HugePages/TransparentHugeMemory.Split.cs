@@ -130,6 +130,7 @@ internal sealed partial class TransparentHugeMemory
             if (linked)
             {
                 _frames.AddLast(head, head + i);
+                _spaces.Machine.Lru.Ages.Copy(head, head + i);
             }
             else if (!listed)
             {

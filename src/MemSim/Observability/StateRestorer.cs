@@ -189,8 +189,10 @@ internal static class StateRestorer
             }
 
             pcp.FreeBlocksDiff = cpu < source.FreeBlockPagesCpuDiff.Length ? source.FreeBlockPagesCpuDiff[cpu] : 0;
-            pcp.SetStatThreshold(source.StatThreshold);
+
+            // What a CPU kept to itself when its threshold was lowered may be more than it may keep now.
             pcp.FreePagesDiff = cpu < source.FreePagesCpuDiff.Length ? source.FreePagesCpuDiff[cpu] : 0;
+            pcp.SetStatThreshold(source.StatThreshold);
             for (int list = 0; list < from.Lists.Length; list++)
             {
                 int order = PerCpuPages.ListOrder(list, pageblockOrder);

@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Statistics;
-using MemSim.Zones;
 
 namespace MemSim.Observability;
 
