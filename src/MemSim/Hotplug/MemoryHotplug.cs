@@ -152,7 +152,7 @@ public sealed class MemoryHotplug
             return Errno.EINVAL;
         }
 
-        long start = _window.FindRoom(size.Pages, BlockPages);
+        long start = _window.FindRoom(size.Pages, BlockPages, RoomStart, RoomEnd);
         if (start < 0)
         {
             return Errno.ENOSPC;

@@ -14,9 +14,9 @@ internal sealed class MemoryWindow(Machine machine)
     public bool Has(int block) => _maps.ContainsKey(block);
 
     /// <summary>The lowest free place for so many pages; -1 when there is none.</summary>
-    public long FindRoom(long pages, long blockPages)
+    public long FindRoom(long pages, long blockPages, long from, long to)
     {
-        for (long start = (machine.Hotplug.Memory.RoomStart + blockPages - 1) / blockPages * blockPages; start + pages <= machine.Hotplug.Memory.RoomEnd; start += blockPages)
+        for (long start = (from + blockPages - 1) / blockPages * blockPages; start + pages <= to; start += blockPages)
         {
             bool free = true;
             for (long pfn = start; free && pfn < start + pages; pfn += MemoryMapCost.PagesPerSection)
