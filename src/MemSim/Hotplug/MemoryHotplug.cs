@@ -69,9 +69,9 @@ public sealed class MemoryHotplug
             return Errno.ENOENT;
         }
 
-        if (cpu.InAtomic || IsOffline(block))
+        if (cpu.Context.InAtomic || IsOffline(block))
         {
-            return cpu.InAtomic ? Errno.EBUSY : Errno.EINVAL;
+            return cpu.Context.InAtomic ? Errno.EBUSY : Errno.EINVAL;
         }
 
         (int start, int end) = Frames(block);
@@ -106,9 +106,9 @@ public sealed class MemoryHotplug
             return Errno.ENOENT;
         }
 
-        if (cpu.InAtomic || !IsOffline(block))
+        if (cpu.Context.InAtomic || !IsOffline(block))
         {
-            return cpu.InAtomic ? Errno.EBUSY : Errno.EINVAL;
+            return cpu.Context.InAtomic ? Errno.EBUSY : Errno.EINVAL;
         }
 
         (int start, int end) = Frames(block);
@@ -142,9 +142,9 @@ public sealed class MemoryHotplug
         using Callouts.OperationScope operation = _machine.Callouts.Enter();
         Cpu cpu = Sleeper(on, "add_memory");
         first = -1;
-        if (!IsConfigured || cpu.InAtomic)
+        if (!IsConfigured || cpu.Context.InAtomic)
         {
-            return cpu.InAtomic ? Errno.EBUSY : Errno.ENODEV;
+            return cpu.Context.InAtomic ? Errno.EBUSY : Errno.ENODEV;
         }
 
         if (size.Bytes == 0 || size.Bytes % BlockSize.Bytes != 0 || _machine.ZoneTable.NodeOrDefault(node) is not { } home)
@@ -190,7 +190,7 @@ public sealed class MemoryHotplug
             return Errno.ENOENT;
         }
 
-        if (cpu.InAtomic || !IsOffline(block))
+        if (cpu.Context.InAtomic || !IsOffline(block))
         {
             return Errno.EBUSY;
         }
