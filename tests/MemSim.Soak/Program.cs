@@ -21,6 +21,11 @@ for (; tally.Steps < operations && clock.Elapsed.TotalSeconds < seconds && failu
         Console.WriteLine(wrong);
     }
 
+    if (args.Length > 4)
+    {
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"seed {seed}: {tally}"));
+    }
+
     if (clock.Elapsed - told > TimeSpan.FromSeconds(20))
     {
         told = clock.Elapsed;

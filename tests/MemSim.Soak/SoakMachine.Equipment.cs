@@ -64,6 +64,13 @@ internal sealed partial class SoakMachine
                 }
 
                 break;
+            case StepKind.Spoil:
+                if (_blocks.Find(block => block.Mapped) is { } spoilt)
+                {
+                    cpu.Write(spoilt.Page.Address, -1L);
+                }
+
+                break;
             case StepKind.Snapshot:
                 CompareSnapshot();
                 break;

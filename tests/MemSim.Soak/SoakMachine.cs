@@ -4,6 +4,7 @@ namespace MemSim.Soak;
 internal sealed partial class SoakMachine : IDisposable
 {
     private const int MostFrames = 24_000;
+    private const long MostUnaccounted = 400;
     private static readonly string[] Kernels = ["6.1", "6.1", "6.12", "6.18", "7.0", "7.3"];
 
     private readonly SoakTally _tally;
@@ -21,6 +22,7 @@ internal sealed partial class SoakMachine : IDisposable
     private int _failingFor;
     private int _cacheNumber;
     private long _frames;
+    private readonly long _unaccountedAtBoot;
 
     public SoakMachine(ulong seed, SoakTally tally)
     {
@@ -39,6 +41,8 @@ internal sealed partial class SoakMachine : IDisposable
             _files[i] = (disk.Create($"file{i}").Value, new long[FilePages]);
             Require(_machine.Cpus[0].Files.Truncate(_files[i].File, (long)FilePages << 12) == Errno.None, "a file could not be made");
         }
+
+        _unaccountedAtBoot = Unaccounted();
     }
 
     public void Dispose()
@@ -144,6 +148,34 @@ internal sealed partial class SoakMachine : IDisposable
         _machine.Sysctl.Set("vm.drop_caches", "3");
         _machine.Memory.DrainAllPages();
         Verify();
+        long left = Unaccounted() - _unaccountedAtBoot;
+        _tally.LargestLeft = Math.Max(_tally.LargestLeft, left);
+        Require(Math.Abs(left) <= MostUnaccounted, $"{left} pages are in use, and nobody has them");
+    }
+
+    /// <summary>Pages in use that no figure of <c>/proc/meminfo</c> and no page table tells of.</summary>
+    private long Unaccounted()
+    {
+        long pages = 0;
+        long tables = 0;
+        foreach (Zone zone in _machine.Zones)
+        {
+            pages += zone.ManagedPages - zone.TrueFreePages - _machine.Cpus.Sum(cpu => zone.Pageset(cpu.Id).Count);
+            for (Pfn pfn = zone.StartPfn; pfn.Value < zone.EndPfn.Value; pfn += 1)
+            {
+                tables += _machine.TryGetPage(pfn, out Page page) && (page.Flags & (PageFlags.Table | PageFlags.Reserved)) == PageFlags.Table ? 1 : 0;
+            }
+        }
+
+        Dictionary<string, long> kib = [];
+        foreach (string[] words in _machine.Proc.MemInfo.Split('\n').Select(line => line.Split([' ', ':'], StringSplitOptions.RemoveEmptyEntries)).Where(words => words.Length >= 2))
+        {
+            kib[words[0]] = long.Parse(words[1], System.Globalization.CultureInfo.InvariantCulture);
+        }
+
+        string[] told = ["Slab", "Cached", "Buffers", "SwapCached", "AnonPages", "VmallocUsed", "Percpu", "Hugetlb"];
+        long maps = _machine.Hotplug.Memory.Blocks.Count(block => block.IsPluggedIn) * 512L;
+        return pages - tables - maps - told.Sum(name => kib.GetValueOrDefault(name) / 4);
     }
 
     private void Verify()

@@ -38,9 +38,11 @@ internal static class SoakRun
 {
     /// <summary>Runs a seed.</summary>
     /// <returns>What went wrong, with the steps that are enough for it; null when nothing did.</returns>
-    public static string? Run(ulong seed, int steps, SoakTally tally)
+    public static string? Run(ulong seed, int steps, SoakTally tally) => Run(seed, Step.Of(seed, steps), tally);
+
+    /// <summary>Runs steps on the machine of a seed.</summary>
+    public static string? Run(ulong seed, Step[] all, SoakTally tally)
     {
-        Step[] all = Step.Of(seed, steps);
         if (Try(seed, all, tally, out int failedAt) is not { } wrong)
         {
             return null;

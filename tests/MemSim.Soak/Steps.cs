@@ -47,6 +47,9 @@ internal enum StepKind
     ShrinkCache,
     Snapshot,
     Verify,
+
+    /// <summary>Overwrites a page behind the model's back: for the test of the test.</summary>
+    Spoil,
 }
 
 /// <summary>One step: what is done, and numbers from which is taken to what. What a number names depends on what is there, so that a run stays one when steps are left out.</summary>

@@ -1,0 +1,43 @@
+using FluentAssertions;
+using MemSim.Soak;
+using Xunit;
+
+namespace MemSim.Tests.Machines;
+
+/// <summary>Everything at once against a naive model (<c>tests/MemSim.Soak</c>), as much of it as a run of the tests can wait for.</summary>
+public sealed class SoakTests
+{
+    [Theory]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(16)]
+    [InlineData(31)]
+    [InlineData(47)]
+    public void The_machine_does_what_the_model_does(int seed)
+    {
+        SoakTally tally = new();
+
+        SoakRun.Run((ulong)seed, 3000, tally).Should().BeNull();
+
+        (tally.Steps, tally.Machines).Should().Be((3000, 1));
+        tally.Verified.Should().BeGreaterThan(2);
+    }
+
+    [Theory]
+    [InlineData(6, 6000)]
+    [InlineData(45, 3000)]
+    [InlineData(49, 3000)]
+    public void Seeds_that_found_something_find_nothing_any_more(int seed, int steps) => SoakRun.Run((ulong)seed, steps, new SoakTally()).Should().BeNull();
+
+    [Fact]
+    public void A_page_overwritten_behind_the_models_back_is_found_and_the_run_made_short()
+    {
+        Step[] steps = [.. Step.Of(3, 400), new Step(StepKind.AllocPages, 0, 5, 0), new Step(StepKind.Spoil, 0, 0, 0), .. Step.Of(4, 50), new Step(StepKind.Vfree, 0, 0, 0)];
+
+        string? wrong = SoakRun.Run(3, steps, new SoakTally());
+
+        wrong.Should().Contain("was overwritten");
+        int.Parse(wrong!.Split('\n').First(line => line.EndsWith("steps are enough:", StringComparison.Ordinal)).Split(' ')[0]).Should().BeLessThan(6);
+    }
+}
