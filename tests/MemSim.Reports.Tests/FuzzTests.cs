@@ -1,3 +1,5 @@
+using System.Formats.Tar;
+using System.IO.Compression;
 using System.Text;
 using FluentAssertions;
 using Xunit;
@@ -30,6 +32,57 @@ public sealed class FuzzTests
             {
                 throw new InvalidOperationException($"seed {seed}, text {i}:\n{text}", e);
             }
+        }
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_damaged_folder_of_proc_files_is_read_or_refused(int seed)
+    {
+        string root = Directory.CreateTempSubdirectory("memsim-").FullName;
+        try
+        {
+            using (GZipStream stream = new(File.OpenRead(Path.Combine(Logs.Folder, "zoneinfo", "cases.tar.gz")), CompressionMode.Decompress))
+            {
+                TarFile.ExtractToDirectory(stream, root, overwriteFiles: true);
+            }
+
+            Random random = new(seed);
+            string[] folders = [.. Directory.GetDirectories(root).Order(StringComparer.Ordinal)];
+            int refused = 0;
+            for (int i = 0; i < 250; i++)
+            {
+                string folder = folders[random.Next(folders.Length)];
+                string[] files = [.. Directory.GetFiles(folder).Order(StringComparer.Ordinal)];
+                string file = files[random.Next(files.Length)];
+                string whole = File.ReadAllText(file);
+                string damaged = Damaged(random, whole);
+                File.WriteAllText(file, damaged);
+                try
+                {
+                    ReportExplainer.Explain(ProcState.Read(folder, GfpReading.Parse("GFP_KERNEL"), random.Next(11))).ToString().Length.Should().BeLessThan(1 << 20);
+                    _ = ProcState.ReadText(damaged, GfpReading.Parse("GFP_ATOMIC"), 3);
+                }
+                catch (InputFileException)
+                {
+                    refused++;
+                }
+                catch (Exception e) when (e is not Xunit.Sdk.XunitException)
+                {
+                    throw new InvalidOperationException($"seed {seed}, input {i}, {Path.GetFileName(file)}:\n{damaged}", e);
+                }
+                finally
+                {
+                    File.WriteAllText(file, whole);
+                }
+            }
+
+            refused.Should().BeInRange(1, 249);
+        }
+        finally
+        {
+            Directory.Delete(root, recursive: true);
         }
     }
 
