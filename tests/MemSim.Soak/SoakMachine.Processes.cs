@@ -191,7 +191,7 @@ internal sealed partial class SoakMachine
                 Unmap(soaker, number, first, count);
                 break;
             case StepKind.Advise:
-                Advise(soaker, step, page, count, file);
+                Advise(cpu, soaker, step, page, count, file);
                 break;
             case StepKind.Lock:
                 Errno locked = (step.C & 0x10000) == 0 ? mm.Mlock(new VirtualAddress(page), Math.Min(count, 8) << 12) : mm.Munlock(new VirtualAddress(start), (long)pages << 12);
@@ -253,13 +253,33 @@ internal sealed partial class SoakMachine
         }
     }
 
-    private void Advise(Soaker soaker, Step step, ulong page, int count, int file)
+    private void Advise(Cpu cpu, Soaker soaker, Step step, ulong page, int count, int file)
     {
         MemoryAdvice[] advices = [MemoryAdvice.DontNeed, MemoryAdvice.Cold, MemoryAdvice.PageOut, MemoryAdvice.WillNeed, MemoryAdvice.HugePage, MemoryAdvice.NoHugePage, MemoryAdvice.PopulateRead, MemoryAdvice.PopulateWrite];
         MemoryAdvice advice = advices[(step.C >> 16) % (uint)advices.Length];
         Errno result = soaker.Process.Mm.Madvise(new VirtualAddress(page), (long)count << 12, advice);
         _tally.Failed += result == Errno.None ? 0 : 1;
-        if (advice == MemoryAdvice.DontNeed && result == Errno.None && file < 0)
+        if (advice != MemoryAdvice.DontNeed || file >= 0)
+        {
+            return;
+        }
+
+        // Refused for an area that is locked: those before it have been emptied already, as in the kernel.
+        for (int i = 0; result != Errno.None && i < count; i++)
+        {
+            ulong at = page + ((ulong)i << 12);
+            if (soaker.Memory.TryGetValue(at, out long old))
+            {
+                using (cpu.Run(soaker.Process))
+                {
+                    long found = cpu.Read<long>(new VirtualAddress(at + 16));
+                    Require(found == old || found == 0, $"{soaker.Process} reads {found:x} at {at:x} after advice that was refused, neither {old:x} nor 0");
+                    soaker.Memory[at] = found;
+                }
+            }
+        }
+
+        if (result == Errno.None)
         {
             Forget(soaker, page, count);
         }
