@@ -100,7 +100,7 @@ public static partial class PressureReplay
             ReadAheadPages = (uint)kernel.Line.Reclaim.DiskReadAheadPages,
         };
         WorkloadReplay.TakeKernelPages(machine, ZoneInfoFile.Read(Path.Combine(steps[0], "zoneinfo")));
-        new ShellScript(scriptPath, programs.Run).Run(script);
+        new ShellScript(scriptPath, programs.Run, programs.Exists).Run(script);
         return Compare(directory, steps, taken);
     }
 

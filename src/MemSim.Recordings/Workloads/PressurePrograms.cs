@@ -14,6 +14,8 @@ internal sealed class PressurePrograms : IDisposable
     private const string Cgroups = "/cg/";
     private const string Sysctls = "/proc/sys/vm/";
     private const string Generations = "/sys/kernel/mm/lru_gen/";
+    private const string HugePages = "/sys/kernel/mm/transparent_hugepage/";
+    private const string LargestSize = HugePages + "hugepages-2048kB/enabled";
 
     private readonly Machine _machine;
     private readonly TimeShares _time;
@@ -122,7 +124,27 @@ internal sealed class PressurePrograms : IDisposable
             return SetGenerations(command, file[Generations.Length..], text);
         }
 
+        if (file == HugePages + "enabled" || (file == LargestSize && Exists(file)))
+        {
+            return SetHugePages(text);
+        }
+
         return file.StartsWith(Cgroups, StringComparison.Ordinal) ? Set(file[Cgroups.Length..], text) : file == "/dev/null" ? 0 : 1;
+    }
+
+    /// <summary>Whether a script finds a file: of those that it asks for, only that of the one size of huge pages that is simulated.</summary>
+    public bool Exists(string file) => file == LargestSize && _machine.Personality.Views.HugePagesBySize;
+
+    private int SetHugePages(string text)
+    {
+        if (!_machine.HugePages.IsAvailable || !Enum.TryParse(text, ignoreCase: true, out TransparentHugePages who) || who == TransparentHugePages.Unavailable)
+        {
+            return 1;
+        }
+
+        // Watermarks stay: all huge pages are off in the file that the kernel goes by.
+        _machine.HugePages.Assume(who);
+        return 0;
     }
 
     private int SetGenerations(ShellCommand command, string file, string text)

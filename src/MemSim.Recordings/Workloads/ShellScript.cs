@@ -13,7 +13,8 @@ internal sealed record ShellCommand(int Line, IReadOnlyList<string> Words, strin
 /// <summary>Runs the kind of shell script that recordings were made with: commands, variables, sums, <c>while</c>, <c>for</c>, <c>if</c>, <c>&amp;&amp;</c>, <c>||</c>.</summary>
 /// <param name="path">Its name, for what is wrong with it.</param>
 /// <param name="run">Runs a program and returns its exit status.</param>
-internal sealed class ShellScript(string path, Func<ShellCommand, int> run)
+/// <param name="exists">Whether there is a file; null where none of those that scripts ask for exists.</param>
+internal sealed class ShellScript(string path, Func<ShellCommand, int> run, Func<string, bool>? exists = null)
 {
     private const int MaxCommands = 1_000_000;
 
@@ -273,10 +274,9 @@ internal sealed class ShellScript(string path, Func<ShellCommand, int> run)
     private bool Test(ShellCommand command)
     {
         IReadOnlyList<string> words = command.Words;
-        if (words.Count == 4 && words[1] == "-f" && words[3] == "]")
+        if (words.Count == 4 && words[1] is "-f" or "-e" && words[3] == "]")
         {
-            // None of the files that scripts ask for exists here.
-            return false;
+            return exists?.Invoke(words[2]) ?? false;
         }
 
         if (words.Count != 5 || words[4] != "]")

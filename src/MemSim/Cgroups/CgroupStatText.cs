@@ -66,7 +66,7 @@ internal static class CgroupStatText
             ["file"] = Bytes(pages.File),
             ["kernel"] = Bytes(kernel),
             ["kernel_stack"] = Bytes(pages.Stacks),
-            ["pagetables"] = Bytes(pages.PageTables),
+            ["pagetables"] = machine.Personality.Cgroups.CountsPageTables ? Bytes(pages.PageTables) : 0,
             ["vmalloc"] = Bytes(pages.Vmalloc),
             ["shmem"] = Bytes(pages.Shmem),
             ["file_mapped"] = Bytes(pages.Mapped),

@@ -106,7 +106,9 @@ internal sealed class ChargedPages
 
         if (frame.IsOnLru)
         {
-            _lists[(int)LruVec.ListOf(frame.StoredFlags)] += pages;
+            int slot = frame.IsUnevictable ? -1 : machine.Lru.Ages.Generation(pfn);
+            LruList list = slot < 0 ? LruVec.ListOf(frame.StoredFlags) : machine.Lru.OfPage(pfn).Generations!.ListOf(slot, LruGenerations.KindOf(frame));
+            _lists[(int)list] += pages;
         }
 
         bool huge = frame.Order >= machine.ZoneTable.PageblockOrder && frame.Order != 0;

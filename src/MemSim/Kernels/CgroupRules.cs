@@ -9,6 +9,9 @@ public sealed record CgroupRules
     /// <summary>Whether a batch that does not fit counts as a failed charge before the single page is tried (not in 6.18).</summary>
     public bool CountsRefusedBatches { get; init; } = true;
 
+    /// <summary>Whether page tables are counted in <c>memory.stat</c> beside being charged (6.18 shows 0, 6.12 and 7.0 do not).</summary>
+    public bool CountsPageTables { get; init; } = true;
+
     /// <summary>Whether writing <c>memory.reclaim</c> asks for a quarter of what is missing at a time (6.12); else for all of it, and gets more.</summary>
     public bool ReclaimsInQuarters { get; init; }
 

@@ -42,7 +42,7 @@ internal static class Linux6_12
             FreedWithRcu = ["filp"],
             FreePointerInside = ["filp"],
         },
-        Views = Older.Views with { Rows = RowSet.Of6_12, AddedSysctls = ["enable_soft_offline", "memfd_noexec"], ReportsNameUser = true, TotalPagesArePresent = true, PageOwnerRecent = true, SmapsCountsKsm = true, ZonelistsAfterTables = true },
+        Views = Older.Views with { Rows = RowSet.Of6_12, HugePagesBySize = true, AddedSysctls = ["enable_soft_offline", "memfd_noexec"], ReportsNameUser = true, TotalPagesArePresent = true, PageOwnerRecent = true, SmapsCountsKsm = true, ZonelistsAfterTables = true },
         Cgroups = Older.Cgroups with { ReclaimsInQuarters = true, WalksWholeTree = false, ReclaimTakesSwappiness = true },
         Allocator = Older.Allocator with
         {

@@ -38,7 +38,7 @@ internal static class Linux6_18
             FreePointerInside = Older.Objects.FreePointerInside.Add("vm_area_struct"),
             SheafCapacities = ImmutableDictionary<string, int>.Empty.Add("maple_node", 32).Add("vm_area_struct", 32),
         },
-        Cgroups = Older.Cgroups with { StocksPerCpu = 7, CountsRefusedBatches = false, ReclaimTakesOnlyAnon = true },
+        Cgroups = Older.Cgroups with { StocksPerCpu = 7, CountsRefusedBatches = false, ReclaimTakesOnlyAnon = true, CountsPageTables = false },
         Slab = Older.Slab with { Sheaves = SheafRule.WhereAsked, SlabPagesAreCompound = true, NodeBytes = 72, CacheBytes = 224 },
         Views = Older.Views with { Rows = RowSet.Of6_18, AddedSysctls = Older.Views.AddedSysctls.Add("vfs_cache_pressure_denom"), ReportPreemption = "PREEMPT(lazy)", BounceBuffersBeforeZonelists = true },
         Traces = Older.Traces with { CacheAllocHasName = true, PreemptsLazily = true, FlagsByBit = true },

@@ -26,6 +26,7 @@ internal static class Linux7_0
         {
             FreePointerInside = Older.Objects.FreePointerInside.Union(["TCP", "TCPv6"]),
         },
+        Cgroups = Older.Cgroups with { CountsPageTables = true },
         Slab = Older.Slab with { Sheaves = SheafRule.Everywhere, CacheBytes = 208, ChecksPreventMerging = true },
         Views = Older.Views with { Rows = RowSet.Of7_0, FirmwareMapHasGaps = true, AddedSysctls = Older.Views.AddedSysctls.Add("movable_gigantic_pages") },
         KernelMemory = Older.KernelMemory with { ThreadStacks = ThreadStackRule.BlockFreedAsPages },

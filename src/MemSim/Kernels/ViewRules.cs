@@ -20,6 +20,9 @@ public sealed record ViewRules
     /// <summary>Whether <c>smaps</c> counts pages that KSM merged (<c>KSM</c>), and writes <c>THPeligible</c> to the right (since 6.7, seen in 6.18).</summary>
     public bool SmapsCountsKsm { get; init; }
 
+    /// <summary>Whether each size of huge pages has a folder of its own below <c>transparent_hugepage</c> (6.8, seen in 6.12).</summary>
+    public bool HugePagesBySize { get; init; }
+
     /// <summary>To how many digits the number of a cgroup is padded in <c>/sys/kernel/debug/lru_gen</c> (5; 7.3 does not pad).</summary>
     public int LruGenIdWidth { get; init; } = 5;
 

@@ -35,6 +35,9 @@ internal sealed class ProcessTable(bool is32Bit)
         return _last;
     }
 
+    /// <summary>The next number is the one after this, where that is free (<c>ns_last_pid</c>).</summary>
+    public void SkipTo(int last) => _last = last;
+
     /// <summary>A process has its number from now on.</summary>
     public void Add(Process process) => _processes.Add(process.Pid, process);
 

@@ -78,6 +78,8 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
             return false;
         }
 
+        _lru.Drain(cpu);
+
         return _rules.Eviction == EvictionStep.ByPriorityInBatches ? TurnInBatches(cpu, state, vec, sc) : TurnWhole(cpu, state, vec, sc);
     }
 
@@ -166,7 +168,6 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     private long Evict(Cpu cpu, NodeReclaimState state, LruVec vec, ScanControl sc, long limit)
     {
         LruGenerations generations = vec.Generations!;
-        _lru.Drain(cpu);
         vec.Enter();
         if (_rules.Eviction == EvictionStep.ByPriorityInBatches)
         {
