@@ -158,7 +158,7 @@ int Check()
         string name = member[(member.LastIndexOf('.') + 1)..];
         string page = File.ReadAllText(Path.Combine(site, "api", member[..member.LastIndexOf('.')] + ".html"));
         string extended = File.ReadAllText(Path.Combine(site, "api", receiver + ".html"));
-        if (!Regex.IsMatch(page, $@"\n  {name}(\n|\()") || !page.Contains("extension(", StringComparison.Ordinal) || !Regex.IsMatch(extended, $@"Extension members:.*{name}</a>"))
+        if (!Regex.IsMatch(page, $@"\n  {name}(\n|\()") || !page.Contains("extension(", StringComparison.Ordinal) || !Regex.IsMatch(extended, $@"Extension members:.*>{name}[<(]"))
         {
             missing.Add("extension member " + member);
         }

@@ -1,12 +1,13 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Text.RegularExpressions;
 using MemSim.Tool.CommandLine;
 using MemSim.Tool.Commands;
 
 namespace MemSim.Tool;
 
 /// <summary>The <c>memsim</c> command: verbs, and which exit code what went wrong gives.</summary>
-internal static class ToolApp
+internal static partial class ToolApp
 {
     /// <summary>Runs the tool as if started with these arguments, nobody watching.</summary>
     public static int Run(IReadOnlyList<string> args, TextWriter output, TextWriter error) => Run(args, new ToolConsole(output, error));
@@ -18,7 +19,7 @@ internal static class ToolApp
         string[] unknown = parsed.CommandResult.Command == root ? [] : [.. UnknownOptions(parsed)];
         if (parsed.Errors.Count != 0 || unknown.Length != 0)
         {
-            foreach (string message in parsed.Errors.Select(e => e.Message).Concat(unknown.Select(word => $"there is no option {word}; a file of that name is ./{word}")).Distinct())
+            foreach (string message in Complaints(parsed).Concat(unknown.Select(word => $"there is no option {word}; a file of that name is ./{word}")).Distinct())
             {
                 console.Error.WriteLine($"memsim: {message}");
             }
@@ -78,6 +79,16 @@ internal static class ToolApp
 
     // An argument that begins with '@' is a file's name like any other.
     private static ParseResult Parse(RootCommand root, IReadOnlyList<string> args) => root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+
+    /// <summary>The parser's messages as a person reads them: without .NET's names of types, and nothing about a missing verb where one is only mistyped.</summary>
+    private static IEnumerable<string> Complaints(ParseResult parsed)
+    {
+        IEnumerable<string> messages = parsed.Errors.Select(e => NotANumber().Replace(e.Message, "$2: '$1' is not a number"));
+        return parsed.UnmatchedTokens.Count == 0 ? messages : messages.Where(message => !message.StartsWith("Required command", StringComparison.Ordinal));
+    }
+
+    [GeneratedRegex(@"^Cannot parse argument '(.*)' for option '(.*)' as expected type '.*'\.$", RegexOptions.None, 1000)]
+    private static partial Regex NotANumber();
 
     private static RootCommand Root(ToolConsole console)
     {

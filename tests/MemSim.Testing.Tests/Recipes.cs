@@ -209,6 +209,31 @@ public class Recipes
     }
 
     [Fact]
+    public void Out_of_memory()
+    {
+        // <recipe oom>
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithSysctl("vm.overcommit_memory", "1"));
+        Cpu cpu = machine.Cpus[0];
+        Process hog = machine.CreateProcess("hog");
+        using (cpu.Run(hog))
+        {
+            VirtualAddress memory = hog.Mm.Mmap(1 << 30, Prot.Read | Prot.Write);
+            SignalException killed = Assert.Throws<SignalException>(() =>
+            {
+                for (long at = 0; at < 1 << 30; at += 4096)
+                {
+                    cpu.Write(memory + at, at);                         // cpu.User.PutUser answers EFAULT instead
+                }
+            });
+            Assert.Equal(Signal.SIGKILL, killed.SignalInfo.Signal);
+        }
+
+        Assert.False(hog.IsAlive);
+        machine.Should().HaveOomKills(1);                               // machine.Oom.LastReport is what the kernel prints
+        // </recipe>
+    }
+
+    [Fact]
     public void What_if()
     {
         // <recipe snapshot>

@@ -70,6 +70,31 @@ public class MannersTests(RecordingsFixture recordings)
     public void What_was_nearly_right_is_recognised(string line, string answer) => ToolRun.Of(line.Split(' ')).ShouldBeRefused(answer);
 
     [Theory]
+    [InlineData("boot --cpus many", "memsim: --cpus: 'many' is not a number")]
+    [InlineData("scenario memory-hog --seed x", "memsim: --seed: 'x' is not a number")]
+    public void What_is_no_number_is_said_without_names_of_types(string line, string answer)
+    {
+        ToolRun run = ToolRun.Of(line.Split(' '));
+        run.ShouldBeRefused(answer);
+        run.Error.Should().NotContain("System.");
+    }
+
+    [Fact]
+    public void A_mistyped_verb_is_not_a_missing_one()
+    {
+        ToolRun.Of("frobnicate").Error.Should().Contain("'frobnicate'").And.NotContain("Required command");
+        ToolRun.Of().Error.Should().Contain("Required command");
+    }
+
+    [Fact]
+    public void A_trace_without_events_is_nothing_to_count()
+    {
+        string file = Path.Combine(recordings.EmptyFolder(), "empty.txt");
+        File.WriteAllText(file, "# tracer: nop\n");
+        ToolRun.Of("stat", file).ShouldBeRefused("no event of the page allocator or of slabs is in it");
+    }
+
+    [Theory]
     [InlineData("weather")]
     [InlineData("boot --colour")]
     public void What_is_like_nothing_gets_no_guess(string line) => ToolRun.Of(line.Split(' ')).Error.Should().NotContain("did you mean");

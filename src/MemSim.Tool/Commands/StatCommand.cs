@@ -50,6 +50,11 @@ internal static class StatCommand
             bool asJson = parsed.GetValue(json);
             TraceStatistics Of(string file) => Read(console, file, quiet: asJson);
             TraceStatistics statistics = StandardInput.IsMeant(path) ? StandardInput.Spool(console.OpenInput(), Of) : Of(path);
+            if (statistics.Events == 0)
+            {
+                throw new BadInputException($"{(StandardInput.IsMeant(path) ? StandardInput.Name : path)}: no event of the page allocator or of slabs is in it");
+            }
+
             IOrderedEnumerable<TraceSlabRow> Sorted(IReadOnlyList<TraceSlabRow> all) => all.OrderByDescending(keyOf).ThenByDescending(r => r.BytesAllocated).ThenBy(r => r.Name, StringComparer.Ordinal);
             if (asJson)
             {
