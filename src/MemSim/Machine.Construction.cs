@@ -56,6 +56,7 @@ public sealed partial class Machine
         Cgroups.Reclaimer = Reclaim.Vmscan;
         Files.Build();
         Swap = new SwapSpace(this);
+        Swap.Zswap = new Zswap(this);
         DeviceWaits.SwapWrites = Swap;
         Files.ShmemSwap = Swap.SharedMemory;
         HugePages = new HugePageSettings(this);

@@ -157,10 +157,12 @@ public sealed partial class Machine : IDisposable
         Files.Verify();
         Lru.Verify();
         CgroupVerifier.Verify(this);
+        Swap.CompressedPools.Verify();
         if (Swap.WasUsed)
         {
             // Until then tests and captures say how much swap there is.
             Swap.Verify();
+            Swap.Zswap.Verify();
         }
 
         Compaction.Verify();

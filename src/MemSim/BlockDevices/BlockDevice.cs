@@ -1,4 +1,5 @@
 using MemSim.BlockDevices;
+using MemSim.Hardware;
 using MemSim.Lru;
 
 namespace MemSim;
@@ -29,7 +30,7 @@ public sealed class BlockDevice : IDisposable
     {
     }
 
-    private BlockDevice(string name, long pages, BlockDeviceCosts? costs, IBlockStore store, bool readOnly)
+    internal BlockDevice(string name, long pages, BlockDeviceCosts? costs, IBlockStore store, bool readOnly)
     {
         ArgumentException.ThrowIfNullOrEmpty(name);
         ArgumentOutOfRangeException.ThrowIfLessThan(pages, 1, nameof(pages));
@@ -221,15 +222,31 @@ public sealed class BlockDevice : IDisposable
         }
 
         PagesRead += frames.Length;
-        if (cpu.Machine.Ram.HasContents)
+        PhysicalMemory ram = cpu.Machine.Ram;
+        Span<byte> nothing = stackalloc byte[ram.HasContents || !_store.TakesMemory ? 0 : PageGeometry.PageSize];
+        for (int i = 0; i < frames.Length && (ram.HasContents || _store.TakesMemory) && error == Errno.None; i++)
         {
-            for (int i = 0; i < frames.Length; i++)
-            {
-                _store.Read(page + i, cpu.Machine.Ram.Frame(frames[i]));
-            }
+            error = _store.Read(cpu, page + i, ram.HasContents ? ram.Frame(frames[i]) : nothing);
         }
 
-        return Errno.None;
+        Failures += error == Errno.None ? 0 : 1;
+        return error;
+    }
+
+    /// <summary>Reads a page into bytes that are no frame.</summary>
+    internal Errno ReadBytes(Cpu cpu, long page, Span<byte> into)
+    {
+        ReadRequests++;
+        Errno error = Check(page, 1, write: false);
+        Spend(cpu, page, 1, waits: true);
+        if (error == Errno.None)
+        {
+            PagesRead++;
+            error = _store.Read(cpu, page, into);
+        }
+
+        Failures += error == Errno.None ? 0 : 1;
+        return error;
     }
 
     /// <summary>Writes consecutive pages from frames.</summary>
@@ -245,16 +262,23 @@ public sealed class BlockDevice : IDisposable
         }
 
         PagesWritten += frames.Length;
-        if (cpu.Machine.Ram.HasContents)
+        PhysicalMemory ram = cpu.Machine.Ram;
+        Span<byte> nothing = stackalloc byte[ram.HasContents || !_store.TakesMemory ? 0 : PageGeometry.PageSize];
+        nothing.Clear();
+        for (int i = 0; i < frames.Length && (ram.HasContents || _store.TakesMemory) && error == Errno.None; i++)
         {
-            for (int i = 0; i < frames.Length; i++)
-            {
-                _store.Write(page + i, cpu.Machine.Ram.ReadOnly((ulong)frames[i] << PageGeometry.PageShift, PageGeometry.PageSize));
-            }
+            error = _store.Write(cpu, page + i, ram.HasContents ? ram.ReadOnly((ulong)frames[i] << PageGeometry.PageShift, PageGeometry.PageSize) : nothing);
         }
 
-        return Errno.None;
+        Failures += error == Errno.None ? 0 : 1;
+        return error;
     }
+
+    /// <summary>Whether what it holds takes memory of the machine.</summary>
+    internal bool TakesMemory => _store.TakesMemory;
+
+    /// <summary>A slot of swap on it is free.</summary>
+    internal void SlotFreed(Cpu cpu, long page) => _store.SlotFreed(cpu, page);
 
     /// <summary>Forgets pages that no file has any more.</summary>
     internal void Discard(long page, long count)

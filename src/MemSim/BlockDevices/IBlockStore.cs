@@ -3,11 +3,19 @@ namespace MemSim.BlockDevices;
 /// <summary>Where the bytes of a block device are.</summary>
 internal interface IBlockStore : IDisposable
 {
+    /// <summary>Whether it keeps what is written in the machine's own memory: then it is asked even where contents are not simulated.</summary>
+    bool TakesMemory => false;
+
     /// <summary>Reads a page; what was never written is zero.</summary>
-    void Read(long page, Span<byte> into);
+    Errno Read(Cpu cpu, long page, Span<byte> into);
 
     /// <summary>Writes a page.</summary>
-    void Write(long page, ReadOnlySpan<byte> from);
+    Errno Write(Cpu cpu, long page, ReadOnlySpan<byte> from);
+
+    /// <summary>Nobody needs a page of swap any more (<c>swap_slot_free_notify()</c>).</summary>
+    void SlotFreed(Cpu cpu, long page)
+    {
+    }
 
     /// <summary>Forgets pages: they read as zero.</summary>
     void Discard(long page, long count);
@@ -22,7 +30,7 @@ internal sealed class SparseBlockStore : IBlockStore
     private const int ChunkPages = 16;
     private readonly Dictionary<long, byte[]> _chunks = [];
 
-    public void Read(long page, Span<byte> into)
+    public Errno Read(Cpu cpu, long page, Span<byte> into)
     {
         if (_chunks.TryGetValue(page / ChunkPages, out byte[]? chunk))
         {
@@ -32,9 +40,11 @@ internal sealed class SparseBlockStore : IBlockStore
         {
             into.Clear();
         }
+
+        return Errno.None;
     }
 
-    public void Write(long page, ReadOnlySpan<byte> from)
+    public Errno Write(Cpu cpu, long page, ReadOnlySpan<byte> from)
     {
         if (!_chunks.TryGetValue(page / ChunkPages, out byte[]? chunk))
         {
@@ -43,6 +53,7 @@ internal sealed class SparseBlockStore : IBlockStore
         }
 
         from.CopyTo(chunk.AsSpan((int)(page % ChunkPages) << PageGeometry.PageShift));
+        return Errno.None;
     }
 
     public void Discard(long page, long count)
@@ -79,7 +90,7 @@ internal sealed class HostFileStore : IBlockStore
     /// <summary>Bytes of the file when it was opened.</summary>
     public long Length { get; }
 
-    public void Read(long page, Span<byte> into)
+    public Errno Read(Cpu cpu, long page, Span<byte> into)
     {
         long offset = page << PageGeometry.PageShift;
         int done = 0;
@@ -95,9 +106,16 @@ internal sealed class HostFileStore : IBlockStore
         }
 
         into[done..].Clear();
+        return Errno.None;
     }
 
-    public void Write(long page, ReadOnlySpan<byte> from)
+    public Errno Write(Cpu cpu, long page, ReadOnlySpan<byte> from)
+    {
+        Write(page, from);
+        return Errno.None;
+    }
+
+    private void Write(long page, ReadOnlySpan<byte> from)
     {
         long offset = page << PageGeometry.PageShift;
         if (offset < Length)

@@ -39,7 +39,6 @@ public sealed partial class KernelCommandLine
         ["hugetlb_optimize_vmemmap"] = "the memory map of huge pages stays as it is, the sysctl vm.hugetlb_optimize_vmemmap included",
         ["nogbpages"] = "MachineSpec.WithMmu says whether the direct map has pages of 1 GiB",
         ["mem_encrypt"] = "simulated memory is not encrypted, and devices need no bounce buffers for it",
-        ["zswap.enabled"] = "pages that are swapped out go to the swap area at once",
         ["kfence.sample_interval"] = "no pool of guarded objects is set aside",
         ["mhash_entries"] = "the mount tables are allocated after the boot that is simulated",
         ["mphash_entries"] = "the mount tables are allocated after the boot that is simulated",
@@ -183,6 +182,10 @@ public sealed partial class KernelCommandLine
         if (name.StartsWith("sysctl.vm.", StringComparison.Ordinal) || name.StartsWith("sysctl.vm/", StringComparison.Ordinal))
         {
             sysctls.Add((name["sysctl.vm.".Length..], value ?? throw Error(token, "a value is missing")));
+        }
+        else if (name.StartsWith("zswap.", StringComparison.Ordinal))
+        {
+            zswap.Add((name["zswap.".Length..], value ?? "Y"));
         }
         else if (!name.Contains('.', StringComparison.Ordinal) && !KnownElsewhere.Contains(name) && !NoEffect.ContainsKey(name))
         {

@@ -45,6 +45,7 @@ public sealed partial class KernelCommandLine
     private readonly List<(string Name, string? Value)> parameters = [];
     private readonly List<(string Parameter, string Why)> withoutEffect = [];
     private readonly List<string> unknown = [];
+    private readonly List<(string Name, string Value)> zswap = [];
     private readonly List<MemoryMapChange> memoryMapChanges = [];
     private readonly List<(string Name, string Text)> sysctls = [];
     private readonly List<HugePagesParameter> hugePages = [];
@@ -131,6 +132,9 @@ public sealed partial class KernelCommandLine
 
     /// <summary><c>transparent_hugepage=</c>: <c>always</c>, <c>madvise</c> or <c>never</c>.</summary>
     public string? TransparentHugePage { get; private set; }
+
+    /// <summary><c>zswap.enabled=</c> and its like: parameters of zswap, as <see cref="Zswap"/> takes them.</summary>
+    public IReadOnlyList<(string Name, string Value)> ZswapParameters => zswap;
 
     /// <summary><c>page_owner=on</c>.</summary>
     public bool PageOwner { get; private set; }

@@ -74,6 +74,15 @@ internal static partial class MachineBooter
                 machine.Settings.Set(name, text);
             }
 
+            foreach ((string name, string value) in spec.CommandLine.ZswapParameters)
+            {
+                Errno refused = machine.Swap.Zswap.Write(name, value);
+                if (refused != Errno.None)
+                {
+                    machine.Warnings = [.. machine.Warnings, $"zswap.{name}={value} has no effect here: {refused}"];
+                }
+            }
+
             if (spec.Twin is { FreeBlocks: { } recorded } twin)
             {
                 machine.Warnings = [.. machine.Warnings, .. RecordedOccupancy.Apply(machine, recorded, twin.Captured.ZoneInfo, marks: spec.Sysctls.Count == 0)];

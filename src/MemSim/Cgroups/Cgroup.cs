@@ -154,7 +154,22 @@ public sealed partial class Cgroup
     /// <summary>Bytes of other slab objects charged to it itself.</summary>
     internal long UnreclaimableSlabBytes { get; set; }
 
-    /// <summary>Pages charged for slab objects.</summary>
+    /// <summary>Bytes of compressed pages charged to it itself.</summary>
+    internal long CompressedBytes { get; set; }
+
+    /// <summary>Those pages.</summary>
+    internal long CompressedPages { get; set; }
+
+    /// <summary>Those of them that did not compress.</summary>
+    internal long IncompressiblePages { get; set; }
+
+    /// <summary>The limit of compressed bytes here and below, in pages (<c>memory.zswap.max</c>).</summary>
+    internal long ZswapMax { get; set; } = PageCounter.Unlimited;
+
+    /// <summary>Whether pages that zswap does not keep may go to the disk (<c>memory.zswap.writeback</c>).</summary>
+    internal bool ZswapWriteback { get; set; } = true;
+
+    /// <summary>Pages charged for objects of slabs and for compressed pages.</summary>
     internal long SlabPages { get; set; }
 
     /// <summary>Bytes of charged pages for objects that no CPU has in its stock.</summary>
@@ -198,6 +213,21 @@ public sealed partial class Cgroup
         }
 
         return sum;
+    }
+
+    /// <summary>Bytes of compressed pages here and below (<c>memory.zswap.current</c>).</summary>
+    internal long CompressedBytesBelow
+    {
+        get
+        {
+            long sum = CompressedBytes;
+            foreach (Cgroup child in Below)
+            {
+                sum += child.CompressedBytesBelow;
+            }
+
+            return sum;
+        }
     }
 
     /// <summary>The cgroups right below, those that were removed but live on included.</summary>

@@ -28,6 +28,11 @@ internal enum CgroupStat
     ThpCollapseAlloc,
     ThpSwapOut,
     ThpSwapOutFallback,
+    SwapInZero,
+    SwapOutZero,
+    ZswapIn,
+    ZswapOut,
+    ZswapWriteback,
 
     /// <summary>How many there are.</summary>
     Count,

@@ -35,6 +35,9 @@ internal static class CgroupFiles
             "memory.swap.max" => Limit(c.Swap.Max),
             "memory.swap.peak" when rows >= RowSet.Of6_12 => Number(c.Swap.Peak << PageGeometry.PageShift),
             "memory.swap.events" => string.Create(CultureInfo.InvariantCulture, $"high {c.EventsOf(CgroupEvent.SwapHigh)}\nmax {c.EventsOf(CgroupEvent.SwapMax)}\nfail {c.EventsOf(CgroupEvent.SwapFail)}\n"),
+            "memory.zswap.current" => Number(c.CompressedBytesBelow),
+            "memory.zswap.max" => Limit(c.ZswapMax),
+            "memory.zswap.writeback" when c.Tree.Machine.Personality.CompressedMemory.ZswapByCgroup => c.ZswapWriteback ? "1\n" : "0\n",
             V1 + "limit_in_bytes" => Number(c.Memory.Max << PageGeometry.PageShift),
             V1 + "failcnt" => Number(c.Memory.Failures),
             _ => null,
@@ -55,6 +58,9 @@ internal static class CgroupFiles
                 return Kill(c, value, cpu);
             case "memory.oom.group" when !c.IsRoot:
                 c.OomGroup = value == "1";
+                return value is "0" or "1" ? Errno.None : Errno.EINVAL;
+            case "memory.zswap.writeback" when Read(c, file) is not null:
+                c.ZswapWriteback = value == "1" || (value != "0" && c.ZswapWriteback);
                 return value is "0" or "1" ? Errno.None : Errno.EINVAL;
             case V1 + "max_usage_in_bytes" when !c.IsRoot:
                 c.Memory.Peak = c.Memory.Usage;
@@ -102,6 +108,9 @@ internal static class CgroupFiles
                 return Errno.None;
             case "memory.swap.max":
                 c.Swap.Max = pages;
+                return Errno.None;
+            case "memory.zswap.max":
+                c.ZswapMax = pages;
                 return Errno.None;
             default:
                 return Errno.EINVAL;

@@ -51,12 +51,18 @@ internal static class CgroupStatText
         long kernel = 0;
         long reclaimable = 0;
         long unreclaimable = 0;
+        long compressed = 0;
+        long stored = 0;
+        long incompressible = 0;
         foreach (Cgroup part in CgroupTree.AllBelow(cgroup))
         {
             // Objects do not say on which node they lie: they are counted on the first.
             kernel += part.KernelPages;
             reclaimable += whole ? part.ReclaimableSlabBytes : 0;
             unreclaimable += whole ? part.UnreclaimableSlabBytes : 0;
+            compressed += part.CompressedBytes;
+            stored += part.CompressedPages;
+            incompressible += part.IncompressiblePages;
         }
 
         static long Bytes(long count) => count << PageGeometry.PageShift;
@@ -69,6 +75,9 @@ internal static class CgroupStatText
             ["pagetables"] = machine.Personality.Cgroups.CountsPageTables ? Bytes(pages.PageTables) : 0,
             ["vmalloc"] = Bytes(pages.Vmalloc),
             ["shmem"] = Bytes(pages.Shmem),
+            ["zswap"] = compressed,
+            ["zswapped"] = Bytes(stored),
+            ["zswap_incomp"] = Bytes(incompressible),
             ["file_mapped"] = Bytes(pages.Mapped),
             ["file_dirty"] = Bytes(pages.Dirty),
             ["file_writeback"] = Bytes(pages.Writeback),
@@ -138,7 +147,7 @@ internal static class CgroupStatText
 
     /// <summary>By <see cref="CgroupStat"/>.</summary>
     private static readonly ImmutableArray<string> EventRows =
-        ["pgfault", "pgmajfault", "pswpin", "pswpout", "thp_fault_alloc", "thp_collapse_alloc", "thp_swpout", "thp_swpout_fallback"];
+        ["pgfault", "pgmajfault", "pswpin", "pswpout", "thp_fault_alloc", "thp_collapse_alloc", "thp_swpout", "thp_swpout_fallback", "swpin_zero", "swpout_zero", "zswpin", "zswpout", "zswpwb"];
 
     private static long Sum(Dictionary<string, long> values, params ReadOnlySpan<string> rows)
     {

@@ -190,6 +190,7 @@ public sealed partial class CgroupTree
             }
         }
 
+        LeaveCompressed(cgroup, parent);
         parent.LooseBytes += cgroup.LooseBytes;
         parent.SlabPages += cgroup.SlabPages;
         long pages = cgroup.KernelPages;

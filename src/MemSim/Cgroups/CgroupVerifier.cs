@@ -46,7 +46,7 @@ internal static class CgroupVerifier
             Fail(cgroup, $"{cgroup.ChargedSlots} swap slots are counted as charged, but {slots} name it");
         }
 
-        long objects = cgroup.ReclaimableSlabBytes + cgroup.UnreclaimableSlabBytes + tree.ObjectStockOf(cgroup);
+        long objects = cgroup.ReclaimableSlabBytes + cgroup.UnreclaimableSlabBytes + cgroup.CompressedBytes + tree.ObjectStockOf(cgroup);
         if (objects != cgroup.SlabPages << PageGeometry.PageShift)
         {
             Fail(cgroup, $"{objects} bytes of objects and of stocks for them are charged by {cgroup.SlabPages} pages");

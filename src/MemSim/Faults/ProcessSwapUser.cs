@@ -116,7 +116,7 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
         }
 
         tables.WriteSlot(slot, spaces.Layout.MakeOld(spaces.Layout.Make(pfn, vma.PageBits)));
-        swap.Free(entry);
+        swap.Free(cpu, entry);
         swap.FreeSlotWhenWritten(cpu, pfn);
         return Errno.None;
     }

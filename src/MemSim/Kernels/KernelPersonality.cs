@@ -44,6 +44,9 @@ public sealed record KernelPersonality
     /// <summary>Memory cgroups: stocks, walks, files.</summary>
     public CgroupRules Cgroups { get; init; } = new();
 
+    /// <summary>Compressed memory: zsmalloc, zram, zswap.</summary>
+    public CompressedMemoryRules CompressedMemory { get; init; } = new();
+
     /// <summary>Files of <c>/proc</c> and reports: which rows there are and how they are written.</summary>
     public ViewRules Views { get; init; } = new();
 

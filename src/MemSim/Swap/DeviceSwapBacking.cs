@@ -25,6 +25,10 @@ internal sealed class DeviceSwapBacking(BlockDevice device) : ISwapBacking
     public Errno Write(Cpu cpu, long slot, int pfn) =>
         device.Write(cpu, slot, new ReadOnlySpan<int>(in pfn), waits: IsSynchronous);
 
+    public bool KeepsSlotsInMemory => device.TakesMemory;
+
+    public void SlotFreed(Cpu cpu, long slot) => device.SlotFreed(cpu, slot);
+
     public void Discard(long slot, long count) => device.Discard(slot, count);
 
     public void Dispose()

@@ -29,6 +29,14 @@ internal interface ISwapBacking : IDisposable
     /// <summary>Writes a frame to a slot.</summary>
     Errno Write(Cpu cpu, long slot, int pfn);
 
+    /// <summary>Whether it is to be told of slots that nothing uses any more.</summary>
+    bool KeepsSlotsInMemory => false;
+
+    /// <summary>Nothing uses a slot any more: memory that keeps its page may be given back at once.</summary>
+    void SlotFreed(Cpu cpu, long slot)
+    {
+    }
+
     /// <summary>The slots hold nothing that anybody needs.</summary>
     void Discard(long slot, long count);
 }

@@ -21,6 +21,7 @@ public sealed partial class SwapArea
     private readonly int[]?[] _map;
     private readonly long[]?[] _cache;
     private readonly ushort[]?[] _owners;
+    private readonly ulong[]?[] _zeroes;
     private long _lowest;
     private long _highest;
 
@@ -85,6 +86,23 @@ public sealed partial class SwapArea
         }
     }
 
+    /// <summary>Whether the slot's page is all zeroes and was never written (<c>zeromap</c>).</summary>
+    internal bool IsZero(long slot) => _zeroes[slot >> ChunkShift] is { } zeroes && (zeroes[(slot & (ChunkSlots - 1)) / 64] >> (int)(slot % 64) & 1) != 0;
+
+    internal void SetZero(long slot, bool zero)
+    {
+        ref ulong[]? zeroes = ref _zeroes[slot >> ChunkShift];
+        if (!zero && zeroes is null)
+        {
+            return;
+        }
+
+        zeroes ??= new ulong[ChunkSlots / 64];
+        ref ulong word = ref zeroes[(slot & (ChunkSlots - 1)) / 64];
+        ulong bit = 1UL << (int)(slot % 64);
+        word = zero ? word | bit : word & ~bit;
+    }
+
     /// <summary>Takes a slot into use (<c>swap_range_alloc()</c>).</summary>
     private void Take(long slot, int use)
     {
@@ -111,6 +129,7 @@ public sealed partial class SwapArea
         Debug.Assert(UseOf(slot) != 0 && CachedPage(slot) < 0, "a slot in use, whose page has left the swap cache");
         SetUse(slot, 0);
         SetShadow(slot, 0);
+        SetZero(slot, false);
         if (OwnerOf(slot) is int owner and not 0)
         {
             SetOwner(slot, 0);

@@ -23,6 +23,7 @@ public sealed partial class SwapArea
         _map = new int[chunks][];
         _cache = new long[chunks][];
         _owners = new ushort[chunks][];
+        _zeroes = new ulong[chunks][];
         _lowest = HeaderSlots;
         _highest = slots - 1;
         _next = HeaderSlots;

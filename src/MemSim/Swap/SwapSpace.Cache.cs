@@ -33,6 +33,7 @@ public sealed partial class SwapSpace
         }
 
         SwapEntry entry = TakeSlotFor(cpu, pfn);
+        DropReleased(cpu);
         if (entry.IsNone)
         {
             return false;
@@ -45,7 +46,15 @@ public sealed partial class SwapSpace
     }
 
     /// <summary>Takes a locked page out of the swap cache when no entry names its slot, which is free then (<c>folio_free_swap()</c>). The page is dirty after that: nothing else holds its contents.</summary>
-    internal bool TryFreeSlot(int pfn)
+    internal bool TryFreeSlot(Cpu cpu, int pfn)
+    {
+        bool freed = TryFreeSlotHere(pfn);
+        DropReleased(cpu);
+        return freed;
+    }
+
+    /// <summary>The same, for who holds the lock: what was kept of the slot goes later.</summary>
+    private bool TryFreeSlotHere(int pfn)
     {
         if (!IsCached(pfn) || HasFlag(pfn, PageFlags.Writeback))
         {
@@ -69,6 +78,13 @@ public sealed partial class SwapSpace
 
     /// <summary>Takes a clean, unmapped, locked page that only the swap cache and the caller hold out of the cache, leaving a shadow (<c>__remove_mapping()</c>).</summary>
     internal bool RemoveFromCache(Cpu cpu, int pfn)
+    {
+        bool removed = TryRemove(cpu, pfn);
+        DropReleased(cpu);
+        return removed;
+    }
+
+    private bool TryRemove(Cpu cpu, int pfn)
     {
         const int cacheAndCaller = 2;
         using LockScope scope = Enter();
@@ -120,6 +136,7 @@ public sealed partial class SwapSpace
     internal SwapEntry MoveToCache(Cpu cpu, int pfn)
     {
         SwapEntry entry = _frames[pfn].Order == 0 ? TakeSlotFor(cpu, pfn) : default;
+        DropReleased(cpu);
         if (!entry.IsNone)
         {
             using LockScope scope = Enter();
@@ -154,6 +171,7 @@ public sealed partial class SwapSpace
             SetFlags(pfn, PageFlags.Dirty);
         }
 
+        DropReleased(cpu);
         Unlock(pfn);
         return moved;
     }

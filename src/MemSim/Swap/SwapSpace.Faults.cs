@@ -51,7 +51,7 @@ public sealed partial class SwapSpace
 
     bool ISwapSpace.Move(Cpu cpu, int from, int to) => MoveInCache(from, to);
 
-    bool ISwapSpace.TryFreeSlot(Cpu cpu, int pfn) => TryLockAndFreeSlot(pfn);
+    bool ISwapSpace.TryFreeSlot(Cpu cpu, int pfn) => TryLockAndFreeSlot(cpu, pfn);
 
     void ISwapSpace.LeaveCache(Cpu cpu, ReadOnlySpan<int> pfns)
     {
@@ -64,7 +64,7 @@ public sealed partial class SwapSpace
         {
             if (IsCached(pfn) && _frames[pfn].MapCount == 0)
             {
-                _ = TryLockAndFreeSlot(pfn);
+                _ = TryLockAndFreeSlot(cpu, pfn);
             }
         }
     }
@@ -95,14 +95,14 @@ public sealed partial class SwapSpace
         entry.Kind == SoftEntryKind.Swap && entry.Offset < SwapEntry.MaxSlots ? new SwapEntry(entry.Type, entry.Offset) : default;
 
     /// <summary>As <see cref="TryFreeSlot"/>, of a page that is not locked yet.</summary>
-    private bool TryLockAndFreeSlot(int pfn)
+    private bool TryLockAndFreeSlot(Cpu cpu, int pfn)
     {
         if (!TryLock(pfn))
         {
             return false;
         }
 
-        bool freed = TryFreeSlot(pfn);
+        bool freed = TryFreeSlot(cpu, pfn);
         Unlock(pfn);
         return freed;
     }

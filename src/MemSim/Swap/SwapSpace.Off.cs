@@ -90,7 +90,7 @@ public sealed partial class SwapSpace
         if (TryLock(pfn))
         {
             WaitForWrite(cpu, pfn);
-            _ = TryFreeSlot(pfn);
+            _ = TryFreeSlot(cpu, pfn);
             Unlock(pfn);
         }
     }

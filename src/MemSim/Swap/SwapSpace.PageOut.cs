@@ -82,9 +82,14 @@ public sealed partial class SwapSpace
             return PageOutOutcome.Clean;
         }
 
-        if (TryFreeSlot(pfn))
+        if (TryFreeSlot(cpu, pfn))
         {
             return PageOutOutcome.Success;
+        }
+
+        if (StaysInMemory(cpu, pfn, out bool refused))
+        {
+            return refused ? PageOutOutcome.Activate : PageOutOutcome.Success;
         }
 
         SetFlags(pfn, PageFlags.Reclaim);

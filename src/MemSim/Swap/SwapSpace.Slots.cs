@@ -62,13 +62,17 @@ public sealed partial class SwapSpace
     }
 
     /// <summary>One entry less names a slot (<c>swap_free()</c>).</summary>
-    internal void Free(SwapEntry entry)
+    internal void Free(Cpu cpu, SwapEntry entry)
     {
-        using LockScope scope = Enter();
-        if (TryFind(entry, "swap_free", out SwapArea? area))
+        using (Enter())
         {
-            DropUse(area, entry);
+            if (TryFind(entry, "swap_free", out SwapArea? area))
+            {
+                DropUse(area, entry);
+            }
         }
+
+        DropReleased(cpu);
     }
 
     /// <summary>One entry less names a slot; a page of the swap cache that is not needed there any more leaves it (<c>free_swap_and_cache()</c>).</summary>
@@ -84,17 +88,21 @@ public sealed partial class SwapSpace
 
             DropUse(area, entry);
             pfn = area.UseOf(entry.Offset) == SwapArea.HasCache ? area.CachedPage(entry.Offset) : -1;
-            if (pfn < 0)
+            if (pfn >= 0)
             {
-                return;
+                Machine.Frames.AddReferences(pfn, 1);
             }
+        }
 
-            Machine.Frames.AddReferences(pfn, 1);
+        DropReleased(cpu);
+        if (pfn < 0)
+        {
+            return;
         }
 
         if ((_frames[pfn].MapCount == 0 || IsHalfFull) && TryLock(pfn))
         {
-            _ = TryFreeSlot(pfn);
+            _ = TryFreeSlot(cpu, pfn);
             Unlock(pfn);
         }
 
@@ -114,7 +122,7 @@ public sealed partial class SwapSpace
         }
 
         Machine.Frames.AddReferences(pfn, 1);
-        bool freed = TryFreeSlot(pfn);
+        bool freed = TryFreeSlotHere(pfn);
         Unlock(pfn);
         Machine.Lru.Put(cpu, pfn);
         return freed;
@@ -156,6 +164,11 @@ public sealed partial class SwapSpace
     private void ReleaseSlot(SwapArea area, long slot)
     {
         area.Release(slot);
+        if (Front is not null || area.Backing.KeepsSlotsInMemory)
+        {
+            _released.Add(new SwapEntry(area.Type, slot));
+        }
+
         if (area.IsWritable)
         {
             Machine.SystemFigures.SwapFreePages++;

@@ -59,11 +59,11 @@ public sealed partial class SwapSpace
             Machine.Lru.Drain(cpu);
         }
 
-        Free(entry);
+        Free(cpu, entry);
         const int cacheAndCaller = 2;
         if (IsCached(pfn) && (IsHalfFull || keepInMemory || HasFlag(pfn, PageFlags.Mlocked) || (write && _frames[pfn].RefCount == cacheAndCaller)) && TryLock(pfn))
         {
-            _ = TryFreeSlot(pfn);
+            _ = TryFreeSlot(cpu, pfn);
             Unlock(pfn);
         }
 
@@ -122,7 +122,14 @@ public sealed partial class SwapSpace
     /// <summary>Finds a page in the cache, or puts a new one there and reads it (<c>read_swap_cache_async()</c>).</summary>
     private SwapInOutcome ReadIntoCache(Cpu cpu, SwapEntry entry, ISwapNeighbours near, ulong address, out int pfn)
     {
-        if (!IsInUse(entry, out SwapArea? area))
+        SwapInOutcome outcome = AddNewToCache(cpu, entry, near, address, out pfn, out SwapArea? area);
+        return outcome != SwapInOutcome.Read ? outcome : ReadLocked(cpu, area!, entry.Offset, pfn) ? SwapInOutcome.Read : SwapInOutcome.Failed;
+    }
+
+    /// <summary>Finds a page in the cache, or puts a new one there, locked, to be filled.</summary>
+    private SwapInOutcome AddNewToCache(Cpu cpu, SwapEntry entry, ISwapNeighbours near, ulong address, out int pfn, out SwapArea? area)
+    {
+        if (!IsInUse(entry, out area))
         {
             pfn = -1;
             return SwapInOutcome.Gone;
@@ -181,12 +188,17 @@ public sealed partial class SwapSpace
         }
 
         Machine.Lru.Add(cpu, page);
-        return ReadLocked(cpu, area, entry.Offset, page) ? SwapInOutcome.Read : SwapInOutcome.Failed;
+        return outcome;
     }
 
     /// <summary>Fills a locked page from its slot and unlocks it; a page that could not be read is not up to date (<c>swap_readpage()</c>).</summary>
     private bool ReadLocked(Cpu cpu, SwapArea area, long slot, int pfn)
     {
+        if (TryReadFromMemory(cpu, area, slot, pfn, out bool done))
+        {
+            return done;
+        }
+
         _events.Count(VmEvent.SwapIn);
         _events.Count(VmEvent.SwapReads, _reads.Begins(new SwapEntry(area.Type, slot), area.Backing.IsSynchronous) ? 1 : 0);
         CountForCgroup(pfn, Cgroups.CgroupStat.SwapIn);

@@ -71,6 +71,12 @@ internal static class RuleEvidence
         ["Allocator.FreesPastHeldLists"] = Traced,
         ["KernelMemory.ThreadStacks"] = Traced,
         ["KernelMemory.SwapAreasShareAPriority"] = Lines(SwapNotes, NotTold, NotTold, SwapNotes, NotTold, NotTold, NotTold, NotTold, SwapNotes),
+        ["CompressedMemory.ZspagesChain"] = Compressed("zram"),
+        ["CompressedMemory.ZramCountsInvalid"] = Compressed("zram"),
+        ["CompressedMemory.ZeroPagesAreBits"] = Compressed("zswap"),
+        ["CompressedMemory.ZswapByCgroup"] = Compressed("zswap"),
+        ["CompressedMemory.ZswapChoosesPool"] = Compressed("zswap"),
+        ["CompressedMemory.ZswapKeepsIncompressible"] = Compressed("zswap"),
         ["Reclaim.HasGenerations"] = Captured,
         ["Reclaim.GenerationsAtBoot"] = Captured,
         ["Reclaim.EmptyZonesCountFree"] = Lines("amd64-256M-smp1-oom", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, "amd64k73-256M-smp1-oom"),
@@ -102,6 +108,10 @@ internal static class RuleEvidence
         };
         return lines.GetValueOrDefault(line, NotTold);
     }
+
+    /// <summary>The programs that swap to compressed memory.</summary>
+    private static Dictionary<string, string> Compressed(string program) => Lines(
+        $"amd64k61-512M-smp1-{program}", $"amd64k612-512M-smp1-{program}", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, $"amd64k73-512M-smp1-{program}");
 
     private static Dictionary<string, string> Lines(params ReadOnlySpan<string> recordings)
     {

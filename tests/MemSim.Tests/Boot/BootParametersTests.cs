@@ -87,7 +87,7 @@ public sealed class BootParametersTests
     [InlineData("hugetlb_optimize_vmemmap=on")]
     [InlineData("nogbpages")]
     [InlineData("mem_encrypt=on")]
-    [InlineData("zswap.enabled=Y")]
+    [InlineData("zswap.compressor=842")]
     [InlineData("kfence.sample_interval=100")]
     [InlineData("mhash_entries=1024")]
     public void A_parameter_that_is_not_acted_on_is_named_in_the_warnings(string parameter)
@@ -95,6 +95,15 @@ public sealed class BootParametersTests
         using Machine machine = Boot("256M", parameter);
         machine.Warnings.Should().ContainSingle().Which.Should().StartWith($"{parameter} has no effect here: ");
         machine.BootLog.Should().NotContain(l => l.StartsWith("Unknown kernel command line parameters", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Parameters_of_zswap_are_its_settings()
+    {
+        using Machine machine = Boot("256M", "zswap.enabled=1 zswap.max_pool_percent=7 zswap.compressor=lz4");
+
+        machine.Warnings.Should().BeEmpty();
+        (machine.Swap.Zswap.Enabled, machine.Swap.Zswap.MaxPoolPercent, machine.Swap.Zswap["compressor"]).Should().Be((true, 7, "lz4\n"));
     }
 
     [Fact]

@@ -372,13 +372,13 @@ public sealed class SwapSpaceTests : IDisposable
         SwapEntry entry = process.EntryOf(0);
         process.Drop(0);
 
-        Action again = () => Swap.Free(entry);
+        Action again = () => Swap.Free(_rig.Cpu, entry);
         again.Should().Throw<KernelBugException>().WithMessage("swap_free: Unused swap offset entry 00000200*").Which.Kind.Should().Be(KernelBugKind.DoubleFree);
-        Action header = () => Swap.Free(new SwapEntry(0, 0));
+        Action header = () => Swap.Free(_rig.Cpu, new SwapEntry(0, 0));
         header.Should().Throw<KernelBugException>().WithMessage("swap_free: Bad swap offset entry*");
         Action beyond = () => Swap.Duplicate(new SwapEntry(0, 4096));
         beyond.Should().Throw<KernelBugException>().WithMessage("swap_duplicate: Bad swap offset entry*it has slots 1 to 4095*");
-        Action area = () => Swap.Free(new SwapEntry(3, 1));
+        Action area = () => Swap.Free(_rig.Cpu, new SwapEntry(3, 1));
         area.Should().Throw<KernelBugException>().WithMessage("swap_free: Unused swap file entry c00000000000001*");
         _rig.Verify();
     }
@@ -392,7 +392,7 @@ public sealed class SwapSpaceTests : IDisposable
         Swap.Duplicate(process.EntryOf(0));
         Action verify = Machine.Verify;
         verify.Should().Throw<KernelBugException>().WithMessage("*slot 512: counts 2 entries, but there are 1*");
-        Swap.Free(process.EntryOf(0));
+        Swap.Free(_rig.Cpu, process.EntryOf(0));
         _rig.Verify();
     }
 
@@ -508,7 +508,7 @@ public sealed class SwapSpaceTests : IDisposable
     private void GiveSlotUp(int pfn)
     {
         Machine.Frames.Array[pfn].Set(PageFlags.Locked);
-        Swap.TryFreeSlot(pfn).Should().BeTrue();
+        Swap.TryFreeSlot(_rig.Cpu, pfn).Should().BeTrue();
         Machine.Frames.Array[pfn].Clear(PageFlags.Locked);
     }
 

@@ -29,6 +29,7 @@ internal sealed class Inventory
         Inventory inventory = new();
         HashSet<int> named = [];
         machine.PerCpu.AddFrames(named);
+        machine.Swap.CompressedPools.AddFrames(named);
         if (machine.Ram.HasContents)
         {
             inventory.Areas.AddRange(machine.Memory.Vmalloc.Areas().OrderBy(area => area.Start));
