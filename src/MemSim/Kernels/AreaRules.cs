@@ -9,6 +9,9 @@ public sealed record AreaRules
     /// <summary>Whether <c>mprotect()</c> that takes the right to write away from anonymous private memory gives its commit charge back, as long as no page of it was written (since 6.13).</summary>
     public bool GivesChargeBack { get; init; }
 
+    /// <summary>Whether <c>MADV_REMOVE</c> asks whether a shared mapping might be made writable (since 6.7), not whether it is.</summary>
+    public bool RemovesWhereWritable { get; init; }
+
     /// <summary>
     /// Whether <c>mremap()</c> to a fixed address moves all areas of a range whose length stays, with the gaps between and after them (since 6.17); and whether one that is to shrink and move is
     /// refused before its end is unmapped, where what is left would reach beyond the first area, and the target is looked at before the area.

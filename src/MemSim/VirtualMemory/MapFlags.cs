@@ -117,6 +117,9 @@ public enum MemoryAdvice
     /// <summary>The pages may be given up while nobody writes to them.</summary>
     Free = 8,
 
+    /// <summary>Make a hole in the file that is mapped shared.</summary>
+    Remove = 9,
+
     /// <summary>Not copied by fork.</summary>
     DontFork = 10,
 
@@ -152,6 +155,9 @@ public enum MemoryAdvice
 
     /// <summary>Fault in for writing.</summary>
     PopulateWrite = 23,
+
+    /// <summary>Give the pages up at once, locked ones too.</summary>
+    DontNeedLocked = 24,
 }
 
 /// <summary>What <c>mlockall</c> locks (<c>MCL_*</c>).</summary>

@@ -84,6 +84,7 @@ internal static class RuleEvidence
         ["Areas.MergesUntouched"] = Programs,
         ["Areas.GivesChargeBack"] = Programs,
         ["Areas.MovesSeveralAreas"] = Programs,
+        ["Areas.RemovesWhereWritable"] = Programs,
         ["Image.StackDepotBucketPointers"] = StackDepot,
         ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,

@@ -141,7 +141,7 @@ public sealed partial class MemoryDescriptor
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
     {
         VmaFlags flags = vma.Flags;
-        if (vma.Hugetlb is not null && advice == MemoryAdvice.DontNeed && (start & (vma.Hugetlb.Bytes - 1)) == 0)
+        if (vma.Hugetlb is not null && advice is MemoryAdvice.DontNeed or MemoryAdvice.DontNeedLocked && (start & (vma.Hugetlb.Bytes - 1)) == 0)
         {
             // Only whole huge pages of the range go.
             ulong whole = end & ~(vma.Hugetlb.Bytes - 1);
@@ -157,6 +157,10 @@ public sealed partial class MemoryDescriptor
         {
             case MemoryAdvice.DontNeed:
                 return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
+            case MemoryAdvice.DontNeedLocked:
+                return (flags & VmaFlags.HugeTlb) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
+            case MemoryAdvice.Remove:
+                return Remove(cpu, vma, start, end);
             case MemoryAdvice.Free:
                 return vma.IsAnonymous && (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) == 0 ? AdvisePages(cpu, vma, start, end, free: true) : Errno.EINVAL;
             case MemoryAdvice.WillNeed:
@@ -210,6 +214,18 @@ public sealed partial class MemoryDescriptor
         }
 
         return flags == vma.Flags || ChangeRange(cpu, vma, start, end, flags, vma.Policy) is not null ? Errno.None : Errno.ENOMEM;
+    }
+
+    /// <summary>Makes a hole in the file of a shared mapping (<c>MADV_REMOVE</c>).</summary>
+    private Errno Remove(Cpu cpu, Vma vma, ulong start, ulong end)
+    {
+        if ((vma.Flags & VmaFlags.Locked) != 0 || vma.File is not { } file)
+        {
+            return Errno.EINVAL;
+        }
+
+        VmaFlags needed = VmaFlags.Shared | (_spaces.Rules.RemovesWhereWritable ? VmaFlags.MayWrite : VmaFlags.Write);
+        return (vma.Flags & needed) != needed ? Errno.EACCES : file.Mapping.PunchHole(cpu, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
     }
 
     private void WantHuge()
