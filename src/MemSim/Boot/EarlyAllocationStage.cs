@@ -375,13 +375,10 @@ internal sealed class EarlyAllocationStage
                 return;
             }
 
-            if (bits == 64)
+            // With 64 bits four times the memory, beyond 64 GiB, only doubles the table.
+            for (ulong adapt = (64UL << 30) >> PageGeometry.PageShift; bits == 64 && adapt < entries; adapt <<= 2)
             {
-                // Four times the memory, beyond 64 GiB, only doubles the table.
-                for (ulong adapt = (64UL << 30) >> PageGeometry.PageShift; adapt < entries; adapt <<= 2)
-                {
-                    scale++;
-                }
+                scale++;
             }
 
             entries = Math.Max(entries >> (scale - PageGeometry.PageShift), Page / bucket);
