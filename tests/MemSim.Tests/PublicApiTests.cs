@@ -1,6 +1,7 @@
 using System.Reflection;
 using System.Runtime.CompilerServices;
 using System.Text;
+using System.Text.RegularExpressions;
 using FluentAssertions;
 using MemSim.Recordings;
 using MemSim.Tests.House;
@@ -10,7 +11,7 @@ namespace MemSim.Tests;
 
 /// <summary>What users can see is written down: a change of the assembly's public face shows in the diff of <c>PublicApi.txt</c>.</summary>
 /// <remarks>After a wanted change, run the tests once with <c>MEMSIM_UPDATE_API=1</c> and commit the file.</remarks>
-public class PublicApiTests
+public partial class PublicApiTests
 {
     private const BindingFlags Everything = BindingFlags.Public | BindingFlags.NonPublic | BindingFlags.Instance | BindingFlags.Static | BindingFlags.DeclaredOnly;
 
@@ -43,6 +44,24 @@ public class PublicApiTests
     }
 
     [Fact]
+    public void Every_public_method_is_tested_shown_or_used_by_somebody()
+    {
+        string root = Path.GetFullPath(Path.Combine(SourceTree.TestFolder(), "..", ".."));
+        string core = Path.Combine(root, "src", "MemSim") + Path.DirectorySeparatorChar;
+        HashSet<string> words = [];
+        foreach (string file in new[] { "src", "tests", "docs", "benchmarks" }.SelectMany(folder => Directory.EnumerateFiles(Path.Combine(root, folder), "*", SearchOption.AllDirectories))
+            .Where(f => Path.GetExtension(f) is ".cs" or ".md" or ".razor" && !f.StartsWith(core, StringComparison.Ordinal) && !f.Split(Path.DirectorySeparatorChar).Any(part => part is "obj" or "bin" or "changes.md")))
+        {
+            words.UnionWith(Words().Matches(File.ReadAllText(file)).Select(match => match.Value));
+        }
+
+        IEnumerable<string> nobody = Core.GetExportedTypes().SelectMany(type => type.GetMethods(Everything).Where(m => IsVisible(m) && !m.IsSpecialName && m.GetBaseDefinition() == m && m.DeclaringType == type)
+            .Select(m => (Name: $"{NameOf(type)}.{m.Name}", Method: m.Name))).Where(m => !words.Contains(m.Method)).Select(m => m.Name).Distinct();
+
+        nobody.Should().BeEmpty("what nobody tests, shows or uses is taken out, or gets a test");
+    }
+
+    [Fact]
     public void Only_few_small_types_use_pointers()
     {
         Directory.EnumerateFiles(CoreFolder(), "*.cs", SearchOption.AllDirectories)
@@ -61,6 +80,9 @@ public class PublicApiTests
                 "ClassicCache.cs", "ClassicSlab.cs", "ClassicSlab.Bulk.cs", "ClassicSlab.Slabs.cs", "ClassicSlab.Verify.cs",
             ]);
     }
+
+    [GeneratedRegex(@"[A-Za-z_]\w*", RegexOptions.CultureInvariant)]
+    private static partial Regex Words();
 
     private static string CoreFolder() => Path.Combine(SourceTree.TestFolder(), "..", "..", "src", "MemSim");
 

@@ -9,7 +9,7 @@ public readonly record struct CoreSize(ByteSize Size, int Percent)
 {
     /// <summary>The amount in pages on a machine of so many.</summary>
     /// <param name="totalPages">Pages of memory in all nodes.</param>
-    public long Pages(long totalPages) => Percent == 0 ? Size.Pages : totalPages * 100 * Percent / 10000;
+    internal long Pages(long totalPages) => Percent == 0 ? Size.Pages : totalPages * 100 * Percent / 10000;
 
     /// <summary>As it is written on the command line.</summary>
     public override string ToString() => Percent == 0 ? Size.ToString() : $"{Percent}%";

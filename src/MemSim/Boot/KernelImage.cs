@@ -61,7 +61,7 @@ public sealed record KernelImage
     /// <summary>The image of Debian's kernel for an architecture: on amd64 that of a line's kernel, elsewhere 6.1's (6.1.0-50-686, -686-pae, -arm64).</summary>
     /// <param name="architecture">The architecture.</param>
     /// <param name="line">The kernel line; null for 6.1.</param>
-    public static KernelImage Debian(Architecture architecture, KernelPersonality? line = null) => architecture switch
+    internal static KernelImage Debian(Architecture architecture, KernelPersonality? line = null) => architecture switch
     {
         Architecture.X86_64 => Amd64((line ?? KernelLines.Linux6_1).Image),
         Architecture.X86_32 => new()

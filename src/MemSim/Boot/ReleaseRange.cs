@@ -46,7 +46,7 @@ public sealed record ReleaseRange(BootZone Zone, Pfn Start, long Pages, ReleaseP
 
     /// <summary>The blocks to free, in order: largest aligned ones, page blocks for <see cref="ReleasePhase.Cma"/>, single pages where <see cref="PageByPage"/>.</summary>
     /// <param name="pageblockOrder">log2 of the pages in a page block.</param>
-    public IEnumerable<(Pfn Start, int Order)> Blocks(int pageblockOrder) =>
+    internal IEnumerable<(Pfn Start, int Order)> Blocks(int pageblockOrder) =>
         SplitIntoBlocks(Start, End, PageByPage ? 0 : Phase == ReleasePhase.Cma ? pageblockOrder : PageGeometry.MaxOrder);
 
     /// <summary>Splits frames into the largest naturally aligned blocks, lowest first, as the kernel does when memblock's memory is freed.</summary>

@@ -63,6 +63,9 @@ public enum Errno
     /// <summary>The name is too long.</summary>
     ENAMETOOLONG = 36,
 
+    /// <summary>There is no such system call.</summary>
+    ENOSYS = 38,
+
     /// <summary>The offset does not fit.</summary>
     EOVERFLOW = 75,
 }

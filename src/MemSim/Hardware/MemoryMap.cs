@@ -156,7 +156,7 @@ public sealed class MemoryMap
     }
 
     /// <summary>The kernel's word for a kind, as in the <c>BIOS-e820:</c> lines.</summary>
-    public static string KernelName(MemoryRangeKind kind) => kind switch
+    internal static string KernelName(MemoryRangeKind kind) => kind switch
     {
         MemoryRangeKind.Usable => "usable",
         MemoryRangeKind.Reserved => "reserved",

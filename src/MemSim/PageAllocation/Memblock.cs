@@ -106,7 +106,7 @@ public sealed class Memblock
     }
 
     /// <summary>Cuts each range of memory to whole pages and drops what is left of less than one.</summary>
-    public void TrimToPages()
+    internal void TrimToPages()
     {
         const ulong Mask = PageGeometry.PageSize - 1;
         for (int i = memory.Count - 1; i >= 0; i--)
@@ -155,7 +155,7 @@ public sealed class Memblock
     /// <param name="max">The address the range has to end at.</param>
     /// <param name="node">The node wanted, or <see cref="AnyNode"/>.</param>
     /// <returns>The address, or null when nothing fits.</returns>
-    public ulong? Find(ulong length, ulong align, ulong min, ulong max, int node = AnyNode)
+    internal ulong? Find(ulong length, ulong align, ulong min, ulong max, int node = AnyNode)
     {
         ArgumentOutOfRangeException.ThrowIfZero(length);
         if (align == 0 || (align & (align - 1)) != 0)
@@ -256,7 +256,7 @@ public sealed class Memblock
     }
 
     /// <summary>A deep copy.</summary>
-    public Memblock Clone()
+    internal Memblock Clone()
     {
         Memblock copy = new() { CurrentLimit = CurrentLimit, BottomUp = BottomUp };
         copy.memory.AddRange(memory);

@@ -58,10 +58,10 @@ public sealed record SlabDescriptor(
     private const int ObjectsPerLine = 64;
 
     /// <summary>The slab in one line: where it is, its state, its fields.</summary>
-    public string Describe() =>
+    private string Describe() =>
         $"{Cache}: slab at pfn {Page.Pfn}, order {Order}, node {Node}: {State.ToString().ToLowerInvariant()}, inuse {InUse} of {Objects.Count}, free {(Free < 0 ? "none" : Free)}, colouroff {ColourOffset}, s_mem {SMem}, list of free objects {Freelist}{(FreelistAddress.IsNull ? "" : $" at {FreelistAddress}")}";
 
-    /// <summary>The slab as text: <see cref="Describe"/>, then a sign for each object: <c>#</c> handed out, <c>o</c> free but kept by a CPU, <c>.</c> free.</summary>
+    /// <summary>The slab as text: where it is, its state, its fields, then a sign for each object: <c>#</c> handed out, <c>o</c> free but kept by a CPU, <c>.</c> free.</summary>
     public string Draw()
     {
         System.Text.StringBuilder text = new();

@@ -67,7 +67,7 @@ public static class ReserveCalculator
     /// <param name="layout">The machine.</param>
     /// <param name="sysctls">The settings, with the new value.</param>
     /// <param name="figures">The figures to change.</param>
-    public static void AfterWrite(string name, ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
+    internal static void AfterWrite(string name, ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
     {
         switch (name)
         {
@@ -97,7 +97,7 @@ public static class ReserveCalculator
     /// <param name="sysctls">The settings; <c>min_free_kbytes</c> is changed.</param>
     /// <param name="figures">The figures to change.</param>
     /// <param name="thp">Transparent huge pages.</param>
-    public static void SetRecommendedMinFreeKbytes(ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures, TransparentHugePages thp)
+    internal static void SetRecommendedMinFreeKbytes(ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures, TransparentHugePages thp)
     {
         ArgumentNullException.ThrowIfNull(sysctls);
         if (thp == TransparentHugePages.Never)
@@ -118,7 +118,7 @@ public static class ReserveCalculator
     /// </summary>
     /// <param name="layout">The machine.</param>
     /// <param name="figures">The figures so far: what is above a high watermark counts.</param>
-    public static int RecommendedMinFreeKbytes(ReserveLayout layout, ReserveFigures figures)
+    internal static int RecommendedMinFreeKbytes(ReserveLayout layout, ReserveFigures figures)
     {
         ArgumentNullException.ThrowIfNull(layout);
         int zones = layout.Zones.Count(z => z.IsPopulated && IsNormalOrLower(z.Type));
@@ -131,7 +131,7 @@ public static class ReserveCalculator
     /// <param name="layout">The machine.</param>
     /// <param name="sysctls">The settings.</param>
     /// <param name="figures">The figures to change.</param>
-    public static void SetupWatermarks(ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
+    internal static void SetupWatermarks(ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(sysctls);
@@ -212,7 +212,7 @@ public static class ReserveCalculator
     /// <summary>Recomputes the thresholds of the per-CPU counters (<c>refresh_zone_stat_thresholds()</c>).</summary>
     /// <param name="layout">The machine.</param>
     /// <param name="figures">The figures to change; their watermarks are read.</param>
-    public static void RefreshStatThresholds(ReserveLayout layout, ReserveFigures figures)
+    internal static void RefreshStatThresholds(ReserveLayout layout, ReserveFigures figures)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(figures);
@@ -236,7 +236,7 @@ public static class ReserveCalculator
     /// <param name="layout">The machine.</param>
     /// <param name="sysctls">The settings.</param>
     /// <param name="figures">The figures to change.</param>
-    public static void SetupLowmemReserve(ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
+    internal static void SetupLowmemReserve(ReserveLayout layout, VmSysctls sysctls, ReserveFigures figures)
     {
         ArgumentNullException.ThrowIfNull(layout);
         ArgumentNullException.ThrowIfNull(sysctls);

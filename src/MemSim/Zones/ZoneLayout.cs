@@ -18,7 +18,7 @@ public sealed record ZoneLayout(int Node, ZoneType Type, long StartPfn, long Spa
 
     /// <summary>Whether the zone spans a frame.</summary>
     /// <param name="pfn">The frame.</param>
-    public bool Spans(Pfn pfn) => pfn.Value >= StartPfn && pfn.Value - StartPfn < SpannedPages;
+    internal bool Spans(Pfn pfn) => pfn.Value >= StartPfn && pfn.Value - StartPfn < SpannedPages;
 }
 
 /// <summary>A CPU and the node it belongs to.</summary>
@@ -114,7 +114,7 @@ public sealed class ReserveLayout
 
     /// <summary>The kernel index of a zone type, or -1.</summary>
     /// <param name="type">The type.</param>
-    public int IndexOf(ZoneType type)
+    internal int IndexOf(ZoneType type)
     {
         for (int i = 0; i < ZoneTypes.Count; i++)
         {
@@ -129,13 +129,13 @@ public sealed class ReserveLayout
 
     /// <summary>How many CPUs of a node are online.</summary>
     /// <param name="node">The node.</param>
-    public int OnlineCpusOf(int node) => Cpus.Count(c => c.Online && c.Node == node);
+    internal int OnlineCpusOf(int node) => Cpus.Count(c => c.Online && c.Node == node);
 
     /// <summary>The same machine with other zones, in the same order.</summary>
     /// <param name="zones">The zones.</param>
-    public ReserveLayout WithZones(IReadOnlyList<ZoneLayout> zones) => new(Architecture, Kernel, zones, Cpus, ZoneTypes, PageblockOrder);
+    internal ReserveLayout WithZones(IReadOnlyList<ZoneLayout> zones) => new(Architecture, Kernel, zones, Cpus, ZoneTypes, PageblockOrder);
 
     /// <summary>The same machine with other CPUs.</summary>
     /// <param name="cpus">The CPUs.</param>
-    public ReserveLayout WithCpus(IReadOnlyList<CpuLayout> cpus) => new(Architecture, Kernel, Zones, cpus, ZoneTypes, PageblockOrder);
+    internal ReserveLayout WithCpus(IReadOnlyList<CpuLayout> cpus) => new(Architecture, Kernel, Zones, cpus, ZoneTypes, PageblockOrder);
 }

@@ -60,4 +60,27 @@ public class MemoryMapTests
         wraps.Should().Throw<ArgumentException>().WithMessage("*0xfffffffffffff000*beyond the address space*");
         zero.Should().Throw<ArgumentException>().WithMessage("*0x1000 is empty*");
     }
+
+    [Fact]
+    public void A_map_is_changed_by_adding_a_range_or_by_renaming_what_is_usable()
+    {
+        MemoryMap map = MemoryMap.Build().Usable(0, 0x10000).ToMap();
+
+        map.With(0x4000, 0x1000, MemoryRangeKind.Reserved).Ranges.Should().Equal(
+            new MemoryRange(0, 0x4000, MemoryRangeKind.Usable), new MemoryRange(0x4000, 0x1000, MemoryRangeKind.Reserved), new MemoryRange(0x5000, 0xb000, MemoryRangeKind.Usable));
+        map.WithUsableAs(0xf000, 0x9000, MemoryRangeKind.Reserved).Ranges.Should().Equal(
+            new MemoryRange(0, 0xf000, MemoryRangeKind.Usable), new MemoryRange(0xf000, 0x1000, MemoryRangeKind.Reserved));
+        map.UsableBytes.Should().Be(0x10000, "a map never changes itself");
+    }
+
+    [Fact]
+    public void Presets_are_a_PC_or_QEMUs_virt()
+    {
+        MemoryMap.Virt("2G").Ranges.Should().Equal(new MemoryRange(0x4000_0000, 2UL << 30, MemoryRangeKind.Usable));
+        MemoryMap.Preset(Architecture.Arm64, "2G").Ranges.Should().Equal(MemoryMap.Virt("2G").Ranges);
+        MemoryMap.Preset(Architecture.X86_64, "4G").Ranges.Should().Equal(MemoryMap.Pc("4G").Ranges);
+        MemoryMap.Preset(Architecture.X86_32, "3500M").Ranges.Should().Equal(MemoryMap.Pc("3500M", hyperTransportHole: false).Ranges);
+        MachineSpec.MemoryLimit(Architecture.X86_32).Should().Be((ByteSize)"4G");
+        MachineSpec.MemoryLimit(Architecture.Arm64).Bytes.Should().BeGreaterThan(MachineSpec.MemoryLimit(Architecture.X86_64).Bytes);
+    }
 }

@@ -19,5 +19,14 @@ public class NumaTopologyTests
         Refused(() => MachineSpec.X86_64("2G").WithNodes(NumaTopology.Of(Low, High)), "*node 1 has CPU 1*");
     }
 
+    [Fact]
+    public void Distances_are_those_given_or_the_usual_ones()
+    {
+        NumaTopology.Of([Low, High], new[,] { { 10, 31 }, { 21, 10 } }).Distance(0, 1).Should().Be(31);
+        NumaTopology usual = NumaTopology.Of(Low, High);
+        usual.Distance(1, 1).Should().Be(NumaTopology.LocalDistance);
+        usual.Distance(1, 0).Should().Be(NumaTopology.RemoteDistance);
+    }
+
     private static void Refused(Action action, string message) => action.Should().Throw<ArgumentException>().WithMessage(message);
 }

@@ -287,4 +287,19 @@ public class KernelStackTests
         machine.Stacks.Create(cpu, new KernelTask("t", 5)).Should().NotBeNull();
         machine.Verify();
     }
+
+    [Theory]
+    [InlineData(Architecture.X86_64, true)]
+    [InlineData(Architecture.X86_32, false)]
+    public void Soft_interrupts_share_the_stack_of_hardware_interrupts_on_64_bits_only(Architecture architecture, bool shared)
+    {
+        using Machine machine = Machine.Boot(architecture == Architecture.X86_64 ? MachineSpec.X86_64("128M") : MachineSpec.X86_32("128M"));
+        Cpu cpu = machine.Cpus[0];
+
+        ReferenceEquals(machine.Stacks.SoftIrq(cpu), machine.Stacks.HardIrq(cpu)).Should().Be(shared);
+        using (cpu.SoftIrq())
+        {
+            cpu.Stack.Should().BeSameAs(machine.Stacks.SoftIrq(cpu));
+        }
+    }
 }

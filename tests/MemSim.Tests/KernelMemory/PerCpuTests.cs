@@ -372,4 +372,15 @@ public class PerCpuTests
     {
         public long First;
     }
+
+    [Fact]
+    public void Handles_of_variables_are_equal_when_they_name_the_same_one()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        PerCpuVar<long> first = machine.PerCpu.Define<long>("first");
+        PerCpuVar<long> second = machine.PerCpu.Define<long>("second");
+
+        (first == machine.PerCpu.Get<long>("first")).Should().BeTrue();
+        (first != second).Should().BeTrue();
+    }
 }

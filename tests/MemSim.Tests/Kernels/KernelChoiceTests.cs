@@ -106,4 +106,17 @@ public class KernelChoiceTests
         KernelLines.All.Select(l => l with { Name = "", Recorded = "" }).Should().OnlyHaveUniqueItems();
         KernelLines.All.Should().OnlyContain(l => KernelPersonality.Parse(l.Name) == l);
     }
+
+    [Fact]
+    public void Versions_are_found_in_text_and_compared_by_number()
+    {
+        KernelVersion.TryFind("Linux version 6.12.3 (x@y)", out KernelVersion found).Should().BeTrue();
+        KernelVersion old = new(6, 9);
+
+        found.Should().Be(new KernelVersion(6, 12));
+        (old < found).Should().BeTrue("9 is less than 12, though not as text");
+        (old <= found && found > old && found >= old).Should().BeTrue();
+        (found < old || found <= old).Should().BeFalse();
+        KernelVersion.TryFind("no version here", out _).Should().BeFalse();
+    }
 }

@@ -27,6 +27,21 @@ public class PageCacheTests
     }
 
     [Fact]
+    public void Readahead_brings_the_range_and_waits_for_nothing()
+    {
+        using FileMachine m = new();
+        OpenFile file = m.FileOnDisk(20);
+
+        m.Cpu.Files.ReadAhead(file, 4 * PageSize, 6 * PageSize).Should().Be(Errno.None);
+
+        Enumerable.Range(0, 20).Where(i => FileMachine.PageOf(file, (uint)i) >= 0).Should().Equal(4, 5, 6, 7, 8, 9);
+        long requests = m.Disk.ReadRequests;
+        m.ReadPage(file, 7).Should().Be(8);
+        m.Disk.ReadRequests.Should().Be(requests);
+        m.Cpu.Files.ReadAhead(file, -1, 1).Should().Be(Errno.EINVAL);
+    }
+
+    [Fact]
     public void Reading_in_order_doubles_the_window_up_to_32_pages()
     {
         using FileMachine m = new();

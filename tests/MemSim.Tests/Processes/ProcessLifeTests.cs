@@ -160,4 +160,16 @@ public class ProcessLifeTests
     }
 
     private static SignalInfo Signal(Action access) => access.Should().Throw<SignalException>().Which.SignalInfo;
+
+    [Fact]
+    public void A_process_is_found_by_its_number_while_it_lives()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Process process = machine.CreateProcess("p");
+
+        machine.Processes.Find(process.Pid).Should().BeSameAs(process);
+        machine.Processes.Find(process.Pid + 1).Should().BeNull();
+        process.Exit();
+        machine.Processes.Find(process.Pid).Should().BeNull();
+    }
 }

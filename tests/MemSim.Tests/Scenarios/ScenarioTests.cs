@@ -211,4 +211,26 @@ public sealed class ScenarioTests : IDisposable
             }
         }
     }
+
+    [Fact]
+    public void A_slow_disk_makes_the_same_reads_take_longer()
+    {
+        TimeSpan Time(BlockDeviceCosts costs)
+        {
+            using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+            Scenario.On(machine).Disk(costs).File("data", "1M").Process("reader", p => p.ReadFile("data", "64K")).Run();
+            return machine.Uptime;
+        }
+
+        Time(BlockDeviceCosts.Rotating).Should().BeGreaterThan(Time(BlockDeviceCosts.SolidState));
+    }
+
+    [Fact]
+    public void How_long_a_turn_is_decides_whose_pages_lie_side_by_side()
+    {
+        long Switches(int touches) => Scenario.On(_machine).Interleave(touches).Process("a", p => p.Anonymous("1M").Sequential()).Process("b", p => p.Anonymous("1M").Sequential()).Run().Last.Touches;
+
+        Switches(1).Should().Be(Switches(1000), "turns change the order, not the work");
+        Scenario.On(_machine).Invoking(s => s.Interleave(0)).Should().Throw<ArgumentOutOfRangeException>();
+    }
 }

@@ -362,4 +362,16 @@ public class SlubTests
 
         public void KmemCacheFree(Cpu cpu, string callSite, VirtualAddress ptr, KmemCache cache) => Lines.Add($"kmem_cache_free {cache.Name} {ptr}");
     }
+
+    [Fact]
+    public void An_array_whose_size_overflows_is_refused()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+
+        cpu.Slab.KmallocArray(long.MaxValue / 4, 16, Gfp.Kernel).IsNull.Should().BeTrue();
+        VirtualAddress array = cpu.Slab.KmallocArray(12, 16, Gfp.Kernel);
+        cpu.Slab.Ksize(array).Should().Be(192);
+        cpu.Kfree(array);
+    }
 }
