@@ -308,7 +308,9 @@ internal sealed class Rmap(AddressSpaces spaces, PageTableAging aging)
             spaces.Pages.Get(To);
             if (spaces.Pages.IsAnon(To))
             {
-                spaces.Maps.AddAnonRmap(To, vma, address, exclusive: write || soft.Exclusive);
+                // Entries lie in memory that anybody may overwrite: two that both say they are the only one are not.
+                bool alone = (write || soft.Exclusive) && spaces.Maps.MapCount(To) == 0;
+                spaces.Maps.AddAnonRmap(To, vma, address, exclusive: alone);
             }
             else
             {

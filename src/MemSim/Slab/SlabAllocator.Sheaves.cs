@@ -44,12 +44,17 @@ public sealed partial class SlabAllocator
 
     internal SlabSheaf? Prefill(Cpu cpu, KmemCache cache, Gfp gfp, int count)
     {
+        if (!IsUsable(cpu, cache, "kmem_cache_prefill_sheaf"))
+        {
+            return null;
+        }
+
         if (Rules.SlabLine.Sheaves == SheafRule.None || Backend is not Slub)
         {
             throw new InvalidOperationException($"kmem_cache_prefill_sheaf: there are no sheaves in {Machine.Personality.Name} with slab_allocator={Implementation}; they came with 6.18");
         }
 
-        return !IsUsable(cpu, cache, "kmem_cache_prefill_sheaf") || !MayAllocate(cpu, gfp, "kmem_cache_prefill_sheaf") || Fails(cpu, cache, gfp) ? null : Backend.Prefill(cpu, cache, gfp, count);
+        return !MayAllocate(cpu, gfp, "kmem_cache_prefill_sheaf") || Fails(cpu, cache, gfp) ? null : Backend.Prefill(cpu, cache, gfp, count);
     }
 
     internal VirtualAddress TakeOfPrefilled(Cpu cpu, SlabSheaf sheaf, Gfp gfp)
