@@ -388,14 +388,12 @@ internal sealed class EarlyAllocationStage
         void Table(string name, ulong entries, ulong bucket, bool late)
         {
             ulong length = entries * bucket;
-            if (late)
+            LateTablePages += late ? (long)BitOperations.RoundUpToPowerOf2((length + Page - 1) / Page) : 0;
+            if (!late)
             {
-                LateTablePages += (long)BitOperations.RoundUpToPowerOf2((length + Page - 1) / Page);
-                return;
+                Allocate(name + " hash table", length, 64);
+                TableLog.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");
             }
-
-            Allocate(name + " hash table", length, 64);
-            TableLog.Add($"{name} hash table entries: {entries} (order: {BitOperations.Log2(Math.Max(1, length / Page))}, {length} bytes, linear)");
         }
     }
 

@@ -16,7 +16,6 @@ internal static class Linux6_17
             NewPages = GenerationPlacement.FromYoungest,
             Tiers = AccessTiers.WithWorkingSet,
             Eviction = EvictionStep.ByPriority,
-            HasAnonOnlySwappiness = true,
             FileFolioOrder = 9,
         },
         Areas = Older.Areas with { MergesUntouched = true, GivesChargeBack = true, MovesSeveralAreas = true },

@@ -24,9 +24,6 @@ public sealed record ReclaimRules
     /// <summary>How much a step of eviction looks at, and when generations are aged.</summary>
     public EvictionStep Eviction { get; init; }
 
-    /// <summary>Whether <c>swappiness=max</c> takes anonymous pages only.</summary>
-    public bool HasAnonOnlySwappiness { get; init; }
-
     /// <summary>Whether a zone with nothing on its lists counts what is free as reclaimable (since 6.1.124), so that requests go on trying; on 7.3 they do not.</summary>
     public bool EmptyZonesCountFree { get; init; } = true;
 

@@ -3,9 +3,6 @@ namespace MemSim.Kernels;
 /// <summary>How tracepoints and flags are written.</summary>
 public sealed record TraceRules
 {
-    /// <summary>Whether <c>kmem_cache_alloc</c> names the cache (<c>name=</c>, 6.18).</summary>
-    public bool CacheAllocHasName { get; init; }
-
     /// <summary>
     /// Whether a task can lose the CPU between taking a page off a list, or giving it back, and the event that tells of it (lazy preemption, 6.18): events of two
     /// tasks then need not stand in the order in which they touched the lists. Interrupts can come in between on every kernel.

@@ -22,7 +22,7 @@ internal static class RuleEvidence
         "2G-g-atomic", "k612-512M-g-atomic", NotTold, "k618-512M-g-atomic", NotTold, NotTold, "k71-512M-c-allorders", "k72-512M-c-allorders", "k73-512M-g-atomic");
 
     private static readonly Dictionary<string, string> Captured = Lines(
-        "amd64-2G-smp2", "amd64k612-2G-smp2", NotTold, "amd64k618-2G-smp2", NotTold, "amd64k70-2G-smp2", "amd64k71-256M-smp1", "amd64k72-256M-smp1-fork", "amd64k73-2G-smp2");
+        "amd64-2G-smp2", "amd64k612-2G-smp2", NotTold, "amd64k618-2G-smp2", NotTold, "amd64k70-2G-smp2", "amd64k71-256M-smp1", NotTold, "amd64k73-2G-smp2");
 
     private static readonly Dictionary<string, string> Booted = Lines(
         "amd64-2G-smp2", "amd64k612-2G-smp2", NotTold, "amd64k618-2G-smp2", NotTold, "amd64k70-2G-smp2", "amd64k71-256M-smp1", NotTold, "amd64k73-2G-smp2");
@@ -33,7 +33,7 @@ internal static class RuleEvidence
         "2G-caches-smp1", "amd64k612-2G-smp2", NotTold, "k618-2G-caches-smp1", NotTold, "k70-2G-caches-smp1", "amd64k71-256M-smp1", NotTold, "k73-2G-caches-smp1");
 
     private static readonly Dictionary<string, string> Traced = Lines(
-        "amd64-256M-smp1-fork", NotTold, NotTold, "amd64k618-256M-smp1-fork", NotTold, "amd64k70-256M-smp1-fork", "amd64k71-256M-smp1-fork", "amd64k72-256M-smp1-fork", "amd64k73-256M-smp1-fork");
+        "amd64-256M-smp1-fork", NotTold, NotTold, "amd64k618-256M-smp1-fork", NotTold, "amd64k70-256M-smp1-fork", "amd64k71-256M-smp1-fork", NotTold, "amd64k73-256M-smp1-fork");
 
     private static readonly Dictionary<string, string> Pressed = Lines(
         "k61-512M-global-mglru-on", "k612-512M-global-mglru", NotTold, "README of the pressure runs", NotTold, NotTold, NotTold, NotTold, "k73-512M-global-mglru");
@@ -69,7 +69,8 @@ internal static class RuleEvidence
         ["Allocator.HasNoObjExt"] = Flags,
         ["Allocator.HalvesLimitWithOrder"] = Mixed,
         ["Allocator.FreesPastHeldLists"] = Traced,
-        ["KernelMemory.ThreadStacks"] = Traced,
+        ["KernelMemory.ThreadStacks"] = Lines(
+            "amd64-256M-smp1-fork", NotTold, NotTold, "amd64k618-256M-smp1-fork", NotTold, "amd64k70-256M-smp1-fork", "amd64k71-256M-smp1-fork", "new/README.md", "amd64k73-256M-smp1-fork"),
         ["KernelMemory.SwapAreasShareAPriority"] = Lines(SwapNotes, NotTold, NotTold, SwapNotes, NotTold, NotTold, NotTold, NotTold, SwapNotes),
         ["CompressedMemory.ZspagesChain"] = Compressed("zram"),
         ["CompressedMemory.ZramCountsInvalid"] = Compressed("zram"),
