@@ -20,8 +20,6 @@ namespace MemSim.Oracle.Tests.Kernels;
 /// <summary>That each rule is held by a recording: with the value of the line before, one of them no longer agrees as it did.</summary>
 public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews views) : IClassFixture<CaptureArchive>, IClassFixture<RecordedViews>, IDisposable
 {
-    private const string Nothing = "no test tells";
-
     /// <summary>Rules that no recording probed here tells from their older value, and what holds them instead.</summary>
     private static readonly Dictionary<string, string> Untold = new(StringComparer.Ordinal)
     {
