@@ -33,6 +33,7 @@ public sealed class PressureReplayTests
     [InlineData("k73", "cg-high")]
     [InlineData("k73", "cg-max-anon-swap")]
     [InlineData("k73", "global-mglru")]
+    [InlineData("k73", "mthp-2048k")]
     [InlineData("k73", "global-minttl")]
     [InlineData("k61", "global-mglru-on")]
     [InlineData("k73", "cg-max-file")]
