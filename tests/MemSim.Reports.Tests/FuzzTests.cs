@@ -64,8 +64,9 @@ public sealed class FuzzTests
                     ReportExplainer.Explain(ProcState.Read(folder, GfpReading.Parse("GFP_KERNEL"), random.Next(11))).ToString().Length.Should().BeLessThan(1 << 20);
                     _ = ProcState.ReadText(damaged, GfpReading.Parse("GFP_ATOMIC"), 3);
                 }
-                catch (InputFileException)
+                catch (FormatException e)
                 {
+                    e.Message.Should().MatchRegex(@"\(\d+\): ", "it names the line");
                     refused++;
                 }
                 catch (Exception e) when (e is not Xunit.Sdk.XunitException)
