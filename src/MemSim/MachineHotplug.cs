@@ -68,6 +68,8 @@ public sealed class MachineHotplug
         Cpu target = HotpluggableCpu(cpu);
         if (!target.IsOnline)
         {
+            // Nobody told it of flushes while it was away; a CPU that comes up knows no translations.
+            target.MmuOrNull?.FlushEverything();
             target.IsOnline = true;
             target.Context.UpdateMode();
             _machine.Settings.CpuChanged(cpu);
