@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.Pages;
 
 /// <summary>Free blocks of the largest order that were never used since the boot, and whose frames are therefore not written yet: the boot of a large machine need not touch its memory map.</summary>
@@ -12,6 +14,9 @@ internal sealed class UntouchedBlocks
 
     private readonly List<Run> _runs = [];
     private ulong[] _bits = [];
+
+    /// <summary>Written blocks that lie beside one of those: taking such a block off its list costs a look, taking any other one a bit.</summary>
+    private ulong[] _beside = [];
     private long _left;
 
     /// <summary>Blocks whose frames are not written.</summary>
@@ -28,11 +33,15 @@ internal sealed class UntouchedBlocks
     public void Add(int first, int blocks, int zone, int type)
     {
         int number = first >> PageGeometry.MaxOrder;
-        int words = ((number + blocks - 1) >> 6) + 1;
+        int words = ((number + blocks) >> 6) + 1;
         if (words > _bits.Length)
         {
             Array.Resize(ref _bits, Math.Max(words, 2 * _bits.Length));
+            Array.Resize(ref _beside, _bits.Length);
         }
+
+        SetBeside(number - 1);
+        SetBeside(number + blocks);
 
         for (int block = number; block < number + blocks;)
         {
@@ -61,14 +70,23 @@ internal sealed class UntouchedBlocks
         }
     }
 
+    /// <summary>Whether a block of the largest order, whose frame is written, lies beside one whose frame is not: then <see cref="TouchNeighbours"/> has something to do before it leaves its list.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsBeside(int pfn)
+    {
+        ulong[] beside = _beside;
+        int block = pfn >> PageGeometry.MaxOrder;
+        return (uint)(block >> 6) < (uint)beside.Length && (beside[block >> 6] >> block & 1) != 0;
+    }
+
     /// <summary>The blocks next to a listed one on its list are about to be linked with each other.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     public void TouchNeighbours(int pfn)
     {
-        if (_left != 0)
-        {
-            Touch(Frames[pfn].Next);
-            Touch(Frames[pfn].Prev);
-        }
+        int block = pfn >> PageGeometry.MaxOrder;
+        _beside[block >> 6] &= ~(1UL << block);
+        Touch(Frames[pfn].Next);
+        Touch(Frames[pfn].Prev);
     }
 
     /// <summary>As <see cref="Touch"/>, for all blocks of a range.</summary>
@@ -91,11 +109,14 @@ internal sealed class UntouchedBlocks
 
     private bool IsSet(int block) => (uint)(block >> 6) < (uint)_bits.Length && (_bits[block >> 6] >> block & 1) != 0;
 
+    private void SetBeside(int block) => _beside[block >> 6] |= 1UL << block;
+
     private void Write(int block)
     {
         PageFrame content = Content(block);
         _bits[block >> 6] &= ~(1UL << block);
         _left--;
+        SetBeside(block);
         Frames[block << PageGeometry.MaxOrder] = content;
     }
 

@@ -100,7 +100,7 @@ internal struct FreeArea
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Remove(int pfn, int order, int type)
     {
-        if (order == PageGeometry.MaxOrder)
+        if (order == PageGeometry.MaxOrder && _untouched.IsBeside(pfn))
         {
             _untouched.TouchNeighbours(pfn);
         }
