@@ -22,8 +22,8 @@ public sealed partial class SnapshotDifference
     {
         ArgumentNullException.ThrowIfNull(before);
         ArgumentNullException.ThrowIfNull(after);
-        using Machine first = before.Boot();
-        using Machine second = after.Boot();
+        using Machine first = before.BootToRead();
+        using Machine second = after.BootToRead();
         return Between(first, second);
     }
 
@@ -65,7 +65,7 @@ public sealed partial class SnapshotDifference
     /// <summary>Names the first block by which lists differ that buddyinfo counts alike.</summary>
     private static void CompareBlocks(List<string> lines, Machine first, Machine second)
     {
-        foreach ((ZoneState a, ZoneState b) in first.Snapshot().Allocator.Zones.Zip(second.Snapshot().Allocator.Zones))
+        foreach ((ZoneState a, ZoneState b) in StateCapture.Capture(first, "first").Zones.Zip(StateCapture.Capture(second, "second").Zones))
         {
             for (int order = 0; order < Math.Min(a.FreeLists.Length, b.FreeLists.Length); order++)
             {

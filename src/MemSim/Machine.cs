@@ -123,11 +123,16 @@ public sealed partial class Machine : IDisposable
     public static Machine Boot(MachineSpec spec) => MachineBooter.Boot(spec);
 
     /// <summary>Takes a snapshot of the complete state: fork the world, try a what-if, compare.</summary>
-    /// <remarks>Copies the contents of RAM that was touched. No CPU may be driven by another thread meanwhile.</remarks>
-    public MachineSnapshot Snapshot()
+    /// <param name="handles">
+    /// Objects of the machine that the caller holds and wants to find again in copies: open files, file systems, devices, caches, processes. <see cref="MachineSnapshot.Boot(out IReadOnlyList{object})"/> gives the copies in the same order.
+    /// </param>
+    /// <remarks>No CPU may be driven by another thread meanwhile.</remarks>
+    /// <exception cref="ArgumentException">A handle is not an object of the library's.</exception>
+    public MachineSnapshot Snapshot(params IReadOnlyList<object> handles)
     {
         ThrowIfDisposed();
-        return MachineSnapshot.Take(this);
+        ArgumentNullException.ThrowIfNull(handles);
+        return MachineSnapshot.Take(this, handles);
     }
 
     /// <summary>Checks every invariant of the machine: lists, counters, flags, that no two blocks overlap and that no page is lost.</summary>

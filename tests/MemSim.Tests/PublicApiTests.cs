@@ -71,10 +71,10 @@ public partial class PublicApiTests
             .Select(f => Path.GetFileName(f)!)
             .Should().BeEquivalentTo(
             [
-                "FrameArray.cs", "MemMap.cs", "PhysicalMemory.cs", "PhysicalMemory.Pieces.cs",
+                "FrameArray.cs", "MemMap.cs", "PhysicalMemory.cs", "PhysicalMemory.Pieces.cs", "PhysicalMemory.Frozen.cs", "FrozenRam.cs",
 
                 // Unmanaged memory of the slab layer, and views of it: the proof of range stands at each.
-                "LazyMemory.cs", "SlabMemory.cs", "SlabLinks.cs", "SlabPage.cs", "ArrayCache.cs", "SlabCpuTables.cs", "KmemCache.cs", "SlabMemoryPool.cs",
+                "LazyMemory.cs", "SlabMemory.cs", "SlabLinks.cs", "SlabPage.cs", "ArrayCache.cs", "SlabCpuTables.cs", "KmemCache.cs", "SlabMemoryPool.cs", "SlabTables.cs",
 
                 // Fast paths and lists that walk it; what a caller passes reaches them only through SlabMemory's checked look-up.
                 "CpuSlabPaths.cs", "SlabAllocator.cs", "SlabAllocator.Objects.cs", "Slub.cs", "Slub.Bulk.cs", "Slub.Refill.cs", "Slub.Sheaves.cs", "Slub.Slabs.cs", "Slub.Verify.cs", "SheafCache.cs", "SheafBarn.cs", "SheafImage.cs", "Slub.RcuSheaves.cs", "Slub.PrefilledSheaves.cs",

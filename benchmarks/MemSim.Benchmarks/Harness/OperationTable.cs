@@ -14,6 +14,7 @@ internal static class OperationTable
         .. SlabOperations.Table,
         .. MmuOperations.Table,
         .. Operations.Faults.Table,
+        .. Operations.Snapshots.Table,
         .. CompactionOperations.Table,
         .. SwapOperations.Table,
         .. Files.Table,

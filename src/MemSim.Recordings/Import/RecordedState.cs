@@ -17,12 +17,13 @@ public static class RecordedState
         string text;
         using (StreamReader reader = InputFile.OpenText(path))
         {
-            text = reader.ReadToEnd();
-        }
+            text = reader.ReadLine() ?? "";
 
-        if (text.Contains(MachineSnapshot.FileFormat, StringComparison.Ordinal))
-        {
-            return MachineSnapshot.Load(path);
+            // The first line of a snapshot names its format, and behind it there is no text.
+            if (text.Contains(MachineSnapshot.FileFormat, StringComparison.Ordinal) || reader.ReadToEnd().Contains(MachineSnapshot.FileFormat, StringComparison.Ordinal))
+            {
+                return MachineSnapshot.Load(path);
+            }
         }
 
         AllocatorState state = text.StartsWith(MmLists, StringComparison.Ordinal) ? MmListsReader.Read(path) : ExactStateReader.Read(path);

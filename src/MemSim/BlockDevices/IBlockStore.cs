@@ -24,17 +24,32 @@ internal interface IBlockStore : IDisposable
     void Flush();
 }
 
+/// <summary>A piece of a disk in host memory. One that a snapshot holds is shared by all machines made of it, and nobody writes to it any more.</summary>
+internal sealed class BlockChunk(byte[] bytes)
+{
+    public byte[] Bytes { get; } = bytes;
+
+    /// <summary>Whether a snapshot holds it: then who writes makes a copy first.</summary>
+    public bool IsFrozen { get; private set; }
+
+    public void Freeze() => IsFrozen = true;
+}
+
 /// <summary>Keeps what was written in host memory, 64 KiB at a time.</summary>
 internal sealed class SparseBlockStore : IBlockStore
 {
     private const int ChunkPages = 16;
-    private readonly Dictionary<long, byte[]> _chunks = [];
+
+    /// <summary>Bytes in a chunk.</summary>
+    public const int ChunkBytes = ChunkPages << PageGeometry.PageShift;
+
+    private readonly Dictionary<long, BlockChunk> _chunks = [];
 
     public Errno Read(Cpu cpu, long page, Span<byte> into)
     {
-        if (_chunks.TryGetValue(page / ChunkPages, out byte[]? chunk))
+        if (_chunks.TryGetValue(page / ChunkPages, out BlockChunk? chunk))
         {
-            chunk.AsSpan((int)(page % ChunkPages) << PageGeometry.PageShift, PageGeometry.PageSize).CopyTo(into);
+            In(chunk, page).CopyTo(into);
         }
         else
         {
@@ -46,13 +61,13 @@ internal sealed class SparseBlockStore : IBlockStore
 
     public Errno Write(Cpu cpu, long page, ReadOnlySpan<byte> from)
     {
-        if (!_chunks.TryGetValue(page / ChunkPages, out byte[]? chunk))
+        if (!_chunks.TryGetValue(page / ChunkPages, out BlockChunk? chunk))
         {
-            chunk = new byte[ChunkPages << PageGeometry.PageShift];
+            chunk = new BlockChunk(new byte[ChunkBytes]);
             _chunks.Add(page / ChunkPages, chunk);
         }
 
-        from.CopyTo(chunk.AsSpan((int)(page % ChunkPages) << PageGeometry.PageShift));
+        from.CopyTo(In(Own(page, chunk), page));
         return Errno.None;
     }
 
@@ -60,9 +75,9 @@ internal sealed class SparseBlockStore : IBlockStore
     {
         for (long i = page; i < page + count; i++)
         {
-            if (_chunks.TryGetValue(i / ChunkPages, out byte[]? chunk))
+            if (_chunks.TryGetValue(i / ChunkPages, out BlockChunk? chunk))
             {
-                chunk.AsSpan((int)(i % ChunkPages) << PageGeometry.PageShift, PageGeometry.PageSize).Clear();
+                In(Own(i, chunk), i).Clear();
             }
         }
     }
@@ -72,6 +87,21 @@ internal sealed class SparseBlockStore : IBlockStore
     }
 
     public void Dispose() => _chunks.Clear();
+
+    private static Span<byte> In(BlockChunk chunk, long page) => chunk.Bytes.AsSpan((int)(page % ChunkPages) << PageGeometry.PageShift, PageGeometry.PageSize);
+
+    /// <summary>A chunk that may be written to, in the place of the one that is there.</summary>
+    private BlockChunk Own(long page, BlockChunk chunk)
+    {
+        if (!chunk.IsFrozen)
+        {
+            return chunk;
+        }
+
+        BlockChunk own = new([.. chunk.Bytes]);
+        _chunks[page / ChunkPages] = own;
+        return own;
+    }
 }
 
 /// <summary>A file of the host. It never grows: what a device writes behind its end is dropped, what it reads there is zero.</summary>

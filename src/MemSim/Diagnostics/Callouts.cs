@@ -8,10 +8,12 @@ namespace MemSim.Diagnostics;
 /// What such code throws waits until the outermost operation is over and is thrown there; a receiver that threw is detached. Calls that would change the machine
 /// are refused while it runs: the kernel holds locks there, and its lists are half way between two states.
 /// </remarks>
-internal sealed class Callouts : IDisposable
+internal sealed class Callouts : IDisposable, IReopened
 {
-    private readonly ThreadLocal<State>? _states;
+    [NotState("a host thread's")]
+    private ThreadLocal<State>? _states;
     private readonly State _single = new();
+    private readonly bool _isParallel;
     private volatile bool _hasFailure;
 
     private readonly Func<string> _driversOfCpus;
@@ -19,10 +21,14 @@ internal sealed class Callouts : IDisposable
     public Callouts(bool parallel, Func<string> driversOfCpus)
     {
         _driversOfCpus = driversOfCpus;
-        _states = parallel ? new ThreadLocal<State>(() => new State()) : null;
+        _isParallel = parallel;
+        Reopen();
         Drivers = parallel ? null : new DriverGuard("this machine", "one thread at a time may use a machine; MachineSpec.WithParallelCpus() lets several drive a CPU each.");
         Drivers?.Note();
     }
+
+    /// <inheritdoc/>
+    public void Reopen() => _states = _isParallel ? new ThreadLocal<State>(() => new State()) : null;
 
     /// <summary>A line for a report when more than one host thread drove the machine or one of its CPUs.</summary>
     public string DescribeDrivers()

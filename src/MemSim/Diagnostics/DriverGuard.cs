@@ -10,11 +10,17 @@ namespace MemSim.Diagnostics;
 /// </remarks>
 internal sealed class DriverGuard(string what, string advice)
 {
+    [NotState("a host thread")]
     private int _inside;
+    [NotState("a host thread's")]
     private int _depth;
+    [NotState("a host thread")]
     private int _last;
+    [NotState("a host thread's")]
     private string? _lastName;
+    [NotState("a host thread")]
     private int _before;
+    [NotState("a host thread's")]
     private string? _beforeName;
 
     /// <summary>The calling host thread goes inside.</summary>

@@ -31,12 +31,12 @@ public sealed class NumaTopology
     public const int MaxNodes = 1024;
 
     private readonly NumaNode[] nodes;
-    private readonly int[,] distances;
+    private readonly int[][] distances;
 
     private NumaTopology(NumaNode[] nodes, int[,] distances)
     {
         this.nodes = nodes;
-        this.distances = distances;
+        this.distances = [.. Enumerable.Range(0, distances.GetLength(0)).Select(from => Enumerable.Range(0, distances.GetLength(1)).Select(to => distances[from, to]).ToArray())];
     }
 
     /// <summary>The nodes by number.</summary>
@@ -70,11 +70,11 @@ public sealed class NumaTopology
         ArgumentNullException.ThrowIfNull(distances);
         CheckNodes(nodes);
         CheckDistances(nodes.Count, distances);
-        return new NumaTopology([.. nodes], (int[,])distances.Clone());
+        return new NumaTopology([.. nodes], distances);
     }
 
     /// <summary>The distance between two nodes.</summary>
-    public int Distance(int from, int to) => distances[from, to];
+    public int Distance(int from, int to) => distances[from][to];
 
     // Emulated nodes (numa=fake=) share the CPUs of the node they were cut from, which CheckNodes would refuse.
     internal static NumaTopology Emulated(IReadOnlyList<NumaNode> nodes, int[,] distances) => new([.. nodes], distances);

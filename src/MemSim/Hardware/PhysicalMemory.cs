@@ -34,8 +34,8 @@ internal sealed unsafe partial class PhysicalMemory
     /// <param name="host">How memory is taken from the host.</param>
     public PhysicalMemory(long frames, bool hasContents, HostMemory host)
     {
-        Host = host;
         HasContents = hasContents;
+        Host = host;
         if (!hasContents)
         {
             GC.SuppressFinalize(this);
@@ -173,9 +173,9 @@ internal sealed unsafe partial class PhysicalMemory
 
         // Callers write within a page, hence within one chunk.
         ref byte touched = ref _touched[address >> ChunkShift];
-        if (touched == 0)
+        if (touched != Written)
         {
-            touched = 1;
+            touched = Written;
         }
 
         Unsafe.WriteUnaligned(_base != null ? _base + address : PieceForWriting(address, (uint)sizeof(T)), value);
@@ -192,7 +192,7 @@ internal sealed unsafe partial class PhysicalMemory
         }
 
         Debug.Assert(address % (uint)bytes == 0, "an aligned address");
-        _touched[address >> ChunkShift] = 1;
+        _touched[address >> ChunkShift] = Written;
         byte* at = _base != null ? _base + address : PieceForWriting(address, (uint)bytes);
         return wide ? Interlocked.CompareExchange(ref *(ulong*)at, value, seen) : Interlocked.CompareExchange(ref *(uint*)at, (uint)value, (uint)seen);
     }
@@ -213,6 +213,7 @@ internal sealed unsafe partial class PhysicalMemory
             ulong chunkEnd = Math.Min(end, (address | (ChunkBytes - 1)) + 1);
             if (_touched[address >> ChunkShift] != 0)
             {
+                _touched[address >> ChunkShift] = Written;
                 byte* at = _base != null ? _base + address : PieceForWriting(address, chunkEnd - address);
                 Clear(at, at + (chunkEnd - address));
             }
@@ -299,6 +300,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         if (_mapped && _reservation != null)
         {
+            LeaveFiles();
             _ = Advise(_reservation, _reserved, AdviseDontNeed);
             Array.Clear(_touched);
         }
@@ -336,7 +338,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         for (ulong chunk = address >> ChunkShift; bytes != 0 && chunk <= (address + bytes - 1) >> ChunkShift; chunk++)
         {
-            _touched[chunk] = 1;
+            _touched[chunk] = Written;
         }
     }
 

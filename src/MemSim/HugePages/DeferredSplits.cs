@@ -1,11 +1,11 @@
-
 namespace MemSim.HugePages;
 
 /// <summary>Huge pages of a node that are partly unmapped, oldest first (<c>struct deferred_split</c>): split when memory runs short.</summary>
 internal sealed class DeferredSplits(Node node)
 {
-    private readonly LinkedList<int> _queue = [];
-    private readonly Dictionary<int, LinkedListNode<int>> _places = [];
+    private readonly SortedDictionary<long, int> _queue = [];
+    private readonly Dictionary<int, long> _places = [];
+    private long _next;
 
     public Node Node { get; } = node;
 
@@ -14,20 +14,20 @@ internal sealed class DeferredSplits(Node node)
     /// <returns>False when the page waits already.</returns>
     public bool Add(int head)
     {
-        if (_places.ContainsKey(head))
+        if (!_places.TryAdd(head, _next))
         {
             return false;
         }
 
-        _places.Add(head, _queue.AddLast(head));
+        _queue.Add(_next++, head);
         return true;
     }
 
     public void Remove(int head)
     {
-        if (_places.Remove(head, out LinkedListNode<int>? place))
+        if (_places.Remove(head, out long place))
         {
-            _queue.Remove(place);
+            _ = _queue.Remove(place);
         }
     }
 
@@ -35,10 +35,15 @@ internal sealed class DeferredSplits(Node node)
     public int[] Take(long want)
     {
         int[] heads = new int[Math.Min(want, Count)];
-        LinkedListNode<int>? place = _queue.First;
-        for (int i = 0; i < heads.Length; i++, place = place!.Next)
+        int taken = 0;
+        foreach (int head in _queue.Values)
         {
-            heads[i] = place!.Value;
+            if (taken == heads.Length)
+            {
+                break;
+            }
+
+            heads[taken++] = head;
         }
 
         return heads;

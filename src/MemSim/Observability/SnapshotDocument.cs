@@ -6,11 +6,12 @@ namespace MemSim.Observability;
 internal sealed class SnapshotDocument
 {
     public const string FormatName = "memsim-snapshot";
-    public const int CurrentVersion = 1;
+    public const int CurrentVersion = 2;
 
     public string Format { get; set; } = FormatName;
 
-    public int Version { get; set; } = CurrentVersion;
+    /// <summary>1: the document is all there is. 2: behind it in the file is the machine itself.</summary>
+    public int Version { get; set; } = 1;
 
     public string Personality { get; set; } = "6.1";
 

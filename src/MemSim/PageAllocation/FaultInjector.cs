@@ -1,11 +1,14 @@
+using MemSim.Diagnostics;
+
 namespace MemSim.PageAllocation;
 
 /// <summary>Asks the armed rules whether something fails on purpose (<c>should_fail()</c>). While there are none, nobody asks.</summary>
-internal sealed class FaultInjector
+internal sealed class FaultInjector : IReopened
 {
     private readonly Machine _machine;
     // Guards _armed and what its rules have counted.
     private readonly Lock _lock = new();
+    [NotState("failures belong to the machine they were asked for")]
     private ArmedFault[] _armed = [];
 
     public FaultInjector(Machine machine) => _machine = machine;
@@ -37,6 +40,9 @@ internal sealed class FaultInjector
 
         _machine.Hooks.UpdateModes();
     }
+
+    /// <inheritdoc/>
+    void IReopened.Reopen() => Clear();
 
     public void Clear()
     {

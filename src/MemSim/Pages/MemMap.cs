@@ -97,6 +97,19 @@ internal sealed unsafe partial class MemMap
         return first;
     }
 
+    /// <summary>All frames and list heads.</summary>
+    public Span<PageFrame> All => new(_memory, checked((int)Length));
+
+    /// <summary>The first list head that nobody has.</summary>
+    public int FirstFreeHead => NextListHead;
+
+    /// <summary>In the copy of a map: list heads up to this one are taken.</summary>
+    public void TakenUpTo(int next)
+    {
+        _listHeads -= next - NextListHead;
+        NextListHead = next;
+    }
+
     /// <summary>Gives the host memory back but keeps the address space until the map is unreachable: a stale <see cref="Page"/> then reads zeroes instead of other memory.</summary>
     public void Discard()
     {

@@ -13,7 +13,7 @@ public sealed unsafe class KmemCache
     private readonly List<string> _aliases = [];
 
     /// <summary>The per-CPU states by CPU number.</summary>
-    internal readonly CpuSlab* Cpus;
+    internal CpuSlab* Cpus;
 
     /// <summary>The CPUs' current slabs and partial lists by CPU number: <see cref="Cpus"/>, but apart from it where sheaves lie before them, so that fast paths find the sheaves only.</summary>
     internal CpuSlab* CurrentSlabs;
@@ -116,6 +116,9 @@ public sealed unsafe class KmemCache
     /// <summary>The cache as <c>kmalloc-64 (64 bytes)</c>.</summary>
     public override string ToString() => $"{Name} ({ObjectSize} bytes)";
 
+    /// <summary>Per-CPU states of its own for the copy of a cache.</summary>
+    internal void Reopen() => Cpus = CurrentSlabs = TakeCpuSlabs();
+
     internal CpuSlab* TakeCpuSlabs()
     {
         CpuSlab* states = Allocator.Memory.TakeCpuSlabs(Machine.Cpus.Count);
@@ -133,16 +136,6 @@ public sealed unsafe class KmemCache
         References++;
         ObjectSize = Math.Max(ObjectSize, objectSize);
         InUse = Math.Max(InUse, SlabRules.AlignUp(objectSize, wordBytes));
-    }
-
-    /// <summary>Takes over what merging made of another machine's cache.</summary>
-    internal void Restore(int objectSize, int inUse, int references, IReadOnlyList<string> aliases)
-    {
-        ObjectSize = objectSize;
-        InUse = inUse;
-        References = references;
-        _aliases.Clear();
-        _aliases.AddRange(aliases);
     }
 
     /// <summary>Drops the reference of the creator that came last, with its name.</summary>

@@ -14,6 +14,9 @@ public sealed unsafe partial class SlabAllocator
 
     internal CpuSlab* Nothing { get; private set; }
 
+    /// <summary>In a copy of the layer the state of no cache is another one.</summary>
+    internal void ReopenTables() => Nothing = Memory.TakeCpuSlabs(1);
+
     /// <summary>Attaches a receiver of the slab layer's tracepoints, or several after one another.</summary>
     /// <param name="sink">The receiver.</param>
     internal void AttachTrace(ISlabTraceSink sink) => _tracepoints.Attach(sink);

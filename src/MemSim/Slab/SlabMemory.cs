@@ -1,6 +1,8 @@
 using System.Diagnostics;
+using System.Diagnostics.CodeAnalysis;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim.Slab;
@@ -16,8 +18,8 @@ internal sealed unsafe class SlabMemory
     private const int LinkClasses = 12;
     private const int ArenaBytes = 1 << 17;
 
-    private readonly LazyMemory _heads;
-    private readonly LazyMemory _pages;
+    private LazyMemory _heads;
+    private LazyMemory _pages;
     // Guards itself: what the finalizer frees.
     private readonly List<nint> _arenas = [];
     private readonly nint[] _freeLinks = new nint[LinkClasses];
@@ -25,6 +27,7 @@ internal sealed unsafe class SlabMemory
     // Guards _freeLinks, _arena and _arenaLeft.
     private PaddedLock _lock;
     private byte* _arena;
+    [NotState("of the arena, which a copy has of its own")]
     private int _arenaLeft;
 
     public SlabMemory(Machine machine)
@@ -32,15 +35,13 @@ internal sealed unsafe class SlabMemory
         Frames = (ulong)machine.Frames.Count;
         FrameZero = machine.Addresses.AddressOf(0).Value;
         _parallel = machine.IsParallel;
-        _heads = new LazyMemory((long)Frames * sizeof(int), machine.Ram.Host);
-        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes, machine.Ram.Host);
-        Heads = (int*)_heads.Start;
-        Pages = (SlabPage*)_pages.Start;
+        Reopen(machine.Ram.Host);
     }
 
     ~SlabMemory()
     {
-        foreach (nint arena in _arenas)
+        // One that a snapshot could not be made into has nothing yet.
+        foreach (nint arena in _arenas ?? [])
         {
             NativeMemory.AlignedFree((void*)arena);
         }
@@ -53,10 +54,20 @@ internal sealed unsafe class SlabMemory
     public ulong FrameZero { get; }
 
     /// <summary>For each frame the first frame of the slab it belongs to; 0: none.</summary>
-    public int* Heads { get; }
+    public int* Heads { get; private set; }
 
     /// <summary>The slabs, by first frame.</summary>
-    public SlabPage* Pages { get; }
+    public SlabPage* Pages { get; private set; }
+
+    /// <summary>Makes the tables, empty.</summary>
+    [MemberNotNull(nameof(_heads), nameof(_pages))]
+    public void Reopen(HostMemory host)
+    {
+        _heads = new LazyMemory((long)Frames * sizeof(int), host);
+        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes, host);
+        Heads = (int*)_heads.Start;
+        Pages = (SlabPage*)_pages.Start;
+    }
 
     /// <summary>The slab that starts at a frame.</summary>
     public ref SlabPage this[int head] => ref Pages[(uint)head];

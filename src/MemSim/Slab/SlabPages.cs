@@ -38,20 +38,6 @@ internal sealed class SlabPages
     /// <summary>Whether the slab layer has pages.</summary>
     public bool WereTaken => _machine.Nodes.Any(node => (node.Counters.TakenSlabReclaimable | node.Counters.TakenSlabUnreclaimable) != 0);
 
-    /// <summary>All counts by node, in the order of the nodes.</summary>
-    public IReadOnlyList<(long Reclaimable, long Unreclaimable)> Counts
-    {
-        get => [.. _machine.Nodes.Select(node => (node.Counters.TakenSlabReclaimable, node.Counters.TakenSlabUnreclaimable))];
-        set
-        {
-            for (int i = 0; i < value.Count; i++)
-            {
-                NodeCounters counters = _machine.Nodes[i].Counters;
-                (counters.TakenSlabReclaimable, counters.TakenSlabUnreclaimable) = value[i];
-            }
-        }
-    }
-
     /// <summary>What of a request's flags reaches the page allocator; where the page lies is the cache's decision.</summary>
     public static Gfp PageFlagsOf(Gfp gfp) => gfp & (ReclaimMask | ConstraintMask);
 

@@ -1,3 +1,4 @@
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim.Statistics;
@@ -6,7 +7,7 @@ namespace MemSim.Statistics;
 internal delegate void TraceDelivery<in TSink, TEvent>(TSink sink, Cpu cpu, in TEvent e);
 
 /// <summary>The receivers of a group of tracepoints. A group is a class with a method for each tracepoint, which passes its fields on; hot paths test whether anybody listens before they call one.</summary>
-internal abstract class TraceFanOut<TSink>
+internal abstract class TraceFanOut<TSink> : IReopened
     where TSink : class
 {
     private TSink[] _sinks = [];
@@ -51,6 +52,9 @@ internal abstract class TraceFanOut<TSink>
             }
         }
     }
+
+    /// <summary>Of the receivers only the machine's own are left.</summary>
+    void IReopened.Reopen() => Changed?.Invoke();
 
     private void Remove(TSink sink) => _sinks = [.. _sinks.Where(s => !ReferenceEquals(s, sink))];
 }

@@ -126,7 +126,7 @@ public sealed class GetterTests : IDisposable
         string path = Path.Combine(_folder, "state.json");
         machine.Snapshot().Save(path);
         return string.Join('\n',
-            File.ReadAllText(path), machine.Memory.ContentBytes, machine.Proc.VmStat, machine.Proc.MemInfo, machine.Slab.SlabInfo, machine.Proc.VmallocInfo, machine.Uptime,
+            File.ReadLines(path).First(), machine.Memory.ContentBytes, machine.Proc.VmStat, machine.Proc.MemInfo, machine.Slab.SlabInfo, machine.Proc.VmallocInfo, machine.Uptime,
             string.Join(',', machine.Slab.Caches.Select(c => c.Name)), string.Join(',', machine.Reclaim.Shrinkers.Select(s => s.Name)), machine.Processes.Count);
     }
 }

@@ -41,7 +41,8 @@ internal static class Rooms
         ("Oom", "who ends when nothing is left"),
         ("Captures", "files of a real machine's `/proc`, read for `MachineSpec.FromProc`"),
         ("Boot", "from a `MachineSpec` to a `BootPlan`, and from that to a machine; the command line ([boot.md](boot.md))"),
-        ("Observability", "`/proc` texts, failure reports, ftrace text, metrics, explanations, snapshots, restoring states, `Verify`"),
+        ("Observability", "`/proc` texts, failure reports, ftrace text, metrics, explanations, restoring states, `Verify`"),
+        ("Snapshots", "the state of a whole machine: written down object by object, made into another machine, kept in files"),
         (SourceUses.Facade, "`Machine`, `MachineSpec`, `MachineSnapshot`; `Machine.Construction.cs`, the composition root"),
         ("Scenarios", "processes with access patterns, run and sampled; uses what any user could ([scenarios.md](scenarios.md))"),
     ];
@@ -99,6 +100,7 @@ internal static class Rooms
         ["PageReclaim"] = "direct reclaim, nodes, lists and advice of one mechanism, a file each",
         ["PageTables"] = "one page-table tree: slots, formats, mapping and views, a file each",
         ["PerCpuAllocator"] = "areas, population and chunks of one allocator, a file each",
+        ["PhysicalMemory"] = "contents of RAM: reading and writing, pieces where address space is short, files for snapshots, a file each",
         ["SlabAllocator"] = "the public layer over both implementations, a file for each kind of call",
         ["Slub"] = "fast path, bulk, debugging and self-check of one implementation, a file each",
         ["SwapArea"] = "clusters and slots of one area",

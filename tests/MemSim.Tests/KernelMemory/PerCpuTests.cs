@@ -209,8 +209,12 @@ public class PerCpuTests
     public void A_machine_restored_from_a_snapshot_has_per_cpu_memory_too()
     {
         using Machine original = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2));
+        PerCpuVar<int> there = original.PerCpu.Define("before", 8);
+        there[1] = 9;
         using Machine machine = original.Snapshot().Boot();
-        machine.PerCpu.IsEmbedded.Should().BeFalse();
+        machine.PerCpu.IsEmbedded.Should().BeTrue();
+        machine.PerCpu.Get<int>("before")[1].Should().Be(9);
+        machine.PerCpu.Get<int>("before")[0].Should().Be(8);
         PerCpuVar<int> a = machine.PerCpu.Define("a", 3);
         PerCpuVar<CacheLine> b = machine.PerCpu.AllocPercpu<CacheLine>();
         a[1].Should().Be(3);

@@ -32,31 +32,119 @@ public sealed class SnapshotTests : IDisposable
     }
 
     [Fact]
-    public void Processes_and_files_stay_behind_by_name_and_the_twin_has_room_for_its_own()
+    public void Processes_and_files_go_along()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
         using BlockDevice disk = new("vda", "64M");
-        OpenFile file = machine.Files.Mount(disk).Create("data").Value;
-        machine.Cpus[0].Files.Write(file, 0, new byte[100_000]).Error.Should().Be(Errno.None);
-        Touch(machine, 300);
-        MachineSnapshot snapshot = machine.Snapshot();
-        snapshot.NotCarried.Should().Contain(m => m.StartsWith("processes")).And.Contain(m => m.StartsWith("the page cache"));
+        DiskFileSystem files = machine.Files.Mount(disk);
+        OpenFile file = files.Create("data").Value;
+        machine.Cpus[0].Files.Write(file, 0, Enumerable.Repeat((byte)7, 100_000).ToArray()).Error.Should().Be(Errno.None);
+        Process process = Touch(machine, 300, out VirtualAddress data);
+        MachineSnapshot snapshot = machine.Snapshot(file, files);
+        snapshot.NotCarried.Should().BeEmpty();
+        machine.Cpus[0].Files.Write(file, 0, new byte[100]).Error.Should().Be(Errno.None);
 
-        using Machine twin = snapshot.Boot();
+        using Machine twin = snapshot.Boot(out IReadOnlyList<object> handles);
         twin.Verify();
         twin.Proc.BuddyInfo.Should().Be(machine.Proc.BuddyInfo);
-        Touch(twin, 300);
+        byte[] read = new byte[100];
+        twin.Cpus[0].Files.Read((OpenFile)handles[0], 50, read).Value.Should().Be(100);
+        read.Should().OnlyContain(b => b == 7, "the original's later writes are its own");
+        ((DiskFileSystem)handles[1]).Names.Should().Equal("data");
+        Process same = twin.Processes.Find(process.Pid)!;
+        using (twin.Cpus[0].Run(same))
+        {
+            twin.Cpus[0].Read<int>(data + (299 << 12)).Should().Be(299);
+            twin.Cpus[0].Write(data, -1);
+        }
+
+        using (machine.Cpus[0].Run(process))
+        {
+            machine.Cpus[0].Read<int>(data).Should().Be(0);
+        }
+
+        same.Exit(cpu: twin.Cpus[0]);
         twin.Compaction.CompactMemory();
+        twin.Verify();
+        machine.Verify();
+    }
+
+    [Fact]
+    public void The_context_of_a_CPU_goes_along()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Process process = machine.CreateProcess("runner");
+        using (machine.Cpus[0].Run(process))
+        {
+            using Machine twin = machine.Snapshot().Boot();
+            twin.Cpus[0].Current.Pid.Should().Be(process.Pid);
+            twin.Cpus[0].Current.Should().BeSameAs(twin.Processes.Find(process.Pid)).And.NotBeSameAs(process);
+        }
+    }
+
+    [Fact]
+    public void What_the_user_made_is_named_and_attached_anew()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Counting shrinker = new() { Left = 50 };
+        machine.Reclaim.RegisterShrinker(shrinker);
+        int made = 0;
+        machine.Slab.CreateCache("counted", 64, constructor: (_, _) => made++);
+        MachineSnapshot snapshot = machine.Snapshot();
+
+        snapshot.NotCarried.Should().HaveCount(2).And.Contain(line => line.StartsWith("Counting \"counting\" at Machine.Shrinkers.")).And.Contain(line => line.StartsWith("ObjectConstructor") && line.Contains("Constructor"));
+        snapshot.Invoking(s => s.Boot()).Should().Throw<InvalidOperationException>().WithMessage("*does not hold*boot it with a function*");
+        snapshot.Invoking(s => s.Boot(_ => "a text")).Should().Throw<ArgumentException>();
+        Counting another = new() { Left = 7 };
+        int there = 0;
+        using Machine twin = snapshot.Boot(missing => missing.TypeName == nameof(Counting) ? another : (ObjectConstructor)((_, _) => there++));
+        twin.Cpus[0].Alloc(twin.Slab.Find("counted")!, Gfp.Kernel).IsNull.Should().BeFalse();
+        there.Should().BePositive();
+        made.Should().Be(0);
+        twin.Files.DropCaches(2);
+        another.Left.Should().Be(0);
+        shrinker.Left.Should().Be(50);
+        twin.Reclaim.Shrinkers.Should().Equal(another);
         twin.Verify();
     }
 
-    private static void Touch(Machine machine, int pages)
+    private sealed class Counting() : Shrinker("counting")
+    {
+        public long Left { get; set; }
+
+        protected override long CountObjects(in ShrinkRequest request) => Left;
+
+        protected override long ScanObjects(in ShrinkRequest request)
+        {
+            long freed = Math.Min(Left, request.ToScan);
+            Left -= freed;
+            return freed;
+        }
+    }
+
+    [Fact]
+    public void Who_listens_to_the_original_does_not_listen_to_its_copy()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        using StringWriter text = new();
+        using FtraceTextSink trace = new(machine, text);
+        machine.Tracing.Attach(trace);
+        MachineSnapshot snapshot = machine.Snapshot();
+        snapshot.NotCarried.Should().BeEmpty();
+        using Machine twin = snapshot.Boot();
+        twin.Cpus[0].AllocPages(Gfp.Kernel, 0).IsNull.Should().BeFalse();
+        twin.Cpus[0].Kmalloc(64, Gfp.Kernel).IsNull.Should().BeFalse();
+        text.ToString().Should().BeEmpty();
+        twin.Hooks.Trace.Should().BeNull("the fast paths are open");
+    }
+
+    private static Process Touch(Machine machine, int pages, out VirtualAddress data)
     {
         Cpu cpu = machine.Cpus[0];
         Process process = machine.CreateProcess("toucher");
         using (cpu.Run(process))
         {
-            VirtualAddress data = process.Mm.Mmap((long)pages << 12, Prot.Read | Prot.Write);
+            data = process.Mm.Mmap((long)pages << 12, Prot.Read | Prot.Write);
             for (int i = 0; i < pages; i++)
             {
                 cpu.Write(data + (i << 12), i);
@@ -64,6 +152,7 @@ public sealed class SnapshotTests : IDisposable
         }
 
         machine.Lru.DrainAll();
+        return process;
     }
 
     [Fact]

@@ -487,7 +487,7 @@ internal sealed partial class CpuMmu
         }
     }
 
-    private struct FrontLine
+    internal struct FrontLine
     {
         public ulong Key;
         public ulong Serial;

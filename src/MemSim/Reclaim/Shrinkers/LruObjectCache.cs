@@ -24,7 +24,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     // Guards _entries, _unused, _unusedCount, Hits and Misses; neither creates nor frees an object.
     private readonly Lock _lock = new();
     private readonly Dictionary<TKey, Entry> _entries = [];
-    private readonly LinkedList<Entry>[] _unused;
+    private readonly UnusedList[] _unused;
     private int _unusedCount;
 
     /// <summary>Makes an empty cache.</summary>
@@ -37,10 +37,10 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
         ArgumentNullException.ThrowIfNull(create);
         _cache = cache;
         _create = create;
-        _unused = new LinkedList<Entry>[cache.Cache.Machine.Nodes.Max(n => n.Id) + 1];
+        _unused = new UnusedList[cache.Cache.Machine.Nodes.Max(n => n.Id) + 1];
         for (int i = 0; i < _unused.Length; i++)
         {
-            _unused[i] = new LinkedList<Entry>();
+            _unused[i] = new UnusedList();
         }
     }
 
@@ -137,7 +137,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
 
             if (--entry.Holders == 0)
             {
-                _unused[entry.Node].AddLast(entry.Link);
+                _unused[entry.Node].AddLast(entry);
                 _unusedCount++;
             }
         }
@@ -193,7 +193,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     {
         if (entry.Holders++ == 0)
         {
-            _unused[entry.Node].Remove(entry.Link);
+            _unused[entry.Node].Remove(entry);
             _unusedCount--;
             entry.WasUsedAgain = true;
         }
@@ -209,17 +209,16 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
             VirtualAddress obj;
             lock (_lock)
             {
-                if (_unused[node].First is not { } first)
+                if (_unused[node].First is not { } entry)
                 {
                     break;
                 }
 
-                Entry entry = first.Value;
-                _unused[node].RemoveFirst();
+                _unused[node].Remove(entry);
                 if (secondChance && entry.WasUsedAgain)
                 {
                     entry.WasUsedAgain = false;
-                    _unused[node].AddLast(first);
+                    _unused[node].AddLast(entry);
                     continue;
                 }
 
@@ -235,21 +234,68 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
         return freed;
     }
 
-    private sealed class Entry
+    /// <summary>A node's objects that nobody holds, the longest unused first; linked through the entries, so that none is made when an object comes or goes.</summary>
+    private sealed class UnusedList
     {
-        public Entry(TKey key, VirtualAddress obj, int node)
+        private Entry? _last;
+
+        public Entry? First { get; private set; }
+
+        public int Count { get; private set; }
+
+        public void AddLast(Entry entry)
         {
-            (Key, Object, Node) = (key, obj, node);
-            Link = new LinkedListNode<Entry>(this);
+            entry.Previous = _last;
+            if (_last is null)
+            {
+                First = entry;
+            }
+            else
+            {
+                _last.Next = entry;
+            }
+
+            _last = entry;
+            Count++;
         }
 
-        public TKey Key { get; }
+        public void Remove(Entry entry)
+        {
+            if (entry.Previous is null)
+            {
+                First = entry.Next;
+            }
+            else
+            {
+                entry.Previous.Next = entry.Next;
+            }
 
-        public VirtualAddress Object { get; }
+            if (entry.Next is null)
+            {
+                _last = entry.Previous;
+            }
+            else
+            {
+                entry.Next.Previous = entry.Previous;
+            }
 
-        public int Node { get; }
+            entry.Previous = entry.Next = null;
+            Count--;
+        }
+    }
 
-        public LinkedListNode<Entry> Link { get; }
+    private sealed class Entry(TKey key, VirtualAddress obj, int node)
+    {
+        public TKey Key { get; } = key;
+
+        public VirtualAddress Object { get; } = obj;
+
+        public int Node { get; } = node;
+
+        /// <summary>Neighbours in the list of those that nobody holds.</summary>
+        public Entry? Previous { get; set; }
+
+        public Entry? Next { get; set; }
 
         public int Holders { get; set; }
 

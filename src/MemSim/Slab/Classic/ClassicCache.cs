@@ -47,7 +47,8 @@ internal sealed unsafe class ClassicCache
 
     ~ClassicCache()
     {
-        foreach (nint memory in _memory)
+        // One that a snapshot could not be made into has nothing yet.
+        foreach (nint memory in _memory ?? [])
         {
             NativeMemory.AlignedFree((void*)memory);
         }
@@ -118,7 +119,8 @@ internal sealed unsafe class ClassicCache
         }
     }
 
-    private ArrayCache* Make(int limit, int batch)
+    /// <summary>Makes an empty array, which lives as long as the cache.</summary>
+    public ArrayCache* Make(int limit, int batch)
     {
         nuint bytes = ArrayCache.HeaderBytes + ((nuint)limit * (nuint)sizeof(ArrayEntry));
         void* memory = NativeMemory.AlignedAlloc(bytes, PaddedLock.CacheLineBytes);

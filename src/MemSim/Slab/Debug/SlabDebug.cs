@@ -21,7 +21,7 @@ internal sealed partial class SlabDebug
     private readonly SlabMemory _memory;
     private readonly Machine _machine;
     private readonly ILogger _logger;
-    private SlabTracks _tracks = new();
+    private readonly SlabTracks _tracks = new();
 
     public SlabDebug(SlabAllocator allocator)
     {
@@ -29,13 +29,6 @@ internal sealed partial class SlabDebug
         _memory = allocator.Memory;
         _machine = allocator.Machine;
         _logger = _machine.Bugs.LoggerFactory.CreateLogger("MemSim.Slab");
-    }
-
-    /// <summary>Who had which object last, as a copy.</summary>
-    public SlabTracks CopyOfTracks
-    {
-        get => _tracks.Copy();
-        set => _tracks = value.Copy();
     }
 
     /// <summary>Writes the patterns of a slab whose objects are all free.</summary>

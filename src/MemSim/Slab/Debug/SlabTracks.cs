@@ -23,20 +23,6 @@ internal sealed class SlabTracks
     /// <summary>How many events were tracked so far.</summary>
     public long Sequence { get; private set; }
 
-    public SlabTracks Copy()
-    {
-        SlabTracks copy = new() { Sequence = Sequence };
-        lock (_lock)
-        {
-            foreach ((ulong address, Entry entry) in _entries)
-            {
-                copy._entries.Add(address, entry);
-            }
-        }
-
-        return copy;
-    }
-
     public void Allocated(ulong address, SlabTrack track)
     {
         lock (_lock)

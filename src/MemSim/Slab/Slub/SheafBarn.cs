@@ -121,6 +121,13 @@ internal sealed unsafe class SheafBarn
         return all;
     }
 
+    /// <summary>The copy of a barn starts without sheaves.</summary>
+    public void Reopen()
+    {
+        _full = _empty = null;
+        FullCount = EmptyCount = 0;
+    }
+
     private static void Push(ref ArrayCache* list, ArrayCache* sheaf)
     {
         sheaf->Next = list;

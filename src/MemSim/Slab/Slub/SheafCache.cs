@@ -57,7 +57,8 @@ internal sealed unsafe class SheafCache
 
     ~SheafCache()
     {
-        foreach (nint memory in _memory)
+        // One that a snapshot could not be made into has nothing yet.
+        foreach (nint memory in _memory ?? [])
         {
             NativeMemory.AlignedFree((void*)memory);
         }

@@ -1,0 +1,429 @@
+using System.Runtime.InteropServices;
+using MemSim.Hardware;
+using MemSim.Slab;
+
+namespace MemSim.Snapshots;
+
+/// <summary>The slab layer's tables in host memory: slabs, CPUs' states of caches, arrays and sheaves of free objects.</summary>
+/// <remarks>
+/// Addresses of the host do not leave it: a slab's links are written out, an object in an array by its address in the machine, and what follows from a slab is computed anew. From a file
+/// nothing is believed that fast paths do not look at again: numbers of objects and slabs are compared with how many there are.
+/// </remarks>
+internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
+{
+    private readonly List<int> _heads = [];
+
+    /// <summary>Writes a machine's tables down.</summary>
+    public static void Write(Machine machine, IReadOnlyList<KmemCache> caches, StateBytes to)
+    {
+        SlabMemory memory = machine.Slab.Memory;
+        for (int head = 1; head < (long)memory.Frames; head++)
+        {
+            if (memory.HeadOf(head) == head)
+            {
+                WriteSlab(head, memory[head], to);
+                head += (1 << memory[head].Order) - 1;
+            }
+        }
+
+        to.Number(0);
+        int cpus = machine.Cpus.Count;
+        foreach (KmemCache cache in caches)
+        {
+            to.Byte(cache.Cpus == cache.CurrentSlabs ? (byte)0 : (byte)1);
+            for (int cpu = 0; cpu < cpus; cpu++)
+            {
+                WriteCpu(cache.Cpus[cpu], to);
+                if (cache.Cpus != cache.CurrentSlabs)
+                {
+                    WriteCpu(cache.CurrentSlabs[cpu], to);
+                }
+
+                WriteArray(cache.Cpus[cpu].Array, to);
+            }
+
+            switch (cache.BackendState)
+            {
+                case SheafCache sheaves:
+                    Write(sheaves, cpus, to);
+                    break;
+                case ClassicCache classic:
+                    Write(classic, to);
+                    break;
+            }
+        }
+    }
+
+    /// <summary>Fills a machine's tables, which are empty.</summary>
+    public void Fill(Machine machine, IReadOnlyList<KmemCache> caches)
+    {
+        SlabAllocator slab = machine.Slab;
+        SlabMemory memory = slab.Memory;
+        if (memory.Frames != (ulong)machine.Frames.Count || memory.FrameZero != machine.Addresses.AddressOf(0).Value)
+        {
+            throw new FormatException("the slab layer's tables are those of another machine");
+        }
+
+        memory.Reopen(host);
+        slab.ReopenTables();
+        foreach (KmemCache cache in caches)
+        {
+            cache.Reopen();
+        }
+
+        for (int head = from.Count(machine.Frames.Count - 1, "frames"); head != 0; head = from.Count(machine.Frames.Count - 1, "frames"))
+        {
+            ReadSlab(slab, head);
+        }
+
+        CheckLists(caches, memory);
+
+        foreach (KmemCache cache in caches)
+        {
+            if (from.Byte() != 0)
+            {
+                cache.CurrentSlabs = cache.TakeCpuSlabs();
+            }
+
+            for (int cpu = 0; cpu < machine.Cpus.Count; cpu++)
+            {
+                ReadCpu(ref cache.Cpus[cpu], memory);
+                if (cache.Cpus != cache.CurrentSlabs)
+                {
+                    ReadCpu(ref cache.CurrentSlabs[cpu], memory);
+                }
+
+                cache.Cpus[cpu].Array = ReadArray(cache, memory);
+            }
+
+            switch (cache.BackendState)
+            {
+                case SheafCache sheaves:
+                    Read(sheaves, cache, memory, machine.Cpus.Count);
+                    break;
+                case ClassicCache classic:
+                    Read(classic, cache, memory);
+                    break;
+            }
+        }
+
+        foreach (Cpu cpu in machine.Cpus)
+        {
+            cpu.SlabPaths.Attach(cpu, slab);
+        }
+    }
+
+    private static void WriteSlab(int head, in SlabPage slab, StateBytes to)
+    {
+        to.Number(head);
+        to.Number(slab.Order);
+        to.Number(slab.Objects);
+        to.Number(slab.Cache);
+        to.Number((long)slab.Base);
+        to.Number(slab.Size);
+        to.Number(slab.Next);
+        to.Number(slab.Prev);
+        to.Number(slab.FreeHead);
+        to.Number(slab.InUse);
+        to.Number(slab.State);
+        to.Number(slab.Count);
+        to.Number(slab.Node);
+        to.Number(slab.Listed);
+        to.Number(slab.ArrayNode);
+        ReadOnlySpan<ushort> links = slab.Links.All(slab.Objects);
+        MemoryMarshal.AsBytes(links).CopyTo(to.Take(links.Length * sizeof(ushort)));
+    }
+
+    private void ReadSlab(SlabAllocator slabs, int head)
+    {
+        SlabMemory memory = slabs.Memory;
+        int order = from.Count(PageGeometry.MaxOrder, "as order of a slab");
+        int objects = from.Count(SlabPage.Leaving - 1, "objects of a slab");
+        int cache = from.Count(int.MaxValue, "as number of a cache");
+        ulong start = (ulong)from.Number();
+        int size = from.Count(int.MaxValue, "bytes of an object");
+        ulong block = memory.FrameZero + ((ulong)head << PageGeometry.PageShift);
+        ulong bytes = (ulong)PageGeometry.PageSize << order;
+        if (objects == 0 || size == 0 || (ulong)head + (1UL << order) > memory.Frames || !slabs.IsCache(cache) || start < block || start - block > bytes || ((ulong)objects - 1) * (uint)size >= bytes - (start - block))
+        {
+            throw new FormatException($"the slab at frame 0x{head:x} ({objects} objects of {size} bytes, order {order}, cache {cache}) cannot be");
+        }
+
+        for (int frame = head; frame < head + (1 << order); frame++)
+        {
+            if (memory.HeadOf(frame) != 0)
+            {
+                throw new FormatException($"the slabs at frames 0x{memory.HeadOf(frame):x} and 0x{head:x} overlap");
+            }
+        }
+
+        ref SlabPage slab = ref memory[head];
+        slab.Order = (byte)order;
+        slab.Objects = (ushort)objects;
+        slab.BelongTo(slabs.CacheOf(cache));
+        slab.Base = start;
+        slab.Size = (uint)size;
+        slab.Reciprocal = SlabPage.ReciprocalOf((uint)size);
+        slab.Next = from.Count((int)memory.Frames - 1, "as next slab");
+        slab.Prev = from.Count((int)memory.Frames - 1, "as previous slab");
+        slab.FreeHead = (ushort)Object(from.Count(ushort.MaxValue, "as first free object"), objects);
+        slab.InUse = (ushort)from.Count(objects, "objects in use");
+        slab.State = (byte)from.Count(byte.MaxValue, "as state of a slab");
+        slab.Count = (ushort)from.Count(ushort.MaxValue, "slabs in a list");
+        slab.Node = (ushort)Node(slabs.Machine, from.Count(ushort.MaxValue, "as node of a slab"));
+        slab.Listed = (byte)from.Count(1, "as mark of a list");
+        slab.ArrayNode = (ushort)from.Count(ushort.MaxValue, "as node of an array");
+        if (slab.ArrayNode != SlabPage.NoNode)
+        {
+            _ = Node(slabs.Machine, slab.ArrayNode);
+        }
+
+        slab.Links = memory.TakeLinks(head, objects);
+        Span<ushort> links = slab.Links.All(objects);
+        from.Take(links.Length * sizeof(ushort)).CopyTo(MemoryMarshal.AsBytes(links));
+        foreach (ushort link in links)
+        {
+            _ = link >= SlabPage.Leaving ? 0 : Object(link, objects);
+        }
+
+        memory.SetHeads(head, order, head);
+        _heads.Add(head);
+    }
+
+    private static int Object(int number, int objects) =>
+        number < objects || number == SlabPage.End ? number : throw new FormatException($"a slab of {objects} objects has none of number {number}");
+
+    private static int Node(Machine machine, int node) => machine.ZoneTable.NodeOrDefault(node) is not null ? node : throw new FormatException($"a slab lies on node {node}, which the machine has not");
+
+    private static int Slab(SlabMemory memory, int head) =>
+        head == 0 || (uint)head < memory.Frames && memory.HeadOf(head) == head ? head : throw new FormatException($"a list of slabs leads to frame 0x{head:x}, where none begins");
+
+    private static void Check(SlabMemory memory, in SlabList list)
+    {
+        _ = Slab(memory, list.First);
+        _ = Slab(memory, list.Last);
+    }
+
+    private void CheckLists(IReadOnlyList<KmemCache> caches, SlabMemory memory)
+    {
+        foreach (int head in _heads)
+        {
+            _ = Slab(memory, memory[head].Next);
+            _ = Slab(memory, memory[head].Prev);
+        }
+
+        foreach (KmemCache cache in caches)
+        {
+            foreach (SlubNode node in cache.Nodes)
+            {
+                Check(memory, node.Partial);
+                Check(memory, node.Full);
+            }
+
+            foreach (ClassicNode? node in (cache.BackendState as ClassicCache)?.Nodes ?? [])
+            {
+                if (node is not null)
+                {
+                    Check(memory, node.Full);
+                    Check(memory, node.Partial);
+                    Check(memory, node.Free);
+                }
+            }
+        }
+    }
+
+    private static void WriteCpu(in CpuSlab cpu, StateBytes to)
+    {
+        to.Number(cpu.Slab);
+        to.Number(cpu.Partial);
+        to.Number(cpu.FreeHead);
+    }
+
+    private void ReadCpu(ref CpuSlab cpu, SlabMemory memory)
+    {
+        cpu.Slab = Slab(memory, from.Count((int)memory.Frames - 1, "as current slab"));
+        cpu.Partial = Slab(memory, from.Count((int)memory.Frames - 1, "as partial slab"));
+        int free = from.Count(ushort.MaxValue, "as first free object");
+        if (cpu.Slab == 0)
+        {
+            cpu.FreeHead = free == SlabPage.End ? SlabPage.End : throw new FormatException("a CPU without a current slab has free objects of it");
+            return;
+        }
+
+        ref SlabPage slab = ref memory[cpu.Slab];
+        cpu.FreeHead = (uint)Object(free, slab.Objects);
+        cpu.Base = slab.Base;
+        cpu.Links = slab.Links;
+        cpu.Bytes = slab.Objects * slab.Size;
+        cpu.Size = slab.Size;
+        cpu.Reciprocal = slab.Reciprocal;
+    }
+
+    private static void WriteArray(ArrayCache* array, StateBytes to)
+    {
+        if (array == null)
+        {
+            to.Number(0);
+            return;
+        }
+
+        to.Number(array->Limit + 1L);
+        to.Number(array->BatchCount);
+        to.Number(array->Touched);
+        to.Number((long)array->Home);
+        to.Number(array->Due);
+        to.Number(array->Node);
+        to.Number(array->Avail);
+        for (int i = 0; i < array->Avail; i++)
+        {
+            to.Number((long)ArrayCache.EntriesOf(array)[i].Address);
+        }
+    }
+
+    private ArrayCache* ReadArray(KmemCache cache, SlabMemory memory)
+    {
+        const int most = 1 << 20;
+        int limit = from.Count(most, "as size of an array") - 1;
+        if (limit < 0)
+        {
+            return null;
+        }
+
+        int batch = from.Count(most, "as batch");
+        int touched = from.Count(1, "as mark of an array");
+        ulong home = (ulong)from.Number();
+        long due = from.Number();
+        int node = from.Count(ushort.MaxValue, "as node of a sheaf");
+        ArrayCache* array = cache.BackendState switch
+        {
+            SheafCache sheaves => sheaves.Place(home, limit),
+            ClassicCache classic => classic.Make(limit, batch),
+            _ => throw new FormatException($"an array of {limit} objects does not belong to the cache {cache.Name}"),
+        };
+        array->Due = due;
+        array->Node = node;
+        int avail = from.Count(limit, "objects in an array");
+        for (int i = 0; i < avail; i++)
+        {
+            ulong address = (ulong)from.Number();
+            int head = memory.SlabAt(address);
+            if (head == 0 || !memory[head].TryIndex(address, out uint index))
+            {
+                throw new FormatException($"an array of the cache {cache.Name} has 0x{address:x}, where no object is");
+            }
+
+            ArrayCache.Push(array, address, memory[head].Links.At(index));
+        }
+
+        array->Touched = touched;
+        return array;
+    }
+
+    private static void Write(SheafCache sheaves, int cpus, StateBytes to)
+    {
+        for (int cpu = 0; cpu < cpus; cpu++)
+        {
+            WriteArray(sheaves.SpareOf(cpu), to);
+            WriteArray(sheaves.RcuFreeOf(cpu), to);
+        }
+
+        Write(sheaves.Waiting, to);
+        Write(sheaves.Lent, to);
+        foreach (SheafBarn barn in sheaves.Barns)
+        {
+            Write(ListOf(barn.FirstFull), to);
+            Write(ListOf(barn.FirstEmpty), to);
+        }
+    }
+
+    private static void Write(IReadOnlyCollection<nint> sheaves, StateBytes to)
+    {
+        to.Number(sheaves.Count);
+        foreach (nint sheaf in sheaves)
+        {
+            WriteArray((ArrayCache*)sheaf, to);
+        }
+    }
+
+    /// <summary>The sheaves of a barn's list: put in again in this order, the last becomes the first.</summary>
+    private static Stack<nint> ListOf(ArrayCache* first)
+    {
+        Stack<nint> list = [];
+        for (ArrayCache* sheaf = first; sheaf != null; sheaf = sheaf->Next)
+        {
+            list.Push((nint)sheaf);
+        }
+
+        return list;
+    }
+
+    private void Read(SheafCache sheaves, KmemCache cache, SlabMemory memory, int cpus)
+    {
+        for (int cpu = 0; cpu < cpus; cpu++)
+        {
+            sheaves.SpareOf(cpu) = ReadArray(cache, memory);
+            sheaves.RcuFreeOf(cpu) = ReadArray(cache, memory);
+        }
+
+        for (int left = from.Count(int.MaxValue, "waiting sheaves"); left > 0; left--)
+        {
+            sheaves.List(sheaves.Waiting, Needed(ReadArray(cache, memory)));
+        }
+
+        for (int left = from.Count(int.MaxValue, "lent sheaves"); left > 0; left--)
+        {
+            // Nobody has the sheaf in a copy: its objects are allocated ones there.
+            ArrayCache* lent = Needed(ReadArray(cache, memory));
+            while (lent->Avail != 0)
+            {
+                _ = ArrayCache.Pop(lent);
+            }
+        }
+
+        foreach (SheafBarn barn in sheaves.Barns)
+        {
+            barn.Reopen();
+            for (int left = from.Count(int.MaxValue, "full sheaves"); left > 0; left--)
+            {
+                barn.PutFull(Needed(ReadArray(cache, memory)));
+            }
+
+            for (int left = from.Count(int.MaxValue, "empty sheaves"); left > 0; left--)
+            {
+                barn.PutEmpty(Needed(ReadArray(cache, memory)));
+            }
+        }
+    }
+
+    private static ArrayCache* Needed(ArrayCache* sheaf) => sheaf != null ? sheaf : throw new FormatException("a list has no sheaf where one should be");
+
+    private static void Write(ClassicCache classic, StateBytes to)
+    {
+        foreach (ClassicNode? node in classic.Nodes)
+        {
+            if (node is not null)
+            {
+                WriteArray(node.Shared, to);
+                foreach (nint alien in node.Aliens)
+                {
+                    WriteArray((ArrayCache*)alien, to);
+                }
+            }
+        }
+    }
+
+    private void Read(ClassicCache classic, KmemCache cache, SlabMemory memory)
+    {
+        foreach (ClassicNode? node in classic.Nodes)
+        {
+            if (node is not null)
+            {
+                node.Shared = ReadArray(cache, memory);
+                for (int i = 0; i < node.Aliens.Length; i++)
+                {
+                    node.Aliens[i] = (nint)ReadArray(cache, memory);
+                }
+            }
+        }
+    }
+}
