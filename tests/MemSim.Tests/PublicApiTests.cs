@@ -77,7 +77,7 @@ public partial class PublicApiTests
                 "LazyMemory.cs", "SlabMemory.cs", "SlabLinks.cs", "SlabPage.cs", "ArrayCache.cs", "SlabCpuTables.cs", "KmemCache.cs", "SlabMemoryPool.cs", "SlabTables.cs",
 
                 // Fast paths and lists that walk it; what a caller passes reaches them only through SlabMemory's checked look-up.
-                "CpuSlabPaths.cs", "SlabAllocator.cs", "SlabAllocator.Objects.cs", "Slub.cs", "Slub.Bulk.cs", "Slub.Refill.cs", "Slub.Sheaves.cs", "Slub.Slabs.cs", "Slub.Verify.cs", "SheafCache.cs", "SheafBarn.cs", "SheafImage.cs", "Slub.RcuSheaves.cs", "Slub.PrefilledSheaves.cs",
+                "CpuSlabPaths.cs", "SlabAllocator.cs", "SlabAllocator.Objects.cs", "Slub.cs", "Slub.Bulk.cs", "Slub.Refill.cs", "Slub.Sheaves.cs", "Slub.Slabs.cs", "Slub.Verify.cs", "SheafCache.cs", "SheafBarn.cs", "Slub.RcuSheaves.cs", "Slub.PrefilledSheaves.cs",
                 "ClassicCache.cs", "ClassicSlab.cs", "ClassicSlab.Bulk.cs", "ClassicSlab.Slabs.cs", "ClassicSlab.Verify.cs",
             ]);
     }
