@@ -163,6 +163,7 @@ internal sealed class StateShapes
     [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(Queue<>))]
     [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(Stack<>))]
     [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(SortedSet<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(LinkedList<>))]
     private Shape Make(Type type)
     {
         if (type.IsArray)
@@ -244,7 +245,7 @@ internal sealed class StateShapes
             return new Shape(type, Carry.Map) { Item = SlotOf(of[0]), Value = SlotOf(of[1]) };
         }
 
-        string? add = definition == typeof(HashSet<>) || definition == typeof(SortedSet<>) ? "Add" : definition == typeof(Queue<>) ? "Enqueue" : definition == typeof(Stack<>) ? "Push" : null;
+        string? add = definition == typeof(HashSet<>) || definition == typeof(SortedSet<>) ? "Add" : definition == typeof(Queue<>) ? "Enqueue" : definition == typeof(Stack<>) ? "Push" : definition == typeof(LinkedList<>) ? "AddLast" : null;
         return add is null
             ? new Shape(type, type.IsValueType ? Carry.Box : Carry.Foreign) { Item = type.IsValueType ? SlotOf(type) : null }
             : new Shape(type, Carry.Bag) { Item = SlotOf(of[0]), Add = type.GetMethod(add, [of[0]]) };
