@@ -3,7 +3,6 @@ using FluentAssertions;
 using MemSim.Captures;
 using MemSim.Oracle.Tests.Boot;
 using MemSim.Oracle.Tests.Figures;
-using MemSim.Zones;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Hotplug;

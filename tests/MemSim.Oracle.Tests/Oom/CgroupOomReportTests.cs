@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using FluentAssertions;
-using MemSim.Kernels;
 using MemSim.Oom;
 using Xunit;
 

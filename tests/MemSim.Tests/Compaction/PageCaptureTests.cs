@@ -1,5 +1,5 @@
-using MemSim.Background;
 using FluentAssertions;
+using MemSim.Background;
 using MemSim.Zones;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.Kernels;
 using Xunit;
 
 namespace MemSim.Tests.Kernels;

@@ -1,6 +1,6 @@
-using MemSim.Hardware;
 using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
+using MemSim.Hardware;
 using MemSim.KernelMemory;
 using MemSim.Pages;
 

@@ -183,7 +183,8 @@ public sealed partial class CapturedStateViewsTests(CaptureArchive captures, Rec
     private static KmemCacheArgs ArgsOf(KernelPersonality kernel, SlabSysfsRow row) => new()
     {
         Align = row.Request.Align,
-        Constructor = row.Request.HasConstructor ? (_, _) => { } : null,
+        Constructor = row.Request.HasConstructor ? (_, _) => { }
+        : null,
         SheafCapacity = kernel.Objects.SheafCapacities.GetValueOrDefault(row.Name),
         FreePointerOffset = kernel.Objects.FreePointerInside.Contains(row.Name) && kernel.Slab.OrderIgnoresFewerObjects ? 0 : null,
     };
