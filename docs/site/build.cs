@@ -46,7 +46,7 @@ void CollectInput()
     CopyAll(Path.Combine(root, "docs", "tour"), Path.Combine(stage, "docs", "tour"), "*.md");
     CopyAll(Path.Combine(root, "docs", "images"), Path.Combine(stage, "docs", "images"), "*.*");
     CopyAll(Path.Combine(root, "docs", "samples"), Path.Combine(stage, "docs", "samples"), "*.cs");
-    CopyAll(Path.Combine(root, "benchmarks"), Path.Combine(stage, "benchmarks"), "*.md");
+    CopyAll(Path.Combine(root, "benchmarks"), Path.Combine(stage, "benchmarks"), "*.md", "*.svg");
     File.Copy(Path.Combine(root, "README.md"), Path.Combine(stage, "index.md"));
     File.Copy(Path.Combine(root, "docs", "site", "docfx.json"), Path.Combine(stage, "docfx.json"));
     File.WriteAllText(Path.Combine(stage, "toc.yml"), "- name: Tour\n  href: docs/tour/\n- name: Pages\n  href: docs/\n- name: API\n  href: api/\n");

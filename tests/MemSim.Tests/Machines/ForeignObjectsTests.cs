@@ -213,6 +213,7 @@ public sealed class ForeignObjectsTests
                 [typeof(Khugepaged)] = Machine.HugePages.Khugepaged,
                 [typeof(ProcFs)] = Machine.Proc,
                 [typeof(LruObjectCache<int, long>)] = objects,
+                [typeof(Zram)] = new Zram(Machine, "zram0", "16M"),
             };
             foreach (object owner in new object[] { Machine, Cpu })
             {
