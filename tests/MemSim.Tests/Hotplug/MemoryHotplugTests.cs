@@ -255,11 +255,11 @@ public sealed class MemoryHotplugTests : MachineTests
         using Machine twin = machine.Snapshot().Boot();
 
         twin.Verify();
-        twin.Hotplug.Memory.Blocks.Select(b => b with { IsPluggedIn = false }).Should().Equal(machine.Hotplug.Memory.Blocks.Select(b => b with { IsPluggedIn = false }));
+        twin.Hotplug.Memory.Blocks.Should().Equal(machine.Hotplug.Memory.Blocks);
         twin.Hotplug.Memory.Online(block, MemoryOnlineType.Movable).Should().Be(Errno.None);
         twin.Hotplug.Memory.Online(added).Should().Be(Errno.None);
         twin.Verify();
-        machine.Snapshot().NotCarried.Should().Contain(m => m.StartsWith("memory plugged in"));
+        machine.Snapshot().NotCarried.Should().BeEmpty();
     }
 
     [Fact]

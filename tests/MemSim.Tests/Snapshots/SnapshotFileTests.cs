@@ -71,7 +71,9 @@ public sealed class SnapshotFileTests : IDisposable
     public void The_same_machine_makes_the_same_file()
     {
         byte[] first = SavedBytes();
-        SavedBytes().Should().Equal(first);
+        byte[] second = SavedBytes();
+        second.Length.Should().Be(first.Length);
+        Enumerable.Range(0, first.Length).Where(i => first[i] != second[i]).Take(20).Select(i => $"{i}: {Convert.ToHexString(first, Math.Max(i - 8, 0), 12)} {Convert.ToHexString(second, Math.Max(i - 8, 0), 12)}").Should().BeEmpty();
         MachineSnapshot.Load(_file).Save(_file);
         File.ReadAllBytes(_file).Length.Should().Be(first.Length);
     }
