@@ -250,4 +250,23 @@ public class Recipes
 
         // </recipe>
     }
+
+    [Fact]
+    public void A_snapshot_hands_over_what_the_user_holds()
+    {
+        // <recipe handles>
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        OpenFile file = machine.Files.MountTmpfs().Create("notes").Value;
+        cpu.Files.Write(file, 0, new byte[] { 1, 2, 3 });
+        Process process = machine.CreateProcess("worker");
+
+        MachineSnapshot snapshot = machine.Snapshot(file, process);
+        using Machine twin = snapshot.Boot(out IReadOnlyList<object> handles);
+        byte[] read = new byte[3];
+        Assert.Equal(3, twin.Cpus[0].Files.Read((OpenFile)handles[0], 0, read).Value);
+        Assert.Same(twin.Processes.Find(process.Pid), handles[1]);
+        Assert.Empty(snapshot.NotCarried);
+        // </recipe>
+    }
 }
