@@ -159,11 +159,16 @@ internal sealed class StateShapes
 
     private static bool IsRuntimes(Type type) => type.Assembly == typeof(object).Assembly || type.Assembly == typeof(Queue<int>).Assembly || type.Assembly == typeof(SortedSet<int>).Assembly;
 
-    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(HashSet<>))]
-    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(Queue<>))]
-    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(Stack<>))]
-    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(SortedSet<>))]
-    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods, typeof(LinkedList<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicParameterlessConstructor, typeof(Lock))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(HashSet<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(Queue<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(Stack<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(SortedSet<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(LinkedList<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(List<>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(Dictionary<,>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(SortedDictionary<,>))]
+    [DynamicDependency(DynamicallyAccessedMemberTypes.PublicMethods | DynamicallyAccessedMemberTypes.PublicConstructors, typeof(SortedList<,>))]
     private Shape Make(Type type)
     {
         if (type.IsArray)
