@@ -312,9 +312,10 @@ internal sealed class StateShapes
         return IsRaw(type) ? new Slot(SlotKind.Raw, type) { Size = RuntimeHelpers.SizeOf(type.TypeHandle) } : new Slot(SlotKind.Struct, type) { Fields = FieldsOf(type) };
     }
 
-    /// <summary>Whether a value is nothing but its bytes.</summary>
+    /// <summary>Whether a value is nothing but its bytes. What lies between fields is the host's, and another one each time.</summary>
     private static bool IsRaw(Type type) =>
         type.IsPrimitive ? type != typeof(nint) && type != typeof(nuint)
         : type.IsEnum || type.IsValueType && type != typeof(Page) && type != typeof(FrameArray)
-            && type.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic).All(f => IsRaw(f.FieldType));
+            && type.GetFields(BindingFlags.Instance | BindingFlags.Public | BindingFlags.NonPublic) is var fields && fields.All(f => IsRaw(f.FieldType))
+            && (type.IsDefined(typeof(InlineArrayAttribute)) || fields.Sum(f => RuntimeHelpers.SizeOf(f.FieldType.TypeHandle)) >= RuntimeHelpers.SizeOf(type.TypeHandle));
 }
