@@ -16,7 +16,7 @@ internal sealed class ContigAllocator
     private readonly Machine _machine;
     private readonly FrameArray _frames;
     private readonly PageblockIsolation _isolation;
-    private readonly Targets _targets;
+    private readonly NodeTargets _targets;
     // Guards that one range is cleared at a time (cma_mutex).
     private readonly Lock _lock = new();
 
@@ -25,7 +25,7 @@ internal sealed class ContigAllocator
         _machine = machine;
         _frames = machine.Frames.Array;
         _isolation = new PageblockIsolation(machine);
-        _targets = new Targets(machine);
+        _targets = new NodeTargets(machine);
     }
 
     public PageblockIsolation Isolation => _isolation;
@@ -168,24 +168,6 @@ internal sealed class ContigAllocator
         // The free counter of vmstat is what was allocated and is not in use: these pages were not counted as allocated.
         _machine.Events.Count(VmEvent.PagesFreed, end - start);
         return true;
-    }
-
-    /// <summary>Pages of the same order from anywhere: what was here goes wherever there is room (<c>alloc_migration_target()</c>).</summary>
-    private sealed class Targets(Machine machine) : IMigrationTargets
-    {
-        public Node? Node { get; set; }
-
-        public int Take(Cpu cpu, int from, int order)
-        {
-            ref PageFrame frame = ref machine.Frames.Array[from];
-            Zone zone = machine.Zones[frame.ZoneId];
-            Gfp gfp = Gfp.User | Gfp.Movable | Gfp.RetryMayFail | Gfp.NoWarn;
-            gfp |= zone.Type is ZoneType.HighMem or ZoneType.Movable ? Gfp.HighMem : Gfp.None;
-            gfp |= frame.IsCompoundHead ? Gfp.Comp : Gfp.None;
-            return machine.Pages.AllocateChecked(cpu, gfp, order, Node);
-        }
-
-        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames.Array[pfn].Order);
     }
 }
 

@@ -16,14 +16,14 @@ internal sealed class BlockOffliner
     private readonly Machine _machine;
     private readonly FrameArray _frames;
     private readonly PageblockIsolation _isolation;
-    private readonly Targets _targets;
+    private readonly NodeTargets _targets;
 
     public BlockOffliner(Machine machine)
     {
         _machine = machine;
         _frames = machine.Frames.Array;
         _isolation = new PageblockIsolation(machine);
-        _targets = new Targets(machine);
+        _targets = new NodeTargets(machine);
     }
 
     /// <summary>Takes the range offline.</summary>
@@ -120,7 +120,7 @@ internal sealed class BlockOffliner
     /// <summary>Moves everything out of the isolated range.</summary>
     private Errno Clear(Cpu cpu, Zone zone, int start, int end)
     {
-        _targets.GoNear(zone.Node);
+        _targets.Node = Near(zone.Node);
         int fruitless = 0;
         while (fruitless < Patience)
         {
@@ -222,34 +222,17 @@ internal sealed class BlockOffliner
         }
     }
 
-    /// <summary>Pages of the same order from the nearest other node, or from the same where it is the only one (<c>do_migrate_range()</c>).</summary>
-    private sealed class Targets(Machine machine) : IMigrationTargets
+    /// <summary>The nearest other node with memory, or the same where it is the only one: that is where pages go (<c>do_migrate_range()</c>).</summary>
+    private Node Near(Node node)
     {
-        private Node? _near;
-
-        public void GoNear(Node node)
+        foreach (int id in node.FallbackOrder)
         {
-            _near = node;
-            foreach (int id in node.FallbackOrder)
+            if (id != node.Id && _machine.GetNode(id).PresentPages != 0)
             {
-                if (id != node.Id && machine.GetNode(id).PresentPages != 0)
-                {
-                    _near = machine.GetNode(id);
-                    return;
-                }
+                return _machine.GetNode(id);
             }
         }
 
-        public int Take(Cpu cpu, int from, int order)
-        {
-            ref PageFrame frame = ref machine.Frames.Array[from];
-            Zone zone = machine.Zones[frame.ZoneId];
-            Gfp gfp = Gfp.User | Gfp.Movable | Gfp.RetryMayFail | Gfp.NoWarn;
-            gfp |= zone.Type is ZoneType.HighMem or ZoneType.Movable ? Gfp.HighMem : Gfp.None;
-            gfp |= frame.IsCompoundHead ? Gfp.Comp : Gfp.None;
-            return machine.Pages.AllocateChecked(cpu, gfp, order, _near);
-        }
-
-        public void GiveBack(Cpu cpu, int pfn) => machine.Pages.FreeBlock(cpu, pfn, machine.Frames.Array[pfn].Order);
+        return node;
     }
 }

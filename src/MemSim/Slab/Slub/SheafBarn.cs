@@ -22,11 +22,9 @@ internal sealed unsafe class SheafBarn
     public ArrayCache* ReplaceEmpty(ArrayCache* empty)
     {
         _lock.Enter();
-        ArrayCache* full = _full;
+        ArrayCache* full = Pop(ref _full);
         if (full != null)
         {
-            _full = full->Next;
-            full->Next = null;
             FullCount--;
             Push(ref _empty, empty);
             EmptyCount++;
@@ -41,11 +39,9 @@ internal sealed unsafe class SheafBarn
     {
         _lock.Enter();
         tooMany = FullCount >= SheafCache.MaxFullSheaves;
-        ArrayCache* empty = tooMany ? null : _empty;
+        ArrayCache* empty = tooMany ? null : Pop(ref _empty);
         if (empty != null)
         {
-            _empty = empty->Next;
-            empty->Next = null;
             EmptyCount--;
             Push(ref _full, full);
             FullCount++;
@@ -59,14 +55,8 @@ internal sealed unsafe class SheafBarn
     public ArrayCache* TakeEmpty()
     {
         _lock.Enter();
-        ArrayCache* empty = _empty;
-        if (empty != null)
-        {
-            _empty = empty->Next;
-            empty->Next = null;
-            EmptyCount--;
-        }
-
+        ArrayCache* empty = Pop(ref _empty);
+        EmptyCount -= empty != null ? 1 : 0;
         _lock.Exit();
         return empty;
     }
@@ -75,14 +65,8 @@ internal sealed unsafe class SheafBarn
     public ArrayCache* TakeFull()
     {
         _lock.Enter();
-        ArrayCache* full = _full;
-        if (full != null)
-        {
-            _full = full->Next;
-            full->Next = null;
-            FullCount--;
-        }
-
+        ArrayCache* full = Pop(ref _full);
+        FullCount -= full != null ? 1 : 0;
         _lock.Exit();
         return full;
     }
@@ -126,6 +110,18 @@ internal sealed unsafe class SheafBarn
     {
         _full = _empty = null;
         FullCount = EmptyCount = 0;
+    }
+
+    private static ArrayCache* Pop(ref ArrayCache* list)
+    {
+        ArrayCache* first = list;
+        if (first != null)
+        {
+            list = first->Next;
+            first->Next = null;
+        }
+
+        return first;
     }
 
     private static void Push(ref ArrayCache* list, ArrayCache* sheaf)
