@@ -128,6 +128,7 @@ public sealed partial class Machine : IDisposable
     /// </param>
     /// <remarks>No CPU may be driven by another thread meanwhile.</remarks>
     /// <exception cref="ArgumentException">A handle is not an object of the library's.</exception>
+    /// <exception cref="NotSupportedException">The program was built without snapshots (feature switch <c>MemSim.Snapshots</c>).</exception>
     public MachineSnapshot Snapshot(params IReadOnlyList<object> handles)
     {
         ThrowIfDisposed();

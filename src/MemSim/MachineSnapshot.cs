@@ -78,7 +78,7 @@ public sealed class MachineSnapshot
     {
         ArgumentNullException.ThrowIfNull(attach);
         handles = [];
-        if (_image is null)
+        if (!SnapshotSupport.IsOn || _image is null)
         {
             return BootDocument(Document);
         }
@@ -124,6 +124,7 @@ public sealed class MachineSnapshot
     /// <summary>Reads a snapshot that <see cref="Save"/> wrote, packed or not, also one of version 1, which has the page allocator alone.</summary>
     /// <param name="path">The file.</param>
     /// <exception cref="InputFileException">The file is missing, damaged, of another version, or contradicts itself; the message says where and why.</exception>
+    /// <exception cref="NotSupportedException">It holds a whole machine, and the program was built without that (feature switch <c>MemSim.Snapshots</c>).</exception>
     public static MachineSnapshot Load(string path)
     {
         ArgumentNullException.ThrowIfNull(path);
@@ -152,16 +153,16 @@ public sealed class MachineSnapshot
         }
     }
 
-    internal static MachineSnapshot Take(Machine machine, IReadOnlyList<object> handles) => new(null, StateWriter.Write(machine, handles));
+    internal static MachineSnapshot Take(Machine machine, IReadOnlyList<object> handles) => SnapshotSupport.IsOn ? new(null, StateWriter.Write(machine, handles)) : throw SnapshotSupport.Missing();
 
     /// <summary>Boots a machine that is looked at only: what the user would have to attach is missing.</summary>
-    internal Machine BootToRead() => _image is null ? BootDocument(Document) : StateReader.Read(_image, new object?[_image.Missing.Count]);
+    internal Machine BootToRead() => !SnapshotSupport.IsOn || _image is null ? BootDocument(Document) : StateReader.Read(_image, new object?[_image.Missing.Count]);
 
     private static object? Refuse(SnapshotAttachment missing) => throw new InvalidOperationException($"the snapshot does not hold {missing}: boot it with a function that gives one");
 
     private void Write(Stream to)
     {
-        if (_image is null)
+        if (!SnapshotSupport.IsOn || _image is null)
         {
             JsonSerializer.Serialize(to, Document, SnapshotJson.Default.SnapshotDocument);
         }

@@ -4,6 +4,13 @@ using MemSim.Soak;
 
 // Everything at once against a naive model: see docs/reliability.md.
 // dotnet run -c Release --project tests/MemSim.Soak -- [OPERATIONS] [SEED] [OPERATIONS_A_MACHINE] [SECONDS]
+//                                                                     long OPERATIONS [SEED] [OPERATIONS_A_MACHINE]
+//                                                                     processes OPERATIONS [SEED] [OPERATIONS_A_MACHINE]
+if (args is ["long" or "processes", ..])
+{
+    return LongRuns.Go(args);
+}
+
 long operations = args.Length > 0 ? long.Parse(args[0], CultureInfo.InvariantCulture) : 1_000_000;
 ulong first = args.Length > 1 ? ulong.Parse(args[1], CultureInfo.InvariantCulture) : 1;
 int perMachine = args.Length > 2 ? int.Parse(args[2], CultureInfo.InvariantCulture) : 20_000;

@@ -73,7 +73,7 @@ internal static class SnapshotFile
             throw new FormatException($"format {head.Format} version {head.Version} is not {SnapshotDocument.FormatName} version 1 or {SnapshotDocument.CurrentVersion}");
         }
 
-        return (head, head.Version == 1 ? null : ReadImage(head, line, sections));
+        return (head, head.Version == 1 ? null : SnapshotSupport.IsOn ? ReadImage(head, line, sections) : throw SnapshotSupport.Missing());
     }
 
     private static StateImage ReadImage(SnapshotDocument head, byte[] line, Sections sections)

@@ -39,6 +39,7 @@ public sealed class WholeMachineTests : IDisposable
             using Machine copy = snapshot.Boot(out IReadOnlyList<object> handles);
             SameText(RandomProgram.StateOf(copy), before, $"seed {seed}, at once");
             copy.Verify();
+            SameFields(copy, machine);
             SameFuture(program, program.On(copy, handles), seed);
         }
     }
@@ -68,6 +69,13 @@ public sealed class WholeMachineTests : IDisposable
             1 when kernel.StartsWith('2') || kernel == "6.1" => spec.WithCommandLine("slab_allocator=slab"),
             _ => spec,
         };
+    }
+
+    private static void SameFields(Machine copy, Machine original)
+    {
+        (IReadOnlyList<string> differences, long compared) = FieldComparison.Of(copy, original);
+        string.Join('\n', differences).Should().BeEmpty();
+        compared.Should().BeGreaterThan(10_000);
     }
 
     private static void SameFuture(RandomProgram original, RandomProgram copy, int seed)
