@@ -54,6 +54,9 @@ internal sealed class LongProcessRun : IDisposable
     /// <summary>Pages written to swap.</summary>
     public string SwappedOut => _machine.Proc.VmStat.Split('\n').First(line => line.StartsWith("pswpout ", StringComparison.Ordinal))[8..];
 
+    /// <summary>The number of operations after which what a process wrote is overwritten behind the model's back, for the test of the test; negative for never.</summary>
+    public long SpoilsAt { get; init; } = -1;
+
     public void Dispose()
     {
         _machine.Dispose();
@@ -85,6 +88,11 @@ internal sealed class LongProcessRun : IDisposable
             }
 
             Guarded(cpu, runner, Drive);
+            if (SpoilsAt >= 0 && Operations >= SpoilsAt)
+            {
+                Guarded(cpu, runner, Spoil);
+            }
+
             if (Operations >= verify)
             {
                 verify += Verifications;
@@ -222,6 +230,15 @@ internal sealed class LongProcessRun : IDisposable
                     throw Wrong($"{runner.Process} reads {found:x} in page {page} of the area at {area.Start}, not {area.Stamps[page]:x}");
                 }
             }
+        }
+    }
+
+    private void Spoil(Cpu cpu, Runner runner)
+    {
+        using var running = cpu.Run(runner.Process);
+        foreach (Area area in runner.Areas.Where(a => a.Stamps.Length != 0))
+        {
+            cpu.Write(area.Start + 16, -1L);
         }
     }
 

@@ -50,6 +50,9 @@ internal sealed class LongRun : IDisposable
     /// <summary>The most blocks, objects and areas that were alive at once.</summary>
     public int MostAlive { get; private set; }
 
+    /// <summary>The operation at which what is alive is overwritten behind the model's back, for the test of the test; negative for never.</summary>
+    public long SpoilsAt { get; init; } = -1;
+
     public void Dispose() => _machine.Dispose();
 
     /// <summary>Runs so many operations, then gives all back and looks whether it is back.</summary>
@@ -69,6 +72,11 @@ internal sealed class LongRun : IDisposable
             }
 
             Cpu cpu = _machine.Cpus[(int)(done >> 12) & 1];
+            if (done == SpoilsAt)
+            {
+                Spoil(cpu);
+            }
+
             ulong dice = Next();
             bool more = _alive < _target && _pagesAlive < pages;
 
@@ -96,6 +104,18 @@ internal sealed class LongRun : IDisposable
 
         Verify();
         Require(_frames.AsSpan().IndexOfAnyExcept((byte)0) < 0, "the model has pages left");
+    }
+
+    private void Spoil(Cpu cpu)
+    {
+        for (int i = 0; i < _alive; i++)
+        {
+            if (_things[i].Address != default)
+            {
+                cpu.Write(_things[i].Address, -1L);
+                return;
+            }
+        }
     }
 
     private void Verify()

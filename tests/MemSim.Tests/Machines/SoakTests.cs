@@ -40,4 +40,47 @@ public sealed class SoakTests
         wrong.Should().Contain("was overwritten");
         int.Parse(wrong!.Split('\n').First(line => line.EndsWith("steps are enough:", StringComparison.Ordinal)).Split(' ')[0]).Should().BeLessThan(6);
     }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(6)]
+    [InlineData(20)]
+    public void Pages_objects_and_areas_by_the_hundred_thousand_are_nobody_elses(int seed)
+    {
+        using LongRun run = new((ulong)seed);
+
+        run.Run(300_000);
+
+        (run.Operations, run.Verified).Should().Be((300_000, 2));
+        run.MostAlive.Should().BeGreaterThan(1000);
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(6)]
+    [InlineData(21)]
+    public void Processes_read_what_they_wrote_last_through_forks_swap_and_huge_pages(int seed)
+    {
+        using LongProcessRun run = new((ulong)seed);
+
+        run.Run(150_000);
+
+        run.Forks.Should().BePositive();
+        run.Verified.Should().BePositive();
+    }
+
+    [Fact]
+    public void What_is_overwritten_in_a_long_run_is_found()
+    {
+        using LongRun run = new(2) { SpoilsAt = 50_000 };
+        using LongProcessRun processes = new(2) { SpoilsAt = 50_000 };
+
+        FluentActions.Invoking(() => run.Run(300_000)).Should().Throw<InvalidOperationException>().WithMessage("*overwritten*");
+        FluentActions.Invoking(() => processes.Run(150_000)).Should().Throw<InvalidOperationException>().WithMessage("*reads ffffffffffffffff*");
+    }
 }
