@@ -75,6 +75,7 @@ public sealed partial class Machine
             Memory.Kmaps = AddressSpace.PersistentKmap is null ? null : new PersistentKmaps(this);
             Addresses.HighAddresses = Memory.Kmaps;
             Stacks = new KernelStacks(this, options.Stacks, frames);
+            KernelMappings.Build(this);
             frames.EndBoot();
             Mm = new AddressSpaces(this, ZeroPage.Take(this, frames));
             Swap.Users.Insert(0, new ProcessSwapUser(Swap));
@@ -83,5 +84,6 @@ public sealed partial class Machine
 
         IPageOwners owners = Mm is null ? new CacheOnlyOwners(this) : new PageOwners(Mm);
         Lru.Owners = IsParallel ? new GuardedOwners(this, owners) : owners;
+        Hotplug.CompleteFailures();
     }
 }

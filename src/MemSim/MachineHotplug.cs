@@ -18,6 +18,9 @@ public sealed class MachineHotplug
     /// <summary>Memory that goes and comes in blocks.</summary>
     public MemoryHotplug Memory { get; }
 
+    /// <summary>Hardware errors in memory.</summary>
+    public MemoryFailures Failures { get; private set; } = null!;
+
     /// <summary>The first section above RAM: where device memory is plugged in.</summary>
     internal long DeviceStart { get; }
 
@@ -93,6 +96,13 @@ public sealed class MachineHotplug
             frame.Identity = PageFrame.FreeIdentity(zone.Id, 0) | (uint)PageFlags.Reserved;
             frame.State = PageFrame.OneReference;
         }
+    }
+
+    /// <summary>Makes what deals with hardware errors, once there is all that it deals with.</summary>
+    internal void CompleteFailures()
+    {
+        Failures = new MemoryFailures(_machine);
+        _machine.Lru.Failures = Failures;
     }
 
     /// <summary>Adds what a CPU counted of free pages for itself to the zones' counters (<c>refresh_cpu_vm_stats()</c>).</summary>

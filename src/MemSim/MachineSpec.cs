@@ -336,8 +336,9 @@ public sealed record MachineSpec
     /// <param name="size">Its size, rounded up to whole page blocks.</param>
     /// <param name="start">Where it must lie, a multiple of a page block; null for anywhere.</param>
     /// <param name="below">The address it must end at or below; null for 4 GiB, or the end of memory that lies higher than that.</param>
-    /// <exception cref="ArgumentException">The size is 0, the name is taken, or both a place and a limit are given.</exception>
-    public MachineSpec WithCma(string name, ByteSize size, PhysicalAddress? start = null, PhysicalAddress? below = null)
+    /// <param name="above">The address it must start at or above; null for any. With <paramref name="below"/> the window that a device tree gives as <c>alloc-ranges</c>.</param>
+    /// <exception cref="ArgumentException">The size is 0, the name is taken, both a place and limits are given, or the window is smaller than the area.</exception>
+    public MachineSpec WithCma(string name, ByteSize size, PhysicalAddress? start = null, PhysicalAddress? below = null, PhysicalAddress? above = null)
     {
         ArgumentException.ThrowIfNullOrWhiteSpace(name);
         if (size.Bytes == 0)
@@ -345,7 +346,12 @@ public sealed record MachineSpec
             throw new ArgumentException($"contiguous memory area {name}: the size is 0", nameof(size));
         }
 
-        if (start is not null && below is not null)
+        if (above is { } low && below is { } high && (high.Value < low.Value || high.Value - low.Value < size.Bytes))
+        {
+            throw new ArgumentException($"contiguous memory area {name}: its window from {low} to {high} is smaller than {size}", nameof(above));
+        }
+
+        if (start is not null && (below is not null || above is not null))
         {
             throw new ArgumentException($"contiguous memory area {name}: give a place or a limit, not both", nameof(below));
         }
@@ -357,7 +363,7 @@ public sealed record MachineSpec
 
         return CmaAreas.Any(area => area.Name == name) || name == CmaRequest.DefaultName
             ? throw new ArgumentException($"there is a contiguous memory area {name} already", nameof(name))
-            : this with { CmaAreas = [.. CmaAreas, new CmaRequest(name, size.Bytes, start?.Value, below?.Value)] };
+            : this with { CmaAreas = [.. CmaAreas, new CmaRequest(name, size.Bytes, start?.Value, below?.Value, above?.Value)] };
     }
 
 

@@ -5,7 +5,8 @@ namespace MemSim.Boot;
 /// <param name="Bytes">Its size.</param>
 /// <param name="Start">Where it must start, or null.</param>
 /// <param name="Limit">Below which address it must end, or null.</param>
-internal sealed record CmaRequest(string Name, ulong Bytes, ulong? Start, ulong? Limit)
+/// <param name="From">At or above which address it must start, or null.</param>
+internal sealed record CmaRequest(string Name, ulong Bytes, ulong? Start, ulong? Limit, ulong? From = null)
 {
     /// <summary>The area of <c>cma=</c>, or the one the kernel makes by itself.</summary>
     public const string DefaultName = "reserved";

@@ -204,7 +204,7 @@ internal sealed class EarlyAllocationStage
             }
 
             ulong limit = area.Start is { } fixedAt ? fixedAt + length : area.Limit ?? Math.Max(FourGiB, memblock.Memory[^1].End);
-            if (memblock.Find(length, block, area.Start ?? 0, limit) is not { } start)
+            if (memblock.Find(length, block, area.Start ?? area.From ?? 0, limit) is not { } start)
             {
                 bool outside = area.Start is { } place && !memblock.Memory.Any(region => region.Start <= place && region.End >= place + length);
                 throw new ArgumentException($"contiguous memory area {area.Name}: {(outside ? "there is no memory" : $"there is no free memory of {length >> 20}M")} {(area.Start is { } where ? $"at 0x{where:x} to 0x{where + length:x}" : $"below 0x{limit:x}")}");

@@ -21,6 +21,9 @@ public enum Errno
     /// <summary>Input or output failed.</summary>
     EIO = 5,
 
+    /// <summary>No such device or address.</summary>
+    ENXIO = 6,
+
     /// <summary>Bad file descriptor.</summary>
     EBADF = 9,
 
@@ -68,6 +71,9 @@ public enum Errno
 
     /// <summary>The offset does not fit.</summary>
     EOVERFLOW = 75,
+
+    /// <summary>The memory has a hardware error.</summary>
+    EHWPOISON = 133,
 }
 
 /// <summary>What a system call returned: a value, or the reason why there is none.</summary>

@@ -154,10 +154,10 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
     /// <summary>The process was killed: it ends here, and the access with it.</summary>
     private bool Die(Cpu cpu, Process process, in PageFault fault)
     {
-        SignalInfo info = new(Signal.SIGKILL, SignalCode.None, fault.Address);
+        SignalInfo info = process.DeathSignal == Signal.SIGKILL ? new(Signal.SIGKILL, SignalCode.None, fault.Address) : process.LastSignal!.Value;
         _faults.Story?.Add($"{process} was killed: it ends");
         process.LastSignal = info;
-        process.Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+        process.Exit(cpu, new ExitStatus(0, process.DeathSignal));
         throw new SignalException(process, info, fault, "It was killed before it came back to its program.");
     }
 
@@ -167,6 +167,12 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
         {
             _faults.Story?.Add("no memory");
             return fault.User && Send(process, fault, Signal.SIGKILL, SignalCode.OutOfMemory);
+        }
+
+        if ((result & FaultResult.HwPoison) != 0)
+        {
+            _faults.Story?.Add("the page is broken");
+            return fault.User && Send(process, fault, Signal.SIGBUS, SignalCode.MemoryErrorActionRequired);
         }
 
         _faults.Story?.Add("no page behind the address");

@@ -178,11 +178,12 @@ internal sealed partial class PageFaults
         SoftEntry soft = _entries.Decode(entry);
         if (soft.Kind is SoftEntryKind.None or SoftEntryKind.HwPoison or SoftEntryKind.Bad)
         {
-            if (soft.Kind != SoftEntryKind.HwPoison)
+            if (soft.Kind == SoftEntryKind.HwPoison)
             {
-                _entries.ReportBadPageMap(vma, address, entry);
+                return FaultResult.HwPoison;
             }
 
+            _entries.ReportBadPageMap(vma, address, entry);
             return FaultResult.SigBus;
         }
 

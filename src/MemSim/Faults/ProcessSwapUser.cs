@@ -89,6 +89,17 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
         return Errno.None;
     }
 
+    /// <summary>The page in the swap cache is broken: who uses it is told, now by the entry.</summary>
+    private Errno GiveUp(Cpu cpu, AddressSpaces spaces, Vma vma, ulong slot, SwapEntry entry)
+    {
+        int pfn = swap.Peek(entry);
+        vma.Mm.SwapEntries--;
+        vma.Mm.Tables.WriteSlot(slot, spaces.Layout.MakeHwPoisonEntry(pfn));
+        swap.Free(cpu, entry);
+        swap.FreeSlotWhenWritten(cpu, pfn);
+        return Errno.None;
+    }
+
     /// <summary>Maps the page in the place of its entry (<c>unuse_pte()</c>).</summary>
     private Errno Replace(Cpu cpu, AddressSpaces spaces, Vma vma, ulong address, ulong slot, in SoftEntry soft)
     {
@@ -96,6 +107,11 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
         ulong before = tables.ReadSlot(slot);
         SwapEntry entry = SwapSpace.ToEntry(soft);
         SwapInOutcome outcome = swap.SwapIn(cpu, entry, vma, address, out int pfn);
+        if (outcome == SwapInOutcome.Poisoned)
+        {
+            return GiveUp(cpu, spaces, vma, slot, entry);
+        }
+
         if (pfn < 0)
         {
             return outcome switch { SwapInOutcome.NoMemory => Errno.ENOMEM, SwapInOutcome.Failed => Errno.EIO, _ => Errno.None };

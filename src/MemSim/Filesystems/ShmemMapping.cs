@@ -19,6 +19,12 @@ internal sealed class ShmemMapping : FileMapping
     public override Errno GetPage(Cpu cpu, uint index, Gfp gfp, bool waits, out int pfn)
     {
         pfn = Find(index);
+        if (pfn >= 0 && FrameOf(pfn).Has(PageFlags.HwPoison))
+        {
+            pfn = -1;
+            return Errno.EHWPOISON;
+        }
+
         if (pfn >= 0)
         {
             Machine.Frames.AddReferences(pfn, 1);
@@ -59,7 +65,7 @@ internal sealed class ShmemMapping : FileMapping
             Machine.Lru.Put(cpu, pfn);
         }
 
-        return error;
+        return error == Errno.EHWPOISON ? Errno.EIO : error;
     }
 
     protected override int CreateForWrite(Cpu cpu, uint index, out Errno error)

@@ -202,7 +202,7 @@ internal sealed class BlockOffliner
             }
 
             // Pages with hardware errors just go: nobody uses them.
-            _machine.SystemFigures.HardwareCorruptedPages -= _frames[pfn].Has(PageFlags.HwPoison) ? 1 : 0;
+            _machine.SystemFigures.HardwareCorruptedPages -= _machine.Frames.Poisoned.Remove(pfn) ? 1 : 0;
             _frames[pfn].Identity = 0;
             _frames[pfn].State = 0;
             pfn += 1 << Math.Max(order, 0);

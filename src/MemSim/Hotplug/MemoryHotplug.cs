@@ -20,6 +20,7 @@ public sealed class MemoryHotplug
 
     private readonly Machine _machine;
     private readonly MemoryWindow _window;
+    private readonly MemoryNotifiers _notifiers;
     private BlockOffliner? _offliner;
     private long _bootEnd;
 
@@ -27,6 +28,7 @@ public sealed class MemoryHotplug
     {
         _machine = machine;
         _window = new MemoryWindow(machine);
+        _notifiers = new MemoryNotifiers(machine);
     }
 
     /// <summary>The size of a block (<c>block_size_bytes</c>): 128 MiB; on x86-64 with 64 GiB and more the largest power of two up to 2 GiB that the end of memory is a multiple of.</summary>
@@ -50,12 +52,31 @@ public sealed class MemoryHotplug
         return IsConfigured && Exists(block) ? Describe(block) : null;
     }
 
+    /// <summary>Has somebody told of blocks that come and go (<c>register_memory_notifier()</c>).</summary>
+    /// <param name="notifier">Whom. While it is asked it may look at the machine, not change it.</param>
+    /// <param name="priority">Who has a higher one is asked earlier.</param>
+    public void Attach(IMemoryNotifier notifier, int priority = 0)
+    {
+        ArgumentNullException.ThrowIfNull(notifier);
+        _machine.ThrowIfDisposed();
+        _notifiers.Add(notifier, priority);
+    }
+
+    /// <summary>It is told no more (<c>unregister_memory_notifier()</c>).</summary>
+    /// <param name="notifier">Whom.</param>
+    /// <returns>Whether it was told before.</returns>
+    public bool Detach(IMemoryNotifier notifier)
+    {
+        ArgumentNullException.ThrowIfNull(notifier);
+        return _notifiers.Remove(notifier);
+    }
+
     /// <summary>Takes a block offline (<c>echo offline &gt; /sys/devices/system/memory/memoryN/state</c>): what is there moves away, its frames leave their zone.</summary>
     /// <param name="block">The block's number.</param>
     /// <param name="on">The CPU that does it; null for the caller's. The call may sleep.</param>
     /// <returns>
     /// ENOENT without such a block; EINVAL where it is offline, has holes or lies in several zones; EBUSY where something in it cannot be moved; EPERM for memory of the boot on
-    /// arm64; EINTR where something could be moved but did not, e.g. because somebody holds a page: the kernel would try until interrupted. Unless it is
+    /// arm64; EINTR where something could be moved but did not, e.g. because somebody holds a page: the kernel would try until interrupted; or what an <see cref="IMemoryNotifier"/> answered that refused. Unless it is
     /// <see cref="Errno.None"/>, the memory is in use as before, though pages may lie elsewhere.
     /// </returns>
     /// <exception cref="ArgumentException">The CPU belongs to another machine.</exception>
@@ -76,10 +97,20 @@ public sealed class MemoryHotplug
 
         (int start, int end) = Frames(block);
         _offliner ??= new BlockOffliner(_machine);
-        Errno result = _offliner.Run(cpu, start, end, () => MayLeave(cpu, block));
+        bool asked = false;
+        Errno result = _offliner.Run(cpu, start, end, () =>
+        {
+            asked = true;
+            return MayLeave(cpu, block);
+        });
         if (result == Errno.None)
         {
             _machine.Settings.MemoryChanged();
+        }
+
+        if (asked)
+        {
+            _notifiers.Tell(cpu, result == Errno.None ? MemoryNotice.Offline : MemoryNotice.CancelOffline, Describe(block));
         }
 
         return result;
@@ -89,7 +120,7 @@ public sealed class MemoryHotplug
     /// <param name="block">The block's number.</param>
     /// <param name="type">Which zone they come to.</param>
     /// <param name="on">The CPU that does it; null for the caller's. The call may sleep.</param>
-    /// <returns>ENOENT without such a block, EINVAL where it is online.</returns>
+    /// <returns>ENOENT without such a block, EINVAL where it is online, or what an <see cref="IMemoryNotifier"/> answered that refused.</returns>
     /// <exception cref="ArgumentException">The CPU belongs to another machine.</exception>
     /// <exception cref="KernelBugException">The CPU is in atomic context.</exception>
     public Errno Online(int block, MemoryOnlineType type = MemoryOnlineType.Default, Cpu? on = null)
@@ -111,6 +142,13 @@ public sealed class MemoryHotplug
             return cpu.Context.InAtomic ? Errno.EBUSY : Errno.EINVAL;
         }
 
+        Errno answer = _notifiers.Ask(cpu, MemoryNotice.GoingOnline, Describe(block));
+        if (answer != Errno.None)
+        {
+            _notifiers.Tell(cpu, MemoryNotice.CancelOnline, Describe(block));
+            return answer;
+        }
+
         (int start, int end) = Frames(block);
         Zone zone = ZoneFor(NodeOf(block), start, end, type);
         ZoneSpan.Grow(_machine, zone, start, end);
@@ -126,6 +164,7 @@ public sealed class MemoryHotplug
 
         _machine.Pages.Buddy.Shuffle?.Shuffle(_machine.Frames.Array, zone);
         _machine.Settings.MemoryChanged();
+        _notifiers.Tell(cpu, MemoryNotice.Online, Describe(block));
         return Errno.None;
     }
 
@@ -360,7 +399,7 @@ public sealed class MemoryHotplug
             }
         }
 
-        return Errno.None;
+        return _notifiers.Ask(cpu, MemoryNotice.GoingOffline, Describe(block));
     }
 
     /// <summary>Frees the range in the largest blocks, at the back of the lists (<c>online_pages_range()</c>).</summary>

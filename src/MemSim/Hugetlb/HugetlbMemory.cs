@@ -6,7 +6,7 @@ using MemSim.VirtualMemory;
 namespace MemSim.Hugetlb;
 
 /// <summary>Mappings of the pool's pages (<c>mm/hugetlb.c</c> of 6.1): faults, copies, fork, unmapping. Pages are on no LRU list and never move.</summary>
-internal sealed class HugetlbMemory(AddressSpaces spaces)
+internal sealed partial class HugetlbMemory(AddressSpaces spaces)
 {
     private readonly PteLayout _layout = spaces.Layout;
 
@@ -42,7 +42,7 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
     private ulong FindToChange(Vma vma, ulong address, out ulong entry)
     {
         ulong slot = Find(vma, address, out entry);
-        if (slot != 0 && entry == 0 && vma.Mm.Tables.ReadSlot(slot) != 0)
+        if (slot != 0 && entry == 0 && vma.Mm.Tables.ReadSlot(slot) is var found and not 0 && !_layout.IsHwPoison(found))
         {
             vma.Mm.Tables.ClearBad(slot, "huge page entry");
         }
@@ -84,6 +84,11 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
         }
 
         _ = FindToChange(vma, address, out ulong entry);
+        if (entry == 0 && _layout.IsHwPoison(tables.ReadSlot(slot)))
+        {
+            return FaultResult.HwPoison;
+        }
+
         bool write = (flags & FaultFlags.Write) != 0;
         if (entry == 0)
         {
@@ -113,6 +118,10 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
                 tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(at), bytes);
                 Unmapped(cpu, vma, _layout.Pfn(entry));
             }
+            else if (slot != 0 && _layout.IsHwPoison(tables.ReadSlot(slot)))
+            {
+                tables.WriteSlot(slot, 0);
+            }
         }
     }
 
@@ -129,7 +138,7 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
         for (ulong at = from.StartValue; at < from.EndValue; at += BytesOf(from))
         {
             ulong slot = FindToChange(from, at, out ulong entry);
-            if (entry == 0)
+            if (entry == 0 && (slot == 0 || !_layout.IsHwPoison(tables.ReadSlot(slot))))
             {
                 continue;
             }
@@ -138,6 +147,12 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
             if (target == 0)
             {
                 return false;
+            }
+
+            if (entry == 0)
+            {
+                to.Mm.Tables.WriteSlot(target, tables.ReadSlot(slot));
+                continue;
             }
 
             int head = _layout.Pfn(entry);
@@ -261,6 +276,10 @@ internal sealed class HugetlbMemory(AddressSpaces spaces)
                 file.Pages.Add(index, head);
                 spaces.Machine.Frames.AddReferences(head, 1);
             }
+        }
+        else if (IsPoisoned(file.Pool, head))
+        {
+            return FaultResult.HwPoison;
         }
         else
         {

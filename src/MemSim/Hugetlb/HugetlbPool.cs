@@ -221,7 +221,12 @@ public sealed partial class HugetlbPool
             CountUsed(head, -1);
             int node = IndexOf(_machine.ZoneTable.ZoneOf(head)!.Node.Id);
             _free[node].Add(head);
-            if (_surplus[node] > 0)
+            if (_machine.Frames.Poisoned.FirstIn(head, head + (1 << _order)) >= 0)
+            {
+                // What is good of it goes to the page allocator, unless all free pages are promised.
+                _ = TryDissolve(cpu, head);
+            }
+            else if (_surplus[node] > 0)
             {
                 _surplus[node]--;
                 Shrink(cpu, node);

@@ -23,7 +23,7 @@ internal sealed partial class MmVerifier
         for (ulong at = vma.StartValue; at < vma.EndValue; at += HugetlbMemory.BytesOf(vma))
         {
             ulong slot = mm.Tables.FindSlotOnLevel(at, vma.Hugetlb!.Pool.Level);
-            if ((slot == 0 ? 0 : mm.Tables.ReadSlot(slot)) is not (var entry and not 0))
+            if ((slot == 0 ? 0 : mm.Tables.ReadSlot(slot)) is not (var entry and not 0) || layout.IsHwPoison(entry))
             {
                 continue;
             }

@@ -64,6 +64,9 @@ internal sealed partial class LruManager
     /// <summary>Who reclaims pages that are named.</summary>
     public IPageOut PageOut { get; set; } = null!;
 
+    /// <summary>What deals with hardware errors.</summary>
+    public IPageFailures Failures { get; set; } = null!;
+
     /// <summary>Who answers for mapped and cached pages.</summary>
     public IPageOwners Owners { get; set; } = null!;
 

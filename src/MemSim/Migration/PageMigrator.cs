@@ -1,4 +1,5 @@
 using MemSim.Lru;
+using MemSim.PageCache;
 using MemSim.Pages;
 using MemSim.Statistics;
 
@@ -209,13 +210,41 @@ internal sealed partial class PageMigrator
     {
         if (_frames[from].IsUnderWriteback)
         {
-            return mode == MigrationMode.Sync ? Outcome.Again : Outcome.Never;
+            if (mode != MigrationMode.Sync)
+            {
+                return Outcome.Never;
+            }
+
+            WaitForWriteback(cpu, from);
+            if (_frames[from].IsUnderWriteback)
+            {
+                return Outcome.Again;
+            }
         }
 
         SetFlags(to, PageFlags.Locked, PageFlags.None);
         bool moved = movable ? MoveDriversPage(cpu, from, to, mode) : MoveMappedPage(cpu, from, to);
         SetFlags(to, PageFlags.None, PageFlags.Locked);
         return moved ? Outcome.Moved : Outcome.Again;
+    }
+
+    /// <summary>Waits until the device has written a page (<c>folio_wait_writeback()</c>).</summary>
+    public void WaitForWriteback(Cpu cpu, int pfn)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (!frame.IsUnderWriteback)
+        {
+            return;
+        }
+
+        if (!frame.IsAnonymous && !frame.InSwapCache && _machine.Frames.Mappings.TryFind(frame.Mapping, out FileMapping? mapping))
+        {
+            mapping.WaitForWriteback(cpu, pfn);
+        }
+        else
+        {
+            _machine.Swap.WaitForWrite(cpu, pfn);
+        }
     }
 
     /// <summary>The page of a driver, which is held by its owner and by the isolation and by nobody else.</summary>

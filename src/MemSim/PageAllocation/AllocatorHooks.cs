@@ -106,7 +106,7 @@ internal sealed class AllocatorHooks
     /// <summary>Something changed that decides which form of the hot paths runs.</summary>
     public void UpdateModes() =>
         _machine.CpuTable.UpdateModes(
-            _machine.IsParallel || ZeroesMemory || Trace is not null || Charges is not null ? CpuMode.Observed : _machine.Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain,
+            _machine.IsParallel || ZeroesMemory || Trace is not null || Charges is not null || _machine.Frames.Poisoned.Count != 0 ? CpuMode.Observed : _machine.Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain,
             FaultInjector.IsArmed);
 
     /// <summary>What makes allocations fail on purpose.</summary>

@@ -93,6 +93,11 @@ internal sealed partial class PageAllocator
     {
         ref PageFrame frame = ref _frames[pfn];
         _hooks.Trace?.MmPageFreeBatched(cpu, pfn);
+        if (_poisoned.Count != 0 && FreeAroundPoisoned(cpu.Lists.Pcp[frame.ZoneId], pfn, 0))
+        {
+            return;
+        }
+
         FreeToPcp<ObservedPath>(cpu, cpu.Lists.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
     }
 

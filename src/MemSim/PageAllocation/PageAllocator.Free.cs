@@ -74,6 +74,10 @@ internal sealed partial class PageAllocator
             _hooks.Trace?.MmPageFree(cpu, pfn, order);
             _hooks.Charges?.Uncharge(cpu, pfn);
             ZeroFreed(pfn, order);
+            if (_poisoned.Count != 0 && FreeAroundPoisoned(pcp, pfn, order))
+            {
+                return;
+            }
         }
 
         int type = pcp.Zone.BlockType(pfn);
@@ -188,6 +192,11 @@ internal sealed partial class PageAllocator
             ref PageFrame part = ref _frames[i];
             part.Identity = PageFrame.FreeIdentity(pcp.ZoneId, 0);
             part.State = 0;
+        }
+
+        if (_poisoned.Count != 0 && FreeAroundPoisoned(pcp, pfn, order))
+        {
+            return;
         }
 
         int type = pcp.Zone.BlockType(pfn);

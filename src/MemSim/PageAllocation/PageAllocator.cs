@@ -16,6 +16,7 @@ internal sealed partial class PageAllocator
     private readonly Machine _machine;
     private readonly AllocatorHooks _hooks;
     private readonly FrameArray _frames;
+    private readonly PoisonedFrames _poisoned;
     private readonly BuddyLists _buddy;
     private readonly Fallback _fallback;
     private readonly PcpLists _pcpLists;
@@ -28,6 +29,7 @@ internal sealed partial class PageAllocator
         _machine = machine;
         _hooks = machine.Hooks;
         _frames = frames;
+        _poisoned = machine.Frames.Poisoned;
         _rules = rules;
         _pageblockOrder = machine.ZoneTable.PageblockOrder;
         _parallel = machine.IsParallel;

@@ -15,6 +15,9 @@ internal enum FaultResult
     /// <summary>Something had to be read.</summary>
     Major = 4,
 
+    /// <summary>The page has a hardware error.</summary>
+    HwPoison = 0x10,
+
     SigSegv = 0x40,
 
     /// <summary>The entry was set already.</summary>
@@ -26,5 +29,5 @@ internal enum FaultResult
     /// <summary>The huge page could not be had: small ones do.</summary>
     Fallback = 0x800,
 
-    Error = Oom | SigBus | SigSegv,
+    Error = Oom | SigBus | HwPoison | SigSegv,
 }

@@ -44,6 +44,7 @@ internal abstract partial class FileMapping
         return error switch
         {
             Errno.None => result,
+            Errno.EHWPOISON => FaultResult.HwPoison,
             Errno.ENOMEM => FaultResult.Oom,
             _ => FaultResult.SigBus,
         };

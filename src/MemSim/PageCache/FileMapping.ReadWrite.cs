@@ -21,7 +21,7 @@ internal abstract partial class FileMapping
             int within = (int)position & (PageGeometry.PageSize - 1);
             int bytes = (int)Math.Min(Math.Min(buffer.Length - done, PageGeometry.PageSize - within), Host.Size - position);
             int pfn = Find(index);
-            if (pfn < 0 || (pfn != last && !_frames[pfn].Is(PageFlags.UpToDate, of: PageFlags.UpToDate | PageFlags.Reclaim)))
+            if (pfn < 0 || (pfn != last && !_frames[pfn].Is(PageFlags.UpToDate, of: PageFlags.UpToDate | PageFlags.Reclaim | PageFlags.HwPoison)))
             {
                 error = FillForRead(cpu, state, index, (uint)((offset + buffer.Length - 1) >> PageGeometry.PageShift) - index + 1, out pfn);
                 if (error != Errno.None)
@@ -128,6 +128,11 @@ internal abstract partial class FileMapping
     private Errno WritePart(Cpu cpu, uint index, int within, ReadOnlySpan<byte> from)
     {
         int pfn = FindSmall(cpu, index);
+        if (pfn >= 0 && Has(pfn, PageFlags.HwPoison))
+        {
+            return Errno.EIO;
+        }
+
         if (pfn >= 0)
         {
             _machine.Frames.AddReferences(pfn, 1);

@@ -158,7 +158,7 @@ internal abstract partial class FileMapping
         Errno error = GetPage(cpu, index, Gfp, waits: true, out int pfn);
         if (error != Errno.None)
         {
-            return error;
+            return error == Errno.EHWPOISON ? Errno.EIO : error;
         }
 
         Zero(pfn, from, to);

@@ -168,7 +168,7 @@ internal abstract partial class FileMapping
     }
 
     /// <summary>Waits until a page is not being written.</summary>
-    private void WaitForWriteback(Cpu cpu, int pfn)
+    public void WaitForWriteback(Cpu cpu, int pfn)
     {
         if (Has(pfn, PageFlags.Writeback))
         {

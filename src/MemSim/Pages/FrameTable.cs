@@ -32,6 +32,9 @@ internal sealed class FrameTable
     /// <summary>What <c>page->mapping</c> can point at.</summary>
     public MappingTable Mappings { get; } = new();
 
+    /// <summary>Frames with hardware errors.</summary>
+    public PoisonedFrames Poisoned { get; } = new();
+
     /// <summary>Frames that exist but that the allocator never gets, ascending.</summary>
     public IReadOnlyList<(long Start, long End)> ReservedRanges => _reserved;
 
@@ -166,6 +169,8 @@ internal sealed class FrameTable
         {
             flags |= PageFlags.Tail;
         }
+
+        flags |= Poisoned.Contains(pfn) ? PageFlags.HwPoison : 0;
 
         return IsReserved(pfn) ? flags | PageFlags.Reserved : flags;
     }

@@ -279,11 +279,11 @@ public sealed partial class Process : KernelTask
         }
     }
 
-    internal override void EndKilled(Cpu cpu) => Exit(cpu, new ExitStatus(0, Signal.SIGKILL));
+    internal override void EndKilled(Cpu cpu) => Exit(cpu, new ExitStatus(0, DeathSignal));
 
     private Process Child(MemoryDescriptor mm, TaskMemory memory)
     {
-        Process child = new(_spaces, Name, _spaces.Machine.Processes.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId };
+        Process child = new(_spaces, Name, _spaces.Machine.Processes.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId, MemoryErrorPolicy = MemoryErrorPolicy };
         child.Policy = Policy;
         _spaces.Machine.Processes.Pids.Add(child);
         return child;

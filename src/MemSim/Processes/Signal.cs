@@ -11,7 +11,7 @@ public enum Signal
     /// <summary>Killed.</summary>
     SIGKILL = 9,
 
-    /// <summary>Bad memory access inside a mapping: beyond the end of the file.</summary>
+    /// <summary>Bad memory access inside a mapping: beyond the end of the file, or the memory is broken.</summary>
     SIGBUS = 7,
 
     /// <summary>Bad address or access not allowed.</summary>
@@ -36,6 +36,12 @@ public enum SignalCode
     /// <summary><c>BUS_ADRERR</c>: no page behind the address, e.g. beyond the end of the file.</summary>
     NoPage = 3,
 
+    /// <summary><c>BUS_MCEERR_AR</c>: the memory at the address is broken, and the process was about to use it.</summary>
+    MemoryErrorActionRequired = 4,
+
+    /// <summary><c>BUS_MCEERR_AO</c>: the memory at the address is broken; the process has not used it yet.</summary>
+    MemoryErrorActionOptional = 5,
+
     /// <summary><c>SI_KERNEL</c>: an address that is not canonical.</summary>
     Kernel = 0x80,
 
@@ -53,7 +59,7 @@ public readonly record struct SignalInfo(Signal Signal, SignalCode Code, Virtual
     public override string ToString() => Signal switch
     {
         Signal.SIGSEGV => string.Create(CultureInfo.InvariantCulture, $"SIGSEGV ({Code switch { SignalCode.MapError => "SEGV_MAPERR", SignalCode.AccessError => "SEGV_ACCERR", _ => "SI_KERNEL" }}) at {Address}"),
-        Signal.SIGBUS => string.Create(CultureInfo.InvariantCulture, $"SIGBUS (BUS_ADRERR) at {Address}"),
+        Signal.SIGBUS => string.Create(CultureInfo.InvariantCulture, $"SIGBUS ({Code switch { SignalCode.MemoryErrorActionRequired => "BUS_MCEERR_AR", SignalCode.MemoryErrorActionOptional => "BUS_MCEERR_AO", _ => "BUS_ADRERR" }}) at {Address}"),
         _ => Signal.ToString(),
     };
 }

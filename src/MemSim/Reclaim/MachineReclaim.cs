@@ -1,3 +1,4 @@
+using MemSim.Lru;
 using MemSim.Reclaim;
 
 namespace MemSim;
@@ -48,6 +49,18 @@ public sealed class MachineReclaim
         ArgumentNullException.ThrowIfNull(zone);
         _machine.ThrowIfDisposed();
         return Vmscan.InfoOf(_machine.ZoneTable.Owned(zone));
+    }
+
+    /// <summary>The pages on one of a node's LRU lists, the youngest first: reclaim looks at them from the end. Those still in a CPU's batch are not on it yet.</summary>
+    /// <param name="node">A node of this machine.</param>
+    /// <param name="list">Which list. <see cref="LruList.Unevictable"/> is none since 5.18: empty.</param>
+    /// <returns>The first page of each block. By generation (6.12 and later) the two youngest generations count as active.</returns>
+    /// <exception cref="ArgumentException">The node is another machine's.</exception>
+    public IReadOnlyList<Page> LruPages(Node node, LruList list)
+    {
+        ArgumentNullException.ThrowIfNull(node);
+        _machine.ThrowIfDisposed();
+        return [.. _machine.Lru.Read(_machine.ZoneTable.Owned(node), list).Select(pfn => new Page(_machine, pfn))];
     }
 
     /// <summary>What the slow path asks for memory when a zone runs short; <see cref="NoReclaim"/> until reclaim is switched on or something else is plugged in.</summary>

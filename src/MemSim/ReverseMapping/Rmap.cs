@@ -8,7 +8,7 @@ namespace MemSim.ReverseMapping;
 
 /// <summary>Finds all entries that map a page and changes them (<c>mm/rmap.c</c>).</summary>
 /// <remarks>The page is locked and held by the caller, and nothing here allocates, so the areas stay while they are walked.</remarks>
-internal sealed class Rmap(AddressSpaces spaces, PageTableAging aging)
+internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
 {
     private enum Step
     {

@@ -15,6 +15,9 @@ internal enum SwapInOutcome
     /// <summary>The device could not read it (<c>SIGBUS</c>).</summary>
     Failed,
 
+    /// <summary>The page in the swap cache has a hardware error.</summary>
+    Poisoned,
+
     /// <summary>Nothing uses the slot any more, or somebody is busy with its page: look at the entry again.</summary>
     Gone,
 }

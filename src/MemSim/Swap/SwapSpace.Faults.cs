@@ -22,6 +22,8 @@ public sealed partial class SwapSpace
                 return FaultResult.Oom;
             case SwapInOutcome.Failed:
                 return FaultResult.SigBus | FaultResult.Major;
+            case SwapInOutcome.Poisoned:
+                return FaultResult.HwPoison;
         }
 
         // An entry that names nothing would fault for ever.

@@ -160,7 +160,7 @@ public sealed partial class SwapSpace
     }
 
     /// <summary>Waits until a page is written: devices that hold writes end those before it too (<c>folio_wait_writeback()</c>).</summary>
-    private void WaitForWrite(Cpu cpu, int pfn)
+    internal void WaitForWrite(Cpu cpu, int pfn)
     {
         while (HasFlag(pfn, PageFlags.Writeback) && TryNextUnderWay(out (int Pfn, int Type, bool Failed) write))
         {

@@ -38,6 +38,13 @@ public sealed partial class SwapSpace
             return outcome;
         }
 
+        if (HasFlag(pfn, PageFlags.HwPoison))
+        {
+            Machine.Lru.Put(cpu, pfn);
+            pfn = -1;
+            return SwapInOutcome.Poisoned;
+        }
+
         // Locked: somebody else reads it or is about to take it out of the cache.
         outcome = HasFlag(pfn, PageFlags.Locked) ? SwapInOutcome.Gone : SwapInOutcome.Failed;
         Machine.Lru.Put(cpu, pfn);

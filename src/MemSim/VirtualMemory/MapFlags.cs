@@ -158,6 +158,12 @@ public enum MemoryAdvice
 
     /// <summary>Give the pages up at once, locked ones too.</summary>
     DontNeedLocked = 24,
+
+    /// <summary>Pretend that the hardware reported an uncorrectable error in the pages (<c>MADV_HWPOISON</c>).</summary>
+    HwPoison = 100,
+
+    /// <summary>Move what is in the pages elsewhere and use their frames no more (<c>MADV_SOFT_OFFLINE</c>).</summary>
+    SoftOffline = 101,
 }
 
 /// <summary>What <c>mlockall</c> locks (<c>MCL_*</c>).</summary>

@@ -222,6 +222,9 @@ public sealed partial class Zone
     /// <summary>Entries of the table of wait queues for locked pages (<c>wait_table_hash_nr_entries</c> until 4.9): one per 256 whole pages, rounded up to a power of two, 4 to 4096.</summary>
     public long WaitTableEntries => Math.Clamp((long)System.Numerics.BitOperations.RoundUpToPowerOf2((ulong)Math.Max(1, SpannedPages / 256)), 4, 4096);
 
+    /// <summary>How many times as many active as inactive anonymous pages the zone should have (<c>zone->inactive_ratio</c>, 2.6.28 to 4.6): the square root of ten times its GiB, at least 1.</summary>
+    public int InactiveRatio => Math.Max(1, (int)Math.Sqrt(10 * (PresentPages >> (30 - PageGeometry.PageShift))));
+
     /// <summary>log2 of <see cref="WaitTableEntries"/> (<c>wait_table_bits</c>).</summary>
     public int WaitTableBits => System.Numerics.BitOperations.Log2((ulong)WaitTableEntries);
 

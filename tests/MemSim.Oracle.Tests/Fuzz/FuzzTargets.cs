@@ -45,6 +45,10 @@ internal static class FuzzTargets
         ["caches"] = _ => new FolderTarget("caches", 40, 60, folder => SlabCachesReplay.Run(folder), ReplayFolder("k618-2G-caches-smp1"), ReplayFolder("k73-2G-caches-merge")),
         ["vmalloc"] = _ => new FolderTarget("vmalloc", 40, 200, folder => VmallocReplay.Run(folder), Data("vmalloc", "2G-vmalloc"), Data("vmalloc", "k73-2G-vmalloc")),
         ["pressure"] = _ => new FolderTarget("pressure", 8, 400, folder => PressureReplay.Run(folder), Cgroups.PressureRuns.Folder("k61", "cg-max-file")),
+        ["workload"] = _ => new FolderTarget("workload", 4, 1 << 20, folder => WorkloadReplay.Run(folder), ReplayData.Workload("amd64-256M-smp1-oom")),
+        ["slab trace"] = _ => new BytesTarget("slab trace", 60, [TraceHead("smp2-fork-full-hash.head.trace.txt.gz"), TraceHead("amd64-256M-smp1-idle-full.trace.txt.gz")], ReplaySlabTrace) { Documented = e => e is ReplayDivergedException },
+        ["kmalloc"] = _ => BytesTarget.OfFiles("kmalloc", 60, 200, ReplayKmalloc, Data("slab", "kmalloc.txt.gz")),
+        ["twin"] = captures => new FolderTarget("twin", 40, 1 << 20, folder => TwinComparison.Run(folder), captures.Value.Folder("amd64-128M-smp1"), captures.Value.Folder("amd64-256M-smp1")),
         ["slab sysfs"] = _ => new BytesTarget("slab sysfs", 1500, [Encoding.UTF8.GetBytes(SlabSysfs)], ReadSlabSysfs),
         ["page table walk"] = _ => new FolderTarget("page table walk", 100, 400, folder => WalkReplay.Run(folder), Data("walk")),
         ["scenario"] = _ => BytesTarget.OfFiles("scenario", 1500, 1 << 20, bytes => ScenarioFile.Parse(bytes, "scenario"), Directory.GetFiles(Data("scenarios"), "*.json")),
@@ -108,6 +112,44 @@ internal static class FuzzTargets
     {
         using Machine machine = Machine.Boot(MachineSpec.FromProc(folder));
         machine.Verify();
+    }
+
+    private static byte[] TraceHead(string name)
+    {
+        using StreamReader text = InputFile.OpenText(ImportData.PathOf(name));
+        return Encoding.UTF8.GetBytes(string.Join('\n', Enumerable.Range(0, 500).Select(_ => text.ReadLine())));
+    }
+
+    /// <summary>A trace alone, of no known machine: only its slab events are replayed.</summary>
+    private static void ReplaySlabTrace(byte[] bytes)
+    {
+        string folder = Directory.CreateTempSubdirectory("memsim-fuzz-").FullName;
+        try
+        {
+            string path = Path.Combine(folder, "trace.txt");
+            File.WriteAllBytes(path, bytes);
+            using TraceReplay replay = TraceReplay.Open(path, Directory.CreateDirectory(Path.Combine(folder, "like")).FullName);
+            _ = replay.Run();
+            replay.SlabMachine?.Verify();
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static void ReplayKmalloc(byte[] bytes)
+    {
+        string folder = Directory.CreateTempSubdirectory("memsim-fuzz-").FullName;
+        try
+        {
+            File.WriteAllBytes(Path.Combine(folder, "kmalloc.txt"), bytes);
+            _ = KmallocReplay.RunFile(Path.Combine(folder, "kmalloc.txt"), "kmalloc");
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
     }
 
     private static void ReadSlabSysfs(byte[] bytes)

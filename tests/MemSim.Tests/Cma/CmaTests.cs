@@ -96,6 +96,52 @@ public class CmaTests : MachineTests
     }
 
     [Fact]
+    public void A_page_that_is_being_written_is_waited_for()
+    {
+        Machine machine = Boot(WithArea);
+        Cpu cpu = machine.Cpus[0];
+        CmaArea area = machine.Cma.Get("video");
+        using BlockDevice disk = new("sda", "300M");
+        OpenFile file = machine.Files.Mount(disk).Create("cache").Value;
+        const int pages = 51200;
+        cpu.Files.Truncate(file, (long)pages << PageGeometry.PageShift).Should().Be(Errno.None);
+        for (long page = 0; page < pages; page++)
+        {
+            cpu.Files.Read(file, page << PageGeometry.PageShift, new byte[8]).Succeeded.Should().BeTrue();
+        }
+
+        uint index = (uint)Enumerable.Range(0, pages).First(i => file.Mapping.Find((uint)i) is var pfn && pfn >= area.Start.Value && pfn < area.End.Value);
+        cpu.Files.Write(file, (long)index << PageGeometry.PageShift, [7]).Succeeded.Should().BeTrue();
+        disk.HoldsWrites = true;
+        machine.AdvanceTime(TimeSpan.FromSeconds(40));
+        Page busy = machine.GetPage(new Pfn(file.Mapping.Find(index)));
+        busy.Flags.Should().HaveFlag(PageFlags.Writeback);
+
+        Page first = machine.Cma.Alloc(cpu, area, 16384);
+
+        first.Pfn.Should().Be(area.Start, "the write of the page in the way is waited for, as migrate_pages() with MIGRATE_SYNC does: the stutter");
+        machine.Nodes[0].Counters.Writeback.Should().Be(0);
+        file.Mapping.Find(index).Should().NotBe((int)busy.Pfn.Value);
+        byte[] read = new byte[1];
+        cpu.Files.Read(file, (long)index << PageGeometry.PageShift, read).Succeeded.Should().BeTrue();
+        read[0].Should().Be(7);
+        machine.Cma.Free(cpu, area, first, 16384).Should().BeTrue();
+    }
+
+    [Fact]
+    public void An_area_lies_in_the_window_that_the_device_tree_gives_it()
+    {
+        MachineSpec plain = MachineSpec.Arm64("1G");
+        PhysicalAddress from = new(0x4000_0000 + (256UL << 20));
+        PhysicalAddress to = new(0x4000_0000 + (384UL << 20));
+        CmaArea area = Boot(plain.WithCma("isp", ByteSize.FromMiB(32), below: to, above: from)).Cma.Get("isp");
+        area.End.PhysicalAddress.Should().Be(to, "memblock gives the highest place");
+        area.Start.PhysicalAddress.Value.Should().BeGreaterThanOrEqualTo(from.Value);
+        plain.Invoking(spec => spec.WithCma("isp", ByteSize.FromMiB(256), below: to, above: from)).Should().Throw<ArgumentException>().WithMessage("*smaller than 256M*");
+        plain.Invoking(spec => Machine.Boot(spec.WithCma("isp", ByteSize.FromMiB(32), above: new PhysicalAddress(0x1_0000_0000)))).Should().Throw<ArgumentException>().WithMessage("*no free memory*");
+    }
+
+    [Fact]
     public void Only_movable_requests_get_pages_of_an_area()
     {
         Machine machine = Boot(WithArea);

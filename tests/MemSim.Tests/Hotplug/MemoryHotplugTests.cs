@@ -314,4 +314,62 @@ public sealed class MemoryHotplugTests : MachineTests
 
         throw new InvalidOperationException("no block goes offline");
     }
+
+    [Fact]
+    public void Who_is_told_of_blocks_may_refuse_and_is_told_how_it_ended()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("1G"));
+        MemoryHotplug memory = machine.Hotplug.Memory;
+        Notebook first = new();
+        Notebook second = new();
+        memory.Attach(second);
+        memory.Attach(first, priority: 10);
+
+        memory.Offline(5).Should().Be(Errno.None);
+        memory.Online(5).Should().Be(Errno.None);
+        second.Refuses = MemoryNotice.GoingOffline;
+        long free = machine.Zones.Sum(zone => zone.ManagedPages);
+        memory.Offline(5).Should().Be(Errno.EBUSY);
+        machine.Zones.Sum(zone => zone.ManagedPages).Should().Be(free);
+        memory.Offline(0).Should().Be(Errno.EINVAL, "nobody is asked");
+
+        MemoryNotice[] seen = [MemoryNotice.GoingOffline, MemoryNotice.Offline, MemoryNotice.GoingOnline, MemoryNotice.Online, MemoryNotice.GoingOffline, MemoryNotice.CancelOffline];
+        first.Seen.Should().Equal(seen);
+        second.Seen.Should().Equal(seen);
+        first.Blocks.Select(block => block.IsOnline).Should().Equal(true, false, false, true, true, true);
+
+        second.Refuses = null;
+        memory.Offline(5).Should().Be(Errno.None);
+        first.Refuses = MemoryNotice.GoingOnline;
+        second.Seen.Clear();
+        memory.Online(5).Should().Be(Errno.EBUSY);
+        second.Seen.Should().Equal([MemoryNotice.CancelOnline], "the first refused");
+        memory.Find(5)!.Value.IsOnline.Should().BeFalse();
+
+        first.Refuses = null;
+        first.Throws = true;
+        memory.Invoking(m => m.Online(5)).Should().Throw<NotSupportedException>();
+        memory.Find(5)!.Value.IsOnline.Should().BeFalse("what is thrown is a refusal");
+        memory.Detach(first).Should().BeTrue();
+        memory.Detach(first).Should().BeFalse();
+        memory.Online(5).Should().Be(Errno.None);
+    }
+
+    private sealed class Notebook : IMemoryNotifier
+    {
+        public List<MemoryNotice> Seen { get; } = [];
+
+        public List<MemoryBlock> Blocks { get; } = [];
+
+        public MemoryNotice? Refuses { get; set; }
+
+        public bool Throws { get; set; }
+
+        public Errno Notify(MemoryNotice notice, MemoryBlock block)
+        {
+            Seen.Add(notice);
+            Blocks.Add(block);
+            return Throws ? throw new NotSupportedException() : notice == Refuses ? Errno.EBUSY : Errno.None;
+        }
+    }
 }

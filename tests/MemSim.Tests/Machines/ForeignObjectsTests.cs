@@ -202,6 +202,7 @@ public sealed class ForeignObjectsTests
                 [typeof(PerCpuPointer)] = variable.Pointer,
                 [typeof(DmaDevice)] = device,
                 [typeof(MemoryHotplug)] = Machine.Hotplug.Memory,
+                [typeof(MemoryFailures)] = Machine.Hotplug.Failures,
                 [typeof(MovablePool)] = pool,
                 [typeof(MovableOwner)] = pool.Registration,
                 [typeof(CmaArea)] = Machine.Cma.Get("camera")!,

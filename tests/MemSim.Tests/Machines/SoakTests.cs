@@ -28,6 +28,11 @@ public sealed class SoakTests
     [InlineData(6, 6000)]
     [InlineData(45, 3000)]
     [InlineData(49, 3000)]
+    [InlineData(249, 3000)]
+    [InlineData(529, 3000)]
+    [InlineData(924, 3000)]
+    [InlineData(964, 3000)]
+    [InlineData(1139, 3000)]
     public void Seeds_that_found_something_find_nothing_any_more(int seed, int steps) => SoakRun.Run((ulong)seed, steps, new SoakTally()).Should().BeNull();
 
     [Fact]

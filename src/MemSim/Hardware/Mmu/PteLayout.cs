@@ -209,6 +209,12 @@ internal sealed class PteLayout
     /// <summary>An entry for a page that is being moved.</summary>
     public ulong MakeMigrationEntry(int pfn, bool write) => MakeSwapEntry(write ? MigrationWriteType : MigrationReadType, pfn);
 
+    /// <summary>An entry for a page with a hardware error.</summary>
+    public ulong MakeHwPoisonEntry(int pfn) => MakeSwapEntry(HwPoisonType, pfn);
+
+    /// <summary>Whether an entry stands for a page with a hardware error.</summary>
+    public bool IsHwPoison(ulong entry) => TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.HwPoison;
+
     /// <summary>Marks a swap entry as belonging to this address space alone; without effect where 6.1 has no bit for it (x86-32).</summary>
     public ulong MakeExclusive(ulong entry) => _arm ? entry | (1 << 2) : Is32Bit ? entry : entry | (1 << 3);
 

@@ -50,7 +50,7 @@ internal sealed class Inventory
             {
                 int pfn = (int)run.Start.Value;
                 inventory.StrayTables += run.Use == FrameUse.PageTable ? 1 : 0;
-                if (run.Use == FrameUse.Kernel && !named.Contains(pfn) && !machine.Frames.IsReserved(pfn) && machine.ZoneTable.ZoneOf(pfn) is { Type: not ZoneType.Device })
+                if (run.Use == FrameUse.Kernel && !named.Contains(pfn) && !machine.Frames.IsReserved(pfn) && !machine.Frames.Array[pfn].Has(PageFlags.HwPoison) && machine.ZoneTable.ZoneOf(pfn) is { Type: not ZoneType.Device })
                 {
                     inventory.Blocks.Add((pfn, run.Order));
                 }

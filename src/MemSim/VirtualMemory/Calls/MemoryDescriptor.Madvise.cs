@@ -12,7 +12,10 @@ public sealed partial class MemoryDescriptor
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="length">Bytes; rounded up to pages.</param>
     /// <param name="advice">The advice.</param>
-    /// <returns>EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal.</returns>
+    /// <returns>
+    /// EINVAL; ENOMEM for holes (the areas between them were served), EINVAL for populating without rights, EFAULT where an access would get a signal; for injected errors what
+    /// <see cref="MemoryFailures"/> answers.
+    /// </returns>
     public Errno Madvise(VirtualAddress address, long length, MemoryAdvice advice)
     {
         using OwnersLock.Scope scope = _spaces.Enter();
@@ -37,6 +40,11 @@ public sealed partial class MemoryDescriptor
         if (advice is MemoryAdvice.PopulateRead or MemoryAdvice.PopulateWrite)
         {
             return Populate(cpu, start, end, advice == MemoryAdvice.PopulateWrite, asAdvised: true);
+        }
+
+        if (advice is MemoryAdvice.HwPoison or MemoryAdvice.SoftOffline)
+        {
+            return InjectErrors(cpu, start, end, soft: advice == MemoryAdvice.SoftOffline);
         }
 
         AreaPieces pieces = new(_areas, start, end);
