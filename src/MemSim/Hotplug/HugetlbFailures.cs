@@ -1,4 +1,3 @@
-using MemSim.Hugetlb;
 using MemSim.Pages;
 using MemSim.VirtualMemory;
 

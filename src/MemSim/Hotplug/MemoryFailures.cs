@@ -2,7 +2,6 @@ using System.Globalization;
 using MemSim.Diagnostics;
 using MemSim.Hotplug;
 using MemSim.Lru;
-using MemSim.Zones;
 
 namespace MemSim;
 

@@ -1,9 +1,7 @@
 using System.Globalization;
-using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Pages;
 using MemSim.ReverseMapping;
-using MemSim.VirtualMemory;
 using MemSim.Zones;
 
 namespace MemSim.Hotplug;

@@ -1,9 +1,7 @@
 using System.Globalization;
-using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.PageCache;
 using MemSim.Pages;
-using MemSim.Zones;
 
 namespace MemSim.Hotplug;
 

@@ -1,4 +1,3 @@
-using MemSim.Hardware;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
