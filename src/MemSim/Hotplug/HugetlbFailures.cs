@@ -1,4 +1,3 @@
-using MemSim.Pages;
 using MemSim.VirtualMemory;
 
 namespace MemSim.Hotplug;

@@ -2,7 +2,6 @@ using System.Globalization;
 using MemSim.PageCache;
 using MemSim.Pages;
 using MemSim.ReverseMapping;
-using MemSim.Zones;
 
 namespace MemSim.Hotplug;
 

@@ -1,5 +1,3 @@
-using MemSim.VirtualMemory;
-
 namespace MemSim.Hugetlb;
 
 /// <content>Huge pages with hardware errors.</content>
