@@ -19,13 +19,13 @@ VirtualAddress second = cpu.Kmalloc(128, Gfp.Kernel);
 Console.WriteLine($"{first} and {second}, both in page {cpu.Pages.VirtToPage(first).Pfn}");
 
 // What was freed last is handed out first. kmalloc() leaves what was there, kzalloc() clears it.
-cpu.Write(first + 64, 0x5ec7e7UL);
+cpu.Write(first + 8, 0x5ec7e7UL);
 cpu.Kfree(first);
 VirtualAddress again = cpu.Kmalloc(128, Gfp.Kernel);
-Console.WriteLine($"again {again}, and in it still 0x{cpu.Read<ulong>(again + 64):x}");
+Console.WriteLine($"again {again}, and in it still 0x{cpu.Read<ulong>(again + 8):x}");
 cpu.Kfree(again);
 again = cpu.Kzalloc(128, Gfp.Kernel);
-Console.WriteLine($"again {again}, and in it now 0x{cpu.Read<ulong>(again + 64):x}");
+Console.WriteLine($"again {again}, and in it now 0x{cpu.Read<ulong>(again + 8):x}");
 
 // No bytes: a pointer that may be freed and not used. Too many: NULL. Freeing NULL does nothing.
 Console.WriteLine($"kmalloc(0) = {cpu.Kmalloc(0, Gfp.Kernel)}");

@@ -8,7 +8,7 @@ SwapArea area = machine.Swap.SwapOn(disk);
 Process process = machine.CreateProcess("editor");
 using (cpu.Run(process))
 {
-    // Twice as much as there is: each page gets a number, its own.
+    // All of the 128 MiB, of which the kernel keeps 48 for itself: each page gets a number, its own.
     const long Pages = 32768;
     VirtualAddress memory = process.Mm.Mmap(Pages * 4096, Prot.Read | Prot.Write);
     for (long i = 0; i < Pages; i++)
