@@ -23,7 +23,7 @@ internal static class PlotCommand
     public static Command Create(ToolConsole console)
     {
         var what = new Argument<string>("WHAT") { Description = "watermarks (free memory against min, low and high), reclaim (that and the LRU lists, over a longer run), a scenario (its name or file), a recording's folder or the text of a trace; - for a trace on standard input." };
-        var output = new Option<string?>("--out") { Description = "The picture to write, .svg or .png.", HelpName = "FILE" };
+        var output = new Option<string?>("--out", "-o") { Description = "The picture to write, .svg or .png.", HelpName = "FILE" };
         var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
         Option<string?> kernel = SharedOptions.Kernel();
         Option<bool> json = SharedOptions.Json();

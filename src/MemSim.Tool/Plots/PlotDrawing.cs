@@ -15,7 +15,7 @@ internal static class PlotDrawing
     private const int PanelHeight = 230;
     private const int HeadHeight = 110;
     private const double FirstLine = 11;
-    private const double LineHeight = 13;
+    private const double LineHeight = 15;
     private const double LetterWidth = 6.2;
 
     /// <summary>Whether a file's name has an ending that can be drawn.</summary>
@@ -61,7 +61,7 @@ internal static class PlotDrawing
         model.Axes.Add(new LinearAxis { Position = AxisPosition.Bottom, Minimum = 0, Maximum = plot.XMax, Title = plot.XName, MajorGridlineStyle = LineStyle.Dot, AxislineStyle = LineStyle.Solid });
 
         // The names of the phases stand above the panels, in as many lines as they need not to touch.
-        double head = rows * LineHeight / height;
+        double head = rows * LineHeight / (height - HeadHeight);
         double each = (1 - head) / plot.Panels.Count;
         for (int i = 0; i < plot.Panels.Count; i++)
         {
