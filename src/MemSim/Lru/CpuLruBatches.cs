@@ -32,6 +32,16 @@ internal sealed class CpuLruBatches(int pages)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Span<int> PagesOf(LruBatch batch) => new(_pages, (int)batch * BatchPages, BatchPages);
 
+    /// <summary>Adds a page to a batch that has room.</summary>
+    /// <returns>How many pages it has now.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int Push(LruBatch batch, int pfn)
+    {
+        ref int count = ref _counts[(int)batch];
+        _pages[((int)batch * BatchPages) + count] = pfn;
+        return ++count;
+    }
+
     public void Enter() => _lock.Enter();
 
     public void Exit() => _lock.Exit();

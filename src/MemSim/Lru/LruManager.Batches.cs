@@ -44,22 +44,32 @@ internal sealed partial class LruManager
     /// <summary>Puts a page into a batch, with a reference; a full batch is done at once, and so is one with a compound page.</summary>
     private void Defer(Cpu cpu, LruBatch batch, int pfn)
     {
+        if (_parallel)
+        {
+            DeferLocked(cpu, batch, pfn);
+            return;
+        }
+
+        ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.RefCount > 0, "a page without references");
+        frame.RefOrder += PageFrame.OneReference;
+        CpuLruBatches batches = _batches[cpu.Id];
+        if (batches.Push(batch, pfn) == batches.BatchPages || frame.Order != 0)
+        {
+            Flush(cpu, batches, batch);
+        }
+    }
+
+    /// <summary>The same where other CPUs may drain the batch meanwhile.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void DeferLocked(Cpu cpu, LruBatch batch, int pfn)
+    {
         Debug.Assert(_frames[pfn].RefCount > 0, "a page without references");
         _table.AddReferences(pfn, 1);
         CpuLruBatches batches = _batches[cpu.Id];
-        if (_parallel)
-        {
-            batches.Enter();
-        }
-
-        ref int count = ref batches.CountOf(batch);
-        batches.PagesOf(batch)[count++] = pfn;
-        bool full = count == batches.BatchPages || _frames[pfn].Order != 0;
-        if (_parallel)
-        {
-            batches.Exit();
-        }
-
+        batches.Enter();
+        bool full = batches.Push(batch, pfn) == batches.BatchPages || _frames[pfn].Order != 0;
+        batches.Exit();
         if (full)
         {
             Flush(cpu, batches, batch);
@@ -116,43 +126,46 @@ internal sealed partial class LruManager
     private void AddAll(Cpu cpu, Span<int> pages)
     {
         MoveEvents events = default;
+        FrameArray frames = _frames;
+
+        bool isPlain = !ByGeneration && _mappings.KeepingOwners == 0;
+        bool isCharged = _charges is not null;
         LruVec? run = null;
+        uint key = ~0u;
         LruList list = default;
-        int zoneId = -1;
+        int zoneId = 0;
+        int head = 0;
         long counted = 0;
         int last = 0;
         foreach (int pfn in pages)
         {
-            ref PageFrame frame = ref _frames[pfn];
-            PageFlags flags = frame.StoredFlags;
-            if ((flags & (PageFlags.Unevictable | PageFlags.Mlocked)) != 0 || (frame.Mapping & 3) == 0)
+            ref PageFrame frame = ref frames[pfn];
+            uint word = frame.RefOrder;
+            if (!isPlain || frame.Has(PageFlags.Unevictable | PageFlags.Mlocked))
             {
-                Move(LruBatch.Add, OfPage(pfn), ref frame, pfn, ref events);
-                SetFlags(ref frame, PageFlags.Lru);
-            }
-            else if (ByGeneration)
-            {
-                OfPage(pfn).Generations!.Add(ref frame, pfn, _zones[frame.ZoneId], oldest: false);
-                frame.Set(PageFlags.Lru);
+                AddOne(ref frame, pfn, ref events);
             }
             else
             {
-                LruVec vec = OfPage(pfn);
-                LruList own = LruVec.ListOf(flags);
-                if (vec != run || own != list || frame.ZoneId != zoneId)
+                if (frame.ListKey != key || (isCharged && OfPage(pfn) != run))
                 {
                     CountRun(run, zoneId, list, counted);
-                    (run, zoneId, list, counted) = (vec, frame.ZoneId, own, 0);
+                    counted = 0;
+                    key = frame.ListKey;
+                    zoneId = frame.ZoneId;
+                    list = LruVec.ListOf(frame.StoredFlags);
+                    run = OfPage(pfn);
+                    head = run.Head(list);
                 }
 
-                counted += 1L << frame.Order;
+                counted += 1L << (int)(word & (PageFrame.OneReference - 1));
                 frame.Set(PageFlags.Lru);
-                _frames.AddFirst(vec.Head(own), ref frame, pfn);
+                frames.AddFirst(head, ref frame, pfn);
             }
 
-            if (frame.RefOrder >= 2 * PageFrame.OneReference)
+            if (word >= 2 * PageFrame.OneReference)
             {
-                frame.RefOrder -= PageFrame.OneReference;
+                frame.RefOrder = word - PageFrame.OneReference;
             }
             else
             {
@@ -166,6 +179,22 @@ internal sealed partial class LruManager
         {
             PutAll(cpu, pages[..last]);
         }
+    }
+
+    /// <summary>Puts a page on its list that is not like nearly all.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void AddOne(ref PageFrame frame, int pfn, ref MoveEvents events)
+    {
+        if (ByGeneration && !frame.Has(PageFlags.Unevictable | PageFlags.Mlocked) && !IsKept(ref frame))
+        {
+            OfPage(pfn).Generations!.Add(ref frame, pfn, _zones[frame.ZoneId], oldest: false);
+        }
+        else
+        {
+            AddNow(OfPage(pfn), ref frame, pfn, _zones[frame.ZoneId], ref events);
+        }
+
+        frame.Set(PageFlags.Lru);
     }
 
     private void CountRun(LruVec? vec, int zoneId, LruList list, long pages)

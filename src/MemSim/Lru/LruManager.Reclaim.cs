@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Pages;
 
 namespace MemSim.Lru;
@@ -172,6 +173,14 @@ internal sealed partial class LruManager
         vec.Enter();
         CountIsolated(vec, file, -pages);
         vec.Exit();
+    }
+
+    /// <summary>Whether a page that was just isolated is of a file, clean and mapped nowhere (and not used since the last look, where use decides by generation): whatever else is asked about it, it can go.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsIdleCache(ref PageFrame frame)
+    {
+        const PageFlags busy = PageFlags.Mlocked | PageFlags.Dirty | PageFlags.Writeback | PageFlags.SwapBacked;
+        return frame.InvertedMapCount == 0 && !frame.Has(ByGeneration ? busy | PageFlags.Referenced : busy) && (frame.Mapping & 3) == 0 && _mappings.KeepingOwners == 0;
     }
 
     /// <summary>Whether a page may be evicted now (<c>folio_evictable()</c>).</summary>

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Statistics;
 
@@ -109,17 +108,9 @@ internal sealed partial class LruManager
 
     private void FreeChain(Cpu cpu, int first)
     {
-        PageAllocator allocator = _machine.Pages;
-        for (int pfn = first; pfn != EndOfList; pfn = _frames[pfn].Next)
+        if (first != EndOfList)
         {
-            allocator.PrepareListed(cpu, pfn);
-        }
-
-        for (int pfn = first; pfn != EndOfList;)
-        {
-            int next = _frames[pfn].Next;
-            allocator.FreePrepared(cpu, pfn);
-            pfn = next;
+            _machine.Pages.FreeChain(cpu, first, EndOfList);
         }
     }
 

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Pages;
 using MemSim.Statistics;
 
@@ -85,10 +86,16 @@ internal sealed partial class LruManager
     }
 
     /// <summary>Whether reclaim may take a page (<c>folio_evictable()</c>).</summary>
-    private bool IsEvictable(ref PageFrame frame) => !frame.IsMlocked && !IsMappingUnevictable(ref frame);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool IsEvictable(ref PageFrame frame) => !frame.IsMlocked && !IsKept(ref frame);
 
+    /// <summary>Whether the page's owner keeps its pages in memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool IsKept(ref PageFrame frame) => _mappings.KeepingOwners != 0 && IsMappingUnevictable(ref frame);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsMappingUnevictable(ref PageFrame frame) =>
-        frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Frames.Mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
+        frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
 
     private void MakeEvictable(LruVec vec, ref PageFrame frame, int pfn, bool isolated, long pages)
     {

@@ -16,10 +16,15 @@ internal sealed partial class LruManager
     public long EvictionShadow(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        LruVec vec = VecOf(_vecOfZone[frame.ZoneId].Index, _batches[cpu.Id].EvictionCgroup)!;
         if (ByGeneration)
         {
             return ShadowByGeneration(OfPage(pfn), ref frame, pfn);
+        }
+
+        LruVec vec = _vecOfZone[frame.ZoneId];
+        if (_batches[cpu.Id].EvictionCgroup is var cgroup and not 0)
+        {
+            vec = VecOf(vec.Index, cgroup)!;
         }
 
         long age = vec.NonresidentAge & AgeMask;

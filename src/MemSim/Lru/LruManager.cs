@@ -14,6 +14,7 @@ internal sealed partial class LruManager
     private readonly Machine _machine;
     private readonly FrameTable _table;
     private readonly FrameArray _frames;
+    private readonly MappingTable _mappings;
     private readonly Zone[] _zones;
     private readonly LruVec[] _vecs;
     private readonly LruVec[] _vecOfZone;
@@ -27,6 +28,7 @@ internal sealed partial class LruManager
         _machine = machine;
         _table = machine.Frames;
         _frames = machine.Frames.Array;
+        _mappings = machine.Frames.Mappings;
         _map = map;
         _parallel = machine.IsParallel;
         _zones = [.. machine.Zones];

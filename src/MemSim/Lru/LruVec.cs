@@ -142,25 +142,32 @@ internal sealed partial class LruVec
     {
         Debug.Assert(frame.ZoneId == zone.Id, "a page of the zone");
         LruList list = ListOf(frame.StoredFlags);
-        if (list != LruList.Unevictable && !_frames.IsLinked(pfn))
+        if (list != LruList.Unevictable)
         {
-            throw new KernelBugException(KernelBugKind.Overwritten, $"list_del corruption: page pfn:0x{pfn:x} has PG_lru, but its neighbours do not know it", "Only the kernel sets PG_lru, and only on pages that it puts on a list.\n");
-        }
+            if (ByGeneration)
+            {
+                if (!_frames.IsLinked(pfn))
+                {
+                    throw NotLinked(pfn);
+                }
 
-        if (ByGeneration && list != LruList.Unevictable)
-        {
-            Generations!.Remove(ref frame, pfn, zone);
-            return;
+                Generations!.Remove(ref frame, pfn, zone);
+                return;
+            }
+
+            if (!_frames.TryRemove(ref frame, pfn))
+            {
+                throw NotLinked(pfn);
+            }
         }
 
         Count(zone, list, -(1L << frame.Order));
-        if (list != LruList.Unevictable)
-        {
-            _frames.Remove(pfn);
-        }
-
         Debug.Assert(Size(zone, list) >= 0, "no more leave a list than are on it");
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static KernelBugException NotLinked(int pfn) =>
+        new(KernelBugKind.Overwritten, $"list_del corruption: page pfn:0x{pfn:x} has PG_lru, but its neighbours do not know it", "Only the kernel sets PG_lru, and only on pages that it puts on a list.\n");
 
     /// <summary>Notes that reclaim of a kind of page cost something, here and in all cgroups above (<c>lru_note_cost()</c>). Old costs fade once they exceed a quarter of the lists.</summary>
     public void NoteCost(bool file, long pages)

@@ -86,6 +86,9 @@ internal sealed class AllocatorHooks
     /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
     public Tracepoints? Trace { get; private set; }
 
+    /// <summary>Whether somebody wants to know of each page that is freed, or it must be zeroed.</summary>
+    public bool WatchesFrees => Trace is not null || Charges is not null || ZeroesOnFree;
+
     /// <summary>Has owners of pages recorded from now on, as <c>page_owner=on</c> does from the boot on.</summary>
     public void TrackPageOwners()
     {

@@ -101,6 +101,47 @@ internal sealed partial class PageAllocator
         FreeToPcp<ObservedPath>(cpu, cpu.Lists.Pcp[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
     }
 
+    /// <summary>Frees single pages that passed the checks, chained by <see cref="PageFrame.Next"/>, after all page block types were read.</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="first">The first page.</param>
+    /// <param name="end">What the last one has as its next.</param>
+    public void FreeChain(Cpu cpu, int first, int end)
+    {
+        if (_parallel || LimitsMove || _hooks.WatchesFrees)
+        {
+            for (int pfn = first; pfn != end; pfn = _frames[pfn].Next)
+            {
+                PrepareListed(cpu, pfn);
+            }
+
+            for (int pfn = first; pfn != end;)
+            {
+                int next = _frames[pfn].Next;
+                FreePrepared(cpu, pfn);
+                pfn = next;
+            }
+
+            return;
+        }
+
+        FrameArray frames = _frames;
+        PerCpuPages[] lists = cpu.Lists.Pcp;
+        for (int pfn = first; pfn != end;)
+        {
+            ref PageFrame frame = ref frames[pfn];
+            frame.Index = (uint)lists[frame.ZoneId].Zone.BlockType(pfn);
+            pfn = frame.Next;
+        }
+
+        for (int pfn = first; pfn != end;)
+        {
+            ref PageFrame frame = ref frames[pfn];
+            int next = frame.Next;
+            FreeToPcp<PlainPath>(cpu, lists[frame.ZoneId], ref frame, pfn, 0, (int)frame.Index);
+            pfn = next;
+        }
+    }
+
     /// <summary>Makes every frame of an allocated block a single allocated page (<c>split_page()</c>); no list changes.</summary>
     public void Split(int pfn, int order)
     {

@@ -65,7 +65,18 @@ internal abstract partial class FileMapping : IUnevictableMapping
     public bool WantsWriteNotify => WritesBack;
 
     /// <summary>Whether its pages must stay in memory (<c>AS_UNEVICTABLE</c>).</summary>
-    public bool IsUnevictable { get; set; }
+    public bool IsUnevictable
+    {
+        get;
+        set
+        {
+            if (field != value)
+            {
+                field = value;
+                _machine.Frames.Mappings.NoteKeeping(value);
+            }
+        }
+    }
 
     /// <summary>The name shown in <c>/proc/pid/maps</c>.</summary>
     public string DisplayName => Host.DisplayName;
@@ -106,6 +117,7 @@ internal abstract partial class FileMapping : IUnevictableMapping
         Host.Size = 0;
         RemoveRange(cpu, 0, uint.MaxValue, evenCopies: true);
         Writeback?.NoteClean(this);
+        IsUnevictable = false;
         _cache.Remove(this);
         _machine.Frames.Mappings.Remove(Id);
     }

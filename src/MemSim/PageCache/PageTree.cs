@@ -47,6 +47,11 @@ internal sealed partial class PageTree
     /// <summary>The entry at an index, or 0. All indexes of a large page have its entry.</summary>
     public long Get(uint index)
     {
+        if (_recent is { } recent && (index & ~(uint)PageTreeNode.SlotMask) == recent.Base)
+        {
+            return recent.Entries![(int)index & PageTreeNode.SlotMask];
+        }
+
         if (FindNode(index) is { } node)
         {
             return node.Entries![node.SlotOf(index)];
@@ -90,6 +95,14 @@ internal sealed partial class PageTree
             Count(single, entry, 1);
             ReleaseReserved(cpu);
             return single;
+        }
+
+        if (order == 0 && _recent is { } recent && (index & ~(uint)PageTreeNode.SlotMask) == recent.Base)
+        {
+            long replaced = Set(recent, (int)index & PageTreeNode.SlotMask, entry);
+            _nodes.Update(recent);
+            ReleaseReserved(cpu);
+            return replaced;
         }
 
         PageTreeNode node = FindNode(index) is { } found && found.Shift == ShiftOf(order) ? found : MakeNode(cpu, index, order);
@@ -212,8 +225,19 @@ internal sealed partial class PageTree
 
     private void Count(long before, long after, long indexes)
     {
-        Pages += (IsPage(after) ? indexes : 0) - (IsPage(before) ? indexes : 0);
-        Values += (IsValue(after) ? indexes : 0) - (IsValue(before) ? indexes : 0);
+        if (after != 0)
+        {
+            long values = (after & 1) * indexes;
+            Values += values;
+            Pages += indexes - values;
+        }
+
+        if (before != 0)
+        {
+            long values = (before & 1) * indexes;
+            Values -= values;
+            Pages -= indexes - values;
+        }
     }
 
     /// <summary>The node that has the entry of an index; on the lowest level also where there is none.</summary>

@@ -94,6 +94,25 @@ internal readonly unsafe struct FrameArray
         this[prev].Next = next;
     }
 
+    /// <summary>Takes a frame off its list if both neighbours name it as theirs: the kernel's check before <c>list_del()</c>, and that.</summary>
+    /// <returns>False where the frame is on no list: nothing has changed.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool TryRemove(ref PageFrame f, int index)
+    {
+        int next = f.Next;
+        int prev = f.Prev;
+        ref PageFrame after = ref this[next];
+        ref PageFrame before = ref this[prev];
+        if (after.Prev != index || before.Next != index)
+        {
+            return false;
+        }
+
+        after.Prev = prev;
+        before.Next = next;
+        return true;
+    }
+
     /// <summary>Whether both neighbours of a frame name it as theirs: the kernel's check before <c>list_del()</c>.</summary>
     public bool IsLinked(int index)
     {

@@ -12,11 +12,23 @@ internal sealed class MappingTable
     /// <summary>The page belongs to a driver that can move it (<c>PAGE_MAPPING_MOVABLE</c>).</summary>
     public const uint Movable = 2;
 
-    // Guards _free, _next and changes of _owners, which is read without.
+    // Guards _free, _next, KeepingOwners and changes of _owners, which is read without.
     private readonly Lock _lock = new();
     private readonly Stack<uint> _free = [];
     private object?[] _owners = new object?[64];
     private uint _next = 1;
+
+    /// <summary>Owners that keep all their pages in memory: while there are none, nobody has to look whether a page's owner is one.</summary>
+    public int KeepingOwners { get; private set; }
+
+    /// <summary>An owner begins to keep its pages in memory, or ends it.</summary>
+    public void NoteKeeping(bool keeps)
+    {
+        lock (_lock)
+        {
+            KeepingOwners += keeps ? 1 : -1;
+        }
+    }
 
     /// <summary>Gives an object a number above 0.</summary>
     public uint Add(object owner)

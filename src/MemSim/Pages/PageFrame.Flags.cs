@@ -18,6 +18,13 @@ internal partial struct PageFrame
         get => (PageFlags)(_flagsAndZone & (uint)PageFlags.StoredMask);
     }
 
+    /// <summary>The flags that name its list, with its zone: the same for all pages of a zone and list.</summary>
+    public readonly uint ListKey
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => _flagsAndZone & (~0u << ZoneShift | (uint)(PageFlags.SwapBacked | PageFlags.Active | PageFlags.Unevictable));
+    }
+
     /// <summary><c>PG_locked</c>.</summary>
     public readonly bool IsLocked => Has(PageFlags.Locked);
 

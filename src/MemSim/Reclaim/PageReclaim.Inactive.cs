@@ -107,7 +107,9 @@ internal sealed partial class PageReclaim
             }
 
             sc.Scanned += size;
-            Outcome outcome = owners is null ? Outcome.KeepLocked : Judge(cpu, owners, state, sc, pfn, ref frame, ref found);
+            Outcome outcome = owners is null ? Outcome.KeepLocked
+                : _lru.IsIdleCache(ref frame) ? FreeIdle(cpu, owners, sc, pfn, ref frame)
+                : Judge(cpu, owners, state, sc, pfn, ref frame, ref found);
             switch (outcome)
             {
                 case Outcome.Freed:
@@ -379,6 +381,17 @@ internal sealed partial class PageReclaim
         state.Node.Counters.VmscanWrite += size;
         _machine.Reclaim.Trace?.WriteFolio(cpu, pfn, file);
         return frame.Has(PageFlags.Writeback | PageFlags.Dirty) ? Outcome.KeepLocked : null;
+    }
+
+    /// <summary>What <see cref="Judge"/> comes to for a page of a file that is clean and mapped nowhere: use through a file descriptor since the last look spares it a write, no more.</summary>
+    private Outcome FreeIdle(Cpu cpu, IPageOwners owners, ScanControl sc, int pfn, ref PageFrame frame)
+    {
+        if (!sc.IgnoresUse && frame.IsReferenced)
+        {
+            _lru.ClearFlags(ref frame, PageFlags.Referenced);
+        }
+
+        return Free(cpu, owners, pfn, ref frame);
     }
 
     private Outcome Free(Cpu cpu, IPageOwners owners, int pfn, ref PageFrame frame)

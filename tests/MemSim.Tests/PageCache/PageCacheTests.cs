@@ -121,6 +121,22 @@ public class PageCacheTests
     }
 
     [Fact]
+    public void Pages_of_a_file_that_keeps_them_go_to_no_list_that_reclaim_looks_at()
+    {
+        using FileMachine m = new();
+        OpenFile file = m.FileOnDisk(4);
+        file.Mapping.IsUnevictable = true;
+        file.Mapping.IsUnevictable = true;
+        m.Machine.Frames.Mappings.KeepingOwners.Should().Be(1);
+        m.ReadPage(file, 0);
+        m.Machine.Lru.DrainAll();
+        m.Counters.Unevictable.Should().BePositive().And.Be(file.File.CachedPages);
+        m.Counters.InactiveFile.Should().Be(0);
+        file.Mapping.IsUnevictable = false;
+        m.Machine.Frames.Mappings.KeepingOwners.Should().Be(0);
+    }
+
+    [Fact]
     public void What_reclaim_took_comes_back_as_a_refault()
     {
         using FileMachine m = new();
