@@ -1,5 +1,8 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using MemSim.Hardware;
 using MemSim.PageCache;
+using MemSim.Pages;
 
 namespace MemSim.Faults;
 
@@ -130,40 +133,95 @@ internal sealed partial class PageFaults
         ulong table = _layout.TableBytes;
         ulong end = Math.Min(Math.Min(start + window, vma.EndValue), (address & ~(table - 1)) + table);
         PageTables tables = vma.Mm.Tables;
-        int mapped = 0;
-        vma.Mapping!.SplitRange(cpu, vma.IndexOf(start), vma.IndexOf(end - 1));
-        for (ulong at = start; at < end; at += PageGeometry.PageSize)
+        FileMapping file = vma.Mapping!;
+        uint index = vma.IndexOf(start);
+        file.SplitRange(cpu, index, vma.IndexOf(end - 1));
+        ulong slot = tables.FindSlot(start);
+        if (slot == 0)
         {
-            ulong slot = tables.FindSlot(at);
-            if (slot == 0 || tables.ReadSlot(slot) != 0)
-            {
-                continue;
-            }
+            return;
+        }
 
-            int pfn = vma.Mapping!.Peek(vma.IndexOf(at));
-            if (pfn < 0 || _pages.HasFlag(pfn, PageFlags.Locked) || !_pages.HasFlag(pfn, PageFlags.UpToDate))
+        int mapped = 0;
+        int count = (int)((end - start) >> PageGeometry.PageShift);
+        ulong bits = vma.PageBits;
+        bool startsYoung = _spaces.Addresses.IsX86;
+        Span<int> pages = stackalloc int[AroundPages];
+        file.PeekAll(index, pages[..count]);
+        if (tables.EntryShift == 3 && !tables.IsShared && (vma.Flags & VmaFlags.Locked) == 0)
+        {
+            mapped = MapAll(vma, slot, pages[..count], startsYoung ? -1 : (int)((address - start) >> PageGeometry.PageShift));
+            count = 0;
+        }
+
+        for (int i = 0; i < count; i++)
+        {
+            int pfn = pages[i];
+            ulong place = slot + ((ulong)(uint)i << tables.EntryShift);
+            if (pfn < 0 || tables.ReadSlot(place) != 0)
             {
                 continue;
             }
 
             _pages.Get(pfn);
-            ulong entry = _layout.Make(pfn, vma.PageBits);
+            ulong entry = _layout.Make(pfn, bits);
 
             // arm64 sets the access flag in hardware, so entries made ahead start old; x86 has them young.
-            MapFilePage(cpu, vma, slot, pfn, at == address || _spaces.Addresses.IsX86 ? entry : _layout.MakeOld(entry));
+            bool isAsked = start + ((ulong)(uint)i << PageGeometry.PageShift) == address;
+            MapFilePage(cpu, vma, place, pfn, isAsked || startsYoung ? entry : _layout.MakeOld(entry));
             mapped++;
         }
 
-        if (mapped != 0)
+        if (mapped != 0 && Story is not null)
         {
-            Story?.Add($"{mapped} pages around the address were in the page cache and are mapped");
+            TellAround(mapped);
         }
     }
 
+    /// <summary>Maps pages of a file one after the other, where entries have eight bytes, no other CPU marks them meanwhile and the area is not locked.</summary>
+    /// <param name="vma">The area.</param>
+    /// <param name="slot">The first one's entry.</param>
+    /// <param name="pages">The pages; -1 where there is none.</param>
+    /// <param name="young">The only one whose entry starts young; -1 for all of them.</param>
+    /// <returns>How many were mapped: those whose entries were empty.</returns>
+    private int MapAll(Vma vma, ulong slot, ReadOnlySpan<int> pages, int young)
+    {
+        Span<ulong> entries = MemoryMarshal.Cast<byte, ulong>(_machine.Ram.Range(slot, pages.Length << 3));
+        FrameArray frames = _spaces.Frames;
+        ulong bits = vma.PageBits;
+        int ofFiles = 0;
+        int ofSharedMemory = 0;
+        for (int i = 0; i < pages.Length; i++)
+        {
+            int pfn = pages[i];
+            if (pfn < 0 || entries[i] != 0)
+            {
+                continue;
+            }
+
+            ref PageFrame frame = ref frames[pfn];
+            frame.RefOrder += PageFrame.OneReference;
+            _maps.AddFileRmap(ref frame);
+            int shared = frame.IsSwapBacked ? 1 : 0;
+            ofSharedMemory += shared;
+            ofFiles += 1 - shared;
+            ulong entry = _layout.Make(pfn, bits);
+            entries[i] = young < 0 || young == i ? entry : _layout.MakeOld(entry);
+        }
+
+        vma.Mm.FilePages += ofFiles;
+        vma.Mm.SharedMemoryPages += ofSharedMemory;
+        return ofFiles + ofSharedMemory;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TellAround(int mapped) => Story?.Add($"{mapped} pages around the address were in the page cache and are mapped");
+
     /// <summary>Maps a page of a file; the caller's reference becomes the entry's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void MapFilePage(Cpu cpu, Vma vma, ulong slot, int pfn, ulong entry)
     {
-        vma.Mm.CountResident(pfn, 1);
+        vma.Mm.CountFilePage(_spaces.Frames[pfn], 1);
         _maps.AddFileRmap(pfn);
         vma.Mm.Tables.WriteSlot(slot, entry);
         if ((vma.Flags & VmaFlags.Locked) != 0)

@@ -1,3 +1,6 @@
+using System.Runtime.CompilerServices;
+using MemSim.Pages;
+
 namespace MemSim.PageCache;
 
 /// <content>What the page-fault path asks for.</content>
@@ -52,17 +55,34 @@ internal abstract partial class FileMapping
 
     /// <summary>The page at an index if it is in the cache, up to date, unlocked and in the file; no reference is taken. For fault-around (<c>filemap_map_pages()</c>).</summary>
     /// <returns>The page, or -1.</returns>
-    public int Peek(uint index)
+    public int Peek(uint index) => index < SizePages ? Usable(_tree.Get(index)) : -1;
+
+    /// <summary>The same for several pages that follow each other.</summary>
+    /// <param name="index">The first page of the file.</param>
+    /// <param name="pages">Receives the pages; -1 where there is none.</param>
+    public void PeekAll(uint index, Span<int> pages)
     {
-        int pfn = Find(index);
-        if (pfn < 0 || index >= SizePages)
+        long size = SizePages;
+        for (int i = 0; i < pages.Length; i++)
+        {
+            uint at = index + (uint)i;
+            pages[i] = at < size ? Usable(_tree.Get(at)) : -1;
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private int Usable(long entry)
+    {
+        // Pages with the read-ahead mark take a fault of their own, so that the next window is started.
+        const PageFlags looked = PageFlags.Locked | PageFlags.UpToDate | PageFlags.HwPoison | PageFlags.Reclaim;
+        if (!PageTree.IsPage(entry))
         {
             return -1;
         }
 
-        // Pages with the read-ahead mark take a fault of their own, so that the next window is started.
-        const PageFlags looked = PageFlags.Locked | PageFlags.UpToDate | PageFlags.HwPoison | PageFlags.Reclaim;
-        return _frames[pfn].Order == 0 && _frames[pfn].Is(PageFlags.UpToDate, of: looked) ? pfn : -1;
+        int pfn = PageTree.PfnOf(entry);
+        ref PageFrame frame = ref _frames[pfn];
+        return frame.Order == 0 && frame.Is(PageFlags.UpToDate, of: looked) ? pfn : -1;
     }
 
     /// <summary>A shared mapping is about to write to a page (<c>page_mkwrite</c>): gives it room on the device and makes it dirty.</summary>

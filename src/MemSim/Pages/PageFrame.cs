@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 
@@ -75,6 +76,14 @@ internal partial struct PageFrame
         readonly get => Unsafe.As<uint, ulong>(ref Unsafe.AsRef(in RefOrder));
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         set => Unsafe.As<uint, ulong>(ref RefOrder) = value;
+    }
+
+    /// <summary>One more entry maps the page, and holds it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddMapping()
+    {
+        Debug.Assert(InvertedMapCount < 0 && RefCount > 0, "it is mapped");
+        State += OneReference + (ulong.MaxValue << 32);
     }
 
     /// <summary>The word that holds the word of flags and zone and <see cref="Private"/>.</summary>

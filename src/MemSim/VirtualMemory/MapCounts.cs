@@ -77,9 +77,13 @@ internal sealed class MapCounts
     }
 
     /// <summary>A mapped page is mapped once more, or a page of a file for the first time.</summary>
-    public void AddFileRmap(int pfn)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddFileRmap(int pfn) => AddFileRmap(ref _frames[pfn]);
+
+    /// <summary>The same, of a page whose frame is known.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void AddFileRmap(ref PageFrame frame)
     {
-        ref PageFrame frame = ref _frames[pfn];
         Debug.Assert(frame.InvertedMapCount <= 0 && frame.RefCount > 0 && !frame.IsAnonymous, "a page of a file that somebody holds");
         if (frame.InvertedMapCount-- == 0)
         {
@@ -136,6 +140,17 @@ internal sealed class MapCounts
         if ((vma.Flags & VmaFlags.Locked) != 0)
         {
             _lru.Munlock(cpu, pfn);
+        }
+    }
+
+    /// <summary>As <see cref="RemoveSmallRmap"/>, of an anonymous page in an area that is not locked.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void RemoveAnon(ref PageFrame frame)
+    {
+        Debug.Assert(frame.InvertedMapCount < 0 && frame.Order == 0 && frame.IsAnonymous, "an entry maps it, and it is an anonymous page of its own");
+        if (++frame.InvertedMapCount == 0)
+        {
+            _countersByZone[frame.ZoneId].AnonPages--;
         }
     }
 

@@ -230,6 +230,21 @@ public sealed partial class MemoryDescriptor
         vma.Mapping?.AddArea(vma);
     }
 
+    /// <summary>Counts a single page of a file or of shared memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void CountFilePage(in PageFrame frame, int change)
+    {
+        System.Diagnostics.Debug.Assert(!frame.IsAnonymous && frame.RefOrder != 0, "a page of a file that somebody holds");
+        if (frame.IsSwapBacked)
+        {
+            SharedMemoryPages += change;
+        }
+        else
+        {
+            FilePages += change;
+        }
+    }
+
     /// <summary>Counts a page of the address space by its kind.</summary>
     internal void CountResident(int pfn, int change)
     {

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using MemSim.Hardware;
 using MemSim.HugePages;
 using MemSim.Hugetlb;
@@ -18,6 +19,9 @@ internal ref struct MmuGather
     private readonly PteLayout _layout;
     private readonly int[] _pages;
     private int _count;
+
+    /// <summary>Pages whose entries were cleared since the last flush; of those collected for later there are no more.</summary>
+    private int _gathered;
     private ulong _first;
     private ulong _end;
 
@@ -64,6 +68,7 @@ internal ref struct MmuGather
             _end = 0;
         }
 
+        _gathered = 0;
         if (_count != 0)
         {
             _spaces.Swap?.LeaveCache(_cpu, _pages.AsSpan(0, _count));
@@ -84,6 +89,12 @@ internal ref struct MmuGather
             }
 
             TableEntries table = cursor.Entries;
+            if (!isFile && !KeepsCopies && _tables.EntryShift == 3 && !_tables.IsShared && (vma.Flags & VmaFlags.Locked) == 0)
+            {
+                ZapWideTable(vma, table);
+                continue;
+            }
+
             while (table.Next(out ulong entry))
             {
                 if (KeepsCopies && !_entries.IsOfFile(vma, table.Address, entry))
@@ -102,6 +113,76 @@ internal ref struct MmuGather
                     _entries.DropSoftEntry(_cpu, vma, table.Address, entry);
                 }
             }
+        }
+    }
+
+    /// <summary>Clears the entries of a table, of eight bytes each, that the hardware of no other CPU marks meanwhile: nearly all are anonymous pages of one owner, one after the other.</summary>
+    private void ZapWideTable(Vma vma, TableEntries table)
+    {
+        ReadOnlySpan<ulong> seen = table.WideEntries();
+        int first = seen.IndexOfAnyExcept(0UL);
+        if (first < 0)
+        {
+            return;
+        }
+
+        Span<ulong> entries = MemoryMarshal.Cast<byte, ulong>(_spaces.Machine.Ram.Range(table.FirstSlot, seen.Length << 3))[..seen.Length];
+        FrameArray frames = _spaces.Frames;
+        uint frameCount = (uint)_spaces.Machine.Frames.Count;
+        uint index = vma.IndexOf(table.FirstAddress);
+        uint known = vma.KnownMapping;
+        for (int i = first; i < entries.Length; i++)
+        {
+            ulong entry = entries[i];
+            if (entry == 0)
+            {
+                continue;
+            }
+
+            entries[i] = 0;
+            ulong at = table.FirstAddress + ((ulong)(uint)i << PageGeometry.PageShift);
+            if (!_layout.IsPresent(entry))
+            {
+                _entries.DropSoftEntry(_cpu, vma, at, entry);
+                continue;
+            }
+
+            int pfn = _layout.Pfn(entry);
+            if ((uint)pfn < frameCount)
+            {
+                ref PageFrame frame = ref frames[pfn];
+                if (frame.Mapping == known && (known & MappingTable.Anonymous) != 0 && frame.InvertedMapCount < 0 && frame.Index == index + (uint)i && frame.Order == 0)
+                {
+                    _first = Math.Min(_first, at);
+                    _end = at + PageGeometry.PageSize;
+                    _mm.AnonPages--;
+                    _maps.RemoveAnon(ref frame);
+                    GiveSmall(ref frame, pfn);
+                    continue;
+                }
+            }
+
+            ZapPresent(vma, at, entry, isFile: false);
+            known = vma.KnownMapping;
+        }
+    }
+
+    /// <summary>A page that others hold, too, and that is not in the swap cache, loses its reference at once: nobody sees the difference, and it need not be looked at again.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void GiveSmall(ref PageFrame frame, int pfn)
+    {
+        if (frame.RefOrder >= 2 * PageFrame.OneReference && !frame.Has(PageFlags.OwnerPrivate1))
+        {
+            frame.RefOrder -= PageFrame.OneReference;
+        }
+        else
+        {
+            _pages[_count++] = pfn;
+        }
+
+        if (++_gathered == _pages.Length)
+        {
+            Finish();
         }
     }
 
@@ -197,7 +278,7 @@ internal ref struct MmuGather
     private void Give(int head)
     {
         _pages[_count++] = head;
-        if (_count == _pages.Length)
+        if (++_gathered == _pages.Length)
         {
             Finish();
         }

@@ -6,14 +6,9 @@ namespace MemSim.Hardware;
 /// <content>Entries by their physical address.</content>
 internal sealed partial class PageTables<TFormat>
 {
-    // The lowest-level table found last: the region it covers, where the entry that leads to it lies, and that entry. Good while the entry is still there and no table was freed since.
-    private ulong _lastRegion = ulong.MaxValue;
-    private ulong _lastParent;
-    private ulong _lastEntry;
+    private protected override ulong MakeSlot(Cpu cpu, ulong address) => DescendOrAdd(cpu, address);
 
-    internal override ulong EnsureSlot(Cpu cpu, ulong address) => LastSlot(address) is var slot and not 0 ? slot : DescendOrAdd(cpu, address);
-
-    internal override ulong FindSlot(ulong address) => LastSlot(address) is var slot and not 0 ? slot : DescendToSlot(address);
+    private protected override ulong LookForSlot(ulong address) => DescendToSlot(address);
 
     internal override TableLook Look(ulong address, out ulong slot, out ulong next)
     {
@@ -22,21 +17,11 @@ internal sealed partial class PageTables<TFormat>
         return slot != 0 ? TableLook.Table : Descend(address, out slot, out next);
     }
 
-    /// <summary>The slot of an address in the table found last.</summary>
-    /// <returns>0 when another table covers the address.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private ulong LastSlot(ulong address) =>
-        address >> TFormat.Shift(2) == _lastRegion && ReadEntry(_memory, _lastParent, 0) == _lastEntry
-            ? TFormat.TableBase(_lastEntry) + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift)
-            : 0;
-
     private ulong RememberTable(ulong address, ulong parent, ulong entry)
     {
         if (_lock is null && !TFormat.IsLeaf(entry, 2))
         {
-            _lastRegion = address >> TFormat.Shift(2);
-            _lastParent = parent + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift);
-            _lastEntry = entry;
+            NoteTable(address, parent + ((ulong)(uint)IndexOf(address, 2) << TFormat.EntryShift), entry, TFormat.TableBase(entry));
         }
 
         return TFormat.TableBase(entry) + ((ulong)(uint)IndexOf(address, 1) << TFormat.EntryShift);
@@ -294,7 +279,7 @@ internal sealed partial class PageTables<TFormat>
 
     private void FreeTable(Cpu cpu, ulong table, int level)
     {
-        _lastRegion = ulong.MaxValue;
+        ForgetTable();
         TablePages--;
         Debug.Assert(TablePages >= 0, "no more tables are freed than were made");
         long pfn = (long)(table >> PageGeometry.PageShift);

@@ -24,6 +24,13 @@ public abstract partial class PageTables
 {
     private readonly long[] _tablesByLevel = new long[6];
 
+    // The lowest-level table found last: the region it covers, where the entry that leads to it lies, that entry, and the table. Good while the entry is still there and no table was freed since.
+    private ulong _lastRegion;
+    private ulong _lastBytes;
+    private ulong _lastParent;
+    private ulong _lastEntry;
+    private ulong _lastTable;
+
     /// <summary>Whether the hardware of several CPUs marks entries at the same time: on machines with parallel CPUs.</summary>
     internal bool IsShared { get; }
 
@@ -38,11 +45,40 @@ public abstract partial class PageTables
 
     /// <summary>The slot of an address in the lowest level, tables made where there are none.</summary>
     /// <returns>Its physical address; 0 without memory.</returns>
-    internal abstract ulong EnsureSlot(Cpu cpu, ulong address);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong EnsureSlot(Cpu cpu, ulong address) => LastSlot(address) is var slot and not 0 ? slot : MakeSlot(cpu, address);
 
     /// <summary>The slot of an address in the lowest level. Ranges are walked by <see cref="MemSim.VirtualMemory.PageTableCursor"/>.</summary>
     /// <returns>Its physical address; 0 when no table covers it.</returns>
-    internal abstract ulong FindSlot(ulong address);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ulong FindSlot(ulong address) => LastSlot(address) is var slot and not 0 ? slot : LookForSlot(address);
+
+    private protected abstract ulong MakeSlot(Cpu cpu, ulong address);
+
+    private protected abstract ulong LookForSlot(ulong address);
+
+    /// <summary>The slot of an address in the table found last.</summary>
+    /// <returns>0 when another table covers the address.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private protected ulong LastSlot(ulong address)
+    {
+        // A table covers as many pages as it has entries: the address's place in the region is that of its entry in the table.
+        ulong offset = address - _lastRegion;
+        return offset < _lastBytes && ReadSlot(_lastParent) == _lastEntry ? _lastTable + (offset >> PageGeometry.PageShift << EntryShift) : 0;
+    }
+
+    /// <summary>A lowest-level table was found.</summary>
+    private protected void NoteTable(ulong address, ulong parent, ulong entry, ulong table)
+    {
+        _lastBytes = 1UL << (PageGeometry.PageShift + EntriesShift);
+        _lastRegion = address & ~(_lastBytes - 1);
+        _lastParent = parent;
+        _lastEntry = entry;
+        _lastTable = table;
+    }
+
+    /// <summary>A table was freed: it may be the one found last.</summary>
+    private protected void ForgetTable() => _lastBytes = 0;
 
     /// <summary>Looks for the lowest-level table of an address.</summary>
     /// <param name="address">The address.</param>

@@ -179,6 +179,21 @@ internal sealed class PteLayout
         return IsDirty(entry) ? MakeDirty(made) : made;
     }
 
+    /// <summary>Whether <see cref="Modify"/> comes to keeping some bits and setting others, for entries that <see cref="IsPlain"/> is true of.</summary>
+    /// <param name="bits">The bits of the area.</param>
+    /// <param name="keep">The bits that stay.</param>
+    /// <param name="set">The bits that are set.</param>
+    public bool TryModifyPlainly(ulong bits, out ulong keep, out ulong set)
+    {
+        keep = _addressMask | X86Entry.Accessed | X86Entry.Dirty;
+        set = bits & ~X86Entry.Accessed;
+        return !_arm && (bits & _hardwarePresent) != 0;
+    }
+
+    /// <summary>Whether the hardware uses an entry, and its frame has a number.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsPlain(ulong entry) => (entry & _hardwarePresent) != 0 && (entry & _addressMask) >> PageGeometry.PageShift <= int.MaxValue;
+
     /// <summary>An entry that maps another frame with the same rights and state.</summary>
     public ulong WithPfn(ulong entry, int pfn) => Make(pfn, entry & ~_addressMask);
 

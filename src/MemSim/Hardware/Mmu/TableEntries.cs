@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 
 namespace MemSim.Hardware;
 
@@ -31,6 +32,19 @@ internal struct TableEntries
         _bias = address - (slot << _spread);
     }
 
+    /// <summary>The physical address of the next entry to be read: of the first one, before any was.</summary>
+    public readonly ulong FirstSlot => _next;
+
+    /// <summary>The virtual address that it translates.</summary>
+    public readonly ulong FirstAddress => (_next << _spread) + _bias;
+
+    /// <summary>All that are still to be read, as they lie in memory, of eight bytes each.</summary>
+    public readonly ReadOnlySpan<ulong> WideEntries()
+    {
+        System.Diagnostics.Debug.Assert(_bytes == sizeof(ulong), "the format has entries of eight bytes");
+        return MemoryMarshal.Cast<byte, ulong>(_memory.ReadOnly(_next, (int)(_stop - _next)));
+    }
+
     /// <summary>The physical address of the entry read last.</summary>
     public readonly ulong Slot => _next - _bytes;
 
@@ -38,7 +52,7 @@ internal struct TableEntries
     public readonly ulong Address => (Slot << _spread) + _bias;
 
     /// <summary>The address behind it.</summary>
-    public readonly ulong NextAddress => (_next << _spread) + _bias;
+    public readonly ulong NextAddress => FirstAddress;
 
     /// <summary>Reads on to the next entry that is not empty.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -1,4 +1,4 @@
-using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -15,6 +15,7 @@ internal sealed class ForkedEntries
     private readonly PageEntries _entries;
     private readonly PteLayout _layout;
     private readonly FrameArray _frames;
+    private readonly uint _frameCount;
     private readonly LruManager _lru;
 
     public ForkedEntries(AddressSpaces spaces)
@@ -26,13 +27,90 @@ internal sealed class ForkedEntries
         _entries = spaces.Entries;
         _layout = spaces.Layout;
         _frames = spaces.Frames;
+        _frameCount = (uint)spaces.Machine.Frames.Count;
         _lru = spaces.Machine.Lru;
+    }
+
+    /// <summary>Copies the entries of a table, as many as a range covers. Nothing is allocated meanwhile, so that no entry changes under the loop.</summary>
+    /// <param name="parent">Whose they are.</param>
+    /// <param name="child">Who gets them.</param>
+    /// <param name="to">The child's area.</param>
+    /// <param name="table">The parent's entries.</param>
+    /// <param name="target">The physical address of the child's first one.</param>
+    /// <param name="isCow">Whether the pages are shared until somebody writes.</param>
+    /// <param name="protectedAny">Set when the parent lost a right.</param>
+    public void CopyTable(MemoryDescriptor parent, MemoryDescriptor child, Vma to, TableEntries table, ulong target, bool isCow, ref bool protectedAny)
+    {
+        PageTables tables = child.Tables;
+        if (tables.EntryShift == 3 && !tables.IsShared)
+        {
+            CopyWideTable(parent, child, to, table, target, isCow, ref protectedAny);
+            return;
+        }
+
+        target -= table.FirstSlot;
+        while (table.Next(out ulong entry))
+        {
+            ulong copied = Copy(parent, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
+            tables.WriteSlot(target + table.Slot, copied);
+        }
+    }
+
+    /// <summary>The same for entries of eight bytes that the hardware of no other CPU marks meanwhile: nearly all are anonymous pages of one owner, one after the other.</summary>
+    private void CopyWideTable(MemoryDescriptor parent, MemoryDescriptor child, Vma to, TableEntries table, ulong target, bool isCow, ref bool protectedAny)
+    {
+        ReadOnlySpan<ulong> from = table.WideEntries();
+        int first = from.IndexOfAnyExcept(0UL);
+        if (first < 0)
+        {
+            return;
+        }
+
+        Span<ulong> into = MemoryMarshal.Cast<byte, ulong>(_machine.Ram.Range(target, from.Length << 3))[..from.Length];
+        FrameArray frames = _frames;
+        uint index = to.IndexOf(table.FirstAddress);
+        uint known = to.KnownMapping;
+        bool isShared = to.IsShared;
+        long copied = 0;
+        for (int i = first; i < from.Length; i++)
+        {
+            ulong entry = from[i];
+            if (entry == 0)
+            {
+                continue;
+            }
+
+            int pfn = _layout.Pfn(entry);
+            if (_layout.IsPresent(entry) && (uint)pfn < _frameCount)
+            {
+                ref PageFrame frame = ref frames[pfn];
+                if (frame.Mapping == known && (known & MappingTable.Anonymous) != 0 && frame.InvertedMapCount < 0 && frame.Index == index + (uint)i && frame.Order == 0)
+                {
+                    frame.AddMapping();
+                    frame.Clear(PageFrame.AnonExclusive);
+                    copied++;
+                    if (isCow && _layout.IsWritable(entry))
+                    {
+                        entry = _layout.WriteProtect(entry);
+                        parent.Tables.WriteSlot(table.FirstSlot + ((ulong)(uint)i << 3), entry);
+                        protectedAny = true;
+                    }
+
+                    into[i] = _layout.MakeOld(isShared ? _layout.MakeClean(entry) : entry);
+                    continue;
+                }
+            }
+
+            into[i] = Copy(parent, child, to, table.FirstAddress + ((ulong)(uint)i << PageGeometry.PageShift), table.FirstSlot + ((ulong)(uint)i << 3), entry, isCow, ref protectedAny);
+            known = to.KnownMapping;
+        }
+
+        child.AnonPages += copied;
     }
 
     /// <summary>Copies an entry for a child (<c>copy_present_pte()</c>, <c>copy_nonpresent_pte()</c>).</summary>
     /// <returns>The child's entry.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ulong Copy(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong address, ulong slot, ulong entry, bool isCow, ref bool protectedAny)
+    private ulong Copy(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong address, ulong slot, ulong entry, bool isCow, ref bool protectedAny)
     {
         if (!_layout.IsPresent(entry))
         {

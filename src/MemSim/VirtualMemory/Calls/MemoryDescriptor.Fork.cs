@@ -1,4 +1,3 @@
-using MemSim.Hardware;
 using MemSim.VirtualMemory;
 
 namespace MemSim;
@@ -119,20 +118,13 @@ public sealed partial class MemoryDescriptor
                 continue;
             }
 
-            // Nothing is allocated between here and the end of the table, so no entry changes under the loop.
             ulong target = child.Tables.EnsureSlot(cpu, cursor.Address);
             if (target == 0)
             {
                 return false;
             }
 
-            TableEntries table = cursor.Entries;
-            target -= cursor.Slot;
-            while (table.Next(out ulong entry))
-            {
-                ulong copied = _spaces.Forked.Copy(this, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
-                child.Tables.WriteSlot(target + table.Slot, copied);
-            }
+            _spaces.Forked.CopyTable(this, child, to, cursor.Entries, target, isCow, ref protectedAny);
         }
 
         return true;

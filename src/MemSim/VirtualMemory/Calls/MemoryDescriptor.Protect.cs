@@ -187,6 +187,7 @@ public sealed partial class MemoryDescriptor
         ulong bits = vma.PageBits;
         bool mayWrite = (vma.Flags & VmaFlags.Write) != 0;
         bool changed = false;
+        bool isPlain = layout.TryModifyPlainly(bits, out ulong keep, out ulong set) && Tables.EntryShift == 3 && !Tables.IsShared;
         PageTableCursor cursor = new(_spaces, vma, start, end);
         while (cursor.Next())
         {
@@ -206,6 +207,12 @@ public sealed partial class MemoryDescriptor
             }
 
             TableEntries table = cursor.Entries;
+            if (isPlain)
+            {
+                changed |= ProtectWideTable(vma, table, keep, set, mayWrite);
+                continue;
+            }
+
             while (table.Next(out ulong entry))
             {
                 ulong made;
@@ -234,6 +241,39 @@ public sealed partial class MemoryDescriptor
         {
             Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
         }
+    }
+
+    /// <summary>Gives a table's entries, of eight bytes each, other rights, where the hardware of no other CPU marks them meanwhile.</summary>
+    /// <returns>Whether one changed.</returns>
+    private bool ProtectWideTable(Vma vma, TableEntries table, ulong keep, ulong set, bool mayWrite)
+    {
+        PteLayout layout = _spaces.Layout;
+        PageEntries known = _spaces.Entries;
+        ReadOnlySpan<ulong> entries = table.WideEntries();
+        bool changed = false;
+        int first = entries.IndexOfAnyExcept(0UL);
+        for (int i = first < 0 ? entries.Length : first; i < entries.Length; i++)
+        {
+            ulong entry = entries[i];
+            if (entry == 0)
+            {
+                continue;
+            }
+
+            ulong made = layout.IsPlain(entry) ? (entry & keep) | set : layout.IsPresent(entry) ? layout.Modify(entry, vma.PageBits) : ReadOnlySoftEntry(layout, entry);
+            if (mayWrite && layout.IsDirty(entry) && layout.IsPresent(entry) && IsWritableAtOnce(known, vma, table.FirstAddress + ((ulong)(uint)i << PageGeometry.PageShift), entry))
+            {
+                made = layout.MakeWritable(made);
+            }
+
+            if (made != entry)
+            {
+                Tables.WriteSlot(table.FirstSlot + ((ulong)(uint)i << 3), made);
+                changed = true;
+            }
+        }
+
+        return changed;
     }
 
     /// <summary>Whether the next write to a dirty page needs no fault: the page is shared by wish, or nobody else has it (<c>can_change_pte_writable()</c>).</summary>
