@@ -8,7 +8,7 @@ namespace MemSim.VirtualMemory;
 internal sealed class CommitCharge(Machine machine)
 {
     /// <summary>Areas that an address space may have.</summary>
-    public int MaxAreas => (int)Number(machine.Settings.Sysctls, "max_map_count");
+    public int MaxAreas => machine.Settings.Sysctls.MaxMapCount;
 
     /// <summary>Promises pages (<c>__vm_enough_memory()</c>): whether memory and swap suffice by the rule of <c>vm.overcommit_memory</c>.</summary>
     public bool Charge(MemoryDescriptor? mm, long pages, bool isAdmin)

@@ -61,7 +61,7 @@ public sealed class VmSysctls
     public int PercpuPagelistHighFraction { get; private set; }
 
     /// <summary>How eagerly anonymous memory is swapped, 0 to 200.</summary>
-    public int Swappiness => Int("swappiness");
+    public int Swappiness { get; private set; }
 
     /// <summary>log2 of the pages that are at most brought back from swap together.</summary>
     public int PageCluster => Int("page-cluster");
@@ -88,7 +88,10 @@ public sealed class VmSysctls
     public int StatInterval => Int("stat_interval");
 
     /// <summary>0 heuristic, 1 always, 2 strict accounting of committed memory.</summary>
-    public int OvercommitMemory => Int("overcommit_memory");
+    public int OvercommitMemory { get; private set; }
+
+    /// <summary>Areas that an address space may have (<c>max_map_count</c>).</summary>
+    internal int MaxMapCount { get; private set; }
 
     /// <summary>The part of a zone's upper neighbours that it keeps back is one over this; 0 keeps nothing back.</summary>
     /// <param name="zoneIndex">The kernel's index of the zone.</param>
@@ -235,13 +238,16 @@ public sealed class VmSysctls
         }
     }
 
-    /// <summary>Copies what the allocator reads often out of the table.</summary>
+    /// <summary>Copies what is read often out of the table.</summary>
     private void Publish()
     {
         MinFreeKbytes = Int(VmSysctlTable.MinFreeKbytes);
         WatermarkScaleFactor = Int(VmSysctlTable.WatermarkScaleFactor);
         WatermarkBoostFactor = Int(VmSysctlTable.WatermarkBoostFactor);
         PercpuPagelistHighFraction = Int(VmSysctlTable.PercpuPagelistHighFraction);
+        OvercommitMemory = Int("overcommit_memory");
+        MaxMapCount = Int("max_map_count");
+        Swappiness = Int("swappiness");
     }
 
     private int Int(string name) => (int)_values[name][0];
