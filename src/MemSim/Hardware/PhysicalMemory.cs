@@ -149,6 +149,32 @@ internal sealed unsafe partial class PhysicalMemory
         return value;
     }
 
+    /// <summary>All of memory as one range, for who reads several words of it one after the other; empty where contents lie in pieces.</summary>
+    public WholeMemory Whole
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => new(_base, _base != null ? Bytes : 0);
+    }
+
+    /// <summary>Memory from address 0 on, as long as the machine lives: its owner keeps it alive while this is used.</summary>
+    internal readonly ref struct WholeMemory(byte* start, ulong bytes)
+    {
+        private readonly byte* _start = start;
+
+        /// <summary>Addresses below this one can be read.</summary>
+        public readonly ulong Bytes = bytes;
+
+        /// <summary>Reads an aligned value at an address that the caller has compared with <see cref="Bytes"/>.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public T Read<T>(ulong address)
+            where T : unmanaged
+        {
+            // In range: an aligned address below Bytes, which is a multiple of every size read here.
+            Debug.Assert(address < Bytes && address % (uint)sizeof(T) == 0, "an aligned address inside memory");
+            return Unsafe.ReadUnaligned<T>(_start + address);
+        }
+    }
+
     /// <summary>Reads an aligned value at a physical address that the caller has compared with <see cref="Bytes"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public T ReadInside<T>(ulong address)
@@ -195,6 +221,25 @@ internal sealed unsafe partial class PhysicalMemory
         _touched[address >> ChunkShift] = Written;
         byte* at = _base != null ? _base + address : PieceForWriting(address, (uint)bytes);
         return wide ? Interlocked.CompareExchange(ref *(ulong*)at, value, seen) : Interlocked.CompareExchange(ref *(uint*)at, (uint)value, (uint)seen);
+    }
+
+    /// <summary>Fills a frame with zeroes; one never written is zero already.</summary>
+    public void ZeroFrame(long pfn)
+    {
+        ulong address = (ulong)pfn << PageGeometry.PageShift;
+        if (address > Bytes - PageGeometry.PageSize || _base == null)
+        {
+            Zero(pfn, 1);
+            return;
+        }
+
+        // In range: memory has at least a page, and whole ones.
+        ref byte touched = ref _touched[address >> ChunkShift];
+        if (touched != 0)
+        {
+            touched = Written;
+            Clear(_base + address, _base + address + PageGeometry.PageSize);
+        }
     }
 
     /// <summary>Fills frames with zeroes; frames never written are zero already.</summary>

@@ -209,11 +209,19 @@ internal sealed partial class CpuMmu
 
     private void FlushPage(ulong address, int asid)
     {
-        _l1Data.FlushPage(address, asid);
+        if (!IsKnownToMiss(address, asid))
+        {
+            _l1Data.FlushPage(address, asid);
+            _l2.FlushPage(address, asid);
+        }
+
         _l1Instruction.FlushPage(address, asid);
-        _l2.FlushPage(address, asid);
         FlushWalkCaches();
     }
+
+    /// <summary>Whether neither the L1 for data nor the L2 knows a page, because the last data access that faulted did not find it and nothing came in since.</summary>
+    private bool IsKnownToMiss(ulong address, int asid) =>
+        ((address ^ _missedAddress) & ~OffsetMask) == 0 && _serial == _missedSerial && asid == _missedAsid && !_l1Data.HasFragments && !_l2.HasFragments;
 
     /// <summary>Flushes a page of the kernel here that had no entry when the CPU had done so many walks: without another one no TLB can know it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -42,6 +42,10 @@ internal sealed partial class CpuMmu
     private readonly bool _checks;
     private readonly bool _isArm64;
     private readonly bool _globalPages;
+
+    // What says without a call whether an address is canonical: with the bias its high bits are 0.
+    private readonly ulong _canonicalBias;
+    private readonly ulong _canonicalMask;
     private readonly List<long> _contexts = [];
 
     /// <summary>What lines of the front must have in their low 12 bits.</summary>
@@ -98,6 +102,15 @@ internal sealed partial class CpuMmu
             HasWalkCache = true;
         }
 
+        int bits = 0;
+        while (bits < 63 && _walker.IsCanonical((2UL << bits) - 1))
+        {
+            bits++;
+        }
+
+        bool hasHighHalf = _walker.IsCanonical(ulong.MaxValue);
+        _canonicalBias = hasHighHalf ? 1UL << bits : 0;
+        _canonicalMask = ~0UL << (hasHighHalf ? bits + 1 : bits);
         _lastTableCache = _walkCache[2] ?? _l2;
         _lowestTableShift = mmu.Walker.Shift(2);
         _dataCache = options.DataCache is { } cache ? new DataCache(cache, _costs) : null;
@@ -208,7 +221,7 @@ internal sealed partial class CpuMmu
 
         cycles = 0;
         physical = 0;
-        if (!_walker.IsCanonical(address))
+        if (((address + _canonicalBias) & _canonicalMask) != 0)
         {
             fault = MakeFault(address, access, PageFaultReason.NotCanonical, 0);
             return false;
@@ -322,6 +335,7 @@ internal sealed partial class CpuMmu
     }
 
     /// <summary>Refuses physical addresses without memory and says what an access costs.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool Finish(ulong address, MemoryAccess access, ulong physical, int level, out uint cycles, out PageFault fault)
     {
         fault = default;
@@ -336,6 +350,7 @@ internal sealed partial class CpuMmu
         return true;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void FillFront(ulong address, ulong physical, int slot, in TlbEntry entry, uint need, uint cycles)
     {
         _front[((int)(address >> PageGeometry.PageShift) & (FrontLines - 1)) + ((int)(need >> 1) * FrontLines)] = new FrontLine
@@ -354,6 +369,7 @@ internal sealed partial class CpuMmu
         return cycles >= 0 ? cycles : _mmu.DramCycles(_cpu, physical);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong RootOf(ulong address) => _isArm64 && (long)address >= 0 ? UserRoot : KernelRoot;
 
     public PageFault MakeFault(ulong address, MemoryAccess access, PageFaultReason reason, int level) => _isArm64
@@ -361,80 +377,6 @@ internal sealed partial class CpuMmu
         : PageFault.X86(address, access, IsUserAccess(address), reason, level, access == MemoryAccess.Execute && _mmu.ReportsFetch);
 
     private bool IsUserAccess(ulong address) => InUserMode || (InProcess && !_mmu.IsKernelAddress(address));
-
-    /// <summary>Starts a walk as low as the walk caches allow.</summary>
-    public void StartFromWalkCache(ulong address, ref int level, ref ulong table, ref uint permissions)
-    {
-        for (int at = 2; at <= level; at++)
-        {
-            if (_walkCache[at] is not { } cache)
-            {
-                continue;
-            }
-
-            int slot = cache.Find(address, _asid);
-            if (slot >= 0)
-            {
-                if (at == 2 && !HasDataCache)
-                {
-                    (_lastTableRegion, _lastTableAsid, _lastTableSlot, _lastTableSerial) = (address >> _lowestTableShift, _asid, slot, cache.Entries[slot].Serial);
-                }
-
-                Statistics.WalkCacheHits++;
-                cache.Touch(slot, _dataAccesses);
-                table = cache.Entries[slot].Base;
-                permissions = cache.Entries[slot].Permissions;
-                level = at - 1;
-                return;
-            }
-        }
-    }
-
-    /// <summary>The lowest level the walk caches know for an address, or 0.</summary>
-    public int PeekWalkCache(ulong address)
-    {
-        for (int at = 2; at < _walkCache.Length; at++)
-        {
-            if (_walkCache[at]?.Find(address, _asid) >= 0)
-            {
-                return at;
-            }
-        }
-
-        return 0;
-    }
-
-    /// <summary>Starts a walk at the lowest-level table used last, when the walk caches still know it: what <see cref="StartFromWalkCache"/> would find.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool TryLastTable(ulong address, out ulong table, out uint permissions)
-    {
-        TlbEntry[] entries = _lastTableCache.Entries;
-        int slot = _lastTableSlot;
-        if (address >> _lowestTableShift != _lastTableRegion || _asid != _lastTableAsid || (uint)slot >= (uint)entries.Length || entries[slot].Serial != _lastTableSerial)
-        {
-            table = 0;
-            permissions = 0;
-            return false;
-        }
-
-        Statistics.WalkCacheHits++;
-        _lastTableCache.Touch(slot, _dataAccesses);
-        table = entries[slot].Base;
-        permissions = entries[slot].Permissions;
-        return true;
-    }
-
-    public void FillWalkCache(ulong address, int level, ulong table, uint permissions) =>
-        _walkCache[level]?.Insert(address, table, _walker.Shift(level), permissions & Permission.Mask, _asid, NextSerial(), _dataAccesses);
-
-    /// <summary>Counts accessed and dirty bits that a walk set.</summary>
-    public void CountMarked(ulong before, ulong after)
-    {
-        bool dirty = _isArm64 ? ((before ^ after) & Arm64FourLevel.ReadOnly) != 0 : ((before ^ after) & X86Entry.Dirty) != 0;
-        bool accessed = _isArm64 ? ((before ^ after) & Arm64FourLevel.AccessFlag) != 0 : ((before ^ after) & X86Entry.Accessed) != 0;
-        Statistics.DirtyBitsSet += dirty ? 1 : 0;
-        Statistics.AccessedBitsSet += accessed ? 1 : 0;
-    }
 
     /// <summary>Which TLB would answer: 1, 2, or 0 for none.</summary>
     public int PeekTlb(ulong address, MemoryAccess access)

@@ -17,6 +17,7 @@ public sealed partial class Mmu
     private const int AsidBits = 16;
 
     private readonly byte[] _fullChunks;
+    private readonly Cpu[] _cpus;
     // Guards itself.
     private readonly List<StaleTlbEntry> _stale = [];
     private readonly List<PageTables> _spaces = [];
@@ -60,6 +61,7 @@ public sealed partial class Mmu
             Architecture.X86_32Pae => new PageWalker<X86Pae>(),
             _ => new PageWalker<Arm64FourLevel>(),
         };
+        _cpus = [.. machine.Cpus];
         _fullChunks = new byte[(Memory.Bytes >> 21) + 1];
         _hasOneNode = machine.Nodes.Count == 1;
         _localAccessCycles = (uint)options.Costs.AverageAccessCycles;
@@ -206,13 +208,11 @@ public sealed partial class Mmu
     }
 
     /// <summary>What a data access costs when no cache is simulated.</summary>
-    internal uint AccessCycles(Cpu cpu, ulong physical)
-    {
-        if (_hasOneNode)
-        {
-            return _localAccessCycles;
-        }
+    [System.Runtime.CompilerServices.MethodImpl(System.Runtime.CompilerServices.MethodImplOptions.AggressiveInlining)]
+    internal uint AccessCycles(Cpu cpu, ulong physical) => _hasOneNode ? _localAccessCycles : CyclesByNode(cpu, physical);
 
+    private uint CyclesByNode(Cpu cpu, ulong physical)
+    {
         uint[] byNode = _accessCycles[cpu.Id] ??= [.. cpu.Node.Distances.Select(d => (uint)(Options.Costs.AverageAccessCycles * d / 10))];
         return Machine.ZoneTable.ZoneOf((int)(physical >> PageGeometry.PageShift)) is { } zone ? byNode[zone.Node.Id] : byNode[cpu.Node.Id];
     }
@@ -364,14 +364,12 @@ public sealed partial class Mmu
 
     private void Flush(Cpu cpu, PageTables tables, ulong start, ulong end)
     {
-        long generation = Interlocked.Increment(ref tables.FlushGeneration);
+        long generation = Machine.IsParallel ? Interlocked.Increment(ref tables.FlushGeneration) : ++tables.FlushGeneration;
         CpuMmu own = cpu.MmuState;
         int interrupted = 0;
         int spared = 0;
-        IReadOnlyList<Cpu> cpus = Machine.Cpus;
-        for (int i = 0; i < cpus.Count; i++)
+        foreach (Cpu other in _cpus)
         {
-            Cpu other = cpus[i];
             if (ReferenceEquals(other, cpu) || other.MmuOrNull is not { } mmu || !other.IsOnline)
             {
                 continue;

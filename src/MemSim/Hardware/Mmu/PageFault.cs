@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Text;
 
 namespace MemSim;
@@ -41,9 +42,10 @@ public readonly record struct PageFault(VirtualAddress Address, MemoryAccess Acc
     /// <summary>Whether the hardware says it was a write (x86 bit 1, arm64 WnR).</summary>
     public bool IsWrite => (Code & (IsArm64 ? 1u << 6 : 2u)) != 0;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal static PageFault X86(ulong address, MemoryAccess access, bool user, PageFaultReason reason, int level, bool reportsFetch)
     {
-        uint code = reason switch { PageFaultReason.Protection => 1u, PageFaultReason.ReservedBits => 9u, _ => 0u };
+        uint code = reason == PageFaultReason.Protection ? 1u : reason == PageFaultReason.ReservedBits ? 9u : 0;
         code |= access == MemoryAccess.Write ? 2u : 0;
         code |= user ? 4u : 0;
         code |= access == MemoryAccess.Execute && reportsFetch ? 16u : 0;

@@ -213,7 +213,7 @@ internal sealed class PageWalker<TFormat> : PageWalker
 
     public override ulong TryWalk(CpuMmu mmu, ulong root, ulong address, uint need)
     {
-        PhysicalMemory memory = mmu.Memory;
+        PhysicalMemory.WholeMemory memory = mmu.Memory.Whole;
         ulong bytes = memory.Bytes;
         ulong table = root;
         uint permissions = Permission.Mask;
@@ -230,7 +230,7 @@ internal sealed class PageWalker<TFormat> : PageWalker
                 return NoPlainWalk;
             }
 
-            ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
+            ulong entry = TFormat.EntryShift == 3 ? memory.Read<ulong>(at) : memory.Read<uint>(at);
             if (!TFormat.IsPlainTable(entry, level))
             {
                 return NoPlainWalk;
@@ -246,11 +246,12 @@ internal sealed class PageWalker<TFormat> : PageWalker
             return NoPlainWalk;
         }
 
-        ulong leaf = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(last) : memory.ReadInside<uint>(last);
+        ulong leaf = TFormat.EntryShift == 3 ? memory.Read<ulong>(last) : memory.Read<uint>(last);
         uint rights = TFormat.LeafPermissions(leaf, 1);
         ulong physical = TFormat.LeafBase(leaf, 1) | (address & (PageGeometry.PageSize - 1));
         bool isPlain = TFormat.IsPresent(leaf) && !TFormat.HasReservedBits(leaf, 1) && TFormat.MarkAccessed(leaf, true, 1) == leaf
             && (need != 2 || (rights & Permission.Dirty) != 0) && (mmu.Allowed(rights & permissions) & need) != 0;
+        GC.KeepAlive(mmu);
         return isPlain ? physical : NoPlainWalk;
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
@@ -50,6 +51,10 @@ internal sealed class TlbLevel
     private uint _random;
     private bool _hasFragments;
 
+    // Entries in use, and the one put in last: most flushes of a walk cache meet none, or that one alone.
+    private int _used;
+    private int _newest;
+
     public TlbLevel(IReadOnlyList<TlbArray> arrays, PageWalker walker, TlbReplacement replacement, uint seed)
         : this([.. arrays.Select(a => (a.Sets, a.Ways, a.Sizes.Select(s => (int)s).Where(s => Exists(walker, s)).ToArray()))], replacement, seed)
     {
@@ -78,6 +83,9 @@ internal sealed class TlbLevel
     }
 
     public bool IsEmpty => _banks.Length == 0;
+
+    /// <summary>Whether an entry may be part of a larger page, so that entries of other addresses go with it.</summary>
+    public bool HasFragments => _hasFragments;
 
     /// <summary>The slot of an entry for an address; -1 without one.</summary>
     /// <remarks>Not inlined: callers would keep too many values on the stack.</remarks>
@@ -145,6 +153,8 @@ internal sealed class TlbLevel
         int slot = Victim(bank, set, tag, space);
         ref TlbEntry entry = ref Entries[slot];
         _tags[slot] = tag;
+        _used += entry.Serial == 0 ? 1 : 0;
+        _newest = slot;
         entry.Base = pageBase + (address & ((1UL << pageShift) - 1) & ~((1UL << shift) - 1));
         entry.Serial = serial;
         entry.Permissions = (ushort)permissions;
@@ -159,6 +169,11 @@ internal sealed class TlbLevel
     /// <summary>Flushes the page of an address from an address space (or <see cref="TlbEntry.EverySpace"/>), global entries too.</summary>
     public void FlushPage(ulong address, int asid)
     {
+        if (_used == 0)
+        {
+            return;
+        }
+
         for (int slot = Find(address, asid); slot >= 0; slot = Find(address, asid))
         {
             Free(slot);
@@ -191,7 +206,12 @@ internal sealed class TlbLevel
 
     public void FlushAll(bool global)
     {
-        for (int slot = NextUsed(0); slot < Entries.Length; slot = NextUsed(slot + 1))
+        if (global && _used == 1 && Entries[_newest].Serial != 0)
+        {
+            Free(_newest);
+        }
+
+        for (int slot = _used == 0 ? Entries.Length : NextUsed(0); slot < Entries.Length; slot = NextUsed(slot + 1))
         {
             if (global || Entries[slot].Asid != TlbEntry.AnySpace)
             {
@@ -279,6 +299,8 @@ internal sealed class TlbLevel
 
     private void Free(int slot)
     {
+        Debug.Assert(Entries[slot].Serial != 0 && _used > 0, "the entry is in use");
+        _used--;
         Entries[slot].Serial = 0;
         _tags[slot] = 0;
     }
@@ -327,7 +349,7 @@ internal sealed class TlbLevel
         {
             TlbReplacement.Random => first + (int)(NextRandom() % (uint)bank.Ways),
             TlbReplacement.TreeLru => first + TreeVictim(bank.Tree[set], bank.Ways),
-            _ => first + Oldest(Stamps.AsSpan(first, bank.Ways)),
+            _ => first + (bank.Ways > 2 * Vector256<long>.Count && bank.Ways % Vector256<long>.Count == 0 ? OldestOfFours(Stamps.AsSpan(first, bank.Ways)) : Oldest(Stamps.AsSpan(first, bank.Ways))),
         };
     }
 
@@ -343,6 +365,22 @@ internal sealed class TlbLevel
         }
 
         return (int)oldest & 4095;
+    }
+
+    /// <summary>The same, of a multiple of four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int OldestOfFours(ReadOnlySpan<long> stamps)
+    {
+        Vector256<long> ways = Vector256.Create(0L, 1, 2, 3);
+        Vector256<long> oldest = Vector256.Create(long.MaxValue >> 1);
+        for (int way = 0; way < stamps.Length; way += Vector256<long>.Count)
+        {
+            oldest = Vector256.Min(oldest, (Vector256.Create(stamps.Slice(way, Vector256<long>.Count)) << 12) | ways);
+            ways += Vector256.Create(4L);
+        }
+
+        Vector128<long> two = Vector128.Min(oldest.GetLower(), oldest.GetUpper());
+        return (int)Math.Min(two[0], two[1]) & 4095;
     }
 
     private static int TreeVictim(uint bits, int ways)
