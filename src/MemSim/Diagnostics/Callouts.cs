@@ -54,6 +54,9 @@ internal sealed class Callouts : IDisposable, IReopened
     /// <summary>Whether code of the user's runs now, called by this machine on this host thread.</summary>
     public bool IsInUserCode => Current.UserCode != 0;
 
+    /// <summary>Whether something that was thrown may be waiting; <see cref="MustThrow"/> says whether now is the time.</summary>
+    public bool MayHold => _hasFailure;
+
     /// <summary>Whether something was thrown and nothing is in progress that it would break.</summary>
     public bool MustThrow => _hasFailure && Current is { Depth: 0, Failure: not null };
 

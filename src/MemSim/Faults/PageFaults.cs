@@ -13,6 +13,7 @@ internal sealed partial class PageFaults
 {
     private readonly AddressSpaces _spaces;
     private readonly Machine _machine;
+    private readonly AllocatorHooks _hooks;
     private readonly MappedPages _pages;
     private readonly MapCounts _maps;
     private readonly PageEntries _entries;
@@ -28,6 +29,7 @@ internal sealed partial class PageFaults
     {
         _spaces = spaces;
         _machine = spaces.Machine;
+        _hooks = spaces.Machine.Hooks;
         _pages = spaces.Pages;
         _maps = spaces.Maps;
         _entries = spaces.Entries;
@@ -103,7 +105,7 @@ internal sealed partial class PageFaults
     {
         address &= ~(ulong)(PageGeometry.PageSize - 1);
         MemoryDescriptor mm = vma.Mm;
-        if (_machine.Hooks.Charges is not null && mm.Owner is { } owner)
+        if (_hooks.Charges is not null && mm.Owner is { } owner)
         {
             _machine.Cgroups.Of(owner.CgroupId).Count(Cgroups.CgroupStat.Fault, 1);
         }
@@ -226,7 +228,7 @@ internal sealed partial class PageFaults
         // Linux 6.1 asks for a folio, whatever its order: __GFP_COMP is in the mask that reports show.
         Gfp gfp = (zero ? Gfp.HighUserMovable | Gfp.Zero : Gfp.HighUserMovable) | Gfp.Comp;
         int pfn = vma.Policy is null && cpu.Mode != CpuMode.Special ? _allocator.Allocate(cpu, gfp, 0) : AllocateByPolicy(cpu, vma, address, gfp);
-        return _machine.Hooks.Charges is null ? pfn : Charged(cpu, vma, pfn);
+        return _hooks.Charges is null ? pfn : Charged(cpu, vma, pfn);
     }
 
     /// <summary>A page that nobody pays for yet: for one that comes back from swap the slot knows who does.</summary>

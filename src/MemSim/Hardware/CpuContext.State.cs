@@ -25,6 +25,9 @@ public sealed partial class CpuContext
     /// <summary>Whether an atomic mapping remembers the mode before it: until somebody calls <see cref="UpdateMode"/>.</summary>
     private bool _knowsModeBefore;
 
+    /// <summary>Whether <see cref="UpdateMode"/> was called since the fast paths were closed last.</summary>
+    private bool _modeWasAsked;
+
     /// <summary>The host thread that last ran a task here, on a machine with parallel CPUs; 0 when none did.</summary>
     internal int Driver { get; set; }
 
@@ -37,6 +40,7 @@ public sealed partial class CpuContext
     internal void UpdateMode()
     {
         _knowsModeBefore = false;
+        _modeWasAsked = true;
         bool special = _preemptCount != 0 || _irqDisableDepth != 0 || _cpu.Current.NeedsAttention || _cpu.Machine.IsDisposed || _cpu.Machine.CpuTable.ChecksEveryRequest || !_cpu.IsOnline || _cpu.Machine.Callouts.IsInUserCode;
         _cpu.Mode = special ? CpuMode.Special : _cpu.Machine.CpuTable.UsualMode;
     }
@@ -169,11 +173,33 @@ public sealed partial class CpuContext
     }
 
     /// <summary>User code runs: what <see cref="UpdateMode"/> would find, without looking.</summary>
-    internal void CloseFastPaths()
+    /// <returns>What <see cref="ReopenFastPaths"/> goes by.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal ClosedPaths CloseFastPaths()
     {
+        ClosedPaths closed = new(_cpu.Mode, _modeWasAsked);
         _knowsModeBefore = false;
+        _modeWasAsked = false;
         _cpu.Mode = CpuMode.Special;
+        return closed;
     }
+
+    /// <summary>User code is over: the mode is what it was, unless somebody asked for it meanwhile, as all do who change what it depends on.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void ReopenFastPaths(ClosedPaths closed)
+    {
+        if (_modeWasAsked || _knowsModeBefore)
+        {
+            UpdateMode();
+            return;
+        }
+
+        _cpu.Mode = closed.Mode;
+        _modeWasAsked = closed.WasAsked;
+    }
+
+    /// <summary>The mode before the fast paths were closed, and whether user code around that had changed what it depends on.</summary>
+    internal readonly record struct ClosedPaths(CpuMode Mode, bool WasAsked);
 
     /// <summary>Lends the CPU to another task, in process context, whatever it is doing: what it did "goes on elsewhere" meanwhile.</summary>
     /// <returns>What <see cref="Return"/> brings back.</returns>

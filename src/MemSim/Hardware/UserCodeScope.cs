@@ -5,6 +5,7 @@ internal readonly ref struct UserCodeScope
 {
     private readonly Cpu _cpu;
     private readonly bool _slabReady;
+    private readonly CpuContext.ClosedPaths _closed;
 
     public UserCodeScope(Cpu cpu)
     {
@@ -14,13 +15,13 @@ internal readonly ref struct UserCodeScope
         cpu.Machine.Callouts.BeginUserCode();
 
         // What UpdateMode() would find: user code runs.
-        cpu.Context.CloseFastPaths();
+        _closed = cpu.Context.CloseFastPaths();
     }
 
     public void Dispose()
     {
         _cpu.Machine.Callouts.EndUserCode();
         _cpu.SlabReady = _slabReady;
-        _cpu.Context.UpdateMode();
+        _cpu.Context.ReopenFastPaths(_closed);
     }
 }

@@ -32,7 +32,11 @@ internal sealed class OwnersLock(Machine machine)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Scope EnterOperation()
     {
-        machine.ThrowIfDisposed();
+        if (machine.IsDisposed)
+        {
+            machine.ThrowIfDisposed();
+        }
+
         return new Scope(this, isOperation: true);
     }
 
@@ -54,7 +58,21 @@ internal sealed class OwnersLock(Machine machine)
         }
     }
 
-    private Callouts Callouts => machine.Callouts;
+    private readonly Callouts _callouts = machine.Callouts;
+
+    /// <summary>The end of a scope, out of line: what uses one then leaves it by a call in either way.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void Leave(bool isOperation)
+    {
+        if (isOperation && --_operations == 0 && _dying.Count != 0)
+        {
+            EndDying();
+        }
+
+        _lock?.Exit();
+        _callouts.End();
+        _callouts.ThrowIfIdle();
+    }
 
     /// <summary>Holds the lock until disposed; what the user's code threw meanwhile is thrown at the end of the outermost one.</summary>
     public readonly ref struct Scope
@@ -67,7 +85,7 @@ internal sealed class OwnersLock(Machine machine)
         {
             _owners = owners;
             _isOperation = isOperation;
-            owners.Callouts.Begin();
+            owners._callouts.Begin();
             owners._lock?.Enter();
             if (isOperation)
             {
@@ -76,21 +94,6 @@ internal sealed class OwnersLock(Machine machine)
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Dispose()
-        {
-            if (_owners is not { } owners)
-            {
-                return;
-            }
-
-            if (_isOperation && --owners._operations == 0 && owners._dying.Count != 0)
-            {
-                owners.EndDying();
-            }
-
-            owners._lock?.Exit();
-            owners.Callouts.End();
-            owners.Callouts.ThrowIfIdle();
-        }
+        public void Dispose() => _owners?.Leave(_isOperation);
     }
 }

@@ -156,7 +156,7 @@ internal sealed class BuddyLists
                 break;
             }
 
-            if (order >= _pageblockOrder && !MergePageblocks(zone, pcp, buddy, order, type))
+            if (order >= _pageblockOrder && (order >= _countedFrom || zone.BlockType(buddy) != type) && !MergePageblocks(zone, pcp, buddy, order, type))
             {
                 break;
             }

@@ -17,7 +17,7 @@ public sealed class CpuPages
     /// <exception cref="ArgumentOutOfRangeException">The machine has no such node.</exception>
     public Page AllocPagesNode(int node, Gfp gfp, int order = 0)
     {
-        int pfn = _cpu.Allocator.AllocateChecked(_cpu, gfp, order, _cpu.Machine.GetNode(node));
+        int pfn = _cpu.Allocator.AllocateNear(_cpu, gfp, order, _cpu.Machine.GetNode(node));
         return pfn < 0 ? default : new Page(_cpu.Machine, pfn);
     }
 

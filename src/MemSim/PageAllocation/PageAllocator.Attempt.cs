@@ -1,4 +1,6 @@
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
+using MemSim.Hardware;
 using MemSim.Statistics;
 using MemSim.Zones;
 
@@ -7,22 +9,57 @@ namespace MemSim.PageAllocation;
 /// <summary>One attempt over all zones of a request, and the checks before the first.</summary>
 internal sealed partial class PageAllocator
 {
+    /// <summary>A request that names its node (<c>alloc_pages_node()</c>): where nothing is out of the ordinary, from the first zone of that node's list.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    public int AllocateNear(Cpu cpu, Gfp gfp, int order, Node node)
+    {
+        int type = (int)((uint)gfp >> 3) & 3;
+        bool isPlain = cpu.Mode == CpuMode.Plain && (uint)order <= PageGeometry.CostlyOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0 && type != (int)MigrateType.HighAtomic
+            && !_rules.RemembersBelowHigh && !_rules.HighAtomicFirst;
+        Zonelist zonelist = node.Zonelists[(int)(gfp & Gfp.ZoneMask)];
+        if (!isPlain || zonelist.IsIllegal || zonelist.Zones.Length == 0)
+        {
+            return AllocateChecked(cpu, gfp, order, node);
+        }
+
+        Zone zone = zonelist.Zones[0];
+        if (zone.NeedsFullCheck || !WatermarkCheck.PassesQuickly(zone, order, zonelist.HighestZoneIndex))
+        {
+            return AllocateChecked(cpu, gfp, order, node);
+        }
+
+        AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | (zonelist.AvoidsFragmentation ? AllocFlags.NoFragment : 0);
+        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
+        int pfn = TakeFromZone<PlainPath>(cpu, zone, pcp, order, type, flags);
+        if (pfn < 0)
+        {
+            return AllocateGeneral(cpu, zonelist, gfp, order, firstZone: 1);
+        }
+
+        pcp.NumaHit++;
+        Finish<PlainPath>(cpu, pcp, pfn, gfp, order, type);
+        return pfn;
+    }
+
     /// <summary>The way in for every request that is not plain: special context, another node, a policy, a bad order.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     public int AllocateChecked(Cpu cpu, Gfp gfp, int order, Node? node)
     {
         int pfn;
-        _machine.Callouts.Begin();
+        Callouts callouts = _machine.Callouts;
+        callouts.Begin();
         try
         {
             pfn = AllocateCheckedCore(cpu, gfp, order, node);
         }
-        finally
+        catch
         {
-            _machine.Callouts.End();
+            callouts.End();
+            throw;
         }
 
-        return Conclude(cpu, pfn, order);
+        callouts.End();
+        return callouts.MayHold ? Conclude(cpu, pfn, order) : pfn;
     }
 
     private int AllocateCheckedCore(Cpu cpu, Gfp gfp, int order, Node? node)

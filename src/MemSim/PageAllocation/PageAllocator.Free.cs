@@ -45,12 +45,24 @@ internal sealed partial class PageAllocator
             return true;
         }
 
-        using Callouts.OperationScope operation = _machine.Callouts.Enter();
-        if ((cpu.Mode == CpuMode.Observed && !_machine.Callouts.IsInUserCode) || _machine.Bugs.CheckContext(cpu))
+        Callouts callouts = _machine.Callouts;
+        callouts.Begin();
+        try
         {
-            FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
+            if ((cpu.Mode == CpuMode.Observed && !callouts.IsInUserCode) || _machine.Bugs.CheckContext(cpu))
+            {
+                FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
+            }
+        }
+        catch
+        {
+            // Not a finally: that is a call of its own each time.
+            callouts.End();
+            throw;
         }
 
+        callouts.End();
+        callouts.ThrowIfIdle();
         return true;
     }
 

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Pages;
@@ -77,8 +78,10 @@ internal sealed partial class PageAllocator
         }
 
         int pfn;
-        cpu.Context.Drivers?.Enter();
-        _machine.Callouts.Begin();
+        Callouts callouts = _machine.Callouts;
+        DriverGuard? drivers = cpu.Context.Drivers;
+        drivers?.Enter();
+        callouts.Begin();
         try
         {
             pfn = AllocateUnusualCore(cpu, gfp, order);
@@ -88,16 +91,21 @@ internal sealed partial class PageAllocator
                 pfn = -1;
             }
         }
-        finally
+        catch
         {
-            _machine.Callouts.End();
-            cpu.Context.Drivers?.Leave();
+            // Not a finally: that is a call of its own each time.
+            callouts.End();
+            drivers?.Leave();
+            throw;
         }
 
-        return Conclude(cpu, pfn, order);
+        callouts.End();
+        drivers?.Leave();
+        return callouts.MayHold ? Conclude(cpu, pfn, order) : pfn;
     }
 
     /// <summary>The operation is over: what a receiver of tracepoints threw meanwhile is thrown now, and the caller gets nothing.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
     private int Conclude(Cpu cpu, int pfn, int order)
     {
         if (_machine.Callouts.MustThrow)
@@ -324,7 +332,14 @@ internal sealed partial class PageAllocator
 
         if ((gfp & Gfp.Zero) != 0)
         {
-            _machine.Ram.Zero(pfn, 1L << order);
+            if (order == 0)
+            {
+                _machine.Ram.ZeroFrame(pfn);
+            }
+            else
+            {
+                _machine.Ram.Zero(pfn, 1L << order);
+            }
         }
     }
 

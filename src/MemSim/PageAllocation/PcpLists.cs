@@ -12,7 +12,7 @@ internal abstract class PcpLists
     /// <summary>How often a batch is doubled at most (<c>CONFIG_PCP_BATCH_SCALE_MAX</c>).</summary>
     protected const int MaxDoublings = 5;
 
-    private readonly Machine _machine;
+    private readonly AllocatorHooks _hooks;
     private readonly FrameArray _frames;
     private readonly BuddyLists _buddy;
     private readonly Fallback _fallback;
@@ -21,7 +21,7 @@ internal abstract class PcpLists
 
     protected PcpLists(Machine machine, FrameArray frames, BuddyLists buddy, Fallback fallback, AllocatorRules rules)
     {
-        _machine = machine;
+        _hooks = machine.Hooks;
         _frames = frames;
         _buddy = buddy;
         _fallback = fallback;
@@ -58,10 +58,14 @@ internal abstract class PcpLists
         {
             DrainGuarded(cpu, pcp, pages, listIndex);
         }
-        finally
+        catch
         {
+            // Not a finally: that is a call of its own each time.
             _drivers?.Leave();
+            throw;
         }
+
+        _drivers?.Leave();
     }
 
     private void DrainGuarded(Cpu cpu, PerCpuPages pcp, int pages, int listIndex)
@@ -84,7 +88,7 @@ internal abstract class PcpLists
                 left -= 1 << order;
                 int type = _cachesTypes && zone.IsolatedPageblocks == 0 ? (int)frame.Index : zone.BlockType(pfn);
                 _buddy.Free(zone, pcp, pfn, order, type);
-                _machine.Hooks.Trace?.MmPagePcpuDrain(cpu, pfn, order, (MigrateType)type);
+                _hooks.Trace?.MmPagePcpuDrain(cpu, pfn, order, (MigrateType)type);
             }
 
             listIndex = listIndex + 1 == PerCpuPages.Lists ? 0 : listIndex + 1;
@@ -98,15 +102,20 @@ internal abstract class PcpLists
     /// <returns>Whether there was at least one.</returns>
     protected bool Fill(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
     {
+        bool any;
         _drivers?.Enter();
         try
         {
-            return FillGuarded(cpu, pcp, order, type, flags, want);
+            any = FillGuarded(cpu, pcp, order, type, flags, want);
         }
-        finally
+        catch
         {
             _drivers?.Leave();
+            throw;
         }
+
+        _drivers?.Leave();
+        return any;
     }
 
     private bool FillGuarded(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
@@ -121,6 +130,20 @@ internal abstract class PcpLists
         bool countsAtEnd = !hasCma && !_buddy.CountsEachBlock;
         pcp.Refills++;
         zone.EnterLock();
+        if (countsAtEnd && _hooks.Trace is null)
+        {
+            // What nearly always happens: nobody listens, and the type's own lists have enough.
+            for (int pfn; got < want && (pfn = _buddy.TakeSmallest(zone, pcp, order, type)) >= 0; got++)
+            {
+                ref PageFrame frame = ref _frames[pfn];
+                frame.State = PageFrame.PcpState;
+                frame.Index = (uint)type;
+                _frames.AddLast(head, pfn);
+            }
+
+            uncounted = got << order;
+        }
+
         while (got < want)
         {
             // A zone with CMA chooses between its own type and CMA first; the fallback rules know.
@@ -146,7 +169,7 @@ internal abstract class PcpLists
                 uncounted += countsAtEnd ? 1 << order : Uncounted(zone, pcp, order, cachedType);
             }
 
-            _machine.Hooks.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)type, percpuRefill: true);
+            _hooks.Trace?.MmPageAllocZoneLocked(cpu, pfn, order, (MigrateType)type, percpuRefill: true);
             got++;
         }
 

@@ -56,6 +56,12 @@ internal sealed class ZoneTable
 
     public Node? NodeOrDefault(int id)
     {
+        // Nearly always they are numbered without gaps.
+        if ((uint)id < (uint)_nodes.Count && _nodes[id] is { } likely && likely.Id == id)
+        {
+            return likely;
+        }
+
         foreach (Node node in _nodes)
         {
             if (node.Id == id)
