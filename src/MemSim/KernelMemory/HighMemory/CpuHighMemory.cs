@@ -38,6 +38,7 @@ public sealed class CpuHighMemory
     /// <param name="page">The page.</param>
     /// <returns>The address, for the current task on this CPU only.</returns>
     /// <exception cref="KernelBugException">The page is not allocated or another machine's, or the task has too many such mappings.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public VirtualAddress KmapAtomic(Page page)
     {
         TaskMappings maps = _cpu.Current.Mappings ?? MakeMappings();
@@ -60,6 +61,7 @@ public sealed class CpuHighMemory
     /// <summary>Undoes the last <see cref="KmapAtomic(Page)"/> (<c>kunmap_atomic()</c>).</summary>
     /// <param name="address">Any address in the page, as mapped.</param>
     /// <exception cref="KernelBugException">Nothing is mapped, the address is not the last one mapped, or it is foreign. Nothing has changed.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void KunmapAtomic(VirtualAddress address)
     {
         TaskMappings? maps = _cpu.Current.Mappings;
