@@ -179,7 +179,21 @@ internal sealed partial class LruVec
     }
 
     /// <summary>Advances the clock of workingset detection, here and in all cgroups above (<c>workingset_age_nonresident()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Age(long pages)
+    {
+        if (Parent is null && !_parallel)
+        {
+            _age += pages;
+        }
+        else
+        {
+            AgeAll(pages);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void AgeAll(long pages)
     {
         for (LruVec? vec = this; vec is not null; vec = vec.Parent)
         {

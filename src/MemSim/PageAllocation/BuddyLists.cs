@@ -9,7 +9,7 @@ namespace MemSim.PageAllocation;
 
 /// <summary>The buddy arithmetic: taking blocks off a zone's free lists, splitting, merging. What it may not do is decide which type to take from: see <see cref="Fallback"/>.</summary>
 /// <remarks>The caller holds the zone's lock. Placement is that of all kernels since 5.13: allocations take from the front, upper halves of a split go to the front, freed blocks to the front unless a larger merge is likely.</remarks>
-internal sealed class BuddyLists
+internal sealed partial class BuddyLists
 {
     private readonly FrameArray _frames;
     private readonly UntouchedBlocks _untouched;
@@ -102,20 +102,22 @@ internal sealed class BuddyLists
     /// <summary>Gives the upper halves of a block back, one an order, keeping the lowest block of the order wanted.</summary>
     private void Expand(Zone zone, PerCpuPages pcp, int pfn, int low, int high, int type)
     {
-        ref FreeArea area = ref zone.FreeArea;
-        FrameArray frames = _frames;
-        for (int order = high - 1; order >= Math.Max(low, _countedFrom); order--)
+        if (high > _countedFrom)
         {
-            CountPageblocks(zone, pcp, 1 << order, type);
+            CountParts(zone, pcp, low, high, type);
         }
 
+        ref FreeArea area = ref zone.FreeArea;
+        FrameArray frames = _frames;
         area.MarkNonEmpty(type, (1u << high) - (1u << low));
+        ulong identity = PageFrame.FreeIdentity(zone.Id, high);
         while (high > low)
         {
             high--;
+            identity -= 1UL << 32;
             int upper = pfn + (1 << high);
             ref PageFrame frame = ref frames[upper];
-            frame.Identity = PageFrame.FreeIdentity(zone.Id, high);
+            frame.Identity = identity;
             frame.State = PageFrame.BuddyState;
             frame.Index = (uint)type;
             area.Push(ref frame, upper, high, type);
@@ -138,6 +140,7 @@ internal sealed class BuddyLists
         int buddy = 0;
         uint emptied = 0;
         int captureOrder = zone.CaptureOrder;
+        ulong identity = PageFrame.FreeIdentity(zone.Id, order);
         while (order < PageGeometry.MaxOrder)
         {
             if (order == captureOrder && zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
@@ -151,7 +154,7 @@ internal sealed class BuddyLists
 
             buddy = pfn ^ (1 << order);
             ref PageFrame b = ref frames[buddy];
-            if (b.State != PageFrame.BuddyState || b.Identity != PageFrame.FreeIdentity(zone.Id, order))
+            if (b.State != PageFrame.BuddyState || b.Identity != identity)
             {
                 break;
             }
@@ -178,6 +181,7 @@ internal sealed class BuddyLists
             b.State = 0;
             pfn &= buddy;
             order++;
+            identity += 1UL << 32;
         }
 
         if (emptied != 0)
@@ -186,7 +190,7 @@ internal sealed class BuddyLists
         }
 
         ref PageFrame frame = ref frames[pfn];
-        frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
+        frame.Identity = identity;
         frame.State = PageFrame.BuddyState;
         frame.Index = (uint)type;
         if (order >= _countedFrom)
@@ -413,43 +417,6 @@ internal sealed class BuddyLists
         if (order >= _countedFrom && wasIsolated != (type == (int)MigrateType.Isolate))
         {
             zone.AddFreeBlocks(pcp, wasIsolated ? pages : -pages);
-        }
-    }
-
-    /// <summary>Counts pages that became free (or, negative, that were taken); isolated ones are not counted as free.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static void CountFree(Zone zone, PerCpuPages pcp, int pages, int type)
-    {
-        if (type >= (int)MigrateType.HighAtomic)
-        {
-            CountKind(zone, pages, type);
-            if (type == (int)MigrateType.Isolate)
-            {
-                return;
-            }
-        }
-
-        zone.AddFreePages(pcp, pages);
-    }
-
-    /// <summary>Counts free pages of the types that are counted apart.</summary>
-    private static void CountKind(Zone zone, int pages, int type)
-    {
-        if (type == (int)MigrateType.HighAtomic)
-        {
-            zone.FreeHighAtomic += pages;
-        }
-        else if (type == (int)MigrateType.Cma)
-        {
-            zone.FreeCmaPagesCount += pages;
-        }
-    }
-
-    private static void CountPageblocks(Zone zone, PerCpuPages pcp, int pages, int type)
-    {
-        if (type != (int)MigrateType.Isolate)
-        {
-            zone.AddFreeBlocks(pcp, pages);
         }
     }
 

@@ -132,15 +132,7 @@ internal abstract class PcpLists
         zone.EnterLock();
         if (countsAtEnd && _hooks.Trace is null)
         {
-            // What nearly always happens: nobody listens, and the type's own lists have enough.
-            for (int pfn; got < want && (pfn = _buddy.TakeSmallest(zone, pcp, order, type)) >= 0; got++)
-            {
-                ref PageFrame frame = ref _frames[pfn];
-                frame.State = PageFrame.PcpState;
-                frame.Index = (uint)type;
-                _frames.AddLast(head, pfn);
-            }
-
+            got = FillQuietly(zone, pcp, head, order, type, want);
             uncounted = got << order;
         }
 
@@ -182,6 +174,22 @@ internal abstract class PcpLists
         pcp.Count += got << order;
         Debug.Assert(got != 0 == !_frames.IsEmpty(head), "the list has what was got");
         return got != 0;
+    }
+
+    /// <summary>What a refill nearly always is: nobody listens, and the type's own lists have enough.</summary>
+    /// <returns>The blocks put on the list.</returns>
+    private int FillQuietly(Zone zone, PerCpuPages pcp, int head, int order, int type, int want)
+    {
+        int got = 0;
+        for (int pfn; got < want && (pfn = _buddy.TakeSmallest(zone, pcp, order, type)) >= 0; got++)
+        {
+            ref PageFrame frame = ref _frames[pfn];
+            frame.State = PageFrame.PcpState;
+            frame.Index = (uint)type;
+            _frames.AddLast(head, pfn);
+        }
+
+        return got;
     }
 
     /// <summary>Counts a block as taken where the kernel does so block by block; else the pages to be counted with the whole refill.</summary>

@@ -95,7 +95,7 @@ internal abstract partial class FileMapping
     {
         ref PageFrame frame = ref _frames[pfn];
         uint index = frame.Index;
-        if (Has(pfn, PageFlags.Dirty) && Clear(pfn, PageFlags.Dirty) && WritesBack)
+        if (frame.IsDirty && Clear(pfn, PageFlags.Dirty) && WritesBack)
         {
             CountCleaned(pfn);
         }
@@ -119,6 +119,18 @@ internal abstract partial class FileMapping
 
     /// <summary>Counts a page that comes (1) or goes (-1).</summary>
     private void CountPages(int pfn, int sign)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.Order == 0 && !_isCountedTwice)
+        {
+            _cache.CountersOf(frame.ZoneId).FilePages += sign;
+            return;
+        }
+
+        CountOtherPages(pfn, sign);
+    }
+
+    private void CountOtherPages(int pfn, int sign)
     {
         int order = _frames[pfn].Order;
         int pages = sign << order;
@@ -164,7 +176,7 @@ internal abstract partial class FileMapping
     public bool TryRemove(Cpu cpu, int pfn, bool leavesShadow)
     {
         ref PageFrame frame = ref _frames[pfn];
-        if (!HasInPlace(pfn) || frame.RefCount != 2 || Has(pfn, PageFlags.Dirty | PageFlags.Writeback) || frame.MapCount != 0)
+        if (frame.RefCount != 2 || frame.Has(PageFlags.Dirty | PageFlags.Writeback) || frame.MapCount != 0 || !HasInPlace(pfn))
         {
             return false;
         }

@@ -19,6 +19,9 @@ internal abstract partial class FileMapping : IUnevictableMapping
     private readonly PageTree _tree;
     private readonly List<IMappedArea> _areas = [];
 
+    // Whether its pages are counted as something else besides pages of files.
+    private readonly bool _isCountedTwice;
+
     protected FileMapping(SimFile host, Machine machine, Gfp gfp, bool tracksShadows)
     {
         Host = host;
@@ -53,10 +56,26 @@ internal abstract partial class FileMapping : IUnevictableMapping
     public long ValueCount => _tree.Values;
 
     /// <summary>Whether its pages are shared memory: swap-backed, on the anonymous lists.</summary>
-    public bool IsShmem { get; protected init; }
+    public bool IsShmem
+    {
+        get;
+        protected init
+        {
+            field = value;
+            _isCountedTwice |= value;
+        }
+    }
 
     /// <summary>Whether its pages are those of a device itself, counted as buffers.</summary>
-    protected bool IsDevice { get; init; }
+    protected bool IsDevice
+    {
+        get;
+        init
+        {
+            field = value;
+            _isCountedTwice |= value;
+        }
+    }
 
     /// <summary>Whether dirty pages are tagged, counted and written back to a device.</summary>
     public bool WritesBack => Writeback is not null;

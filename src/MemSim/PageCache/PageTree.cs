@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+
 namespace MemSim.PageCache;
 
 /// <summary>Entries by page index, in order, 64 a node, with tags (<c>struct xarray</c>). An entry is a page, a value (shadow or swap entry), or nothing.</summary>
@@ -45,13 +47,13 @@ internal sealed partial class PageTree
     public static long ValueOf(long entry) => entry >> 1;
 
     /// <summary>The entry at an index, or 0. All indexes of a large page have its entry.</summary>
-    public long Get(uint index)
-    {
-        if (_recent is { } recent && (index & ~(uint)PageTreeNode.SlotMask) == recent.Base)
-        {
-            return recent.Entries![(int)index & PageTreeNode.SlotMask];
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public long Get(uint index) =>
+        _recent is { } recent && (index & ~(uint)PageTreeNode.SlotMask) == recent.Base ? recent.Entries![(int)index & PageTreeNode.SlotMask] : GetElsewhere(index);
 
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private long GetElsewhere(uint index)
+    {
         if (FindNode(index) is { } node)
         {
             return node.Entries![node.SlotOf(index)];

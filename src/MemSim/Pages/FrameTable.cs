@@ -104,6 +104,7 @@ internal sealed class FrameTable
 
     public bool IsAllocatedHead(int pfn, int order) => pfn < Map.Frames && MayFree(new Page(_machine, pfn), order);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddReferences(int pfn, int references)
     {
         uint change = (uint)(references * (int)PageFrame.OneReference);

@@ -40,6 +40,7 @@ internal sealed class MapCounts
     public int TotalMapCount(int head) => _frames[head].MapCount;
 
     /// <summary>A fresh anonymous page is mapped for the first time (<c>page_add_new_anon_rmap()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddNewAnonRmap(int pfn, Vma vma, ulong address)
     {
         ref PageFrame frame = ref _frames[pfn];

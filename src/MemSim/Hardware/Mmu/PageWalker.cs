@@ -82,16 +82,17 @@ internal sealed class PageWalker<TFormat> : PageWalker
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static bool WalkLastTable(CpuMmu mmu, ulong table, uint permissions, ulong address, uint need, out WalkResult result)
     {
+        PhysicalMemory memory = mmu.Memory;
         ulong at = table + ((ulong)(uint)PageTables<TFormat>.IndexOf(address, 1) << TFormat.EntryShift);
         result = default;
         result.Level = 1;
-        if (at >= mmu.Memory.Bytes)
+        if (at >= memory.Bytes)
         {
             result.Outcome = WalkOutcome.NoMemory;
             return true;
         }
 
-        ulong entry = TFormat.EntryShift == 3 ? mmu.Memory.ReadInside<ulong>(at) : mmu.Memory.ReadInside<uint>(at);
+        ulong entry = TFormat.EntryShift == 3 ? memory.ReadInside<ulong>(at) : memory.ReadInside<uint>(at);
         result.Loads = 1;
         result.Entry = entry;
         if (!TFormat.IsPresent(entry))
