@@ -107,7 +107,7 @@ internal sealed partial class PageAllocator
     /// <param name="end">What the last one has as its next.</param>
     public void FreeChain(Cpu cpu, int first, int end)
     {
-        if (_parallel || LimitsMove || _hooks.WatchesFrees)
+        if (_parallel || LimitsMove || _hooks.WatchesFrees || _poisoned.Count != 0)
         {
             for (int pfn = first; pfn != end; pfn = _frames[pfn].Next)
             {
