@@ -62,19 +62,28 @@ internal sealed class Callouts : IDisposable, IReopened
 
     /// <summary>An operation begins.</summary>
     /// <exception cref="KernelBugException">Another host thread is in the middle of one, on a machine without parallel CPUs.</exception>
+    /// <param name="notesDriver">Whether it is asked which host thread this is: not where asking would be a part of the work that counts.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Begin()
+    public void Begin(bool notesDriver = true)
     {
-        Drivers?.Enter();
+        if (notesDriver)
+        {
+            Drivers?.Enter();
+        }
+
         Current.Depth++;
     }
 
     /// <summary>An operation is over; whoever can undo it asks <see cref="MustThrow"/>.</summary>
+    /// <param name="notesDriver">As it began.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void End()
+    public void End(bool notesDriver = true)
     {
         Current.Depth--;
-        Drivers?.Leave();
+        if (notesDriver)
+        {
+            Drivers?.Leave();
+        }
     }
 
     public OperationScope Enter() => new(this);

@@ -16,7 +16,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
 
     public bool Handle(Cpu cpu, in PageFault fault)
     {
-        using OwnersLock.Scope scope = spaces.Enter();
+        using OwnersLock.Scope scope = spaces.EnterFault();
         _faults.Trace?.Emit(cpu, fault);
         if (_faults.Story is { } story)
         {

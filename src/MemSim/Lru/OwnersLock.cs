@@ -26,7 +26,7 @@ internal sealed class OwnersLock(Machine machine)
 
     /// <summary>Asks or changes the owners of pages until the scope ends: reclaim, migration and files do.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public Scope Enter() => new(this, isOperation: false);
+    public Scope Enter() => new(this, isOperation: false, notesDriver: true);
 
     /// <summary>The same for an operation on address spaces, in the middle of which no process ends: who is killed meanwhile ends with the outermost one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -37,7 +37,19 @@ internal sealed class OwnersLock(Machine machine)
             machine.ThrowIfDisposed();
         }
 
-        return new Scope(this, isOperation: true);
+        return new Scope(this, isOperation: true, notesDriver: true);
+    }
+
+    /// <summary>The same for a page fault, which is too short to ask which host thread it runs on: the refills it makes do.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public Scope EnterFault()
+    {
+        if (machine.IsDisposed)
+        {
+            machine.ThrowIfDisposed();
+        }
+
+        return new Scope(this, isOperation: true, notesDriver: false);
     }
 
     /// <summary>Ends a process as soon as no operation is in progress any more: it was killed in the middle of one on some address space, which might be its own.</summary>
@@ -62,7 +74,7 @@ internal sealed class OwnersLock(Machine machine)
 
     /// <summary>The end of a scope, out of line: what uses one then leaves it by a call in either way.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void Leave(bool isOperation)
+    private void Leave(bool isOperation, bool notesDriver)
     {
         if (isOperation && --_operations == 0 && _dying.Count != 0)
         {
@@ -70,7 +82,7 @@ internal sealed class OwnersLock(Machine machine)
         }
 
         _lock?.Exit();
-        _callouts.End();
+        _callouts.End(notesDriver);
         _callouts.ThrowIfIdle();
     }
 
@@ -79,13 +91,15 @@ internal sealed class OwnersLock(Machine machine)
     {
         private readonly OwnersLock? _owners;
         private readonly bool _isOperation;
+        private readonly bool _notesDriver;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        internal Scope(OwnersLock owners, bool isOperation)
+        internal Scope(OwnersLock owners, bool isOperation, bool notesDriver)
         {
             _owners = owners;
             _isOperation = isOperation;
-            owners._callouts.Begin();
+            _notesDriver = notesDriver;
+            owners._callouts.Begin(notesDriver);
             owners._lock?.Enter();
             if (isOperation)
             {
@@ -94,6 +108,6 @@ internal sealed class OwnersLock(Machine machine)
         }
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public void Dispose() => _owners?.Leave(_isOperation);
+        public void Dispose() => _owners?.Leave(_isOperation, _notesDriver);
     }
 }

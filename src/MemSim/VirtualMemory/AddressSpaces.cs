@@ -114,6 +114,9 @@ internal sealed class AddressSpaces
     /// <summary>Begins an operation on address spaces: on a machine with parallel CPUs one lock guards all.</summary>
     public OwnersLock.Scope Enter() => Machine.OwnersLock.EnterOperation();
 
+    /// <summary>The same for a page fault.</summary>
+    public OwnersLock.Scope EnterFault() => Machine.OwnersLock.EnterFault();
+
     /// <summary>Makes an empty address space (<c>mm_alloc()</c>).</summary>
     /// <returns>Null without memory.</returns>
     public MemoryDescriptor? Create(Cpu cpu, Rlimits limits)
