@@ -12,9 +12,12 @@ public sealed partial class TraceReplay
         Cpu cpu = _machine!.Cpus[e.Cpu];
         ref (long Allocations, long Predicted) counts = ref _cpus[e.Cpu];
         counts.Allocations++;
+        bool tells = _recording.TellsStart(_now);
+        _tellStart += tells ? 1 : 0;
         if (_takenEarly.Remove(_now))
         {
             counts.Predicted++;
+            _tellStartRightly += tells ? 1 : 0;
             _displaced++;
             TallyAllocation(e, e.Pfn, predicted: true);
             return;
@@ -41,6 +44,7 @@ public sealed partial class TraceReplay
         if (predicted)
         {
             counts.Predicted++;
+            _tellStartRightly += tells ? 1 : 0;
         }
         else
         {

@@ -52,6 +52,8 @@ public sealed partial class TraceReplay : IDisposable
     private long _explicitDrains;
     private long _freedPastLists;
     private long _givenBackUnseen;
+    private long _tellStart;
+    private long _tellStartRightly;
     private readonly List<int> _missedLines = [];
     private int _now;
 
@@ -457,12 +459,14 @@ public sealed partial class TraceReplay : IDisposable
     {
         Name = _folder.Name,
         NotPredictable = _machine is null ? "no state before the recording is known: neither before-mmlists nor zoneinfo and buddyinfo"
-            : _exact ? null : "the order of the free lists before the recording is not known, only their counts",
+            : _exact ? null : "the lists before the recording were not read: what they held, and in which order, was put together from counts, page flags and what the events tell",
         Allocations = _machine is null ? _recording.Statistics.Pages().AllocatedBlocks : _cpus.Sum(c => c.Allocations),
         Predicted = _cpus.Sum(c => c.Predicted),
         Displaced = _displaced,
         FreedPastLists = _freedPastLists,
         GivenBackUnseen = _givenBackUnseen,
+        TellingStart = _tellStart,
+        PredictedUntold = _cpus.Sum(c => c.Predicted) - _tellStartRightly,
         Kernel = _kernel,
         UnknownFlags = [.. _recording.UnknownFlags],
         Cpus = [.. _cpus.Select((c, i) => new TraceReplayCpu(i, c.Allocations, c.Predicted))],

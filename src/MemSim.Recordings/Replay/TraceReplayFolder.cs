@@ -96,6 +96,9 @@ internal sealed class TraceReplayFolder
     /// <summary>As <see cref="Find"/>, of a capture's folder too, whose files have no <c>before-</c>.</summary>
     public string? FindBefore(string name) => Find("before-" + name) ?? Find(name);
 
+    /// <summary>Free blocks by type as counted before the trace; null where they were not.</summary>
+    public RecordedFreeBlocks? FreeBlocksBefore() => _figures is null || _prefix.Length != 0 ? null : RecordedFreeBlocks.Read(CaptureFolder.Open(_figures));
+
     /// <summary>The kernel that made the recording, where a file beside it names it; else the line that the figures look like.</summary>
     public KernelChoice Kernel()
     {

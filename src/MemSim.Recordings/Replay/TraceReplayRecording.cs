@@ -75,6 +75,8 @@ internal sealed class TraceReplayRecording
     private readonly KernelPersonality _kernel;
     private readonly Dictionary<int, (TraceContext Context, byte Depth, int Pid, long TimeNs, bool IsFree)> _last = [];
     private readonly TraceStatUpdates? _statUpdates;
+    private readonly List<(int Pfn, byte Type)> _fallbacks = [];
+    private TraceStartEvents? _start;
     private int[] _next = [];
 
     private TraceReplayRecording(string path, KernelPersonality kernel)
@@ -169,19 +171,13 @@ internal sealed class TraceReplayRecording
     public bool IsInFreeListsNow(int pfn) =>
         _upcoming.GetValueOrDefault(pfn, None) is int next and >= 0 && _events[next].Step is TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly;
 
-    /// <summary>Whether a frame of a block is known to be in use at the start, because the first thing recorded of it is that it is freed.</summary>
-    public bool FreesFirst(long pfn, int order)
-    {
-        for (long i = pfn; i < pfn + (1L << order) && i <= int.MaxValue; i++)
-        {
-            if (IsFreedNext((int)i))
-            {
-                return true;
-            }
-        }
+    /// <summary>Begins to put the start state together from the events, because the lists were not read.</summary>
+    /// <param name="pageblockOrder">log2 of the pages in a page block.</param>
+    public TraceStartEvents BeginStart(int pageblockOrder) => _start = new TraceStartEvents(Events, _fallbacks, pageblockOrder);
 
-        return false;
-    }
+    /// <summary>Whether an allocation only shows what the start state was made from.</summary>
+    /// <param name="index">The event's index.</param>
+    public bool TellsStart(int index) => _start?.Tells(index) == true;
 
     /// <summary>Goes past an event.</summary>
     public void Pass(int index)
@@ -203,6 +199,11 @@ internal sealed class TraceReplayRecording
         Count(e.EventName);
         Statistics.Add(e);
         Slab.Add(e, path);
+        if (e.Kind == TraceEventKind.PageAllocExtfrag && e.Pfn is >= 0 and <= int.MaxValue && e.FallbackMigrateType is >= 0 and < (int)MigrateType.Isolate)
+        {
+            _fallbacks.Add(((int)e.Pfn, (byte)e.FallbackMigrateType));
+        }
+
         TraceStep? step = e.Kind switch
         {
             TraceEventKind.PageAlloc => e.Failed ? TraceStep.AllocationFailed : TraceStep.Allocate,

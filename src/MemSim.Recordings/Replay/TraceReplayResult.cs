@@ -90,6 +90,18 @@ public sealed record TraceReplayResult
     /// <summary>Pages still in a CPU's list here that the recording takes from the free lists next, so that they had gone back there unseen.</summary>
     public long GivenBackUnseen { get; init; }
 
+    /// <summary>
+    /// Allocations that are the first use of a frame by which the start state was put together, where the lists before the recording were not read: they agree by construction and say nothing of the rules. 0 where
+    /// the lists were read.
+    /// </summary>
+    public long TellingStart { get; init; }
+
+    /// <summary>Allocations whose frame was predicted without being one of <see cref="TellingStart"/>.</summary>
+    public long PredictedUntold { get; init; }
+
+    /// <summary>The share of frames predicted among those that do not tell the start state, 0 to 1; the same as <see cref="Share"/> where the lists were read.</summary>
+    public double ShareUntold => Allocations == TellingStart ? 0 : (double)PredictedUntold / (Allocations - TellingStart);
+
     /// <summary>Whose rules the machine followed, and what is to be said about that.</summary>
     public required KernelChoice Kernel { get; init; }
 

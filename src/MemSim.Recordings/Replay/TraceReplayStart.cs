@@ -12,7 +12,7 @@ internal static class TraceReplayStart
     private const uint LruFlag = 1u << 5;
     private const uint TailFlag = 1u << 16;
     private const uint PageTableFlag = 1u << 26;
-    private const int MaxPagesCounted = 1 << 30;
+    internal const int MaxPagesCounted = 1 << 30;
 
     /// <summary>Reads the state.</summary>
     /// <param name="folder">The files.</param>
@@ -24,6 +24,7 @@ internal static class TraceReplayStart
     {
         string? lists = folder.FindBefore("mmlists");
         string? zoneInfoPath = folder.FindBefore("zoneinfo");
+        string? flagsPath = folder.FindBefore("kpageflags") ?? folder.FindBefore("kpageflags-rle.txt");
         exact = lists is not null;
         ZoneInfoFile? zoneInfo = zoneInfoPath is null ? null : ZoneInfoFile.Read(zoneInfoPath);
         AllocatorState? state = lists is not null ? MmListsReader.Read(lists) : null;
@@ -35,7 +36,7 @@ internal static class TraceReplayStart
                 return null;
             }
 
-            state = Synthesise(zoneInfo, BuddyInfoFile.Parse(buddyInfo), recording, buddyInfo);
+            state = new TraceStartGuess(zoneInfo, BuddyInfoFile.Parse(buddyInfo), recording, buddyInfo, flagsPath) { Counted = folder.FreeBlocksBefore() }.State();
         }
 
         state.Kernel = kernel;
@@ -50,10 +51,9 @@ internal static class TraceReplayStart
             }
         }
 
-        string? flags = folder.FindBefore("kpageflags") ?? folder.FindBefore("kpageflags-rle.txt");
-        if (flags is not null)
+        if (flagsPath is not null)
         {
-            ReadLru(state, flags);
+            ReadLru(state, flagsPath);
         }
 
         return state;
@@ -79,7 +79,7 @@ internal static class TraceReplayStart
         }
     }
 
-    private static long[][] EmptyLists()
+    internal static long[][] EmptyLists()
     {
         long[][] lists = new long[PerCpuPages.Lists][];
         Array.Fill(lists, []);
@@ -125,7 +125,7 @@ internal static class TraceReplayStart
     });
 
     /// <summary>Reads the runs of pages with the same flags. The flags stored in the first page of a compound page only are given for all of it.</summary>
-    private static void ForEachRun(string path, Action<long, long, ulong> action)
+    internal static void ForEachRun(string path, Action<long, long, ulong> action)
     {
         using StreamReader reader = InputFile.OpenText(path);
         int line = 0;
@@ -151,87 +151,5 @@ internal static class TraceReplayStart
             headFlags = (flags & TailFlag) != 0 ? headFlags : flags;
             action(first, count, headFlags);
         }
-    }
-
-    /// <summary>As many free blocks of each order as there were, at addresses that the recording does not free first: the counts are right, the addresses are not known.</summary>
-    private static AllocatorState Synthesise(ZoneInfoFile zoneInfo, IReadOnlyList<BuddyInfoRow> rows, TraceReplayRecording recording, string buddyInfoPath)
-    {
-        bool is32Bit = zoneInfo.Zones.Any(z => z.Type == ZoneType.HighMem);
-        AllocatorState state = new()
-        {
-            Name = recording.Path,
-            Architecture = is32Bit ? Architecture.X86_32 : Architecture.X86_64,
-            CpuCount = Math.Max(recording.CpuCount, zoneInfo.Zones.Max(z => z.Pagesets.Count)),
-        };
-        ArchitectureInfo architecture = ArchitectureInfo.Of(state.Architecture);
-        state.PageblockOrder = architecture.PageblockOrder;
-        foreach (ZoneInfoZone figures in zoneInfo.Zones)
-        {
-            if (figures.Present > 0 && architecture.IndexOf(figures.Type) >= 0)
-            {
-                BuddyInfoRow row = rows.FirstOrDefault(r => r.Node == figures.Node && r.Zone == figures.Type.KernelName())
-                    ?? throw new InputFileException(buddyInfoPath, 0, $"has no line for node {figures.Node} zone {figures.Type.KernelName()}");
-                state.Zones.Add(SynthesiseZone(figures, row, state, architecture, recording, buddyInfoPath));
-            }
-        }
-
-        return state.Zones.Count != 0 ? state : throw new InputFileException(buddyInfoPath, 0, "holds no zone with memory");
-    }
-
-    private static ZoneState SynthesiseZone(ZoneInfoZone figures, BuddyInfoRow row, AllocatorState state, ArchitectureInfo architecture, TraceReplayRecording recording, string path)
-    {
-        long boost = figures.Boost ?? 0;
-        ZoneState zone = new()
-        {
-            Node = figures.Node,
-            Type = figures.Type,
-            StartPfn = figures.StartPfn,
-            SpannedPages = figures.Spanned,
-            PresentPages = figures.Present,
-            ManagedPages = figures.Managed,
-            WatermarkMin = (figures.Min ?? 0) - boost,
-            WatermarkLow = (figures.Low ?? 0) - boost,
-            WatermarkHigh = (figures.High ?? 0) - boost,
-            WatermarkPromo = (figures.Promo ?? figures.High ?? 0) - boost,
-            WatermarkBoost = boost,
-            LowmemReserve = new long[architecture.ZoneTypes.Count],
-            FreePagesCpuDiff = new int[state.CpuCount],
-            FreeLists = new long[PageGeometry.OrderCount][][],
-            FirstPageblock = figures.StartPfn >> state.PageblockOrder,
-        };
-        long blocks = ((zone.StartPfn + zone.SpannedPages - 1) >> state.PageblockOrder) - zone.FirstPageblock + 1;
-        zone.Pageblocks = new byte[blocks];
-        Array.Fill(zone.Pageblocks, (byte)MigrateType.Movable);
-        for (int cpu = 0; cpu < state.CpuCount; cpu++)
-        {
-            ZoneInfoPageset? pageset = figures.Pagesets.Find(p => p.Cpu == cpu);
-            zone.Pcp.Add(new PcpState { High = (int)Math.Clamp(pageset?.High ?? 0, 0, MaxPagesCounted), Batch = (int)Math.Clamp(pageset?.Batch ?? 1, 1, 1 << 16), Lists = EmptyLists() });
-        }
-
-        // Large blocks first and from the top down: what is left below is in use.
-        long end = zone.StartPfn + zone.SpannedPages;
-        for (int order = PageGeometry.MaxOrder; order >= 0; order--)
-        {
-            List<long> list = [];
-            long size = 1L << order;
-            end &= ~(size - 1);
-            while (list.Count < row.BlocksOf(order) && end - size >= zone.StartPfn)
-            {
-                end -= size;
-                if (!recording.FreesFirst(end, order))
-                {
-                    list.Add(end);
-                }
-            }
-
-            zone.FreeLists[order] = new long[(int)MigrateType.Isolate + 1][];
-            Array.Fill(zone.FreeLists[order], []);
-            zone.FreeLists[order][(int)MigrateType.Movable] = [.. list];
-            zone.FreePages += list.Count * size;
-        }
-
-        return zone.FreePages <= zone.ManagedPages
-            ? zone
-            : throw new InputFileException(path, 0, $"node {zone.Node} zone {zone.Type.KernelName()} has more free pages than it manages");
     }
 }

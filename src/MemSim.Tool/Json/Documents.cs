@@ -89,6 +89,8 @@ internal sealed record TraceDocument(
     long GivenBackUnseen,
     IReadOnlyList<string> UnknownFlags,
     string? NotPredictable,
+    long TellingStart,
+    long PredictedUntold,
     long Events,
     long LostEvents,
     long EventsWithoutCpu,

@@ -94,6 +94,8 @@ internal static class TraceRecording
         result.GivenBackUnseen,
         result.UnknownFlags,
         result.NotPredictable,
+        result.TellingStart,
+        result.PredictedUntold,
         result.EventCount,
         result.LostEvents,
         result.EventsWithoutCpu,
@@ -137,7 +139,8 @@ internal static class TraceRecording
 
         if (result.NotPredictable is string reason)
         {
-            text.WriteLine($"frame numbers cannot be predicted well: {reason}");
+            text.WriteLine(result.TellingStart == 0 ? $"frame numbers cannot be predicted well: {reason}"
+                : $"{reason}: {result.TellingStart} allocations are the first use of a frame that it was made from, of the other {result.Allocations - result.TellingStart} {result.PredictedUntold} ({RecordingOutcome.PercentText(result.PredictedUntold, result.Allocations - result.TellingStart)} %) are predicted");
         }
 
         if (result.LostEvents != 0)
