@@ -290,7 +290,7 @@ public sealed record MachineSpec
         ArgumentNullException.ThrowIfNull(choice);
         TwinOrigin? twin = Twin is null ? null : TwinOrigin.Read(Twin.Captured.Directory, choice);
         twin = Twin is { FreeBlocks: null } ? twin?.AsBooted() : twin;
-        return this with { Personality = choice.Line, Warnings = twin?.Remarks ?? choice.Warnings, Twin = twin };
+        return this with { Personality = twin?.Captured.Layout.Kernel ?? choice.Line, Warnings = twin?.Remarks ?? choice.Warnings, Twin = twin };
     }
 
     /// <summary>With rules of one's own, or those of a line of <see cref="KernelLines"/>.</summary>

@@ -104,7 +104,8 @@ internal static class TwinCommand
             report.Rows.GroupBy(r => r.Step).Select(step => (string[])[step.Key, $"{step.Count()}", Count(step, TwinVerdict.Match), Count(step, TwinVerdict.Mismatch), Count(step, TwinVerdict.NotComparable)]));
         foreach (IGrouping<string?, TwinRow> apart in report.Rows.Where(r => r.Verdict == TwinVerdict.NotComparable).GroupBy(r => r.Reason))
         {
-            console.Out.WriteLine($"not comparable, {apart.Count()} figures ({string.Join(", ", apart.Select(r => r.Figure).Distinct())}; {States(apart)}): {apart.Key}");
+            int equal = apart.Count(r => r.Captured == r.Computed);
+            console.Out.WriteLine($"not comparable, {apart.Count()} figures{(equal == 0 ? "" : $", {equal} of them equal")} ({string.Join(", ", apart.Select(r => r.Figure).Distinct())}; {States(apart)}): {apart.Key}");
         }
     }
 

@@ -88,11 +88,12 @@ public sealed class CapturedMachine
         BootLog log = BootLog.Parse(folder.MachineText("dmesg.txt", "dmesg-mm.txt", "dmesg", "../sos_commands/kernel/dmesg") ?? "");
         int? pageblockOrder = ReadPageblockOrder(folder);
         string kernelText = folder.KernelText() is { Length: > 0 } text ? text : log.Version ?? "";
-        kernel ??= KernelChoice.TryFor(kernelText, out KernelChoice? named) ? named : KernelFromZoneInfo.Of(zoneInfo);
+        KernelChoice own = KernelChoice.TryFor(kernelText, out KernelChoice? named) ? named : KernelFromZoneInfo.Of(zoneInfo);
+        kernel ??= own;
         ArchitectureGuess guess = ArchitectureGuess.Of(kernelText, zoneInfo, pageblockOrder, OrdersOfBuddyInfo(folder));
         ZoneType[] zoneTypes = ZoneTypesOf(zoneInfo, guess.Info, path);
         List<CpuLayout> cpus = ReadCpus(folder, zoneInfo, path, log.Cpus, out bool cpuNodesKnown);
-        var layout = new ReserveLayout(guess.Info, kernel.Line, [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
+        var layout = new ReserveLayout(guess.Info, CapturedRows.Apply(kernel.Line, own.Line, folder, guess.Info), [.. zoneInfo.Zones.Select(z => z.ToLayout())], cpus, zoneTypes, pageblockOrder);
         VmSysctls sysctls = ReadSysctls(folder, zoneTypes, out HashSet<string> known);
         List<string> remarks = [.. kernel.Warnings];
         AddRemarks(remarks, guess, zoneInfo, layout, sysctls);

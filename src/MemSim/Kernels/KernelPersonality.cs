@@ -58,6 +58,16 @@ public sealed record KernelPersonality
     /// <exception cref="FormatException">No version number is in the text.</exception>
     public static KernelPersonality Parse(string text) => KernelChoice.For(text).Line;
 
+    /// <summary>The rules of a kernel that was built without some options: rows of <c>/proc</c> files, and files below <c>/proc/sys/vm</c>, that go with them are not there. What the options do beside is simulated all the same.</summary>
+    /// <remarks>The twin of a captured machine has the rows of its files without being told.</remarks>
+    /// <param name="options">Options like <c>CONFIG_UNACCEPTED_MEMORY</c> or <c>CONFIG_MEMORY_FAILURE</c>, with or without <c>CONFIG_</c>.</param>
+    /// <exception cref="ArgumentException">No row is known to depend on an option of that name.</exception>
+    public KernelPersonality WithoutOptions(params IReadOnlyList<string> options)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        return BuildOptions.Without(this, options);
+    }
+
     /// <summary>The name with its kernel, e.g. <c>Linux 6.1</c>.</summary>
     public override string ToString() => "Linux " + Name;
 }

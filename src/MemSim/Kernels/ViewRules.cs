@@ -29,6 +29,12 @@ public sealed record ViewRules
     /// <summary>Files of <c>/proc/sys/vm</c> that 6.1 does not have.</summary>
     public ImmutableSortedSet<string> AddedSysctls { get; init; } = ImmutableSortedSet<string>.Empty;
 
+    /// <summary>Rows of <c>vmstat</c>, <c>zoneinfo</c> and <c>meminfo</c> that Debian's build has and this one lacks: options of the build decide (<see cref="KernelPersonality.WithoutOptions"/>), of a captured machine its files.</summary>
+    public ImmutableSortedSet<string> AbsentRows { get; init; } = ImmutableSortedSet<string>.Empty;
+
+    /// <summary>Files of <c>/proc/sys/vm</c> that Debian's build has and this one lacks.</summary>
+    public ImmutableSortedSet<string> AbsentSysctls { get; init; } = ImmutableSortedSet<string>.Empty;
+
     /// <summary>Whether the boot log counts as <c>Total pages</c> all pages present, not those that memory maps and the like leave (6.12).</summary>
     public bool TotalPagesArePresent { get; init; }
 

@@ -105,7 +105,7 @@ internal sealed class MachineSettings
     /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text; the message says why.</exception>
     public void Set(string name, string text)
     {
-        string? error = Lacks(name) ? $"no file /proc/sys/vm/{name} (ENOENT): it came with a later kernel than {Personality.Name}" : null;
+        string? error = Lacks(name) ? $"no file /proc/sys/vm/{name} (ENOENT): {WhyLacking(name)}" : null;
         if (error is not null || !Sysctls.TrySet(name, text, out error))
         {
             throw new ArgumentException(error, nameof(text));
@@ -127,7 +127,7 @@ internal sealed class MachineSettings
     /// <summary>What one reads from a file below <c>/proc/sys/vm</c>.</summary>
     public string Read(string name)
     {
-        string text = Lacks(name) ? throw new ArgumentException($"no file /proc/sys/vm/{name}: it came with a later kernel than {Personality.Name}", nameof(name)) : Sysctls.Get(name);
+        string text = Lacks(name) ? throw new ArgumentException($"no file /proc/sys/vm/{name}: {WhyLacking(name)}", nameof(name)) : Sysctls.Get(name);
         if (name == "lowmem_reserve_ratio")
         {
             _layout = LayoutNow();
@@ -138,8 +138,12 @@ internal sealed class MachineSettings
         return text;
     }
 
-    /// <summary>Whether a file came with a later kernel.</summary>
-    private bool Lacks(string name) => KernelLines.Recorded[^1].Views.AddedSysctls.Contains(name) && !Personality.Views.AddedSysctls.Contains(name);
+    /// <summary>Whether a file came with a later kernel, or with an option that the kernel was built without.</summary>
+    private bool Lacks(string name) =>
+        Personality.Views.AbsentSysctls.Contains(name) || (KernelLines.Recorded[^1].Views.AddedSysctls.Contains(name) && !Personality.Views.AddedSysctls.Contains(name));
+
+    private string WhyLacking(string name) =>
+        Personality.Views.AbsentSysctls.Contains(name) ? "the kernel was built without it" : $"it came with a later kernel than {Personality.Name}";
 
     /// <summary>Recomputes what changes when a CPU comes or goes.</summary>
     public void CpuChanged(int cpu)

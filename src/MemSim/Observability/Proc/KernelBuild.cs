@@ -29,6 +29,12 @@ internal static class KernelBuild
         && (!only.HasFlag(Presence.X86) || machine.Architecture.Architecture != Architecture.Arm64)
         && (!only.HasFlag(Presence.X86With64Bits) || machine.Architecture.Architecture == Architecture.X86_64);
 
+    /// <summary>Whether a row exists on this machine, by where it exists and by the options of the build.</summary>
+    public static bool Prints(Machine machine, string row, Presence only) => Prints(machine, only) && Has(machine, row);
+
+    /// <summary>Whether the kernel was built with what a row tells of.</summary>
+    public static bool Has(Machine machine, string row) => machine.Personality.Views.AbsentRows.IsEmpty || !machine.Personality.Views.AbsentRows.Contains(row);
+
     /// <summary>Base pages in a huge page of the page tables' second level.</summary>
     public static long HugePagePages(Machine machine) => 1L << machine.Architecture.PageblockOrder;
 }

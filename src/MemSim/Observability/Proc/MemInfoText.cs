@@ -10,7 +10,7 @@ internal static class MemInfoText
 {
     public static string Of(Machine machine)
     {
-        Writer lines = new();
+        Writer lines = new(machine);
         SystemFigures system = machine.SystemFigures;
         long hugePageKiB = KernelBuild.HugePagePages(machine) << (PageGeometry.PageShift - 10);
         long managed = machine.Zones.Sum(z => z.ManagedPages);
@@ -137,7 +137,7 @@ internal static class MemInfoText
         (ulong)machine.Zones.Where(z => z.IsPopulated && !machine.ZoneTable.IsHighMemory(z)).Select(z => z.EndPfn.Value).DefaultIfEmpty(0).Max() << PageGeometry.PageShift;
 
     /// <summary>Lines of a name and a figure; both fill 24 columns together.</summary>
-    private sealed class Writer
+    private sealed class Writer(Machine machine)
     {
         private const int NameColumns = 16;
         private const int FigureColumns = 8;
@@ -154,6 +154,11 @@ internal static class MemInfoText
 
         private void Line(string name, long value, string unit)
         {
+            if (!KernelBuild.Has(machine, name))
+            {
+                return;
+            }
+
             string label = (name + ":").PadRight(NameColumns);
             string figure = value.ToString(CultureInfo.InvariantCulture);
             _text.Append(label).Append(figure.PadLeft(Math.Max(0, NameColumns + FigureColumns - label.Length))).Append(unit).Append('\n');

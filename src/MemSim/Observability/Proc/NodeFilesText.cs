@@ -89,6 +89,11 @@ internal static class NodeFilesText
 
         void Line(string name, long value, int columns, string unit)
         {
+            if (!KernelBuild.Has(machine, name))
+            {
+                return;
+            }
+
             string label = name + ":";
             string figure = value.ToString(CultureInfo.InvariantCulture);
             text.Append(CultureInfo.InvariantCulture, $"Node {node.Id} {label}{figure.PadLeft(Math.Max(0, columns - label.Length))}{unit}\n");
@@ -101,7 +106,7 @@ internal static class NodeFilesText
         text.Append(CultureInfo.InvariantCulture, $"nr_free_pages {node.Zones.Sum(z => z.FreePagesForChecks)}\n");
         foreach (CounterTable.ZoneRow row in CounterTable.Zone)
         {
-            if (KernelBuild.Prints(machine, row.Only))
+            if (KernelBuild.Prints(machine, row.Name, row.Only))
             {
                 text.Append(CultureInfo.InvariantCulture, $"{row.Name} {node.Zones.Sum(row.Read)}\n");
             }
@@ -109,7 +114,7 @@ internal static class NodeFilesText
 
         foreach (CounterTable.NodeRow row in CounterTable.Node)
         {
-            if (KernelBuild.Prints(machine, row.Only))
+            if (KernelBuild.Prints(machine, row.Name, row.Only))
             {
                 text.Append(CultureInfo.InvariantCulture, $"{row.Name} {row.Printed(machine, node.Counters)}\n");
             }

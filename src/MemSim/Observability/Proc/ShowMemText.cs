@@ -176,7 +176,11 @@ internal sealed class ShowMemText
             Line($"{zones.Sum(z => z.CmaPages)} pages cma reserved");
         }
 
-        Line($"{_machine.SystemFigures.HardwareCorruptedPages} pages hwpoisoned");
+        if (KernelBuild.Has(_machine, "HardwareCorrupted"))
+        {
+            Line($"{_machine.SystemFigures.HardwareCorruptedPages} pages hwpoisoned");
+        }
+
         if (KernelBuild.HasRowsOf(_machine, RowSet.Of7_0))
         {
             // Of the root group, which has neither.

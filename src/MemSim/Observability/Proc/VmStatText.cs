@@ -13,7 +13,7 @@ internal static class VmStatText
         Append(text, "nr_free_pages", Available.FreePages(machine));
         foreach (CounterTable.ZoneRow row in CounterTable.Zone)
         {
-            if (KernelBuild.Prints(machine, row.Only))
+            if (KernelBuild.Prints(machine, row.Name, row.Only))
             {
                 Append(text, row.Name, machine.Zones.Sum(row.Read));
             }
@@ -21,7 +21,7 @@ internal static class VmStatText
 
         foreach (CounterTable.NodeRow row in CounterTable.Node)
         {
-            if (KernelBuild.Prints(machine, row.Only))
+            if (KernelBuild.Prints(machine, row.Name, row.Only))
             {
                 long sum = machine.Nodes.Sum(n => row.Read(n.Counters));
                 Append(text, row.Name, Math.Max(0, sum) / (row.InHugePages ? KernelBuild.HugePagePages(machine) : 1));
@@ -63,7 +63,7 @@ internal static class VmStatText
                 AppendByZone(text, machine, "pgskip", machine.Events.Skips);
                 Append(text, name, machine.Events[e] + PagesFreed(machine));
             }
-            else if (KernelBuild.Prints(machine, only))
+            else if (KernelBuild.Prints(machine, name, only))
             {
                 Append(text, name, machine.Events[e]);
             }

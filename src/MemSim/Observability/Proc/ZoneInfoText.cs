@@ -37,7 +37,7 @@ internal static class ZoneInfoText
             text.Append("  per-node stats\n");
             foreach (CounterTable.NodeRow row in CounterTable.Node)
             {
-                if (KernelBuild.Prints(machine, row.Only))
+                if (KernelBuild.Prints(machine, row.Name, row.Only))
                 {
                     AppendCounter(text, row.Name, row.Printed(machine, zone.Node.Counters));
                 }
@@ -67,7 +67,7 @@ internal static class ZoneInfoText
         AppendCounter(text, "nr_free_pages", zone.FreePagesForChecks);
         foreach (CounterTable.ZoneRow row in CounterTable.Zone)
         {
-            if (KernelBuild.Prints(machine, row.Only))
+            if (KernelBuild.Prints(machine, row.Name, row.Only))
             {
                 AppendCounter(text, row.Name, row.Read(zone));
             }
