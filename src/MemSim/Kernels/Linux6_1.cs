@@ -7,6 +7,7 @@ internal static class Linux6_1
     {
         Name = "6.1",
         Recorded = "Debian 6.1.192-2",
+        Areas = new AreaRules { RemovesWhereWritable = true },
         Reclaim = new ReclaimRules { HasGenerations = true, OnlyOldestRefaults = true },
     };
 }

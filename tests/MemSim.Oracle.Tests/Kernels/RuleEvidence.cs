@@ -82,10 +82,12 @@ internal static class RuleEvidence
         ["Reclaim.GenerationsAtBoot"] = Captured,
         ["Reclaim.EmptyZonesCountFree"] = Lines("amd64-256M-smp1-oom", NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, NotTold, "amd64k73-256M-smp1-oom"),
         ["Reclaim.FreesInOrder"] = NowhereTold,
-        ["Areas.MergesUntouched"] = Programs,
-        ["Areas.GivesChargeBack"] = Programs,
-        ["Areas.MovesSeveralAreas"] = Programs,
-        ["Areas.RemovesWhereWritable"] = Programs,
+        ["Areas.MergesUntouched"] = Programs.With("6.17", "commit 879bca0a2c4f (6.16)"),
+        ["Areas.GivesChargeBack"] = Programs.With("6.12", "patch of 2023-10 (6.7)"),
+        ["Areas.MovesSeveralAreas"] = Programs.With("6.17", "mremap(2)"),
+        ["Areas.RemovesWhereWritable"] = Programs.With("6.1", "stable patches of 2025-07").With("6.12", "patch of 2023-10 (6.7)"),
+        ["Views.AbsentRows"] = Captured.With("6.18", "a live 6.18.44 has others"),
+        ["Views.AbsentSysctls"] = Captured.With("6.18", "a live 6.18.44 has others"),
         ["Image.StackDepotBucketPointers"] = StackDepot,
         ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,
@@ -110,6 +112,9 @@ internal static class RuleEvidence
         };
         return lines.GetValueOrDefault(line, NotTold);
     }
+
+    /// <summary>The same with another text for a line.</summary>
+    private static Dictionary<string, string> With(this Dictionary<string, string> lines, string line, string told) => new(lines) { [line] = told };
 
     /// <summary>The programs that swap to compressed memory.</summary>
     private static Dictionary<string, string> Compressed(string program) => Lines(
