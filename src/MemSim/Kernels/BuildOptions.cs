@@ -10,6 +10,7 @@ namespace MemSim.Kernels;
 internal static class BuildOptions
 {
     private const string Prefix = "CONFIG_";
+    private const string WithoutWord = " without ";
 
     private static readonly ImmutableArray<BuildOption> Options =
     [
@@ -63,6 +64,35 @@ internal static class BuildOptions
 
         return rows.Count == line.Views.AbsentRows.Count ? line : line with { Views = line.Views with { AbsentRows = rows, AbsentSysctls = sysctls } };
     }
+
+    /// <summary>What a file calls the rules: the line's name, and the options it was built without (<c>6.18 without UNACCEPTED_MEMORY</c>).</summary>
+    public static string NameOf(KernelPersonality rules) =>
+        rules.Views.AbsentRows.IsEmpty ? rules.Name : rules.Name + WithoutWord + string.Join(' ', Options.Where(o => o.Rows.All(rules.Views.AbsentRows.Contains)).Select(o => o.Name));
+
+    /// <summary>The rules that a file calls so.</summary>
+    /// <exception cref="FormatException">There is no version, or an option is not known.</exception>
+    public static KernelPersonality Named(string name)
+    {
+        int options = name.IndexOf(WithoutWord, StringComparison.Ordinal);
+        if (options < 0)
+        {
+            return KernelPersonality.Parse(name);
+        }
+
+        try
+        {
+            return Without(KernelPersonality.Parse(name[..options]), name[(options + WithoutWord.Length)..].Split(' ', StringSplitOptions.RemoveEmptyEntries));
+        }
+        catch (ArgumentException e)
+        {
+            throw new FormatException(e.Message, e);
+        }
+    }
+
+    /// <summary>Whether rules are the same ones, sets of rows compared by what is in them.</summary>
+    public static bool AreSame(KernelPersonality one, KernelPersonality other) =>
+        one.Views.AbsentRows.SetEquals(other.Views.AbsentRows) && one.Views.AbsentSysctls.SetEquals(other.Views.AbsentSysctls)
+        && one.Equals(other with { Views = other.Views with { AbsentRows = one.Views.AbsentRows, AbsentSysctls = one.Views.AbsentSysctls } });
 
     /// <summary>The options that a kernel was built without, by the rows of its files.</summary>
     /// <param name="line">The kernel's rules: rows that came later say nothing.</param>

@@ -18,7 +18,7 @@ internal static class SnapshotBuilder
     {
         SnapshotDocument document = new()
         {
-            Personality = machine.Personality.Name,
+            Personality = BuildOptions.NameOf(machine.Personality),
             Warnings = [.. machine.Warnings],
             MemoryModel = machine.Frames.Model,
             MobilityGrouping = machine.ZoneTable.MobilityGrouping,
@@ -58,7 +58,7 @@ internal static class SnapshotBuilder
     public static Machine Build(SnapshotDocument document)
     {
         AllocatorState state = document.State;
-        state.Kernel = KernelPersonality.Parse(document.Personality);
+        state.Kernel = BuildOptions.Named(document.Personality);
         MachineBlueprint blueprint = new()
         {
             Architecture = ArchitectureInfo.Of(state.Architecture),

@@ -27,7 +27,7 @@ internal static class SnapshotFile
     /// <exception cref="InvalidOperationException">The machine's kernel is the user's own, which no file can name.</exception>
     public static void Write(Stream to, SnapshotDocument head, StateImage image)
     {
-        if (!KernelPersonality.Parse(head.Personality).Equals(image.Shared.Kernel))
+        if (!BuildOptions.AreSame(BuildOptions.Named(head.Personality), image.Shared.Kernel))
         {
             throw new InvalidOperationException($"the machine's kernel has rules of its own: a file names the kernel, and '{head.Personality}' is another one");
         }
@@ -86,7 +86,7 @@ internal static class SnapshotFile
 
         StateShapes types = new();
         List<Shape> shapes = ReadShapes(new StateCursor(sections.Read("TYPE")), types);
-        SharedObjects shared = new(KernelPersonality.Parse(head.Personality), ArchitectureInfo.Of(head.State.Architecture));
+        SharedObjects shared = new(BuildOptions.Named(head.Personality), ArchitectureInfo.Of(head.State.Architecture));
         List<SnapshotAttachment> missing = [];
         List<object> constants = ReadConstants(new StateCursor(sections.Read("CONS")), shared, missing);
         List<(int Shape, int Length)> objects = [];

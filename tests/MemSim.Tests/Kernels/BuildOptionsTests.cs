@@ -77,5 +77,26 @@ public sealed class BuildOptionsTests
         }
     }
 
+    [Fact]
+    public void A_snapshot_file_keeps_the_options_that_the_kernel_was_built_without()
+    {
+        string path = Path.GetTempFileName();
+        try
+        {
+            using Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithPersonality(KernelLines.Linux6_18.WithoutOptions("MEMORY_FAILURE", "UNACCEPTED_MEMORY")));
+            machine.Snapshot().Save(path);
+
+            using Machine copy = MachineSnapshot.Load(path).Boot();
+
+            copy.Personality.Views.AbsentRows.Should().Equal(machine.Personality.Views.AbsentRows);
+            copy.Proc.VmStat.Should().Be(machine.Proc.VmStat);
+            copy.Proc.MemInfo.Should().Be(machine.Proc.MemInfo);
+        }
+        finally
+        {
+            File.Delete(path);
+        }
+    }
+
     private static string[] Rows(string text) => [.. text.Split('\n').Select(line => line.TrimStart().Split([' ', ':'])[0])];
 }

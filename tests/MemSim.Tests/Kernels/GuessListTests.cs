@@ -1,3 +1,4 @@
+using System.IO.Pipelines;
 using FluentAssertions;
 using MemSim.Kernels;
 using MemSim.Zones;
@@ -103,6 +104,26 @@ public sealed class GuessListTests
         machine.Swap.SwapOn(devices[0]).Value.Priority.Should().Be(priorities[2], "the next one is the lowest again");
         areas[1].Priority.Should().Be(priorities[0]);
         machine.Verify();
+    }
+
+    [Fact]
+    public async Task Guess_15_a_pipe_gives_a_partly_filled_block_back_when_its_reader_has_read_all()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel("7.3"));
+        using SlabMemoryPool pool = new(machine.Cpus[0]);
+        Pipe pipe = new(new PipeOptions(pool, minimumSegmentSize: 4096));
+        await pipe.Writer.WriteAsync(new byte[100], TestContext.Current.CancellationToken);
+        machine.Slab.FindLiveObjects().Should().ContainSingle();
+
+        ReadResult first = await pipe.Reader.ReadAsync(TestContext.Current.CancellationToken);
+        pipe.Reader.AdvanceTo(first.Buffer.GetPosition(60), first.Buffer.End);
+        machine.Slab.FindLiveObjects().Should().ContainSingle("40 bytes are unread");
+
+        await pipe.Writer.WriteAsync(new byte[1], TestContext.Current.CancellationToken);
+        ReadResult second = await pipe.Reader.ReadAsync(TestContext.Current.CancellationToken);
+        second.Buffer.Length.Should().Be(41);
+        pipe.Reader.AdvanceTo(second.Buffer.End);
+        machine.Slab.FindLiveObjects().Should().BeEmpty("nothing is unread, though 3995 bytes of the block were never written");
     }
 
     [Fact]
