@@ -14,6 +14,13 @@ internal static partial class ToolApp
 
     public static int Run(IReadOnlyList<string> args, ToolConsole console)
     {
+        if (args.Any(arg => arg.Contains('\0', StringComparison.Ordinal)))
+        {
+            // No shell can give one, a program that calls this can.
+            console.Error.WriteLine("memsim: an argument has a NUL character in it");
+            return ExitCode.BadInput;
+        }
+
         RootCommand root = Root(console);
         ParseResult parsed = Parse(root, args);
         string[] unknown = parsed.CommandResult.Command == root ? [] : [.. UnknownOptions(parsed)];

@@ -3,7 +3,6 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using FluentAssertions;
-using MemSim.Tool.CommandLine;
 using Xunit;
 
 namespace MemSim.Tool.Tests;
@@ -76,6 +75,12 @@ public sealed class CommandLineFuzzTests : IDisposable
             codes.Keys.Should().Contain([ExitCode.Done, ExitCode.BadInput]);
         }
     }
+
+    [Theory]
+    [InlineData("stat", "")]
+    [InlineData("stat", "a\0b")]
+    [InlineData("boot", "--from", "a\0b")]
+    public void What_it_found_is_refused_now(params string[] args) => ToolRun.Of(args).ShouldBeRefused(args[^1].Length == 0 ? "the name of a file is missing" : "NUL character");
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 

@@ -115,7 +115,12 @@ public static partial class PressureReplay
         {
             if (recorded[0].VmStat.TryGetValue(row, out long before))
             {
-                long was = recorded[^1].VmStat[row] - before;
+                if (!recorded[^1].VmStat.TryGetValue(row, out long after))
+                {
+                    throw new InputFileException(Path.Combine(steps[^1], "vmstat"), 0, $"{row} is missing, which {Path.GetFileName(steps[0])} has");
+                }
+
+                long was = after - before;
                 long now = last.VmStat.GetValueOrDefault(row) - first.VmStat.GetValueOrDefault(row);
                 if (was != 0 || now != 0)
                 {
@@ -168,7 +173,8 @@ public static partial class PressureReplay
     private static KernelChoice KernelOf(string path)
     {
         Match version = Version().Match(Read(path));
-        return version.Success ? KernelChoice.For(version.Groups[1].Value) : throw new InputFileException(path, 0, "names no kernel: a line 'Linux version ...' is missing");
+        string text = version.Groups[1].Value;
+        return version.Success ? KernelChoice.TryFor(text, out KernelChoice? kernel) ? kernel : throw new InputFileException(path, 0, $"'{text}' is no kernel version (like 6.1.0)") : throw new InputFileException(path, 0, "names no kernel: a line 'Linux version ...' is missing");
     }
 
     private static string Read(string path)

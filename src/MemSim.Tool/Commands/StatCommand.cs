@@ -74,6 +74,11 @@ internal static class StatCommand
 
     private static TraceStatistics Read(ToolConsole console, string path, bool quiet)
     {
+        if (path.Length == 0)
+        {
+            throw new BadInputException("TRACE: the name of a file is missing");
+        }
+
         string file = path;
         if (Directory.Exists(path))
         {

@@ -6,6 +6,9 @@ namespace MemSim.Boot;
 /// <remarks>Where a zone does not say otherwise its holes (spanned - present) lie at its start and its reserved frames (present - managed) right after them.</remarks>
 internal static class ExplicitZones
 {
+    /// <summary>Frames of the largest machine: their numbers and those of list heads have 31 bits.</summary>
+    private const long MostFrames = int.MaxValue - (1 << 20);
+
     /// <summary>The zones sorted by node and zone type, when nothing is wrong with them.</summary>
     public static IReadOnlyList<BootZone> Check(ArchitectureInfo architecture, IReadOnlyList<BootZone> zones)
     {
@@ -119,6 +122,11 @@ internal static class ExplicitZones
     {
         // Spans of zones of different nodes may interleave only where one has a hole it names.
         List<BootZone> byStart = [.. zones.OrderBy(zone => zone.Start.Value)];
+        if (byStart.Find(zone => zone.End.Value > MostFrames) is { } far)
+        {
+            throw new ArgumentException($"{Name(far)} ends at frame {far.End}: frame numbers of 2^31 and more (8 TiB) are not supported");
+        }
+
         for (int i = 1; i < byStart.Count; i++)
         {
             BootZone left = byStart[i - 1], right = byStart[i];

@@ -60,6 +60,17 @@ public sealed class FoundFaultsTests : IDisposable
         Refused(() => MachineSpec.FromProc(folder)).Should().Contain("starts at");
     }
 
+    [Fact]
+    public void Zones_of_a_captured_folder_beyond_8_TiB_are_refused_with_its_name()
+    {
+        using CaptureArchive captures = new();
+        string folder = captures.Copy("amd64-256M-smp1");
+        string path = Path.Combine(folder, "zoneinfo");
+        File.WriteAllText(path, Regex.Replace(File.ReadAllText(path), @"start_pfn: +4096\b", "start_pfn: 4294967296", RegexOptions.None, TimeSpan.FromSeconds(5)));
+
+        Refused(() => MachineSpec.FromProc(folder)).Should().Contain("8 TiB");
+    }
+
     [Theory]
     [InlineData("\"distances\":[10]", "\"distances\":null")]
     [InlineData("\"distances\":[10],", "")]
@@ -75,6 +86,26 @@ public sealed class FoundFaultsTests : IDisposable
         File.WriteAllText(path, text.Replace(what, by, StringComparison.Ordinal));
 
         Refused(() => MachineSnapshot.Load(path)).Should().NotBeEmpty();
+    }
+
+    [Theory]
+    [InlineData("note.txt", "Linux version 6.1.", "Linux version x", "is no kernel version")]
+    [InlineData("vmstat", "thp_fault_alloc ", "thp_lost ", "thp_fault_alloc is missing")]
+    public void A_program_under_pressure_without_what_it_is_compared_by_is_refused(string file, string what, string by, string why)
+    {
+        string source = Cgroups.PressureRuns.Folder("k61", "cg-max-file");
+        string folder = Path.Combine(_folder, Path.GetFileName(source));
+        foreach (string from in Directory.GetFiles(source, "*", SearchOption.AllDirectories))
+        {
+            string to = Path.Combine(folder, Path.GetRelativePath(source, from));
+            Directory.CreateDirectory(Path.GetDirectoryName(to)!);
+            File.Copy(from, to);
+        }
+
+        string damaged = Directory.GetFiles(folder, file, SearchOption.AllDirectories).Order(StringComparer.Ordinal).Last(path => File.ReadAllText(path).Contains(what, StringComparison.Ordinal));
+        File.WriteAllText(damaged, File.ReadAllText(damaged).Replace(what, by, StringComparison.Ordinal));
+
+        Refused(() => PressureReplay.Run(folder)).Should().Contain(why);
     }
 
     private static string Refused(Action read) => read.Should().Throw<InputFileException>().Which.Reason;
