@@ -28,6 +28,19 @@ public class XunitAdapterTests
         TestContext.Current.TestOutputHelper!.Output.Should().Contain("page allocation failure: order:10");
     }
 
+    [Fact]
+    public void A_machine_of_a_test_can_be_forked_and_compared()
+    {
+        using Sloppy test = new(mayLeak: true);
+        MachineSnapshot before = test.Machine.Snapshot();
+        using (Machine twin = before.Boot())
+        {
+            twin.Cpus[0].AllocPages(Gfp.Kernel, 3);
+        }
+
+        test.Machine.Should().BeInTheStateOf(before);
+    }
+
     private sealed class Sloppy : MachineTest
     {
         public Sloppy(bool mayLeak = false)

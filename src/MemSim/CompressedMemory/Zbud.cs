@@ -16,8 +16,8 @@ internal sealed class Zbud : ICompressedPool
 
     private readonly Machine _machine;
     private readonly Dictionary<int, Buddies> _frames = [];
-    private readonly LinkedList<Buddies>[] _unbuddied = [.. Enumerable.Range(0, Chunks + 1).Select(_ => new LinkedList<Buddies>())];
-    private readonly LinkedList<Buddies> _used = [];
+    private readonly Chain<Buddies>[] _unbuddied = [.. Enumerable.Range(0, Chunks + 1).Select(_ => new Chain<Buddies>())];
+    private readonly Chain<Buddies> _used = new();
     private readonly List<(Buddies? Buddies, bool Last)> _handles = [(null, false)];
     private readonly Stack<int> _freeHandles = [];
 
@@ -88,7 +88,7 @@ internal sealed class Zbud : ICompressedPool
         (Buddies? buddies, bool last) = _handles[handle];
         _handles[handle] = default;
         _freeHandles.Push(handle);
-        buddies!.Node.List?.Remove(buddies.Node);
+        buddies!.Node.Chain?.Remove(buddies.Node);
         buddies.Set(last, 0, 0);
         if (buddies.First != 0 || buddies.Last != 0)
         {
@@ -131,7 +131,7 @@ internal sealed class Zbud : ICompressedPool
             return false;
         }
 
-        _used.RemoveLast();
+        _used.Remove(oldest);
         _used.AddFirst(oldest);
         (first, last) = (oldest.Value.FirstHandle, oldest.Value.LastHandle);
         return true;
@@ -176,8 +176,8 @@ internal sealed class Zbud : ICompressedPool
         public Buddies(int pfn)
         {
             Pfn = pfn;
-            Node = new LinkedListNode<Buddies>(this);
-            Use = new LinkedListNode<Buddies>(this);
+            Node = new Link<Buddies>(this);
+            Use = new Link<Buddies>(this);
         }
 
         public int Pfn { get; }
@@ -192,9 +192,9 @@ internal sealed class Zbud : ICompressedPool
 
         public int Free => Chunks - First - Last;
 
-        public LinkedListNode<Buddies> Node { get; }
+        public Link<Buddies> Node { get; }
 
-        public LinkedListNode<Buddies> Use { get; }
+        public Link<Buddies> Use { get; }
 
         public void Set(bool last, int chunks, int handle)
         {

@@ -23,13 +23,8 @@ internal sealed class ZswapEntry
     /// <summary>Its own object of the slab cache.</summary>
     public VirtualAddress Object { get; init; }
 
-    /// <summary>The list that write-back goes through; null where pools write back.</summary>
-    public LinkedList<ZswapEntry>? List { get; set; }
-
-    public LinkedListNode<ZswapEntry>? Node { get; set; }
-
-    /// <summary>The list's node of memory.</summary>
-    public int ListNode { get; set; }
+    /// <summary>Its place in a list that write-back goes through; null where pools write back.</summary>
+    public Link<ZswapEntry>? Place { get; set; }
 }
 
 /// <summary>What happened in zswap: the files of its directory in debugfs.</summary>

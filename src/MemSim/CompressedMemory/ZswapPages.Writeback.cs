@@ -11,7 +11,7 @@ internal sealed partial class ZswapPages
     /// <summary>Frames of zbud that are tried before a round fails.</summary>
     private const int FramesPerRound = 8;
 
-    private readonly Dictionary<(int Cgroup, int Node), LinkedList<ZswapEntry>> _lists = [];
+    private readonly Dictionary<(int Cgroup, int Node), Chain<ZswapEntry>> _lists = [];
     private int _lastShrunk = -1;
 
     private int LargestFailures => _rules.ZswapByCgroup ? 16 : 14;
@@ -20,7 +20,7 @@ internal sealed partial class ZswapPages
     public long Listed(int node)
     {
         long count = 0;
-        foreach (((int cgroup, int at), LinkedList<ZswapEntry> list) in _lists)
+        foreach (((int cgroup, int at), Chain<ZswapEntry> list) in _lists)
         {
             count += at == node && MayShrink(cgroup) ? list.Count : 0;
         }
@@ -32,14 +32,12 @@ internal sealed partial class ZswapPages
 
     private void Enlist(ZswapEntry entry, int node)
     {
-        if (!_lists.TryGetValue((entry.Owner, node), out LinkedList<ZswapEntry>? list))
+        if (!_lists.TryGetValue((entry.Owner, node), out Chain<ZswapEntry>? list))
         {
-            _lists.Add((entry.Owner, node), list = []);
+            _lists.Add((entry.Owner, node), list = new());
         }
 
-        entry.List = list;
-        entry.ListNode = node;
-        entry.Node = list.AddLast(entry);
+        list.AddLast(entry.Place ??= new Link<ZswapEntry>(entry));
     }
 
     /// <summary>Looks at so many pages of a node's lists and writes back those not used since the last look.</summary>
@@ -47,7 +45,7 @@ internal sealed partial class ZswapPages
     public long WriteBackFrom(Cpu cpu, int node, long toScan)
     {
         long written = 0;
-        foreach (((int cgroup, int at), LinkedList<ZswapEntry> list) in _lists.ToList())
+        foreach (((int cgroup, int at), Chain<ZswapEntry> list) in _lists.ToList())
         {
             for (long left = Math.Min(list.Count, toScan); at == node && MayShrink(cgroup) && left > 0 && list.First is { } oldest; left--, toScan--)
             {
@@ -84,8 +82,9 @@ internal sealed partial class ZswapPages
     /// <summary>Writes a page back unless it gets a second chance; either way it is the youngest then.</summary>
     private bool WriteBackIfOld(Cpu cpu, ZswapEntry entry)
     {
-        entry.List!.Remove(entry.Node!);
-        entry.List.AddLast(entry.Node!);
+        Chain<ZswapEntry> list = entry.Place!.Chain!;
+        list.Remove(entry.Place);
+        list.AddLast(entry.Place);
         if (entry.IsReferenced)
         {
             entry.IsReferenced = false;

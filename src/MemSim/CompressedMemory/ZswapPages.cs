@@ -139,13 +139,18 @@ internal sealed partial class ZswapPages : ISwapFront
 
     void ISwapFront.MoveCharges(int from, int to)
     {
-        foreach (ZswapEntry entry in _entries.Values.Where(e => e.Owner == from).ToList())
+        foreach (ZswapEntry entry in _entries.Values.Where(e => e.Owner == from))
         {
             entry.Owner = to;
-            if (entry.List is { } list)
+        }
+
+        // Behind those of the other, in the order in which they were (memcg_reparent_list_lrus()).
+        foreach (Node node in _machine.Nodes)
+        {
+            while (_lists.GetValueOrDefault((from, node.Id)) is { First: { } oldest } list)
             {
-                list.Remove(entry.Node!);
-                Enlist(entry, entry.ListNode);
+                list.Remove(oldest);
+                Enlist(oldest.Value, node.Id);
             }
         }
     }
@@ -326,7 +331,7 @@ internal sealed partial class ZswapPages : ISwapFront
     private void Remove(Cpu cpu, ZswapEntry entry)
     {
         _ = _entries.Remove(entry.Slot.Word);
-        entry.List?.Remove(entry.Node!);
+        entry.Place?.Chain?.Remove(entry.Place);
         Stored--;
         Counts.SameFilled -= entry.Length == 0 ? 1 : 0;
         Counts.Incompressible -= entry.Length == PageGeometry.PageSize ? 1 : 0;

@@ -117,6 +117,12 @@ internal sealed partial class PageAllocator
             for (int pfn = first; pfn != end;)
             {
                 int next = _frames[pfn].Next;
+                if (next == end)
+                {
+                    // A block that it becomes part of at once keeps what stands here, and no link leads out of the memory map.
+                    _frames[pfn].Next = 0;
+                }
+
                 FreePrepared(cpu, pfn);
                 pfn = next;
             }

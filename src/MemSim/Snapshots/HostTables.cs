@@ -53,7 +53,8 @@ internal sealed class HostTables
     /// <summary>Writes down a machine's frames and slabs.</summary>
     /// <param name="machine">The machine.</param>
     /// <param name="caches">All caches that can be reached from it, in the order in which they are found.</param>
-    public static ReadOnlyMemory<byte> Write(Machine machine, IReadOnlyList<KmemCache> caches)
+    /// <param name="lent">All lent sheaves that can be reached, in that order, too.</param>
+    public static ReadOnlyMemory<byte> Write(Machine machine, IReadOnlyList<KmemCache> caches, IReadOnlyList<SlabSheaf> lent)
     {
         MemMap map = machine.Frames.Map;
         StateBytes to = new((int)Math.Min(map.Length * PageFrame.SizeInBytes, 1 << 24));
@@ -74,7 +75,7 @@ internal sealed class HostTables
 
         to.Number(0);
         to.Byte(machine.Ram.HasContents ? (byte)1 : (byte)0);
-        SlabTables.Write(machine, caches, to);
+        SlabTables.Write(machine, caches, lent, to);
         return to.Memory;
     }
 
@@ -82,9 +83,9 @@ internal sealed class HostTables
     public static int FramesOf(ReadOnlyMemory<byte> tables) => new StateCursor(tables).Count(int.MaxValue, "frames");
 
     /// <summary>All objects are there: fills the tables that name some.</summary>
-    public void Finish(Machine machine, IReadOnlyList<KmemCache> caches)
+    public void Finish(Machine machine, IReadOnlyList<KmemCache> caches, IReadOnlyList<SlabSheaf> lent)
     {
-        _slabs.Fill(machine, caches);
+        _slabs.Fill(machine, caches, lent);
         if (!_in.IsAtEnd)
         {
             throw new FormatException($"{_in.Left} bytes of tables are left when everything is read");

@@ -14,7 +14,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
     private readonly List<int> _heads = [];
 
     /// <summary>Writes a machine's tables down.</summary>
-    public static void Write(Machine machine, IReadOnlyList<KmemCache> caches, StateBytes to)
+    public static void Write(Machine machine, IReadOnlyList<KmemCache> caches, IReadOnlyList<SlabSheaf> lent, StateBytes to)
     {
         SlabMemory memory = machine.Slab.Memory;
         for (int head = 1; head < (long)memory.Frames; head++)
@@ -45,7 +45,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
             switch (cache.BackendState)
             {
                 case SheafCache sheaves:
-                    Write(sheaves, cpus, to);
+                    Write(sheaves, lent, cpus, to);
                     break;
                 case ClassicCache classic:
                     Write(classic, to);
@@ -55,7 +55,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
     }
 
     /// <summary>Fills a machine's tables, which are empty.</summary>
-    public void Fill(Machine machine, IReadOnlyList<KmemCache> caches)
+    public void Fill(Machine machine, IReadOnlyList<KmemCache> caches, IReadOnlyList<SlabSheaf> lent)
     {
         SlabAllocator slab = machine.Slab;
         SlabMemory memory = slab.Memory;
@@ -99,12 +99,17 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
             switch (cache.BackendState)
             {
                 case SheafCache sheaves:
-                    Read(sheaves, cache, memory, machine.Cpus.Count);
+                    Read(sheaves, lent, cache, memory, machine.Cpus.Count);
                     break;
                 case ClassicCache classic:
                     Read(classic, cache, memory);
                     break;
             }
+        }
+
+        if (lent.FirstOrDefault(sheaf => !sheaf.IsReturned && sheaf.Sheaf == 0 && (sheaf.Cache.BackendState is SheafCache || sheaf.Count != sheaf.Objects.Count)) is { } lost)
+        {
+            throw new FormatException($"a sheaf of {lost.Count} objects of the cache {lost.Cache.Name} is lent, but none of it is there");
         }
 
         foreach (Cpu cpu in machine.Cpus)
@@ -319,7 +324,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
         return array;
     }
 
-    private static void Write(SheafCache sheaves, int cpus, StateBytes to)
+    private static void Write(SheafCache sheaves, IReadOnlyList<SlabSheaf> lent, int cpus, StateBytes to)
     {
         for (int cpu = 0; cpu < cpus; cpu++)
         {
@@ -329,6 +334,18 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
 
         Write(sheaves.Waiting, to);
         Write(sheaves.Lent, to);
+        foreach (nint sheaf in sheaves.Lent)
+        {
+            // By whom: the number of the object that the user has, 0 where a copy has none.
+            int number = 0;
+            for (int i = 0; i < lent.Count && number == 0; i++)
+            {
+                number = !lent[i].IsReturned && lent[i].Sheaf == sheaf ? i + 1 : 0;
+            }
+
+            to.Number(number);
+        }
+
         foreach (SheafBarn barn in sheaves.Barns)
         {
             Write(ListOf(barn.FirstFull), to);
@@ -357,7 +374,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
         return list;
     }
 
-    private void Read(SheafCache sheaves, KmemCache cache, SlabMemory memory, int cpus)
+    private void Read(SheafCache sheaves, IReadOnlyList<SlabSheaf> lent, KmemCache cache, SlabMemory memory, int cpus)
     {
         for (int cpu = 0; cpu < cpus; cpu++)
         {
@@ -370,14 +387,15 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
             sheaves.List(sheaves.Waiting, Needed(ReadArray(cache, memory)));
         }
 
+        List<nint> given = [];
         for (int left = from.Count(int.MaxValue, "lent sheaves"); left > 0; left--)
         {
-            // Nobody has the sheaf in a copy: its objects are allocated ones there.
-            ArrayCache* lent = Needed(ReadArray(cache, memory));
-            while (lent->Avail != 0)
-            {
-                _ = ArrayCache.Pop(lent);
-            }
+            given.Add((nint)Needed(ReadArray(cache, memory)));
+        }
+
+        foreach (nint sheaf in given)
+        {
+            Lend(sheaves, lent, from.Count(lent.Count, "lent sheaves"), cache, (ArrayCache*)sheaf);
         }
 
         foreach (SheafBarn barn in sheaves.Barns)
@@ -393,6 +411,29 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
                 barn.PutEmpty(Needed(ReadArray(cache, memory)));
             }
         }
+    }
+
+    /// <summary>Gives a sheaf to whom it was lent. Where nobody has it in a copy, its objects are allocated ones.</summary>
+    private static void Lend(SheafCache sheaves, IReadOnlyList<SlabSheaf> lent, int number, KmemCache cache, ArrayCache* sheaf)
+    {
+        if (number == 0)
+        {
+            while (sheaf->Avail != 0)
+            {
+                _ = ArrayCache.Pop(sheaf);
+            }
+
+            return;
+        }
+
+        SlabSheaf held = lent[number - 1];
+        if (held.Cache != cache || held.IsReturned || held.Sheaf != 0 || held.Count != sheaf->Avail)
+        {
+            throw new FormatException($"sheaf {number} is lent twice, or is not one of {sheaf->Avail} objects of the cache {cache.Name}");
+        }
+
+        held.Sheaf = (nint)sheaf;
+        sheaves.List(sheaves.Lent, sheaf);
     }
 
     private static ArrayCache* Needed(ArrayCache* sheaf) => sheaf != null ? sheaf : throw new FormatException("a list has no sheaf where one should be");

@@ -4,7 +4,6 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
 using MemSim.Pages;
-using Microsoft.Extensions.Logging.Abstractions;
 
 namespace MemSim.Snapshots;
 
@@ -91,7 +90,7 @@ internal sealed class StateReader
             fill();
         }
 
-        _tables.Finish(machine, [.. _objects.OfType<KmemCache>()]);
+        _tables.Finish(machine, [.. _objects.OfType<KmemCache>()], [.. _objects.OfType<SlabSheaf>()]);
         foreach (IReopened part in _objects.OfType<IReopened>())
         {
             part.Reopen();
@@ -134,9 +133,7 @@ internal sealed class StateReader
             case Carry.Bag:
                 return type == typeof(object) ? new object() : Activator.CreateInstance(type);
             case Carry.Logger:
-                return NullLogger.Instance;
-            case Carry.LoggerFactory:
-                return NullLoggerFactory.Instance;
+                return SilentLog.Instance;
             case Carry.HostTable:
                 return type == typeof(MemMap) ? _tables.Map : _tables.Ram;
             default:

@@ -45,11 +45,8 @@ internal enum Carry
     /// <summary>Null does: what belongs to the host, or was on its way to somebody who asked the original.</summary>
     Nothing,
 
-    /// <summary>Whoever the machine's log goes to.</summary>
+    /// <summary>Whoever the machine's log goes to: <see cref="SilentLog"/>.</summary>
     Logger,
-
-    /// <inheritdoc cref="Logger"/>
-    LoggerFactory,
 
     /// <summary>Tables in host memory: made anew, and filled by <see cref="HostTables"/>.</summary>
     HostTable,
@@ -192,14 +189,9 @@ internal sealed class StateShapes
             return new Shape(type, Carry.Nothing);
         }
 
-        if (typeof(Microsoft.Extensions.Logging.ILoggerFactory).IsAssignableFrom(type))
+        if (typeof(Microsoft.Extensions.Logging.ILoggerFactory).IsAssignableFrom(type) || typeof(Microsoft.Extensions.Logging.ILogger).IsAssignableFrom(type))
         {
-            return new Shape(typeof(Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory), Carry.LoggerFactory);
-        }
-
-        if (typeof(Microsoft.Extensions.Logging.ILogger).IsAssignableFrom(type))
-        {
-            return new Shape(typeof(Microsoft.Extensions.Logging.Abstractions.NullLogger), Carry.Logger);
+            return new Shape(typeof(SilentLog), Carry.Logger);
         }
 
         if (type == typeof(MemMap) || type == typeof(PhysicalMemory))

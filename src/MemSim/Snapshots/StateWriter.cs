@@ -67,7 +67,7 @@ internal sealed class StateWriter
             Shared = writer._shared,
             Host = machine.Ram.Host,
             Delegates = writer._delegates,
-            Tables = HostTables.Write(machine, [.. writer._objects.OfType<KmemCache>()]),
+            Tables = HostTables.Write(machine, [.. writer._objects.OfType<KmemCache>()], [.. writer._objects.OfType<SlabSheaf>()]),
             Ram = Hardware.FrozenRam.Of(machine.Ram),
         };
     }

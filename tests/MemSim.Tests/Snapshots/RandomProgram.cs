@@ -7,7 +7,7 @@ namespace MemSim.Tests.Snapshots;
 
 /// <summary>A random program on a machine: pages, slabs, vmalloc, processes, files, swap, cgroups, per-CPU memory, kmap, reclaim, time. The same seed does the same on machines in the same state.</summary>
 /// <remarks>What it holds of its machine are handles, which a snapshot keeps, and numbers, which are the same in a copy.</remarks>
-internal sealed class RandomProgram
+internal sealed partial class RandomProgram
 {
     private readonly List<(Pfn Pfn, int Order)> _pages = [];
     private readonly List<VirtualAddress> _objects = [];
@@ -19,23 +19,33 @@ internal sealed class RandomProgram
     private readonly List<string> _groups = [];
     private readonly StringBuilder _log = new();
     private readonly List<object> _handles;
+    private readonly bool _wide;
     private Random _random;
     private int _names;
 
-    public RandomProgram(Machine machine, int seed)
+    /// <param name="machine">Where it runs.</param>
+    /// <param name="seed">What its first steps are.</param>
+    /// <param name="wide">Whether it also does what not every machine has.</param>
+    public RandomProgram(Machine machine, int seed, bool wide = false)
     {
         Machine = machine;
+        _wide = wide;
         _random = new Random(seed);
         BlockDevice disk = new("vda", "64M");
         _handles = [machine.Files.Mount(disk), machine.Files.MountTmpfs(), machine.Slab.CreateCache("small", 40), machine.Slab.CreateCache("ctor", 300, constructor: static (_, _) => { }), machine.Slab.CreateCache("big", 3000, flags: SlabFlags.ReclaimAccount)];
         machine.Swap.SwapOn(new BlockDevice("vdb", "32M")).Succeeded.ToString();
+        if (wide)
+        {
+            EquipWide();
+        }
     }
 
-    private RandomProgram(RandomProgram other, Machine machine, IEnumerable<object> handles)
+    private RandomProgram(RandomProgram other, Machine machine, IReadOnlyList<object> handles)
     {
         Machine = machine;
+        _wide = other._wide;
         _random = other._random;
-        _handles = [.. handles];
+        _handles = [.. handles.Take(other._handles.Count)];
         _pages.AddRange(other._pages);
         _objects.AddRange(other._objects);
         _cached.AddRange(other._cached);
@@ -45,29 +55,32 @@ internal sealed class RandomProgram
         _kmapped.AddRange(other._kmapped);
         _groups.AddRange(other._groups);
         _names = other._names;
+        CopyWide(other, handles);
     }
 
     public Machine Machine { get; }
 
-    public IReadOnlyList<object> Handles => _handles;
+    /// <summary>What a snapshot is to keep for a copy of the program.</summary>
+    public IReadOnlyList<object> Handles => [.. _handles, .. _held];
 
     /// <summary>What its calls answered since it began or was copied.</summary>
     public string Log => _log.ToString();
 
     /// <summary>The same program, in the state in which it is, on a copy of its machine.</summary>
-    public RandomProgram On(Machine copy, IEnumerable<object> handles) => new(this, copy, handles);
+    public RandomProgram On(Machine copy, IReadOnlyList<object> handles) => new(this, copy, handles);
 
     public void Run(int seed, int steps)
     {
         _random = new Random(seed);
         for (int i = 0; i < steps; i++)
         {
-            int what = _random.Next(26);
+            int what = _random.Next(_wide ? 52 : 26);
             Cpu cpu = Machine.Cpus[_random.Next(Machine.Cpus.Count)];
+            cpu = cpu.IsOnline ? cpu : Machine.Cpus[0];
             string answer;
             try
             {
-                answer = Step(what, cpu);
+                answer = what < 26 ? Step(what, cpu) : WideStep(what - 26, cpu);
             }
             catch (Exception e) when (e is KernelBugException or PageFaultException or SignalException)
             {
