@@ -31,7 +31,7 @@ internal static partial class ToolApp
                 console.Error.WriteLine($"memsim: {message}");
             }
 
-            foreach ((string word, string? meant) in parsed.UnmatchedTokens.Concat(unknown).Select(word => (word, Suggestion.For(word, parsed.CommandResult.Command))))
+            foreach ((string word, string? meant) in parsed.UnmatchedTokens.Concat(unknown).Distinct().Select(word => (word, Suggestion.For(word, parsed.CommandResult.Command))))
             {
                 if (meant is not null)
                 {

@@ -66,6 +66,7 @@ public class MannersTests(RecordingsFixture recordings)
     [InlineData("rpelay x", "did you mean replay instead of rpelay?")]
     [InlineData("scenarios", "did you mean scenario instead of scenarios?")]
     [InlineData("replay --kernl 7 x", "did you mean --kernel instead of --kernl?")]
+    [InlineData("boot --memry 1G", "did you mean --memory instead of --memry?")]
     [InlineData("boot --quite", "did you mean --quiet instead of --quite?")]
     public void What_was_nearly_right_is_recognised(string line, string answer) => ToolRun.Of(line.Split(' ')).ShouldBeRefused(answer);
 
@@ -163,6 +164,21 @@ public class MannersTests(RecordingsFixture recordings)
         text.Should().ContainAll(numbers);
         text.Split('\n').Max(line => line.Length).Should().BeLessThanOrEqualTo(width);
         text.Contains('─', StringComparison.Ordinal).Should().Be(width == 160, "a frame is drawn where there is room");
+    }
+
+    [Fact]
+    public void A_scenario_fits_a_terminal_of_80_columns_and_says_the_same()
+    {
+        using StringWriter output = new() { NewLine = "\n" };
+        ToolApp.Run(["scenario", "fork-server"], new ToolConsole(output, TextWriter.Null) { OutputIsTerminal = true, Width = 80 }).Should().Be(ExitCode.Done);
+        string narrow = output.ToString();
+        string wide = ToolRun.Of("scenario", "fork-server").Out;
+
+        string[] figures = [.. narrow.Split('\n').SkipWhile(line => !line.StartsWith("== ", StringComparison.Ordinal)).Skip(2)];
+        figures.Max(line => line.Length).Should().BeLessThanOrEqualTo(80);
+        figures.Count(line => line.StartsWith("phase ", StringComparison.Ordinal)).Should().Be(2, "the table of samples comes in two parts");
+        string[] words = wide.Split([' ', '\n'], StringSplitOptions.RemoveEmptyEntries);
+        narrow.Split([' ', '\n'], StringSplitOptions.RemoveEmptyEntries).Distinct().Should().BeEquivalentTo(words.Distinct());
     }
 
     private static ToolRun Piped(string input, params string[] args)

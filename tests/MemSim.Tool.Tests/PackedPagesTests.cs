@@ -59,6 +59,18 @@ public sealed partial class PackedPagesTests
         }
     }
 
+    [Fact]
+    public void A_list_of_packages_shows_names_and_words()
+    {
+        foreach ((string name, ZipArchive package) in Opened())
+        {
+            using ZipArchive opened = package;
+            string nuspec = Text(package.GetEntry(name + ".nuspec")!);
+            nuspec.Should().Contain($"<id>{name}</id>").And.Contain("<icon>icon.png</icon>").And.Contain("<readme>README.md</readme>").And.Contain("<releaseNotes>").And.MatchRegex("<description>[A-Z][^<]{20,}</description>");
+            Regex.Match(nuspec, "<title>([^<]*)</title>", RegexOptions.None, TimeSpan.FromSeconds(1)).Groups[1].Value.Should().BeOneOf("", name);
+        }
+    }
+
     private static bool Exists(HashSet<string> files, string page, string target)
     {
         List<string> parts = [.. page.Split('/')[..^1]];

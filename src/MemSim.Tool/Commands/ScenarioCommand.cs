@@ -130,7 +130,7 @@ internal static class ScenarioCommand
 
         SharedOptions.WriteRules(console.Out, kernel.Line.ToString(), kernel.Warnings);
         console.Out.WriteLine();
-        console.Out.Write(report.ToText());
+        console.Out.Write(console.OutputIsTerminal ? report.ToText(Math.Max(console.Width, 80)) : report.ToText());
         foreach (string text in report.OomReports)
         {
             // The last line says who; the whole report is in --json.

@@ -6,6 +6,13 @@ namespace MemSim.Scenarios;
 /// <summary>What a scenario came to: its processes, faults by kind and the machine over time. All members are plain numbers and texts, to be written as JSON as they are.</summary>
 public sealed record ScenarioReport
 {
+    /// <summary>Columns of the table of samples, behind phase and touches.</summary>
+    private static readonly (string Name, int Width, Func<ScenarioSample, long> Value)[] Columns =
+    [
+        ("procs", 6, s => s.Processes), ("free", 9, s => s.FreePages), ("anon", 9, s => s.AnonPages), ("file", 9, s => s.FilePages), ("dirty", 7, s => s.DirtyPages), ("slab", 7, s => s.SlabPages), ("tables", 7, s => s.PageTablePages),
+        ("swap", 9, s => s.SwapUsedPages), ("unus9", 6, s => s.UnusableForOrder9), ("faults", 10, s => s.Faults), ("major", 8, s => s.MajorFaults), ("reclaimed", 10, s => s.PagesReclaimed), ("oom", 4, s => s.OomKills),
+    ];
+
     /// <summary>The seed: the same one on the same machine gives the same report.</summary>
     public ulong Seed { get; init; }
 
@@ -25,16 +32,35 @@ public sealed record ScenarioReport
     public ScenarioSample Last => Samples[^1];
 
     /// <summary>The report as tables of text.</summary>
-    public string ToText()
+    public string ToText() => ToText(int.MaxValue);
+
+    /// <summary>The report as tables of text for a terminal: a table of samples that is wider comes in parts, one below the other, and long lines are broken.</summary>
+    /// <param name="width">Columns of the terminal, at least 80.</param>
+    public string ToText(int width)
     {
+        ArgumentOutOfRangeException.ThrowIfLessThan(width, 80);
         StringBuilder text = new();
         AppendProcesses(text);
         ScenarioFaults f = Faults;
-        text.Append(CultureInfo.InvariantCulture, $"\nfaults: {Last.Faults} ({Last.MajorFaults} major): {f.ZeroFilled} zero-filled, {f.ZeroPage} zero page, {f.CopyOnWrite} copy on write, {f.File} file ({f.FileMajor} major), {f.SharedMemory} shared memory, {f.SwapIn} swap-in ({f.SwapInMajor} major), {f.Other} other\n");
-        text.Append(CultureInfo.InvariantCulture, $"TLB: {Last.TlbMisses} misses, {Last.TlbWalks} walks; {Last.Cycles} cycles for {Last.Touches} touches\n");
-        text.Append(CultureInfo.InvariantCulture, $"reclaim: {Last.PagesScanned} pages scanned, {Last.PagesReclaimed} reclaimed ({Last.PagesReclaimedByKswapd} by kswapd), {Last.DirectReclaims} direct reclaims; swap: {Last.SwappedOut} out, {Last.SwappedIn} in; compaction: {Last.CompactionStalls} stalls; OOM killer: {Last.OomKills} kills\n\n");
-        AppendSamples(text);
+        text.Append('\n');
+        AppendLine(text, width, $"faults: {Last.Faults} ({Last.MajorFaults} major): {f.ZeroFilled} zero-filled, {f.ZeroPage} zero page, {f.CopyOnWrite} copy on write, {f.File} file ({f.FileMajor} major), {f.SharedMemory} shared memory, {f.SwapIn} swap-in ({f.SwapInMajor} major), {f.Other} other");
+        AppendLine(text, width, $"TLB: {Last.TlbMisses} misses, {Last.TlbWalks} walks; {Last.Cycles} cycles for {Last.Touches} touches");
+        AppendLine(text, width, $"reclaim: {Last.PagesScanned} pages scanned, {Last.PagesReclaimed} reclaimed ({Last.PagesReclaimedByKswapd} by kswapd), {Last.DirectReclaims} direct reclaims; swap: {Last.SwappedOut} out, {Last.SwappedIn} in; compaction: {Last.CompactionStalls} stalls; OOM killer: {Last.OomKills} kills");
+        AppendSamples(text, width);
         return text.ToString();
+    }
+
+    /// <summary>A line, broken at blanks where it is too long; what follows is indented.</summary>
+    private static void AppendLine(StringBuilder text, int width, FormattableString line)
+    {
+        string left = line.ToString(CultureInfo.InvariantCulture);
+        for (int blank; left.Length > width && (blank = left.LastIndexOf(' ', width)) > 2;)
+        {
+            text.Append(left.AsSpan(0, blank)).Append('\n');
+            left = "  " + left[(blank + 1)..];
+        }
+
+        text.Append(left).Append('\n');
     }
 
     private void AppendProcesses(StringBuilder text)
@@ -46,15 +72,36 @@ public sealed record ScenarioReport
         }
     }
 
-    private void AppendSamples(StringBuilder text)
+    private void AppendSamples(StringBuilder text, int width)
     {
-        text.Append(CultureInfo.InvariantCulture,
-            $"{"phase",-12}{"touches",12}{"procs",6}{"free",9}{"anon",9}{"file",9}{"dirty",7}{"slab",7}{"tables",7}{"swap",9}{"unus9",6}{"faults",10}{"major",8}{"reclaimed",10}{"oom",4}\n");
-        foreach (ScenarioSample s in Samples)
+        const int moment = 24;
+        int first = 0;
+        while (first < Columns.Length)
         {
-            string phase = s.Phase.Length > 11 ? s.Phase[..11] : s.Phase;
-            text.Append(CultureInfo.InvariantCulture,
-                $"{phase,-12}{s.Touches,12}{s.Processes,6}{s.FreePages,9}{s.AnonPages,9}{s.FilePages,9}{s.DirtyPages,7}{s.SlabPages,7}{s.PageTablePages,7}{s.SwapUsedPages,9}{s.UnusableForOrder9,6}{s.Faults,10}{s.MajorFaults,8}{s.PagesReclaimed,10}{s.OomKills,4}\n");
+            int end = first;
+            for (long used = moment; end < Columns.Length && (used += Columns[end].Width) <= width; end++)
+            {
+            }
+
+            text.Append(CultureInfo.InvariantCulture, $"\n{"phase",-12}{"touches",12}");
+            foreach ((string name, int wide, _) in Columns.AsSpan(first, end - first))
+            {
+                text.Append(name.PadLeft(wide));
+            }
+
+            text.Append('\n');
+            foreach (ScenarioSample s in Samples)
+            {
+                text.Append(CultureInfo.InvariantCulture, $"{(s.Phase.Length > 11 ? s.Phase[..11] : s.Phase),-12}{s.Touches,12}");
+                foreach ((_, int wide, Func<ScenarioSample, long> value) in Columns.AsSpan(first, end - first))
+                {
+                    text.Append(value(s).ToString(CultureInfo.InvariantCulture).PadLeft(wide));
+                }
+
+                text.Append('\n');
+            }
+
+            first = end;
         }
     }
 }

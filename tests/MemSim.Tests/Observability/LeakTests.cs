@@ -49,6 +49,28 @@ public sealed class LeakTests : MachineTests
     }
 
     [Fact]
+    public void Areas_are_ascribed_to_the_call_site_in_force_unless_the_call_names_somebody()
+    {
+        AllocationMark mark = _machine.Leaks.Mark();
+        VirtualAddress[] areas;
+        using (_cpu.CallSite("probe+0x30"))
+        {
+            areas = [_cpu.Vmalloc(100), _cpu.Vm.Vzalloc(100), _cpu.Vm.Vmalloc32(100), _cpu.Vm.VmallocNode(100, 0), _cpu.Vm.VmallocHuge(100), _cpu.Vmalloc(100, caller: "named")];
+        }
+
+        areas = [.. areas, _cpu.Vmalloc(100)];
+        _machine.Leaks.Find(mark).Areas.OrderBy(a => Array.IndexOf(areas, a.Address)).Select(a => a.CallSite).Should()
+            .Equal([.. Enumerable.Repeat("probe+0x30", 5), "named", nameof(Areas_are_ascribed_to_the_call_site_in_force_unless_the_call_names_somebody)]);
+        _machine.Proc.VmallocInfo.Should().Contain(" probe+0x30 ");
+        foreach (VirtualAddress area in areas)
+        {
+            _cpu.Vfree(area);
+        }
+
+        _machine.Leaks.AssertNoLeaks(mark);
+    }
+
+    [Fact]
     public void Without_tracking_everything_is_found_but_the_names()
     {
         AllocationMark mark = _machine.Leaks.Mark();
