@@ -27,7 +27,8 @@ internal static class Program
         {
             AutoFlush = !Console.IsOutputRedirected,
         };
-        var console = new ToolConsole(output, Console.Error)
+        using var complaints = new ComplaintWriter(Console.Error);
+        var console = new ToolConsole(output, complaints)
         {
             OutputIsTerminal = outputIsTerminal,
             ErrorIsTerminal = errorIsTerminal,
@@ -42,7 +43,7 @@ internal static class Program
         catch (IOException e)
         {
             // A full disk; that nobody reads any more (`memsim ... | head`) is no error here.
-            Console.Error.WriteLine($"memsim: the output is lost: {e.Message}");
+            complaints.WriteLine($"memsim: the output is lost: {e.Message}");
             return ExitCode.BadInput;
         }
 

@@ -30,6 +30,46 @@ public class MannersTests(RecordingsFixture recordings)
     }
 
     [Fact]
+    public void A_packed_log_that_is_cut_off_is_named()
+    {
+        using MemoryStream packed = new();
+        using (GZipStream gzip = new(packed, CompressionLevel.Optimal, leaveOpen: true))
+        {
+            for (int i = 0; i < 20_000; i++)
+            {
+                gzip.Write(Encoding.ASCII.GetBytes($"[{i * 7919 % 65_521}.{i % 1000:d6}] line\n"));
+            }
+        }
+
+        string file = Path.Combine(recordings.EmptyFolder(), "dmesg.gz");
+        File.WriteAllBytes(file, packed.ToArray()[..(int)(packed.Length / 2)]);
+        ToolRun.Of("explain", file).ShouldBeRefused(file + ": ");
+    }
+
+    [Fact]
+    public void Complaints_that_nobody_can_hear_do_not_end_the_verb()
+    {
+        using StringWriter output = new();
+        using LostWriter lost = new();
+        using ComplaintWriter complaints = new(lost);
+        ToolApp.Run(["bot"], new ToolConsole(output, complaints)).Should().Be(2);
+        ToolApp.Run(["boot", "--memory", "128M", "--show", "buddyinfo"], new ToolConsole(output, complaints)).Should().Be(0);
+        output.ToString().Should().Contain("Node 0, zone");
+        lost.Tries.Should().BeGreaterThan(1);
+    }
+
+    [Fact]
+    public void A_trace_without_a_machine_shows_nothing_and_says_so()
+    {
+        string file = Path.Combine(recordings.EmptyFolder(), "trace.txt");
+        File.WriteAllText(file, OneEvent);
+        ToolRun.Of("top", file).ShouldBeRefused("--like names the captured one");
+    }
+
+    [Fact]
+    public void A_decimal_mask_is_asked_about() => ToolRun.Of("explain", "--from", recordings.EmptyFolder(), "--gfp", "3264").ShouldBeRefused("0xcc0 if it was decimal");
+
+    [Fact]
     public void Who_compares_nothing_is_told_so()
     {
         string file = Path.Combine(recordings.EmptyFolder(), "nothing.txt");
@@ -187,5 +227,23 @@ public class MannersTests(RecordingsFixture recordings)
         using StringWriter error = new() { NewLine = "\n" };
         int exitCode = ToolApp.Run(args, new ToolConsole(output, error) { OpenInput = () => new MemoryStream(Encoding.UTF8.GetBytes(input)) });
         return new ToolRun(exitCode, output.ToString(), error.ToString());
+    }
+
+    /// <summary>A full disk.</summary>
+    private sealed class LostWriter : StringWriter
+    {
+        public int Tries { get; private set; }
+
+        public override void Write(char value) => throw Lost();
+
+        public override void Write(string? value) => throw Lost();
+
+        public override void Write(char[] buffer, int index, int count) => throw Lost();
+
+        private IOException Lost()
+        {
+            Tries++;
+            return new IOException("No space left on device");
+        }
     }
 }

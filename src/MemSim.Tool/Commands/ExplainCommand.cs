@@ -1,6 +1,8 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Text;
 using MemSim.Reports;
+using MemSim.Tool.CommandLine;
 using MemSim.Tool.Explaining;
 
 namespace MemSim.Tool.Commands;
@@ -64,7 +66,18 @@ internal static class ExplainCommand
         using Stream stream = Open(console, file, out long length);
         using var reader = new StreamReader(stream, Encoding.UTF8, detectEncodingFromByteOrderMarks: true, bufferSize: 1 << 16);
         var log = new KernelLog(reader);
-        console.WithProgress(file == "-" ? "standard input" : Path.GetFileName(file), length, quiet || length < 1 << 20, progress =>
+        try
+        {
+            ReadReports();
+        }
+        catch (InvalidDataException e)
+        {
+            throw new BadInputException($"{(StandardInput.IsMeant(file) ? StandardInput.Name : file)}: {e.Message}", e);
+        }
+
+        sink.EndOfFile(file, log);
+
+        void ReadReports() => console.WithProgress(file == "-" ? "standard input" : Path.GetFileName(file), length, quiet || length < 1 << 20, progress =>
         {
             foreach (KernelReport report in log.Reports(progress))
             {
@@ -73,11 +86,15 @@ internal static class ExplainCommand
 
             return true;
         });
-        sink.EndOfFile(file, log);
     }
 
     private static KernelReport FromFolder(string directory, string? gfp, int? order)
     {
+        if (gfp is { Length: > 0 } && gfp.All(char.IsAsciiDigit))
+        {
+            throw new BadInputException($"--gfp: is {gfp} decimal? Masks are hexadecimal: 0x{gfp}, or 0x{long.Parse(gfp.AsSpan(0, Math.Min(gfp.Length, 18)), CultureInfo.InvariantCulture):x} if it was decimal");
+        }
+
         GfpReading? flags = gfp is null ? null : GfpReading.Parse(gfp);
         if (gfp is not null && (flags is null || (flags.Hex is null && flags.Decode(KernelRelease.Oldest, KernelRelease.Newest) is var meaning && meaning.Notes.Count != 0)))
         {

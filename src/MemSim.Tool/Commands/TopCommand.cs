@@ -69,6 +69,7 @@ internal static class TopCommand
             throw new BadInputException($"memsim top: there is no '{what}': neither one of {string.Join(", ", ScenarioCommand.Names())} nor a file nor a recording");
         }
 
-        return RecordingReplayer.ReplayOne(console, what, like, kernel, quiet: true, view).Kernel;
+        string followed = RecordingReplayer.ReplayOne(console, what, like, kernel, quiet: true, view).Kernel;
+        return view.SawMachine ? followed : throw new BadInputException($"{what}: a recording without a machine to show{(like is null ? " (--like names the captured one it was made on)" : "")}");
     }
 }

@@ -23,6 +23,9 @@ internal sealed class TopView(ToolConsole console, string name, int every, TimeS
     /// <summary>The frames kept, where nothing is shown.</summary>
     public IReadOnlyList<TopFrame> Frames => _frames;
 
+    /// <summary>Whether there was anything to show: a trace by itself has no machine.</summary>
+    public bool SawMachine => _last is not null;
+
     /// <inheritdoc/>
     public int? Every => every;
 
