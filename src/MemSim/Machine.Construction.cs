@@ -54,6 +54,7 @@ public sealed partial class Machine
         Hooks.OwnReclaim = Reclaim.Vmscan;
         Lru.PageOut = Reclaim.Vmscan;
         Cgroups.Reclaimer = Reclaim.Vmscan;
+        Cgroups.MovesMemory = Migration.MoveOutOfCpuset;
         Files.Build();
         Swap = new SwapSpace(this);
         Swap.Zswap = new Zswap(this);

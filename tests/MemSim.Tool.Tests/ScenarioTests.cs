@@ -17,7 +17,7 @@ public class ScenarioTests(RecordingsFixture recordings)
         ToolRun run = ToolRun.Of("scenario");
         run.ExitCode.Should().Be(0);
         run.Out.Should().ContainAll("fork-server", "file-server", "memory-hog", "fragmentation");
-        ToolRun.Of("scenario", "--json").Json().GetProperty("scenarios").GetArrayLength().Should().Be(4);
+        ToolRun.Of("scenario", "--json").Json().GetProperty("scenarios").GetArrayLength().Should().Be(7);
     }
 
     [Theory]
@@ -25,6 +25,9 @@ public class ScenarioTests(RecordingsFixture recordings)
     [InlineData("file-server", "archive|backup")]
     [InlineData("memory-hog", "Killed process")]
     [InlineData("fragmentation", "wants 2M")]
+    [InlineData("pod-reads-file", "cgroup /pod: peak 131072 pages; low 0 high 0 max [1-9]")]
+    [InlineData("two-services", "cgroup /web: peak")]
+    [InlineData("zswap-first", "zswap")]
     public void A_scenario_of_the_tool_runs(string name, string words)
     {
         ToolRun run = ToolRun.Of("scenario", name);

@@ -54,12 +54,42 @@ internal static class ScenarioPlot
                     [
                         .. Uses.Select(u => new PlotSeries(u.Id, u.Name, PlotKind.Band, u.Color, [.. samples.Select(s => new PlotPoint(s.Touches, PlotUnits.MiB(u.Pages(s))))])),
                         new("swap-used", "swap used", PlotKind.DottedLine, "#000000", [.. samples.Select(s => new PlotPoint(s.Touches, PlotUnits.MiB(s.SwapUsedPages)))]),
+                        .. Zswap(samples),
                         .. Kills(samples, top),
                     ],
                     []),
+                .. Cgroups(samples),
                 Rates(samples),
             ]);
     }
+
+    /// <summary>What each cgroup has in memory and in swap; no panel without cgroups.</summary>
+    private static IEnumerable<PlotPanel> Cgroups(IReadOnlyList<ScenarioSample> samples)
+    {
+        string[] colors = ["#1f3b73", "#d62728", "#2ca02c", "#e08a00", "#7b3294"];
+        List<PlotSeries> series = [];
+        IReadOnlyList<ScenarioCgroupSample> first = samples[0].Cgroups;
+        for (int i = 0; i < first.Count; i++)
+        {
+            int at = i;
+            string color = colors[i % colors.Length];
+            PlotPoint[] swap = [.. samples.Select(s => new PlotPoint(s.Touches, PlotUnits.MiB(s.Cgroups[at].SwapPages)))];
+            series.Add(new PlotSeries($"cgroup-{i}", first[i].Path, PlotKind.Line, color, [.. samples.Select(s => new PlotPoint(s.Touches, PlotUnits.MiB(s.Cgroups[at].Pages)))]));
+            if (Array.Exists(swap, p => p.Y != 0))
+            {
+                series.Add(new PlotSeries($"cgroup-{i}-swap", first[i].Path + " in swap", PlotKind.DottedLine, color, swap));
+            }
+        }
+
+        return series.Count == 0 ? [] : [new PlotPanel("cgroups, MiB", Math.Max(1, series.SelectMany(s => s.Points).Max(p => p.Y) * 1.05), series, [])];
+    }
+
+    /// <summary>What zswap keeps, and the memory it takes for that; nothing where it keeps nothing.</summary>
+    private static IEnumerable<PlotSeries> Zswap(IReadOnlyList<ScenarioSample> samples) => samples.All(s => s.ZswapStoredPages == 0) ? [] :
+    [
+        new("zswapped", "in zswap", PlotKind.DottedLine, "#7b3294", [.. samples.Select(s => new PlotPoint(s.Touches, PlotUnits.MiB(s.ZswapStoredPages)))]),
+        new("zswap-pool", "zswap's memory", PlotKind.Line, "#7b3294", [.. samples.Select(s => new PlotPoint(s.Touches, PlotUnits.MiB(s.ZswapPoolPages)))]),
+    ];
 
     private static PlotPanel Rates(IReadOnlyList<ScenarioSample> samples)
     {

@@ -15,6 +15,8 @@ internal static class CgroupFiles
         RowSet rows = c.Tree.Rows;
         return file switch
         {
+            "cpuset.mems.effective" => Zones.NodeMask.Format(c.EffectiveNodes) + "\n",
+            "cpuset.mems" when !c.IsRoot => Zones.NodeMask.Format(c.Nodes) + "\n",
             "cgroup.procs" => Lines(c.Members.Select(process => process.Pid)),
             "cgroup.stat" => string.Create(CultureInfo.InvariantCulture, $"nr_descendants {c.Tree.All().Count(o => o.IsBelow(c) && !ReferenceEquals(o, c) && !o.IsRemoved)}\nnr_dying_descendants {c.Dying}\n"),
             "memory.stat" => CgroupStatText.Of(c),
@@ -52,6 +54,8 @@ internal static class CgroupFiles
         {
             case "cgroup.procs":
                 return Enter(c, value);
+            case "cpuset.mems" when !c.IsRoot:
+                return c.SetNodes(value);
             case "memory.reclaim":
                 return Reclaim(c, value, cpu);
             case "cgroup.kill" when !c.IsRoot:

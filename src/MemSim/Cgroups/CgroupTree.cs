@@ -30,6 +30,9 @@ public sealed partial class CgroupTree
     /// <summary>The root: all that no other cgroup pays for.</summary>
     public Cgroup Root { get; }
 
+    /// <summary>Moves what a process has on some nodes to others; null where nothing can be moved.</summary>
+    internal Action<Process, ulong, ulong>? MovesMemory { get; set; }
+
     /// <summary>Whether protection of a cgroup that those below it do not claim goes to them all the same (mount option <c>memory_recursiveprot</c>, which systemd sets).</summary>
     public bool RecursiveProtection { get; set; }
 

@@ -11,4 +11,7 @@ internal enum FaultFlags
 
     /// <summary>A request of the kernel itself (populate), counted as no fault of the process.</summary>
     Remote = 8,
+
+    /// <summary>A page that others have too is replaced by one of its own, but not made writable: it will be pinned for reading (<c>FAULT_FLAG_UNSHARE</c>).</summary>
+    Unshare = 16,
 }

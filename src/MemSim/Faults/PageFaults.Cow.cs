@@ -7,8 +7,13 @@ namespace MemSim.Faults;
 /// <content>Writes to pages mapped read-only (<c>do_wp_page()</c>): used on, or copied.</content>
 internal sealed partial class PageFaults
 {
-    private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
+    private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags, bool unshare = false)
     {
+        if (!unshare && _layout.IsProtected(entry) && vma.Userfaults is not null)
+        {
+            return TellUserfault(vma, address, UserfaultModes.Protected, flags);
+        }
+
         int old = _layout.Pfn(entry);
         if (old != _zeroPfn && _entries.NormalPage(vma, address, entry) < 0)
         {
@@ -19,13 +24,18 @@ internal sealed partial class PageFaults
         if (old == _zeroPfn)
         {
             Story?.Add("first write to a page that reads as the zero page: a page of its own");
-            return CopyOnWrite(cpu, vma, address, slot, entry, -1);
+            return CopyOnWrite(cpu, vma, address, slot, entry, -1, unshare);
         }
 
         if (_pages.IsAnon(old))
         {
             if (_pages.IsExclusive(old) || MayReuse(cpu, old))
             {
+                if (unshare)
+                {
+                    return FaultResult.None;
+                }
+
                 Story?.Add($"page 0x{old:x} is this process's alone: it becomes writable, nothing is copied");
                 return Reuse(vma, slot, entry);
             }
@@ -36,7 +46,7 @@ internal sealed partial class PageFaults
         }
 
         _pages.Get(old);
-        FaultResult result = CopyOnWrite(cpu, vma, address, slot, entry, old);
+        FaultResult result = CopyOnWrite(cpu, vma, address, slot, entry, old, unshare);
         _pages.Put(cpu, old);
         return result;
     }
@@ -112,7 +122,8 @@ internal sealed partial class PageFaults
     /// <param name="slot">Its entry's place.</param>
     /// <param name="entry">Its entry.</param>
     /// <param name="old">The page to copy, on which the caller holds a reference; -1 for zeroes.</param>
-    private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old)
+    /// <param name="unshare">Whether the copy is not to be written to.</param>
+    private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old, bool unshare)
     {
         MemoryDescriptor mm = vma.Mm;
         if (vma.AnonVma is null && !_spaces.Anon.Prepare(cpu, vma))
@@ -147,8 +158,9 @@ internal sealed partial class PageFaults
             mm.AnonPages++;
         }
 
-        ulong made = _layout.MakeDirty(_layout.Make(copy, vma.PageBits));
-        if ((vma.Flags & VmaFlags.Write) != 0)
+        ulong made = _layout.Make(copy, vma.PageBits);
+        made = !unshare ? _layout.MakeDirty(made) : _layout.IsProtected(entry) ? _layout.Protect(made) : made;
+        if (!unshare && (vma.Flags & VmaFlags.Write) != 0)
         {
             made = _layout.MakeWritable(made);
         }

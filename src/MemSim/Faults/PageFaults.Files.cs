@@ -14,6 +14,11 @@ internal sealed partial class PageFaults
 
     private FaultResult FileFault(Cpu cpu, Vma vma, ulong address, ulong slot, FaultFlags flags)
     {
+        if (vma.Userfaults is not null)
+        {
+            return WatchedFault(cpu, vma, address, slot, flags);
+        }
+
         if ((flags & FaultFlags.Write) == 0)
         {
             return ReadFault(cpu, vma, address, slot);
@@ -33,11 +38,12 @@ internal sealed partial class PageFaults
     private FaultResult ReadFault(Cpu cpu, Vma vma, ulong address, ulong slot)
     {
         MapAround(cpu, vma, address);
+        return vma.Mm.Tables.ReadSlot(slot) != 0 ? FaultResult.NoPage : ReadFaultOfOne(cpu, vma, address, slot);
+    }
+
+    private FaultResult ReadFaultOfOne(Cpu cpu, Vma vma, ulong address, ulong slot)
+    {
         PageTables tables = vma.Mm.Tables;
-        if (tables.ReadSlot(slot) != 0)
-        {
-            return FaultResult.NoPage;
-        }
 
         FaultResult result = vma.Mapping!.GetPageForFault(cpu, vma.IndexOf(address), out int pfn, vma.File, Advice(vma));
         if ((result & FaultResult.Error) != 0)
@@ -219,7 +225,7 @@ internal sealed partial class PageFaults
 
     /// <summary>Maps a page of a file; the caller's reference becomes the entry's.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void MapFilePage(Cpu cpu, Vma vma, ulong slot, int pfn, ulong entry)
+    public void MapFilePage(Cpu cpu, Vma vma, ulong slot, int pfn, ulong entry)
     {
         vma.Mm.CountFilePage(_spaces.Frames[pfn], 1);
         _maps.AddFileRmap(pfn);
@@ -230,10 +236,45 @@ internal sealed partial class PageFaults
         }
     }
 
+    /// <summary>An entry that only remembers something of its address (<c>handle_pte_marker()</c>).</summary>
+    private FaultResult MarkerFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags)
+    {
+        PteMarkers markers = _layout.Markers(entry);
+        if ((markers & PteMarkers.Guard) != 0)
+        {
+            Story?.Add("a guard (MADV_GUARD_INSTALL): no access is allowed here");
+            return FaultResult.SigSegv;
+        }
+
+        if ((markers & PteMarkers.Poisoned) != 0)
+        {
+            Story?.Add("the page was declared lost (UFFDIO_POISON)");
+            return FaultResult.HwPoison;
+        }
+
+        // A page is missing, and what comes in its place is protected.
+        PageTables tables = vma.Mm.Tables;
+        tables.WriteSlot(slot, 0);
+        FaultResult result = Handle(cpu, vma, address, flags);
+        ulong made = tables.ReadSlot(slot);
+        if (vma.Userfaults is not null && (made == 0 || _layout.IsPresent(made)))
+        {
+            tables.WriteSlot(slot, made == 0 ? entry : _layout.Protect(made));
+            _mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+        }
+
+        return result;
+    }
+
     /// <summary>An entry that stands for a page elsewhere (<c>do_swap_page()</c>).</summary>
     private FaultResult SoftEntryFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags)
     {
         SoftEntry soft = _entries.Decode(entry);
+        if (soft.Kind == SoftEntryKind.Marker)
+        {
+            return MarkerFault(cpu, vma, address, slot, entry, flags);
+        }
+
         if (soft.Kind is SoftEntryKind.None or SoftEntryKind.HwPoison or SoftEntryKind.Bad)
         {
             if (soft.Kind == SoftEntryKind.HwPoison)
@@ -281,6 +322,7 @@ internal sealed partial class PageFaults
             made = _layout.MakeWritable(write ? _layout.MakeDirty(made) : made);
         }
 
+        made = _layout.IsSoftProtected(entry) ? _layout.Protect(made) : made;
         _maps.AddAnonRmap(pfn, vma, address, alone);
         if ((vma.Flags & VmaFlags.Locked) != 0)
         {
@@ -291,7 +333,7 @@ internal sealed partial class PageFaults
         Story?.Add($"swap area {soft.Type}, slot {soft.Offset}: page 0x{pfn:x} {((result & FaultResult.Major) != 0 ? "was read" : "was still in the swap cache")}");
         if (write && !_layout.IsWritable(made))
         {
-            result |= WriteProtectFault(cpu, vma, address, slot, made);
+            result |= WriteProtectFault(cpu, vma, address, slot, made, flags);
         }
 
         return result;

@@ -142,13 +142,9 @@ internal sealed partial class PageFaults
             return SoftEntryFault(cpu, vma, address, slot, entry, flags);
         }
 
-        if ((flags & FaultFlags.Write) != 0)
+        if ((flags & (FaultFlags.Write | FaultFlags.Unshare)) != 0 && !_layout.IsWritable(entry))
         {
-            if (!_layout.IsWritable(entry))
-            {
-                return WriteProtectFault(cpu, vma, address, slot, entry);
-            }
-
+            return WriteProtectFault(cpu, vma, address, slot, entry, flags, unshare: (flags & FaultFlags.Write) == 0);
         }
 
         // Another CPU was faster, or a TLB remembered too little: nothing but the accessed and dirty state changes.
@@ -170,6 +166,11 @@ internal sealed partial class PageFaults
         MemoryDescriptor mm = vma.Mm;
         if ((flags & FaultFlags.Write) == 0)
         {
+            if ((vma.Flags & VmaFlags.UserfaultMissing) != 0)
+            {
+                return TellUserfault(vma, address, UserfaultModes.Missing, flags);
+            }
+
             mm.Tables.WriteSlot(slot, _layout.Make(_zeroPfn, vma.PageBits));
             if (Story is not null)
             {
@@ -182,6 +183,11 @@ internal sealed partial class PageFaults
         if (vma.AnonVma is null && !_spaces.Anon.Prepare(cpu, vma))
         {
             return FaultResult.Oom;
+        }
+
+        if ((vma.Flags & VmaFlags.UserfaultMissing) != 0)
+        {
+            return TellUserfault(vma, address, UserfaultModes.Missing, flags);
         }
 
         int pfn = AllocateAnon(cpu, vma, address, zero: true);

@@ -4,7 +4,7 @@ using MemSim.PageCache;
 namespace MemSim;
 
 /// <summary>Calls on files, made on a CPU. <see cref="Cpu.Files"/>.</summary>
-public sealed class CpuFiles
+public sealed partial class CpuFiles
 {
     private readonly Cpu _cpu;
 
@@ -33,7 +33,7 @@ public sealed class CpuFiles
     /// <param name="file">The open file.</param>
     /// <param name="offset">Where, in bytes; ignored in files opened with <see cref="OpenMode.Append"/>.</param>
     /// <param name="buffer">The bytes.</param>
-    /// <returns>How many were written: fewer than given before an error. EBADF, EINVAL, EFBIG, ENOSPC, EIO, ENOMEM.</returns>
+    /// <returns>How many were written: fewer than given before an error. EBADF, EINVAL, EFBIG, EPERM where a seal forbids it, ENOSPC, EIO, ENOMEM.</returns>
     public Result<int> Write(OpenFile file, long offset, ReadOnlySpan<byte> buffer)
     {
         using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
@@ -91,7 +91,7 @@ public sealed class CpuFiles
     /// <summary>Changes the size of a file (<c>ftruncate()</c>): pages behind the end are unmapped and freed, what is added is a hole.</summary>
     /// <param name="file">The open file.</param>
     /// <param name="size">The new size in bytes.</param>
-    /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EFBIG; EIO or ENOMEM when the last page cannot be zeroed, in which case nothing is changed.</returns>
+    /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EFBIG, EPERM where a seal forbids it; EIO or ENOMEM when the last page cannot be zeroed, in which case nothing is changed.</returns>
     public Errno Truncate(OpenFile file, long size)
     {
         using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
@@ -101,14 +101,20 @@ public sealed class CpuFiles
             return error == Errno.EBADF && !file.IsClosed ? Errno.EINVAL : error;
         }
 
-        return size < 0 ? Errno.EINVAL : size > FileMapping.MaxBytes ? Errno.EFBIG : file.Mapping.Truncate(_cpu, size);
+        if (size is < 0 or > FileMapping.MaxBytes)
+        {
+            return size < 0 ? Errno.EINVAL : Errno.EFBIG;
+        }
+
+        FileSeals against = size < file.File.Size ? FileSeals.Shrink : size > file.File.Size ? FileSeals.Grow : FileSeals.None;
+        return (file.File.Seals & against) != 0 ? Errno.EPERM : file.Mapping.Truncate(_cpu, size);
     }
 
     /// <summary>Makes a hole in a file, whose size stays (<c>fallocate(FALLOC_FL_PUNCH_HOLE)</c>).</summary>
     /// <param name="file">The open file.</param>
     /// <param name="offset">Where, in bytes.</param>
     /// <param name="length">How much.</param>
-    /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EIO, ENOMEM.</returns>
+    /// <returns><see cref="Errno.None"/>, EBADF, EINVAL, EPERM where a seal forbids it, EIO, ENOMEM.</returns>
     public Errno PunchHole(OpenFile file, long offset, long length)
     {
         using OwnersLock.Scope scope = _cpu.Machine.EnterOwners();
@@ -118,7 +124,12 @@ public sealed class CpuFiles
             return error;
         }
 
-        return offset < 0 || length <= 0 || length > FileMapping.MaxBytes ? Errno.EINVAL : file.Mapping.PunchHole(_cpu, offset, length);
+        if (offset < 0 || length <= 0 || length > FileMapping.MaxBytes)
+        {
+            return Errno.EINVAL;
+        }
+
+        return (file.File.Seals & (FileSeals.Write | FileSeals.FutureWrite)) != 0 ? Errno.EPERM : file.Mapping.PunchHole(_cpu, offset, length);
     }
 
     /// <summary>Brings part of a file into memory without waiting for it (<c>readahead()</c>, <c>POSIX_FADV_WILLNEED</c>).</summary>

@@ -12,6 +12,9 @@ internal interface IShmemSwap
     /// <summary>Brings a page back: <see cref="FileMapping.AddForSwapEntry"/>. Up to date, unlocked, with a reference for the caller.</summary>
     Errno SwapIn(Cpu cpu, ShmemMapping mapping, uint index, long entry, out int pfn);
 
+    /// <summary>Whether the page of an entry is in the swap cache.</summary>
+    bool IsInCache(long entry);
+
     /// <summary>Nobody needs an entry any more.</summary>
     void Free(Cpu cpu, long entry);
 }

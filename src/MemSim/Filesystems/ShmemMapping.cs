@@ -46,8 +46,50 @@ internal sealed class ShmemMapping : FileMapping
         return error;
     }
 
+    /// <summary>Seals are asked page by page: what lies before a seal against growth is written (<c>shmem_write_begin()</c>).</summary>
+    public override Result<int> Write(Cpu cpu, long offset, ReadOnlySpan<byte> buffer)
+    {
+        FileSeals seals = Host.Seals & (FileSeals.Write | FileSeals.FutureWrite | FileSeals.Grow);
+        if (seals == 0 || buffer.Length == 0)
+        {
+            return base.Write(cpu, offset, buffer);
+        }
+
+        if (seals != FileSeals.Grow)
+        {
+            return Errno.EPERM;
+        }
+
+        // The part in the page that crosses the end is refused as a whole.
+        long end = offset + buffer.Length <= Host.Size ? offset + buffer.Length : Host.Size & ~(long)(PageGeometry.PageSize - 1);
+        return end <= offset ? Errno.EPERM : base.Write(cpu, offset, buffer[..(int)(end - offset)]);
+    }
+
+    /// <summary>Puts a page with given contents, or zeroes, where none is (<c>shmem_mfill_atomic_pte()</c>).</summary>
+    /// <returns>EEXIST, ENOMEM; a reference for the caller.</returns>
+    public Errno Fill(Cpu cpu, uint index, ReadOnlySpan<byte> contents, out int pfn)
+    {
+        pfn = -1;
+        if (HasBacking(index))
+        {
+            return Errno.EEXIST;
+        }
+
+        pfn = MakePage(cpu, index, Gfp, out Errno error);
+        if (pfn < 0)
+        {
+            return error == Errno.ENOSPC ? Errno.ENOMEM : error;
+        }
+
+        contents.CopyTo(Machine.Ram.Frame(pfn));
+        UnlockNew(pfn);
+        return Errno.None;
+    }
+
     /// <summary>Writes a page to swap if there is any; else it is best kept active.</summary>
     public override PageOutOutcome PageOut(Cpu cpu, int pfn) => Machine.Files.ShmemSwap?.SwapOut(cpu, this, pfn) ?? PageOutOutcome.Activate;
+
+    protected override bool IsValueInCore(uint index) => ValueAt(index) is var swapped and >= 0 && (Machine.Files.ShmemSwap?.IsInCache(swapped) ?? false);
 
     protected override bool HasBacking(uint index) => Find(index) >= 0 || ValueAt(index) >= 0;
 

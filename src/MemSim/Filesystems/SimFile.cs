@@ -40,6 +40,17 @@ public sealed class SimFile
     /// <summary>Whether it is memory rather than a file on a device: tmpfs and shared anonymous memory.</summary>
     public bool IsSharedMemory => Mapping.IsShmem;
 
+    /// <summary>
+    /// Whether processes that are no administrators neither own it nor may write to it: <c>mincore()</c> tells them of every page of it that it is in memory (since 5.2), so that nobody can watch what others read.
+    /// </summary>
+    public bool BelongsToOthers { get; set; }
+
+    /// <summary>What nobody may do to it any more; <see cref="FileSeals.Seal"/> for all files in memory but those made to be sealed, none for files of disks.</summary>
+    public FileSeals Seals { get; internal set; }
+
+    /// <summary>Whether its mode lets it be executed: that of memfd files.</summary>
+    internal bool IsExecutable { get; set; }
+
     /// <summary>The object of its file system's cache of inodes that it is.</summary>
     internal VirtualAddress Inode { get; }
 

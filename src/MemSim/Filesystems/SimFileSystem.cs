@@ -171,6 +171,7 @@ public abstract class SimFileSystem
         }
 
         file.Mapping = MakeMapping(file);
+        file.Seals = file.IsSharedMemory ? FileSeals.Seal : FileSeals.None;
         return OpenOrEvict(cpu, file, mode);
     }
 

@@ -30,6 +30,9 @@ public sealed partial class CpuContext
     /// <summary>Keeps reclaim from calling file systems until the scope is disposed (<c>memalloc_nofs_save()</c>).</summary>
     public ContextScope MemAllocNoFs() => EnterTaskFlag(TaskFlags.MemAllocNoFs);
 
+    /// <summary>Until disposed, what the current task allocates is not movable (<c>memalloc_pin_save()</c>): it will be pinned for long.</summary>
+    public ContextScope MemAllocPin() => EnterTaskFlag(TaskFlags.MemAllocPin);
+
     /// <summary>Gives the current task access to all reserves until the scope is disposed (<c>PF_MEMALLOC</c>, <c>memalloc_noreclaim_save()</c>).</summary>
     public ContextScope MemAlloc() => EnterTaskFlag(TaskFlags.MemAlloc);
 

@@ -21,6 +21,9 @@ public enum TaskFlags
 
     /// <summary>A real-time task: in process context it has the rights of <see cref="Gfp.High"/> when it cannot get memory.</summary>
     RealTime = 16,
+
+    /// <summary><c>PF_MEMALLOC_PIN</c>: allocations are not for movable zones and CMA, because they will be pinned for long.</summary>
+    MemAllocPin = 32,
 }
 
 /// <summary>A task: a process or kernel thread, as far as memory allocation is concerned.</summary>
@@ -28,6 +31,7 @@ public partial class KernelTask
 {
     private MemoryPolicy? _policy;
     private TaskFlags _flags;
+    private ulong _allowedNodes = ulong.MaxValue;
 
     /// <summary>Creates a task.</summary>
     /// <param name="name">Its name (<c>comm</c>).</param>
@@ -67,6 +71,17 @@ public partial class KernelTask
         }
     }
 
+    /// <summary>The nodes it may have memory of, a bit each (<c>mems_allowed</c>): those of its cgroup's cpuset; all where there is none.</summary>
+    public ulong AllowedNodes
+    {
+        get => _allowedNodes;
+        internal set
+        {
+            _allowedNodes = value;
+            RunsOn?.Context.UpdateMode();
+        }
+    }
+
     /// <summary>The machine it lives on, when that is settled: a process's, that of its stack, that on which it runs.</summary>
     internal virtual Machine? Home => BoundTo ?? RunsOn?.Machine;
 
@@ -82,7 +97,7 @@ public partial class KernelTask
     /// <summary>Pages it charged above <c>memory.high</c> since it was last in user mode (<c>memcg_nr_pages_over_high</c>).</summary>
     internal long PagesOverHigh { get; set; }
 
-    internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null;
+    internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null || _allowedNodes != ulong.MaxValue;
 
     /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>
     internal virtual void Enter(Cpu cpu) => cpu.MmuOrNull?.LeaveProcess();

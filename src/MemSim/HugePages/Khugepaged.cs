@@ -192,7 +192,7 @@ public sealed class Khugepaged
                     return false;
                 }
 
-                if (outcome != CollapseOutcome.NotNow || seen >= PagesToScan)
+                if (outcome is not (CollapseOutcome.NotNow or CollapseOutcome.InUse) || seen >= PagesToScan)
                 {
                     // The areas may have changed while the lock was away.
                     return true;

@@ -11,6 +11,12 @@ internal enum CollapseOutcome
     /// <summary>The range is not fit for it.</summary>
     NotNow,
 
+    /// <summary>A page of it is in somebody's hands at the moment.</summary>
+    InUse,
+
+    /// <summary>A limit forbids it: of the cgroup, or of empty entries in a range whose faults are watched.</summary>
+    Limited,
+
     /// <summary>It changed while a page was sought.</summary>
     Changed,
 
@@ -23,16 +29,43 @@ internal sealed partial class TransparentHugeMemory
 {
     private readonly int[] _nodeLoad = new int[64];
 
-    /// <summary>Makes one huge page of the pages of an aligned range, if the limits allow it.</summary>
-    public CollapseOutcome TryCollapse(Cpu cpu, Vma vma, ulong address, Khugepaged limits)
+    /// <summary>Whether an area's pages can be collapsed on demand: the settings of the whole machine do not matter, but the area's own do.</summary>
+    public bool MayCollapse(Vma vma)
     {
-        PageTables tables = vma.Mm.Tables;
-        if (!Examine(vma, address, limits, out int swapped))
+        ulong first = (vma.StartValue + _mask) & ~_mask;
+        return vma.File is null && vma.AnonVma is not null && (vma.Flags & (VmaFlags.NoHugePage | VmaFlags.HugeTlb)) == 0 && !IsTemporaryStack(vma)
+            && first >= vma.StartValue && first < vma.EndValue && vma.EndValue - first >= Bytes;
+    }
+
+    /// <summary>Makes one huge page because a program asks for it (<c>MADV_COLLAPSE</c>).</summary>
+    /// <returns>EINVAL where it cannot be, EAGAIN where a page is in use, EBUSY where the cgroup may not have so much, ENOMEM.</returns>
+    public Errno CollapseAdvised(Cpu cpu, Vma vma, ulong address)
+    {
+        if (Find(vma, address, out _) != 0)
         {
-            return CollapseOutcome.NotNow;
+            return Errno.None;
         }
 
-        Gfp gfp = (limits.Defrag ? Gfp.TransHuge : Gfp.TransHugeLight) | Gfp.ThisNode;
+        return TryCollapse(cpu, vma, address, limits: null) switch
+        {
+            CollapseOutcome.Collapsed => Errno.None,
+            CollapseOutcome.NoMemory => Errno.ENOMEM,
+            CollapseOutcome.Limited => Errno.EBUSY,
+            CollapseOutcome.InUse => Errno.EAGAIN,
+            _ => Errno.EINVAL,
+        };
+    }
+
+    /// <summary>Makes one huge page of the pages of an aligned range, if the limits allow it; null for none, where a program asks for it.</summary>
+    public CollapseOutcome TryCollapse(Cpu cpu, Vma vma, ulong address, Khugepaged? limits)
+    {
+        CollapseOutcome fit = Examine(vma, address, limits, out int swapped);
+        if (fit != CollapseOutcome.Collapsed)
+        {
+            return fit;
+        }
+
+        Gfp gfp = limits is null ? Gfp.TransHuge : (limits.Defrag ? Gfp.TransHuge : Gfp.TransHugeLight) | Gfp.ThisNode;
         int head = _pages.AllocateChecked(cpu, gfp, Order, TargetNode(cpu));
         if (head < 0)
         {
@@ -42,7 +75,7 @@ internal sealed partial class TransparentHugeMemory
 
         if (!TryCharge(cpu, vma, head, gfp))
         {
-            return CollapseOutcome.NoMemory;
+            return limits is null ? CollapseOutcome.Limited : CollapseOutcome.NoMemory;
         }
 
         _events.Count(VmEvent.ThpCollapseAlloc);
@@ -50,7 +83,7 @@ internal sealed partial class TransparentHugeMemory
         bool still = swapped == 0 || SwapIn(cpu, vma, address);
 
         // Reclaim may have run in the allocation, and reading from swap has changed entries.
-        if (!still || !Examine(vma, address, limits, out swapped) || swapped != 0)
+        if (!still || Examine(vma, address, limits, out swapped) != CollapseOutcome.Collapsed || swapped != 0)
         {
             FreeUnused(cpu, head);
             return CollapseOutcome.Changed;
@@ -60,15 +93,15 @@ internal sealed partial class TransparentHugeMemory
         return CollapseOutcome.Collapsed;
     }
 
-    /// <summary>Whether a range is fit to be collapsed (<c>hpage_collapse_scan_pmd()</c>).</summary>
-    private bool Examine(Vma vma, ulong address, Khugepaged limits, out int swapped)
+    /// <summary>Whether a range is fit to be collapsed (<c>hpage_collapse_scan_pmd()</c>), or why not.</summary>
+    private CollapseOutcome Examine(Vma vma, ulong address, Khugepaged? limits, out int swapped)
     {
         PageTables tables = vma.Mm.Tables;
         swapped = 0;
         ulong slot = tables.FindSlot(address);
         if (slot == 0)
         {
-            return false;
+            return CollapseOutcome.NotNow;
         }
 
         int empty = 0;
@@ -79,12 +112,22 @@ internal sealed partial class TransparentHugeMemory
         for (int i = 0; i < Pages; i++)
         {
             ulong entry = tables.ReadSlot(slot + ((ulong)i << tables.EntryShift));
+            if (_layout.IsProtected(entry) || (_layout.IsSoftProtected(entry) && !_layout.IsPresent(entry)))
+            {
+                return CollapseOutcome.NotNow;
+            }
+
             if (entry == 0 || (_layout.IsPresent(entry) && _layout.Pfn(entry) == _spaces.ZeroPfn))
             {
-                if (++empty > limits.MaxEmpty)
+                if (vma.Userfaults is not null)
+                {
+                    return limits is null ? CollapseOutcome.Limited : CollapseOutcome.NotNow;
+                }
+
+                if (++empty > limits?.MaxEmpty)
                 {
                     _events.Count(VmEvent.ThpScanExceedNonePte);
-                    return false;
+                    return CollapseOutcome.NotNow;
                 }
 
                 continue;
@@ -94,13 +137,13 @@ internal sealed partial class TransparentHugeMemory
             {
                 if (_spaces.Entries.Decode(entry).Kind != SoftEntryKind.Swap)
                 {
-                    return false;
+                    return CollapseOutcome.NotNow;
                 }
 
-                if (++swapped > limits.MaxSwapped)
+                if (++swapped > limits?.MaxSwapped)
                 {
                     _events.Count(VmEvent.ThpScanExceedSwapPte);
-                    return false;
+                    return CollapseOutcome.NotNow;
                 }
 
                 continue;
@@ -109,26 +152,32 @@ internal sealed partial class TransparentHugeMemory
             int pfn = _spaces.Entries.PeekPage(vma, address + ((ulong)i << PageGeometry.PageShift), entry);
             if (pfn < 0)
             {
-                return false;
+                return CollapseOutcome.NotNow;
             }
 
             writable |= _layout.IsWritable(entry);
-            if (_spaces.Maps.MapCount(pfn) > 1 && ++shared > limits.MaxShared)
+            if (_spaces.Maps.MapCount(pfn) > 1 && ++shared > limits?.MaxShared)
             {
                 _events.Count(VmEvent.ThpScanExceedSharePte);
-                return false;
+                return CollapseOutcome.NotNow;
+            }
+
+            if (!_spaces.Pages.IsAnon(pfn))
+            {
+                return CollapseOutcome.NotNow;
             }
 
             if (!IsFit(pfn))
             {
-                return false;
+                return CollapseOutcome.InUse;
             }
 
             _nodeLoad[_spaces.Machine.Zones[_frames[_spaces.Pages.HeadOf(pfn)].ZoneId].Node.Id & 63]++;
             referenced += _layout.IsYoung(entry) || _spaces.Pages.HasFlag(pfn, PageFlags.Referenced) ? 1 : 0;
         }
 
-        return writable && referenced != 0 && (swapped == 0 || referenced >= Pages / 2);
+        bool fit = (writable || _spaces.Rules.CollapsesReadOnly) && (limits is null || (referenced != 0 && (swapped == 0 || referenced >= Pages / 2)));
+        return fit ? CollapseOutcome.Collapsed : CollapseOutcome.NotNow;
     }
 
     /// <summary>Whether a page is on a list, unlocked, and held by its mappings only.</summary>

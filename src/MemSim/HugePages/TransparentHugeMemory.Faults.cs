@@ -16,12 +16,19 @@ internal sealed partial class TransparentHugeMemory
         ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
         if (entry == 0)
         {
-            return MayHaveHuge(vma) ? FirstFault(cpu, vma, address, flags) : FaultResult.Fallback;
+            return vma.Userfaults is null && MayHaveHuge(vma) ? FirstFault(cpu, vma, address, flags) : FaultResult.Fallback;
         }
 
         if (!IsMapped(vma, address, entry))
         {
             // A table, or rubbish: whoever makes the table for small pages finds out.
+            return FaultResult.Fallback;
+        }
+
+        if ((flags & FaultFlags.Unshare) != 0)
+        {
+            // The page of its own will be a small one.
+            SplitEntry(cpu, vma, address & ~_mask);
             return FaultResult.Fallback;
         }
 

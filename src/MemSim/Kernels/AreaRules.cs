@@ -17,4 +17,34 @@ public sealed record AreaRules
     /// refused before its end is unmapped, where what is left would reach beyond the first area, and the target is looked at before the area.
     /// </summary>
     public bool MovesSeveralAreas { get; init; }
+
+    /// <summary>Whether <c>MADV_GUARD_INSTALL</c> and <c>MADV_GUARD_REMOVE</c> exist (since 6.13; of files since 6.15).</summary>
+    public bool GuardRegions { get; init; }
+
+    /// <summary>Whether areas with guards are marked (<c>VM_MAYBE_GUARD</c>), which keeps none from merging, instead of files' areas getting anonymous memory (since 6.19, and in stable updates of 6.18).</summary>
+    public bool MarksGuardedAreas { get; init; }
+
+    /// <summary>Whether <c>process_madvise()</c> takes every advice about the caller's own memory, and asks for no capability there (since 6.13).</summary>
+    public bool AdvisesItselfFreely { get; init; }
+
+    /// <summary>Whether <c>memfd_create()</c> knows <c>MFD_EXEC</c> and <c>MFD_NOEXEC_SEAL</c>, and files <c>F_SEAL_EXEC</c> (since 6.3).</summary>
+    public bool SealsExecution { get; init; }
+
+    /// <summary>Whether a file sealed against writing can be mapped shared for reading (since 6.7); before, every shared mapping of an open file that may be written is refused.</summary>
+    public bool MapsSealedForReading { get; init; }
+
+    /// <summary>Whether pages pinned for long in a private mapping are its own even when they are only read (since 6.2).</summary>
+    public bool UnsharesForLongPins { get; init; }
+
+    /// <summary>Whether pages of files that note each write are not pinned for long to be written to (since 6.5).</summary>
+    public bool RefusesLongWritePins { get; init; }
+
+    /// <summary>Whether userfaultfd has <c>UFFDIO_POISON</c> (since 6.6).</summary>
+    public bool UserfaultPoisons { get; init; }
+
+    /// <summary>Whether userfaultfd has <c>UFFDIO_MOVE</c> (since 6.8), and can protect anonymous memory that is not there yet (since 6.4).</summary>
+    public bool UserfaultMoves { get; init; }
+
+    /// <summary>Whether ranges without a writable entry can be collapsed into huge pages (since 6.18).</summary>
+    public bool CollapsesReadOnly { get; init; }
 }

@@ -18,7 +18,7 @@ internal static class Linux6_17
             Eviction = EvictionStep.ByPriority,
             FileFolioOrder = 9,
         },
-        Areas = Older.Areas with { MergesUntouched = true, MovesSeveralAreas = true },
+        Areas = Older.Areas with { MergesUntouched = true, MovesSeveralAreas = true, GuardRegions = true, AdvisesItselfFreely = true },
         Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },
     };
 }

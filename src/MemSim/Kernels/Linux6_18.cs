@@ -28,6 +28,7 @@ internal static class Linux6_18
             FtracePages = 188,
             StartKiB = 2680,
         },
+        Areas = Older.Areas with { CollapsesReadOnly = true, MarksGuardedAreas = true },
         Reserves = Older.Reserves with { LowmemReserveFollowsManaged = true },
         Allocator = Older.Allocator with { GfpBits = 25, HasNoObjExt = true },
         Objects = Older.Objects.WithBytes(

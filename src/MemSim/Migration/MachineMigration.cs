@@ -26,6 +26,17 @@ public sealed class MachineMigration
         return new MovablePool(_machine);
     }
 
+    /// <summary>What a process has on nodes that its cpuset does not allow any more goes to those it does (<c>cpuset_migrate_mm()</c>).</summary>
+    internal void MoveOutOfCpuset(Process process, ulong from, ulong to)
+    {
+        if (process.IsAlive && from != 0)
+        {
+            _ = process.MigratePages(_machine.CpuTable.CallersCpu(process.RunsOn), Nodes(from), Nodes(to));
+        }
+
+        static int[] Nodes(ulong mask) => [.. Enumerable.Range(0, 64).Where(node => (mask >> node & 1) != 0)];
+    }
+
     /// <summary>The tracepoints of all that moves pages, and who receives them.</summary>
     internal CompactionTracepoints Tracepoints { get; } = new();
 

@@ -27,7 +27,19 @@ internal sealed class OomCase
                 AllowedPages += (policy.NodeMask >> node.Id & 1) != 0 ? node.PresentPages : 0;
             }
         }
+        else if ((withMemory & ~Cpu.Current.AllowedNodes) != 0)
+        {
+            Constraint = OomConstraint.Cpuset;
+            _cpuset = Cpu.Current.AllowedNodes;
+            AllowedPages = machine.SystemFigures.SwapTotalPages;
+            foreach (Node node in machine.Nodes)
+            {
+                AllowedPages += (_cpuset >> node.Id & 1) != 0 ? node.PresentPages : 0;
+            }
+        }
     }
+
+    private readonly ulong _cpuset = ulong.MaxValue;
 
     /// <summary>A cgroup that is at its limit.</summary>
     public OomCase(Machine machine, Cpu cpu, Cgroup cgroup, Gfp gfp, int order)
@@ -73,5 +85,6 @@ internal sealed class OomCase
     /// <summary>Whether a process can have memory where the request wants it (<c>oom_cpuset_eligible()</c>).</summary>
     public bool Concerns(Process process) => Cgroup is { } cgroup
         ? process.Cgroup.IsBelow(cgroup)
-        : NodeMask is not { } mask || process.Policy is not { Mode: MemoryPolicyMode.Bind } policy || (policy.NodeMask & mask) != 0;
+        : NodeMask is not { } mask ? (process.AllowedNodes & _cpuset) != 0
+        : process.Policy is not { Mode: MemoryPolicyMode.Bind } policy || (policy.NodeMask & mask) != 0;
 }

@@ -1,10 +1,13 @@
 namespace MemSim.Oom;
 
-/// <summary>What kept a request from using all memory (<c>enum oom_constraint</c>). There are no cpusets here, so three of the kernel's four are left.</summary>
+/// <summary>What kept a request from using all memory (<c>enum oom_constraint</c>).</summary>
 internal enum OomConstraint
 {
     /// <summary>Nothing: the machine is out of memory.</summary>
     None,
+
+    /// <summary>The cpuset of the task.</summary>
+    Cpuset,
 
     /// <summary>A memory policy.</summary>
     MemoryPolicy,

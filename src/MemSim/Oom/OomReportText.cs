@@ -43,7 +43,7 @@ internal static class OomReportText
     /// <param name="victim">The process to be killed.</param>
     public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, Cgroup? limiting, Cgroup own, in OomTask victim)
     {
-        string name = constraint switch { OomConstraint.MemoryPolicy => "MEMORY_POLICY", OomConstraint.Cgroup => "MEMCG", _ => "NONE" };
+        string name = constraint switch { OomConstraint.Cpuset => "CPUSET", OomConstraint.MemoryPolicy => "MEMORY_POLICY", OomConstraint.Cgroup => "MEMCG", _ => "NONE" };
         string origin = limiting is null ? "global_oom" : "oom_memcg=" + limiting.Path;
         string nodes = nodeMask is { } mask ? NodeMask.Format(mask) : "(null)";
         return string.Create(CultureInfo.InvariantCulture,

@@ -98,7 +98,8 @@ public readonly record struct ReclaimRequest(Cpu Cpu, Gfp Gfp, int Order, int Hi
     public bool Allows(Zone zone)
     {
         ArgumentNullException.ThrowIfNull(zone);
-        return NodeMask == ulong.MaxValue || (NodeMask >> zone.Node.Id & 1) != 0;
+        ulong allowed = NodeMask & Cpu.Current.AllowedNodes;
+        return allowed == ulong.MaxValue || (allowed & (1UL << zone.Node.Id)) != 0;
     }
 }
 

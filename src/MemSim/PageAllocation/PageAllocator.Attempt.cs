@@ -102,8 +102,11 @@ internal sealed partial class PageAllocator
     private int AllocateOnNode(Cpu cpu, Gfp gfp, int order, Node node, ulong nodeMask)
     {
         Zonelist zonelist = ((gfp & Gfp.ThisNode) != 0 ? node.ThisNodeZonelists : node.Zonelists)[(int)(gfp & Gfp.ZoneMask)];
-        return AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask), firstZone: 0);
+        return AllocateGeneral(new Request(cpu, zonelist, gfp, order, nodeMask, CpusetOf(cpu)), firstZone: 0);
     }
+
+    /// <summary>The nodes of the current task's cpuset; interrupts are nobody's.</summary>
+    private static ulong CpusetOf(Cpu cpu) => cpu.Context.InInterrupt ? ulong.MaxValue : cpu.Current.AllowedNodes;
 
     /// <summary>Allocates where a policy wants it; interleaving chooses the node by the page's index, or the next in turn when that is -1.</summary>
     private int ByPolicy(Cpu cpu, Gfp gfp, int order, MemoryPolicy policy, long index)
@@ -126,7 +129,7 @@ internal sealed partial class PageAllocator
             default:
                 // A binding that has no memory in the zones the request can use would make it fail for no reason the task can change.
                 Zonelist zonelist = node.Zonelists[(int)(gfp & Gfp.ZoneMask)];
-                bool possible = new Request(cpu, zonelist, gfp, order, policy.NodeMask).Preferred is not null;
+                bool possible = new Request(cpu, zonelist, gfp, order, policy.NodeMask, CpusetOf(cpu)).Preferred is not null;
                 return AllocateOnNode(cpu, gfp, order, node, possible ? policy.NodeMask : ulong.MaxValue);
         }
     }
@@ -147,6 +150,7 @@ internal sealed partial class PageAllocator
     internal static Gfp InContext(Cpu cpu, Gfp gfp)
     {
         TaskFlags task = cpu.Current.Flags;
+        gfp = (task & TaskFlags.MemAllocPin) != 0 ? gfp & ~Gfp.Movable : gfp;
         return (task & TaskFlags.MemAllocNoIo) != 0 ? gfp & ~(Gfp.Io | Gfp.Fs)
             : (task & TaskFlags.MemAllocNoFs) != 0 ? gfp & ~Gfp.Fs
             : gfp;
@@ -189,7 +193,7 @@ internal sealed partial class PageAllocator
         _machine.Callouts.Begin();
         try
         {
-            pfn = AllocateSlow(request);
+            pfn = AllocateSlow(request.InSlowPath());
         }
         finally
         {

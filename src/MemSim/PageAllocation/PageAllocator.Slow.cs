@@ -116,7 +116,7 @@ internal sealed partial class PageAllocator
             attempt = new Request(request.Cpu, request.Zonelist, request.Gfp, request.Order);
         }
 
-        bool repeats = state.Rounds++ == 0 && !state.HasCompacted && flags == before && attempt.NodeMask == request.NodeMask;
+        bool repeats = state.Rounds++ == 0 && !state.HasCompacted && flags == before && attempt.NodeMask == request.NodeMask && attempt.Cpuset == request.Cpuset;
         int pfn = repeats && _rules.SkipsRepeatedAttempt ? -1 : Attempt(attempt, flags);
         if (pfn >= 0 || !request.CanReclaim || IsMemAlloc(request.Cpu))
         {

@@ -85,6 +85,9 @@ internal abstract partial class FileMapping
         return frame.Order == 0 && frame.Is(PageFlags.UpToDate, of: looked) ? pfn : -1;
     }
 
+    /// <summary>Whether the page at an index is in memory and up to date (<c>mincore_page()</c>), or in the swap cache.</summary>
+    public bool IsInCore(uint index) => Find(index) is var pfn and >= 0 ? Has(pfn, PageFlags.UpToDate) : IsValueInCore(index);
+
     /// <summary>A shared mapping is about to write to a page (<c>page_mkwrite</c>): gives it room on the device and makes it dirty.</summary>
     /// <returns>False: there is no room (<c>SIGBUS</c>), or the page was truncated.</returns>
     public bool PageMkWrite(Cpu cpu, int pfn)

@@ -38,6 +38,9 @@ internal abstract partial class FileMapping
         return true;
     }
 
+    /// <summary>Whether what the tree has instead of a page is in memory all the same.</summary>
+    protected virtual bool IsValueInCore(uint index) => false;
+
     /// <summary>The value at an index: a shadow or swap entry; -1 when there is none.</summary>
     public long ValueAt(uint index)
     {

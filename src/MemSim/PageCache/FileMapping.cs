@@ -124,6 +124,38 @@ internal abstract partial class FileMapping : IUnevictableMapping
     /// <summary>Removes an area.</summary>
     public void RemoveArea(IMappedArea area) => _areas.Remove(area);
 
+    /// <summary>Whether somebody could write to the file through a shared mapping (<c>mapping_deny_writable()</c> fails).</summary>
+    public bool IsMappedForWriting
+    {
+        get
+        {
+            foreach (IMappedArea area in Areas)
+            {
+                if (area.MayWriteFile)
+                {
+                    return true;
+                }
+            }
+
+            return false;
+        }
+    }
+
+    /// <summary>Whether somebody but the cache and page tables holds a page: it may be pinned (<c>memfd_wait_for_pins()</c>).</summary>
+    public bool HasHeldPages(Cpu cpu)
+    {
+        _lru.DrainAll(cpu);
+        for (uint index = 0; FindNext(ref index, uint.MaxValue, PageTag.Any, out int pfn); index++)
+        {
+            if (_frames[pfn].RefCount - _frames[pfn].MapCount != 1 << _frames[pfn].Order)
+            {
+                return true;
+            }
+        }
+
+        return false;
+    }
+
     /// <summary>The page of the device that holds a page of the file; -1 for a hole.</summary>
     protected virtual long BlockOf(uint index) => -1;
 

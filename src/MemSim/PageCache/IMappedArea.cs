@@ -12,6 +12,9 @@ internal interface IMappedArea
     /// <summary>Whether writes go to the file (<c>VM_SHARED</c>).</summary>
     bool IsShared { get; }
 
+    /// <summary>Whether somebody could write to the file through it, now or once it is made writable (<c>vma_is_shared_maywrite()</c>).</summary>
+    bool MayWriteFile { get; }
+
     /// <summary>Takes the file's pages in a range of indexes out of the area's page tables, dropping their references (<c>unmap_mapping_range()</c>).</summary>
     /// <param name="cpu">The CPU.</param>
     /// <param name="first">The first index.</param>

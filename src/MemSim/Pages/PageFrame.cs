@@ -59,6 +59,12 @@ internal partial struct PageFrame
         get => (int)(_flagsAndZone >> ZoneShift);
     }
 
+    /// <summary>What a pin adds to the references of a page (<c>GUP_PIN_COUNTING_BIAS</c>).</summary>
+    public const int PinBias = 1024;
+
+    /// <summary>Whether somebody may have pinned the page for direct access (<c>folio_maybe_dma_pinned()</c>); so many references look the same.</summary>
+    public readonly bool MayBePinned => RefCount >= PinBias;
+
     public readonly int RefCount => (int)(RefOrder >> 4);
 
     public readonly int Order => (int)(RefOrder & 15);

@@ -17,6 +17,7 @@ public sealed partial class Process
             }
 
             CgroupId = value.Id;
+            value.ApplyNodes(this);
             if (MmOrNull is { } mm)
             {
                 mm.WalkedForAging = 0;

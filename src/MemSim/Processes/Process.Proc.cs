@@ -11,10 +11,13 @@ public sealed partial class Process
     private static readonly (VmaFlags Flag, string Name)[] FlagNames =
     [
         (VmaFlags.Read, "rd"), (VmaFlags.Write, "wr"), (VmaFlags.Exec, "ex"), (VmaFlags.Shared, "sh"), (VmaFlags.MayRead, "mr"), (VmaFlags.MayWrite, "mw"), (VmaFlags.MayExec, "me"),
-        (VmaFlags.MayShare, "ms"), (VmaFlags.GrowsDown, "gd"), (VmaFlags.Locked, "lo"), (VmaFlags.SequentialRead, "sr"), (VmaFlags.RandomRead, "rr"), (VmaFlags.DontCopy, "dc"),
+        (VmaFlags.MayShare, "ms"), (VmaFlags.GrowsDown, "gd"), (VmaFlags.UserfaultMissing, "um"), (VmaFlags.MaybeGuard, "gu"), (VmaFlags.UserfaultProtect, "uw"), (VmaFlags.Locked, "lo"), (VmaFlags.SequentialRead, "sr"), (VmaFlags.RandomRead, "rr"), (VmaFlags.DontCopy, "dc"),
         (VmaFlags.DontExpand, "de"), (VmaFlags.LockOnFault, "lf"), (VmaFlags.Account, "ac"), (VmaFlags.NoReserve, "nr"), (VmaFlags.HugeTlb, "ht"), (VmaFlags.WipeOnFork, "wf"),
-        (VmaFlags.DontDump, "dd"), (VmaFlags.HugePage, "hg"), (VmaFlags.NoHugePage, "nh"),
+        (VmaFlags.DontDump, "dd"), (VmaFlags.HugePage, "hg"), (VmaFlags.NoHugePage, "nh"), (VmaFlags.Mergeable, "mg"), (VmaFlags.UserfaultMinor, "ui"),
     ];
+
+    /// <summary>A page that userfaultfd protects, in words of pagemap.</summary>
+    private const ulong ProtectedWord = 1UL << 57;
 
     /// <summary><c>/proc/pid/maps</c>; empty when it has ended.</summary>
     public string Maps
@@ -123,7 +126,7 @@ public sealed partial class Process
         }
     }
 
-    /// <summary>The words of <c>/proc/pid/pagemap</c> for a range: bit 63 present, 62 swapped, 61 of a file or shared, 56 mapped here alone, below the frame number or swap type and offset.</summary>
+    /// <summary>The words of <c>/proc/pid/pagemap</c> for a range: bit 63 present, 62 swapped, 61 of a file or shared, 58 a guard (<see cref="MemoryAdvice.GuardInstall"/>), 57 protected by <see cref="Userfaultfd.WriteProtect"/>, 56 mapped here alone, below the frame number or swap type and offset.</summary>
     /// <param name="start">The first address.</param>
     /// <param name="pages">How many pages.</param>
     public IReadOnlyList<ulong> PageMap(VirtualAddress start, int pages)
@@ -145,11 +148,13 @@ public sealed partial class Process
             {
                 int pfn = _spaces.Layout.Pfn(entry);
                 bool zero = _spaces.Entries.PeekPage(vma!, address, entry) < 0;
-                words[i] = (1UL << 63) | (uint)pfn | (!zero && !_spaces.Pages.IsAnon(pfn) ? 1UL << 61 : 0) | (!zero && _spaces.Maps.MapCount(pfn) == 1 ? 1UL << 56 : 0);
+                words[i] = (1UL << 63) | (uint)pfn | (!zero && !_spaces.Pages.IsAnon(pfn) ? 1UL << 61 : 0) | (!zero && _spaces.Maps.MapCount(pfn) == 1 ? 1UL << 56 : 0) | (_spaces.Layout.IsProtected(entry) ? ProtectedWord : 0);
             }
             else if (_spaces.Layout.TryDecodeSwapEntry(entry, out SoftEntry soft))
             {
-                words[i] = (1UL << 62) | ((ulong)soft.Offset << 5) | (uint)soft.Type;
+                PteMarkers markers = _spaces.Layout.Markers(entry);
+                bool isProtected = markers == PteMarkers.None ? _spaces.Layout.IsSoftProtected(entry) : (markers & PteMarkers.WriteProtected) != 0;
+                words[i] = (1UL << 62) | ((ulong)soft.Offset << 5) | (uint)soft.Type | ((markers & PteMarkers.Guard) != 0 ? 1UL << 58 : 0) | (isProtected ? ProtectedWord : 0);
             }
         }
 

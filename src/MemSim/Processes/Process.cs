@@ -285,6 +285,7 @@ public sealed partial class Process : KernelTask
     {
         Process child = new(_spaces, Name, _spaces.Machine.Processes.Pids.Next(), this, mm, Limits, memory) { _oomScoreAdj = _oomScoreAdj, SignalHandler = SignalHandler, CgroupId = CgroupId, MemoryErrorPolicy = MemoryErrorPolicy };
         child.Policy = Policy;
+        child.AllowedNodes = AllowedNodes;
         _spaces.Machine.Processes.Pids.Add(child);
         return child;
     }

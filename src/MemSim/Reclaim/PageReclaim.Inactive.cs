@@ -201,7 +201,8 @@ internal sealed partial class PageReclaim
         bool anon = frame.IsAnonymous && frame.IsSwapBacked;
         if (anon && !frame.Has(PageFlags.OwnerPrivate1))
         {
-            if ((sc.Gfp & Gfp.Io) == 0)
+            // A device may be writing to a pinned page.
+            if ((sc.Gfp & Gfp.Io) == 0 || frame.MayBePinned)
             {
                 return Outcome.KeepLocked;
             }

@@ -251,7 +251,11 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
                     made = spaces.Layout.MakeExclusive(made);
                 }
 
-                mm.Tables.WriteSlot(slot, made);
+                mm.Tables.WriteSlot(slot, spaces.Layout.IsProtected(entry) ? spaces.Layout.ProtectSoft(made) : made);
+            }
+            else if (!anon && spaces.Layout.IsProtected(entry))
+            {
+                mm.Tables.WriteSlot(slot, spaces.Layout.MakeMarker(PteMarkers.WriteProtected));
             }
 
             spaces.Maps.RemoveRmap(cpu, Pfn, vma);
@@ -271,6 +275,12 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
                 return Step.Next;
             }
 
+            if (spaces.Pages.IsAnon(Pfn) && spaces.Pages.IsExclusive(Pfn) && spaces.Frames[Pfn].MayBePinned)
+            {
+                // It could not be moved, and must stay exclusive (folio_try_share_anon_rmap_pte()).
+                return Step.Stop;
+            }
+
             entry = Clear(spaces, cpu, vma, address, slot, entry, Pfn);
             ulong made = spaces.Layout.MakeMigrationEntry(Pfn, spaces.Layout.IsWritable(entry));
             if (spaces.Pages.IsAnon(Pfn) && spaces.Pages.IsExclusive(Pfn))
@@ -279,7 +289,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
                 made = spaces.Layout.MakeExclusive(made);
             }
 
-            vma.Mm.Tables.WriteSlot(slot, made);
+            vma.Mm.Tables.WriteSlot(slot, spaces.Layout.IsProtected(entry) ? spaces.Layout.ProtectSoft(made) : made);
             spaces.Maps.RemoveRmap(cpu, Pfn, vma);
             spaces.Pages.Put(cpu, Pfn);
             return spaces.Maps.MapCount(Pfn) == 0 ? Step.Stop : Step.Next;
@@ -305,6 +315,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
                 made = spaces.Layout.MakeWritable(spaces.Layout.MakeDirty(made));
             }
 
+            made = spaces.Layout.IsSoftProtected(entry) ? spaces.Layout.Protect(made) : made;
             spaces.Pages.Get(To);
             if (spaces.Pages.IsAnon(To))
             {

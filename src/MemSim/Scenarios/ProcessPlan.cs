@@ -17,6 +17,8 @@ public sealed class ProcessPlan
 
     internal int ScoreAdj { get; private set; }
 
+    internal string Cgroup { get; private set; } = "";
+
     internal int? CpuId { get; private set; }
 
     /// <summary>Maps private anonymous memory.</summary>
@@ -134,6 +136,15 @@ public sealed class ProcessPlan
         ArgumentOutOfRangeException.ThrowIfLessThan(value, -1000);
         ArgumentOutOfRangeException.ThrowIfGreaterThan(value, 1000);
         ScoreAdj = value;
+        return this;
+    }
+
+    /// <summary>Puts it, and its children, into a cgroup of the scenario.</summary>
+    /// <param name="path">The cgroup's path.</param>
+    public ProcessPlan InCgroup(string path)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        Cgroup = path;
         return this;
     }
 

@@ -14,6 +14,8 @@ public sealed class Scenario
 {
     private readonly List<ScenarioPhase> _phases = [];
     private readonly Dictionary<string, long> _files = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, (string File, string Text)[]> _cgroups = new(StringComparer.Ordinal);
+    private readonly List<string> _cgroupOrder = [];
     private bool _hasRun;
 
     private Scenario(Machine machine)
@@ -28,6 +30,12 @@ public sealed class Scenario
 
     /// <summary>Sizes of the files in pages, by name.</summary>
     internal IReadOnlyDictionary<string, long> Files => _files;
+
+    /// <summary>What is written to the files of cgroups, by path.</summary>
+    internal IReadOnlyDictionary<string, (string File, string Text)[]> Cgroups => _cgroups;
+
+    /// <summary>The paths of cgroups, as they were described.</summary>
+    internal IReadOnlyList<string> CgroupPaths => _cgroupOrder;
 
     internal ulong RandomSeed { get; private set; } = 1;
 
@@ -94,6 +102,23 @@ public sealed class Scenario
     {
         ArgumentNullException.ThrowIfNull(costs);
         DiskCosts = costs;
+        return this;
+    }
+
+    /// <summary>Makes a cgroup before the scenario starts, for processes that say <see cref="ProcessPlan.InCgroup"/>; cgroups above it come first. It is removed afterwards.</summary>
+    /// <param name="path">Its path, e.g. <c>"/pod"</c>.</param>
+    /// <param name="files">What is written to its files, e.g. <c>("memory.max", "512M")</c>.</param>
+    /// <exception cref="ArgumentException">The path was described before.</exception>
+    public Scenario Cgroup(string path, params (string File, string Text)[] files)
+    {
+        ArgumentException.ThrowIfNullOrEmpty(path);
+        ArgumentNullException.ThrowIfNull(files);
+        if (!_cgroups.TryAdd(path, files))
+        {
+            throw new ArgumentException($"there are two cgroups '{path}'", nameof(path));
+        }
+
+        _cgroupOrder.Add(path);
         return this;
     }
 

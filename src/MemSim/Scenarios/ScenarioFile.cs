@@ -31,6 +31,12 @@ public sealed class ScenarioFile
 
     internal ByteSize Swap { get; set; }
 
+    internal ByteSize SwapDisk { get; set; }
+
+    internal List<(string Name, string Value, int Line)> Zswap { get; } = [];
+
+    internal List<(string Path, List<(string File, string Text)> Files, int Line)> Cgroups { get; } = [];
+
     internal string? CommandLine { get; set; }
 
     internal int Interleave { get; set; } = 64;
@@ -88,6 +94,19 @@ public sealed class ScenarioFile
                 throw new InputFileException(Path, 0, $"swap of {Swap} cannot be switched on ({refused.Error})");
             }
 
+            if (SwapDisk.Bytes != 0 && machine.Swap.SwapOn(new BlockDevice("sdb", SwapDisk)) is { Succeeded: false } refusedDisk)
+            {
+                throw new InputFileException(Path, 0, $"swap of {SwapDisk} on a disk cannot be switched on ({refusedDisk.Error})");
+            }
+
+            foreach ((string name, string value, int line) in Zswap)
+            {
+                if (machine.Swap.Zswap.Write(name, value) is var refusedWord and not Errno.None)
+                {
+                    throw new InputFileException(Path, line, $"zswap refuses '{value}' for {name} ({refusedWord})");
+                }
+            }
+
             return machine;
         }
         catch
@@ -108,6 +127,11 @@ public sealed class ScenarioFile
             Try(line, () => scenario.File(name, size));
         }
 
+        foreach ((string path, List<(string File, string Text)> files, int line) in Cgroups)
+        {
+            Try(line, () => scenario.Cgroup(path, [.. files]));
+        }
+
         for (int i = 0; i < Phases.Count; i++)
         {
             _ = i == 0 ? scenario.Phase(Phases[i].Name) : scenario.Then(Phases[i].Name);
@@ -116,6 +140,11 @@ public sealed class ScenarioFile
                 if (plan.Steps.FirstOrDefault(s => s.Name.Length != 0 && !scenario.Files.ContainsKey(s.Name)) is { } step)
                 {
                     throw new InputFileException(Path, line, $"process '{name}' uses file '{step.Name}', which is not described");
+                }
+
+                if (plan.Cgroup.Length != 0 && !scenario.Cgroups.ContainsKey(plan.Cgroup))
+                {
+                    throw new InputFileException(Path, line, $"process '{name}' is in cgroup '{plan.Cgroup}', which is not described");
                 }
 
                 Try(line, () => scenario.Add(name, plan, count));

@@ -34,11 +34,14 @@ internal static class ScenarioFileReader
                 case "files":
                     ReadFiles(ref cursor, file);
                     break;
+                case "cgroups":
+                    ReadCgroups(ref cursor, file);
+                    break;
                 case "phases":
                     ReadPhases(ref cursor, file);
                     break;
                 default:
-                    throw cursor.Fault($"a scenario has no '{name}': description, machine, seed, interleave, samples, files, phases");
+                    throw cursor.Fault($"a scenario has no '{name}': description, machine, seed, interleave, samples, files, cgroups, phases");
             }
         }
 
@@ -72,6 +75,17 @@ internal static class ScenarioFileReader
                 case "swap":
                     file.Swap = Size(ref cursor);
                     break;
+                case "swap_disk":
+                    file.SwapDisk = Size(ref cursor);
+                    break;
+                case "zswap":
+                    cursor.BeginObject();
+                    while (cursor.NextField(out string parameter))
+                    {
+                        file.Zswap.Add((parameter, cursor.Text(), cursor.Line));
+                    }
+
+                    break;
                 case "cmdline":
                     file.CommandLine = cursor.Text();
                     break;
@@ -84,7 +98,7 @@ internal static class ScenarioFileReader
 
                     break;
                 default:
-                    throw cursor.Fault($"a machine has no '{name}': arch, memory, cpus, swap, cmdline, sysctl");
+                    throw cursor.Fault($"a machine has no '{name}': arch, memory, cpus, swap, swap_disk, zswap, cmdline, sysctl");
             }
         }
     }
@@ -114,6 +128,39 @@ internal static class ScenarioFileReader
             }
 
             file.Files.Add(string.IsNullOrEmpty(called) || size.Bytes == 0 ? throw cursor.Fault("a file needs a name and a size") : (called, size, line));
+        }
+    }
+
+    private static void ReadCgroups(ref JsonCursor cursor, ScenarioFile file)
+    {
+        cursor.BeginArray();
+        while (cursor.NextElement())
+        {
+            cursor.BeginObject();
+            int line = cursor.Line;
+            string? path = null;
+            List<(string, string)> files = [];
+            while (cursor.NextField(out string name))
+            {
+                switch (name)
+                {
+                    case "path":
+                        path = cursor.Text();
+                        break;
+                    case "files":
+                        cursor.BeginObject();
+                        while (cursor.NextField(out string called))
+                        {
+                            files.Add((called, cursor.Text()));
+                        }
+
+                        break;
+                    default:
+                        throw cursor.Fault($"a cgroup has no '{name}': path, files");
+                }
+            }
+
+            file.Cgroups.Add(string.IsNullOrEmpty(path) ? throw cursor.Fault("a cgroup needs a path") : (path, files, line));
         }
     }
 
@@ -169,6 +216,9 @@ internal static class ScenarioFileReader
                 case "oom_score_adj":
                     plan.OomScoreAdj(cursor.Int(-1000, 1000));
                     break;
+                case "cgroup":
+                    plan.InCgroup(cursor.Text());
+                    break;
                 case "cpu":
                     plan.OnCpu(cursor.Int(0, MaxCpus - 1));
                     break;
@@ -181,7 +231,7 @@ internal static class ScenarioFileReader
 
                     break;
                 default:
-                    throw cursor.Fault($"a process has no '{name}': name, count, oom_score_adj, cpu, steps");
+                    throw cursor.Fault($"a process has no '{name}': name, count, oom_score_adj, cgroup, cpu, steps");
             }
         }
 

@@ -28,6 +28,9 @@ public sealed record ScenarioReport
     /// <summary>What the OOM killer said each time; the first hundred reports.</summary>
     public IReadOnlyList<string> OomReports { get; init; } = [];
 
+    /// <summary>The scenario's cgroups, as they were described.</summary>
+    public IReadOnlyList<ScenarioCgroup> Cgroups { get; init; } = [];
+
     /// <summary>The sample after the scenario.</summary>
     public ScenarioSample Last => Samples[^1];
 
@@ -46,6 +49,7 @@ public sealed record ScenarioReport
         AppendLine(text, width, $"faults: {Last.Faults} ({Last.MajorFaults} major): {f.ZeroFilled} zero-filled, {f.ZeroPage} zero page, {f.CopyOnWrite} copy on write, {f.File} file ({f.FileMajor} major), {f.SharedMemory} shared memory, {f.SwapIn} swap-in ({f.SwapInMajor} major), {f.Other} other");
         AppendLine(text, width, $"TLB: {Last.TlbMisses} misses, {Last.TlbWalks} walks; {Last.Cycles} cycles for {Last.Touches} touches");
         AppendLine(text, width, $"reclaim: {Last.PagesScanned} pages scanned, {Last.PagesReclaimed} reclaimed ({Last.PagesReclaimedByKswapd} by kswapd), {Last.DirectReclaims} direct reclaims; swap: {Last.SwappedOut} out, {Last.SwappedIn} in; compaction: {Last.CompactionStalls} stalls; OOM killer: {Last.OomKills} kills");
+        AppendCgroups(text, width);
         AppendSamples(text, width);
         return text.ToString();
     }
@@ -61,6 +65,14 @@ public sealed record ScenarioReport
         }
 
         text.Append(left).Append('\n');
+    }
+
+    private void AppendCgroups(StringBuilder text, int width)
+    {
+        foreach (ScenarioCgroup c in Cgroups)
+        {
+            AppendLine(text, width, $"cgroup {c.Path}: peak {c.PeakPages} pages; {c.Events}");
+        }
     }
 
     private void AppendProcesses(StringBuilder text)

@@ -31,6 +31,7 @@ internal sealed partial class ScenarioRun
         _sampleEvery = scenario.WantedSamples == 0 ? long.MaxValue : Math.Max(1, scenario.PlannedTouches() / scenario.WantedSamples);
         _nextSample = _sampleEvery;
         CheckFiles();
+        CheckCgroups();
         _sampler = new ScenarioSampler(_machine);
         _oomSaid = _machine.Oom.Killer.Said;
     }
@@ -40,6 +41,7 @@ internal sealed partial class ScenarioRun
         try
         {
             MakeFiles();
+            MakeCgroups();
             Sample();
             foreach (ScenarioPhase phase in _scenario.Phases)
             {
@@ -53,6 +55,7 @@ internal sealed partial class ScenarioRun
         {
             EndAll("stopped");
             DeleteFiles();
+            RemoveCgroups();
             throw;
         }
     }
@@ -85,6 +88,11 @@ internal sealed partial class ScenarioRun
 
         Process process = made.Value;
         process.OomScoreAdj = plan.ScoreAdj;
+        if (plan.Cgroup.Length != 0)
+        {
+            process.Cgroup = _cgroups[plan.Cgroup];
+        }
+
         Cpu cpu = plan.CpuId is { } id ? _machine.Cpus[id] : NextCpu();
         ScenarioActor actor = new(null, process, cpu, plan.Steps, _scenario.RandomSeed, _streams++);
         _roots.Add(actor);
@@ -230,7 +238,7 @@ internal sealed partial class ScenarioRun
             living += actor.HasEnded || actor.Process.State != ProcessState.Running ? 0 : 1;
         }
 
-        _samples.Add(_sampler.Take(_phase, _touches, living));
+        _samples.Add(_sampler.Take(_phase, _touches, living) with { Cgroups = SampleCgroups() });
     }
 
     private ScenarioReport Finish()
@@ -238,7 +246,9 @@ internal sealed partial class ScenarioRun
         EndAll("done");
         _phase = "after";
         Sample();
+        IReadOnlyList<ScenarioCgroup> cgroups = ReportCgroups();
         DeleteFiles();
+        RemoveCgroups();
         return new ScenarioReport
         {
             Seed = _scenario.RandomSeed,
@@ -256,6 +266,7 @@ internal sealed partial class ScenarioRun
             })],
             Faults = _faults.ToReport(),
             Samples = _samples,
+            Cgroups = cgroups,
             OomReports = _oomReports,
         };
     }

@@ -74,4 +74,39 @@ public sealed record ScenarioSample
 
     /// <summary>Processes that the OOM killer ended (<c>oom_kill</c>).</summary>
     public long OomKills { get; init; }
+
+    /// <summary>Pages that zswap keeps (<c>Zswapped</c>).</summary>
+    public long ZswapStoredPages { get; init; }
+
+    /// <summary>Pages of memory that zswap takes for them (<c>Zswap</c>).</summary>
+    public long ZswapPoolPages { get; init; }
+
+    /// <summary>The scenario's cgroups, as they were described; none without.</summary>
+    public IReadOnlyList<ScenarioCgroupSample> Cgroups { get; init; } = [];
+}
+
+/// <summary>A cgroup at a moment of a scenario.</summary>
+public sealed record ScenarioCgroupSample
+{
+    /// <summary>Its path.</summary>
+    public string Path { get; init; } = "";
+
+    /// <summary>Pages charged to it and those below (<c>memory.current</c>).</summary>
+    public long Pages { get; init; }
+
+    /// <summary>Pages of it in swap (<c>memory.swap.current</c>).</summary>
+    public long SwapPages { get; init; }
+}
+
+/// <summary>What became of a cgroup of a scenario.</summary>
+public sealed record ScenarioCgroup
+{
+    /// <summary>Its path.</summary>
+    public string Path { get; init; } = "";
+
+    /// <summary>The most pages charged at once (<c>memory.peak</c>).</summary>
+    public long PeakPages { get; init; }
+
+    /// <summary>What happened at its limits (<c>memory.events</c>), on one line.</summary>
+    public string Events { get; init; } = "";
 }

@@ -107,6 +107,8 @@ internal sealed class ScenarioSampler
             SlabPages = slab,
             PageTablePages = tables,
             SwapUsedPages = system.SwapTotalPages - system.SwapFreePages,
+            ZswapStoredPages = _machine.Swap.Zswap.StoredPages,
+            ZswapPoolPages = _machine.Swap.Zswap.PoolBytes >> PageGeometry.PageShift,
             UnusableForOrder9 = free == 0 ? 0 : (int)((free - usable) * 1000 / free),
             Faults = events[VmEvent.Fault],
             MajorFaults = events[VmEvent.MajorFault],

@@ -19,10 +19,12 @@ public sealed class PressureStall
 
     private readonly Action<TimeSpan> _letPass;
     private readonly SimulatedClock _clock;
-    // Guards _some, _full and the times they are made of.
+    // Guards _some, _full, the times they are made of and _triggers.
     private readonly Lock _lock = new();
     private readonly ulong[] _some = new ulong[3];
     private readonly ulong[] _full = new ulong[3];
+    private readonly List<PressureTrigger> _triggers = [];
+
     /// <summary>How far along the clock the figures are.</summary>
     private long _now;
     private long _nextUpdate = PeriodNanoseconds;
@@ -65,6 +67,43 @@ public sealed class PressureStall
     /// <summary>Lets time pass in which nobody waits for memory: <see cref="Machine.AdvanceTime"/>.</summary>
     /// <param name="time">How long.</param>
     public void Advance(TimeSpan time) => _letPass(time);
+
+    /// <summary>Asks for events, in the words of the kernel's file: <c>some 150000 1000000</c> for 150 ms of stalls within a second.</summary>
+    /// <param name="text">Which stalls, the threshold and the window, both in microseconds.</param>
+    /// <returns>The trigger; EINVAL for a window of more than ten seconds or less than half a second, and for a threshold of 0 or more than the window.</returns>
+    public Result<PressureTrigger> AddTrigger(string text)
+    {
+        ArgumentNullException.ThrowIfNull(text);
+        string[] words = text.Split(' ', '\n');
+        const long least = 500_000;
+        const long most = 10_000_000;
+        if (words.Length < 3 || words[0] is not ("some" or "full") || !uint.TryParse(words[1], NumberStyles.None, CultureInfo.InvariantCulture, out uint threshold)
+            || !uint.TryParse(words[2], NumberStyles.None, CultureInfo.InvariantCulture, out uint window) || window is < (uint)least or > (uint)most || threshold == 0 || threshold > window)
+        {
+            return Errno.EINVAL;
+        }
+
+        PressureTrigger trigger = new(this, words[0] == "full", threshold, window);
+        lock (_lock)
+        {
+            CatchUp();
+            _triggers.Add(trigger);
+        }
+
+        return trigger;
+    }
+
+    /// <summary>Nobody asks any more: the file was closed.</summary>
+    /// <param name="trigger">What <see cref="AddTrigger"/> returned.</param>
+    /// <returns>Whether it was one of these.</returns>
+    public bool RemoveTrigger(PressureTrigger trigger)
+    {
+        ArgumentNullException.ThrowIfNull(trigger);
+        lock (_lock)
+        {
+            return _triggers.Remove(trigger);
+        }
+    }
 
     /// <summary>The share of time lost lately, in hundredths of a percent.</summary>
     /// <param name="full">Whether all tasks had to wait, or at least one.</param>
@@ -122,6 +161,15 @@ public sealed class PressureStall
         }
     }
 
+    /// <summary>Looks at what passed on the clock since the last stall.</summary>
+    internal void BringUpToDate()
+    {
+        lock (_lock)
+        {
+            CatchUp();
+        }
+    }
+
     /// <summary>What passed on the clock without being a stall.</summary>
     private void CatchUp()
     {
@@ -134,6 +182,11 @@ public sealed class PressureStall
 
     private void Pass(long time, long some, long full)
     {
+        foreach (PressureTrigger trigger in _triggers)
+        {
+            trigger.Pass(_now, time, trigger.IsFull ? full : some, trigger.IsFull ? _fullTotal : _someTotal);
+        }
+
         _someTotal += some;
         _fullTotal += full;
         while (time >= _nextUpdate - _now)

@@ -19,6 +19,9 @@ internal interface ISwapSpace
     /// <summary>Whether an entry names a slot that is in use.</summary>
     bool Knows(in SoftEntry entry);
 
+    /// <summary>The page that the swap cache has for an entry; -1 when it has none.</summary>
+    int CachedPage(in SoftEntry entry);
+
     /// <summary>One more entry names a slot (<c>swap_duplicate()</c>).</summary>
     void Duplicate(in SoftEntry entry);
 

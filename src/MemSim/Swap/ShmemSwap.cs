@@ -49,6 +49,8 @@ internal sealed class ShmemSwap(SwapSpace swap) : IShmemSwap, ISwapUser, ISwapNe
         return Errno.EAGAIN;
     }
 
+    public bool IsInCache(long entry) => swap.CachedPage(SwapEntry.FromWord((int)entry)) >= 0;
+
     public void Free(Cpu cpu, long entry) => swap.FreeWithCache(cpu, SwapEntry.FromWord((int)entry));
 
     public void CountEntries(SwapCensus census)

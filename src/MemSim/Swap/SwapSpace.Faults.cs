@@ -32,6 +32,8 @@ public sealed partial class SwapSpace
 
     bool ISwapSpace.Knows(in SoftEntry entry) => CountOf(ToEntry(entry)) != 0;
 
+    int ISwapSpace.CachedPage(in SoftEntry entry) => CachedPage(ToEntry(entry));
+
     void ISwapSpace.Duplicate(in SoftEntry entry) => Duplicate(ToEntry(entry));
 
     void ISwapSpace.Free(Cpu cpu, in SoftEntry entry) => FreeWithCache(cpu, ToEntry(entry));
@@ -91,6 +93,9 @@ public sealed partial class SwapSpace
 
         Machine.Lru.Drain(cpu);
     }
+
+    /// <summary>The page that the swap cache has for an entry; -1 when it has none.</summary>
+    internal int CachedPage(SwapEntry entry) => TryFind(entry, "get_swap_device", out SwapArea? area) ? area.CachedPage(entry.Offset) : -1;
 
     /// <summary>The swap entry that a page-table entry stands for; none where it stands for something else.</summary>
     internal static SwapEntry ToEntry(in SoftEntry entry) =>

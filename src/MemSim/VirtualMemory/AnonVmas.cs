@@ -184,7 +184,7 @@ internal sealed class AnonVmas(MappingTable mappings, KernelObjects objects)
 
     private static bool CouldMerge(Vma a, Vma b) =>
         a.EndValue == b.StartValue && ReferenceEquals(a.Policy, b.Policy) && ReferenceEquals(a.File, b.File)
-        && ((a.Flags ^ b.Flags) & ~(VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) == 0 && b.PgOff == a.PgOff + (ulong)a.Pages;
+        && ((a.Flags ^ b.Flags) & ~(VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec | VmaFlags.MaybeGuard)) == 0 && b.PgOff == a.PgOff + (ulong)a.Pages;
 
     private static AnonVma? Reusable(Vma vma) => vma.AnonVma is not null && vma.Chain is { Count: 1 } ? vma.AnonVma : null;
 

@@ -126,6 +126,12 @@ public enum MemoryAdvice
     /// <summary>Copied by fork again.</summary>
     DoFork = 11,
 
+    /// <summary>Pages of equal contents may be merged: the area is marked, but there is no ksmd here that would do it.</summary>
+    Mergeable = 12,
+
+    /// <summary>Pages are not to be merged any more.</summary>
+    Unmergeable = 13,
+
     /// <summary>Use huge pages.</summary>
     HugePage = 14,
 
@@ -164,6 +170,15 @@ public enum MemoryAdvice
 
     /// <summary>Move what is in the pages elsewhere and use their frames no more (<c>MADV_SOFT_OFFLINE</c>).</summary>
     SoftOffline = 101,
+
+    /// <summary>Make huge pages of the range now, whatever <c>transparent_hugepage/enabled</c> says.</summary>
+    Collapse = 25,
+
+    /// <summary>Give the pages up, and answer every access with SIGSEGV from now on (since 6.13).</summary>
+    GuardInstall = 102,
+
+    /// <summary>Take what <see cref="GuardInstall"/> made away (since 6.13).</summary>
+    GuardRemove = 103,
 }
 
 /// <summary>What <c>mlockall</c> locks (<c>MCL_*</c>).</summary>
@@ -234,6 +249,15 @@ public enum VmaFlags : uint
     /// <summary><c>VM_GROWSDOWN</c>.</summary>
     GrowsDown = 0x100,
 
+    /// <summary><c>VM_UFFD_MISSING</c>: accesses where no page is are told to a <see cref="Userfaultfd"/>.</summary>
+    UserfaultMissing = 0x200,
+
+    /// <summary><c>VM_MAYBE_GUARD</c>: guards were put into it at some time.</summary>
+    MaybeGuard = 0x800,
+
+    /// <summary><c>VM_UFFD_WP</c>: writes to protected pages are told to a <see cref="Userfaultfd"/>.</summary>
+    UserfaultProtect = 0x1000,
+
     /// <summary><c>VM_LOCKED</c>.</summary>
     Locked = 0x2000,
 
@@ -261,6 +285,9 @@ public enum VmaFlags : uint
     /// <summary><c>VM_HUGETLB</c>.</summary>
     HugeTlb = 0x40_0000,
 
+    /// <summary><c>VM_UFFD_MINOR</c>, whose bit is above the 32nd in the kernel: accesses to pages that are in the file but not mapped are told.</summary>
+    UserfaultMinor = 0x80_0000,
+
     /// <summary><c>VM_WIPEONFORK</c>.</summary>
     WipeOnFork = 0x200_0000,
 
@@ -272,4 +299,7 @@ public enum VmaFlags : uint
 
     /// <summary><c>VM_NOHUGEPAGE</c>.</summary>
     NoHugePage = 0x4000_0000,
+
+    /// <summary><c>VM_MERGEABLE</c>: ksmd may merge its pages.</summary>
+    Mergeable = 0x8000_0000,
 }

@@ -15,7 +15,8 @@ public sealed partial class MemoryDescriptor
     internal const ulong StackGuardPages = 256;
 
     private const ulong PageMask = PageGeometry.PageSize - 1;
-    private const ulong MinAddress = 65536;
+    internal const ulong MinAddress = 65536;
+    private const VmaFlags UserfaultFlags = VmaFlags.UserfaultMissing | VmaFlags.UserfaultProtect | VmaFlags.UserfaultMinor;
 
     private readonly VmaTree _areas = new();
     private readonly AddressSpaces _spaces;
@@ -119,6 +120,9 @@ public sealed partial class MemoryDescriptor
     public bool IsGone { get; private set; }
 
     internal AddressSpaces Spaces => _spaces;
+
+    /// <summary>Whether pages of it were ever pinned (<c>MMF_HAS_PINNED</c>): fork looks for them.</summary>
+    internal bool HasPinned { get; set; }
 
     /// <summary>Whether it may map the huge zero page (<c>MMF_HUGE_ZERO_PAGE</c>).</summary>
     internal bool MapsHugeZero { get; set; }

@@ -208,6 +208,11 @@ internal sealed partial class MmVerifier(AddressSpaces spaces)
 
     private static void CheckChain(Vma vma)
     {
+        if (((vma.Flags & (VmaFlags.UserfaultMissing | VmaFlags.UserfaultProtect | VmaFlags.UserfaultMinor)) != 0) != (vma.Userfaults is not null))
+        {
+            BugReporter.Corrupt($"area {vma} has modes of userfaultfd but nobody to tell, or the other way round");
+        }
+
         if (vma.AnonVma is { } own && (vma.Chain is null || !vma.Chain.Exists(link => ReferenceEquals(link.Anon, own))))
         {
             BugReporter.Corrupt($"area {vma} is not linked to its own anon_vma");

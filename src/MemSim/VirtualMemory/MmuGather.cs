@@ -41,6 +41,9 @@ internal ref struct MmuGather
     /// <summary>Whether private copies of pages of files stay.</summary>
     public bool KeepsCopies { get; init; }
 
+    /// <summary>Whether what entries remember without a page stays (<c>zap_drop_markers()</c>): the addresses are not given up, only their pages.</summary>
+    public bool KeepsMarkers { get; init; }
+
     /// <summary>Clears the entries of part of an area.</summary>
     public void Zap(Vma vma, ulong start, ulong end)
     {
@@ -106,8 +109,13 @@ internal ref struct MmuGather
                 {
                     entry = _tables.ClearSlot(table.Slot, entry);
                     ZapPresent(vma, table.Address, entry, isFile);
+                    if (KeepsMarkers && isFile && _layout.IsProtected(entry))
+                    {
+                        // The page comes back from its file, and is protected then.
+                        _tables.WriteSlot(table.Slot, _layout.MakeMarker(PteMarkers.WriteProtected));
+                    }
                 }
-                else
+                else if (!KeepsMarkers || (_layout.Markers(entry) & ~PteMarkers.Poisoned) == 0)
                 {
                     _tables.WriteSlot(table.Slot, 0);
                     _entries.DropSoftEntry(_cpu, vma, table.Address, entry);
@@ -135,6 +143,11 @@ internal ref struct MmuGather
         {
             ulong entry = entries[i];
             if (entry == 0)
+            {
+                continue;
+            }
+
+            if (KeepsMarkers && !_layout.IsPresent(entry) && (_layout.Markers(entry) & ~PteMarkers.Poisoned) != 0)
             {
                 continue;
             }

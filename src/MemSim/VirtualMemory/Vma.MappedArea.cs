@@ -10,11 +10,13 @@ public sealed partial class Vma : IMappedArea
 
     bool IMappedArea.IsShared => IsShared;
 
+    bool IMappedArea.MayWriteFile => IsShared && (Flags & VmaFlags.MayWrite) != 0;
+
     void IMappedArea.UnmapFileRange(Cpu cpu, uint first, uint last, bool evenCopies)
     {
         if (Clip(first, last, out ulong start, out ulong end))
         {
-            MmuGather gather = new(Mm.Spaces, cpu, Mm) { KeepsCopies = !evenCopies };
+            MmuGather gather = new(Mm.Spaces, cpu, Mm) { KeepsCopies = !evenCopies, KeepsMarkers = true };
             gather.Zap(this, start, end);
             gather.Finish();
         }

@@ -61,6 +61,9 @@ public sealed partial class Vma
     /// <summary>The unnamed file of huge pages that it maps.</summary>
     internal HugetlbFile? Hugetlb { get; set; }
 
+    /// <summary>What is told of its faults; null for nobody.</summary>
+    internal Userfaultfd? Userfaults { get; set; }
+
     internal AnonVma? AnonVma { get; set; }
 
     /// <summary>What the last page found in place here has as its mapping: one that an area's pages may have. <see cref="NoMapping"/> when the area's links have changed since.</summary>

@@ -32,6 +32,12 @@ internal static class RuleEvidence
     private static readonly Dictionary<string, string> Caches = Lines(
         "2G-caches-smp1", "amd64k612-2G-smp2", NotTold, "k618-2G-caches-smp1", NotTold, "k70-2G-caches-smp1", "amd64k71-256M-smp1", NotTold, "k73-2G-caches-smp1");
 
+    private static readonly Dictionary<string, string> Live = Lines(NotTold, NotTold, NotTold, "a live 6.18.44", NotTold, NotTold, NotTold, NotTold, NotTold);
+
+    private static readonly Dictionary<string, string> Faults = Lines(NotTold, NotTold, NotTold, "vma/faults-6.18", NotTold, NotTold, NotTold, NotTold, NotTold);
+
+    private static readonly Dictionary<string, string> Advice = Lines(NotTold, NotTold, NotTold, "vma/advice-6.18", NotTold, NotTold, NotTold, NotTold, NotTold);
+
     private static readonly Dictionary<string, string> Traced = Lines(
         "amd64-256M-smp1-fork", NotTold, NotTold, "amd64k618-256M-smp1-fork", NotTold, "amd64k70-256M-smp1-fork", "amd64k71-256M-smp1-fork", NotTold, "amd64k73-256M-smp1-fork");
 
@@ -88,10 +94,20 @@ internal static class RuleEvidence
         ["Areas.RemovesWhereWritable"] = Programs.With("6.1", "stable patches of 2025-07").With("6.12", "patch of 2023-10 (6.7)"),
         ["Views.AbsentRows"] = Captured.With("6.18", "a live 6.18.44 has others"),
         ["Views.AbsentSysctls"] = Captured.With("6.18", "a live 6.18.44 has others"),
+        ["Areas.GuardRegions"] = Advice,
+        ["Areas.MarksGuardedAreas"] = Advice,
+        ["Areas.AdvisesItselfFreely"] = Advice,
+        ["Areas.UserfaultPoisons"] = NowhereTold,
+        ["Areas.UserfaultMoves"] = Faults,
+        ["Areas.CollapsesReadOnly"] = Live,
+        ["Areas.SealsExecution"] = Live,
+        ["Areas.MapsSealedForReading"] = Live,
+        ["Areas.UnsharesForLongPins"] = NowhereTold,
+        ["Areas.RefusesLongWritePins"] = NowhereTold,
         ["Image.StackDepotBucketPointers"] = StackDepot,
         ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,
-        ["Views.SmapsCountsKsm"] = Lines(NotTold, NotTold, NotTold, "a live 6.18.44", NotTold, NotTold, NotTold, NotTold, NotTold),
+        ["Views.SmapsCountsKsm"] = Live,
         ["Views.FirmwareMapHasGaps"] = Booted,
         ["Views.BounceBuffersBeforeZonelists"] = Lines(
             "amd64-4G-smp4", "amd64k612-4G-smp4", NotTold, "amd64k618-4G-smp4", NotTold, "amd64k70-4G-smp4", NotTold, NotTold, "amd64k73-4G-numa2"),

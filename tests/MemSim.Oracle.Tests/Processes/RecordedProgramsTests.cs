@@ -38,6 +38,24 @@ public class RecordedProgramsTests
         compared.Should().BeGreaterThan(60_000);
     }
 
+    [Fact]
+    public void What_mincore_says_and_guards_and_later_advice_are_6_18s()
+    {
+        (List<string> wrong, int compared) = Compare("advice-6.18", KernelLines.Linux6_18);
+
+        wrong.Should().BeEmpty();
+        compared.Should().BeGreaterThan(20_000);
+    }
+
+    [Fact]
+    public void What_userfaultfd_does_is_6_18s()
+    {
+        (List<string> wrong, int compared) = Compare("faults-6.18", KernelLines.Linux6_18);
+
+        wrong.Should().BeEmpty();
+        compared.Should().BeGreaterThan(20_000);
+    }
+
     /// <summary>The first difference of each program that was recorded otherwise, and how many lines were compared.</summary>
     internal static (List<string> Wrong, int Compared) Compare(string recording, KernelPersonality rules)
     {
@@ -101,6 +119,7 @@ public class RecordedProgramsTests
         private readonly Cpu _cpu;
         private readonly Process _process;
         private readonly OpenFile[] _files;
+        private readonly Userfaultfd _faults;
         private Process? _child;
 
         public Recorded(Machine machine)
@@ -108,6 +127,7 @@ public class RecordedProgramsTests
             _cpu = machine.Cpus[0];
             _process = machine.CreateProcess("recorded", new Rlimits { MayLockAll = true, IsAdmin = true });
             _cpu.Run(_process);
+            _faults = _process.Mm.OpenUserfaultfd(UserfaultFeatures.SigBus);
             TmpFileSystem tmpfs = machine.Files.MountTmpfs();
             _files = [tmpfs.Create("shared"), tmpfs.Open("shared", OpenMode.Read), tmpfs.Open("shared", OpenMode.Write)];
             _cpu.Files.Truncate(_files[0], 24 << 12).Should().Be(Errno.None);
@@ -137,6 +157,31 @@ public class RecordedProgramsTests
                     return call + Answer(Mm.Mprotect(at, (long)length, (Prot)n[2]));
                 case "madvise":
                     return call + Answer(Mm.Madvise(at, (long)length, (MemoryAdvice)n[2]));
+                case "mincore":
+                    byte[] vector = new byte[Pages];
+                    vector.AsSpan().Fill(9);
+                    Errno told = Mm.Mincore(at, (long)length, vector);
+                    string bits = string.Concat(vector.TakeWhile(b => b != 9));
+                    return call + Answer(told) + (bits.Length == 0 ? "" : " " + bits);
+                case "process_madvise":
+                    UserRange[] ranges = [new(at, (long)length), new(new VirtualAddress(Arena + (ulong)n[2]), 1 << 12)];
+                    Result<long> advised = _process.ProcessMadvise(_process, ranges.AsSpan(0, (int)n[3]), (MemoryAdvice)n[4]);
+                    return call + (advised.Succeeded ? $" = {advised.Value}" : Answer(advised.Error));
+                case "uregister":
+                    Result<UserfaultCalls> calls = _faults.Register(at, (long)length, (UserfaultModes)n[2]);
+                    return call + Answer(calls.Error) + $" {(calls.Succeeded ? (long)calls.Value : 0):x}";
+                case "uunregister":
+                    return call + Answer(_faults.Unregister(at, (long)length));
+                case "ucopy":
+                    return call + Answer(_faults.Copy(at, new VirtualAddress(Arena + (ulong)n[2]), (long)length, n[3] == 2));
+                case "uzero":
+                    return call + Answer(_faults.ZeroPage(at, (long)length));
+                case "uprotect":
+                    return call + Answer(_faults.WriteProtect(at, (long)length, n[2] == 1));
+                case "ucontinue":
+                    return call + Answer(_faults.Continue(at, (long)length));
+                case "umove":
+                    return call + Answer(_faults.Move(at, new VirtualAddress(Arena + (ulong)n[2]), (long)length));
                 case "mlock":
                     return call + Answer(n[2] == 2 ? Mm.Munlock(at, (long)length) : Mm.Mlock(at, (long)length, onFault: n[2] == 1));
                 case "mlockall":
@@ -203,7 +248,9 @@ public class RecordedProgramsTests
             {
                 bool file = (word >> 61 & 1) != 0;
                 bool alone = (word >> 56 & 1) != 0;
-                text.Append(word >> 63 == 0 ? '.' : file ? (alone ? 'F' : 'f') : alone ? 'A' : 'a');
+                bool isProtected = (word >> 57 & 1) != 0;
+                char letter = (word >> 58 & 1) != 0 ? 'g' : word >> 63 == 0 ? (isProtected ? 'm' : '.') : file ? (isProtected ? 'v' : 'f') : isProtected ? 'w' : 'a';
+                text.Append(word >> 63 != 0 && alone ? char.ToUpperInvariant(letter) : letter);
             }
 
             if (ofChild)
@@ -232,6 +279,8 @@ public class RecordedProgramsTests
             Mm.Munmap(result.Value, (long)length).Should().Be(Errno.None);
             return " = out";
         }
+
+        private static string Answer(UserfaultResult result) => $"{Answer(result.Error)} {result.Bytes}";
 
         private static string Answer(Errno error) => error == Errno.None ? " = 0" : $" = -{(int)error}";
     }

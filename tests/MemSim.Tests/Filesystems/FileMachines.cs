@@ -72,6 +72,8 @@ internal sealed class FakeArea : IMappedArea
 
     public bool IsShared { get; init; } = true;
 
+    public bool MayWriteFile => IsShared;
+
     public List<(uint First, uint Last, bool EvenCopies)> Unmapped { get; } = [];
 
     public List<uint> Cleaned { get; } = [];
@@ -101,6 +103,8 @@ internal sealed class FakeShmemSwap : IShmemSwap
         cpu.Machine.GetPage(new Pfn(pfn)).ClearFlags(PageFlags.Dirty);
         return PageOutOutcome.Success;
     }
+
+    public bool IsInCache(long entry) => false;
 
     public Errno SwapIn(Cpu cpu, ShmemMapping mapping, uint index, long entry, out int pfn)
     {

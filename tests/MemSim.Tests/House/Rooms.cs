@@ -100,6 +100,8 @@ internal static class Rooms
         ["PageReclaim"] = "direct reclaim, nodes, lists and advice of one mechanism, a file each",
         ["PageTables"] = "one page-table tree: slots, formats, mapping and views, a file each",
         ["PerCpuAllocator"] = "areas, population and chunks of one allocator, a file each",
+        ["Process"] = "task_struct: life, limits, signals, memory calls and the files below /proc/pid, a file each",
+        ["PteLayout"] = "entries of page tables as the kernel sees them: one small method for each test and change of bits",
         ["PhysicalMemory"] = "contents of RAM: reading and writing, pieces where address space is short, files for snapshots, a file each",
         ["SlabAllocator"] = "the public layer over both implementations, a file for each kind of call",
         ["Slub"] = "fast path, bulk, debugging and self-check of one implementation, a file each",

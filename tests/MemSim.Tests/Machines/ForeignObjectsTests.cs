@@ -31,6 +31,7 @@ public sealed class ForeignObjectsTests
         ["CpuPages.FreePagesBulk(pages)"] = (a, b) => a.Cpu.Pages.FreePagesBulk([b.Page]),
         ["CpuFiles.Read(file)"] = (a, b) => a.Cpu.Files.Read(b.File, 0, new byte[8]),
         ["CpuFiles.Write(file)"] = (a, b) => a.Cpu.Files.Write(b.File, 0, new byte[8]),
+        ["Process.ProcessMadvise(target)"] = (a, b) => a.Process.ProcessMadvise(b.Process, [], MemoryAdvice.Cold),
         ["CpuVm.Vmap(pages)"] = (a, b) => a.Cpu.Vm.Vmap([b.Page]),
         ["PageTables.Map(cpu)"] = (a, b) => a.Tables.Map(b.Cpu, new VirtualAddress(1 << 20), [a.Page], PageProtection.Kernel),
         ["PageTables.Map(pages)"] = (a, b) => a.Tables.Map(a.Cpu, new VirtualAddress(1 << 20), [b.Page], PageProtection.Kernel),
@@ -62,6 +63,8 @@ public sealed class ForeignObjectsTests
         using World a = new();
         using World b = new();
         FluentActions.Invoking(() => a.Process.MovePages(b.Cpu, [a.Vma.Start], [0], new int[1])).Should().Throw<ArgumentException>().WithMessage("*another machine*");
+        FluentActions.Invoking(() => a.Process.PinPages(b.Cpu, a.Vma.Start, new Page[1])).Should().Throw<ArgumentException>().WithMessage("*another machine*");
+        FluentActions.Invoking(() => a.Cpu.UnpinPages([b.Page])).Should().Throw<ArgumentException>();
         FluentActions.Invoking(() => a.Process.MigratePages(b.Cpu, [0], [0])).Should().Throw<ArgumentException>().WithMessage("*another machine*");
         FluentActions.Invoking(() => a.Process.MbindAndMove(b.Cpu, a.Vma.Start, 4096, MemoryPolicy.Bind(0))).Should().Throw<ArgumentException>().WithMessage("*another machine*");
         a.Machine.Verify();

@@ -20,8 +20,27 @@ internal enum SoftEntryKind
     /// <summary>A page taken out of use.</summary>
     HwPoison,
 
+    /// <summary>No page, but something that is remembered of the address: the offset holds <see cref="PteMarkers"/>.</summary>
+    Marker,
+
     /// <summary>Nothing that this machine has: the entry was overwritten.</summary>
     Bad,
+}
+
+/// <summary>What an entry without a page remembers (<c>PTE_MARKER_*</c>).</summary>
+[Flags]
+internal enum PteMarkers
+{
+    None = 0,
+
+    /// <summary>A page that comes here is write-protected for userfaultfd.</summary>
+    WriteProtected = 1,
+
+    /// <summary>An access gets SIGBUS, as if the page had been lost.</summary>
+    Poisoned = 2,
+
+    /// <summary>An access gets SIGSEGV: <c>MADV_GUARD_INSTALL</c>.</summary>
+    Guard = 4,
 }
 
 /// <summary>An entry that is not present, decoded.</summary>
@@ -46,6 +65,8 @@ internal sealed class PteLayout
 
     public const int HwPoisonType = 30;
 
+    public const int MarkerType = 31;
+
     /// <summary>Slots that an area can have.</summary>
     public const long MaxSwapOffset = 1L << 26;
 
@@ -57,6 +78,10 @@ internal sealed class PteLayout
     private const ulong Arm64SoftDirtyState = 1UL << 55;
     private const ulong X86LowAddressMask = 0xffff_f000;
 
+    private const ulong X86Protected = 1 << 10;
+    private const ulong X86SoftProtected = 1 << 2;
+
+    private readonly ulong _protect;
     private readonly bool _arm;
     private readonly bool _inverts;
     private readonly ulong _hardwarePresent;
@@ -80,6 +105,7 @@ internal sealed class PteLayout
         _protNone = _arm ? Arm64ProtNone : X86ProtNone;
         _present = _hardwarePresent | _protNone;
         _addressMask = _arm ? Arm64FourLevel.AddressMask : Is32Bit ? X86LowAddressMask : X86Entry.AddressMask;
+        _protect = architecture == Architecture.X86_64 ? X86Protected : 0;
         _accessed = _arm ? Arm64FourLevel.AccessFlag : X86Entry.Accessed;
     }
 
@@ -136,10 +162,10 @@ internal sealed class PteLayout
 
     public ulong MakeOld(ulong entry) => entry & ~_accessed;
 
-    /// <summary>Writable, with the dirty state it has (<c>pte_mkwrite()</c>).</summary>
+    /// <summary>Writable, with the dirty state it has (<c>pte_mkwrite()</c>); not while it is protected for userfaultfd.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong MakeWritable(ulong entry) => !_arm
-        ? entry | X86Entry.Writable
+        ? entry | (X86Entry.Writable & ~((entry & _protect) >> 9))
         : (entry & Arm64SoftDirtyState) != 0 ? (entry | Arm64FourLevel.DirtyModifier) & ~Arm64FourLevel.ReadOnly : entry | Arm64FourLevel.DirtyModifier;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -171,12 +197,47 @@ internal sealed class PteLayout
         return (entry & ~Arm64FourLevel.DirtyModifier) | Arm64FourLevel.ReadOnly;
     }
 
-    /// <summary>The same frame with the rights of other bits; accessed and dirty state are kept (<c>pte_modify()</c>).</summary>
+    /// <summary>Whether entries have a bit for userfaultfd's write protection: x86-64 only.</summary>
+    public bool CanProtect => _protect != 0;
+
+    /// <summary>Whether a write is to be told to a userfaultfd (<c>pte_uffd_wp()</c>).</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public bool IsProtected(ulong entry) => (entry & _protect) != 0;
+
+    /// <summary>Not writable, and no write makes it so before userfaultfd allows it (<c>pte_mkuffd_wp()</c>).</summary>
+    public ulong Protect(ulong entry) => _protect == 0 ? entry : (entry | _protect) & ~X86Entry.Writable;
+
+    /// <summary>Userfaultfd does not care any more; the right to write is given by others.</summary>
+    public ulong Release(ulong entry) => entry & ~_protect;
+
+    /// <summary>Whether an entry that is not present, and no marker, is protected (<c>pte_swp_uffd_wp()</c>).</summary>
+    public bool IsSoftProtected(ulong entry) => _protect != 0 && (entry & X86SoftProtected) != 0;
+
+    /// <summary>As <see cref="Protect"/>, of an entry that is not present, and no marker.</summary>
+    public ulong ProtectSoft(ulong entry) => _protect == 0 ? entry : entry | X86SoftProtected;
+
+    /// <summary>As <see cref="Release"/>, of an entry that is not present, and no marker.</summary>
+    public ulong ReleaseSoft(ulong entry) => _protect == 0 ? entry : entry & ~X86SoftProtected;
+
+    /// <summary>An entry of any kind without userfaultfd's protection; 0 for a marker that said nothing else.</summary>
+    public ulong Forget(ulong entry)
+    {
+        if (entry == 0 || _protect == 0 || IsPresent(entry))
+        {
+            return Release(entry);
+        }
+
+        PteMarkers markers = Markers(entry);
+        return markers == PteMarkers.None ? ReleaseSoft(entry) : markers == PteMarkers.WriteProtected ? 0 : MakeMarker(markers & ~PteMarkers.WriteProtected);
+    }
+
+    /// <summary>The same frame with the rights of other bits; accessed and dirty state and userfaultfd's protection are kept (<c>pte_modify()</c>).</summary>
     public ulong Modify(ulong entry, ulong bits)
     {
         ulong made = Make(Pfn(entry), bits);
         made = IsYoung(entry) ? MakeYoung(made) : MakeOld(made);
-        return IsDirty(entry) ? MakeDirty(made) : made;
+        made = IsDirty(entry) ? MakeDirty(made) : made;
+        return IsProtected(entry) ? Protect(made) : made;
     }
 
     /// <summary>Whether <see cref="Modify"/> comes to keeping some bits and setting others, for entries that <see cref="IsPlain"/> is true of.</summary>
@@ -190,9 +251,9 @@ internal sealed class PteLayout
         return !_arm && (bits & _hardwarePresent) != 0;
     }
 
-    /// <summary>Whether the hardware uses an entry, and its frame has a number.</summary>
+    /// <summary>Whether the hardware uses an entry, its frame has a number, and userfaultfd does not protect it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool IsPlain(ulong entry) => (entry & _hardwarePresent) != 0 && (entry & _addressMask) >> PageGeometry.PageShift <= int.MaxValue;
+    public bool IsPlain(ulong entry) => (entry & (_hardwarePresent | _protect)) == _hardwarePresent && (entry & _addressMask) >> PageGeometry.PageShift <= int.MaxValue;
 
     /// <summary>An entry that maps another frame with the same rights and state.</summary>
     public ulong WithPfn(ulong entry, int pfn) => Make(pfn, entry & ~_addressMask);
@@ -229,6 +290,12 @@ internal sealed class PteLayout
 
     /// <summary>Whether an entry stands for a page with a hardware error.</summary>
     public bool IsHwPoison(ulong entry) => TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.HwPoison;
+
+    /// <summary>An entry that remembers something where no page is (<c>make_pte_marker()</c>).</summary>
+    public ulong MakeMarker(PteMarkers markers) => MakeSwapEntry(MarkerType, (long)markers);
+
+    /// <summary>What an entry without a page remembers.</summary>
+    public PteMarkers Markers(ulong entry) => TryDecodeSwapEntry(entry, out SoftEntry soft) && soft.Kind == SoftEntryKind.Marker ? (PteMarkers)soft.Offset : PteMarkers.None;
 
     /// <summary>Marks a swap entry as belonging to this address space alone; without effect where 6.1 has no bit for it (x86-32).</summary>
     public ulong MakeExclusive(ulong entry) => _arm ? entry | (1 << 2) : Is32Bit ? entry : entry | (1 << 3);
@@ -267,8 +334,8 @@ internal sealed class PteLayout
             exclusive = (entry & (1 << 3)) != 0;
         }
 
-        SoftEntryKind kind = type switch { MigrationReadType => SoftEntryKind.MigrationRead, MigrationWriteType => SoftEntryKind.MigrationWrite, HwPoisonType => SoftEntryKind.HwPoison, _ => SoftEntryKind.Swap };
-        bool exists = kind switch { SoftEntryKind.Swap => offset < MaxSwapOffset, SoftEntryKind.HwPoison => true, _ => offset < _frames };
+        SoftEntryKind kind = type switch { MigrationReadType => SoftEntryKind.MigrationRead, MigrationWriteType => SoftEntryKind.MigrationWrite, HwPoisonType => SoftEntryKind.HwPoison, MarkerType => SoftEntryKind.Marker, _ => SoftEntryKind.Swap };
+        bool exists = kind switch { SoftEntryKind.Swap => offset < MaxSwapOffset, SoftEntryKind.HwPoison => true, SoftEntryKind.Marker => offset is > 0 and <= (long)(PteMarkers.WriteProtected | PteMarkers.Poisoned | PteMarkers.Guard), _ => offset < _frames };
         decoded = new SoftEntry(exists ? kind : SoftEntryKind.Bad, type, offset, exclusive);
         return true;
     }

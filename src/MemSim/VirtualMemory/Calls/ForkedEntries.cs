@@ -18,6 +18,9 @@ internal sealed class ForkedEntries
     private readonly uint _frameCount;
     private readonly LruManager _lru;
 
+    /// <summary>Pages for copies of pinned ones; empty between forks.</summary>
+    private readonly Stack<int> _spare = [];
+
     public ForkedEntries(AddressSpaces spaces)
     {
         _spaces = spaces;
@@ -53,6 +56,19 @@ internal sealed class ForkedEntries
         {
             ulong copied = Copy(parent, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
             tables.WriteSlot(target + table.Slot, copied);
+        }
+    }
+
+    /// <summary>As <see cref="CopyTable"/>, of a parent that has pinned pages, or an area whose faults are watched: pinned pages are copied, and the child is nobody's concern.</summary>
+    public void CopyTableCarefully(Cpu cpu, MemoryDescriptor parent, MemoryDescriptor child, Vma from, Vma to, TableEntries table, ulong target, bool isCow, ref bool protectedAny)
+    {
+        target -= table.FirstSlot;
+        while (table.Next(out ulong entry))
+        {
+            ulong copied = parent.HasPinned && MustCopy(from, table.Address, entry)
+                ? CopyPinned(cpu, child, to, table.Address, entry)
+                : Copy(parent, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
+            child.Tables.WriteSlot(target + table.Slot, from.Userfaults is null ? copied : _layout.Forget(copied));
         }
     }
 
@@ -153,6 +169,63 @@ internal sealed class ForkedEntries
         }
 
         return to.IsShared ? _layout.MakeOld(_layout.MakeClean(entry)) : _layout.MakeOld(entry);
+    }
+
+    /// <summary>Whether a page may be pinned: its pinner must see what the parent writes, so that a child cannot share it (<c>folio_needs_cow_for_dma()</c>).</summary>
+    public bool IsPinned(int pfn) => (uint)pfn < (uint)_machine.Frames.Count && _frames[_pages.HeadOf(pfn)] is { IsAnonymous: true, MayBePinned: true } && _frames[pfn].IsAnonExclusive;
+
+    /// <summary>Whether an entry's page must be copied at once.</summary>
+    public bool MustCopy(Vma from, ulong address, ulong entry) => _layout.IsPresent(entry) && IsPinned(_layout.Pfn(entry)) && _entries.PeekPage(from, address, entry) >= 0;
+
+    /// <summary>Takes the pages that copies of pinned ones will need: in the middle of a table none can be allocated (<c>folio_prealloc()</c>).</summary>
+    /// <returns>False without memory.</returns>
+    public bool Reserve(Cpu cpu, Vma from, TableEntries table)
+    {
+        int count = 0;
+        while (table.Next(out ulong entry))
+        {
+            count += MustCopy(from, table.Address, entry) ? 1 : 0;
+        }
+
+        while (_spare.Count > count)
+        {
+            _pages.Put(cpu, _spare.Pop());
+        }
+
+        while (_spare.Count < count)
+        {
+            int pfn = _spaces.Faults.AllocateAnon(cpu, from, from.StartValue, zero: false);
+            if (pfn < 0)
+            {
+                Release(cpu);
+                return false;
+            }
+
+            _spare.Push(pfn);
+        }
+
+        return true;
+    }
+
+    /// <summary>Gives back what was taken and not needed.</summary>
+    public void Release(Cpu cpu)
+    {
+        while (_spare.TryPop(out int pfn))
+        {
+            _pages.Put(cpu, pfn);
+        }
+    }
+
+    /// <summary>Gives the child a copy of a pinned page (<c>copy_present_page()</c>).</summary>
+    public ulong CopyPinned(Cpu cpu, MemoryDescriptor child, Vma to, ulong address, ulong entry)
+    {
+        int copy = _spare.Pop();
+        _pages.CopyPage(_layout.Pfn(entry), copy);
+        child.AnonPages++;
+        _maps.AddNewAnonRmap(copy, to, address);
+        _pages.AddToLru(cpu, copy, to);
+        ulong made = _layout.MakeDirty(_layout.Make(copy, to.PageBits));
+        return (to.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(made) : made;
     }
 
     private ulong CopySoft(MemoryDescriptor parent, MemoryDescriptor child, Vma to, ulong address, ulong slot, ulong entry, bool isCow)

@@ -30,6 +30,7 @@ public sealed partial class MemoryDescriptor
             copied = (vma.Flags & VmaFlags.DontCopy) != 0 || CopyArea(cpu, child, vma, ref protectedAny);
         }
 
+        _spaces.Forked.Release(cpu);
         if (protectedAny)
         {
             // Entries of this space lost their write permission.
@@ -54,7 +55,7 @@ public sealed partial class MemoryDescriptor
             return false;
         }
 
-        Vma? copy = child.NewVma(cpu, vma.StartValue, vma.EndValue, vma.Flags & ~(VmaFlags.Locked | VmaFlags.LockOnFault));
+        Vma? copy = child.NewVma(cpu, vma.StartValue, vma.EndValue, vma.Flags & ~(VmaFlags.Locked | VmaFlags.LockOnFault | UserfaultFlags));
         if (copy is null)
         {
             if (charged)
@@ -98,18 +99,25 @@ public sealed partial class MemoryDescriptor
         }
 
         // Pages of files are found again by faults; only private pages must be copied.
-        return wipes || vma.AnonVma is null || CopyEntries(cpu, child, copy, vma, ref protectedAny);
+        return wipes || (vma.AnonVma is null && (vma.Flags & VmaFlags.MaybeGuard) == 0) || CopyEntries(cpu, child, copy, vma, ref protectedAny);
     }
 
     /// <summary>Copies the entries of an area (<c>copy_page_range()</c>).</summary>
     private bool CopyEntries(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ref bool protectedAny)
     {
         bool isCow = from.IsCow;
+        bool watched = from.Userfaults is not null;
         PageTableCursor cursor = new(_spaces, from, from.StartValue, from.EndValue);
         while (cursor.Next())
         {
             if (cursor.IsHuge)
             {
+                if (HasPinned && _spaces.Forked.IsPinned(_spaces.Layout.Pfn(cursor.Entry)))
+                {
+                    cursor.Split(cpu);
+                    continue;
+                }
+
                 if (!_spaces.Huge.Copy(cpu, child, Tables, cursor.Address, cursor.Slot, cursor.Entry, ref protectedAny))
                 {
                     return false;
@@ -124,7 +132,18 @@ public sealed partial class MemoryDescriptor
                 return false;
             }
 
-            _spaces.Forked.CopyTable(this, child, to, cursor.Entries, target, isCow, ref protectedAny);
+            if (!HasPinned && !watched)
+            {
+                _spaces.Forked.CopyTable(this, child, to, cursor.Entries, target, isCow, ref protectedAny);
+                continue;
+            }
+
+            if (HasPinned && !_spaces.Forked.Reserve(cpu, from, cursor.Entries))
+            {
+                return false;
+            }
+
+            _spaces.Forked.CopyTableCarefully(cpu, this, child, from, to, cursor.Entries, target, isCow, ref protectedAny);
         }
 
         return true;

@@ -25,7 +25,7 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong start = address.Value;
-        if (!Enum.IsDefined(advice) || (start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
+        if (!IsKnown(advice) || (start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
         {
             return Errno.EINVAL;
         }
@@ -146,6 +146,14 @@ public sealed partial class MemoryDescriptor
         return pieces.HasHoles ? Errno.ENOMEM : Errno.None;
     }
 
+    /// <summary>Whether the kernel line has an advice (<c>madvise_behavior_valid()</c>).</summary>
+    private bool IsKnown(MemoryAdvice advice) => advice switch
+    {
+        MemoryAdvice.GuardInstall or MemoryAdvice.GuardRemove => _spaces.Rules.GuardRegions,
+        MemoryAdvice.HugePage or MemoryAdvice.NoHugePage or MemoryAdvice.Collapse => _spaces.Huge.Settings.IsAvailable,
+        _ => Enum.IsDefined(advice),
+    };
+
     private Errno Advise(Cpu cpu, Vma vma, ulong start, ulong end, MemoryAdvice advice)
     {
         VmaFlags flags = vma.Flags;
@@ -206,6 +214,18 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.KeepOnFork:
                 flags &= ~VmaFlags.WipeOnFork;
                 break;
+            case MemoryAdvice.Collapse:
+                return Collapse(cpu, vma, start, end);
+            case MemoryAdvice.GuardInstall:
+                return InstallGuards(cpu, vma, start, end);
+            case MemoryAdvice.GuardRemove:
+                return RemoveGuards(cpu, vma, start, end);
+            case MemoryAdvice.Mergeable:
+                flags |= MayMerge(vma) ? VmaFlags.Mergeable : 0;
+                break;
+            case MemoryAdvice.Unmergeable:
+                flags &= ~VmaFlags.Mergeable;
+                break;
             case MemoryAdvice.DontDump:
                 flags |= VmaFlags.DontDump;
                 break;
@@ -245,7 +265,7 @@ public sealed partial class MemoryDescriptor
     private Errno Drop(Cpu cpu, Vma vma, ulong start, ulong end)
     {
         NotePeak();
-        MmuGather gather = new(_spaces, cpu, this);
+        MmuGather gather = new(_spaces, cpu, this) { KeepsMarkers = true };
         gather.Zap(vma, start, end);
         gather.Finish();
         return Errno.None;

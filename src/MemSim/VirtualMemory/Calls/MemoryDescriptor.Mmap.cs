@@ -220,6 +220,7 @@ public sealed partial class MemoryDescriptor
             }
 
             Errno wrong = CheckFile(file, prot, type, ref result);
+            wrong = wrong == Errno.None ? CheckSeals(file, ref result) : wrong;
             if (wrong != Errno.None)
             {
                 return wrong;
@@ -256,6 +257,24 @@ public sealed partial class MemoryDescriptor
         }
 
         return (flags & VmaFlags.GrowsDown) != 0 ? Errno.EINVAL : Errno.None;
+    }
+
+    /// <summary>What seals allow (<c>memfd_check_seals_mmap()</c>): a shared mapping of a file that nobody may write to never becomes writable.</summary>
+    private Errno CheckSeals(OpenFile file, ref VmaFlags flags)
+    {
+        FileSeals seals = file.File.Seals & (FileSeals.Write | FileSeals.FutureWrite);
+        if (seals == 0 || (flags & VmaFlags.Shared) == 0)
+        {
+            return Errno.None;
+        }
+
+        if ((flags & VmaFlags.Write) != 0 || ((seals & FileSeals.Write) != 0 && !_spaces.Rules.MapsSealedForReading))
+        {
+            return Errno.EPERM;
+        }
+
+        flags &= ~VmaFlags.MayWrite;
+        return Errno.None;
     }
 
     /// <summary>Puts an area into a range (<c>mmap_region()</c>); what is mapped there goes.</summary>

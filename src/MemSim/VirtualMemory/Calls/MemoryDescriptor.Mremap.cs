@@ -160,7 +160,7 @@ public sealed partial class MemoryDescriptor
         LockedPages += (vma.Flags & VmaFlags.Locked) != 0 ? pages : 0;
         ulong index = vma.PgOff + (ulong)vma.Pages;
         Vma? next = vma.Next;
-        bool joins = next is not null && next.StartValue == end && CanPrepend(next, vma.Flags, vma.File, index, (ulong)pages, vma.AnonVma, vma.Policy)
+        bool joins = next is not null && next.StartValue == end && CanPrepend(next, vma.Flags, vma.File, index, (ulong)pages, vma.AnonVma, vma.Policy, vma.Userfaults)
             && SameAnon(vma.AnonVma, next.AnonVma, null) && TakeOverAnon(cpu, vma, next);
         if (joins)
         {
@@ -182,6 +182,12 @@ public sealed partial class MemoryDescriptor
         {
             at = Math.Max(at, vma.StartValue);
             ulong stop = Math.Min(end, vma.EndValue);
+            if (vma.Userfaults is not null && (at != start || vma.EndValue < end))
+            {
+                // One whose faults are watched is moved alone (vma_multi_allowed()).
+                return Errno.EFAULT;
+            }
+
             Result<VirtualAddress> moved = vma.Hugetlb is null ? Move(cpu, vma, at, stop - at, stop - at, at - start + target, isFixed: true, keepsOld) : Errno.EINVAL;
             if (!moved.Succeeded)
             {
@@ -236,6 +242,7 @@ public sealed partial class MemoryDescriptor
 
         moved.File = vma.File?.Get();
         moved.Policy = vma.Policy;
+        moved.Userfaults = vma.Userfaults;
         moved.PageBits = vma.PageBits;
         moved.PgOff = vma.File is null && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
         if ((vma.AnonVma is not null && !_spaces.Anon.Clone(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
@@ -268,7 +275,16 @@ public sealed partial class MemoryDescriptor
 
         Account(flags, newPages);
         LockedPages += (flags & VmaFlags.Locked) != 0 ? newPages : 0;
-        MoveEntries(cpu, start, target, oldBytes);
+        bool watched = vma.Userfaults is not null;
+        MoveEntries(cpu, start, target, oldBytes, forgets: watched);
+        if (watched)
+        {
+            // Nobody asked to be told of moves: what is at the new place, all of it, is left alone (userfaultfd_reset_ctx()).
+            Vma reset = At(target)!;
+            reset.Userfaults = null;
+            reset.Flags &= ~UserfaultFlags;
+        }
+
         if (charged && !keepsOld)
         {
             // The old area gives its charge back when it goes.
@@ -341,7 +357,7 @@ public sealed partial class MemoryDescriptor
     /// <summary>Whether a huge page is where entries shall go: it is unmapped before the move.</summary>
     private bool HugeAt(ulong address) => _spaces.UsesHugePages && At(address) is { } vma && _spaces.Huge.Find(vma, address, out _) != 0;
 
-    private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes)
+    private void MoveEntries(Cpu cpu, ulong from, ulong to, ulong bytes, bool forgets)
     {
         bool moved = false;
         PageTableCursor cursor = new(_spaces, At(from)!, from, from + bytes);
@@ -363,7 +379,8 @@ public sealed partial class MemoryDescriptor
                     continue;
                 }
 
-                Tables.WriteSlot(target, Tables.ClearSlot(table.Slot, entry));
+                entry = Tables.ClearSlot(table.Slot, entry);
+                Tables.WriteSlot(target, forgets ? _spaces.Layout.Forget(entry) : entry);
                 moved = true;
             }
         }

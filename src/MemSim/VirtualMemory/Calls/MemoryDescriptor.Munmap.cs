@@ -66,7 +66,7 @@ public sealed partial class MemoryDescriptor
 
         if (last.EndValue > end && SplitUnchecked(cpu, last, end) is null)
         {
-            if (first.Previous is { } before && before.EndValue == first.StartValue && first.StartValue == start && CanAppend(before, first.Flags, first.File, first.PgOff, first.AnonVma, first.Policy))
+            if (first.Previous is { } before && before.EndValue == first.StartValue && first.StartValue == start && CanAppend(before, first.Flags, first.File, first.PgOff, first.AnonVma, first.Policy, first.Userfaults))
             {
                 Absorb(cpu, before, first);
             }

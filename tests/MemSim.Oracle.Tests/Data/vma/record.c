@@ -1,8 +1,9 @@
 // Records what a real kernel answers to random sequences of memory calls in a small arena, and what the arena looks like after each.
 // From 6.13 on, taking the right to write away from untouched private memory gives its commit charge back (VM_ACCOUNT goes); 6.1 keeps it. So half of the programs map without
 // reservation, and the others never take that right away. From 6.17 on mremap() to a fixed address moves several areas at once; it is asked to move parts of one only.
-// With a fifth word (programs-6.18.txt) neither is kept away from.
-// cc -O1 -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer] > programs.txt       (as root, for /proc/self/pagemap's bits)
+// With a fifth word (programs-6.18.txt) neither is kept away from. If that word is "advice" (advice-6.18.txt), three in ten operations are mincore(), process_madvise() or advice of
+// later kernels; with "faults" (faults-6.18.txt) also userfaultfd ioctls, with UFFD_FEATURE_SIGBUS, which needs nobody who waits for faults.
+// cc -O1 -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer|advice|faults] > programs.txt       (as root, for /proc/self/pagemap's bits)
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -14,8 +15,17 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
 #include <sys/wait.h>
+#include <linux/userfaultfd.h>
 #include <unistd.h>
+
+#ifndef UFFDIO_MOVE
+struct uffdio_move { __u64 dst, src, len, mode; __s64 move; };
+#define UFFDIO_MOVE _IOWR(UFFDIO, 0x05, struct uffdio_move)
+#endif
 
 #define ARENA 0x10000000000UL
 #define PAGES 32
@@ -42,6 +52,7 @@ static int slurp(const char *path) {
 
 static unsigned long fileInode;
 static int files[3];
+static int count, reserves, newer, calls, faults;
 
 // The areas of the arena, and a letter for each page: . absent, a/A anonymous (A: mapped here alone), f/F of a file or shared.
 static char last[1 << 16];
@@ -75,7 +86,8 @@ static void show(char kind) {
     line[n++] = '|';
     for (int i = 0; i < PAGES; i++) {
         int present = (int)(map[i] >> 63), file = (int)(map[i] >> 61 & 1), alone = (int)(map[i] >> 56 & 1);
-        line[n++] = !present ? '.' : file ? (alone ? 'F' : 'f') : (alone ? 'A' : 'a');
+        int guard = calls && (map[i] >> 58 & 1), protects = calls && (map[i] >> 57 & 1);
+        line[n++] = guard ? 'g' : !present ? (protects ? 'm' : '.') : file ? (protects ? (alone ? 'V' : 'v') : alone ? 'F' : 'f') : protects ? (alone ? 'W' : 'w') : (alone ? 'A' : 'a');
     }
     line[n] = 0;
     if (kind == 'S' && !strcmp(line, last)) return;
@@ -121,8 +133,85 @@ static int simple(unsigned long at, unsigned long len) {
     return 0;
 }
 
-static int count, reserves, newer;
+// Calls of later kernels.
+static void laterOperation(void) {
+    unsigned pick = below(calls == 2 ? 100 : 50);
+    unsigned long at = odd(where()), len = fit(at, length());
+    if (pick >= 78 && chance(80)) { at &= ~(PAGE - 1); len = (1 + below(2)) * PAGE; if (at + len > END) len = PAGE; }
+    if (pick < 22) {
+        unsigned char vec[PAGES + 1];
+        memset(vec, 9, sizeof vec);
+        printf("mincore %ld %ld", A(at), (long)len);
+        long r = answer(mincore((void *)at, len, vec));
+        printf(" = %ld", r);
+        for (int i = 0; i < PAGES && vec[i] != 9; i++) printf("%s%d", i ? "" : " ", vec[i]);
+        printf("\n");
+    } else if (pick < 46) {
+        static const int advice[] = { 102, 102, 102, 102, 103, 103, 12, 12, 13, 25, 22, 23, 20, 21, 18, 19, 99 };
+        int a = advice[below(sizeof advice / sizeof *advice)];
+        // Over an entry that remembers a write protection, installing a guard never ends on 6.18.44: giving the page up leaves such entries, and the call starts over because of them.
+        if (calls == 2 && a == 102) a = 103;
+        printf("madvise %ld %ld %d", A(at), (long)len, a);
+        say(answer(madvise((void *)at, len, a)));
+    } else if (pick < 50) {
+        struct iovec vec[2] = { { (void *)at, len }, { (void *)where(), PAGE } };
+        int a = chance(50) ? 4 : 23, n = 1 + (int)below(2);
+        printf("process_madvise %ld %ld %ld %d %d", A(at), (long)len, A((unsigned long)vec[1].iov_base), n, a);
+        long r = answer(syscall(SYS_process_madvise, -10000, vec, n, a, 0));
+        if (r == -EBADF) {
+            int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
+            r = answer(syscall(SYS_process_madvise, fd, vec, n, a, 0));
+            close(fd);
+        }
+        printf(" = %ld\n", r);
+    } else if (pick < 64) {
+        static const int modes[] = { 1, 1, 1, 1, 2, 2, 3, 3, 3, 3, 5, 7, 4, 6, 0 };
+        if (chance(50)) { at = ARENA; len = PAGES * PAGE; }
+        struct uffdio_register reg = { .range = { at, len }, .mode = (unsigned)modes[below(15)] };
+        printf("uregister %ld %ld %ld", A(at), (long)len, (long)reg.mode);
+        long r = answer(ioctl(faults, UFFDIO_REGISTER, &reg));
+        printf(" = %ld %lx\n", r, r ? 0UL : (unsigned long)reg.ioctls);
+    } else if (pick < 67) {
+        struct uffdio_range range = { at, len };
+        printf("uunregister %ld %ld", A(at), (long)len);
+        say(answer(ioctl(faults, UFFDIO_UNREGISTER, &range)));
+    } else if (pick < 78) {
+        if (chance(80)) { at &= ~(PAGE - 1); len = (1 + below(2)) * PAGE; if (at + len > END) len = PAGE; }
+        unsigned long from = where();
+        from = from + len > END ? ARENA : from;
+        struct uffdio_copy copy = { .dst = at, .src = from, .len = len, .mode = (chance(30) ? UFFDIO_COPY_MODE_WP : 0) };
+        printf("ucopy %ld %ld %ld %ld", A(at), (long)len, A(from), (long)copy.mode);
+        long r = answer(ioctl(faults, UFFDIO_COPY, &copy));
+        printf(" = %ld %ld\n", r, (long)copy.copy);
+    } else if (pick < 83) {
+        struct uffdio_zeropage zero = { .range = { at, len } };
+        printf("uzero %ld %ld", A(at), (long)len);
+        long r = answer(ioctl(faults, UFFDIO_ZEROPAGE, &zero));
+        printf(" = %ld %ld\n", r, (long)zero.zeropage);
+    } else if (pick < 91) {
+        struct uffdio_writeprotect wp = { .range = { at, len }, .mode = chance(60) ? UFFDIO_WRITEPROTECT_MODE_WP : 0 };
+        printf("uprotect %ld %ld %ld", A(at), (long)len, (long)wp.mode);
+        say(answer(ioctl(faults, UFFDIO_WRITEPROTECT, &wp)));
+    } else if (pick < 97) {
+        struct uffdio_continue go = { .range = { at, len } };
+        printf("ucontinue %ld %ld", A(at), (long)len);
+        long r = answer(ioctl(faults, UFFDIO_CONTINUE, &go));
+        printf(" = %ld %ld\n", r, (long)go.mapped);
+    } else {
+        unsigned long from = where();
+        from = from + len > END ? ARENA : from;
+        struct uffdio_move move = { .dst = at, .src = from, .len = len };
+        printf("umove %ld %ld %ld", A(at), (long)len, A(from));
+        long r = answer(ioctl(faults, UFFDIO_MOVE, &move));
+        printf(" = %ld %ld\n", r, (long)move.move);
+    }
+}
+
 static void operation(void) {
+    if (calls && chance(calls == 2 ? 40 : 30)) {
+        laterOperation();
+        return;
+    }
     unsigned pick = count++ < 6 ? below(26) : below(100);
     if (pick < 26) {
         unsigned long at = odd(where()), len = fit(at, length());
@@ -209,6 +298,7 @@ static void operation(void) {
 int main(int argc, char **argv) {
     if (argc != 4 && argc != 5) return 2;
     newer = argc == 5;
+    calls = !newer ? 0 : !strcmp(argv[4], "advice") ? 1 : !strcmp(argv[4], "faults") ? 2 : 0;
     int programs = atoi(argv[1]), operations = atoi(argv[2]);
     uint64_t seed = strtoull(argv[3], NULL, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -236,6 +326,11 @@ int main(int argc, char **argv) {
             slurp("/proc/self/fdinfo/3");
             char *ino = strstr(text, "ino:");
             fileInode = ino ? strtoul(ino + 4, NULL, 10) : 0;
+            if (calls == 2) {
+                faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+                struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS };
+                if (faults < 0 || ioctl(faults, UFFDIO_API, &api)) return 4;
+            }
             printf("program %d\n", i);
             for (int k = 0; k < operations; k++) { operation(); show('S'); }
             fflush(stdout);

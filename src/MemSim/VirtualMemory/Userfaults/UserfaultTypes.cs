@@ -1,0 +1,80 @@
+namespace MemSim;
+
+/// <summary>What a <see cref="Userfaultfd"/> is told of a range (<c>UFFDIO_REGISTER_MODE_*</c>).</summary>
+[Flags]
+public enum UserfaultModes
+{
+    /// <summary>Nothing: refused.</summary>
+    None = 0,
+
+    /// <summary>Accesses where no page is, in page table and file.</summary>
+    Missing = 1,
+
+    /// <summary>Writes to pages that <see cref="Userfaultfd.WriteProtect"/> protected (x86-64).</summary>
+    Protected = 2,
+
+    /// <summary>Accesses to pages of shared memory that are in the file but not mapped (64 bits).</summary>
+    Minor = 4,
+}
+
+/// <summary>How a <see cref="Userfaultfd"/> was opened (<c>UFFD_FEATURE_*</c> and the flag of <c>userfaultfd()</c>).</summary>
+[Flags]
+public enum UserfaultFeatures
+{
+    /// <summary>As usual: faults are told to <see cref="Userfaultfd.Handler"/>.</summary>
+    None = 0,
+
+    /// <summary>Faults get SIGBUS, nobody is told (<c>UFFD_FEATURE_SIGBUS</c>).</summary>
+    SigBus = 1 << 7,
+
+    /// <summary>Protecting works on anonymous memory that has no page yet (<c>UFFD_FEATURE_WP_UNPOPULATED</c>, since 6.4).</summary>
+    ProtectsUnpopulated = 1 << 13,
+
+    /// <summary>Only faults of programs: those of the kernel get SIGBUS or EFAULT (<c>UFFD_USER_MODE_ONLY</c>). Without it an administrator must open it.</summary>
+    UserModeOnly = 1 << 30,
+}
+
+/// <summary>What <see cref="Userfaultfd.Register"/> says can be done with a range: bit numbers are those of the ioctls.</summary>
+[Flags]
+public enum UserfaultCalls
+{
+    /// <summary>Nothing.</summary>
+    None = 0,
+
+    /// <summary><c>UFFDIO_WAKE</c>, which nobody needs here.</summary>
+    Wake = 1 << 2,
+
+    /// <summary><see cref="Userfaultfd.Copy(VirtualAddress, ReadOnlySpan{byte}, bool)"/>.</summary>
+    Copy = 1 << 3,
+
+    /// <summary><see cref="Userfaultfd.ZeroPage"/>.</summary>
+    ZeroPage = 1 << 4,
+
+    /// <summary><see cref="Userfaultfd.Move"/> (since 6.8).</summary>
+    Move = 1 << 5,
+
+    /// <summary><see cref="Userfaultfd.WriteProtect"/>.</summary>
+    WriteProtect = 1 << 6,
+
+    /// <summary><see cref="Userfaultfd.Continue"/>.</summary>
+    Continue = 1 << 7,
+
+    /// <summary><see cref="Userfaultfd.Poison"/> (since 6.6).</summary>
+    Poison = 1 << 8,
+}
+
+/// <summary>A fault that waits for somebody to serve it (<c>struct uffd_msg</c>, <c>UFFD_EVENT_PAGEFAULT</c>).</summary>
+/// <param name="Task">Whose access it is.</param>
+/// <param name="Address">The first address of the page.</param>
+/// <param name="Kind">What it waits for: one mode.</param>
+/// <param name="IsWrite">Whether it is a write.</param>
+public readonly record struct Userfault(KernelTask Task, VirtualAddress Address, UserfaultModes Kind, bool IsWrite);
+
+/// <summary>What a call on a range of a <see cref="Userfaultfd"/> came to.</summary>
+/// <param name="Error">Why it stopped: EAGAIN when some of it was done before.</param>
+/// <param name="Bytes">The bytes that were done, or the negative error of the first page; 0 when the arguments were refused.</param>
+public readonly record struct UserfaultResult(Errno Error, long Bytes)
+{
+    /// <summary>Whether all of the range was done.</summary>
+    public bool Succeeded => Error == Errno.None;
+}
