@@ -4,6 +4,7 @@ using System.Reflection;
 using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
 using MemSim.Pages;
+using Microsoft.Extensions.Logging.Abstractions;
 
 namespace MemSim.Snapshots;
 
@@ -133,7 +134,7 @@ internal sealed class StateReader
             case Carry.Bag:
                 return type == typeof(object) ? new object() : Activator.CreateInstance(type);
             case Carry.Logger:
-                return SilentLog.Instance;
+                return type == typeof(NullLogger) ? NullLogger.Instance : type == typeof(NullLoggerFactory) ? NullLoggerFactory.Instance : SilentLog.Instance;
             case Carry.HostTable:
                 return type == typeof(MemMap) ? _tables.Map : _tables.Ram;
             default:

@@ -191,7 +191,7 @@ internal sealed class StateShapes
 
         if (typeof(Microsoft.Extensions.Logging.ILoggerFactory).IsAssignableFrom(type) || typeof(Microsoft.Extensions.Logging.ILogger).IsAssignableFrom(type))
         {
-            return new Shape(typeof(SilentLog), Carry.Logger);
+            return new Shape(type == typeof(Microsoft.Extensions.Logging.Abstractions.NullLogger) || type == typeof(Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory) ? type : typeof(SilentLog), Carry.Logger);
         }
 
         if (type == typeof(MemMap) || type == typeof(PhysicalMemory))
