@@ -105,6 +105,12 @@ internal static class StateRestorer
         zone.FreeBlocksFolded = !zone.Rules.CountsFreeBlocks ? 0 : source.FreeBlockPages ?? PagesInPageblocks(zone);
         FillPcp(frames, zone, source, state.PageblockOrder);
         CheckOverlaps(zone, source, state.PageblockOrder);
+        long free = source.FreeLists.Select((types, order) => types.Where((_, type) => type != (int)MigrateType.Isolate).Sum(list => list.LongLength) << order).Sum();
+        if (free != zone.TrueFreePages)
+        {
+            throw new FormatException($"{zone}: {zone.TrueFreePages} pages are counted as free but the lists hold {free}");
+        }
+
         zone.UntrackedPages = zone.PagesOnNoList;
         if (zone.UntrackedPages < 0)
         {

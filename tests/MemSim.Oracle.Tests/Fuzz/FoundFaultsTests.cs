@@ -50,6 +50,16 @@ public sealed class FoundFaultsTests : IDisposable
     }
 
     [Fact]
+    public void A_count_of_free_pages_that_the_lists_do_not_hold_is_refused()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        AllocatorState state = machine.Snapshot().Allocator;
+        state.Zones[0].FreePages++;
+
+        FluentActions.Invoking(() => MachineSnapshot.Of(state)).Should().Throw<FormatException>().WithMessage("*pages are counted as free but the lists hold*");
+    }
+
+    [Fact]
     public void Zones_of_a_captured_folder_that_overlap_are_refused_with_its_name()
     {
         using CaptureArchive captures = new();
