@@ -8,6 +8,9 @@ namespace MemSim.Reports;
 /// <param name="Names">The names, in the order printed; empty where only a number is.</param>
 public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
 {
+    /// <summary>Whether the list of names ends before its parenthesis closes: the line is cut in its middle.</summary>
+    internal bool IsCut { get; init; }
+
     /// <summary>Reads <c>0x40c40(GFP_NOFS|__GFP_COMP)</c>, <c>0xd0</c> or a list of names.</summary>
     /// <param name="text">The text.</param>
     /// <returns>The reading; null when the text is neither a number nor names.</returns>
@@ -33,6 +36,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
 
         ReadOnlySpan<char> list = open >= 0 ? text[(open + 1)..] : hex is null ? text : [];
         int close = list.IndexOf(')');
+        bool cut = open >= 0 && close < 0;
         list = close >= 0 ? list[..close] : list;
         List<string> names = [];
         foreach (Range range in list.Split('|'))
@@ -44,7 +48,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
             }
         }
 
-        return new GfpReading(hex, names);
+        return new GfpReading(hex, names) { IsCut = cut };
     }
 
     /// <summary>What the flags mean on a kernel of a version between two; names win over the number.</summary>
@@ -53,6 +57,11 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
     public GfpMeaning Decode(KernelRelease from, KernelRelease to)
     {
         List<string> notes = [];
+        if (IsCut)
+        {
+            notes.Add($"the line is cut off in the middle of its flags ({string.Join('|', Names)}): further ones are not known");
+        }
+
         if (Names.Count != 0)
         {
             return FromNames(from, to, notes);
@@ -118,7 +127,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
             {
                 notes.Add($"the flags have bits without a name: {name}");
             }
-            else
+            else if (!IsCut || name != Names[^1])
             {
                 notes.Add($"the flag {name} is unknown to mainline kernels (a vendor's own?)");
             }
@@ -131,7 +140,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         }
 
         ulong extra = 0;
-        if (Hex is { } hex)
+        if (Hex is { } hex && !IsCut)
         {
             // Boundaries of encodings blur in vendors' kernels: any of them that fits is good enough.
             bool fits = GfpEncoding.Between(KernelRelease.Oldest, KernelRelease.Newest).Any(e => e.Encode(known) == hex);
@@ -146,7 +155,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
             }
         }
 
-        return new GfpMeaning(flags, Names, notes) { UnknownBits = extra };
+        return new GfpMeaning(flags, IsCut ? known : Names, notes) { UnknownBits = extra };
     }
 
     private static Gfp Matters(Gfp flags) => flags & (Gfp.ZoneMask | Gfp.Reclaimable | Gfp.DirectReclaim | Gfp.High | Gfp.MemAlloc | Gfp.NoMemAlloc | Gfp.ThisNode | Gfp.HardWall);

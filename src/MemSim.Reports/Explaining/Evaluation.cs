@@ -33,6 +33,15 @@ internal sealed class Evaluation
     /// <summary>Whether the text has every zone the request may use, and none of them has memory.</summary>
     public bool HasNoMemory { get; private init; }
 
+    /// <summary>Zones that the request may use and that have memory, of which the text has no line: it is cut off.</summary>
+    public IReadOnlyList<MissingZone> Missing { get; private init; } = [];
+
+    /// <summary>Whether the request asks for more than the largest block of this kernel: no zone can ever have it.</summary>
+    public bool IsBeyondLargest { get; private init; }
+
+    /// <summary>Whether a zone the request may use is not known well enough to say that it refuses.</summary>
+    public bool IsUndecided => !IsBeyondLargest && (Missing.Count != 0 || Eligible.Any(z => z.Check.Passes is null));
+
     public IEnumerable<Candidate> Eligible => Zones.Where(z => z.Eligible != false);
 
     /// <summary>Sets up the evaluation of a request.</summary>
@@ -58,20 +67,24 @@ internal sealed class Evaluation
             zones.Add(new Candidate(facts, eligible, inReach && !allowed, check));
         }
 
+        int largest = Completeness.LargestOrder(report);
+
         // The kernel tries higher zones first; which node is the nearest is not printed.
         return new Evaluation(request, rules, [.. zones.OrderBy(z => z.Eligible == false).ThenByDescending(z => z.Facts.Index).ThenBy(z => z.Facts.Node)], report.Kind == ReportKind.Oom && report.Head == ReportHead.OomKiller, report.IsFromProc)
         {
+            Missing = hasRequest ? [.. Completeness.Missing(report, indexes).Where(m => m.Index <= highest && policy.Has(m.Node) && cpuset.Has(m.Node))] : [],
+            IsBeyondLargest = hasRequest && largest >= 0 && request.Order > largest,
             HasNoMemory = hasRequest && !zones.Exists(z => z.Eligible != false || z.Forbidden) && report.Zones.Any(z => z.IsEmpty && indexes.Of(z.Name) >= 0 && indexes.Of(z.Name) <= highest),
         };
     }
 
     /// <summary>The same without the zones that pass as printed: what must have failed.</summary>
-    public Evaluation WithoutPassing() => new(Request, Rules, [.. Zones.Where(z => z.Check.Passes != true)], IsOom, IsQuestion);
+    public Evaluation WithoutPassing() => new(Request, Rules, [.. Zones.Where(z => z.Check.Passes != true)], IsOom, IsQuestion) { Missing = Missing, IsBeyondLargest = IsBeyondLargest };
 
     /// <summary>Whether the request would pass if it or the zones were otherwise; null where that cannot be known.</summary>
     public bool? Would(RequestFacts request, Func<ZoneFacts, ZoneFacts>? change = null, KernelRule? rules = null)
     {
-        bool unknown = false;
+        bool unknown = Missing.Count != 0;
         foreach (Candidate zone in Eligible)
         {
             ZoneFacts facts = change is null ? zone.Facts : change(zone.Facts);
@@ -99,7 +112,7 @@ internal sealed class Evaluation
         List<Candidate> tried = [.. Eligible];
         if (tried.Count == 0)
         {
-            return Zones.Any(z => z.Forbidden && z.Check.Passes == true) ? (Verdict.Policy, Zones.First(z => z.Forbidden && z.Check.Passes == true)) : (HasNoMemory ? Verdict.Short : Verdict.Undecidable, null);
+            return Zones.Any(z => z.Forbidden && z.Check.Passes == true) ? (Verdict.Policy, Zones.First(z => z.Forbidden && z.Check.Passes == true)) : (HasNoMemory && Missing.Count == 0 ? Verdict.Short : Verdict.Undecidable, null);
         }
 
         List<Candidate> own = OfNodesThatFail(tried);
@@ -113,6 +126,11 @@ internal sealed class Evaluation
         {
             if (IsOom && tried.TrueForAll(z => AgainstHigh(z).Passes == false))
             {
+                if (Missing.Count != 0)
+                {
+                    return (Verdict.Undecidable, null);
+                }
+
                 Candidate closest = Main(tried, z => AgainstHigh(z).Reason() is not null);
                 return (AgainstHigh(closest).Reason() ?? Verdict.Passes, closest);
             }
@@ -124,6 +142,21 @@ internal sealed class Evaluation
         if (IsQuestion && tried.Find(z => z.Check.Passes is null) is { } unknown)
         {
             return (Verdict.Undecidable, unknown);
+        }
+
+        // What is tried first gives the reason; where it is missing or not known, a lower zone's refusal is none.
+        if (!IsBeyondLargest)
+        {
+            if (Missing.Count != 0)
+            {
+                return (Verdict.Undecidable, null);
+            }
+
+            // Where the list is whole and only the head with the watermarks is missing, what the blocks of the others tell is worth saying.
+            if (Main(tried, static _ => true) is { Check: { Passes: null } check, Facts: { Blocks: null } or { BlocksAreCut: true } } untold && check.Reason() is null)
+            {
+                return (Verdict.Undecidable, untold);
+            }
         }
 
         if (Zones.Find(z => z.Forbidden && z.Check.Passes == true) is { } elsewhere)

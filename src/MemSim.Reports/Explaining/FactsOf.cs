@@ -93,6 +93,12 @@ internal static class FactsOf
 
         if (zone.LowmemReserve is { } reserve)
         {
+            // A row that is shorter than those of other zones is cut, and its last number with it.
+            if (reserve.Count < zones.Count && highest >= reserve.Count - 1)
+            {
+                return null;
+            }
+
             return highest < reserve.Count ? reserve[highest] : reserve.Count == 0 ? null : reserve[^1];
         }
 

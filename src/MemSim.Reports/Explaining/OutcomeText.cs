@@ -9,6 +9,10 @@ internal static class OutcomeText
     /// <summary>What may come and go between the counter and the lists, in KiB.</summary>
     private const long MomentsKiB = 64 << 10;
 
+    /// <summary>Lists that hold so small a part of a counter of that size are not whole.</summary>
+    private const long Hundred = 100;
+    private const long LeastKiB = 1024;
+
     public static ZoneOutcome Of(Evaluation evaluation, Candidate zone, KernelReport report, bool hasRequest)
     {
         ZoneCheck check = zone.Check;
@@ -65,9 +69,7 @@ internal static class OutcomeText
             long sum = blocks.Sum(b => b.KiB * b.Count);
             if (sum != counter)
             {
-                // Moments lie between the two, and what CPUs have not folded in; not a large part of the zone.
-                bool apart = Math.Abs(sum - counter) > MomentsKiB && Math.Abs(sum - counter) > Math.Max(sum, counter) / 4;
-                lines.Add(string.Create(CultureInfo.InvariantCulture, $"the counter says {counter} kB free, the lists hold {sum} kB: {(apart ? "too far apart for two moments of one machine (a list that is cut, files of different times or machines, or a counter that has drifted)" : "they are read at different moments")}"));
+                lines.Add(string.Create(CultureInfo.InvariantCulture, $"the counter says {counter} kB free, the lists hold {sum} kB: {Apart(reported, counter, sum)}"));
             }
 
             if (reported.ListTotalKiB is { } total && total != sum)
@@ -77,6 +79,19 @@ internal static class OutcomeText
         }
 
         return lines;
+    }
+
+    /// <summary>Why a zone's counter and its lists differ.</summary>
+    private static string Apart(ReportedZone zone, long counter, long sum)
+    {
+        if (zone.BlocksAreCut)
+        {
+            return "the line of the lists is cut off, it has no sum at its end";
+        }
+
+        // Moments lie between the two, and what CPUs have not folded in; not a large part of the zone.
+        bool apart = (Math.Abs(sum - counter) > MomentsKiB && Math.Abs(sum - counter) > Math.Max(sum, counter) / 4) || (sum * Hundred <= counter && counter >= LeastKiB);
+        return apart ? "too far apart for two moments of one machine (a list that is cut, files of different times or machines, or a counter that has drifted)" : "they are read at different moments";
     }
 
     private static IEnumerable<string> Check(ZoneCheck check, string mark)

@@ -13,15 +13,23 @@ internal static class RequestExplanation
         KernelReport report = to.Report;
         List<string> why = to.WhyList;
         Candidate? zone = evaluation.Decide().Zone;
-        int largest = report.Zones.Any(z => z.BlocksAreCut) ? -1 : report.Zones.SelectMany(z => z.Blocks ?? []).Select(b => b.Order).DefaultIfEmpty(-1).Max();
-        if (largest >= 0 && evaluation.Request.Order > largest)
+        int largest = Completeness.LargestOrder(report);
+        if (evaluation.IsBeyondLargest)
         {
             why.Add(string.Create(Plain, $"A block of order {evaluation.Request.Order} ({Amount.Block(evaluation.Request.Order, pageKiB)}) cannot exist on this kernel: its lists end at order {largest} ({Amount.Block(largest, pageKiB)}). The request can never succeed."));
+        }
+        else if (to.Verdict == Verdict.Undecidable && evaluation.Missing.Count != 0)
+        {
+            why.Add($"cannot be decided, because {Completeness.Text(evaluation.Missing)}: take the whole of dmesg.");
         }
 
         if (zone is not null)
         {
             why.Add(Sentence(to.Verdict, zone, evaluation, pageKiB));
+        }
+        else if (why.Count != 0)
+        {
+            // Said already.
         }
         else if (Unpopulated(report, indexes, evaluation) is { } unpopulated)
         {
@@ -58,6 +66,11 @@ internal static class RequestExplanation
         if (evaluation.Zones.Count != 0 && evaluation.Zones.TrueForAll(z => z.Facts.Min == 0))
         {
             why.Add("All watermarks are 0: they are not computed yet, the machine is booting.");
+        }
+
+        if (Completeness.Missing(report, indexes) is { Count: > 0 } missing)
+        {
+            to.NoteList.Add(Completeness.Text(missing));
         }
 
         Idle(to, evaluation, pageKiB);

@@ -40,7 +40,12 @@ internal sealed partial class WhatIfs
     {
         // Where the printed state passes, what counts is what would have let the other zones pass as well.
         WhatIfs all = new(to.Report, to.Verdict == Verdict.Passes ? evaluation.WithoutPassing() : evaluation, indexes, pageKiB, kernels) { _passesAsPrinted = to.Verdict == Verdict.Passes };
-        if (evaluation.Zones.Exists(z => z.Eligible != false))
+        if (evaluation.IsBeyondLargest)
+        {
+            all.SmallerOrder();
+            all.Contiguous();
+        }
+        else if (evaluation.Zones.Exists(z => z.Eligible != false))
         {
             all.SmallerOrder();
             all.Flags();
@@ -71,8 +76,9 @@ internal sealed partial class WhatIfs
         return exhausted && saving.Knob is "gfp" or "min_free_kbytes" or "lowmem_reserve_ratio" or "percpu_pagelist_fraction" or "percpu_pagelist_high_fraction" ? Hardware + saving.Cost : saving.Cost;
     }
 
+    /// <summary>Adds a change; nothing is ruled out while a zone is not known.</summary>
     private void Add(string knob, string value, bool? works, int cost, string text, RequestFacts? request = null, Func<ZoneFacts, ZoneFacts>? change = null) =>
-        _list.Add(new Saving(knob, value, works, text) { Cost = cost, Trial = request is null && change is null ? null : (request ?? _request, change) });
+        _list.Add(new Saving(knob, value, works == false && _evaluation.IsUndecided ? null : works, text) { Cost = cost, Trial = request is null && change is null ? null : (request ?? _request, change) });
 
     private void SmallerOrder()
     {
@@ -105,6 +111,21 @@ internal sealed partial class WhatIfs
         {
             string name = Knobs.Exists("kvmalloc", _kernels) ? "kvmalloc" : "vmalloc";
             Add(name, "", single, Code + 1, $"{name} instead of kmalloc, where the memory need not be contiguous: {(name == "vmalloc" ? "it takes" : "it falls back to")} single pages");
+        }
+    }
+
+    /// <summary>What gives ranges larger than the largest block: they are set aside, or made of movable pages, and not asked of the buddy allocator.</summary>
+    private void Contiguous()
+    {
+        if (_report.Head == ReportHead.NoMmu)
+        {
+            return;
+        }
+
+        Add("hugetlb", "", null, BootParameter, string.Create(Plain, $"a range of {Amount.Block(_request.Order, _pageKiB)} set aside at boot: hugetlb pages (hugepagesz=, hugepages=), where user space wants it"));
+        if (Knobs.Exists("cma", _kernels))
+        {
+            Add("cma", "", null, BootParameter + 1, string.Create(Plain, $"a CMA area (cma=, the device tree) of {Amount.Block(_request.Order, _pageKiB)} or more, where a device wants it (dma_alloc_coherent)"));
         }
     }
 
@@ -193,7 +214,7 @@ internal sealed partial class WhatIfs
             text = string.Create(Plain, $"compaction ({knobs}): {zone.Facts.Title} has {Amount.Pages(free, _pageKiB)} free in small blocks and {(movable is { } m ? Amount.Pages(m, _pageKiB) : "an unknown amount")} on the LRU that can be moved; unmovable pages in between can still prevent it");
         }
 
-        if (unknown && works == false)
+        if ((unknown || _evaluation.IsUndecided) && works == false)
         {
             (works, text) = (null, "compaction (vm.compact_memory=1): whether a zone has the pages and the movable memory for it the text does not tell");
         }
@@ -289,7 +310,7 @@ internal sealed partial class WhatIfs
         }
         else if (total is > 0)
         {
-            Add("min_free_kbytes", "", false, Sysctl, "a smaller vm.min_free_kbytes alone: no zone would pass");
+            Add("min_free_kbytes", "", false, Sysctl, _evaluation.IsUndecided ? "a smaller vm.min_free_kbytes alone: no zone that is known would pass" : "a smaller vm.min_free_kbytes alone: no zone would pass");
         }
 
         if (!_request.CanReclaim && _evaluation.Eligible.Any(z => z.Check.HasPages == false))

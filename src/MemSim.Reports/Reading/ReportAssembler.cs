@@ -195,7 +195,7 @@ internal sealed class ReportAssembler
     {
         LineKind.MemInfoHead or LineKind.ZoneLine or LineKind.FreeList or LineKind.NodeLine or LineKind.CgroupStats or LineKind.OomKill => true,
         LineKind.Killed => TaskText.Victim(line.Text) is not null,
-        LineKind.Totals => line.Text.Contains("free:", StringComparison.Ordinal) || line.Text.Contains("active_anon:", StringComparison.Ordinal) || line.Text.Contains("Active:", StringComparison.Ordinal),
+        LineKind.Totals => !ZoneText.TryZone(line.Text, out _, out _) && (line.Text.Contains("free:", StringComparison.Ordinal) || line.Text.Contains("active_anon:", StringComparison.Ordinal) || line.Text.Contains("Active:", StringComparison.Ordinal)),
         LineKind.CgroupUsage => line.Text.Contains("memory: usage", StringComparison.Ordinal) || line.Text.Contains("killed as a result", StringComparison.Ordinal),
         LineKind.PerCpuHead => true,
         _ => false,

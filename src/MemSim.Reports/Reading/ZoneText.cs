@@ -176,7 +176,11 @@ internal static class ZoneText
         {
             ReadOnlySpan<char> sum = rest[(equals + 1)..].TrimStart(" \t");
             int digits = sum.IndexOfAnyExceptInRange('0', '9');
-            totalKiB = digits > 0 && long.TryParse(sum[..digits], NumberStyles.None, CultureInfo.InvariantCulture, out long value) ? value : null;
+            digits = digits < 0 ? sum.Length : digits;
+
+            // Without its unit the number may be cut as well, unless it is the one that is due.
+            totalKiB = digits > 0 && long.TryParse(sum[..digits], NumberStyles.None, CultureInfo.InvariantCulture, out long value)
+                && (sum[digits..].StartsWith("kB", StringComparison.OrdinalIgnoreCase) || value == blocks.Sum(static b => b.Count * b.KiB)) ? value : null;
         }
 
         return true;
