@@ -153,7 +153,8 @@ internal sealed class Evaluation
             }
 
             // Where the list is whole and only the head with the watermarks is missing, what the blocks of the others tell is worth saying.
-            if (Main(tried, static _ => true) is { Check: { Passes: null } check, Facts: { Blocks: null } or { BlocksAreCut: true } } untold && check.Reason() is null)
+            Candidate reason = Main(tried, static z => z.Check.Reason() is not null);
+            if (tried.TakeWhile(z => z != reason).FirstOrDefault(static z => z.Check.Reason() is null && (z.Facts.Blocks is null || z.Facts.BlocksAreCut)) is { } untold)
             {
                 return (Verdict.Undecidable, untold);
             }
