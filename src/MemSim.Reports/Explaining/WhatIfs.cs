@@ -308,9 +308,9 @@ internal sealed partial class WhatIfs
             long value = (long)(kib * ((double)Math.Max(0, bestMark - best.Facts.Boost) / Math.Max(1, best.Facts.Min!.Value - best.Facts.Boost)));
             Add("min_free_kbytes", string.Create(Plain, $"{value}"), true, SysctlWithRisk, string.Create(Plain, $"vm.min_free_kbytes={value} instead of about {kib}: {best.Facts.Title} would pass with a min of {bestMark} pages instead of {best.Facts.Min} (and the reserves for interrupts shrink)"), change: z => z == best.Facts ? z with { Min = bestMark, Boost = Math.Min(z.Boost, bestMark) } : z);
         }
-        else if (total is > 0)
+        else if (total is > 0 && !_evaluation.IsUndecided)
         {
-            Add("min_free_kbytes", "", false, Sysctl, _evaluation.IsUndecided ? "a smaller vm.min_free_kbytes alone: no zone that is known would pass" : "a smaller vm.min_free_kbytes alone: no zone would pass");
+            Add("min_free_kbytes", "", false, Sysctl, "a smaller vm.min_free_kbytes alone: no zone would pass");
         }
 
         if (!_request.CanReclaim && _evaluation.Eligible.Any(z => z.Check.HasPages == false))
