@@ -15,7 +15,7 @@ internal static class TypeNames
     [
         typeof(bool), typeof(byte), typeof(sbyte), typeof(short), typeof(ushort), typeof(int), typeof(uint), typeof(long), typeof(ulong), typeof(float), typeof(double), typeof(char), typeof(nint),
         typeof(Int128), typeof(UInt128), typeof(decimal), typeof(TimeSpan), typeof(string), typeof(object), typeof(Lock), typeof(List<>), typeof(Dictionary<,>), typeof(SortedDictionary<,>), typeof(HashSet<>), typeof(SortedSet<>),
-        typeof(LinkedList<>), typeof(Queue<>), typeof(Stack<>), typeof(Nullable<>), typeof(Action), typeof(Action<>), typeof(Action<,>), typeof(Func<>), typeof(Func<,>), typeof(Func<,,>),
+        typeof(LinkedList<>), typeof(Queue<>), typeof(Stack<>), typeof(Nullable<>), typeof(Action), typeof(Action<>), typeof(Action<,>), typeof(Action<,,>), typeof(Func<>), typeof(Func<,>), typeof(Func<,,>),
         typeof(Microsoft.Extensions.Logging.Abstractions.NullLogger), typeof(Microsoft.Extensions.Logging.Abstractions.NullLoggerFactory), typeof(ValueTuple<,>), typeof(ValueTuple<,,>), typeof(ValueTuple<,,,>), typeof(ValueTuple<,,,,>), typeof(KeyValuePair<,>),
     ];
 
