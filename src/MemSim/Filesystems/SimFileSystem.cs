@@ -23,8 +23,8 @@ public abstract class SimFileSystem
     /// <summary>The machine it is mounted on.</summary>
     public Machine Machine { get; }
 
-    /// <summary>The names of its files, in no particular order.</summary>
-    public IEnumerable<string> Names => _files.Keys;
+    /// <summary>The names of its files, in their ordinal order: that of a table would be another one in a copy of the machine.</summary>
+    public IEnumerable<string> Names => _files.Keys.Order(StringComparer.Ordinal);
 
     /// <summary>Pages that files can still take.</summary>
     public abstract long FreePages { get; }

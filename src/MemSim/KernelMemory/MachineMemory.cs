@@ -9,7 +9,7 @@ public sealed class MachineMemory
 
     internal MachineMemory(Machine machine) => _machine = machine;
 
-    /// <summary>Host memory taken for the contents of simulated RAM, in bytes.</summary>
+    /// <summary>Host memory taken for the contents of simulated RAM, in bytes. No figure of the machine's: a copy from a file leaves out what holds only zeroes.</summary>
     public long ContentBytes => _machine.Ram.TouchedBytes;
 
     /// <summary>The slots of <see cref="Cpu.Kmap"/>; none on 64 bits, which have no high memory.</summary>

@@ -458,7 +458,7 @@ internal sealed partial class RandomProgram
         }
 
         Groups(machine.Cgroups.Root, text);
-        text.Append(CultureInfo.InvariantCulture, $"uptime {machine.Uptime} oom {machine.Oom.Reports.Count} contents {machine.Memory.ContentBytes}\n");
+        text.Append(CultureInfo.InvariantCulture, $"uptime {machine.Uptime} oom {machine.Oom.Reports.Count}\n");
         ReadOnlySpan<PageFrame> frames = machine.Frames.Map.All;
         for (int pfn = 0; pfn < frames.Length; pfn++)
         {
