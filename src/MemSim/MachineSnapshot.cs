@@ -118,6 +118,7 @@ public sealed class MachineSnapshot
     {
         ArgumentNullException.ThrowIfNull(state);
         using Machine machine = StateRestorer.Restore(state);
+        StateRestorer.RefuseMiscounted(machine, state);
         return new MachineSnapshot(SnapshotBuilder.Capture(machine), null);
     }
 

@@ -50,6 +50,21 @@ internal static class StateRestorer
         return [.. recorded.Concat(nodes).Distinct()];
     }
 
+    /// <summary>Refuses a machine of a state whose lists do not hold the free pages that it counts.</summary>
+    /// <exception cref="FormatException">A zone is such a one; the message names it.</exception>
+    public static void RefuseMiscounted(Machine machine, AllocatorState state)
+    {
+        foreach (ZoneState source in state.Zones)
+        {
+            Zone zone = machine.GetNode(source.Node).GetZone(source.Type);
+            long free = source.FreeLists.Select((types, order) => types.Where((_, type) => type != (int)MigrateType.Isolate).Sum(list => list.LongLength) << order).Sum();
+            if (free != zone.TrueFreePages)
+            {
+                throw new FormatException($"{zone}: {zone.TrueFreePages} pages are counted as free but the lists hold {free}");
+            }
+        }
+    }
+
     /// <summary>Puts the lists, counters and types of a state into a machine whose zones are still empty.</summary>
     public static void Fill(Machine machine, AllocatorState state)
     {
@@ -105,12 +120,6 @@ internal static class StateRestorer
         zone.FreeBlocksFolded = !zone.Rules.CountsFreeBlocks ? 0 : source.FreeBlockPages ?? PagesInPageblocks(zone);
         FillPcp(frames, zone, source, state.PageblockOrder);
         CheckOverlaps(zone, source, state.PageblockOrder);
-        long free = source.FreeLists.Select((types, order) => types.Where((_, type) => type != (int)MigrateType.Isolate).Sum(list => list.LongLength) << order).Sum();
-        if (free != zone.TrueFreePages)
-        {
-            throw new FormatException($"{zone}: {zone.TrueFreePages} pages are counted as free but the lists hold {free}");
-        }
-
         zone.UntrackedPages = zone.PagesOnNoList;
         if (zone.UntrackedPages < 0)
         {
