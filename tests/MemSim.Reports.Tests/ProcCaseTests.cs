@@ -58,7 +58,7 @@ public sealed class ProcCaseTests : IDisposable
     {
         Explain("28", "GFP_ATOMIC", 2).Rules.Should().Contain("hot and cold lists: before 2.6.25");
         Explain("28", "GFP_ATOMIC", 2).Zone("DMA").Arithmetic.Should().Contain(a => a.StartsWith("order 1: minus 14 pages in 7 blocks leaves 5385", StringComparison.Ordinal));
-        Explain("33", "GFP_KERNEL", 10).Rules.Should().Contain("6 x batch: before 5.13.0").And.Contain("per-node stats: since 4.8.0");
+        Explain("33", "GFP_KERNEL", 10).Rules.Should().Contain("6 x batch: before 5.14.0").And.Contain("per-node stats: since 4.8.0");
     }
 
     [Fact]

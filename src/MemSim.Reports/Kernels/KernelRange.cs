@@ -22,7 +22,7 @@ internal readonly record struct KernelRange(KernelRelease From, KernelRelease To
         ("unstable:", static r => Has(r, "unstable") || r.Totals.ContainsKey("unstable"), null, new(5, 8)),
         ("hot and cold lists", static r => r.ProcSigns.Contains("hot and cold lists"), null, new(2, 6, 25)),
         ("no managed", static r => r.IsFromProc && Has(r, "present") && !Has(r, "managed"), null, new(3, 9)),
-        ("per-CPU lists of 6 x batch", static r => r.ProcSigns.Contains("sixfold"), null, new(5, 13)),
+        ("per-CPU lists of 6 x batch", static r => r.ProcSigns.Contains("sixfold"), null, new(5, 14)),
         ("pages scanned of a zone", static r => r.ProcSigns.Contains("scanned"), null, new(4, 8)),
         ("per-node stats", static r => r.ProcSigns.Contains("per-node stats"), new(4, 8), null),
         ("type HighAtomic", static r => r.ProcSigns.Contains("HighAtomic"), new(4, 4), null),

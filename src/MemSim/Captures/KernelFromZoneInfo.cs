@@ -18,7 +18,7 @@ internal static class KernelFromZoneInfo
             : !file.HasManaged ? ("3.8", "zoneinfo has no managed pages, which came with 3.9")
             : HighIsMinAndAHalf(file) ? ("4.5", "the high watermarks are min + min/2, the rule before 4.6")
             : (marks & (ZoneInfoMarks.AllocBatch | ZoneInfoMarks.AllUnreclaimable)) != 0 ? ("4.7", "zoneinfo has lines that 4.8 dropped")
-            : LimitIsSixBatches(file, out int largest) ? largest > 31 ? ("5.12", "the limits of per-CPU lists are 6 x batch, the rule before 5.13") : ("4.19", "the limits of per-CPU lists are 6 x batch and no batch is above 31, the rules before 5.13 and 4.20")
+            : LimitIsSixBatches(file, out int largest) ? largest > 31 ? ("5.13", "the limits of per-CPU lists are 6 x batch, the rule before 5.14") : ("4.19", "the limits of per-CPU lists are 6 x batch and no batch is above 31, the rules before 5.14 and 4.20")
             : ("6.1", "zoneinfo has no promo watermark");
         return KernelChoice.Unknown(KernelChoice.For(version).Line, why);
     }

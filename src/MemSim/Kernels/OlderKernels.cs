@@ -9,7 +9,7 @@ internal static class OlderKernels
     [
         new(new(6, 1), "page blocks kept for atomic requests serve no others, not even as a last resort (before 6.1.117 and 6.12)", r => r with { Allocator = r.Allocator with { HighAtomicIsLastResort = false } }),
         new(new(6, 1), "MADV_REMOVE needs a mapping that is writable (before 6.7 and its stable series of August 2025)", r => r with { Areas = r.Areas with { RemovesWhereWritable = false } }),
-        new(new(5, 13), "the limit of per-CPU lists is 6 x batch (before 5.13)", r => r with { Reserves = r.Reserves with { PcpHighInBatches = 6 } }),
+        new(new(5, 14), "the limit of per-CPU lists is 6 x batch (before 5.14)", r => r with { Reserves = r.Reserves with { PcpHighInBatches = 6 } }),
         new(new(5, 4), "the batch of a zone whose pages were initialised late is that of its first part (before 5.4)", r => r with { Reserves = r.Reserves with { BatchMayBeOfFirstPart = true } }),
         new(new(5, 0), "watermarks are never boosted (before 5.0)", r => r with { Reserves = r.Reserves with { BoostsWatermarks = false } }),
         new(new(4, 20), "the batch of per-CPU lists is at most 31 pages (before 4.20)", r => r with { Reserves = r.Reserves with { PcpBatchLimitKiB = 512 } }),

@@ -18,7 +18,7 @@ public sealed record ReserveRules
     /// <summary>Whether the lowmem reserve is recomputed whenever a zone gets pages, instead of staying what the boot computed (6.18).</summary>
     public bool LowmemReserveFollowsManaged { get; init; }
 
-    /// <summary>The limit of the per-CPU lists in batches (6 before 5.13); 0 where it follows from the low watermark.</summary>
+    /// <summary>The limit of the per-CPU lists in batches (6 before 5.14); 0 where it follows from the low watermark.</summary>
     public int PcpHighInBatches { get; init; }
 
     /// <summary>What four batches come to at most, in KiB: 1024, before 4.20 512.</summary>
