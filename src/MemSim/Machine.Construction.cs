@@ -47,6 +47,8 @@ public sealed partial class Machine
         Shrinkers = new ShrinkerList(this);
         Reclaim.Tracepoints.Changed = () => Shrinkers.Trace = Reclaim.Trace;
         Migration.Migrator = new PageMigrator(this);
+        Migration.Tiers = new MemoryTiers(this);
+        Migration.Balancing = new NumaBalancing(this);
         Compaction.Compactor = new Compactor(this);
         Cma.Contig = new ContigAllocator(this);
         Oom.Killer = new OomKiller(this);
@@ -86,5 +88,6 @@ public sealed partial class Machine
         IPageOwners owners = Mm is null ? new CacheOnlyOwners(this) : new PageOwners(Mm);
         Lru.Owners = IsParallel ? new GuardedOwners(this, owners) : owners;
         Hotplug.CompleteFailures();
+        Migration.Balancing.StartUp(options.NumaBalancing);
     }
 }

@@ -3,6 +3,9 @@ namespace MemSim;
 /// <summary>The files below <c>/proc/sys</c>. <see cref="Machine.Sysctl"/>.</summary>
 public sealed class MachineSysctl
 {
+    private const string NumaBalancingFile = "kernel.numa_balancing";
+    private const string PromoteRateLimitFile = "kernel.numa_balancing_promote_rate_limit_MBps";
+
     private readonly Machine _machine;
 
     internal MachineSysctl(Machine machine) => _machine = machine;
@@ -15,13 +18,19 @@ public sealed class MachineSysctl
     }
 
     /// <summary>Writes to a file below <c>/proc/sys/vm</c>; watermarks, reserves and per-CPU limits change as the kernel recalculates them.</summary>
-    /// <param name="name">The file's name, with or without <c>vm.</c>, e.g. <c>min_free_kbytes</c>.</param>
+    /// <param name="name">The file's name, with or without <c>vm.</c>, e.g. <c>min_free_kbytes</c>; or <c>kernel.numa_balancing</c>, <c>kernel.numa_balancing_promote_rate_limit_MBps</c>.</param>
     /// <param name="text">What to write; several numbers are separated by spaces or tabs.</param>
     /// <exception cref="ArgumentException">There is no such file, or the kernel would refuse the text.</exception>
     public void Set(string name, string text)
     {
         _machine.ThrowIfDisposed();
         string file = NameOf(name);
+        if (file is NumaBalancingFile or PromoteRateLimitFile)
+        {
+            SetBalancing(file, text);
+            return;
+        }
+
         if (file == "drop_caches")
         {
             // Not a setting: an order.
@@ -61,12 +70,36 @@ public sealed class MachineSysctl
     {
         _machine.ThrowIfDisposed();
         string file = NameOf(name);
+        if (file is NumaBalancingFile or PromoteRateLimitFile)
+        {
+            return Number(file == NumaBalancingFile ? (int)_machine.Migration.Balancing.Mode : _machine.Migration.Balancing.PromoteRateLimit);
+        }
 
         // What the pool reached, not what was written.
         return file is "nr_hugepages" or "nr_hugepages_mempolicy" && _machine.Hugetlb.Pool.WasSized
-            ? (_machine.Hugetlb.Pool.Total - _machine.Hugetlb.Pool.Surplus).ToString(System.Globalization.CultureInfo.InvariantCulture)
+            ? Number(_machine.Hugetlb.Pool.Total - _machine.Hugetlb.Pool.Surplus)
             : _machine.Settings.Read(file);
     }
+
+    private void SetBalancing(string file, string text)
+    {
+        bool isMode = file == NumaBalancingFile;
+        if (!int.TryParse(text, System.Globalization.NumberStyles.None, System.Globalization.CultureInfo.InvariantCulture, out int value) || (isMode && value > 3))
+        {
+            throw new ArgumentException($"{file}: '{text}' is not a number{(isMode ? " from 0 to 3" : "")} (EINVAL)", nameof(text));
+        }
+
+        if (isMode)
+        {
+            _machine.Migration.Balancing.Mode = (NumaBalancingModes)value;
+        }
+        else
+        {
+            _machine.Migration.Balancing.PromoteRateLimit = value;
+        }
+    }
+
+    private static string Number(long value) => value.ToString(System.Globalization.CultureInfo.InvariantCulture);
 
     private static string NameOf(string name)
     {

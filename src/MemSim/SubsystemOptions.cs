@@ -19,6 +19,9 @@ internal sealed record SubsystemOptions
     /// <summary>Where per-CPU memory lies; null for where the architecture's usual kernel has it.</summary>
     public PercpuLayout? Percpu { get; init; }
 
+    /// <summary>What the command line says about balancing between nodes; null for nothing.</summary>
+    public bool? NumaBalancing { get; init; }
+
     /// <summary>Whether the frames are those of a recorded or saved state, whose owners are not known.</summary>
     public bool Restored { get; init; } = true;
 }

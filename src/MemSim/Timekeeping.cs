@@ -24,6 +24,7 @@ internal sealed class Timekeeping(Machine machine)
         Cpu cpu = machine.CpuTable.CallersCpu();
         machine.Files.PageCache.Advance(cpu, time.Ticks * 100);
         machine.HugePages.Khugepaged.Advance(cpu, time);
+        machine.Migration.Balancing.Advance();
         AdvanceKcompactd(cpu);
         machine.Slab.Rcu.End(cpu, all: false);
         (_statUpdates ??= new StatUpdates(machine)).Advance();

@@ -29,7 +29,6 @@ public sealed partial class KernelCommandLine
         ["page_poison"] = "freed pages keep what was in them, unless init_on_free=1 clears them",
         ["debug_pagealloc"] = "free pages stay mapped in the direct map",
         ["debug_guardpage_minorder"] = "no guard pages are put between blocks",
-        ["numa_balancing"] = "pages move between nodes only when somebody asks for it",
         ["memtest"] = "simulated memory has no bad cells to be found",
         ["kasan"] = "out-of-bounds accesses are found without it: MemSim checks every access to slab objects",
         ["kmemleak"] = "what is never freed is found by Machine.Leaks",
@@ -73,6 +72,9 @@ public sealed partial class KernelCommandLine
                 break;
             case "movable_node":
                 MovableNode = true;
+                break;
+            case "numa_balancing":
+                NumaBalancing = OneOf(token, value, "enable", "disable") == "enable";
                 break;
             case "numa":
                 ApplyNuma(token, value);

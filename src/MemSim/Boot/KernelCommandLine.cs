@@ -103,6 +103,9 @@ public sealed partial class KernelCommandLine
     /// <summary><c>numa=fake=</c>: cut the machine into emulated nodes.</summary>
     public NumaFakeParameter? NumaFake { get; private set; }
 
+    /// <summary><c>numa_balancing=</c>: <c>enable</c> or <c>disable</c>; null where it says nothing.</summary>
+    public bool? NumaBalancing { get; private set; }
+
     /// <summary><c>cma=</c>: the default contiguous memory area.</summary>
     public CmaParameter? Cma { get; private set; }
 

@@ -43,6 +43,7 @@ internal static partial class MachineBooter
                 Slab = spec.CommandLine.Slab,
                 DefaultHugePageSize = spec.CommandLine.DefaultHugePageSize,
                 Percpu = plan.Percpu,
+                NumaBalancing = spec.CommandLine.NumaBalancing,
                 Restored = false,
             });
 

@@ -142,6 +142,11 @@ internal sealed partial class PageFaults
             return SoftEntryFault(cpu, vma, address, slot, entry, flags);
         }
 
+        if (_layout.IsProtNone(entry) && (vma.Flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) != 0)
+        {
+            return HintFault(cpu, vma, address, slot, entry);
+        }
+
         if ((flags & (FaultFlags.Write | FaultFlags.Unshare)) != 0 && !_layout.IsWritable(entry))
         {
             return WriteProtectFault(cpu, vma, address, slot, entry, flags, unshare: (flags & FaultFlags.Write) == 0);

@@ -25,6 +25,11 @@ internal sealed partial class TransparentHugeMemory
             return FaultResult.Fallback;
         }
 
+        if (_layout.IsProtNone(_layout.MakeSmall(entry)) && (vma.Flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec)) != 0)
+        {
+            return HintFault(cpu, vma, address & ~_mask, slot, entry);
+        }
+
         if ((flags & FaultFlags.Unshare) != 0)
         {
             // The page of its own will be a small one.
@@ -186,16 +191,9 @@ internal sealed partial class TransparentHugeMemory
     internal int AllocateBlock(Cpu cpu, MemoryPolicy? policy, ulong index, Gfp gfp)
     {
         Node node = cpu.Node;
-        if (policy is { Mode: MemoryPolicyMode.Interleave })
+        if (policy is { Spreads: true })
         {
-            int count = System.Numerics.BitOperations.PopCount(policy.NodeMask);
-            ulong mask = policy.NodeMask;
-            for (ulong i = (index >> Order) % (ulong)count; i > 0; i--)
-            {
-                mask &= mask - 1;
-            }
-
-            node = _spaces.Machine.ZoneTable.NodeOrDefault(System.Numerics.BitOperations.TrailingZeroCount(mask)) ?? node;
+            node = _spaces.Machine.ZoneTable.NodeOrDefault(policy.InterleavedAt((long)(index >> Order), _pages.MemoryNodes(), _spaces.Machine.ZoneTable.InterleaveWeights)) ?? node;
             return _pages.AllocateChecked(cpu, gfp, Order, node);
         }
 

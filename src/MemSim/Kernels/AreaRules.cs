@@ -47,4 +47,10 @@ public sealed record AreaRules
 
     /// <summary>Whether ranges without a writable entry can be collapsed into huge pages (since 6.18).</summary>
     public bool CollapsesReadOnly { get; init; }
+
+    /// <summary>Whether pages move between nodes to who uses them, without being asked (3.8).</summary>
+    public bool BalancesNodes { get; init; } = true;
+
+    /// <summary>Whether memory can be spread over nodes by weights (6.9).</summary>
+    public bool WeightsInterleave { get; init; }
 }

@@ -14,6 +14,7 @@ internal static class OlderKernels
         new(new(5, 0), "watermarks are never boosted (before 5.0)", r => r with { Reserves = r.Reserves with { BoostsWatermarks = false } }),
         new(new(4, 20), "the batch of per-CPU lists is at most 31 pages (before 4.20)", r => r with { Reserves = r.Reserves with { PcpBatchLimitKiB = 512 } }),
         new(new(4, 6), "the high watermark is min + min/2, without watermark_scale_factor (before 4.6)", r => r with { Reserves = r.Reserves with { ScalesWatermarkDistance = false } }),
+        new(new(3, 8), "pages move between nodes only when somebody asks for it (before 3.8)", r => r with { Areas = r.Areas with { BalancesNodes = false } }),
         new(new(4, 4), "each order halves the limit of the watermark check and leaves smaller blocks out (before 4.4)", r => r with { Allocator = r.Allocator with { HalvesLimitWithOrder = true } }),
         new(new(4, 4), "every request that cannot wait goes a quarter below the limit (before 4.4)", r => r with { Allocator = r.Allocator with { WaitlessTriesHarder = true } }),
         new(new(4, 4), "no page blocks are kept for atomic requests of order 1 and more (before 4.4; MIGRATE_RESERVE of that time is not simulated)", r => r with { Allocator = r.Allocator with { HasHighAtomicReserve = false } }),

@@ -9,6 +9,18 @@ public sealed class MachineMigration
 
     internal MachineMigration(Machine machine) => _machine = machine;
 
+    /// <summary>Automatic balancing between nodes.</summary>
+    public NumaBalancing Balancing { get; internal set; } = null!;
+
+    /// <summary>Nodes by the speed of their memory.</summary>
+    public MemoryTiers Tiers { get; internal set; } = null!;
+
+    /// <summary>How memory is spread by <see cref="MemoryPolicyMode.WeightedInterleave"/> (Linux 6.9).</summary>
+    /// <exception cref="InvalidOperationException">The kernel is older.</exception>
+    public InterleaveWeights InterleaveWeights => _machine.Personality.Areas.WeightsInterleave
+        ? _machine.ZoneTable.InterleaveWeights
+        : throw new InvalidOperationException($"{_machine.Personality} spreads memory evenly only: weights came with 6.9");
+
     /// <summary>Registers somebody who owns movable pages.</summary>
     /// <param name="owner">Whom to ask when one of the pages shall move.</param>
     /// <returns>The registration, through which pages become the owner's.</returns>

@@ -24,6 +24,24 @@ internal sealed partial class PageMigrator
     /// <summary>The same for all CPUs.</summary>
     public void DrainAllLru(Cpu cpu) => _machine.Lru.DrainAll(cpu);
 
+    /// <summary>Moves pages that reclaim took off its lists and counts itself: those that do not go stay in the list.</summary>
+    /// <returns>Pages moved.</returns>
+    public long MigrateTaken(Cpu cpu, List<int> pages, IMigrationTargets targets, MigrationMode mode, MigrationReason reason)
+    {
+        foreach (int pfn in pages)
+        {
+            CountIsolated(pfn, 1);
+        }
+
+        int moved = Migrate(cpu, pages, targets, mode, reason).Succeeded;
+        foreach (int pfn in pages)
+        {
+            CountIsolated(pfn, -1);
+        }
+
+        return moved;
+    }
+
     private void PutBackLru(Cpu cpu, int pfn)
     {
         CountIsolated(pfn, -1);

@@ -1,4 +1,3 @@
-using System.Numerics;
 using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.Statistics;
@@ -167,17 +166,8 @@ public static class ProcessMigration
         return left && strict ? Errno.EIO : Errno.None;
     }
 
-    private static Node NodeFor(Machine machine, MemoryPolicy policy, uint index)
-    {
-        ulong mask = policy.NodeMask;
-        int skip = policy.Mode == MemoryPolicyMode.Interleave ? (int)(index % (uint)BitOperations.PopCount(mask)) : 0;
-        for (; skip > 0; skip--)
-        {
-            mask &= mask - 1;
-        }
-
-        return machine.ZoneTable.NodeOrDefault(BitOperations.TrailingZeroCount(mask)) ?? machine.Nodes[0];
-    }
+    private static Node NodeFor(Machine machine, MemoryPolicy policy, uint index) =>
+        machine.ZoneTable.NodeOrDefault(policy.Spreads ? policy.InterleavedAt(index, ulong.MaxValue, machine.ZoneTable.InterleaveWeights) : policy.FirstNode) ?? machine.Nodes[0];
 
     private static int NodeOf(MemoryDescriptor mm, int pfn) => mm.Machine.Zones[mm.Spaces.Frames[mm.Spaces.Pages.HeadOf(pfn)].ZoneId].Node.Id;
 

@@ -114,8 +114,9 @@ internal sealed partial class PageAllocator
         Node node = cpu.Node;
         switch (policy.Mode)
         {
-            case MemoryPolicyMode.Interleave:
-                node = _machine.ZoneTable.NodeOrDefault(index < 0 ? policy.NextInterleaved() : policy.InterleavedAt(index, MemoryNodes())) ?? node;
+            case MemoryPolicyMode.Interleave or MemoryPolicyMode.WeightedInterleave:
+                InterleaveWeights weights = _machine.ZoneTable.InterleaveWeights;
+                node = _machine.ZoneTable.NodeOrDefault(index < 0 ? policy.NextInterleaved(weights) : policy.InterleavedAt(index, MemoryNodes(), weights)) ?? node;
                 int pfn = AllocateOnNode(cpu, gfp, order, node, ulong.MaxValue);
                 if (pfn >= 0)
                 {
@@ -135,7 +136,7 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>The nodes that have memory.</summary>
-    private ulong MemoryNodes()
+    internal ulong MemoryNodes()
     {
         ulong nodes = 0;
         foreach (Node node in _machine.Nodes)

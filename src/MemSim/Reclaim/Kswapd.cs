@@ -195,6 +195,7 @@ internal sealed class Kswapd : BackgroundTask
     public static bool IsBalanced(Machine machine, Node node, int order, int highestZone)
     {
         bool any = false;
+        Watermark mark = (machine.Migration.Balancing.Mode & NumaBalancingModes.MemoryTiering) != 0 ? Watermark.Promo : Watermark.High;
         for (int i = 0; i <= highestZone && i < node.Zones.Count; i++)
         {
             Zone zone = node.Zones[i];
@@ -204,7 +205,7 @@ internal sealed class Kswapd : BackgroundTask
             }
 
             any = true;
-            if (WatermarkCheck.PassesFull(zone, order, zone.GetWatermarkPages(Watermark.High), highestZone, AllocFlags.WatermarkMin, SafeFreePages(machine, zone)))
+            if (WatermarkCheck.PassesFull(zone, order, zone.GetWatermarkPages(mark), highestZone, AllocFlags.WatermarkMin, SafeFreePages(machine, zone)))
             {
                 return true;
             }

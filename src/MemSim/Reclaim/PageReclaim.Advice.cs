@@ -17,6 +17,7 @@ internal sealed partial class PageReclaim
             using (cpu.Context.MemAlloc())
             {
                 sc.Start(Gfp.Kernel, 0, state.Node.Zones.Count - 1, pages.Length, isKswapd: false);
+                sc.MayDemote = false;
                 ScanFindings found = default;
                 int kept = 0;
                 int freed = 0;
@@ -48,7 +49,7 @@ internal sealed partial class PageReclaim
             using (cpu.Context.MemAlloc())
             {
                 sc.Start(Gfp.Kernel, 0, node.Zones.Count - 1, 0, isKswapd: false);
-                sc.MayWrite = sc.MaySwap = false;
+                sc.MayWrite = sc.MaySwap = sc.MayDemote = false;
                 sc.IgnoresUse = true;
                 for (int left = pages.Count; left > 0;)
                 {

@@ -24,6 +24,9 @@ internal sealed partial class PageReclaim
         Keep,
         KeepLocked,
         ActivateLocked,
+
+        /// <summary>To a slower node, with others.</summary>
+        Demote,
     }
 
     /// <summary>Looks at pages at the end of an inactive list (<c>shrink_inactive_list()</c>).</summary>
@@ -87,56 +90,28 @@ internal sealed partial class PageReclaim
     /// <summary>Decides about each of some isolated pages (<c>shrink_folio_list()</c>).</summary>
     internal long ShrinkPages(Cpu cpu, NodeReclaimState state, ScanControl sc, ReadOnlySpan<int> pages, ref ScanFindings found, ref int kept, ref int freed)
     {
-        IPageOwners? owners = _machine.Lru.Owners;
-        FrameArray frames = _machine.Frames.Array;
         long reclaimed = 0;
         sc.PartsFreed = 0;
 
         // For page faults on other CPUs a page is reclaimed in one step: none meets it locked or half gone. Where there are none, one scope does for all.
-        bool isParallel = _machine.IsParallel;
-        using OwnersLock.Scope all = isParallel ? default : _machine.EnterOwners();
+        using OwnersLock.Scope all = _machine.IsParallel ? default : _machine.EnterOwners();
+        bool demotes = sc.MayDemote && _machine.Migration.Tiers.CanDemote(state.Node);
         foreach (int pfn in pages)
         {
-            ref PageFrame frame = ref frames[pfn];
-            long size = 1L << frame.Order;
-            using OwnersLock.Scope one = isParallel ? _machine.EnterOwners() : default;
-            if (!TryLock(ref frame))
+            reclaimed += ShrinkPage(cpu, state, sc, pfn, demotes, ref found, ref kept, ref freed);
+        }
+
+        if (sc.Demoted.Count != 0)
+        {
+            reclaimed += Demote(cpu, state, sc);
+
+            // Those for which the slower nodes have no room are treated as if there were none.
+            foreach (int pfn in sc.Demoted)
             {
-                sc.Kept[kept++] = pfn;
-                continue;
+                reclaimed += ShrinkPage(cpu, state, sc, pfn, demotes: false, ref found, ref kept, ref freed);
             }
 
-            sc.Scanned += size;
-            Outcome outcome = owners is null ? Outcome.KeepLocked
-                : _lru.IsIdleCache(ref frame) ? FreeIdle(cpu, owners, sc, pfn, ref frame)
-                : Judge(cpu, owners, state, sc, pfn, ref frame, ref found);
-            switch (outcome)
-            {
-                case Outcome.Freed:
-                    reclaimed += 1L << frame.Order;
-                    _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
-                    _zones[frame.ZoneId].PagesScanned = 0;
-                    sc.Others[freed++] = pfn;
-                    continue;
-                case Outcome.ActivateLocked:
-                    if (!frame.IsMlocked)
-                    {
-                        _lru.SetFlags(ref frame, PageFlags.Active);
-                        bool isFile = !frame.IsSwapBacked;
-                        found.ActivatedAnon += isFile ? 0 : size;
-                        found.ActivatedFile += isFile ? size : 0;
-                    }
-
-                    Unlock(ref frame);
-                    break;
-                case Outcome.KeepLocked:
-                    Unlock(ref frame);
-                    break;
-                default:
-                    break;
-            }
-
-            sc.Kept[kept++] = pfn;
+            sc.Demoted.Clear();
         }
 
         _machine.DeviceWaits.SwapWrites.EndBatch();
@@ -144,7 +119,58 @@ internal sealed partial class PageReclaim
         return reclaimed + sc.PartsFreed;
     }
 
-    private Outcome Judge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
+    /// <summary>Decides about a page, and notes what becomes of it.</summary>
+    /// <returns>Pages freed.</returns>
+    private long ShrinkPage(Cpu cpu, NodeReclaimState state, ScanControl sc, int pfn, bool demotes, ref ScanFindings found, ref int kept, ref int freed)
+    {
+        IPageOwners? owners = _machine.Lru.Owners;
+        ref PageFrame frame = ref _machine.Frames.Array[pfn];
+        long size = 1L << frame.Order;
+        using OwnersLock.Scope one = _machine.IsParallel ? _machine.EnterOwners() : default;
+        if (!TryLock(ref frame))
+        {
+            sc.Kept[kept++] = pfn;
+            return 0;
+        }
+
+        sc.Scanned += size;
+        Outcome outcome = owners is null ? Outcome.KeepLocked
+            : !demotes && _lru.IsIdleCache(ref frame) ? FreeIdle(cpu, owners, sc, pfn, ref frame)
+            : Judge(cpu, owners, state, sc, pfn, ref frame, demotes, ref found);
+        switch (outcome)
+        {
+            case Outcome.Freed:
+                _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
+                _zones[frame.ZoneId].PagesScanned = 0;
+                sc.Others[freed++] = pfn;
+                return 1L << frame.Order;
+            case Outcome.Demote:
+                Unlock(ref frame);
+                sc.Demoted.Add(pfn);
+                return 0;
+            case Outcome.ActivateLocked:
+                if (!frame.IsMlocked)
+                {
+                    _lru.SetFlags(ref frame, PageFlags.Active);
+                    bool isFile = !frame.IsSwapBacked;
+                    found.ActivatedAnon += isFile ? 0 : size;
+                    found.ActivatedFile += isFile ? size : 0;
+                }
+
+                Unlock(ref frame);
+                break;
+            case Outcome.KeepLocked:
+                Unlock(ref frame);
+                break;
+            default:
+                break;
+        }
+
+        sc.Kept[kept++] = pfn;
+        return 0;
+    }
+
+    private Outcome Judge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, bool demotes, ref ScanFindings found)
     {
         long size = 1L << frame.Order;
         if (!_lru.IsEvictable(pfn))
@@ -183,6 +209,11 @@ internal sealed partial class PageReclaim
         {
             found.ReferencedKept += size;
             return Outcome.KeepLocked;
+        }
+
+        if (demotes && (frame.Order == 0 || _machine.Architecture.Bits == 64))
+        {
+            return Outcome.Demote;
         }
 
         if (frame.Order != 0 && frame.IsAnonymous)

@@ -194,7 +194,7 @@ internal sealed partial class PageReclaim
     {
         LruVec vec = sc.Lists ?? state.Lists;
         int swappiness = sc.Swappiness ?? _machine.Settings.Sysctls.Swappiness;
-        bool anonToo = sc.MaySwap && _lru.SwapFreePages(vec) > 0 && (sc.Target is null || swappiness != 0);
+        bool anonToo = sc.MaySwap && (_lru.SwapFreePages(vec) > 0 || CanDemote(state, sc)) && (sc.Target is null || swappiness != 0);
         bool asked = anonToo && swappiness == CgroupTree.OnlyAnonymous;
         bool equal = anonToo && !asked && sc.Priority == 0 && swappiness != 0;
         bool onlyAnon = asked || (anonToo && !equal && sc.FileIsTiny);
@@ -323,7 +323,7 @@ internal sealed partial class PageReclaim
             }
         }
 
-        long inactive = state.Node.Counters.InactiveFile + (CanReclaimAnon ? state.Node.Counters.InactiveAnon : 0);
+        long inactive = state.Node.Counters.InactiveFile + (CanReclaimAnonOf(state.Node) ? state.Node.Counters.InactiveAnon : 0);
         return inactive > CompactGap(sc.Order);
     }
 

@@ -27,6 +27,7 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
         _lru = machine.Lru;
         _zones = [.. machine.Zones];
         Counts = new ReclaimCounts(machine);
+        _slower = new SlowerNodes(machine);
         _byLists = new ListEngine(machine, this);
         Generations = new GenerationEngine(machine, this);
         _zoneScans = new ZoneScan[machine.Zones.Count];
@@ -100,7 +101,7 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
     {
         ZoneCounters counters = zone.Counters;
         long pages = counters.InactiveFile + counters.ActiveFile;
-        pages += CanReclaimAnon ? counters.InactiveAnon + counters.ActiveAnon : 0;
+        pages += CanReclaimAnonOf(zone.Node) ? counters.InactiveAnon + counters.ActiveAnon : 0;
 
         // What is free in a zone with nothing on its lists counts where the kernel does not want it passed over.
         return pages == 0 && _machine.Personality.Reclaim.EmptyZonesCountFree ? zone.TrueFreePages : pages;

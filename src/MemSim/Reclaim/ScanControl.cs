@@ -20,6 +20,9 @@ internal sealed class ScanControl
     /// <summary>Of those, the ones that are freed, or that become inactive.</summary>
     public readonly int[] Others = new int[LruGenerations.MinBatch];
 
+    /// <summary>Of those, the ones that go to a slower node.</summary>
+    public readonly List<int> Demoted = [];
+
     /// <summary>Pages left to scan, by list.</summary>
     public readonly long[] Left = new long[4];
 
@@ -84,6 +87,9 @@ internal sealed class ScanControl
     /// <summary>Whether the machine is short of memory, not a cgroup (<c>root_reclaim()</c>).</summary>
     public bool IsGlobal => Target is null;
 
+    /// <summary>Whether pages may go to slower nodes (<c>!no_demotion</c>).</summary>
+    public bool MayDemote;
+
     /// <summary>Whether use since the last look does not matter: the frames are wanted, not just any.</summary>
     public bool IgnoresUse;
     public long AnonCost;
@@ -115,7 +121,7 @@ internal sealed class ScanControl
         ReclaimIndex = reclaimIndex;
         ToReclaim = toReclaim;
         IsKswapd = isKswapd;
-        MayWrite = MayUnmap = MaySwap = true;
+        MayWrite = MayUnmap = MaySwap = MayDemote = true;
         ForceDeactivate = SkippedDeactivate = DeactivateAnon = DeactivateFile = false;
         CacheTrim = FileIsTiny = CompactionReady = IgnoresUse = false;
         AnonCost = FileCost = Scanned = Reclaimed = 0;

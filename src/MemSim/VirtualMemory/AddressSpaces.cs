@@ -78,6 +78,9 @@ internal sealed class AddressSpaces
     /// <summary>What a fault does.</summary>
     public PageFaults Faults { get; }
 
+    /// <summary>Who marks entries to learn of the use of their pages; null while nobody does.</summary>
+    public IHintFaults? Hints { get; set; }
+
     /// <summary>Transparent huge pages.</summary>
     public TransparentHugeMemory Huge { get; }
 

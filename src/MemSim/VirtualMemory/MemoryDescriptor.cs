@@ -136,6 +136,9 @@ public sealed partial class MemoryDescriptor
     /// <summary>The nodes whose pages were aged by a walk of these tables at least once since its process came into its cgroup.</summary>
     internal ulong WalkedForAging { get; set; }
 
+    /// <summary>How far balancing between nodes has come with it; null while it did not look at it.</summary>
+    internal NumaScanState? NumaScan { get; set; }
+
     internal Rlimits Limits { get; set; }
 
     internal VmaTree Tree => _areas;

@@ -35,7 +35,14 @@ internal sealed class ZoneTable
     /// <summary>Whether contradictory zone flags are a bug or mean ZONE_DMA.</summary>
     public bool RefusesIllegalFlags { get; }
 
-    public void Add(Node node) => _nodes.Add(node);
+    /// <summary>How many blocks in a row each node gets where memory is spread by weights.</summary>
+    public InterleaveWeights InterleaveWeights { get; private set; } = new(0);
+
+    public void Add(Node node)
+    {
+        _nodes.Add(node);
+        InterleaveWeights = new InterleaveWeights(_nodes.Max(n => n.Id) + 1);
+    }
 
     public void Add(Zone zone) => _zones.Add(zone);
 

@@ -102,6 +102,8 @@ internal static class RuleEvidence
         ["Areas.CollapsesReadOnly"] = Live,
         ["Areas.SealsExecution"] = Live,
         ["Areas.MapsSealedForReading"] = Live,
+        ["Areas.BalancesNodes"] = Captured,
+        ["Areas.WeightsInterleave"] = Captured,
         ["Areas.UnsharesForLongPins"] = NowhereTold,
         ["Areas.RefusesLongWritePins"] = NowhereTold,
         ["Image.StackDepotBucketPointers"] = StackDepot,

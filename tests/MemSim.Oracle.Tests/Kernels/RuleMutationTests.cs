@@ -49,6 +49,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["6.12 Areas.MapsSealedForReading"] = "MemfdTests",
         ["6.12 Areas.UnsharesForLongPins"] = "PinTests",
         ["6.12 Areas.RefusesLongWritePins"] = "PinTests",
+        ["6.12 Areas.WeightsInterleave"] = "MemoryTierTests",
         ["6.18 Areas.CollapsesReadOnly"] = "InMemoryTests",
         ["6.12 Views.HugePagesBySize"] = "PressureReplayTests",
         ["6.12 CompressedMemory.ZspagesChain"] = "ZsmallocTests, ZramTests",

@@ -77,7 +77,6 @@ public sealed class BootParametersTests
     [InlineData("page_poison=1")]
     [InlineData("debug_pagealloc=on")]
     [InlineData("debug_guardpage_minorder=2")]
-    [InlineData("numa_balancing=enable")]
     [InlineData("memtest=4")]
     [InlineData("kasan=on")]
     [InlineData("kmemleak=on")]

@@ -32,7 +32,7 @@ internal static class Rooms
         ("Hugetlb", "pools of huge pages, hugetlbfs"),
         ("Processes", "tasks, pids, limits, signals, `/proc/PID` ([processes.md](processes.md))"),
         ("ReverseMapping", "who maps a page (how many do: `VirtualMemory/MapCounts`); `PageOwners` answers for all of them, `CacheOnlyOwners` where there are no processes"),
-        ("Migration", "moving a page; `move_pages()` and its relatives; the tracepoints of all that moves pages"),
+        ("Migration", "moving a page; `move_pages()` and its relatives; balancing between nodes and memory tiers ([numa.md](numa.md)); the tracepoints of all that moves pages"),
         ("CompressedMemory", "zsmalloc, zbud and the compressors; zram and zswap ([swap.md](swap.md))"),
         ("Compaction", "room for large blocks by moving pages, kcompactd ([compaction.md](compaction.md))"),
         ("Reclaim", "kswapd, direct reclaim ([reclaim.md](reclaim.md))"),

@@ -54,7 +54,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     public void Begin(NodeReclaimState state, LruVec vec, ScanControl sc)
     {
         sc.EvictionLeft = sc.EvictionDone = 0;
-        sc.PassSwappiness = SwappinessOf(sc);
+        sc.PassSwappiness = SwappinessOf(vec.Node, sc);
         sc.HasWalk = sc.IsGlobal || sc.IsProactive;
 
         // Unmapped clean pages come first anyway.
@@ -348,7 +348,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         }
 
         NodeCounters counters = state.Node.Counters;
-        long reclaimable = counters.InactiveFile + (reclaim.CanReclaimAnon ? counters.InactiveAnon : 0);
+        long reclaimable = counters.InactiveFile + (reclaim.CanReclaimAnonOf(state.Node) ? counters.InactiveAnon : 0);
         int priority = BitsOf(reclaimable) - 1 - BitsOf(sc.ToReclaim - 1);
         sc.Priority = Math.Clamp(priority, ScanControl.DefaultPriority / 2, ScanControl.DefaultPriority);
     }
@@ -356,16 +356,16 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     private static int BitsOf(long value) => value <= 0 ? 0 : 64 - System.Numerics.BitOperations.LeadingZeroCount((ulong)value);
 
     /// <summary>Swappiness for a run: without room in swap, or the right to use it, only files (<c>get_swappiness()</c>); without the right to start I/O files first.</summary>
-    private int SwappinessOf(ScanControl sc)
+    private int SwappinessOf(Node node, ScanControl sc)
     {
-        int swappiness = sc.MaySwap && machine.SystemFigures.SwapFreePages >= LruGenerations.MinBatch ? sc.Swappiness ?? machine.Settings.Sysctls.Swappiness : 0;
+        int swappiness = sc.MaySwap && (machine.SystemFigures.SwapFreePages >= LruGenerations.MinBatch || (sc.MayDemote && machine.Migration.Tiers.CanDemote(node))) ? sc.Swappiness ?? machine.Settings.Sysctls.Swappiness : 0;
         return swappiness != 0 && (sc.Gfp & Gfp.Io) == 0 ? 1 : swappiness;
     }
 
     private bool IsOldEnough(LruVec vec, ScanControl sc)
     {
         LruGenerations generations = vec.Generations!;
-        int swappiness = SwappinessOf(sc);
+        int swappiness = SwappinessOf(vec.Node, sc);
         long oldest = _rules.Eviction == EvictionStep.Batch ? generations.MinSequence(1) : generations.EvictableMin(swappiness);
         return generations.EvictablePages(swappiness) >> sc.Priority != 0 && machine.Background.NowNanoseconds - generations.BornNanoseconds(oldest) > MinTimeToLiveNanoseconds;
     }

@@ -11,7 +11,7 @@ internal sealed class ListEngine(Machine machine, PageReclaim reclaim) : IReclai
     /// <inheritdoc/>
     public void BeginAging(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
-        if (machine.SystemFigures.SwapTotalPages > 0 && PageReclaim.InactiveIsLow(state.Lists, file: false))
+        if ((machine.SystemFigures.SwapTotalPages > 0 || machine.Migration.Tiers.CanDemote(state.Node)) && PageReclaim.InactiveIsLow(state.Lists, file: false))
         {
             for (LruVec? vec = state.Lists; vec is not null; vec = vec.NextBelow(state.Lists))
             {
@@ -32,7 +32,7 @@ internal sealed class ListEngine(Machine machine, PageReclaim reclaim) : IReclai
     /// <inheritdoc/>
     public void End(Cpu cpu, NodeReclaimState state, LruVec vec, ScanControl sc)
     {
-        if (machine.SystemFigures.SwapTotalPages > 0 && PageReclaim.InactiveIsLow(vec, file: false))
+        if ((machine.SystemFigures.SwapTotalPages > 0 || machine.Migration.Tiers.CanDemote(vec.Node)) && PageReclaim.InactiveIsLow(vec, file: false))
         {
             reclaim.ShrinkActive(cpu, state, vec, LruList.ActiveAnon, ScanControl.ClusterPages, sc);
         }

@@ -74,7 +74,7 @@ public sealed partial class MemoryDescriptor
         }
 
         ulong start = address.Value;
-        if ((start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start)
+        if ((start & PageMask) != 0 || !Align(length, out ulong bytes) || start + bytes < start || (policy is { Mode: MemoryPolicyMode.WeightedInterleave } && !_spaces.Rules.WeightsInterleave))
         {
             return Errno.EINVAL;
         }
