@@ -256,7 +256,9 @@ public sealed record MachineSpec
 
     /// <summary>With another memory model than the architecture's usual one.</summary>
     /// <param name="model">The model.</param>
-    public MachineSpec WithMemoryModel(MemoryModel model) => this with { MemoryModel = model };
+    /// <exception cref="ArgumentException">Sections on a 32-bit architecture.</exception>
+    public MachineSpec WithMemoryModel(MemoryModel model) =>
+        model.HasSections() && !ArchitectureInfo.Of(Architecture).SparseVmemmap ? throw new ArgumentException($"{Architecture} has no sections: its kernels have one array of frames, or one for each node", nameof(model)) : this with { MemoryModel = model };
 
     /// <summary>With another answer to misuse.</summary>
     /// <param name="policy">The answer.</param>

@@ -153,7 +153,7 @@ internal sealed class EarlyAllocationStage
     /// <summary>Descriptors of the page frames.</summary>
     public void AllocateMemoryMap(IReadOnlyList<int> nodes)
     {
-        if (spec.MemoryModel == MemoryModel.Flat)
+        if (!spec.MemoryModel.HasSections())
         {
             foreach (int node in nodes)
             {
@@ -179,7 +179,7 @@ internal sealed class EarlyAllocationStage
             }
 
             Allocate("memory map", sections * bytesOfSection, HugePage, LowestPreferred, node);
-            Allocate("memory map page tables", (1 + Units(sections * bytesOfSection, 1 << 30)) * Page, Page, LowestPreferred, node);
+            _ = spec.MemoryModel == MemoryModel.SparseVmemmap ? Allocate("memory map page tables", (1 + Units(sections * bytesOfSection, 1 << 30)) * Page, Page, LowestPreferred, node) : null;
         }
     }
 

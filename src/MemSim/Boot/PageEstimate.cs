@@ -47,7 +47,7 @@ internal static class PageEstimate
 
     private static long MapPages(MachineSpec spec, BootZone zone)
     {
-        bool sparse = spec.MemoryModel == MemoryModel.SparseVmemmap;
+        bool sparse = spec.MemoryModel.HasSections();
         long pages = sparse && zone.SpannedPages > zone.PresentPages + (zone.PresentPages >> 4) ? zone.PresentPages : zone.SpannedPages;
         return (pages * spec.Kernel.StructPageBytes + PageGeometry.PageSize - 1) >> PageGeometry.PageShift;
     }

@@ -82,7 +82,7 @@ internal sealed class ReleaseStage
     public static Pfn? FirstDeferred(MachineSpec spec, Memblock memblock, BootNode node)
     {
         BootZone? last = node.Zones.LastOrDefault(zone => zone.SpannedPages > 0 && zone.End == node.End);
-        if (spec.MemoryModel != MemoryModel.SparseVmemmap || last is null)
+        if (!spec.MemoryModel.HasSections() || last is null)
         {
             return null;
         }

@@ -11,7 +11,7 @@ internal static class UnavailableRanges
     /// <summary>Adds the "pages in unavailable ranges" lines.</summary>
     public static void Log(MachineSpec spec, Memblock memblock, List<BootNode> nodes, List<string> log)
     {
-        bool sparse = spec.MemoryModel == MemoryModel.SparseVmemmap;
+        bool sparse = spec.MemoryModel.HasSections();
         List<(long Start, long End)> sections = sparse ? SectionsOf(memblock) : [(0, long.MaxValue)];
         long hole = 0;
         BootZone? last = null;

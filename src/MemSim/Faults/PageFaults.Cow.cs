@@ -1,6 +1,7 @@
 using MemSim.PageCache;
 using MemSim.Pages;
 using MemSim.Statistics;
+using MemSim.VirtualMemory;
 
 namespace MemSim.Faults;
 
@@ -15,6 +16,11 @@ internal sealed partial class PageFaults
         }
 
         int old = _layout.Pfn(entry);
+        if (PageEntries.IsFrameOf(vma, address, old))
+        {
+            return FrameWrite(cpu, vma, address, slot, entry, old);
+        }
+
         if (old != _zeroPfn && _entries.NormalPage(vma, address, entry) < 0)
         {
             // There is no page that could be copied.
@@ -115,6 +121,18 @@ internal sealed partial class PageFaults
         return mayWrite ? FaultResult.None : FaultResult.SigBus;
     }
 
+    /// <summary>The first write to a frame mapped as such: used on where it is shared (<c>wp_pfn_shared()</c>), else copied.</summary>
+    private FaultResult FrameWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
+    {
+        if (vma.IsShared)
+        {
+            Story?.Add($"first write to frame 0x{pfn:x} of {vma.Device}: writable from now on");
+            return Reuse(vma, slot, entry);
+        }
+
+        return _mmu.IsRam((ulong)pfn << PageGeometry.PageShift) ? CopyOnWrite(cpu, vma, address, slot, entry, pfn, unshare: false, hasOwner: false) : FaultResult.SigBus;
+    }
+
     /// <summary>Maps a private copy (<c>wp_page_copy()</c>).</summary>
     /// <param name="cpu">The CPU.</param>
     /// <param name="vma">The area.</param>
@@ -123,7 +141,8 @@ internal sealed partial class PageFaults
     /// <param name="entry">Its entry.</param>
     /// <param name="old">The page to copy, on which the caller holds a reference; -1 for zeroes.</param>
     /// <param name="unshare">Whether the copy is not to be written to.</param>
-    private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old, bool unshare)
+    /// <param name="hasOwner">Whether what is copied is a page that counts who maps it.</param>
+    private FaultResult CopyOnWrite(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int old, bool unshare, bool hasOwner = true)
     {
         MemoryDescriptor mm = vma.Mm;
         if (vma.AnonVma is null && !_spaces.Anon.Prepare(cpu, vma))
@@ -148,7 +167,8 @@ internal sealed partial class PageFaults
             return FaultResult.None;
         }
 
-        if (old < 0)
+        bool leavesPage = old >= 0 && hasOwner;
+        if (!leavesPage)
         {
             mm.AnonPages++;
         }
@@ -171,8 +191,8 @@ internal sealed partial class PageFaults
         _maps.AddNewAnonRmap(copy, vma, address);
         _pages.AddToLru(cpu, copy, vma);
         mm.Tables.WriteSlot(slot, made);
-        Story?.Add(old >= 0 ? $"page 0x{old:x} is shared (mapped {_maps.MapCount(old)} times, {_pages.RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
-        if (old >= 0)
+        Story?.Add(!hasOwner ? $"frame 0x{old:x} of {vma.Device}: copied to page 0x{copy:x}" : old >= 0 ? $"page 0x{old:x} is shared (mapped {_maps.MapCount(old)} times, {_pages.RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
+        if (leavesPage)
         {
             _maps.RemoveRmap(cpu, old, vma);
             if (_pages.IsSwapCache(old) && _maps.MapCount(old) == 0 && !_pages.HasFlag(old, PageFlags.Locked))

@@ -15,6 +15,13 @@ internal sealed partial class PageFaults
     public FaultResult FindToPin(Cpu cpu, Vma vma, ulong address, bool write, bool longTerm, out int pfn)
     {
         address &= ~(ulong)(PageGeometry.PageSize - 1);
+        if (vma.MapsFrames)
+        {
+            // There is no page that could count who holds it.
+            pfn = -1;
+            return FaultResult.SigBus;
+        }
+
         bool ownAlways = longTerm && !write && vma.IsCow && _spaces.Rules.UnsharesForLongPins;
         for (int i = 0; i < 8; i++)
         {

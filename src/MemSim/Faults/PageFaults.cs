@@ -111,9 +111,18 @@ internal sealed partial class PageFaults
         }
 
         PageTables tables = mm.Tables;
-        if ((vma.Flags & VmaFlags.HugeTlb) != 0)
+        if ((vma.Flags & (VmaFlags.HugeTlb | VmaFlags.PfnMap)) != 0)
         {
-            return _spaces.Hugetlb.Fault(cpu, vma, address, flags);
+            if (!vma.MapsFrames)
+            {
+                return _spaces.Hugetlb.Fault(cpu, vma, address, flags);
+            }
+
+            if (tables.FindSlot(address) is var place && (place == 0 || tables.ReadSlot(place) == 0))
+            {
+                // All entries were made at once; whoever lost one finds no page to put there.
+                return FaultResult.SigBus;
+            }
         }
 
         if (_spaces.UsesHugePages)

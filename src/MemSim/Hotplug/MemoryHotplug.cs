@@ -264,7 +264,7 @@ public sealed class MemoryHotplug
     /// <summary>Whether memory was plugged in that is still there.</summary>
     internal bool HasPluggedIn => IsConfigured && Numbers().Any(_window.Has);
 
-    private bool IsConfigured => _machine.Architecture.Bits == 64 && _machine.Frames.Model == MemoryModel.SparseVmemmap;
+    private bool IsConfigured => _machine.Architecture.Bits == 64 && _machine.Frames.Model.HasSections();
 
     private long BlockPages
     {

@@ -33,7 +33,7 @@ internal sealed partial class TransparentHugeMemory
     public bool MayCollapse(Vma vma)
     {
         ulong first = (vma.StartValue + _mask) & ~_mask;
-        return vma.File is null && vma.AnonVma is not null && (vma.Flags & (VmaFlags.NoHugePage | VmaFlags.HugeTlb)) == 0 && !IsTemporaryStack(vma)
+        return vma.File is null && vma.AnonVma is not null && (vma.Flags & (VmaFlags.NoHugePage | VmaFlags.HugeTlb | VmaFlags.PfnMap)) == 0 && !IsTemporaryStack(vma)
             && first >= vma.StartValue && first < vma.EndValue && vma.EndValue - first >= Bytes;
     }
 

@@ -70,7 +70,7 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Whether an area may have huge pages (<c>hugepage_vma_check()</c>): asked for where that matters, anonymous, of ordinary memory.</summary>
     public bool MayHaveHuge(Vma vma)
     {
-        const VmaFlags never = VmaFlags.NoHugePage | VmaFlags.HugeTlb;
+        const VmaFlags never = VmaFlags.NoHugePage | VmaFlags.HugeTlb | VmaFlags.PfnMap;
         if (vma.File is not null || (vma.Flags & never) != 0 || IsTemporaryStack(vma))
         {
             return false;

@@ -16,7 +16,7 @@ public sealed class MachineMemory
     public IReadOnlyList<KmapSlot> KmapSlots => Kmaps?.List() ?? [];
 
     /// <summary>What the page frames cost under this memory model, in the real kernel and here.</summary>
-    public MemoryMapCost MapCost => MemoryMapCost.Of(_machine.Frames.Model, _machine.Architecture, [.. _machine.ZoneTable.PresentRanges.Select(r => (r.Start, r.End)), .. _machine.ZoneTable.OfflineRanges.Select(r => (r.Start, r.End))], _machine.Frames.ReservedBytes);
+    public MemoryMapCost MapCost => MemoryMapCost.Of(_machine.Frames.Model, _machine.Architecture, [.. _machine.ZoneTable.PresentRanges.Select(r => (r.Start, r.End, r.Zone.Node.Id)), .. _machine.ZoneTable.OfflineRanges.Select(r => (r.Start, r.End, r.Node))], _machine.Frames.ReservedBytes);
 
     /// <summary>Gives the pages in all CPUs' lists back to the free lists (<c>drain_all_pages()</c>).</summary>
     public void DrainAllPages() => _machine.Pages.DrainAllPages();

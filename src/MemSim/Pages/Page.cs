@@ -39,6 +39,9 @@ public readonly partial struct Page : IEquatable<Page>
     /// <summary>The raw <c>_refcount</c> of this frame: 0 for the tail pages of a compound page.</summary>
     public int RefCount => Owner.Frames.FrameOf(_pfn).RefCount;
 
+    /// <summary>The word that kernels before 2.6.10 stored in <c>_count</c>: one less than the references, so -1 for a free page. Their <c>page_count()</c> added one.</summary>
+    public int StoredCount => RefCount - 1;
+
     /// <summary>How many page tables map the page (<c>page_mapcount()</c>).</summary>
     public int MapCount => Owner.Frames.FrameOf(_pfn).MapCount;
 

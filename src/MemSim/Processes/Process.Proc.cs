@@ -11,10 +11,13 @@ public sealed partial class Process
     private static readonly (VmaFlags Flag, string Name)[] FlagNames =
     [
         (VmaFlags.Read, "rd"), (VmaFlags.Write, "wr"), (VmaFlags.Exec, "ex"), (VmaFlags.Shared, "sh"), (VmaFlags.MayRead, "mr"), (VmaFlags.MayWrite, "mw"), (VmaFlags.MayExec, "me"),
-        (VmaFlags.MayShare, "ms"), (VmaFlags.GrowsDown, "gd"), (VmaFlags.UserfaultMissing, "um"), (VmaFlags.MaybeGuard, "gu"), (VmaFlags.UserfaultProtect, "uw"), (VmaFlags.Locked, "lo"), (VmaFlags.SequentialRead, "sr"), (VmaFlags.RandomRead, "rr"), (VmaFlags.DontCopy, "dc"),
+        (VmaFlags.MayShare, "ms"), (VmaFlags.GrowsDown, "gd"), (VmaFlags.UserfaultMissing, "um"), (VmaFlags.PfnMap, "pf"), (VmaFlags.MaybeGuard, "gu"), (VmaFlags.UserfaultProtect, "uw"), (VmaFlags.Locked, "lo"), (VmaFlags.Io, "io"), (VmaFlags.SequentialRead, "sr"), (VmaFlags.RandomRead, "rr"), (VmaFlags.DontCopy, "dc"),
         (VmaFlags.DontExpand, "de"), (VmaFlags.LockOnFault, "lf"), (VmaFlags.Account, "ac"), (VmaFlags.NoReserve, "nr"), (VmaFlags.HugeTlb, "ht"), (VmaFlags.WipeOnFork, "wf"),
         (VmaFlags.DontDump, "dd"), (VmaFlags.HugePage, "hg"), (VmaFlags.NoHugePage, "nh"), (VmaFlags.Mergeable, "mg"), (VmaFlags.UserfaultMinor, "ui"),
     ];
+
+    /// <summary>The number of the file system of <c>/dev</c>, as Debian mounts it.</summary>
+    private const int DevTmpfs = 5;
 
     /// <summary>A page that userfaultfd protects, in words of pagemap.</summary>
     private const ulong ProtectedWord = 1UL << 57;
@@ -202,12 +205,13 @@ public sealed partial class Process
     private void AppendHeader(StringBuilder text, Vma vma)
     {
         int begin = text.Length;
-        ulong offset = vma.File is null ? 0 : vma.PgOff << PageGeometry.PageShift;
+        ulong offset = vma.File is null && vma.Device is null ? 0 : vma.PgOff << PageGeometry.PageShift;
         long inode = vma.File?.File.Number ?? 0;
-        int device = vma.File?.File.FileSystem.DeviceNumber ?? 0;
+        int device = vma.File?.File.FileSystem.DeviceNumber ?? (vma.Device is null ? 0 : DevTmpfs);
         text.Append(CultureInfo.InvariantCulture, $"{vma} {offset:x8} {device >> 20:x2}:{device & 0xfffff:x2} {inode} ");
         MemoryDescriptor mm = vma.Mm;
         string name = vma.File is { } file ? file.File.DisplayName
+            : vma.Device is { } owner ? owner
             : vma.Hugetlb is not null ? "/anon_hugepage (deleted)"
             : vma.StartValue <= mm.HeapEnd.Value && vma.EndValue >= mm.HeapStart.Value && mm.HeapEnd != mm.HeapStart ? "[heap]"
             : vma.StartValue <= mm.StackStart.Value && vma.EndValue >= mm.StackStart.Value ? "[stack]"

@@ -144,7 +144,7 @@ internal sealed class PageTableAging(AddressSpaces spaces)
 
     private static bool IsSkipped(Vma vma, in Aging aging)
     {
-        const VmaFlags without = VmaFlags.Locked | VmaFlags.HugeTlb | VmaFlags.SequentialRead | VmaFlags.RandomRead;
+        const VmaFlags without = VmaFlags.Locked | VmaFlags.HugeTlb | VmaFlags.PfnMap | VmaFlags.SequentialRead | VmaFlags.RandomRead;
         return (vma.Flags & without) != 0 || (vma.File is null ? !aging.Anon : !aging.Files && !aging.Anon);
     }
 

@@ -252,6 +252,9 @@ public enum VmaFlags : uint
     /// <summary><c>VM_UFFD_MISSING</c>: accesses where no page is are told to a <see cref="Userfaultfd"/>.</summary>
     UserfaultMissing = 0x200,
 
+    /// <summary><c>VM_PFNMAP</c>: entries name frames, not pages: nobody counts them. See <see cref="MemoryDescriptor.MapFrames"/>.</summary>
+    PfnMap = 0x400,
+
     /// <summary><c>VM_MAYBE_GUARD</c>: guards were put into it at some time.</summary>
     MaybeGuard = 0x800,
 
@@ -260,6 +263,9 @@ public enum VmaFlags : uint
 
     /// <summary><c>VM_LOCKED</c>.</summary>
     Locked = 0x2000,
+
+    /// <summary><c>VM_IO</c>: what is there may be a device's, and reading it may have effects.</summary>
+    Io = 0x4000,
 
     /// <summary><c>VM_SEQ_READ</c>.</summary>
     SequentialRead = 0x8000,

@@ -9,7 +9,7 @@ public sealed partial class MemoryDescriptor
     private const VmaFlags Sticky = VmaFlags.MaybeGuard;
 
     private static bool SameKind(Vma vma, VmaFlags flags, OpenFile? file, MemoryPolicy? policy, Userfaultfd? faults) =>
-        ((vma.Flags ^ flags) & ~Sticky) == 0 && (flags & VmaFlags.HugeTlb) == 0 && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy) && ReferenceEquals(vma.Userfaults, faults);
+        ((vma.Flags ^ flags) & ~Sticky) == 0 && (flags & (VmaFlags.HugeTlb | VmaFlags.PfnMap)) == 0 && ReferenceEquals(vma.File, file) && ReferenceEquals(vma.Policy, policy) && ReferenceEquals(vma.Userfaults, faults);
 
     // One of them may be without anonymous memory if the area that is enlarged has not come through a fork. 6.1 also wants that area to be the touched one (its chain must be singular,
     // and an empty one is not); 6.15 and later do not.
@@ -187,6 +187,7 @@ public sealed partial class MemoryDescriptor
         upper.PgOff = vma.PgOff + ((at - vma.StartValue) >> PageGeometry.PageShift);
         upper.PageBits = vma.PageBits;
         upper.File = vma.File?.Get();
+        upper.Device = vma.Device;
         upper.Policy = vma.Policy;
         upper.Userfaults = vma.Userfaults;
         if (vma.AnonVma is not null && !_spaces.Anon.Clone(cpu, upper, vma))

@@ -158,6 +158,16 @@ internal sealed partial class MmVerifier(AddressSpaces spaces)
             return;
         }
 
+        if (PageEntries.IsFrameOf(vma, at, pfn))
+        {
+            if (layout.IsWritable(entry) && !vma.IsShared)
+            {
+                BugReporter.Corrupt($"{mm.Tables}: frame 0x{pfn:x} of {vma.Device} is writable at {at:x}, a private area");
+            }
+
+            return;
+        }
+
         if (!spaces.Entries.IsMappedAt(vma, at, pfn))
         {
             BugReporter.Corrupt($"{mm.Tables}: entry {entry:x16} at {at:x} maps frame 0x{pfn:x}, which {spaces.Entries.WhyNotMappedAt(vma, at, pfn)}");

@@ -31,7 +31,7 @@ internal sealed class PageEntries
     }
 
     /// <summary>The page that an entry maps, when it is one that the area can have there (<c>vm_normal_page()</c>).</summary>
-    /// <returns>-1 for the zero page, which has no owner, and for an entry that was overwritten; the latter is reported, and what it names is left alone.</returns>
+    /// <returns>-1 for the zero page and for frames mapped as such, which have no owner, and for an entry that was overwritten; the latter is reported, and what it names is left alone.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public int NormalPage(Vma vma, ulong address, ulong entry)
     {
@@ -58,7 +58,7 @@ internal sealed class PageEntries
     public int PeekPage(Vma vma, ulong address, ulong entry)
     {
         int pfn = _layout.Pfn(entry);
-        return IsPlainPageAt(vma, address, pfn) || (pfn != _zeroPfn && IsMappedAt(vma, address, pfn)) ? pfn : -1;
+        return IsPlainPageAt(vma, address, pfn) || (pfn != _zeroPfn && !IsFrameOf(vma, address, pfn) && IsMappedAt(vma, address, pfn)) ? pfn : -1;
     }
 
     /// <summary>An entry that is not present, decoded and compared with what there is.</summary>
@@ -104,6 +104,9 @@ internal sealed class PageEntries
         return frame.RefCount != 0 && frame.InvertedMapCount < 0 && pfn - head < 1 << frame.Order && (pfn == head || frame.Order == _spaces.HugeOrder)
             && frame.Index + (uint)(pfn - head) == vma.IndexOf(address) && MayBeIn(vma, frame.Mapping);
     }
+
+    /// <summary>Whether an entry names the frame that its area was made for, and not a page: all of a shared area do, and those of a private one that nobody has written to.</summary>
+    public static bool IsFrameOf(Vma vma, ulong address, int pfn) => vma.MapsFrames && (uint)pfn == vma.IndexOf(address);
 
     /// <summary>What <see cref="IsMappedAt"/> found wrong, in words.</summary>
     public string WhyNotMappedAt(Vma vma, ulong address, int pfn)
@@ -183,7 +186,7 @@ internal sealed class PageEntries
     [MethodImpl(MethodImplOptions.NoInlining)]
     private int OtherPage(Vma vma, ulong address, ulong entry, int pfn)
     {
-        if (pfn == _zeroPfn)
+        if (pfn == _zeroPfn || IsFrameOf(vma, address, pfn))
         {
             return -1;
         }

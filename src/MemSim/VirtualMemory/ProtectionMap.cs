@@ -24,7 +24,7 @@ internal sealed class ProtectionMap
     public ulong Bits(VmaFlags flags, OpenFile? file)
     {
         bool shared = (flags & VmaFlags.Shared) != 0;
-        bool write = shared && (flags & VmaFlags.Write) != 0 && file is { Mapping.WritesBack: false };
+        bool write = shared && (flags & VmaFlags.Write) != 0 && ((flags & VmaFlags.PfnMap) != 0 || file is { Mapping.WritesBack: false });
         return _bits[(int)(flags & (VmaFlags.Read | VmaFlags.Write | VmaFlags.Exec))] | (write ? _writable : 0);
     }
 }

@@ -33,7 +33,10 @@ public sealed partial class Vma
     public long PageOffset => (long)PgOff;
 
     /// <summary>Whether it is private memory without a file.</summary>
-    public bool IsAnonymous => File is null && Hugetlb is null;
+    public bool IsAnonymous => File is null && Hugetlb is null && !MapsFrames;
+
+    /// <summary>The device whose frames it maps (<c>VM_PFNMAP</c>); null for memory and files.</summary>
+    public string? Device { get; internal set; }
 
     /// <summary>Its NUMA policy; null for the task's.</summary>
     public MemoryPolicy? Policy { get; internal set; }
@@ -85,6 +88,9 @@ public sealed partial class Vma
 
     /// <summary>The largest hole directly below an area in this subtree, in bytes.</summary>
     internal ulong LargestGap;
+
+    /// <summary>Whether its entries name frames that nobody counts.</summary>
+    internal bool MapsFrames => (Flags & VmaFlags.PfnMap) != 0;
 
     internal bool IsShared => (Flags & VmaFlags.Shared) != 0;
 

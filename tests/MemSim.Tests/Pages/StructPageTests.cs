@@ -28,6 +28,7 @@ public class StructPageTests : MachineTests
         page.Count.Should().Be(2);
         cpu.Pages.PutPage(page);
         cpu.FreePages(page, 2);
+        page.StoredCount.Should().Be(-1, "what 2.6 stored for a free page");
         (page.Count, page.RawMapCount, page.Type).Should().Be((0, -1, PageType.None), "a page in a per-CPU list has no type");
         machine.Memory.DrainAllPages();
         page.Count.Should().Be(0);

@@ -112,6 +112,9 @@ internal sealed class PteLayout
     /// <summary>log2 of the pages that an entry of the second level maps (<c>HPAGE_PMD_ORDER</c>).</summary>
     public static int HugeOrderOf(Architecture architecture) => architecture == Architecture.X86_32 ? 10 : 9;
 
+    /// <summary>The largest frame number that an entry can name.</summary>
+    public int MaxPfn => (int)Math.Min(_addressMask >> PageGeometry.PageShift, int.MaxValue);
+
     /// <summary>Whether entries have four bytes.</summary>
     public bool Is32Bit { get; }
 

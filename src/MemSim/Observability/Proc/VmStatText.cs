@@ -46,8 +46,8 @@ internal static class VmStatText
     private static long MemoryMapPages(Machine machine, bool late)
     {
         bool IsLate(long start, Zone? zone) => zone?.Type == ZoneType.Device || start >= machine.Hotplug.Memory.RoomStart;
-        IEnumerable<(long Start, long End)> ranges = machine.ZoneTable.PresentRanges.Where(r => IsLate(r.Start, r.Zone) == late).Select(r => (r.Start, r.End))
-            .Concat(machine.ZoneTable.OfflineRanges.Where(r => IsLate(r.Start, null) == late).Select(r => (r.Start, r.End)));
+        IEnumerable<(long Start, long End, int Node)> ranges = machine.ZoneTable.PresentRanges.Where(r => IsLate(r.Start, r.Zone) == late).Select(r => (r.Start, r.End, r.Zone.Node.Id))
+            .Concat(machine.ZoneTable.OfflineRanges.Where(r => IsLate(r.Start, null) == late).Select(r => (r.Start, r.End, r.Node)));
         return MemoryMapCost.Of(machine.Frames.Model, machine.Architecture, [.. ranges], 0).KernelBytes / PageGeometry.PageSize;
     }
 

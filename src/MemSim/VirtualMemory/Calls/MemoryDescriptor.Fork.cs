@@ -69,6 +69,7 @@ public sealed partial class MemoryDescriptor
         copy.PgOff = vma.PgOff;
         copy.PageBits = vma.PageBits;
         copy.File = vma.File?.Get();
+        copy.Device = vma.Device;
         copy.Policy = vma.Policy;
         if (vma.Hugetlb is { } huge)
         {
@@ -98,8 +99,8 @@ public sealed partial class MemoryDescriptor
             return wipes || _spaces.Hugetlb.Copy(cpu, copy, vma, ref protectedAny);
         }
 
-        // Pages of files are found again by faults; only private pages must be copied.
-        return wipes || (vma.AnonVma is null && (vma.Flags & VmaFlags.MaybeGuard) == 0) || CopyEntries(cpu, child, copy, vma, ref protectedAny);
+        // Pages of files are found again by faults; only private pages must be copied, and frames that no fault could find.
+        return wipes || (vma.AnonVma is null && (vma.Flags & (VmaFlags.MaybeGuard | VmaFlags.PfnMap)) == 0) || CopyEntries(cpu, child, copy, vma, ref protectedAny);
     }
 
     /// <summary>Copies the entries of an area (<c>copy_page_range()</c>).</summary>

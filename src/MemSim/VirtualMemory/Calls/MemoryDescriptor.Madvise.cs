@@ -169,6 +169,11 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
+        if (vma.MapsFrames && IsForPages(advice))
+        {
+            return Errno.EINVAL;
+        }
+
         switch (advice)
         {
             case MemoryAdvice.DontNeed:
@@ -244,6 +249,10 @@ public sealed partial class MemoryDescriptor
         return flags == vma.Flags || ChangeRange(cpu, vma, start, end, flags, vma.Policy) is not null ? Errno.None : Errno.ENOMEM;
     }
 
+    /// <summary>Whether advice is about pages, or about what an area of frames must stay.</summary>
+    private static bool IsForPages(MemoryAdvice advice) => advice is MemoryAdvice.DontNeed or MemoryAdvice.DontNeedLocked or MemoryAdvice.Free or MemoryAdvice.Cold or MemoryAdvice.PageOut
+        or MemoryAdvice.DoFork or MemoryAdvice.DoDump or MemoryAdvice.WipeOnFork or MemoryAdvice.HugePage or MemoryAdvice.NoHugePage or MemoryAdvice.Collapse;
+
     /// <summary>Makes a hole in the file of a shared mapping (<c>MADV_REMOVE</c>).</summary>
     private Errno Remove(Cpu cpu, Vma vma, ulong start, ulong end)
     {
@@ -277,7 +286,7 @@ public sealed partial class MemoryDescriptor
         {
             _ = cpu.Files.ReadAhead(file, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
         }
-        else
+        else if (!vma.MapsFrames)
         {
             vma.Mm.Spaces.Swap?.Prefetch(cpu, vma, start, end);
         }

@@ -169,9 +169,9 @@ public sealed partial class MemoryDescriptor
     private Errno LockArea(Cpu cpu, Vma vma, ulong start, ulong end, VmaFlags locks)
     {
         VmaFlags old = vma.Flags;
-        if ((old & VmaFlags.HugeTlb) != 0)
+        if ((old & (VmaFlags.HugeTlb | VmaFlags.PfnMap)) != 0)
         {
-            // They never leave memory anyway.
+            // They never leave memory anyway, or never were the process's.
             return Errno.None;
         }
 

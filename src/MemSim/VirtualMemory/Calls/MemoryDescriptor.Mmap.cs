@@ -364,6 +364,17 @@ public sealed partial class MemoryDescriptor
                 return Errno.ENOMEM;
             }
 
+            if (vma.MapsFrames)
+            {
+                if (asAdvised)
+                {
+                    return Errno.EINVAL;
+                }
+
+                at = vma.EndValue - PageGeometry.PageSize;
+                continue;
+            }
+
             if (!asAdvised && (vma.Flags & VmaFlags.LockOnFault) != 0 && (vma.Flags & VmaFlags.Locked) != 0)
             {
                 at = vma.EndValue - PageGeometry.PageSize;

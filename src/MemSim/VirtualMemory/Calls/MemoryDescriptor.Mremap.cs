@@ -82,6 +82,11 @@ public sealed partial class MemoryDescriptor
             return address;
         }
 
+        if (keepsOld && (vma.Flags & VmaFlags.DontExpand) != 0)
+        {
+            return Errno.EINVAL;
+        }
+
         Errno wrong = MayResize(vma, start, oldBytes, newBytes);
         if (wrong != Errno.None)
         {
@@ -241,10 +246,11 @@ public sealed partial class MemoryDescriptor
         }
 
         moved.File = vma.File?.Get();
+        moved.Device = vma.Device;
         moved.Policy = vma.Policy;
         moved.Userfaults = vma.Userfaults;
         moved.PageBits = vma.PageBits;
-        moved.PgOff = vma.File is null && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
+        moved.PgOff = vma.IsAnonymous && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
         if ((vma.AnonVma is not null && !_spaces.Anon.Clone(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
             || (_areas.FindIntersection(target, target + newBytes) is not null && UnmapRange(cpu, target, target + newBytes) != Errno.None)
             || !PrepareTables(cpu, start, target, oldBytes))

@@ -156,7 +156,7 @@ public sealed partial class Userfaultfd
         for (; vma is not null && vma.StartValue < end; vma = vma.Next)
         {
             bool shmem = vma.Mapping is { IsShmem: true };
-            if (vma.Hugetlb is not null || (vma.File is not null && !shmem) || ((wanted & VmaFlags.UserfaultMinor) != 0 && !shmem))
+            if (vma.Hugetlb is not null || vma.MapsFrames || (vma.File is not null && !shmem) || ((wanted & VmaFlags.UserfaultMinor) != 0 && !shmem))
             {
                 return Errno.EINVAL;
             }
