@@ -1,4 +1,5 @@
 using System.Numerics;
+using MemSim.Collections;
 
 namespace MemSim.CompressedMemory;
 
@@ -8,16 +9,14 @@ internal sealed class SizeClass
     public const int Step = PageGeometry.PageSize >> 8;
     public const int Smallest = 32;
 
-    private readonly Zspage?[] _first;
-    private readonly Zspage?[] _last;
+    private readonly Chain<Zspage, Zspage.GroupLinks>[] _groups;
 
     private SizeClass(int size, int pages, int groups)
     {
         Size = size;
         PagesPerZspage = pages;
         ObjectsPerZspage = pages * PageGeometry.PageSize / size;
-        _first = new Zspage?[groups];
-        _last = new Zspage?[groups];
+        _groups = [.. Enumerable.Range(0, groups).Select(_ => new Chain<Zspage, Zspage.GroupLinks>())];
     }
 
     /// <summary>The longest object, handle included, in bytes.</summary>
@@ -35,7 +34,7 @@ internal sealed class SizeClass
     public long InUse { get; set; }
 
     /// <summary>Groups of blocks by how full they are.</summary>
-    public int Groups => _first.Length;
+    public int Groups => _groups.Length;
 
     /// <summary>Whether an object fills its block alone: it then needs no room for its handle.</summary>
     public bool IsHuge => PagesPerZspage == 1 && ObjectsPerZspage == 1;
@@ -88,15 +87,18 @@ internal sealed class SizeClass
         return Groups == 4 ? inUse <= 3 * ObjectsPerZspage / 4 ? 1 : 2 : (100 * inUse / ObjectsPerZspage / 10) + 1;
     }
 
+    /// <summary>Blocks in all groups, counted one by one.</summary>
+    public long Listed => _groups.Sum(group => group.LongCount());
+
     /// <summary>The first block of a group.</summary>
-    public Zspage? First(int group) => _first[group];
+    public Zspage? First(int group) => _groups[group].First;
 
     /// <summary>The fullest block with room.</summary>
     public Zspage? FindWithRoom()
     {
         for (int group = Groups - 2; group >= 0; group--)
         {
-            if (_first[group] is { } found)
+            if (_groups[group].First is { } found)
             {
                 return found;
             }
@@ -110,51 +112,17 @@ internal sealed class SizeClass
     {
         int group = GroupOf(zspage.InUse);
         zspage.Group = group;
-        Zspage? before = Groups == 4 && _first[group] is { } head && zspage.InUse < head.InUse ? head : null;
-        Zspage? after = before is null ? _first[group] : before.Next;
-        (zspage.Previous, zspage.Next) = (before, after);
-        if (before is null)
+        if (Groups == 4 && _groups[group].First is { } head && zspage.InUse < head.InUse)
         {
-            _first[group] = zspage;
+            _groups[group].AddAfter(zspage, head);
         }
         else
         {
-            before.Next = zspage;
-        }
-
-        if (after is null)
-        {
-            _last[group] = zspage;
-        }
-        else
-        {
-            after.Previous = zspage;
+            _groups[group].AddFirst(zspage);
         }
     }
 
-    public void Remove(Zspage zspage)
-    {
-        int group = zspage.Group;
-        if (zspage.Previous is null)
-        {
-            _first[group] = zspage.Next;
-        }
-        else
-        {
-            zspage.Previous.Next = zspage.Next;
-        }
-
-        if (zspage.Next is null)
-        {
-            _last[group] = zspage.Previous;
-        }
-        else
-        {
-            zspage.Next.Previous = zspage.Previous;
-        }
-
-        (zspage.Previous, zspage.Next) = (null, null);
-    }
+    public void Remove(Zspage zspage) => _groups[zspage.Group].Remove(zspage);
 
     /// <summary>A block's use has changed: it may belong to another group now.</summary>
     public void Regroup(Zspage zspage)

@@ -1,3 +1,4 @@
+using MemSim.Collections;
 using MemSim.Diagnostics;
 
 namespace MemSim.CompressedMemory;
@@ -16,8 +17,8 @@ internal sealed class Zbud : ICompressedPool
 
     private readonly Machine _machine;
     private readonly Dictionary<int, Buddies> _frames = [];
-    private readonly Chain<Buddies>[] _unbuddied = [.. Enumerable.Range(0, Chunks + 1).Select(_ => new Chain<Buddies>())];
-    private readonly Chain<Buddies> _used = new();
+    private readonly Chain<Buddies, Buddies.RoomLinks>[] _unbuddied = [.. Enumerable.Range(0, Chunks + 1).Select(_ => new Chain<Buddies, Buddies.RoomLinks>())];
+    private readonly Chain<Buddies, Buddies.UseLinks> _used = new();
     private readonly List<(Buddies? Buddies, bool Last)> _handles = [(null, false)];
     private readonly Stack<int> _freeHandles = [];
 
@@ -45,7 +46,7 @@ internal sealed class Zbud : ICompressedPool
         Buddies? found = null;
         for (int free = chunks; free <= Chunks && found is null; free++)
         {
-            found = _unbuddied[free].First?.Value;
+            found = _unbuddied[free].First;
         }
 
         if (found is null)
@@ -61,8 +62,8 @@ internal sealed class Zbud : ICompressedPool
         }
         else
         {
-            _unbuddied[found.Free].Remove(found.Node);
-            _used.Remove(found.Use);
+            _unbuddied[found.Free].Remove(found);
+            _used.Remove(found);
         }
 
         if (!_freeHandles.TryPop(out handle))
@@ -76,10 +77,10 @@ internal sealed class Zbud : ICompressedPool
         found.Set(last, chunks, handle);
         if (found.First == 0 || found.Last == 0)
         {
-            _unbuddied[found.Free].AddFirst(found.Node);
+            _unbuddied[found.Free].AddFirst(found);
         }
 
-        _used.AddFirst(found.Use);
+        _used.AddFirst(found);
         return Errno.None;
     }
 
@@ -88,15 +89,15 @@ internal sealed class Zbud : ICompressedPool
         (Buddies? buddies, bool last) = _handles[handle];
         _handles[handle] = default;
         _freeHandles.Push(handle);
-        buddies!.Node.Chain?.Remove(buddies.Node);
-        buddies.Set(last, 0, 0);
+        Chain<Buddies, Buddies.RoomLinks>.Of(buddies!)?.Remove(buddies!);
+        buddies!.Set(last, 0, 0);
         if (buddies.First != 0 || buddies.Last != 0)
         {
-            _unbuddied[buddies.Free].AddFirst(buddies.Node);
+            _unbuddied[buddies.Free].AddFirst(buddies);
             return;
         }
 
-        _used.Remove(buddies.Use);
+        _used.Remove(buddies);
         _ = _frames.Remove(buddies.Pfn);
         _machine.Pages.FreeBlock(cpu, buddies.Pfn, 0);
     }
@@ -133,7 +134,7 @@ internal sealed class Zbud : ICompressedPool
 
         _used.Remove(oldest);
         _used.AddFirst(oldest);
-        (first, last) = (oldest.Value.FirstHandle, oldest.Value.LastHandle);
+        (first, last) = (oldest.FirstHandle, oldest.LastHandle);
         return true;
     }
 
@@ -171,16 +172,12 @@ internal sealed class Zbud : ICompressedPool
     }
 
     /// <summary>A frame with up to two objects.</summary>
-    private sealed class Buddies
+    private sealed class Buddies(int pfn)
     {
-        public Buddies(int pfn)
-        {
-            Pfn = pfn;
-            Node = new Link<Buddies>(this);
-            Use = new Link<Buddies>(this);
-        }
+        private Links<Buddies, RoomLinks> _roomLinks;
+        private Links<Buddies, UseLinks> _useLinks;
 
-        public int Pfn { get; }
+        public int Pfn => pfn;
 
         public int First { get; private set; }
 
@@ -192,9 +189,17 @@ internal sealed class Zbud : ICompressedPool
 
         public int Free => Chunks - First - Last;
 
-        public Link<Buddies> Node { get; }
+        /// <summary>Its place among those with as much room.</summary>
+        internal readonly struct RoomLinks : IChainLinks<Buddies, RoomLinks>
+        {
+            public static ref Links<Buddies, RoomLinks> Of(Buddies member) => ref member._roomLinks;
+        }
 
-        public Link<Buddies> Use { get; }
+        /// <summary>Its place among all, by the time of their use.</summary>
+        internal readonly struct UseLinks : IChainLinks<Buddies, UseLinks>
+        {
+            public static ref Links<Buddies, UseLinks> Of(Buddies member) => ref member._useLinks;
+        }
 
         public void Set(bool last, int chunks, int handle)
         {

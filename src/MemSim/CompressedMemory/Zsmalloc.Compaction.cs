@@ -76,9 +76,9 @@ internal sealed partial class Zsmalloc
         foreach (SizeClass sizeClass in _classes.Distinct())
         {
             (long zspages, long objects) = counted.GetValueOrDefault(sizeClass);
-            if (sizeClass.Zspages != zspages || sizeClass.InUse != objects || Listed(sizeClass) != zspages - _deferred.Count(z => ReferenceEquals(z.Class, sizeClass)))
+            if (sizeClass.Zspages != zspages || sizeClass.InUse != objects || sizeClass.Listed != zspages - _deferred.Count(z => ReferenceEquals(z.Class, sizeClass)))
             {
-                Fail($"class {sizeClass.Size} counts {sizeClass.Zspages} blocks and {sizeClass.InUse} objects and lists {Listed(sizeClass)} blocks, but there are {zspages} and {objects}");
+                Fail($"class {sizeClass.Size} counts {sizeClass.Zspages} blocks and {sizeClass.InUse} objects and lists {sizeClass.Listed} blocks, but there are {zspages} and {objects}");
             }
         }
     }
@@ -185,20 +185,6 @@ internal sealed partial class Zsmalloc
                 Fail($"pfn 0x{pfn:x} of block {zspage.Number} has {frame.RefCount} references and says it is of block {frame.Index}");
             }
         }
-    }
-
-    private static long Listed(SizeClass sizeClass)
-    {
-        long count = 0;
-        for (int group = 0; group < sizeClass.Groups; group++)
-        {
-            for (Zspage? zspage = sizeClass.First(group); zspage is not null; zspage = zspage.Next)
-            {
-                count++;
-            }
-        }
-
-        return count;
     }
 
     private static void Fail(string what) => BugReporter.Corrupt("zsmalloc: " + what);

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.CompressedMemory;
 
 /// <summary>The allocator of zram and zswap: objects of 32 bytes to a page, in classes by size, packed across frames that lie anywhere and can be moved (<c>mm/zsmalloc.c</c>).</summary>
@@ -96,12 +98,14 @@ internal sealed partial class Zsmalloc : ICompressedPool, IMovableOwner
     {
         FreeDeferred(cpu);
         Handle freed = _handles[handle];
+        Debug.Assert(freed.Zspage is not null && freed.Zspage.Handles[freed.Index] == handle, "handle and object name each other");
         _handles[handle] = default;
         _freeHandles.Push(handle);
         cpu.Free(_handleCache, freed.Name);
         Zspage zspage = freed.Zspage!;
         zspage.Give(freed.Index);
         zspage.Class.InUse--;
+        Debug.Assert(zspage.Class.InUse >= 0, "no more objects go than came");
         if (zspage.InUse == 0)
         {
             zspage.Class.Remove(zspage);
@@ -183,6 +187,7 @@ internal sealed partial class Zsmalloc : ICompressedPool, IMovableOwner
             return false;
         }
 
+        Debug.Assert(Array.IndexOf(zspage.Pfns, to.FrameIndex) < 0, "the new frame is none of the block's");
         zspage.Pfns[Array.IndexOf(zspage.Pfns, from.FrameIndex)] = to.FrameIndex;
         Count(from.FrameIndex, -1);
         Count(to.FrameIndex, 1);
@@ -259,6 +264,7 @@ internal sealed partial class Zsmalloc : ICompressedPool, IMovableOwner
 
         zspage.Class.Zspages--;
         Pages -= zspage.Pfns.Length;
+        Debug.Assert(zspage.InUse == 0 && zspage.Class.Zspages >= 0 && Pages >= 0 && _zspages[zspage.Number] == zspage, "an empty block of the pool goes");
         _zspages[zspage.Number] = null;
         _freeZspages.Push(zspage.Number);
         ReleaseFrames(cpu, zspage.Pfns);

@@ -1,3 +1,6 @@
+using System.Diagnostics;
+using MemSim.Collections;
+
 namespace MemSim.CompressedMemory;
 
 /// <summary>A block of frames that objects of one class share; an object may lie across two of them (<c>struct zspage</c>).</summary>
@@ -33,9 +36,13 @@ internal sealed class Zspage
 
     public int Group { get; set; }
 
-    public Zspage? Previous { get; set; }
+    private Links<Zspage, GroupLinks> _groupLinks;
 
-    public Zspage? Next { get; set; }
+    /// <summary>Its place in its group.</summary>
+    internal readonly struct GroupLinks : IChainLinks<Zspage, GroupLinks>
+    {
+        public static ref Links<Zspage, GroupLinks> Of(Zspage member) => ref member._groupLinks;
+    }
 
     /// <summary>Its descriptor, an object of a slab cache.</summary>
     public VirtualAddress Descriptor { get; init; }
@@ -46,6 +53,7 @@ internal sealed class Zspage
     public int Take(int handle)
     {
         int index = _firstFree;
+        Debug.Assert(!IsFull && Handles[index] == 0 && handle != 0, "there is a free object, which nobody has");
         _firstFree = _nextFree[index];
         Handles[index] = handle;
         InUse++;
@@ -54,6 +62,7 @@ internal sealed class Zspage
 
     public void Give(int index)
     {
+        Debug.Assert(InUse > 0 && Handles[index] != 0, "somebody has the object");
         Handles[index] = 0;
         _nextFree[index] = _firstFree;
         _firstFree = (short)index;

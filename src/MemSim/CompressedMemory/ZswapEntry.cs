@@ -1,3 +1,5 @@
+using MemSim.Collections;
+
 namespace MemSim.CompressedMemory;
 
 /// <summary>A page that zswap keeps (<c>struct zswap_entry</c>).</summary>
@@ -23,8 +25,13 @@ internal sealed class ZswapEntry
     /// <summary>Its own object of the slab cache.</summary>
     public VirtualAddress Object { get; init; }
 
-    /// <summary>Its place in a list that write-back goes through; null where pools write back.</summary>
-    public Link<ZswapEntry>? Place { get; set; }
+    private Links<ZswapEntry, AgeLinks> _ageLinks;
+
+    /// <summary>Its place in a list that write-back goes through; in none where pools write back.</summary>
+    internal readonly struct AgeLinks : IChainLinks<ZswapEntry, AgeLinks>
+    {
+        public static ref Links<ZswapEntry, AgeLinks> Of(ZswapEntry member) => ref member._ageLinks;
+    }
 }
 
 /// <summary>What happened in zswap: the files of its directory in debugfs.</summary>

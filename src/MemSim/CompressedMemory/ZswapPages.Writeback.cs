@@ -2,6 +2,7 @@ using MemSim.Background;
 using MemSim.Cgroups;
 using MemSim.Lru;
 using MemSim.Statistics;
+using EntryList = MemSim.Collections.Chain<MemSim.CompressedMemory.ZswapEntry, MemSim.CompressedMemory.ZswapEntry.AgeLinks>;
 
 namespace MemSim.CompressedMemory;
 
@@ -11,7 +12,7 @@ internal sealed partial class ZswapPages
     /// <summary>Frames of zbud that are tried before a round fails.</summary>
     private const int FramesPerRound = 8;
 
-    private readonly Dictionary<(int Cgroup, int Node), Chain<ZswapEntry>> _lists = [];
+    private readonly Dictionary<(int Cgroup, int Node), EntryList> _lists = [];
     private int _lastShrunk = -1;
 
     private int LargestFailures => _rules.ZswapByCgroup ? 16 : 14;
@@ -20,7 +21,7 @@ internal sealed partial class ZswapPages
     public long Listed(int node)
     {
         long count = 0;
-        foreach (((int cgroup, int at), Chain<ZswapEntry> list) in _lists)
+        foreach (((int cgroup, int at), EntryList list) in _lists)
         {
             count += at == node && MayShrink(cgroup) ? list.Count : 0;
         }
@@ -32,12 +33,12 @@ internal sealed partial class ZswapPages
 
     private void Enlist(ZswapEntry entry, int node)
     {
-        if (!_lists.TryGetValue((entry.Owner, node), out Chain<ZswapEntry>? list))
+        if (!_lists.TryGetValue((entry.Owner, node), out EntryList? list))
         {
             _lists.Add((entry.Owner, node), list = new());
         }
 
-        list.AddLast(entry.Place ??= new Link<ZswapEntry>(entry));
+        list.AddLast(entry);
     }
 
     /// <summary>Looks at so many pages of a node's lists and writes back those not used since the last look.</summary>
@@ -45,11 +46,11 @@ internal sealed partial class ZswapPages
     public long WriteBackFrom(Cpu cpu, int node, long toScan)
     {
         long written = 0;
-        foreach (((int cgroup, int at), Chain<ZswapEntry> list) in _lists.ToList())
+        foreach (((int cgroup, int at), EntryList list) in _lists.ToList())
         {
             for (long left = Math.Min(list.Count, toScan); at == node && MayShrink(cgroup) && left > 0 && list.First is { } oldest; left--, toScan--)
             {
-                written += WriteBackIfOld(cpu, oldest.Value) ? 1 : 0;
+                written += WriteBackIfOld(cpu, oldest) ? 1 : 0;
             }
         }
 
@@ -72,7 +73,7 @@ internal sealed partial class ZswapPages
             if (_lists.GetValueOrDefault((cgroup.Id, node.Id))?.First is { } oldest)
             {
                 looked = true;
-                written |= WriteBackIfOld(cpu, oldest.Value);
+                written |= WriteBackIfOld(cpu, oldest);
             }
         }
 
@@ -82,9 +83,9 @@ internal sealed partial class ZswapPages
     /// <summary>Writes a page back unless it gets a second chance; either way it is the youngest then.</summary>
     private bool WriteBackIfOld(Cpu cpu, ZswapEntry entry)
     {
-        Chain<ZswapEntry> list = entry.Place!.Chain!;
-        list.Remove(entry.Place);
-        list.AddLast(entry.Place);
+        EntryList list = EntryList.Of(entry)!;
+        list.Remove(entry);
+        list.AddLast(entry);
         if (entry.IsReferenced)
         {
             entry.IsReferenced = false;

@@ -1,6 +1,7 @@
 using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using MemSim.Cgroups;
+using MemSim.Collections;
 using MemSim.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Statistics;
@@ -150,7 +151,7 @@ internal sealed partial class ZswapPages : ISwapFront
             while (_lists.GetValueOrDefault((from, node.Id)) is { First: { } oldest } list)
             {
                 list.Remove(oldest);
-                Enlist(oldest.Value, node.Id);
+                Enlist(oldest, node.Id);
             }
         }
     }
@@ -331,7 +332,7 @@ internal sealed partial class ZswapPages : ISwapFront
     private void Remove(Cpu cpu, ZswapEntry entry)
     {
         _ = _entries.Remove(entry.Slot.Word);
-        entry.Place?.Chain?.Remove(entry.Place);
+        Chain<ZswapEntry, ZswapEntry.AgeLinks>.Of(entry)?.Remove(entry);
         Stored--;
         Counts.SameFilled -= entry.Length == 0 ? 1 : 0;
         Counts.Incompressible -= entry.Length == PageGeometry.PageSize ? 1 : 0;

@@ -1,6 +1,7 @@
 using MemSim.Background;
 using MemSim.BlockDevices;
 using MemSim.Lru;
+using DirtyFiles = MemSim.Collections.Chain<MemSim.PageCache.FileMapping, MemSim.PageCache.FileMapping.DirtyLinks>;
 
 namespace MemSim.PageCache;
 
@@ -18,8 +19,9 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     private const int MaxPauses = 10;
 
     private readonly List<(FileMapping Mapping, int Pfn, Errno Error)> _held = [];
-    private FileMapping? _firstDirty;
-    private FileMapping? _lastDirty;
+
+    /// <summary>Files with dirty pages, the one first that became dirty first.</summary>
+    private readonly DirtyFiles _dirty = new();
     private bool _isRunning;
 
     public DeviceWriteback(Machine machine, BlockDevice device, int number)
@@ -38,10 +40,10 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     public string Number { get; }
 
     /// <summary>Whether a file has dirty pages.</summary>
-    public bool HasDirty => _firstDirty is not null;
+    public bool HasDirty => _dirty.First is not null;
 
     /// <summary>When the file became dirty that did so last; 0 when none is.</summary>
-    public long YoungestDirty => _lastDirty?.DirtiedWhen ?? 0;
+    public long YoungestDirty => _dirty.Last?.DirtiedWhen ?? 0;
 
     /// <summary>Pages whose writes are under way.</summary>
     public int HeldWrites => _held.Count;
@@ -60,50 +62,17 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
             return;
         }
 
-        mapping.IsListedDirty = true;
         mapping.DirtiedWhen = Machine.Files.PageCache.Nanoseconds;
-        mapping.PreviousDirty = _lastDirty;
-        mapping.NextDirty = null;
-        if (_lastDirty is null)
-        {
-            _firstDirty = mapping;
-        }
-        else
-        {
-            _lastDirty.NextDirty = mapping;
-        }
-
-        _lastDirty = mapping;
+        _dirty.AddLast(mapping);
     }
 
     /// <summary>A file has no dirty pages any more.</summary>
     public void NoteClean(FileMapping mapping)
     {
-        if (!mapping.IsListedDirty)
+        if (mapping.IsListedDirty)
         {
-            return;
+            _dirty.Remove(mapping);
         }
-
-        mapping.IsListedDirty = false;
-        if (mapping.PreviousDirty is null)
-        {
-            _firstDirty = mapping.NextDirty;
-        }
-        else
-        {
-            mapping.PreviousDirty.NextDirty = mapping.NextDirty;
-        }
-
-        if (mapping.NextDirty is null)
-        {
-            _lastDirty = mapping.PreviousDirty;
-        }
-        else
-        {
-            mapping.NextDirty.PreviousDirty = mapping.PreviousDirty;
-        }
-
-        mapping.NextDirty = mapping.PreviousDirty = null;
     }
 
     /// <summary>Keeps a page's write under way until somebody waits.</summary>
@@ -172,10 +141,10 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     /// <summary>Writes everything that is dirty and waits (<c>sync_filesystem()</c>).</summary>
     public void WriteAll(Cpu cpu)
     {
-        FileMapping? mapping = _firstDirty;
+        FileMapping? mapping = _dirty.First;
         while (mapping is not null)
         {
-            FileMapping? next = mapping.NextDirty;
+            FileMapping? next = DirtyFiles.Next(mapping);
             _ = mapping.WriteAndWait(cpu, 0, uint.MaxValue);
             mapping = next;
         }
@@ -227,10 +196,10 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     /// <summary>Starts writing all that is dirty now, without waiting.</summary>
     private void WriteAllOnce(Cpu cpu)
     {
-        FileMapping? mapping = _firstDirty;
+        FileMapping? mapping = _dirty.First;
         while (mapping is not null)
         {
-            FileMapping? next = mapping.NextDirty;
+            FileMapping? next = DirtyFiles.Next(mapping);
             _ = mapping.WriteSome(cpu, int.MaxValue);
             mapping = next;
         }
@@ -239,10 +208,10 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     private void WriteOldPages(Cpu cpu)
     {
         long expire = Machine.Settings.Sysctls.Number("dirty_expire_centisecs") * 10_000_000;
-        FileMapping? mapping = _firstDirty;
+        FileMapping? mapping = _dirty.First;
         while (mapping is not null)
         {
-            FileMapping? next = mapping.NextDirty;
+            FileMapping? next = DirtyFiles.Next(mapping);
             bool isOld = mapping.DirtiedWhen + expire <= Machine.Files.PageCache.Nanoseconds;
             while (isOld && mapping.IsListedDirty && mapping.WriteSome(cpu, ChunkPages) != 0)
             {
@@ -255,7 +224,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     private void WriteToBackgroundLimit(Cpu cpu)
     {
         FileCache cache = Machine.Files.PageCache;
-        while (_firstDirty is { } mapping && cache.Sum(NodeFigure.Dirty) > cache.DirtyLimits.Now().Background)
+        while (_dirty.First is { } mapping && cache.Sum(NodeFigure.Dirty) > cache.DirtyLimits.Now().Background)
         {
             if (!WriteChunk(cpu, mapping))
             {

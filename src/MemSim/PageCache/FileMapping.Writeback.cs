@@ -1,3 +1,4 @@
+using MemSim.Collections;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -13,14 +14,16 @@ internal abstract partial class FileMapping
     private uint _errors;
     private Errno _lastError;
 
-    /// <summary>Its neighbours on the device's list of dirty files, oldest first.</summary>
-    public FileMapping? NextDirty { get; set; }
+    private Links<FileMapping, DirtyLinks> _dirtyLinks;
 
-    /// <summary>The file before it on that list.</summary>
-    public FileMapping? PreviousDirty { get; set; }
+    /// <summary>Its place on the device's list of dirty files.</summary>
+    internal readonly struct DirtyLinks : IChainLinks<FileMapping, DirtyLinks>
+    {
+        public static ref Links<FileMapping, DirtyLinks> Of(FileMapping member) => ref member._dirtyLinks;
+    }
 
     /// <summary>Whether it is on that list.</summary>
-    public bool IsListedDirty { get; set; }
+    public bool IsListedDirty => _dirtyLinks.Chain is not null;
 
     /// <summary>When its first dirty page got dirty, in nanoseconds.</summary>
     public long DirtiedWhen { get; set; }

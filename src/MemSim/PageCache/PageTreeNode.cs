@@ -1,3 +1,5 @@
+using MemSim.Collections;
+
 namespace MemSim.PageCache;
 
 /// <summary>A node of a <see cref="PageTree"/>: 64 slots, what is in them, and which carry a tag (<c>struct xa_node</c>).</summary>
@@ -43,11 +45,16 @@ internal sealed class PageTreeNode
     /// <summary>The CPU's node when it was made: where it is counted.</summary>
     public Node? Home;
 
-    /// <summary>The tree it belongs to, and its neighbours on the list of nodes that hold nothing but values.</summary>
+    /// <summary>The tree it belongs to.</summary>
     public PageTree? Tree;
-    public PageTreeNode? NextShadow;
-    public PageTreeNode? PreviousShadow;
-    public bool IsListed;
+
+    private Links<PageTreeNode, ShadowLinks> _shadowLinks;
+
+    /// <summary>Its place on the list of nodes that hold nothing but values.</summary>
+    internal readonly struct ShadowLinks : IChainLinks<PageTreeNode, ShadowLinks>
+    {
+        public static ref Links<PageTreeNode, ShadowLinks> Of(PageTreeNode member) => ref member._shadowLinks;
+    }
 
     /// <summary>The slot of an index.</summary>
     public int SlotOf(uint index) => (int)(index >> Shift) & SlotMask;

@@ -1,3 +1,4 @@
+using MemSim.Collections;
 using MemSim.Slab;
 
 namespace MemSim.PageCache;
@@ -11,8 +12,9 @@ internal sealed class PageTreeNodes
     private readonly KernelObjects _objects;
     private PageTreeNode? _freeLeaves;
     private PageTreeNode? _freeInner;
-    private PageTreeNode? _firstShadow;
-    private PageTreeNode? _lastShadow;
+
+    /// <summary>Nodes that hold nothing but shadows, for the longest time first.</summary>
+    private readonly Chain<PageTreeNode, PageTreeNode.ShadowLinks> _shadows = new();
 
     public PageTreeNodes(Machine machine) => _objects = machine.Slab.KernelObjects;
 
@@ -22,7 +24,7 @@ internal sealed class PageTreeNodes
     public long InUse { get; private set; }
 
     /// <summary>Nodes that hold nothing but shadows.</summary>
-    public long ShadowNodes { get; private set; }
+    public long ShadowNodes => _shadows.Count;
 
     /// <summary>Allocates the memory of a node ahead of its use; null when there is none.</summary>
     public VirtualAddress Reserve(Cpu cpu, Gfp gfp) => _objects.Allocate(cpu, Cache, (gfp & PassedOn) | Gfp.Account);
@@ -74,7 +76,7 @@ internal sealed class PageTreeNodes
     public int ReclaimShadowNodes(Cpu cpu, int wanted)
     {
         int freed = 0;
-        while (freed < wanted && _firstShadow is { } node)
+        while (freed < wanted && _shadows.First is { } node)
         {
             node.Home!.Counters.WorkingsetNodeReclaim++;
             node.Tree!.DropShadows(cpu, node);
@@ -86,56 +88,23 @@ internal sealed class PageTreeNodes
 
     private void List(PageTreeNode node)
     {
-        if (node.IsListed)
+        if (_shadows.Contains(node))
         {
             return;
         }
 
-        node.IsListed = true;
-        node.PreviousShadow = _lastShadow;
-        node.NextShadow = null;
-        if (_lastShadow is null)
-        {
-            _firstShadow = node;
-        }
-        else
-        {
-            _lastShadow.NextShadow = node;
-        }
-
-        _lastShadow = node;
-        ShadowNodes++;
+        _shadows.AddLast(node);
         node.Home!.Counters.WorkingsetNodes++;
     }
 
     private void Unlist(PageTreeNode node)
     {
-        if (!node.IsListed)
+        if (!_shadows.Contains(node))
         {
             return;
         }
 
-        node.IsListed = false;
-        if (node.PreviousShadow is null)
-        {
-            _firstShadow = node.NextShadow;
-        }
-        else
-        {
-            node.PreviousShadow.NextShadow = node.NextShadow;
-        }
-
-        if (node.NextShadow is null)
-        {
-            _lastShadow = node.PreviousShadow;
-        }
-        else
-        {
-            node.NextShadow.PreviousShadow = node.PreviousShadow;
-        }
-
-        node.NextShadow = node.PreviousShadow = null;
-        ShadowNodes--;
+        _shadows.Remove(node);
         node.Home!.Counters.WorkingsetNodes--;
     }
 }

@@ -9,6 +9,7 @@ internal static class Rooms
     /// <summary>Each room with its subject, as the map in <c>docs/architecture.md</c> tells it.</summary>
     public static IReadOnlyList<(string Room, string Subject)> Map { get; } =
     [
+        ("Collections", "lists that are linked through their members"),
         ("Diagnostics", "bug reports, kernel bugs, errors of input files, the guard around the user's code"),
         ("Kernels", "one file of rules for each kernel line; request flags (GFP), their text and their ages"),
         ("Hardware", "RAM (`PhysicalMemory`), memory map, NUMA, architectures, `Cpu` and its context, the clock; `Mmu`: page tables, walker, TLBs, caches, DMA ([mmu.md](mmu.md))"),

@@ -1,3 +1,5 @@
+using MemSim.Collections;
+
 namespace MemSim;
 
 /// <summary>Slab objects found by key and kept after use as long as memory is plentiful, as the kernel keeps dentries and inodes (<c>list_lru</c> and its shrinker).</summary>
@@ -24,7 +26,9 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
     // Guards _entries, _unused, _unusedCount, Hits and Misses; neither creates nor frees an object.
     private readonly Lock _lock = new();
     private readonly Dictionary<TKey, Entry> _entries = [];
-    private readonly UnusedList[] _unused;
+
+    /// <summary>Each node's objects that nobody holds, the longest unused first.</summary>
+    private readonly Chain<Entry, Entry.UnusedLinks>[] _unused;
     private int _unusedCount;
 
     /// <summary>Makes an empty cache.</summary>
@@ -37,10 +41,10 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
         ArgumentNullException.ThrowIfNull(create);
         _cache = cache;
         _create = create;
-        _unused = new UnusedList[cache.Cache.Machine.Nodes.Max(n => n.Id) + 1];
+        _unused = new Chain<Entry, Entry.UnusedLinks>[cache.Cache.Machine.Nodes.Max(n => n.Id) + 1];
         for (int i = 0; i < _unused.Length; i++)
         {
-            _unused[i] = new UnusedList();
+            _unused[i] = new Chain<Entry, Entry.UnusedLinks>();
         }
     }
 
@@ -234,56 +238,6 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
         return freed;
     }
 
-    /// <summary>A node's objects that nobody holds, the longest unused first; linked through the entries, so that none is made when an object comes or goes.</summary>
-    private sealed class UnusedList
-    {
-        private Entry? _last;
-
-        public Entry? First { get; private set; }
-
-        public int Count { get; private set; }
-
-        public void AddLast(Entry entry)
-        {
-            entry.Previous = _last;
-            if (_last is null)
-            {
-                First = entry;
-            }
-            else
-            {
-                _last.Next = entry;
-            }
-
-            _last = entry;
-            Count++;
-        }
-
-        public void Remove(Entry entry)
-        {
-            if (entry.Previous is null)
-            {
-                First = entry.Next;
-            }
-            else
-            {
-                entry.Previous.Next = entry.Next;
-            }
-
-            if (entry.Next is null)
-            {
-                _last = entry.Previous;
-            }
-            else
-            {
-                entry.Next.Previous = entry.Previous;
-            }
-
-            entry.Previous = entry.Next = null;
-            Count--;
-        }
-    }
-
     private sealed class Entry(TKey key, VirtualAddress obj, int node)
     {
         public TKey Key { get; } = key;
@@ -292,10 +246,13 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
 
         public int Node { get; } = node;
 
-        /// <summary>Neighbours in the list of those that nobody holds.</summary>
-        public Entry? Previous { get; set; }
+        private Links<Entry, UnusedLinks> _unusedLinks;
 
-        public Entry? Next { get; set; }
+        /// <summary>Its place in the list of those that nobody holds.</summary>
+        internal readonly struct UnusedLinks : IChainLinks<Entry, UnusedLinks>
+        {
+            public static ref Links<Entry, UnusedLinks> Of(Entry member) => ref member._unusedLinks;
+        }
 
         public int Holders { get; set; }
 
