@@ -32,7 +32,7 @@ public sealed class CpuUser
 
     private long Store(VirtualAddress to, ReadOnlySpan<byte> from)
     {
-        CpuMmu mmu = _cpu.MmuState;
+        CpuMmu mmu = _cpu.UseMmu();
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
         try
         {
@@ -55,7 +55,7 @@ public sealed class CpuUser
 
     private long Fetch(Span<byte> to, VirtualAddress from)
     {
-        CpuMmu mmu = _cpu.MmuState;
+        CpuMmu mmu = _cpu.UseMmu();
         (bool InProcess, bool InUserMode, bool MayTouchUser) before = mmu.BeginCopy();
         try
         {
@@ -154,7 +154,7 @@ public sealed class CpuUser
     /// <summary>Makes memory accesses as user code until the scope is disposed.</summary>
     public MmuScope UserMode()
     {
-        CpuMmu mmu = _cpu.MmuState;
+        CpuMmu mmu = _cpu.UseMmu();
         MmuScope scope = new(mmu, MmuScope.Kind.UserMode, mmu.InUserMode);
         mmu.SetUserMode(true);
         return scope;
@@ -163,7 +163,7 @@ public sealed class CpuUser
     /// <summary>Lets kernel code touch user pages until the scope is disposed (<c>stac</c>/<c>clac</c>, <c>uaccess_begin()</c>).</summary>
     public MmuScope UserAccess()
     {
-        CpuMmu mmu = _cpu.MmuState;
+        CpuMmu mmu = _cpu.UseMmu();
         MmuScope scope = new(mmu, MmuScope.Kind.UserAccess, mmu.MayTouchUser);
         mmu.SetUserAccess(true);
         return scope;

@@ -26,7 +26,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
         Process? process = cpu.Current as Process;
         MemoryDescriptor? mm = process?.MmOrNull;
         ulong address = fault.Address.Value;
-        if (process is null || mm is null || cpu.Context.InAtomic || cpu.MmuState.Tables != mm.Tables)
+        if (process is null || mm is null || cpu.Context.InAtomic || cpu.UseMmu().Tables != mm.Tables)
         {
             // No user context, or one that must not sleep: the exception table, else an oops.
             _faults.Story?.Add("no address space to look in: fixed up by the exception table, or an oops");

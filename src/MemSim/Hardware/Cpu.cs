@@ -23,6 +23,7 @@ public sealed partial class Cpu
         Current = new KernelTask($"swapper/{id}", 0) { RunsOn = this };
         Context = new CpuContext(this, Current);
         Accesses = new CpuAccesses(this);
+        Tlb = new Tlb(this);
     }
 
     /// <summary>The machine this CPU belongs to.</summary>

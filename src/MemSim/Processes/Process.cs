@@ -196,7 +196,7 @@ public sealed partial class Process : KernelTask
         MmOrNull = fresh;
         fresh.Owner = this;
         SignalHandler = null;
-        RunsOn?.MmuState.EnterProcess(fresh.Tables);
+        RunsOn?.UseMmu().EnterProcess(fresh.Tables);
         LeaveMm(cpu, old);
         return Errno.None;
     }
@@ -261,7 +261,7 @@ public sealed partial class Process : KernelTask
         if (MmOrNull is { } mm)
         {
             mm.Owner = this;
-            cpu.MmuState.EnterProcess(mm.Tables);
+            cpu.UseMmu().EnterProcess(mm.Tables);
             NoteRan();
         }
         else

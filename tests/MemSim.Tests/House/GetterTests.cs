@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Tests.Snapshots;
 using Xunit;
 
 namespace MemSim.Tests.House;
@@ -14,11 +15,14 @@ public sealed class GetterTests : IDisposable
 
     [Theory]
     [MemberData(nameof(Architectures))]
-    public void Reading_every_property_of_a_fresh_machine_changes_nothing(Architecture architecture) => Compare(architecture, static machine => { }, 300);
+    public void Reading_every_property_of_a_fresh_machine_changes_nothing(Architecture architecture) => Compare(architecture, static machine => { }, new PropertyReader(), 300);
 
     [Theory]
     [MemberData(nameof(Architectures))]
-    public void Reading_every_property_of_a_busy_machine_changes_nothing(Architecture architecture) => Compare(architecture, Work, 500);
+    public void Reading_every_property_of_a_busy_machine_changes_nothing(Architecture architecture) => Compare(architecture, Work, new PropertyReader(), 500);
+
+    [Fact]
+    public void Reading_the_properties_inside_the_library_changes_nothing() => Compare(Architecture.X86_64, Work, new PropertyReader(inside: true), 1500);
 
     [Theory]
     [MemberData(nameof(Architectures))]
@@ -95,7 +99,8 @@ public sealed class GetterTests : IDisposable
         machine.Swap.SwapOn(new BlockDevice("vda", "16M")).Succeeded.Should().BeTrue();
     }
 
-    private void Compare(Architecture architecture, Action<Machine> work, int leastProperties)
+    /// <summary>Reads all of one of two equal machines: state, what it hands out next, and every field of every object stay equal to the other's.</summary>
+    private void Compare(Architecture architecture, Action<Machine> work, PropertyReader reader, int leastProperties)
     {
         using Machine read = Machine.Boot(MachineSpec.Preset(architecture, "256M", 2));
         using Machine left = Machine.Boot(MachineSpec.Preset(architecture, "256M", 2));
@@ -103,11 +108,14 @@ public sealed class GetterTests : IDisposable
         work(left);
         string before = StateOf(read);
         before.Should().Be(StateOf(left), "the same calls give the same machine");
-        PropertyReader reader = new();
+        FieldComparison.Of(read, left).Differences.Should().BeEmpty("the same calls give the same objects");
 
         reader.ReadAll(read);
 
         reader.Read.Count.Should().BeGreaterThan(leastProperties);
+        (IReadOnlyList<string> made, long compared) = FieldComparison.Of(read, left);
+        made.Should().BeEmpty("reading makes no object and changes no field");
+        compared.Should().BeGreaterThan(10_000);
         StateOf(read).Should().Be(before);
         foreach (Gfp gfp in (Gfp[])[Gfp.Kernel, Gfp.HighUserMovable, Gfp.Atomic])
         {

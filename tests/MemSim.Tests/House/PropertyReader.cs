@@ -4,7 +4,8 @@ using System.Reflection;
 namespace MemSim.Tests.House;
 
 /// <summary>Reads every public property of every public object that can be reached from one, as a debugger or a serializer would.</summary>
-internal sealed class PropertyReader
+/// <param name="inside">Whether properties inside the library are read as well, of all its objects.</param>
+internal sealed class PropertyReader(bool inside = false)
 {
     private const int MostOfAType = 200;
     private const int MostElements = 40;
@@ -63,14 +64,14 @@ internal sealed class PropertyReader
     {
         for (Type? type = target.GetType(); type is not null && type != typeof(object); type = type.BaseType)
         {
-            if (!type.IsVisible)
+            if (!inside && !type.IsVisible)
             {
                 continue;
             }
 
-            foreach (PropertyInfo property in type.GetProperties(BindingFlags.Public | BindingFlags.Instance | BindingFlags.DeclaredOnly))
+            foreach (PropertyInfo property in type.GetProperties(BindingFlags.Public | (inside ? BindingFlags.NonPublic : 0) | BindingFlags.Instance | BindingFlags.DeclaredOnly))
             {
-                if (property.GetMethod is not { IsPublic: true } || property.GetIndexParameters().Length != 0 || property.PropertyType.IsByRefLike || property.PropertyType.IsByRef)
+                if (property.GetMethod is null || (!inside && !property.GetMethod.IsPublic) || property.GetIndexParameters().Length != 0 || property.PropertyType.IsByRefLike || property.PropertyType.IsByRef)
                 {
                     continue;
                 }

@@ -6,19 +6,20 @@ namespace MemSim;
 /// <content>Loads and stores through the MMU.</content>
 public sealed partial class Cpu
 {
-    /// <summary>The MMU's state; null until the first access, and again when the machine is gone.</summary>
+    /// <summary>The MMU's state; null until the first use, and again when the machine is gone.</summary>
     internal CpuMmu? MmuOrNull;
 
     /// <summary>Accesses that the shortest way does not do.</summary>
     internal CpuAccesses Accesses { get; }
 
     /// <summary>The CPU's TLBs: statistics and flushes.</summary>
-    public Tlb Tlb => field ??= new Tlb(this);
+    public Tlb Tlb { get; }
 
     /// <summary>The simulated clock: cycles spent on memory accesses, translations and flushes since the MMU came into use.</summary>
     public long Cycles => MmuOrNull?.Cycles ?? 0;
 
-    internal CpuMmu MmuState => MmuOrNull ?? StartMmu();
+    /// <summary>The MMU's state, for an access or whatever else brings it into use: only then flushes reach it, and its clock runs.</summary>
+    internal CpuMmu UseMmu() => MmuOrNull ?? StartMmu();
 
     /// <summary>Reads a value.</summary>
     /// <typeparam name="T">Any type without references; the simulated machine is little-endian like its host.</typeparam>

@@ -61,7 +61,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     private T ReadInside<T>(VirtualAddress address)
         where T : unmanaged
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
             ulong physical = EnterAccess(mmu, address.Value, MemoryAccess.Read, out _);
@@ -78,7 +78,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     private void WriteInside<T>(VirtualAddress address, T value)
         where T : unmanaged
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
             ulong physical = EnterAccess(mmu, address.Value, MemoryAccess.Write, out _);
@@ -130,7 +130,7 @@ internal sealed class CpuAccesses(Cpu cpu)
 
     public void ReadInside(ulong at, Span<byte> into)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         while (into.Length > 0)
         {
             int part = into.Length;
@@ -144,7 +144,7 @@ internal sealed class CpuAccesses(Cpu cpu)
 
     public void WriteInside(ulong at, ReadOnlySpan<byte> bytes)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         while (bytes.Length > 0)
         {
             int part = bytes.Length;
@@ -160,7 +160,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     /// <remarks>On a CPU with a gate what it says may be over when it returns: memory is not accessed by it (see <see cref="EnterAccess"/>).</remarks>
     public ulong Resolve(ulong address, MemoryAccess access)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         if (mmu.IsGated)
         {
             ulong where = EnterAccess(mmu, address, access, out _);
@@ -196,7 +196,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     [MethodImpl(MethodImplOptions.NoInlining)]
     public PhysicalAddress TranslateSlow(VirtualAddress address, MemoryAccess access)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         return !mmu.IsGated && mmu.TryPlainWalk(address.Value, 1u << (int)access, out ulong physical) ? new PhysicalAddress(physical) : TranslateFully(mmu, address, access);
     }
 
@@ -213,14 +213,14 @@ internal sealed class CpuAccesses(Cpu cpu)
     public T ReadSlow<T>(VirtualAddress address)
         where T : unmanaged
     {
-        if (cpu.MmuState.IsGated)
+        if (cpu.UseMmu().IsGated)
         {
             return ReadInside<T>(address);
         }
 
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
-            return cpu.MmuState.Memory.Read<T>(Resolve(address.Value, MemoryAccess.Read));
+            return cpu.UseMmu().Memory.Read<T>(Resolve(address.Value, MemoryAccess.Read));
         }
 
         T value = default;
@@ -232,7 +232,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     public void WriteSlow<T>(VirtualAddress address, T value)
         where T : unmanaged
     {
-        if (cpu.MmuState.IsGated)
+        if (cpu.UseMmu().IsGated)
         {
             WriteInside(address, value);
             return;
@@ -240,7 +240,7 @@ internal sealed class CpuAccesses(Cpu cpu)
 
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
-            cpu.MmuState.Memory.Write(Resolve(address.Value, MemoryAccess.Write), value);
+            cpu.UseMmu().Memory.Write(Resolve(address.Value, MemoryAccess.Write), value);
             return;
         }
 
@@ -269,7 +269,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     {
         ulong at = address.Value;
         CheckWrap(at, (ulong)into.Length);
-        if (cpu.MmuState.IsGated)
+        if (cpu.UseMmu().IsGated)
         {
             ReadInside(at, into);
             return;
@@ -293,7 +293,7 @@ internal sealed class CpuAccesses(Cpu cpu)
     {
         ulong at = address.Value;
         CheckWrap(at, (ulong)bytes.Length);
-        if (cpu.MmuState.IsGated)
+        if (cpu.UseMmu().IsGated)
         {
             WriteInside(at, bytes);
             return;
@@ -320,14 +320,14 @@ internal sealed class CpuAccesses(Cpu cpu)
     /// <summary>The bytes at an address, up to a limit or the end of its page, whatever its size.</summary>
     public ReadOnlySpan<byte> RunForReading(ulong address, int limit)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         ulong physical = TranslateRun(mmu, address, ref limit, MemoryAccess.Read);
         return mmu.Memory.ReadOnly(physical, limit);
     }
 
     public Span<byte> RunForWriting(ulong address, int limit)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         ulong physical = TranslateRun(mmu, address, ref limit, MemoryAccess.Write);
         return mmu.Memory.Range(physical, limit);
     }

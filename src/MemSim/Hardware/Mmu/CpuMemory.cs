@@ -11,7 +11,7 @@ public sealed class CpuMemory
 
     private void FillInside(ulong at, long bytes, byte value)
     {
-        CpuMmu mmu = _cpu.MmuState;
+        CpuMmu mmu = _cpu.UseMmu();
         while (bytes > 0)
         {
             int part = (int)Math.Min(bytes, CpuAccesses.MaxInside);
@@ -70,7 +70,7 @@ public sealed class CpuMemory
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         CpuAccesses.CheckWrap(to.Value, (ulong)bytes);
         CpuAccesses.CheckWrap(from.Value, (ulong)bytes);
-        if (_cpu.MmuState.IsGated)
+        if (_cpu.UseMmu().IsGated)
         {
             CopyInside(to.Value, from.Value, (ulong)bytes);
             return;
@@ -107,7 +107,7 @@ public sealed class CpuMemory
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         ulong at = address.Value;
         CpuAccesses.CheckWrap(at, (ulong)bytes);
-        if (_cpu.MmuState.IsGated)
+        if (_cpu.UseMmu().IsGated)
         {
             FillInside(at, bytes, value);
             return;
@@ -134,7 +134,7 @@ public sealed class CpuMemory
         ArgumentOutOfRangeException.ThrowIfNegative(bytes);
         CpuAccesses.CheckWrap(left.Value, (ulong)bytes);
         CpuAccesses.CheckWrap(right.Value, (ulong)bytes);
-        if (_cpu.MmuState.IsGated)
+        if (_cpu.UseMmu().IsGated)
         {
             return CompareInside(left.Value, right.Value, bytes);
         }

@@ -17,7 +17,7 @@ public sealed class CpuTranslation
     /// <returns>Whether the access is possible.</returns>
     public bool TryTranslate(VirtualAddress address, MemoryAccess access, out PhysicalAddress physical, out PageFault fault)
     {
-        CpuMmu mmu = _cpu.MmuState;
+        CpuMmu mmu = _cpu.UseMmu();
         fault = default;
         ulong where = 0;
         bool found = access != MemoryAccess.Execute && mmu.TryFront(address.Value, 1u << (int)access, out where, out _);
@@ -47,21 +47,29 @@ public sealed class CpuTranslation
         }
 
         ObjectDisposedException.ThrowIf(tables.IsDestroyed, tables);
-        _cpu.MmuState.Load(tables);
+        _cpu.UseMmu().Load(tables);
     }
 
-    /// <summary>The page tables loaded.</summary>
-    public PageTables PageTables => _cpu.MmuState.Tables;
+    /// <summary>The page tables loaded: those of the kernel before the MMU comes into use.</summary>
+    public PageTables PageTables
+    {
+        get
+        {
+            _cpu.Machine.ThrowIfDisposed();
+            return _cpu.MmuOrNull?.Tables ?? _cpu.Machine.Mmu.Kernel;
+        }
+    }
 
     /// <summary>Enters lazy TLB mode: a kernel thread runs on the last process's tables, whose flushes this CPU makes up for when it comes back to them.</summary>
-    public void EnterLazyTlb() => _cpu.MmuState.EnterLazy();
+    public void EnterLazyTlb() => _cpu.UseMmu().EnterLazy();
 
     /// <summary>Explains what an access to an address would do now, without doing it: nothing is changed, counted or charged.</summary>
     /// <param name="address">The address; any.</param>
     /// <param name="access">The access.</param>
     public TranslationExplanation Explain(VirtualAddress address, MemoryAccess access = MemoryAccess.Read)
     {
-        CpuMmu mmu = _cpu.MmuState;
+        _cpu.Machine.ThrowIfDisposed();
+        CpuMmu mmu = _cpu.MmuOrNull ?? new CpuMmu(_cpu.Machine.Mmu, _cpu);
         using CpuMmu.GateScope gate = mmu.OwnGate();
         PageWalker walker = _cpu.Machine.Mmu.Walker;
         MemoryCosts costs = _cpu.Machine.Mmu.Options.Costs;

@@ -365,7 +365,7 @@ public sealed partial class Mmu
     private void Flush(Cpu cpu, PageTables tables, ulong start, ulong end)
     {
         long generation = Machine.IsParallel ? Interlocked.Increment(ref tables.FlushGeneration) : ++tables.FlushGeneration;
-        CpuMmu own = cpu.MmuState;
+        CpuMmu own = cpu.UseMmu();
         int interrupted = 0;
         int spared = 0;
         foreach (Cpu other in _cpus)

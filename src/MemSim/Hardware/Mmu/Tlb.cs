@@ -51,13 +51,13 @@ public sealed class Tlb
 
     /// <summary>Flushes the page of an address, for the address space loaded and global (<c>invlpg</c>, <c>tlbi vae1</c>).</summary>
     /// <param name="address">An address in the page.</param>
-    public void FlushPage(VirtualAddress address) => _cpu.MmuState.FlushLoadedPage(address.Value);
+    public void FlushPage(VirtualAddress address) => _cpu.UseMmu().FlushLoadedPage(address.Value);
 
     /// <summary>Flushes the address space loaded, except global pages (a write to CR3, <c>tlbi aside1</c>).</summary>
-    public void FlushAddressSpace() => _cpu.MmuState.FlushLoadedSpace();
+    public void FlushAddressSpace() => _cpu.UseMmu().FlushLoadedSpace();
 
     /// <summary>Flushes everything, global pages included.</summary>
-    public void FlushAll() => _cpu.MmuState.FlushEverything();
+    public void FlushAll() => _cpu.UseMmu().FlushEverything();
 }
 
 /// <summary>What a CPU's MMU counted.</summary>

@@ -94,7 +94,7 @@ public sealed class CpuHighMemory
         bool low = _addresses.IsLowMemory(page.FrameIndex);
         if (!low && (maps.ClassicSlots >> (int)type & 1) != 0)
         {
-            Misused("kmap_atomic", new VirtualAddress(Slots.ClassicAddressOf((int)type)), $"slot {type} of CPU {_cpu.Id} is in use for page frame 0x{maps.ClassicFrames[(int)type]:x}: BUG_ON(!pte_none(*(kmap_pte-idx)))");
+            Misused("kmap_atomic", new VirtualAddress(UseSlots().ClassicAddressOf((int)type)), $"slot {type} of CPU {_cpu.Id} is in use for page frame 0x{maps.ClassicFrames[(int)type]:x}: BUG_ON(!pte_none(*(kmap_pte-idx)))");
             return default;
         }
 
@@ -108,8 +108,8 @@ public sealed class CpuHighMemory
         maps.Home = _cpu;
         maps.ClassicSlots |= 1u << (int)type;
         maps.ClassicFrames[(int)type] = page.FrameIndex;
-        Slots.SetClassic((int)type, page.FrameIndex);
-        return new VirtualAddress(Slots.ClassicAddressOf((int)type));
+        UseSlots().SetClassic((int)type, page.FrameIndex);
+        return new VirtualAddress(UseSlots().ClassicAddressOf((int)type));
     }
 
     /// <summary>Undoes <see cref="KmapAtomic(Page, KmType)"/> (<c>kunmap_atomic(address, type)</c>).</summary>
@@ -128,14 +128,14 @@ public sealed class CpuHighMemory
         if (!_cpu.Machine.TryGetPage(address, out _))
         {
             ulong page = address.Value & ~CpuAccesses.PageOffsetMask;
-            if (_localSlots is null || page != Slots.ClassicAddressOf((int)type) || (maps.ClassicSlots >> (int)type & 1) == 0)
+            if (_localSlots is null || page != UseSlots().ClassicAddressOf((int)type) || (maps.ClassicSlots >> (int)type & 1) == 0)
             {
-                Misused("kunmap_atomic", address, _localSlots is not null && page == Slots.ClassicAddressOf((int)type) ? $"slot {type} of CPU {_cpu.Id} is not in use" : $"the address is not that of slot {type} of CPU {_cpu.Id}");
+                Misused("kunmap_atomic", address, _localSlots is not null && page == UseSlots().ClassicAddressOf((int)type) ? $"slot {type} of CPU {_cpu.Id} is not in use" : $"the address is not that of slot {type} of CPU {_cpu.Id}");
                 return;
             }
 
             maps.ClassicSlots &= ~(1u << (int)type);
-            Slots.ClearClassic((int)type);
+            UseSlots().ClearClassic((int)type);
         }
 
         maps.Atomic--;
@@ -190,14 +190,14 @@ public sealed class CpuHighMemory
         {
             for (int slot = 0; slot < left.Depth; slot++)
             {
-                Slots.Clear(slot, -1);
+                UseSlots().Clear(slot, -1);
             }
 
             for (int type = 0; type < KmTypes.Count; type++)
             {
                 if ((left.ClassicSlots >> type & 1) != 0)
                 {
-                    Slots.ClearClassic(type);
+                    UseSlots().ClearClassic(type);
                 }
             }
         }
@@ -206,7 +206,7 @@ public sealed class CpuHighMemory
         {
             for (int slot = 0; slot < back.Depth; slot++)
             {
-                Slots.Set(slot, back.Frames[slot]);
+                UseSlots().Set(slot, back.Frames[slot]);
                 back.Walks[slot] = -1;
             }
 
@@ -214,7 +214,7 @@ public sealed class CpuHighMemory
             {
                 if ((back.ClassicSlots >> type & 1) != 0)
                 {
-                    Slots.SetClassic(type, back.ClassicFrames[type]);
+                    UseSlots().SetClassic(type, back.ClassicFrames[type]);
                 }
             }
         }
@@ -228,16 +228,14 @@ public sealed class CpuHighMemory
         }
     }
 
-    private LocalSlots Slots
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _localSlots ?? MakeSlots();
-    }
+    /// <summary>The window, made by the first mapping.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private LocalSlots UseSlots() => _localSlots ?? MakeSlots();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private VirtualAddress Push(TaskMappings maps, int frame)
     {
-        LocalSlots slots = Slots;
+        LocalSlots slots = UseSlots();
         int slot = maps.Depth++;
         if (!ReferenceEquals(maps.Home, _cpu))
         {

@@ -21,7 +21,7 @@ internal sealed class LocalSlots
             throw new InvalidOperationException($"CPU {cpu.Id} has no slots for short-term mappings: Debian's 32-bit kernels are built for {Fixmap.Cpus32} CPUs");
         }
 
-        _mmu = cpu.MmuState;
+        _mmu = cpu.UseMmu();
         Fixmap fixmap = machine.Memory.Fixmap;
         PageTables kernel = machine.Mmu.Kernel;
         _template = kernel.MakeEntry(new Pfn(0), PageProtection.Kernel);

@@ -61,7 +61,7 @@ public sealed class AccessGateTests
         writer.Start();
         inside.Wait(TestContext.Current.CancellationToken);
         other.Start();
-        SpinWait.SpinUntil(() => user.MmuState.IsAwaited || Volatile.Read(ref unmapped));
+        SpinWait.SpinUntil(() => user.UseMmu().IsAwaited || Volatile.Read(ref unmapped));
         Volatile.Read(ref unmapped).Should().BeFalse("the access is not over");
         machine.Frames.FrameOf(pfn).RefCount.Should().BePositive("a page in use must not be freed");
         process.Mm.Tables.Lookup(data).IsPresent.Should().BeFalse("the entry is gone already");
@@ -123,7 +123,7 @@ public sealed class AccessGateTests
         writer.Start();
         inside.Wait(TestContext.Current.CancellationToken);
         other.Start();
-        SpinWait.SpinUntil(() => user.MmuState.IsAwaited || Volatile.Read(ref reclaimed));
+        SpinWait.SpinUntil(() => user.UseMmu().IsAwaited || Volatile.Read(ref reclaimed));
         Volatile.Read(ref reclaimed).Should().BeFalse();
         goOn.Set();
         writer.Join();
@@ -208,7 +208,7 @@ public sealed class AccessGateTests
     /// <summary>The CPU's next access stops when it is translated.</summary>
     private static void CpuHold(Cpu cpu, ManualResetEventSlim inside, ManualResetEventSlim goOn)
     {
-        CpuMmu mmu = cpu.MmuState;
+        CpuMmu mmu = cpu.UseMmu();
         mmu.InsideAccess = () =>
         {
             mmu.InsideAccess = null;

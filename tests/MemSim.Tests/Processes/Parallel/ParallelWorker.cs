@@ -39,7 +39,7 @@ internal sealed class ParallelWorker
     {
         // Now and then another thread gets its turn when an address is translated and the bytes are not yet copied.
         int accesses = 0;
-        _cpu.MmuState.InsideAccess = () => _ = ++accesses % 64 == 0 && Thread.Yield();
+        _cpu.UseMmu().InsideAccess = () => _ = ++accesses % 64 == 0 && Thread.Yield();
         try
         {
             for (Steps = 0; Steps < steps && _stage.Wrong.IsEmpty; Steps++)
