@@ -94,7 +94,7 @@ public sealed class MachineHotplug
         {
             ref PageFrame frame = ref _machine.Frames.Array[(int)pfn];
             frame.Identity = PageFrame.FreeIdentity(zone.Id, 0) | (uint)PageFlags.Reserved;
-            frame.State = PageFrame.OneReference;
+            frame.State = PageFrame.SinglePageState;
         }
     }
 

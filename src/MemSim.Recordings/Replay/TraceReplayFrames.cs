@@ -68,7 +68,7 @@ internal sealed class TraceReplayFrames
         bool free = TakeOut(cpu, zone, pfn, order);
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
-        frame.State = PageFrame.OneReference | (uint)order;
+        frame.State = PageFrame.AllocatedState(order);
         frame.Mapping = 0;
         zone.UntrackedPages -= 1L << order;
         return free;

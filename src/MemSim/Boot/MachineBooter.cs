@@ -337,7 +337,7 @@ internal static partial class MachineBooter
             frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
             if (range.PageByPage)
             {
-                frame.State = PageFrame.OneReference;
+                frame.State = PageFrame.SinglePageState;
                 machine.Pages.FreeBlock(cpu, pfn, order);
             }
             else

@@ -99,6 +99,7 @@ public sealed partial class CgroupTree : PageAllocation.IFrameCharges
         int id = charges[head];
         for (int i = 1; i < parts && id != 0; i++)
         {
+            Debug.Assert(charges[head + (i * pagesEach)] == 0, "for parts nobody pays as long as they are parts");
             charges.Set(head + (i * pagesEach), id, charges.KindOf(head));
         }
     }

@@ -120,7 +120,7 @@ internal sealed class ChargedPages
             SwapCached += frame.InSwapCache ? pages : 0;
             Writeback += frame.IsUnderWriteback ? pages : 0;
         }
-        else if (frame.Mapping != 0 && (frame.Mapping & 3) == 0)
+        else if (frame.IsOfFile)
         {
             bool shmem = frame.IsSwapBacked;
             File += pages;

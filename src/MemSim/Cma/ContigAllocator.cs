@@ -154,7 +154,7 @@ internal sealed class ContigAllocator
                 for (int page = head; page < head + (1 << order); page++)
                 {
                     _frames[page].Identity = PageFrame.FreeIdentity(zone.Id, 0);
-                    _frames[page].State = PageFrame.OneReference;
+                    _frames[page].State = PageFrame.SinglePageState;
                 }
 
                 pfn = head + (1 << order);

@@ -106,7 +106,7 @@ internal sealed class FreeScanner
         for (int page = pfn; page < pfn + (1 << order); page++)
         {
             _frames[page].Identity = PageFrame.FreeIdentity(zone.Id, 0);
-            _frames[page].State = PageFrame.OneReference;
+            _frames[page].State = PageFrame.SinglePageState;
             cc.FreePages.Add(page);
         }
 

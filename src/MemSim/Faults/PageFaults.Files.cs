@@ -206,7 +206,7 @@ internal sealed partial class PageFaults
             }
 
             ref PageFrame frame = ref frames[pfn];
-            frame.RefOrder += PageFrame.OneReference;
+            frame.AddReferences(1, shared: false);
             _maps.AddFileRmap(ref frame);
             int shared = frame.IsSwapBacked ? 1 : 0;
             ofSharedMemory += shared;

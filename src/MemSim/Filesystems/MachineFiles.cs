@@ -165,7 +165,7 @@ public sealed partial class MachineFiles
             while (used.MoveNext())
             {
                 ref PageFrame frame = ref _machine.Frames.Array[used.Pfn];
-                if (frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _machine.Frames.Mappings.Find(frame.Mapping) is FileMapping)
+                if (frame.IsOfFile && _machine.Frames.Mappings.Find(frame.Mapping) is FileMapping)
                 {
                     frames += 1L << frame.Order;
                 }

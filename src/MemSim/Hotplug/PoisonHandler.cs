@@ -41,6 +41,7 @@ internal sealed class PoisonHandler
         }
 
         _machine.Hooks.UpdateModes();
+        _machine.Frames.Untouched.Touch(pfn);
         MemoryFailureResult result = _hugetlb.TryFail(cpu, pfn, flags) ?? FailOrdinary(cpu, zone, pfn, flags);
         return result is MemoryFailureResult.Recovered or MemoryFailureResult.Delayed ? Errno.None : Errno.EBUSY;
     }

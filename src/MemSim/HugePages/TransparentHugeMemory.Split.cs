@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Diagnostics;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -72,13 +73,8 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Keeps other CPUs from taking references (<c>page_ref_freeze()</c>), if there are none but those of its entries and the caller's.</summary>
     private bool FreezeReferences(int head)
     {
-        if (!_spaces.Machine.IsParallel)
-        {
-            return true;
-        }
-
-        uint expected = ((uint)(_spaces.Maps.TotalMapCount(head) + 1) * PageFrame.OneReference) | (uint)Order;
-        return Interlocked.CompareExchange(ref _frames[head].RefOrder, (uint)Order, expected) == expected;
+        Debug.Assert(_frames[head].Order == Order, "a whole huge page");
+        return !_spaces.Machine.IsParallel || _frames[head].TryFreeze(_spaces.Maps.TotalMapCount(head) + 1, shared: true);
     }
 
     /// <summary>Splits every entry that maps the page whole.</summary>
@@ -114,6 +110,7 @@ internal sealed partial class TransparentHugeMemory
         bool linked = listed && !first.IsUnevictable;
         PageFlags flags = (first.StoredFlags & Inherited) | PageFlags.Lru;
         int own = _spaces.Maps.SmallMaps(head);
+        Debug.Assert(first.Order == Order && _spaces.Maps.WholeMaps(head) == 0, "a huge page that nothing maps as a whole any more");
         _spaces.Machine.Hooks.Charges?.Split(head, Pages, 1);
         vec.Enter();
 
@@ -125,7 +122,7 @@ internal sealed partial class TransparentHugeMemory
             frame.Private = 0;
             frame.Mapping = first.Mapping;
             frame.Index = first.Index + (uint)i;
-            frame.RefOrder = (uint)Math.Max(-frame.InvertedMapCount, 1) * PageFrame.OneReference;
+            frame.BecomeSinglePage(Math.Max(frame.MapCount, 1));
             frame.Prev = 0;
             if (linked)
             {
@@ -139,8 +136,9 @@ internal sealed partial class TransparentHugeMemory
         }
 
         _ = _spaces.Machine.Lru.ClearFlags(ref first, PageFlags.Head);
-        first.RefOrder = (uint)(own + 1) * PageFrame.OneReference;
+        first.BecomeSinglePage(own + 1);
         first.InvertedMapCount = -own;
+        Debug.Assert(first.IsSinglePage && _frames[head + 1].IsSinglePage && !first.IsCompoundHead, "all parts are pages of their own");
         vec.Exit();
         _spaces.Machine.Hooks.OwnerTracker?.Split(head, Order);
         _ = cpu;

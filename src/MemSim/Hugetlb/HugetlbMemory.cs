@@ -35,7 +35,7 @@ internal sealed partial class HugetlbMemory(AddressSpaces spaces)
     public bool IsMapped(Vma vma, ulong entry)
     {
         int head = _layout.Pfn(entry);
-        return _layout.IsHuge(entry) && vma.Hugetlb!.Pool.IsInUse(head) && spaces.Frames[head].InvertedMapCount < 0;
+        return _layout.IsHuge(entry) && vma.Hugetlb!.Pool.IsInUse(head) && spaces.Frames[head].IsMapped;
     }
 
     /// <summary>As <see cref="Find"/>, of one who changes entries: an overwritten one is reported and emptied.</summary>

@@ -38,7 +38,7 @@ public sealed partial class HugetlbPool
         zone.ManagedPages += 1L << _order;
         ref PageFrame frame = ref _machine.Frames.FrameOf(head);
         frame.Begin(zone.Id);
-        frame.RefOrder = PageFrame.OneReference;
+        frame.BecomeSinglePage(1);
         int node = IndexOf(zone.Node.Id);
         _free[node].Add(head);
         _total[node]++;

@@ -1,3 +1,5 @@
+using MemSim.Pages;
+using System.Diagnostics;
 using MemSim.Diagnostics;
 using MemSim.Statistics;
 
@@ -171,6 +173,7 @@ public sealed partial class HugetlbPool
         using (_machine.EnterOwners())
         {
             Reserved -= pages;
+            Debug.Assert(Reserved >= 0, "no more is taken back than was promised");
             DropUnusedSurplus(cpu, pages);
             _ = Report();
         }
@@ -198,6 +201,7 @@ public sealed partial class HugetlbPool
 
                 int head = pages[^1];
                 pages.RemoveAt(pages.Count - 1);
+                Debug.Assert(IsUnused(head) && Reserved >= (reserved ? 1 : 0), "what was free nobody uses, and what was promised is counted");
                 _used.Add(head);
                 Reserved -= reserved ? 1 : 0;
                 CountUsed(head, 1);
@@ -217,7 +221,8 @@ public sealed partial class HugetlbPool
     {
         using (_machine.EnterOwners())
         {
-            _used.Remove(head);
+            bool was = _used.Remove(head);
+            Debug.Assert(was && _machine.Frames.FrameOf(head).MapCount == 0, "a page of the pool that was in use, and nothing maps any more");
             CountUsed(head, -1);
             int node = IndexOf(_machine.ZoneTable.ZoneOf(head)!.Node.Id);
             _free[node].Add(head);
@@ -343,6 +348,7 @@ public sealed partial class HugetlbPool
         _machine.Events.Count(pfn >= 0 ? VmEvent.HtlbBuddyAllocSuccess : VmEvent.HtlbBuddyAllocFail);
         if (pfn >= 0)
         {
+            Debug.Assert(IsUnused(pfn), "a fresh block of the pool's order");
             _free[node].Add(pfn);
             _total[node]++;
         }
@@ -366,7 +372,15 @@ public sealed partial class HugetlbPool
         int pfn = _free[node][^1];
         _free[node].RemoveAt(_free[node].Count - 1);
         _total[node]--;
+        Debug.Assert(IsUnused(pfn) && _total[node] >= _free[node].Count && _surplus[node] >= 0 && _surplus[node] <= _total[node], "nobody uses what goes, and the counts agree");
         _machine.Pages.FreeBlock(cpu, pfn, _order);
+    }
+
+    /// <summary>Whether a page is a block of the pool's order with the pool's reference alone.</summary>
+    private bool IsUnused(int head)
+    {
+        ref readonly PageFrame frame = ref _machine.Frames.FrameOf(head);
+        return frame.RefCount == 1 && (IsGigantic || frame.Order == _order) && frame.MapCount == 0 && !_used.Contains(head);
     }
 
     private long Report()

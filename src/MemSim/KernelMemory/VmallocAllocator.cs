@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
@@ -304,6 +305,7 @@ internal sealed partial class VmallocAllocator
         }
 
         VmArea area = _areas[id];
+        Debug.Assert(area.Count == 0 && area.Pages.Length == 0 && area.Table.IsNull && start % PageGeometry.PageSize == 0, "a record that nobody uses, and a range of whole pages");
         area.Start = start;
         area.Bytes = bytes;
         area.Caller = caller;
@@ -388,6 +390,7 @@ internal sealed partial class VmallocAllocator
         long change = sign * (long)area.Count;
         UsedPages += change;
         _machine.SystemFigures.VmallocUsedPages += change;
+        Debug.Assert(UsedPages >= 0, "no more pages go than came");
         if (_machine.Nodes.Count == 1)
         {
             _machine.Nodes[0].Counters.VmallocPages += change;
@@ -402,7 +405,8 @@ internal sealed partial class VmallocAllocator
 
     private int IdOf(VmArea area)
     {
-        _space.TryFind(area.Start, out AddressRange range);
+        bool found = _space.TryFind(area.Start, out AddressRange range);
+        Debug.Assert(found && ReferenceEquals(_areas[range.Value], area), "the range is the area's");
         return range.Value;
     }
 

@@ -52,7 +52,7 @@ internal sealed partial class LruManager
 
         ref PageFrame frame = ref _frames[pfn];
         Debug.Assert(frame.RefCount > 0, "a page without references");
-        frame.RefOrder += PageFrame.OneReference;
+        frame.AddReferences(1, shared: false);
         CpuLruBatches batches = _batches[cpu.Id];
         if (batches.Push(batch, pfn) == batches.BatchPages || frame.Order != 0)
         {
@@ -140,7 +140,6 @@ internal sealed partial class LruManager
         foreach (int pfn in pages)
         {
             ref PageFrame frame = ref frames[pfn];
-            uint word = frame.RefOrder;
             if (!isPlain || frame.Has(PageFlags.Unevictable | PageFlags.Mlocked))
             {
                 AddOne(ref frame, pfn, ref events);
@@ -158,16 +157,12 @@ internal sealed partial class LruManager
                     head = run.Head(list);
                 }
 
-                counted += 1L << (int)(word & (PageFrame.OneReference - 1));
+                counted += 1L << frame.Order;
                 frame.Set(PageFlags.Lru);
                 frames.AddFirst(head, ref frame, pfn);
             }
 
-            if (word >= 2 * PageFrame.OneReference)
-            {
-                frame.RefOrder = word - PageFrame.OneReference;
-            }
-            else
+            if (!frame.TryDropOneOfSeveral())
             {
                 pages[last++] = pfn;
             }

@@ -145,19 +145,7 @@ internal sealed partial class LruManager
     }
 
     /// <summary>Takes the last reference, when it is that of the caller (<c>folio_ref_freeze(folio, 1)</c>).</summary>
-    public bool TryTakeLastReference(int pfn)
-    {
-        ref uint word = ref _frames[pfn].RefOrder;
-        uint order = word & (PageFrame.OneReference - 1);
-        if (_parallel)
-        {
-            return Interlocked.CompareExchange(ref word, order, PageFrame.OneReference | order) == (PageFrame.OneReference | order);
-        }
-
-        bool last = word == (PageFrame.OneReference | order);
-        word = last ? order : word;
-        return last;
-    }
+    public bool TryTakeLastReference(int pfn) => _frames[pfn].TryFreeze(1, _parallel);
 
     /// <summary>Changes <c>nr_isolated_anon</c> or <c>nr_isolated_file</c>. The caller holds the lock, or is alone.</summary>
     public static void CountIsolated(LruVec vec, bool file, long pages)
@@ -180,7 +168,7 @@ internal sealed partial class LruManager
     public bool IsIdleCache(ref PageFrame frame)
     {
         const PageFlags busy = PageFlags.Mlocked | PageFlags.Dirty | PageFlags.Writeback | PageFlags.SwapBacked;
-        return frame.InvertedMapCount == 0 && !frame.Has(ByGeneration ? busy | PageFlags.Referenced : busy) && (frame.Mapping & 3) == 0 && _mappings.KeepingOwners == 0;
+        return frame.InvertedMapCount == 0 && !frame.Has(ByGeneration ? busy | PageFlags.Referenced : busy) && !frame.IsAnonymousOrMovable && _mappings.KeepingOwners == 0;
     }
 
     /// <summary>Whether a page may be evicted now (<c>folio_evictable()</c>).</summary>

@@ -10,30 +10,7 @@ internal sealed partial class LruManager
     private const int EndOfList = -1;
 
     /// <summary>Takes a reference unless the page has none (<c>folio_try_get()</c>).</summary>
-    public bool TryGet(int pfn)
-    {
-        ref uint word = ref _frames[pfn].RefOrder;
-        if (!_parallel)
-        {
-            bool used = word >= PageFrame.OneReference;
-            word += used ? PageFrame.OneReference : 0;
-            return used;
-        }
-
-        uint seen = Volatile.Read(ref word);
-        while (seen >= PageFrame.OneReference)
-        {
-            uint found = Interlocked.CompareExchange(ref word, seen + PageFrame.OneReference, seen);
-            if (found == seen)
-            {
-                return true;
-            }
-
-            seen = found;
-        }
-
-        return false;
-    }
+    public bool TryGet(int pfn) => _frames[pfn].TryGet(_parallel);
 
     /// <summary>Drops a reference; the last one takes the page off its list and frees it (<c>put_page()</c>).</summary>
     public void Put(Cpu cpu, int pfn)
@@ -119,20 +96,14 @@ internal sealed partial class LruManager
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool DropReference(Cpu cpu, int pfn)
     {
-        ref uint word = ref _frames[pfn].RefOrder;
-        if (word < PageFrame.OneReference)
+        ref PageFrame frame = ref _frames[pfn];
+        if (frame.RefCount == 0)
         {
             _machine.Bugs.BadFree(cpu, new Page(_machine, pfn), 0, "put_page");
             return false;
         }
 
-        if (_parallel)
-        {
-            return Interlocked.Add(ref word, unchecked((uint)-(int)PageFrame.OneReference)) < PageFrame.OneReference;
-        }
-
-        word -= PageFrame.OneReference;
-        return word < PageFrame.OneReference;
+        return frame.Drop(_parallel);
     }
 
     /// <summary>Takes everything off a page that has no references any more (<c>__page_cache_release()</c>, <c>free_pages_prepare()</c>).</summary>
@@ -179,7 +150,7 @@ internal sealed partial class LruManager
             return true;
         }
 
-        frame.RefOrder += PageFrame.OneReference;
+        frame.AddReferences(1, shared: false);
         _machine.Bugs.BadFree(cpu, new Page(_machine, pfn), frame.Order, "put_page");
         return false;
     }

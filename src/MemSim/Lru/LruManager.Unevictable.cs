@@ -95,7 +95,7 @@ internal sealed partial class LruManager
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsMappingUnevictable(ref PageFrame frame) =>
-        frame.Mapping != 0 && (frame.Mapping & 3) == 0 && _mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
+        frame.IsOfFile && _mappings.Find(frame.Mapping) is IUnevictableMapping { IsUnevictable: true };
 
     private void MakeEvictable(LruVec vec, ref PageFrame frame, int pfn, bool isolated, long pages)
     {

@@ -114,6 +114,7 @@ internal sealed partial class LruVec
     {
         Debug.Assert(frame.ZoneId == zone.Id && frame.RefCount > 0, "a page of the zone that somebody holds");
         LruList list = ListOf(frame.StoredFlags);
+        Debug.Assert(!_parallel || _lock.IsHeld, "the caller holds the lock");
         if (ByGeneration && list != LruList.Unevictable)
         {
             Generations!.Add(ref frame, pfn, zone, oldest: back);
@@ -140,7 +141,7 @@ internal sealed partial class LruVec
     /// <exception cref="KernelBugException">Whatever the policy: the page is on no list, somebody else set its flags.</exception>
     public void Remove(ref PageFrame frame, int pfn, Zone zone)
     {
-        Debug.Assert(frame.ZoneId == zone.Id, "a page of the zone");
+        Debug.Assert(frame.ZoneId == zone.Id && (!_parallel || _lock.IsHeld), "a page of the zone; the caller holds the lock");
         LruList list = ListOf(frame.StoredFlags);
         if (list != LruList.Unevictable)
         {

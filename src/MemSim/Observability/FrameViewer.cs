@@ -129,13 +129,10 @@ public sealed class FrameViewer
             return FrameUse.PageTable;
         }
 
-        return (frame.Mapping & 3) switch
-        {
-            1 => FrameUse.Anonymous,
-            2 => FrameUse.Movable,
-            _ when frame.Mapping == 0 => FrameUse.Kernel,
-            _ => (flags & PageFlags.SwapBacked) != 0 ? FrameUse.SharedMemory : FrameUse.File,
-        };
+        return frame.IsAnonymous ? FrameUse.Anonymous
+            : frame.IsDriverMovable ? FrameUse.Movable
+            : frame.Mapping == 0 ? FrameUse.Kernel
+            : (flags & PageFlags.SwapBacked) != 0 ? FrameUse.SharedMemory : FrameUse.File;
     }
 
     private FrameLru LruOf(int pfn, PageFlags flags)

@@ -171,13 +171,13 @@ internal static class SnapshotBuilder
                 continue;
             }
 
-            bool carriesState = !frame.IsPcp && (frame.RefOrder != 0 || frame.StoredFlags != PageFlags.None || frame.Mapping != 0 || frame.InvertedMapCount != 0);
+            bool carriesState = !frame.IsPcp && (frame.IsInUse || frame.StoredFlags != PageFlags.None || frame.Mapping != 0 || frame.InvertedMapCount != 0);
             if (carriesState)
             {
-                into.Add([pfn, (uint)frame.Identity, frame.Private, frame.RefOrder, frame.InvertedMapCount, frame.Mapping, frame.Index]);
+                into.Add(frame.ToWords(pfn));
             }
 
-            pfn += frame.RefOrder != 0 ? 1L << frame.Order : 1;
+            pfn += frame.IsInUse ? 1L << frame.Order : 1;
         }
     }
 
@@ -205,13 +205,7 @@ internal static class SnapshotBuilder
                 throw new FormatException($"frame {(words.Length > 0 ? words[0] : -1)} of the snapshot is outside of its zones");
             }
 
-            ref PageFrame frame = ref machine.Frames.Array[(int)words[0]];
-            frame.Begin(zone.Id, (PageFlags)(uint)words[1]);
-            frame.Private = (int)words[2];
-            frame.RefOrder = (uint)words[3];
-            frame.InvertedMapCount = (int)words[4];
-            frame.Mapping = (uint)words[5];
-            frame.Index = (uint)words[6];
+            machine.Frames.Array[(int)words[0]].SetWords(zone.Id, words);
         }
     }
 

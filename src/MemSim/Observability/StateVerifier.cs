@@ -99,7 +99,7 @@ internal sealed class StateVerifier
         for (int pfn = Follow(zone, head); pfn != head; pfn = Follow(zone, pfn))
         {
             PageFrame frame = _untouched.Read(pfn);
-            bool good = frame.IsBuddy && frame.RefOrder == 0 && frame.Identity == PageFrame.FreeIdentity(zone.Id, order) && frame.Index == (uint)type;
+            bool good = frame.State == PageFrame.BuddyState && frame.Identity == PageFrame.FreeIdentity(zone.Id, order) && frame.Index == (uint)type;
             if (!good)
             {
                 Fail(zone, $"pfn 0x{pfn:x} in the list of order {order} type {(MigrateType)type} says of itself: order {frame.Private}, type {frame.Index}, {_machine.Frames.FlagsOf(pfn)}, {frame.RefCount} references");
@@ -123,7 +123,7 @@ internal sealed class StateVerifier
                 for (int pfn = Follow(zone, head); pfn != head; pfn = Follow(zone, pfn))
                 {
                     ref PageFrame frame = ref _frames[pfn];
-                    if (!frame.IsPcp || frame.RefOrder != 0 || frame.ZoneId != zone.Id || frame.StoredFlags != PageFlags.None)
+                    if (frame.State != PageFrame.PcpState || frame.ZoneId != zone.Id || frame.StoredFlags != PageFlags.None)
                     {
                         Fail(zone, $"pfn 0x{pfn:x} in list {list} of CPU {pcp.Cpu} is not a free page of this zone");
                     }
@@ -181,7 +181,7 @@ internal sealed class StateVerifier
 
             ref PageFrame frame = ref _frames[(int)pfn];
             // Parts of a huge page say how many entries map them (MapCounts); MmVerifier checks that.
-            bool isPart = frame.RefOrder == 0 && frame.InvertedMapCount < 0 && pfn < blockEnd;
+            bool isPart = !frame.IsInUse && frame.IsMapped && pfn < blockEnd;
             if (frame.State == 0 || frame.ZoneId != zone.Id || isPart)
             {
                 continue;

@@ -353,7 +353,7 @@ internal sealed partial class BuddyLists
                 order = frame.Private;
                 MoveToTail(zone, pcp, pfn, order, type);
             }
-            else if (frame.RefOrder != 0)
+            else if (frame.IsInUse)
             {
                 order = frame.Order;
             }
@@ -381,7 +381,7 @@ internal sealed partial class BuddyLists
             }
 
             bool canMove = frame.IsOnLru || frame.IsDriverMovable;
-            int pages = frame.RefOrder != 0 ? 1 << frame.Order : 1;
+            int pages = frame.IsInUse ? 1 << frame.Order : 1;
             bool compound = frame.IsCompoundHead;
             if (canMove)
             {

@@ -156,7 +156,7 @@ internal sealed partial class PageAllocator
         {
             ref PageFrame frame = ref _frames[i];
             frame.Identity = PageFrame.ZoneBits(zone);
-            frame.State = PageFrame.OneReference;
+            frame.State = PageFrame.SinglePageState;
             frame.Mapping = 0;
         }
 
@@ -231,7 +231,7 @@ internal sealed partial class PageAllocator
                 if (pages[index].IsNull)
                 {
                     ref PageFrame frame = ref frames[pfn];
-                    frame.State = PageFrame.OneReference;
+                    frame.State = PageFrame.SinglePageState;
                     pages[index] = new Page(_machine, pfn);
                     if (finish)
                     {

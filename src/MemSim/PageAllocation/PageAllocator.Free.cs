@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
@@ -21,7 +22,7 @@ internal sealed partial class PageAllocator
 
         int pfn = page.FrameIndex;
         ref PageFrame frame = ref _frames[pfn];
-        if (frame.State != (PageFrame.OneReference | (uint)order) || frame.IsHeldByFlagsOrOwner)
+        if (frame.State != PageFrame.AllocatedState(order) || frame.IsHeldByFlagsOrOwner)
         {
             return false;
         }
@@ -148,6 +149,7 @@ internal sealed partial class PageAllocator
             return;
         }
 
+        Debug.Assert(frame.IsInUse == (frame.State != 0) && !frame.IsBuddy && !frame.IsPcp && (pfn & ((1 << order) - 1)) == 0, "an aligned block that is not free yet");
         frame.KeepOnlyZone();
         frame.State = PageFrame.PcpState;
         frame.Index = (uint)type;

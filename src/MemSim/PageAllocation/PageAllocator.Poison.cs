@@ -26,7 +26,7 @@ internal sealed partial class PageAllocator
     public void PutBackPoisoned(Cpu cpu, int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
-        Debug.Assert(frame.State == PageFrame.OneReference, "nobody else holds it");
+        Debug.Assert(frame.State == PageFrame.SinglePageState, "nobody else holds it");
         frame.KeepOnlyZone();
         FreeBlock(cpu, pfn, 0);
     }
@@ -36,7 +36,7 @@ internal sealed partial class PageAllocator
     {
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.ZoneBits(zone) | (uint)PageFlags.HwPoison;
-        frame.State = PageFrame.OneReference;
+        frame.State = PageFrame.SinglePageState;
         frame.Mapping = 0;
         frame.Index = 0;
     }

@@ -305,7 +305,7 @@ internal sealed partial class PageAllocator
     private void Finish<TPath>(Cpu cpu, PerCpuPages pcp, int pfn, Gfp gfp, int order, int type)
         where TPath : struct, IPath
     {
-        _frames[pfn].State = PageFrame.OneReference | (uint)order;
+        _frames[pfn].State = PageFrame.AllocatedState(order);
         pcp.PagesAllocated += 1L << order;
         if ((gfp & PrepFlags) != 0)
         {

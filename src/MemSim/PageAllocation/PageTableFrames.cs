@@ -79,7 +79,7 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
 
     public void Mark(long pfn, int tag)
     {
-        ref PageFrame frame = ref _machine.Frames.FrameOf((int)pfn);
+        ref PageFrame frame = ref _machine.Frames.FrameNamed((int)pfn);
         if (IsTable(frame))
         {
             frame.Private = tag;
@@ -94,7 +94,7 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
         }
 
         // Tables of the boot are the kernel's, and never given back.
-        ref readonly PageFrame frame = ref _machine.Frames.FrameOf((int)pfn);
+        ref readonly PageFrame frame = ref _machine.Frames.FrameNamed((int)pfn);
         return IsTable(frame) ? frame.Private == tag : tag < 8 && _machine.Frames.IsReserved((int)pfn);
     }
 
@@ -112,7 +112,7 @@ internal sealed class PageTableFrames : IPageTableFrames, IBootFrames
             return null;
         }
 
-        ref readonly PageFrame frame = ref _machine.Frames.FrameOf((int)pfn);
+        ref readonly PageFrame frame = ref _machine.Frames.FrameNamed((int)pfn);
         return frame.RefCount == 0 ? "is not allocated" : _machine.Frames.TypeOf((int)pfn) != PageType.Table ? "is not marked as a page table" : null;
     }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Pages;
 
 namespace MemSim.PageCache;
@@ -53,6 +54,7 @@ internal abstract partial class FileMapping
             return Errno.EEXIST;
         }
 
+        Debug.Assert(frame.RefCount > 0 && frame.Mapping == 0 && !frame.IsOnLru && frame.MapCount == 0, "the caller's page, which belongs to nobody yet");
         Set(pfn, IsShmem ? PageFlags.Locked | PageFlags.SwapBacked : PageFlags.Locked);
         frame.Mapping = MappingValue;
         frame.Index = index;
@@ -95,6 +97,7 @@ internal abstract partial class FileMapping
     {
         ref PageFrame frame = ref _frames[pfn];
         uint index = frame.Index;
+        Debug.Assert(Owns(pfn) && frame.IsLocked && frame.RefCount > 0, "a locked page of this cache");
         if (frame.IsDirty && Clear(pfn, PageFlags.Dirty) && WritesBack)
         {
             CountCleaned(pfn);
@@ -111,6 +114,7 @@ internal abstract partial class FileMapping
 
         frame.Mapping = 0;
         CountPages(pfn, -1);
+        Debug.Assert(Find(index) != pfn, "the tree has it no more");
         OnRemoved(index);
     }
 
@@ -211,6 +215,7 @@ internal abstract partial class FileMapping
         }
 
         _machine.Frames.AddReferences(to, 1);
+        Debug.Assert(old.IsLocked && fresh.IsLocked && old.MapCount == 0, "both are locked, and nothing maps the old one");
         _ = _tree.Store(cpu, index, PageTree.PageEntry(to), old.Order);
         old.Mapping = 0;
         CountPages(from, -1);

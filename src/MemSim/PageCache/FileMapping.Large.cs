@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -126,12 +127,13 @@ internal abstract partial class FileMapping
         LruVec vec = _lru.OfPage(head);
         vec.Enter();
         bool linked = first.IsOnLru && !first.IsUnevictable;
+        Debug.Assert(first.Order == order && first.RefCount == 1 && first.MapCount == 0 && !first.IsLocked, "a page of this order that the cache alone holds");
         PageFlags flags = (first.StoredFlags & Inherited) | (first.IsOnLru ? PageFlags.Lru : 0);
         for (int i = (1 << order) - 1; i > 0; i--)
         {
             ref PageFrame part = ref _frames[head + i];
             part.Identity = PageFrame.ZoneBits(first.ZoneId);
-            part.State = PageFrame.OneReference;
+            part.State = PageFrame.SinglePageState;
             _lru.SetFlags(ref part, flags);
             part.Mapping = first.Mapping;
             part.Index = first.Index + (uint)i;
@@ -144,7 +146,7 @@ internal abstract partial class FileMapping
         }
 
         _ = _lru.ClearFlags(ref first, PageFlags.Head);
-        first.RefOrder = PageFrame.OneReference;
+        first.BecomeSinglePage(1);
         vec.Exit();
     }
 }

@@ -1,4 +1,5 @@
 using MemSim.Lru;
+using MemSim.Pages;
 
 namespace MemSim.PageCache;
 
@@ -19,7 +20,7 @@ internal static class PageCacheOwners
 
     private static FileMapping? MappingOf(Machine machine, int pfn)
     {
-        uint mapping = machine.Frames.Array[pfn].Mapping;
-        return mapping != 0 && (mapping & 3) == 0 ? machine.Frames.Mappings.Find(mapping) as FileMapping : null;
+        ref readonly PageFrame frame = ref machine.Frames.Array[pfn];
+        return frame.IsOfFile ? machine.Frames.Mappings.Find(frame.Mapping) as FileMapping : null;
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 
 namespace MemSim.PageCache;
@@ -209,6 +210,7 @@ internal sealed partial class PageTree
             _recent = null;
         }
 
+        Debug.Assert(node.Present == 0 && node.Parent!.Children![node.SlotInParent] == node, "an empty node, which the one above has");
         node.Parent!.Children![node.SlotInParent] = null;
         _nodes.Give(cpu, node);
         return last;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim.PageCache;
@@ -127,7 +128,7 @@ internal sealed partial class PageTree
     {
         if (FindNode(index) is not { } node)
         {
-            System.Diagnostics.Debug.Assert(index == 0 && _root is null && IsPage(_single), "no page at this index");
+            Debug.Assert(index == 0 && _root is null && IsPage(_single), "no page at this index");
             _singleTags &= ~(1 << (int)PageTag.Dirty | 1 << (int)PageTag.ToWrite);
             Count(_single, value, 1);
             _single = value;
@@ -145,6 +146,7 @@ internal sealed partial class PageTree
         if (order == 0)
         {
             // Nearly always: a page is there, and now a value.
+            Debug.Assert(IsPage(node.Entries![slot]) && IsValue(value) && Pages > 0, "a page goes, a value stays");
             node.Entries![slot] = value;
             node.Values |= bit;
             Pages--;
@@ -222,6 +224,7 @@ internal sealed partial class PageTree
         node.Present = entry != 0 ? node.Present | bit : node.Present & ~bit;
         node.Values = IsValue(entry) ? node.Values | bit : node.Values & ~bit;
         Count(before, entry, 1L << node.Shift);
+        Debug.Assert((node.Values & ~node.Present) == 0, "what is a value is there");
         return before;
     }
 
@@ -240,6 +243,8 @@ internal sealed partial class PageTree
             Values -= values;
             Pages -= indexes - values;
         }
+
+        Debug.Assert(Pages >= 0 && Values >= 0, "no more entries go than came");
     }
 
     /// <summary>The node that has the entry of an index; on the lowest level also where there is none.</summary>
@@ -289,7 +294,7 @@ internal sealed partial class PageTree
 
     private PageTreeNode TakeReserved(Cpu cpu, int shift, uint first)
     {
-        System.Diagnostics.Debug.Assert(_reservedCount > 0, "a node that was not reserved");
+        Debug.Assert(_reservedCount > 0, "a node that was not reserved");
         return _nodes.Take(cpu, this, _reserved[--_reservedCount], shift, first);
     }
 
@@ -307,6 +312,7 @@ internal sealed partial class PageTree
         while (true)
         {
             PageTreeNode? parent = node.Parent;
+            Debug.Assert(node.Present == 0 && node.Values == 0, "an empty node");
             if (_recent == node)
             {
                 _recent = null;

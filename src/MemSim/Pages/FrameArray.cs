@@ -42,6 +42,19 @@ internal readonly unsafe struct FrameArray
         }
     }
 
+    /// <summary>
+    /// The frame of a number that came out of simulated memory, compared with <see cref="MemMap.Frames"/> and no more: it may be the first of a free block that is not written yet, and is all
+    /// zero then, which is neither in use nor mapped.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public ref PageFrame Named(int index)
+    {
+#if DEBUG
+        Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
+#endif
+        return ref _frames[(uint)index];
+    }
+
     /// <summary>Makes <paramref name="head"/> an empty list.</summary>
     public void InitList(int head)
     {

@@ -54,6 +54,13 @@ internal sealed class FrameTable
         return ref _frames[pfn];
     }
 
+    /// <summary>As <see cref="FrameArray.Named"/>.</summary>
+    public ref PageFrame FrameNamed(int pfn)
+    {
+        _machine.ThrowIfDisposed();
+        return ref _frames.Named(pfn);
+    }
+
     /// <summary>Whether a page is the first of an allocated block of an order, with one reference, in nobody's use: the whole check of a good free.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool MayFree(Page page, int order)
@@ -64,7 +71,7 @@ internal sealed class FrameTable
         }
 
         ref PageFrame frame = ref _frames[page.FrameIndex];
-        return frame.State == (PageFrame.OneReference | (uint)order) && (uint)order <= PageGeometry.MaxOrder
+        return frame.State == PageFrame.AllocatedState(order) && (uint)order <= PageGeometry.MaxOrder
             && !frame.IsHeldByFlagsOrOwner;
     }
 
@@ -105,43 +112,15 @@ internal sealed class FrameTable
     public bool IsAllocatedHead(int pfn, int order) => pfn < Map.Frames && MayFree(new Page(_machine, pfn), order);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void AddReferences(int pfn, int references)
-    {
-        uint change = (uint)(references * (int)PageFrame.OneReference);
-        if (_parallel)
-        {
-            Interlocked.Add(ref _frames[pfn].RefOrder, change);
-        }
-        else
-        {
-            _frames[pfn].RefOrder += change;
-        }
-    }
+    public void AddReferences(int pfn, int references) => _frames[pfn].AddReferences(references, _parallel);
 
     /// <summary>Drops a reference unless it is the last: then the page must be freed instead.</summary>
-    public bool TryDropReference(int pfn)
-    {
-        ref uint word = ref _frames[pfn].RefOrder;
-        uint seen = Volatile.Read(ref word);
-        while (seen >= 2 * PageFrame.OneReference)
-        {
-            // Two CPUs may drop the last two references at once: exactly one of them must find that its own is the last.
-            uint found = Interlocked.CompareExchange(ref word, seen - PageFrame.OneReference, seen);
-            if (found == seen)
-            {
-                return true;
-            }
-
-            seen = found;
-        }
-
-        return false;
-    }
+    public bool TryDropReference(int pfn) => _frames[pfn].TryDropOneOfSeveralShared();
 
     /// <summary>Takes a second reference to a single page that has one; fails when it has more.</summary>
     public bool TryMark(int pfn)
     {
-        bool single = _frames[pfn].RefOrder == PageFrame.OneReference;
+        bool single = _frames[pfn] is { IsSinglePage: true, RefCount: 1 };
         if (single)
         {
             AddReferences(pfn, 1);
@@ -200,7 +179,7 @@ internal sealed class FrameTable
     /// <remarks>Tail pages are not marked: a compound page of any order costs one frame. The head is found by its alignment, at most eleven looks.</remarks>
     public int CompoundHeadOf(int pfn)
     {
-        if (FrameOf(pfn).RefOrder != 0)
+        if (FrameOf(pfn).IsInUse)
         {
             return pfn;
         }
@@ -209,7 +188,7 @@ internal sealed class FrameTable
         {
             int head = pfn & ~((1 << order) - 1);
             ref PageFrame frame = ref _frames[head];
-            if (frame.IsCompoundHead && frame.RefOrder != 0 && frame.Order >= order)
+            if (frame.IsCompoundHead && frame.IsInUse && frame.Order >= order)
             {
                 return head;
             }

@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using System.Runtime.CompilerServices;
 
 namespace MemSim.Pages;
 
@@ -60,7 +61,7 @@ internal sealed class MappingTable
     public object? Find(uint mapping)
     {
         object?[] owners = Volatile.Read(ref _owners);
-        uint id = mapping >> 2;
+        uint id = IdOf(mapping);
         return id < owners.Length ? owners[id] : null;
     }
 
@@ -74,4 +75,12 @@ internal sealed class MappingTable
 
     /// <summary>What a frame's <see cref="PageFrame.Mapping"/> holds for an owner.</summary>
     public static uint Value(uint id, uint bits = 0) => (id << 2) | bits;
+
+    /// <summary>The number of the owner that a frame's <see cref="PageFrame.Mapping"/> names.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static uint IdOf(uint mapping) => mapping >> 2;
+
+    /// <summary>Whether a frame's <see cref="PageFrame.Mapping"/> names the owner of anonymous memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool IsAnonymous(uint mapping) => (mapping & Anonymous) != 0;
 }

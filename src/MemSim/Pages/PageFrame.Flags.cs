@@ -74,7 +74,13 @@ internal partial struct PageFrame
     public readonly bool IsAnonExclusive => Has(AnonExclusive);
 
     /// <summary>Whether it is anonymous memory (<c>folio_test_anon()</c>).</summary>
-    public readonly bool IsAnonymous => (Mapping & MappingTable.Anonymous) != 0;
+    public readonly bool IsAnonymous => MappingTable.IsAnonymous(Mapping);
+
+    /// <summary>Whether it belongs to a file, or to what is kept like one.</summary>
+    public readonly bool IsOfFile => Mapping != 0 && !IsAnonymousOrMovable;
+
+    /// <summary>Whether its owner is neither a file nor nobody.</summary>
+    public readonly bool IsAnonymousOrMovable => (Mapping & (MappingTable.Anonymous | MappingTable.Movable)) != 0;
 
     /// <summary>Whether it is a driver's that can move it (<c>__PageMovable()</c>).</summary>
     public readonly bool IsDriverMovable => (Mapping & (MappingTable.Anonymous | MappingTable.Movable)) == MappingTable.Movable;
@@ -161,7 +167,7 @@ internal partial struct PageFrame
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool TryLock(bool shared)
     {
-        Debug.Assert(RefOrder >= OneReference, "who locks a page holds it");
+        Debug.Assert(_refOrder >= OneReference, "who locks a page holds it");
         if (IsLocked)
         {
             return false;

@@ -19,8 +19,10 @@ internal partial struct PageFrame
 
     public const int BuddyFree = (int)PageType.Buddy;
 
-    /// <summary>One reference in <see cref="RefOrder"/>.</summary>
-    public const uint OneReference = 16;
+    /// <summary>One reference in <see cref="_refOrder"/>.</summary>
+    private const uint OneReference = 16;
+
+    private const uint OrderMask = OneReference - 1;
 
     /// <summary>Where the zone's number starts in the word of flags and zone.</summary>
     public const int ZoneShift = 24;
@@ -36,7 +38,7 @@ internal partial struct PageFrame
     public int Private;
 
     /// <summary>The reference count in the high 28 bits, the order of the block as allocated in the low 4. 0 for a free page.</summary>
-    public uint RefOrder;
+    private uint _refOrder;
 
     /// <summary>The complement of the kernel's <c>_mapcount</c> / <c>page_type</c>, so that 0 is "not mapped, no type".</summary>
     public int InvertedMapCount;
@@ -65,9 +67,9 @@ internal partial struct PageFrame
     /// <summary>Whether somebody may have pinned the page for direct access (<c>folio_maybe_dma_pinned()</c>); so many references look the same.</summary>
     public readonly bool MayBePinned => RefCount >= PinBias;
 
-    public readonly int RefCount => (int)(RefOrder >> 4);
+    public readonly int RefCount => (int)(_refOrder >> 4);
 
-    public readonly int Order => (int)(RefOrder & 15);
+    public readonly int Order => (int)(_refOrder & OrderMask);
 
     public readonly bool IsBuddy => InvertedMapCount == BuddyFree;
 
@@ -75,13 +77,13 @@ internal partial struct PageFrame
 
     public readonly int MapCount => InvertedMapCount > 0 ? 0 : -InvertedMapCount;
 
-    /// <summary>The word that holds <see cref="RefOrder"/> and <see cref="InvertedMapCount"/>, so that both change in one store.</summary>
+    /// <summary>The word that holds <see cref="_refOrder"/> and <see cref="InvertedMapCount"/>, so that both change in one store.</summary>
     public ulong State
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        readonly get => Unsafe.As<uint, ulong>(ref Unsafe.AsRef(in RefOrder));
+        readonly get => Unsafe.As<uint, ulong>(ref Unsafe.AsRef(in _refOrder));
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        set => Unsafe.As<uint, ulong>(ref RefOrder) = value;
+        set => Unsafe.As<uint, ulong>(ref _refOrder) = value;
     }
 
     /// <summary>One more entry maps the page, and holds it.</summary>

@@ -105,6 +105,6 @@ internal sealed partial class PageReclaim
     {
         const PageFlags others = PageFlags.SwapBacked | PageFlags.Dirty | PageFlags.Unevictable;
         ref PageFrame frame = ref _machine.Frames.Array[pfn];
-        return !frame.Has(others) && (frame.Mapping & MappingTable.Movable) == 0 && frame.Order == 0;
+        return !frame.Has(others) && !frame.IsDriverMovable && frame.Order == 0;
     }
 }

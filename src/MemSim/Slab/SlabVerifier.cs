@@ -34,7 +34,7 @@ internal sealed class SlabVerifier
             if (head == 0)
             {
                 ref PageFrame frame = ref _machine.Frames.Array[pfn];
-                if (frame.RefOrder != 0 && frame.IsSlab)
+                if (frame.IsInUse && frame.IsSlab)
                 {
                     BugReporter.Corrupt($"pfn 0x{pfn:x} is marked PG_slab but belongs to no slab");
                 }
@@ -89,7 +89,7 @@ internal sealed class SlabVerifier
         }
 
         KmemCache cache = _allocator.CacheOf(slab.Cache);
-        if (!frame.IsSlab || frame.State != (PageFrame.OneReference | slab.Order))
+        if (!frame.IsSlab || frame.State != PageFrame.AllocatedState(slab.Order))
         {
             BugReporter.Corrupt($"cache {cache.Name}: the slab at pfn 0x{head:x} is not an allocated block of order {slab.Order} marked PG_slab");
         }

@@ -20,6 +20,9 @@ internal sealed class AnonVma
     /// <summary>Its number in the machine's table of owners.</summary>
     public uint Id { get; }
 
+    /// <summary>What <c>page->mapping</c> holds for its pages.</summary>
+    public uint MappingValue => MappingTable.Value(Id, MappingTable.Anonymous);
+
     /// <summary>The object of <c>anon_vma</c> that it is.</summary>
     public VirtualAddress Memory { get; }
 

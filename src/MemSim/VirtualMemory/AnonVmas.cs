@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Pages;
 using MemSim.Slab;
 
@@ -110,6 +111,7 @@ internal sealed class AnonVmas(MappingTable mappings, KernelObjects objects)
         if (vma.AnonVma is not null)
         {
             vma.AnonVma.ActiveAreas--;
+            Debug.Assert(vma.AnonVma.ActiveAreas >= 0, "no more areas go than came");
             vma.AnonVma = null;
         }
 
@@ -210,6 +212,7 @@ internal sealed class AnonVmas(MappingTable mappings, KernelObjects objects)
     private void FreeAnon(Cpu cpu, AnonVma anon)
     {
         AnonVma root = anon.Root;
+        Debug.Assert(anon.References > 0 && root.References > 0 && anon.Areas.Count == 0, "nothing is linked to it, and it was not given up before");
         if (--anon.References == 0)
         {
             Release(cpu, anon);
@@ -223,6 +226,7 @@ internal sealed class AnonVmas(MappingTable mappings, KernelObjects objects)
 
     private void Release(Cpu cpu, AnonVma anon)
     {
+        Debug.Assert(!anon.IsFreed && anon.ActiveAreas == 0, "it goes once, and no area has it as its own");
         anon.IsFreed = true;
         mappings.Remove(anon.Id);
         objects.Give(cpu, KernelObject.AnonVma, anon.Memory);
@@ -247,6 +251,7 @@ internal sealed class AnonVmas(MappingTable mappings, KernelObjects objects)
     {
         List<AnonVmaChain> areas = link.Anon.Areas;
         AnonVmaChain last = areas[^1];
+        Debug.Assert(ReferenceEquals(areas[link.Place], link) && last.Place == areas.Count - 1, "links know their places");
         areas[link.Place] = last;
         last.Place = link.Place;
         areas.RemoveAt(areas.Count - 1);

@@ -31,7 +31,7 @@ internal sealed class MapCounts
     public int MapCount(int pfn) => _pages.IsPartOfHuge(pfn) ? SmallMaps(pfn) + WholeMaps(_pages.HeadOf(pfn)) : _frames[pfn].MapCount;
 
     /// <summary>Lowest-level entries that map a page of a huge page.</summary>
-    public int SmallMaps(int pfn) => _frames[pfn].RefOrder != 0 ? (int)_frames[pfn + 1].Index : _frames[pfn].MapCount;
+    public int SmallMaps(int pfn) => _frames[pfn].IsInUse ? (int)_frames[pfn + 1].Index : _frames[pfn].MapCount;
 
     /// <summary>Entries of the second level that map a huge page.</summary>
     public int WholeMaps(int head) => _frames[head + 1].Private;
@@ -46,7 +46,7 @@ internal sealed class MapCounts
         ref PageFrame frame = ref _frames[pfn];
         Debug.Assert(frame.InvertedMapCount == 0 && frame.RefCount > 0 && frame.Mapping == 0 && frame.Order == 0, "a small page that was just allocated: nothing maps or owns it");
         frame.Set(PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
-        frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
+        frame.Mapping = vma.AnonVma!.MappingValue;
         frame.Index = vma.IndexOf(address);
         frame.InvertedMapCount = -1;
         _countersByZone[frame.ZoneId].AnonPages++;
@@ -65,7 +65,7 @@ internal sealed class MapCounts
         if (!frame.IsAnonymous)
         {
             AnonVma anon = exclusive ? vma.AnonVma! : vma.AnonVma!.Root;
-            frame.Mapping = MappingTable.Value(anon.Id, MappingTable.Anonymous);
+            frame.Mapping = anon.MappingValue;
             frame.Index = vma.IndexOf(address);
         }
 
@@ -161,7 +161,7 @@ internal sealed class MapCounts
         ref PageFrame frame = ref _frames[head];
         Debug.Assert(frame.InvertedMapCount == 0 && frame.Mapping == 0 && frame.Order == _spaces.HugeOrder && WholeMaps(head) == 0, "a huge page that was just allocated: nothing maps or owns it");
         _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
-        frame.Mapping = MappingTable.Value(vma.AnonVma!.Id, MappingTable.Anonymous);
+        frame.Mapping = vma.AnonVma!.MappingValue;
         frame.Index = vma.IndexOf(address);
         frame.InvertedMapCount = -1;
         _frames[head + 1].Private = 1;

@@ -34,15 +34,11 @@ internal sealed class MappedPages
 
     /// <summary>The frame that carries the state of a mapped page: its own, or the head of its huge page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int HeadOf(int pfn) => _frames[pfn].RefOrder != 0 ? pfn : pfn & _hugeMask;
+    public int HeadOf(int pfn) => _frames.Named(pfn).IsInUse ? pfn : pfn & _hugeMask;
 
     /// <summary>Whether a mapped page is part of a huge page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool IsPartOfHuge(int pfn)
-    {
-        uint word = _frames[pfn].RefOrder;
-        return word == 0 || (word & (PageFrame.OneReference - 1)) != 0;
-    }
+    public bool IsPartOfHuge(int pfn) => !_frames[pfn].IsSinglePage;
 
     public bool IsAnon(int pfn) => _frames[HeadOf(pfn)].IsAnonymous;
 

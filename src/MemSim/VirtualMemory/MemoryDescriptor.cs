@@ -241,7 +241,7 @@ public sealed partial class MemoryDescriptor
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal void CountFilePage(in PageFrame frame, int change)
     {
-        System.Diagnostics.Debug.Assert(!frame.IsAnonymous && frame.RefOrder != 0, "a page of a file that somebody holds");
+        System.Diagnostics.Debug.Assert(!frame.IsAnonymous && frame.IsInUse, "a page of a file that somebody holds");
         if (frame.IsSwapBacked)
         {
             SharedMemoryPages += change;

@@ -163,8 +163,8 @@ internal ref struct MmuGather
             int pfn = _layout.Pfn(entry);
             if ((uint)pfn < frameCount)
             {
-                ref PageFrame frame = ref frames[pfn];
-                if (frame.Mapping == known && (known & MappingTable.Anonymous) != 0 && frame.InvertedMapCount < 0 && frame.Index == index + (uint)i && frame.Order == 0)
+                ref PageFrame frame = ref frames.Named(pfn);
+                if (MappingTable.IsAnonymous(known) && frame.IsMappedPageOf(known, index + (uint)i))
                 {
                     _first = Math.Min(_first, at);
                     _end = at + PageGeometry.PageSize;
@@ -184,11 +184,7 @@ internal ref struct MmuGather
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void GiveSmall(ref PageFrame frame, int pfn)
     {
-        if (frame.RefOrder >= 2 * PageFrame.OneReference && !frame.Has(PageFlags.OwnerPrivate1))
-        {
-            frame.RefOrder -= PageFrame.OneReference;
-        }
-        else
+        if (frame.Has(PageFlags.OwnerPrivate1) || !frame.TryDropOneOfSeveral())
         {
             _pages[_count++] = pfn;
         }

@@ -72,7 +72,7 @@ internal sealed class PageEntries
         bool exists = soft.Kind switch
         {
             SoftEntryKind.Swap => _spaces.Swap?.Knows(soft) ?? false,
-            SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite => _frames[(int)soft.Offset].RefCount != 0 && _pages.HasFlag((int)soft.Offset, PageFlags.Locked),
+            SoftEntryKind.MigrationRead or SoftEntryKind.MigrationWrite => _frames.Named((int)soft.Offset).RefCount != 0 && _pages.HasFlag((int)soft.Offset, PageFlags.Locked),
             _ => true,
         };
         return exists ? soft : soft with { Kind = SoftEntryKind.Bad };
@@ -87,8 +87,7 @@ internal sealed class PageEntries
             return false;
         }
 
-        ref PageFrame frame = ref _frames[pfn];
-        return frame.InvertedMapCount < 0 && frame.Mapping == vma.KnownMapping && frame.Index == vma.IndexOf(address) && (frame.RefOrder & (PageFrame.OneReference - 1)) == 0;
+        return _frames.Named(pfn).IsMappedPageOf(vma.KnownMapping, vma.IndexOf(address));
     }
 
     /// <summary>Whether a frame is mapped at all, belongs to what the area's pages belong to, and is the page that this address has.</summary>
@@ -100,8 +99,8 @@ internal sealed class PageEntries
         }
 
         int head = _pages.HeadOf(pfn);
-        ref PageFrame frame = ref _frames[head];
-        return frame.RefCount != 0 && frame.InvertedMapCount < 0 && pfn - head < 1 << frame.Order && (pfn == head || frame.Order == _spaces.HugeOrder)
+        ref PageFrame frame = ref _frames.Named(head);
+        return frame.RefCount != 0 && frame.IsMapped && pfn - head < 1 << frame.Order && (pfn == head || frame.Order == _spaces.HugeOrder)
             && frame.Index + (uint)(pfn - head) == vma.IndexOf(address) && MayBeIn(vma, frame.Mapping);
     }
 
@@ -116,8 +115,8 @@ internal sealed class PageEntries
             return "the machine does not have";
         }
 
-        ref PageFrame frame = ref _frames[_pages.HeadOf(pfn)];
-        return frame.RefCount == 0 || frame.InvertedMapCount >= 0 ? "nothing maps"
+        ref PageFrame frame = ref _frames.Named(_pages.HeadOf(pfn));
+        return frame.RefCount == 0 || !frame.IsMapped ? "nothing maps"
             : !MayBeIn(vma, frame.Mapping) ? "belongs to something else than this area" : "belongs at another address";
     }
 
@@ -203,14 +202,14 @@ internal sealed class PageEntries
 
     private bool MayBeIn(Vma vma, uint mapping)
     {
-        if ((mapping & MappingTable.Anonymous) == 0)
+        if (!MappingTable.IsAnonymous(mapping))
         {
             return vma.Mapping is { } file && _machine.Frames.Mappings.TryFind(mapping, out FileMapping? owner) && ReferenceEquals(owner, file);
         }
 
         foreach (AnonVmaChain link in vma.Chain ?? [])
         {
-            if (link.Anon.Id == mapping >> 2)
+            if (link.Anon.Id == MappingTable.IdOf(mapping))
             {
                 return true;
             }

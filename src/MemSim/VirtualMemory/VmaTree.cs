@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.VirtualMemory;
 
 /// <summary>The areas of an address space in order; knows the largest hole below every node, so that free addresses are found in one descent.</summary>
@@ -68,6 +70,7 @@ internal sealed class VmaTree
             }
         }
 
+        Debug.Assert(vma.StartValue < vma.EndValue && (previous is null || previous.EndValue <= vma.StartValue) && (next is null || vma.EndValue <= next.StartValue), "it overlaps no other area");
         Link(previous, vma);
         Link(vma, next);
         vma.Parent = parent;
@@ -121,6 +124,7 @@ internal sealed class VmaTree
         }
 
         Vma? next = vma.Next;
+        Debug.Assert((vma.Previous is null ? First : vma.Previous.Next) == vma && (next is null ? Last : next.Previous) == vma && Count > 0, "both neighbours lead to the area");
         Link(vma.Previous, next);
         vma.Parent = vma.Previous = vma.Next = null;
         if (parent is not null)

@@ -39,7 +39,7 @@ internal struct FramesInUse
             }
 
             ref PageFrame frame = ref _frames[pfn];
-            if (frame.RefOrder != 0)
+            if (frame.IsInUse)
             {
                 _next += 1L << frame.Order;
                 Pfn = pfn;

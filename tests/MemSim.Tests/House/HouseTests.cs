@@ -57,5 +57,11 @@ public sealed class HouseTests
         Rooms.LargeTypes.Keys.Except(large.Select(t => t.Type)).Should().BeEmpty("a type that became small is taken out of the table");
     }
 
+    /// <summary>Owner, references and type of a frame share words; what bits they are is said once, in <c>Pages</c>.</summary>
+    [Fact]
+    public void Bits_of_a_frame_are_taken_apart_in_Pages_alone() =>
+        Lines(Sources.Value.BitsTakenApart(["PageFrame", "MappingTable"], ["State", "Identity", "Mapping", "InvertedMapCount", "Anonymous", "Movable", "PcpFree", "BuddyFree", "BuddyState", "PcpState", "SinglePageState", "AllocatedState"], "Pages"))
+            .Should().BeEmpty("others ask for a word of the field: IsAnonymous, IsOfFile, IsSinglePage, TryFreeze, ...");
+
     private static string Lines(IEnumerable<string> lines) => string.Join('\n', lines);
 }

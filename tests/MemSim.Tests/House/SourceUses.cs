@@ -93,6 +93,33 @@ internal sealed class SourceUses
         }
     }
 
+    /// <summary>Where, outside of a room, a member of some types is an operand of a bit operation or a shift.</summary>
+    public IEnumerable<string> BitsTakenApart(string[] types, string[] members, string room)
+    {
+        ConcurrentBag<string> found = [];
+        Parallel.ForEach(Trees.Where(tree => RoomOf(tree.FilePath) != room), tree =>
+        {
+            SemanticModel model = _compilation.GetSemanticModel(tree);
+            foreach (SimpleNameSyntax name in tree.GetRoot().DescendantNodes().OfType<SimpleNameSyntax>().Where(n => members.Contains(n.Identifier.ValueText)))
+            {
+                SyntaxNode operand = name;
+                while (operand.Parent is MemberAccessExpressionSyntax or ParenthesizedExpressionSyntax or CastExpressionSyntax || operand.Parent is InvocationExpressionSyntax call && call.Expression == operand)
+                {
+                    operand = operand.Parent!;
+                }
+
+                bool takesApart = operand.Parent?.Kind() is SyntaxKind.BitwiseAndExpression or SyntaxKind.BitwiseOrExpression or SyntaxKind.ExclusiveOrExpression or SyntaxKind.BitwiseNotExpression
+                    or SyntaxKind.LeftShiftExpression or SyntaxKind.RightShiftExpression or SyntaxKind.UnsignedRightShiftExpression or SyntaxKind.AndAssignmentExpression
+                    or SyntaxKind.OrAssignmentExpression or SyntaxKind.ExclusiveOrAssignmentExpression;
+                if (takesApart && model.GetSymbolInfo(name).Symbol?.ContainingType is { } type && types.Contains(type.Name))
+                {
+                    found.Add($"{Relative(tree.FilePath)}({tree.GetLineSpan(name.Span).StartLinePosition.Line + 1}) takes {type.Name}.{name.Identifier.ValueText} apart");
+                }
+            }
+        });
+        return found.Order(StringComparer.Ordinal);
+    }
+
     /// <summary>Types with the number of their members, those of all parts together: fields, properties, events, methods and constructors that are written down.</summary>
     public IEnumerable<(string Type, int Members)> MemberCounts() =>
         Types().Where(type => type.TypeKind is TypeKind.Class or TypeKind.Struct or TypeKind.Interface)

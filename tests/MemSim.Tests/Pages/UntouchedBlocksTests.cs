@@ -99,7 +99,7 @@ public sealed class UntouchedBlocksTests : MachineTests
         machine.Invoking(m => m.Verify()).Should().Throw<KernelBugException>().WithMessage("*list corruption*");
         machine.Frames.Array[last].Prev -= 1024;
         machine.Verify();
-        machine.Frames.Array[last + 3].State = PageFrame.OneReference;
+        machine.Frames.Array[last + 3].State = PageFrame.SinglePageState;
         machine.Frames.Array[last + 3].Identity = machine.Frames.Array[last].Identity;
         machine.Invoking(m => m.Verify()).Should().Throw<KernelBugException>().WithMessage("*a block of its own inside*");
         machine.Dispose();

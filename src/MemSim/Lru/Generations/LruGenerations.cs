@@ -121,6 +121,7 @@ internal sealed partial class LruGenerations
         int kind = KindOf(frame);
         Debug.Assert(_ages.Generation(pfn) < 0, "a page that comes is in no generation");
         int slot = Slot(SequenceOf(ref frame, kind, oldest));
+        Debug.Assert(MaxSequence - _min[kind] < MaxGenerations, "generations fit into the window");
         frame.Clear(PageFlags.Active, _parallel);
         _ages.SetGeneration(pfn, slot);
         Count(slot, kind, zone, 1L << frame.Order);
@@ -233,6 +234,7 @@ internal sealed partial class LruGenerations
     private void Count(int slot, int kind, Zone zone, long pages)
     {
         _pages[Index(slot, kind, zone.Index)] += pages;
+        Debug.Assert(slot >= 0 && slot < MaxGenerations, "a slot of the window");
         _vec.Count(zone, ListOf(slot, kind), pages);
     }
 

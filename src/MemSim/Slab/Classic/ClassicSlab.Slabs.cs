@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Slab;
 
 /// <content>Slabs: made with a colour, taken from and given back to object by object, destroyed when too much is free or the reaper comes by.</content>
@@ -136,6 +138,7 @@ internal sealed unsafe partial class ClassicSlab
     {
         ref SlabPage slab = ref _memory[head];
         ClassicNode node = StateOf(cache).Nodes[slab.Node];
+        Debug.Assert(slab.InUse <= slab.Objects, "no more objects are out than there are");
         Lock(node);
         node.TotalSlabs++;
         node.FreeObjects += slab.Objects - slab.InUse;
@@ -220,6 +223,7 @@ internal sealed unsafe partial class ClassicSlab
     private void Relist(ClassicNode node, int head)
     {
         ref SlabPage slab = ref _memory[head];
+        Debug.Assert(slab.InUse > 0 && slab.InUse <= slab.Objects && node.FreeObjects >= 0, "an object of it was taken, and the node's count knows");
         (slab.InUse == slab.Objects ? ref node.Full : ref node.Partial).AddFirst(_memory, head);
     }
 
@@ -246,6 +250,7 @@ internal sealed unsafe partial class ClassicSlab
         slab.FreeHead = (ushort)next;
         slab.InUse += (ushort)count;
         array->Avail += count;
+        Debug.Assert(slab.InUse <= slab.Objects && array->Avail <= array->Limit, "no more objects are out than there are, and the array holds them");
         return count;
     }
 
@@ -254,6 +259,7 @@ internal sealed unsafe partial class ClassicSlab
     {
         ref SlabPage slab = ref _memory[head];
         uint index = slab.FreeHead;
+        Debug.Assert(slab.InUse < slab.Objects && index < slab.Objects, "the slab has a free object");
         slab.FreeHead = slab.Links[index];
         slab.Links[index] = SlabPage.Allocated;
         slab.InUse++;
@@ -270,6 +276,7 @@ internal sealed unsafe partial class ClassicSlab
             SlabPage* slab = _memory.Pages + (uint)head;
             ushort* link = entry->Link;
             ushort before = slab->InUse;
+            Debug.Assert(before > 0 && before <= slab->Objects, "an object of it is out");
             *link = slab->FreeHead;
             slab->FreeHead = (ushort)slab->Links.IndexOf(link);
             slab->InUse = (ushort)(before - 1);
@@ -306,6 +313,7 @@ internal sealed unsafe partial class ClassicSlab
         node.Free.Remove(_memory, head);
         node.TotalSlabs--;
         node.FreeObjects -= cache.Layout.Objects;
+        Debug.Assert(_memory[head].InUse == 0 && node.TotalSlabs >= 0 && node.FreeObjects >= 0, "a slab of nothing but free objects goes, and the counts know");
         _memory[head].Next = chain;
         return head;
     }

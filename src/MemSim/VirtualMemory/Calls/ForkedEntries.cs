@@ -99,8 +99,8 @@ internal sealed class ForkedEntries
             int pfn = _layout.Pfn(entry);
             if (_layout.IsPresent(entry) && (uint)pfn < _frameCount)
             {
-                ref PageFrame frame = ref frames[pfn];
-                if (frame.Mapping == known && (known & MappingTable.Anonymous) != 0 && frame.InvertedMapCount < 0 && frame.Index == index + (uint)i && frame.Order == 0)
+                ref PageFrame frame = ref frames.Named(pfn);
+                if (MappingTable.IsAnonymous(known) && frame.IsMappedPageOf(known, index + (uint)i))
                 {
                     frame.AddMapping();
                     frame.Clear(PageFrame.AnonExclusive);

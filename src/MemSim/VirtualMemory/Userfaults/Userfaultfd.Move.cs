@@ -149,7 +149,7 @@ public sealed partial class Userfaultfd
             return Errno.EBUSY;
         }
 
-        frame.Mapping = MappingTable.Value(target.AnonVma!.Id, MappingTable.Anonymous);
+        frame.Mapping = target.AnonVma!.MappingValue;
         frame.Index = target.IndexOf(to);
         return Errno.None;
     }
