@@ -54,6 +54,9 @@ public enum ExactCaller : byte
 /// <param name="Zone3">Zone with kernel index 3.</param>
 public readonly record struct ExactCounters(long Zone0, long Zone1, long Zone2, long Zone3)
 {
+    /// <summary>How many there are.</summary>
+    internal const int Count = 4;
+
     /// <summary>The counter of a zone by its kernel index, 0 to 3.</summary>
     public long this[int zone] => zone switch
     {

@@ -205,7 +205,7 @@ internal ref struct TraceLineHeader
         header.PreemptDepth = 0;
         if (flagsRequired || !char.IsAsciiDigit((char)word[0]))
         {
-            if (!TryFlags(word, ref header) || !fields.TryNext(out word))
+            if (!TryFlags(word, out header.Context, out header.PreemptDepth) || !fields.TryNext(out word))
             {
                 return false;
             }
@@ -266,14 +266,16 @@ internal ref struct TraceLineHeader
     }
 
     /// <summary>Reads <c>d..3.</c>: interrupts, reschedule, interrupt context, preemption depth and, since 5.12, migration.</summary>
-    private static bool TryFlags(ReadOnlySpan<byte> flags, ref TraceLineHeader header)
+    public static bool TryFlags(ReadOnlySpan<byte> flags, out TraceContext context, out byte preemptDepth)
     {
+        context = TraceContext.None;
+        preemptDepth = 0;
         if (flags.Length is < 4 or > 7 || flags[^1] == (byte)':')
         {
             return false;
         }
 
-        TraceContext context = TraceContext.Known;
+        context = TraceContext.Known;
         context |= flags[0] switch
         {
             (byte)'d' or (byte)'X' => TraceContext.InterruptsOff,
@@ -291,8 +293,7 @@ internal ref struct TraceLineHeader
             (byte)'Z' => TraceContext.NonMaskableInterrupt | TraceContext.HardInterrupt,
             _ => TraceContext.None,
         };
-        header.Context = context;
-        header.PreemptDepth = flags[3] == (byte)'.' || !Utf8Fields.TryParseHex(flags.Slice(3, 1), out ulong depth) ? (byte)0 : (byte)depth;
+        preemptDepth = flags[3] == (byte)'.' || !Utf8Fields.TryParseHex(flags.Slice(3, 1), out ulong depth) ? (byte)0 : (byte)depth;
         return true;
     }
 

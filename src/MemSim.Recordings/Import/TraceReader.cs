@@ -16,7 +16,6 @@ public sealed class TraceReader : IDisposable
 {
     private const int MaxLineBytes = 1 << 20;
     private const int MaxBrokenLineBytes = 4096;
-    private const int MaxPrefixBytes = 64;
 
     private static readonly SearchValues<char> FlagCharacters = SearchValues.Create("ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_");
 
@@ -29,10 +28,7 @@ public sealed class TraceReader : IDisposable
 
     private readonly byte[] _broken = new byte[MaxBrokenLineBytes];
 
-    // What the last line began with: "   busybox-99      [000]". Most lines are by the same task on the same CPU as the one before.
-    private readonly byte[] _prefix = new byte[MaxPrefixBytes];
-    private int _prefixLength;
-    private (string Task, int Pid, int Cpu) _prefixMeaning = ("", 0, 0);
+    private readonly TracePrefixes _prefixes = new();
     private bool _afterUserText;
 
     /// <summary>Opens a recording, plain or packed.</summary>
@@ -40,7 +36,7 @@ public sealed class TraceReader : IDisposable
     /// <param name="maxUnreadableLines">How many lines that are no events may be skipped before one is an error.</param>
     /// <exception cref="InputFileException">The file cannot be opened.</exception>
     public TraceReader(string path, int maxUnreadableLines = 0)
-        : this(InputFile.Open(path), path, maxUnreadableLines)
+        : this(ReadAheadStream.Open(path), path, maxUnreadableLines)
     {
     }
 
@@ -171,23 +167,26 @@ public sealed class TraceReader : IDisposable
     private bool TryParse(ReadOnlySpan<byte> line, int number, out TraceEvent traceEvent, out string reason)
     {
         TraceLineHeader header = default;
-        if (_prefixLength != 0 && line.StartsWith(_prefix.AsSpan(0, _prefixLength)) && TraceLineHeader.TryParseAfterCpu(line[_prefixLength..], ref header))
+        if (_prefixes.TryFind(line, out int prefix, out (string, int, int) known))
         {
-            return TryParse(header, _prefixMeaning, number, out traceEvent, out reason);
+            if (TracePageLine.TryParse(line[prefix..], out TracePageLine page) && TryParse(page, known, number, out traceEvent))
+            {
+                reason = "";
+                return true;
+            }
+
+            if (TraceLineHeader.TryParseAfterCpu(line[prefix..], ref header))
+            {
+                return TryParse(header, known, number, out traceEvent, out reason);
+            }
         }
 
         if (TraceLineHeader.TryParse(line, out header))
         {
-            (string, int, int) meaning = (_names.Get(header.Task), header.Pid, header.Cpu);
+            (string, int, int) who = (_names.Get(header.Task), header.Pid, header.Cpu);
             EventsWithoutCpu += header.NamesNoCpu ? 1 : 0;
-            if (header.PrefixLength is > 0 and <= MaxPrefixBytes)
-            {
-                line[..header.PrefixLength].CopyTo(_prefix);
-                _prefixLength = header.PrefixLength;
-                _prefixMeaning = meaning;
-            }
-
-            return TryParse(header, meaning, number, out traceEvent, out reason);
+            _prefixes.Add(line[..header.PrefixLength], who);
+            return TryParse(header, who, number, out traceEvent, out reason);
         }
 
         traceEvent = default;
@@ -199,6 +198,49 @@ public sealed class TraceReader : IDisposable
 
         reason = "";
         return !header.Event.IsEmpty && TryParse(header, (_names.Get(header.Task), header.Pid, header.Cpu), number, out traceEvent, out reason);
+    }
+
+    /// <summary>Makes the event of a line that looks as most do; false where its flags are none, for which the general way has the words.</summary>
+    private bool TryParse(in TracePageLine line, in (string Task, int Pid, int Cpu) who, int number, out TraceEvent traceEvent)
+    {
+        traceEvent = default;
+        Gfp gfp = Gfp.None;
+        if (!line.Gfp.IsEmpty)
+        {
+            if (_gfp.Get(line.Gfp) is not Gfp known)
+            {
+                return false;
+            }
+
+            gfp = known;
+        }
+
+        ClockCounts |= line.ClockCounts;
+        _afterUserText = false;
+        traceEvent = new TraceEvent
+        {
+            Line = number,
+            Kind = line.Kind,
+            EventName = line.EventName,
+            Cpu = who.Cpu,
+            Pid = who.Pid,
+            TaskName = who.Task,
+            TimestampNs = line.TimestampNs,
+            Context = line.Context,
+            PreemptDepth = line.PreemptDepth,
+            Pfn = line.Pfn,
+            Order = line.Order,
+            MigrateType = line.MigrateType,
+            Gfp = gfp,
+            PercpuRefill = line.PercpuRefill,
+            FallbackOrder = -1,
+            PageblockOrder = -1,
+            FallbackMigrateType = -1,
+            Node = -1,
+            CacheName = "",
+            CallSite = "",
+        };
+        return true;
     }
 
     private bool TryParse(in TraceLineHeader header, in (string Task, int Pid, int Cpu) who, int number, out TraceEvent traceEvent, out string reason)

@@ -160,11 +160,15 @@ public sealed class ExactReplay : IDisposable
         ComparePage(operation, pfn, operation.Pfn, operation.Zone, operation.MigrateType);
     }
 
-    private void AllocateBulk(ExactOperationsReader reader, ExactOperation operation)
+    private void AllocateBulk(ExactOperationsReader reader, in ExactOperation operation)
     {
         Page[] pages = new Page[operation.Count];
         int got = _cpu.Pages.AllocPagesBulk(operation.Gfp, pages);
-        _tally.Compare("bulk", got == operation.Got, () => $"line {operation.Line}: {operation.Got} pages delivered, here {got}");
+        if (!_tally.IsEqual("bulk", got == operation.Got) && _tally.KeepsMismatches)
+        {
+            _tally.AddMismatch("bulk", $"line {operation.Line}: {operation.Got} pages delivered, here {got}");
+        }
+
         for (int i = 0; i < operation.Got; i++)
         {
             if (!reader.TryRead(out ExactOperation page) || page.Kind != ExactOperationKind.BulkPage)
@@ -222,35 +226,70 @@ public sealed class ExactReplay : IDisposable
     private Zone ZoneAt(in ExactOperation operation) =>
         _zonesByIndex[operation.Zone] ?? throw new InputFileException(Path.Combine(_directory, "ops.txt.gz"), operation.Line, $"zone {operation.Zone} does not exist");
 
-    private void ComparePage(ExactOperation operation, int pfn, long expected, int zone, int type)
+    private void ComparePage(in ExactOperation operation, int pfn, long expected, int zone, int type)
     {
-        _tally.Compare("pfn", pfn == expected, () => string.Create(CultureInfo.InvariantCulture,
-            $"line {operation.Line}: order {operation.Order} {GfpText.FormatWithHex(operation.Gfp)}: the kernel returned {Text(expected)}, here {Text(pfn)}\n{StateText.Around(_machine, expected >= 0 ? expected : pfn)}"));
-        if (pfn >= 0 && expected == pfn)
+        if (!_tally.IsEqual("pfn", pfn == expected))
+        {
+            DescribePage(operation, pfn, expected);
+        }
+        else if (pfn >= 0)
         {
             CompareType(operation, pfn, zone, type);
         }
     }
 
-    private void CompareType(ExactOperation operation, int pfn, int zone, int type)
+    private void CompareType(in ExactOperation operation, int pfn, int zone, int type)
     {
         Zone actual = _machine.Zones[_machine.Frames.FrameOf(pfn).ZoneId];
-        _tally.Compare("zone", actual.Index == zone, () => $"line {operation.Line}: pfn 0x{pfn:x} in zone {zone}, here {actual}");
-        _tally.Compare("block type", _types.FromRecorded(type) == (MigrateType)actual.BlockType(pfn), () => $"line {operation.Line}: the page block of pfn 0x{pfn:x} has type {type}, here {(MigrateType)actual.BlockType(pfn)}");
+        if (!_tally.IsEqual("zone", actual.Index == zone) && _tally.KeepsMismatches)
+        {
+            _tally.AddMismatch("zone", $"line {operation.Line}: pfn 0x{pfn:x} in zone {zone}, here {actual}");
+        }
+
+        MigrateType actualType = (MigrateType)actual.BlockType(pfn);
+        if (!_tally.IsEqual("block type", _types.FromRecorded(type) == actualType) && _tally.KeepsMismatches)
+        {
+            _tally.AddMismatch("block type", $"line {operation.Line}: the page block of pfn 0x{pfn:x} has type {type}, here {actualType}");
+        }
     }
 
-    private void CompareCounters(ExactOperation operation)
+    private void CompareCounters(in ExactOperation operation)
     {
         if (!operation.HasCounters)
         {
             return;
         }
 
-        for (int i = 0; i < 4; i++)
+        ExactCounters actual = new(FreePages(0), FreePages(1), FreePages(2), FreePages(3));
+        if (actual == operation.Counters)
         {
-            int index = i;
-            long actual = _zonesByIndex[i] is { IsPopulated: true } zone ? zone.FreePages : 0;
-            _tally.Compare("counter", actual == operation.Counters[i], () => $"line {operation.Line}: free counter of zone {index} is {operation.Counters[index]}, here {actual}");
+            _tally.AddEqual("counter", ExactCounters.Count);
+        }
+        else
+        {
+            CompareEachCounter(operation, actual);
+        }
+    }
+
+    private long FreePages(int zone) => _zonesByIndex[zone] is { IsPopulated: true } populated ? populated.FreePages : 0;
+
+    private void CompareEachCounter(in ExactOperation operation, in ExactCounters actual)
+    {
+        for (int i = 0; i < ExactCounters.Count; i++)
+        {
+            if (!_tally.IsEqual("counter", actual[i] == operation.Counters[i]) && _tally.KeepsMismatches)
+            {
+                _tally.AddMismatch("counter", $"line {operation.Line}: free counter of zone {i} is {operation.Counters[i]}, here {actual[i]}");
+            }
+        }
+    }
+
+    private void DescribePage(in ExactOperation operation, int pfn, long expected)
+    {
+        if (_tally.KeepsMismatches)
+        {
+            _tally.AddMismatch("pfn", string.Create(CultureInfo.InvariantCulture,
+                $"line {operation.Line}: order {operation.Order} {GfpText.FormatWithHex(operation.Gfp)}: the kernel returned {Text(expected)}, here {Text(pfn)}\n{StateText.Around(_machine, expected >= 0 ? expected : pfn)}"));
         }
     }
 

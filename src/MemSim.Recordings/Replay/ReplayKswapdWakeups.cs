@@ -79,9 +79,10 @@ internal sealed class ReplayKswapdWakeups : IReclaim, IPageTraceSink
 
     private static bool IsActive(Node node)
     {
-        foreach (Zone zone in node.Zones)
+        // Asked at every event: by index, so that nothing is allocated.
+        for (int i = 0; i < node.Zones.Count; i++)
         {
-            if ((zone.Flags & ZoneFlags.ReclaimActive) != 0)
+            if ((node.Zones[i].Flags & ZoneFlags.ReclaimActive) != 0)
             {
                 return true;
             }

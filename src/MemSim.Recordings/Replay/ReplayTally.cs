@@ -5,24 +5,82 @@ internal sealed class ReplayTally
 {
     private const int MostMismatchesKept = 20;
 
-    private readonly SortedDictionary<string, (long Matched, long Total)> _kinds = new(StringComparer.Ordinal);
+    private readonly List<Kind> _kinds = [];
     private readonly List<string> _mismatches = [];
 
     public string? FirstMismatch => _mismatches.Count != 0 ? _mismatches[0] : null;
 
+    /// <summary>Whether the next comparison that falls short is described in the result.</summary>
+    public bool KeepsMismatches => _mismatches.Count < MostMismatchesKept;
+
     /// <summary>Counts one comparison; the text is only made when it fell short.</summary>
     public void Compare(string kind, bool equal, Func<string> describe)
     {
-        _kinds.TryGetValue(kind, out (long Matched, long Total) count);
-        _kinds[kind] = (count.Matched + (equal ? 1 : 0), count.Total + 1);
-        if (!equal && _mismatches.Count < MostMismatchesKept)
+        if (!IsEqual(kind, equal) && KeepsMismatches)
         {
-            _mismatches.Add($"{kind}: {describe()}");
+            AddMismatch(kind, describe());
         }
     }
 
+    /// <summary>Counts one comparison of many: who calls describes it with <see cref="AddMismatch"/>, so that nothing is captured for those that are equal.</summary>
+    /// <returns><paramref name="equal"/>.</returns>
+    public bool IsEqual(string kind, bool equal)
+    {
+        Kind count = CountOf(kind);
+        count.Total++;
+        count.Matched += equal ? 1 : 0;
+        return equal;
+    }
+
+    /// <summary>Counts comparisons of a kind that were equal.</summary>
+    public void AddEqual(string kind, int comparisons)
+    {
+        Kind count = CountOf(kind);
+        count.Total += comparisons;
+        count.Matched += comparisons;
+    }
+
+    /// <summary>Keeps the description of a comparison that fell short, if there is room for one.</summary>
+    public void AddMismatch(string kind, string description)
+    {
+        if (KeepsMismatches)
+        {
+            _mismatches.Add($"{kind}: {description}");
+        }
+    }
+
+    private Kind CountOf(string kind)
+    {
+        // There are few, and who asks often asks with the same object.
+        foreach (Kind known in _kinds)
+        {
+            if (ReferenceEquals(known.Name, kind))
+            {
+                return known;
+            }
+        }
+
+        Kind? count = _kinds.Find(k => k.Name == kind);
+        if (count is null)
+        {
+            count = new Kind(kind);
+            _kinds.Add(count);
+        }
+
+        return count;
+    }
+
     public ReplayResult ToResult(string name) =>
-        new(name, [.. _kinds.Select(k => new ReplayCount(k.Key, k.Value.Matched, k.Value.Total))], [.. _mismatches]);
+        new(name, [.. _kinds.OrderBy(k => k.Name, StringComparer.Ordinal).Select(k => new ReplayCount(k.Name, k.Matched, k.Total))], [.. _mismatches]);
+
+    private sealed class Kind(string name)
+    {
+        public string Name { get; } = name;
+
+        public long Matched { get; set; }
+
+        public long Total { get; set; }
+    }
 }
 
 /// <summary>How many comparisons of one kind were made and how many were equal.</summary>

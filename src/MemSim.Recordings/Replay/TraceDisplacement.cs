@@ -1,3 +1,5 @@
+using System.Runtime.InteropServices;
+
 namespace MemSim.Recordings.Replay;
 
 /// <summary>Says which recorded events may stand in another order than what they tell of.</summary>
@@ -21,10 +23,10 @@ internal sealed class TraceDisplacement
         _previous = new int[events.Length];
         _next = new int[events.Length];
         Dictionary<int, (int Any, int Outside)> last = [];
-        Dictionary<int, int> lastOnCpu = [];
+        List<int> lastOnCpu = [];
         for (int i = 0; i < events.Length; i++)
         {
-            TraceStepEvent e = events[i];
+            ref readonly TraceStepEvent e = ref events[i];
             _next[i] = i;
             _previous[i] = i;
             if (e.InInterrupt || e.Step == TraceStep.StatUpdate)
@@ -33,22 +35,27 @@ internal sealed class TraceDisplacement
             }
 
             // A task of which nothing is heard any more had finished when the next one got the CPU.
-            if (lastOnCpu.TryGetValue(e.Cpu, out int before))
+            while (lastOnCpu.Count <= e.Cpu)
             {
-                _next[before] = i;
+                lastOnCpu.Add(-1);
+            }
+
+            if (lastOnCpu[e.Cpu] >= 0)
+            {
+                _next[lastOnCpu[e.Cpu]] = i;
             }
 
             lastOnCpu[e.Cpu] = i;
-            (int any, int outside) = last.GetValueOrDefault(TaskOf(e), (-1, -1));
-            _previous[i] = outside;
-            if (any >= 0)
+            ref (int Any, int Outside) task = ref CollectionsMarshal.GetValueRefOrAddDefault(last, TaskOf(e), out bool known);
+            _previous[i] = known ? task.Outside : -1;
+            if (known)
             {
-                _next[any] = i;
+                _next[task.Any] = i;
             }
 
             // When a task gets the CPU back, the scheduler first frees the stack and tables of the one before that has died, in this one's name.
             bool inScheduler = e.Step == TraceStep.Free && e.PreemptDepth != 0;
-            last[TaskOf(e)] = (i, inScheduler ? outside : i);
+            task = (i, inScheduler ? _previous[i] : i);
         }
     }
 

@@ -8,7 +8,9 @@ public sealed partial class TraceReplay
     private const int MostDisplaced = 512;
 
     private readonly HashSet<int> _takenEarly = [];
-    private readonly Dictionary<int, int> _arrived = [];
+    private const int Never = -1;
+
+    private readonly FrameMap<int> _arrived = new(Never);
     private readonly List<(int Pfn, int TakenBy)> _ahead = [];
     private readonly List<int> _left = [];
     private long _displaced;
@@ -110,13 +112,14 @@ public sealed partial class TraceReplay
     /// <summary>Whether a frame ahead of the recorded one may have reached the list only after this allocation, or before the recorded one did.</summary>
     private bool ArrivedLater(ReadOnlySpan<TraceStepEvent> events, int pfn, in TraceStepEvent e)
     {
-        if (!_arrived.TryGetValue(pfn, out int arrival))
+        int arrival = _arrived[pfn];
+        if (arrival == Never)
         {
             return false;
         }
 
         return _recording.Displacement.MayHaveTakenBefore(events, _now, arrival)
             || _recording.Displacement.MayHaveArrivedAfter(events, arrival, _now)
-            || (_arrived.TryGetValue(e.Pfn, out int own) && own < arrival && _recording.Displacement.MayHaveArrivedAfter(events, own, arrival));
+            || (_arrived[e.Pfn] is not Never and int own && own < arrival && _recording.Displacement.MayHaveArrivedAfter(events, own, arrival));
     }
 }

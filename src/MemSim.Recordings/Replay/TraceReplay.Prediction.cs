@@ -9,7 +9,7 @@ public sealed partial class TraceReplay
 {
     private void Allocate(in TraceStepEvent e)
     {
-        Cpu cpu = _machine!.Cpus[e.Cpu];
+        Cpu cpu = _actors[e.Cpu];
         ref (long Allocations, long Predicted) counts = ref _cpus[e.Cpu];
         counts.Allocations++;
         bool tells = _recording.TellsStart(_now);
@@ -86,7 +86,7 @@ public sealed partial class TraceReplay
             return;
         }
 
-        Cpu cpu = _machine!.Cpus[e.Cpu];
+        Cpu cpu = _actors[e.Cpu];
         _frames.CopyListBackwards(cpu.Lists.Pcp[zone.Id], PerCpuPages.ListIndex(e.Order, e.MigrateType), _left);
         foreach (int block in _left)
         {
@@ -148,7 +148,7 @@ public sealed partial class TraceReplay
             _ => Gfp.Kernel,
         };
         TraceStepEvent request = e with { Gfp = gfp };
-        Cpu cpu = _machine!.Cpus[e.Cpu];
+        Cpu cpu = _actors[e.Cpu];
         long before = _sink.ZoneLocked;
         int pfn = AskPastRefill(cpu, request);
         if (pfn < 0)
@@ -184,20 +184,28 @@ public sealed partial class TraceReplay
         return _machine!.Pages.Allocate(cpu, (e.Gfp | Gfp.NoWarn) & ~Gfp.NoFail, e.Order);
     }
 
-    private void TallyAllocation(TraceStepEvent e, int pfn, bool predicted)
+    private void TallyAllocation(in TraceStepEvent e, int pfn, bool predicted)
     {
-        if (!predicted)
+        if (!_tally.IsEqual("pfn", predicted))
         {
-            string reason = Reason(e, pfn);
-            _misses[reason] = _misses.GetValueOrDefault(reason) + 1;
-            if (_missedLines.Count < MostMissedLines)
-            {
-                _missedLines.Add(e.Line);
-            }
+            TallyMiss(e, pfn);
+        }
+    }
+
+    private void TallyMiss(in TraceStepEvent e, int pfn)
+    {
+        string reason = Reason(e, pfn);
+        _misses[reason] = _misses.GetValueOrDefault(reason) + 1;
+        if (_missedLines.Count < MostMissedLines)
+        {
+            _missedLines.Add(e.Line);
         }
 
-        _tally.Compare("pfn", predicted, () => string.Create(CultureInfo.InvariantCulture,
-            $"line {e.Line}: CPU {e.Cpu} order {e.Order} {GfpText.Format(e.Gfp)}: recorded pfn 0x{e.Pfn:x}, here {(pfn < 0 ? "no memory" : $"0x{pfn:x}")}; {Reason(e, pfn)}"));
+        if (_tally.KeepsMismatches)
+        {
+            _tally.AddMismatch("pfn", string.Create(CultureInfo.InvariantCulture,
+                $"line {e.Line}: CPU {e.Cpu} order {e.Order} {GfpText.Format(e.Gfp)}: recorded pfn 0x{e.Pfn:x}, here {(pfn < 0 ? "no memory" : $"0x{pfn:x}")}; {reason}"));
+        }
     }
 
     /// <summary>Where the recorded frame was instead: what there is to say about a wrong prediction.</summary>
@@ -280,7 +288,7 @@ public sealed partial class TraceReplay
 
     /// <summary>Whether a page may have gone past the lists, because an interrupt freed it.</summary>
     private bool WasFreedPastLists(int pfn) =>
-        _kernel.Line.Allocator.FreesPastHeldLists && _arrived.TryGetValue(pfn, out int arrival) && _recording.Events[arrival].InInterrupt;
+        _kernel.Line.Allocator.FreesPastHeldLists && _arrived[pfn] is not Never and int arrival && _recording.Events[arrival].InInterrupt;
 
     /// <summary>The blocks passed over were not in the list: freed past it, or taken without an event.</summary>
     private void NoticePassedOver(Cpu cpu, int order)

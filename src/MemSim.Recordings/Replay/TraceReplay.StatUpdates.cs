@@ -19,13 +19,13 @@ public sealed partial class TraceReplay
     /// </summary>
     private void UpdateStats(in TraceStepEvent e, int position)
     {
-        Cpu cpu = _machine!.Cpus[e.Cpu];
+        Cpu cpu = _actors[e.Cpu];
         _knowsUpdates = true;
         foreach (PerCpuPages pcp in cpu.Lists.Pcp)
         {
             // Of another node's lists a batch is drained, which is no matter of limits.
             int recorded = e.Pid < 0 || !ReferenceEquals(pcp.Zone.Node, cpu.Node) ? 0 : PagesDrained(e, position, pcp.Zone);
-            int lowered = _machine.Pages.LoweredLimit(pcp);
+            int lowered = _machine!.Pages.LoweredLimit(pcp);
             _statDrains += recorded != 0 ? 1 : 0;
             if (Math.Max(pcp.Count - lowered, 0) == recorded)
             {

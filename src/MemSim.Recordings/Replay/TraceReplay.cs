@@ -34,6 +34,7 @@ public sealed partial class TraceReplay : IDisposable
     private readonly TraceReplaySink _sink = new();
     private readonly ReplayKswapdWakeups? _wakeups;
     private readonly Machine? _machine;
+    private readonly Cpu[] _actors;
     private readonly SlabTraceReplay? _slab;
     private readonly bool _exact;
     private readonly Dictionary<string, long> _misses = new(StringComparer.Ordinal);
@@ -65,6 +66,7 @@ public sealed partial class TraceReplay : IDisposable
         _machine = machine;
         _slab = slab;
         _exact = exact;
+        _actors = [.. machine?.Cpus ?? []];
         _cpus = new (long, long)[recording.CpuCount];
         _boosts = new long[machine?.Zones.Count ?? 0];
         _thresholds = [.. machine?.Zones.Select(z => z.Pcp[0].StatThreshold) ?? []];
@@ -242,13 +244,13 @@ public sealed partial class TraceReplay : IDisposable
                 RefilledUntraced(e);
                 break;
             case TraceStep.KswapdWakes:
-                BeginKswapdRound(_machine!.Cpus[e.Cpu].Node);
+                BeginKswapdRound(_actors[e.Cpu].Node);
                 break;
             case TraceStep.WakesKswapd:
-                SetThresholds(_machine!.Cpus[e.Cpu].Node, pressure: true);
+                SetThresholds(_actors[e.Cpu].Node, pressure: true);
                 break;
             case TraceStep.KswapdSleeps:
-                SetThresholds(_machine!.Cpus[e.Cpu].Node, pressure: false);
+                SetThresholds(_actors[e.Cpu].Node, pressure: false);
                 break;
             case TraceStep.StatUpdate:
                 UpdateStats(e, Position);
@@ -265,7 +267,7 @@ public sealed partial class TraceReplay : IDisposable
 
         if (e.EndsKswapdRound)
         {
-            EndKswapdRound(_machine!.Cpus[e.Cpu].Node);
+            EndKswapdRound(_actors[e.Cpu].Node);
         }
     }
 
@@ -276,7 +278,7 @@ public sealed partial class TraceReplay : IDisposable
             return;
         }
 
-        Cpu cpu = _machine!.Cpus[e.Cpu];
+        Cpu cpu = _actors[e.Cpu];
         if (_frames.Find(pfn, out int head, out int size) != FramePlace.Allocated || head != pfn || size != order)
         {
             _foundAtFree += _frames.Claim(cpu, pfn, order) ? 1 : 0;
@@ -285,7 +287,7 @@ public sealed partial class TraceReplay : IDisposable
         switch (e.Step)
         {
             case TraceStep.FreePrepared:
-                _machine.Pages.PrepareListed(cpu, pfn);
+                _machine!.Pages.PrepareListed(cpu, pfn);
                 break;
             case TraceStep.FreePastLists:
                 _freedPastLists++;
@@ -295,7 +297,7 @@ public sealed partial class TraceReplay : IDisposable
             default:
                 _arrived[pfn] = _now;
                 KeepLimitTo(e, pfn, order);
-                _machine.Pages.FreeBlock(cpu, pfn, order);
+                _machine!.Pages.FreeBlock(cpu, pfn, order);
                 break;
         }
     }
@@ -308,7 +310,7 @@ public sealed partial class TraceReplay : IDisposable
             return;
         }
 
-        Cpu cpu = _machine!.Cpus[e.Cpu];
+        Cpu cpu = _actors[e.Cpu];
         if (_frames.Find(e.Pfn, out int head, out int order) != FramePlace.Allocated || head != e.Pfn || order != 0)
         {
             return;
@@ -316,7 +318,7 @@ public sealed partial class TraceReplay : IDisposable
 
         _arrived[e.Pfn] = _now;
         KeepLimitTo(e, e.Pfn, 0);
-        _machine.Pages.FreePrepared(cpu, e.Pfn);
+        _machine!.Pages.FreePrepared(cpu, e.Pfn);
     }
 
     private void Drained(in TraceStepEvent e)
@@ -330,7 +332,7 @@ public sealed partial class TraceReplay : IDisposable
         {
             // No rule of the lists explains it: somebody had the lists drained, perhaps those of another CPU.
             _explicitDrains++;
-            _frames.Drain(_machine!.Cpus[e.Cpu], head, order);
+            _frames.Drain(_actors[e.Cpu], head, order);
         }
     }
 

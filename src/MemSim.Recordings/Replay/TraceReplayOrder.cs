@@ -10,6 +10,14 @@ internal static class TraceReplayOrder
 
     private const int StackPages = 1 << StackOrder;
 
+    /// <summary>Where a frame is next taken from.</summary>
+    private enum NextPlace : byte
+    {
+        Unknown,
+        PcpList,
+        FreeLists,
+    }
+
     /// <summary>Marks what the rules of the recording's kernel make of its frees.</summary>
     public static void Mark(Span<TraceStepEvent> events, KernelPersonality kernel)
     {
@@ -28,7 +36,7 @@ internal static class TraceReplayOrder
     private static void MarkStacks(Span<TraceStepEvent> events)
     {
         // Frames whose last allocation was a single page, so that they are no part of a stack.
-        HashSet<int> single = [];
+        FrameMap<bool> single = new(false);
         for (int i = 0; i < events.Length; i++)
         {
             TraceStepEvent e = events[i];
@@ -36,7 +44,7 @@ internal static class TraceReplayOrder
             {
                 for (int pfn = e.Pfn; pfn < e.Pfn + (1 << Math.Min((int)e.Order, StackOrder)); pfn++)
                 {
-                    _ = e.Order < StackOrder ? single.Add(pfn) : single.Remove(pfn);
+                    single[pfn] = e.Order < StackOrder;
                 }
             }
             else if (IsStack(events, i, single))
@@ -51,7 +59,7 @@ internal static class TraceReplayOrder
         }
     }
 
-    private static bool IsStack(ReadOnlySpan<TraceStepEvent> events, int first, HashSet<int> single)
+    private static bool IsStack(ReadOnlySpan<TraceStepEvent> events, int first, FrameMap<bool> single)
     {
         TraceStepEvent e = events[first];
         if (first + StackPages > events.Length || (e.Pfn & (StackPages - 1)) != 0)
@@ -62,7 +70,7 @@ internal static class TraceReplayOrder
         for (int part = 0; part < StackPages; part++)
         {
             TraceStepEvent page = events[first + part];
-            if (page.Step != TraceStep.Free || page.Order != 0 || page.InInterrupt || page.Pid != e.Pid || page.Cpu != e.Cpu || page.Pfn != e.Pfn + part || single.Contains(page.Pfn))
+            if (page.Step != TraceStep.Free || page.Order != 0 || page.InInterrupt || page.Pid != e.Pid || page.Cpu != e.Cpu || page.Pfn != e.Pfn + part || single[page.Pfn])
             {
                 return false;
             }
@@ -77,17 +85,17 @@ internal static class TraceReplayOrder
     /// </summary>
     private static void MarkPastLists(Span<TraceStepEvent> events)
     {
-        Dictionary<int, bool> nextFromFreeLists = [];
+        FrameMap<NextPlace> next = new(NextPlace.Unknown);
         int refilled = 0;
         int taken = 0;
         for (int i = events.Length - 1; i >= 0; i--)
         {
             TraceStepEvent e = events[i];
             bool burst = e.Step == TraceStep.Free && e.InInterrupt;
-            if (burst && nextFromFreeLists.TryGetValue(e.Pfn, out bool fromFreeLists))
+            if (burst)
             {
-                refilled += fromFreeLists ? 1 : 0;
-                taken += fromFreeLists ? 0 : 1;
+                refilled += next[e.Pfn] == NextPlace.FreeLists ? 1 : 0;
+                taken += next[e.Pfn] == NextPlace.PcpList ? 1 : 0;
             }
 
             if (burst && e.BeginsBurst)
@@ -99,13 +107,13 @@ internal static class TraceReplayOrder
             switch (e.Step)
             {
                 case TraceStep.Refill:
-                    nextFromFreeLists[e.Pfn] = true;
+                    next[e.Pfn] = NextPlace.FreeLists;
                     break;
                 case TraceStep.Allocate or TraceStep.Drain:
-                    nextFromFreeLists[e.Pfn] = false;
+                    next[e.Pfn] = NextPlace.PcpList;
                     break;
                 case TraceStep.Free or TraceStep.FreePrepared or TraceStep.FreePart or TraceStep.FreeWhole:
-                    nextFromFreeLists.Remove(e.Pfn);
+                    next[e.Pfn] = NextPlace.Unknown;
                     break;
                 default:
                     break;

@@ -3,77 +3,19 @@ using MemSim.Kernels;
 
 namespace MemSim.Recordings.Replay;
 
-/// <summary>What a replay does at an event.</summary>
-internal enum TraceStep : byte
-{
-    Allocate,
-    AllocationFailed,
-    Free,
-
-    /// <summary>A free whose page goes to its list later, with the <see cref="FreeListed"/> of the same frame.</summary>
-    FreePrepared,
-    FreeListed,
-
-    /// <summary>A free of an interrupt that held up the CPU inside its own per-CPU lists: it goes to the free lists.</summary>
-    FreePastLists,
-
-    /// <summary>A free of one page of a block that goes back whole with the <see cref="FreeWhole"/> of its last page.</summary>
-    FreePart,
-
-    /// <summary>The free of the last page of a thread's stack (<see cref="TraceReplayOrder.StackOrder"/>), which goes back as one block.</summary>
-    FreeWhole,
-    Refill,
-
-    /// <summary>The first <see cref="Refill"/> of a list that no recorded allocation asked for: somebody who leaves no event did.</summary>
-    UntracedRefill,
-
-    /// <summary>Taken from the free lists for the requester.</summary>
-    TakenDirectly,
-    Drain,
-
-    /// <summary>Somebody wakes kswapd.</summary>
-    WakesKswapd,
-
-    /// <summary>Kswapd begins a round of reclaim.</summary>
-    KswapdWakes,
-    KswapdSleeps,
-    ReclaimBegins,
-    ReclaimEnds,
-
-    /// <summary>A CPU updates its counters, which no event tells (<see cref="TraceStatUpdates"/>); with the number of the task that drains, if it does.</summary>
-    StatUpdate,
-}
-
-/// <summary>A recorded event as far as the page allocator is concerned, packed: a recording has hundreds of thousands.</summary>
-[StructLayout(LayoutKind.Auto)]
-internal readonly record struct TraceStepEvent(TraceStep Step, byte Order, byte MigrateType, ushort Cpu, bool InInterrupt, int Pfn, Gfp Gfp, int Line, int Pid, bool IsKswapd)
-{
-    /// <summary>Of an allocation: whether it refilled its per-CPU list, so that the list was empty.</summary>
-    public bool Refilled { get; init; }
-
-    /// <summary>Whether kswapd ends a round of reclaim with this.</summary>
-    public bool EndsKswapdRound { get; init; }
-
-    /// <summary>How often preemption was switched off; 0 where the recording does not tell.</summary>
-    public byte PreemptDepth { get; init; }
-
-    /// <summary>Whether it is the first one of a refill: the list was empty.</summary>
-    public bool BeginsRefill { get; init; }
-
-    /// <summary>Of a free in an interrupt: whether it is the first one of it.</summary>
-    public bool BeginsBurst { get; init; }
-}
-
 /// <summary>A recording read into memory, with what comes next for every frame.</summary>
 internal sealed class TraceReplayRecording
 {
     private const int None = -1;
 
+    /// <summary>The events from which on a list that is full grows by a quarter instead of doubling.</summary>
+    private const int ManyEvents = 1 << 20;
+
     private readonly List<TraceStepEvent> _events = [];
-    private readonly SortedDictionary<string, long> _counts = new(StringComparer.Ordinal);
-    private readonly Dictionary<int, int> _upcoming = [];
+    private readonly TraceEventCounts _counts = new();
+    private readonly FrameMap<int> _upcoming = new(None);
     private readonly KernelPersonality _kernel;
-    private readonly Dictionary<int, (TraceContext Context, byte Depth, int Pid, long TimeNs, bool IsFree)> _last = [];
+    private readonly List<(TraceContext Context, byte Depth, int Pid, long TimeNs, bool IsFree)> _last = [];
     private readonly TraceStatUpdates? _statUpdates;
     private readonly List<(int Pfn, byte Type)> _fallbacks = [];
     private TraceStartEvents? _start;
@@ -92,7 +34,7 @@ internal sealed class TraceReplayRecording
     public ReadOnlySpan<TraceStepEvent> Events => CollectionsMarshal.AsSpan(_events);
 
     /// <summary>Events of every kind by the kernel's name.</summary>
-    public IReadOnlyDictionary<string, long> Counts => _counts;
+    public IReadOnlyDictionary<string, long> Counts => _counts.ByName;
 
     /// <summary>Events of all kinds.</summary>
     public long EventCount { get; private set; }
@@ -152,7 +94,7 @@ internal sealed class TraceReplayRecording
     /// <returns>Its index, or -1.</returns>
     public int Upcoming(int pfn)
     {
-        int next = _upcoming.GetValueOrDefault(pfn, None);
+        int next = _upcoming[pfn];
         while (next != None && !IsUse(_events[next].Step))
         {
             next = _next[next];
@@ -169,7 +111,7 @@ internal sealed class TraceReplayRecording
 
     /// <summary>Whether the next thing the recording says about a frame is that it leaves the free lists, so that it must be in them now.</summary>
     public bool IsInFreeListsNow(int pfn) =>
-        _upcoming.GetValueOrDefault(pfn, None) is int next and >= 0 && _events[next].Step is TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly;
+        _upcoming[pfn] is int next and >= 0 && _events[next].Step is TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly;
 
     /// <summary>Begins to put the start state together from the events, because the lists were not read.</summary>
     /// <param name="pageblockOrder">log2 of the pages in a page block.</param>
@@ -196,7 +138,7 @@ internal sealed class TraceReplayRecording
 
     private void Add(in TraceEvent e, string path)
     {
-        Count(e.EventName);
+        _counts.Add(e);
         Statistics.Add(e);
         Slab.Add(e, path);
         if (e.Kind == TraceEventKind.PageAllocExtfrag && e.Pfn is >= 0 and <= int.MaxValue && e.FallbackMigrateType is >= 0 and < (int)MigrateType.Isolate)
@@ -227,6 +169,11 @@ internal sealed class TraceReplayRecording
 
         bool interrupt = (e.Context & (TraceContext.HardInterrupt | TraceContext.SoftInterrupt | TraceContext.NonMaskableInterrupt)) != 0;
         bool kswapd = e.TaskName.StartsWith("kswapd", StringComparison.Ordinal);
+        if (_events.Count == _events.Capacity && _events.Count >= ManyEvents)
+        {
+            _events.Capacity += _events.Count / 4;
+        }
+
         _events.Add(new TraceStepEvent(known, (byte)Math.Max(e.Order, 0), (byte)Math.Max(e.MigrateType, 0), (ushort)e.Cpu, interrupt, (int)e.Pfn, e.Gfp, e.Line, e.Pid, kswapd)
         {
             PreemptDepth = e.PreemptDepth,
@@ -239,14 +186,17 @@ internal sealed class TraceReplayRecording
     private bool BeginsBurst(in TraceEvent e, bool interruptFrees)
     {
         const long LongestPauseNs = 1_000_000;
-        ref var last = ref CollectionsMarshal.GetValueRefOrAddDefault(_last, e.Cpu, out _);
+        while (_last.Count <= e.Cpu)
+        {
+            _last.Add(default);
+        }
+
+        ref var last = ref CollectionsMarshal.AsSpan(_last)[e.Cpu];
         TraceContext context = e.Context & ~TraceContext.NeedReschedule;
         bool begins = interruptFrees && !(last.IsFree && last.Context == context && last.Depth == e.PreemptDepth && last.Pid == e.Pid && e.TimestampNs - last.TimeNs <= LongestPauseNs);
         last = (context, e.PreemptDepth, e.Pid, e.TimestampNs, interruptFrees);
         return begins;
     }
-
-    private void Count(string name) => _counts[name] = _counts.GetValueOrDefault(name) + 1;
 
     private static TraceStep? StepOf(string name) => name switch
     {
@@ -274,7 +224,7 @@ internal sealed class TraceReplayRecording
     /// <summary>From the back: frees that are the first half of a list's have the second half behind them.</summary>
     private void MarkPrepared()
     {
-        HashSet<int> listed = [];
+        FrameMap<bool> listed = new(false);
         Span<TraceStepEvent> events = CollectionsMarshal.AsSpan(_events);
         for (int i = events.Length - 1; i >= 0; i--)
         {
@@ -282,13 +232,14 @@ internal sealed class TraceReplayRecording
             switch (e.Step)
             {
                 case TraceStep.FreeListed:
-                    listed.Add(e.Pfn);
+                    listed[e.Pfn] = true;
                     break;
-                case TraceStep.Free when listed.Remove(e.Pfn) && e.Order == 0:
-                    e = e with { Step = TraceStep.FreePrepared };
+                case TraceStep.Free when listed[e.Pfn]:
+                    listed[e.Pfn] = false;
+                    e = e.Order == 0 ? e with { Step = TraceStep.FreePrepared } : e;
                     break;
-                case TraceStep.Allocate:
-                    listed.Remove(e.Pfn);
+                case TraceStep.Allocate when listed[e.Pfn]:
+                    listed[e.Pfn] = false;
                     break;
                 default:
                     break;
@@ -367,14 +318,15 @@ internal sealed class TraceReplayRecording
 
         // A refill moves to its first block with the allocation behind it, a free before the drain it caused.
         const int PlaceBits = 20;
-        long[] keys = new long[_events.Count];
+        Span<TraceStepEvent> events = CollectionsMarshal.AsSpan(_events);
+        long[] keys = new long[events.Length];
         (int First, int Blocks)[] refills = new (int, int)[CpuCount];
         int[] lastFree = new int[CpuCount];
         Array.Fill(refills, (None, 0));
         Array.Fill(lastFree, None);
         for (int i = 0; i < keys.Length; i++)
         {
-            TraceStepEvent e = _events[i];
+            ref readonly TraceStepEvent e = ref events[i];
             keys[i] = ((long)i << PlaceBits) + 1;
             ref (int First, int Blocks) refill = ref refills[e.Cpu];
             ref int free = ref lastFree[e.Cpu];
@@ -385,7 +337,7 @@ internal sealed class TraceReplayRecording
                     keys[i] = ((long)refill.First << PlaceBits) + 1 + refill.Blocks;
                     free = None;
                     break;
-                case TraceStep.Allocate when refill.First != None && _events[refill.First].Order == e.Order:
+                case TraceStep.Allocate when refill.First != None && events[refill.First].Order == e.Order:
                     keys[i] = ((long)refill.First << PlaceBits) + 2 + refill.Blocks;
                     refill.First = free = None;
                     break;
@@ -405,10 +357,39 @@ internal sealed class TraceReplayRecording
             }
         }
 
-        TraceStepEvent[] sorted = [.. _events];
-        Array.Sort(keys, sorted);
-        _events.Clear();
-        _events.AddRange(sorted);
+        SortNearlySorted(keys, events);
+    }
+
+    /// <summary>Sorts by insertion, in place: an event passes the few of other CPUs that came in between. Where they are many after all, by the library's way.</summary>
+    private static void SortNearlySorted(Span<long> keys, Span<TraceStepEvent> events)
+    {
+        const int MostPassed = 64;
+        long left = (long)MostPassed * keys.Length;
+        for (int i = 1; i < keys.Length; i++)
+        {
+            long key = keys[i];
+            int to = i;
+            while (to > 0 && keys[to - 1] > key)
+            {
+                to--;
+            }
+
+            left -= i - to;
+            if (left < 0)
+            {
+                keys.Sort(events);
+                return;
+            }
+
+            if (to != i)
+            {
+                TraceStepEvent e = events[i];
+                keys[to..i].CopyTo(keys[(to + 1)..]);
+                events[to..i].CopyTo(events[(to + 1)..]);
+                keys[to] = key;
+                events[to] = e;
+            }
+        }
     }
 
     /// <summary>A round of kswapd begins with an event but ends without: with the last thing it did before it sleeps or begins another.</summary>
@@ -442,14 +423,15 @@ internal sealed class TraceReplayRecording
 
     private void LinkFrames()
     {
-        _next = new int[_events.Count];
-        for (int i = _events.Count - 1; i >= 0; i--)
+        ReadOnlySpan<TraceStepEvent> events = Events;
+        _next = new int[events.Length];
+        for (int i = events.Length - 1; i >= 0; i--)
         {
             _next[i] = None;
-            if (IsChained(_events[i].Step))
+            if (IsChained(events[i].Step))
             {
-                ref int upcoming = ref CollectionsMarshal.GetValueRefOrAddDefault(_upcoming, _events[i].Pfn, out bool exists);
-                _next[i] = exists ? upcoming : None;
+                ref int upcoming = ref _upcoming.At(events[i].Pfn);
+                _next[i] = upcoming;
                 upcoming = i;
             }
         }

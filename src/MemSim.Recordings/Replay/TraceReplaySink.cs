@@ -6,7 +6,8 @@ internal sealed class TraceReplaySink : IPageTraceSink
     /// <summary>Drains remembered until the recording shows them; a bound for recordings that never do.</summary>
     private const int MostDrainsRemembered = 1 << 20;
 
-    private readonly HashSet<int> _drains = [];
+    private readonly FrameMap<bool> _drains = new(false);
+    private int _drainCount;
 
     public long ZoneLocked { get; private set; }
 
@@ -16,13 +17,23 @@ internal sealed class TraceReplaySink : IPageTraceSink
 
     /// <summary>Forgets a drain of a frame that the machine made by itself.</summary>
     /// <returns>Whether there was one.</returns>
-    public bool ForgetDrain(int pfn) => _drains.Remove(pfn);
+    public bool ForgetDrain(int pfn)
+    {
+        if (!_drains[pfn])
+        {
+            return false;
+        }
+
+        _drains[pfn] = false;
+        _drainCount--;
+        return true;
+    }
 
     public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp)
     {
     }
 
-    public void MmPageFree(Cpu cpu, long pfn, int order) => _drains.Remove((int)pfn);
+    public void MmPageFree(Cpu cpu, long pfn, int order) => ForgetDrain((int)pfn);
 
     public void MmPageFreeBatched(Cpu cpu, long pfn)
     {
@@ -33,9 +44,11 @@ internal sealed class TraceReplaySink : IPageTraceSink
     public void MmPagePcpuDrain(Cpu cpu, long pfn, int order, MigrateType migrateType)
     {
         PcpuDrain++;
-        if (_drains.Count < MostDrainsRemembered)
+        ref bool drained = ref _drains.At((int)pfn);
+        if (!drained && _drainCount < MostDrainsRemembered)
         {
-            _drains.Add((int)pfn);
+            drained = true;
+            _drainCount++;
         }
     }
 

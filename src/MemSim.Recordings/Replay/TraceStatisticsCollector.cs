@@ -7,12 +7,15 @@ internal sealed class TraceStatisticsCollector
 {
     private const int Types = 8;
     private const int Unknown = Types;
+    private static readonly (byte Order, byte Type) NotInUse = (byte.MaxValue, Unknown);
 
     private readonly long[,] _allocated = new long[PageGeometry.OrderCount, Types + 1];
     private readonly long[,] _freed = new long[PageGeometry.OrderCount, Types + 1];
     private readonly long[,] _failed = new long[PageGeometry.OrderCount, Types + 1];
     private readonly Dictionary<Gfp, (long Blocks, long Pages)> _gfp = [];
-    private readonly Dictionary<long, (int Order, int Type)> _pagesInUse = [];
+    private readonly FrameMap<(byte Order, byte Type)> _pagesInUse = new(NotInUse);
+    /// <summary>Those of frames that no machine here can have.</summary>
+    private readonly Dictionary<long, (byte Order, byte Type)> _farPagesInUse = [];
     private readonly Dictionary<ulong, (Group Group, int Cpu, long Bytes)> _objectsInUse = [];
     private readonly Dictionary<(string CallSite, string Cache, long Bytes, bool IsKmalloc), Group> _groups = [];
     private SlabTotals _kmalloc;
@@ -30,8 +33,7 @@ internal sealed class TraceStatisticsCollector
                 AddPage(e);
                 break;
             case TraceEventKind.PageFree when e.Order is >= 0 and <= PageGeometry.MaxOrder:
-                // A block may come back in pieces (thread stacks from 7.0 on): those are no blocks that were allocated.
-                _freed[e.Order, _pagesInUse.Remove(e.Pfn, out (int Order, int Type) block) && block.Order == e.Order ? block.Type : Unknown]++;
+                FreePage(e);
                 break;
             case TraceEventKind.Kmalloc:
                 AddObject(e, ref _kmalloc);
@@ -104,9 +106,31 @@ internal sealed class TraceStatisticsCollector
         }
 
         _allocated[e.Order, type]++;
-        _pagesInUse[e.Pfn] = (e.Order, type);
+        SetPageInUse(e.Pfn, ((byte)e.Order, (byte)type));
         ref (long Blocks, long Pages) gfp = ref CollectionsMarshal.GetValueRefOrAddDefault(_gfp, e.Gfp, out _);
         gfp = (gfp.Blocks + 1, gfp.Pages + (1L << e.Order));
+    }
+
+    private void FreePage(in TraceEvent e)
+    {
+        // A block may come back in pieces (thread stacks from 7.0 on): those are no blocks that were allocated.
+        (byte order, byte type) = PageInUse(e.Pfn);
+        _freed[e.Order, order == e.Order ? type : Unknown]++;
+        SetPageInUse(e.Pfn, NotInUse);
+    }
+
+    private (byte Order, byte Type) PageInUse(long pfn) => pfn <= int.MaxValue ? _pagesInUse[(int)pfn] : _farPagesInUse.GetValueOrDefault(pfn, NotInUse);
+
+    private void SetPageInUse(long pfn, (byte Order, byte Type) block)
+    {
+        if (pfn > int.MaxValue)
+        {
+            _farPagesInUse[pfn] = block;
+        }
+        else if (_pagesInUse[(int)pfn] != block)
+        {
+            _pagesInUse[(int)pfn] = block;
+        }
     }
 
     private void AddObject(in TraceEvent e, ref SlabTotals totals)
