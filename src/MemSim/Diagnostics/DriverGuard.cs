@@ -11,27 +11,24 @@ namespace MemSim.Diagnostics;
 internal sealed class DriverGuard(string what, string advice)
 {
     [NotState("a host thread")]
-    private int _inside;
+    private Thread? _inside;
     [NotState("a host thread's")]
     private int _depth;
     [NotState("a host thread")]
-    private int _last;
-    [NotState("a host thread's")]
-    private string? _lastName;
+    private Thread? _last;
     [NotState("a host thread")]
-    private int _before;
-    [NotState("a host thread's")]
-    private string? _beforeName;
+    private Thread? _before;
 
     /// <summary>The calling host thread goes inside.</summary>
     /// <exception cref="KernelBugException">Another one is inside.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()
     {
-        int me = Environment.CurrentManagedThreadId;
+        // The object is a load away, its number a call.
+        Thread me = Thread.CurrentThread;
         if (_inside != me)
         {
-            if (_inside != 0 || _last != me)
+            if (_inside is not null || _last != me)
             {
                 Claim(me);
             }
@@ -49,40 +46,38 @@ internal sealed class DriverGuard(string what, string advice)
         if (--_depth <= 0)
         {
             _depth = 0;
-            _inside = 0;
+            _inside = null;
         }
     }
 
     /// <summary>Remembers the calling host thread.</summary>
     public void Note()
     {
-        int me = Environment.CurrentManagedThreadId;
+        Thread me = Thread.CurrentThread;
         if (_last != me)
         {
-            (_before, _beforeName) = (_last, _lastName);
-            (_last, _lastName) = (me, Thread.CurrentThread.Name);
+            (_before, _last) = (_last, me);
         }
     }
 
     /// <summary>A line for reports of bugs; empty while one thread did everything.</summary>
-    public string Describe() => _before == 0
+    public string Describe() => _before is null || _last is null
         ? ""
-        : string.Create(CultureInfo.InvariantCulture, $"Host threads {Name(_before, _beforeName)} and {Name(_last, _lastName)} have both driven {what}. If that was at the same time, this report is its consequence: {advice}\n");
+        : string.Create(CultureInfo.InvariantCulture, $"Host threads {Name(_before)} and {Name(_last)} have both driven {what}. If that was at the same time, this report is its consequence: {advice}\n");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void Claim(int me)
+    private void Claim(Thread me)
     {
-        int other = _inside;
+        Thread? other = _inside;
         Note();
-        if (other != 0)
+        if (other is not null)
         {
-            string owner = Name(other, other == _before ? _beforeName : null);
             throw new KernelBugException(
                 KernelBugKind.ConcurrentUse,
-                string.Create(CultureInfo.InvariantCulture, $"BUG: host thread {Name(me, _lastName)} came while host thread {owner} drives {what}"),
-                string.Create(CultureInfo.InvariantCulture, $"What thread {other} is doing may have been spoilt already. {advice}\n"));
+                string.Create(CultureInfo.InvariantCulture, $"BUG: host thread {Name(me)} came while host thread {Name(other)} drives {what}"),
+                string.Create(CultureInfo.InvariantCulture, $"What thread {other.ManagedThreadId} is doing may have been spoilt already. {advice}\n"));
         }
     }
 
-    private static string Name(int thread, string? name) => string.IsNullOrEmpty(name) ? thread.ToString(CultureInfo.InvariantCulture) : string.Create(CultureInfo.InvariantCulture, $"{thread} ({name})");
+    private static string Name(Thread thread) => string.IsNullOrEmpty(thread.Name) ? thread.ManagedThreadId.ToString(CultureInfo.InvariantCulture) : string.Create(CultureInfo.InvariantCulture, $"{thread.ManagedThreadId} ({thread.Name})");
 }

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Statistics;
 
 namespace MemSim.PageAllocation;
@@ -25,11 +26,42 @@ internal sealed class Tracepoints : TraceFanOut<IPageTraceSink>, IPageTraceSink
     /// <summary>A page of a bulk allocation: 6.1 has no tracepoint for it, but its owner is recorded.</summary>
     public void BulkPage(Cpu cpu, long pfn, MigrateType type, Gfp gfp) => _owners?.MmPageAlloc(cpu, pfn, 0, type, gfp);
 
-    public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp) =>
-        Pass(cpu, (pfn, order, migrateType, gfp), static (sink, cpu, in e) => sink.MmPageAlloc(cpu, e.pfn, e.order, e.migrateType, e.gfp));
+    // The two of every page are passed on without a delegate in between.
+    public void MmPageAlloc(Cpu cpu, long pfn, int order, MigrateType migrateType, Gfp gfp)
+    {
+        UserCodeScope scope = new(cpu);
+        foreach (IPageTraceSink sink in Sinks)
+        {
+            try
+            {
+                sink.MmPageAlloc(cpu, pfn, order, migrateType, gfp);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
+        }
 
-    public void MmPageFree(Cpu cpu, long pfn, int order) =>
-        Pass(cpu, (pfn, order), static (sink, cpu, in e) => sink.MmPageFree(cpu, e.pfn, e.order));
+        scope.Dispose();
+    }
+
+    public void MmPageFree(Cpu cpu, long pfn, int order)
+    {
+        UserCodeScope scope = new(cpu);
+        foreach (IPageTraceSink sink in Sinks)
+        {
+            try
+            {
+                sink.MmPageFree(cpu, pfn, order);
+            }
+            catch (Exception thrown)
+            {
+                Failed(cpu, sink, thrown);
+            }
+        }
+
+        scope.Dispose();
+    }
 
     public void MmPageFreeBatched(Cpu cpu, long pfn) => Pass(cpu, in pfn, static (sink, cpu, in pfn) => sink.MmPageFreeBatched(cpu, pfn));
 

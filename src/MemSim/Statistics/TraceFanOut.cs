@@ -37,7 +37,8 @@ internal abstract class TraceFanOut<TSink> : IReopened
     /// <param name="deliver">Static, so that no call allocates.</param>
     protected void Pass<TEvent>(Cpu cpu, in TEvent e, TraceDelivery<TSink, TEvent> deliver)
     {
-        using UserCodeScope scope = new(cpu);
+        // Not a using: what receivers throw is caught, and a finally is a call of its own each time.
+        UserCodeScope scope = new(cpu);
         foreach (TSink sink in _sinks)
         {
             try
@@ -46,11 +47,21 @@ internal abstract class TraceFanOut<TSink> : IReopened
             }
             catch (Exception thrown)
             {
-                // It gets nothing any more, and the exception goes to who called, once the kernel's work is done. Other CPUs may be at work: their modes stay.
-                Remove(sink);
-                cpu.Machine.Callouts.Failed(thrown);
+                Failed(cpu, sink, thrown);
             }
         }
+
+        scope.Dispose();
+    }
+
+    /// <summary>The receivers, for events so frequent that their group passes them on by itself, as <see cref="Pass"/> does.</summary>
+    protected TSink[] Sinks => _sinks;
+
+    /// <summary>A receiver threw: it gets nothing any more, and the exception goes to who called, once the kernel's work is done. Other CPUs may be at work: their modes stay.</summary>
+    protected void Failed(Cpu cpu, TSink sink, Exception thrown)
+    {
+        Remove(sink);
+        cpu.Machine.Callouts.Failed(thrown);
     }
 
     /// <summary>Of the receivers only the machine's own are left.</summary>
