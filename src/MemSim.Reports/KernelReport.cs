@@ -173,6 +173,15 @@ public sealed class KernelReport
     /// <summary>Whether marks of cut lines (<c>...</c>, <c>--</c>, dropped messages) are inside.</summary>
     public bool IsCut { get; internal set; }
 
+    /// <summary>Lines left out because another report was written at the same time and nothing in them tells whose they are.</summary>
+    public int MixedLines { get; internal set; }
+
+    /// <summary>First line of the other report that the lines left out may be of.</summary>
+    internal long? MixedWith { get; set; }
+
+    /// <summary>Zones whose lines are among those left out.</summary>
+    internal HashSet<(int Node, string Name)> MixedZones { get; } = [];
+
     /// <summary>Names of functions of the call trace, innermost first; at most 64.</summary>
     public IList<string> CallTrace { get; } = new List<string>();
 

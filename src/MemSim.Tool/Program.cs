@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using MemSim.Tool.CommandLine;
 
 namespace MemSim.Tool;
 
@@ -6,6 +7,12 @@ internal static class Program
 {
     private static int Main(string[] args)
     {
+        if (StandardStreams.IsClosed(1))
+        {
+            Console.Error.WriteLine("memsim: standard output is closed");
+            return ExitCode.BadInput;
+        }
+
         using var interrupted = new CancellationTokenSource();
         Console.CancelKeyPress += (_, e) =>
         {

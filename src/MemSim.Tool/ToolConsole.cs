@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Text.Json.Serialization.Metadata;
+using MemSim.Tool.Views;
 using Spectre.Console;
 
 namespace MemSim.Tool;
@@ -25,7 +26,7 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
     public CancellationToken Interrupted { get; init; }
 
     /// <summary>Opens standard input.</summary>
-    public Func<Stream> OpenInput { get; init; } = Console.OpenStandardInput;
+    public Func<Stream> OpenInput { get; init; } = CommandLine.StandardInput.Open;
 
     /// <summary>Writes a document as JSON with a newline at the end.</summary>
     public void WriteJson<T>(T document, JsonTypeInfo<T> type)
@@ -36,19 +37,63 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
     /// <summary>Standard output for tables and colours; plain text when nobody watches.</summary>
     public IAnsiConsole Rich() => Create(Out, OutputIsTerminal, Width);
 
-    /// <summary>A table whose first column is text and whose others are numbers.</summary>
+    /// <summary>A table whose first columns are text and whose others are numbers.</summary>
     /// <remarks>
-    /// On a terminal that is too narrow the frame goes first, then headings and the words of text columns are broken; a number never is. Where nobody watches, lines are as long as they must be.
+    /// On a terminal that is too narrow the frame goes first, then headings are broken between words, then the words of text columns; then the last columns of numbers go into further tables below,
+    /// with the text columns before them again. A number is never broken. Where nobody watches, lines are as long as they must be.
     /// </remarks>
     public void WriteTable(IReadOnlyList<string> headings, IEnumerable<IReadOnlyList<string>> rows, int textColumns = 1)
     {
         IReadOnlyList<string>[] cells = [.. rows];
-        int[] widths = [.. headings.Select((heading, i) => cells.Select(row => row[i].Length).Append(heading.Length).Max())];
-        int room = OutputIsTerminal ? Width : PlainWidth;
-        bool framed = OutputIsTerminal && widths.Sum() + (3 * widths.Length) + 1 <= room;
-        bool tight = OutputIsTerminal && widths.Sum() + (2 * widths.Length) > room;
+        TableWidths widths = new(headings, cells, textColumns);
+        if (!OutputIsTerminal)
+        {
+            Write(headings, cells, textColumns, [.. Enumerable.Range(0, headings.Count)], framed: false, tight: false);
+            return;
+        }
+
+        if (widths.Framed <= Width)
+        {
+            Write(headings, cells, textColumns, [.. Enumerable.Range(0, headings.Count)], framed: true, tight: false);
+            return;
+        }
+
+        foreach (int[] columns in widths.Fold(Width))
+        {
+            Write(headings, cells, textColumns, columns, framed: false, tight: widths.Plain > Width);
+        }
+    }
+
+    /// <summary>What belongs together, in a line; on a terminal that is too narrow, in several that are broken between two items.</summary>
+    public void WriteItems(string heading, IEnumerable<string> items)
+    {
+        if (!OutputIsTerminal)
+        {
+            Out.WriteLine($"{heading}: {string.Join(", ", items)}");
+            return;
+        }
+
+        string line = heading + ":";
+        string before = " ";
+        foreach (string item in items)
+        {
+            if (line.Length + before.Length + item.Length >= Width && line.Trim().Length != 0)
+            {
+                Out.WriteLine(before == " " ? line : line + ",");
+                (line, before) = ("  ", "");
+            }
+
+            line += before + item;
+            before = ", ";
+        }
+
+        Out.WriteLine(line);
+    }
+
+    private void Write(IReadOnlyList<string> headings, IReadOnlyList<string>[] cells, int textColumns, int[] columns, bool framed, bool tight)
+    {
         var table = new Table { Border = framed ? TableBorder.Rounded : TableBorder.None, UseSafeBorder = true };
-        for (int i = 0; i < headings.Count; i++)
+        foreach (int i in columns)
         {
             bool isText = i < textColumns;
             string heading = tight && !isText ? headings[i].Replace(' ', '\n') : headings[i];
@@ -58,11 +103,11 @@ internal sealed class ToolConsole(TextWriter output, TextWriter error)
 
         foreach (IReadOnlyList<string> row in cells)
         {
-            table.AddRow(row.Select(cell => new Text(cell)));
+            table.AddRow(columns.Select(i => new Text(row[i])));
         }
 
         using var text = new StringWriter();
-        Create(text, OutputIsTerminal, OutputIsTerminal ? room : Math.Max(Width, PlainWidth)).Write(table);
+        Create(text, OutputIsTerminal, OutputIsTerminal ? Width : Math.Max(Width, PlainWidth)).Write(table);
         foreach (string line in text.ToString().Split('\n'))
         {
             if (line.Trim().Length != 0)

@@ -217,7 +217,29 @@ public sealed class FormatTests
     }
 
     [Fact]
-    public void Reports_of_two_CPUs_without_callers_are_taken_apart_in_their_order()
+    public void Reports_of_two_CPUs_without_callers_are_taken_apart_by_the_order_of_their_parts()
+    {
+        IReadOnlyList<ReportExplanation> reports = Logs.Explain("""
+            one: page allocation failure: order:1, mode:0x20
+            CPU: 0 PID: 11 Comm: one Not tainted 3.10.1 #1
+            Mem-Info:
+            two: page allocation failure: order:2, mode:0x20
+            Normal free:400kB min:1000kB low:2000kB high:3000kB present:100000kB managed:100000kB
+            lowmem_reserve[]: 0 0
+            CPU: 1 PID: 22 Comm: two Not tainted 3.10.1 #1
+            Mem-Info:
+            Normal free:404kB min:1000kB low:2000kB high:3000kB present:100000kB managed:100000kB
+            lowmem_reserve[]: 0 0
+            Normal: 100*4kB (U) 0*8kB 0*16kB = 400kB
+            Normal: 101*4kB (U) 0*8kB 0*16kB = 404kB
+            """);
+
+        reports.Should().HaveCount(2);
+        reports.Select(r => (r.Report.Task, r.Zone("Normal").FreePages, r.Report.Zones[0].Blocks![0].Count)).Should().Equal(("one", 100, 100), ("two", 101, 101));
+    }
+
+    [Fact]
+    public void Reports_whose_heads_come_first_and_then_their_bodies_are_not_guessed_at()
     {
         IReadOnlyList<ReportExplanation> reports = Logs.Explain("""
             one: page allocation failure: order:1, mode:0x20
@@ -234,8 +256,7 @@ public sealed class FormatTests
             Normal: 101*4kB (U) 0*8kB 0*16kB = 404kB
             """);
 
-        reports.Should().HaveCount(2);
-        reports.Select(r => (r.Report.Task, r.Zone("Normal").FreePages, r.Report.Zones[0].Blocks![0].Count)).Should().Equal(("one", 100, 100), ("two", 101, 101));
+        reports.Select(r => (r.Report.Task, r.Report.Cpu, r.Verdict, r.Report.Zones.Count)).Should().Equal(("one", 0, Verdict.Undecidable, 0), ("two", 1, Verdict.Undecidable, 0));
     }
 
     [Fact]

@@ -41,7 +41,7 @@ internal static class CgroupExplanation
             to.WhyList.Add($"Kernel memory is at its own limit: {Amount.KiB(kmem.UsageKiB)} of {Amount.KiB(kmem.LimitKiB)}.");
         }
 
-        Holders(to, group, pageKiB);
+        Holders(to, group, pageKiB, countsSwap: swapBinds);
         RequestExplanation.Tail(to);
         List<Saving> savings = [];
         if (swapBinds)
@@ -74,10 +74,10 @@ internal static class CgroupExplanation
         to.SavedBy = [.. savings.OrderBy(s => s.Works switch { true => 0, null => 1, _ => 2 }).ThenBy(s => s.Cost)];
     }
 
-    private static void Holders(ReportExplanation to, ReportedCgroup group, int pageKiB)
+    private static void Holders(ReportExplanation to, ReportedCgroup group, int pageKiB, bool countsSwap)
     {
         KernelReport report = to.Report;
-        ReportedTask? largest = report.Tasks.MaxBy(t => (t.RssPages ?? 0) + (t.SwapPages ?? 0));
+        ReportedTask? largest = report.Tasks.MaxBy(t => (t.RssPages ?? 0) + (countsSwap ? t.SwapPages ?? 0 : 0));
         if (largest is not null)
         {
             string swap = largest.SwapPages > 0 ? $", {Amount.Pages(largest.SwapPages.Value, pageKiB)} in swap" : "";

@@ -14,6 +14,14 @@ internal static class Completeness
     public static List<MissingZone> Missing(KernelReport report, ZoneIndexes indexes)
     {
         List<MissingZone> missing = [];
+        foreach ((int node, string name) in report.MixedZones)
+        {
+            if (report.Zone(node, name) is null && indexes.Of(name) is >= 0 and int at)
+            {
+                missing.Add(new MissingZone(node, name, at) { IsMixed = true });
+            }
+        }
+
         if (report.HasProtections || report.IsFromProc)
         {
             return missing;
@@ -45,8 +53,14 @@ internal static class Completeness
         report.Zones.Where(z => !z.BlocksAreCut).SelectMany(z => z.Blocks ?? []).Select(b => b.Order).DefaultIfEmpty(-1).Max();
 
     /// <summary>Says which zones are missing.</summary>
-    public static string Text(IReadOnlyCollection<MissingZone> missing) =>
-        $"the report is cut off: lowmem_reserve[] shows that {string.Join(" and ", missing.Select(m => m.ToString()))} {(missing.Count == 1 ? "has memory, but its line is" : "have memory, but their lines are")} not in the text";
+    public static string Text(IReadOnlyCollection<MissingZone> missing)
+    {
+        MissingZone[] cut = [.. missing.Where(static m => !m.IsMixed)];
+        MissingZone[] mixed = [.. missing.Where(static m => m.IsMixed)];
+        string ofCut = cut.Length == 0 ? "" : $"the report is cut off: lowmem_reserve[] shows that {string.Join(" and ", cut)} {(cut.Length == 1 ? "has memory, but its line is" : "have memory, but their lines are")} not in the text";
+        string ofMixed = mixed.Length == 0 ? "" : $"the report is mixed with another one: the lines of {string.Join(" and ", mixed)} may be of either";
+        return ofCut.Length != 0 && ofMixed.Length != 0 ? $"{ofCut}, and {ofMixed}" : ofCut + ofMixed;
+    }
 }
 
 /// <summary>A zone that has memory and no line.</summary>
@@ -55,5 +69,8 @@ internal static class Completeness
 /// <param name="Index">Its index on this kernel.</param>
 internal readonly record struct MissingZone(int Node, string Name, int Index)
 {
+    /// <summary>Whether there are lines, but nothing tells whether they are of this report or of another one.</summary>
+    public bool IsMixed { get; init; }
+
     public override string ToString() => string.Create(CultureInfo.InvariantCulture, $"Node {Node} {Name}");
 }

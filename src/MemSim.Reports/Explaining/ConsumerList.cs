@@ -62,10 +62,12 @@ internal static class ConsumerList
 
         foreach (ReportedTask task in report.Tasks.Take(3))
         {
-            long pages = (task.RssPages ?? 0) + (task.SwapPages ?? 0);
+            // What is in swap is not held: it is told beside.
+            long pages = task.RssPages ?? 0;
             if (pages > 0)
             {
-                list.Add(new Consumer($"task {task.Name}", pages * pageKiB, $"pid {task.Pid}"));
+                string swap = task.SwapPages is > 0 and long outside ? $", and {Amount.Pages(outside, pageKiB)} in swap" : "";
+                list.Add(new Consumer($"task {task.Name}", pages * pageKiB, $"pid {task.Pid}{swap}"));
             }
         }
 

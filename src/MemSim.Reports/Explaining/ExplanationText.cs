@@ -25,9 +25,10 @@ internal static class ExplanationText
             text.Append(i == 0 ? "now: " : "     ").Append(working[i].Text).Append('\n');
         }
 
-        foreach (string sentence in why.Skip(1))
+        // What else was so when it failed, apart from what would help now.
+        for (int i = 1; i < why.Length; i++)
         {
-            text.Append("     ").Append(sentence).Append('\n');
+            text.Append(i == 1 ? "also: " : "      ").Append(why[i]).Append('\n');
         }
 
         text.Append("rules: ").Append(explanation.Rules).Append('\n');

@@ -1,4 +1,5 @@
 using System.Globalization;
+using MemSim.Kernels;
 using MemSim.Reports.Kernels;
 using MemSim.Reports.Rebuilding;
 
@@ -27,6 +28,7 @@ internal static class Explanations
             to.NoteList.AddRange(meaning.Notes);
         }
 
+        Unknown(to, range);
         Notice(to);
         Unbalanced(to, range);
         if (report.Kind == ReportKind.MemcgOom)
@@ -198,6 +200,7 @@ internal static class Explanations
             ReportHead.Slub when report.SlabFailures.FirstOrDefault(s => s.Cgroup is not null) is { } slab => $"only SLUB's complaint is in the text, not the state of the zones; {slab.Cache} is the cache of one memory cgroup ({slab.Cgroup}), so its limit is the likelier reason: a page that cannot be had is complained of by the page allocator as well",
             ReportHead.Slub => "only SLUB's complaint is in the text, not the state of the zones; the page allocator's own complaint, which tells why, stands before it where it is not suppressed",
             _ when report.Totals.ContainsKey("inactive_dirty") => "the report is of Linux 2.4, which prints neither watermarks nor the names of its zones",
+            _ when report.MixedZones.Count != 0 => "the report is mixed with another one, and nothing tells which lines of zones are its own",
             _ when report.IsFromProc => "neither zoneinfo nor buddyinfo names a zone with memory",
             _ when report.Nodes.Count != 0 || report.Totals.Count != 0 => "the lines of the zones are missing",
             _ => "the report is cut off: its Mem-Info with the zones is missing",
@@ -260,6 +263,11 @@ internal static class Explanations
             to.NoteList.Add(string.Create(plain, $"the request had waited for {waited / 1000.0:0.#} s and went on waiting: nothing failed yet"));
         }
 
+        if (report.MixedLines != 0)
+        {
+            to.NoteList.Add(string.Create(plain, $"{report.MixedLines} lines are left out: they are of this report or of the one of line {report.MixedWith}, which was written at the same time, and nothing tells of which (a kernel with CONFIG_PRINTK_CALLER prints who writes a line)"));
+        }
+
         if (report.IsCut)
         {
             to.NoteList.Add("lines are left out of the report");
@@ -272,6 +280,16 @@ internal static class Explanations
         }
 
         to.NoteList.AddRange(report.Notes);
+    }
+
+    /// <summary>Says so when a kernel is newer than every one whose rules are known.</summary>
+    private static void Unknown(ReportExplanation to, KernelRange range)
+    {
+        KernelPersonality newest = KernelLines.Recorded[^1];
+        if (range.To != KernelRelease.Newest && KernelVersion.TryFind(newest.Name, out KernelVersion known) && new KernelVersion(range.From.Major, range.From.Minor) > known)
+        {
+            to.NoteList.Add($"Linux {range.From} is newer than the kernels whose rules are known: it is explained by those of the newest one, Linux {newest.Name}");
+        }
     }
 
     /// <summary>A zone that kswapd of kernels before 4.8 can never find balanced: next to nothing in it, and no watermark.</summary>

@@ -25,6 +25,39 @@ internal static class CgroupText
         }
     }
 
+    /// <summary>Whether a line can be of the group whose figures a report has so far: nothing is said twice, and statistics are of the group or of one below it.</summary>
+    public static bool MayFollow(in LogicalLine line, KernelReport report)
+    {
+        if (report.Cgroup is not { } group)
+        {
+            return true;
+        }
+
+        string text = line.Text;
+        switch (line.Kind)
+        {
+            case LineKind.CgroupUsage:
+                bool known = text.Contains("killed as a result", StringComparison.Ordinal) ? group.Path is not null
+                    : text.Contains("swap:", StringComparison.Ordinal) ? group.SwapUsageKiB is not null
+                    : text.Contains("kmem:", StringComparison.Ordinal) ? group.Kmem is not null
+                    : text.Contains("memory:", StringComparison.Ordinal) && group.UsageKiB is not null;
+                return !known && group.Stat.Count == 0;
+            case LineKind.CgroupStats:
+                string? path = PathOf(text);
+                return path is null ? group.Stat.Count == 0 : group.Path is null || path == group.Path || path.StartsWith(group.Path.TrimEnd('/') + "/", StringComparison.Ordinal);
+            default:
+                return !TaskText.StatRow(text, out string name, out _) || !group.Stat.ContainsKey(name);
+        }
+    }
+
+    /// <summary>The group that a line of statistics is for; null where it names none.</summary>
+    private static string? PathOf(string text)
+    {
+        int at = text.IndexOf("stats for ", StringComparison.Ordinal);
+        int colon = at < 0 ? -1 : text.IndexOf(':', at + 10);
+        return at < 0 ? null : (colon < 0 ? text[(at + 10)..] : text[(at + 10)..colon]).Trim();
+    }
+
     private static void Usage(string text, ReportedCgroup group)
     {
         int killed = text.IndexOf(" killed as a result of limit of", StringComparison.Ordinal);

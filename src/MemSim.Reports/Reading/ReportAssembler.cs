@@ -14,6 +14,8 @@ internal sealed class ReportAssembler
     private readonly UnknownLineList _unknown;
     private ReportBuilder? _latest;
     private (string Release, KernelRelease Version)? _lastKernel;
+    private Interleaving? _mixed;
+    private ReportBuilder? _told;
     private bool _byHand;
     private long _suppressed;
 
@@ -28,19 +30,30 @@ internal sealed class ReportAssembler
     /// <summary>Takes a line.</summary>
     public void Add(in LogicalLine line)
     {
-        if (Dispatch(line))
+        if (_mixed is not null && (_mixed.IsFull || (BeginsReport(line.Kind) && (_open.Count == MaxOpen || _mixed.IsOver()))))
         {
-            Idle = 0;
+            Deal();
         }
-        else
+
+        if (_mixed is null || BeginsReport(line.Kind))
         {
-            Idle += line.Last - line.First + 1;
+            bool known = Dispatch(line);
+            Idle = known ? 0 : Idle + line.Last - line.First + 1;
+            HoldBack(line);
+            return;
+        }
+
+        _mixed.Add(line);
+        if (line.Kind != LineKind.Trace)
+        {
+            Idle = line.Kind == LineKind.Other ? Idle + line.Last - line.First + 1 : 0;
         }
     }
 
     /// <summary>Closes every report.</summary>
     public void Finish()
     {
+        Deal();
         while (_open.Count != 0)
         {
             Close(0);
@@ -57,6 +70,83 @@ internal sealed class ReportAssembler
 
         _done.Dequeue();
         return report;
+    }
+
+    /// <summary>Holds lines back from the head of a second report on, while the first is not over and no line tells who writes it.</summary>
+    private void HoldBack(in LogicalLine head)
+    {
+        if (!BeginsReport(head.Kind) || _latest is not { Caller: null } newest || newest.Report.Line != head.First)
+        {
+            return;
+        }
+
+        if (_mixed is not null)
+        {
+            _mixed.Add(newest);
+        }
+        else if (_open.FindAll(static b => b.Caller is null && b.MayHaveBody) is { Count: > 1 } open)
+        {
+            _mixed = new Interleaving(open);
+        }
+    }
+
+    private static bool BeginsReport(LineKind kind) => kind is LineKind.AllocationFailureHead or LineKind.StallHead or LineKind.OomHead or LineKind.VmallocHead or LineKind.NoMmuHead or LineKind.ShowMemoryHead;
+
+    /// <summary>Deals out what was held back.</summary>
+    private void Deal()
+    {
+        if (_mixed is not { } mixed)
+        {
+            return;
+        }
+
+        _mixed = null;
+        int[] owners = mixed.Deal();
+        ReportBuilder? latest = null;
+        for (int i = 0; i < owners.Length; i++)
+        {
+            LogicalLine line = mixed.Lines[i];
+            ReportBuilder? begun = mixed.Reports.LastOrDefault(r => r.Report.Line <= line.First);
+            if (begun != latest)
+            {
+                (_latest, latest) = (begun, begun);
+            }
+
+            if (owners[i] == Interleaving.Nobody && line.Kind == LineKind.Trace)
+            {
+                continue;
+            }
+
+            if (owners[i] == Interleaving.Nobody || IsAnyReserve(mixed, i))
+            {
+                LeaveOut(mixed, line);
+                continue;
+            }
+
+            _told = owners[i] != Interleaving.AsEver && _open.Contains(mixed.Reports[owners[i]]) ? mixed.Reports[owners[i]] : null;
+            Dispatch(line);
+            _told = null;
+        }
+    }
+
+    /// <summary>Whether a row of reserves, which names no zone, may be of several zones and is not the same for all.</summary>
+    private bool IsAnyReserve(Interleaving mixed, int index)
+    {
+        LogicalLine line = mixed.Lines[index];
+        return line.Kind == LineKind.Reserve && line.Caller is null
+            && mixed.Reports.Count(r => r.Report.Line <= line.First && r.Accepts(line)) > 1
+            && mixed.Lines.Any(l => l.Kind == LineKind.Reserve && Math.Abs(l.First - line.First) <= 2 * mixed.Reports.Count && l.Text != line.Text);
+    }
+
+    private static void LeaveOut(Interleaving mixed, in LogicalLine line)
+    {
+        foreach (ReportBuilder report in mixed.Reports)
+        {
+            if (report.Report.Line <= line.First)
+            {
+                report.AddMixed(line, mixed.Reports.First(r => r != report).Report.Line);
+            }
+        }
     }
 
     private bool Dispatch(in LogicalLine line)
@@ -148,6 +238,11 @@ internal sealed class ReportAssembler
     /// <summary>The open report a line belongs to; null for none.</summary>
     private ReportBuilder? Owner(in LogicalLine line)
     {
+        if (_told is not null)
+        {
+            return _told;
+        }
+
         if (line.Caller is not null)
         {
             foreach (ReportBuilder builder in _open)
@@ -162,7 +257,7 @@ internal sealed class ReportAssembler
         List<ReportBuilder> some = [];
         foreach (ReportBuilder builder in _open)
         {
-            if ((line.Caller is null || builder.Caller is null || line.Caller == builder.Caller) && builder.Accepts(line))
+            if (builder.Report.Line <= line.First && (line.Caller is null || builder.Caller is null || line.Caller == builder.Caller) && builder.Accepts(line))
             {
                 some.Add(builder);
             }
@@ -324,7 +419,7 @@ internal sealed class ReportAssembler
         // One caller writes one report after the other.
         for (int i = _open.Count - 1; i >= 0; i--)
         {
-            if (_open[i].IsComplete || (line.Caller is not null && _open[i].Caller == line.Caller))
+            if (_open[i].IsOver(line) || (line.Caller is not null && _open[i].Caller == line.Caller))
             {
                 Close(i);
             }

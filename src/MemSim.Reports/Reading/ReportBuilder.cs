@@ -1,10 +1,14 @@
-using System.Globalization;
-
 namespace MemSim.Reports.Reading;
 
 /// <summary>One report that is being read: which lines it still waits for, and what they say.</summary>
 internal sealed class ReportBuilder(LogicalLine first)
 {
+    /// <summary>Parts remembered at most: of a machine with some hundred nodes.</summary>
+    private const int MaxParts = 4096;
+
+    /// <summary>Lines that others may write between two of a report's last ones: a head with its call trace.</summary>
+    private const int MaxPause = 64;
+
     private readonly List<long> _pending = [];
     private readonly PriorityQueue<ReportedTask, long> _smallest = new();
     private bool _hasCpuLine;
@@ -30,11 +34,30 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     public bool HasCpuLine => _hasCpuLine;
 
+    /// <summary>Its parts so far, where nothing in a line tells who wrote it.</summary>
+    public Dictionary<string, (int Place, LogicalLine Line)> Parts { get; } = new(StringComparer.Ordinal);
+
+    /// <summary>Whether reports of its kind tell the state of zones, so that such lines may be its own.</summary>
+    public bool MayHaveBody => Report.Head is ReportHead.PageAllocationFailure or ReportHead.Stall or ReportHead.OomKiller or ReportHead.Vmalloc or ReportHead.NoMmu or ReportHead.ShowMemory;
+
     /// <summary>Whether it is of 2.4: its lists have neither names of zones nor watermarks.</summary>
     private bool IsAncient => Report.Totals.ContainsKey("inactive_dirty");
 
-    /// <summary>Whether the lines after the zones have come.</summary>
+    /// <summary>Whether the lines after the zones have begun.</summary>
     public bool IsComplete => _listsSeen && _closingSeen;
+
+    /// <summary>Whether a head that comes now is of a later report: the last lines have come, or nothing for some time.</summary>
+    public bool IsOver(in LogicalLine head) =>
+        IsComplete && (Caller is not null || Report.Closing.ContainsKey("reserved") || Report.Victim is not null || head.First - Report.LastLine > MaxPause);
+
+    /// <summary>Whether it is known to be of the whole machine's OOM killer: it has told the state of the zones and of no group, or was called by the page allocator.</summary>
+    private bool IsOfMachine => Report.Kind == ReportKind.Oom && Report.Cgroup is null && (HasBody || (Report.CallTrace.Contains("out_of_memory") && !Report.CallTrace.Any(static f => f.Contains("mem_cgroup", StringComparison.Ordinal))));
+
+    /// <summary>Whether it is known to be of a group's OOM killer.</summary>
+    private bool IsOfGroup => Report.Kind == ReportKind.MemcgOom && Report.Cgroup is not null;
+
+    /// <summary>Whether figures of a group may be its own: they stand before tasks and victims.</summary>
+    private bool MayTakeGroup => Report.Kind is ReportKind.Oom or ReportKind.MemcgOom && !HasBody && !IsOfMachine && !_hasTaskHead && Report.Constraint is null && Report.Victim is null;
 
     /// <summary>Whether a line can belong to this report.</summary>
     public bool Accepts(in LogicalLine line)
@@ -75,17 +98,19 @@ internal sealed class ReportBuilder(LogicalLine first)
             case LineKind.TaskRow:
                 return _hasTaskHead;
             case LineKind.OomKill:
-                return Report.Constraint is null && Report.Kind is not (ReportKind.AllocationFailure or ReportKind.Other) && Report.Victim is null;
+                return Report.Constraint is null && Report.Kind is not (ReportKind.AllocationFailure or ReportKind.Other) && Report.Victim is null && !(IsOfMachine && line.Text.Contains("CONSTRAINT_MEMCG", StringComparison.Ordinal));
             case LineKind.Killed:
-                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom || (Report.Kind == ReportKind.State && (_hasTaskHead || Report.Constraint is not null));
+                return OomText.IsOfGroup(line.Text) is { } group && (group ? IsOfMachine : IsOfGroup)
+                    ? false
+                    : Report.Kind is ReportKind.Oom or ReportKind.MemcgOom || (Report.Kind == ReportKind.State && (_hasTaskHead || Report.Constraint is not null));
             case LineKind.Reaper:
                 return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom;
             case LineKind.CgroupUsage:
-                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom && !HasBody && (Report.Cgroup is not { Stat.Count: > 0 });
+                return MayTakeGroup && CgroupText.MayFollow(line, Report);
             case LineKind.CgroupStats:
-                return Report.Kind is ReportKind.Oom or ReportKind.MemcgOom && !HasBody;
+                return MayTakeGroup && CgroupText.MayFollow(line, Report);
             case LineKind.CgroupStatRow:
-                return _inStats;
+                return _inStats && CgroupText.MayFollow(line, Report);
             case LineKind.SlabRow:
                 return _inSlabs;
             case LineKind.HeadDetail:
@@ -132,7 +157,43 @@ internal sealed class ReportBuilder(LogicalLine first)
             _inSlabs = false;
         }
 
+        if (Caller is null && Parts.Count < MaxParts && ReportPart.Of(line) is { } part)
+        {
+            Parts.TryAdd(part.Name, (part.Place, line));
+        }
+
         Read(line);
+    }
+
+    /// <summary>Leaves out a line that is this report's or another's, nothing tells whose; what both say of the machine is taken.</summary>
+    /// <param name="line">The line.</param>
+    /// <param name="other">First line of the other report.</param>
+    public void AddMixed(in LogicalLine line, long other)
+    {
+        Report.MixedLines++;
+        Report.MixedWith ??= other;
+        Report.LastLine = Math.Max(Report.LastLine, line.Last);
+        switch (line.Kind)
+        {
+            case LineKind.CpuLine:
+                _hasCpuLine = true;
+                HeadText.Machine(line.Text, Report, out KernelRelease? build);
+                (Build, Report.Cpu) = (build ?? Build, null);
+                break;
+            case LineKind.MemInfoHead:
+                _hasMemInfo = true;
+                break;
+            case LineKind.ZoneLine when ZoneText.TryZone(line.Text, out int node, out string name):
+                Report.MixedZones.Add((node, name));
+                break;
+            case LineKind.FreeList when ZoneText.TryFreeList(line.Text, out int listNode, out string listName, out _, out _):
+                Report.MixedZones.Add((listNode, listName));
+                _listsSeen = true;
+                break;
+            case LineKind.Closing:
+                _closingSeen |= _listsSeen;
+                break;
+        }
     }
 
     /// <summary>Remembers a line that was not understood; it counts once another line of the report follows.</summary>
@@ -261,10 +322,10 @@ internal sealed class ReportBuilder(LogicalLine first)
                 ReadTask(line.Text);
                 break;
             case LineKind.OomKill:
-                ReadOomKill(line.Text);
+                OomText.Choice(line.Text, Report);
                 break;
             case LineKind.Killed:
-                ReadKilled(line.Text);
+                OomText.Killed(line.Text, Report);
                 break;
             case LineKind.CgroupUsage or LineKind.CgroupStats or LineKind.CgroupStatRow or LineKind.FigureTail:
                 CgroupText.Read(line, Report, ref _inStats);
@@ -338,7 +399,7 @@ internal sealed class ReportBuilder(LogicalLine first)
 
     private void ReadClosing(string text)
     {
-        ReadEnd(text);
+        OomText.End(text, Report);
         if (ClosingText.Name(text) is not { } name)
         {
             return;
@@ -352,23 +413,6 @@ internal sealed class ReportBuilder(LogicalLine first)
         }
     }
 
-    /// <summary>What the kernel says when nobody is left to kill.</summary>
-    private void ReadEnd(string text)
-    {
-        if (text.IndexOf("Kernel panic", StringComparison.Ordinal) is >= 0 and int panic)
-        {
-            Report.Notes.Add($"the kernel panicked: {text[panic..].Trim()}");
-        }
-        else if (text.Contains("killed due to memory.oom.group", StringComparison.Ordinal))
-        {
-            Report.Notes.Add("memory.oom.group is set: every task of the group is killed, not the largest alone");
-        }
-        else if (text.Contains("no killable", StringComparison.Ordinal))
-        {
-            Report.Notes.Add("the OOM killer found no process that it may kill");
-        }
-    }
-
     private void ReadTask(string text)
     {
         if (TaskText.Row(text, _columns) is not { } task)
@@ -377,63 +421,10 @@ internal sealed class ReportBuilder(LogicalLine first)
         }
 
         Report.TaskRows++;
-        _smallest.Enqueue(task, (task.RssPages ?? 0) + (task.SwapPages ?? 0));
+        _smallest.Enqueue(task, task.RssPages ?? 0);
         if (_smallest.Count > KernelReport.MaxTasks)
         {
             _smallest.Dequeue();
-        }
-    }
-
-    private void ReadOomKill(string text)
-    {
-        foreach (string part in text[(text.IndexOf("oom-kill:", StringComparison.Ordinal) + 9)..].Split(','))
-        {
-            int equals = part.IndexOf('=', StringComparison.Ordinal);
-            if (equals <= 0)
-            {
-                continue;
-            }
-
-            string value = part[(equals + 1)..].Trim();
-            switch (part[..equals].Trim())
-            {
-                case "constraint":
-                    Report.Constraint = value;
-                    break;
-                case "oom_memcg":
-                    (Report.Cgroup ??= new ReportedCgroup()).Path ??= value;
-                    break;
-                case "task_memcg" when Report.Constraint == "CONSTRAINT_MEMCG":
-                    (Report.Cgroup ??= new ReportedCgroup()).TaskPath ??= value;
-                    break;
-                case "task":
-                    Report.Victim ??= new ReportedTask { Name = value };
-                    break;
-                case "pid" when long.TryParse(value, NumberStyles.None, CultureInfo.InvariantCulture, out long pid):
-                    Report.Victim = (Report.Victim ?? new ReportedTask()) with { Pid = pid };
-                    break;
-            }
-        }
-
-        HeadText.Places(text, Report);
-        Report.Kind = Report.Constraint == "CONSTRAINT_MEMCG" ? ReportKind.MemcgOom : Report.Kind == ReportKind.State ? ReportKind.Oom : Report.Kind;
-    }
-
-    private void ReadKilled(string text)
-    {
-        ReadEnd(text);
-        if (text.Contains("emory cgroup out of memory", StringComparison.Ordinal))
-        {
-            Report.Kind = ReportKind.MemcgOom;
-        }
-        else if (Report.Kind == ReportKind.State)
-        {
-            Report.Kind = ReportKind.Oom;
-        }
-
-        if (TaskText.Victim(text) is { } victim && (Report.Victim?.AnonKiB is null || victim.AnonKiB > Report.Victim.AnonKiB))
-        {
-            Report.Victim = victim.AnonKiB is null && Report.Victim?.Pid == victim.Pid ? Report.Victim : victim;
         }
     }
 
@@ -480,7 +471,7 @@ internal sealed class ReportBuilder(LogicalLine first)
     }
 
     /// <summary>The task's name is cut to 15 characters in one place and not in another.</summary>
-    private static bool SameTask(string one, string other) =>
+    public static bool SameTask(string one, string other) =>
         one == other || one.EndsWith(other, StringComparison.Ordinal) || other.EndsWith(one, StringComparison.Ordinal) || one.StartsWith(other, StringComparison.Ordinal) || other.StartsWith(one, StringComparison.Ordinal);
 
     private static int? NodeOf(string text)

@@ -9,6 +9,11 @@ internal static class StandardInput
     /// <summary>Whether standard input is meant.</summary>
     public static bool IsMeant(string path) => path == "-";
 
+    /// <summary>Opens it.</summary>
+    /// <exception cref="BadInputException">It is closed (<c>&lt;&amp;-</c>).</exception>
+    public static Stream Open() =>
+        StandardStreams.IsClosed(0) ? throw new BadInputException($"{Name}: it is closed, so there is nothing to read") : Console.OpenStandardInput();
+
     /// <summary>Does something with a file that holds all of it; complaints do not name that file.</summary>
     /// <param name="input">Standard input.</param>
     /// <param name="work">Is given the file's path.</param>

@@ -18,20 +18,15 @@ internal static class ExplainCommand
         var order = new Option<int?>("--order") { Description = "With --from: log2 of the pages asked for.", HelpName = "N" };
         var svg = new Option<string?>("--svg") { Description = "Draw the free blocks of the last report that has zones by order and type against the limits of its zones.", HelpName = "OUT" };
         var png = new Option<string?>("--png") { Description = "The same picture as PNG.", HelpName = "OUT" };
-        var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel, whatever the log says.", HelpName = "VERSION" };
+        var kernel = new Option<string?>("--kernel") { Description = "Explain by the rules of this kernel (7.3, or the text of uname -a), whatever the log says.", HelpName = "VERSION" };
         Option<bool> json = SharedOptions.Json();
         var quiet = new Option<bool>("--quiet") { Description = "No progress bar." };
         var command = new Command("explain", "Reads kernel logs: why did the request fail, and what would have saved it?") { files, from, gfp, order, svg, png, kernel, json, quiet };
         command.SetAction(parsed =>
         {
-            KernelRelease? version = null;
-            if (parsed.GetValue(kernel) is { } text)
-            {
-                version = KernelRelease.TryParse(text, out KernelRelease named) ? named : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 6.1 or 5.10.160)");
-            }
-
-            Sink sink = new(console, parsed.GetValue(json), parsed.GetValue(svg), parsed.GetValue(png));
+            KernelRelease? version = SharedOptions.ToRelease(parsed.GetValue(kernel));
             string[] names = parsed.GetValue(files) ?? [];
+            Sink sink = new(console, parsed.GetValue(json), parsed.GetValue(svg), parsed.GetValue(png), several: names.Length > 1);
             if (parsed.GetValue(from) is { } directory)
             {
                 if (names.Length != 0)
@@ -39,7 +34,7 @@ internal static class ExplainCommand
                     throw new BadInputException("--from: give either a folder or logs");
                 }
 
-                sink.Add(ReportExplainer.Explain(FromFolder(directory, parsed.GetValue(gfp), parsed.GetValue(order)), version, onMachine: true));
+                sink.Add(directory, ReportExplainer.Explain(FromFolder(directory, parsed.GetValue(gfp), parsed.GetValue(order)), version, onMachine: true));
                 return sink.Finish();
             }
 
@@ -81,7 +76,7 @@ internal static class ExplainCommand
         {
             foreach (KernelReport report in log.Reports(progress))
             {
-                sink.Add(ReportExplainer.Explain(report, version, onMachine: sink.Reports < OnMachine));
+                sink.Add(StandardInput.IsMeant(file) ? StandardInput.Name : file, ReportExplainer.Explain(report, version, onMachine: sink.Reports < OnMachine));
             }
 
             return true;
@@ -135,10 +130,11 @@ internal static class ExplainCommand
     }
 
     /// <summary>Writes explanations as they come.</summary>
-    private sealed class Sink(ToolConsole console, bool json, string? svg, string? png)
+    private sealed class Sink(ToolConsole console, bool json, string? svg, string? png, bool several)
     {
         private readonly List<string> _files = [];
         private readonly List<long> _unknown = [];
+        private readonly List<string> _unknownByFile = [];
         private long _moreUnknown;
         private long _reports;
         private long _undecidable;
@@ -146,7 +142,7 @@ internal static class ExplainCommand
 
         public long Reports => _reports;
 
-        public void Add(ReportExplanation explanation)
+        public void Add(string file, ReportExplanation explanation)
         {
             _reports++;
             _drawn = explanation.Zones.Count != 0 ? explanation : _drawn;
@@ -158,18 +154,23 @@ internal static class ExplainCommand
                     console.Out.WriteLine();
                 }
 
-                console.Out.Write(explanation.ToString());
+                console.Out.Write(several ? $"{file}: {explanation}" : explanation.ToString());
                 return;
             }
 
             // One report at a time: a log may hold more than memory does.
             console.Out.Write(_reports == 1 ? "{\n\"reports\": [\n" : ",\n");
-            console.Out.Write(System.Text.Json.JsonSerializer.Serialize(ExplainDocuments.Of(explanation), ExplainJsonContext.Default.ExplainedReportDocument));
+            console.Out.Write(System.Text.Json.JsonSerializer.Serialize(ExplainDocuments.Of(file, explanation), ExplainJsonContext.Default.ExplainedReportDocument));
         }
 
         public void EndOfFile(string file, KernelLog log)
         {
-            _files.Add(file);
+            _files.Add(StandardInput.IsMeant(file) ? StandardInput.Name : file);
+            if (several && log.UnknownLines.Count != 0)
+            {
+                _unknownByFile.Add($"{_files[^1]}: {Ranges([.. log.UnknownLines])}");
+            }
+
             _unknown.AddRange(log.UnknownLines);
             _moreUnknown += log.MoreUnknownLines;
         }
@@ -188,7 +189,7 @@ internal static class ExplainCommand
             else if (_unknown.Count != 0)
             {
                 console.Out.WriteLine();
-                console.Out.WriteLine($"lines not understood: {Ranges(_unknown)}{(_moreUnknown == 0 ? "" : $" and {_moreUnknown} more")}");
+                console.Out.WriteLine($"lines not understood: {(several ? string.Join("; ", _unknownByFile) : Ranges(_unknown))}{(_moreUnknown == 0 ? "" : $" and {_moreUnknown} more")}");
             }
 
             if ((svg ?? png) is not null && _drawn is null)

@@ -41,10 +41,7 @@ internal static class MainJobText
         {
             console.Out.WriteLine();
             console.Out.WriteLine($"buddyinfo {map.When}:");
-            foreach (ZoneDocument zone in map.Figures)
-            {
-                console.Out.WriteLine(BuddyLine(zone));
-            }
+            WriteBuddy(console, map.Figures);
         }
 
         console.Out.WriteLine();
@@ -74,7 +71,7 @@ internal static class MainJobText
         {
             if (part.Counts.Count != 0)
             {
-                console.Out.WriteLine($"{part.Name}: {string.Join(", ", part.Counts.Select(c => $"{c.Kind} {c.Matched} of {c.Compared}"))}");
+                console.WriteItems(part.Name, part.Counts.Select(c => $"{c.Kind} {c.Matched} of {c.Compared}"));
             }
 
             foreach (string mismatch in part.Mismatches)
@@ -89,7 +86,25 @@ internal static class MainJobText
         }
     }
 
-    /// <summary>As <c>/proc/buddyinfo</c> prints it.</summary>
+    /// <summary>As <c>/proc/buddyinfo</c> prints it; on a terminal that is too narrow for that, as a table.</summary>
+    private static void WriteBuddy(ToolConsole console, IReadOnlyList<ZoneDocument> zones)
+    {
+        string[] lines = [.. zones.Select(BuddyLine)];
+        if (console.OutputIsTerminal && lines.Max(l => l.TrimEnd().Length) > console.Width)
+        {
+            console.WriteTable(
+                ["node", "zone", .. Enumerable.Range(0, PageGeometry.OrderCount).Select(o => $"{o}")],
+                zones.Select(z => (string[])[$"{z.Node}", z.Name, .. z.FreeBlocks.Select(b => $"{b}")]),
+                textColumns: 2);
+            return;
+        }
+
+        foreach (string line in lines)
+        {
+            console.Out.WriteLine(line);
+        }
+    }
+
     private static string BuddyLine(ZoneDocument zone) =>
         $"Node {zone.Node}, zone {zone.Name,8} " + string.Concat(zone.FreeBlocks.Select(b => b.ToString(CultureInfo.InvariantCulture).PadLeft(6) + " "));
 }

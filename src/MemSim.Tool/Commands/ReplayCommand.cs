@@ -15,7 +15,7 @@ internal static class ReplayCommand
         var like = new Option<string?>("--like") { Description = "For the text of a trace: the captured machine it was recorded on.", HelpName = "DIR" };
         var atLeast = new Option<double?>("--at-least")
         {
-            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 (99.5 from Linux 6.18 on) of the frame numbers on one CPU without reclaim, else 0.",
+            Description = "The share of comparisons that must be equal, in percent. Where not given: all of them; for traces all slab objects, and 99.8 (99.5 from Linux 6.18 on) of the frame numbers on one CPU without reclaim.",
             HelpName = "PERCENT",
         };
         var workload = new Option<bool>("--workload") { Description = "For folders of traces: runs the recorded programs again instead of the page events, and compares how hard reclaim worked; equal means within a factor of two. Also for folders of programs under pressure (script.sh), by how exactly each figure repeats on a real kernel." };
@@ -38,10 +38,13 @@ internal static class ReplayCommand
             }
 
             List<RecordingOutcome> outcomes = [];
-            foreach (string recording in parsed.GetValue(recordings) ?? [])
+            string[] names = parsed.GetValue(recordings) ?? [];
+            bool alike = names.Select(n => Path.GetFileName(Path.TrimEndingDirectorySeparator(n))).Distinct(StringComparer.Ordinal).Count() != names.Length;
+            foreach (string recording in names)
             {
                 IReadOnlyList<RecordingOutcome> Replay(string path) => RecordingReplayer.Replay(console, path, parsed.GetValue(like), rules, quiet: asJson);
-                outcomes.AddRange(StandardInput.IsMeant(recording) ? StandardInput.Spool(console.OpenInput(), Replay).Select(o => o with { Name = StandardInput.Name }) : Replay(recording));
+                IReadOnlyList<RecordingOutcome> some = StandardInput.IsMeant(recording) ? [.. StandardInput.Spool(console.OpenInput(), Replay).Select(o => o with { Name = StandardInput.Name })] : Replay(recording);
+                outcomes.AddRange(alike && !StandardInput.IsMeant(recording) ? some.Select(o => o with { Name = some.Count == 1 ? recording : $"{Path.TrimEndingDirectorySeparator(recording)}: {o.Name}" }) : some);
             }
 
             long matched = outcomes.Sum(o => o.Matched);
@@ -115,6 +118,10 @@ internal static class ReplayCommand
         if ((wanted ?? outcome.AtLeastPercent) is double needed and > 0 and < 100)
         {
             console.Out.WriteLine($"{RecordingOutcome.PercentText(outcome.Matched - exactMatched, outcome.Compared - exactCompared)} % equal{(exactCompared != 0 ? " of the frame numbers" : "")}, at least {needed} % wanted");
+        }
+        else if (wanted is null && outcome is { Trace: not null, Compared: > 0 } && outcome.FallsShortOf(null))
+        {
+            console.Out.WriteLine($"{RecordingOutcome.PercentText(outcome.Matched, outcome.Compared)} % equal; how much of a trace of several CPUs, or with reclaim, can be predicted is not known beforehand: --at-least PERCENT says what is enough");
         }
     }
 }

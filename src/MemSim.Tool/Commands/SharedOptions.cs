@@ -1,5 +1,6 @@
 using System.CommandLine;
 using MemSim.Kernels;
+using MemSim.Reports;
 
 namespace MemSim.Tool.Commands;
 
@@ -19,6 +20,25 @@ internal static class SharedOptions
         text is null ? null
         : KernelChoice.TryFor(text, out KernelChoice? choice) ? choice
         : throw new BadInputException($"--kernel: '{text}' is no kernel version (like 7.3 or 6.1.0-56-amd64)");
+
+    /// <summary>The release asked for, by the same names, to the last number that is told; null where none was.</summary>
+    public static KernelRelease? ToRelease(string? text)
+    {
+        if (ToKernel(text) is not { Version: { } version })
+        {
+            return null;
+        }
+
+        foreach (string word in text!.Split((char[]?)null, StringSplitOptions.RemoveEmptyEntries))
+        {
+            if (KernelVersion.TryFind(word, out _) && KernelRelease.TryParse(word, out KernelRelease release))
+            {
+                return release;
+            }
+        }
+
+        return new KernelRelease(version.Major, version.Minor);
+    }
 
     /// <summary>Says whose rules were used, and what there is to know about that.</summary>
     public static void WriteRules(TextWriter output, string kernel, IReadOnlyList<string> warnings)

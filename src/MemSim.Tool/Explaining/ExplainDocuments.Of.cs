@@ -5,10 +5,11 @@ namespace MemSim.Tool.Explaining;
 /// <summary>Makes the document of an explanation.</summary>
 internal static class ExplainDocuments
 {
-    public static ExplainedReportDocument Of(ReportExplanation explanation)
+    public static ExplainedReportDocument Of(string file, ReportExplanation explanation)
     {
         KernelReport report = explanation.Report;
         return new ExplainedReportDocument(
+            file,
             Kind(report.Kind),
             report.Version?.ToString(),
             explanation.PageSizeKiB,

@@ -7,6 +7,7 @@ namespace MemSim.Tool.Explaining;
 internal sealed record ExplainDocument(IReadOnlyList<ExplainedReportDocument> Reports, IReadOnlyList<long> UnknownLines, long MoreUnknownLines);
 
 internal sealed record ExplainedReportDocument(
+    string File,
     string Kind,
     string? Kernel,
     int? PageSizeKiB,

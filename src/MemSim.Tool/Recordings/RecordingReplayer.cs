@@ -101,20 +101,21 @@ internal static class RecordingReplayer
         string name = Path.GetFileName(Path.GetFullPath(directory).TrimEnd(Path.DirectorySeparatorChar));
         long lines = LineCount.Of(Path.Combine(directory, "ops.txt.gz"));
         using ExactReplay replay = OpenExact(directory, kernel);
+        IReadOnlyList<string> warnings = [.. replay.Warnings, .. OtherRules(directory, replay, kernel)];
         replay.OperationsBetweenReports = watcher?.Every ?? replay.OperationsBetweenReports;
         watcher?.Before(replay.Machine);
         try
         {
             ReplayResult result = Timed(() => console.WithProgress(name, lines, quiet, progress => replay.Run(new WatchedProgress(progress, line => watcher?.During(replay.Machine, line)))), out double seconds);
             watcher?.After(replay.Machine);
-            return Of(result, "page allocator run", seconds, lines, null) with { Kernel = replay.Machine.Personality.ToString(), Warnings = replay.Warnings, Zones = ZoneFigures.Of(replay.Machine) };
+            return Of(result, "page allocator run", seconds, lines, null) with { Kernel = replay.Machine.Personality.ToString(), Warnings = warnings, Zones = ZoneFigures.Of(replay.Machine) };
         }
         catch (ReplayDivergedException e)
         {
             return new RecordingOutcome(name, "page allocator run")
             {
                 Kernel = replay.Machine.Personality.ToString(),
-                Warnings = replay.Warnings,
+                Warnings = warnings,
                 Operations = lines,
                 Compared = 1,
                 StoppedAt = e.Message,
@@ -124,7 +125,16 @@ internal static class RecordingReplayer
         }
         catch (KernelBugException e)
         {
-            return new RecordingOutcome(name, "page allocator run") { Operations = lines, Compared = 1, StoppedAt = e.Message };
+            return new RecordingOutcome(name, "page allocator run") { Kernel = replay.Machine.Personality.ToString(), Warnings = warnings, Operations = lines, Compared = 1, StoppedAt = e.Message };
+        }
+    }
+
+    /// <summary>Says so when a run is replayed by the rules of another kernel than the one that made it.</summary>
+    private static IEnumerable<string> OtherRules(string directory, ExactReplay replay, KernelChoice? asked)
+    {
+        if (asked is not null && RecordedJob.KernelOr(directory, null) is { } recorded && recorded.Line.Name != replay.Machine.Personality.Name)
+        {
+            yield return $"the run was recorded on Linux {recorded.Line.Name}, and --kernel asks for the rules of Linux {replay.Machine.Personality.Name}: from the first operation that these do otherwise on, frame numbers differ, and a block that the recording frees may not be allocated";
         }
     }
 

@@ -64,7 +64,7 @@ internal static class TraceRecording
             Compared = (replay.Machine is null ? 0 : result.Allocations) + (slab?.Total ?? 0),
             ExactMatched = slab?.Matched ?? 0,
             ExactCompared = slab?.Total ?? 0,
-            AtLeastPercent = result.NotPredictable is null && result.Cpus.Count == 1 && !Reclaims(result) ? Wanted(result) : 0,
+            AtLeastPercent = result.NotPredictable is null && result.Cpus.Count == 1 && !Reclaims(result) ? Wanted(result) : replay.Machine is null || result.Allocations == 0 ? 0 : 100,
             Counts = [.. result.Comparison.Counts.Concat(slab?.Counts ?? []).Select(c => new CountDocument(c.Kind, c.Matched, c.Total))],
             Mismatches = [.. result.Comparison.Mismatches, .. slab?.Mismatches ?? []],
             Zones = replay.Machine is { } machine ? ZoneFigures.Of(machine) : [],

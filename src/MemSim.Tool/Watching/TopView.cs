@@ -63,10 +63,10 @@ internal sealed class TopView(ToolConsole console, string name, int every, TimeS
     private void Write(TopFrame frame)
     {
         using StringWriter text = new(CultureInfo.InvariantCulture) { NewLine = "\n" };
-        ToolConsole frameConsole = new(text, text) { Width = console.Width };
+        ToolConsole frameConsole = new(text, text) { Width = console.Width, OutputIsTerminal = console.OutputIsTerminal };
         text.WriteLine($"memsim top: {name}, at {frame.At}");
-        text.WriteLine($"memory KiB: {string.Join(", ", frame.Memory.Select(row => $"{row.Key} {row.Value}"))}");
-        text.WriteLine($"since the frame before: {string.Join(", ", frame.Events.Select(row => $"{row.Key} {row.Value - (_last?.Events.GetValueOrDefault(row.Key) ?? 0)}"))}");
+        frameConsole.WriteItems("memory KiB", frame.Memory.Select(row => $"{row.Key} {row.Value}"));
+        frameConsole.WriteItems("since the frame before", frame.Events.Select(row => $"{row.Key} {row.Value - (_last?.Events.GetValueOrDefault(row.Key) ?? 0)}"));
         text.WriteLine();
         frameConsole.WriteTable(
             ["node", "zone", "free", "min", "low", "high", .. Enumerable.Range(0, PageGeometry.OrderCount).Select(order => $"{order}")],
@@ -86,7 +86,7 @@ internal sealed class TopView(ToolConsole console, string name, int every, TimeS
             return;
         }
 
-        console.Out.Write((_last is null ? Home + ClearBelow : Home) + text.ToString().Replace("\n", ClearLine + "\n", StringComparison.Ordinal) + ClearBelow);
+        console.Out.Write((_last is null ? Home + ClearBelow : Home) + text.ToString().ReplaceLineEndings("\n").Replace("\n", ClearLine + "\n", StringComparison.Ordinal) + ClearBelow);
         console.Out.Flush();
         _ = console.Interrupted.WaitHandle.WaitOne(delay);
         console.Interrupted.ThrowIfCancellationRequested();

@@ -40,7 +40,7 @@ public sealed class KernelChoice
         KernelPersonality line = LineOf(version, warnings);
         if (VendorKernels.Find(text) is var (vendor, known))
         {
-            warnings.Add($"a kernel of {vendor} ({known}): the rules of Debian's Linux {line.Name} are used");
+            warnings.Add($"a kernel of {vendor} ({known}): what it has besides Debian's kernel of that version is not simulated");
         }
 
         choice = new KernelChoice(line, version, warnings);
@@ -70,8 +70,7 @@ public sealed class KernelChoice
         {
             KernelPersonality old = version.Major <= 2 ? Linux2_6.Line : OlderKernels.RulesOf(version);
             List<string> differences = [.. OlderKernels.DifferencesOf(version)];
-            string known = $"known to differ, and simulated: {string.Join("; ", differences)}";
-            warnings.Add($"Linux {version} is older than the kernels that were recorded: the rules of Linux 6.1 are used; {known}");
+            warnings.Add($"Linux {version} is older than the kernels that were recorded: its rules are those of Linux 6.1 but for what is known to differ, and simulated: {string.Join("; ", differences)}");
             return old;
         }
 

@@ -61,6 +61,21 @@ public class KernelChoiceTests
     }
 
     [Theory]
+    [InlineData("3.10.0-1160.el7.x86_64", "3.10")]
+    [InlineData("2.6.32-754.el6.x86_64", "2.6")]
+    [InlineData("4.18.0-553.el8_10.x86_64", "4.18")]
+    [InlineData("5.4.0-150-generic", "5.4")]
+    public void Warnings_about_an_old_kernel_of_a_vendor_do_not_contradict_each_other(string text, string line)
+    {
+        KernelChoice choice = KernelChoice.For(text);
+
+        choice.Line.Name.Should().Be(line);
+        choice.Warnings.Should().HaveCount(2);
+        choice.Warnings.Where(w => w.Contains("rules", StringComparison.Ordinal)).Should().ContainSingle("two sentences about whose rules are followed cannot both hold")
+            .Which.Should().Contain("its rules are those of Linux 6.1 but for what is known to differ");
+    }
+
+    [Theory]
     [InlineData("Linux version 5.14.0-325.el9.x86_64 (mockbuild@x)", "Red Hat Enterprise Linux 9")]
     [InlineData("Linux version 6.1.75-android14-11-g1234567", "Android")]
     [InlineData("Linux version 6.8.0-45-generic (buildd@lcy02) #45-Ubuntu SMP", "Ubuntu")]
