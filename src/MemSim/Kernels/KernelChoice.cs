@@ -70,7 +70,7 @@ public sealed class KernelChoice
         {
             KernelPersonality old = version.Major <= 2 ? Linux2_6.Line : OlderKernels.RulesOf(version);
             List<string> differences = [.. OlderKernels.DifferencesOf(version)];
-            warnings.Add($"Linux {version} is older than the kernels that were recorded: its rules are those of Linux 6.1 but for what is known to differ, and simulated: {string.Join("; ", differences)}");
+            warnings.Add($"Linux {version} is older than the kernels that were recorded: the rules of Linux 6.1 are used but for what is known to differ, and simulated: {string.Join("; ", differences)}");
             return old;
         }
 

@@ -72,7 +72,7 @@ public class KernelChoiceTests
         choice.Line.Name.Should().Be(line);
         choice.Warnings.Should().HaveCount(2);
         choice.Warnings.Where(w => w.Contains("rules", StringComparison.Ordinal)).Should().ContainSingle("two sentences about whose rules are followed cannot both hold")
-            .Which.Should().Contain("its rules are those of Linux 6.1 but for what is known to differ");
+            .Which.Should().Contain("the rules of Linux 6.1 are used but for what is known to differ");
     }
 
     [Theory]
