@@ -110,10 +110,7 @@ public sealed class MachineHotplug
     {
         foreach (PerCpuPages pcp in cpu.Lists.Pcp)
         {
-            pcp.Zone.EnterLock();
-            pcp.Zone.FreePagesFolded += pcp.FreePagesDiff;
-            pcp.FreePagesDiff = 0;
-            pcp.Zone.ExitLock();
+            pcp.FoldCounters();
         }
     }
 

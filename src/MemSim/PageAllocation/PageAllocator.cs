@@ -12,6 +12,9 @@ namespace MemSim.PageAllocation;
 /// <remarks>Kernel: <c>__alloc_pages()</c>, <c>get_page_from_freelist()</c>, <c>rmqueue()</c>, <c>free_unref_page()</c>.</remarks>
 internal sealed partial class PageAllocator
 {
+    /// <summary>Updates for which lists of another node's zone lie idle before they give a batch back.</summary>
+    private const int UpdatesBeforeExpiry = 3;
+
     private const Gfp PrepFlags = Gfp.Zero | Gfp.Comp;
 
     private readonly Machine _machine;
@@ -365,20 +368,45 @@ internal sealed partial class PageAllocator
     /// <summary>Drains at most a batch of a CPU's lists of a zone (<c>drain_zone_pages()</c>, the periodic shrinking of remote lists).</summary>
     public void DrainBatch(Cpu cpu, PerCpuPages pcp) => Drain(cpu, pcp, Math.Min(pcp.Count, pcp.Batch));
 
-    /// <summary>Lowers the limits of a CPU's lists, where they move and rose, and drains what is above (once in <c>vm.stat_interval</c> seconds).</summary>
+    /// <summary>Folds what a CPU counted for itself, lowers the limits of its lists, where they move and rose, and drains what is above, and a batch of other nodes' lists that lie idle (once in <c>vm.stat_interval</c> seconds).</summary>
     /// <returns>Whether the next time may find something to do, too.</returns>
-    public bool LowerLimits(Cpu cpu)
+    public bool UpdateLists(Cpu cpu)
     {
         bool again = false;
         foreach (PerCpuPages pcp in cpu.Lists.Pcp)
         {
-            again |= LowerLimit(cpu, pcp);
+            pcp.Expire = pcp.FoldCounters() ? UpdatesBeforeExpiry : pcp.Expire;
+            again |= LowerLimit(cpu, pcp) | ExpireLists(cpu, pcp);
         }
 
         return again;
     }
 
-    /// <summary>The same for one zone.</summary>
+    /// <summary>Comes one update nearer to the moment when lists of another node's zone give a batch back (<c>drain_zone_pages()</c>).</summary>
+    /// <returns>Whether that moment is still to come, or what was given back is to be counted.</returns>
+    private bool ExpireLists(Cpu cpu, PerCpuPages pcp)
+    {
+        if (pcp.Expire == 0 || pcp.Count == 0)
+        {
+            return false;
+        }
+
+        if (ReferenceEquals(pcp.Zone.Node, cpu.Node))
+        {
+            pcp.Expire = 0;
+            return false;
+        }
+
+        if (--pcp.Expire == 0)
+        {
+            DrainBatch(cpu, pcp);
+        }
+
+        return true;
+    }
+
+    /// <summary>Lowers the limit of a CPU's lists in one zone, where it moves and rose, and drains what is above.</summary>
+    /// <returns>Whether the next time may find something to do, too.</returns>
     public bool LowerLimit(Cpu cpu, PerCpuPages pcp)
     {
         if (_parallel)

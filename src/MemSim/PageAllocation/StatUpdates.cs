@@ -2,7 +2,7 @@ using MemSim.Background;
 
 namespace MemSim.PageAllocation;
 
-/// <summary>What each CPU does once in <c>vm.stat_interval</c> seconds (<c>vmstat_update()</c>): limits of per-CPU lists that rose come down again, where the kernel lets them move.</summary>
+/// <summary>What each CPU does once in <c>vm.stat_interval</c> seconds (<c>vmstat_update()</c>): counters are folded, limits of per-CPU lists that rose come down again, where the kernel lets them move, and lists of other nodes that lie idle give pages back.</summary>
 internal sealed class StatUpdates
 {
     private const long NanosecondsPerSecond = 1_000_000_000;
@@ -40,7 +40,7 @@ internal sealed class StatUpdates
         bool again = true;
         for (long left = times; left > 0 && again; left--)
         {
-            again = _machine.Pages.LowerLimits(cpu);
+            again = _machine.Pages.UpdateLists(cpu);
         }
     }
 }

@@ -36,6 +36,24 @@ internal sealed class PerCpuPages
         StatThreshold = threshold;
     }
 
+    /// <summary>Adds what this CPU counted for itself to the zone's counters (<c>refresh_cpu_vm_stats()</c>).</summary>
+    /// <returns>Whether there was anything.</returns>
+    public bool FoldCounters()
+    {
+        if (FreePagesDiff == 0 && FreeBlocksDiff == 0)
+        {
+            return false;
+        }
+
+        Zone.EnterLock();
+        Zone.FreePagesFolded += FreePagesDiff;
+        Zone.FreeBlocksFolded += FreeBlocksDiff;
+        FreePagesDiff = 0;
+        FreeBlocksDiff = 0;
+        Zone.ExitLock();
+        return true;
+    }
+
     public readonly Zone Zone;
     public readonly int ZoneId;
     public readonly FrameArray Frames;
@@ -77,6 +95,9 @@ internal sealed class PerCpuPages
 
     /// <summary>How large <see cref="FreePagesDiff"/> was when the threshold was last lowered below it: it stays so until the counter next changes (<c>refresh_zone_stat_thresholds()</c>); 0 when it was not.</summary>
     public int DiffAtLowering { get; private set; }
+
+    /// <summary>Lists of another node's zone give a batch back when they were idle for so many updates (<c>expire</c>): each that folds a counter starts anew; 0 when nothing is waited for.</summary>
+    public int Expire;
 
     /// <summary>Pages allocated from the zone by this CPU (<c>pgalloc_*</c>).</summary>
     public long PagesAllocated;
