@@ -72,6 +72,11 @@ internal sealed class TraceReplayRecording
         using TraceReader reader = new(path);
         while (reader.TryRead(out TraceEvent e))
         {
+            if (reader.EventCount == 1)
+            {
+                recording.MakeRoom(reader.EntriesInBuffer, path);
+            }
+
             recording.Add(e, path);
             if (progress is not null && (reader.EventCount & 0xffff) == 0)
             {
@@ -135,6 +140,14 @@ internal sealed class TraceReplayRecording
     private static bool IsUse(TraceStep step) => step == TraceStep.Allocate || IsFree(step);
 
     private static bool IsChained(TraceStep step) => IsUse(step) || step is TraceStep.Refill or TraceStep.UntracedRefill or TraceStep.TakenDirectly or TraceStep.Drain;
+
+    /// <summary>Makes room for the events that a header announces, so that they are not copied while they become more; no more than the file can hold.</summary>
+    private void MakeRoom(long announced, string path)
+    {
+        const int LeastPackedBytes = 4;
+        long most = File.Exists(path) ? new FileInfo(path).Length / LeastPackedBytes : 0;
+        _events.Capacity = (int)Math.Clamp(Math.Min(announced, most), _events.Capacity, int.MaxValue / 64);
+    }
 
     private void Add(in TraceEvent e, string path)
     {
