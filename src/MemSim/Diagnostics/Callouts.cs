@@ -88,8 +88,10 @@ internal sealed class Callouts : IDisposable, IReopened
 
     public OperationScope Enter() => new(this);
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void BeginUserCode() => Current.UserCode++;
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void EndUserCode() => Current.UserCode--;
 
     /// <summary>Holds what was thrown; of several the first.</summary>

@@ -10,8 +10,6 @@ namespace MemSim.Diagnostics;
 /// </remarks>
 internal sealed class DriverGuard(string what, string advice)
 {
-    [NotState("a host thread")]
-    private Thread? _inside;
     [NotState("a host thread's")]
     private int _depth;
     [NotState("a host thread")]
@@ -24,16 +22,11 @@ internal sealed class DriverGuard(string what, string advice)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()
     {
-        // The object is a load away, its number a call.
+        // The object is a load away, its number a call; and a field that holds an object is dear to write.
         Thread me = Thread.CurrentThread;
-        if (_inside != me)
+        if (_last != me)
         {
-            if (_inside is not null || _last != me)
-            {
-                Claim(me);
-            }
-
-            _inside = me;
+            Claim(me);
         }
 
         _depth++;
@@ -43,18 +36,26 @@ internal sealed class DriverGuard(string what, string advice)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Leave()
     {
-        if (--_depth <= 0)
+        if (--_depth < 0)
         {
             _depth = 0;
-            _inside = null;
         }
     }
 
-    /// <summary>Remembers the calling host thread.</summary>
+    /// <summary>Remembers the calling host thread, unless another one is inside.</summary>
     public void Note()
     {
         Thread me = Thread.CurrentThread;
-        if (_last != me)
+        if (_last == me)
+        {
+            return;
+        }
+
+        if (_depth > 0)
+        {
+            _before = me;
+        }
+        else
         {
             (_before, _last) = (_last, me);
         }
@@ -68,7 +69,7 @@ internal sealed class DriverGuard(string what, string advice)
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void Claim(Thread me)
     {
-        Thread? other = _inside;
+        Thread? other = _depth > 0 ? _last : null;
         Note();
         if (other is not null)
         {

@@ -12,7 +12,7 @@ internal sealed partial class VmallocAllocator
     public VirtualAddress AllocateHuge(Cpu cpu, long size, Gfp gfp, string caller)
     {
         // CONFIG_HAVE_ARCH_HUGE_VMALLOC
-        bool possible = _machine.Architecture.Bits == 64 && size >= HugeBytes && size >> PageGeometry.PageShift <= TotalPages();
+        bool possible = _machine.Architecture.Bits == 64 && size >= HugeBytes && !ExceedsTotal(size >> PageGeometry.PageShift);
         if (possible && Begin(cpu, "vmalloc_huge", isEmpty: false) && TryHuge(cpu, size, gfp, caller) is { IsNull: false } address)
         {
             return address;

@@ -83,7 +83,7 @@ internal sealed partial class VmallocAllocator
         }
 
         long pages = (size >> PageGeometry.PageShift) + ((size & (PageGeometry.PageSize - 1)) != 0 ? 1 : 0);
-        if (pages > TotalPages())
+        if (ExceedsTotal(pages))
         {
             return Fail(cpu, size, gfp, "exceeds total pages");
         }
@@ -167,7 +167,7 @@ internal sealed partial class VmallocAllocator
     private VirtualAddress MapArea(Cpu cpu, ReadOnlySpan<Page> pages, PageProtection protection, string caller, ulong align)
     {
         long size = (long)pages.Length << PageGeometry.PageShift;
-        if (pages.Length > TotalPages() || Reserve(cpu, pages.Length, caller, align) is not { } area)
+        if (ExceedsTotal(pages.Length) || Reserve(cpu, pages.Length, caller, align) is not { } area)
         {
             return Fail(cpu, size, Gfp.Kernel, "no range of address space is long enough");
         }
@@ -433,15 +433,16 @@ internal sealed partial class VmallocAllocator
         return _spareTables[log].TryPop(out Page[]? table) ? table : new Page[1 << log];
     }
 
-    private long TotalPages()
+    /// <summary>Whether the zones have fewer pages together: mostly one of the first has more alone.</summary>
+    private bool ExceedsTotal(long pages)
     {
-        long total = 0;
-        foreach (Zone zone in _machine.Zones)
+        IReadOnlyList<Zone> zones = _machine.Zones;
+        for (int i = 0; pages > 0 && i < zones.Count; i++)
         {
-            total += zone.ManagedPages;
+            pages -= zones[i].ManagedPages;
         }
 
-        return total;
+        return pages > 0;
     }
 
     private VirtualAddress Fail(Cpu cpu, long size, Gfp gfp, string why)

@@ -139,17 +139,29 @@ internal sealed partial class BuddyLists
         FrameArray frames = _frames;
         int buddy = 0;
         uint emptied = 0;
-        int captureOrder = zone.CaptureOrder;
         ulong identity = PageFrame.FreeIdentity(zone.Id, order);
-        while (order < PageGeometry.MaxOrder)
+
+        // Asked once, not for each order: hardly ever does anybody want to catch a block.
+        int stop = zone.CaptureOrder >= order ? Math.Min(zone.CaptureOrder, PageGeometry.MaxOrder) : PageGeometry.MaxOrder;
+        while (true)
         {
-            if (order == captureOrder && zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
+            if (order >= stop)
             {
-                area.MarkEmpty(type, emptied);
-                frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
-                frames[pfn].State = 0;
-                CountFree(zone, pcp, -(1 << order), type);
-                return;
+                if (stop == PageGeometry.MaxOrder)
+                {
+                    break;
+                }
+
+                if (zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
+                {
+                    area.MarkEmpty(type, emptied);
+                    frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+                    frames[pfn].State = 0;
+                    CountFree(zone, pcp, -(1 << order), type);
+                    return;
+                }
+
+                stop = PageGeometry.MaxOrder;
             }
 
             buddy = pfn ^ (1 << order);

@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Pages;
@@ -102,14 +103,38 @@ internal abstract class PcpLists
     /// <returns>Whether there was at least one.</returns>
     protected bool Fill(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
     {
-        bool any;
         _drivers?.Enter();
+        Zone zone = pcp.Zone;
+        int head = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
+        Debug.Assert(_frames.IsEmpty(head), "only an empty list is filled");
+        pcp.Refills++;
+        zone.EnterLock();
+        bool quiet = !zone.HasCma && !_buddy.CountsEachBlock && _hooks.Trace is null;
+        int got = quiet ? FillQuietly(zone, pcp, head, order, type, want) : 0;
+        if (got < want)
+        {
+            return FillFurther(cpu, pcp, order, type, flags, want, got);
+        }
+
+        zone.AddFreePages(pcp, -(got << order));
+        zone.ExitLock();
+        pcp.Count += got << order;
+        _drivers?.Leave();
+        return true;
+    }
+
+    /// <summary>Somebody listens, or the type's own lists have not enough.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool FillFurther(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want, int got)
+    {
+        bool any;
         try
         {
-            any = FillGuarded(cpu, pcp, order, type, flags, want);
+            any = FillGuarded(cpu, pcp, order, type, flags, want, got);
         }
         catch
         {
+            // Not a finally: that is a call of its own each time.
             _drivers?.Leave();
             throw;
         }
@@ -118,24 +143,14 @@ internal abstract class PcpLists
         return any;
     }
 
-    private bool FillGuarded(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
+    private bool FillGuarded(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want, int got)
     {
         Zone zone = pcp.Zone;
         int head = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
-        Debug.Assert(_frames.IsEmpty(head), "only an empty list is filled");
-        int got = 0;
-        int uncounted = 0;
+        int uncounted = got << order;
         FallbackStage stage = FallbackStage.Own;
         bool hasCma = zone.HasCma;
         bool countsAtEnd = !hasCma && !_buddy.CountsEachBlock;
-        pcp.Refills++;
-        zone.EnterLock();
-        if (countsAtEnd && _hooks.Trace is null)
-        {
-            got = FillQuietly(zone, pcp, head, order, type, want);
-            uncounted = got << order;
-        }
-
         while (got < want)
         {
             // A zone with CMA chooses between its own type and CMA first; the fallback rules know.
