@@ -3,87 +3,146 @@ using System.Globalization;
 
 namespace MemSim.Mutants;
 
-/// <summary>Runs the tests against one mutant after another: first those that meet it, the quickest first, until one fails.</summary>
-internal sealed class MutantRunner(string tests, string log, IReadOnlyList<string[]> groups)
+/// <summary>Tries one mutant after another with the tests that meet it, the nearest and quickest first, until one fails.</summary>
+/// <param name="tests">The assembly of the tests.</param>
+/// <param name="measured">Where the time and the mutants of each test are kept.</param>
+internal sealed class MutantRunner(string tests, string measured) : IDisposable
 {
-    private readonly List<(string[] Group, HashSet<int> Met, double Seconds)> _groups = [];
+    private readonly Worker _worker = new(tests);
+    private readonly Dictionary<string, (double Milliseconds, HashSet<int> Met)> _measured = [];
 
-    /// <summary>Runs all groups without a mutant, to see which they meet.</summary>
-    public void Measure()
+    /// <summary>Runs all tests without a mutant, to see how long they take and what they meet; those measured before are not run again.</summary>
+    /// <param name="most">Tests that take longer are not used.</param>
+    public void Measure(TimeSpan most)
     {
-        foreach (string[] group in groups)
+        foreach (string[] fields in File.Exists(measured) ? File.ReadAllLines(measured).Select(l => l.Split('\t')) : [])
         {
-            string seen = Path.GetTempFileName();
-            Stopwatch clock = Stopwatch.StartNew();
-            bool green = Run(group, null, seen, TimeSpan.FromMinutes(10));
-            Console.WriteLine($"{string.Join(' ', group)}: {(green ? "green" : "RED")}, {clock.Elapsed.TotalSeconds:F1} s");
-            if (green)
-            {
-                _groups.Add((group, [.. File.ReadAllLines(seen).Select(l => int.Parse(l, CultureInfo.InvariantCulture))], clock.Elapsed.TotalSeconds));
-            }
-
-            File.Delete(seen);
+            _measured[fields[0]] = (double.Parse(fields[1], CultureInfo.InvariantCulture), [.. fields[2].Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)]);
         }
 
-        _groups.Sort((a, b) => a.Seconds.CompareTo(b.Seconds));
+        _worker.Start(-1);
+        for (int test = 0; test < _worker.Names.Count; test++)
+        {
+            string name = _worker.Names[test];
+            if (_measured.ContainsKey(name))
+            {
+                continue;
+            }
+
+            Answer first = _worker.Run(test, -1, met: true, most);
+
+            // The first run compiles; later ones are as quick as the second.
+            Answer again = first is { Passed: true, Milliseconds: < 3000 } ? _worker.Run(test, -1, met: false, most) : first;
+            bool good = first.Passed && again.Passed;
+            if (!good)
+            {
+                Console.WriteLine($"not used: {name}: {first.Kind} {again.Kind} {first.Rest.AsSpan(0, Math.Min(first.Rest.Length, 200))}");
+            }
+
+            double time = good ? again.Milliseconds : -1;
+            string met = good ? first.Rest : "";
+            _measured[name] = (time, [.. met.Split(' ', StringSplitOptions.RemoveEmptyEntries).Select(int.Parse)]);
+            File.AppendAllText(measured, string.Create(CultureInfo.InvariantCulture, $"{name}\t{time:F1}\t{met}\n"));
+        }
+
+        Console.WriteLine($"{_worker.Names.Count} tests, {_worker.Names.Count(n => _measured[n].Milliseconds < 0)} not used, {_worker.Names.Sum(n => Math.Max(0, _measured[n].Milliseconds)) / 1000:F0} s in all");
     }
 
-    /// <summary>Runs the mutants until the time is over.</summary>
-    public void Go(IReadOnlyList<Mutant> mutants, TimeSpan most)
+    /// <summary>Tries the mutants that the log does not name yet, until the time is over.</summary>
+    /// <param name="mutants">The mutants.</param>
+    /// <param name="log">Where the verdicts go.</param>
+    /// <param name="each">How long the tests of one mutant may take, without it.</param>
+    /// <param name="most">When to stop.</param>
+    /// <param name="fresh">Whether each mutant gets a process in which it is in force from the start: what statics hold is mutated too.</param>
+    public void Go(IReadOnlyList<Mutant> mutants, string log, TimeSpan each, TimeSpan most, bool fresh)
     {
         Stopwatch clock = Stopwatch.StartNew();
-        HashSet<int> done = File.Exists(log) ? [.. File.ReadLines(log).Select(l => int.Parse(l.Split('\t')[1], CultureInfo.InvariantCulture))] : [];
-        foreach (Mutant mutant in mutants.Where(m => !done.Contains(m.Id)))
+        HashSet<int> done = File.Exists(log) ? [.. File.ReadLines(log).Select(l => Mutant.Parse(l[(l.IndexOf('\t', StringComparison.Ordinal) + 1)..]).Id)] : [];
+        foreach (Mutant mutant in mutants.Where(m => !done.Contains(m.Id)).TakeWhile(_ => clock.Elapsed < most))
         {
-            if (clock.Elapsed > most)
-            {
-                return;
-            }
-
-            string verdict = "survived";
-            List<(string[] Group, HashSet<int> Met, double Seconds)> meets = [.. _groups.Where(g => g.Met.Contains(mutant.Id))];
-            foreach ((string[] group, _, double seconds) in meets)
-            {
-                if (!Run(group, mutant.Id, null, TimeSpan.FromSeconds((seconds * 4) + 20)))
-                {
-                    verdict = $"killed by {group[0]}";
-                    break;
-                }
-            }
-
-            File.AppendAllText(log, $"{(meets.Count == 0 ? "not met" : verdict)}\t{mutant}\n");
+            Stopwatch own = Stopwatch.StartNew();
+            string verdict = fresh ? TryFresh(mutant, each) : Try(mutant, each);
+            File.AppendAllText(log, string.Create(CultureInfo.InvariantCulture, $"{verdict}\t{mutant}\t{own.Elapsed.TotalSeconds:F1}\n"));
         }
     }
 
-    /// <summary>Whether the tests are green; a run that takes too long is not.</summary>
-    private bool Run(string[] group, int? mutant, string? seen, TimeSpan most)
+    public void Dispose() => _worker.Dispose();
+
+    private string Try(Mutant mutant, TimeSpan each)
     {
-        ProcessStartInfo start = new(tests) { UseShellExecute = false, RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string pattern in group)
+        List<int> meeting = [.. Enumerable.Range(0, _worker.Names.Count).Where(t => Use(t) && _measured[_worker.Names[t]].Met.Contains(mutant.Id)).OrderBy(t => Cost(t, mutant))];
+        double spent = 0;
+        int run = 0;
+        string doubted = "";
+        foreach (int test in meeting)
         {
-            start.ArgumentList.Add("-class");
-            start.ArgumentList.Add(pattern);
+            double normal = _measured[_worker.Names[test]].Milliseconds;
+            if (spent + normal > each.TotalMilliseconds)
+            {
+                continue;
+            }
+
+            spent += normal;
+            run++;
+            Answer with = Ask(test, mutant.Id);
+            if (with.Passed)
+            {
+                continue;
+            }
+
+            // A test that fails by chance, or because of what a mutant left behind in the process, kills nothing: it must pass without the mutant and fail with it again.
+            if (Ask(test, -1).Passed && !Ask(test, mutant.Id).Passed)
+            {
+                return $"killed: {with.Kind} {_worker.Names[test]}";
+            }
+
+            doubted = $", {_worker.Names[test]} in doubt";
+            _worker.Start(-1);
         }
 
-        start.ArgumentList.Add("-stopOnFail");
-        start.Environment["MEMSIM_MUTANT"] = mutant?.ToString(CultureInfo.InvariantCulture) ?? "-1";
-        if (seen is not null)
+        return meeting.Count == 0 ? "not met" : $"survived: {run} of {meeting.Count}{doubted}";
+    }
+
+    private string TryFresh(Mutant mutant, TimeSpan each)
+    {
+        double spent = 0;
+        _worker.Start(mutant.Id);
+        foreach (int test in Enumerable.Range(0, _worker.Names.Count).Where(Use).OrderBy(t => Cost(t, mutant)))
         {
-            start.Environment["MEMSIM_MUTANTS_SEEN"] = seen;
+            double normal = _measured[_worker.Names[test]].Milliseconds;
+            spent += normal;
+            if (spent > each.TotalMilliseconds)
+            {
+                break;
+            }
+
+            Answer with = Ask(test, mutant.Id);
+            if (!with.Passed)
+            {
+                _worker.Start(-1);
+                bool passes = Ask(test, -1).Passed;
+                _worker.Start(mutant.Id);
+                if (passes && !Ask(test, mutant.Id).Passed)
+                {
+                    return $"killed: {with.Kind} {_worker.Names[test]}";
+                }
+            }
         }
 
-        using Process process = Process.Start(start)!;
-        process.OutputDataReceived += (_, _) => { };
-        process.ErrorDataReceived += (_, _) => { };
-        process.BeginOutputReadLine();
-        process.BeginErrorReadLine();
-        if (!process.WaitForExit(most))
-        {
-            process.Kill(entireProcessTree: true);
-            process.WaitForExit();
-            return false;
-        }
+        return "survived";
+    }
 
-        return process.ExitCode == 0;
+    /// <summary>A hang is a test that takes ten times as long as it does without a mutant, and ten seconds more.</summary>
+    private Answer Ask(int test, int mutant) => _worker.Run(test, mutant, met: false, TimeSpan.FromSeconds(10) + TimeSpan.FromMilliseconds(10 * _measured[_worker.Names[test]].Milliseconds));
+
+    private bool Use(int test) => _measured.TryGetValue(_worker.Names[test], out (double Milliseconds, HashSet<int> Met) known) && known.Milliseconds >= 0;
+
+    /// <summary>The tests of the mutant's room come first, and those of its own class before them.</summary>
+    private double Cost(int test, Mutant mutant)
+    {
+        string name = _worker.Names[test];
+        string file = Path.GetFileName(mutant.File).Split('.')[0];
+        double factor = name.Contains(file, StringComparison.Ordinal) ? 0.05 : name.Contains($".{mutant.Room}.", StringComparison.Ordinal) ? 0.2 : 1;
+        return (_measured[name].Milliseconds + 1) * factor;
     }
 }

@@ -2,37 +2,53 @@ using System.Globalization;
 using MemSim.Mutants;
 
 // make COPY SEED COUNT: puts mutants into the sources of a copy of the repository, and their list into COPY/mutants.tsv. Those named in COPY/left-out.txt did not compile.
-// run COPY TESTS LOG SECONDS: runs the tests (the program of MemSim.Tests with the changed MemSim.dll beside it) against each.
+// errors COPY BUILDLOG: adds those to left-out.txt in whose lines the build found errors; restore the sources and make again.
+// run COPY TESTS MEASURED LOG SECONDS [EACH]: tries each mutant with the tests that meet it; TESTS is the assembly of the tests in the copy's build.
+// fresh COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: the same with a process for each mutant, and all tests of its neighbourhood whether they meet it or not.
 string[] rooms = ["Zones", "PageAllocation", "Slab", "Faults", "Swap", "Reclaim", "Compaction"];
-if (args is ["make", string copy, string seed, string count])
+switch (args)
 {
-    string left = Path.Combine(copy, "left-out.txt");
-    HashSet<int> leftOut = File.Exists(left) ? [.. File.ReadAllLines(left).Select(l => int.Parse(l, CultureInfo.InvariantCulture))] : [];
-    List<Mutant> made = MutantMaker.Make(copy, rooms, int.Parse(seed, CultureInfo.InvariantCulture), int.Parse(count, CultureInfo.InvariantCulture), leftOut);
-    File.WriteAllLines(Path.Combine(copy, "mutants.tsv"), made.OrderBy(m => m.Id).Select(m => m.ToString()));
-    return 0;
+    case ["worker", string tests]:
+        WorkerLoop.Run(tests);
+        return 0;
+
+    case ["make", string copy, string seed, string count]:
+        {
+            if (File.Exists(Path.Combine(copy, "src", "MemSim", "MutantSwitch.cs")))
+            {
+                Console.Error.WriteLine("there are mutants in it already: git checkout src, and remove src/MemSim/MutantSwitch.cs");
+                return 1;
+            }
+
+            string left = Path.Combine(copy, "left-out.txt");
+            HashSet<int> leftOut = File.Exists(left) ? [.. File.ReadAllLines(left).Select(Number)] : [];
+            List<Mutant> made = MutantMaker.Make(copy, rooms, Number(seed), Number(count), leftOut);
+            File.WriteAllLines(Path.Combine(copy, "mutants.tsv"), made.OrderBy(m => m.Id).Select(m => m.ToString()));
+            return 0;
+        }
+
+    case ["errors", string copy, string build]:
+        {
+            int[] bad = [.. MutantMaker.NotCompiling(File.ReadLines(build)).Distinct().Order()];
+            File.AppendAllLines(Path.Combine(copy, "left-out.txt"), bad.Select(b => b.ToString(CultureInfo.InvariantCulture)));
+            Console.WriteLine($"{bad.Length} do not compile");
+            return 0;
+        }
+
+    case ["run" or "fresh", string copy, string tests, string measured, string log, string seconds, .. string[] more]:
+        {
+            TimeSpan each = TimeSpan.FromSeconds(more is [string first, ..] ? Number(first) : 60);
+            int[] only = [.. more.Skip(1).Select(Number)];
+            Mutant[] mutants = [.. File.ReadAllLines(Path.Combine(copy, "mutants.tsv")).Select(Mutant.Parse).Where(m => only.Length == 0 || only.Contains(m.Id))];
+            using MutantRunner runner = new(tests, measured);
+            runner.Measure(TimeSpan.FromMinutes(3));
+            runner.Go(mutants, log, each, TimeSpan.FromSeconds(Number(seconds)), args[0] is "fresh");
+            return 0;
+        }
+
+    default:
+        Console.Error.WriteLine("make COPY SEED COUNT | errors COPY BUILDLOG | run COPY TESTS MEASURED LOG SECONDS [EACH] [ID...] | fresh (the same)");
+        return 2;
 }
 
-if (args is ["run", string root, string tests, string log, string seconds])
-{
-    string[][] groups =
-    [
-        ["*.BuddyTests", "*.PcpTests", "*.PcpLimitTests", "*.SlowPathTests", "*.WatermarkTests", "*.ZoneTests", "*.NumaTests", "*.GfpZonesTests", "*.ReclaimRequestTests"],
-        ["*.ReserveCalculatorTests", "*.SysctlTests", "*.VmSysctlsTests", "*.WatermarkBoostTests", "*.FaultRuleTests", "*.MemoryInitTests"],
-        ["*.AllocatorModelTests", "*.MemblockTests", "*.UntouchedBlocksTests", "*.PageOwnerTests", "*.FtraceTextSinkTests"],
-        ["*.SlubTests", "*.ClassicSlabTests", "*.SlabDebugTests", "*.BothImplementationsTests", "*.MempoolTests", "*.CacheMemoryTests", "*.SheafTests", "*.SheafMemoryTests"],
-        ["*.SlabModelTests", "*.SlabPropertyTests", "*.ClassicSlabModelTests", "*.ClassicSlabConformanceTests", "*.SlabBulkTests"],
-        ["*.FaultTests", "*.MappedFileTests", "*.ReuseTests", "*.NumaFaultTests", "*.FaultStoryTests", "*.ForkTests", "*.AdviceTests"],
-        ["*.SwapSpaceTests", "*.SwapProcessTests", "*.SwapRequestTests", "*.SwapModelTests", "*.ZswapTests"],
-        ["*.ReclaimScenarioTests", "*.ShrinkerTests", "*.ClockTests", "*.GfpPromiseTests", "*.GenerationReclaimTests", "*.LruObjectCacheTests"],
-        ["*.CompactionTests", "*.CompactionRetryTests", "*.ScannerRulesTests", "*.PageCaptureTests", "*.CmaTests"],
-        ["*.PressureScenarioTests", "*.LeakTests", "*.ExplanationTests", "*.PageCacheTests", "*.HugePageTests"],
-    ];
-    MutantRunner runner = new(tests, log, groups);
-    runner.Measure();
-    runner.Go([.. File.ReadAllLines(Path.Combine(root, "mutants.tsv")).Select(Mutant.Parse)], TimeSpan.FromSeconds(int.Parse(seconds, CultureInfo.InvariantCulture)));
-    return 0;
-}
-
-Console.Error.WriteLine("make COPY SEED COUNT | run COPY TESTS LOG SECONDS");
-return 2;
+static int Number(string text) => int.Parse(text, CultureInfo.InvariantCulture);
