@@ -1,5 +1,6 @@
 using System.Text.Json;
 using MemSim.Boot;
+using MemSim.Kernels;
 using MemSim.Observability;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Logging.Abstractions;
@@ -61,6 +62,7 @@ internal sealed class MachineBuilder
     private bool _owners;
     private BugPolicy _policy;
     private ILoggerFactory _logger = NullLoggerFactory.Instance;
+    private KernelPersonality? _personality;
 
     /// <summary>Starts another zone, behind those before.</summary>
     public MachineBuilder Zone(ZoneType type, long pages = 16384, int node = 0)
@@ -193,11 +195,18 @@ internal sealed class MachineBuilder
         return this;
     }
 
+    /// <summary>Whose rules are in force; 6.1's, unless said.</summary>
+    public MachineBuilder Kernel(string version)
+    {
+        _personality = KernelPersonality.Parse(version);
+        return this;
+    }
+
     public Machine Build()
     {
         _ = Current();
         int[] nodes = [.. _zones.Select(z => z.Node).Concat(_cpuNodes).Distinct().Order()];
-        Machine machine = new(new MachineBlueprint
+        MachineBlueprint blueprint = new()
         {
             Architecture = ArchitectureInfo.X86_64,
             HasContents = false,
@@ -209,7 +218,8 @@ internal sealed class MachineBuilder
             TracksOwners = _owners,
             BugPolicy = _policy,
             LoggerFactory = _logger,
-        });
+        };
+        Machine machine = new(_personality is null ? blueprint : blueprint with { Personality = _personality });
         AllocatorState state = new() { CpuCount = _cpuNodes.Count };
         foreach (ZoneState zone in _zones)
         {

@@ -122,4 +122,15 @@ public sealed class BootParametersTests
     private static Machine Boot(string memory, string commandLine) => Machine.Boot(MachineSpec.X86_64(memory, cpus: 1).WithoutContents().WithCommandLine(commandLine));
 
     private static Zone Dma32(Machine machine) => machine.Nodes[0].GetZone(ZoneType.Dma32);
+
+    [Theory]
+    [InlineData("cma=64M", true)]
+    [InlineData("cma=64M@0-6G", true)]
+    [InlineData("cma=64M@0-3G", false)]
+    public void With_memory_enough_beyond_4_GiB_contiguous_memory_lies_right_there(string parameter, bool beyond)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("6G").WithKernel("7.3").WithCommandLine(parameter));
+        long start = machine.Cma.Areas.Single().Start.Value;
+        (beyond ? start == 4096 << 8 : start + (64 << 8) <= 3072 << 8).Should().BeTrue("it starts at {0} MiB", start >> 8);
+    }
 }

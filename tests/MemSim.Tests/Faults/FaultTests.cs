@@ -313,4 +313,37 @@ public class FaultTests
             signal.SignalInfo.Signal.Should().Be(MemSim.Signal.SIGKILL);
         }
     }
+
+    [Fact]
+    public void Faults_of_user_and_of_kernel_code_are_told_apart()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("traced");
+        FaultLines lines = new();
+        machine.Tracing.Attach(lines);
+        using ContextScope scope = cpu.Run(process);
+        VirtualAddress at = process.Mm.Mmap(3 << 12, Prot.Read | Prot.Write);
+        using (cpu.User.UserMode())
+        {
+            cpu.Write(at, 1);
+        }
+
+        cpu.User.PutUser(at + 4096, 2).Should().Be(Errno.None);
+        cpu.User.GetUser(at + 8192, out int _).Should().Be(Errno.None);
+        lines.Seen.Should().Equal(("user", at, 6u), ("kernel", at + 4096, 2u), ("kernel", at + 8192, 0u));
+        process.Mm.Mprotect(at, 4096, Prot.None).Should().Be(Errno.None);
+        lines.Seen.Clear();
+        cpu.User.GetUser(at, out int _).Should().Be(Errno.EFAULT);
+        lines.Seen.Should().Equal([("kernel", at, 0u)], "a page that nobody may touch is not present to the processor, and a fault that cannot be repaired is not tried again");
+    }
+
+    private sealed class FaultLines : IFaultTraceSink
+    {
+        public List<(string Who, VirtualAddress Address, uint Code)> Seen { get; } = [];
+
+        public void PageFaultUser(Cpu cpu, VirtualAddress address, string ip, uint errorCode) => Seen.Add(("user", address, errorCode));
+
+        public void PageFaultKernel(Cpu cpu, VirtualAddress address, string ip, uint errorCode) => Seen.Add(("kernel", address, errorCode));
+    }
 }

@@ -176,6 +176,32 @@ public class HugetlbTests
         (machine.Hugetlb.Pool.Total, machine.Hugetlb.Pool.Free, machine.Hugetlb.Pool.Surplus).Should().Be((2, 2, 0));
     }
 
+    [Theory]
+    [MemberData(nameof(Architectures))]
+    public void A_huge_page_is_pinned_by_its_small_ones_and_comes_by_a_fault_if_it_must(string architecture)
+    {
+        using Machine machine = Boot(architecture, 2);
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("pins");
+        long huge = architecture == "x86_32" ? 2 * Huge : Huge;
+        VirtualAddress at = process.Mm.Mmap(default, huge, Prot.Read | Prot.Write, Private).Value;
+        Page[] pages = new Page[3];
+        using (cpu.Run(process))
+        {
+            process.PinPages(cpu, at + (5 << 12), pages, PinFlags.Write).Value.Should().Be(3);
+            cpu.Write(at + (6 << 12), 66);
+            pages.Select(p => p.Pfn.Value - pages[0].Pfn.Value).Should().Equal(0, 1, 2);
+            ((pages[0].Pfn.Value - 5) % (huge >> 12)).Should().Be(0);
+            cpu.Translate(at + (6 << 12)).Pfn.Should().Be(pages[1].Pfn);
+            process.Mm.HugetlbPages.Should().Be(huge >> 12);
+            cpu.UnpinPages(pages);
+        }
+
+        process.Exit();
+        machine.Verify();
+        machine.Hugetlb.Pool.Free.Should().Be(2);
+    }
+
     private static Machine Boot(string architecture, int pages)
     {
         Machine machine = ForkTests.Boot(architecture);

@@ -199,6 +199,35 @@ public class BuddyTests : MachineTests
         machine.OnlyZone().ReservedHighAtomicPages.Should().Be(1536, "60000/100 + 512 = 1112 is reached with the third page block");
     }
 
+    [Theory]
+    [InlineData(40_000, 0)]
+    [InlineData(51_200, 512)]
+    [InlineData(51_400, 1024)]
+    public void Since_6_12_whole_page_blocks_are_reserved_as_far_as_they_fit_in_one_percent_of_the_zone(long managed, long reserve)
+    {
+        Machine machine = Boot(With().Kernel("6.12").Zone(ZoneType.Dma32, managed).FreeBlocks(5, 8, MigrateType.Unmovable).NextPageblock().FreeBlocks(5, 8, MigrateType.Unmovable).NextPageblock()
+            .FreeBlocks(5, 8, MigrateType.Unmovable).Watermarks(min: 600, low: 1200, high: 1300));
+        Zone zone = machine.OnlyZone();
+        Page page = machine.Cpus[0].AllocPages(Gfp.Atomic, 2);
+        zone.ReservedHighAtomicPages.Should().Be(Math.Min(reserve, 512));
+        if (reserve == 0)
+        {
+            page.MigrateType.Should().Be(MigrateType.Unmovable, "a page block is more than a hundredth of the zone");
+            return;
+        }
+
+        page.MigrateType.Should().Be(MigrateType.HighAtomic);
+        zone.FreeList(5, MigrateType.HighAtomic).Should().HaveCount(7, "all free blocks of the page block went along");
+        machine.Cpus[0].FreePages(page, 2);
+        zone.FreeList(5, MigrateType.HighAtomic).Should().HaveCount(8, "it comes back to the reserve");
+        for (int i = 0; i < 3 * 8; i++)
+        {
+            machine.Cpus[0].AllocPages(Gfp.Atomic, 5);
+        }
+
+        zone.ReservedHighAtomicPages.Should().Be(reserve);
+    }
+
     [Fact]
     public void Too_little_free_memory_makes_no_second_reservation()
     {

@@ -117,6 +117,22 @@ public class SlowPathTests : MachineTests
         machine.OnlyZone().Pageset(1).Count.Should().Be(0);
     }
 
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("6.12")]
+    public void Before_it_gives_up_a_request_gets_the_page_block_reserved_for_atomic_ones(string kernel)
+    {
+        Machine machine = Boot(With().Kernel(kernel).FreeBlocks(0, 100, MigrateType.Unmovable).FreeBlocks(4, 6, MigrateType.HighAtomic).HighAtomicReserved(512).Watermarks(100, 125, 150));
+        machine.Reclaim.Policy = _reclaim;
+        _reclaim.Reclaimable = 1000;
+        Page page = machine.Cpus[0].AllocPage(Gfp.Kernel);
+        page.IsNull.Should().BeFalse();
+        _reclaim.Calls.Should().NotContain("oom");
+        machine.OnlyZone().ReservedHighAtomicPages.Should().Be(0);
+        machine.OnlyZone().FreeList(4, MigrateType.HighAtomic).Should().BeEmpty();
+        machine.OnlyZone().FreeBlocks(4).Should().Be(6, "the block changed its kind, the smaller ones were taken from");
+    }
+
     [Fact]
     public void After_a_kill_the_request_is_retried()
     {

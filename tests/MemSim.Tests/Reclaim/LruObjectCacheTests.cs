@@ -96,6 +96,27 @@ public sealed class LruObjectCacheTests : IDisposable
         again.Should().Throw<InvalidOperationException>();
     }
 
+    [Fact]
+    public void Objects_used_again_go_in_the_order_of_their_last_use()
+    {
+        for (int i = 0; i < 4; i++)
+        {
+            Use(i);
+        }
+
+        Use(1);
+        Use(0);
+        _inodes.Drop(Cpu).Should().Be(4);
+        _inodes.ObjectCount.Should().Be(0);
+        _inodes.UnusedCount.Should().Be(0);
+        Use(9);
+        Use(8);
+        Use(9);
+        _inodes.Drop(Cpu).Should().Be(2);
+        _machine.Slab.FindLiveObjects().Should().NotContain(o => o.Cache.Name == "inode");
+        _machine.Verify();
+    }
+
     private VirtualAddress Use(long number)
     {
         VirtualAddress obj = _inodes.Get(Cpu, number);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using FluentAssertions;
 using MemSim.Kernels;
 using MemSim.Slab;
@@ -123,6 +124,37 @@ public class ClassicSlabTests
         machine.Verify();
         machine.Slab.DestroyCache(cache).Should().BeTrue();
         machine.Verify();
+    }
+
+    [Fact]
+    public void A_shared_array_is_as_large_as_its_batches_and_comes_and_goes_with_its_figure()
+    {
+        using Machine machine = Boot(cpus: 2);
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("shared", 256, flags: SlabFlags.TypesafeByRcu);
+        Cached(machine, cpu, cache).Should().Be((120, 60 * 8), "an array of 120 for the CPU, and 8 batches of 60 for the node");
+        machine.Slab.SetSlabInfo("shared 20 10 0");
+        Cached(machine, cpu, cache).Should().Be((20, 0));
+        machine.Slab.SetSlabInfo("shared 20 10 4");
+        Cached(machine, cpu, cache).Should().Be((20, 40));
+        machine.Slab.DestroyCache(cache).Should().BeTrue();
+        machine.Verify();
+
+        // What the arrays of the CPU and of the node hold at most.
+        static (int Own, int Shared) Cached(Machine machine, Cpu cpu, KmemCache cache)
+        {
+            VirtualAddress[] objects = [.. Enumerable.Range(0, 2000).Select(_ => cpu.Alloc(cache, Gfp.Kernel))];
+            (int own, int shared) = (0, 0);
+            foreach (VirtualAddress obj in objects)
+            {
+                cpu.Free(cache, obj);
+                int now = SharedObjects(machine, "shared");
+                shared = Math.Max(shared, now);
+                own = Math.Max(own, machine.Slab.DescribeSlabs(cache).SelectMany(s => s.Objects).Count(o => o == SlabObjectState.Cached) - now);
+            }
+
+            return (own, shared);
+        }
     }
 
     [Theory]
@@ -292,6 +324,30 @@ public class ClassicSlabTests
     }
 
     [Fact]
+    public void Objects_of_another_node_wait_in_the_array_for_it_until_that_is_full()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("512M", cpus: 2).WithNodes("256M", "256M").WithCommandLine("slab_allocator=slab"));
+        Cpu here = machine.Cpus[0];
+        Cpu there = machine.Cpus[1];
+        KmemCache cache = machine.Slab.CreateCache("travelling", 256, flags: SlabFlags.TypesafeByRcu);
+        VirtualAddress[] objects = [.. Enumerable.Range(0, 200).Select(_ => here.Alloc(cache, Gfp.Kernel))];
+        (int kept, int shared) = (Kept(), Shared());
+        for (int i = 0; i < 12; i++)
+        {
+            there.Free(cache, objects[i]);
+        }
+
+        (Kept(), Shared()).Should().Be((kept + 12, shared), "an array for so many is not full yet");
+        there.Free(cache, objects[12]);
+        (Kept(), Shared()).Should().Be((kept + 13, shared + 12), "they went home, to the array all CPUs there share");
+        machine.Verify();
+
+        int Kept() => machine.Slab.DescribeSlabs(cache).SelectMany(s => s.Objects).Count(o => o == SlabObjectState.Cached);
+
+        int Shared() => SharedObjects(machine, "travelling");
+    }
+
+    [Fact]
     public void An_off_slab_list_is_a_kmalloc_object_that_goes_with_its_slab()
     {
         using Machine machine = Boot();
@@ -325,6 +381,10 @@ public class ClassicSlabTests
         int slot = ClassicGeometry.SizeOf(size, 8, 8);
         return ClassicGeometry.Compute(rules, slot, size, 8, SlabFlags.None, hasConstructor, maxOrder: 1);
     }
+
+    /// <summary>What the nodes' shared arrays hold.</summary>
+    private static int SharedObjects(Machine machine, string cache) =>
+        int.Parse(machine.Slab.SlabInfo.Split('\n').Single(l => l.StartsWith($"{cache} ", StringComparison.Ordinal)).Split(' ')[^1], CultureInfo.InvariantCulture);
 
     private static Machine Boot(int cpus = 1) => Machine.Boot(MachineSpec.X86_64("128M", cpus).WithCommandLine("slab_allocator=slab"));
 }

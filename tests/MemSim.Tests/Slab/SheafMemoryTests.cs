@@ -227,6 +227,36 @@ public class SheafMemoryTests
     }
 
     [Fact]
+    public void A_lent_sheaf_is_filled_up_in_its_place_and_enough_is_enough()
+    {
+        using Machine machine = Boot("7.3");
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("nodes", 256);
+        int capacity = cache.SheafCapacity;
+        int slab = cache.ObjectsPerSlab;
+        slab.Should().BeLessThan(capacity);
+        SlabSheaf sheaf = cpu.Slab.PrefillSheaf(cache, Gfp.Kernel, 5)!;
+        while (sheaf.Count != 0)
+        {
+            cpu.Slab.AllocFromSheaf(sheaf);
+        }
+
+        using (machine.FaultInjection.Arm(FaultRule.EveryNth(1) with { Points = FaultPoints.FailPageAlloc, First = 2 }))
+        {
+            cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel | Gfp.NoWarn, 5).Should().BeTrue("one slab more is not a full sheaf, and more than was asked for");
+            sheaf.Count.Should().BeInRange(5, capacity - 1);
+            int had = sheaf.Count;
+            cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel | Gfp.NoWarn, capacity).Should().BeFalse();
+            sheaf.Count.Should().Be(had, "it keeps what it had");
+        }
+
+        cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel, capacity).Should().BeTrue();
+        sheaf.Count.Should().Be(capacity);
+        cpu.Slab.ReturnSheaf(sheaf);
+        machine.Verify();
+    }
+
+    [Fact]
     public void A_returned_sheaf_becomes_the_spare_one_and_the_next_is_filled_up_for_the_barn()
     {
         using Machine machine = Boot("7.3");
@@ -241,6 +271,24 @@ public class SheafMemoryTests
         cache.Sheaves!.Value.FullInBarns.Should().Be(0);
         cpu.Slab.ReturnSheaf(second, Gfp.Kernel);
         cache.Sheaves!.Value.Should().Match<SheafCounts>(c => c.FullInBarns == 1 && c.ObjectsInBarns == 28 && c.ObjectsLent == 0);
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("6.18")]
+    [InlineData("7.3")]
+    public void A_large_object_freed_after_a_grace_period_gives_its_pages_back(string kernel)
+    {
+        using Machine machine = Boot(kernel);
+        Cpu cpu = machine.Cpus[0];
+        long before = machine.FreePagesAtRest();
+        VirtualAddress large = cpu.Kmalloc(50_000, Gfp.Kernel);
+        (before - machine.FreePagesAtRest()).Should().Be(16);
+        cpu.Slab.KfreeRcu(large);
+        machine.FreePagesAtRest().Should().BeLessThan(before, "readers may still look at it");
+        cpu.Slab.RcuBarrier();
+        machine.FreePagesAtRest().Should().Be(before);
         machine.Verify();
     }
 

@@ -129,6 +129,23 @@ public class SheafTests
     }
 
     [Fact]
+    public void A_barn_that_is_full_takes_no_sheaf_of_objects_whose_grace_period_is_over()
+    {
+        using Machine machine = Boot("7.3");
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("objects", 2048);
+        int capacity = cache.SheafCapacity;
+        VirtualAddress[] objects = [.. Enumerable.Range(0, capacity * 14).Select(_ => cpu.Alloc(cache, Gfp.Kernel))];
+        Array.ForEach(objects[..(12 * capacity)], obj => cpu.Free(cache, obj));
+        cache.Sheaves!.Value.Should().Match<SheafCounts>(c => c.FullInBarns == 10 && c.BarnPutFails == 0);
+        Array.ForEach(objects[(12 * capacity)..], cpu.Slab.KfreeRcu);
+        long flushes = cache.Sheaves!.Value.Flushes;
+        cpu.Slab.RcuBarrier();
+        cache.Sheaves!.Value.Should().Match<SheafCounts>(c => c.FullInBarns == 10 && c.ObjectsAwaitingRcu == 0 && c.BarnPutFails == 2 && c.Flushes == flushes + 2);
+        machine.Verify();
+    }
+
+    [Fact]
     public void Shrinking_a_cache_empties_sheaves_barns_and_slabs()
     {
         using Machine machine = Boot("7.3");

@@ -35,6 +35,33 @@ public class SlabDebugTests
     }
 
     [Fact]
+    public void A_report_shows_the_object_between_its_red_zones_byte_by_byte()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("zoned", 60, flags: All);
+        _ = cpu.Alloc(cache, Gfp.Kernel);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        SlabContents.Span(machine, obj.Value, 64)[61] = 0x41;
+        KernelBugException bug = cpu.Invoking(c => c.Free(cache, obj)).Should().Throw<KernelBugException>().Which;
+        bug.Report.Should().MatchRegex($"Redzone  {obj + -cache.Layout.RedLeftPad}: (cc ){{8}}");
+        bug.Report.Should().Contain($"Object   {obj}: 6b 6b");
+        bug.Report.Should().Contain($"Redzone  {obj + 60}: cc 41 cc cc ");
+    }
+
+    [Fact]
+    public void An_address_inside_an_object_is_told_by_its_distance_from_the_objects_start()
+    {
+        using Machine machine = Boot();
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("pointed", 64);
+        _ = cpu.Alloc(cache, Gfp.Kernel);
+        VirtualAddress obj = cpu.Alloc(cache, Gfp.Kernel);
+        KernelBugException bug = cpu.Invoking(c => c.Free(cache, obj + 24)).Should().Throw<KernelBugException>().Which;
+        bug.Report.Should().Contain($"Invalid object pointer 0x{obj + 24}").And.Contain($"The address lies 24 bytes into the object at 0x{obj}.\n");
+    }
+
+    [Fact]
     public void Red_zones_alone_report_nothing_at_free_but_validate_reads_them()
     {
         using Machine machine = Boot();

@@ -380,4 +380,27 @@ public class SlubTests
         cpu.Slab.Ksize(array).Should().Be(192);
         cpu.Kfree(array);
     }
+
+    [Fact]
+    public void Free_objects_of_partial_slabs_are_told_from_those_in_use()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1).WithNodes("128M", "128M"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("checked", 1000, flags: SlabFlags.RedZone);
+        for (int i = 0; i < 2; i++)
+        {
+            cpu.Slab.AllocNode(cache, Gfp.Kernel, 0).IsNull.Should().BeFalse();
+        }
+
+        int each = cache.ObjectsPerSlab;
+        machine.Slab.SysfsAttribute(cache, "objects").Should().Be("2 N0=2", "a debugged cache keeps its slabs on the node's list");
+        machine.Slab.SysfsAttribute(cache, "objects_partial").Should().Be("2 N0=2");
+        machine.Slab.SysfsAttribute(cache, "total_objects").Should().Be($"{each} N0={each}");
+        using (machine.FaultInjection.Arm(FaultRule.EveryNth(1) with { Points = FaultPoints.FailPageAlloc }))
+        {
+            cpu.Slab.AllocNode(cache, Gfp.Kernel | Gfp.ThisNode, 1).IsNull.Should().BeTrue();
+        }
+
+        machine.Slab.LastFailureReport.Should().Contain($"  node 0: slabs: 1, objs: {each}, free: {each - 2}\n").And.Contain("  node 1: slabs: 0, objs: 0, free: 0\n");
+    }
 }

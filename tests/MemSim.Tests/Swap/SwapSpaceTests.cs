@@ -445,6 +445,30 @@ public sealed class SwapSpaceTests : IDisposable
     }
 
     [Fact]
+    public void What_was_discarded_reads_as_zeroes_and_its_neighbours_as_they_were()
+    {
+        MemorySwapBacking disk = new("sdb1", 64);
+        Cpu cpu = Machine.Cpus[0];
+        Page page = cpu.AllocPage(Gfp.Kernel);
+        int pfn = (int)page.Pfn.Value;
+        Machine.Ram.Frame(pfn).Fill(0x5a);
+        for (int slot = 10; slot < 14; slot++)
+        {
+            disk.Write(cpu, slot, pfn).Should().Be(Errno.None);
+        }
+
+        disk.Discard(11, 2);
+        disk.SlotsDiscarded.Should().Be(2);
+        for (int slot = 10; slot < 14; slot++)
+        {
+            disk.Read(cpu, slot, pfn).Should().Be(Errno.None);
+            Machine.Ram.Frame(pfn)[77].Should().Be(slot is 10 or 13 ? (byte)0x5a : (byte)0);
+        }
+
+        cpu.FreePage(page);
+    }
+
+    [Fact]
     public void Discarded_clusters_are_told_to_the_device_before_they_are_used_again()
     {
         MemorySwapBacking disk = new("sdb1", 1025);

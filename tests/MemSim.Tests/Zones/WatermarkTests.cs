@@ -47,6 +47,34 @@ public class WatermarkTests : MachineTests
     }
 
     [Theory]
+    [InlineData(false, false, true)]
+    [InlineData(true, false, true)]
+    [InlineData(true, true, false)]
+    [InlineData(false, true, false)]
+    public void A_task_that_may_use_all_reserves_does_so_in_a_soft_interrupt_too_but_not_in_a_hard_one(bool soft, bool hard, bool had)
+    {
+        Machine machine = Boot(With().FreeBlocks(0, 3).Watermarks(Min, Low, High));
+        Cpu cpu = machine.Cpus[0];
+        using ContextScope running = cpu.Run(new KernelTask("t", 1) { Flags = TaskFlags.MemAlloc });
+        using ContextScope outer = soft ? cpu.SoftIrq() : default;
+        using ContextScope inner = hard ? cpu.HardIrq() : default;
+        cpu.AllocPage(Gfp.NoWait | Gfp.NoWarn).IsNull.Should().Be(!had);
+    }
+
+    [Theory]
+    [InlineData("6.1", Gfp.Atomic, true)]
+    [InlineData("6.1", Gfp.High, false)]
+    [InlineData("6.1", Gfp.NoWait, false)]
+    [InlineData("6.12", Gfp.Atomic, true)]
+    [InlineData("6.12", Gfp.High, true)]
+    [InlineData("6.12", Gfp.NoWait, false)]
+    public void A_boost_does_not_fail_a_page_for_an_atomic_request_and_since_6_3_for_one_of_high_priority(string kernel, Gfp gfp, bool had)
+    {
+        Machine machine = Boot(With().Kernel(kernel).FreeBlocks(0, (int)Min + 1).Boost(10 * Min).Watermarks(Min, Low, High));
+        machine.Cpus[0].AllocPage(gfp | Gfp.NoWarn).IsNull.Should().Be(!had);
+    }
+
+    [Theory]
     [InlineData(1, 2)]
     [InlineData(3, 8)]
     public void All_but_one_of_the_pages_of_a_larger_block_do_not_count(int order, int pages)

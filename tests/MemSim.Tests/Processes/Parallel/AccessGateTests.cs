@@ -137,6 +137,31 @@ public sealed class AccessGateTests
         machine.Verify();
     }
 
+    [Fact]
+    public void A_copy_that_faults_or_finds_nothing_leaves_the_gate()
+    {
+        using Machine machine = Boot(Architecture.X86_64);
+        (Process process, Process thread) = MakeThreads(machine);
+        Cpu user = machine.Cpus[0];
+        VirtualAddress data;
+        using (user.Run(process))
+        {
+            data = process.Mm.Mmap(2 * PageBytes, Prot.Read | Prot.Write);
+            process.Mm.Munmap(data + PageBytes, PageBytes).Should().Be(Errno.None);
+            user.User.CopyToUser(data, new byte[2 * PageBytes]).Should().Be(PageBytes, "the first page comes by a fault, the second one does not come");
+            user.User.GetUser(data + PageBytes, out long _).Should().Be(Errno.EFAULT);
+            user.User.PutUser(data, 7L).Should().Be(Errno.None);
+        }
+
+        using (machine.Cpus[1].Run(thread))
+        {
+            machine.Cpus[1].Read<long>(data).Should().Be(7);
+            thread.Mm.Munmap(data, PageBytes).Should().Be(Errno.None, "nobody is inside");
+        }
+
+        machine.Verify();
+    }
+
     [Theory]
     [InlineData(true)]
     [InlineData(false)]
