@@ -3,7 +3,7 @@ using MemSim.Mutants;
 
 // make COPY SEED COUNT: puts mutants into the sources of a copy of the repository, and their list into COPY/mutants.tsv. Those named in COPY/left-out.txt did not compile.
 // errors COPY BUILDLOG: adds those to left-out.txt in whose lines the build found errors; restore the sources and make again.
-// run COPY TESTS MEASURED LOG SECONDS [EACH]: tries each mutant with the tests that meet it; TESTS is the assembly of the tests in the copy's build.
+// run COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: tries each mutant with the tests that meet it; TESTS is the assembly of the tests in the copy's build. Tests that take longer than four times EACH are not used.
 // fresh COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: the same with a process for each mutant, and all tests of its neighbourhood whether they meet it or not.
 string[] rooms = ["Zones", "PageAllocation", "Slab", "Faults", "Swap", "Reclaim", "Compaction"];
 switch (args)
@@ -41,7 +41,7 @@ switch (args)
             int[] only = [.. more.Skip(1).Select(Number)];
             Mutant[] mutants = [.. File.ReadAllLines(Path.Combine(copy, "mutants.tsv")).Select(Mutant.Parse).Where(m => only.Length == 0 || only.Contains(m.Id))];
             using MutantRunner runner = new(tests, measured);
-            runner.Measure(TimeSpan.FromMinutes(3));
+            runner.Measure(4 * each);
             runner.Go(mutants, log, each, TimeSpan.FromSeconds(Number(seconds)), args[0] is "fresh");
             return 0;
         }
