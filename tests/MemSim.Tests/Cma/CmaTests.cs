@@ -8,6 +8,18 @@ public class CmaTests : MachineTests
     private static MachineSpec WithArea => MachineSpec.X86_64("256M").WithCma("video", ByteSize.FromMiB(64));
 
     [Fact]
+    public void Pages_that_cannot_be_moved_never_come_from_the_area_however_much_of_the_free_memory_it_is()
+    {
+        Machine machine = Boot(WithArea);
+        Cpu cpu = machine.Cpus[0];
+        CmaArea area = machine.Cma.Get("video");
+        List<Page> pages = cpu.AllocateAll(Gfp.NoWait);
+        pages.Should().HaveCountGreaterThan(30_000);
+        pages.Should().NotContain(p => p.Pfn.Value >= area.Start.Value && p.Pfn.Value < area.End.Value);
+        area.Zone.FreeCmaPages.Should().Be(16384);
+    }
+
+    [Fact]
     public void An_area_is_lent_to_movable_pages_and_cleared_when_it_is_needed()
     {
         Machine machine = Boot(WithArea);

@@ -14,6 +14,21 @@ public sealed class MemoryFailureTests : MachineTests
 
     public static TheoryData<string> Architectures => ["x86_64", "x86_32", "pae", "arm64"];
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_page_of_the_kernel_that_broke_stays_out_of_use_when_it_is_freed_among_others(int cpus)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M", cpus));
+        Cpu cpu = machine.Cpus[0];
+        Page[] pages = new Page[10];
+        cpu.Pages.AllocPagesBulk(Gfp.Kernel, pages).Should().Be(10);
+        machine.Hotplug.Failures.Fail(pages[4].Pfn);
+        cpu.Pages.FreePagesBulk(pages);
+        cpu.AllocateAll(Gfp.NoWait).Should().NotContain(pages[4]).And.Contain(pages[5]);
+        pages[4].Flags.Should().HaveFlag(PageFlags.HwPoison);
+    }
+
     [Fact]
     public void A_free_page_is_taken_off_the_lists_and_never_handed_out()
     {

@@ -228,6 +228,21 @@ public class BuddyTests : MachineTests
         zone.ReservedHighAtomicPages.Should().Be(reserve);
     }
 
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("6.12")]
+    [InlineData("7.3")]
+    public void A_block_taken_over_is_of_the_new_kind_in_all_its_page_blocks(string kernel)
+    {
+        Machine machine = Boot(With().Kernel(kernel).FreeBlocks(order: 10, count: 2));
+        Page page = machine.Cpus[0].AllocPage(Unmovable);
+        page.MigrateType.Should().Be(MigrateType.Unmovable);
+        machine.GetPage(page.Pfn + 512).MigrateType.Should().Be(MigrateType.Unmovable);
+        Zone zone = machine.OnlyZone();
+        Enumerable.Range(0, 10).Sum(order => zone.FreeList(order, MigrateType.Unmovable).Count()).Should().Be(10);
+        zone.FreeList(10, MigrateType.Movable).Should().ContainSingle();
+    }
+
     [Fact]
     public void Too_little_free_memory_makes_no_second_reservation()
     {

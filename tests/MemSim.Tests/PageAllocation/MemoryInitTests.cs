@@ -9,6 +9,27 @@ public class MemoryInitTests
     private const byte Marker = 0xa5;
 
     [Theory]
+    [InlineData("", Gfp.None, true)]
+    [InlineData("", Gfp.Zero, false)]
+    [InlineData("init_on_alloc=1", Gfp.None, false)]
+    public void Pages_allocated_in_bulk_are_zeroed_as_single_ones_are(string line, Gfp extra, bool seen)
+    {
+        using Machine machine = Boot(line);
+        Cpu cpu = machine.Cpus[0];
+        Page[] pages = new Page[20];
+        cpu.Pages.AllocPagesBulk(Gfp.Kernel, pages).Should().Be(20);
+        foreach (Page page in pages)
+        {
+            machine.Ram.Frame(page.FrameIndex).Fill(Marker);
+        }
+
+        cpu.Pages.FreePagesBulk(pages);
+        Array.Clear(pages);
+        cpu.Pages.AllocPagesBulk(Gfp.Kernel | extra, pages).Should().Be(20);
+        pages.Any(page => Has(machine, page.FrameIndex, 1)).Should().Be(seen);
+    }
+
+    [Theory]
     [InlineData("", true, true)]
     [InlineData("init_on_alloc=0", true, true)]
     [InlineData("init_on_alloc=1", true, false)]

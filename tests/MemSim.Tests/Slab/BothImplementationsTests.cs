@@ -111,4 +111,30 @@ public class BothImplementationsTests
         machine.Slab.DescribeSlabAt(obj).Should().BeNull();
         machine.Verify();
     }
+
+    [Theory]
+    [InlineData("6.1", "slub")]
+    [InlineData("6.18", "slub")]
+    [InlineData("7.3", "slub")]
+    [InlineData("6.1", "slab")]
+    public void An_object_asked_for_on_a_node_lies_there_whatever_the_cpu_has_at_hand(string kernel, string implementation)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithNodes("128M", "128M").WithKernel(kernel).WithCommandLine($"slab_allocator={implementation}"));
+        KmemCache cache = machine.Slab.CreateCache("placed", 256, flags: SlabFlags.TypesafeByRcu);
+        foreach (Cpu cpu in machine.Cpus)
+        {
+            VirtualAddress[] own = [.. Enumerable.Range(0, 20).Select(_ => cpu.Alloc(cache, Gfp.Kernel))];
+            Array.ForEach(own, obj => cpu.Free(cache, obj));
+        }
+
+        foreach (Cpu cpu in machine.Cpus)
+        {
+            for (int i = 0; i < 8; i++)
+            {
+                machine.Slab.DescribeSlabAt(cpu.Slab.AllocNode(cache, Gfp.Kernel, i % 2))!.Node.Should().Be(i % 2, "CPU {0} asked for it", cpu.Id);
+            }
+        }
+
+        machine.Verify();
+    }
 }

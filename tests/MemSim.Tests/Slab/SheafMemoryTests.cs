@@ -293,6 +293,23 @@ public class SheafMemoryTests
     }
 
     [Fact]
+    public void A_spare_sheaf_with_objects_is_lent_before_any_other()
+    {
+        using Machine machine = Boot("7.3");
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("nodes", 256);
+        SlabSheaf first = cpu.Slab.PrefillSheaf(cache, Gfp.Kernel, 5)!;
+        int had = first.Count;
+        cpu.Slab.ReturnSheaf(first);
+        SheafCounts before = cache.Sheaves!.Value;
+        SlabSheaf second = cpu.Slab.PrefillSheaf(cache, Gfp.Kernel, 5)!;
+        second.Count.Should().Be(had);
+        cache.Sheaves!.Value.Refills.Should().Be(before.Refills, "it was the CPU's spare one");
+        cpu.Slab.ReturnSheaf(second);
+        machine.Verify();
+    }
+
+    [Fact]
     public void Kernels_before_6_18_lend_no_sheaf()
     {
         using Machine machine = Boot("6.12");

@@ -331,6 +331,83 @@ public class SlubTests
     }
 
     [Fact]
+    public void An_object_made_as_small_as_nothing_is_freed()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        VirtualAddress obj = cpu.Kmalloc(100, Gfp.Kernel);
+        machine.Slab.FindLiveObjects().Should().ContainSingle();
+        cpu.Slab.Krealloc(obj, 0, Gfp.Kernel).Should().Be(SlabAllocator.ZeroSizePointer);
+        machine.Slab.FindLiveObjects().Should().BeEmpty();
+    }
+
+    [Fact]
+    public void Traced_is_the_node_that_was_asked_for_and_all_the_memory_that_was_given()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        NodeRecorder recorder = new();
+        machine.Tracing.Attach(recorder);
+        machine.Cpus[0].Kmalloc(100, Gfp.Kernel);
+        machine.Cpus[0].Slab.KmallocNode(100, Gfp.Kernel, 0);
+        machine.Cpus[0].Kmalloc(50_000, Gfp.Kernel);
+        recorder.Lines.Should().Equal("kmalloc 100 128 -1", "kmalloc_node 100 128 0", "kmalloc 50000 65536 -1");
+    }
+
+    [Fact]
+    public void Lists_of_caches_leave_none_out_and_lists_of_objects_begin_with_the_largest_share()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        machine.Slab.SlabInfo.Split('\n', StringSplitOptions.RemoveEmptyEntries).Skip(2).Select(l => l.Split(' ')[0]).Should().BeEquivalentTo(machine.Slab.Caches.Select(c => c.Name));
+        foreach ((string name, int count) in (ReadOnlySpan<(string, int)>)[("few", 3), ("most", 50), ("some", 20)])
+        {
+            KmemCache cache = machine.Slab.CreateCache(name, 256, flags: SlabFlags.TypesafeByRcu);
+            for (int i = 0; i < count; i++)
+            {
+                cpu.Alloc(cache, Gfp.Kernel);
+            }
+        }
+
+        machine.Slab.FindLiveObjects().Select(o => o.Cache.Name).Should().Equal("most", "some", "few");
+    }
+
+    [Fact]
+    public void The_part_that_may_be_copied_to_processes_lies_inside_the_object_and_such_caches_stay_alone()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        machine.Slab.CreateCache("plain", 72);
+        KmemCache copied = machine.Slab.CreateCache("copied", 72, userOffset: 8, userSize: 16);
+        (copied.UserOffset, copied.UserSize).Should().Be((8, 16));
+        machine.Slab.SysfsAttribute(copied, "usersize").Should().Be("16");
+        machine.Slab.Caches.Should().Contain(c => c.Name == "copied" && c.ObjectSize == 72);
+        foreach ((int offset, int size) in (ReadOnlySpan<(int, int)>)[(60, 16), (-8, 16), (8, -1), (0, 73)])
+        {
+            machine.Slab.Invoking(s => s.CreateCache("bad", 72, userOffset: offset, userSize: size)).Should().Throw<ArgumentException>();
+        }
+    }
+
+    private sealed class NodeRecorder : ISlabTraceSink
+    {
+        public List<string> Lines { get; } = [];
+
+        public void Kmalloc(Cpu cpu, string callSite, VirtualAddress ptr, long bytesReq, long bytesAlloc, Gfp gfp, int node) => Lines.Add($"kmalloc {bytesReq} {bytesAlloc} {node}");
+
+        public void KmallocNode(Cpu cpu, string callSite, VirtualAddress ptr, long bytesReq, long bytesAlloc, Gfp gfp, int node) => Lines.Add($"kmalloc_node {bytesReq} {bytesAlloc} {node}");
+
+        public void Kfree(Cpu cpu, string callSite, VirtualAddress ptr)
+        {
+        }
+
+        public void KmemCacheAlloc(Cpu cpu, string callSite, VirtualAddress ptr, KmemCache cache, Gfp gfp, int node)
+        {
+        }
+
+        public void KmemCacheFree(Cpu cpu, string callSite, VirtualAddress ptr, KmemCache cache)
+        {
+        }
+    }
+
+    [Fact]
     public void Ordinary_code_runs_on_simulated_memory()
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));

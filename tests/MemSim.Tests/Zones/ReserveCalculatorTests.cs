@@ -208,6 +208,8 @@ public class ReserveCalculatorTests
                 && figures.Zones.All(z => z.High - z.Low == z.Low - z.Min)
                 && figures.Zones.All(z => z.LowmemReserve.Zip(z.LowmemReserve.Skip(1)).All(p => p.First <= p.Second))
                 && figures.Zones.Where((_, i) => layout.Zones[i].IsPopulated).All(z => z.PcpHighMin >= 4 * z.PcpBatch && z.StatThreshold is >= 2 and <= 125)
+                && figures.Zones.Select((z, i) => Math.Min(z.LowmemReserve.Skip(layout.IndexOf(layout.Zones[i].Type)).Max() + z.High, layout.Zones[i].ManagedPages)).SequenceEqual(figures.Zones.Select(z => z.TotalReservePages))
+                && figures.TotalReservePages == figures.Zones.Sum(z => z.TotalReservePages)
                 && figures.TotalReservePages <= layout.TotalManagedPages;
         }).Check(Config.QuickThrowOnFailure.WithMaxTest(300).WithReplay(2026, 1));
     }

@@ -75,6 +75,16 @@ public class WatermarkTests : MachineTests
     }
 
     [Theory]
+    [InlineData("3.16", 1000, false)]
+    [InlineData("3.16", 0, true)]
+    [InlineData("4.4", 1000, true)]
+    public void Before_4_4_what_lies_in_smaller_blocks_does_not_count_for_a_larger_one(string kernel, int single, bool had)
+    {
+        Machine machine = Boot(With().Kernel(kernel).FreeBlocks(0, single).FreeBlocks(3, single == 0 ? 100 : 5).Watermarks(Min, Low, High));
+        machine.Cpus[0].AllocPages(Gfp.Kernel | Gfp.NoWarn, 3).IsNull.Should().Be(!had);
+    }
+
+    [Theory]
     [InlineData(1, 2)]
     [InlineData(3, 8)]
     public void All_but_one_of_the_pages_of_a_larger_block_do_not_count(int order, int pages)

@@ -1,6 +1,8 @@
 using System.Runtime.CompilerServices;
 using FluentAssertions;
 using MemSim.Hardware;
+using MemSim.Pages;
+using MemSim.Zones;
 using Xunit;
 
 namespace MemSim.Tests.Zones;
@@ -109,5 +111,70 @@ public class ZoneTests : MachineTests
             long fromWord = distance - PaddedLock.CacheLineBytes;
             Math.Abs(fromWord).Should().BeGreaterThanOrEqualTo(64);
         }
+    }
+
+    [Fact]
+    public void Memory_is_where_ranges_of_frames_are_and_not_between_or_behind_them()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("6G").WithoutContents());
+        IReadOnlyList<PresentRange> ranges = machine.ZoneTable.PresentRanges;
+        ranges.Should().HaveCountGreaterThan(1);
+        for (int i = 0; i < ranges.Count; i++)
+        {
+            long next = i + 1 < ranges.Count ? ranges[i + 1].Start : ranges[i].End + 100;
+            machine.ZoneTable.HasMemory(ranges[i].End, next).Should().BeFalse("[{0}, {1}) is a hole", ranges[i].End, next);
+            machine.ZoneTable.HasMemory(ranges[i].Start - 1, ranges[i].Start + 1).Should().BeTrue();
+            machine.ZoneTable.HasMemory(ranges[i].End - 1, ranges[i].End).Should().BeTrue();
+        }
+    }
+
+    [Theory]
+    [InlineData("512M", "kernelcore=256M", false)]
+    [InlineData("2G", "kernelcore=512M", true)]
+    public void Movable_memory_of_a_32_bit_machine_is_high_where_it_was_cut_out_of_high_memory(string memory, string line, bool high)
+    {
+        Machine machine = Boot(MachineSpec.X86_32(memory).WithCommandLine(line));
+        Zone movable = machine.Zones.Single(z => z.Type == ZoneType.Movable);
+        movable.IsPopulated.Should().BeTrue();
+        machine.ZoneTable.IsHighMemory(movable).Should().Be(high);
+        machine.ZoneTable.IsHighMemory(machine.Zones.Single(z => z.Type == ZoneType.Normal)).Should().BeFalse();
+    }
+
+    [Fact]
+    public void A_node_that_is_not_there_is_none()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("256M", cpus: 2).WithNodes("128M", "128M"));
+        machine.ZoneTable.NodeOrDefault(1)!.Id.Should().Be(1);
+        machine.ZoneTable.NodeOrDefault(2).Should().BeNull();
+        machine.ZoneTable.NodeOrDefault(-1).Should().BeNull();
+    }
+
+    [Fact]
+    public void A_walk_over_frames_in_use_begins_where_it_is_told()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        int[] pfns = [.. Enumerable.Range(0, 8).Select(_ => cpu.AllocPage(Gfp.Kernel).FrameIndex).Order()];
+        List<int> seen = [];
+        for (FramesInUse walk = new(machine, pfns[3], pfns[6]); walk.MoveNext();)
+        {
+            seen.Add(walk.Pfn);
+        }
+
+        seen.Should().Contain(pfns[3..6]).And.OnlyContain(pfn => pfn >= pfns[3] && pfn < pfns[6]);
+    }
+
+    [Theory]
+    [InlineData(false, false)]
+    [InlineData(false, true)]
+    [InlineData(true, false)]
+    [InlineData(true, true)]
+    public void Pages_that_reclaim_took_are_counted_by_who_took_them_and_what_they_were(bool kswapd, bool file)
+    {
+        Node node = Boot(MachineSpec.X86_64("128M")).Nodes[0];
+        node.Counters.CountStolen(5, kswapd, file);
+        node.Counters.CountStolen(7, kswapd, file);
+        (node.Counters.StealKswapd, node.Counters.StealDirect).Should().Be(kswapd ? (12, 0) : (0, 12));
+        (node.Counters.StealFile, node.Counters.StealAnon).Should().Be(file ? (12, 0) : (0, 12));
     }
 }
