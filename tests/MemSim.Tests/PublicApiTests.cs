@@ -62,30 +62,8 @@ public partial class PublicApiTests
         nobody.Should().BeEmpty("what nobody tests, shows or uses is taken out, or gets a test");
     }
 
-    [Fact]
-    public void Only_few_small_types_use_pointers()
-    {
-        Directory.EnumerateFiles(CoreFolder(), "*.cs", SearchOption.AllDirectories)
-            .Where(f => !f.Contains($"{Path.DirectorySeparatorChar}obj{Path.DirectorySeparatorChar}", StringComparison.Ordinal))
-            .Where(f => File.ReadAllText(f).Contains(" unsafe ", StringComparison.Ordinal))
-            .Select(f => Path.GetFileName(f)!)
-            .Should().BeEquivalentTo(
-            [
-                "FrameArray.cs", "MemMap.cs", "PhysicalMemory.cs", "PhysicalMemory.Pieces.cs", "PhysicalMemory.Frozen.cs", "FrozenRam.cs",
-
-                // Unmanaged memory of the slab layer, and views of it: the proof of range stands at each.
-                "LazyMemory.cs", "SlabMemory.cs", "SlabLinks.cs", "SlabPage.cs", "ArrayCache.cs", "SlabCpuTables.cs", "KmemCache.cs", "SlabMemoryPool.cs", "SlabTables.cs",
-
-                // Fast paths and lists that walk it; what a caller passes reaches them only through SlabMemory's checked look-up.
-                "CpuSlabPaths.cs", "SlabAllocator.cs", "SlabAllocator.Objects.cs", "Slub.cs", "Slub.Bulk.cs", "Slub.Refill.cs", "Slub.Sheaves.cs", "Slub.Slabs.cs", "Slub.Verify.cs", "SheafCache.cs", "SheafBarn.cs", "Slub.RcuSheaves.cs", "Slub.PrefilledSheaves.cs",
-                "ClassicCache.cs", "ClassicSlab.cs", "ClassicSlab.Bulk.cs", "ClassicSlab.Slabs.cs", "ClassicSlab.Verify.cs",
-            ]);
-    }
-
     [GeneratedRegex(@"[A-Za-z_]\w*", RegexOptions.CultureInvariant)]
     private static partial Regex Words();
-
-    private static string CoreFolder() => Path.Combine(SourceTree.TestFolder(), "..", "..", "src", "MemSim");
 
     private static string Describe(Assembly assembly)
     {

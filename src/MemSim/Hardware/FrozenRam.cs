@@ -152,21 +152,18 @@ internal sealed partial class RamFile : SafeHandle
 
     /// <summary>Writes bytes at an offset.</summary>
     /// <returns>False when the host has no room.</returns>
-    public unsafe bool TryWrite(ReadOnlySpan<byte> bytes, long offset)
+    public bool TryWrite(ReadOnlySpan<byte> bytes, long offset)
     {
         while (bytes.Length != 0)
         {
-            fixed (byte* from = bytes)
+            nint written = WriteAt(Number, bytes, (nuint)bytes.Length, (nint)offset);
+            if (written <= 0)
             {
-                nint written = WriteAt(Number, from, (nuint)bytes.Length, (nint)offset);
-                if (written <= 0)
-                {
-                    return false;
-                }
-
-                bytes = bytes[(int)written..];
-                offset += written;
+                return false;
             }
+
+            bytes = bytes[(int)written..];
+            offset += written;
         }
 
         return true;
@@ -184,7 +181,7 @@ internal sealed partial class RamFile : SafeHandle
 
     [LibraryImport("libc", EntryPoint = "pwrite")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static unsafe partial nint WriteAt(int file, byte* from, nuint bytes, nint offset);
+    private static partial nint WriteAt(int file, ReadOnlySpan<byte> from, nuint bytes, nint offset);
 
     [LibraryImport("libc", EntryPoint = "close")]
     [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]

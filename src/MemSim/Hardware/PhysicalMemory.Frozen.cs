@@ -7,12 +7,10 @@ namespace MemSim.Hardware;
 /// Mappings change at their place: addresses that were lent stay good. A chunk of <c>_touched</c> is <see cref="Written"/> from its first write on, and <see cref="Unwritten"/> when
 /// its contents are those of the files.
 /// </remarks>
-internal sealed unsafe partial class PhysicalMemory
+internal sealed partial class PhysicalMemory
 {
     private const byte Written = 1;
     private const byte Unwritten = 2;
-    private const int MapPrivateFixedNoReserve = 0x02 | 0x10 | 0x4000;
-    private const int MapAnonymous = 0x20;
     private const ulong PageIsThere = 1UL << 63;
     private const ulong PageIsSwapped = 1UL << 62;
     private const ulong PageIsTheFiles = 1UL << 61;
@@ -35,7 +33,7 @@ internal sealed unsafe partial class PhysicalMemory
     /// <returns>The contents as pieces of files; null where the host has no such files: then nothing has changed.</returns>
     public RamPiece[]? TryFreeze()
     {
-        if (!_mapped)
+        if (_reservation is not { IsMapped: true })
         {
             return null;
         }
@@ -55,7 +53,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         foreach (RamPiece piece in pieces)
         {
-            if (!_mapped || !TryMap(piece))
+            if (!TryMap(piece))
             {
                 throw new InvalidOperationException($"the host refuses to map {Bytes >> 20} MiB of a snapshot's contents of RAM");
             }
@@ -82,7 +80,7 @@ internal sealed unsafe partial class PhysicalMemory
                     continue;
                 }
 
-                long first = (long)((nuint)_base / (nuint)HostPageBytes) + ((long)chunk * pagesInChunk);
+                long first = (long)(_reservation!.AddressOf(_offset) / (nuint)HostPageBytes) + ((long)chunk * pagesInChunk);
                 if (RandomAccess.Read(map, MemoryMarshal.AsBytes(entries), first * sizeof(ulong)) != entries.Length * sizeof(ulong))
                 {
                     return null;
@@ -176,7 +174,7 @@ internal sealed unsafe partial class PhysicalMemory
         // In range: the mapping replaces a part of the one that was made when the memory was reserved, and the file is as large as that.
         ulong start = (ulong)piece.First * (uint)HostPageBytes;
         ulong end = (ulong)piece.End * (uint)HostPageBytes;
-        return end <= Bytes && (nint)Map(_base + start, (nuint)(end - start), ProtReadWrite, MapPrivateFixedNoReserve, piece.File.Number, (nint)start) != -1;
+        return end <= Bytes && _reservation is not null && _reservation.TryMapInPlace(_offset + (nuint)start, (nuint)(end - start), piece.File.Number, (long)start);
     }
 
     private void MarkUnwritten()
@@ -192,7 +190,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         if (_frozen.Length != 0)
         {
-            _ = Map(_base, (nuint)Bytes, ProtReadWrite, MapPrivateFixedNoReserve | MapAnonymous, -1, 0);
+            _ = _reservation!.TryMapInPlace(_offset, (nuint)Bytes, -1, 0);
             _frozen = [];
         }
     }

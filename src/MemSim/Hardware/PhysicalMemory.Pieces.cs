@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.InteropServices;
 
 namespace MemSim.Hardware;
@@ -45,9 +46,10 @@ internal sealed unsafe partial class PhysicalMemory
         return InPiece(piece, address, bytes);
     }
 
-    private static byte* InPiece(nint piece, ulong address, ulong bytes)
+    private byte* InPiece(nint piece, ulong address, ulong bytes)
     {
         ulong offset = address & (PieceOfRam - 1);
+        Debug.Assert(piece != 0 && address <= Bytes && bytes <= Bytes - address, "the caller has compared the range with all of memory");
         return offset + bytes <= PieceOfRam
             ? (byte*)piece + offset
             : throw new InvalidOperationException($"{bytes} bytes at 0x{address:x}: on this host contents of RAM lie together only within {PieceOfRam >> 20} MiB; read or write them in parts");

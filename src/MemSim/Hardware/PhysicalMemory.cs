@@ -1,6 +1,6 @@
+using System.Buffers;
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
-using System.Runtime.InteropServices;
 
 namespace MemSim.Hardware;
 
@@ -13,17 +13,13 @@ internal sealed unsafe partial class PhysicalMemory
 {
     private const int ChunkShift = 21;
     private const nuint ChunkBytes = (nuint)1 << ChunkShift;
-    private const int ProtReadWrite = 3;
-    private const int MapPrivateAnonymousNoReserve = 0x02 | 0x20 | 0x4000;
-    private const int AdviseDontNeed = 4;
-    private const int AdviseHugePages = 14;
     private const int PieceBytes = 128;
 
     private readonly byte[] _touched = [];
-    private readonly nuint _reserved;
-    private readonly bool _mapped;
+    private readonly HostRange? _reservation;
+    // Where address 0 lies in it.
+    private readonly nuint _offset;
     private byte* _base;
-    private byte* _reservation;
     private bool _lent;
     private int _collectionsLeft = 2;
 
@@ -50,15 +46,13 @@ internal sealed unsafe partial class PhysicalMemory
             return;
         }
 
-        _reserved = ((nuint)_touched.Length + 1) << ChunkShift;
-        _mapped = host == HostMemory.Mapped;
-        _reservation = (byte*)Reserve(_reserved, _mapped);
-        _base = (byte*)(((nuint)_reservation + ChunkBytes - 1) & ~(ChunkBytes - 1));
-        if (_mapped)
-        {
-            // Only advice: a host that does not take it still works.
-            _ = Advise(_base, (nuint)Bytes, AdviseHugePages);
-        }
+        // In range: the part from the first whole chunk on is as long as the contents, because a chunk more was reserved.
+        nuint reserved = ((nuint)_touched.Length + 1) << ChunkShift;
+        _reservation = Reserve(reserved, host).Owned();
+        _offset = (nuint)(-(nint)_reservation.Start) & (ChunkBytes - 1);
+        _base = _reservation.Start + _offset;
+        Debug.Assert((nuint)_base % ChunkBytes == 0 && _offset + Bytes <= reserved, "chunks of the host's, and room for all contents");
+        _reservation.PreferHugePages(_offset, (nuint)Bytes);
     }
 
     /// <summary>How memory is taken from the host: for the contents, and for the machine's own tables.</summary>
@@ -123,6 +117,21 @@ internal sealed unsafe partial class PhysicalMemory
     {
         _lent = true;
         return Range(address, bytes);
+    }
+
+    /// <summary>A handle to a lent byte, for code that wants its address.</summary>
+    /// <param name="lent">What <see cref="Lend"/> gave.</param>
+    /// <param name="index">The number of the byte in it, or the length for the place behind the last.</param>
+    /// <param name="owner">Whom the handle tells when it is disposed.</param>
+    public static MemoryHandle Pin(Span<byte> lent, int index, IPinnable owner)
+    {
+        Debug.Assert((uint)index <= (uint)lent.Length, "a byte of the range, or the place behind it");
+
+        // RAM is not the collector's and never moves; what was lent stays valid memory for ever.
+        fixed (byte* start = lent)
+        {
+            return new MemoryHandle(start + index, pinnable: owner);
+        }
     }
 
     /// <summary>Bytes at a physical address, for reading: memory never written reads as zero and takes no host memory.</summary>
@@ -343,10 +352,10 @@ internal sealed unsafe partial class PhysicalMemory
     /// <summary>Gives the host memory back but keeps the address space: contents read as zero.</summary>
     public void Discard()
     {
-        if (_mapped && _reservation != null)
+        if (_reservation is { IsMapped: true } && _base != null)
         {
             LeaveFiles();
-            _ = Advise(_reservation, _reserved, AdviseDontNeed);
+            _reservation.Discard();
             Array.Clear(_touched);
         }
 
@@ -397,49 +406,14 @@ internal sealed unsafe partial class PhysicalMemory
         throw new ArgumentOutOfRangeException(nameof(address), $"physical address 0x{address:x} is beyond the machine's memory (0x{Bytes:x})");
     }
 
-    private static void* Reserve(nuint bytes, bool map)
-    {
-        if (!map)
-        {
-            return NativeMemory.AllocZeroed(bytes);
-        }
-
-        void* memory = Map(null, bytes, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
-        return (nint)memory != -1
-            ? memory
-            : throw new InvalidOperationException($"the host refuses {bytes >> 20} MiB of address space for the contents of RAM; MachineSpec.WithoutContents() needs none");
-    }
+    private static HostRange Reserve(nuint bytes, HostMemory host) => host != HostMemory.Mapped
+        ? HostRange.Take((long)bytes, host, "contents of RAM")
+        : HostRange.TryMap(bytes) ?? throw new InvalidOperationException($"the host refuses {bytes >> 20} MiB of address space for the contents of RAM; MachineSpec.WithoutContents() needs none");
 
     private void Release()
     {
         FreePieces();
-        byte* memory = _reservation;
-        _reservation = null;
         _base = null;
-        if (memory == null)
-        {
-            return;
-        }
-
-        if (_mapped)
-        {
-            _ = Unmap(memory, _reserved);
-        }
-        else
-        {
-            NativeMemory.Free(memory);
-        }
+        _reservation?.Release();
     }
-
-    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial void* Map(void* address, nuint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Unmap(void* address, nuint length);
-
-    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Advise(void* address, nuint length, int advice);
 }

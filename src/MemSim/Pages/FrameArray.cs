@@ -1,30 +1,28 @@
 using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 
 namespace MemSim.Pages;
 
 /// <summary>The frames of a machine and the list heads behind them, indexed by frame number. A view of <see cref="MemMap"/>'s memory that hot code can hold.</summary>
 /// <remarks>
-/// The only type besides <see cref="MemMap"/> that holds a pointer to the frames. In range by construction: indexes come either from links that only this
+/// The only type besides <see cref="MemMap"/> that holds the table of frames. In range by construction: indexes come either from links that only this
 /// type writes, or from frame numbers that the API entry compared with <see cref="MemMap.Frames"/>; buddy arithmetic stays inside because the array is
 /// rounded up to whole blocks of the largest order.
 /// </remarks>
-internal readonly unsafe struct FrameArray
+internal readonly struct FrameArray
 {
-    private readonly PageFrame* _frames;
+    private readonly HostTable<PageFrame> _frames;
 #if DEBUG
-    private readonly long _length;
     private readonly UntouchedBlocks _untouched;
 #endif
 
-    public FrameArray(PageFrame* frames, long length, UntouchedBlocks untouched)
+    public FrameArray(HostTable<PageFrame> frames, UntouchedBlocks untouched)
     {
         _frames = frames;
 #if DEBUG
-        _length = length;
         _untouched = untouched;
 #else
-        _ = length;
         _ = untouched;
 #endif
     }
@@ -35,7 +33,6 @@ internal readonly unsafe struct FrameArray
         get
         {
 #if DEBUG
-            Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
             Debug.Assert(!_untouched.IsHead(index), "the frame was written, or it was said that it is needed now");
 #endif
             return ref _frames[(uint)index];

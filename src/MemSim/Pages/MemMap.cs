@@ -1,23 +1,15 @@
-using System.Runtime.InteropServices;
 using MemSim.Hardware;
 
 namespace MemSim.Pages;
 
 /// <summary>The memory map (<c>mem_map</c>, vmemmap): one <see cref="PageFrame"/> for each frame number from 0 to the machine's last, in host memory that is only taken when touched.</summary>
-internal sealed unsafe partial class MemMap
+internal sealed class MemMap
 {
-    private const int ProtReadWrite = 3;
-    private const int MapPrivateAnonymousNoReserve = 0x02 | 0x20 | 0x4000;
-    private const int AdviseDontNeed = 4;
-    private const int AdviseHugePages = 14;
-    private const int AdviseNoHugePages = 15;
-
     /// <summary>Up to this size the map is backed by huge host pages, which saves TLB misses; beyond it, a touched frame should cost no more than a small page.</summary>
     private const long HugePageLimitBytes = 64L << 20;
 
     private readonly long _bytes;
-    private readonly bool _mapped;
-    private void* _memory;
+    private readonly HostRange _memory;
     private int _listHeads;
     private int _collectionsLeft = 2;
 
@@ -40,9 +32,10 @@ internal sealed unsafe partial class MemMap
         NextListHead = (int)frames;
         long length = Length = frames + maxListHeads;
         _bytes = ((length * PageFrame.SizeInBytes) + 4095) & ~4095L;
-        _memory = Reserve(_bytes, host, out _mapped);
+        _memory = HostRange.Take(_bytes, host, "the page frames").Owned();
+        _memory.PreferHugePages(_bytes <= HugePageLimitBytes);
         GC.AddMemoryPressure(PressureBytes);
-        Array = new FrameArray((PageFrame*)_memory, length, Untouched);
+        Array = new FrameArray(_memory.Table<PageFrame>(0, length), Untouched);
         Untouched.Frames = Array;
     }
 
@@ -56,7 +49,12 @@ internal sealed unsafe partial class MemMap
             return;
         }
 
-        Release();
+        // The host may have had nothing to give.
+        if (_memory is not null)
+        {
+            GC.RemoveMemoryPressure(PressureBytes);
+            _memory.Release();
+        }
     }
 
     /// <summary>The number of frames, rounded up to whole blocks of the largest order.</summary>
@@ -98,7 +96,7 @@ internal sealed unsafe partial class MemMap
     }
 
     /// <summary>All frames and list heads.</summary>
-    public Span<PageFrame> All => new(_memory, checked((int)Length));
+    public Span<PageFrame> All => _memory.Table<PageFrame>(0, Length).Slice(0, checked((int)Length));
 
     /// <summary>The first list head that nobody has.</summary>
     public int FirstFreeHead => NextListHead;
@@ -111,64 +109,5 @@ internal sealed unsafe partial class MemMap
     }
 
     /// <summary>Gives the host memory back but keeps the address space until the map is unreachable: a stale <see cref="Page"/> then reads zeroes instead of other memory.</summary>
-    public void Discard()
-    {
-        if (_mapped && _memory != null)
-        {
-            _ = Advise(_memory, (nuint)_bytes, AdviseDontNeed);
-        }
-    }
-
-    private static void* Reserve(long bytes, HostMemory host, out bool mapped)
-    {
-        nuint size = HostMemoryChoice.Checked(bytes, "the page frames");
-        mapped = host == HostMemory.Mapped;
-        if (mapped)
-        {
-            bool huge = bytes <= HugePageLimitBytes;
-            void* memory = Map(null, size, ProtReadWrite, MapPrivateAnonymousNoReserve, -1, 0);
-            if ((nint)memory != -1)
-            {
-                // Only advice: a host that does not take it still works.
-                _ = Advise(memory, size, huge ? AdviseHugePages : AdviseNoHugePages);
-                return memory;
-            }
-
-            mapped = false;
-        }
-
-        return NativeMemory.AllocZeroed(size);
-    }
-
-    private void Release()
-    {
-        void* memory = _memory;
-        if (memory == null)
-        {
-            return;
-        }
-
-        _memory = null;
-        GC.RemoveMemoryPressure(PressureBytes);
-        if (_mapped)
-        {
-            _ = Unmap(memory, (nuint)_bytes);
-        }
-        else
-        {
-            NativeMemory.Free(memory);
-        }
-    }
-
-    [LibraryImport("libc", EntryPoint = "mmap", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial void* Map(void* address, nuint length, int protection, int flags, int file, nint offset);
-
-    [LibraryImport("libc", EntryPoint = "munmap", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Unmap(void* address, nuint length);
-
-    [LibraryImport("libc", EntryPoint = "madvise", SetLastError = true)]
-    [DefaultDllImportSearchPaths(DllImportSearchPath.SafeDirectories)]
-    private static partial int Advise(void* address, nuint length, int advice);
+    public void Discard() => _memory.Discard();
 }

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 
@@ -6,7 +7,7 @@ namespace MemSim.Slab;
 /// A CPU's shortest ways through the slab layer: they work on <see cref="CpuSlab"/> and, where caches have arrays or sheaves, on <see cref="ArrayCache"/>; everything else goes through
 /// <see cref="SlabAllocator"/>. Part of the CPU itself, so that hot paths reach it in one step.
 /// </summary>
-internal unsafe struct CpuSlabPaths
+internal struct CpuSlabPaths
 {
     /// <summary>Flags that the fast paths do not serve: contents to clear, other kinds of kmalloc memory, what is not allowed at all.</summary>
     private const Gfp SlowKmalloc = SlowAlloc | Gfp.Dma | Gfp.Reclaimable | Gfp.Account;
@@ -19,12 +20,12 @@ internal unsafe struct CpuSlabPaths
     private int _arraysNode;
 
     /// <summary>The state of the cache last used here: most frees go to its current slab.</summary>
-    private CpuSlab* _hot;
+    private CpuSlabs _hot;
 
-    private CpuSlab** _kmalloc;
-    private byte* _kmallocIndex;
-    private int* _slabHeads;
-    private SlabPage* _slabPages;
+    private HostTable<CpuSlabs> _kmalloc;
+    private HostTable<byte> _kmallocIndex;
+    private HostTable<int> _slabHeads;
+    private HostTable<SlabPage> _slabPages;
     private ulong _slabFrames;
     private ulong _frameZero;
     private SlabCpuTables? _slabTables;
@@ -37,16 +38,18 @@ internal unsafe struct CpuSlabPaths
         if (cpu.SlabReady && !cpu.IsSpecial && (ulong)size <= SlabAllocator.KmallocMaxCached && (gfp & SlowKmalloc) == 0)
         {
             // In range: the index table has an entry for each size up to the largest, the pointer table one for each index.
-            CpuSlab* c = _kmalloc[_kmallocIndex[(uint)(size + 7) >> 3]];
-            if (c->FreeHead != SlabPage.End)
+            CpuSlabs found = _kmalloc[(uint)_kmallocIndex[(uint)(size + 7) >> 3]];
+            ref CpuSlab c = ref found.First;
+            if (c.FreeHead != SlabPage.End)
             {
-                _hot = c;
-                return new VirtualAddress(Slub.Pop(c));
+                _hot = found;
+                return new VirtualAddress(Slub.Pop(ref c));
             }
 
-            if (c->Array != null && c->Array->Avail != 0)
+            ArrayCache array = c.Array;
+            if (!array.IsNull && array.Avail != 0)
             {
-                return new VirtualAddress(ArrayCache.Pop(c->Array));
+                return new VirtualAddress(array.Pop());
             }
         }
 
@@ -59,15 +62,16 @@ internal unsafe struct CpuSlabPaths
     {
         if (cpu.SlabReady && !cpu.IsSpecial && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache?.Machine, cpu.Machine))
         {
-            CpuSlab* c = cache.Cpus + cpu.Id;
-            if (c->FreeHead != SlabPage.End)
+            ref CpuSlab c = ref cache.Cpus[cpu.Id];
+            if (c.FreeHead != SlabPage.End)
             {
-                return new VirtualAddress(Slub.Pop(c));
+                return new VirtualAddress(Slub.Pop(ref c));
             }
 
-            if (c->Array != null && c->Array->Avail != 0)
+            ArrayCache array = c.Array;
+            if (!array.IsNull && array.Avail != 0)
             {
-                return new VirtualAddress(ArrayCache.Pop(c->Array));
+                return new VirtualAddress(array.Pop());
             }
         }
 
@@ -78,14 +82,14 @@ internal unsafe struct CpuSlabPaths
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Kfree(Cpu cpu, VirtualAddress obj)
     {
-        CpuSlab* c = _hot;
+        CpuSlabs c = _hot;
         if (_arraysReady)
         {
             KfreeToArray(cpu, obj);
             return;
         }
 
-        if (cpu.SlabReady && (obj.Value - c->Base < c->Bytes || TryFindCurrent(cpu, obj.Value, ref c)) && TryPush(c, obj.Value))
+        if (cpu.SlabReady && (obj.Value - c.First.Base < c.First.Bytes || TryFindCurrent(cpu, obj.Value, ref c)) && TryPush(ref c.First, obj.Value))
         {
             return;
         }
@@ -99,15 +103,17 @@ internal unsafe struct CpuSlabPaths
     {
         if (cpu.SlabReady && ReferenceEquals(cache?.Machine, cpu.Machine))
         {
-            CpuSlab* c = cache.Cpus + cpu.Id;
-            if (obj.Value - c->Base < c->Bytes && TryPush(c, obj.Value))
+            CpuSlabs own = cache.Cpus.From(cpu.Id);
+            ref CpuSlab c = ref own.First;
+            if (obj.Value - c.Base < c.Bytes && TryPush(ref c, obj.Value))
             {
                 return;
             }
 
-            if (c->Array != null)
+            ArrayCache array = c.Array;
+            if (!array.IsNull)
             {
-                FreeToArray(cpu, cache, c, obj);
+                FreeToArray(cpu, cache, own, obj);
                 return;
             }
         }
@@ -128,8 +134,9 @@ internal unsafe struct CpuSlabPaths
         if (pfn < _slabFrames)
         {
             // Where no slab is, this is the slab of frame 0, which has no objects.
-            SlabPage* slab = _slabPages + (uint)_slabHeads[pfn];
-            if (TryPushArray(slab, slab->Cpus + cpu.Id, obj.Value))
+            ref SlabPage slab = ref _slabPages[(uint)_slabHeads[pfn]];
+            CpuSlabs all = slab.Cpus;
+            if (TryPushArray(ref slab, all.From(cpu.Id), obj.Value))
             {
                 return;
             }
@@ -140,13 +147,14 @@ internal unsafe struct CpuSlabPaths
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void FreeToArray(Cpu cpu, KmemCache cache, CpuSlab* c, VirtualAddress obj)
+    private void FreeToArray(Cpu cpu, KmemCache cache, CpuSlabs own, VirtualAddress obj)
     {
         ulong pfn = (obj.Value - _frameZero) >> PageGeometry.PageShift;
         if (pfn < _slabFrames)
         {
-            SlabPage* slab = _slabPages + (uint)_slabHeads[pfn];
-            if (slab->Cpus + cpu.Id == c && TryPushArray(slab, c, obj.Value))
+            ref SlabPage slab = ref _slabPages[(uint)_slabHeads[pfn]];
+            CpuSlabs all = slab.Cpus;
+            if (all.From(cpu.Id) == own && TryPushArray(ref slab, own, obj.Value))
             {
                 return;
             }
@@ -163,46 +171,53 @@ internal unsafe struct CpuSlabPaths
 
     /// <summary>Puts an object into the CPU's array of its cache (there is one where the slab names a node), if it is an allocated one of this node and there is room.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryPushArray(SlabPage* slab, CpuSlab* c, ulong address)
+    private bool TryPushArray(ref SlabPage slab, CpuSlabs own, ulong address)
     {
-        ulong offset = address - slab->Base;
-        uint index = (uint)((offset * slab->Reciprocal) >> 32);
-        if (index >= slab->Objects || index * slab->Size != offset || slab->ArrayNode != _arraysNode)
+        ulong offset = address - slab.Base;
+        uint index = (uint)((offset * slab.Reciprocal) >> 32);
+        if (index >= slab.Objects || index * slab.Size != offset || slab.ArrayNode != _arraysNode)
         {
             return false;
         }
 
-        ushort* link = slab->Links.At(index);
-        ArrayCache* array = c->Array;
-        if (*link != SlabPage.Allocated || array->Avail == array->Limit)
+        SlabLinks links = slab.Links;
+        SlabLink link = links.At(index);
+        ArrayCache array = own.First.Array;
+        if (link.State != SlabPage.Allocated || array.Avail == array.Limit)
         {
             return false;
         }
 
-        ArrayCache.Push(array, address, link);
+        array.Push(address, link);
         return true;
     }
 
     /// <summary>Puts an object of the CPU's current slab back on its free list, unless none starts there or it is free.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static bool TryPush(CpuSlab* c, ulong address)
+    private static bool TryPush(ref CpuSlab c, ulong address)
     {
-        ulong offset = address - c->Base;
-        uint index = (uint)((offset * c->Reciprocal) >> 32);
-        ushort* link = c->Links.At(index);
-        if (index * c->Size != offset || *link != SlabPage.Allocated)
+        ulong offset = address - c.Base;
+        uint index = (uint)((offset * c.Reciprocal) >> 32);
+        if (index * c.Size != offset)
         {
             return false;
         }
 
-        *link = (ushort)c->FreeHead;
-        c->FreeHead = index;
+        SlabLinks links = c.Links;
+        ref ushort link = ref links[index];
+        if (link != SlabPage.Allocated)
+        {
+            return false;
+        }
+
+        link = (ushort)c.FreeHead;
+        c.FreeHead = index;
         return true;
     }
 
     /// <summary>Whether an address lies in the objects of this CPU's current slab of some cache, and of which.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TryFindCurrent(Cpu cpu, ulong address, ref CpuSlab* current)
+    private bool TryFindCurrent(Cpu cpu, ulong address, ref CpuSlabs current)
     {
         ulong pfn = (address - _frameZero) >> PageGeometry.PageShift;
         if (pfn >= _slabFrames)
@@ -216,10 +231,10 @@ internal unsafe struct CpuSlabPaths
             return false;
         }
 
-        CpuSlab* c = _slabPages[(uint)head].Cpus + cpu.Id;
+        CpuSlabs c = _slabPages[(uint)head].Cpus.From(cpu.Id);
         current = c;
         _hot = c;
-        return address - c->Base < c->Bytes;
+        return address - c.First.Base < c.First.Bytes;
     }
 
     public void Attach(Cpu cpu, SlabAllocator slab)
@@ -256,11 +271,11 @@ internal unsafe struct CpuSlabPaths
     {
         if (cpu.SlabReady && !cpu.IsSpecial && _slub is { } slub && (ulong)(size - 1) < SlabAllocator.KmallocMaxCached && (gfp & SlowKmalloc) == 0)
         {
-            CpuSlab* c = _kmalloc[_kmallocIndex[(uint)(size + 7) >> 3]];
-            ulong address = slub.AllocFromCpu(c);
+            CpuSlabs found = _kmalloc[(uint)_kmallocIndex[(uint)(size + 7) >> 3]];
+            ulong address = slub.AllocFromCpu(ref found.First);
             if (address != 0)
             {
-                _hot = c;
+                _hot = found;
                 return new VirtualAddress(address);
             }
         }
@@ -273,7 +288,7 @@ internal unsafe struct CpuSlabPaths
     {
         if (cpu.SlabReady && !cpu.IsSpecial && _slub is { } slub && (gfp & SlowAlloc) == 0 && ReferenceEquals(cache?.Machine, cpu.Machine))
         {
-            ulong address = slub.AllocFromCpu(cache.Cpus + cpu.Id);
+            ulong address = slub.AllocFromCpu(ref cache.Cpus[cpu.Id]);
             if (address != 0)
             {
                 return new VirtualAddress(address);
@@ -315,20 +330,20 @@ internal unsafe struct CpuSlabPaths
         }
 
         int head = _slabHeads[pfn];
-        SlabPage* slab = _slabPages + (uint)head;
-        if (head == 0 || (slab->State & SlabPage.Plain) == 0 || (cache >= 0 && slab->Cache != cache))
+        ref SlabPage slab = ref _slabPages[(uint)head];
+        if (head == 0 || (slab.State & SlabPage.Plain) == 0 || (cache >= 0 && slab.Cache != cache))
         {
             return false;
         }
 
-        ulong offset = address - slab->Base;
-        uint index = (uint)((offset * slab->Reciprocal) >> 32);
-        if (index >= slab->Objects || index * slab->Size != offset || slab->Links[index] != SlabPage.Allocated)
+        ulong offset = address - slab.Base;
+        uint index = (uint)((offset * slab.Reciprocal) >> 32);
+        if (index >= slab.Objects || index * slab.Size != offset || slab.Links[index] != SlabPage.Allocated)
         {
             return false;
         }
 
-        slub.FreePlain(cpu, slab, head, index);
+        slub.FreePlain(cpu, ref slab, head, index);
         return true;
     }
 }

@@ -8,15 +8,15 @@ namespace MemSim;
 public delegate void ObjectConstructor(Cpu cpu, VirtualAddress obj);
 
 /// <summary>A cache of objects of one size (<c>struct kmem_cache</c>): create it with <see cref="SlabAllocator.CreateCache(string, int, int, SlabFlags, ObjectConstructor?, int, int)"/>, allocate with <see cref="Cpu.Alloc(KmemCache, Gfp)"/>.</summary>
-public sealed unsafe class KmemCache
+public sealed class KmemCache
 {
     private readonly List<string> _aliases = [];
 
     /// <summary>The per-CPU states by CPU number.</summary>
-    internal CpuSlab* Cpus;
+    internal CpuSlabs Cpus;
 
     /// <summary>The CPUs' current slabs and partial lists by CPU number: <see cref="Cpus"/>, but apart from it where sheaves lie before them, so that fast paths find the sheaves only.</summary>
-    internal CpuSlab* CurrentSlabs;
+    internal CpuSlabs CurrentSlabs;
 
     /// <summary>The state of a CPU, whose number is one of the machine's.</summary>
     internal ref CpuSlab SlabOf(int cpu) => ref CurrentSlabs[cpu];
@@ -119,9 +119,9 @@ public sealed unsafe class KmemCache
     /// <summary>Per-CPU states of its own for the copy of a cache.</summary>
     internal void Reopen() => Cpus = CurrentSlabs = TakeCpuSlabs();
 
-    internal CpuSlab* TakeCpuSlabs()
+    internal CpuSlabs TakeCpuSlabs()
     {
-        CpuSlab* states = Allocator.Memory.TakeCpuSlabs(Machine.Cpus.Count);
+        CpuSlabs states = Allocator.Memory.TakeCpuSlabs(Machine.Cpus.Count);
         for (int cpu = 0; cpu < Machine.Cpus.Count; cpu++)
         {
             states[cpu].Cache = Id;

@@ -5,14 +5,14 @@ using MemSim.Slab;
 namespace MemSim;
 
 /// <content>The checked ways in: what the fast paths on <see cref="Cpu"/> do not serve.</content>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     private readonly SlabTracepoints _tracepoints = new();
 
     /// <summary>The tracepoints when somebody listens, else null: what hot paths test.</summary>
     internal SlabTracepoints? Trace { get; private set; }
 
-    internal CpuSlab* Nothing { get; private set; }
+    internal CpuSlabs Nothing { get; private set; }
 
     /// <summary>In a copy of the layer the state of no cache is another one.</summary>
     internal void ReopenTables() => Nothing = Memory.TakeCpuSlabs(1);
@@ -266,17 +266,17 @@ public sealed unsafe partial class SlabAllocator
             if (offset >= bytes)
             {
                 int head = Memory.SlabAt(objects[i].Value);
-                SlabPage* slab = Memory.Pages + (uint)head;
-                if (head == 0 || slab->Cache != cache.Id)
+                ref SlabPage slab = ref Memory[head];
+                if (head == 0 || slab.Cache != cache.Id)
                 {
                     return i;
                 }
 
-                start = slab->Base;
-                size = slab->Size;
-                bytes = slab->Objects * size;
-                reciprocal = slab->Reciprocal;
-                links = slab->Links;
+                start = slab.Base;
+                size = slab.Size;
+                bytes = slab.Objects * size;
+                reciprocal = slab.Reciprocal;
+                links = slab.Links;
                 offset = objects[i].Value - start;
                 if (offset >= bytes)
                 {
@@ -307,8 +307,8 @@ public sealed unsafe partial class SlabAllocator
 
     private ulong Take(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
-        ulong address = c->FreeHead != SlabPage.End && (node < 0 || Memory[c->Slab].Node == node) ? Slub.Pop(c) : Backend.Alloc(cpu, cache, gfp & ~Gfp.Zero, node);
+        ref CpuSlab c = ref cache.Cpus[cpu.Id];
+        ulong address = c.FreeHead != SlabPage.End && (node < 0 || Memory[c.Slab].Node == node) ? Slub.Pop(ref c) : Backend.Alloc(cpu, cache, gfp & ~Gfp.Zero, node);
         if (address == 0)
         {
             NoteFailure(cpu, cache, gfp, node);

@@ -5,7 +5,7 @@ namespace MemSim;
 
 /// <summary>The slab layer of a machine: its object caches and kmalloc's size classes. <see cref="Machine.Slab"/>.</summary>
 /// <remarks>Objects are allocated and freed on a <see cref="Cpu"/>. Creating, shrinking and destroying caches is for one thread at a time; shrinking and destroying on a machine with parallel CPUs need the other CPUs at rest.</remarks>
-public sealed unsafe partial class SlabAllocator
+public sealed partial class SlabAllocator
 {
     /// <summary>More objects no sheaf may hold, so that a slip of the pen does not take the host's memory.</summary>
     private const int MostSheafObjects = 4096;

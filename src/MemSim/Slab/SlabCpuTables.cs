@@ -1,37 +1,37 @@
-using System.Runtime.InteropServices;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 
 /// <summary>The tables a CPU's fast paths look things up in: size to class, class to this CPU's state of the normal kmalloc cache.</summary>
-internal sealed unsafe class SlabCpuTables
+internal sealed class SlabCpuTables
 {
-    private readonly void* _memory;
+    // Keeps what the tables lie in.
+    private readonly HostRange _memory;
 
     public SlabCpuTables(SlabAllocator slab, Cpu cpu)
     {
-        const int pointers = SlabAllocator.KmallocClasses + 1;
-        _memory = NativeMemory.AllocZeroed((nuint)((pointers * sizeof(CpuSlab*)) + slab.KmallocIndex.Length));
+        const int classes = SlabAllocator.KmallocClasses + 1;
+        long bytes = classes * sizeof(ulong);
+        _memory = HostRange.Take(bytes + slab.KmallocIndex.Length, HostMemory.Allocated, "a table of size classes");
         Nothing = slab.Nothing;
-        Kmalloc = (CpuSlab**)_memory;
-        KmallocIndex = (byte*)(Kmalloc + pointers);
-        slab.KmallocIndex.CopyTo(new Span<byte>(KmallocIndex, slab.KmallocIndex.Length));
+        Kmalloc = _memory.Table<CpuSlabs>(0, classes);
+        KmallocIndex = _memory.Table<byte>(bytes, slab.KmallocIndex.Length);
+        slab.KmallocIndex.CopyTo(KmallocIndex.Slice(0, slab.KmallocIndex.Length));
 
         // Size 0 has a class of its own that never holds memory.
-        KmallocIndex[0] = SlabAllocator.KmallocClasses;
-        Kmalloc[SlabAllocator.KmallocClasses] = Nothing;
+        KmallocIndex[0U] = SlabAllocator.KmallocClasses;
+        Kmalloc[(uint)SlabAllocator.KmallocClasses] = Nothing;
         ReadOnlySpan<KmemCache?> caches = slab.KmallocCaches(0);
         for (int i = 0; i < caches.Length; i++)
         {
-            Kmalloc[i] = caches[i] is { } cache ? cache.Cpus + cpu.Id : Nothing;
+            Kmalloc[(uint)i] = caches[i] is { } cache ? cache.Cpus.From(cpu.Id) : Nothing;
         }
     }
 
-    ~SlabCpuTables() => NativeMemory.Free(_memory);
-
     /// <summary>The state of no cache: no slab, no free object.</summary>
-    public CpuSlab* Nothing { get; }
+    public CpuSlabs Nothing { get; }
 
-    public CpuSlab** Kmalloc { get; }
+    public HostTable<CpuSlabs> Kmalloc { get; }
 
-    public byte* KmallocIndex { get; }
+    public HostTable<byte> KmallocIndex { get; }
 }

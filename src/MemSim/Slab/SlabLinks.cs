@@ -1,42 +1,85 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 
 namespace MemSim.Slab;
 
 /// <summary>The state of each object of a slab, one word an object: <see cref="SlabPage.Allocated"/>, the next free object of the list it is on, or <see cref="SlabPage.End"/>.</summary>
 /// <remarks>
 /// A view of memory that <see cref="SlabMemory.TakeLinks"/> gave for <see cref="SlabPage.Objects"/> objects and takes back with the slab. In range by construction: an index is an object's number
-/// that <see cref="SlabPage.TryIndex"/> compared with that count, a counter below it, or a link, and links hold nothing but such numbers; nobody else can write there.
+/// that <see cref="SlabPage.TryIndex"/> compared with that count, a counter below it, or a link, and links hold nothing but such numbers; nobody else can write there. The Debug build keeps the
+/// count and looks at every index.
 /// </remarks>
-internal readonly unsafe struct SlabLinks(ushort* first)
+internal readonly unsafe struct SlabLinks : IHostView
 {
-    private readonly ushort* _first = first;
+    private readonly ushort* _first;
+#if DEBUG
+    private readonly int _objects;
+#endif
+
+    /// <summary>The words of a slab, in memory that has room for them.</summary>
+    public SlabLinks(ushort* first, int objects)
+    {
+        _first = first;
+#if DEBUG
+        _objects = objects;
+#else
+        _ = objects;
+#endif
+    }
 
     public ref ushort this[uint index]
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => ref _first[index];
+        get
+        {
+            Check(index);
+            return ref _first[index];
+        }
     }
 
     public ref ushort this[int index]
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => ref _first[index];
+        get
+        {
+            Check((uint)index);
+            return ref _first[index];
+        }
     }
 
     /// <summary>The place of an object's word, as arrays and sheaves remember it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ushort* At(uint index) => _first + index;
+    public SlabLink At(uint index)
+    {
+        Check(index);
+        return new SlabLink(_first + index);
+    }
 
-    /// <inheritdoc cref="At(uint)"/>
+    /// <summary>The words from an object's on, for <see cref="BulkRuns"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ushort* At(ulong index) => _first + index;
+    public ushort* From(ulong index)
+    {
+        Check(index);
+        return _first + index;
+    }
 
     /// <summary>The object whose word lies at a place.</summary>
-    public int IndexOf(ushort* link) => (int)(link - _first);
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int IndexOf(SlabLink link)
+    {
+        int index = link.From(_first);
+        Check((uint)index);
+        return index;
+    }
 
     /// <summary>The words of all objects.</summary>
     /// <param name="objects">How many the slab has.</param>
-    public Span<ushort> All(int objects) => new(_first, objects);
+    public Span<ushort> All(int objects)
+    {
+        Check((uint)Math.Max(objects - 1, 0));
+        return new Span<ushort>(_first, objects);
+    }
 
     /// <summary>How many objects are in a state.</summary>
     public int Count(int objects, ushort state) => All(objects).Count(state);
@@ -45,4 +88,46 @@ internal readonly unsafe struct SlabLinks(ushort* first)
     public void GiveTo(SlabMemory memory, int objects) => memory.GiveLinks(_first, objects);
 
     public bool IsSameAs(SlabLinks other) => _first == other._first;
+
+    [Conditional("DEBUG")]
+    private void Check(ulong index)
+    {
+#if DEBUG
+        Debug.Assert(index < (ulong)_objects, "a number of an object of the slab");
+#else
+        _ = index;
+        _ = this;
+#endif
+    }
+}
+
+/// <summary>The word of one object in the <see cref="SlabLinks"/> of its slab.</summary>
+/// <remarks>
+/// In range by construction: only <see cref="SlabLinks.At"/> makes one, and arrays and sheaves, which remember it, have given the object back before its slab, and the words with it, can go
+/// (the object counts as in use there).
+/// </remarks>
+internal readonly unsafe struct SlabLink(ushort* word) : IHostView, IEquatable<SlabLink>
+{
+    private readonly ushort* _word = word;
+
+    /// <summary>What the word says of the object.</summary>
+    public ref ushort State
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        get => ref *_word;
+    }
+
+    public static bool operator ==(SlabLink left, SlabLink right) => left._word == right._word;
+
+    public static bool operator !=(SlabLink left, SlabLink right) => left._word != right._word;
+
+    public bool Equals(SlabLink other) => _word == other._word;
+
+    public override bool Equals(object? obj) => obj is SlabLink other && Equals(other);
+
+    public override int GetHashCode() => ((nint)_word).GetHashCode();
+
+    /// <summary>How many words it lies behind another.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int From(ushort* first) => (int)(_word - first);
 }

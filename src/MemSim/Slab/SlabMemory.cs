@@ -9,8 +9,9 @@ namespace MemSim.Slab;
 
 /// <summary>The tables behind all slabs of a machine: which slab a frame belongs to, each slab's state, and the space for its free list.</summary>
 /// <remarks>
-/// The type that owns the slab layer's unmanaged memory. In range by construction: frame numbers are compared with the machine's at every way in
-/// (<see cref="SlabAt"/>), slabs are only named by frames found here, and objects by numbers below <see cref="SlabPage.Objects"/>.
+/// The type that owns the slab layer's unmanaged memory, apart from that of arrays (<see cref="ArrayMemory"/>). In range by construction: frame numbers are compared with the machine's at every way in
+/// (<see cref="SlabAt"/>), slabs are only named by frames found here, and objects by numbers below <see cref="SlabPage.Objects"/>. Words for free lists come from arenas cut in pieces of
+/// powers of two, each at least as large as the objects it is asked for need, and go back with the same number of objects.
 /// </remarks>
 internal sealed unsafe class SlabMemory
 {
@@ -18,8 +19,11 @@ internal sealed unsafe class SlabMemory
     private const int LinkClasses = 12;
     private const int ArenaBytes = 1 << 17;
 
-    private LazyMemory _heads;
-    private LazyMemory _pages;
+    /// <summary>Up to this size huge pages of the host are asked for: the waste is bounded.</summary>
+    private const long HugePageLimitBytes = 128L << 20;
+
+    private HostRange _heads;
+    private HostRange _pages;
     // Guards itself: what the finalizer frees.
     private readonly List<nint> _arenas = [];
     private readonly nint[] _freeLinks = new nint[LinkClasses];
@@ -54,19 +58,19 @@ internal sealed unsafe class SlabMemory
     public ulong FrameZero { get; }
 
     /// <summary>For each frame the first frame of the slab it belongs to; 0: none.</summary>
-    public int* Heads { get; private set; }
+    public HostTable<int> Heads { get; private set; }
 
     /// <summary>The slabs, by first frame.</summary>
-    public SlabPage* Pages { get; private set; }
+    public HostTable<SlabPage> Pages { get; private set; }
 
     /// <summary>Makes the tables, empty.</summary>
     [MemberNotNull(nameof(_heads), nameof(_pages))]
     public void Reopen(HostMemory host)
     {
-        _heads = new LazyMemory((long)Frames * sizeof(int), host);
-        _pages = new LazyMemory((long)Frames * SlabPage.SizeInBytes, host);
-        Heads = (int*)_heads.Start;
-        Pages = (SlabPage*)_pages.Start;
+        _heads = Take((long)Frames * sizeof(int), host);
+        _pages = Take((long)Frames * SlabPage.SizeInBytes, host);
+        Heads = _heads.Table<int>(0, (long)Frames);
+        Pages = _pages.Table<SlabPage>(0, (long)Frames);
     }
 
     /// <summary>The slab that starts at a frame.</summary>
@@ -90,7 +94,7 @@ internal sealed unsafe class SlabMemory
     public void SetHeads(int pfn, int order, int head)
     {
         Debug.Assert((ulong)(uint)pfn + (1UL << order) <= Frames && (head == pfn || head == 0), "frames of the machine, and a slab that begins with them");
-        new Span<int>(Heads + (uint)pfn, 1 << order).Fill(head);
+        Heads.Slice((uint)pfn, 1 << order).Fill(head);
     }
 
     /// <summary>Host memory for the links of a slab: behind its fields where there is room.</summary>
@@ -98,7 +102,8 @@ internal sealed unsafe class SlabMemory
     {
         if (objects <= SlabPage.InlineLinks)
         {
-            return new SlabLinks((ushort*)(Pages + (uint)head + 1) - SlabPage.InlineLinks);
+            // In range: the last part of the slab's own entry, which has room for so many.
+            return new SlabLinks((ushort*)(Pages.PlaceOf((uint)head) + 1) - SlabPage.InlineLinks, objects);
         }
 
         int linkClass = LinkClass(objects);
@@ -122,7 +127,7 @@ internal sealed unsafe class SlabMemory
             _lock.Exit();
         }
 
-        return new SlabLinks((ushort*)links);
+        return new SlabLinks((ushort*)links, objects);
     }
 
     public void GiveLinks(ushort* links, int objects)
@@ -147,7 +152,7 @@ internal sealed unsafe class SlabMemory
     }
 
     /// <summary>Memory for per-CPU states that lives as long as the machine: a cache that was destroyed can still be asked.</summary>
-    public CpuSlab* TakeCpuSlabs(int cpus)
+    public CpuSlabs TakeCpuSlabs(int cpus)
     {
         nuint bytes = (nuint)cpus * CpuSlab.SizeInBytes;
         void* memory = NativeMemory.AlignedAlloc(bytes, CpuSlab.SizeInBytes);
@@ -161,9 +166,10 @@ internal sealed unsafe class SlabMemory
         for (int i = 0; i < cpus; i++)
         {
             slabs[i].FreeHead = SlabPage.End;
+            slabs[i].Count = cpus - i;
         }
 
-        return slabs;
+        return new CpuSlabs(slabs);
     }
 
     /// <summary>The first frames of a cache's slabs, ascending: a walk over every frame.</summary>
@@ -172,10 +178,10 @@ internal sealed unsafe class SlabMemory
         List<int> slabs = [];
         for (int pfn = 1; pfn < (long)Frames; pfn++)
         {
-            if (Heads[pfn] == pfn && Pages[pfn].Cache == cache.Id)
+            if (Heads[(uint)pfn] == pfn && this[pfn].Cache == cache.Id)
             {
                 slabs.Add(pfn);
-                pfn += (1 << Pages[pfn].Order) - 1;
+                pfn += (1 << this[pfn].Order) - 1;
             }
         }
 
@@ -187,6 +193,17 @@ internal sealed unsafe class SlabMemory
     {
         ref SlabPage slab = ref this[head];
         return slab.Links.Count(slab.Objects, SlabPage.Allocated);
+    }
+
+    private static HostRange Take(long bytes, HostMemory host)
+    {
+        HostRange taken = HostRange.Take(bytes, host, "a table of slabs");
+        if (bytes <= HugePageLimitBytes)
+        {
+            taken.PreferHugePages(true);
+        }
+
+        return taken;
     }
 
     private static int LinkClass(int objects) =>

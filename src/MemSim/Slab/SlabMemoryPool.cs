@@ -1,4 +1,5 @@
 using System.Buffers;
+using MemSim.Hardware;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -53,7 +54,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
     {
     }
 
-    private sealed unsafe class Buffer : MemoryManager<byte>
+    private sealed class Buffer : MemoryManager<byte>
     {
         private readonly Cpu _cpu;
         private readonly VirtualAddress _obj;
@@ -80,11 +81,7 @@ public sealed class SlabMemoryPool : MemoryPool<byte>
             ArgumentOutOfRangeException.ThrowIfNegative(elementIndex);
             ArgumentOutOfRangeException.ThrowIfGreaterThan(elementIndex, _length);
 
-            // Simulated RAM is unmanaged and never moves.
-            fixed (byte* start = GetSpan())
-            {
-                return new MemoryHandle(start + elementIndex, pinnable: this);
-            }
+            return PhysicalMemory.Pin(GetSpan(), elementIndex, this);
         }
 
         public override void Unpin()

@@ -9,14 +9,19 @@ namespace MemSim.Slab;
 /// <see cref="End"/>. So the free lists need no contents of RAM, and a second free of an object is always noticed.
 /// </remarks>
 [StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
-internal unsafe struct SlabPage
+internal struct SlabPage
 {
-    public const int SizeInBytes = 128;
+    public const int SizeInBytes = FieldBytes + 64;
 
     /// <summary>So many links find room behind the fields; those of larger slabs lie elsewhere.</summary>
     public const int InlineLinks = (SizeInBytes - FieldBytes) / sizeof(ushort);
 
+#if DEBUG
+    // The links know how many they are.
+    private const int FieldBytes = 72;
+#else
     private const int FieldBytes = 64;
+#endif
 
     /// <summary>In <see cref="Links"/>: the object is in use.</summary>
     public const ushort Allocated = 0xffff;
@@ -43,7 +48,7 @@ internal unsafe struct SlabPage
     public SlabLinks Links;
 
     /// <summary>The cache's per-CPU states, one for each CPU; null: no slab starts at this frame.</summary>
-    public CpuSlab* Cpus;
+    public CpuSlabs Cpus;
 
     /// <summary>The address of object 0.</summary>
     public ulong Base;
@@ -109,38 +114,4 @@ internal unsafe struct SlabPage
     public readonly ulong AddressOf(uint index) => Base + (index * Size);
 
     public static uint ReciprocalOf(uint size) => (uint)Math.Min(((1UL << 32) + size - 1) / size, uint.MaxValue);
-}
-
-/// <summary>A CPU's current slab of a cache (<c>struct kmem_cache_cpu</c>), one cache line. What an allocation that finds memory at once looks at.</summary>
-/// <remarks>Without a current slab <see cref="Bytes"/> is 0 and <see cref="FreeHead"/> is <see cref="SlabPage.End"/>; so for ever for caches that are debugged, and for the classic SLAB's.</remarks>
-[StructLayout(LayoutKind.Sequential, Size = SizeInBytes)]
-internal unsafe struct CpuSlab
-{
-    public const int SizeInBytes = 64;
-
-    /// <summary>The address of object 0 of the current slab.</summary>
-    public ulong Base;
-
-    public SlabLinks Links;
-
-    /// <summary>Bytes of all objects of the current slab; 0 without one.</summary>
-    public uint Bytes;
-
-    public uint Size;
-
-    public uint Reciprocal;
-
-    /// <summary>The first free object: the CPU's own free list of the current slab.</summary>
-    public uint FreeHead;
-
-    /// <summary>The first frame of the current slab; 0: none.</summary>
-    public int Slab;
-
-    /// <summary>The first slab of the CPU's partial list; 0: none.</summary>
-    public int Partial;
-
-    public int Cache;
-
-    /// <summary>The classic SLAB's array of free objects, or SLUB's main sheaf; null for caches without.</summary>
-    public ArrayCache* Array;
 }

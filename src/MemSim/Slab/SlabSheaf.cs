@@ -1,9 +1,11 @@
+using MemSim.Slab;
+
 namespace MemSim;
 
 /// <summary>A sheaf lent to a caller (<c>struct slab_sheaf</c>): objects had beforehand, so that taking one cannot fail. <see cref="CpuSlabCalls.PrefillSheaf"/>.</summary>
 public sealed class SlabSheaf
 {
-    internal SlabSheaf(KmemCache cache, nint sheaf)
+    internal SlabSheaf(KmemCache cache, ArrayCache sheaf)
     {
         Cache = cache;
         Sheaf = sheaf;
@@ -18,8 +20,8 @@ public sealed class SlabSheaf
     /// <summary>Whether it was given back.</summary>
     public bool IsReturned { get; internal set; }
 
-    /// <summary>The sheaf itself, for the implementation; 0 where the cache has none and the objects are in <see cref="Objects"/>.</summary>
-    internal nint Sheaf { get; set; }
+    /// <summary>The sheaf itself, for the implementation; null where the cache has none and the objects are in <see cref="Objects"/>.</summary>
+    internal ArrayCache Sheaf { get; set; }
 
     /// <summary>The objects of a cache that has no sheaves, the last one to go first; they are allocated ones.</summary>
     internal List<VirtualAddress> Objects { get; } = [];

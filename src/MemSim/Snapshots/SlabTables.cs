@@ -9,7 +9,7 @@ namespace MemSim.Snapshots;
 /// Addresses of the host do not leave it: a slab's links are written out, an object in an array by its address in the machine, and what follows from a slab is computed anew. From a file
 /// nothing is believed that fast paths do not look at again: numbers of objects and slabs are compared with how many there are.
 /// </remarks>
-internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
+internal sealed class SlabTables(StateCursor from, HostMemory host)
 {
     private readonly List<int> _heads = [];
 
@@ -107,7 +107,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
             }
         }
 
-        if (lent.FirstOrDefault(sheaf => !sheaf.IsReturned && sheaf.Sheaf == 0 && (sheaf.Cache.BackendState is SheafCache || sheaf.Count != sheaf.Objects.Count)) is { } lost)
+        if (lent.FirstOrDefault(sheaf => !sheaf.IsReturned && sheaf.Sheaf.IsNull && (sheaf.Cache.BackendState is SheafCache || sheaf.Count != sheaf.Objects.Count)) is { } lost)
         {
             throw new FormatException($"a sheaf of {lost.Count} objects of the cache {lost.Cache.Name} is lent, but none of it is there");
         }
@@ -264,34 +264,34 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
         cpu.Reciprocal = slab.Reciprocal;
     }
 
-    private static void WriteArray(ArrayCache* array, StateBytes to)
+    private static void WriteArray(ArrayCache array, StateBytes to)
     {
-        if (array == null)
+        if (array.IsNull)
         {
             to.Number(0);
             return;
         }
 
-        to.Number(array->Limit + 1L);
-        to.Number(array->BatchCount);
-        to.Number(array->Touched);
-        to.Number((long)array->Home);
-        to.Number(array->Due);
-        to.Number(array->Node);
-        to.Number(array->Avail);
-        for (int i = 0; i < array->Avail; i++)
+        to.Number(array.Limit + 1L);
+        to.Number(array.BatchCount);
+        to.Number(array.Touched);
+        to.Number((long)array.Home);
+        to.Number(array.Due);
+        to.Number(array.Node);
+        to.Number(array.Avail);
+        foreach (ArrayEntry entry in array.Entries)
         {
-            to.Number((long)ArrayCache.EntriesOf(array)[i].Address);
+            to.Number((long)entry.Address);
         }
     }
 
-    private ArrayCache* ReadArray(KmemCache cache, SlabMemory memory)
+    private ArrayCache ReadArray(KmemCache cache, SlabMemory memory)
     {
         const int most = 1 << 20;
         int limit = from.Count(most, "as size of an array") - 1;
         if (limit < 0)
         {
-            return null;
+            return default;
         }
 
         int batch = from.Count(most, "as batch");
@@ -299,14 +299,14 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
         ulong home = (ulong)from.Number();
         long due = from.Number();
         int node = from.Count(ushort.MaxValue, "as node of a sheaf");
-        ArrayCache* array = cache.BackendState switch
+        ArrayCache array = cache.BackendState switch
         {
             SheafCache sheaves => sheaves.Place(home, limit),
             ClassicCache classic => classic.Make(limit, batch),
             _ => throw new FormatException($"an array of {limit} objects does not belong to the cache {cache.Name}"),
         };
-        array->Due = due;
-        array->Node = node;
+        array.Due = due;
+        array.Node = node;
         int avail = from.Count(limit, "objects in an array");
         for (int i = 0; i < avail; i++)
         {
@@ -317,10 +317,10 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
                 throw new FormatException($"an array of the cache {cache.Name} has 0x{address:x}, where no object is");
             }
 
-            ArrayCache.Push(array, address, memory[head].Links.At(index));
+            array.Push(address, memory[head].Links.At(index));
         }
 
-        array->Touched = touched;
+        array.Touched = touched;
         return array;
     }
 
@@ -334,7 +334,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
 
         Write(sheaves.Waiting, to);
         Write(sheaves.Lent, to);
-        foreach (nint sheaf in sheaves.Lent)
+        foreach (ArrayCache sheaf in sheaves.Lent)
         {
             // By whom: the number of the object that the user has, 0 where a copy has none.
             int number = 0;
@@ -353,22 +353,22 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
         }
     }
 
-    private static void Write(IReadOnlyCollection<nint> sheaves, StateBytes to)
+    private static void Write(IReadOnlyCollection<ArrayCache> sheaves, StateBytes to)
     {
         to.Number(sheaves.Count);
-        foreach (nint sheaf in sheaves)
+        foreach (ArrayCache sheaf in sheaves)
         {
-            WriteArray((ArrayCache*)sheaf, to);
+            WriteArray(sheaf, to);
         }
     }
 
     /// <summary>The sheaves of a barn's list: put in again in this order, the last becomes the first.</summary>
-    private static Stack<nint> ListOf(ArrayCache* first)
+    private static Stack<ArrayCache> ListOf(ArrayCache first)
     {
-        Stack<nint> list = [];
-        for (ArrayCache* sheaf = first; sheaf != null; sheaf = sheaf->Next)
+        Stack<ArrayCache> list = [];
+        for (ArrayCache sheaf = first; !sheaf.IsNull; sheaf = sheaf.Next)
         {
-            list.Push((nint)sheaf);
+            list.Push(sheaf);
         }
 
         return list;
@@ -387,15 +387,15 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
             sheaves.List(sheaves.Waiting, Needed(ReadArray(cache, memory)));
         }
 
-        List<nint> given = [];
+        List<ArrayCache> given = [];
         for (int left = from.Count(int.MaxValue, "lent sheaves"); left > 0; left--)
         {
-            given.Add((nint)Needed(ReadArray(cache, memory)));
+            given.Add(Needed(ReadArray(cache, memory)));
         }
 
-        foreach (nint sheaf in given)
+        foreach (ArrayCache sheaf in given)
         {
-            Lend(sheaves, lent, from.Count(lent.Count, "lent sheaves"), cache, (ArrayCache*)sheaf);
+            Lend(sheaves, lent, from.Count(lent.Count, "lent sheaves"), cache, sheaf);
         }
 
         foreach (SheafBarn barn in sheaves.Barns)
@@ -414,29 +414,29 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
     }
 
     /// <summary>Gives a sheaf to whom it was lent. Where nobody has it in a copy, its objects are allocated ones.</summary>
-    private static void Lend(SheafCache sheaves, IReadOnlyList<SlabSheaf> lent, int number, KmemCache cache, ArrayCache* sheaf)
+    private static void Lend(SheafCache sheaves, IReadOnlyList<SlabSheaf> lent, int number, KmemCache cache, ArrayCache sheaf)
     {
         if (number == 0)
         {
-            while (sheaf->Avail != 0)
+            while (sheaf.Avail != 0)
             {
-                _ = ArrayCache.Pop(sheaf);
+                _ = sheaf.Pop();
             }
 
             return;
         }
 
         SlabSheaf held = lent[number - 1];
-        if (held.Cache != cache || held.IsReturned || held.Sheaf != 0 || held.Count != sheaf->Avail)
+        if (held.Cache != cache || held.IsReturned || !held.Sheaf.IsNull || held.Count != sheaf.Avail)
         {
-            throw new FormatException($"sheaf {number} is lent twice, or is not one of {sheaf->Avail} objects of the cache {cache.Name}");
+            throw new FormatException($"sheaf {number} is lent twice, or is not one of {sheaf.Avail} objects of the cache {cache.Name}");
         }
 
-        held.Sheaf = (nint)sheaf;
+        held.Sheaf = sheaf;
         sheaves.List(sheaves.Lent, sheaf);
     }
 
-    private static ArrayCache* Needed(ArrayCache* sheaf) => sheaf != null ? sheaf : throw new FormatException("a list has no sheaf where one should be");
+    private static ArrayCache Needed(ArrayCache sheaf) => !sheaf.IsNull ? sheaf : throw new FormatException("a list has no sheaf where one should be");
 
     private static void Write(ClassicCache classic, StateBytes to)
     {
@@ -445,9 +445,9 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
             if (node is not null)
             {
                 WriteArray(node.Shared, to);
-                foreach (nint alien in node.Aliens)
+                foreach (ArrayCache alien in node.Aliens)
                 {
-                    WriteArray((ArrayCache*)alien, to);
+                    WriteArray(alien, to);
                 }
             }
         }
@@ -462,7 +462,7 @@ internal sealed unsafe class SlabTables(StateCursor from, HostMemory host)
                 node.Shared = ReadArray(cache, memory);
                 for (int i = 0; i < node.Aliens.Length; i++)
                 {
-                    node.Aliens[i] = (nint)ReadArray(cache, memory);
+                    node.Aliens[i] = ReadArray(cache, memory);
                 }
             }
         }

@@ -184,7 +184,7 @@ internal sealed class StateShapes
         }
 
         if (typeof(Exception).IsAssignableFrom(type) || type == typeof(System.Runtime.ExceptionServices.ExceptionDispatchInfo) || type.IsGenericType && type.GetGenericTypeDefinition() == typeof(ThreadLocal<>)
-            || type == typeof(SlabCpuTables) || type == typeof(LazyMemory))
+            || type == typeof(SlabCpuTables) || type == typeof(HostRange))
         {
             return new Shape(type, Carry.Nothing);
         }
@@ -215,7 +215,7 @@ internal sealed class StateShapes
     private Shape MakeArray(Type type)
     {
         Type item = type.GetElementType()!;
-        if (item.IsPointer || item == typeof(nint) || item == typeof(CpuMmu.FrontLine))
+        if (item.IsPointer || item == typeof(nint) || IsHostView(item) || item == typeof(CpuMmu.FrontLine))
         {
             return new Shape(type, Carry.BlankItems);
         }
@@ -234,7 +234,7 @@ internal sealed class StateShapes
         Type[] of = type.GetGenericArguments();
         if (definition == typeof(List<>))
         {
-            return of[0] == typeof(nint) ? new Shape(type, Carry.Blank) : new Shape(type, Carry.List) { Item = SlotOf(of[0]) };
+            return of[0] == typeof(nint) || IsHostView(of[0]) ? new Shape(type, Carry.Blank) : new Shape(type, Carry.List) { Item = SlotOf(of[0]) };
         }
 
         if (definition == typeof(Dictionary<,>) || definition == typeof(SortedDictionary<,>))
@@ -274,9 +274,12 @@ internal sealed class StateShapes
         return slot;
     }
 
+    /// <summary>Whether values of a type are nothing but addresses of the host.</summary>
+    private static bool IsHostView(Type type) => type.IsValueType && typeof(IHostView).IsAssignableFrom(type);
+
     private Slot MakeSlot(Type type)
     {
-        if (type.IsPointer || type.IsFunctionPointer || type == typeof(nint) || type == typeof(nuint))
+        if (type.IsPointer || type.IsFunctionPointer || type == typeof(nint) || type == typeof(nuint) || IsHostView(type))
         {
             return new Slot(SlotKind.Blank, type);
         }

@@ -12,7 +12,7 @@ namespace MemSim.Tests.Snapshots;
 internal sealed class FieldComparison
 {
     /// <summary>What is made anew for a copy, or compared by other means.</summary>
-    private static readonly HashSet<string> HostTypes = ["PhysicalMemory", "MemMap", "LazyMemory", "SlabMemory", "SlabCpuTables", "HostMemory", "Lock", "NullLogger", "NullLoggerFactory", "FrameArray", "FrontLine"];
+    private static readonly HashSet<string> HostTypes = ["PhysicalMemory", "MemMap", "HostRange", "SlabMemory", "ArrayMemory", "SlabCpuTables", "HostMemory", "Lock", "NullLogger", "NullLoggerFactory", "FrameArray", "FrontLine"];
 
     private readonly Queue<(object Mine, object Theirs, string At)> _pairs = [];
     private readonly Dictionary<object, object> _partners = new(ReferenceEqualityComparer.Instance);

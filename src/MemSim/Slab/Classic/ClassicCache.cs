@@ -1,15 +1,14 @@
-using System.Runtime.InteropServices;
 using MemSim.Hardware;
 
 namespace MemSim.Slab;
 
 /// <summary>What the classic SLAB keeps for a cache: its figures, its nodes' lists, and the memory of its arrays.</summary>
-internal sealed unsafe class ClassicCache
+internal sealed class ClassicCache
 {
     private const int AlienLimit = 12;
 
     private readonly KmemCache _cache;
-    private readonly List<nint> _memory = [];
+    private readonly ArrayMemory _memory = new();
     // Guards itself: where the free list of a slab lies that is kept outside of it.
     private readonly Dictionary<int, VirtualAddress> _freelists = [];
 
@@ -27,14 +26,14 @@ internal sealed unsafe class ClassicCache
             ClassicNode made = new(node.Id, Nodes.Length)
             {
                 FreeLimit = FreeLimitOf(figures, node),
-                Shared = figures.Shared == 0 || cache.IsDebugged ? null : Make(figures.Shared * figures.BatchCount, figures.BatchCount),
+                Shared = figures.Shared == 0 || cache.IsDebugged ? default : Make(figures.Shared * figures.BatchCount, figures.BatchCount),
             };
             Nodes[node.Id] = made;
             foreach (Node other in machine.Nodes)
             {
                 if (other.Id != node.Id && !cache.IsDebugged)
                 {
-                    made.Aliens[other.Id] = (nint)Make(figures.Limit > 1 ? AlienLimit : figures.Limit, figures.BatchCount);
+                    made.Aliens[other.Id] = Make(figures.Limit > 1 ? AlienLimit : figures.Limit, figures.BatchCount);
                 }
             }
         }
@@ -42,15 +41,6 @@ internal sealed unsafe class ClassicCache
         for (int cpu = 0; cpu < machine.Cpus.Count && !cache.IsDebugged; cpu++)
         {
             cache.Cpus[cpu].Array = Make(figures.Limit, figures.BatchCount);
-        }
-    }
-
-    ~ClassicCache()
-    {
-        // One that a snapshot could not be made into has nothing yet.
-        foreach (nint memory in _memory ?? [])
-        {
-            NativeMemory.AlignedFree((void*)memory);
         }
     }
 
@@ -70,14 +60,14 @@ internal sealed unsafe class ClassicCache
             own.FreeLimit = FreeLimitOf(Figures, node);
             if (!_cache.IsDebugged)
             {
-                Free(own.Shared);
-                own.Shared = shared == 0 ? null : Make(shared * batchCount, batchCount);
+                _memory.Free(own.Shared);
+                own.Shared = shared == 0 ? default : Make(shared * batchCount, batchCount);
             }
         }
 
         for (int cpu = 0; cpu < machine.Cpus.Count && !_cache.IsDebugged; cpu++)
         {
-            Free(_cache.Cpus[cpu].Array);
+            _memory.Free(_cache.Cpus[cpu].Array);
             _cache.Cpus[cpu].Array = Make(limit, batchCount);
         }
     }
@@ -110,31 +100,12 @@ internal sealed unsafe class ClassicCache
 
     private static long FreeLimitOf(in ClassicFigures figures, Node node) => ((1 + (long)node.Cpus.Count) * figures.BatchCount) + figures.Objects;
 
-    private void Free(ArrayCache* array)
-    {
-        if (array != null)
-        {
-            _ = _memory.Remove((nint)array);
-            NativeMemory.AlignedFree(array);
-        }
-    }
-
     /// <summary>Makes an empty array, which lives as long as the cache.</summary>
-    public ArrayCache* Make(int limit, int batch)
-    {
-        nuint bytes = ArrayCache.HeaderBytes + ((nuint)limit * (nuint)sizeof(ArrayEntry));
-        void* memory = NativeMemory.AlignedAlloc(bytes, PaddedLock.CacheLineBytes);
-        NativeMemory.Clear(memory, bytes);
-        _memory.Add((nint)memory);
-        ArrayCache* array = (ArrayCache*)memory;
-        array->Limit = limit;
-        array->BatchCount = batch;
-        return array;
-    }
+    public ArrayCache Make(int limit, int batch) => _memory.Make(limit, batch);
 }
 
 /// <summary>A node's slabs of a cache (<c>struct kmem_cache_node</c>): full, partial and free, and the arrays between CPUs and slabs.</summary>
-internal sealed unsafe class ClassicNode
+internal sealed class ClassicNode
 {
     // Guards Full, Partial, Free and their counts, Shared, Aliens, and the free lists of the node's slabs. Of two nodes the one with the lower number comes first.
     public PaddedLock Lock;
@@ -151,7 +122,7 @@ internal sealed unsafe class ClassicNode
     public ClassicNode(int id, int nodes)
     {
         Id = id;
-        Aliens = new nint[nodes];
+        Aliens = new ArrayCache[nodes];
     }
 
     public int Id { get; }
@@ -174,10 +145,10 @@ internal sealed unsafe class ClassicNode
     public bool ReapDue { get; set; }
 
     /// <summary>Free objects that any CPU of the node may take at once; null: none.</summary>
-    public ArrayCache* Shared { get; set; }
+    public ArrayCache Shared { get; set; }
 
     /// <summary>By node number: objects of that node, freed here, not yet sent home.</summary>
-    public nint[] Aliens { get; }
+    public ArrayCache[] Aliens { get; }
 
     /// <summary>The node whose objects the next reaping sends home.</summary>
     public int ReapNode { get; set; }

@@ -3,7 +3,7 @@ using System.Diagnostics;
 namespace MemSim.Slab;
 
 /// <content>Slabs: made with a colour, taken from and given back to object by object, destroyed when too much is free or the reaper comes by.</content>
-internal sealed unsafe partial class ClassicSlab
+internal sealed partial class ClassicSlab
 {
     /// <summary>Takes back what is not needed at the moment, as every CPU of a real kernel does every two seconds (<c>cache_reap()</c>).</summary>
     /// <param name="cpu">The CPU whose arrays are looked at; its node's every second time.</param>
@@ -14,8 +14,8 @@ internal sealed unsafe partial class ClassicSlab
         foreach (KmemCache cache in _allocator.Caches)
         {
             ClassicNode node = StateOf(cache).Nodes[cpu.Node.Id];
-            ArrayCache* array = cache.Cpus[cpu.Id].Array;
-            if (array == null)
+            ArrayCache array = cache.Cpus[cpu.Id].Array;
+            if (array.IsNull)
             {
                 continue;
             }
@@ -77,7 +77,7 @@ internal sealed unsafe partial class ClassicSlab
         for (int i = 0; none && i < _machine.Cpus.Count; i++)
         {
             // Whoever still holds the cache must come by the checks from now on.
-            cache.Cpus[i].Array = null;
+            cache.Cpus[i].Array = default;
         }
 
         return none;
@@ -229,28 +229,12 @@ internal sealed unsafe partial class ClassicSlab
 
     /// <summary>Moves objects of a slab into an array.</summary>
     /// <returns>How many.</returns>
-    private int TakeBlock(ArrayCache* array, int head, int batch)
+    private int TakeBlock(ArrayCache array, int head, int batch)
     {
         ref SlabPage slab = ref _memory[head];
-        SlabLinks links = slab.Links;
-        ulong start = slab.Base;
-        uint size = slab.Size;
-        ArrayEntry* entry = ArrayCache.EntriesOf(array) + array->Avail;
         int count = Math.Min(batch, slab.Objects - slab.InUse);
-        uint next = slab.FreeHead;
-        for (ArrayEntry* end = entry + count; entry < end; entry++)
-        {
-            ushort* link = links.At(next);
-            entry->Address = start + (next * size);
-            entry->Link = link;
-            next = *link;
-            *link = SlabPage.End;
-        }
-
-        slab.FreeHead = (ushort)next;
-        slab.InUse += (ushort)count;
-        array->Avail += count;
-        Debug.Assert(slab.InUse <= slab.Objects && array->Avail <= array->Limit, "no more objects are out than there are, and the array holds them");
+        array.TakeFrom(ref slab, count);
+        Debug.Assert(slab.InUse <= slab.Objects && array.Avail <= array.Limit, "no more objects are out than there are, and the array holds them");
         return count;
     }
 
@@ -268,23 +252,23 @@ internal sealed unsafe partial class ClassicSlab
 
     /// <summary>Gives objects back to their slabs; when a node has too many free, its oldest free slabs go (<c>free_block()</c>). Under the node's lock.</summary>
     /// <returns>The first of a chain of slabs to destroy once the lock is released; 0: none.</returns>
-    private int FreeBlock(KmemCache cache, ClassicNode node, ArrayEntry* entries, int count)
+    private int FreeBlock(KmemCache cache, ClassicNode node, ReadOnlySpan<ArrayEntry> entries)
     {
-        for (ArrayEntry* entry = entries; entry < entries + count; entry++)
+        foreach (ref readonly ArrayEntry entry in entries)
         {
-            int head = _memory.SlabAt(entry->Address);
-            SlabPage* slab = _memory.Pages + (uint)head;
-            ushort* link = entry->Link;
-            ushort before = slab->InUse;
-            Debug.Assert(before > 0 && before <= slab->Objects, "an object of it is out");
-            *link = slab->FreeHead;
-            slab->FreeHead = (ushort)slab->Links.IndexOf(link);
-            slab->InUse = (ushort)(before - 1);
+            int head = _memory.SlabAt(entry.Address);
+            ref SlabPage slab = ref _memory[head];
+            SlabLink link = entry.Link;
+            ushort before = slab.InUse;
+            Debug.Assert(before > 0 && before <= slab.Objects, "an object of it is out");
+            link.State = slab.FreeHead;
+            slab.FreeHead = (ushort)slab.Links.IndexOf(link);
+            slab.InUse = (ushort)(before - 1);
 
             // Most often its slab is the one that was put last before, and stays so.
             if (node.Partial.Last != head || before == 1)
             {
-                (before == slab->Objects ? ref node.Full : ref node.Partial).Remove(_memory, head);
+                (before == slab.Objects ? ref node.Full : ref node.Partial).Remove(_memory, head);
                 if (before == 1)
                 {
                     node.Free.AddFirst(_memory, head);
@@ -296,7 +280,7 @@ internal sealed unsafe partial class ClassicSlab
             }
         }
 
-        node.FreeObjects += count;
+        node.FreeObjects += entries.Length;
         int discarded = 0;
         while (node.FreeObjects > node.FreeLimit && node.Free.Last != 0)
         {
@@ -341,28 +325,28 @@ internal sealed unsafe partial class ClassicSlab
     }
 
     /// <summary>Gives a part of an array back that was not used since the last time (<c>drain_array()</c>).</summary>
-    private long Drain(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache* array)
+    private long Drain(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache array)
     {
-        if (array == null || array->Avail == 0)
+        if (array.IsNull || array.Avail == 0)
         {
             return 0;
         }
 
-        if (array->Touched != 0)
+        if (array.Touched != 0)
         {
-            array->Touched = 0;
+            array.Touched = 0;
             return 0;
         }
 
-        int count = (array->Limit + 4) / 5;
-        return DrainEntries(cpu, cache, node, array, count > array->Avail ? (array->Avail + 1) / 2 : count);
+        int count = (array.Limit + 4) / 5;
+        return DrainEntries(cpu, cache, node, array, count > array.Avail ? (array.Avail + 1) / 2 : count);
     }
 
-    private long DrainEntries(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache* array, int count)
+    private long DrainEntries(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache array, int count)
     {
         Lock(node);
-        int discarded = FreeBlock(cache, node, ArrayCache.EntriesOf(array), count);
-        ArrayCache.DropOldest(array, count);
+        int discarded = FreeBlock(cache, node, array.Oldest(count));
+        array.DropOldest(count);
         Unlock(node);
         return DestroyList(cpu, cache, discarded);
     }
@@ -383,8 +367,8 @@ internal sealed unsafe partial class ClassicSlab
     /// <summary>Sends objects of another node home: into that node's shared array as far as there is room, then into their slabs.</summary>
     private long SendHome(Cpu cpu, KmemCache cache, ClassicNode node, int home)
     {
-        ArrayCache* alien = (ArrayCache*)node.Aliens[home];
-        if (alien == null || alien->Avail == 0)
+        ArrayCache alien = node.Aliens[home];
+        if (alien.IsNull || alien.Avail == 0)
         {
             return 0;
         }
@@ -393,13 +377,13 @@ internal sealed unsafe partial class ClassicSlab
         ClassicNode owner = StateOf(cache).Nodes[home];
         Lock(node.Id < home ? node : owner);
         Lock(node.Id < home ? owner : node);
-        if (owner.Shared != null)
+        if (!owner.Shared.IsNull)
         {
-            _ = ArrayCache.Transfer(owner.Shared, alien, alien->Limit);
+            _ = owner.Shared.Transfer(alien, alien.Limit);
         }
 
-        int discarded = FreeBlock(cache, owner, ArrayCache.EntriesOf(alien), alien->Avail);
-        alien->Avail = 0;
+        int discarded = FreeBlock(cache, owner, alien.Entries);
+        alien.Avail = 0;
         Unlock(owner);
         Unlock(node);
         return DestroyList(cpu, cache, discarded);
@@ -411,10 +395,10 @@ internal sealed unsafe partial class ClassicSlab
         ClassicCache state = StateOf(cache);
         foreach (Cpu other in _machine.Cpus)
         {
-            ArrayCache* array = cache.Cpus[other.Id].Array;
-            if (array != null)
+            ArrayCache array = cache.Cpus[other.Id].Array;
+            if (!array.IsNull)
             {
-                _ = DrainEntries(cpu, cache, state.Nodes[other.Node.Id], array, array->Avail);
+                _ = DrainEntries(cpu, cache, state.Nodes[other.Node.Id], array, array.Avail);
             }
         }
 
@@ -428,9 +412,9 @@ internal sealed unsafe partial class ClassicSlab
 
         foreach (ClassicNode? node in state.Nodes)
         {
-            if (node is not null && node.Shared != null)
+            if (node is not null && !node.Shared.IsNull)
             {
-                _ = DrainEntries(cpu, cache, node, node.Shared, node.Shared->Avail);
+                _ = DrainEntries(cpu, cache, node, node.Shared, node.Shared.Avail);
             }
         }
     }

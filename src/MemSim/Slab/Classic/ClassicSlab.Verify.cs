@@ -3,7 +3,7 @@ using MemSim.Diagnostics;
 namespace MemSim.Slab;
 
 /// <content>Counts for the views; every slab is where its state says, every object in an array is a free one of a slab of this cache.</content>
-internal sealed unsafe partial class ClassicSlab
+internal sealed partial class ClassicSlab
 {
     public override CacheCounts Count(KmemCache cache)
     {
@@ -20,7 +20,7 @@ internal sealed unsafe partial class ClassicSlab
             counts.PartialSlabs += node.Partial.Count;
             counts.TotalObjects += node.TotalSlabs * cache.Layout.Objects;
             counts.FreeInPartial += node.FreeObjects;
-            counts.SharedAvailable += node.Shared == null ? 0 : node.Shared->Avail;
+            counts.SharedAvailable += node.Shared.IsNull ? 0 : node.Shared.Avail;
             counts.ActiveSlabs += node.TotalSlabs - node.Free.Count;
             for (int head = node.Partial.First; head != 0; head = _memory[head].Next)
             {
@@ -43,7 +43,7 @@ internal sealed unsafe partial class ClassicSlab
     {
         ClassicCache state = StateOf(cache);
         Dictionary<int, int> inArrays = [];
-        HashSet<nint> seen = [];
+        HashSet<SlabLink> seen = [];
         foreach (Cpu cpu in _machine.Cpus)
         {
             VerifyArray(cache, cache.Cpus[cpu.Id].Array, cpu.Node.Id, $"the array of CPU {cpu.Id}", inArrays, seen);
@@ -60,7 +60,7 @@ internal sealed unsafe partial class ClassicSlab
             VerifyArray(cache, node.Shared, node.Id, $"the shared array of node {node.Id}", inArrays, seen);
             for (int home = 0; home < node.Aliens.Length; home++)
             {
-                VerifyArray(cache, (ArrayCache*)node.Aliens[home], home, $"node {node.Id}'s array for node {home}", inArrays, seen);
+                VerifyArray(cache, node.Aliens[home], home, $"node {node.Id}'s array for node {home}", inArrays, seen);
             }
 
             long free = VerifyList(cache, node, node.Full, "full", listed) + VerifyList(cache, node, node.Partial, "partial", listed) + VerifyList(cache, node, node.Free, "free", listed);
@@ -88,24 +88,23 @@ internal sealed unsafe partial class ClassicSlab
 
     private static void Fail(KmemCache cache, string what) => BugReporter.Corrupt($"cache {cache.Name}: {what}");
 
-    private void VerifyArray(KmemCache cache, ArrayCache* array, int node, string name, Dictionary<int, int> inArrays, HashSet<nint> seen)
+    private void VerifyArray(KmemCache cache, ArrayCache array, int node, string name, Dictionary<int, int> inArrays, HashSet<SlabLink> seen)
     {
-        if (array == null)
+        if (array.IsNull)
         {
             return;
         }
 
-        if (array->Avail < 0 || array->Avail > array->Limit)
+        if (array.Avail < 0 || array.Avail > array.Limit)
         {
-            Fail(cache, $"{name} has {array->Avail} objects and room for {array->Limit}");
+            Fail(cache, $"{name} has {array.Avail} objects and room for {array.Limit}");
         }
 
-        for (int i = 0; i < array->Avail; i++)
+        foreach (ArrayEntry entry in array.Entries)
         {
-            ArrayEntry entry = ArrayCache.EntriesOf(array)[i];
             int head = _memory.SlabAt(entry.Address);
             if (head == 0 || _memory[head].Cache != cache.Id || _memory[head].Node != node || !_memory[head].TryIndex(entry.Address, out uint index)
-                || entry.Link != _memory[head].Links.At(index) || *entry.Link != SlabPage.End || !seen.Add((nint)entry.Link))
+                || entry.Link != _memory[head].Links.At(index) || entry.Link.State != SlabPage.End || !seen.Add(entry.Link))
             {
                 Fail(cache, $"{name} holds {entry.Address:x16}, which is no free object of this cache on node {node}, or is held twice");
             }

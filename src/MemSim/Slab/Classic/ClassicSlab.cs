@@ -7,7 +7,7 @@ namespace MemSim.Slab;
 /// Kernel 6.1's <c>mm/slab.c</c>: <c>cache_alloc_refill()</c>, <c>cache_flusharray()</c>, <c>fallback_alloc()</c>. A CPU's array is touched by that CPU alone;
 /// lists, counts and the shared array of a node are under the node's lock. An object in an array has the link <see cref="SlabPage.End"/>.
 /// </remarks>
-internal sealed unsafe partial class ClassicSlab : SlabBackend
+internal sealed partial class ClassicSlab : SlabBackend
 {
     /// <summary>A CPU that has not allocated lately gets no more than this at a time.</summary>
     private const int BatchRefillLimit = 16;
@@ -79,8 +79,8 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
         }
 
         int local = cpu.Node.Id;
-        ArrayCache* array = cache.Cpus[cpu.Id].Array;
-        if (array == null)
+        ArrayCache array = cache.Cpus[cpu.Id].Array;
+        if (array.IsNull)
         {
             return AllocDebugged(cpu, cache, gfp, node < 0 ? local : node);
         }
@@ -90,9 +90,9 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             return AllocOnNode(cpu, cache, gfp, node, mayFallBack: true);
         }
 
-        if (array->Avail != 0 || Refill(cpu, cache, array, gfp))
+        if (array.Avail != 0 || Refill(cpu, cache, array, gfp))
         {
-            return ArrayCache.Pop(array);
+            return array.Pop();
         }
 
         return _numa ? AllocOnNode(cpu, cache, gfp, local, mayFallBack: true) : 0;
@@ -101,9 +101,9 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
     public override void Free(Cpu cpu, KmemCache cache, int head, uint index)
     {
         ref SlabPage slab = ref _memory[head];
-        ArrayCache* array = cache.Cpus[cpu.Id].Array;
+        ArrayCache array = cache.Cpus[cpu.Id].Array;
         ulong address = slab.AddressOf(index);
-        if (array == null)
+        if (array.IsNull)
         {
             if (_allocator.Debug.CheckFreed(cpu, cache, head, index))
             {
@@ -126,12 +126,12 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             return;
         }
 
-        if (array->Avail == array->Limit)
+        if (array.Avail == array.Limit)
         {
             Flush(cpu, cache, array);
         }
 
-        ArrayCache.Push(array, address, slab.Links.At(index));
+        array.Push(address, slab.Links.At(index));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -139,39 +139,39 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
 
     /// <summary>Fills a CPU's array from the node: shared array, partial slabs, free slabs, a new slab (<c>cache_alloc_refill()</c>).</summary>
     /// <returns>Whether the array has an object now.</returns>
-    private bool Refill(Cpu cpu, KmemCache cache, ArrayCache* array, Gfp gfp)
+    private bool Refill(Cpu cpu, KmemCache cache, ArrayCache array, Gfp gfp)
     {
         ClassicNode node = StateOf(cache).Nodes[cpu.Node.Id];
-        int batch = array->Touched == 0 ? Math.Min(array->BatchCount, BatchRefillLimit) : array->BatchCount;
-        if (node.FreeObjects != 0 || (node.Shared != null && node.Shared->Avail != 0))
+        int batch = array.Touched == 0 ? Math.Min(array.BatchCount, BatchRefillLimit) : array.BatchCount;
+        if (node.FreeObjects != 0 || (!node.Shared.IsNull && node.Shared.Avail != 0))
         {
             Lock(node);
-            if (node.Shared != null && ArrayCache.Transfer(array, node.Shared, batch) != 0)
+            if (!node.Shared.IsNull && array.Transfer(node.Shared, batch) != 0)
             {
-                node.Shared->Touched = 1;
+                node.Shared.Touched = 1;
             }
             else
             {
-                int before = array->Avail;
+                int before = array.Avail;
                 while (batch > 0 && FirstOrdinarySlab(node) is int head and not 0)
                 {
                     batch -= TakeBlock(array, head, batch);
                     Relist(node, head);
                 }
 
-                if (array->Avail == 0 && SlabPages.MayUseReserves(cpu, gfp) && FirstSlab(node) is int reserved and not 0)
+                if (array.Avail == 0 && SlabPages.MayUseReserves(cpu, gfp) && FirstSlab(node) is int reserved and not 0)
                 {
                     _ = TakeBlock(array, reserved, 1);
                     Relist(node, reserved);
                 }
 
-                node.FreeObjects -= array->Avail - before;
+                node.FreeObjects -= array.Avail - before;
             }
 
             Unlock(node);
         }
 
-        if (array->Avail == 0)
+        if (array.Avail == 0)
         {
             int head = Grow(cpu, cache, ExactNode(gfp), cpu.Node.Id);
             if (head == 0)
@@ -180,7 +180,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             }
 
             // The page allocator's reclaim may have used this CPU's slab layer meanwhile.
-            if (array->Avail == 0)
+            if (array.Avail == 0)
             {
                 // Of the reserves no more than the one that was asked for: what is in the array, anybody takes. (6.1 fills the array.)
                 _ = TakeBlock(array, head, (_memory[head].State & SlabPage.FromReserves) != 0 ? 1 : batch);
@@ -189,7 +189,7 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             AddSlab(cache, head);
         }
 
-        return array->Avail != 0;
+        return array.Avail != 0;
     }
 
     /// <summary>Takes one object of a node, past the arrays (<c>____cache_alloc_node()</c>).</summary>
@@ -276,44 +276,43 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
     }
 
     /// <summary>Makes room in a CPU's full array: a batch goes to the shared array or, when that is full, to the slabs (<c>cache_flusharray()</c>).</summary>
-    private void Flush(Cpu cpu, KmemCache cache, ArrayCache* array)
+    private void Flush(Cpu cpu, KmemCache cache, ArrayCache array)
     {
         ClassicNode node = StateOf(cache).Nodes[cpu.Node.Id];
-        int batch = array->BatchCount;
+        int batch = array.BatchCount;
         int discarded = 0;
         Lock(node);
-        int room = node.Shared == null ? 0 : node.Shared->Limit - node.Shared->Avail;
+        int room = node.Shared.IsNull ? 0 : node.Shared.Limit - node.Shared.Avail;
         if (room != 0)
         {
             batch = Math.Min(batch, room);
-            Buffer.MemoryCopy(ArrayCache.EntriesOf(array), ArrayCache.EntriesOf(node.Shared) + node.Shared->Avail, (long)room * sizeof(ArrayEntry), (long)batch * sizeof(ArrayEntry));
-            node.Shared->Avail += batch;
+            node.Shared.CopyOldest(array, batch);
         }
         else
         {
-            discarded = FreeBlock(cache, node, ArrayCache.EntriesOf(array), batch);
+            discarded = FreeBlock(cache, node, array.Oldest(batch));
         }
 
         Unlock(node);
-        ArrayCache.DropOldest(array, batch);
+        array.DropOldest(batch);
         DestroyList(cpu, cache, discarded);
     }
 
     /// <summary>Frees an object of another node: into the array for that node, which goes home when it is full (<c>cache_free_alien()</c>).</summary>
-    private void FreeAlien(Cpu cpu, KmemCache cache, int home, ulong address, ushort* link)
+    private void FreeAlien(Cpu cpu, KmemCache cache, int home, ulong address, SlabLink link)
     {
         ClassicNode node = StateOf(cache).Nodes[cpu.Node.Id];
-        ArrayCache* alien = (ArrayCache*)node.Aliens[home];
+        ArrayCache alien = node.Aliens[home];
         int discarded = 0;
         Lock(node);
-        if (alien->Avail == alien->Limit)
+        if (alien.Avail == alien.Limit)
         {
             Unlock(node);
             SendHome(cpu, cache, node, home);
             Lock(node);
         }
 
-        if (alien->Avail == alien->Limit)
+        if (alien.Avail == alien.Limit)
         {
             // Another CPU of this node was faster in filling it again.
             Unlock(node);
@@ -321,17 +320,17 @@ internal sealed unsafe partial class ClassicSlab : SlabBackend
             return;
         }
 
-        ArrayCache.Push(alien, address, link);
+        alien.Push(address, link);
         Unlock(node);
         DestroyList(cpu, cache, discarded);
     }
 
-    private void FreeToSlab(Cpu cpu, KmemCache cache, int home, ulong address, ushort* link)
+    private void FreeToSlab(Cpu cpu, KmemCache cache, int home, ulong address, SlabLink link)
     {
         ArrayEntry entry = new() { Address = address, Link = link };
         ClassicNode node = StateOf(cache).Nodes[home];
         Lock(node);
-        int discarded = FreeBlock(cache, node, &entry, 1);
+        int discarded = FreeBlock(cache, node, new ReadOnlySpan<ArrayEntry>(in entry));
         Unlock(node);
         DestroyList(cpu, cache, discarded);
     }

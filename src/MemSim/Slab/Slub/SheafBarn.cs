@@ -3,27 +3,27 @@ using MemSim.Hardware;
 namespace MemSim.Slab;
 
 /// <summary>A node's sheaves of a cache that no CPU has (<c>struct node_barn</c>); of both lists the one put in last is taken first.</summary>
-internal sealed unsafe class SheafBarn
+internal sealed class SheafBarn
 {
-    // Guards _full, _empty and their counts (barn->lock).
+    // Guards _full, _empty and their counts (barn.lock).
     private PaddedLock _lock;
-    private ArrayCache* _full;
-    private ArrayCache* _empty;
+    private ArrayCache _full;
+    private ArrayCache _empty;
 
     public int FullCount { get; private set; }
 
     public int EmptyCount { get; private set; }
 
-    public ArrayCache* FirstFull => _full;
+    public ArrayCache FirstFull => _full;
 
-    public ArrayCache* FirstEmpty => _empty;
+    public ArrayCache FirstEmpty => _empty;
 
     /// <summary>Gives an empty sheaf for a full one; null, and nothing changes, where there is no full one.</summary>
-    public ArrayCache* ReplaceEmpty(ArrayCache* empty)
+    public ArrayCache ReplaceEmpty(ArrayCache empty)
     {
         _lock.Enter();
-        ArrayCache* full = Pop(ref _full);
-        if (full != null)
+        ArrayCache full = Pop(ref _full);
+        if (!full.IsNull)
         {
             FullCount--;
             Push(ref _empty, empty);
@@ -35,12 +35,12 @@ internal sealed unsafe class SheafBarn
     }
 
     /// <summary>Gives a full sheaf for an empty one; null, and nothing changes, where there is no empty one or there are too many full ones.</summary>
-    public ArrayCache* ReplaceFull(ArrayCache* full, out bool tooMany)
+    public ArrayCache ReplaceFull(ArrayCache full, out bool tooMany)
     {
         _lock.Enter();
         tooMany = FullCount >= SheafCache.MaxFullSheaves;
-        ArrayCache* empty = tooMany ? null : Pop(ref _empty);
-        if (empty != null)
+        ArrayCache empty = tooMany ? default : Pop(ref _empty);
+        if (!empty.IsNull)
         {
             EmptyCount--;
             Push(ref _full, full);
@@ -52,26 +52,26 @@ internal sealed unsafe class SheafBarn
     }
 
     /// <summary>Takes an empty sheaf; null where there is none.</summary>
-    public ArrayCache* TakeEmpty()
+    public ArrayCache TakeEmpty()
     {
         _lock.Enter();
-        ArrayCache* empty = Pop(ref _empty);
-        EmptyCount -= empty != null ? 1 : 0;
+        ArrayCache empty = Pop(ref _empty);
+        EmptyCount -= !empty.IsNull ? 1 : 0;
         _lock.Exit();
         return empty;
     }
 
     /// <summary>Takes a full sheaf; null where there is none.</summary>
-    public ArrayCache* TakeFull()
+    public ArrayCache TakeFull()
     {
         _lock.Enter();
-        ArrayCache* full = Pop(ref _full);
-        FullCount -= full != null ? 1 : 0;
+        ArrayCache full = Pop(ref _full);
+        FullCount -= !full.IsNull ? 1 : 0;
         _lock.Exit();
         return full;
     }
 
-    public void PutFull(ArrayCache* full)
+    public void PutFull(ArrayCache full)
     {
         _lock.Enter();
         Push(ref _full, full);
@@ -79,7 +79,7 @@ internal sealed unsafe class SheafBarn
         _lock.Exit();
     }
 
-    public void PutEmpty(ArrayCache* empty)
+    public void PutEmpty(ArrayCache empty)
     {
         _lock.Enter();
         Push(ref _empty, empty);
@@ -88,18 +88,26 @@ internal sealed unsafe class SheafBarn
     }
 
     /// <summary>Takes all sheaves out, full ones first, as a list.</summary>
-    public ArrayCache* TakeAll()
+    public ArrayCache TakeAll()
     {
         _lock.Enter();
-        ArrayCache* all = _full;
-        ArrayCache** end = &all;
-        while (*end != null)
+        ArrayCache all = _full;
+        if (all.IsNull)
         {
-            end = &(*end)->Next;
+            all = _empty;
+        }
+        else
+        {
+            ArrayCache last = all;
+            while (!last.Next.IsNull)
+            {
+                last = last.Next;
+            }
+
+            last.Next = _empty;
         }
 
-        *end = _empty;
-        _full = _empty = null;
+        _full = _empty = default;
         FullCount = EmptyCount = 0;
         _lock.Exit();
         return all;
@@ -108,25 +116,25 @@ internal sealed unsafe class SheafBarn
     /// <summary>The copy of a barn starts without sheaves.</summary>
     public void Reopen()
     {
-        _full = _empty = null;
+        _full = _empty = default;
         FullCount = EmptyCount = 0;
     }
 
-    private static ArrayCache* Pop(ref ArrayCache* list)
+    private static ArrayCache Pop(ref ArrayCache list)
     {
-        ArrayCache* first = list;
-        if (first != null)
+        ArrayCache first = list;
+        if (!first.IsNull)
         {
-            list = first->Next;
-            first->Next = null;
+            list = first.Next;
+            first.Next = default;
         }
 
         return first;
     }
 
-    private static void Push(ref ArrayCache* list, ArrayCache* sheaf)
+    private static void Push(ref ArrayCache list, ArrayCache sheaf)
     {
-        sheaf->Next = list;
+        sheaf.Next = list;
         list = sheaf;
     }
 }

@@ -1,5 +1,3 @@
-using System.Runtime.InteropServices;
-
 namespace MemSim.Slab;
 
 /// <summary>A cache's sheaves: arrays of free objects before its slabs. Each CPU has a main one, perhaps a spare and one for objects that wait for a grace period; each node's barn keeps full and empty ones.</summary>
@@ -7,7 +5,7 @@ namespace MemSim.Slab;
 /// Kernel: <c>struct slub_percpu_sheaves</c>, <c>struct node_barn</c> (6.18). A CPU's sheaves are touched by that CPU alone, a barn under its lock. The entries are the host's memory, but each
 /// sheaf has a place in a kmalloc cache too (<see cref="ArrayCache.Home"/>), as in the kernel: getting one takes an object there and may fail. Without a place are the main sheaves of caches that the boot makes.
 /// </remarks>
-internal sealed unsafe class SheafCache
+internal sealed class SheafCache
 {
     /// <summary>A barn takes no more full sheaves than this from CPUs (<c>MAX_FULL_SHEAVES</c>).</summary>
     public const int MaxFullSheaves = 10;
@@ -15,17 +13,17 @@ internal sealed unsafe class SheafCache
     /// <summary>A barn takes no more empty sheaves than this back after a grace period (<c>MAX_EMPTY_SHEAVES</c>).</summary>
     public const int MaxEmptySheaves = 10;
 
-    private readonly ArrayCache*[] _spares;
-    private readonly ArrayCache*[] _rcuFree;
-    private readonly List<nint> _memory = [];
-    private readonly List<nint> _waiting = [];
-    private readonly List<nint> _lent = [];
+    private readonly ArrayCache[] _spares;
+    private readonly ArrayCache[] _rcuFree;
+    private readonly ArrayMemory _memory = new();
+    private readonly List<ArrayCache> _waiting = [];
+    private readonly List<ArrayCache> _lent = [];
     // Guards _unused, _memory, _waiting, _lent and _counts.
     private readonly Lock _lock = new();
     private readonly KmemCache _cache;
     private readonly SheafMemory _homes;
     private readonly bool _parallel;
-    private ArrayCache* _unused;
+    private ArrayCache _unused;
     private SheafCounts _counts;
 
     /// <summary>What was counted so far.</summary>
@@ -47,36 +45,27 @@ internal sealed unsafe class SheafCache
         }
 
         int cpus = cache.Machine.Cpus.Count;
-        _spares = new ArrayCache*[cpus];
-        _rcuFree = new ArrayCache*[cpus];
+        _spares = new ArrayCache[cpus];
+        _rcuFree = new ArrayCache[cpus];
         for (int cpu = 0; cpu < cpus; cpu++)
         {
             cache.Cpus[cpu].Array = Place(0, cache.SheafCapacity);
         }
     }
 
-    ~SheafCache()
-    {
-        // One that a snapshot could not be made into has nothing yet.
-        foreach (nint memory in _memory ?? [])
-        {
-            NativeMemory.AlignedFree((void*)memory);
-        }
-    }
-
     public SheafBarn[] Barns { get; }
 
     /// <summary>Full sheaves of objects that wait for the end of a grace period, the oldest first; their node and when they may go is in them.</summary>
-    public List<nint> Waiting => _waiting;
+    public List<ArrayCache> Waiting => _waiting;
 
     /// <summary>Prefilled sheaves in the hands of who asked for them.</summary>
-    public List<nint> Lent => _lent;
+    public List<ArrayCache> Lent => _lent;
 
     /// <summary>A CPU's spare sheaf; null for none.</summary>
-    public ref ArrayCache* SpareOf(int cpu) => ref _spares[cpu];
+    public ref ArrayCache SpareOf(int cpu) => ref _spares[cpu];
 
     /// <summary>A CPU's sheaf that fills with objects of <c>kfree_rcu()</c>; null for none.</summary>
-    public ref ArrayCache* RcuFreeOf(int cpu) => ref _rcuFree[cpu];
+    public ref ArrayCache RcuFreeOf(int cpu) => ref _rcuFree[cpu];
 
     /// <summary>Gives the CPUs' main sheaves their places in kmalloc memory, when a cache is created.</summary>
     /// <returns>Whether there was memory; else none has a place.</returns>
@@ -84,7 +73,9 @@ internal sealed unsafe class SheafCache
     {
         for (int i = 0; i < _spares.Length; i++)
         {
-            if (!_homes.TryTake(cpu, _cache, _cache.SheafCapacity, Gfp.Kernel, out _cache.Cpus[i].Array->Home))
+            bool taken = _homes.TryTake(cpu, _cache, _cache.SheafCapacity, Gfp.Kernel, out ulong home);
+            _cache.Cpus[i].Array.Home = home;
+            if (!taken)
             {
                 Unfurnish();
                 return false;
@@ -99,75 +90,75 @@ internal sealed unsafe class SheafCache
     {
         for (int i = 0; i < _spares.Length; i++)
         {
-            ref ulong home = ref _cache.Cpus[i].Array->Home;
+            ref ulong home = ref _cache.Cpus[i].Array.Home;
             _homes.GiveLater(home);
             home = 0;
         }
     }
 
     /// <summary>An empty sheaf that nobody has (<c>alloc_empty_sheaf()</c>); null without memory.</summary>
-    public ArrayCache* TakeEmpty(Cpu cpu, Gfp gfp) => TakeEmpty(cpu, gfp, _cache.SheafCapacity);
+    public ArrayCache TakeEmpty(Cpu cpu, Gfp gfp) => TakeEmpty(cpu, gfp, _cache.SheafCapacity);
 
     /// <summary>An empty sheaf with room for so many objects.</summary>
-    public ArrayCache* TakeEmpty(Cpu cpu, Gfp gfp, int capacity) => _homes.TryTake(cpu, _cache, capacity, gfp, out ulong home) ? Place(home, capacity) : null;
+    public ArrayCache TakeEmpty(Cpu cpu, Gfp gfp, int capacity) => _homes.TryTake(cpu, _cache, capacity, gfp, out ulong home) ? Place(home, capacity) : default;
 
     /// <summary>A sheaf in a place that is known: a copy's, or one that has none.</summary>
-    public ArrayCache* Place(ulong home, int capacity)
+    public ArrayCache Place(ulong home, int capacity)
     {
         lock (_lock)
         {
-            ArrayCache* sheaf = _unused;
-            if (sheaf != null && capacity == _cache.SheafCapacity)
+            ArrayCache sheaf = _unused;
+            if (!sheaf.IsNull && capacity == _cache.SheafCapacity)
             {
-                _unused = sheaf->Next;
+                _unused = sheaf.Next;
+                ArrayMemory.Empty(sheaf, capacity, batch: 0);
             }
             else
             {
-                sheaf = (ArrayCache*)NativeMemory.AlignedAlloc((nuint)(ArrayCache.HeaderBytes + (capacity * sizeof(ArrayEntry))), ArrayCache.HeaderBytes);
-                _memory.Add((nint)sheaf);
+                sheaf = _memory.Make(capacity, batch: 0);
             }
 
-            *sheaf = new ArrayCache { Limit = capacity, Home = home };
+            sheaf.Home = home;
             return sheaf;
         }
     }
 
     /// <summary>Takes back a sheaf that is empty and in nobody's hands (<c>free_empty_sheaf()</c>).</summary>
-    public void GiveEmpty(Cpu cpu, ArrayCache* sheaf) => _homes.Give(cpu, Forget(sheaf));
+    public void GiveEmpty(Cpu cpu, ArrayCache sheaf) => _homes.Give(cpu, Forget(sheaf));
 
     /// <summary>As <see cref="GiveEmpty"/>, for who holds the table of caches: its memory is free with <see cref="SheafMemory.Settle"/>.</summary>
-    public void GiveEmptyLater(ArrayCache* sheaf) => _homes.GiveLater(Forget(sheaf));
+    public void GiveEmptyLater(ArrayCache sheaf) => _homes.GiveLater(Forget(sheaf));
 
     /// <summary>Puts a sheaf on one of the lists, of those that wait or that are lent.</summary>
-    public void List(List<nint> list, ArrayCache* sheaf)
+    public void List(List<ArrayCache> list, ArrayCache sheaf)
     {
         lock (_lock)
         {
-            list.Add((nint)sheaf);
+            list.Add(sheaf);
         }
     }
 
     /// <summary>Takes a sheaf off one of the lists.</summary>
     /// <returns>Whether it was there.</returns>
-    public bool Unlist(List<nint> list, ArrayCache* sheaf)
+    public bool Unlist(List<ArrayCache> list, ArrayCache sheaf)
     {
         lock (_lock)
         {
-            return list.Remove((nint)sheaf);
+            return list.Remove(sheaf);
         }
     }
 
     /// <summary>The sheaf that waits longest; null where none does, or its time has not come.</summary>
-    public ArrayCache* TakeWaiting(long now)
+    public ArrayCache TakeWaiting(long now)
     {
         lock (_lock)
         {
-            if (_waiting.Count == 0 || ((ArrayCache*)_waiting[0])->Due > now)
+            if (_waiting.Count == 0 || _waiting[0].Due > now)
             {
-                return null;
+                return default;
             }
 
-            ArrayCache* first = (ArrayCache*)_waiting[0];
+            ArrayCache first = _waiting[0];
             _waiting.RemoveAt(0);
             return first;
         }
@@ -178,18 +169,17 @@ internal sealed unsafe class SheafCache
     {
         lock (_lock)
         {
-            HashSet<nint> free = [];
-            for (ArrayCache* sheaf = _unused; sheaf != null; sheaf = sheaf->Next)
+            HashSet<ArrayCache> free = [];
+            for (ArrayCache sheaf = _unused; !sheaf.IsNull; sheaf = sheaf.Next)
             {
-                free.Add((nint)sheaf);
+                free.Add(sheaf);
             }
 
-            foreach (nint memory in _memory)
+            foreach (ArrayCache sheaf in _memory.All)
             {
-                ulong home = ((ArrayCache*)memory)->Home;
-                if (home != 0 && !free.Contains(memory))
+                if (sheaf.Home != 0 && !free.Contains(sheaf))
                 {
-                    homes.Add(home);
+                    homes.Add(sheaf.Home);
                 }
             }
         }
@@ -216,8 +206,8 @@ internal sealed unsafe class SheafCache
         SheafCounts counts = _counts;
         for (int cpu = 0; cpu < _spares.Length; cpu++)
         {
-            counts.ObjectsOfCpus += _cache.Cpus[cpu].Array->Avail + (_spares[cpu] == null ? 0 : _spares[cpu]->Avail);
-            counts.ObjectsAwaitingRcu += _rcuFree[cpu] == null ? 0 : _rcuFree[cpu]->Avail;
+            counts.ObjectsOfCpus += _cache.Cpus[cpu].Array.Avail + (_spares[cpu].IsNull ? 0 : _spares[cpu].Avail);
+            counts.ObjectsAwaitingRcu += _rcuFree[cpu].IsNull ? 0 : _rcuFree[cpu].Avail;
         }
 
         counts.ObjectsAwaitingRcu += ObjectsIn(_waiting);
@@ -226,40 +216,39 @@ internal sealed unsafe class SheafCache
         {
             counts.FullInBarns += barn.FullCount;
             counts.EmptyInBarns += barn.EmptyCount;
-            for (ArrayCache* sheaf = barn.FirstFull; sheaf != null; sheaf = sheaf->Next)
+            for (ArrayCache sheaf = barn.FirstFull; !sheaf.IsNull; sheaf = sheaf.Next)
             {
-                counts.ObjectsInBarns += sheaf->Avail;
+                counts.ObjectsInBarns += sheaf.Avail;
             }
         }
 
         return counts;
     }
 
-    private ulong Forget(ArrayCache* sheaf)
+    private ulong Forget(ArrayCache sheaf)
     {
-        ulong home = sheaf->Home;
+        ulong home = sheaf.Home;
         lock (_lock)
         {
-            if (sheaf->Limit == _cache.SheafCapacity)
+            if (sheaf.Limit == _cache.SheafCapacity)
             {
-                sheaf->Next = _unused;
+                sheaf.Next = _unused;
                 _unused = sheaf;
             }
             else
             {
-                _memory.Remove((nint)sheaf);
-                NativeMemory.AlignedFree(sheaf);
+                _memory.Free(sheaf);
             }
         }
 
         return home;
     }
 
-    private long ObjectsIn(List<nint> sheaves)
+    private long ObjectsIn(List<ArrayCache> sheaves)
     {
         lock (_lock)
         {
-            return sheaves.Sum(sheaf => ((ArrayCache*)sheaf)->Avail);
+            return sheaves.Sum(sheaf => sheaf.Avail);
         }
     }
 

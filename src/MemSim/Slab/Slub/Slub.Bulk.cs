@@ -3,13 +3,10 @@ using System.Runtime.CompilerServices;
 namespace MemSim.Slab;
 
 /// <content>Bulk free, and what concerns a cache as a whole.</content>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     /// <summary>How many objects of other slabs are passed over while looking for more of the same one.</summary>
     private const int Lookahead = 3;
-
-    /// <summary>How many lists a bulk free makes at most before it goes the careful way: of what lies about in many slabs.</summary>
-    private const int MostChains = 32;
 
     // Bulk calls are entered once for many objects. Inlined into their callers they use up what the compiler is willing to inline, and the small parts become calls.
     [MethodImpl(MethodImplOptions.NoInlining)]
@@ -20,29 +17,24 @@ internal sealed unsafe partial class Slub
             return AllocManySheaved(cpu, cache, gfp, objects);
         }
 
-        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        fixed (VirtualAddress* first = objects)
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu.Id];
+        int got = 0;
+        while (got < objects.Length)
         {
-            // An address is its number and nothing else.
-            ulong* at = (ulong*)first;
-            ulong* end = at + objects.Length;
-            while (at < end)
+            got += BulkRuns.TakeFreelist(ref c, objects[got..]);
+            if (got < objects.Length)
             {
-                at = TakeFreelist(c, at, end);
-                if (at < end)
+                ulong address = AllocFromCpu(ref c);
+                if (address == 0 && (address = Alloc(cpu, cache, gfp, -1)) == 0)
                 {
-                    ulong address = AllocFromCpu(c);
-                    if (address == 0 && (address = Alloc(cpu, cache, gfp, -1)) == 0)
-                    {
-                        break;
-                    }
-
-                    *at++ = address;
+                    break;
                 }
-            }
 
-            return (int)(at - (ulong*)first);
+                objects[got++] = new VirtualAddress(address);
+            }
         }
+
+        return got;
     }
 
     /// <summary>Checks and links in one go, as long as objects of a slab follow one another: a detached list for each slab, then each list spliced at once.</summary>
@@ -55,19 +47,15 @@ internal sealed unsafe partial class Slub
             return false;
         }
 
-        Unsafe.SkipInit(out ChainBuffer room);
-        Chain* chains = (Chain*)&room;
-        fixed (VirtualAddress* first = objects)
+        Unsafe.SkipInit(out BulkRuns.ChainBuffer room);
+        Span<BulkRuns.Chain> chains = room;
+        int made = BulkRuns.LinkAll(_memory, cache, objects, chains);
+        if (made < 0)
         {
-            Chain* end = LinkAll(cache, (ulong*)first, (ulong*)first + objects.Length, chains);
-            if (end == null)
-            {
-                return false;
-            }
-
-            SpliceAll(cpu, cache, chains, end);
+            return false;
         }
 
+        SpliceAll(cpu, cache, chains[..made]);
         return true;
     }
 
@@ -167,173 +155,40 @@ internal sealed unsafe partial class Slub
 
         for (int cpu = 0; cpu < _machine.Cpus.Count; cpu++)
         {
-            CpuSlab* c = cache.CurrentSlabs + cpu;
-            int partial = c->Partial == 0 ? 0 : _memory[c->Partial].Count;
+            ref CpuSlab c = ref cache.CurrentSlabs[cpu];
+            int partial = c.Partial == 0 ? 0 : _memory[c.Partial].Count;
             counts.CpuPartialSlabs += partial;
-            counts.CpuSlabs += partial + (c->Slab != 0 ? 1 : 0);
+            counts.CpuSlabs += partial + (c.Slab != 0 ? 1 : 0);
         }
 
         return counts;
     }
 
-    /// <summary>Hands out the CPU's own free list, or as much of it as there is room for.</summary>
-    /// <returns>Where the next address goes.</returns>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static ulong* TakeFreelist(CpuSlab* c, ulong* at, ulong* end)
-    {
-        uint free = c->FreeHead;
-        ulong start = c->Base;
-        SlabLinks links = c->Links;
-        uint size = c->Size;
-        while (free != SlabPage.End && at < end)
-        {
-            ulong address = start + (free * size);
-            ushort* link = links.At(free);
-            for (; ; )
-            {
-                *at++ = address;
-                uint next = *link;
-                *link = SlabPage.Allocated;
-
-                // Neighbours mostly follow one another; a host that foresees this branch need not wait for the link.
-                if (next != free + 1 || at == end)
-                {
-                    free = next;
-                    break;
-                }
-
-                free++;
-                link++;
-                address += size;
-            }
-        }
-
-        c->FreeHead = free;
-        return at;
-    }
-
-    /// <summary>Links addresses to lists, one a slab, from the last to the first.</summary>
-    /// <returns>Behind the last list; null when an object is amiss, or when more of a slab's may follow after others: then all are allocated ones again.</returns>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private Chain* LinkAll(KmemCache cache, ulong* from, ulong* end, Chain* chain)
+    private void SpliceAll(Cpu cpu, KmemCache cache, ReadOnlySpan<BulkRuns.Chain> chains)
     {
-        SlabPage* slabs = _memory.Pages;
-        Chain* last = chain + MostChains;
-        ulong* at = end;
-        for (; at > from; chain++)
-        {
-            int head = _memory.SlabAt(at[-1]);
-            SlabPage* slab = slabs + (uint)head;
-            if (head == 0 || slab->Cache != cache.Id || chain == last)
-            {
-                break;
-            }
-
-            ulong* start = LinkRun(slab, from, at - 1, chain);
-            if (start == at)
-            {
-                break;
-            }
-
-            chain->Head = head;
-            chain->Count = (int)((uint)((byte*)at - (byte*)start) / sizeof(ulong));
-            at = start;
-
-            // The kernel passes over objects of other slabs to find more of this one: that order is the careful way's business.
-            uint bytes = slab->Objects * slab->Size;
-            if (at - 1 > from && (at[-2] - slab->Base < bytes || (at - 2 > from && at[-3] - slab->Base < bytes)))
-            {
-                break;
-            }
-        }
-
-        if (at == from)
-        {
-            return chain;
-        }
-
-        TakeBack(at, end);
-        return null;
-    }
-
-    /// <summary>Links the objects of one slab at the end of a list of addresses.</summary>
-    /// <param name="slab">The slab of the last address.</param>
-    /// <param name="from">The first address.</param>
-    /// <param name="at">The last address.</param>
-    /// <param name="chain">Receives the list's ends.</param>
-    /// <returns>The first address that was linked: before it is another slab's, or one that is amiss; behind the last address when none was.</returns>
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private static ulong* LinkRun(SlabPage* slab, ulong* from, ulong* at, Chain* chain)
-    {
-        SlabLinks links = slab->Links;
-        ulong start = slab->Base;
-        ulong size = slab->Size;
-        ulong bytes = slab->Objects * size;
-        ulong reciprocal = slab->Reciprocal;
-        ulong offset = *at - start;
-        chain->Last = (ushort)((offset * reciprocal) >> 32);
-        ulong next = SlabPage.End;
-        while (offset < bytes)
-        {
-            ulong index = (offset * reciprocal) >> 32;
-            ushort* link = links.At(index);
-            if (index * size != offset || *link != SlabPage.Allocated)
-            {
-                break;
-            }
-
-            *link = (ushort)next;
-            next = index;
-            at--;
-            if (at < from)
-            {
-                break;
-            }
-
-            offset = *at - start;
-        }
-
-        chain->First = (ushort)next;
-        return at + 1;
-    }
-
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    private void SpliceAll(Cpu cpu, KmemCache cache, Chain* chain, Chain* end)
-    {
-        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        SlabPage* slabs = _memory.Pages;
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu.Id];
         bool keeps = !_parallel && cache.Layout.CpuPartial != 0;
-        for (; chain < end; chain++)
+        foreach (ref readonly BulkRuns.Chain chain in chains)
         {
-            SlabPage* slab = slabs + (uint)chain->Head;
-            if (c->Slab == chain->Head)
+            ref SlabPage slab = ref _memory[chain.Head];
+            if (c.Slab == chain.Head)
             {
-                c->Links[chain->Last] = (ushort)c->FreeHead;
-                c->FreeHead = chain->First;
+                c.Links[(uint)chain.Last] = (ushort)c.FreeHead;
+                c.FreeHead = chain.First;
             }
-            else if (keeps && slab->FreeHead == SlabPage.End && (slab->State & SlabPage.Frozen) == 0)
+            else if (keeps && slab.FreeHead == SlabPage.End && (slab.State & SlabPage.Frozen) == 0)
             {
                 // Nothing of it was free and it was nobody's: its list is the chain, and it is this CPU's now.
-                slab->FreeHead = chain->First;
-                slab->InUse -= (ushort)chain->Count;
-                slab->State |= SlabPage.Frozen;
-                PutCpuPartial(cpu, cache, chain->Head);
+                slab.FreeHead = chain.First;
+                slab.InUse -= (ushort)chain.Count;
+                slab.State |= SlabPage.Frozen;
+                PutCpuPartial(cpu, cache, chain.Head);
             }
             else
             {
-                FreeChain(cpu, cache, chain->Head, chain->First, chain->Last, chain->Count);
+                FreeChain(cpu, cache, chain.Head, chain.First, chain.Last, chain.Count);
             }
-        }
-    }
-
-    /// <summary>Makes linked objects allocated ones again.</summary>
-    private void TakeBack(ulong* at, ulong* end)
-    {
-        for (; at < end; at++)
-        {
-            ref SlabPage slab = ref _memory[_memory.SlabAt(*at)];
-            _ = slab.TryIndex(*at, out uint index);
-            slab.Links[index] = SlabPage.Allocated;
         }
     }
 
@@ -381,11 +236,11 @@ internal sealed unsafe partial class Slub
             }
         }
 
-        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        if (c->Slab == head)
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu.Id];
+        if (c.Slab == head)
         {
-            links[last] = (ushort)c->FreeHead;
-            c->FreeHead = first;
+            links[last] = (ushort)c.FreeHead;
+            c.FreeHead = first;
         }
         else
         {
@@ -426,16 +281,16 @@ internal sealed unsafe partial class Slub
 
     private void FlushCpu(Cpu cpu, KmemCache cache, int target)
     {
-        CpuSlab* c = cache.CurrentSlabs + target;
-        if (c->Slab != 0)
+        ref CpuSlab c = ref cache.CurrentSlabs[target];
+        if (c.Slab != 0)
         {
-            Deactivate(cpu, cache, c);
+            Deactivate(cpu, cache, ref c);
         }
 
-        if (c->Partial != 0)
+        if (c.Partial != 0)
         {
-            int list = c->Partial;
-            c->Partial = 0;
+            int list = c.Partial;
+            c.Partial = 0;
             Unfreeze(cpu, cache, list);
         }
     }
@@ -472,23 +327,5 @@ internal sealed unsafe partial class Slub
                 node.Partial.AddLast(_memory, head);
             }
         }
-    }
-
-    /// <summary>Objects of one slab that were linked to one another.</summary>
-    private struct Chain
-    {
-        public int Head;
-
-        public int Count;
-
-        public ushort First;
-
-        public ushort Last;
-    }
-
-    [InlineArray(MostChains)]
-    private struct ChainBuffer
-    {
-        private Chain _first;
     }
 }

@@ -5,13 +5,13 @@ namespace MemSim.Slab;
 /// Kernel 6.18 and later: <c>kmem_cache_prefill_sheaf()</c> and its kin. No recording shows which sheaf is lent and where it goes afterwards; that follows the public descriptions of the
 /// change. Where the cache has no sheaves (debugged ones; in 6.18 most) the objects are had in bulk and count as allocated.
 /// </remarks>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     public override SlabSheaf? Prefill(Cpu cpu, KmemCache cache, Gfp gfp, int count)
     {
         if (SheavesOf(cache) is not { } sheaves)
         {
-            SlabSheaf lent = new(cache, 0);
+            SlabSheaf lent = new(cache, default);
             if (!_homes.TryTake(cpu, cache, count, gfp, out ulong home))
             {
                 return null;
@@ -27,15 +27,15 @@ internal sealed unsafe partial class Slub
             return null;
         }
 
-        ArrayCache* sheaf = count > cache.SheafCapacity ? sheaves.TakeEmpty(cpu, gfp, count) : TakeForLending(cpu, sheaves, gfp);
-        if (sheaf == null || (sheaf->Avail < count && !Fill(cpu, cache, sheaves, sheaf, gfp)))
+        ArrayCache sheaf = count > cache.SheafCapacity ? sheaves.TakeEmpty(cpu, gfp, count) : TakeForLending(cpu, sheaves, gfp);
+        if (sheaf.IsNull || (sheaf.Avail < count && !Fill(cpu, cache, sheaves, sheaf, gfp)))
         {
             GiveBack(cpu, cache, sheaves, sheaf);
             return null;
         }
 
         sheaves.List(sheaves.Lent, sheaf);
-        return new SlabSheaf(cache, (nint)sheaf) { Count = sheaf->Avail };
+        return new SlabSheaf(cache, sheaf) { Count = sheaf.Avail };
     }
 
     public override bool Refill(Cpu cpu, Gfp gfp, SlabSheaf sheaf, int count)
@@ -50,11 +50,11 @@ internal sealed unsafe partial class Slub
             return HaveMore(cpu, gfp, sheaf, count);
         }
 
-        ArrayCache* own = (ArrayCache*)sheaf.Sheaf;
-        if (own->Limit >= count)
+        ArrayCache own = sheaf.Sheaf;
+        if (own.Limit >= count)
         {
             bool filled = Fill(cpu, sheaf.Cache, sheaves, own, gfp);
-            sheaf.Count = own->Avail;
+            sheaf.Count = own.Avail;
             return filled || sheaf.Count >= count;
         }
 
@@ -70,7 +70,7 @@ internal sealed unsafe partial class Slub
 
     public override ulong TakeOfPrefilled(SlabSheaf sheaf)
     {
-        if (sheaf.Sheaf == 0)
+        if (sheaf.Sheaf.IsNull)
         {
             ulong last = sheaf.Objects[^1].Value;
             sheaf.Objects.RemoveAt(sheaf.Objects.Count - 1);
@@ -78,9 +78,9 @@ internal sealed unsafe partial class Slub
             return last;
         }
 
-        ArrayCache* own = (ArrayCache*)sheaf.Sheaf;
-        ulong address = ArrayCache.Pop(own);
-        sheaf.Count = own->Avail;
+        ArrayCache own = sheaf.Sheaf;
+        ulong address = own.Pop();
+        sheaf.Count = own.Avail;
         return address;
     }
 
@@ -99,12 +99,12 @@ internal sealed unsafe partial class Slub
             return;
         }
 
-        ArrayCache* own = (ArrayCache*)sheaf.Sheaf;
+        ArrayCache own = sheaf.Sheaf;
         _ = sheaves.Unlist(sheaves.Lent, own);
-        if (own->Limit == cache.SheafCapacity)
+        if (own.Limit == cache.SheafCapacity)
         {
-            ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
-            if (spare == null)
+            ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
+            if (spare.IsNull)
             {
                 spare = own;
                 return;
@@ -123,25 +123,25 @@ internal sealed unsafe partial class Slub
     }
 
     /// <summary>A sheaf to lend: the CPU's spare if it holds something, one of the barn, a full one rather than an empty one, or a new one.</summary>
-    private static ArrayCache* TakeForLending(Cpu cpu, SheafCache sheaves, Gfp gfp)
+    private static ArrayCache TakeForLending(Cpu cpu, SheafCache sheaves, Gfp gfp)
     {
-        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
-        if (spare != null && spare->Avail != 0)
+        ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
+        if (!spare.IsNull && spare.Avail != 0)
         {
-            ArrayCache* held = spare;
-            spare = null;
+            ArrayCache held = spare;
+            spare = default;
             return held;
         }
 
         SheafBarn barn = sheaves.Barns[cpu.Node.Id];
-        ArrayCache* sheaf = barn.TakeFull();
-        sheaf = sheaf != null ? sheaf : barn.TakeEmpty();
-        return sheaf != null ? sheaf : sheaves.TakeEmpty(cpu, gfp);
+        ArrayCache sheaf = barn.TakeFull();
+        sheaf = !sheaf.IsNull ? sheaf : barn.TakeEmpty();
+        return !sheaf.IsNull ? sheaf : sheaves.TakeEmpty(cpu, gfp);
     }
 
-    private void GiveBack(Cpu cpu, KmemCache cache, SheafCache sheaves, ArrayCache* sheaf)
+    private void GiveBack(Cpu cpu, KmemCache cache, SheafCache sheaves, ArrayCache sheaf)
     {
-        if (sheaf != null)
+        if (!sheaf.IsNull)
         {
             FlushSheaf(cpu, cache, sheaves, sheaf);
             sheaves.GiveEmpty(cpu, sheaf);

@@ -1,28 +1,32 @@
 namespace MemSim.Slab;
 
 /// <content>Where CPUs have no current slabs (7.0): objects straight from the nodes' partial slabs, else from new ones.</content>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     /// <summary>Takes several objects of slabs, past the sheaves: of this node, of others, of new slabs (<c>refill_objects()</c>).</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="cache">The cache.</param>
+    /// <param name="gfp">What the request may do.</param>
+    /// <param name="to">Receives the addresses: as many are wanted as it has room for.</param>
     /// <returns>How many; fewer than wanted only without memory.</returns>
-    private int TakeManyFromSlabs(Cpu cpu, KmemCache cache, Gfp gfp, ulong* to, int wanted)
+    private int TakeManyFromSlabs(Cpu cpu, KmemCache cache, Gfp gfp, Span<VirtualAddress> to)
     {
         int taken = 0;
         if (_hasCpuSlabs)
         {
-            while (taken < wanted && AllocFromCurrent(cpu, cache, gfp, -1) is ulong address and not 0)
+            while (taken < to.Length && AllocFromCurrent(cpu, cache, gfp, -1) is ulong address and not 0)
             {
-                to[taken++] = address;
+                to[taken++] = new VirtualAddress(address);
             }
 
             return taken;
         }
 
-        taken = TakePartialObjects(cpu, cache, cache.Nodes[cpu.Node.Id], gfp, to, wanted);
+        taken = TakePartialObjects(cpu, cache, cache.Nodes[cpu.Node.Id], gfp, to);
         Zone? previous = null;
         foreach (Zone zone in cpu.Lists.Zonelists[(int)(cache.Layout.AllocFlags & Gfp.ZoneMask)].Zones)
         {
-            if (taken == wanted)
+            if (taken == to.Length)
             {
                 return taken;
             }
@@ -31,11 +35,11 @@ internal sealed unsafe partial class Slub
             previous = zone;
             if (isNew && cache.Nodes[zone.Node.Id].Partial.Count > cache.MinPartial)
             {
-                taken += TakePartialObjects(cpu, cache, cache.Nodes[zone.Node.Id], gfp, to + taken, wanted - taken);
+                taken += TakePartialObjects(cpu, cache, cache.Nodes[zone.Node.Id], gfp, to[taken..]);
             }
         }
 
-        while (taken < wanted)
+        while (taken < to.Length)
         {
             int head = NewSlab(cpu, cache, gfp, -1);
             if (head == 0)
@@ -43,7 +47,7 @@ internal sealed unsafe partial class Slub
                 break;
             }
 
-            taken += TakeFromNewSlab(cache, head, to + taken, wanted - taken);
+            taken += TakeFromNewSlab(cache, head, to[taken..]);
         }
 
         return taken;
@@ -71,7 +75,9 @@ internal sealed unsafe partial class Slub
 
         if (address == 0 && NewSlab(cpu, cache, gfp, node) is int head and not 0)
         {
-            _ = TakeFromNewSlab(cache, head, &address, 1);
+            VirtualAddress first = default;
+            _ = TakeFromNewSlab(cache, head, new Span<VirtualAddress>(ref first));
+            address = first.Value;
         }
 
         return address;
@@ -84,7 +90,7 @@ internal sealed unsafe partial class Slub
             return 0;
         }
 
-        ulong address = 0;
+        VirtualAddress first = default;
         Lock(node);
         int head = node.Partial.First;
         while (head != 0 && !Suits(cpu, head, gfp, -1))
@@ -96,7 +102,7 @@ internal sealed unsafe partial class Slub
         {
             ref SlabPage slab = ref _memory[head];
             Lock(ref slab);
-            address = TakeObjects(ref slab, 1, &address) == 1 ? address : 0;
+            _ = TakeObjects(ref slab, new Span<VirtualAddress>(ref first));
             if (slab.FreeHead == SlabPage.End)
             {
                 node.Partial.Remove(_memory, head);
@@ -106,14 +112,14 @@ internal sealed unsafe partial class Slub
         }
 
         Unlock(node);
-        return address;
+        return first.Value;
     }
 
     /// <summary>
     /// Takes partial slabs of a node until their free objects suffice and empties their lists, the slab taken last first; what is too many goes back
     /// (<c>__refill_objects_node()</c>).
     /// </summary>
-    private int TakePartialObjects(Cpu cpu, KmemCache cache, SlubNode node, Gfp gfp, ulong* to, int wanted)
+    private int TakePartialObjects(Cpu cpu, KmemCache cache, SlubNode node, Gfp gfp, Span<VirtualAddress> to)
     {
         if (node.Partial.Count == 0)
         {
@@ -123,7 +129,7 @@ internal sealed unsafe partial class Slub
         int isolated = 0;
         int free = 0;
         Lock(node);
-        for (int head = node.Partial.First; head != 0 && free < wanted;)
+        for (int head = node.Partial.First; head != 0 && free < to.Length;)
         {
             ref SlabPage slab = ref _memory[head];
             int next = slab.Next;
@@ -146,14 +152,14 @@ internal sealed unsafe partial class Slub
             ref SlabPage slab = ref _memory[head];
             isolated = slab.Next;
             slab.Next = 0;
-            if (taken == wanted)
+            if (taken == to.Length)
             {
                 ReturnPartial(cpu, cache, node, head);
                 continue;
             }
 
             Lock(ref slab);
-            taken += TakeObjects(ref slab, wanted - taken, to + taken);
+            taken += TakeObjects(ref slab, to[taken..]);
             uint first = slab.FreeHead;
             int count = slab.Objects - slab.InUse;
             slab.FreeHead = SlabPage.End;
@@ -192,10 +198,10 @@ internal sealed unsafe partial class Slub
     }
 
     /// <summary>Takes the first objects of a slab that nobody else knows of; with some left it becomes the first of its node's partial ones (<c>alloc_from_new_slab()</c>).</summary>
-    private int TakeFromNewSlab(KmemCache cache, int head, ulong* to, int wanted)
+    private int TakeFromNewSlab(KmemCache cache, int head, Span<VirtualAddress> to)
     {
         ref SlabPage slab = ref _memory[head];
-        int taken = TakeObjects(ref slab, wanted, to);
+        int taken = TakeObjects(ref slab, to);
         if (slab.FreeHead != SlabPage.End)
         {
             SlubNode node = cache.Nodes[slab.Node];
@@ -208,16 +214,16 @@ internal sealed unsafe partial class Slub
     }
 
     /// <summary>Takes objects off a slab's own list; they are allocated ones then.</summary>
-    private static int TakeObjects(ref SlabPage slab, int wanted, ulong* to)
+    private static int TakeObjects(ref SlabPage slab, Span<VirtualAddress> to)
     {
         int taken = 0;
-        while (taken < wanted && slab.FreeHead != SlabPage.End)
+        while (taken < to.Length && slab.FreeHead != SlabPage.End)
         {
             uint index = slab.FreeHead;
             slab.FreeHead = slab.Links[index];
             slab.Links[index] = SlabPage.Allocated;
             slab.InUse++;
-            to[taken++] = slab.AddressOf(index);
+            to[taken++] = new VirtualAddress(slab.AddressOf(index));
         }
 
         return taken;

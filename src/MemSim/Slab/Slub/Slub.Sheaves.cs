@@ -8,7 +8,7 @@ namespace MemSim.Slab;
 /// In 6.18 the caches that asked for them have sheaves, and current slabs of CPUs behind them; from 7.0 on all have sheaves and no CPU has a current slab.
 /// An object in a sheaf has the link <see cref="SlabPage.End"/>.
 /// </remarks>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     /// <summary>So many addresses are kept on the host's stack at a time.</summary>
     private const int SheafPortion = 64;
@@ -21,24 +21,24 @@ internal sealed unsafe partial class Slub
     private ulong TakeFromSheaves(Cpu cpu, KmemCache cache, SheafCache sheaves, Gfp gfp, int node)
     {
         // Sheaves hold objects of the CPU's own node, or nearly so.
-        CpuSlab* c = cache.Cpus + cpu.Id;
-        if ((node >= 0 && node != cpu.Node.Id) || (c->Array->Avail == 0 && !ReplaceEmptyMain(cpu, cache, sheaves, c, gfp)))
+        ref CpuSlab c = ref cache.Cpus[cpu.Id];
+        if ((node >= 0 && node != cpu.Node.Id) || (c.Array.Avail == 0 && !ReplaceEmptyMain(cpu, cache, sheaves, ref c, gfp)))
         {
             return 0;
         }
 
-        if (node >= 0 && _memory[_memory.SlabAt((ArrayCache.EntriesOf(c->Array) + c->Array->Avail - 1)->Address)].Node != node)
+        if (node >= 0 && _memory[_memory.SlabAt(c.Array.Entries[^1].Address)].Node != node)
         {
             return 0;
         }
 
-        return ArrayCache.Pop(c->Array);
+        return c.Array.Pop();
     }
 
     /// <summary>Finds a sheaf with objects for a CPU whose main one is empty: the spare, a full one of the barn, or one filled from slabs.</summary>
-    private bool ReplaceEmptyMain(Cpu cpu, KmemCache cache, SheafCache sheaves, CpuSlab* c, Gfp gfp)
+    private bool ReplaceEmptyMain(Cpu cpu, KmemCache cache, SheafCache sheaves, ref CpuSlab c, Gfp gfp)
     {
-        if (TrySwap(sheaves, cpu, c, wantsRoom: false) || TryGetFull(sheaves, cpu, c))
+        if (TrySwap(sheaves, cpu, ref c, wantsRoom: false) || TryGetFull(sheaves, cpu, ref c))
         {
             return true;
         }
@@ -50,16 +50,16 @@ internal sealed unsafe partial class Slub
         }
 
         SheafBarn barn = sheaves.Barns[cpu.Node.Id];
-        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
-        ArrayCache* filled = spare != null ? spare : barn.TakeEmpty();
-        spare = null;
-        if (filled == null)
+        ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
+        ArrayCache filled = !spare.IsNull ? spare : barn.TakeEmpty();
+        spare = default;
+        if (filled.IsNull)
         {
             filled = sheaves.TakeEmpty(cpu, gfp);
-            if (filled == null)
+            if (filled.IsNull)
             {
                 // Reclaim for it may have freed objects into these very sheaves.
-                return c->Array->Avail != 0;
+                return c.Array.Avail != 0;
             }
         }
 
@@ -67,27 +67,27 @@ internal sealed unsafe partial class Slub
         {
             FlushSheaf(cpu, cache, sheaves, filled);
             sheaves.GiveEmpty(cpu, filled);
-            return c->Array->Avail != 0;
+            return c.Array.Avail != 0;
         }
 
         // The page allocator may have reclaimed meanwhile, and freed objects into these very sheaves.
-        if (c->Array->Avail != 0)
+        if (c.Array.Avail != 0)
         {
             barn.PutFull(filled);
             sheaves.Counted(SheafEvent.BarnPut);
             return true;
         }
 
-        if (spare == null)
+        if (spare.IsNull)
         {
-            spare = c->Array;
+            spare = c.Array;
         }
         else
         {
-            barn.PutEmpty(c->Array);
+            barn.PutEmpty(c.Array);
         }
 
-        c->Array = filled;
+        c.Array = filled;
         return true;
     }
 
@@ -101,147 +101,147 @@ internal sealed unsafe partial class Slub
             return false;
         }
 
-        CpuSlab* c = cache.Cpus + cpu.Id;
-        if (c->Array->Avail == c->Array->Limit)
+        ref CpuSlab c = ref cache.Cpus[cpu.Id];
+        if (c.Array.Avail == c.Array.Limit)
         {
-            ReplaceFullMain(cpu, cache, sheaves, c);
+            ReplaceFullMain(cpu, cache, sheaves, ref c);
         }
 
-        ArrayCache.Push(c->Array, slab.AddressOf(index), slab.Links.At(index));
+        c.Array.Push(slab.AddressOf(index), slab.Links.At(index));
         return true;
     }
 
     /// <summary>Finds a sheaf with room for a CPU whose main one is full.</summary>
-    private void ReplaceFullMain(Cpu cpu, KmemCache cache, SheafCache sheaves, CpuSlab* c)
+    private void ReplaceFullMain(Cpu cpu, KmemCache cache, SheafCache sheaves, ref CpuSlab c)
     {
-        if (TryGetRoom(sheaves, cpu, c, out bool tooMany))
+        if (TryGetRoom(sheaves, cpu, ref c, out bool tooMany))
         {
             return;
         }
 
-        ArrayCache* empty;
+        ArrayCache empty;
         if (tooMany)
         {
             sheaves.Counted(SheafEvent.BarnPutFail);
-            ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
+            ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
             empty = spare;
-            spare = null;
+            spare = default;
             FlushSheaf(cpu, cache, sheaves, empty);
         }
         else
         {
             empty = sheaves.TakeEmpty(cpu, SheafMemory.NoWait(_machine));
-            if (empty == null)
+            if (empty.IsNull)
             {
-                FlushSheaf(cpu, cache, sheaves, c->Array);
+                FlushSheaf(cpu, cache, sheaves, c.Array);
                 return;
             }
         }
 
-        Install(cpu, sheaves, c, empty);
+        Install(cpu, sheaves, ref c, empty);
     }
 
     /// <summary>Gives a CPU an empty main sheaf for its full one, if that is still full: where sheaves of the cache are objects of the same cache, having got the empty one made room.</summary>
-    private static void Install(Cpu cpu, SheafCache sheaves, CpuSlab* c, ArrayCache* empty)
+    private static void Install(Cpu cpu, SheafCache sheaves, ref CpuSlab c, ArrayCache empty)
     {
         SheafBarn barn = sheaves.Barns[cpu.Node.Id];
-        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
-        if (spare == null)
+        ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
+        if (spare.IsNull)
         {
-            spare = c->Array;
-            c->Array = empty;
+            spare = c.Array;
+            c.Array = empty;
         }
-        else if (c->Array->Avail < c->Array->Limit || TrySwap(sheaves, cpu, c, wantsRoom: true))
+        else if (c.Array.Avail < c.Array.Limit || TrySwap(sheaves, cpu, ref c, wantsRoom: true))
         {
             barn.PutEmpty(empty);
         }
         else
         {
-            barn.PutFull(c->Array);
+            barn.PutFull(c.Array);
             sheaves.Counted(SheafEvent.BarnPut);
-            c->Array = empty;
+            c.Array = empty;
         }
     }
 
     /// <summary>Exchanges main sheaf and spare, if that brings objects (or room).</summary>
-    private static bool TrySwap(SheafCache sheaves, Cpu cpu, CpuSlab* c, bool wantsRoom)
+    private static bool TrySwap(SheafCache sheaves, Cpu cpu, ref CpuSlab c, bool wantsRoom)
     {
-        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
-        if (spare == null || (wantsRoom ? spare->Avail == spare->Limit : spare->Avail == 0))
+        ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
+        if (spare.IsNull || (wantsRoom ? spare.Avail == spare.Limit : spare.Avail == 0))
         {
             return false;
         }
 
-        ArrayCache* main = c->Array;
-        c->Array = spare;
+        ArrayCache main = c.Array;
+        c.Array = spare;
         spare = main;
         sheaves.Counted(SheafEvent.Swap);
         return true;
     }
 
     /// <summary>Gives the barn the empty main sheaf for a full one.</summary>
-    private static bool TryGetFull(SheafCache sheaves, Cpu cpu, CpuSlab* c)
+    private static bool TryGetFull(SheafCache sheaves, Cpu cpu, ref CpuSlab c)
     {
-        ArrayCache* full = sheaves.Barns[cpu.Node.Id].ReplaceEmpty(c->Array);
-        sheaves.Counted(full != null ? SheafEvent.BarnGet : SheafEvent.BarnGetFail);
-        if (full != null)
+        ArrayCache full = sheaves.Barns[cpu.Node.Id].ReplaceEmpty(c.Array);
+        sheaves.Counted(!full.IsNull ? SheafEvent.BarnGet : SheafEvent.BarnGetFail);
+        if (!full.IsNull)
         {
-            c->Array = full;
+            c.Array = full;
         }
 
-        return full != null;
+        return !full.IsNull;
     }
 
     /// <summary>Finds a sheaf with room without making or emptying one.</summary>
-    private static bool TryGetRoom(SheafCache sheaves, Cpu cpu, CpuSlab* c, out bool tooMany)
+    private static bool TryGetRoom(SheafCache sheaves, Cpu cpu, ref CpuSlab c, out bool tooMany)
     {
         tooMany = false;
         SheafBarn barn = sheaves.Barns[cpu.Node.Id];
-        ref ArrayCache* spare = ref sheaves.SpareOf(cpu.Id);
-        ArrayCache* empty;
-        if (spare == null)
+        ref ArrayCache spare = ref sheaves.SpareOf(cpu.Id);
+        ArrayCache empty;
+        if (spare.IsNull)
         {
             empty = barn.TakeEmpty();
-            if (empty != null)
+            if (!empty.IsNull)
             {
-                spare = c->Array;
-                c->Array = empty;
+                spare = c.Array;
+                c.Array = empty;
             }
 
-            return empty != null;
+            return !empty.IsNull;
         }
 
-        if (TrySwap(sheaves, cpu, c, wantsRoom: true))
+        if (TrySwap(sheaves, cpu, ref c, wantsRoom: true))
         {
             return true;
         }
 
-        empty = barn.ReplaceFull(c->Array, out tooMany);
-        if (empty != null)
+        empty = barn.ReplaceFull(c.Array, out tooMany);
+        if (!empty.IsNull)
         {
             sheaves.Counted(SheafEvent.BarnPut);
-            c->Array = empty;
+            c.Array = empty;
         }
 
-        return empty != null;
+        return !empty.IsNull;
     }
 
     /// <summary>Fills a sheaf that nobody else has from slabs (<c>refill_sheaf()</c>).</summary>
     /// <returns>Whether it is full.</returns>
     [SkipLocalsInit]
-    private bool Fill(Cpu cpu, KmemCache cache, SheafCache sheaves, ArrayCache* sheaf, Gfp gfp)
+    private bool Fill(Cpu cpu, KmemCache cache, SheafCache sheaves, ArrayCache sheaf, Gfp gfp)
     {
-        ulong* addresses = stackalloc ulong[SheafPortion];
+        Span<VirtualAddress> addresses = stackalloc VirtualAddress[SheafPortion];
         sheaves.Counted(SheafEvent.Refill);
-        while (sheaf->Avail < sheaf->Limit)
+        while (sheaf.Avail < sheaf.Limit)
         {
-            int wanted = Math.Min(sheaf->Limit - sheaf->Avail, SheafPortion);
-            int got = TakeManyFromSlabs(cpu, cache, gfp, addresses, wanted);
-            for (int i = 0; i < got; i++)
+            int wanted = Math.Min(sheaf.Limit - sheaf.Avail, SheafPortion);
+            int got = TakeManyFromSlabs(cpu, cache, gfp, addresses[..wanted]);
+            foreach (VirtualAddress obj in addresses[..got])
             {
-                ref SlabPage slab = ref _memory[_memory.SlabAt(addresses[i])];
-                _ = slab.TryIndex(addresses[i], out uint index);
-                ArrayCache.Push(sheaf, addresses[i], slab.Links.At(index));
+                ref SlabPage slab = ref _memory[_memory.SlabAt(obj.Value)];
+                _ = slab.TryIndex(obj.Value, out uint index);
+                sheaf.Push(obj.Value, slab.Links.At(index));
             }
 
             if (got < wanted)
@@ -255,21 +255,20 @@ internal sealed unsafe partial class Slub
 
     /// <summary>Gives all objects of a sheaf that nobody else has back to their slabs (<c>sheaf_flush_unused()</c>).</summary>
     [SkipLocalsInit]
-    private void FlushSheaf(Cpu cpu, KmemCache cache, SheafCache sheaves, ArrayCache* sheaf)
+    private void FlushSheaf(Cpu cpu, KmemCache cache, SheafCache sheaves, ArrayCache sheaf)
     {
-        if (sheaf->Avail == 0)
+        if (sheaf.Avail == 0)
         {
             return;
         }
 
         sheaves.Counted(SheafEvent.Flush);
         Span<VirtualAddress> objects = stackalloc VirtualAddress[SheafPortion];
-        while (sheaf->Avail != 0)
+        while (sheaf.Avail != 0)
         {
-            int count = Math.Min(sheaf->Avail, SheafPortion);
-            sheaf->Avail -= count;
-            ArrayEntry* entries = ArrayCache.EntriesOf(sheaf) + sheaf->Avail;
-            for (int i = 0; i < count; i++)
+            int count = Math.Min(sheaf.Avail, SheafPortion);
+            ReadOnlySpan<ArrayEntry> entries = sheaf.TakeNewest(count);
+            for (int i = 0; i < entries.Length; i++)
             {
                 objects[i] = new VirtualAddress(entries[i].Address);
             }
@@ -282,21 +281,21 @@ internal sealed unsafe partial class Slub
     private void FlushSheavesOf(Cpu cpu, KmemCache cache, SheafCache sheaves, int target)
     {
         FlushSheaf(cpu, cache, sheaves, cache.Cpus[target].Array);
-        ref ArrayCache* spare = ref sheaves.SpareOf(target);
-        if (spare != null)
+        ref ArrayCache spare = ref sheaves.SpareOf(target);
+        if (!spare.IsNull)
         {
-            ArrayCache* flushed = spare;
-            spare = null;
+            ArrayCache flushed = spare;
+            spare = default;
             FlushSheaf(cpu, cache, sheaves, flushed);
             sheaves.GiveEmptyLater(flushed);
         }
 
-        ref ArrayCache* rcu = ref sheaves.RcuFreeOf(target);
-        if (rcu != null)
+        ref ArrayCache rcu = ref sheaves.RcuFreeOf(target);
+        if (!rcu.IsNull)
         {
             // Its objects' grace periods have not ended; no barn gets it.
-            ArrayCache* waiting = rcu;
-            rcu = null;
+            ArrayCache waiting = rcu;
+            rcu = default;
             Await(cache, sheaves, waiting, SlabPage.NoNode);
         }
     }
@@ -306,9 +305,9 @@ internal sealed unsafe partial class Slub
     {
         foreach (SheafBarn barn in sheaves.Barns)
         {
-            for (ArrayCache* sheaf = barn.TakeAll(); sheaf != null;)
+            for (ArrayCache sheaf = barn.TakeAll(); !sheaf.IsNull;)
             {
-                ArrayCache* next = sheaf->Next;
+                ArrayCache next = sheaf.Next;
                 FlushSheaf(cpu, cache, sheaves, sheaf);
                 sheaves.GiveEmptyLater(sheaf);
                 sheaf = next;
@@ -319,17 +318,15 @@ internal sealed unsafe partial class Slub
     /// <summary>Takes objects out of the sheaves, as many as they and the barn's full ones have, each sheaf's in the order in which they were put in (<c>alloc_from_pcs_bulk()</c>).</summary>
     private int TakeManyFromSheaves(Cpu cpu, KmemCache cache, SheafCache sheaves, Span<VirtualAddress> objects)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        ref CpuSlab c = ref cache.Cpus[cpu.Id];
         int taken = 0;
-        while (taken < objects.Length && (c->Array->Avail != 0 || TrySwap(sheaves, cpu, c, wantsRoom: false) || TryGetFull(sheaves, cpu, c)))
+        while (taken < objects.Length && (c.Array.Avail != 0 || TrySwap(sheaves, cpu, ref c, wantsRoom: false) || TryGetFull(sheaves, cpu, ref c)))
         {
-            int count = Math.Min(c->Array->Avail, objects.Length - taken);
-            c->Array->Avail -= count;
-            ArrayEntry* entry = ArrayCache.EntriesOf(c->Array) + c->Array->Avail;
-            for (int i = 0; i < count; i++, entry++)
+            int count = Math.Min(c.Array.Avail, objects.Length - taken);
+            foreach (ref readonly ArrayEntry entry in c.Array.TakeNewest(count))
             {
-                *entry->Link = SlabPage.Allocated;
-                objects[taken++] = new VirtualAddress(entry->Address);
+                entry.Link.State = SlabPage.Allocated;
+                objects[taken++] = new VirtualAddress(entry.Address);
             }
         }
 
@@ -339,12 +336,12 @@ internal sealed unsafe partial class Slub
     /// <summary>Frees objects into the sheaves while there is room without making or emptying one, the others to their slabs (<c>free_to_pcs_bulk()</c>).</summary>
     private void GiveManyToSheaves(Cpu cpu, KmemCache cache, SheafCache sheaves, Span<VirtualAddress> objects)
     {
-        CpuSlab* c = cache.Cpus + cpu.Id;
+        ref CpuSlab c = ref cache.Cpus[cpu.Id];
         int local = MoveOthersBack(cpu, objects);
         int given = 0;
         for (; given < local; given++)
         {
-            if (c->Array->Avail == c->Array->Limit && !TryGetRoom(sheaves, cpu, c, out bool tooMany))
+            if (c.Array.Avail == c.Array.Limit && !TryGetRoom(sheaves, cpu, ref c, out bool tooMany))
             {
                 if (tooMany)
                 {
@@ -357,7 +354,7 @@ internal sealed unsafe partial class Slub
             ulong address = objects[given].Value;
             ref SlabPage slab = ref _memory[_memory.SlabAt(address)];
             _ = slab.TryIndex(address, out uint index);
-            ArrayCache.Push(c->Array, address, slab.Links.At(index));
+            c.Array.Push(address, slab.Links.At(index));
         }
 
         FreeManyToSlabs(cpu, cache, objects[given..local]);
@@ -394,11 +391,7 @@ internal sealed unsafe partial class Slub
         }
 
         int taken = SheavesOf(cache) is { } sheaves ? TakeManyFromSheaves(cpu, cache, sheaves, objects) : 0;
-        fixed (VirtualAddress* first = objects)
-        {
-            // An address is its number and nothing else.
-            return taken == objects.Length ? taken : taken + TakeManyFromSlabs(cpu, cache, gfp, (ulong*)first + taken, objects.Length - taken);
-        }
+        return taken == objects.Length ? taken : taken + TakeManyFromSlabs(cpu, cache, gfp, objects[taken..]);
     }
 
     private void FreeManyToSlabs(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)

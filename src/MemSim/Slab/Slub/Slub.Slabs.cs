@@ -1,10 +1,10 @@
 namespace MemSim.Slab;
 
 /// <content>Where slabs come from and go to: the CPU's partial list, the nodes' lists, the page allocator.</content>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     /// <summary>Takes a partial slab of a node, else makes a new slab, and makes it the CPU's current one.</summary>
-    private ulong AllocFromNodes(Cpu cpu, KmemCache cache, CpuSlab* c, Gfp gfp, int node)
+    private ulong AllocFromNodes(Cpu cpu, KmemCache cache, ref CpuSlab c, Gfp gfp, int node)
     {
         if (cache.IsDebugged)
         {
@@ -22,23 +22,23 @@ internal sealed unsafe partial class Slub
 
             ref SlabPage slab = ref _memory[head];
             slab.State |= SlabPage.Frozen;
-            if (c->Slab != 0)
+            if (c.Slab != 0)
             {
                 // Reclaim inside the page allocator used this CPU's slab layer.
-                Deactivate(cpu, cache, c);
+                Deactivate(cpu, cache, ref c);
             }
         }
-        else if (c->Slab != 0)
+        else if (c.Slab != 0)
         {
-            Deactivate(cpu, cache, c);
+            Deactivate(cpu, cache, ref c);
         }
 
-        Attach(c, head);
-        _ = TakeSlabFreelist(c);
-        ulong address = Pop(c);
+        Attach(ref c, head);
+        _ = TakeSlabFreelist(ref c);
+        ulong address = Pop(ref c);
         if (!Suits(cpu, head, gfp, -1))
         {
-            Deactivate(cpu, cache, c);
+            Deactivate(cpu, cache, ref c);
         }
 
         return address;
@@ -103,7 +103,7 @@ internal sealed unsafe partial class Slub
                 }
                 else
                 {
-                    PushCpuPartial(cache.CurrentSlabs + cpu.Id, head);
+                    PushCpuPartial(ref cache.CurrentSlabs[cpu.Id], head);
                     kept++;
                 }
 
@@ -123,26 +123,26 @@ internal sealed unsafe partial class Slub
     /// <summary>Puts a frozen slab into the CPU's partial list; when that is full, the list goes to the nodes first (<c>put_cpu_partial()</c>).</summary>
     private void PutCpuPartial(Cpu cpu, KmemCache cache, int head)
     {
-        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        int drained = c->Partial;
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu.Id];
+        int drained = c.Partial;
         if (drained == 0 || _memory[drained].Count < cache.Layout.CpuPartialSlabs)
         {
-            PushCpuPartial(c, head);
+            PushCpuPartial(ref c, head);
             return;
         }
 
-        c->Partial = 0;
-        PushCpuPartial(c, head);
+        c.Partial = 0;
+        PushCpuPartial(ref c, head);
         Unfreeze(cpu, cache, drained);
     }
 
     /// <summary>Puts a frozen slab in front of the CPU's partial ones, however many these are.</summary>
-    private void PushCpuPartial(CpuSlab* c, int head)
+    private void PushCpuPartial(ref CpuSlab c, int head)
     {
         ref SlabPage slab = ref _memory[head];
-        slab.Count = (ushort)((c->Partial == 0 ? 0 : _memory[c->Partial].Count) + 1);
-        slab.Next = c->Partial;
-        c->Partial = head;
+        slab.Count = (ushort)((c.Partial == 0 ? 0 : _memory[c.Partial].Count) + 1);
+        slab.Next = c.Partial;
+        c.Partial = head;
     }
 
     /// <summary>Gives a list of frozen slabs to their nodes; empty ones beyond the minimum are freed (<c>__unfreeze_partials()</c>).</summary>
@@ -182,11 +182,11 @@ internal sealed unsafe partial class Slub
     }
 
     /// <summary>Takes the current slab away from the CPU, its free objects with it (<c>deactivate_slab()</c>).</summary>
-    private void Deactivate(Cpu cpu, KmemCache cache, CpuSlab* c)
+    private void Deactivate(Cpu cpu, KmemCache cache, ref CpuSlab c)
     {
-        int head = c->Slab;
-        uint first = c->FreeHead;
-        Forget(c);
+        int head = c.Slab;
+        uint first = c.FreeHead;
+        Forget(ref c);
         ref SlabPage slab = ref _memory[head];
         SlubNode node = cache.Nodes[slab.Node];
         Lock(node);

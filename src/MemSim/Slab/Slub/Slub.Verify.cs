@@ -3,7 +3,7 @@ using MemSim.Diagnostics;
 namespace MemSim.Slab;
 
 /// <content>Every slab is where its state says, and the counts agree.</content>
-internal sealed unsafe partial class Slub
+internal sealed partial class Slub
 {
     public override void Verify(KmemCache cache, IReadOnlyList<int> slabs)
     {
@@ -66,11 +66,11 @@ internal sealed unsafe partial class Slub
     {
         for (int cpu = 0; cpu < _machine.Cpus.Count; cpu++)
         {
-            CpuSlab* c = cache.CurrentSlabs + cpu;
-            if (c->Slab == head)
+            ref CpuSlab c = ref cache.CurrentSlabs[cpu];
+            if (c.Slab == head)
             {
                 int count = 0;
-                for (uint i = c->FreeHead; i != SlabPage.End && count <= _memory[head].Objects; i = c->Links[i])
+                for (uint i = c.FreeHead; i != SlabPage.End && count <= _memory[head].Objects; i = c.Links[i])
                 {
                     count++;
                 }
@@ -86,18 +86,18 @@ internal sealed unsafe partial class Slub
 
     private void VerifyCpu(KmemCache cache, int cpu, HashSet<int> seen)
     {
-        CpuSlab* c = cache.CurrentSlabs + cpu;
-        if (c->Slab != 0)
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu];
+        if (c.Slab != 0)
         {
-            VerifySlabOfCpu(cache, cpu, c->Slab, seen);
-            if (c->Base != _memory[c->Slab].Base || !c->Links.IsSameAs(_memory[c->Slab].Links))
+            VerifySlabOfCpu(cache, cpu, c.Slab, seen);
+            if (c.Base != _memory[c.Slab].Base || !c.Links.IsSameAs(_memory[c.Slab].Links))
             {
-                Fail(cache, $"CPU {cpu} has a stale copy of its slab at pfn 0x{c->Slab:x}");
+                Fail(cache, $"CPU {cpu} has a stale copy of its slab at pfn 0x{c.Slab:x}");
             }
         }
 
-        int left = c->Partial == 0 ? 0 : _memory[c->Partial].Count;
-        for (int head = c->Partial; head != 0; head = _memory[head].Next)
+        int left = c.Partial == 0 ? 0 : _memory[c.Partial].Count;
+        for (int head = c.Partial; head != 0; head = _memory[head].Next)
         {
             VerifySlabOfCpu(cache, cpu, head, seen);
             if (_memory[head].Count != left--)
@@ -120,10 +120,10 @@ internal sealed unsafe partial class Slub
     private void VerifySheaves(KmemCache cache, SheafCache sheaves, IReadOnlyList<int> slabs)
     {
         HashSet<ulong> objects = [];
-        HashSet<nint> seen = [];
+        HashSet<ArrayCache> seen = [];
         for (int cpu = 0; cpu < _machine.Cpus.Count; cpu++)
         {
-            if (cache.Cpus[cpu].Array == null || cache.Cpus[cpu].Slab != 0)
+            if (cache.Cpus[cpu].Array.IsNull || cache.Cpus[cpu].Slab != 0)
             {
                 Fail(cache, $"CPU {cpu} has no main sheaf, or a current slab before it");
             }
@@ -133,32 +133,32 @@ internal sealed unsafe partial class Slub
             VerifySheaf(cache, sheaves.RcuFreeOf(cpu), $"the sheaf of CPU {cpu} for kfree_rcu()", objects, seen);
         }
 
-        foreach (nint sheaf in sheaves.Waiting.Concat(sheaves.Lent))
+        foreach (ArrayCache sheaf in sheaves.Waiting.Concat(sheaves.Lent))
         {
-            VerifySheaf(cache, (ArrayCache*)sheaf, "a sheaf that waits for a grace period, or is lent,", objects, seen);
+            VerifySheaf(cache, sheaf, "a sheaf that waits for a grace period, or is lent,", objects, seen);
         }
 
         foreach (SheafBarn barn in sheaves.Barns)
         {
             int full = 0;
-            for (ArrayCache* sheaf = barn.FirstFull; sheaf != null; sheaf = sheaf->Next)
+            for (ArrayCache sheaf = barn.FirstFull; !sheaf.IsNull; sheaf = sheaf.Next)
             {
                 VerifySheaf(cache, sheaf, "a full sheaf of a barn", objects, seen);
                 full++;
-                if (sheaf->Avail == 0)
+                if (sheaf.Avail == 0)
                 {
                     Fail(cache, "an empty sheaf is among the full ones of a barn");
                 }
             }
 
             int empty = 0;
-            for (ArrayCache* sheaf = barn.FirstEmpty; sheaf != null; sheaf = sheaf->Next)
+            for (ArrayCache sheaf = barn.FirstEmpty; !sheaf.IsNull; sheaf = sheaf.Next)
             {
                 VerifySheaf(cache, sheaf, "an empty sheaf of a barn", objects, seen);
                 empty++;
-                if (sheaf->Avail != 0)
+                if (sheaf.Avail != 0)
                 {
-                    Fail(cache, $"a sheaf with {sheaf->Avail} objects is among the empty ones of a barn");
+                    Fail(cache, $"a sheaf with {sheaf.Avail} objects is among the empty ones of a barn");
                 }
             }
 
@@ -180,30 +180,29 @@ internal sealed unsafe partial class Slub
         }
     }
 
-    private void VerifySheaf(KmemCache cache, ArrayCache* sheaf, string what, HashSet<ulong> objects, HashSet<nint> seen)
+    private void VerifySheaf(KmemCache cache, ArrayCache sheaf, string what, HashSet<ulong> objects, HashSet<ArrayCache> seen)
     {
-        if (sheaf == null)
+        if (sheaf.IsNull)
         {
             return;
         }
 
-        if (!seen.Add((nint)sheaf) || sheaf->Avail < 0 || sheaf->Avail > sheaf->Limit || sheaf->Limit < cache.SheafCapacity)
+        if (!seen.Add(sheaf) || sheaf.Avail < 0 || sheaf.Avail > sheaf.Limit || sheaf.Limit < cache.SheafCapacity)
         {
-            Fail(cache, $"{what} is in two places, or holds {sheaf->Avail} of {sheaf->Limit} objects");
+            Fail(cache, $"{what} is in two places, or holds {sheaf.Avail} of {sheaf.Limit} objects");
         }
 
-        int own = sheaf->Home == 0 ? 0 : _memory.SlabAt(sheaf->Home);
-        if (own != 0 && (!_memory[own].TryIndex(sheaf->Home, out uint place) || _memory[own].Links[place] != SlabPage.Allocated))
+        int own = sheaf.Home == 0 ? 0 : _memory.SlabAt(sheaf.Home);
+        if (own != 0 && (!_memory[own].TryIndex(sheaf.Home, out uint place) || _memory[own].Links[place] != SlabPage.Allocated))
         {
-            Fail(cache, $"{what} lies at {sheaf->Home:x}, which is no allocated object");
+            Fail(cache, $"{what} lies at {sheaf.Home:x}, which is no allocated object");
         }
 
-        for (int i = 0; i < sheaf->Avail; i++)
+        foreach (ArrayEntry entry in sheaf.Entries)
         {
-            ArrayEntry entry = ArrayCache.EntriesOf(sheaf)[i];
             int head = _memory.SlabAt(entry.Address);
             if (head == 0 || _memory[head].Cache != cache.Id || !_memory[head].TryIndex(entry.Address, out uint index) || entry.Link != _memory[head].Links.At(index)
-                || *entry.Link != SlabPage.End || !objects.Add(entry.Address))
+                || entry.Link.State != SlabPage.End || !objects.Add(entry.Address))
             {
                 Fail(cache, $"{what} holds {entry.Address:x}, which is no free object of the cache, or in two places");
             }

@@ -7,7 +7,7 @@ namespace MemSim.Slab;
 /// <remarks>
 /// Kernel 6.1: <c>___slab_alloc()</c>, <c>__slab_free()</c>. What belongs to a CPU (its current slab's free list, its partial list) is touched by that CPU alone. A slab's own free list is under the slab's lock, the lists of a node under the node's; a node's lock is taken before a slab's. Without parallel CPUs there are no locks.
 /// </remarks>
-internal sealed unsafe partial class Slub : SlabBackend
+internal sealed partial class Slub : SlabBackend
 {
     private readonly SlabAllocator _allocator;
     private readonly Machine _machine;
@@ -76,100 +76,101 @@ internal sealed unsafe partial class Slub : SlabBackend
     /// <summary>Allocates from the CPU's current slab, its partial list, the nodes, in this order.</summary>
     private ulong AllocFromCurrent(Cpu cpu, KmemCache cache, Gfp gfp, int node)
     {
-        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        if (c->Slab == 0 && node >= 0 && _machine.ZoneTable.NodeOrDefault(node) is not { PresentPages: > 0 })
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu.Id];
+        if (c.Slab == 0 && node >= 0 && _machine.ZoneTable.NodeOrDefault(node) is not { PresentPages: > 0 })
         {
             node = -1;
         }
 
         for (; ; )
         {
-            if (c->Slab != 0)
+            if (c.Slab != 0)
             {
-                if (!Suits(cpu, c->Slab, gfp, node))
+                if (!Suits(cpu, c.Slab, gfp, node))
                 {
-                    Deactivate(cpu, cache, c);
+                    Deactivate(cpu, cache, ref c);
                 }
-                else if (c->FreeHead != SlabPage.End || TakeSlabFreelist(c))
+                else if (c.FreeHead != SlabPage.End || TakeSlabFreelist(ref c))
                 {
-                    return Pop(c);
+                    return Pop(ref c);
                 }
                 else
                 {
-                    Forget(c);
+                    Forget(ref c);
                 }
             }
 
-            if (c->Partial == 0)
+            if (c.Partial == 0)
             {
                 break;
             }
 
-            int next = c->Partial;
-            c->Partial = _memory[next].Next;
-            Attach(c, next);
+            int next = c.Partial;
+            c.Partial = _memory[next].Next;
+            Attach(ref c, next);
         }
 
-        return AllocFromNodes(cpu, cache, c, gfp, node);
+        return AllocFromNodes(cpu, cache, ref c, gfp, node);
     }
 
     /// <summary>Allocates from what the CPU has: objects others freed to its current slab, then its partial list.</summary>
     /// <returns>The address; 0 when that is not enough, or a slab needs a closer look.</returns>
-    internal ulong AllocFromCpu(CpuSlab* c)
+    internal ulong AllocFromCpu(ref CpuSlab c)
     {
         for (; ; )
         {
-            if (c->Slab != 0)
+            if (c.Slab != 0)
             {
-                if ((_memory.Pages[(uint)c->Slab].State & SlabPage.FromReserves) != 0)
+                if ((_memory.Pages[(uint)c.Slab].State & SlabPage.FromReserves) != 0)
                 {
                     return 0;
                 }
 
-                if (TakeSlabFreelist(c))
+                if (TakeSlabFreelist(ref c))
                 {
-                    return Pop(c);
+                    return Pop(ref c);
                 }
 
-                Forget(c);
+                Forget(ref c);
             }
 
-            int next = c->Partial;
+            int next = c.Partial;
             if (next == 0)
             {
                 return 0;
             }
 
-            c->Partial = _memory.Pages[(uint)next].Next;
-            Attach(c, next);
+            c.Partial = _memory.Pages[(uint)next].Next;
+            Attach(ref c, next);
         }
     }
 
     /// <summary>Frees an allocated object of a slab marked <see cref="SlabPage.Plain"/> that is not the CPU's current one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void FreePlain(Cpu cpu, SlabPage* slab, int head, uint index)
+    internal void FreePlain(Cpu cpu, ref SlabPage slab, int head, uint index)
     {
-        if (!_parallel && slab->FreeHead != SlabPage.End && (slab->InUse > 1 || (slab->State & SlabPage.Frozen) != 0))
+        if (!_parallel && slab.FreeHead != SlabPage.End && (slab.InUse > 1 || (slab.State & SlabPage.Frozen) != 0))
         {
             // It has free objects before and others in use after: it stays where it is.
-            slab->Links[index] = slab->FreeHead;
-            slab->FreeHead = (ushort)index;
-            slab->InUse--;
+            slab.Links[index] = slab.FreeHead;
+            slab.FreeHead = (ushort)index;
+            slab.InUse--;
             return;
         }
 
-        FreeChain(cpu, _allocator.CacheOf(slab->Cache), head, index, index, 1);
+        FreeChain(cpu, _allocator.CacheOf(slab.Cache), head, index, index, 1);
     }
 
     /// <summary>Takes the front of the CPU's own free list, which is not empty.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static ulong Pop(CpuSlab* c)
+    public static ulong Pop(ref CpuSlab c)
     {
-        uint index = c->FreeHead;
-        ushort* link = c->Links.At(index);
-        c->FreeHead = *link;
-        *link = SlabPage.Allocated;
-        return c->Base + (index * c->Size);
+        uint index = c.FreeHead;
+        SlabLinks links = c.Links;
+        ref ushort link = ref links[index];
+        c.FreeHead = link;
+        link = SlabPage.Allocated;
+        return c.Base + (index * c.Size);
     }
 
     /// <summary>Frees an object whose slab is not the CPU's current one, or is.</summary>
@@ -186,11 +187,11 @@ internal sealed unsafe partial class Slub : SlabBackend
             return;
         }
 
-        CpuSlab* c = cache.CurrentSlabs + cpu.Id;
-        if (c->Slab == head)
+        ref CpuSlab c = ref cache.CurrentSlabs[cpu.Id];
+        if (c.Slab == head)
         {
-            c->Links[index] = (ushort)c->FreeHead;
-            c->FreeHead = index;
+            c.Links[index] = (ushort)c.FreeHead;
+            c.FreeHead = index;
             return;
         }
 
@@ -272,9 +273,9 @@ internal sealed unsafe partial class Slub : SlabBackend
 
     /// <summary>Takes what others freed to the CPU's current slab; a full slab belongs to nobody afterwards.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool TakeSlabFreelist(CpuSlab* c)
+    private bool TakeSlabFreelist(ref CpuSlab c)
     {
-        ref SlabPage slab = ref _memory[c->Slab];
+        ref SlabPage slab = ref _memory[c.Slab];
         Lock(ref slab);
         ushort free = slab.FreeHead;
         if (free == SlabPage.End)
@@ -286,7 +287,7 @@ internal sealed unsafe partial class Slub : SlabBackend
             Debug.Assert(free < slab.Objects && slab.InUse < slab.Objects, "what heads the slab's list is an object of it, and free");
             slab.FreeHead = SlabPage.End;
             slab.InUse = slab.Objects;
-            c->FreeHead = free;
+            c.FreeHead = free;
         }
 
         Unlock(ref slab);
@@ -294,24 +295,24 @@ internal sealed unsafe partial class Slub : SlabBackend
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Attach(CpuSlab* c, int head)
+    private void Attach(ref CpuSlab c, int head)
     {
         ref SlabPage slab = ref _memory[head];
         slab.Next = 0;
-        c->Slab = head;
-        c->Base = slab.Base;
-        c->Links = slab.Links;
-        c->Size = slab.Size;
-        c->Reciprocal = slab.Reciprocal;
-        c->Bytes = slab.Objects * slab.Size;
-        c->FreeHead = SlabPage.End;
+        c.Slab = head;
+        c.Base = slab.Base;
+        c.Links = slab.Links;
+        c.Size = slab.Size;
+        c.Reciprocal = slab.Reciprocal;
+        c.Bytes = slab.Objects * slab.Size;
+        c.FreeHead = SlabPage.End;
     }
 
-    private static void Forget(CpuSlab* c)
+    private static void Forget(ref CpuSlab c)
     {
-        c->Slab = 0;
-        c->Bytes = 0;
-        c->FreeHead = SlabPage.End;
+        c.Slab = 0;
+        c.Bytes = 0;
+        c.FreeHead = SlabPage.End;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
