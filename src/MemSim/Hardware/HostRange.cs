@@ -21,6 +21,7 @@ internal sealed unsafe partial class HostRange
     private readonly nuint _bytes;
     private readonly bool _mapped;
     private byte* _start;
+    private bool _owned;
 
     private HostRange(byte* start, nuint bytes, bool mapped)
     {
@@ -29,7 +30,13 @@ internal sealed unsafe partial class HostRange
         _mapped = mapped;
     }
 
-    ~HostRange() => Release();
+    ~HostRange()
+    {
+        if (!_owned)
+        {
+            Release();
+        }
+    }
 
     /// <summary>Whether the range is mapped: what the host has of it can be given back, and files can be mapped into it.</summary>
     public bool IsMapped => _mapped;
@@ -61,7 +68,7 @@ internal sealed unsafe partial class HostRange
     /// <summary>Leaves it to the owner to say when the memory goes, with <see cref="Release"/>.</summary>
     public HostRange Owned()
     {
-        GC.SuppressFinalize(this);
+        _owned = true;
         return this;
     }
 

@@ -316,7 +316,7 @@ internal sealed partial class Slub
     }
 
     /// <summary>Takes objects out of the sheaves, as many as they and the barn's full ones have, each sheaf's in the order in which they were put in (<c>alloc_from_pcs_bulk()</c>).</summary>
-    private int TakeManyFromSheaves(Cpu cpu, KmemCache cache, SheafCache sheaves, Span<VirtualAddress> objects)
+    private static int TakeManyFromSheaves(Cpu cpu, KmemCache cache, SheafCache sheaves, Span<VirtualAddress> objects)
     {
         ref CpuSlab c = ref cache.Cpus[cpu.Id];
         int taken = 0;
