@@ -15,7 +15,6 @@ internal sealed class PressurePrograms : IDisposable
     private const string Sysctls = "/proc/sys/vm/";
     private const string Generations = "/sys/kernel/mm/lru_gen/";
     private const string HugePages = "/sys/kernel/mm/transparent_hugepage/";
-    private const string LargestSize = HugePages + "hugepages-2048kB/enabled";
 
     private readonly Machine _machine;
     private readonly TimeShares _time;
@@ -124,16 +123,46 @@ internal sealed class PressurePrograms : IDisposable
             return SetGenerations(command, file[Generations.Length..], text);
         }
 
-        if (file == HugePages + "enabled" || (file == LargestSize && Exists(file)))
+        if (file == HugePages + "enabled")
         {
             return SetHugePages(text);
+        }
+
+        if (SizeOf(file) is { } size)
+        {
+            return SetSize(size, text);
         }
 
         return file.StartsWith(Cgroups, StringComparison.Ordinal) ? Set(file[Cgroups.Length..], text) : file == "/dev/null" ? 0 : 1;
     }
 
-    /// <summary>Whether a script finds a file: of those that it asks for, only that of the one size of huge pages that is simulated.</summary>
-    public bool Exists(string file) => file == LargestSize && _machine.Personality.Views.HugePagesBySize;
+    /// <summary>Whether a script finds a file: of those that it asks for, only those of sizes of huge pages.</summary>
+    public bool Exists(string file) => SizeOf(file) is not null;
+
+    /// <summary>The size of large pages whose file <c>enabled</c> it is.</summary>
+    private HugePageSize? SizeOf(string file)
+    {
+        foreach (HugePageSize size in _machine.HugePages.Sizes)
+        {
+            if (size.IsOfAnonymous && file == $"{HugePages}{size}/enabled")
+            {
+                return size;
+            }
+        }
+
+        return null;
+    }
+
+    private int SetSize(HugePageSize size, string text)
+    {
+        if (!_machine.HugePages.IsAvailable || !Enum.TryParse(text, ignoreCase: true, out HugePageSizePolicy who))
+        {
+            return 1;
+        }
+
+        size.Enabled = who;
+        return 0;
+    }
 
     private int SetHugePages(string text)
     {

@@ -11,6 +11,8 @@ internal sealed class DeferredSplits(Node node)
 
     public int Count => _places.Count;
 
+    public bool Holds(int head) => _places.ContainsKey(head);
+
     /// <returns>False when the page waits already.</returns>
     public bool Add(int head)
     {
@@ -23,13 +25,8 @@ internal sealed class DeferredSplits(Node node)
         return true;
     }
 
-    public void Remove(int head)
-    {
-        if (_places.Remove(head, out long place))
-        {
-            _ = _queue.Remove(place);
-        }
-    }
+    /// <returns>Whether it was there.</returns>
+    public bool Remove(int head) => _places.Remove(head, out long place) && _queue.Remove(place);
 
     /// <summary>The oldest pages; they stay in the queue until they are split.</summary>
     public int[] Take(long want)

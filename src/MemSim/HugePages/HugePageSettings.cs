@@ -31,6 +31,7 @@ public enum HugePageDefrag
 public sealed class HugePageSettings
 {
     private readonly Machine _machine;
+    private readonly HugePageSize[] _sizes;
     private TransparentHugePages _enabled;
 
     internal HugePageSettings(Machine machine)
@@ -41,6 +42,8 @@ public sealed class HugePageSettings
         Defrag = machine.Settings.HasRoomForHugePages ? HugePageDefrag.Madvise : HugePageDefrag.Never;
         UseZeroPage = machine.Settings.HasRoomForHugePages;
         Khugepaged = new Khugepaged(machine, this);
+        int largest = PteLayout.HugeOrderOf(machine.Architecture.Architecture);
+        _sizes = [.. Enumerable.Range(1, largest).Select(order => new HugePageSize(this, order, order == largest ? HugePageSizePolicy.Inherit : HugePageSizePolicy.Never))];
     }
 
     /// <summary>Whether the kernel has transparent huge pages: all simulated ones do, but not that of every captured machine.</summary>
@@ -70,11 +73,41 @@ public sealed class HugePageSettings
     internal void Assume(TransparentHugePages value)
     {
         _enabled = value;
-        if (value == TransparentHugePages.Always && _machine.Mm is { } mm)
-        {
-            mm.UsesHugePages = true;
-        }
+        SizesChanged();
     }
+
+    /// <summary>Each size of large pages by itself, the smallest first (<c>hugepages-8kB</c> … <c>hugepages-2048kB</c>); empty on kernels before 6.8.</summary>
+    public IReadOnlyList<HugePageSize> Sizes => _machine.Personality.Views.HugePagesBySize ? _sizes : [];
+
+    /// <summary>The size of an order; null where there is none.</summary>
+    internal HugePageSize? SizeOf(int order) => (uint)(order - 1) < (uint)_sizes.Length ? _sizes[order - 1] : null;
+
+    /// <summary>Counts something of a large page.</summary>
+    internal void Count(int order, HugePageStat stat, long change = 1) => SizeOf(order)?.Count(stat, change);
+
+    /// <summary>Who gets which size has changed: whether faults have to think of it.</summary>
+    internal void SizesChanged()
+    {
+        if (_machine.Mm is not { } mm)
+        {
+            return;
+        }
+
+        int orders = 0;
+        foreach (HugePageSize size in _sizes)
+        {
+            orders |= MayAnybodyHave(size) ? 1 << size.Order : 0;
+        }
+
+        mm.Huge.EnabledOrders = orders & ((1 << mm.HugeOrder) - 1);
+        mm.UsesHugePages |= _enabled == TransparentHugePages.Always || mm.Huge.EnabledOrders != 0 || _sizes[^1].Enabled == HugePageSizePolicy.Always;
+    }
+
+    /// <summary>Whether somebody may have huge pages: khugepaged has something to look for.</summary>
+    internal bool MayAnybodyHaveWhole => IsAvailable && MayAnybodyHave(_sizes[^1]);
+
+    private bool MayAnybodyHave(HugePageSize size) => size.Enabled is HugePageSizePolicy.Always or HugePageSizePolicy.Madvise
+        || (size.Enabled == HugePageSizePolicy.Inherit && _enabled is TransparentHugePages.Always or TransparentHugePages.Madvise);
 
     /// <summary>How hard faults try (<c>defrag</c>).</summary>
     public HugePageDefrag Defrag { get; set; }
@@ -110,7 +143,7 @@ public sealed class HugePageSettings
 
         using OwnersLock.Scope scope = spaces.Enter();
         int head = page.CompoundHead.FrameIndex;
-        if (spaces.Frames[head].Order != huge.Order || spaces.Frames[head].RefCount == 0 || !spaces.Pages.IsAnon(head))
+        if (spaces.Frames[head].Order == 0 || spaces.Frames[head].RefCount == 0 || !spaces.Pages.IsAnon(head))
         {
             return false;
         }

@@ -134,7 +134,7 @@ public sealed class Khugepaged
 
     private void Scan(Cpu cpu)
     {
-        if (_machine.Mm is not { } spaces || _settings.Enabled is TransparentHugePages.Never or TransparentHugePages.Unavailable)
+        if (_machine.Mm is not { } spaces || !_settings.MayAnybodyHaveWhole)
         {
             return;
         }

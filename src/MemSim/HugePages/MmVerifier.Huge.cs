@@ -76,7 +76,7 @@ internal sealed partial class MmVerifier
                 BugReporter.Corrupt($"huge page 0x{head:x} is mapped by {total} entries, {wholeMaps} of them whole, but counts {spaces.Maps.TotalMapCount(head)} and {spaces.Maps.WholeMaps(head)}, with {spaces.Pages.RefCount(head)} references");
             }
 
-            for (int i = 0; i < spaces.Huge.Pages; i++)
+            for (int i = 0; i < 1 << spaces.Frames[head].Order; i++)
             {
                 if (spaces.Maps.SmallMaps(head + i) != _mapped.GetValueOrDefault(head + i))
                 {

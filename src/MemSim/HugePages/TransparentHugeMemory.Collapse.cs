@@ -70,6 +70,7 @@ internal sealed partial class TransparentHugeMemory
         if (head < 0)
         {
             _events.Count(VmEvent.ThpCollapseAllocFailed);
+            Settings.Count(Order, HugePageStat.CollapseAllocFailed);
             return CollapseOutcome.NoMemory;
         }
 
@@ -79,6 +80,7 @@ internal sealed partial class TransparentHugeMemory
         }
 
         _events.Count(VmEvent.ThpCollapseAlloc);
+        Settings.Count(Order, HugePageStat.CollapseAlloc);
         CountForCgroup(head, Cgroups.CgroupStat.ThpCollapseAlloc);
         bool still = swapped == 0 || SwapIn(cpu, vma, address);
 
@@ -220,6 +222,7 @@ internal sealed partial class TransparentHugeMemory
         ulong slot = tables.FindSlot(address);
         tables.DepositFrom(pmd);
         tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
+        BeginUnmapping();
         for (int i = 0; i < Pages; i++, slot += 1UL << tables.EntryShift)
         {
             ulong entry = tables.ReadSlot(slot);
@@ -242,6 +245,8 @@ internal sealed partial class TransparentHugeMemory
             _spaces.Pages.Put(cpu, old);
         }
 
+        EndUnmapping();
+        Settings.Count(Order, HugePageStat.NrAnon);
         _spaces.Pages.PrepareHuge(head);
         _spaces.Maps.AddNewHugeRmap(head, vma, address);
         _spaces.Pages.AddToLru(cpu, head, vma);

@@ -11,6 +11,12 @@ internal sealed partial class TransparentHugeMemory
     /// <returns><see cref="FaultResult.Fallback"/> when small pages are to serve it.</returns>
     public FaultResult Fault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
     {
+        FaultResult whole = WholeFault(cpu, vma, address, flags);
+        return whole == FaultResult.Fallback && EnabledOrders != 0 && (flags & FaultFlags.Write) != 0 ? SizedFault(cpu, vma, address) : whole;
+    }
+
+    private FaultResult WholeFault(Cpu cpu, Vma vma, ulong address, FaultFlags flags)
+    {
         PageTables tables = vma.Mm.Tables;
         ulong slot = tables.FindPmd(address);
         ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
@@ -79,12 +85,14 @@ internal sealed partial class TransparentHugeMemory
         if (head >= 0 && !TryCharge(cpu, vma, head, gfp))
         {
             _events.Count(VmEvent.ThpFaultFallbackCharge);
+            Settings.Count(Order, HugePageStat.AnonFaultFallbackCharge);
             head = -1;
         }
 
         if (head < 0)
         {
             _events.Count(VmEvent.ThpFaultFallback);
+            Settings.Count(Order, HugePageStat.AnonFaultFallback);
             _spaces.Faults.Story?.Add("no block of order 9: small pages must do");
             return FaultResult.Fallback;
         }
@@ -115,6 +123,8 @@ internal sealed partial class TransparentHugeMemory
         tables.WriteSlot(slot, entry);
         mm.AnonPages += Pages;
         _events.Count(VmEvent.ThpFaultAlloc);
+        Settings.Count(Order, HugePageStat.AnonFaultAlloc);
+        Settings.Count(Order, HugePageStat.NrAnon);
         CountForCgroup(head, Cgroups.CgroupStat.ThpFaultAlloc);
         _spaces.Faults.Story?.Add($"first use of 2 MiB of anonymous memory: huge page 0x{head:x}, zeroed; a page table is put by for splitting it");
         return FaultResult.None;
@@ -126,6 +136,7 @@ internal sealed partial class TransparentHugeMemory
         if (!TakeZero(cpu, vma.Mm))
         {
             _events.Count(VmEvent.ThpFaultFallback);
+            Settings.Count(Order, HugePageStat.AnonFaultFallback);
             return FaultResult.Fallback;
         }
 
@@ -175,8 +186,15 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>A block of order 9 as the defrag setting and the policies have it (<c>vma_thp_gfp_mask()</c>, <c>vma_alloc_folio()</c>).</summary>
     private int Allocate(Cpu cpu, Vma vma, ulong address, out Gfp gfp)
     {
+        gfp = FlagsFor(vma);
+        return AllocateBlock(cpu, vma.Policy ?? cpu.Current.Policy, vma.IndexOf(address), gfp);
+    }
+
+    /// <summary>How hard a fault tries for a large page.</summary>
+    private Gfp FlagsFor(Vma vma)
+    {
         bool asked = (vma.Flags & VmaFlags.HugePage) != 0;
-        gfp = Settings.Defrag switch
+        return Settings.Defrag switch
         {
             HugePageDefrag.Always => Gfp.TransHuge | (asked ? 0 : Gfp.NoRetry),
             HugePageDefrag.Defer => Gfp.TransHugeLight | Gfp.KswapdReclaim,
@@ -184,7 +202,6 @@ internal sealed partial class TransparentHugeMemory
             HugePageDefrag.Madvise => Gfp.TransHugeLight | (asked ? Gfp.DirectReclaim : 0),
             _ => Gfp.TransHugeLight,
         };
-        return AllocateBlock(cpu, vma.Policy ?? cpu.Current.Policy, vma.IndexOf(address), gfp);
     }
 
     /// <summary>On the wanted node only at first, because a huge page elsewhere is worse than small ones here; elsewhere only if it may cost something.</summary>
@@ -233,6 +250,6 @@ internal sealed partial class TransparentHugeMemory
     private void FreeUnused(Cpu cpu, int head)
     {
         _spaces.Machine.Frames.AddReferences(head, -1);
-        _pages.FreeBlock(cpu, head, Order);
+        _pages.FreeBlock(cpu, head, _frames[head].Order);
     }
 }

@@ -19,6 +19,11 @@ internal sealed partial class TransparentHugeMemory
     public bool Move(Cpu cpu, int from, int to)
     {
         ref PageFrame old = ref _frames[from];
+        if (old.Order != Order || _spaces.Maps.WholeMaps(from) == 0)
+        {
+            return MoveSized(cpu, from, to);
+        }
+
         if (old.Order != Order || _frames[to].Order != Order || !IsWhole(from) || old.RefCount != _spaces.Maps.TotalMapCount(from) + 1
             || !_spaces.Machine.Frames.Mappings.TryFind(old.Mapping, out AnonVma? anon))
         {
@@ -67,5 +72,102 @@ internal sealed partial class TransparentHugeMemory
         _frames[from + 1].Private = 0;
         _spaces.Pages.ClearFlag(from, PageFrame.AnonExclusive);
         return true;
+    }
+
+    /// <summary>The same of a page that entries of the lowest level map, all of its parts or some.</summary>
+    private bool MoveSized(Cpu cpu, int from, int to)
+    {
+        ref PageFrame old = ref _frames[from];
+        int maps = _spaces.Maps.TotalMapCount(from);
+        if (!old.IsAnonymous || old.InSwapCache || _frames[to].Order != old.Order || old.RefCount != maps + 1 || maps == 0
+            || !_spaces.Machine.Frames.Mappings.TryFind(old.Mapping, out AnonVma? anon))
+        {
+            return false;
+        }
+
+        int pages = 1 << old.Order;
+        foreach (AnonVmaChain link in anon.Areas)
+        {
+            TakeParts(cpu, link.Vma, from, pages);
+        }
+
+        bool moves = _moving.Count == maps;
+        int parts = 0;
+        if (moves)
+        {
+            _spaces.Machine.Ram.CopyFrames(from, to, pages);
+            _spaces.Pages.PrepareHuge(to);
+            parts = CopyParts(from, to, pages);
+        }
+
+        foreach ((PageTables tables, ulong slot, ulong entry) in _moving)
+        {
+            tables.WriteSlot(slot, moves ? _layout.WithPfn(entry, to + _layout.Pfn(entry) - from) : entry);
+        }
+
+        _moving.Clear();
+        if (!moves)
+        {
+            return false;
+        }
+
+        _spaces.Machine.Frames.AddReferences(to, maps);
+        _spaces.Machine.Frames.AddReferences(from, -maps);
+        _spaces.Pages.CountersOf(from).AnonPages -= parts;
+        _spaces.Pages.CountersOf(to).AnonPages += parts;
+        if (Forget(from))
+        {
+            _ = Queue(to).Add(to);
+            Settings.Count(old.Order, HugePageStat.NrAnonPartiallyMapped);
+        }
+
+        _spaces.Pages.PrepareHuge(from);
+        old.InvertedMapCount = 0;
+        _spaces.Pages.ClearFlag(from, PageFrame.AnonExclusive);
+        return true;
+    }
+
+    /// <summary>Takes the entries of a page's parts out of an area.</summary>
+    private void TakeParts(Cpu cpu, Vma vma, int from, int pages)
+    {
+        PageTables tables = vma.Mm.Tables;
+        for (int i = 0; i < pages; i++)
+        {
+            ulong slot = vma.TryAddressOf(_frames[from].Index + (uint)i, out ulong address) ? tables.FindSlot(address) : 0;
+            ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);
+            if (entry != 0 && _layout.IsPresent(entry) && _layout.Pfn(entry) == from + i)
+            {
+                _moving.Add((tables, slot, tables.ClearSlot(slot, entry)));
+                tables.Mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+            }
+        }
+    }
+
+    /// <summary>Owner, place and counts go to the new frames.</summary>
+    /// <returns>Parts that something maps.</returns>
+    private int CopyParts(int from, int to, int pages)
+    {
+        ref PageFrame fresh = ref _frames[to];
+        fresh.Mapping = _frames[from].Mapping;
+        fresh.Index = _frames[from].Index;
+        fresh.InvertedMapCount = _frames[from].InvertedMapCount;
+        _frames[to + 1].Index = _frames[from + 1].Index;
+        _spaces.Pages.SetFlag(to, PageFlags.SwapBacked);
+        int mapped = 0;
+        for (int i = 0; i < pages; i++)
+        {
+            mapped += _spaces.Maps.SmallMaps(from + i) != 0 ? 1 : 0;
+            if (i != 0)
+            {
+                _frames[to + i].InvertedMapCount = _frames[from + i].InvertedMapCount;
+            }
+
+            if (_spaces.Pages.IsExclusive(from + i))
+            {
+                _spaces.Pages.SetFlag(to + i, PageFrame.AnonExclusive);
+            }
+        }
+
+        return mapped;
     }
 }

@@ -41,14 +41,14 @@ internal sealed partial class TransparentHugeMemory
         PageTables tables = vma.Mm.Tables;
         maps = false;
         int young = 0;
-        for (int i = 0; i < Pages; i++)
+        for (int i = 0; i < 1 << _frames[head].Order; i++)
         {
             if (!vma.TryAddressOf(index + (uint)i, out ulong address))
             {
                 continue;
             }
 
-            ulong slot = i == 0 ? Find(vma, address, out _) : 0;
+            ulong slot = i == 0 && _frames[head].Order == Order ? Find(vma, address, out _) : 0;
             bool whole = slot != 0;
             slot = whole ? slot : tables.FindSlot(address);
             ulong entry = slot == 0 ? 0 : tables.ReadSlot(slot);

@@ -16,49 +16,86 @@ internal sealed partial class TransparentHugeMemory
     /// <summary>Remembers a huge page of which part is not mapped any more (<c>deferred_split_huge_page()</c>).</summary>
     public void DeferSplit(int head)
     {
+        if (_gathers && _frames[head].Order != Order)
+        {
+            if (_unmapping.Count == 0 || _unmapping[^1] != head)
+            {
+                _unmapping.Add(head);
+            }
+
+            return;
+        }
+
         if (Queue(head).Add(head))
         {
             RegisterShrinkers();
-            _events.Count(VmEvent.ThpDeferredSplitPage);
+            CountDeferred(head);
+            Settings.Count(_frames[head].Order, HugePageStat.NrAnonPartiallyMapped);
         }
     }
 
+    private void CountDeferred(int head)
+    {
+        if (_frames[head].Order == Order)
+        {
+            _events.Count(VmEvent.ThpDeferredSplitPage);
+        }
+
+        Settings.Count(_frames[head].Order, HugePageStat.SplitDeferred);
+    }
+
     /// <summary>A huge page is gone or in pieces.</summary>
-    public void Forget(int head) => Queue(head).Remove(head);
+    /// <returns>Whether it waited to be split.</returns>
+    public bool Forget(int head)
+    {
+        bool waited = Queue(head).Remove(head);
+        Settings.Count(_frames[head].Order, HugePageStat.NrAnonPartiallyMapped, waited ? -1 : 0);
+        return waited;
+    }
 
     /// <summary>Makes 512 small pages of a huge one (<c>split_huge_page()</c>): entries that map it whole are split first. The caller holds a reference, which stays with the head.</summary>
     /// <returns>False when somebody unexpected holds the page: it stays as it is, though maybe mapped by small entries.</returns>
-    public bool SplitPage(Cpu cpu, int head)
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="head">The page.</param>
+    /// <param name="counts">Whether it is counted: a page swapped out as a whole is in pieces here, where the kernel's is not.</param>
+    public bool SplitPage(Cpu cpu, int head, bool counts = true)
     {
-        if (_spaces.Pages.IsSwapCache(head) || _spaces.Maps.TotalMapCount(head) != _spaces.Pages.RefCount(head) - 1)
+        int order = _frames[head].Order;
+        int pages = 1 << order;
+        bool locked = false;
+        bool free = !_spaces.Pages.IsSwapCache(head) && _spaces.Maps.TotalMapCount(head) == _spaces.Pages.RefCount(head) - 1;
+        if (free && order == Order)
         {
-            _events.Count(VmEvent.ThpSplitPageFailed);
+            locked = SplitEntries(cpu, head);
+            free = _spaces.Maps.TotalMapCount(head) == _spaces.Pages.RefCount(head) - 1;
+        }
+
+        // Another CPU may just have taken a reference.
+        if (!free || !FreezeReferences(head, order))
+        {
+            Count(order, VmEvent.ThpSplitPageFailed, HugePageStat.SplitFailed);
             return false;
         }
 
-        bool locked = SplitEntries(cpu, head);
-        if (_spaces.Maps.TotalMapCount(head) != _spaces.Pages.RefCount(head) - 1)
+        if (!Forget(head) && order != Order && counts)
         {
-            _events.Count(VmEvent.ThpSplitPageFailed);
-            return false;
+            // While a page that entries of the lowest level map is taken out of them one by one, it looks as if part of it were given up.
+            CountDeferred(head);
         }
 
-        if (!FreezeReferences(head))
+        Settings.Count(order, HugePageStat.NrAnon, -1);
+        Divide(head, order);
+        if (counts)
         {
-            // Another CPU has just taken one.
-            _events.Count(VmEvent.ThpSplitPageFailed);
-            return false;
+            Count(order, VmEvent.ThpSplitPage, HugePageStat.Split);
         }
 
-        Forget(head);
-        Divide(cpu, head);
-        _events.Count(VmEvent.ThpSplitPage);
         if (locked)
         {
             LockParts(cpu, head);
         }
 
-        for (int i = 1; i < Pages; i++)
+        for (int i = 1; i < pages; i++)
         {
             // Parts that nothing maps are free now.
             if (_frames[head + i].InvertedMapCount == 0)
@@ -71,9 +108,9 @@ internal sealed partial class TransparentHugeMemory
     }
 
     /// <summary>Keeps other CPUs from taking references (<c>page_ref_freeze()</c>), if there are none but those of its entries and the caller's.</summary>
-    private bool FreezeReferences(int head)
+    private bool FreezeReferences(int head, int order)
     {
-        Debug.Assert(_frames[head].Order == Order, "a whole huge page");
+        Debug.Assert(_frames[head].Order == order, "a whole large page");
         return !_spaces.Machine.IsParallel || _frames[head].TryFreeze(_spaces.Maps.TotalMapCount(head) + 1, shared: true);
     }
 
@@ -101,8 +138,9 @@ internal sealed partial class TransparentHugeMemory
         return locked;
     }
 
-    private void Divide(Cpu cpu, int head)
+    private void Divide(int head, int order)
     {
+        int pages = 1 << order;
         ref PageFrame first = ref _frames[head];
         LruVec vec = _spaces.Machine.Lru.OfPage(head);
         Zone zone = _spaces.Machine.Zones[first.ZoneId];
@@ -110,12 +148,12 @@ internal sealed partial class TransparentHugeMemory
         bool linked = listed && !first.IsUnevictable;
         PageFlags flags = (first.StoredFlags & Inherited) | PageFlags.Lru;
         int own = _spaces.Maps.SmallMaps(head);
-        Debug.Assert(first.Order == Order && _spaces.Maps.WholeMaps(head) == 0, "a huge page that nothing maps as a whole any more");
-        _spaces.Machine.Hooks.Charges?.Split(head, Pages, 1);
+        Debug.Assert(first.Order == order && (order != Order || _spaces.Maps.WholeMaps(head) == 0), "a large page that nothing maps as a whole any more");
+        _spaces.Machine.Hooks.Charges?.Split(head, pages, 1);
         vec.Enter();
 
         // The last part first, each right before the head, as the kernel's lru_add_page_tail() leaves them. The lists' counts stay the same.
-        for (int i = Pages - 1; i > 0; i--)
+        for (int i = pages - 1; i > 0; i--)
         {
             ref PageFrame frame = ref _frames[head + i];
             _spaces.Machine.Lru.SetFlags(ref frame, flags);
@@ -140,8 +178,7 @@ internal sealed partial class TransparentHugeMemory
         first.InvertedMapCount = -own;
         Debug.Assert(first.IsSinglePage && _frames[head + 1].IsSinglePage && !first.IsCompoundHead, "all parts are pages of their own");
         vec.Exit();
-        _spaces.Machine.Hooks.OwnerTracker?.Split(head, Order);
-        _ = cpu;
+        _spaces.Machine.Hooks.OwnerTracker?.Split(head, order);
     }
 
     /// <summary>Small pages in locked areas are locked one by one.</summary>
@@ -166,6 +203,16 @@ internal sealed partial class TransparentHugeMemory
         }
     }
 
+    private void Count(int order, VmEvent whole, HugePageStat stat)
+    {
+        if (order == Order)
+        {
+            _events.Count(whole);
+        }
+
+        Settings.Count(order, stat);
+    }
+
     private DeferredSplits Queue(int head) => QueueOf(_spaces.Machine.Zones[_frames[head].ZoneId].Node);
 
     private DeferredSplits QueueOf(Node node)
@@ -179,6 +226,20 @@ internal sealed partial class TransparentHugeMemory
         }
 
         throw new InvalidOperationException($"{node} is not of this machine");
+    }
+
+    /// <summary>Whether a page waits to be split.</summary>
+    public bool IsDeferred(int head) => Queue(head).Holds(head);
+
+    /// <summary>Counts a page that goes to swap.</summary>
+    public void CountSwapOut(int order, bool whole)
+    {
+        if (order == Order)
+        {
+            _events.Count(whole ? VmEvent.ThpSwpout : VmEvent.ThpSwpoutFallback);
+        }
+
+        Settings.Count(order, whole ? HugePageStat.Swpout : HugePageStat.SwpoutFallback);
     }
 
     /// <summary>Splits pages that wait for it (<c>deferred_split_scan()</c>).</summary>
@@ -210,7 +271,7 @@ internal sealed partial class TransparentHugeMemory
         {
             foreach (int head in queue.Take(queue.Count))
             {
-                if (_frames[head].RefCount == 0 || _frames[head].Order != Order || !_spaces.Pages.IsAnon(head))
+                if (_frames[head].RefCount == 0 || _frames[head].Order == 0 || !_spaces.Pages.IsAnon(head))
                 {
                     BugReporter.Corrupt($"frame 0x{head:x} waits to be split but is no huge page");
                 }

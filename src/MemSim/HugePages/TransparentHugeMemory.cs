@@ -76,7 +76,7 @@ internal sealed partial class TransparentHugeMemory
             return false;
         }
 
-        return Settings.Enabled == TransparentHugePages.Always || (Settings.Enabled == TransparentHugePages.Madvise && (vma.Flags & VmaFlags.HugePage) != 0);
+        return Settings.SizeOf(Order)!.IsFor(vma);
     }
 
     /// <summary>Whether the huge page around an address lies in the area as a whole (<c>transhuge_vma_suitable()</c>).</summary>
@@ -212,6 +212,8 @@ internal sealed partial class TransparentHugeMemory
 
         // Whoever drops the last reference: a fault, or reclaim on another CPU.
         using OwnersLock.Scope owners = _spaces.Machine.EnterOwners();
+        Settings.Count(_frames[head].Order, HugePageStat.NrAnon, -1);
+        _ = _unmapping.Remove(head);
         Forget(head);
         _spaces.Pages.PrepareHuge(head);
     }

@@ -17,6 +17,7 @@ internal static class Linux6_17
             Tiers = AccessTiers.WithWorkingSet,
             Eviction = EvictionStep.ByPriority,
             FileFolioOrder = 9,
+            SwapsLargeAnywhere = true,
         },
         Areas = Older.Areas with { MergesUntouched = true, MovesSeveralAreas = true, GuardRegions = true, AdvisesItselfFreely = true },
         Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },

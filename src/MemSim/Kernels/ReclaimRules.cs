@@ -36,6 +36,9 @@ public sealed record ReclaimRules
     /// <summary>Whether pages that lose their last reference together are freed in that order, or the last one first (before 6.10).</summary>
     public bool FreesInOrder { get; init; }
 
+    /// <summary>Whether large pages are swapped in one piece to disks that seek, too (since 6.14); else only where a cluster of slots is free.</summary>
+    public bool SwapsLargeAnywhere { get; init; }
+
     /// <summary>The largest order of page in which read-ahead brings files of disks (ext4 since 6.16); 0 for single pages.</summary>
     public int FileFolioOrder { get; init; }
 

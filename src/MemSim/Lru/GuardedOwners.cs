@@ -30,10 +30,18 @@ internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageO
         return inner.AddToSwap(cpu, pfn);
     }
 
-    public bool SplitHuge(Cpu cpu, int pfn)
+    public bool IsPartlyUnmapped(int pfn)
     {
         using OwnersLock.Scope scope = machine.EnterOwners();
-        return inner.SplitHuge(cpu, pfn);
+        return inner.IsPartlyUnmapped(pfn);
+    }
+
+    public void CountSwapOut(int order, bool whole) => inner.CountSwapOut(order, whole);
+
+    public bool SplitHuge(Cpu cpu, int pfn, bool counts = true)
+    {
+        using OwnersLock.Scope scope = machine.EnterOwners();
+        return inner.SplitHuge(cpu, pfn, counts);
     }
 
     public PageOutOutcome PageOut(Cpu cpu, int pfn)

@@ -27,8 +27,21 @@ internal interface IPageOwners
     bool AddToSwap(Cpu cpu, int pfn);
 
     /// <summary>Makes small pages of a huge one (<c>split_folio()</c>): the first keeps the caller's reference, the others go back to the list from which it was taken.</summary>
+    /// <param name="cpu">The CPU that does it.</param>
+    /// <param name="pfn">The page.</param>
+    /// <param name="counts">Whether it is counted as a split.</param>
     /// <returns>False when somebody unexpected holds it.</returns>
-    bool SplitHuge(Cpu cpu, int pfn) => false;
+    bool SplitHuge(Cpu cpu, int pfn, bool counts = true) => false;
+
+    /// <summary>Whether part of a large page of a process is not mapped any more, so that it waits to be split.</summary>
+    bool IsPartlyUnmapped(int pfn) => false;
+
+    /// <summary>Counts a large page of a process that reclaim takes to swap.</summary>
+    /// <param name="order">Its order.</param>
+    /// <param name="whole">Whether in one piece.</param>
+    void CountSwapOut(int order, bool whole)
+    {
+    }
 
     /// <summary>Starts writing a dirty page to its file or swap slot (<c>pageout()</c>).</summary>
     PageOutOutcome PageOut(Cpu cpu, int pfn);

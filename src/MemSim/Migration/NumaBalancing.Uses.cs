@@ -38,6 +38,7 @@ public sealed partial class NumaBalancing
         uint? last = bySpeed ? null : _uses![head];
         bool wanted = (vma.Policy ?? cpu.Current.Policy) is null && (bySpeed ? IsHot(cpu, head, pages) : IsWanted(cpu, state, head, self)) && !local;
         bool failed = false;
+        pages = Math.Max(pages, 1 << spaces.Frames[head].Order);
         bool moved = wanted && TryMove(cpu, vma, pfn, head, pages, out failed);
         if (bySpeed)
         {
@@ -89,7 +90,7 @@ public sealed partial class NumaBalancing
         }
 
         PageMigrator migrator = _machine.Migration.Migrator;
-        if ((frame.Order != 0 && (frame.Order != spaces.HugeOrder || !spaces.Huge.IsWhole(head))) || !migrator.IsolateLru(head))
+        if ((frame.Order != 0 && !frame.IsAnonymous) || !migrator.IsolateLru(head))
         {
             return false;
         }

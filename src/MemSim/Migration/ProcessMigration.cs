@@ -202,7 +202,7 @@ public static class ProcessMigration
 
         int head = spaces.Pages.HeadOf(pfn);
         PageMigrator migrator = cpu.Machine.Migration.Migrator;
-        if (spaces.Frames[head].Order == spaces.HugeOrder)
+        if (spaces.Frames[head].Order != 0 && spaces.Pages.IsAnon(head))
         {
             if (spaces.Huge.IsWhole(head) && migrator.IsolateLru(head))
             {

@@ -259,20 +259,25 @@ internal sealed partial class PageReclaim
     private Outcome OfHuge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
     {
         bool lazy = !frame.IsSwapBacked;
-        bool whole = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0 && _machine.Swap.HasFreeCluster;
-        int pages = 1 << frame.Order;
-        if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn))
+        int order = frame.Order;
+        int pages = 1 << order;
+        bool isSized = order < _hugeOrder;
+        bool writes = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0;
+        bool whole = writes && !owners.IsPartlyUnmapped(pfn) && (_machine.Swap.HasFreeCluster || (isSized && _machine.Personality.Reclaim.SwapsLargeAnywhere && _machine.SystemFigures.SwapFreePages >= pages));
+        if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn, counts: !whole))
         {
             return Outcome.ActivateLocked;
         }
 
-        if (!whole)
+        if (!lazy)
         {
-            Count(VmEvent.ThpSwpoutFallback, lazy ? 0 : 1);
-            return Outcome.KeepLocked;
+            owners.CountSwapOut(order, whole);
         }
 
-        Count(VmEvent.ThpSwpout, 1);
+        if (!whole && !(isSized && writes))
+        {
+            return Outcome.KeepLocked;
+        }
 
         // The parts take slots in their order.
         _ = owners.AddToSwap(cpu, pfn);

@@ -20,11 +20,13 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
     private readonly ZoneScan[] _zoneScans;
     private readonly Zone[] _zones;
     private readonly ListEngine _byLists;
+    private readonly int _hugeOrder;
 
     public PageReclaim(Machine machine)
     {
         _machine = machine;
         _lru = machine.Lru;
+        _hugeOrder = Hardware.PteLayout.HugeOrderOf(machine.Architecture.Architecture);
         _zones = [.. machine.Zones];
         Counts = new ReclaimCounts(machine);
         _slower = new SlowerNodes(machine);

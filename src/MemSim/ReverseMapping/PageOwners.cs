@@ -31,7 +31,11 @@ internal sealed class PageOwners : IPageOwners
 
     public void HugePageFreed(int pfn) => _spaces.Huge.Freed(pfn);
 
-    public bool SplitHuge(Cpu cpu, int pfn) => _spaces.Huge.SplitPage(cpu, pfn);
+    public bool SplitHuge(Cpu cpu, int pfn, bool counts = true) => _spaces.Huge.SplitPage(cpu, pfn, counts);
+
+    public bool IsPartlyUnmapped(int pfn) => _spaces.Huge.IsDeferred(pfn);
+
+    public void CountSwapOut(int order, bool whole) => _spaces.Huge.CountSwapOut(order, whole);
 
     public bool AddToSwap(Cpu cpu, int pfn) => _spaces.Swap?.AddToSwap(cpu, pfn) ?? false;
 

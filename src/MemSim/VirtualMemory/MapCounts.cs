@@ -170,6 +170,26 @@ internal sealed class MapCounts
         counters.AnonHugePages += _pages.HugePages;
     }
 
+    /// <summary>A fresh large page is mapped for the first time, by as many entries of the lowest level as it has frames (<c>folio_add_new_anon_rmap()</c>).</summary>
+    public void AddNewSizedRmap(int head, Vma vma, ulong address)
+    {
+        ref PageFrame frame = ref _frames[head];
+        int pages = 1 << frame.Order;
+        Debug.Assert(frame.InvertedMapCount == 0 && frame.Mapping == 0 && frame.Order != 0, "a large page that was just allocated: nothing maps or owns it");
+        _lru.SetFlags(ref frame, PageFlags.SwapBacked | PageFlags.UpToDate | PageFrame.AnonExclusive);
+        frame.Mapping = vma.AnonVma!.MappingValue;
+        frame.Index = vma.IndexOf(address);
+        frame.InvertedMapCount = -pages;
+        _frames[head + 1].Index = 1;
+        for (int i = 1; i < pages; i++)
+        {
+            _frames[head + i].InvertedMapCount = -1;
+            _lru.SetFlags(ref _frames[head + i], PageFrame.AnonExclusive);
+        }
+
+        _pages.CountersOf(head).AnonPages += pages;
+    }
+
     /// <summary>Fork maps a huge page in the child too.</summary>
     public void DuplicateHugeRmap(int head)
     {

@@ -17,6 +17,7 @@ internal sealed class MappedPages
 
     /// <summary>Finds the first frame of a huge page.</summary>
     private readonly int _hugeMask;
+    private readonly int _hugeOrder;
 
     public MappedPages(Machine machine, int hugeOrder)
     {
@@ -27,6 +28,7 @@ internal sealed class MappedPages
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         HugePages = 1 << hugeOrder;
         _hugeMask = ~(HugePages - 1);
+        _hugeOrder = hugeOrder;
     }
 
     /// <summary>Small pages that an entry of the second level maps.</summary>
@@ -34,7 +36,28 @@ internal sealed class MappedPages
 
     /// <summary>The frame that carries the state of a mapped page: its own, or the head of its huge page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int HeadOf(int pfn) => _frames.Named(pfn).IsInUse ? pfn : pfn & _hugeMask;
+    public int HeadOf(int pfn) => _frames.Named(pfn).IsInUse ? pfn : HeadOfPart(pfn);
+
+    /// <summary>The head of what a frame without references is part of; of smaller large pages it is the first one before it, at a place for one, that has any.</summary>
+    private int HeadOfPart(int pfn)
+    {
+        int whole = pfn & _hugeMask;
+        if (_frames[whole].Order == _hugeOrder)
+        {
+            return whole;
+        }
+
+        for (int order = 1; order < _hugeOrder; order++)
+        {
+            int head = pfn & ~((1 << order) - 1);
+            if (_frames[head].IsInUse)
+            {
+                return head;
+            }
+        }
+
+        return whole;
+    }
 
     /// <summary>Whether a mapped page is part of a huge page.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -82,7 +105,7 @@ internal sealed class MappedPages
     public void PrepareHuge(int head)
     {
         int zone = _frames[head].ZoneId;
-        for (int i = 1; i < HugePages; i++)
+        for (int i = 1; i < 1 << _frames[head].Order; i++)
         {
             _frames[head + i].Begin(zone);
         }

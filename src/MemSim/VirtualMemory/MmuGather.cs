@@ -64,6 +64,12 @@ internal ref struct MmuGather
     /// <summary>Flushes and gives the last batch back.</summary>
     public void Finish()
     {
+        Flush();
+        _spaces.Huge.EndUnmapping();
+    }
+
+    private void Flush()
+    {
         if (_end != 0)
         {
             _tables.Mmu.FlushRange(_cpu, _tables, new VirtualAddress(_first), _end - _first);
@@ -191,7 +197,7 @@ internal ref struct MmuGather
 
         if (++_gathered == _pages.Length)
         {
-            Finish();
+            Flush();
         }
     }
 
@@ -231,6 +237,7 @@ internal ref struct MmuGather
         }
 
         int head = _spaces.Pages.HeadOf(pfn);
+        _spaces.Huge.BeginUnmapping();
         if (!_spaces.Frames[head].IsAnonymous)
         {
             LeaveFile(vma, entry, pfn);
@@ -289,7 +296,7 @@ internal ref struct MmuGather
         _pages[_count++] = head;
         if (++_gathered == _pages.Length)
         {
-            Finish();
+            Flush();
         }
     }
 }

@@ -100,7 +100,7 @@ internal sealed class PageEntries
 
         int head = _pages.HeadOf(pfn);
         ref PageFrame frame = ref _frames.Named(head);
-        return frame.RefCount != 0 && frame.IsMapped && pfn - head < 1 << frame.Order && (pfn == head || frame.Order == _spaces.HugeOrder)
+        return frame.RefCount != 0 && frame.IsMapped && pfn - head < 1 << frame.Order && (pfn == head || frame.IsAnonymous)
             && frame.Index + (uint)(pfn - head) == vma.IndexOf(address) && MayBeIn(vma, frame.Mapping);
     }
 
