@@ -34,6 +34,9 @@ public sealed class PressureReplayTests
     [InlineData("k73", "cg-max-anon-swap")]
     [InlineData("k73", "global-mglru")]
     [InlineData("k73", "mthp-2048k")]
+    [InlineData("k73", "mthp-64k")]
+    [InlineData("k612", "mthp-64k")]
+    [InlineData("k612", "mthp-2048k")]
     [InlineData("k73", "global-minttl")]
     [InlineData("k61", "global-mglru-on")]
     [InlineData("k73", "cg-max-file")]
@@ -50,6 +53,39 @@ public sealed class PressureReplayTests
         IReadOnlyList<PressureFigure> figures = Run(program, kernel);
         figures.Count.Should().BeGreaterThan(4);
         figures.Where(f => !f.Matches).Should().BeEmpty();
+    }
+
+    /// <summary>Surprises 8 and 9: what does not fit falls back to small pages; 6.12 splits each page before it is swapped, 7.3 swaps it as one. Programs around the recorded one used some, too.</summary>
+    [Theory]
+    [InlineData("k612", "mthp-64k", "hugepages-64kB", "anon_fault_alloc anon_fault_fallback anon_fault_fallback_charge split split_deferred swpout swpout_fallback nr_anon")]
+    [InlineData("k73", "mthp-64k", "hugepages-64kB", "anon_fault_alloc anon_fault_fallback anon_fault_fallback_charge split split_deferred swpout swpout_fallback nr_anon")]
+    [InlineData("k612", "mthp-2048k", "hugepages-2048kB", "anon_fault_alloc anon_fault_fallback anon_fault_fallback_charge split split_deferred swpout swpout_fallback nr_anon")]
+    [InlineData("k73", "mthp-2048k", "hugepages-2048kB", "anon_fault_alloc anon_fault_fallback anon_fault_fallback_charge split split_deferred swpout swpout_fallback nr_anon")]
+    public void Large_pages_are_counted_by_size_as_on_a_real_kernel(string kernel, string program, string folder, string files)
+    {
+        string run = PressureRuns.Folder(kernel, program);
+        Dictionary<string, Dictionary<string, long>> simulated = [];
+        PressureReplay.Run(run, (machine, step) => simulated[step] = files.Split(' ').ToDictionary(file => file, file => machine.HugePages.Sizes.Single(size => size.ToString() == folder)[file]));
+        List<string> wrong = [];
+        foreach (string step in (string[])["free", "max", "max2", "exited"])
+        {
+            foreach (string file in files.Split(' '))
+            {
+                long recorded = Recorded(step, file) - Recorded("start", file);
+                long here = simulated[step][file] - simulated["start"][file];
+                // How often a page fits that reclaim has just made room for differs from kernel to kernel (258, 326 and 356 of 2,048 did not), and with it what there is to swap.
+                long part = file == "anon_fault_alloc" ? 20 : file.StartsWith("anon_", StringComparison.Ordinal) ? 2 : 8;
+                if (Math.Abs(recorded - here) > Math.Max(32, recorded / part))
+                {
+                    wrong.Add($"{step} {file}: recorded {recorded}, simulated {here}");
+                }
+            }
+        }
+
+        wrong.Should().BeEmpty();
+
+        long Recorded(string step, string file) => long.Parse(
+            File.ReadLines(Path.Combine(Directory.GetDirectories(run, $"step*-{step}").Single(), "transparent_hugepage")).Single(l => l.StartsWith($"{folder}/stats/{file} ", StringComparison.Ordinal)).Split(' ')[1], System.Globalization.CultureInfo.InvariantCulture);
     }
 
     /// <summary>Surprise 1: A's files go although they are below its <c>memory.low</c>, B's do not below its <c>memory.min</c>. How often pages are scanned does not repeat on the real kernel either.</summary>

@@ -27,6 +27,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["6.17 Reclaim.NewPages"] = "LruGenerationsTests, GenerationReclaimTests",
         ["6.12 Reclaim.SparesLowOnce"] = "CgroupTests, PressureReplayTests",
         ["6.17 Reclaim.Eviction"] = "GenerationReclaimTests",
+        ["6.17 Reclaim.SwapsLargeAnywhere"] = "PressureReplayTests, HugePageSizeTests",
         ["7.3 Reclaim.EmptyZonesCountFree"] = "RuleScenarioTests",
         ["6.12 Reclaim.FreesInOrder"] = "RuleBehaviourTests",
         ["6.12 Reclaim.ListBatchPages"] = "LruManagerTests",
