@@ -101,7 +101,7 @@ public static partial class PressureReplay
         };
         WorkloadReplay.TakeKernelPages(machine, ZoneInfoFile.Read(Path.Combine(steps[0], "zoneinfo")));
         new ShellScript(scriptPath, programs.Run, programs.Exists).Run(script);
-        return Compare(directory, steps, taken);
+        return taken.Count != 0 ? Compare(directory, steps, taken) : throw new InputFileException(scriptPath, 0, "the script takes no step that could be compared");
     }
 
     private static List<PressureFigure> Compare(string directory, List<string> steps, List<PressureStep> taken)

@@ -63,6 +63,15 @@ internal static class StateRestorer
                 throw new FormatException($"{zone}: {zone.TrueFreePages} pages are counted as free but the lists hold {free}");
             }
         }
+
+        try
+        {
+            new StateVerifier(machine).VerifyFreeLists();
+        }
+        catch (KernelBugException contradiction)
+        {
+            throw new FormatException(contradiction.Message.Split('\n')[0], contradiction);
+        }
     }
 
     /// <summary>Puts the lists, counters and types of a state into a machine whose zones are still empty.</summary>

@@ -37,6 +37,16 @@ internal sealed class StateVerifier
         }
     }
 
+    /// <summary>Checks the free lists alone, and the counters of what is in them.</summary>
+    public void VerifyFreeLists()
+    {
+        foreach (Zone zone in _machine.Zones)
+        {
+            Counts listed = default;
+            VerifyFreeLists(zone, ref listed);
+        }
+    }
+
     private static void Fail(Zone zone, string what) => BugReporter.Corrupt($"{zone}: {what}");
 
     private void VerifyFreeLists(Zone zone, ref Counts listed)

@@ -145,7 +145,7 @@ internal static class ScenarioFileReader
                 switch (name)
                 {
                     case "path":
-                        path = cursor.Text();
+                        path = Path(ref cursor);
                         break;
                     case "files":
                         cursor.BeginObject();
@@ -217,7 +217,7 @@ internal static class ScenarioFileReader
                     plan.OomScoreAdj(cursor.Int(-1000, 1000));
                     break;
                 case "cgroup":
-                    plan.InCgroup(cursor.Text());
+                    plan.InCgroup(Path(ref cursor));
                     break;
                 case "cpu":
                     plan.OnCpu(cursor.Int(0, MaxCpus - 1));
@@ -240,4 +240,7 @@ internal static class ScenarioFileReader
 
     public static ByteSize Size(ref JsonCursor cursor) =>
         ByteSize.TryParse(cursor.Text(), out ByteSize size) ? size : throw cursor.Fault($"'{cursor.Text()}' is not an amount of memory (digits and one of K, M, G, T)");
+
+    /// <summary>The path of a cgroup.</summary>
+    private static string Path(ref JsonCursor cursor) => cursor.Text() is { Length: > 0 } path ? path : throw cursor.Fault("the path of the cgroup is empty");
 }

@@ -5,6 +5,7 @@ using MemSim.Observability;
 using MemSim.Oracle.Tests.Figures;
 using MemSim.Oracle.Tests.Replay;
 using MemSim.Recordings;
+using MemSim.Scenarios;
 using Xunit;
 
 namespace MemSim.Oracle.Tests.Fuzz;
@@ -60,6 +61,25 @@ public sealed class FoundFaultsTests : IDisposable
     }
 
     [Fact]
+    public void A_count_of_pages_in_free_page_blocks_that_the_lists_do_not_bear_out_is_refused()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel("7.3"));
+        AllocatorState state = machine.Snapshot().Allocator;
+        state.Zones[0].FreeBlockPages += 512;
+
+        FluentActions.Invoking(() => MachineSnapshot.Of(state)).Should().Throw<FormatException>().WithMessage("*pages in free page blocks*");
+    }
+
+    [Fact]
+    public void A_process_of_a_scenario_in_a_cgroup_without_a_path_is_refused()
+    {
+        string path = Path.Combine(_folder, "scenario.json");
+        File.WriteAllText(path, "{\n  \"phases\": [{ \"processes\": [{ \"cgroup\": \"\", \"steps\": [] }] }]\n}\n");
+
+        Refused(() => ScenarioFile.Read(path)).Should().Contain("path of the cgroup");
+    }
+
+    [Fact]
     public void Zones_of_a_captured_folder_that_overlap_are_refused_with_its_name()
     {
         using CaptureArchive captures = new();
@@ -101,6 +121,7 @@ public sealed class FoundFaultsTests : IDisposable
     [Theory]
     [InlineData("note.txt", "Linux version 6.1.", "Linux version x", "is no kernel version")]
     [InlineData("vmstat", "thp_fault_alloc ", "thp_lost ", "thp_fault_alloc is missing")]
+    [InlineData("script.sh", "snap ", "echo ", "takes no step")]
     public void A_program_under_pressure_without_what_it_is_compared_by_is_refused(string file, string what, string by, string why)
     {
         string source = Cgroups.PressureRuns.Folder("k61", "cg-max-file");
