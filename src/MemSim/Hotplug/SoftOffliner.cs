@@ -28,6 +28,7 @@ internal sealed class SoftOffliner(Machine machine, FailureLog log)
             }
         }
 
+        machine.Frames.Untouched.Touch(pfn);
         int head = machine.Frames.CompoundHeadOf(pfn);
         if (!_frames[head].IsOnLru)
         {

@@ -97,7 +97,7 @@ internal abstract partial class FileMapping
     {
         ref PageFrame frame = ref _frames[pfn];
         uint index = frame.Index;
-        Debug.Assert(Owns(pfn) && frame.IsLocked && frame.RefCount > 0, "a locked page of this cache");
+        Debug.Assert(Owns(pfn) && frame.RefCount > 0, "a page of this cache");
         if (frame.IsDirty && Clear(pfn, PageFlags.Dirty) && WritesBack)
         {
             CountCleaned(pfn);
@@ -114,7 +114,6 @@ internal abstract partial class FileMapping
 
         frame.Mapping = 0;
         CountPages(pfn, -1);
-        Debug.Assert(Find(index) != pfn, "the tree has it no more");
         OnRemoved(index);
     }
 
@@ -215,7 +214,7 @@ internal abstract partial class FileMapping
         }
 
         _machine.Frames.AddReferences(to, 1);
-        Debug.Assert(old.IsLocked && fresh.IsLocked && old.MapCount == 0, "both are locked, and nothing maps the old one");
+        Debug.Assert(old.MapCount == 0 && fresh.RefCount > 0, "nothing maps the old one, and somebody holds the new one");
         _ = _tree.Store(cpu, index, PageTree.PageEntry(to), old.Order);
         old.Mapping = 0;
         CountPages(from, -1);

@@ -363,7 +363,7 @@ public sealed class SwapProcessTests
         {
             for (int pfn = (int)range.Start; pfn < range.End; pfn++)
             {
-                if (machine.Frames.Array[pfn].RefCount != 0 && machine.Frames.Array[pfn].HasAll(wanted))
+                if (machine.Frames.Array.Named(pfn) is { RefCount: not 0 } frame && frame.HasAll(wanted))
                 {
                     pages.Add(pfn);
                 }
