@@ -1,13 +1,20 @@
 #!/usr/bin/env bash
-# Nightly: the tests of the core and of the recordings in the Debug build, where every Debug.Assert is compiled in: what changes lists, counts, page flags or page-table entries
-# says there what holds on entry and exit. Needs the SDK only; took 22 minutes at nice 15 on two CPUs that others used as well.
+# Nightly: the tests of the core, of the recordings and of the reports in the Debug build, where every Debug.Assert is compiled in: what changes lists, counts, page flags or page-table
+# entries says there what holds on entry and exit. Needs the SDK only. One namespace of tests after the other, at low priority; some 25 minutes on two CPUs that others use as well.
+#   tests/debug.sh                     all of them
+#   tests/debug.sh MemSim.Tests.Slab   those whose namespace begins so
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export DOTNET_CLI_TELEMETRY_OPTOUT=1 DOTNET_NOLOGO=1
 rc=0
-for project in tests/MemSim.Tests tests/MemSim.Oracle.Tests; do
-  dotnet build "$project" -c Debug -p:RunAnalyzers=false -v quiet --nologo
-  # A failed assertion ends the process that runs the test with its message and stack.
-  "$project/bin/Debug/net10.0/$(basename "$project")" "$@" || rc=$?
+for project in tests/MemSim.Tests tests/MemSim.Oracle.Tests tests/MemSim.Reports.Tests; do
+  spaces=$(grep -rhoE '^namespace [A-Za-z.]+' "$project" --include='*.cs' --exclude-dir=obj --exclude-dir=bin | cut -d' ' -f2 | grep "^$(basename "$project")" | grep "^${1:-}" | sort -u || true)
+  [ -n "$spaces" ] || continue
+  nice dotnet build "$project" -c Debug -p:RunAnalyzers=false -v quiet --nologo
+  for space in $spaces; do
+    echo "== $space"
+    # A failed assertion fails the test that met it, with its message and stack.
+    nice "$project/bin/Debug/net10.0/$(basename "$project")" -namespace "$space" || rc=$?
+  done
 done
 exit "$rc"

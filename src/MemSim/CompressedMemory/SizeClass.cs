@@ -88,7 +88,22 @@ internal sealed class SizeClass
     }
 
     /// <summary>Blocks in all groups, counted one by one.</summary>
-    public long Listed => _groups.Sum(group => group.LongCount());
+    public long Listed
+    {
+        get
+        {
+            long count = 0;
+            foreach (Chain<Zspage, Zspage.GroupLinks> group in _groups)
+            {
+                for (Zspage? zspage = group.First; zspage is not null; zspage = Chain<Zspage, Zspage.GroupLinks>.Next(zspage))
+                {
+                    count++;
+                }
+            }
+
+            return count;
+        }
+    }
 
     /// <summary>The first block of a group.</summary>
     public Zspage? First(int group) => _groups[group].First;

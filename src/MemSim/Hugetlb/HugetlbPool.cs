@@ -1,6 +1,6 @@
-using MemSim.Pages;
 using System.Diagnostics;
 using MemSim.Diagnostics;
+using MemSim.Pages;
 using MemSim.Statistics;
 
 namespace MemSim;
