@@ -10,7 +10,7 @@ set -euo pipefail
 usage() { sed -n '2,8s/^# \{0,1\}//p' "$0" >&2; exit 2; }
 [ $# -ge 1 ] || usage
 rev=$1; shift
-only='fault*,fork*,zap*,mprotect*,mremap*,madvise*,mmap*,lru_add_put,reclaim_clean_page,read_page_at_low_watermark,reclaim_clean_64m,boot_1G,boot_64G,page_pair_o0,page_pair_o3,object_pair_64,object_pair_256,cache256_*'
+only='fault*,fork*,zap*,mprotect*,mremap*,madvise*,mmap*,lru_add_put,reclaim_clean_page,read_page_at_low_watermark,reclaim_clean_64m,swap_out_in_4k*,boot_1G,boot_64G,page_pair*,page_batch*,page_bulk128,page_churn*,object_pair_64,object_pair_256,cache256_*,percpu_pair_64,tlb*,walk4*,vmalloc*,kmap*'
 minutes=9
 parallel=()
 while [ $# -gt 0 ]; do

@@ -258,4 +258,5 @@ internal ref struct TracePageLine
 
         _rest = _rest[digits..];
         return digits;
-    }}
+    }
+}

@@ -1,5 +1,4 @@
 using System.Buffers;
-using MemSim.Captures;
 using MemSim.Recordings.Import;
 
 namespace MemSim.Recordings;

@@ -146,13 +146,8 @@ public sealed partial class CpuContext
     {
         if (_preemptCount++ == 0)
         {
-            // Good until somebody calls UpdateMode, as all do who change what it depends on. It rarely is another one than last time: what is not stored need not be waited for when it is read back.
-            CpuMode mode = _cpu.Mode;
-            if (_modeBefore != mode)
-            {
-                _modeBefore = mode;
-            }
-
+            // Good until somebody calls UpdateMode, as all do who change what it depends on.
+            _modeBefore = _cpu.Mode;
             _knowsModeBefore = true;
             _cpu.Mode = CpuMode.Special;
         }

@@ -139,29 +139,17 @@ internal sealed partial class BuddyLists
         FrameArray frames = _frames;
         int buddy = 0;
         uint emptied = 0;
+        int captureOrder = zone.CaptureOrder;
         ulong identity = PageFrame.FreeIdentity(zone.Id, order);
-
-        // Asked once, not for each order: hardly ever does anybody want to catch a block.
-        int stop = zone.CaptureOrder >= order ? Math.Min(zone.CaptureOrder, PageGeometry.MaxOrder) : PageGeometry.MaxOrder;
-        while (true)
+        while (order < PageGeometry.MaxOrder)
         {
-            if (order >= stop)
+            if (order == captureOrder && zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
             {
-                if (stop == PageGeometry.MaxOrder)
-                {
-                    break;
-                }
-
-                if (zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
-                {
-                    area.MarkEmpty(type, emptied);
-                    frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
-                    frames[pfn].State = 0;
-                    CountFree(zone, pcp, -(1 << order), type);
-                    return;
-                }
-
-                stop = PageGeometry.MaxOrder;
+                area.MarkEmpty(type, emptied);
+                frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+                frames[pfn].State = 0;
+                CountFree(zone, pcp, -(1 << order), type);
+                return;
             }
 
             buddy = pfn ^ (1 << order);

@@ -45,6 +45,13 @@ internal sealed class PageAddresses(ulong pageOffset, long endPfn, ulong physica
     /// <summary>Where pages of high memory are mapped; null where there is no such memory.</summary>
     public IHighAddresses? HighAddresses { get; set; }
 
-    public VirtualAddress AddressOf(int pfn) =>
-        pfn < EndPfn ? new VirtualAddress(_pageOffset + ((ulong)pfn << PageGeometry.PageShift) - PhysicalBase) : HighAddresses?.Find(pfn) ?? default;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public VirtualAddress AddressOf(int pfn) => pfn < EndPfn ? AddressOfLow(pfn) : AddressOfHigh(pfn);
+
+    /// <summary>The address of a frame that is known to lie in the direct map.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public VirtualAddress AddressOfLow(int pfn) => new(_pageOffset + ((ulong)pfn << PageGeometry.PageShift) - PhysicalBase);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private VirtualAddress AddressOfHigh(int pfn) => HighAddresses?.Find(pfn) ?? default;
 }

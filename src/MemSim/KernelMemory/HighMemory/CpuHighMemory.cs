@@ -51,7 +51,7 @@ public sealed class CpuHighMemory
         _context.EnterAtomicMapping();
         if (_addresses.IsLowMemory(page.FrameIndex))
         {
-            return _addresses.AddressOf(page.FrameIndex);
+            return _addresses.AddressOfLow(page.FrameIndex);
         }
 
         maps.AtomicSlots |= 1u << maps.Depth;
@@ -102,7 +102,7 @@ public sealed class CpuHighMemory
         _context.EnterAtomicMapping();
         if (low)
         {
-            return _addresses.AddressOf(page.FrameIndex);
+            return _addresses.AddressOfLow(page.FrameIndex);
         }
 
         maps.Home = _cpu;
@@ -156,7 +156,7 @@ public sealed class CpuHighMemory
 
         if (_addresses.IsLowMemory(page.FrameIndex))
         {
-            return _addresses.AddressOf(page.FrameIndex);
+            return _addresses.AddressOfLow(page.FrameIndex);
         }
 
         if (IsTooDeep(maps))
