@@ -158,6 +158,21 @@ public class ClassicSlabTests
     }
 
     [Theory]
+    [InlineData(256, 120, 60, 8)]
+    [InlineData(257, 54, 27, 8)]
+    [InlineData(1024, 54, 27, 8)]
+    [InlineData(1025, 24, 12, 8)]
+    [InlineData(4096, 24, 12, 8)]
+    [InlineData(4097, 8, 4, 0)]
+    [InlineData(131072, 8, 4, 0)]
+    [InlineData(131073, 1, 1, 0)]
+    public void The_larger_an_object_the_fewer_are_kept_in_arrays(int size, int limit, int batch, int shared)
+    {
+        ClassicGeometry.Arrays(size, 2).Should().Be((limit, batch, shared));
+        ClassicGeometry.Arrays(size, 1).Should().Be((limit, batch, 0), "one CPU has nobody to share with");
+    }
+
+    [Theory]
     [InlineData("tuned 6 2")]
     [InlineData("tuned 6 2 x")]
     [InlineData("tuned 6 2 -1")]
