@@ -1,5 +1,3 @@
-using MemSim.VirtualMemory;
-
 namespace MemSim.Faults;
 
 /// <summary>Who asked to be told of the use of a page, by taking its entry's rights away (<c>do_numa_page()</c>).</summary>

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using MemSim.PageCache;
-using MemSim.VirtualMemory;
 
 namespace MemSim.Faults;
 

@@ -1,6 +1,4 @@
-using MemSim.Faults;
 using MemSim.PageCache;
-using MemSim.VirtualMemory;
 
 namespace MemSim.HugePages;
 

@@ -1,4 +1,3 @@
-using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -204,7 +203,7 @@ public sealed partial class NumaBalancing
         }
     }
 
-    private uint IdOf(Cpu cpu, MemoryDescriptor mm) => ((uint)cpu.Id << PidBits) | ((uint)((cpu.Current as Process ?? mm.Owner)?.Pid ?? 0) & PidMask);
+    private static uint IdOf(Cpu cpu, MemoryDescriptor mm) => ((uint)cpu.Id << PidBits) | ((uint)((cpu.Current as Process ?? mm.Owner)?.Pid ?? 0) & PidMask);
 
     private Node NodeOf(AddressSpaces spaces, int head) => _machine.Zones[spaces.Frames[head].ZoneId].Node;
 }

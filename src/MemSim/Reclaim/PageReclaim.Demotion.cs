@@ -1,4 +1,3 @@
-using MemSim.Lru;
 using MemSim.Migration;
 using MemSim.Statistics;
 
