@@ -44,13 +44,7 @@ internal readonly struct FrameArray
     /// zero then, which is neither in use nor mapped.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ref PageFrame Named(int index)
-    {
-#if DEBUG
-        Debug.Assert((ulong)(uint)index < (ulong)_length, "frame index out of range");
-#endif
-        return ref _frames[(uint)index];
-    }
+    public ref PageFrame Named(int index) => ref _frames[(uint)index];
 
     /// <summary>Makes <paramref name="head"/> an empty list.</summary>
     public void InitList(int head)
