@@ -52,14 +52,28 @@ public sealed class MixedReportTests
         "1000000 pages RAM",
     ];
 
-    [Fact]
-    public void However_two_reports_are_mixed_no_line_goes_to_the_wrong_one()
+    // The same machine's OOM killer, with tasks and a victim behind the state.
+    private static readonly string[] Killer =
+    [
+        "two invoked oom-killer: gfp_mask=0x140cca(GFP_HIGHUSER_MOVABLE|__GFP_COMP), order=0, oom_score_adj=0",
+        .. Two[1..],
+        "Tasks state (memory values in pages):",
+        "[  pid  ]   uid  tgid total_vm      rss pgtables_bytes swapents oom_score_adj name",
+        "[     22]     0    22    30000    20000   262144        0             0 two",
+        "oom-kill:constraint=CONSTRAINT_NONE,nodemask=(null),cpuset=/,mems_allowed=0,global_oom,task_memcg=/,task=two,pid=22,uid=0",
+        "Out of memory: Killed process 22 (two) total-vm:120000kB, anon-rss:80000kB, file-rss:0kB, shmem-rss:0kB, UID:0 pgtables:256kB oom_score_adj:0",
+    ];
+
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void However_two_reports_are_mixed_no_line_goes_to_the_wrong_one(bool kills)
     {
         Random random = new(20);
         int whole = 0;
         for (int run = 0; run < 400; run++)
         {
-            string text = Mix(random, One, Two);
+            string text = Mix(random, One, kills ? Killer : Two);
             IReadOnlyList<ReportExplanation> reports = Logs.Explain(text);
             reports.Should().HaveCount(2, text);
             foreach (ReportExplanation report in reports)
@@ -77,6 +91,8 @@ public sealed class MixedReportTests
                 (Value(report.Report.Closing, "pagecache") ?? cache).Should().Be(cache, text);
                 (Value(report.Report.Totals, "active_anon") ?? anon).Should().Be(anon, text);
                 report.Report.Cpu.Should().Be(one ? 0 : 1, text);
+                (report.Report.Victim?.Pid).Should().Be(!one && kills ? 22 : null, text);
+                report.Report.TaskRows.Should().Be(!one && kills ? 1 : 0, text);
                 report.Verdict.Should().BeOneOf([Verdict.Undecidable, verdict], text);
                 if (report.Report.MixedLines == 0)
                 {

@@ -161,10 +161,10 @@ public sealed partial class TerminalTests(RecordingsFixture recordings)
             await process.WaitForExitAsync(late.Token);
             return (process.ExitCode, await output, await error);
         }
-        catch (OperationCanceledException)
+        catch (OperationCanceledException e)
         {
             process.Kill(entireProcessTree: true);
-            throw new TimeoutException("the tool hangs");
+            throw new TimeoutException("the tool hangs", e);
         }
     }
 

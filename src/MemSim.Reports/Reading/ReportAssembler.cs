@@ -130,7 +130,7 @@ internal sealed class ReportAssembler
     }
 
     /// <summary>Whether a row of reserves, which names no zone, may be of several zones and is not the same for all.</summary>
-    private bool IsAnyReserve(Interleaving mixed, int index)
+    private static bool IsAnyReserve(Interleaving mixed, int index)
     {
         LogicalLine line = mixed.Lines[index];
         return line.Kind == LineKind.Reserve && line.Caller is null
