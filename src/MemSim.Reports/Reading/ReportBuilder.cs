@@ -94,7 +94,8 @@ internal sealed class ReportBuilder(LogicalLine first)
             case LineKind.Closing:
                 return Report.Head is not (ReportHead.KilledProcess or ReportHead.Slub or ReportHead.Cma) && !HasClosing(line.Text);
             case LineKind.TaskHead:
-                return !_hasTaskHead || (_columns is null && line.Text.Contains("total_vm", StringComparison.Ordinal));
+                // Tasks are told when one of them is to be killed.
+                return Report.Kind is not (ReportKind.AllocationFailure or ReportKind.Other) && (!_hasTaskHead || (_columns is null && line.Text.Contains("total_vm", StringComparison.Ordinal)));
             case LineKind.TaskRow:
                 return _hasTaskHead;
             case LineKind.OomKill:
