@@ -63,6 +63,7 @@ public sealed partial class Machine
         DeviceWaits.SwapWrites = Swap;
         Files.ShmemSwap = Swap.SharedMemory;
         HugePages = new HugePageSettings(this);
+        Ksm = new KsmSettings(this);
         Hugetlb = new MachineHugetlb(this, options.Mmu.GigabytePages, options.DefaultHugePageSize);
 
         Processes.Pids = new ProcessTable(Architecture.Bits == 32);

@@ -185,6 +185,7 @@ public sealed partial class Machine : IDisposable
             new MmVerifier(spaces).VerifyObjects();
         }
 
+        Ksm.Merger.Verify();
         Hugetlb.VerifyPools();
         if (Hooks.Reclaimer is not NoReclaim)
         {

@@ -25,6 +25,7 @@ internal sealed class Timekeeping(Machine machine)
         machine.Files.PageCache.Advance(cpu, time.Ticks * 100);
         machine.HugePages.Khugepaged.Advance(cpu, time);
         machine.Migration.Balancing.Advance();
+        machine.Ksm.Advance(cpu, time);
         AdvanceKcompactd(cpu);
         machine.Slab.Rcu.End(cpu, all: false);
         (_statUpdates ??= new StatUpdates(machine)).Advance();

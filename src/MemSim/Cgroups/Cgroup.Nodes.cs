@@ -23,6 +23,18 @@ public sealed partial class Cgroup
         }
     }
 
+    /// <summary>The cpuset of a task as reports name it (<c>cpuset_print_current_mems_allowed()</c>): the last part of the path of the nearest cgroup with nodes of its own.</summary>
+    internal static string CpusetOf(KernelTask task)
+    {
+        Cgroup? at = (task as Process)?.Cgroup;
+        while (at is { Nodes: 0 })
+        {
+            at = at.Parent;
+        }
+
+        return at is null || at.IsRoot ? "/" : at.Path[(at.Path.LastIndexOf('/') + 1)..];
+    }
+
     private ulong NodesWithMemory
     {
         get

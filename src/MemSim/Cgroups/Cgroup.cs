@@ -25,6 +25,7 @@ public sealed partial class Cgroup
         Id = id;
         Memory = new PageCounter(parent?.Memory);
         Swap = new PageCounter(parent?.Swap);
+        PressureLevels = new PressureLevels(parent?.PressureLevels);
         _pressure = parent is null ? null : new PressureStall(tree.Machine.Clock, time => tree.Machine.Pressure.Advance(time));
     }
 
@@ -92,6 +93,9 @@ public sealed partial class Cgroup
 
     /// <summary>The time its processes lost because memory was short (<c>memory.pressure</c>).</summary>
     public PressureStall Pressure => _pressure ?? Tree.Machine.Pressure;
+
+    /// <summary>How well reclaim of its memory goes (version 1's <c>memory.pressure_level</c>).</summary>
+    public PressureLevels PressureLevels { get; }
 
     /// <summary>A file by its name, as the kernel prints it and takes it.</summary>
     /// <param name="file">A name such as <c>memory.max</c>, <c>memory.stat</c>, <c>cgroup.procs</c>.</param>

@@ -29,6 +29,11 @@ internal sealed partial class PageFaults
 
         if (old == _zeroPfn)
         {
+            if (_layout.IsDirty(entry))
+            {
+                return CopyMergedZero(cpu, vma, address, slot, entry, unshare);
+            }
+
             Story?.Add("first write to a page that reads as the zero page: a page of its own");
             return CopyOnWrite(cpu, vma, address, slot, entry, -1, unshare);
         }
@@ -51,15 +56,38 @@ internal sealed partial class PageFaults
             return SharedWrite(cpu, vma, address, slot, entry, old);
         }
 
+        if (_spaces.Frames[_pages.HeadOf(old)].IsMerged)
+        {
+            _events.Count(VmEvent.CowKsm);
+        }
+
         _pages.Get(old);
         FaultResult result = CopyOnWrite(cpu, vma, address, slot, entry, old, unshare);
         _pages.Put(cpu, old);
         return result;
     }
 
+    /// <summary>A page of zeroes in whose place ksmd put the kernel's one becomes one of its own again.</summary>
+    private FaultResult CopyMergedZero(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, bool unshare)
+    {
+        FaultResult result = CopyOnWrite(cpu, vma, address, slot, entry, -1, unshare);
+        if ((result & FaultResult.Error) == 0 && vma.Mm.Tables.ReadSlot(slot) is var now && _layout.IsPresent(now) && _layout.Pfn(now) != _zeroPfn)
+        {
+            _machine.Ksm.Merger.CountZero(vma.Mm, entry, -1);
+        }
+
+        return result;
+    }
+
     /// <summary>Whether an anonymous page that was shared once is referenced by nothing but this entry (and the swap cache).</summary>
     private bool MayReuse(Cpu cpu, int pfn)
     {
+        if (_spaces.Frames[_pages.HeadOf(pfn)].IsMerged)
+        {
+            // ksmd may give it another user at any time.
+            return false;
+        }
+
         // 6.1: more than three references (entry, swap cache, LRU batch) cannot come down to one.
         if (_pages.RefCount(pfn) > 3)
         {

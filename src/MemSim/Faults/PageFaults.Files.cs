@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using MemSim.Hardware;
 using MemSim.PageCache;
 using MemSim.Pages;
+using MemSim.Statistics;
 
 namespace MemSim.Faults;
 
@@ -313,7 +314,13 @@ internal sealed partial class PageFaults
         }
 
         bool write = (flags & FaultFlags.Write) != 0;
+        if (_machine.Ksm.Merger.MustCopy(pfn, vma, address))
+        {
+            return MapCopyOfSwapped(cpu, vma, address, slot, entry, soft, pfn, write) | result;
+        }
+
         bool alone = _spaces.Swap.MappedAgain(cpu, soft, pfn, write, (vma.Flags & VmaFlags.Locked) != 0) || soft.Exclusive;
+        alone &= !_spaces.Frames[pfn].IsMerged;
         mm.SwapEntries--;
         mm.AnonPages++;
         ulong made = _layout.Make(pfn, vma.PageBits);
@@ -337,5 +344,42 @@ internal sealed partial class PageFaults
         }
 
         return result;
+    }
+
+    /// <summary>The page in the swap cache was merged, and is another address space's now: this one gets a copy (<c>ksm_might_need_to_copy()</c>).</summary>
+    private FaultResult MapCopyOfSwapped(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, in SoftEntry soft, int pfn, bool write)
+    {
+        MemoryDescriptor mm = vma.Mm;
+        int copy = AllocateAnon(cpu, vma, address, zero: false);
+        if (copy < 0 || mm.Tables.ReadSlot(slot) != entry)
+        {
+            _pages.Put(cpu, pfn);
+            if (copy >= 0)
+            {
+                _pages.Put(cpu, copy);
+            }
+
+            return copy < 0 ? FaultResult.Oom : FaultResult.None;
+        }
+
+        _pages.CopyPage(pfn, copy);
+        _events.Count(VmEvent.KsmSwpinCopy);
+        mm.SwapEntries--;
+        mm.AnonPages++;
+        ulong made = _layout.Make(copy, vma.PageBits);
+        if (write && (vma.Flags & VmaFlags.Write) != 0)
+        {
+            made = _layout.MakeWritable(_layout.MakeDirty(made));
+        }
+
+        made = _layout.IsSoftProtected(entry) ? _layout.Protect(made) : made;
+        _maps.AddNewAnonRmap(copy, vma, address);
+        _pages.SetFlag(copy, PageFlags.Dirty);
+        _pages.AddToLru(cpu, copy, vma);
+        mm.Tables.WriteSlot(slot, made);
+        _spaces.Swap!.Free(cpu, soft);
+        _pages.Put(cpu, pfn);
+        Story?.Add($"swap area {soft.Type}, slot {soft.Offset}: page 0x{pfn:x} belongs to another process, copied to 0x{copy:x}");
+        return FaultResult.None;
     }
 }

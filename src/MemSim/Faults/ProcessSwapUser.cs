@@ -123,6 +123,12 @@ internal sealed class ProcessSwapUser(SwapSpace swap) : ISwapUser
             return Errno.None;
         }
 
+        if (vma.AnonVma is not null && spaces.Machine.Ksm.Merger.MustCopy(pfn, vma, address))
+        {
+            spaces.Pages.Put(cpu, pfn);
+            return (spaces.Faults.HandleFault(cpu, vma, address, FaultFlags.Remote) & PageCache.FaultResult.Oom) == PageCache.FaultResult.Oom ? Errno.ENOMEM : Errno.None;
+        }
+
         vma.Mm.SwapEntries--;
         vma.Mm.AnonPages++;
         spaces.Maps.AddAnonRmap(pfn, vma, address, soft.Exclusive);

@@ -47,6 +47,9 @@ public sealed record KernelPersonality
     /// <summary>Compressed memory: zsmalloc, zram, zswap.</summary>
     public CompressedMemoryRules CompressedMemory { get; init; } = new();
 
+    /// <summary>Merging of equal pages (KSM).</summary>
+    public KsmRules Ksm { get; init; } = new();
+
     /// <summary>Files of <c>/proc</c> and reports: which rows there are and how they are written.</summary>
     public ViewRules Views { get; init; } = new();
 

@@ -46,6 +46,7 @@ internal static class Linux6_12
         Areas = Older.Areas with { GivesChargeBack = true, SealsExecution = true, MapsSealedForReading = true, UnsharesForLongPins = true, RefusesLongWritePins = true, UserfaultPoisons = true, UserfaultMoves = true, WeightsInterleave = true },
         Cgroups = Older.Cgroups with { ReclaimsInQuarters = true, WalksWholeTree = false, ReclaimTakesSwappiness = true },
         CompressedMemory = Older.CompressedMemory with { ZspagesChain = true, ZeroPagesAreBits = true, ZswapByCgroup = true, ZramCountsInvalid = false },
+        Ksm = new KsmRules { ChecksumsFirst = true, EndsSingleChains = true, SkipsPages = true, CountsZeroPages = true, MergesProcesses = true, HasAdvisor = true },
         Allocator = Older.Allocator with
         {
             PcpTuning = PcpTuning.MovingLimit,

@@ -43,6 +43,7 @@ internal static class Linux6_18
         Slab = Older.Slab with { Sheaves = SheafRule.WhereAsked, SlabPagesAreCompound = true, NodeBytes = 72, CacheBytes = 224 },
         Views = Older.Views with { Rows = RowSet.Of6_18, AddedSysctls = Older.Views.AddedSysctls.Add("vfs_cache_pressure_denom"), ReportPreemption = "PREEMPT(lazy)", BounceBuffersBeforeZonelists = true },
         Traces = Older.Traces with { PreemptsLazily = true, FlagsByBit = true },
+        Ksm = Older.Ksm with { TellsMergeable = true },
         CompressedMemory = Older.CompressedMemory with { ZswapChoosesPool = false, ZswapKeepsIncompressible = true },
         Reclaim = Older.Reclaim with { DiskReadAheadPages = 2048 },
     };

@@ -67,7 +67,7 @@ internal sealed partial class FailureReports : IFailureReports
     {
         string nodes = failure.NodeMask == ulong.MaxValue ? "(null)" : NodeMask.Format(failure.NodeMask);
         string head = string.Create(CultureInfo.InvariantCulture,
-            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp, _machine.Personality)}, nodemask={nodes},cpuset=/,mems_allowed={NodeMask.Format(_machine.ZoneTable.NodeMask)}\n");
+            $"{failure.Task.Name}: page allocation failure: order:{failure.Order}, mode:{GfpText.FormatWithHex(failure.Gfp, _machine.Personality)}, nodemask={nodes},cpuset={Cgroup.CpusetOf(failure.Task)},mems_allowed={NodeMask.Format(failure.Task.AllowedNodes & _machine.ZoneTable.NodeMask)}\n");
         return head + CpuLine(failure.Cpu, failure.Task, _machine.Personality);
     }
 

@@ -329,7 +329,7 @@ internal sealed partial class OomKiller : IOomKiller
 
         if (victim is not null)
         {
-            text.Append(OomReportText.Summary(why.Constraint, why.NodeMask, _machine.ZoneTable.NodeMask, why.Cgroup, victim.Cgroup, TaskOf(victim)));
+            text.Append(OomReportText.Summary(why.Constraint, why.NodeMask, Cgroup.CpusetOf(why.Cpu.Current), why.Cpu.Current.AllowedNodes & _machine.ZoneTable.NodeMask, why.Cgroup, victim.Cgroup, TaskOf(victim)));
         }
 
         Say(text.Append(last).ToString());

@@ -37,17 +37,18 @@ internal static class OomReportText
     /// <summary>The line that scripts look for (<c>dump_oom_summary()</c>).</summary>
     /// <param name="constraint">What kept the request from using all memory.</param>
     /// <param name="nodeMask">The nodes of the memory policy; null for none.</param>
+    /// <param name="cpuset">The cpuset of the task that wanted memory.</param>
     /// <param name="allowed">The nodes the task may use at all.</param>
     /// <param name="limiting">The cgroup whose limit it is; null when the machine is out of memory.</param>
     /// <param name="own">The victim's cgroup.</param>
     /// <param name="victim">The process to be killed.</param>
-    public static string Summary(OomConstraint constraint, ulong? nodeMask, ulong allowed, Cgroup? limiting, Cgroup own, in OomTask victim)
+    public static string Summary(OomConstraint constraint, ulong? nodeMask, string cpuset, ulong allowed, Cgroup? limiting, Cgroup own, in OomTask victim)
     {
         string name = constraint switch { OomConstraint.Cpuset => "CPUSET", OomConstraint.MemoryPolicy => "MEMORY_POLICY", OomConstraint.Cgroup => "MEMCG", _ => "NONE" };
         string origin = limiting is null ? "global_oom" : "oom_memcg=" + limiting.Path;
         string nodes = nodeMask is { } mask ? NodeMask.Format(mask) : "(null)";
         return string.Create(CultureInfo.InvariantCulture,
-            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset=/,mems_allowed={NodeMask.Format(allowed)},{origin},task_memcg={own.Path},task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
+            $"oom-kill:constraint=CONSTRAINT_{name},nodemask={nodes},cpuset={cpuset},mems_allowed={NodeMask.Format(allowed)},{origin},task_memcg={own.Path},task={victim.Name},pid={victim.Pid},uid={victim.Uid}\n");
     }
 
     /// <summary>The state of a cgroup at its limit, in place of that of the machine (<c>mem_cgroup_print_oom_meminfo()</c>).</summary>

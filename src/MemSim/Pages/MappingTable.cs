@@ -13,6 +13,9 @@ internal sealed class MappingTable
     /// <summary>The page belongs to a driver that can move it (<c>PAGE_MAPPING_MOVABLE</c>).</summary>
     public const uint Movable = 2;
 
+    /// <summary>The page was merged with equal ones (<c>PAGE_MAPPING_KSM</c>): anonymous, and its owner is none that one address space has.</summary>
+    public const uint Merged = Anonymous | Movable;
+
     // Guards _free, _next, KeepingOwners and changes of _owners, which is read without.
     private readonly Lock _lock = new();
     private readonly Stack<uint> _free = [];

@@ -82,6 +82,9 @@ internal partial struct PageFrame
     /// <summary>Whether its owner is neither a file nor nobody.</summary>
     public readonly bool IsAnonymousOrMovable => (Mapping & (MappingTable.Anonymous | MappingTable.Movable)) != 0;
 
+    /// <summary>Whether it was merged with equal ones (<c>PageKsm()</c>).</summary>
+    public readonly bool IsMerged => (Mapping & MappingTable.Merged) == MappingTable.Merged;
+
     /// <summary>Whether it is a driver's that can move it (<c>__PageMovable()</c>).</summary>
     public readonly bool IsDriverMovable => (Mapping & (MappingTable.Anonymous | MappingTable.Movable)) == MappingTable.Movable;
 

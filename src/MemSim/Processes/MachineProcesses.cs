@@ -59,6 +59,9 @@ public sealed class MachineProcesses : IReadOnlyCollection<Process>
     /// <summary>How many there are.</summary>
     public int Count => Pids.All.Count;
 
+    /// <summary>Merging of equal pages (<c>/sys/kernel/mm/ksm</c>).</summary>
+    public KsmSettings Ksm => _machine.Ksm;
+
     /// <inheritdoc/>
     public IEnumerator<Process> GetEnumerator() => Pids.All.GetEnumerator();
 

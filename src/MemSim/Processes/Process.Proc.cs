@@ -188,7 +188,7 @@ public sealed partial class Process
         Line(text, "Anonymous", use.Anonymous);
         if (CountsKsm)
         {
-            Line(text, "KSM", 0);
+            Line(text, "KSM", use.Merged);
         }
 
         Line(text, "LazyFree", use.LazyFree);

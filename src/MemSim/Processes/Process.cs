@@ -192,6 +192,7 @@ public sealed partial class Process : KernelTask
             return Errno.ENOMEM;
         }
 
+        fresh.InheritMerging(old, isFork: false);
         Name = name.Length > 15 ? name[..15] : name;
         MmOrNull = fresh;
         fresh.Owner = this;

@@ -49,6 +49,7 @@ internal sealed partial class PageReclaim : ICgroupReclaim
         {
             do
             {
+                NoteDepth(sc);
                 sc.Scanned = 0;
                 ShrinkNodes(cpu, sc);
                 if (sc.Reclaimed >= sc.ToReclaim)

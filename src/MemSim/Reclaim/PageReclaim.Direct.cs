@@ -49,6 +49,7 @@ internal sealed partial class PageReclaim
             _machine.Events.CountAllocStall(_machine.Architecture.ZoneTypes[request.HighestZoneIndex]);
             do
             {
+                NoteDepth(sc);
                 sc.Scanned = 0;
                 ShrinkZones(request, sc);
                 if (sc.Reclaimed >= sc.ToReclaim || sc.CompactionReady)

@@ -28,6 +28,7 @@ internal sealed partial class PageReclaim
     {
         sc.Found = default;
         sc.ReclaimedBefore = sc.Reclaimed;
+        sc.ScannedBefore = sc.Scanned;
         LruVec target = TargetOf(state, sc);
         PrepareScan(state, target, sc);
         sc.Lists = FirstLists(target, sc);
@@ -51,6 +52,7 @@ internal sealed partial class PageReclaim
             EndLists(cpu, state, sc);
         }
 
+        NotePressure(sc, sc.Scanned - sc.ScannedBefore, sc.Reclaimed - sc.ReclaimedBefore);
         sc.IsReclaimable |= sc.Reclaimed != sc.ReclaimedBefore;
         bool judges = Engine.JudgesPasses;
         if (judges)

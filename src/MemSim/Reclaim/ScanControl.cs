@@ -103,6 +103,9 @@ internal sealed class ScanControl
     /// <summary>What was reclaimed before this pass over the node.</summary>
     public long ReclaimedBefore;
 
+    /// <summary>What was scanned before this pass over the node.</summary>
+    public long ScannedBefore;
+
     /// <summary>What this pass took off the lists so far.</summary>
     public long PassFreed;
 

@@ -1,3 +1,4 @@
+using MemSim.Ksm;
 using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Pages;
@@ -46,6 +47,19 @@ internal sealed class PageOwners : IPageOwners
     public bool MoveHugePage(Cpu cpu, int from, int to) => _spaces.Huge.Move(cpu, from, to);
 
     public bool MoveMapping(Cpu cpu, int from, int to)
+    {
+        StableNode? merged = SamepageMerger.NodeOf(_spaces.Machine, from);
+        bool moved = MoveAnyMapping(cpu, from, to);
+        if (moved && merged is not null)
+        {
+            // ksm_migrate_page()
+            merged.Pfn = to;
+        }
+
+        return moved;
+    }
+
+    private bool MoveAnyMapping(Cpu cpu, int from, int to)
     {
         if (!IsOfSwap(from))
         {

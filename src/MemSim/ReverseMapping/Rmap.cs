@@ -1,4 +1,5 @@
 using MemSim.Hardware;
+using MemSim.Ksm;
 using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Pages;
@@ -83,6 +84,12 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
     {
         ref PageFrame frame = ref spaces.Frames[pfn];
         uint index = frame.Index;
+        if (frame.IsMerged)
+        {
+            WalkMerged(cpu, pfn, ref visitor);
+            return;
+        }
+
         if (frame.IsAnonymous)
         {
             if (!spaces.Machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon))
@@ -112,6 +119,38 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
             if (area is Vma vma && Look(cpu, vma, index, ref visitor) == Step.Stop)
             {
                 return;
+            }
+        }
+    }
+
+    /// <summary>A merged page is mapped where ksmd put it, and at the same addresses of forked children: the former first (<c>rmap_walk_ksm()</c>).</summary>
+    private void WalkMerged<TVisitor>(Cpu cpu, int pfn, ref TVisitor visitor)
+        where TVisitor : struct, IVisitor
+    {
+        if (SamepageMerger.NodeOf(spaces.Machine, pfn) is not { } node)
+        {
+            return;
+        }
+
+        for (int pass = 0; pass < 2; pass++)
+        {
+            foreach (RmapItem item in node.Items)
+            {
+                foreach (AnonVmaChain link in item.Anon?.Areas ?? [])
+                {
+                    Vma vma = link.Vma;
+                    if (!vma.Contains(item.Address) || ReferenceEquals(vma.Mm, item.Space.Mm) == (pass == 1))
+                    {
+                        continue;
+                    }
+
+                    ulong slot = vma.Mm.Tables.FindSlot(item.Address);
+                    ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
+                    if (entry != 0 && visitor.Visit(spaces, cpu, vma, item.Address, slot, entry) == Step.Stop)
+                    {
+                        return;
+                    }
+                }
             }
         }
     }

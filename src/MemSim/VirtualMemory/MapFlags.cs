@@ -126,7 +126,7 @@ public enum MemoryAdvice
     /// <summary>Copied by fork again.</summary>
     DoFork = 11,
 
-    /// <summary>Pages of equal contents may be merged: the area is marked, but there is no ksmd here that would do it.</summary>
+    /// <summary>Pages of equal contents may be merged, while ksmd runs (<see cref="KsmSettings.Run"/>).</summary>
     Mergeable = 12,
 
     /// <summary>Pages are not to be merged any more.</summary>

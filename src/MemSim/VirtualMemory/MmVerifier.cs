@@ -178,7 +178,19 @@ internal sealed partial class MmVerifier(AddressSpaces spaces)
         uint index = frame.Index + (uint)(pfn - head);
         Count(frame, ref seen);
         _mapped[pfn] = _mapped.GetValueOrDefault(pfn) + 1;
-        if (frame.IsAnonymous)
+        if (frame.IsMerged)
+        {
+            if (Ksm.SamepageMerger.NodeOf(spaces.Machine, pfn) is not null and { } node && node.Pfn != pfn)
+            {
+                BugReporter.Corrupt($"merged frame 0x{pfn:x} at {at:x} of {mm.Tables} is known as 0x{node.Pfn:x}");
+            }
+
+            if (layout.IsWritable(entry) || spaces.Pages.IsExclusive(pfn))
+            {
+                BugReporter.Corrupt($"merged frame 0x{pfn:x} is writable at {at:x} of {mm.Tables}, or marked as one process's alone");
+            }
+        }
+        else if (frame.IsAnonymous)
         {
             if (!spaces.Machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || anon.IsFreed)
             {

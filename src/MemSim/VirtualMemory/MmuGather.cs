@@ -233,6 +233,11 @@ internal ref struct MmuGather
         int pfn = _entries.NormalPage(vma, at, entry);
         if (pfn < 0)
         {
+            if (_layout.Pfn(entry) == _spaces.ZeroPfn)
+            {
+                _spaces.Machine.Ksm.Merger.CountZero(_mm, entry, -1);
+            }
+
             return;
         }
 

@@ -100,6 +100,12 @@ internal sealed class PageEntries
 
         int head = _pages.HeadOf(pfn);
         ref PageFrame frame = ref _frames.Named(head);
+        if (frame.IsMerged)
+        {
+            // It may be anywhere.
+            return frame.RefCount != 0 && frame.IsMapped && pfn == head && vma.AnonVma is not null;
+        }
+
         return frame.RefCount != 0 && frame.IsMapped && pfn - head < 1 << frame.Order && (pfn == head || frame.IsAnonymous)
             && frame.Index + (uint)(pfn - head) == vma.IndexOf(address) && MayBeIn(vma, frame.Mapping);
     }
@@ -192,7 +198,8 @@ internal sealed class PageEntries
 
         if (IsMappedAt(vma, address, pfn))
         {
-            vma.KnownMapping = _frames[_pages.HeadOf(pfn)].Mapping;
+            ref PageFrame frame = ref _frames[_pages.HeadOf(pfn)];
+            vma.KnownMapping = frame.IsMerged ? vma.KnownMapping : frame.Mapping;
             return pfn;
         }
 

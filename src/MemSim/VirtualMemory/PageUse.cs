@@ -33,6 +33,9 @@ internal sealed class PageUse
 
     public ulong Swap { get; private set; }
 
+    /// <summary>Bytes of merged pages.</summary>
+    public ulong Merged { get; private set; }
+
     /// <summary>Bytes mapped by entries of huge pages.</summary>
     public ulong AnonHuge { get; private set; }
 
@@ -146,6 +149,7 @@ internal sealed class PageUse
         _pssFile += !anon && !spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) ? share : 0;
         _pssLocked += (vma.Flags & VmaFlags.Locked) != 0 ? share : 0;
         Anonymous += anon ? page : 0;
+        Merged += anon && spaces.Frames[spaces.Pages.HeadOf(pfn)].IsMerged ? page : 0;
         LazyFree += anon && !spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) && !dirty ? page : 0;
         Referenced += young || spaces.Pages.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
         SharedClean += users > 1 && !dirty ? page : 0;

@@ -110,6 +110,13 @@ internal static class RuleEvidence
         ["Image.StackDepotPoolPages"] = StackDepot,
         ["Views.LruGenIdWidth"] = Pressed,
         ["Views.SmapsCountsKsm"] = Live,
+        ["Ksm.ChecksumsFirst"] = Live,
+        ["Ksm.EndsSingleChains"] = Live,
+        ["Ksm.SkipsPages"] = Live,
+        ["Ksm.CountsZeroPages"] = Live,
+        ["Ksm.MergesProcesses"] = Live,
+        ["Ksm.HasAdvisor"] = Live,
+        ["Ksm.TellsMergeable"] = Live,
         ["Views.FirmwareMapHasGaps"] = Booted,
         ["Views.BounceBuffersBeforeZonelists"] = Lines(
             "amd64-4G-smp4", "amd64k612-4G-smp4", NotTold, "amd64k618-4G-smp4", NotTold, "amd64k70-4G-smp4", NotTold, NotTold, "amd64k73-4G-numa2"),

@@ -65,6 +65,8 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["6.18 Cgroups.CountsRefusedBatches"] = "RuleBehaviourTests",
         ["6.12 Cgroups.WalksWholeTree"] = "RuleBehaviourTests",
         ["6.12 Views.PageOwnerRecent"] = "PageOwnerTests",
+        ["6.12 Ksm.HasAdvisor"] = "KsmTests",
+        ["6.18 Ksm.TellsMergeable"] = "KsmTests",
         ["6.12 Views.SmapsCountsKsm"] = "KernelLineViewsTests",
         ["7.3 Views.LruGenIdWidth"] = "KernelLineViewsTests",
         ["6.17 Views.AddedSysctls"] = "RuleScenarioTests",
@@ -135,6 +137,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         "Traces" => [("fork", Forks), ("events", Forks)],
         "KernelMemory" => [("boot", Boots), ("fork", Forks)],
         "Areas" => [("calls", Calls)],
+        "Ksm" => [("merging", Merging)],
         _ => [("programs", Programs)],
     };
 
@@ -142,6 +145,9 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
 
     /// <summary>Recorded programs of memory calls that go another way: by the rules of the line that they were recorded on, which all of these rules have reached.</summary>
     private static long Calls(KernelPersonality rules) => rules.Name != "6.18" ? 0 : ((string[])["programs-6.18", "advice-6.18", "faults-6.18"]).Sum(set => (long)RecordedProgramsTests.Compare(set, rules).Wrong.Count);
+
+    /// <summary>Recorded programs whose pages are merged in another way.</summary>
+    private static long Merging(KernelPersonality rules) => rules.Name != "6.18" ? 0 : RecordedMergingTests.Compare(rules, programs: 25).Wrong.Count;
 
     /// <summary>Figures of captured machines that differ.</summary>
     private long Twins(KernelPersonality rules) => CaptureArchive.Names()

@@ -61,7 +61,7 @@ public partial class OomReportTests
             }
         }
 
-        OomReportText.Summary(OomConstraint.None, null, 1, null, own, victim).Should().Be(recorded.Summary + "\n");
+        OomReportText.Summary(OomConstraint.None, null, "/", 1, null, own, victim).Should().Be(recorded.Summary + "\n");
     }
 
     [Theory]

@@ -157,6 +157,10 @@ internal sealed class ForkedEntries
 
             child.CountResident(pfn, 1);
         }
+        else if (pfn == _spaces.ZeroPfn)
+        {
+            _machine.Ksm.Merger.CountZero(child, entry, 1);
+        }
 
         if (isCow && _layout.IsWritable(entry))
         {

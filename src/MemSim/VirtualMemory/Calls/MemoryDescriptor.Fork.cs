@@ -23,6 +23,7 @@ public sealed partial class MemoryDescriptor
             _spaces.Huge.Settings.Khugepaged.Enter(child);
         }
 
+        child.InheritMerging(this, isFork: true);
         bool copied = true;
         bool protectedAny = false;
         for (Vma? vma = _areas.First; vma is not null && copied; vma = vma.Next)

@@ -104,5 +104,7 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Whether ksmd may merge pages of an area (<c>vma_ksm_compatible()</c>); advice about others is taken and does nothing.</summary>
-    private static bool MayMerge(Vma vma) => (vma.Flags & (VmaFlags.Shared | VmaFlags.MayShare | VmaFlags.DontExpand | VmaFlags.HugeTlb)) == 0;
+    private static bool MayMerge(Vma vma) => MayMerge(vma.Flags);
+
+    private static bool MayMerge(VmaFlags flags) => (flags & (VmaFlags.Shared | VmaFlags.MayShare | VmaFlags.DontExpand | VmaFlags.HugeTlb)) == 0;
 }

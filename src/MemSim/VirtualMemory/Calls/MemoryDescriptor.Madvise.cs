@@ -226,8 +226,10 @@ public sealed partial class MemoryDescriptor
             case MemoryAdvice.GuardRemove:
                 return RemoveGuards(cpu, vma, start, end);
             case MemoryAdvice.Mergeable:
-                flags |= MayMerge(vma) ? VmaFlags.Mergeable : 0;
+                flags |= Merge(vma);
                 break;
+            case MemoryAdvice.Unmergeable when Unmerge(cpu, vma, start, end) != Errno.None:
+                return Errno.ENOMEM;
             case MemoryAdvice.Unmergeable:
                 flags &= ~VmaFlags.Mergeable;
                 break;
@@ -409,8 +411,9 @@ public sealed partial class MemoryDescriptor
             return;
         }
 
+        // A merged page may get other users before it is dropped, who would not know.
         // Its slot in swap holds older bytes, and perhaps others still want them: without a slot of its own only.
-        if (!IsOwnPage(cpu, vma, address, entry, out int pfn) || !_spaces.Pages.IsAnon(pfn)
+        if (!IsOwnPage(cpu, vma, address, entry, out int pfn) || !_spaces.Pages.IsAnon(pfn) || _spaces.Frames[pfn].IsMerged
             || _spaces.Pages.HasFlag(pfn, PageFlags.Locked) || (_spaces.Pages.IsSwapCache(pfn) && !(_spaces.Swap?.TryFreeSlot(cpu, pfn) ?? false)))
         {
             return;

@@ -298,6 +298,11 @@ public sealed partial class MemoryDescriptor
             flags |= VmaFlags.Account;
         }
 
+        if (MergesAll && MayMerge(flags))
+        {
+            flags |= VmaFlags.Mergeable;
+        }
+
         // The object first: failing after the old areas are gone would leave a hole.
         Vma? vma = NewVma(cpu, start, end, flags);
         if (vma is null || (_areas.FindIntersection(start, end) is not null && UnmapRange(cpu, start, end) != Errno.None))

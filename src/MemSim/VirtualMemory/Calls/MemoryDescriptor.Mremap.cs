@@ -213,6 +213,12 @@ public sealed partial class MemoryDescriptor
             return Errno.ENOMEM;
         }
 
+        if (Unmerge(cpu, vma, start, start + oldBytes) != Errno.None)
+        {
+            // Merged pages are found by the address at which they were merged.
+            return Errno.ENOMEM;
+        }
+
         if (!isFixed)
         {
             // The new address is a hint when the old area stays, and nothing otherwise.

@@ -136,6 +136,7 @@ public sealed partial class MemoryDescriptor
     internal void Exit(Cpu cpu)
     {
         NotePeak();
+        Machine.Ksm.Merger.Forget(this);
         this.LeaveEverywhere();
         MmuGather gather = new(_spaces, cpu, this);
         for (Vma? vma = _areas.First; vma is not null; vma = vma.Next)
