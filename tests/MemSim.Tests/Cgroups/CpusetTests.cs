@@ -77,6 +77,29 @@ public class CpusetTests
         machine.Verify();
     }
 
+    [Fact]
+    public void Reports_name_the_cpuset_and_the_nodes_it_leaves()
+    {
+        using Machine machine = Boot();
+        Cgroup pod = machine.Cgroups.Create("/pod");
+        pod["cpuset.mems"] = "1";
+        Process process = machine.CreateProcess("hog");
+        process.Cgroup = machine.Cgroups.Create("/pod/web");
+        VirtualAddress at = process.Mm.Mmap(200 << 20, Prot.Read | Prot.Write);
+        using (machine.Cpus[0].Run(process))
+        {
+            machine.Cpus[0].Invoking(cpu =>
+            {
+                for (long i = 0; i < 200 << 20; i += Page)
+                {
+                    cpu.Write(at + (ulong)i, i);
+                }
+            }).Should().Throw<SignalException>();
+        }
+
+        machine.Oom.LastReport.Should().Contain("constraint=CONSTRAINT_CPUSET,nodemask=(null),cpuset=pod,mems_allowed=1,global_oom,task_memcg=/pod/web,");
+    }
+
     private static int NodeOf(Machine machine, Process process, VirtualAddress at) =>
         machine.GetPage(new Pfn((long)(process.PageMap(at, 1)[0] & 0x7f_ffff_ffff_ffff))).Zone.Node.Id;
 
