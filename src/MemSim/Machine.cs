@@ -26,6 +26,7 @@ public sealed partial class Machine : IDisposable
         Personality = blueprint.Personality;
         Architecture = blueprint.Architecture;
         IsParallel = blueprint.Parallel;
+        Interleaver = blueprint.Interleaver;
         Warnings = blueprint.Warnings;
         CpuTable = new CpuTable(this);
         Callouts = new Callouts(IsParallel, () => string.Concat(Cpus.Select(cpu => cpu.Context.Drivers?.Describe())));

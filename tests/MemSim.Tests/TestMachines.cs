@@ -1,5 +1,6 @@
 using System.Text.Json;
 using MemSim.Boot;
+using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Observability;
 using Microsoft.Extensions.Logging;
@@ -59,6 +60,7 @@ internal sealed class MachineBuilder
     private long _cursor;
     private MigrateType? _cursorType;
     private bool _parallel;
+    private IInterleaver? _interleaver;
     private bool _owners;
     private BugPolicy _policy;
     private ILoggerFactory _logger = NullLoggerFactory.Instance;
@@ -177,6 +179,13 @@ internal sealed class MachineBuilder
         return this;
     }
 
+    /// <summary>Parallel CPUs of which somebody else than the host decides which goes on.</summary>
+    public MachineBuilder ParallelCpus(IInterleaver interleaver)
+    {
+        _interleaver = interleaver;
+        return ParallelCpus();
+    }
+
     public MachineBuilder PageOwner()
     {
         _owners = true;
@@ -215,6 +224,7 @@ internal sealed class MachineBuilder
             CpuNodes = _cpuNodes,
             Zones = [.. _zones.Select(z => new ZoneBlueprint(z.Node, z.Type, z.StartPfn, z.SpannedPages, z.PresentPages, z.ManagedPages))],
             Parallel = _parallel,
+            Interleaver = _interleaver,
             TracksOwners = _owners,
             BugPolicy = _policy,
             LoggerFactory = _logger,

@@ -31,6 +31,8 @@ internal sealed record MachineBlueprint
 
     public bool Parallel { get; init; }
 
+    public IInterleaver? Interleaver { get; init; }
+
     public bool TracksOwners { get; init; }
 
     /// <summary>Whether contradictory zone flags are a bug (as with <c>CONFIG_DEBUG_VM</c>) or mean ZONE_DMA (as in Debian's kernel).</summary>

@@ -35,6 +35,12 @@ internal sealed class ZoneBuilder(Machine machine, MachineBlueprint blueprint)
                 }
 
                 zone.Pcp = [.. machine.Cpus.Select(cpu => new PerCpuPages(zone, cpu.Id, cpu.Node == node, machine.Frames.Array, machine.Frames.Map.TakeListHeads(PerCpuPages.Lists)))];
+                zone.Lock.Watch(machine.Interleaver?.Watch("Zone.Lock"));
+                foreach (PerCpuPages pcp in zone.Pcp)
+                {
+                    pcp.Lock.Watch(machine.Interleaver?.Watch("PerCpuPages.Lock"));
+                }
+
                 machine.ZoneTable.Add(zone);
                 node.Add(zone);
             }

@@ -1,4 +1,5 @@
 using MemSim.Compaction;
+using MemSim.Hardware;
 using MemSim.Migration;
 using MemSim.PageAllocation;
 using MemSim.Pages;
@@ -18,11 +19,12 @@ internal sealed class ContigAllocator
     private readonly PageblockIsolation _isolation;
     private readonly NodeTargets _targets;
     // Guards that one range is cleared at a time (cma_mutex).
-    private readonly Lock _lock = new();
+    private readonly MachineLock _lock;
 
     public ContigAllocator(Machine machine)
     {
         _machine = machine;
+        _lock = new MachineLock(machine, "ContigAllocator._lock");
         _frames = machine.Frames.Array;
         _isolation = new PageblockIsolation(machine);
         _targets = new NodeTargets(machine);
@@ -43,7 +45,7 @@ internal sealed class ContigAllocator
             return ContigOutcome.Busy;
         }
 
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             if (!_isolation.TryIsolate(cpu, zone, start, end, type))
             {

@@ -5,11 +5,11 @@ namespace MemSim.Hardware;
 /// <summary>Holds a lock until disposed; no lock at all on a machine whose CPUs are not parallel.</summary>
 internal readonly ref struct LockScope
 {
-    private readonly Lock? _held;
+    private readonly MachineLock? _held;
 
     /// <summary>Takes a lock, if there is one.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public LockScope(Lock? held)
+    public LockScope(MachineLock? held)
     {
         _held = held;
         held?.Enter();

@@ -1,3 +1,4 @@
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim;
@@ -16,6 +17,14 @@ public sealed partial class Machine
 
     /// <summary>Whether the machine was booted with parallel CPUs: its locks are real and several host threads may drive one CPU each.</summary>
     internal bool IsParallel { get; }
+
+    /// <summary>Who decides which of its parallel CPUs goes on, in place of the host; null but in tests that try interleavings.</summary>
+    [field: NotState("a copy's CPUs are the host's to schedule")]
+    internal IInterleaver? Interleaver { get; }
+
+    /// <summary>A lock that is only there where CPUs are parallel.</summary>
+    /// <param name="name">The field, as the table of locks names it.</param>
+    internal MachineLock? NewLock(string name) => IsParallel ? new MachineLock(this, name) : null;
 
     internal PhysicalMemory Ram { get; }
 

@@ -395,7 +395,7 @@ public sealed class MemoryHotplug
         {
             foreach (KmemCache cache in _machine.Slab.Caches)
             {
-                _ = _machine.Slab.ShrinkCache(cache, cpu);
+                _ = _machine.Slab.Shrink(cache, cpu, ofAllCpus: true);
             }
         }
 

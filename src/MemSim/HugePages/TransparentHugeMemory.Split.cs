@@ -111,6 +111,7 @@ internal sealed partial class TransparentHugeMemory
     private bool FreezeReferences(int head, int order)
     {
         Debug.Assert(_frames[head].Order == order, "a whole large page");
+        _spaces.Machine.Interleaver?.Pass("TransparentHugeMemory.FreezeReferences");
         return !_spaces.Machine.IsParallel || _frames[head].TryFreeze(_spaces.Maps.TotalMapCount(head) + 1, shared: true);
     }
 

@@ -25,7 +25,7 @@ internal sealed partial class VmallocAllocator
     private readonly Mmu _mmu;
     private readonly VmapSpace _space;
     // Guards _areas, _space, _spareTables, _deferred and their counts (vmap_area_lock).
-    private readonly Lock? _lock;
+    private readonly MachineLock? _lock;
     private readonly List<VmArea> _areas = [];
     private readonly Stack<int> _spareAreas = new();
     private readonly Stack<Page[]>[] _spareTables = new Stack<Page[]>[32];
@@ -46,7 +46,7 @@ internal sealed partial class VmallocAllocator
         _takesBlocks = machine.Personality.KernelMemory.ThreadStacks != ThreadStackRule.SinglePages;
         _freesBlocks = machine.Personality.KernelMemory.ThreadStacks == ThreadStackRule.BlockFreedWhole;
         _space = new VmapSpace(window.Start.Value, window.End.Value, _nodes);
-        _lock = machine.IsParallel ? new Lock() : null;
+        _lock = machine.NewLock("VmallocAllocator._lock");
         _deferred = [.. machine.Cpus.Select(_ => new Stack<ulong>())];
         _pointerBytes = machine.Architecture.Bits / 8;
         _maxLazyPages = VmapSpace.MaxLazyPages(machine.Cpus.Count);

@@ -42,6 +42,9 @@ internal sealed class CpuLruBatches(int pages)
         return ++count;
     }
 
+    /// <summary>Lets somebody else than the host decide who gets the lock.</summary>
+    public void Watch(IInterleaver? interleaver) => _lock.Watch(interleaver?.Watch("CpuLruBatches._lock"));
+
     public void Enter() => _lock.Enter();
 
     public void Exit() => _lock.Exit();

@@ -58,6 +58,7 @@ internal sealed partial class LruManager
         {
             LruVec above = VecOf(node, parent)!;
             vecs[node] = new LruVec(above.Node, node, _frames, TakeHeads(), _parallel) { CgroupId = id, Parent = above };
+            vecs[node].Watch(_machine.Interleaver);
             vecs[node].BeginOwnSizes();
             BeginGenerations(vecs[node]);
             above.AddChild(vecs[node]);

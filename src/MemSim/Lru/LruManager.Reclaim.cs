@@ -145,7 +145,15 @@ internal sealed partial class LruManager
     }
 
     /// <summary>Takes the last reference, when it is that of the caller (<c>folio_ref_freeze(folio, 1)</c>).</summary>
-    public bool TryTakeLastReference(int pfn) => _frames[pfn].TryFreeze(1, _parallel);
+    public bool TryTakeLastReference(int pfn)
+    {
+        if (_parallel)
+        {
+            _machine.Interleaver?.Pass("LruManager.TryTakeLastReference");
+        }
+
+        return _frames[pfn].TryFreeze(1, _parallel);
+    }
 
     /// <summary>Changes <c>nr_isolated_anon</c> or <c>nr_isolated_file</c>. The caller holds the lock, or is alone.</summary>
     public static void CountIsolated(LruVec vec, bool file, long pages)

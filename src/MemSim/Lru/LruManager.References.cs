@@ -10,7 +10,15 @@ internal sealed partial class LruManager
     private const int EndOfList = -1;
 
     /// <summary>Takes a reference unless the page has none (<c>folio_try_get()</c>).</summary>
-    public bool TryGet(int pfn) => _frames[pfn].TryGet(_parallel);
+    public bool TryGet(int pfn)
+    {
+        if (_parallel)
+        {
+            _machine.Interleaver?.Pass("LruManager.TryGet");
+        }
+
+        return _frames[pfn].TryGet(_parallel);
+    }
 
     /// <summary>Drops a reference; the last one takes the page off its list and frees it (<c>put_page()</c>).</summary>
     public void Put(Cpu cpu, int pfn)
@@ -101,6 +109,11 @@ internal sealed partial class LruManager
         {
             _machine.Bugs.BadFree(cpu, new Page(_machine, pfn), 0, "put_page");
             return false;
+        }
+
+        if (_parallel)
+        {
+            _machine.Interleaver?.Pass("LruManager.DropReference");
         }
 
         return frame.Drop(_parallel);

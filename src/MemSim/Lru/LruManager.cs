@@ -43,6 +43,7 @@ internal sealed partial class LruManager
         {
             Node node = machine.Nodes[i];
             _vecs[i] = new LruVec(node, i, _frames, map.TakeListHeads(LruVec.AllHeads), _parallel);
+            _vecs[i].Watch(machine.Interleaver);
             foreach (Zone zone in node.Zones)
             {
                 _vecOfZone[zone.Id] = _vecs[i];
@@ -55,6 +56,7 @@ internal sealed partial class LruManager
         for (int i = 0; i < _batches.Length; i++)
         {
             _batches[i] = new CpuLruBatches(machine.Personality.Reclaim.ListBatchPages);
+            _batches[i].Watch(machine.Interleaver);
         }
 
         if (restored)

@@ -67,6 +67,9 @@ internal sealed partial class LruVec
 
     public int Head(LruList list) => _firstHead + (int)list;
 
+    /// <summary>Lets somebody else than the host decide who gets the lock.</summary>
+    public void Watch(IInterleaver? interleaver) => _lock.Watch(interleaver?.Watch("LruVec._lock"));
+
     /// <summary>Takes <c>lru_lock</c>, on a machine with parallel CPUs.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()

@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using MemSim.Diagnostics;
+using MemSim.Hardware;
 
 namespace MemSim.Lru;
 
@@ -17,7 +18,7 @@ namespace MemSim.Lru;
 internal sealed class OwnersLock(Machine machine)
 {
     // Guards _operations and _dying, and for all rooms what the remarks say.
-    private readonly Lock? _lock = machine.IsParallel ? new Lock() : null;
+    private readonly MachineLock? _lock = machine.NewLock("OwnersLock._lock");
     private readonly List<(KernelTask Task, Cpu Cpu)> _dying = [];
     private int _operations;
 

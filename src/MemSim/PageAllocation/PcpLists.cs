@@ -76,6 +76,7 @@ internal abstract class PcpLists
         zone.EnterLock();
         while (left > 0)
         {
+            cpu.Machine.Interleaver?.Pass("PcpLists.Drain");
             int head = pcp.FirstHead + listIndex;
             int order = PerCpuPages.ListOrder(listIndex, zone.PageblockOrder);
             while (left > 0 && !_frames.IsEmpty(head))

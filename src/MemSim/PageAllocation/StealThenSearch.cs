@@ -74,6 +74,7 @@ internal sealed class StealThenSearch : Fallback
 
         int from = (firstOrders >> found & 1) != 0 ? first : second;
         int pfn = zone.FreeArea.First(found, from);
+        Machine.Interleaver?.Pass("StealThenSearch.Steal");
         StealBlock(cpu, zone, pfn, found, type, whole, flags);
         if (Machine.Hooks.Trace is { } trace)
         {

@@ -115,7 +115,15 @@ internal sealed class FrameTable
     public void AddReferences(int pfn, int references) => _frames[pfn].AddReferences(references, _parallel);
 
     /// <summary>Drops a reference unless it is the last: then the page must be freed instead.</summary>
-    public bool TryDropReference(int pfn) => _frames[pfn].TryDropOneOfSeveralShared();
+    public bool TryDropReference(int pfn)
+    {
+        if (_parallel)
+        {
+            _machine.Interleaver?.Pass("FrameTable.TryDropReference");
+        }
+
+        return _frames[pfn].TryDropOneOfSeveralShared();
+    }
 
     /// <summary>Takes a second reference to a single page that has one; fails when it has more.</summary>
     public bool TryMark(int pfn)

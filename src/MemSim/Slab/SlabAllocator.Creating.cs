@@ -1,4 +1,5 @@
 using System.Diagnostics.CodeAnalysis;
+using MemSim.Hardware;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -49,7 +50,7 @@ public sealed partial class SlabAllocator
                 return true;
             }
 
-            lock (_lock)
+            using (new LockScope(_lock))
             {
                 Remove(cache);
             }
@@ -83,7 +84,7 @@ public sealed partial class SlabAllocator
             }
         }
 
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             if (RefusalOf(name, size, args.Align, args.UserOffset, args.UserSize, args, flags) is { } refusal)
             {
@@ -103,7 +104,7 @@ public sealed partial class SlabAllocator
 
     private KmemCache Make(string name, int size, KmemCacheArgs args, SlabFlags flags)
     {
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             return Create(name, size, args with { Align = Rules.CalculateAlignment(flags, args.Align, size) }, flags);
         }

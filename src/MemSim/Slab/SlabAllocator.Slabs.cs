@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -15,7 +16,7 @@ public sealed partial class SlabAllocator
     /// <summary>Takes sheaves and slabs away from a CPU that goes offline (<c>slub_cpu_dead()</c>).</summary>
     internal void CpuDead(Cpu cpu, int dead)
     {
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             foreach (KmemCache cache in _caches)
             {
@@ -30,7 +31,7 @@ public sealed partial class SlabAllocator
     /// <param name="seed">The seed.</param>
     public void ShuffleFreelists(long seed)
     {
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             _orders.Clear();
             _random = (ulong)seed;

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text;
 using MemSim.Kernels;
+using MemSim.Hardware;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -59,7 +60,7 @@ public sealed partial class SlabAllocator
             throw new ArgumentException($"'{line}': arrays hold at least one object and at least a batch, and shared arrays at most {MostTunable} objects", nameof(line));
         }
 
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             KmemCache cache = _caches.Find(c => c.Name == words[0]) ?? throw new ArgumentException($"'{line}': there is no cache '{words[0]}'", nameof(line));
             classic.Tune(Machine.Cpus[0], cache, limit, batch, shared);

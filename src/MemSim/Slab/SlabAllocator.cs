@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Hardware;
 using MemSim.Slab;
 
 namespace MemSim;
@@ -16,12 +17,13 @@ public sealed partial class SlabAllocator
     private readonly List<KmemCache> _caches = [];
     private readonly Dictionary<string, KmemCache> _byName = new(StringComparer.Ordinal);
     // Guards _caches, _byId, _byName, _ids: which caches there are (slab_mutex).
-    private readonly Lock _lock = new();
+    private readonly MachineLock _lock;
     private readonly bool _merges;
 
     internal SlabAllocator(Machine machine, SlabParameters parameters)
     {
         Machine = machine;
+        _lock = new MachineLock(machine, "SlabAllocator._lock");
         _tracepoints.Changed = UpdateTrace;
         Options = parameters;
         SlabRules rules = SlabRules.For(machine.Architecture.Architecture, machine.Personality, machine.Cpus.Count);
@@ -86,7 +88,7 @@ public sealed partial class SlabAllocator
     /// <param name="name">The name.</param>
     public KmemCache? Find(string name)
     {
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             return _byName.GetValueOrDefault(name);
         }
@@ -140,6 +142,7 @@ public sealed partial class SlabAllocator
     }
 
     /// <summary>Gives back what a cache keeps without need: CPUs' slabs and empty slabs (<c>kmem_cache_shrink()</c>).</summary>
+    /// <remarks>On a machine with parallel CPUs it leaves what other CPUs keep: their threads may be in the middle of using it. Each CPU's own call gives that back.</remarks>
     /// <param name="cache">The cache.</param>
     /// <param name="on">The CPU on which the call is made; null for CPU 0. The call may sleep.</param>
     /// <returns>How many slabs are left.</returns>
@@ -147,13 +150,18 @@ public sealed partial class SlabAllocator
     public long ShrinkCache(KmemCache cache, Cpu? on = null)
     {
         ArgumentNullException.ThrowIfNull(cache);
-        Cpu cpu = Machine.CpuTable.Own(on);
+        return Shrink(cache, Machine.CpuTable.Own(on), ofAllCpus: !Machine.IsParallel);
+    }
+
+    /// <summary>The same for what all CPUs keep, while no other thread drives one.</summary>
+    internal long Shrink(KmemCache cache, Cpu cpu, bool ofAllCpus)
+    {
         Machine.ThrowIfDisposed();
         cpu.Context.MightSleep("kmem_cache_shrink");
         long left;
-        lock (_lock)
+        using (new LockScope(_lock))
         {
-            left = IsUsable(cpu, cache, "kmem_cache_shrink") ? Backend.Shrink(cpu, cache) : 0;
+            left = IsUsable(cpu, cache, "kmem_cache_shrink") ? Backend.Shrink(cpu, cache, ofAllCpus) : 0;
         }
 
         Backend.Settle(cpu);
@@ -230,7 +238,7 @@ public sealed partial class SlabAllocator
 
     private bool Destroy(Cpu cpu, KmemCache cache)
     {
-        lock (_lock)
+        using (new LockScope(_lock))
         {
             if (!IsUsable(cpu, cache, "kmem_cache_destroy"))
             {

@@ -99,7 +99,7 @@ internal abstract class SlabBackend
 
     /// <summary>Gives back what a cache keeps without need: slabs of CPUs and empty slabs.</summary>
     /// <returns>How many slabs are left.</returns>
-    public abstract long Shrink(Cpu cpu, KmemCache cache);
+    public abstract long Shrink(Cpu cpu, KmemCache cache, bool ofAllCpus);
 
     /// <summary>Takes what a CPU that went offline has of a cache away from it.</summary>
     /// <param name="cpu">The CPU on which the call is made.</param>

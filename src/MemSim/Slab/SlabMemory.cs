@@ -39,6 +39,7 @@ internal sealed unsafe class SlabMemory
         Frames = (ulong)machine.Frames.Count;
         FrameZero = machine.Addresses.AddressOf(0).Value;
         _parallel = machine.IsParallel;
+        _lock.Watch(machine.Interleaver?.Watch("SlabMemory._lock"));
         Reopen(machine.Ram.Host);
     }
 

@@ -27,7 +27,7 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
     private readonly SwapOperations _reads = new();
     private readonly SwapOperations _writes = new();
     // Guards _areas, _byPriority, _turn, slots and their counts, and the swap cache (swap_lock, si->lock, the i_pages lock of swap).
-    private readonly Lock? _lock;
+    private readonly MachineLock? _lock;
     private readonly SwapArea?[] _areas;
     private readonly List<SwapArea> _byPriority = [];
     private readonly SwapArea?[] _turn;
@@ -43,7 +43,7 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
         Machine = machine;
         _frames = machine.Frames.Array;
         _events = machine.Events;
-        _lock = machine.IsParallel ? new Lock() : null;
+        _lock = machine.NewLock("SwapSpace._lock");
         _countersByZone = [.. machine.Zones.Select(z => z.Node.Counters)];
         _writebackByZone = new long[machine.Zones.Count];
         _areas = new SwapArea?[machine.Architecture.Bits == 64 ? Areas64Bit : Areas32Bit];

@@ -49,6 +49,17 @@ public sealed class LockTests
     }
 
     [Fact]
+    public void Who_tries_interleavings_knows_every_lock_under_which_others_are_taken()
+    {
+        HashSet<string> watched = [.. Sources.Value.Trees.SelectMany(tree => Regex.Matches(tree.ToString(), "(?:Watch|NewLock|MachineLock)\\((?:\\w+, )?\"(\\w+\\.\\w+)\"", RegexOptions.None, TimeSpan.FromSeconds(5)).Select(m => m.Groups[1].Value))];
+        Dictionary<string, LockRow> rows = Locks.All.ToDictionary(row => row.Lock);
+
+        watched.Should().BeSubsetOf(rows.Keys).And.Contain(["OwnersLock._lock", "Zone.Lock", "SlabPage.LockWord"]);
+        Uses.Value.Edges(Locks.NotTaken.Keys.ToHashSet()).Where(edge => watched.Contains(edge.Taken)).Select(edge => edge.Held).Distinct().Where(held => !rows[held].Tried && !watched.Contains(held))
+            .Should().Equal(["PersistentKmaps._lock"], "only who sleeps for a slot of kmap() waits for the host");
+    }
+
+    [Fact]
     public void An_exception_that_nobody_needs_is_taken_out()
     {
         HashSet<(string, string)> all = [.. Locks.NotTaken.Keys];

@@ -14,10 +14,10 @@ internal sealed record LockEdge(string Held, string Taken, string Place, string 
 /// </remarks>
 internal sealed class LockUses
 {
-    private static readonly string[] LockTypes = ["Lock", "PaddedLock"];
+    private static readonly string[] LockTypes = ["Lock", "MachineLock", "PaddedLock"];
 
     /// <summary>Types that locks are made of: what they do inside takes no other lock.</summary>
-    private static readonly string[] Mechanism = ["PaddedLock", "LockScope"];
+    private static readonly string[] Mechanism = ["MachineLock", "PaddedLock", "LockScope"];
 
     private readonly SourceUses _sources;
     private readonly Dictionary<IMethodSymbol, MethodFacts> _methods = new(SymbolEqualityComparer.Default);

@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using MemSim.Diagnostics;
 
 namespace MemSim.Hardware;
 
@@ -16,6 +17,8 @@ internal sealed partial class CpuMmu
     // Guards the CPU's TLBs, its paging-structure caches and what it translates with.
     private int _inside;
     private int _callers;
+    [NotState("a copy's CPUs are the host's to schedule")]
+    private readonly IWatchedLock? _watched;
 
     /// <summary>Called inside the gate, when an address is translated and the bytes are not yet copied (for tests).</summary>
     public Action? InsideAccess;
@@ -38,7 +41,11 @@ internal sealed partial class CpuMmu
     /// <summary>Another CPU makes this one forget something until the scope ends.</summary>
     public GateScope OthersGate()
     {
-        if (IsGated)
+        if (_watched is not null)
+        {
+            _watched.Enter();
+        }
+        else if (IsGated)
         {
             Interlocked.Increment(ref _callers);
             SpinWait spin = default;
@@ -63,7 +70,17 @@ internal sealed partial class CpuMmu
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void LeaveGate() => Volatile.Write(ref _inside, 0);
+    public void LeaveGate()
+    {
+        if (_watched is null)
+        {
+            Volatile.Write(ref _inside, 0);
+        }
+        else
+        {
+            _watched.Exit();
+        }
+    }
 
     /// <summary>Translates inside the gate: as <see cref="TryFront(ulong, uint, out ulong, out uint)"/> and <see cref="Translate"/> do.</summary>
     public bool TranslateInside(ulong address, MemoryAccess access, out ulong physical, out uint cycles, out PageFault fault)
@@ -94,6 +111,12 @@ internal sealed partial class CpuMmu
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void WaitToEnter()
     {
+        if (_watched is not null)
+        {
+            _watched.Enter();
+            return;
+        }
+
         SpinWait spin = default;
         do
         {

@@ -80,6 +80,10 @@ internal sealed partial class CpuMmu
         _mmu = mmu;
         _cpu = cpu;
         IsGated = mmu.Machine.IsParallel;
+        _watched = mmu.Machine.Interleaver?.Watch("CpuMmu._inside");
+
+        // Who watches is somebody that always waits: the shortest way in asks nothing more than it did.
+        _callers = _watched is null ? 0 : 1;
         MmuOptions options = mmu.Options;
         TlbGeometry geometry = mmu.Geometry;
         Memory = mmu.Memory;

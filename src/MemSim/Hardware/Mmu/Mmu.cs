@@ -366,6 +366,7 @@ public sealed partial class Mmu
     {
         long generation = Machine.IsParallel ? Interlocked.Increment(ref tables.FlushGeneration) : ++tables.FlushGeneration;
         CpuMmu own = cpu.UseMmu();
+        Machine.Interleaver?.Pass("Mmu.Flush");
         int interrupted = 0;
         int spared = 0;
         foreach (Cpu other in _cpus)

@@ -16,13 +16,13 @@ internal sealed partial class PageTables<TFormat> : PageTables
     private readonly List<(long Pfn, int Level)> _detached = [];
     private readonly Stack<long> _deposits = [];
     // Guards tables made and freed, _detached and _sharers.
-    private readonly Lock? _lock;
+    private readonly MachineLock? _lock;
 
     private PageTables(Mmu mmu, bool isKernel, int number, long rootPfn)
         : base(mmu, isKernel, number)
     {
         _memory = mmu.Memory;
-        _lock = mmu.Machine.IsParallel ? new Lock() : null;
+        _lock = mmu.Machine.NewLock("PageTables._lock");
         Root = new Pfn(rootPfn).PhysicalAddress;
         TablePages = 1;
         CountTable(rootPfn, TFormat.Levels, 1);

@@ -55,6 +55,7 @@ public sealed partial class PerCpuAllocator
         _machine = machine;
         _logger = machine.Bugs.LoggerFactory.CreateLogger("MemSim.PerCpu");
         _parallel = machine.IsParallel;
+        _lock.Watch(machine.Interleaver?.Watch("PerCpuAllocator._lock"));
         int cpus = machine.Cpus.Count;
         _populating = new int[cpus];
         _layout = layout;

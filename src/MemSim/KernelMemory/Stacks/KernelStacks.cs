@@ -15,7 +15,7 @@ public sealed class KernelStacks
 
     private readonly Machine _machine;
     // Guards _tasks. _cached is changed in one step, by exchange.
-    private readonly Lock? _lock;
+    private readonly MachineLock? _lock;
     private readonly KernelStack?[] _cached;
     private readonly List<KernelStack> _tasks = [];
     private readonly KernelStack?[] _hardIrq;
@@ -28,7 +28,7 @@ public sealed class KernelStacks
         Options = options;
         PagesEach = options.Pages != 0 ? options.Pages : is64 ? 4 : 2;
         IsVmapped = options.Vmapped ?? is64;
-        _lock = machine.IsParallel ? new Lock() : null;
+        _lock = machine.NewLock("KernelStacks._lock");
         _cached = new KernelStack?[machine.Cpus.Count * CachedPerCpu];
         _hardIrq = new KernelStack?[machine.Cpus.Count];
         _softIrq = new KernelStack?[machine.Cpus.Count];

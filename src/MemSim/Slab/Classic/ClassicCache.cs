@@ -28,6 +28,7 @@ internal sealed class ClassicCache
                 FreeLimit = FreeLimitOf(figures, node),
                 Shared = figures.Shared == 0 || cache.IsDebugged ? default : Make(figures.Shared * figures.BatchCount, figures.BatchCount),
             };
+            made.Lock.Watch(machine.Interleaver?.Watch("ClassicNode.Lock"));
             Nodes[node.Id] = made;
             foreach (Node other in machine.Nodes)
             {

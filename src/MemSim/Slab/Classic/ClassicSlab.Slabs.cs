@@ -51,13 +51,13 @@ internal sealed partial class ClassicSlab
     /// <summary>Gives a cache arrays of other sizes (<c>do_tune_cpucache()</c>); no other thread may drive a CPU meanwhile.</summary>
     public void Tune(Cpu cpu, KmemCache cache, int limit, int batchCount, int shared)
     {
-        DrainArrays(cpu, cache);
+        DrainArrays(cpu, cache, ofAllCpus: true);
         StateOf(cache).Resize(limit, batchCount, shared);
     }
 
-    public override long Shrink(Cpu cpu, KmemCache cache)
+    public override long Shrink(Cpu cpu, KmemCache cache, bool ofAllCpus)
     {
-        DrainArrays(cpu, cache);
+        DrainArrays(cpu, cache, ofAllCpus);
         long left = 0;
         foreach (ClassicNode? node in StateOf(cache).Nodes)
         {
@@ -73,7 +73,7 @@ internal sealed partial class ClassicSlab
 
     public override bool Shutdown(Cpu cpu, KmemCache cache)
     {
-        bool none = Shrink(cpu, cache) == 0;
+        bool none = Shrink(cpu, cache, ofAllCpus: true) == 0;
         for (int i = 0; none && i < _machine.Cpus.Count; i++)
         {
             // Whoever still holds the cache must come by the checks from now on.
@@ -342,9 +342,12 @@ internal sealed partial class ClassicSlab
         return DrainEntries(cpu, cache, node, array, count > array.Avail ? (array.Avail + 1) / 2 : count);
     }
 
-    private long DrainEntries(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache array, int count)
+    private long DrainEntries(Cpu cpu, KmemCache cache, ClassicNode node, ArrayCache array, int most)
     {
         Lock(node);
+
+        // Of a shared array another CPU may have taken some before the lock was there.
+        int count = Math.Min(most, array.Avail);
         int discarded = FreeBlock(cache, node, array.Oldest(count));
         array.DropOldest(count);
         Unlock(node);
@@ -389,14 +392,14 @@ internal sealed partial class ClassicSlab
         return DestroyList(cpu, cache, discarded);
     }
 
-    /// <summary>Empties all arrays of a cache (<c>drain_cpu_caches()</c>); no other thread may drive a CPU meanwhile.</summary>
-    private void DrainArrays(Cpu cpu, KmemCache cache)
+    /// <summary>Empties the arrays of a cache (<c>drain_cpu_caches()</c>): those of all CPUs, which no other thread may drive meanwhile, or of this one, and those of nodes.</summary>
+    private void DrainArrays(Cpu cpu, KmemCache cache, bool ofAllCpus)
     {
         ClassicCache state = StateOf(cache);
         foreach (Cpu other in _machine.Cpus)
         {
             ArrayCache array = cache.Cpus[other.Id].Array;
-            if (!array.IsNull)
+            if (!array.IsNull && (ofAllCpus || ReferenceEquals(other, cpu)))
             {
                 _ = DrainEntries(cpu, cache, state.Nodes[other.Node.Id], array, array.Avail);
             }
@@ -414,7 +417,7 @@ internal sealed partial class ClassicSlab
         {
             if (node is not null && !node.Shared.IsNull)
             {
-                _ = DrainEntries(cpu, cache, node, node.Shared, node.Shared.Avail);
+                _ = DrainEntries(cpu, cache, node, node.Shared, node.Shared.Limit);
             }
         }
     }

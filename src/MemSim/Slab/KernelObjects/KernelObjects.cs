@@ -1,3 +1,5 @@
+using MemSim.Hardware;
+
 namespace MemSim.Slab;
 
 /// <summary>The slab caches of the kernel objects of processes and files, under the kernel's names and with its sizes.</summary>
@@ -5,13 +7,15 @@ namespace MemSim.Slab;
 internal sealed class KernelObjects
 {
     private readonly Machine _machine;
-    // Guards itself: the caches are made once.
     private readonly KmemCache?[] _caches;
+    // Guards _caches: they are made once.
+    private readonly MachineLock _lock;
     private readonly long[] _inUse;
 
     public KernelObjects(Machine machine)
     {
         _machine = machine;
+        _lock = new MachineLock(machine, "KernelObjects._lock");
         _caches = new KmemCache?[KernelObjectLayout.All.Length];
         _inUse = new long[_caches.Length];
     }
@@ -19,7 +23,7 @@ internal sealed class KernelObjects
     /// <summary>Creates the caches: the first process or file is on its way. Until then nobody meets them in slabinfo, or merges with them.</summary>
     private void CreateCaches()
     {
-        lock (_caches)
+        using (new LockScope(_lock))
         {
             foreach (KernelObjectLayout layout in KernelObjectLayout.All)
             {

@@ -10,6 +10,8 @@ internal sealed class SheafBarn
     private ArrayCache _full;
     private ArrayCache _empty;
 
+    public SheafBarn(Machine machine) => _lock.Watch(machine.Interleaver?.Watch("SheafBarn._lock"));
+
     public int FullCount { get; private set; }
 
     public int EmptyCount { get; private set; }

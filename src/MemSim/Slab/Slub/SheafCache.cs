@@ -41,7 +41,7 @@ internal sealed class SheafCache
         Barns = new SheafBarn[cache.Machine.Nodes[^1].Id + 1];
         for (int node = 0; node < Barns.Length; node++)
         {
-            Barns[node] = new SheafBarn();
+            Barns[node] = new SheafBarn(cache.Machine);
         }
 
         int cpus = cache.Machine.Cpus.Count;

@@ -74,7 +74,7 @@ internal sealed partial class Slub
         }
     }
 
-    public override long Shrink(Cpu cpu, KmemCache cache)
+    public override long Shrink(Cpu cpu, KmemCache cache, bool ofAllCpus)
     {
         if (cache.IsDebugged)
         {
@@ -82,7 +82,7 @@ internal sealed partial class Slub
             _ = _allocator.Debug.Validate(cpu, cache);
         }
 
-        FlushAll(cpu, cache);
+        Flush(cpu, cache, ofAllCpus);
         long left = 0;
         foreach (SlubNode node in cache.Nodes)
         {
@@ -111,7 +111,7 @@ internal sealed partial class Slub
             _ = _allocator.Debug.Validate(cpu, cache);
         }
 
-        FlushAll(cpu, cache);
+        Flush(cpu, cache, ofAllCpus: true);
         bool none = true;
         foreach (SlubNode node in cache.Nodes)
         {
@@ -260,12 +260,13 @@ internal sealed partial class Slub
         FlushCpu(cpu, cache, dead);
     }
 
-    /// <summary>Takes the sheaves and slabs of all CPUs away (<c>flush_all()</c>); no other thread may drive a CPU meanwhile.</summary>
-    private void FlushAll(Cpu cpu, KmemCache cache)
+    /// <summary>Takes the sheaves and slabs of the CPU away, or of all (<c>flush_all()</c>), which no other thread may drive meanwhile; and the sheaves of the barns.</summary>
+    private void Flush(Cpu cpu, KmemCache cache, bool ofAllCpus)
     {
+        (int first, int count) = ofAllCpus ? (0, _machine.Cpus.Count) : (cpu.Id, 1);
         if (SheavesOf(cache) is { } sheaves)
         {
-            for (int i = 0; i < _machine.Cpus.Count; i++)
+            for (int i = first; i < first + count; i++)
             {
                 FlushSheavesOf(cpu, cache, sheaves, i);
             }
@@ -273,7 +274,7 @@ internal sealed partial class Slub
             ShrinkBarns(cpu, cache, sheaves);
         }
 
-        for (int i = 0; i < _machine.Cpus.Count; i++)
+        for (int i = first; i < first + count; i++)
         {
             FlushCpu(cpu, cache, i);
         }

@@ -36,6 +36,7 @@ internal sealed partial class Slub : SlabBackend
         for (int node = 0; node < cache.Nodes.Length; node++)
         {
             cache.Nodes[node] = new SlubNode(node);
+            cache.Nodes[node].Lock.Watch(_machine.Interleaver?.Watch("SlubNode.Lock"));
         }
 
         if (cache.SheafCapacity != 0)
@@ -226,6 +227,11 @@ internal sealed partial class Slub : SlabBackend
             }
 
             Debug.Assert(inUse >= 0 && first < slab.Objects && last < slab.Objects, "objects of the slab, and no more than are in use");
+            if (_parallel)
+            {
+                _machine.Interleaver?.Pass("Slub.FreeChain");
+            }
+
             slab.Links[last] = prior;
             slab.FreeHead = (ushort)first;
             slab.InUse = (ushort)inUse;
@@ -318,15 +324,21 @@ internal sealed partial class Slub : SlabBackend
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Lock(ref SlabPage slab)
     {
-        if (_parallel && Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0)
+        if (_parallel && (_machine.Interleaver is not null || Interlocked.CompareExchange(ref slab.LockWord, 1, 0) != 0))
         {
             WaitFor(ref slab);
         }
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static void WaitFor(ref SlabPage slab)
+    private void WaitFor(ref SlabPage slab)
     {
+        if (_machine.Interleaver is { } interleaver)
+        {
+            interleaver.Watch("SlabPage.LockWord", slab.Base).Enter();
+            return;
+        }
+
         SpinWait spin = default;
         do
         {
@@ -340,9 +352,19 @@ internal sealed partial class Slub : SlabBackend
     {
         if (_parallel)
         {
-            Volatile.Write(ref slab.LockWord, 0);
+            if (_machine.Interleaver is null)
+            {
+                Volatile.Write(ref slab.LockWord, 0);
+            }
+            else
+            {
+                Leave(ref slab);
+            }
         }
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void Leave(ref SlabPage slab) => _machine.Interleaver!.Watch("SlabPage.LockWord", slab.Base).Exit();
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Lock(SlubNode node)
