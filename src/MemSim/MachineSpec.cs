@@ -55,9 +55,6 @@ public sealed record MachineSpec
     /// <summary>Whether several host threads may drive CPUs at the same time.</summary>
     public bool ParallelCpus { get; private init; }
 
-    /// <summary>Who decides which of the parallel CPUs goes on; null for the host.</summary>
-    internal IInterleaver? Interleaver { get; private init; }
-
     /// <summary>Whether every page remembers who allocated it (also <c>page_owner=on</c>).</summary>
     public bool PageOwner => pageOwner || CommandLine.PageOwner;
 
@@ -253,9 +250,6 @@ public sealed record MachineSpec
     /// only one thread is at work.
     /// </remarks>
     public MachineSpec WithParallelCpus() => this with { ParallelCpus = true };
-
-    /// <summary>With parallel CPUs of which somebody else than the host decides which goes on.</summary>
-    internal MachineSpec WithParallelCpus(IInterleaver interleaver) => this with { ParallelCpus = true, Interleaver = interleaver };
 
     /// <summary>With a record of who allocated each page.</summary>
     public MachineSpec WithPageOwner() => this with { pageOwner = true };

@@ -1,3 +1,4 @@
+using MemSim.Hardware;
 using MemSim.Observability;
 using MemSim.PageAllocation;
 using MemSim.Pages;
@@ -9,7 +10,8 @@ namespace MemSim.Boot;
 /// <summary>Carries a boot plan out: builds the machine, computes its figures when the kernel would, frees memory in the kernel's order.</summary>
 internal static partial class MachineBooter
 {
-    public static Machine Boot(MachineSpec spec)
+    /// <summary>Boots a machine; tests may give one that decides, in place of the host, which of its parallel CPUs goes on.</summary>
+    public static Machine Boot(MachineSpec spec, IInterleaver? interleaver = null)
     {
         ArgumentNullException.ThrowIfNull(spec);
         if (spec.Start is { } start)
@@ -20,7 +22,7 @@ internal static partial class MachineBooter
         }
 
         BootPlan plan = BootPlanner.Plan(spec);
-        Machine machine = new(Blueprint(plan));
+        Machine machine = new(Blueprint(plan) with { Interleaver = interleaver });
         try
         {
             machine.BootPlan = plan;
@@ -127,7 +129,6 @@ internal static partial class MachineBooter
         HasContents = spec.HasContents,
         HostMemory = spec.HostMemory,
         Parallel = spec.ParallelCpus,
-        Interleaver = spec.Interleaver,
         TracksOwners = spec.PageOwner,
         BugPolicy = spec.BugPolicy,
         Warnings = [.. spec.Warnings, .. start.Warnings],
@@ -174,7 +175,6 @@ internal static partial class MachineBooter
             HasContents = spec.HasContents,
             HostMemory = spec.HostMemory,
             Parallel = spec.ParallelCpus,
-            Interleaver = spec.Interleaver,
             TracksOwners = spec.PageOwner,
             BugPolicy = spec.BugPolicy,
             Personality = spec.Personality,

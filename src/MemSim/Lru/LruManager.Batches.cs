@@ -99,6 +99,11 @@ internal sealed partial class LruManager
         if (count != 0)
         {
             batches.PagesOf(batch)[..count].CopyTo(pages);
+            if (_parallel)
+            {
+                _machine.Interleaver?.Pass("LruManager.Flush");
+            }
+
             batches.CountOf(batch) = 0;
         }
 

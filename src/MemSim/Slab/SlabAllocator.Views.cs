@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text;
-using MemSim.Kernels;
 using MemSim.Hardware;
+using MemSim.Kernels;
 using MemSim.Slab;
 
 namespace MemSim;

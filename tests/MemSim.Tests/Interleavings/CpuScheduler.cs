@@ -62,7 +62,7 @@ internal sealed class CpuScheduler : IInterleaver
         _runners = [.. bodies.Select((body, cpu) => new Runner(cpu, body))];
         _decisions.Clear();
         _places.Clear();
-        _threads.Run(_runners.Length, cpu => Drive(_runners[cpu]), first: Pick(null));
+        _threads.Run(_runners.Length, cpu => Drive(_runners[cpu]), first: Pick());
         _running = null;
     }
 
@@ -92,7 +92,7 @@ internal sealed class CpuScheduler : IInterleaver
         }
 
         me.IsDone = true;
-        int next = Pick(me);
+        int next = Pick();
         _running = next < 0 ? null : _runners[next];
         _threads.Leave(next);
     }
@@ -104,7 +104,7 @@ internal sealed class CpuScheduler : IInterleaver
     }
 
     /// <summary>Who goes on when a CPU cannot, or has not begun: -1 when all are done.</summary>
-    private int Pick(Runner? me)
+    private int Pick()
     {
         int able = Able();
         if (able == 0)
@@ -123,7 +123,6 @@ internal sealed class CpuScheduler : IInterleaver
             return left;
         }
 
-        _ = me;
         return Choose(current: -1, able);
     }
 
@@ -195,7 +194,7 @@ internal sealed class CpuScheduler : IInterleaver
     {
         me.WaitsFor = wanted;
         _places.Add((me.Cpu, "waits for", wanted.Name));
-        SwitchTo(me, Pick(me));
+        SwitchTo(me, Pick());
         me.WaitsFor = null;
         ThrowIfAbandoned();
     }

@@ -33,16 +33,21 @@ internal sealed class Exploration : IDisposable
     /// <summary>The schedule of it, to be run again.</summary>
     public IReadOnlyList<Deviation> FailedSchedule { get; private set; } = [];
 
-    /// <summary>Depth first, every schedule with at most so many preemptions.</summary>
+    /// <summary>Every schedule with at most so many preemptions. In which order is drawn, always the same way, so that the first of them are not all alike.</summary>
     /// <param name="preemptions">How often a CPU that could go on may be stopped.</param>
     /// <param name="most">The most schedules to run.</param>
     /// <returns>Whether all of them were run.</returns>
     public bool Systematic(int preemptions, long most)
     {
         long end = Schedules + most;
-        Stack<(IReadOnlyList<Deviation> Schedule, int Preemptions)> left = new([([], 0)]);
-        while (left.TryPop(out (IReadOnlyList<Deviation> Schedule, int Preemptions) next))
+        Random random = new(preemptions);
+        List<(IReadOnlyList<Deviation> Schedule, int Preemptions)> left = [([], 0)];
+        while (left.Count != 0)
         {
+            int drawn = random.Next(left.Count);
+            (IReadOnlyList<Deviation> Schedule, int Preemptions) next = left[drawn];
+            left[drawn] = left[^1];
+            left.RemoveAt(left.Count - 1);
             if (Failure is not null || Schedules >= end)
             {
                 return false;
@@ -62,7 +67,7 @@ internal sealed class Exploration : IDisposable
                 {
                     if (cpu != decision.Usual && (decision.Able >> cpu & 1) != 0 && preempted <= preemptions)
                     {
-                        left.Push(([.. next.Schedule, new Deviation(at, cpu)], preempted));
+                        left.Add(([.. next.Schedule, new Deviation(at, cpu)], preempted));
                     }
                 }
             }

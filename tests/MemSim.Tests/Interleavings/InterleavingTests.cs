@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Hardware;
 using Xunit;
 
 namespace MemSim.Tests.Interleavings;
@@ -7,14 +8,17 @@ namespace MemSim.Tests.Interleavings;
 /// CPUs that run in parallel, one at a time, in every order that a bound allows: after each run the machine verifies itself and what came out is compared with what must have.
 /// </summary>
 /// <remarks>
-/// <c>MEMSIM_SCHEDULES</c> runs so many schedules of each scenario instead, <c>MEMSIM_SCHEDULE_SEED</c> begins with another seed; <c>MEMSIM_SCHEDULE</c> runs one again, as a failure prints it
-/// (with <c>-method</c> and the scenario's name in <c>MEMSIM_SCENARIO</c>). See <c>docs/reliability.md</c>.
+/// <c>MEMSIM_SCHEDULES</c> runs so many schedules of each scenario instead, <c>MEMSIM_SCHEDULE_SEED</c> begins with another seed, <c>MEMSIM_SCENARIO</c> takes only those that have this in
+/// their name; <c>MEMSIM_SCHEDULE</c> runs one schedule again, as a failure prints it. See <c>docs/reliability.md</c>.
 /// </remarks>
 public sealed class InterleavingTests(ITestOutputHelper output)
 {
-    private const int InEachRun = 60;
-    private const int DrawnInEachRun = 40;
+    private const int InEachRun = 120;
+    private const int OfProcessesInEachRun = 25;
+    private const int DrawnInEachRun = 15;
     private const int MostPreemptions = 2;
+    private const int DrawnForMutants = 40;
+    private const int MostForMutants = 200;
 
     private static readonly Scenario[] Scenarios = [.. MemoryScenarios.All, .. ProcessScenarios.All];
 
@@ -40,7 +44,7 @@ public sealed class InterleavingTests(ITestOutputHelper output)
         int bound = 0;
         if (schedules == 0)
         {
-            exploration.Systematic(1, InEachRun);
+            exploration.Systematic(1, ProcessScenarios.All.Any(s => s.Name == name) ? OfProcessesInEachRun : InEachRun);
             exploration.Drawn(seed, DrawnInEachRun);
         }
         else
@@ -56,6 +60,81 @@ public sealed class InterleavingTests(ITestOutputHelper output)
 
         output.WriteLine($"{name} | {exploration.Schedules} | {exploration.Places} | {bound} | {(Environment.TickCount64 - start) / 1000.0:0.0} s | {string.Join(' ', exploration.Taken.Order())}");
         exploration.Failure.Should().BeNull();
+    }
+
+    [Theory]
+    [InlineData("PerCpuPages.Lock", "page lists and a drain of all")]
+    [InlineData("PerCpuPages.Lock", "page lists on three CPUs")]
+    [InlineData("Zone.Lock", "page blocks stolen from another type")]
+    [InlineData("SlabPage.LockWord", "slab: two CPUs free into one slab")]
+    [InlineData("SlubNode.Lock", "slab: slabs of a node emptied here and taken there")]
+    [InlineData("ClassicNode.Lock", "classic slab: a shared array drained here and taken from there")]
+    [InlineData("CpuMmu._inside", "munmap against writes of another CPU")]
+    [InlineData("CpuMmu._inside", "mprotect against writes of another CPU")]
+    [InlineData("CpuMmu._inside", "reclaim against faults")]
+    [InlineData("OwnersLock._lock", "two first faults on one page")]
+    [InlineData("OwnersLock._lock", "reclaim against faults of two CPUs")]
+    [InlineData("OwnersLock._lock", "swap-in against swap-in")]
+    public void A_lock_that_excludes_nobody_is_found_and_the_schedule_that_found_it_finds_it_again(string removed, string name)
+    {
+        using Exploration exploration = new(Find(name), removed);
+        exploration.Drawn(1, DrawnForMutants);
+        exploration.Systematic(1, MostForMutants);
+        exploration.Failure.Should().NotBeNull();
+        output.WriteLine($"{removed} | {name} | {exploration.Schedules} | {exploration.Failure!.Split('\n')[1]}");
+
+        using Exploration again = new(Find(name), removed);
+        again.Replay(Schedule.Parse(Schedule.ToText(exploration.FailedSchedule)));
+        again.Failure.Should().NotBeNull();
+        again.Failure!.Split('\n')[1].Should().Be(exploration.Failure!.Split('\n')[1], "the same choices give the same run");
+    }
+
+    [Fact]
+    public void Two_locks_taken_in_both_orders_are_a_deadlock_under_some_schedule_and_under_others_not()
+    {
+        using CpuThreads threads = new(TimeSpan.FromMinutes(1));
+        static void Both(IWatchedLock first, IWatchedLock second)
+        {
+            first.Enter();
+            second.Enter();
+            second.Exit();
+            first.Exit();
+        }
+
+        Exception? Under(string schedule)
+        {
+            CpuScheduler scheduler = new(threads);
+            (IWatchedLock one, IWatchedLock other) = (scheduler.Watch("one"), scheduler.Watch("other"));
+            scheduler.Run([() => Both(one, other), () => Both(other, one)], new Following(Schedule.Parse(schedule)));
+            return scheduler.Failure;
+        }
+
+        Under("none").Should().BeNull();
+        Under("2>1").Should().BeOfType<DeadlockException>().Which.Message.Should().Be("CPU 0 waits for other, which CPU 1 has, CPU 1 waits for one, which CPU 0 has");
+    }
+
+    [Fact]
+    public void An_update_without_a_lock_is_lost_under_exactly_the_schedules_that_stop_a_cpu_between_its_two_halves()
+    {
+        using CpuThreads threads = new(TimeSpan.FromMinutes(1));
+        List<int> outcomes = [];
+        for (int at = 0; at < 3; at++)
+        {
+            CpuScheduler scheduler = new(threads);
+            int value = 0;
+            void Add()
+            {
+                scheduler.Pass("before");
+                int seen = value;
+                scheduler.Pass("between");
+                value = seen + 1;
+            }
+
+            scheduler.Run([Add, Add], new Following(at == 0 ? [] : [new Deviation(at, 1)]));
+            outcomes.Add(value);
+        }
+
+        outcomes.Should().Equal(2, 2, 1);
     }
 
     /// <summary>Which locks which scenarios need: with <c>MEMSIM_MUTANTS</c> schedules of each, every lock is left out once in every scenario that takes it.</summary>

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Boot;
 using MemSim.Hardware;
 
 namespace MemSim.Tests.Interleavings;
@@ -14,7 +15,9 @@ internal static class MemoryScenarios
         new("the last two references of a page", 2, LastReferences),
         new("slab: allocated here, freed there, shrunk", 2, seam => Slabs(seam, "slub")),
         new("classic slab: allocated here, freed there, shrunk", 2, seam => Slabs(seam, "slab")),
+        new("classic slab: a shared array drained here and taken from there", 2, SharedArray),
         new("slab: two CPUs free into one slab", 2, OneSlab),
+        new("slab: slabs of a node emptied here and taken there", 2, NodeSlabs),
         new("slab with sheaves: allocated here, freed there, shrunk", 2, Sheaves),
         new("vmalloc and a purge", 2, Vmalloc),
         new("per-CPU memory", 2, PerCpu),
@@ -99,7 +102,7 @@ internal static class MemoryScenarios
 
     private static Stage Slabs(IInterleaver seam, string implementation)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("96M", 2).WithCommandLine($"slab_allocator={implementation}").WithParallelCpus(seam).WithoutContents());
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithCommandLine($"slab_allocator={implementation}").WithParallelCpus().WithoutContents(), seam);
         KmemCache cache = machine.Slab.CreateCache("met", 1024, flags: SlabFlags.TypesafeByRcu);
         ObjectHolders objects = new(machine, cache);
         VirtualAddress[] old = [.. Enumerable.Range(0, 10).Select(_ => objects.Take(machine.Cpus[0]))];
@@ -128,9 +131,39 @@ internal static class MemoryScenarios
             objects.GiveAll);
     }
 
+    private static Stage SharedArray(IInterleaver seam)
+    {
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithCommandLine("slab_allocator=slab").WithParallelCpus().WithoutContents(), seam);
+        KmemCache cache = machine.Slab.CreateCache("met", PageGeometry.PageSize, flags: SlabFlags.TypesafeByRcu);
+        ObjectHolders objects = new(machine, cache);
+        VirtualAddress[] old = [.. Enumerable.Range(0, 80).Select(_ => objects.Take(machine.Cpus[0]))];
+        foreach (VirtualAddress each in old)
+        {
+            // More than the CPU's array holds: the rest goes to the node's.
+            objects.Give(machine.Cpus[0], each);
+        }
+
+        return new Stage(machine,
+            [
+                () =>
+                {
+                    for (int i = 0; i < 40; i++)
+                    {
+                        _ = objects.Take(machine.Cpus[0]);
+                    }
+                },
+                () =>
+                {
+                    _ = objects.Take(machine.Cpus[1]);
+                    _ = machine.Slab.ShrinkCache(cache, machine.Cpus[1]);
+                },
+            ],
+            objects.GiveAll);
+    }
+
     private static Stage OneSlab(IInterleaver seam)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(seam).WithoutContents());
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus().WithoutContents(), seam);
         KmemCache cache = machine.Slab.CreateCache("met", 1024, flags: SlabFlags.TypesafeByRcu);
         ObjectHolders objects = new(machine, cache);
 
@@ -145,9 +178,41 @@ internal static class MemoryScenarios
         }))], objects.GiveAll);
     }
 
+    private static Stage NodeSlabs(IInterleaver seam)
+    {
+        const int slabs = 12;
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus().WithoutContents(), seam);
+        KmemCache cache = machine.Slab.CreateCache("met", 1024, flags: SlabFlags.TypesafeByRcu);
+        ObjectHolders objects = new(machine, cache);
+        VirtualAddress[] old = [.. Enumerable.Range(0, slabs * cache.ObjectsPerSlab).Select(_ => objects.Take(machine.Cpus[0]))];
+        for (int i = 0; i < old.Length; i++)
+        {
+            if (i % cache.ObjectsPerSlab != 0)
+            {
+                objects.Give(machine.Cpus[0], old[i]);
+            }
+        }
+
+        // All slabs have one object now, and are on the node's list: more than it keeps when they are empty.
+        _ = machine.Slab.ShrinkCache(cache, machine.Cpus[0]);
+        return new Stage(machine, [.. machine.Cpus.Select(cpu => (Action)(() =>
+        {
+            if (cpu.Id == 1)
+            {
+                _ = objects.Take(cpu);
+                return;
+            }
+
+            for (int i = 0; i < slabs; i += 2)
+            {
+                objects.Give(cpu, old[i * cache.ObjectsPerSlab]);
+            }
+        }))], objects.GiveAll);
+    }
+
     private static Stage Sheaves(IInterleaver seam)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("96M", 2).WithKernel("7.0").WithParallelCpus(seam).WithoutContents());
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithKernel("7.0").WithParallelCpus().WithoutContents(), seam);
         KmemCache cache = machine.Slab.CreateCache("met", 1024, flags: SlabFlags.TypesafeByRcu);
         ObjectHolders objects = new(machine, cache);
         VirtualAddress[] old = [.. Enumerable.Range(0, 70).Select(_ => objects.Take(machine.Cpus[0]))];
@@ -168,7 +233,7 @@ internal static class MemoryScenarios
 
     private static Stage Vmalloc(IInterleaver seam)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(seam));
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(), seam);
         void Use(Cpu cpu)
         {
             VirtualAddress kept = cpu.Vmalloc(2 * PageGeometry.PageSize);
@@ -190,14 +255,14 @@ internal static class MemoryScenarios
 
     private static Stage PerCpu(IInterleaver seam)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(seam));
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(), seam);
         long before = machine.PerCpu.LiveAllocations;
         HashSet<ulong> live = [];
         void Use(Cpu cpu)
         {
-            PerCpuPointer first = cpu.PerCpu.AllocPercpu(24 << 10, 8);
+            PerCpuPointer first = cpu.PerCpu.AllocPercpu(20_000, 8);
             live.Add(first.Value).Should().BeTrue("it is nobody else's");
-            PerCpuPointer second = cpu.PerCpu.AllocPercpu(64, 8);
+            PerCpuPointer second = cpu.PerCpu.AllocPercpu(20_000, 8);
             live.Add(second.Value).Should().BeTrue("it is nobody else's");
             live.Remove(first.Value);
             cpu.PerCpu.FreePercpu(first);

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Boot;
 using MemSim.Hardware;
 
 namespace MemSim.Tests.Interleavings;
@@ -15,6 +16,7 @@ internal static class ProcessScenarios
         new("MADV_DONTNEED against writes of another CPU", 2, seam => Unmapping(seam, (mm, data) => mm.Madvise(data, PageBytes, MemoryAdvice.DontNeed))),
         new("mprotect against writes of another CPU", 2, Protecting),
         new("two first faults on one page", 2, FirstFaults),
+        new("first faults against a drain of all CPUs' batches", 2, DrainedBatches),
         new("reclaim against faults", 2, seam => Reclaiming(seam, 2)),
         new("reclaim against faults of two CPUs", 3, seam => Reclaiming(seam, 3)),
         new("swap-in against swap-in", 2, SwapIn),
@@ -51,7 +53,7 @@ internal static class ProcessScenarios
                     end(threads.Of(1).Mm, threads.Data).Should().Be(Errno.None);
                     for (int i = 0; i < 3; i++)
                     {
-                        kernel.Add(cpu.AllocPages(Gfp.Kernel, 0));
+                        kernel.Add(cpu.AllocPages(Gfp.HighUserMovable, 0));
                         cpu.Write(kernel[i].Address, KernelWord);
                     }
                 }),
@@ -122,6 +124,31 @@ internal static class ProcessScenarios
             });
             threads.End();
         });
+    }
+
+    private static Stage DrainedBatches(IInterleaver seam)
+    {
+        Threads threads = new(seam, 2, pages: 3, touched: false);
+        return new Stage(threads.Machine,
+            [
+                () => threads.Run(0, cpu =>
+                {
+                    for (int page = 0; page < 3; page++)
+                    {
+                        cpu.Write(threads.At(page), 10L + page);
+                    }
+                }),
+                () => threads.Run(1, cpu =>
+                {
+                    threads.Machine.Lru.DrainAll(cpu);
+                    threads.Machine.Lru.DrainAll(cpu);
+                }),
+            ],
+            () =>
+            {
+                threads.Run(1, cpu => cpu.Read<long>(threads.At(2)).Should().Be(12));
+                threads.End();
+            });
     }
 
     private static Stage Reclaiming(IInterleaver seam, int cpus)
@@ -383,7 +410,7 @@ internal static class ProcessScenarios
 
     private static Stage Files(IInterleaver seam)
     {
-        Machine machine = Machine.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(seam));
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(), seam);
         BlockDevice disk = new("sda", "8M");
         DiskFileSystem files = machine.Files.Mount(disk);
         OpenFile file = files.Create("data");
@@ -429,7 +456,7 @@ internal static class ProcessScenarios
 
         public Threads(IInterleaver seam, int cpus, int pages, bool touched = true, bool huge = false, string? cgroup = null)
         {
-            Machine = Machine.Boot(MachineSpec.X86_64(huge ? "128M" : "96M", cpus).WithParallelCpus(seam));
+            Machine = MachineBooter.Boot(MachineSpec.X86_64(huge ? "128M" : "96M", cpus).WithParallelCpus(), seam);
             Machine.HugePages.Enabled = huge ? TransparentHugePages.Always : TransparentHugePages.Never;
             _ = Machine.Swap.SwapOn(new BlockDevice("zram0", "4M", BlockDeviceCosts.Memory));
             Cpu cpu = Machine.Cpus[0];

@@ -348,6 +348,7 @@ internal sealed partial class ClassicSlab
 
         // Of a shared array another CPU may have taken some before the lock was there.
         int count = Math.Min(most, array.Avail);
+        _machine.Interleaver?.Pass("ClassicSlab.DrainEntries");
         int discarded = FreeBlock(cache, node, array.Oldest(count));
         array.DropOldest(count);
         Unlock(node);
