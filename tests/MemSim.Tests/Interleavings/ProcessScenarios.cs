@@ -483,7 +483,7 @@ internal static class ProcessScenarios
             Machine.Lru.DrainAll();
             foreach (Cpu each in Machine.Cpus)
             {
-                each.MmuState.InsideAccess = () => seam.Pass("CpuMmu.TranslateInside");
+                each.UseMmu().InsideAccess = () => seam.Pass("CpuMmu.TranslateInside");
             }
         }
 
