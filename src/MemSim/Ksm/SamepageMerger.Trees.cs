@@ -1,6 +1,3 @@
-using MemSim.Hardware;
-using MemSim.VirtualMemory;
-
 namespace MemSim.Ksm;
 
 /// <content>The trees: merged pages, with chains where one may not have more users, and candidates.</content>

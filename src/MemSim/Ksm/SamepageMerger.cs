@@ -1,7 +1,5 @@
 using System.Numerics;
 using System.Runtime.InteropServices;
-using MemSim.Hardware;
-using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.VirtualMemory;
 

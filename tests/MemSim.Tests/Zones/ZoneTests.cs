@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
 using FluentAssertions;
 using MemSim.Hardware;
-using MemSim.Pages;
 using MemSim.Zones;
 using Xunit;
 

@@ -1,5 +1,4 @@
 using MemSim.Ksm;
-using MemSim.VirtualMemory;
 
 namespace MemSim;
 
