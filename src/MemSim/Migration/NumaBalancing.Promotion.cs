@@ -13,7 +13,8 @@ public sealed partial class NumaBalancing
     public long HotThresholdOf(Node node)
     {
         ArgumentNullException.ThrowIfNull(node);
-        return _promotions?[node.Id].ThresholdMilliseconds ?? 0;
+        int id = _machine.ZoneTable.Owned(node).Id;
+        return _promotions?[id].ThresholdMilliseconds ?? 0;
     }
 
     /// <summary>Whether a page of slow memory goes to the node that used it: any while there is plenty of room, else those used soon after their scan, within the rate limit.</summary>

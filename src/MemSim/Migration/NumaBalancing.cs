@@ -90,11 +90,17 @@ public sealed partial class NumaBalancing
     /// <param name="cpu">The CPU it runs on: what lies on that one's node already need not be asked about.</param>
     /// <param name="process">The process.</param>
     /// <returns>Pages whose entries lost their rights until their next use; 0 while <see cref="Mode"/> is off.</returns>
+    /// <exception cref="ArgumentException">One of them belongs to another machine.</exception>
     public long Scan(Cpu cpu, Process process)
     {
         ArgumentNullException.ThrowIfNull(cpu);
         ArgumentNullException.ThrowIfNull(process);
         _ = _machine.CpuTable.Own(cpu);
+        if (!ReferenceEquals(process.Machine, _machine))
+        {
+            throw new ArgumentException($"{process} belongs to another machine", nameof(process));
+        }
+
         if (_mode == NumaBalancingModes.Off || process.MmOrNull is not { } mm)
         {
             return 0;

@@ -56,6 +56,7 @@ internal static class Locks
         new("PageAges._making", "lock", "that the table of generations is made once"),
         new("PageOwnerTracker._lock", "lock", "who allocated pages"),
         new("PageReclaim._controls", "lock", "what passes over the lists lend"),
+        new("PressureLevels._lock", "lock", "who watches the pressure of a cgroup, and what was scanned since the last look"),
         new("PressureStall._lock", "lock", "stall times"),
         new("RcuFrees._lock", "lock", "objects that wait for a grace period"),
         new("SheafMemory._lock", "lock", "memory of sheaves that was given up"),

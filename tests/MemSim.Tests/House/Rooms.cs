@@ -96,7 +96,6 @@ internal static class Rooms
         ["FileMapping"] = "struct address_space: cache, faults, write-back and truncation of one file, a file each",
         ["FtraceTextSink"] = "one method for each tracepoint of the kernel",
         ["KernelCommandLine"] = "one property for each parameter of the kernel",
-        ["KsmSettings"] = "one property for each file of /sys/kernel/mm/ksm",
         ["LruManager"] = "the lists, batches, references and workingset share the frames under one lock",
         ["MemoryDescriptor"] = "mm_struct: each memory call is a file of its own below Calls",
         ["NodeCounters"] = "one property for each counter of the kernel",
