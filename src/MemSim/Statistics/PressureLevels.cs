@@ -25,7 +25,7 @@ public sealed class PressureLevels
 
     private const int MediumPercent = 60;
     private const int CriticalPercent = 95;
-    /// <summary>Guards who watches, and what was scanned since the last look.</summary>
+    // Guards _watches, _scanned and _reclaimed.
     private readonly Lock _lock = new();
     private readonly PressureLevels? _above;
     private readonly List<PressureLevelWatch> _watches = [];
