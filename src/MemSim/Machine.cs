@@ -143,6 +143,19 @@ public sealed partial class Machine : IDisposable
     public void Verify()
     {
         ThrowIfDisposed();
+        try
+        {
+            VerifyParts();
+        }
+        catch (KernelBugException bug) when (bug.Kind == KernelBugKind.Corruption && Callouts.DescribeDrivers() is { Length: > 0 } drivers)
+        {
+            // What two host threads broke is no bug of MemSim.
+            throw bug.With(drivers);
+        }
+    }
+
+    private void VerifyParts()
+    {
         new StateVerifier(this).Verify();
         if (Slab.IsUsed)
         {

@@ -77,6 +77,9 @@ public sealed class KernelBugException : Exception
         Page = page;
     }
 
+    /// <summary>The same, with more to say at the end of the report.</summary>
+    internal KernelBugException With(string more) => new(Kind, Message[..^(Environment.NewLine.Length + Report.Length)], $"{Report}\n{more}", Page);
+
     /// <summary>What was misused.</summary>
     public KernelBugKind Kind { get; }
 

@@ -227,12 +227,29 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FreeToBuddy(PerCpuPages pcp, int pfn, int order, int type)
     {
+        _drivers?.Enter();
+        try
+        {
+            FreeGuarded(pcp, pfn, order, type);
+        }
+        catch
+        {
+            // Not a finally: that is a call of its own each time.
+            _drivers?.Leave();
+            throw;
+        }
+
+        _drivers?.Leave();
+    }
+
+    private void FreeGuarded(PerCpuPages pcp, int pfn, int order, int type)
+    {
         if (order > _pageblockOrder && _rules.MergedBlocksTakeType)
         {
             // Each page block to the list of its own type.
             for (int block = pfn; block < pfn + (1 << order); block += 1 << _pageblockOrder)
             {
-                FreeToBuddy(pcp, block, _pageblockOrder, pcp.Zone.BlockType(block));
+                FreeGuarded(pcp, block, _pageblockOrder, pcp.Zone.BlockType(block));
             }
 
             return;

@@ -27,6 +27,7 @@ internal sealed partial class PageAllocator
     private readonly int _pageblockOrder;
     private readonly bool _parallel;
     private readonly AllocatorRules _rules;
+    private readonly DriverGuard? _drivers;
 
     public PageAllocator(Machine machine, FrameArray frames, AllocatorRules rules)
     {
@@ -37,6 +38,7 @@ internal sealed partial class PageAllocator
         _rules = rules;
         _pageblockOrder = machine.ZoneTable.PageblockOrder;
         _parallel = machine.IsParallel;
+        _drivers = machine.Callouts.Drivers;
         _buddy = new BuddyLists(frames, machine.Frames.Untouched, _pageblockOrder, rules);
         _fallback = Fallback.For(machine, _buddy, rules);
         _pcpLists = PcpLists.For(machine, frames, _buddy, _fallback, rules);
@@ -254,6 +256,26 @@ internal sealed partial class PageAllocator
     /// <summary>Takes a block from the free lists directly, by the rights of the request.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private int TakeFromBuddy(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
+    {
+        // Orders that no CPU keeps come past no refill: here two host threads are found out.
+        int pfn;
+        _drivers?.Enter();
+        try
+        {
+            pfn = TakeGuarded(cpu, zone, order, type, flags);
+        }
+        catch
+        {
+            // Not a finally: that is a call of its own each time.
+            _drivers?.Leave();
+            throw;
+        }
+
+        _drivers?.Leave();
+        return pfn;
+    }
+
+    private int TakeGuarded(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
     {
         PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
         zone.EnterLock();

@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Slab;
 using Xunit;
 
 namespace MemSim.Tests.Machines;
@@ -34,8 +35,11 @@ public sealed class DriverThreadTests
         machine.Verify();
     }
 
-    [Fact]
-    public void Two_threads_that_only_hammer_the_fast_paths_are_found_out()
+    [Theory]
+    [InlineData(0, 500)]
+    [InlineData(4, 1)]
+    [InlineData(10, 1)]
+    public void Two_threads_that_only_hammer_the_fast_paths_are_found_out(int order, int atOnce)
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
         Cpu cpu = machine.Cpus[0];
@@ -43,19 +47,19 @@ public sealed class DriverThreadTests
         List<Exception> thrown = [];
         void Hammer()
         {
-            Page[] pages = new Page[500];
+            Page[] pages = new Page[atOnce];
             try
             {
-                for (int round = 0; round < 200_000 && !found.IsCancellationRequested; round++)
+                for (int round = 0; round < 100_000_000 / atOnce && !found.IsCancellationRequested; round++)
                 {
                     for (int i = 0; i < pages.Length; i++)
                     {
-                        pages[i] = cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn);
+                        pages[i] = cpu.AllocPages(Gfp.Kernel | Gfp.NoWarn, order);
                     }
 
                     foreach (Page page in pages)
                     {
-                        cpu.FreePages(page);
+                        cpu.FreePages(page, order);
                     }
                 }
             }
@@ -108,6 +112,22 @@ public sealed class DriverThreadTests
         Join(Start("second", () => bug = Assert.Throws<KernelBugException>(() => cpu.FreePages(page))));
         bug!.Kind.Should().Be(KernelBugKind.DoubleFree);
         bug.Message.Should().MatchRegex(@"Host threads \d+.* and \d+ \(second\) have both driven this machine\. If that was at the same time, this report is its consequence");
+    }
+
+    [Fact]
+    public void What_Verify_finds_broken_names_both_threads_when_there_were_two()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("96M"));
+        machine.CreateProcess("holder");
+        machine.Slab.KernelObjects.Take(machine.Cpus[0], KernelObject.Vma);
+        Assert.Throws<KernelBugException>(machine.Verify).Message.Should().Contain("vm_area_struct").And.NotContain("ost thread");
+        Join(Start("second", () => machine.Cpus[0].FreePages(machine.Cpus[0].AllocPages(Gfp.Kernel, order: 5), order: 5)));
+
+        KernelBugException bug = Assert.Throws<KernelBugException>(machine.Verify);
+
+        bug.Kind.Should().Be(KernelBugKind.Corruption);
+        bug.Message.Should().StartWith("Verify: ").And.MatchRegex(@"Host threads .*\(second\).* have both driven this machine\. If that was at the same time, this report is its consequence");
+        bug.Message.Should().Be("Verify: " + bug.Message["Verify: ".Length..bug.Message.IndexOf(Environment.NewLine, StringComparison.Ordinal)] + Environment.NewLine + bug.Report);
     }
 
     [Fact]
