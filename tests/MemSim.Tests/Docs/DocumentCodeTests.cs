@@ -1,3 +1,4 @@
+using System.Text.RegularExpressions;
 using FluentAssertions;
 using Xunit;
 
@@ -7,7 +8,7 @@ namespace MemSim.Tests.Docs;
 /// Every block of C# in docs and README runs, and a block of text right behind it is what it prints; <c>...</c> stands for lines left out. What a fragment takes for granted stands in a comment above it that readers do not see
 /// (<c>&lt;!-- given: ... --&gt;</c>).
 /// </summary>
-public class DocumentCodeTests
+public partial class DocumentCodeTests
 {
     private const string Usings = "using MemSim;\nusing MemSim.Kernels;\nusing MemSim.Observability;\n";
 
@@ -53,6 +54,35 @@ public class DocumentCodeTests
             at.Should().BeGreaterThanOrEqualTo(0, "line {0} of {1}.md is followed by what it prints: {2}", code.Line, page, part);
             from = at + part.Length;
         }
+
+        ShouldSay(code, page, printed);
+    }
+
+    /// <summary>A figure in the comment behind a statement that prints (<c>// 1</c>, <c>// False</c>, <c>// AnonHugePages: 2048 kB</c>) is a line of what it prints.</summary>
+    private static void ShouldSay(CodeBlock code, string page, string printed)
+    {
+        string[] lines = [.. printed.Split('\n').Select(Plain)];
+        foreach (string said in PrintedFigure().Matches(code.Text).Select(m => m.Groups[1].Value))
+        {
+            lines.Should().Contain(Plain(said), "{0}.md says so behind a statement below line {1}", page, code.Line);
+        }
+
+        static string Plain(string line) => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries));
+    }
+
+    [Fact]
+    public void What_a_page_calls_missing_is_no_member_of_an_enumeration()
+    {
+        // MADV_COLLAPSE is MemoryAdvice.Collapse: whichever enumeration has such a member, the sentence is to be looked at again.
+        HashSet<string> members = new(typeof(Machine).Assembly.GetExportedTypes().Where(t => t.IsEnum).SelectMany(Enum.GetNames), StringComparer.OrdinalIgnoreCase);
+        bool IsThere(string name) => members.Contains(name[(name.IndexOf('_', StringComparison.Ordinal) + 1)..].Replace("_", "", StringComparison.Ordinal));
+        IsThere("MADV_COLLAPSE").Should().BeTrue();
+        IsThere("MADV_COLLAPSED").Should().BeFalse();
+
+        IEnumerable<string> wrong = Directory.GetFiles(Docs, "*.md", SearchOption.AllDirectories).SelectMany(file => MissingName().Matches(new DocumentPage(file).Text)
+            .Select(m => m.Groups[1].Value).Where(IsThere).Select(name => $"{Path.GetFileName(file)}: {name}"));
+
+        wrong.Should().BeEmpty();
     }
 
     [Fact]
@@ -98,4 +128,10 @@ public class DocumentCodeTests
 
         return examples;
     }
+
+    [GeneratedRegex(@"Console\.Write(?:Line)?\([^\n]*\); *// *(-?\d+|0x[0-9a-f]+|True|False|\w+: \d+ kB)$", RegexOptions.Multiline, 1000)]
+    private static partial Regex PrintedFigure();
+
+    [GeneratedRegex(@"`([A-Z]+_[A-Z_]+)`,? (?:is|are) (?:missing|not simulated|not there|not implemented)", RegexOptions.None, 1000)]
+    private static partial Regex MissingName();
 }
