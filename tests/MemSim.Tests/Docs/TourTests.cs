@@ -73,6 +73,15 @@ public partial class TourTests
         Directory.GetFiles(Path.Combine(Docs, "samples")).Select(file => Path.GetFileNameWithoutExtension(file)).Should().BeEquivalentTo(Pages.Select(row => row.Data));
     }
 
+    [Fact]
+    public void Who_follows_the_pages_one_by_one_sees_all_of_them_in_the_order_of_the_contents()
+    {
+        string[] listed = [.. Page("README").Links.Where(link => !link.Contains('/', StringComparison.Ordinal))];
+
+        // The last page leads back to the contents.
+        listed.Select(file => NextLink().Match(Page(Path.GetFileNameWithoutExtension(file)).Text).Groups[1].Value).Should().Equal([.. listed[1..], "README.md"]);
+    }
+
     /// <summary>A program with a diff's lines changed: each line taken out stands there once; lines put in without one follow those before them.</summary>
     private static string Changed(string program, string diff)
     {
@@ -128,6 +137,9 @@ public partial class TourTests
 
     [GeneratedRegex(@"\?lesson=([a-z]+)", RegexOptions.None, 1000)]
     private static partial Regex LessonLink();
+
+    [GeneratedRegex(@"(?:Next:|Back to)\s\[[^\]]*\]\(([\w-]+\.md)\)", RegexOptions.None, 1000)]
+    private static partial Regex NextLink();
 
     [GeneratedRegex(@"static Lesson \w+ \{ get; \} = new\(\n *""([a-z]+)"",", RegexOptions.None, 1000)]
     private static partial Regex LessonName();
