@@ -51,7 +51,7 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         return new GfpReading(hex, names) { IsCut = cut };
     }
 
-    /// <summary>What the flags mean on a kernel of a version between two; names win over the number.</summary>
+    /// <summary>What the flags mean on a kernel of a version between two; names win over the number, which wins where the names are cut off.</summary>
     /// <param name="from">The oldest kernel it can be.</param>
     /// <param name="to">The newest one.</param>
     public GfpMeaning Decode(KernelRelease from, KernelRelease to)
@@ -59,10 +59,11 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         List<string> notes = [];
         if (IsCut)
         {
-            notes.Add($"the line is cut off in the middle of its flags ({string.Join('|', Names)}): further ones are not known");
+            notes.Add($"the line is cut off in the middle of its flags ({string.Join('|', Names)}): {(Hex is null ? "further ones are not known" : "all of them are read from the number")}");
         }
 
-        if (Names.Count != 0)
+        // The number is there in full where the names behind it are not.
+        if (Names.Count != 0 && !(IsCut && Hex is not null))
         {
             return FromNames(from, to, notes);
         }
@@ -73,7 +74,8 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         {
             Gfp flags = encoding.Decode(Hex ?? 0, out ulong unknown, out List<string> silent);
             GfpMeaning meaning = new(flags, [.. NamesOf(flags), .. silent], notes) { UnknownBits = unknown, Encoding = encoding.Kernels };
-            if (best is null || System.Numerics.BitOperations.PopCount(unknown) < System.Numerics.BitOperations.PopCount(best.UnknownBits))
+            int worse = System.Numerics.BitOperations.PopCount(unknown) - System.Numerics.BitOperations.PopCount(best?.UnknownBits ?? 0);
+            if (best is null || worse < 0 || (worse == 0 && IsUnlikely(best.Flags) && !IsUnlikely(flags)))
             {
                 best = meaning;
                 contradiction = null;
@@ -156,6 +158,19 @@ public sealed record GfpReading(ulong? Hex, IReadOnlyList<string> Names)
         }
 
         return new GfpMeaning(flags, IsCut ? known : Names, notes) { UnknownBits = extra };
+    }
+
+    /// <summary>Whether an encoding that reads the number of a cut line so is not the one that wrote it.</summary>
+    /// <remarks>A request that wants no warning, or may not fail, is not reported as failed; and what names are left must be among the flags.</remarks>
+    private bool IsUnlikely(Gfp flags)
+    {
+        Gfp told = Gfp.None;
+        for (int i = 0; i < Names.Count - 1; i++)
+        {
+            told |= GfpEncoding.TryName(Names[i], out Gfp meaning) ? meaning & ~Gfp.AtomicBit : Gfp.None;
+        }
+
+        return IsCut && ((flags & told) != told || (flags & ~told & (Gfp.NoWarn | Gfp.NoFail)) != 0);
     }
 
     private static Gfp Matters(Gfp flags) => flags & (Gfp.ZoneMask | Gfp.Reclaimable | Gfp.DirectReclaim | Gfp.High | Gfp.MemAlloc | Gfp.NoMemAlloc | Gfp.ThisNode | Gfp.HardWall);

@@ -140,7 +140,7 @@ public sealed class KernelReport
     /// <summary>Figures of each node by the kernel's name, in KiB.</summary>
     public IDictionary<int, IDictionary<string, long>> Nodes { get; } = new SortedDictionary<int, IDictionary<string, long>>();
 
-    /// <summary>Figures of the closing lines: <c>swap free</c> and <c>swap total</c> in KiB; <c>ram</c>, <c>highmem</c>, <c>reserved</c>, <c>cma reserved</c>, <c>pagecache</c>, <c>swap cache</c> in pages.</summary>
+    /// <summary>Figures of the closing lines: <c>swap free</c>, <c>swap total</c>, <c>hugetlb</c> and <c>hugetlb free</c> (the pools of huge pages together, and what of them nobody uses) in KiB; <c>ram</c>, <c>highmem</c>, <c>reserved</c>, <c>cma reserved</c>, <c>pagecache</c>, <c>swap cache</c> in pages.</summary>
     public IDictionary<string, long> Closing { get; } = new Dictionary<string, long>(StringComparer.Ordinal);
 
     /// <summary>What <c>/proc/meminfo</c> says where somebody pasted it behind, in KiB.</summary>

@@ -84,6 +84,31 @@ public sealed class CutLogTests
         (end.Contains('(') == explanation.Notes.Any(n => n.Contains("cut off in the middle of its flags"))).Should().BeTrue();
     }
 
+    [Theory]
+    [InlineData("mode:0xa20(GFP_", "GFP_ATOMIC")]
+    [InlineData("mode:0x40dc0(GFP_KERNEL|__GFP_CO", "GFP_KERNEL")]
+    public void Flags_whose_names_are_cut_are_read_from_the_number_before_them(string end, string first)
+    {
+        ReportExplanation explanation = Logs.Only($"[ 1186.232273] md5sum: page allocation failure: order:0, {end}");
+
+        explanation.GfpNames![0].Should().Be(first);
+        explanation.GfpNames.Should().NotContain(["__GFP_NOFAIL", "__GFP_NOWARN"]);
+        explanation.Notes.Should().Contain(n => n.Contains("read from the number"));
+    }
+
+    [Fact]
+    public void Zeros_that_a_crash_left_in_a_log_hide_no_line_however_many_they_are()
+    {
+        foreach (int zeros in (ReadOnlySpan<int>)[1, 100_000, 1_000_000])
+        {
+            string crashed = "systemd[1]: Started.\n" + new string('\0', zeros) + First;
+
+            ReportExplanation explanation = Logs.Only(crashed);
+            explanation.Verdict.Should().Be(Verdict.Fragmented, "{0} zeros", zeros);
+            explanation.Report.Line.Should().Be(2);
+        }
+    }
+
     [Fact]
     public void Beyond_the_largest_order_only_what_does_not_ask_the_buddy_allocator_is_advised()
     {

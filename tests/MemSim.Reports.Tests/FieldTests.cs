@@ -205,6 +205,61 @@ public sealed class FieldTests
     }
 
     [Fact]
+    public void Pools_of_huge_pages_are_named_as_holders_and_not_left_unaccounted_for()
+    {
+        string bare = File.ReadAllText(Path.Combine(Logs.Folder, "reports", "amd64k618-oom.txt"));
+        const string None = "hugepages_total=0 hugepages_free=0 hugepages_surp=0 hugepages_size=2048kB";
+        const string Pool = "hugepages_total=80 hugepages_free=60 hugepages_surp=0 hugepages_size=2048kB";
+        ReportExplanation explanation = Logs.Only(bare.Replace("active_anon:47252", "active_anon:7252", StringComparison.Ordinal).Replace(None, Pool, StringComparison.Ordinal));
+
+        explanation.Consumers.Should().Contain(new Consumer("huge pages (hugetlb)", 160 << 10, "120 MiB of it not in use"));
+        explanation.Why[1].Should().StartWith("Most of the memory is in one place: huge pages (hugetlb) 160 MiB").And.Contain("vm.nr_hugepages");
+        explanation.Consumers.Should().NotContain(c => c.Name == "not accounted for" && c.KiB > 40 << 10);
+        explanation.SavedBy.Should().ContainSingle(s => s.Knob == "nr_hugepages").Which.Works.Should().BeNull();
+        Logs.Only(bare).SavedBy.Should().NotContain(s => s.Knob == "nr_hugepages");
+    }
+
+    [Fact]
+    public void A_request_that_may_wait_is_held_to_min_and_has_the_slab_that_only_the_totals_count()
+    {
+        string atomic = Atomic(slab: 154);
+        ReportExplanation little = Logs.Only(atomic);
+        ReportExplanation much = Logs.Only(Atomic(slab: 20154));
+        Saving Sleeping(ReportExplanation explanation) => explanation.SavedBy.Single(s => s is { Knob: "gfp", Value: "GFP_KERNEL" });
+
+        little.Verdict.Should().Be(Verdict.Short);
+        Sleeping(little).Works.Should().BeFalse();
+        Sleeping(little).Text.Should().Contain("154 pages");
+        Sleeping(much).Works.Should().BeTrue();
+        Sleeping(much).Text.Should().Contain("20154 pages");
+
+        // 154 pages of slab would do for the lowered limit of the atomic request, not for min.
+        ZoneOutcome zone = little.Zone("DMA32");
+        zone.MissingPages.Should().BeInRange(1, 154);
+
+        // Anonymous memory may leave where there is swap.
+        Sleeping(Logs.Only(atomic.Replace("Free swap  = 0kB", "Free swap  = 100000kB", StringComparison.Ordinal).Replace("Total swap = 0kB", "Total swap = 100000kB", StringComparison.Ordinal))).Works.Should().BeNull();
+
+        static string Atomic(int slab) => File.ReadAllText(Path.Combine(Logs.Folder, "reports", "amd64k618-oom.txt")).Split("Tasks state")[0]
+            .Replace("memcap invoked oom-killer: gfp_mask=0x140dca(GFP_HIGHUSER_MOVABLE|__GFP_ZERO|__GFP_COMP), order=0, oom_score_adj=0", "memcap: page allocation failure: order:0, mode:0x820(GFP_ATOMIC), nodemask=(null),cpuset=/,mems_allowed=0", StringComparison.Ordinal)
+            .Replace("DMA32 free:1356kB boost:0kB min:1664kB", "DMA32 free:556kB boost:0kB min:1664kB", StringComparison.Ordinal)
+            .Replace("DMA free:904kB", "DMA free:4kB", StringComparison.Ordinal)
+            .Replace("slab_reclaimable:154", $"slab_reclaimable:{slab}", StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("on node -1, gfp=0xa20(GFP_ATOMIC)", "GFP_ATOMIC")]
+    [InlineData("on CPU 2 (of node 0) on node -1, gfp=0xa20(GFP_ATOMIC)", "GFP_ATOMIC")]
+    [InlineData("on node -1 (gfp=0x20)", "0x20")]
+    public void Every_form_of_the_complaint_about_a_slab_is_read_whole(string text, string flags)
+    {
+        ReportExplanation explanation = Logs.Only($"[  100.000000] SLUB: Unable to allocate memory {text}\n[  100.000020]   cache: kmalloc-4k, object size: 4096, buffer size: 4096, default order: 3, min order: 0\n");
+
+        explanation.Report.SlabFailures.Single().Cache.Should().Be("kmalloc-4k");
+        explanation.Notes.Should().Contain(n => n.EndsWith($"SLUB could not get a slab for kmalloc-4k ({flags})", StringComparison.Ordinal)).And.NotContain(n => n.Contains("cut off"));
+    }
+
+    [Fact]
     public void A_request_that_watermarks_do_not_bind_is_said_to_be_one()
     {
         ReportExplanation explanation = Logs.Only(Logs.Field("64"));

@@ -117,4 +117,17 @@ public sealed class ProcCaseTests : IDisposable
 
     private ReportExplanation Explain(string id, string gfp, int order) =>
         ReportExplainer.Explain(ProcState.Read(Directory.GetDirectories(_root, id + "-*").Single(), GfpReading.Parse(gfp), order));
+
+    [Theory]
+    [InlineData("HugePages_Total: 100\nHugePages_Free: 75\nHugepagesize: 2048 kB\n", 200, 150)]
+    [InlineData("HugePages_Total: 100\nHugePages_Free: 75\nHugepagesize: 2048 kB\nHugetlb: 1253376 kB\n", 1224, 150)]
+    public void Pools_of_huge_pages_are_read_from_meminfo(string lines, int mebibytes, int unused)
+    {
+        string folder = Directory.GetDirectories(_root, "34-*").Single();
+        File.WriteAllText(Path.Combine(folder, "meminfo"), lines);
+
+        ReportExplanation explanation = ReportExplainer.Explain(ProcState.Read(folder, GfpReading.Parse("GFP_KERNEL"), 0));
+
+        explanation.Consumers.Should().Contain(new Consumer("huge pages (hugetlb)", mebibytes << 10, $"{unused} MiB of it not in use"));
+    }
 }

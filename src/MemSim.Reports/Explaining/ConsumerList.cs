@@ -45,6 +45,15 @@ internal static class ConsumerList
             list.Add(new Consumer("compressed swap", compressed, "zsmalloc: zram or zswap"));
         }
 
+        // Pages of the hugetlb pools are on no list and in no other counter, whether somebody uses them or not.
+        long huge = report.Closing.TryGetValue("hugetlb", out long pools) ? pools : 0;
+        if (huge > 0)
+        {
+            known += huge / pageKiB;
+            long unused = report.Closing.TryGetValue("hugetlb free", out long idle) ? idle : 0;
+            list.Add(new Consumer("huge pages (hugetlb)", huge, $"{Amount.KiB(unused)} of it not in use"));
+        }
+
         long stacks = report.Nodes.Values.Sum(n => n.TryGetValue("kernel_stack", out long kib) ? kib : 0) + report.Zones.Sum(z => z.KiB("kernel_stack") ?? 0);
         if (stacks > 0)
         {
@@ -56,7 +65,7 @@ internal static class ConsumerList
             long rest = (usable - known) * pageKiB - stacks;
             if (rest > 0)
             {
-                list.Add(new Consumer("not accounted for", rest, "vmalloc, drivers, DMA buffers, a balloon, GPU memory, huge pages: no counter of the report says"));
+                list.Add(new Consumer("not accounted for", rest, $"vmalloc, drivers, DMA buffers, a balloon, GPU memory{(report.HasHugePages == true && !report.IsFromProc ? "" : ", huge pages")}: no counter of the report says"));
             }
         }
 

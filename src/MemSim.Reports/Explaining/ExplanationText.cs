@@ -94,7 +94,7 @@ internal static class ExplanationText
             text.Append(Plain, $"; order {order}{(order >= 0 ? $" ({Amount.Block(order, explanation.PageSizeKiB ?? 4)})" : "")}");
         }
 
-        if (explanation.GfpNames is { } names)
+        if (explanation.GfpNames is { Count: > 0 } names)
         {
             text.Append(", ").AppendJoin('|', names);
         }

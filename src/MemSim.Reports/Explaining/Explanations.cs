@@ -237,6 +237,7 @@ internal static class Explanations
                 "not accounted for" => "no counter of the report says who has it: drivers, DMA buffers, vmalloc, a balloon, or a leak of pages",
                 "page tables" => "page tables: many processes that map the same memory, or huge sparse mappings",
                 "compressed swap" => "what was swapped out to zram or zswap stays in memory: a limit of it (zram's mem_limit, zswap.max_pool_percent), or swap on a disk",
+                "huge pages (hugetlb)" => $"a pool set aside (vm.nr_hugepages, hugepages=) that nothing else may use; {consumer.Text}",
                 "unevictable" => "locked memory (mlock, ramfs, shared memory under SHM_LOCK)",
                 _ => null,
             };

@@ -19,6 +19,12 @@ internal sealed partial class WhatIfs
             Add("slab", "vm.drop_caches=2", slab >= missing ? _request.Order == 0 && !_evaluation.IsOom ? true : null : false, Sysctl + 2, $"reclaimable slab (dentries, inodes; vm.drop_caches=2 or a larger vm.vfs_cache_pressure): {Amount.Pages(slab, _pageKiB)}, {Amount.Pages(missing, _pageKiB)} are missing{tried}");
         }
 
+        // Those that somebody has reserved stay, and how many that are the report does not tell.
+        if (_report.Closing.TryGetValue("hugetlb free", out long pool) && pool > 0)
+        {
+            Add("nr_hugepages", "", pool / _pageKiB >= missing ? null : false, Sysctl, $"fewer huge pages (vm.nr_hugepages): {Amount.KiB(pool)} of the pools are not in use, {Amount.Pages(missing, _pageKiB)} are missing");
+        }
+
         long anon = Total("active_anon") + Total("inactive_anon");
         bool noSwap = _report.Closing.TryGetValue("swap total", out long swap) && swap == 0;
         bool fullSwap = !noSwap && _report.Closing.TryGetValue("swap free", out long free) && free < missing * _pageKiB;
@@ -37,6 +43,22 @@ internal sealed partial class WhatIfs
         {
             Add("memory", $"{missing * _pageKiB}K", null, Hardware, $"more memory, or less use of it: {Amount.Pages(missing, _pageKiB)} more would have let this request pass, the workload wants more than that");
         }
+    }
+
+    /// <summary>The request as one that may wait: held to the watermark without the rights of one that may not, but allowed to reclaim.</summary>
+    private void Sleeping()
+    {
+        List<long?> parts = [.. _evaluation.Eligible.Select(z => Reclaimable(z.Facts))];
+        // Since 4.8 the zones print their file pages and leave the slab to the line of totals.
+        long slab = _evaluation.Eligible.Any(z => _report.Zone(z.Facts.Node, z.Facts.Name)?.KiB("slab_reclaimable") is not null) ? 0 : Total("slab_reclaimable");
+        long reclaimable = parts.Sum(p => p ?? 0) + slab;
+        RequestFacts kernel = _request with { Gfp = (_request.Gfp & ~(Gfp.High | Gfp.AtomicBit)) | Gfp.Kernel };
+        long missing = _evaluation.Eligible.Select(z => ZoneCheck.Run(z.Facts, kernel, _evaluation.Rules, z.Facts.Min).Missing ?? long.MaxValue).DefaultIfEmpty(0).Min();
+        bool enough = reclaimable >= missing;
+        bool swaps = _report.Closing.TryGetValue("swap free", out long swap) && swap > 0 && Total("active_anon") + Total("inactive_anon") > 0;
+        bool? works = parts.Contains(null) || swaps && !enough ? null : !enough && reclaimable < 1L << _request.Order ? false : _request.Order == 0 ? enough : null;
+        string what = parts.Contains(null) ? "" : $" ({Amount.Pages(reclaimable, _pageKiB)} of file pages and reclaimable slab{(swaps && !enough ? ", and anonymous memory to swap" : "")})";
+        Add("gfp", "GFP_KERNEL", works, Code, $"GFP_KERNEL, where the caller may sleep: it could reclaim{what} and compact instead of failing at once");
     }
 
     private void Policy()

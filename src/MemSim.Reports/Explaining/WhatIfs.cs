@@ -155,12 +155,7 @@ internal sealed partial class WhatIfs
 
         if (!_request.CanReclaim)
         {
-            List<long?> parts = [.. _evaluation.Eligible.Select(z => Reclaimable(z.Facts))];
-            long reclaimable = parts.Sum(p => p ?? 0);
-            long missing = _evaluation.Eligible.Select(z => z.Check.Missing ?? long.MaxValue).DefaultIfEmpty(0).Min();
-            bool? works = parts.Contains(null) ? null : reclaimable <= Math.Min(missing, 1L << 40) && reclaimable < 1L << _request.Order ? false : _request.Order == 0 ? reclaimable > missing : null;
-            string what = parts.Contains(null) ? "" : $" ({Amount.Pages(reclaimable, _pageKiB)} of file pages and reclaimable slab)";
-            Add("gfp", "GFP_KERNEL", works, Code, $"GFP_KERNEL, where the caller may sleep: it could reclaim{what} and compact instead of failing at once");
+            Sleeping();
             return;
         }
 

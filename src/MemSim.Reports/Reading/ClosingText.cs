@@ -21,6 +21,25 @@ internal static class ClosingText
         _ => null,
     };
 
+    /// <summary>Adds a pool of huge pages, of a node and a size, to those read before.</summary>
+    public static void HugePages(string text, KernelReport report)
+    {
+        if (HeadText.NumberAfter(text, "hugepages_size=") is { } size)
+        {
+            Add("hugetlb", "hugepages_total=");
+            Add("hugetlb free", "hugepages_free=");
+        }
+
+        void Add(string name, string figure)
+        {
+            if (HeadText.NumberAfter(text, figure) is { } pages)
+            {
+                report.Closing.TryGetValue(name, out long before);
+                report.Closing[name] = Math.Min(before + (Math.Clamp(pages, 0, 1L << 32) * Math.Clamp(size, 0, 1L << 26)), long.MaxValue >> 24);
+            }
+        }
+    }
+
     /// <summary>The count; null where it is cut off.</summary>
     public static long? Value(string text, string name)
     {

@@ -106,7 +106,8 @@ internal static class LineClassifier
             return LineKind.NoMmuHead;
         }
 
-        if (Has(t, "Unable to allocate memory on node"))
+        // In newer kernels the CPU and its node stand before the node asked for.
+        if (Has(t, "Unable to allocate memory on node") || Has(t, "Unable to allocate memory on CPU"))
         {
             return LineKind.SlubHead;
         }

@@ -67,6 +67,7 @@ internal sealed class LineJoiner
             LineKind.ListTail => _kind == LineKind.FreeList && !HasSum(_line.Text),
             LineKind.Other or LineKind.CgroupStatRow or LineKind.SlabRow => IsOpen(next.Text),
             LineKind.Reserve => _kind == LineKind.ZoneLine && next.Text.IndexOf("kB", StringComparison.Ordinal) is >= 0 and int unit && unit < next.Text.IndexOf("lowmem_reserve", StringComparison.Ordinal),
+            LineKind.HugePages => _kind == LineKind.HugePages && IsOpen(next.Text) && !Has(next.Text, "hugepages_total="),
             LineKind.CpusetLine => _kind is LineKind.AllocationFailureHead or LineKind.StallHead or LineKind.VmallocHead or LineKind.OomHead && IsOpen(next.Text),
             _ => false,
         };
@@ -103,7 +104,7 @@ internal sealed class LineJoiner
             LineKind.HeadDetail => text.EndsWith(',') || (Has(text, "cache:") && !Has(text, "min order")),
             LineKind.VmallocHead => IsUnbalanced(text) || text.EndsWith(',') || !Has(text, "mode:") || (Has(text, "cpuset=") && !Has(text, "mems_allowed=") && Has(next, "mems_allowed=")),
             LineKind.Closing => IsUnbalanced(text),
-            LineKind.HugePages => !Has(text, "hugepages_size="),
+            LineKind.HugePages => !Has(text, "hugepages_size=") || text.EndsWith('='),
             LineKind.Totals => !EndsComplete(text) && !next.Contains(' '),
             LineKind.Other => CompletesHead(text, next),
             _ => false,

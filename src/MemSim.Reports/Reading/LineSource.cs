@@ -17,7 +17,7 @@ internal sealed class LineSource(TextReader reader)
     private static readonly SearchValues<string> Interesting = SearchValues.Create(
         [
             "allocation f", "allocation\u00a0f", "allocation stalls", "oom-", "gfp_mask", "Mem-Info", "Mem-info", "kB min:", "*4kB", "*16kB", "*64kB", "_4kB", "lowmem_reserve", "active_anon:", "Active:", "how Memory", "vmalloc error",
-            "Allocation of length", "allocate memory on node", "req-size", "illed process", "ill process", "ut of memory", "ut of Memory", "emory cgroup ", "callbacks suppressed", "per-cpu:",
+            "Allocation of length", "allocate memory on node", "allocate memory on CPU", "req-size", "illed process", "ill process", "ut of memory", "ut of Memory", "emory cgroup ", "callbacks suppressed", "per-cpu:",
             "pages RAM", "pages of RAM", "total_vm", "vmap allocation", "Linux version ", "Manual OOM",
         ],
         StringComparison.Ordinal);
@@ -41,7 +41,15 @@ internal sealed class LineSource(TextReader reader)
     {
         while (true)
         {
+            // A file system that lost the end of a log in a crash leaves zeros in its place, and the next boot writes on behind them.
             ReadOnlySpan<char> rest = _block.AsSpan(_start, _end - _start);
+            int zeros = rest.IndexOfAnyExcept('\0');
+            if (zeros != 0)
+            {
+                Advance(zeros < 0 ? rest.Length : zeros);
+                rest = _block.AsSpan(_start, _end - _start);
+            }
+
             int newline = rest.IndexOf('\n');
             if (newline >= 0 || (_atEnd && !rest.IsEmpty))
             {

@@ -66,6 +66,14 @@ internal static class ProcFiles
             report.Closing["swap total"] = swap;
             report.Closing["swap free"] = report.MemInfo.TryGetValue("SwapFree", out long free) ? free : 0;
         }
+
+        if (report.MemInfo.TryGetValue("HugePages_Total", out long pool) && report.MemInfo.TryGetValue("Hugepagesize", out long size))
+        {
+            // A line of newer kernels counts pools of every size; the unused pages are those of the default size alone.
+            long pages = Math.Clamp(size, 0, 1L << 26);
+            report.Closing["hugetlb"] = report.MemInfo.TryGetValue("Hugetlb", out long all) ? Math.Clamp(all, 0, long.MaxValue >> 24) : Math.Clamp(pool, 0, 1L << 32) * pages;
+            report.Closing["hugetlb free"] = report.MemInfo.TryGetValue("HugePages_Free", out long unused) ? Math.Clamp(unused, 0, 1L << 32) * pages : 0;
+        }
     }
 
     public static void ZoneInfo(KernelReport report, string text, string file, int pageKiB)

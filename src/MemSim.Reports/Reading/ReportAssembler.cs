@@ -390,7 +390,7 @@ internal sealed class ReportAssembler
 
     private void Slub(in LogicalLine line)
     {
-        GfpReading? gfp = (HeadText.Flags(line.Text, "gfp=") ?? HeadText.Flags(line.Text, "(gfp:") ?? HeadText.Flags(line.Text, "gfp:")) is { } flags ? GfpReading.Parse(flags.TrimEnd(')')) ?? GfpReading.Parse(flags) : null;
+        GfpReading? gfp = (HeadText.Flags(line.Text, "gfp=") ?? HeadText.Flags(line.Text, "(gfp:") ?? HeadText.Flags(line.Text, "gfp:")) is { } flags ? GfpReading.Parse(flags.Contains('(', StringComparison.Ordinal) ? flags : flags.TrimEnd(')')) : null;
         ReportBuilder? owner = _latest is { Report.Kind: ReportKind.AllocationFailure } latest && line.First - latest.Report.LastLine < 200 ? latest : null;
         if (owner is null)
         {

@@ -305,6 +305,7 @@ internal sealed class ReportBuilder(LogicalLine first)
                 break;
             case LineKind.HugePages:
                 Report.HasHugePages = true;
+                ClosingText.HugePages(line.Text, Report);
                 break;
             case LineKind.Closing:
                 // Pools of huge pages stand between the lists and this line, where the kernel has any.
