@@ -20,23 +20,32 @@ internal sealed class LongProcessRun : IDisposable
     private readonly long[] _filePages = new long[FilePages];
     private readonly List<Runner> _runners = [];
     private readonly int _mostPages;
+    private readonly SoakPressure? _pressure;
+    private readonly Zram? _zram;
     private ulong _random;
     private long _stamp;
 
-    public LongProcessRun(ulong seed)
+    public LongProcessRun(ulong seed, bool pressed = false)
     {
         _random = (seed * 0x9e37_79b9_7f4a_7c15) | 1;
-        Architecture architecture = (seed % 5) switch { 3 => Architecture.X86_32, 4 => Architecture.Arm64, _ => Architecture.X86_64 };
-        string kernel = architecture == Architecture.X86_64 ? Kernels[seed / 5 % (ulong)Kernels.Length] : "6.1";
+        Architecture architecture = pressed ? Architecture.X86_64 : (seed % 5) switch { 3 => Architecture.X86_32, 4 => Architecture.Arm64, _ => Architecture.X86_64 };
+        string kernel = architecture == Architecture.X86_64 ? Kernels[(pressed ? seed : seed / 5) % (ulong)Kernels.Length] : "6.1";
         string thp = (seed % 3) switch { 0 => "always", 1 => "madvise", _ => "never" };
         _machine = Machine.Boot(MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : "96M", 2).WithKernel(kernel).WithCommandLine($"transparent_hugepage={thp}"));
         _machine.Reclaim.Enable();
         _swapDevice = new BlockDevice("swap", "64M");
-        _machine.Swap.SwapOn(_swapDevice);
+        if (pressed)
+        {
+            // Small enough that its limit is met, too.
+            _zram = seed % 2 == 1 ? new Zram(_machine, "zram0", "48M") : null;
+            _pressure = new SoakPressure(_machine, seed);
+        }
+
+        _machine.Swap.SwapOn(_zram?.Disk ?? _swapDevice);
         _file = _machine.Files.Mount(_disk).Create("file").Value;
         _machine.Cpus[0].Files.Truncate(_file, (long)FilePages << 12);
         _mostPages = architecture == Architecture.X86_32 ? 1500 : 300 + (int)(seed % 4 * 300);
-        Name = $"{architecture} {kernel} thp={thp} areas of up to {_mostPages} pages";
+        Name = $"{architecture} {kernel} thp={thp} areas of up to {_mostPages} pages{(pressed ? _zram is null ? ", cgroups, zswap" : ", cgroups, zram" : "")}";
     }
 
     public string Name { get; }
@@ -51,6 +60,9 @@ internal sealed class LongProcessRun : IDisposable
 
     public long Verified { get; private set; }
 
+    /// <summary>How often reclaim changed its engine, and the most pages merged at once, in words; empty without pressure.</summary>
+    public string Pressure => _pressure is null ? "" : $", {_pressure.Switches} changes of engine, up to {_pressure.Merged} pages merged, {_pressure.Refused} writes refused";
+
     /// <summary>Pages written to swap.</summary>
     public string SwappedOut => _machine.Proc.VmStat.Split('\n').First(line => line.StartsWith("pswpout ", StringComparison.Ordinal))[8..];
 
@@ -60,6 +72,7 @@ internal sealed class LongProcessRun : IDisposable
     public void Dispose()
     {
         _machine.Dispose();
+        _zram?.Dispose();
         _swapDevice.Dispose();
         _disk.Dispose();
     }
@@ -68,7 +81,8 @@ internal sealed class LongProcessRun : IDisposable
     /// <exception cref="InvalidOperationException">The machine did not do what the model does.</exception>
     public void Run(long operations)
     {
-        long verify = Verifications;
+        long between = _pressure is null ? Verifications : Verifications / 64;
+        long verify = between;
         for (long end = Operations + operations; Operations < end;)
         {
             Cpu cpu = _machine.Cpus[(int)(Next() & 1)];
@@ -95,7 +109,7 @@ internal sealed class LongProcessRun : IDisposable
 
             if (Operations >= verify)
             {
-                verify += Verifications;
+                verify += between;
                 Verified++;
                 _machine.Verify();
             }
@@ -144,6 +158,7 @@ internal sealed class LongProcessRun : IDisposable
         try
         {
             _runners.Add(new Runner(_machine.CreateProcess("runner", on: cpu)));
+            _pressure?.Place(_runners[^1].Process, Next());
         }
         catch (InvalidOperationException)
         {
@@ -158,6 +173,13 @@ internal sealed class LongProcessRun : IDisposable
     {
         ulong dice = Next();
         Operations++;
+        if (_pressure is not null && (dice >> 48) % 32 == 0)
+        {
+            Area area = runner.Areas[(dice >> 8) % Areas];
+            _pressure.Turn(cpu, runner.Process, area.Start, (long)area.Stamps.Length << 12, Next());
+            return;
+        }
+
         switch (dice % 64)
         {
             case 0 when dice % 256 == 0:
@@ -177,7 +199,17 @@ internal sealed class LongProcessRun : IDisposable
                 Protect(cpu, runner, (int)((dice >> 16) % Areas), dice >> 24);
                 return;
             case 11:
-                UseFile(cpu, dice >> 16);
+                if (_pressure is null)
+                {
+                    UseFile(cpu, dice >> 16);
+                    return;
+                }
+
+                using (cpu.Run(runner.Process))
+                {
+                    UseFile(cpu, dice >> 16);
+                }
+
                 return;
             default:
                 Access(cpu, runner);
@@ -202,7 +234,8 @@ internal sealed class LongProcessRun : IDisposable
             VirtualAddress at = area.Start + (((ulong)page << 12) | 16);
             if ((dice >> 60 & 1) == 0)
             {
-                long stamp = ++_stamp;
+                // Under pressure pages shall have equal bytes.
+                long stamp = _pressure is null ? ++_stamp : (long)(dice >> 32 & 7);
                 cpu.Write(at, stamp);
                 area.Stamps[page] = stamp;
             }

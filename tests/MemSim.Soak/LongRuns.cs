@@ -8,17 +8,18 @@ internal static class LongRuns
 {
     public static int Go(string[] args)
     {
-        bool processes = args[0] == "processes";
+        bool pressed = args[0] == "pressure";
+        bool processes = pressed || args[0] == "processes";
         long left = long.Parse(args[1], CultureInfo.InvariantCulture);
         ulong seed = args.Length > 2 ? ulong.Parse(args[2], CultureInfo.InvariantCulture) : 1;
-        long each = args.Length > 3 ? long.Parse(args[3], CultureInfo.InvariantCulture) : processes ? 10_000_000 : 1_000_000_000;
+        long each = args.Length > 3 ? long.Parse(args[3], CultureInfo.InvariantCulture) : pressed ? 500_000 : processes ? 10_000_000 : 1_000_000_000;
         long all = 0;
         Stopwatch clock = Stopwatch.StartNew();
         try
         {
             for (; left > 0; seed++, left -= each)
             {
-                all += processes ? RunProcesses(seed, Math.Min(left, each)) : Run(seed, Math.Min(left, each));
+                all += processes ? RunProcesses(seed, Math.Min(left, each), pressed) : Run(seed, Math.Min(left, each));
             }
         }
         catch (Exception e) when (e is not OutOfMemoryException)
@@ -41,13 +42,13 @@ internal static class LongRuns
         return run.Operations;
     }
 
-    private static long RunProcesses(ulong seed, long operations)
+    private static long RunProcesses(ulong seed, long operations, bool pressed)
     {
-        using LongProcessRun run = new(seed);
+        using LongProcessRun run = new(seed, pressed);
         Stopwatch clock = Stopwatch.StartNew();
         run.Run(operations);
         Console.WriteLine(string.Create(CultureInfo.InvariantCulture,
-            $"seed {seed}, {run.Name}: {run.Operations} operations, {run.Forks} forks, {run.SwappedOut} pages swapped out, {run.Killed} killed, {run.Refused} refused, {run.Verified} times verified, {clock.Elapsed.TotalSeconds:F0} s"));
+            $"seed {seed}, {run.Name}: {run.Operations} operations, {run.Forks} forks, {run.SwappedOut} pages swapped out, {run.Killed} killed, {run.Refused} refused{run.Pressure}, {run.Verified} times verified, {clock.Elapsed.TotalSeconds:F0} s"));
         return run.Operations;
     }
 }

@@ -6,7 +6,8 @@ using MemSim.Soak;
 // dotnet run -c Release --project tests/MemSim.Soak -- [OPERATIONS] [SEED] [OPERATIONS_A_MACHINE] [SECONDS]
 //                                                                     long OPERATIONS [SEED] [OPERATIONS_A_MACHINE]
 //                                                                     processes OPERATIONS [SEED] [OPERATIONS_A_MACHINE]
-if (args is ["long" or "processes", ..])
+//                                                                     pressure OPERATIONS [SEED] [OPERATIONS_A_MACHINE]
+if (args is ["long" or "processes" or "pressure", ..])
 {
     return LongRuns.Go(args);
 }

@@ -79,13 +79,29 @@ public sealed class SoakTests
         run.Verified.Should().BePositive();
     }
 
+    [Theory]
+    [InlineData(2)]
+    [InlineData(3)]
+    public void Processes_in_a_tree_of_cgroups_read_what_they_wrote_last_while_ksmd_merges_and_reclaim_changes_its_engine(int seed)
+    {
+        using LongProcessRun run = new((ulong)seed, pressed: true);
+
+        run.Run(60_000);
+
+        run.Forks.Should().BePositive();
+        run.Verified.Should().BeGreaterThan(1);
+        run.Pressure.Should().MatchRegex("[1-9][0-9]* changes of engine, up to [1-9][0-9]* pages merged");
+    }
+
     [Fact]
     public void What_is_overwritten_in_a_long_run_is_found()
     {
         using LongRun run = new(2) { SpoilsAt = 50_000 };
         using LongProcessRun processes = new(2) { SpoilsAt = 50_000 };
+        using LongProcessRun pressed = new(2, pressed: true) { SpoilsAt = 20_000 };
 
         FluentActions.Invoking(() => run.Run(300_000)).Should().Throw<InvalidOperationException>().WithMessage("*overwritten*");
+        FluentActions.Invoking(() => pressed.Run(60_000)).Should().Throw<InvalidOperationException>().WithMessage("*reads ffffffffffffffff*");
         FluentActions.Invoking(() => processes.Run(150_000)).Should().Throw<InvalidOperationException>().WithMessage("*reads ffffffffffffffff*");
     }
 }
