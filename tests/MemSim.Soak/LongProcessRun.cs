@@ -173,7 +173,7 @@ internal sealed class LongProcessRun : IDisposable
     {
         ulong dice = Next();
         Operations++;
-        if (_pressure is not null && (dice >> 48) % 32 == 0)
+        if (_pressure is not null && (dice >> 48) % 8 == 0)
         {
             Area area = runner.Areas[(dice >> 8) % Areas];
             _pressure.Turn(cpu, runner.Process, area.Start, (long)area.Stamps.Length << 12, Next());

@@ -55,7 +55,8 @@ internal sealed class SoakPressure
                 Write(cgroup, "memory.max", pages + 300);
                 break;
             case 3:
-                Write(cgroup, "memory.high", pages + 200);
+                // Far below what a process has, each page that comes back is taken before it is used.
+                Write(cgroup, "memory.high", pages + 2000);
                 break;
             case 4:
                 Write(cgroup, "memory.low", pages / 4);

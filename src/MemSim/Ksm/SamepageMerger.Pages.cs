@@ -346,6 +346,7 @@ internal sealed partial class SamepageMerger
             return NodeOf(pfn) is null || _knobs.Run == KsmRun.Unmerge;
         }
 
-        return _machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon) && (frame.Index != vma.IndexOf(address) || !ReferenceEquals(anon.Root, vma.AnonVma!.Root));
+        // Whose owner is gone was that of a process that has ended: this one never had it at this address.
+        return !_machine.Frames.Mappings.TryFind(frame.Mapping, out AnonVma? anon) || (frame.Index != vma.IndexOf(address) || !ReferenceEquals(anon.Root, vma.AnonVma!.Root));
     }
 }
