@@ -99,6 +99,8 @@ public static partial class PressureReplay
         {
             ReadAheadPages = (uint)kernel.Line.Reclaim.DiskReadAheadPages,
         };
+        IReadOnlyDictionary<string, long> start = PressureStep.Read(steps[0]).VmStat;
+        programs.Cache(Math.Clamp(start.GetValueOrDefault("nr_inactive_file") + start.GetValueOrDefault("nr_active_file"), 0, 1 << 14));
         WorkloadReplay.TakeKernelPages(machine, ZoneInfoFile.Read(Path.Combine(steps[0], "zoneinfo")));
         new ShellScript(scriptPath, programs.Run, programs.Exists).Run(script);
         return taken.Count != 0 ? Compare(directory, steps, taken) : throw new InputFileException(scriptPath, 0, "the script takes no step that could be compared");

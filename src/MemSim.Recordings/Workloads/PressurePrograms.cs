@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Globalization;
 
 namespace MemSim.Recordings.Workloads;
@@ -14,6 +15,9 @@ internal sealed class PressurePrograms : IDisposable
     private const string Cgroups = "/cg/";
     private const string Sysctls = "/proc/sys/vm/";
     private const string Generations = "/sys/kernel/mm/lru_gen/";
+    private const string ZswapParameters = "/sys/module/zswap/parameters/";
+    private const string ZramFiles = "/sys/block/zram0/";
+    private const string ZramDevice = "/dev/zram0";
     private const string HugePages = "/sys/kernel/mm/transparent_hugepage/";
 
     private readonly Machine _machine;
@@ -23,8 +27,10 @@ internal sealed class PressurePrograms : IDisposable
     private readonly Action<string> _snap;
     private readonly Dictionary<string, Agent> _agents = new(StringComparer.Ordinal);
     private readonly BlockDevice _disk = new("vda", new ByteSize(1UL << 30), new BlockDeviceCosts(0, 1, 0));
-    private readonly SimFileSystem _files;
+    private readonly DiskFileSystem _files;
     private BlockDevice? _swap;
+    private Zram? _zram;
+    private string _zramAlgorithm;
 
     /// <summary>Prepares to run a program.</summary>
     /// <param name="machine">The machine.</param>
@@ -42,6 +48,8 @@ internal sealed class PressurePrograms : IDisposable
         DiskFileSystem files = machine.Files.Mount(_disk);
         files.Adopt("f", 0, FileBytes).Value.Close(machine.Cpus[0]);
         _files = files;
+        // As Debian builds them: lzo-rle on 6.1, lz4 since.
+        _zramAlgorithm = machine.Personality.CompressedMemory.ZspagesChain ? "lz4" : "lzo";
     }
 
     private Cpu Cpu => _machine.Cpus[0];
@@ -54,6 +62,21 @@ internal sealed class PressurePrograms : IDisposable
     {
         _disk.Dispose();
         _swap?.Dispose();
+        _zram?.Dispose();
+    }
+
+    /// <summary>Reads so many pages that the recorded machine had cached already when the program began, and that nobody uses: reclaim takes them first.</summary>
+    public void Cache(long pages)
+    {
+        if (pages <= 0)
+        {
+            return;
+        }
+
+        OpenFile cached = _files.Adopt("cached", FileBytes >> PageGeometry.PageShift, pages << PageGeometry.PageShift).Value;
+        cached.ReadAhead.MaxPages = 0;
+        _ = Cpu.Files.Read(cached, 0, new byte[pages << PageGeometry.PageShift]);
+        cached.Close(Cpu);
     }
 
     /// <summary>Runs a command.</summary>
@@ -71,6 +94,9 @@ internal sealed class PressurePrograms : IDisposable
             "swapdisk" => SwapDisk(),
             "snap" => Snap(command),
             "echo" => Echo(command),
+            "mkswap" => MakeSwap(command),
+            "swapon" => SwapOn(command),
+            "insmod" or "modprobe" => 0,
             "." or "rec" or "trap" or "exec" or "rm" or "ls" or "cat" or "grep" or "true" => 0,
             _ => throw new InputFileException(_path, command.Line, $"'{command.Words[0]}' is no program that can be run here"),
         };
@@ -131,6 +157,16 @@ internal sealed class PressurePrograms : IDisposable
         if (SizeOf(file) is { } size)
         {
             return SetSize(size, text);
+        }
+
+        if (file.StartsWith(ZswapParameters, StringComparison.Ordinal))
+        {
+            return _machine.Swap.Zswap.Write(file[ZswapParameters.Length..], text) == Errno.None ? 0 : 1;
+        }
+
+        if (file.StartsWith(ZramFiles, StringComparison.Ordinal))
+        {
+            return SetZram(file[ZramFiles.Length..], text);
         }
 
         return file.StartsWith(Cgroups, StringComparison.Ordinal) ? Set(file[Cgroups.Length..], text) : file == "/dev/null" ? 0 : 1;
@@ -196,6 +232,49 @@ internal sealed class PressurePrograms : IDisposable
         _swap = new BlockDevice("vdb", new ByteSize(1UL << 30), new BlockDeviceCosts(0, 1, 0)) { HoldsWrites = true };
         return _machine.Swap.SwapOn(_swap).Succeeded ? 0 : 1;
     }
+
+    /// <summary>Writes a file of <c>/sys/block/zram0</c>: the disk is there once it has a size.</summary>
+    private int SetZram(string file, string text)
+    {
+        if (file == "disksize")
+        {
+            if (_zram is not null || !ByteSize.TryParse(text, out ByteSize size) || size.Pages < 1)
+            {
+                return 1;
+            }
+
+            _zram = new Zram(_machine, "zram0", size, _zramAlgorithm);
+            return 0;
+        }
+
+        if (file == "comp_algorithm")
+        {
+            // Debian's 6.1 compresses with lzo-rle; its figures are those of lzo here.
+            bool known = _zram is null && text is "lz4" or "lzo" or "lzo-rle";
+            _zramAlgorithm = !known ? _zramAlgorithm : text == "lz4" ? text : "lzo";
+            return known ? 0 : 1;
+        }
+
+        return _zram?.Write(file, text, Cpu) == Errno.None ? 0 : 1;
+    }
+
+    /// <summary><c>mkswap</c> clears the first page of a disk and writes the header there: on a compressed disk it takes memory from now on.</summary>
+    private int MakeSwap(ShellCommand command)
+    {
+        if (Word(command, 1) != ZramDevice || _zram is null)
+        {
+            return 1;
+        }
+
+        byte[] header = new byte[PageGeometry.PageSize];
+        BinaryPrimitives.WriteUInt32LittleEndian(header.AsSpan(1024), 1);
+        BinaryPrimitives.WriteUInt32LittleEndian(header.AsSpan(1028), (uint)(_zram.Disk.CapacityPages - 1));
+        "SWAPSPACE2"u8.CopyTo(header.AsSpan(PageGeometry.PageSize - 10));
+        return _zram.Disk.WriteBytes(Cpu, 0, header) == Errno.None ? 0 : 1;
+    }
+
+    private int SwapOn(ShellCommand command) =>
+        Word(command, 1) == ZramDevice && _zram is not null && _machine.Swap.SwapOn(_zram.Disk).Succeeded ? 0 : 1;
 
     /// <summary>A program begins in its cgroup: the shell moves there, and what it becomes is charged there.</summary>
     private Process Begin(Cgroup cgroup, string name)

@@ -249,6 +249,22 @@ public sealed class BlockDevice : IDisposable
         return error;
     }
 
+    /// <summary>Writes a page from bytes that are no frame.</summary>
+    internal Errno WriteBytes(Cpu cpu, long page, ReadOnlySpan<byte> from)
+    {
+        WriteRequests++;
+        Errno error = Check(page, 1, write: true);
+        Spend(cpu, page, 1, waits: true);
+        if (error == Errno.None)
+        {
+            PagesWritten++;
+            error = _store.Write(cpu, page, from);
+        }
+
+        Failures += error == Errno.None ? 0 : 1;
+        return error;
+    }
+
     /// <summary>Writes consecutive pages from frames.</summary>
     internal Errno Write(Cpu cpu, long page, ReadOnlySpan<int> frames, bool waits)
     {
