@@ -1,4 +1,6 @@
 using FluentAssertions;
+using MemSim.Lru;
+using MemSim.Reclaim;
 using MemSim.Statistics;
 using Xunit;
 
@@ -274,6 +276,43 @@ public sealed class CgroupTests : IDisposable
         top["cgroup.stat"].Should().Be("nr_descendants 0\nnr_dying_descendants 0\n");
         Stat(top, "pgsteal").Should().BeGreaterThan(2000, "what happened in it stays counted above");
         _machine.Verify();
+    }
+
+    [Theory]
+    [InlineData(false, 0)]
+    [InlineData(true, 32)]
+    public void What_a_removed_cgroup_has_left_is_scraped_together_even_where_the_priority_allows_none_of_it(bool removed, int taken)
+    {
+        OpenFile file = DiskFile(1);
+        Cgroup top = _machine.Cgroups.Create("/top");
+        ReadIn(_machine.Cgroups.Create("/top/a"), file, 0, 1);
+        _machine.Lru.DrainAll();
+        if (removed)
+        {
+            _machine.Cgroups.Remove("/top/a").Should().Be(Errno.None);
+        }
+
+        Stat(top, "file").Should().Be(MiB);
+        ScanControl sc = new();
+        sc.Start(Gfp.Kernel, 0, _machine.Nodes[0].Zones.Count - 1, 4096, isKswapd: true);
+        _machine.Reclaim.Vmscan.ShrinkNode(Cpu, _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]), sc);
+
+        Stat(top, "file").Should().Be(MiB - (taken * 4096));
+        _machine.Verify();
+    }
+
+    [Fact]
+    public void A_cgroup_is_no_longer_congested_when_reclaim_for_its_limit_is_through()
+    {
+        Cgroup a = _machine.Cgroups.Create("/a");
+        a["memory.max"] = "4M";
+        OpenFile file = DiskFile(8);
+        LruVec lists = _machine.Lru.VecOf(0, a.Id)!;
+        lists.Congested = true;
+        ReadIn(a, file, 0, 8);
+
+        Stat(a, "pgsteal").Should().BePositive();
+        lists.Congested.Should().BeFalse("all pages were clean");
     }
 
     [Fact]

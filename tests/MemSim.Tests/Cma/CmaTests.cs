@@ -57,6 +57,34 @@ public class CmaTests : MachineTests
     }
 
     [Fact]
+    public void Clean_cache_in_the_way_is_dropped_though_a_process_maps_it()
+    {
+        Machine machine = Boot(WithArea);
+        Cpu cpu = machine.Cpus[0];
+        CmaArea area = machine.Cma.Get("video");
+        using BlockDevice disk = new("sda", "300M");
+        OpenFile file = machine.Files.Mount(disk).Create("cache").Value;
+        const long bytes = 150L << 20;
+        cpu.Files.Truncate(file, bytes).Should().Be(Errno.None);
+        Process process = machine.CreateProcess("reader");
+        using ContextScope scope = cpu.Run(process);
+        VirtualAddress map = process.Mm.Mmap(default, bytes, Prot.Read, MapFlags.Shared, file).Value;
+        for (long at = 0; at < bytes; at += PageGeometry.PageSize)
+        {
+            cpu.Read<byte>(map + at).Should().Be(0);
+        }
+
+        long inArea = 16384 - area.Zone.FreeCmaPages;
+        inArea.Should().BeGreaterThan(8192, "the cache uses the area");
+        long moved = machine.Events("pgmigrate_success");
+
+        machine.Cma.Alloc(cpu, area, 16384).Pfn.Should().Be(area.Start);
+
+        (machine.Events("pgmigrate_success") - moved).Should().BeLessThan(inArea / 8);
+        machine.Verify();
+    }
+
+    [Fact]
     public void Clean_cache_in_the_way_is_dropped_and_dirty_cache_moved()
     {
         Machine machine = Boot(WithArea);

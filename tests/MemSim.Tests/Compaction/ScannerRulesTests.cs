@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Compaction;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim.Compaction;
@@ -120,12 +121,94 @@ public class ScannerRulesTests : MachineTests
         machine.Verify();
     }
 
+    [Theory]
+    [InlineData("1", true)]
+    [InlineData("0", false)]
+    public void Locked_memory_moves_unless_the_administrator_wants_it_to_stay(string allowed, bool moves)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        machine.Sysctl.Set("compact_unevictable_allowed", allowed);
+        _ = Fragment(machine, 32 << 20, locked: true);
+
+        machine.Compaction.CompactMemory();
+
+        (machine.Events("pgmigrate_success") > 1000).Should().Be(moves);
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData(MigrationMode.Async, false)]
+    [InlineData(MigrationMode.SyncLight, true)]
+    public void Only_asynchronous_compaction_gives_up_when_half_of_all_pages_are_isolated_already(MigrationMode mode, bool moves)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        _ = Fragment(machine, 32 << 20);
+        NodeCounters counters = machine.Nodes[0].Counters;
+        counters.IsolatedFile += 100_000;
+        Zone zone = machine.Zones.Last(z => z.IsPopulated);
+
+        machine.Compaction.Compactor.CompactZone(machine.Cpus[0], new CompactControl(zone, machine.Compaction.Compactor.ScannersOf(zone), CompactControl.NoGoal) { Mode = mode });
+
+        counters.IsolatedFile -= 100_000;
+        (machine.Events("pgmigrate_success") > 0).Should().Be(moves);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void All_pages_that_the_scanners_take_count_as_isolated_those_of_the_fast_search_too()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        MovablePool pool = machine.Migration.CreateMovablePool();
+        pool.KeepEvery(cpu, pool.Fill(cpu), 2);
+        OnlyCompaction reclaim = new(machine);
+        machine.Reclaim.Policy = reclaim;
+        cpu.AllocateAll(Gfp.NoWait, 9);
+        TakenSink taken = new();
+        machine.Tracing.Attach(taken);
+
+        cpu.AllocPages(Gfp.HighUser | Gfp.Movable, 9).IsNull.Should().BeFalse();
+
+        pool.Moves.Should().BePositive();
+        machine.Events("compact_isolated").Should().BeGreaterThan(taken.Pages, "the fast search takes pages without a scan of their block");
+    }
+
+    [Fact]
+    public void The_free_scanner_looks_at_no_page_twice()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        MovablePool pool = machine.Migration.CreateMovablePool();
+        pool.KeepEvery(cpu, pool.Fill(cpu), 2);
+        TakenSink taken = new();
+        machine.Tracing.Attach(taken);
+
+        machine.Compaction.CompactMemory();
+
+        taken.FreeRuns.Should().NotBeEmpty().And.OnlyContain(run => run.Scanned <= run.End - run.Start);
+    }
+
+    private sealed class TakenSink : ICompactionTraceSink
+    {
+        public long Pages { get; private set; }
+
+        public List<(long Start, long End, long Scanned)> FreeRuns { get; } = [];
+
+        public void MmCompactionIsolateMigratePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken) => Pages += taken;
+
+        public void MmCompactionIsolateFreePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken)
+        {
+            Pages += taken;
+            FreeRuns.Add((startPfn, endPfn, scanned));
+        }
+    }
+
     /// <summary>A process's memory of which every other page is gone.</summary>
-    private static List<Page> Fragment(Machine machine, long bytes)
+    private static List<Page> Fragment(Machine machine, long bytes, bool locked = false)
     {
         Cpu cpu = machine.Cpus[0];
         machine.HugePages.Enabled = TransparentHugePages.Never;
-        Process process = machine.CreateProcess("process");
+        Process process = machine.CreateProcess("process", new Rlimits { MayLockAll = true });
         List<Page> pages = [];
         using (cpu.Run(process))
         {
@@ -145,6 +228,14 @@ public class ScannerRulesTests : MachineTests
                 {
                     pages.Add(machine.GetPage(new Pfn((long)(process.PageMap(start + at, 1)[0] & ((1UL << 55) - 1)))));
                 }
+            }
+        }
+
+        if (locked)
+        {
+            using (cpu.Run(process))
+            {
+                process.Mm.MlockAll(LockAll.Current | LockAll.OnFault).Should().Be(Errno.None);
             }
         }
 

@@ -35,6 +35,17 @@ public class MemblockTests
     }
 
     [Fact]
+    public void Ranges_are_cut_to_whole_pages_and_those_without_one_vanish_the_first_too()
+    {
+        Memblock memblock = new();
+        memblock.Add(0x1400, 0x800);
+        memblock.Add(0x4400, 0x2000);
+        memblock.Add(0x8400, 0x800);
+        memblock.TrimToPages();
+        memblock.Memory.Select(r => (r.Start, r.End)).Should().Equal((0x5000, 0x6000));
+    }
+
+    [Fact]
     public void Allocation_takes_the_highest_aligned_address_below_the_limit()
     {
         Memblock memblock = new();

@@ -43,9 +43,12 @@ internal sealed class FakeOwners : IPageOwners
     public int ShadowsLeft { get; private set; }
 
     /// <summary>Reads a page into the cache.</summary>
-    public int Read(Cpu cpu, PageFlags flags = PageFlags.None, Gfp gfp = Gfp.None)
+    public int Read(Cpu cpu, PageFlags flags = PageFlags.None, Gfp gfp = Gfp.None) => ReadWith(cpu, Gfp.HighUserMovable | Gfp.NoWarn | gfp, flags);
+
+    /// <summary>The same with memory of the caller's choice.</summary>
+    public int ReadWith(Cpu cpu, Gfp gfp, PageFlags flags = PageFlags.None)
     {
-        Page page = cpu.AllocPage(Gfp.HighUserMovable | Gfp.NoWarn | gfp);
+        Page page = cpu.AllocPage(gfp);
         if (page.IsNull)
         {
             return -1;

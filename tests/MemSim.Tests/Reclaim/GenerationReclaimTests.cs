@@ -121,6 +121,39 @@ public sealed class GenerationReclaimTests : IDisposable
         first.Taken.Should().Be(first.Scanned);
     }
 
+    [Theory]
+    [InlineData(Swappiness.AnonOnly, 0)]
+    [InlineData(0, 2)]
+    public void The_trace_of_isolation_names_the_inactive_list_of_the_kind(int swappiness, int list)
+    {
+        Machine machine = Boot("7.3", "128M", swap: 64);
+        Read(machine, MakeFile(machine, 24), 24);
+        Process process = Touch(machine, 24);
+        machine.Tracing.Attach(_trace);
+        Reclaim(machine, pages: 64, swappiness);
+
+        _trace.Isolations.Should().NotBeEmpty().And.OnlyContain(e => e.List == list);
+        process.Exit();
+    }
+
+    [Theory]
+    [InlineData(63, false)]
+    [InlineData(64, true)]
+    public void Anonymous_memory_is_evicted_only_while_swap_has_room_for_a_batch(int room, bool evicted)
+    {
+        Machine machine = Boot("6.18", "128M");
+        FakeOwners owners = new(machine, swapPages: room);
+        for (int i = 0; i < 4096; i++)
+        {
+            owners.Touch(machine.Cpus[0]);
+        }
+
+        machine.Lru.DrainAll();
+        Reclaim(machine, pages: 32, swappiness: 100);
+
+        (machine.Events[VmEvent.ScanAnon] != 0).Should().Be(evicted);
+    }
+
     [Fact]
     public void Pages_read_often_stay_when_pages_read_once_are_evicted()
     {

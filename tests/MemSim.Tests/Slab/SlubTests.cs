@@ -66,10 +66,38 @@ public class SlubTests
         for (int freed = 1; freed <= most + 2; freed++)
         {
             cpu.Free(cache, firsts[freed - 1]);
-            int kept = int.Parse(System.Text.RegularExpressions.Regex.Match(machine.Slab.SysfsAttribute(cache, "slabs_cpu_partial"), @"\((\d+)\)").Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
-            kept.Should().Be(freed <= most ? freed : freed - most, "after {0} slabs got a free object", freed);
+            KeptPartialSlabs(machine, cache).Should().Be(freed <= most ? freed : freed - most, "after {0} slabs got a free object", freed);
         }
 
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_refill_from_the_node_takes_more_than_half_of_what_the_cpu_may_keep_besides_the_slab_it_goes_on_with()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("partial", 256, flags: SlabFlags.TypesafeByRcu);
+        int most = cache.Layout.CpuPartialSlabs;
+        List<VirtualAddress> firsts = [];
+        for (int slab = 0; slab < most + 2; slab++)
+        {
+            firsts.Add(cpu.Alloc(cache, Gfp.Kernel));
+            for (int i = 1; i < cache.ObjectsPerSlab; i++)
+            {
+                cpu.Alloc(cache, Gfp.Kernel);
+            }
+        }
+
+        // With the last one all others go to the node.
+        firsts.Take(most + 1).ToList().ForEach(first => cpu.Free(cache, first));
+        KeptPartialSlabs(machine, cache).Should().Be(1);
+        cpu.Alloc(cache, Gfp.Kernel);
+        KeptPartialSlabs(machine, cache).Should().Be(0);
+
+        cpu.Alloc(cache, Gfp.Kernel);
+
+        KeptPartialSlabs(machine, cache).Should().Be(Math.Min((most / 2) + 1, most - 1));
         machine.Verify();
     }
 
@@ -480,4 +508,7 @@ public class SlubTests
 
         machine.Slab.LastFailureReport.Should().Contain($"  node 0: slabs: 1, objs: {each}, free: {each - 2}\n").And.Contain("  node 1: slabs: 0, objs: 0, free: 0\n");
     }
+
+    private static int KeptPartialSlabs(Machine machine, KmemCache cache) =>
+        int.Parse(System.Text.RegularExpressions.Regex.Match(machine.Slab.SysfsAttribute(cache, "slabs_cpu_partial"), @"\((\d+)\)").Groups[1].Value, System.Globalization.CultureInfo.InvariantCulture);
 }

@@ -129,6 +129,86 @@ public sealed class SwapSpaceTests : IDisposable
     }
 
     [Fact]
+    public void Who_goes_backwards_has_the_pages_before_the_fault_read_with_it()
+    {
+        _rig.AddArea();
+        SwapRigProcess process = Filled(64);
+        ReclaimAll(process);
+        process.Touch(41, write: false).Should().Be(SwapInOutcome.Read);
+        int first = Enumerable.Range(0, 41).First(i => Swap.Peek(process.EntryOf(i)) >= 0);
+        process.Touch(first, write: false).Should().Be(SwapInOutcome.Found);
+        process.Touch(first - 1, write: false).Should().Be(SwapInOutcome.Read);
+
+        Swap.Peek(process.EntryOf(first - 2)).Should().BeGreaterThanOrEqualTo(0);
+        Machine.Events[VmEvent.SwapIn].Should().Be(8 + 4, "the page is the last one of a window of four");
+        _rig.Verify();
+    }
+
+    [Fact]
+    public void When_the_last_rotating_area_is_off_addresses_decide_again_what_is_read_ahead()
+    {
+        SwapArea rotating = _rig.AddArea(solidState: false, name: "sda");
+        Swap.SwapOff(_rig.Cpu, rotating).Should().Be(Errno.None);
+        _rig.AddArea(name: "sdb");
+        SwapRigProcess process = Filled(32);
+        ReclaimAll(process);
+        process.Touch(10, write: false).Should().Be(SwapInOutcome.Read);
+
+        for (int i = 7; i < 15; i++)
+        {
+            (i == 10 || Swap.Peek(process.EntryOf(i)) >= 0).Should().BeTrue("the window lies around the address, wherever the slots are");
+        }
+
+        _rig.Verify();
+    }
+
+    [Fact]
+    public void An_area_has_its_whole_turn_after_one_that_was_full_in_the_middle_of_its_own()
+    {
+        SwapArea small = _rig.AddArea(pages: 33, priority: 5, name: "sda");
+        SwapArea[] others = [_rig.AddArea(priority: 5, name: "sdb"), _rig.AddArea(priority: 5, name: "sdc")];
+        SwapRigProcess process = Filled(32 + 128);
+        for (int i = 0; i < 32; i++)
+        {
+            _rig.Reclaim(process.PageOf(i)).Should().BeTrue();
+        }
+
+        small.UsedPages.Should().Be(32, "its turn came first, and it is full");
+        for (int i = 32; i < 32 + 128; i++)
+        {
+            _rig.Reclaim(process.PageOf(i)).Should().BeTrue();
+        }
+
+        others.Select(area => area.UsedPages).Should().OnlyContain(used => used % 64 == 0);
+        _rig.Verify();
+    }
+
+    [Fact]
+    public void A_page_of_the_swap_cache_goes_with_the_last_entry_that_names_it()
+    {
+        SwapArea area = _rig.AddArea();
+        SwapRigProcess process = Filled(32);
+        ReclaimAll(process);
+        process.Touch(10, write: false).Should().Be(SwapInOutcome.Read);
+        Swap.Peek(process.EntryOf(11)).Should().BeGreaterThanOrEqualTo(0, "it was read ahead");
+        long cached = Swap.CachedPages;
+
+        process.Drop(11);
+
+        Swap.CachedPages.Should().Be(cached - 1);
+        area.UsedPages.Should().Be(31);
+        _rig.Verify();
+    }
+
+    [Fact]
+    public void A_page_table_entry_of_32_bits_names_eight_million_slots_and_no_more()
+    {
+        using SwapRig rig = new(MachineSpec.X86_32("128M"));
+        SwapArea area = rig.AddArea(pages: (1L << 23) + 4096);
+        area.Pages.Should().Be((1L << 23) - 1);
+    }
+
+    [Fact]
     public void Page_cluster_0_reads_single_pages()
     {
         Machine.Sysctl.Set("page-cluster", "0");
