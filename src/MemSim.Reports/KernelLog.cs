@@ -19,6 +19,7 @@ public sealed class KernelLog
     private readonly LineJoiner _joiner = new();
     private readonly UnknownLineList _unknown = new();
     private readonly ReportAssembler _assembler;
+    private readonly LineOrder _order = new();
     private readonly Queue<(long Number, string Text)> _ahead = new();
     private bool _skipping = true;
 
@@ -59,6 +60,11 @@ public sealed class KernelLog
             bool more = Step();
             while (_assembler.Next() is { } report)
             {
+                if (_order.IsReversed)
+                {
+                    report.Notes.Add(LineOrder.Reversed);
+                }
+
                 yield return report;
             }
 
@@ -133,6 +139,7 @@ public sealed class KernelLog
         {
             if (_joiner.Add(Prefixes.Strip(number, text), out LogicalLine complete))
             {
+                _order.Add(complete.Kind);
                 _assembler.Add(complete);
             }
         }

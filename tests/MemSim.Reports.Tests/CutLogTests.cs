@@ -118,4 +118,29 @@ public sealed class CutLogTests
         explanation.SavedBy.Select(s => s.Knob).Should().BeSubsetOf(["order", "kvmalloc", "hugetlb", "cma"]).And.Contain(["order", "kvmalloc", "hugetlb", "cma"]);
         explanation.SavedBy.Should().OnlyContain(s => s.Works != false);
     }
+
+    [Theory]
+    [InlineData("01")]
+    [InlineData("02")]
+    public void A_log_that_was_printed_newest_first_is_told_to_be_turned_round(string number)
+    {
+        string text = Logs.Case(number);
+        string reversed = string.Join('\n', text.TrimEnd('\n').Split('\n').Reverse()) + "\n";
+
+        IReadOnlyList<ReportExplanation> explanations = Logs.Explain(reversed);
+        explanations.Should().NotBeEmpty();
+        explanations.Should().NotContain(e => e.Verdict == Verdict.Short || e.Verdict == Verdict.Fragmented);
+        explanations.Should().Contain(e => e.Notes.Any(n => n.Contains("reverse order")));
+        Logs.Explain(text + text).Should().NotContain(e => e.Notes.Any(n => n.Contains("reverse order")));
+    }
+
+    [Fact]
+    public void Wherever_a_log_begins_or_ends_its_lines_are_not_called_reversed()
+    {
+        string text = Logs.Case("01");
+        for (int at = 0; at < text.Length; at += 211)
+        {
+            Logs.Explain(text[at..]).Concat(Logs.Explain(text[..at])).Concat(Logs.Explain(text[at..] + text)).Should().NotContain(e => e.Notes.Any(n => n.Contains("reverse order")), "it is cut at {0}", at);
+        }
+    }
 }
