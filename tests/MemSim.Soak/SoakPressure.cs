@@ -56,7 +56,7 @@ internal sealed class SoakPressure
                 break;
             case 3:
                 // Far below what a process has, each page that comes back is taken before it is used.
-                Write(cgroup, "memory.high", pages + 2000);
+                Write(cgroup, "memory.high", pages + 200);
                 break;
             case 4:
                 Write(cgroup, "memory.low", pages / 4);

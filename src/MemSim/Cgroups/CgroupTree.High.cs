@@ -15,6 +15,25 @@ public sealed partial class CgroupTree
     private const long TicksPerSecond = 250;
 
     /// <summary>On the way back to user mode: who charged above a limit reclaims that much, and sleeps if that did not help (<c>mem_cgroup_handle_over_high()</c>).</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="page">
+    /// The number of the page that was faulted in. Who comes back for the same one gets to use it: here an access is tried again only after this, so that what reclaims may take the page each time, while hardware
+    /// runs the instruction some time or other.
+    /// </param>
+    internal void HandleOverHigh(Cpu cpu, ulong page)
+    {
+        KernelTask task = cpu.Current;
+        if (task.SlowedAtPage == page)
+        {
+            (task.SlowedAtPage, task.PagesOverHigh) = (0, 0);
+            return;
+        }
+
+        task.SlowedAtPage = page;
+        HandleOverHigh(cpu);
+    }
+
+    /// <summary>The same at the end of a system call.</summary>
     internal void HandleOverHigh(Cpu cpu)
     {
         KernelTask task = cpu.Current;

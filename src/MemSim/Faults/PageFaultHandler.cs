@@ -113,7 +113,7 @@ internal sealed class PageFaultHandler(AddressSpaces spaces) : IPageFaultHandler
 
         if (process.PagesOverHigh != 0)
         {
-            spaces.Machine.Cgroups.HandleOverHigh(cpu);
+            spaces.Machine.Cgroups.HandleOverHigh(cpu, fault.Address.Value >> PageGeometry.PageShift);
         }
 
         // On the way back to user mode signals are looked at: who was killed meanwhile does not get there.

@@ -97,6 +97,9 @@ public partial class KernelTask
     /// <summary>Pages it charged above <c>memory.high</c> since it was last in user mode (<c>memcg_nr_pages_over_high</c>).</summary>
     internal long PagesOverHigh { get; set; }
 
+    /// <summary>The number of the page at whose fault it was slowed last; 0 for none.</summary>
+    internal ulong SlowedAtPage { get; set; }
+
     internal bool NeedsAttention => _flags != TaskFlags.None || _policy is not null || _allowedNodes != ulong.MaxValue;
 
     /// <summary>Called when the task starts to run on a CPU: a process loads its page tables, a kernel thread goes on with those that are loaded (lazy TLB).</summary>

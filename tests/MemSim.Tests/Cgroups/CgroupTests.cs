@@ -254,6 +254,43 @@ public sealed class CgroupTests : IDisposable
         _machine.Verify();
     }
 
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("6.12")]
+    [InlineData("7.3")]
+    public void Who_is_slowed_for_a_page_gets_to_use_it_however_far_high_is_below_what_he_has(string kernel)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1).WithKernel(kernel));
+        machine.Swap.SwapOn(new BlockDevice("swap", "64M")).Succeeded.Should().BeTrue();
+        machine.Sysctl.Set("vm.page-cluster", "0");
+        Cgroup a = machine.Cgroups.Create("/a");
+        Process process = machine.CreateProcess("app");
+        process.Cgroup = a;
+        VirtualAddress at = process.Mm.Mmap(64 * 4096, Prot.Read | Prot.Write);
+        using (machine.Cpus[0].Run(process))
+        {
+            for (int page = 0; page < 64; page++)
+            {
+                machine.Cpus[0].Write(at + (page * 4096), page);
+            }
+
+            // At the limit there is no batch to charge: each page is one above high.
+            process.Mm.Madvise(at, 64 * 4096, MemoryAdvice.PageOut).Should().Be(Errno.None);
+            a["memory.max"] = "128K";
+            a["memory.high"] = "0";
+            for (int round = 0; round < 4; round++)
+            {
+                for (int page = 0; page < 64; page++)
+                {
+                    machine.Cpus[0].Read<int>(at + (page * 4096)).Should().Be(page);
+                }
+            }
+        }
+
+        Events(a, "high").Should().BePositive();
+        machine.Verify();
+    }
+
     [Fact]
     public void What_a_removed_cgroup_has_left_stays_charged_until_it_goes()
     {
