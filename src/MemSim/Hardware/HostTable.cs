@@ -56,8 +56,12 @@ internal readonly unsafe struct HostTable<T> : IHostView
         return new Span<T>(_first + index, count);
     }
 
+    /// <summary>Where the table begins, for the types that own memory.</summary>
+    public T* First => _first;
+
     /// <summary>Where an item lies, for the types that own memory.</summary>
-    public T* PlaceOf(uint index)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public T* PlaceOf(ulong index)
     {
         Check(index);
         return _first + index;

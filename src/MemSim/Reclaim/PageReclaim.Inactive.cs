@@ -58,7 +58,6 @@ internal sealed partial class PageReclaim
         ScanFindings found = default;
         int kept = 0;
         int freed = 0;
-        _lru.EvictFor(cpu, sc.Target ?? 0);
         long reclaimed = ShrinkPages(cpu, state, sc, sc.Pages.AsSpan(0, entries), ref found, ref kept, ref freed);
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
         _lru.PutBackAll(cpu, vec, sc.Kept.AsSpan(0, kept), out int unused);
@@ -92,6 +91,9 @@ internal sealed partial class PageReclaim
     {
         long reclaimed = 0;
         sc.PartsFreed = 0;
+
+        // Each pass says it anew: the last one on this CPU may have been for a cgroup that is gone.
+        _lru.EvictFor(cpu, sc.Target ?? 0);
 
         // For page faults on other CPUs a page is reclaimed in one step: none meets it locked or half gone. Where there are none, one scope does for all.
         using OwnersLock.Scope all = _machine.IsParallel ? default : _machine.EnterOwners();

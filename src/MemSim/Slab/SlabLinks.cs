@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 
@@ -12,93 +11,46 @@ namespace MemSim.Slab;
 /// </remarks>
 internal readonly unsafe struct SlabLinks : IHostView
 {
-    private readonly ushort* _first;
-#if DEBUG
-    private readonly int _objects;
-#endif
+    private readonly HostTable<ushort> _words;
 
     /// <summary>The words of a slab, in memory that has room for them.</summary>
-    public SlabLinks(ushort* first, int objects)
-    {
-        _first = first;
-#if DEBUG
-        _objects = objects;
-#else
-        _ = objects;
-#endif
-    }
+    public SlabLinks(ushort* first, int objects) => _words = new HostTable<ushort>(first, objects);
 
     public ref ushort this[uint index]
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get
-        {
-            Check(index);
-            return ref _first[index];
-        }
+        get => ref _words[index];
     }
 
     public ref ushort this[int index]
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get
-        {
-            Check((uint)index);
-            return ref _first[index];
-        }
+        get => ref _words[(uint)index];
     }
 
     /// <summary>The place of an object's word, as arrays and sheaves remember it.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public SlabLink At(uint index)
-    {
-        Check(index);
-        return new SlabLink(_first + index);
-    }
+    public SlabLink At(uint index) => new(_words.PlaceOf(index));
 
     /// <summary>The words from an object's on, for <see cref="BulkRuns"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public ushort* From(ulong index)
-    {
-        Check(index);
-        return _first + index;
-    }
+    public ushort* From(ulong index) => _words.PlaceOf(index);
 
     /// <summary>The object whose word lies at a place.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int IndexOf(SlabLink link)
-    {
-        int index = link.From(_first);
-        Check((uint)index);
-        return index;
-    }
+    public int IndexOf(SlabLink link) => link.From(_words.First);
 
     /// <summary>The words of all objects.</summary>
     /// <param name="objects">How many the slab has.</param>
-    public Span<ushort> All(int objects)
-    {
-        Check((uint)Math.Max(objects - 1, 0));
-        return new Span<ushort>(_first, objects);
-    }
+    public Span<ushort> All(int objects) => _words.Slice(0, objects);
 
     /// <summary>How many objects are in a state.</summary>
     public int Count(int objects, ushort state) => All(objects).Count(state);
 
     /// <summary>Gives the memory back.</summary>
-    public void GiveTo(SlabMemory memory, int objects) => memory.GiveLinks(_first, objects);
+    public void GiveTo(SlabMemory memory, int objects) => memory.GiveLinks(_words.First, objects);
 
-    public bool IsSameAs(SlabLinks other) => _first == other._first;
-
-    [Conditional("DEBUG")]
-    private void Check(ulong index)
-    {
-#if DEBUG
-        Debug.Assert(index < (ulong)_objects, "a number of an object of the slab");
-#else
-        _ = index;
-        _ = this;
-#endif
-    }
+    public bool IsSameAs(SlabLinks other) => _words.First == other._words.First;
 }
 
 /// <summary>The word of one object in the <see cref="SlabLinks"/> of its slab.</summary>

@@ -254,6 +254,40 @@ public sealed class CgroupTests : IDisposable
         _machine.Verify();
     }
 
+    [Fact]
+    public void Pages_that_are_advised_out_are_nobodys_eviction_however_a_cgroup_was_reclaimed_before()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 1));
+        machine.Swap.SwapOn(new BlockDevice("swap", "64M")).Succeeded.Should().BeTrue();
+        Cpu cpu = machine.Cpus[0];
+        Process other = machine.CreateProcess("other");
+        VirtualAddress at = other.Mm.Mmap(32 * 4096, Prot.Read | Prot.Write);
+        using (cpu.Run(other))
+        {
+            cpu.User.CopyToUser(at, new byte[32 * 4096]).Should().Be(0);
+        }
+
+        // Its limit is met, it ends, and with it its lists go.
+        Cgroup box = machine.Cgroups.Create("/box");
+        box["memory.max"] = "1M";
+        Process hog = machine.CreateProcess("hog");
+        hog.Cgroup = box;
+        VirtualAddress memory = hog.Mm.Mmap(4 * MiB, Prot.Read | Prot.Write);
+        using (cpu.Run(hog))
+        {
+            cpu.User.CopyToUser(memory, new byte[4 * MiB]).Should().Be(0);
+        }
+
+        Events(box, "max").Should().BePositive();
+        hog.Exit();
+        hog.Parent?.Wait();
+        machine.Cgroups.Remove("/box").Should().Be(Errno.None);
+
+        other.Mm.Madvise(at, 32 * 4096, MemoryAdvice.PageOut).Should().Be(Errno.None);
+        other.Mm.ResidentPages.Should().Be(0);
+        machine.Verify();
+    }
+
     [Theory]
     [InlineData("6.1")]
     [InlineData("6.12")]

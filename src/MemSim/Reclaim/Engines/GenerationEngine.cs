@@ -250,7 +250,6 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
     private void Shrink(Cpu cpu, NodeReclaimState state, LruVec vec, ScanControl sc, int entries, long scanned, int kind)
     {
         bool file = kind != 0;
-        _lru.EvictFor(cpu, sc.Target ?? 0);
         reclaim.CountEntries(entries);
         for (bool isRetry = false; entries != 0; isRetry = true)
         {
