@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 
@@ -7,7 +8,7 @@ namespace MemSim.Slab;
 /// <remarks>
 /// A view of memory that <see cref="SlabMemory.TakeLinks"/> gave for <see cref="SlabPage.Objects"/> objects and takes back with the slab. In range by construction: an index is an object's number
 /// that <see cref="SlabPage.TryIndex"/> compared with that count, a counter below it, or a link, and links hold nothing but such numbers; nobody else can write there. The Debug build keeps the
-/// count and looks at every index.
+/// count and looks at every index (<see cref="HostTable{T}"/>).
 /// </remarks>
 internal readonly unsafe struct SlabLinks : IHostView
 {
@@ -38,7 +39,12 @@ internal readonly unsafe struct SlabLinks : IHostView
 
     /// <summary>The object whose word lies at a place.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public int IndexOf(SlabLink link) => link.From(_words.First);
+    public int IndexOf(SlabLink link)
+    {
+        int index = link.From(_words.First);
+        Debug.Assert(index >= 0 && At((uint)index) == link, "the word of an object of the slab");
+        return index;
+    }
 
     /// <summary>The words of all objects.</summary>
     /// <param name="objects">How many the slab has.</param>
