@@ -3,7 +3,7 @@
 #
 # Guess before the run: for a program that maps 1 GiB and writes none of it dump-acct and sa both say some 5000k: resident memory over its time ("cpu-time averaged core usage, in 1k units").
 # Seen: dump-acct has VmSize at the program's end (in the record's 13 bits of precision), and sa a quarter of it: 264192k of 1056768. So the figure is neither resident nor virtual, and not an average:
-# 1 GiB untouched counts as 256 MiB, and a .NET program of 50 MiB that reserves 53 GiB for its heap as 13 GiB. k*sec (-K) goes by the same number.
+# 1 GiB untouched counts as 256 MiB, and a .NET program of 50 MiB that reserves 53 GiB for its heap as 13 GiB.
 # Needs root and a kernel with accounting (CONFIG_BSD_PROCESS_ACCT_V3); a namespace of process ids of its own keeps the rest of the machine out.
 set -euo pipefail
 dir=$(mktemp -d)

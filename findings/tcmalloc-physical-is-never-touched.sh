@@ -3,8 +3,7 @@
 #
 # Guess before the run: VmRSS + VmSwap, as the words say: a few MiB for a program that asks for 256 MiB and writes the first byte.
 # Seen: 257 MiB used "physical + swap" at a VmRSS of 6 MiB. The line is what the application asked for, the free lists and the metadata: all of the address space that tcmalloc took less what it gave back
-# itself, whether a page is behind it or not. The kernel is not asked. Who sizes a container by this line, or compares a simulated machine's frames with it, takes what is reserved for what is used; on
-# a machine that swaps it does not move.
+# itself, whether a page is behind it or not. The kernel is not asked. Who sizes a container by this line, or compares a simulated machine's frames with it, takes what is reserved for what is used.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT

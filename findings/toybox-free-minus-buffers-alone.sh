@@ -2,8 +2,7 @@
 # toybox 0.8.9 (Debian 12; Android's command line tools): the row "-/+ buffers/cache" of free takes off the buffers alone, page cache stays in "used".
 #
 # Guess before the run: used less buffers and Cached, as the row meant in procps and busybox for twenty years.
-# Seen: used - buffers. It asks sysinfo(2), which knows no page cache, and prints the old row all the same: after 1 GiB of a file was read both rows have 1 GiB more used. "shared"
-# is in it, too. On a machine with a full cache the row that is there to leave the cache out says that nearly all memory is used by programs.
+# Seen: used - buffers. It asks sysinfo(2), which knows no page cache, and prints the old row all the same. On a machine with a full cache the row that is there to leave the cache out says that nearly all memory is used by programs.
 set -euo pipefail
 dir=$(mktemp -d)
 trap 'rm -rf "$dir"' EXIT
