@@ -6,7 +6,7 @@ namespace MemSim.Tool.Tests;
 
 public sealed class ExplainTests : IDisposable
 {
-    private const string Failure = """
+    internal const string Failure = """
         [ 1186.232273] task: page allocation failure: order:4, mode:0x40c40(GFP_NOFS|__GFP_COMP), nodemask=(null),cpuset=/,mems_allowed=0
         [ 1186.232287] CPU: 3 PID: 1108 Comm: task Not tainted 5.19.0 #1
         [ 1186.232608] Mem-Info:

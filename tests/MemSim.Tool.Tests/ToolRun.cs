@@ -32,6 +32,13 @@ internal sealed record ToolRun(int ExitCode, string Out, string Error)
         Error.Should().NotContain("   at ", "nobody wants to read a stack trace");
     }
 
+    /// <summary>The same exit code and the same last line, which counts what matched.</summary>
+    public void ShouldMatchAsMuchAs(ToolRun other)
+    {
+        ExitCode.Should().Be(other.ExitCode, Out + Error);
+        LastLine.Should().StartWith("matched ").And.Be(other.LastLine);
+    }
+
     /// <summary>All of it matched, as the last line says.</summary>
     public void ShouldMatchWhole()
     {
