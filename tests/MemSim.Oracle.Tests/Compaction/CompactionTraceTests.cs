@@ -4,7 +4,7 @@ using MemSim.Observability;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.Reclaim;
+namespace MemSim.Oracle.Tests.Compaction;
 
 /// <summary>A write to <c>compact_memory</c> that a real kernel recorded, against the same on the machine's twin.</summary>
 /// <remarks>

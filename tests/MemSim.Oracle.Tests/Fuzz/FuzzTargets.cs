@@ -2,7 +2,7 @@ using System.Text;
 using MemSim.Captures;
 using MemSim.Kernels;
 using MemSim.Oracle.Tests.Figures;
-using MemSim.Oracle.Tests.Observability.Import;
+using MemSim.Oracle.Tests.Import;
 using MemSim.Oracle.Tests.Replay;
 using MemSim.Recordings;
 using MemSim.Recordings.Twins;

@@ -5,7 +5,7 @@ using MemSim.Oracle.Tests.Figures;
 using MemSim.Statistics;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.AddressSpaces;
+namespace MemSim.Oracle.Tests.HugePages;
 
 /// <summary>How huge pages are set up after a boot, against <c>/sys/kernel/mm</c> of the captured machines.</summary>
 public class HugePageSettingsTests(CaptureArchive archive) : IClassFixture<CaptureArchive>

@@ -5,7 +5,7 @@ using MemSim.Observability;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.Observability.Import;
+namespace MemSim.Oracle.Tests.Import;
 
 public class ExactFilesTests
 {

@@ -1,6 +1,6 @@
 using MemSim.Captures;
 
-namespace MemSim.Oracle.Tests.Observability.Import;
+namespace MemSim.Oracle.Tests.Import;
 
 /// <summary>The recorded files that the tests of the readers use.</summary>
 internal static class ImportData

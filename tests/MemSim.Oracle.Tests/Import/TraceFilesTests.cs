@@ -4,7 +4,7 @@ using FluentAssertions;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.Observability.Import;
+namespace MemSim.Oracle.Tests.Import;
 
 public partial class TraceFilesTests
 {

@@ -4,7 +4,7 @@ using FluentAssertions;
 using MemSim.Oom;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.Reclaim;
+namespace MemSim.Oracle.Tests.Oom;
 
 /// <summary>A hog in a cgroup of 40 MiB on 6.18, 7.0 and 7.3: the report, line by line, from a machine on which the same happens.</summary>
 /// <remarks>

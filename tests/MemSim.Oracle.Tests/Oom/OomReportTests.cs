@@ -4,7 +4,7 @@ using MemSim.Kernels;
 using MemSim.Oom;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.Reclaim;
+namespace MemSim.Oracle.Tests.Oom;
 
 /// <summary>The OOM killer's report, byte for byte as kernels printed it, and the choice they made from the same table.</summary>
 public partial class OomReportTests

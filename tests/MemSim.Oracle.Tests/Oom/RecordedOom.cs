@@ -3,7 +3,7 @@ using System.IO.Compression;
 using System.Text.RegularExpressions;
 using MemSim.Oom;
 
-namespace MemSim.Oracle.Tests.Reclaim;
+namespace MemSim.Oracle.Tests.Oom;
 
 /// <summary>The report of an OOM kill of a real kernel 6.1, read back into what the kernel knew.</summary>
 internal sealed partial class RecordedOom

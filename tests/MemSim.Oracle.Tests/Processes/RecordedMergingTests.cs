@@ -5,7 +5,7 @@ using FluentAssertions;
 using MemSim.Kernels;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.AddressSpaces;
+namespace MemSim.Oracle.Tests.Processes;
 
 /// <summary>Random programs whose pages a real ksmd merged (Data/vma/ksm.c): after each operation all figures of <c>/sys/kernel/mm/ksm</c>, those of each process, and which of its pages are one frame.</summary>
 public class RecordedMergingTests

@@ -5,7 +5,7 @@ using FluentAssertions;
 using MemSim.Kernels;
 using Xunit;
 
-namespace MemSim.Oracle.Tests.AddressSpaces;
+namespace MemSim.Oracle.Tests.Processes;
 
 /// <summary>
 /// Random sequences of memory calls that a real kernel executed (Data/vma/record.c): each call's answer, then the areas of the arena with their flags, and for every page whether it is

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests;
+namespace MemSim.Tests.Boot;
 
 public class KernelCommandLineTests
 {

@@ -1,6 +1,6 @@
 using FluentAssertions;
 using MemSim.Lru;
-using MemSim.Tests.AddressSpaces.Files;
+using MemSim.Tests.Filesystems;
 using MemSim.Tests.Reclaim;
 using Xunit;
 

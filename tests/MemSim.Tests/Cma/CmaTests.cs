@@ -1,7 +1,8 @@
 using FluentAssertions;
+using MemSim.Tests.Reclaim;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Cma;
+namespace MemSim.Tests.Cma;
 
 public class CmaTests : MachineTests
 {

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Compaction;
+namespace MemSim.Tests.Compaction;
 
 /// <summary>What the slow path makes of the outcomes of compaction (<c>should_compact_retry()</c>).</summary>
 public class CompactionRetryTests : MachineTests

@@ -1,8 +1,9 @@
 using FluentAssertions;
 using MemSim.Compaction;
+using MemSim.Tests.Reclaim;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Compaction;
+namespace MemSim.Tests.Compaction;
 
 public class CompactionTests : MachineTests
 {

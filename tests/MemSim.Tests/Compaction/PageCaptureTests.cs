@@ -1,9 +1,10 @@
 using FluentAssertions;
 using MemSim.Background;
+using MemSim.Tests.Reclaim;
 using MemSim.Zones;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Compaction;
+namespace MemSim.Tests.Compaction;
 
 public class PageCaptureTests : MachineTests
 {

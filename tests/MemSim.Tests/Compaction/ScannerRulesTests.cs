@@ -1,8 +1,9 @@
 using FluentAssertions;
 using MemSim.Compaction;
+using MemSim.Tests.Reclaim;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Compaction;
+namespace MemSim.Tests.Compaction;
 
 /// <summary>Which pages the scanners of compaction leave alone: rules that only show when they are missing.</summary>
 public class ScannerRulesTests : MachineTests

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Faults;
 
 /// <summary>The code of <c>docs/processes.md</c> and what it prints.</summary>
 public class FaultStoryTests

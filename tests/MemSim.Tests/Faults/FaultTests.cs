@@ -1,9 +1,10 @@
 using FluentAssertions;
 using MemSim.Hardware;
 using MemSim.Slab;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Faults;
 
 public class FaultTests
 {

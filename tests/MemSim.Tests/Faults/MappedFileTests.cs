@@ -1,7 +1,8 @@
 using FluentAssertions;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Faults;
 
 /// <summary>Files on a disk, mapped by processes: page tables, page cache and device together.</summary>
 public class MappedFileTests

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Faults;
 
 /// <summary>On which node the pages of a process lie.</summary>
 public class NumaFaultTests

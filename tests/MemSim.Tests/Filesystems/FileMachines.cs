@@ -2,7 +2,7 @@ using MemSim.Filesystems;
 using MemSim.Lru;
 using MemSim.PageCache;
 
-namespace MemSim.Tests.AddressSpaces.Files;
+namespace MemSim.Tests.Filesystems;
 
 /// <summary>A machine with a disk, a file system and files, in few words.</summary>
 internal sealed class FileMachine : IDisposable

@@ -5,7 +5,7 @@ using MemSim.Lru;
 using MemSim.PageCache;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Files;
+namespace MemSim.Tests.Filesystems;
 
 /// <summary>Files against arrays of bytes.</summary>
 public class FileModelTests

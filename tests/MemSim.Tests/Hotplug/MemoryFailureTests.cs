@@ -1,7 +1,7 @@
 using FluentAssertions;
-using MemSim.Tests.AddressSpaces;
-using MemSim.Tests.AddressSpaces.Files;
-using MemSim.Tests.AddressSpaces.Swap;
+using MemSim.Tests.Filesystems;
+using MemSim.Tests.Swap;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
 namespace MemSim.Tests.Hotplug;

@@ -35,6 +35,20 @@ public sealed class HouseTests
             .Should().BeEquivalentTo(Rooms.Order.Where(room => room != SourceUses.Facade));
 
     [Fact]
+    public void Tests_have_the_namespace_of_their_folder()
+    {
+        string tests = Path.GetFullPath(Path.Combine(SourceTree.TestFolder(), ".."));
+        string[] projects = ["MemSim.Tests", "MemSim.Oracle.Tests"];
+        (string File, string Folder, string Namespace)[] files = [.. projects.SelectMany(project => Directory.EnumerateFiles(Path.Combine(tests, project), "*.cs", SearchOption.AllDirectories))
+            .Select(file => (Path: file, Name: Path.GetRelativePath(tests, file).Replace('\\', '/')))
+            .Where(file => !file.Name.Split('/').Any(part => part is "obj" or "bin"))
+            .Select(file => (file.Name, file.Name[..file.Name.LastIndexOf('/')].Replace('/', '.'), File.ReadLines(file.Path).FirstOrDefault(line => line.StartsWith("namespace ", StringComparison.Ordinal))?[10..].TrimEnd(';') ?? ""))];
+
+        Lines(files.Where(file => file.Namespace.Length != 0 && file.Namespace != file.Folder).Select(file => $"{file.File}: {file.Namespace}")).Should().BeEmpty("a test is found where what it tests is");
+        files.Should().HaveCountGreaterThan(250);
+    }
+
+    [Fact]
     public void Nothing_static_can_change() =>
         Lines(Sources.Value.MutableStatics().Except(Rooms.HarmlessStatics.Keys)).Should().BeEmpty("a machine has no state outside itself");
 

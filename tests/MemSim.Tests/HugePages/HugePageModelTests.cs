@@ -2,10 +2,10 @@ using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
 using MemSim.Statistics;
-using MemSim.Tests.AddressSpaces.Programs;
+using MemSim.Tests.Processes.Programs;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.HugePages;
 
 /// <summary>Random programs in a window of 8 MiB with huge pages everywhere.</summary>
 public class HugePageModelTests

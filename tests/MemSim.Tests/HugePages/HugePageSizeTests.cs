@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Statistics;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.HugePages;
 
 /// <summary>Large pages of anonymous memory smaller than 2 MiB.</summary>
 public class HugePageSizeTests

@@ -1,8 +1,9 @@
 using FluentAssertions;
 using MemSim.Statistics;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.HugePages;
 
 /// <summary>Each mechanism of transparent huge pages alone.</summary>
 public class HugePageTests

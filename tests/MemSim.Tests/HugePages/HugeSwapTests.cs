@@ -4,7 +4,7 @@ using MemSim.Statistics;
 using MemSim.Swap;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.HugePages;
 
 /// <summary>Huge pages that go to swap: whole where the area has a cluster for them, else in parts.</summary>
 public sealed class HugeSwapTests : IDisposable

@@ -1,7 +1,8 @@
 using FluentAssertions;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.Hugetlb;
 
 /// <summary>Pools of huge pages: what the boot makes of the command line, sizes, sysctls.</summary>
 public class HugePoolTests

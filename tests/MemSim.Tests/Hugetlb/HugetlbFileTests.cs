@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.Hugetlb;
 
 /// <summary>Files on hugetlbfs.</summary>
 public sealed class HugetlbFileTests : IDisposable

@@ -1,7 +1,8 @@
 using FluentAssertions;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.Hugetlb;
 
 /// <summary>Mappings of the pool of huge pages.</summary>
 public class HugetlbTests

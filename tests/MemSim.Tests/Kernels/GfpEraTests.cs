@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.PageAllocation;
+namespace MemSim.Tests.Kernels;
 
 public class GfpEraTests
 {

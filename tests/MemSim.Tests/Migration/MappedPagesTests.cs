@@ -1,9 +1,10 @@
 using FluentAssertions;
 using MemSim.Lru;
 using MemSim.Pages;
+using MemSim.Tests.Reclaim;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Migration;
+namespace MemSim.Tests.Migration;
 
 /// <summary>Pages on LRU lists, mapped by page tables that are one array.</summary>
 public class MappedPagesTests : MachineTests

@@ -1,8 +1,9 @@
 using FluentAssertions;
 using MemSim.Statistics;
+using MemSim.Tests.HugePages;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Huge;
+namespace MemSim.Tests.Migration;
 
 /// <summary>move_pages, migrate_pages and mbind with moving.</summary>
 public class MovePagesTests

@@ -1,9 +1,10 @@
 using FluentAssertions;
 using FsCheck;
 using FsCheck.Fluent;
+using MemSim.Tests.Reclaim;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Migration;
+namespace MemSim.Tests.Migration;
 
 /// <summary>Everything that moves pages, in random order: no page's contents may be lost or mixed up, and the allocator must stay consistent.</summary>
 public class MovingPagesPropertyTests : MachineTests

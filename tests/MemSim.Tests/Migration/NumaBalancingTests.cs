@@ -230,7 +230,7 @@ public class NumaBalancingTests : MachineTests
         machine.Verify();
     }
 
-    private static VirtualAddress HugePageTests_Map(Process process) => AddressSpaces.Huge.HugePageTests.Map(process, 2 << 20);
+    private static VirtualAddress HugePageTests_Map(Process process) => HugePages.HugePageTests.Map(process, 2 << 20);
 
     private static void Write(Cpu cpu, Process process, VirtualAddress at, int pages)
     {

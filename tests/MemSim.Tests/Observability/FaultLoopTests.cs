@@ -1,7 +1,7 @@
 using FluentAssertions;
 using MemSim.Kernels;
 using MemSim.Observability;
-using MemSim.Tests.AddressSpaces;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
 namespace MemSim.Tests.Observability;

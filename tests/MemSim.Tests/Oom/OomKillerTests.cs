@@ -3,7 +3,7 @@ using MemSim.Oom;
 using MemSim.Statistics;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim.Oom;
+namespace MemSim.Tests.Oom;
 
 public sealed class OomKillerTests : IDisposable
 {

@@ -1,4 +1,4 @@
-namespace MemSim.Tests.Reclaim.Oom;
+namespace MemSim.Tests.Oom;
 
 /// <summary>A machine's reclaim that finds nothing to reclaim and leaves everything to the OOM killer.</summary>
 internal sealed class OomOnly(Machine machine) : IReclaim

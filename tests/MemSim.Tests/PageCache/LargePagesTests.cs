@@ -3,7 +3,7 @@ using MemSim.Pages;
 using MemSim.Statistics;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Files;
+namespace MemSim.Tests.PageCache;
 
 /// <summary>Files in large pages: read-ahead brings them (6.17 and later), reading and reclaim take them whole, everything else splits them.</summary>
 public sealed class LargePagesTests : IDisposable

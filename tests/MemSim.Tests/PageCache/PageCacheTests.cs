@@ -4,9 +4,10 @@ using MemSim.Lru;
 using MemSim.Observability;
 using MemSim.PageCache;
 using MemSim.Statistics;
+using MemSim.Tests.Filesystems;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Files;
+namespace MemSim.Tests.PageCache;
 
 public class PageCacheTests
 {

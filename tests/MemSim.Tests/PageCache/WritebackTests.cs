@@ -1,8 +1,9 @@
 using FluentAssertions;
 using MemSim.Statistics;
+using MemSim.Tests.Filesystems;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Files;
+namespace MemSim.Tests.PageCache;
 
 public class WritebackTests
 {

@@ -1,8 +1,9 @@
 using FluentAssertions;
 using MemSim.Slab;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Processes;
 
 /// <summary>What processes and files take of the kernel's own memory.</summary>
 public class KernelObjectTests

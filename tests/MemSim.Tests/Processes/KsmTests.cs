@@ -4,7 +4,7 @@ using MemSim.Statistics;
 using MemSim.Swap;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Processes;
 
 /// <summary>ksmd beyond what was recorded (<c>RecordedMergingTests</c>): swap, migration, nodes, huge pages, prctl, time, kernel lines.</summary>
 public class KsmTests

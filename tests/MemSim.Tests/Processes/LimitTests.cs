@@ -1,7 +1,8 @@
 using FluentAssertions;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Processes;
 
 /// <summary>How much a process may have, and how the kernel says no: promises, areas, stack, heap, locked memory.</summary>
 public class LimitTests

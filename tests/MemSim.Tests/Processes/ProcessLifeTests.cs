@@ -1,9 +1,10 @@
 using FluentAssertions;
 using MemSim.Faults;
 using MemSim.PageCache;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Processes;
 
 /// <summary>vfork, exec, spurious faults, and faults in the kernel.</summary>
 public class ProcessLifeTests

@@ -2,9 +2,10 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using FluentAssertions;
 using MemSim.Swap;
+using MemSim.Tests.VirtualMemory;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.Processes;
 
 /// <summary>What the files below /proc say of a process, against each other and against what the machine counts.</summary>
 public class ProcessViewTests

@@ -1,5 +1,5 @@
 using FluentAssertions;
-using MemSim.Tests.AddressSpaces.Files;
+using MemSim.Tests.Filesystems;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim;

@@ -1,6 +1,6 @@
 using FluentAssertions;
 using MemSim.Scenarios;
-using MemSim.Tests.Reclaim.Oom;
+using MemSim.Tests.Oom;
 using Xunit;
 
 namespace MemSim.Tests.Scenarios;

@@ -4,7 +4,7 @@ using FsCheck.Fluent;
 using MemSim.Swap;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Swap;
+namespace MemSim.Tests.Swap;
 
 /// <summary>Random programs against a naive model: whatever happens, every page of every process holds what was last written to it.</summary>
 public sealed class SwapModelTests

@@ -2,11 +2,12 @@ using FluentAssertions;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Statistics;
-using MemSim.Tests.AddressSpaces.Programs;
+using MemSim.Tests.Processes.Programs;
+using MemSim.Tests.VirtualMemory;
 using MemSim.Zones;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Swap;
+namespace MemSim.Tests.Swap;
 
 /// <summary>Processes whose pages leave memory and come back, on every architecture.</summary>
 public sealed class SwapProcessTests

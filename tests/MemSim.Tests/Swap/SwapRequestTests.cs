@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Swap;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Swap;
+namespace MemSim.Tests.Swap;
 
 /// <summary>How many requests the pages of swap make (<c>nrswpin</c>, <c>nrswpout</c> of 7.3), and what reclaim put back (<c>pgrotate_*</c>).</summary>
 public sealed class SwapRequestTests

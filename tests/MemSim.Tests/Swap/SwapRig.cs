@@ -4,7 +4,7 @@ using MemSim.Pages;
 using MemSim.Swap;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Swap;
+namespace MemSim.Tests.Swap;
 
 /// <summary>The smallest kernel that swap can serve: "processes" that are arrays of pages or entries, and a reclaim that takes the page it is told.</summary>
 internal sealed class SwapRig : ISwapUser, IDisposable

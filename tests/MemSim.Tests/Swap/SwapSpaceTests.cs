@@ -4,7 +4,7 @@ using MemSim.Statistics;
 using MemSim.Swap;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Swap;
+namespace MemSim.Tests.Swap;
 
 /// <summary>Pages leave memory and come back: slots, the swap cache, read-ahead, failing devices.</summary>
 public sealed class SwapSpaceTests : IDisposable

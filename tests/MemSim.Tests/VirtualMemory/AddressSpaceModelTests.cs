@@ -1,9 +1,9 @@
 using FsCheck;
 using FsCheck.Fluent;
-using MemSim.Tests.AddressSpaces.Programs;
+using MemSim.Tests.Processes.Programs;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.VirtualMemory;
 
 /// <summary>Random programs of mmap, touch, fork, munmap, mprotect, mremap, madvise and exit see what they wrote, and leave nothing behind.</summary>
 public class AddressSpaceModelTests

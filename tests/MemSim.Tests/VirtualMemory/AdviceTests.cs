@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Statistics;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.VirtualMemory;
 
 /// <summary>Advice about anonymous memory, with the real LRU lists, swap and reclaim.</summary>
 public class AdviceTests

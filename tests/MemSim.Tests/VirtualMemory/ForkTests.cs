@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.VirtualMemory;
 
 public class ForkTests
 {

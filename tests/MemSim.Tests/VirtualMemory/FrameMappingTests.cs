@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.Tests.AddressSpaces;
 using Xunit;
 
 namespace MemSim.Tests.VirtualMemory;

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.VirtualMemory;
 
 /// <summary><c>mincore()</c>, guards, collapsing on demand, and advice to other processes.</summary>
 public class InMemoryTests

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.VirtualMemory;
 
 /// <summary>Where areas are after <c>mremap()</c>; its answers to random calls are compared with a real kernel's in RecordedProgramsTests.</summary>
 public sealed class MremapTests : IDisposable

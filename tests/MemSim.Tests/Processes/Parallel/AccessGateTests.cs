@@ -3,7 +3,7 @@ using MemSim.Hardware;
 using MemSim.Pages;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Parallel;
+namespace MemSim.Tests.Processes.Parallel;
 
 /// <summary>An access of one CPU and a shootdown by another one: the flush is over only when no access uses the old entry.</summary>
 public sealed class AccessGateTests

@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Statistics;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces.Parallel;
+namespace MemSim.Tests.Processes.Parallel;
 
 /// <summary>Several host threads, each with its CPU and processes, on a machine with half the memory they want: no byte may be wrong.</summary>
 public sealed class ParallelStressTests

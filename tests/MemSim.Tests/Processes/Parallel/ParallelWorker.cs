@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using System.Runtime.InteropServices;
 
-namespace MemSim.Tests.AddressSpaces.Parallel;
+namespace MemSim.Tests.Processes.Parallel;
 
 /// <summary>One host thread with its CPU and process: does things to memory in an order that a seed decides, and knows what every page must hold.</summary>
 internal sealed class ParallelWorker

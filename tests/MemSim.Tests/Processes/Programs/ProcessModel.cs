@@ -1,6 +1,6 @@
 using FluentAssertions;
 
-namespace MemSim.Tests.AddressSpaces.Programs;
+namespace MemSim.Tests.Processes.Programs;
 
 /// <summary>A process, and what its pages must hold.</summary>
 internal sealed class ProcessModel(ProgramRun run, Process process)

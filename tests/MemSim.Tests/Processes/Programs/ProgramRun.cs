@@ -1,7 +1,7 @@
 using FluentAssertions;
 using MemSim.Slab;
 
-namespace MemSim.Tests.AddressSpaces.Programs;
+namespace MemSim.Tests.Processes.Programs;
 
 /// <summary>Runs a program of mmap, touch, fork, munmap, mprotect, mremap, madvise and exit against a model that keeps what every page holds.</summary>
 internal sealed class ProgramRun

@@ -1,4 +1,4 @@
-namespace MemSim.Tests.AddressSpaces.Programs;
+namespace MemSim.Tests.Processes.Programs;
 
 /// <summary>The room that random programs have.</summary>
 /// <param name="Pages">Pages of the window of addresses in which all happens.</param>

@@ -1,6 +1,6 @@
 using System.Globalization;
 
-namespace MemSim.Tests.AddressSpaces.Programs;
+namespace MemSim.Tests.Processes.Programs;
 
 /// <summary>What a step of a random program does.</summary>
 internal enum Op

@@ -2,7 +2,7 @@ using System.Globalization;
 using FsCheck;
 using FsCheck.Fluent;
 
-namespace MemSim.Tests.AddressSpaces.Programs;
+namespace MemSim.Tests.Processes.Programs;
 
 /// <summary>A program for <see cref="ProgramRun"/>: what FsCheck makes, shortens when it fails, and prints.</summary>
 internal sealed class RandomProgram(IReadOnlyList<ProgramStep> steps)

@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Captures;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 public class BootLogTests
 {

@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 public class ExactOperationsReaderTests
 {

@@ -4,7 +4,7 @@ using MemSim.Observability;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 public class ExactStateTests
 {

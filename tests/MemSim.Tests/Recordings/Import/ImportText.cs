@@ -1,6 +1,6 @@
 using System.Text;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 internal static class ImportText
 {

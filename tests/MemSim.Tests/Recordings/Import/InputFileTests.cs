@@ -6,7 +6,7 @@ using MemSim.Recordings;
 using MemSim.Recordings.Import;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 public sealed class InputFileTests : IDisposable
 {

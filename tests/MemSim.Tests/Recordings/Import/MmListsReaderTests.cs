@@ -3,7 +3,7 @@ using MemSim.Observability;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 public class MmListsReaderTests
 {

@@ -5,7 +5,7 @@ using MemSim.Recordings;
 using MemSim.Recordings.Import;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Import;
+namespace MemSim.Tests.Recordings.Import;
 
 /// <summary>The short way through a page event's line says what the general way says, and nothing where that finds a fault.</summary>
 public sealed class TracePageLineTests : IDisposable

@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Recordings.Replay;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Replay;
+namespace MemSim.Tests.Recordings.Replay;
 
 public sealed class FrameMapTests
 {

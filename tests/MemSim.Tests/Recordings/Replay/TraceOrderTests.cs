@@ -4,7 +4,7 @@ using MemSim.Kernels;
 using MemSim.Recordings;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Replay;
+namespace MemSim.Tests.Recordings.Replay;
 
 /// <summary>What events do not tell by themselves: their order, and which list a page went to. On a machine with a few pages in one CPU's lists.</summary>
 public sealed class TraceOrderTests : IDisposable

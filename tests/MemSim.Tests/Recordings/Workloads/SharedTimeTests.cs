@@ -1,9 +1,10 @@
 using FluentAssertions;
 using MemSim.Recordings.Workloads;
 using MemSim.Statistics;
+using MemSim.Tests.Reclaim;
 using Xunit;
 
-namespace MemSim.Tests.Reclaim;
+namespace MemSim.Tests.Recordings.Workloads;
 
 /// <summary>Kswapd works while others use memory up, and gets as far as its time allows.</summary>
 public sealed class SharedTimeTests

@@ -2,7 +2,7 @@ using FluentAssertions;
 using MemSim.Recordings.Workloads;
 using Xunit;
 
-namespace MemSim.Tests.Observability.Workloads;
+namespace MemSim.Tests.Recordings.Workloads;
 
 /// <summary>The scripts that recordings were made with are read as a shell reads them.</summary>
 public sealed class ShellScriptTests
