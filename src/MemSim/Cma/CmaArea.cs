@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 using MemSim.Cma;
 using MemSim.Statistics;
@@ -178,10 +179,12 @@ public sealed class CmaArea
 
     private void Mark(long at, long pages, bool used)
     {
+        Debug.Assert(at >= 0 && pages > 0 && at + pages <= Pages, "pages of the area");
         lock (_lock)
         {
             for (long i = at; i < at + pages; i++)
             {
+                Debug.Assert(IsSet(i) != used, "what is taken was free, and what is given back was taken");
                 _bitmap[i >> 6] = used ? _bitmap[i >> 6] | (1UL << (int)i) : _bitmap[i >> 6] & ~(1UL << (int)i);
             }
         }

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Filesystems;
 
 /// <summary>Where the pages of a file lie on its device: runs, ascending by the file's page.</summary>
@@ -48,6 +50,7 @@ internal sealed class ExtentMap
     public void Add(uint index, uint block, uint count)
     {
         int at = LastUpTo(index);
+        Debug.Assert(count != 0 && (at < 0 || index - _extents[at].Index >= _extents[at].Count) && (at + 1 >= _extents.Count || index + (ulong)count <= _extents[at + 1].Index), "the range is a hole");
         Pages += count;
         if (at >= 0 && _extents[at].Index + _extents[at].Count == index && _extents[at].Block + _extents[at].Count == block)
         {
@@ -93,6 +96,7 @@ internal sealed class ExtentMap
         block = extent.Block + (from - extent.Index);
         count = to - from + 1;
         Pages -= count;
+        Debug.Assert(Pages >= 0 && count <= extent.Count, "no more places are taken away than there were");
         _extents.RemoveAt(at);
         uint behind = extent.Index + extent.Count - 1 - to;
         if (behind != 0)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Filesystems;
 using MemSim.PageCache;
 using MemSim.Slab;
@@ -29,7 +30,11 @@ public sealed class TmpFileSystem : SimFileSystem
         return fits;
     }
 
-    internal void Uncharge() => UsedPages--;
+    internal void Uncharge()
+    {
+        Debug.Assert(UsedPages > 0, "no more pages go than came");
+        UsedPages--;
+    }
 
     internal override Errno Flush() => Errno.None;
 

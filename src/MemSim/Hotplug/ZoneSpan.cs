@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 
 namespace MemSim.Hotplug;
 
@@ -21,12 +23,15 @@ internal static class ZoneSpan
             zone.SetBlockType((int)pfn, (int)MigrateType.Movable);
         }
 
+        Debug.Assert(zone.StartPfn.Value <= start && zone.EndPfn.Value >= end && zone.PresentPages <= zone.SpannedPages, "the zone spans the frames, and what it had");
+
         machine.Compaction.Compactor.SpanChanged(zone);
     }
 
     /// <summary>The zone has lost frames: at its ends it spans them no longer, in its middle they become a hole (<c>shrink_zone_span()</c>).</summary>
     public static void Shrink(Machine machine, Zone zone, long start, long end)
     {
+        Debug.Assert(zone.StartPfn.Value <= start && zone.EndPfn.Value >= end, "frames that the zone spans");
         for (long pfn = start; pfn < end; pfn += 1L << zone.PageblockOrder)
         {
             zone.PageblockTypes[(pfn >> zone.PageblockOrder) - zone.FirstPageblock] = Zone.NoPageblock;

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.HugePages;
 
 /// <summary>Huge pages of a node that are partly unmapped, oldest first (<c>struct deferred_split</c>): split when memory runs short.</summary>
@@ -22,11 +24,17 @@ internal sealed class DeferredSplits(Node node)
         }
 
         _queue.Add(_next++, head);
+        Debug.Assert(_queue.Count == _places.Count, "queue and places have the same pages");
         return true;
     }
 
     /// <returns>Whether it was there.</returns>
-    public bool Remove(int head) => _places.Remove(head, out long place) && _queue.Remove(place);
+    public bool Remove(int head)
+    {
+        bool removed = _places.Remove(head, out long place) && _queue.Remove(place);
+        Debug.Assert(_queue.Count == _places.Count, "queue and places have the same pages");
+        return removed;
+    }
 
     /// <summary>The oldest pages; they stay in the queue until they are split.</summary>
     public int[] Take(long want)

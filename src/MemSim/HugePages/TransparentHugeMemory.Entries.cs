@@ -46,7 +46,7 @@ internal sealed partial class TransparentHugeMemory
                 _spaces.Maps.AddPart(head + i, head, exclusive);
             }
 
-            tables.WriteSlot(fill + ((ulong)i << tables.EntryShift), small);
+            tables.OverwriteSlot(fill + ((ulong)i << tables.EntryShift), small);
         }
 
         if (!isZero)
@@ -55,7 +55,7 @@ internal sealed partial class TransparentHugeMemory
             _spaces.Maps.RemoveHugeRmap(cpu, head, vma, splits: true);
         }
 
-        tables.WriteSlot(slot, table);
+        tables.OverwriteSlot(slot, table);
     }
 
     /// <summary>Splits the entry of a huge page that a limit cuts (<c>split_huge_pmd_if_needed()</c>).</summary>
@@ -80,7 +80,7 @@ internal sealed partial class TransparentHugeMemory
         if (IsZero(entry))
         {
             ShareZero(child);
-            child.Tables.WriteSlot(target, entry);
+            child.Tables.OverwriteSlot(target, entry);
             return true;
         }
 
@@ -98,7 +98,7 @@ internal sealed partial class TransparentHugeMemory
             protectedAny = true;
         }
 
-        child.Tables.WriteSlot(target, _layout.MakeOld(entry));
+        child.Tables.OverwriteSlot(target, _layout.MakeOld(entry));
         return true;
     }
 

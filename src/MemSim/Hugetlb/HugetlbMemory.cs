@@ -151,7 +151,7 @@ internal sealed partial class HugetlbMemory(AddressSpaces spaces)
 
             if (entry == 0)
             {
-                to.Mm.Tables.WriteSlot(target, tables.ReadSlot(slot));
+                to.Mm.Tables.OverwriteSlot(target, tables.ReadSlot(slot));
                 continue;
             }
 
@@ -370,7 +370,7 @@ internal sealed partial class HugetlbMemory(AddressSpaces spaces)
         spaces.Frames[head].InvertedMapCount--;
         spaces.Frames[head + 1].Private++;
         vma.Mm.HugetlbPages += 1L << vma.Hugetlb!.Pool.Order;
-        vma.Mm.Tables.WriteSlot(slot, entry);
+        vma.Mm.Tables.OverwriteSlot(slot, entry);
     }
 
     private void Unmapped(Cpu cpu, Vma vma, int head)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 
@@ -38,6 +39,7 @@ internal sealed class CpuLruBatches(int pages)
     public int Push(LruBatch batch, int pfn)
     {
         ref int count = ref _counts[(int)batch];
+        Debug.Assert((uint)count < (uint)BatchPages, "the batch has room");
         _pages[((int)batch * BatchPages) + count] = pfn;
         return ++count;
     }

@@ -145,6 +145,7 @@ internal sealed partial class LruManager
         foreach (int pfn in pages)
         {
             ref PageFrame frame = ref frames[pfn];
+            Debug.Assert(frame.RefCount > 0, "the batch holds its pages");
             if (!isPlain || frame.Has(PageFlags.Unevictable | PageFlags.Mlocked))
             {
                 AddOne(ref frame, pfn, ref events);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Pages;
 
@@ -161,6 +162,7 @@ internal sealed partial class LruManager
         NodeCounters counters = vec.Node.Counters;
         counters.IsolatedFile += file ? pages : 0;
         counters.IsolatedAnon += file ? 0 : pages;
+        Debug.Assert(counters.IsolatedFile >= 0 && counters.IsolatedAnon >= 0, "no more are given back than were isolated");
     }
 
     /// <summary>Counts pages that are not isolated any more.</summary>

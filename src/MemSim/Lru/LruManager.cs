@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Pages;
 using MemSim.Zones;
@@ -242,6 +243,7 @@ internal sealed partial class LruManager
         if (isolated)
         {
             vec.Remove(ref frame, pfn, _zones[frame.ZoneId]);
+            Debug.Assert(!frame.IsOnLru && frame.RefCount > 0, "an isolated page is on no list, and held");
         }
 
         vec.Exit();

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Lru;
 using MemSim.PageCache;
 using MemSim.Pages;
@@ -222,8 +223,10 @@ internal sealed partial class PageMigrator
             }
         }
 
+        Debug.Assert(_frames[from].IsLocked && !_frames[to].IsLocked && _frames[to].RefCount == 1 && _frames[to].Mapping == 0, "the old page is locked; the new one belongs to nobody yet");
         SetFlags(to, PageFlags.Locked, PageFlags.None);
         bool moved = movable ? MoveDriversPage(cpu, from, to, mode) : MoveMappedPage(cpu, from, to);
+        Debug.Assert(!moved || (_frames[from].Mapping == 0 && (movable || _frames[from].MapCount == 0)), "a page that was moved belongs to nobody, and nothing maps it");
         SetFlags(to, PageFlags.None, PageFlags.Locked);
         return moved ? Outcome.Moved : Outcome.Again;
     }

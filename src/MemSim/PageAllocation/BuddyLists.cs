@@ -134,6 +134,7 @@ internal sealed partial class BuddyLists
     public void Free(Zone zone, PerCpuPages pcp, int pfn, int order, int type, bool toTail = false)
     {
         Debug.Assert((pfn & ((1 << order) - 1)) == 0 && _frames[pfn].State == 0, "the block is aligned, and neither free nor in use");
+        Debug.Assert(SpansBlock(zone, pfn, order), "the block is the zone's");
         CountFree(zone, pcp, 1 << order, type);
         ref FreeArea area = ref zone.FreeArea;
         FrameArray frames = _frames;
@@ -189,6 +190,7 @@ internal sealed partial class BuddyLists
             area.MarkEmpty(type, emptied);
         }
 
+        Debug.Assert(SpansBlock(zone, pfn, order), "blocks merge only with those of their zone");
         ref PageFrame frame = ref frames[pfn];
         frame.Identity = identity;
         frame.State = PageFrame.BuddyState;
@@ -234,7 +236,7 @@ internal sealed partial class BuddyLists
     public void Isolate(Zone zone, PerCpuPages pcp, int pfn, int order)
     {
         ref PageFrame frame = ref _frames[pfn];
-        Debug.Assert(frame.ZoneId == zone.Id, "the block is the zone's");
+        Debug.Assert(SpansBlock(zone, pfn, order), "the block is the zone's");
         int type = (int)frame.Index;
         zone.FreeArea.Remove(pfn, order, type);
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
@@ -311,6 +313,8 @@ internal sealed partial class BuddyLists
         CountFree(zone, pcp, -(1 << wanted), type);
         return true;
     }
+
+    private bool SpansBlock(Zone zone, int pfn, int order) => _frames[pfn].ZoneId == zone.Id && pfn >= zone.StartPfn.Value && pfn + (1 << order) <= zone.EndPfn.Value;
 
     /// <summary>The free block that holds a frame.</summary>
     /// <returns>Its order, or -1 when the frame is not free in the buddy lists.</returns>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using MemSim.Lru;
@@ -119,10 +120,18 @@ internal abstract partial class FileMapping : IUnevictableMapping
     public virtual DeviceWriteback? Writeback => null;
 
     /// <summary>Adds an area that maps part of the file (<c>vma_interval_tree_insert()</c>).</summary>
-    public void AddArea(IMappedArea area) => _areas.Add(area);
+    public void AddArea(IMappedArea area)
+    {
+        Debug.Assert(area.Pages > 0 && (_areas.Count == 0 || !ReferenceEquals(_areas[^1], area)), "an area that is not linked yet");
+        _areas.Add(area);
+    }
 
     /// <summary>Removes an area.</summary>
-    public void RemoveArea(IMappedArea area) => _areas.Remove(area);
+    public void RemoveArea(IMappedArea area)
+    {
+        bool removed = _areas.Remove(area);
+        Debug.Assert(removed, "an area that is linked");
+    }
 
     /// <summary>Whether somebody could write to the file through a shared mapping (<c>mapping_deny_writable()</c> fails).</summary>
     public bool IsMappedForWriting

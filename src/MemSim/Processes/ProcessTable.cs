@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Processes;
 
 /// <summary>Processes by number (<c>kernel/pid.c</c>). Guarded by the lock of address spaces.</summary>
@@ -42,5 +44,9 @@ internal sealed class ProcessTable(bool is32Bit)
     public void Add(Process process) => _processes.Add(process.Pid, process);
 
     /// <summary>Its number is free again.</summary>
-    public void Remove(Process process) => _processes.Remove(process.Pid);
+    public void Remove(Process process)
+    {
+        Debug.Assert(ReferenceEquals(Find(process.Pid), process), "the number is the process's");
+        _processes.Remove(process.Pid);
+    }
 }

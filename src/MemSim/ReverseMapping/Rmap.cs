@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Ksm;
 using MemSim.Lru;
@@ -47,6 +48,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
             return false;
         }
 
+        Debug.Assert(spaces.Frames[pfn].IsLocked, "who takes a page out of page tables has it locked");
         Removal visitor = new() { Pfn = pfn };
         if (spaces.Maps.MapCount(pfn) != 0)
         {
@@ -63,6 +65,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
             return false;
         }
 
+        Debug.Assert(spaces.Frames[pfn].IsLocked, "who takes a page out of page tables has it locked");
         ToMigration visitor = new() { Pfn = pfn };
         if (spaces.Maps.MapCount(pfn) != 0)
         {
@@ -74,6 +77,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
 
     public void RestoreMappings(Cpu cpu, int from, int to)
     {
+        Debug.Assert(spaces.Frames[to].IsLocked && (from == to || spaces.Maps.MapCount(to) == 0), "the page is locked; a new one is not mapped yet");
         FromMigration visitor = new() { From = from, To = to };
         Walk(cpu, to, ref visitor);
     }
@@ -100,6 +104,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
             List<AnonVmaChain> areas = anon.Areas;
             for (int i = 0; i < areas.Count; i++)
             {
+                Debug.Assert(areas[i].Place == i && ReferenceEquals(areas[i].Anon, anon), "links know their places and whose they are");
                 if (Look(cpu, areas[i].Vma, index, ref visitor) == Step.Stop)
                 {
                     return;
@@ -116,6 +121,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
 
         foreach (IMappedArea area in mapping.Areas)
         {
+            Debug.Assert(area is not Vma linked || ReferenceEquals(linked.Mapping, mapping), "an area of the file maps it");
             if (area is Vma vma && Look(cpu, vma, index, ref visitor) == Step.Stop)
             {
                 return;
@@ -174,6 +180,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
     /// <returns>The entry as it was at last.</returns>
     private static ulong Clear(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int pfn)
     {
+        Debug.Assert(Maps(spaces, entry, pfn) && spaces.Frames[pfn].MapCount > 0, "the entry maps the page");
         entry = vma.Mm.Tables.ClearSlot(slot, entry);
         spaces.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
         if (!spaces.Layout.IsDirty(entry))

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim;
 
 /// <summary>A cache that gives objects back when memory runs short (<c>struct shrinker</c>). Derive from it and register it with <see cref="MachineReclaim.RegisterShrinker"/>.</summary>
@@ -65,7 +67,11 @@ public abstract class Shrinker
 
     /// <summary>Leaves objects to be scanned by the next call.</summary>
     /// <returns>What is left now.</returns>
-    internal long AddDeferred(int node, long objects) => objects > 0 ? Interlocked.Add(ref _deferred[node], objects) : Volatile.Read(ref _deferred[node]);
+    internal long AddDeferred(int node, long objects)
+    {
+        Debug.Assert(objects >= 0, "no less than nothing is left to be scanned");
+        return objects > 0 ? Interlocked.Add(ref _deferred[node], objects) : Volatile.Read(ref _deferred[node]);
+    }
 
     internal void Prepare(int nodes)
     {

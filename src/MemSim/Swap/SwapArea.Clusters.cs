@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Diagnostics;
 
 namespace MemSim;
@@ -258,6 +259,8 @@ public sealed partial class SwapArea
             {
                 RemoveFree(cluster);
             }
+
+            Debug.Assert(_clusterUse[cluster] <= ClusterSlots, "no more of a cluster are used than there are");
         }
     }
 
@@ -269,6 +272,7 @@ public sealed partial class SwapArea
         }
 
         int cluster = (int)(slot / ClusterSlots);
+        Debug.Assert(_clusterUse[cluster] > 0, "a slot of the cluster is in use");
         if (--_clusterUse[cluster] != 0)
         {
             return;

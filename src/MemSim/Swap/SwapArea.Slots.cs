@@ -33,7 +33,11 @@ public sealed partial class SwapArea
     internal int CountOf(long slot) => UseOf(slot) & CountMask;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal void SetUse(long slot, int use) => _map[slot >> ChunkShift]![slot & (ChunkSlots - 1)] = use;
+    internal void SetUse(long slot, int use)
+    {
+        Debug.Assert(slot >= HeaderSlots && slot < Slots && use >= 0, "a slot of the area, and no count below nothing");
+        _map[slot >> ChunkShift]![slot & (ChunkSlots - 1)] = use;
+    }
 
     /// <summary>What the swap cache has for a slot: 0 nothing, else a page or a shadow.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -54,7 +58,11 @@ public sealed partial class SwapArea
         return (entry & 1) != 0 ? entry : 0;
     }
 
-    internal void SetCachedPage(long slot, int pfn) => SetCacheEntry(slot, ((long)pfn + 1) << 1);
+    internal void SetCachedPage(long slot, int pfn)
+    {
+        Debug.Assert((UseOf(slot) & HasCache) != 0 && pfn >= 0, "the slot is marked for the swap cache");
+        SetCacheEntry(slot, ((long)pfn + 1) << 1);
+    }
 
     /// <summary>Leaves a shadow, whose lowest bit is set, or nothing.</summary>
     internal void SetShadow(long slot, long shadow) => SetCacheEntry(slot, shadow);
@@ -140,5 +148,6 @@ public sealed partial class SwapArea
         _highest = Math.Max(_highest, slot);
         UsedPages--;
         ReturnToCluster(slot);
+        Debug.Assert(UsedPages >= 0 && CacheEntryOf(slot) == 0 && OwnerOf(slot) == 0, "no more are given back than were taken, and nothing of the slot is left");
     }
 }

@@ -128,6 +128,7 @@ public sealed partial class SwapSpace
         Count(to, 1);
         Machine.Frames.AddReferences(to, 1);
         Machine.Frames.AddReferences(from, -1);
+        Debug.Assert(IsCached(to) && !IsCached(from) && EntryOf(to) == entry, "slot and new page name each other");
         return true;
     }
 
@@ -141,6 +142,7 @@ public sealed partial class SwapSpace
         {
             using LockScope scope = Enter();
             SwapArea area = _areas[entry.Type]!;
+            Debug.Assert(area.UseOf(entry.Offset) == SwapArea.HasCache, "the slot was just taken for the swap cache");
             area.SetUse(entry.Offset, SwapArea.HasCache | 1);
             AddToCache(area, entry, pfn);
             SetFlags(pfn, PageFlags.Dirty);
@@ -185,6 +187,7 @@ public sealed partial class SwapSpace
         SetFlags(pfn, PageFlags.OwnerPrivate1 | PageFlags.SwapBacked);
         area.SetCachedPage(entry.Offset, pfn);
         Count(pfn, 1);
+        Debug.Assert(IsCached(pfn) && EntryOf(pfn) == entry && area.CachedPage(entry.Offset) == pfn, "slot and page name each other");
     }
 
     /// <summary>Takes a page out of the cache; its slot and the cache's reference are the caller's (<c>__delete_from_swap_cache()</c>).</summary>
@@ -195,6 +198,7 @@ public sealed partial class SwapSpace
         ClearFlags(pfn, PageFlags.OwnerPrivate1);
         _frames[pfn].Private = 0;
         Count(pfn, -1);
+        Debug.Assert(CachedPages >= 0 && !IsCached(pfn) && area.CachedPage(entry.Offset) < 0, "neither names the other, and no more pages leave than came");
     }
 
     private void Count(int pfn, int change)

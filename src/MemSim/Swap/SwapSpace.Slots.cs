@@ -145,11 +145,14 @@ public sealed partial class SwapSpace
         {
             area.SetUse(entry.Offset, use - 1);
         }
+
+        Debug.Assert(area.UseOf(entry.Offset) == use - 1, "one entry less names the slot, and the swap cache has it as before");
     }
 
     /// <summary>The swap cache lets go of a slot (<c>put_swap_page()</c>).</summary>
     private void DropCache(SwapArea area, long slot)
     {
+        Debug.Assert((area.UseOf(slot) & SwapArea.HasCache) != 0 && area.CachedPage(slot) < 0, "the slot was marked for the swap cache, and its page has left");
         int use = area.UseOf(slot) & ~SwapArea.HasCache;
         if (use == 0)
         {

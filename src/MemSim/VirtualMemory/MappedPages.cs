@@ -42,7 +42,7 @@ internal sealed class MappedPages
     private int HeadOfPart(int pfn)
     {
         int whole = pfn & _hugeMask;
-        if (_frames[whole].Order == _hugeOrder)
+        if (_frames.Named(whole).Order == _hugeOrder)
         {
             return whole;
         }
@@ -50,7 +50,7 @@ internal sealed class MappedPages
         for (int order = 1; order < _hugeOrder; order++)
         {
             int head = pfn & ~((1 << order) - 1);
-            if (_frames[head].IsInUse)
+            if (_frames.Named(head).IsInUse)
             {
                 return head;
             }

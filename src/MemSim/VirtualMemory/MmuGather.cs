@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
 using MemSim.Hardware;
@@ -70,6 +71,7 @@ internal ref struct MmuGather
 
     private void Flush()
     {
+        Debug.Assert(_gathered >= _count && _count <= _pages.Length && (_end != 0 || _gathered == 0), "what was gathered lies in a range that is flushed now");
         if (_end != 0)
         {
             _tables.Mmu.FlushRange(_cpu, _tables, new VirtualAddress(_first), _end - _first);
@@ -190,6 +192,7 @@ internal ref struct MmuGather
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void GiveSmall(ref PageFrame frame, int pfn)
     {
+        Debug.Assert(_first < _end, "the cleared entry's address is noted before its page is given");
         if (frame.Has(PageFlags.OwnerPrivate1) || !frame.TryDropOneOfSeveral())
         {
             _pages[_count++] = pfn;
@@ -298,6 +301,7 @@ internal ref struct MmuGather
 
     private void Give(int head)
     {
+        Debug.Assert(_first < _end, "the cleared entry's address is noted before its page is given");
         _pages[_count++] = head;
         if (++_gathered == _pages.Length)
         {

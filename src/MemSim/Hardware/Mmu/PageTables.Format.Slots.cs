@@ -62,6 +62,8 @@ internal sealed partial class PageTables<TFormat>
     private bool LeadsToTable(ulong entry, int level) => TFormat.IsPresent(entry) && !TFormat.IsLeaf(entry, level) && TFormat.TableBase(entry) < _memory.Bytes;
 
     /// <summary>Whether a present entry maps a page.</summary>
+    private protected override bool KeepsPage(ulong entry, ulong next) => !TFormat.IsPresent(entry) || !TFormat.IsPresent(next) || TFormat.LeafBase(entry, 1) == TFormat.LeafBase(next, 1);
+
     private static bool MapsPage(ulong entry, int level) => TFormat.IsPresent(entry) && TFormat.IsLeaf(entry, level);
 
     /// <summary>Whether the table of a level that an entry leads to is one of these tables: only those are freed.</summary>
@@ -243,6 +245,7 @@ internal sealed partial class PageTables<TFormat>
 
     internal override void DepositFrom(ulong pmd)
     {
+        Debug.Assert(TFormat.IsPresent(ReadSlot(pmd)) && !TFormat.IsLeaf(ReadSlot(pmd), 2), "the slot leads to a table");
         _deposits.Push((long)(TFormat.TableBase(ReadSlot(pmd)) >> PageGeometry.PageShift));
         WriteSlot(pmd, 0);
     }

@@ -114,6 +114,24 @@ public abstract partial class PageTables
     internal void WriteSlot(ulong slot, ulong entry)
     {
         Debug.Assert((slot & ((1UL << EntryShift) - 1)) == 0 && slot < Mmu.Memory.Bytes, "the slot is an entry's place in memory; the tables above it may hold anything, so more cannot be said");
+        Debug.Assert(KeepsPage(ReadSlot(slot), entry), "a page gives way to another only by an entry that was cleared between them, so that TLBs are told");
+        StoreSlot(slot, entry);
+    }
+
+    /// <summary>Writes an entry whatever lies there: a huge page's that gives way to a table of its parts, or, in a slot that nobody has looked at, nothing or damage.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal void OverwriteSlot(ulong slot, ulong entry)
+    {
+        Debug.Assert((slot & ((1UL << EntryShift) - 1)) == 0 && slot < Mmu.Memory.Bytes, "the slot is an entry's place in memory");
+        StoreSlot(slot, entry);
+    }
+
+    /// <summary>Whether an entry may take the place of another as it is: not both are present, or they name the same frame (for checks).</summary>
+    private protected abstract bool KeepsPage(ulong entry, ulong next);
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void StoreSlot(ulong slot, ulong entry)
+    {
         if (EntryShift == 3)
         {
             Mmu.Memory.Write(slot, entry);
@@ -211,6 +229,7 @@ public abstract partial class PageTables
         }
 
         _tablesByLevel[level] += change;
+        Debug.Assert(_tablesByLevel[level] >= 0, "no more tables of a level are freed than were made");
         if (level <= 2 && level < Levels && !IsKernel)
         {
             // 6.1 counts tables of the two lowest levels (pgtable_pte_page_ctor(), pgtable_pmd_page_ctor()).

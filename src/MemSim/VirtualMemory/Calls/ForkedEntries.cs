@@ -55,7 +55,7 @@ internal sealed class ForkedEntries
         while (table.Next(out ulong entry))
         {
             ulong copied = Copy(parent, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
-            tables.WriteSlot(target + table.Slot, copied);
+            tables.OverwriteSlot(target + table.Slot, copied);
         }
     }
 
@@ -68,7 +68,7 @@ internal sealed class ForkedEntries
             ulong copied = parent.HasPinned && MustCopy(from, table.Address, entry)
                 ? CopyPinned(cpu, child, to, table.Address, entry)
                 : Copy(parent, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
-            child.Tables.WriteSlot(target + table.Slot, from.Userfaults is null ? copied : _layout.Forget(copied));
+            child.Tables.OverwriteSlot(target + table.Slot, from.Userfaults is null ? copied : _layout.Forget(copied));
         }
     }
 

@@ -68,7 +68,7 @@ public sealed partial class MemoryDescriptor
                 return Errno.ENOMEM;
             }
 
-            Tables.WriteSlot(slot, _spaces.Layout.Make((int)vma.IndexOf(at), vma.PageBits));
+            Tables.OverwriteSlot(slot, _spaces.Layout.Make((int)vma.IndexOf(at), vma.PageBits));
         }
 
         return where;

@@ -392,7 +392,7 @@ public sealed partial class MemoryDescriptor
                 }
 
                 entry = Tables.ClearSlot(table.Slot, entry);
-                Tables.WriteSlot(target, forgets ? _spaces.Layout.Forget(entry) : entry);
+                Tables.OverwriteSlot(target, forgets ? _spaces.Layout.Forget(entry) : entry);
                 moved = true;
             }
         }
