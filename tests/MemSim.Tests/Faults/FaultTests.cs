@@ -226,7 +226,9 @@ public class FaultTests
         machine.Verify();
         machine.Lru.Owners.MoveMapping(cpu, old, fresh).Should().BeTrue();
         machine.Mm.Pages.CopyPage(old, fresh);
+        machine.Mm.Pages.SetFlag(fresh, PageFlags.Locked);
         machine.Lru.Owners.RestoreMappings(cpu, old, fresh);
+        machine.Mm.Pages.ClearFlag(fresh, PageFlags.Locked);
         machine.Mm.Pages.ClearFlag(old, PageFlags.Locked);
         machine.Lru.Put(cpu, old);
         machine.Lru.Put(cpu, fresh);

@@ -328,7 +328,9 @@ public class MappedFileTests
         int pfn = rig.Pfn(at);
         rig.Machine.Lru.DrainAll();
         rig.Machine.Lru.Owners!.Referenced(rig.Cpu, pfn).Count.Should().Be(1);
+        rig.Machine.Mm!.Pages.SetFlag(pfn, PageFlags.Locked);
         rig.Machine.Lru.Owners.TryToUnmap(rig.Cpu, pfn).Should().BeTrue();
+        rig.Machine.Mm.Pages.ClearFlag(pfn, PageFlags.Locked);
         rig.Machine.Mm!.Pages.HasFlag(pfn, PageFlags.Dirty).Should().BeTrue();
         rig.Cpu.Read<byte>(at).Should().Be(0x66);
         rig.Process.MajorFaults.Should().Be(1);

@@ -65,7 +65,7 @@ public sealed class OverwrittenTablesTests
         Process thief = WithPages(machine, out VirtualAddress buffer);
         Process owner = WithPages(machine, out VirtualAddress same);
         same.Should().Be(buffer);
-        thief.Mm.Tables.WriteSlot(thief.Mm.Tables.FindPmd(buffer.Value), owner.Mm.Tables.ReadSlot(owner.Mm.Tables.FindPmd(buffer.Value)));
+        thief.Mm.Tables.OverwriteSlot(thief.Mm.Tables.FindPmd(buffer.Value), owner.Mm.Tables.ReadSlot(owner.Mm.Tables.FindPmd(buffer.Value)));
         thief.Exit();
         machine.Bugs.DamageFound.Should().BeGreaterThan(0);
         machine.Mmu.Frames.Owns((long)(owner.Mm.Tables.FindSlot(buffer.Value) >> 12), (owner.Mm.Tables.Number << 3) | 1).Should().BeTrue();
@@ -84,7 +84,7 @@ public sealed class OverwrittenTablesTests
     {
         using Machine machine = MmuMachines.Boot(architecture);
         Process process = WithPages(machine, out VirtualAddress buffer);
-        process.Mm.Tables.WriteSlot(process.Mm.Tables.FindSlot(buffer.Value), machine.Mm!.Layout.MakeSwapEntry(7, 1234));
+        process.Mm.Tables.OverwriteSlot(process.Mm.Tables.FindSlot(buffer.Value), machine.Mm!.Layout.MakeSwapEntry(7, 1234));
         machine.Mmu.FlushRange(machine.Cpus[0], process.Mm.Tables, buffer, 4096);
         using (machine.Cpus[0].Run(process))
         {
@@ -103,7 +103,7 @@ public sealed class OverwrittenTablesTests
         Process process = WithPages(machine, out VirtualAddress buffer);
         PageTables tables = process.Mm.Tables;
         ulong pmd = tables.FindPmd(buffer.Value);
-        tables.WriteSlot(pmd, (tables.ReadSlot(pmd) & 0xfff) | (machine.Ram.Bytes + (64UL << 20)));
+        tables.OverwriteSlot(pmd, (tables.ReadSlot(pmd) & 0xfff) | (machine.Ram.Bytes + (64UL << 20)));
         machine.Mmu.FlushAddressSpace(machine.Cpus[0], tables);
         process.Mm.Madvise(buffer, 4096, MemoryAdvice.PopulateWrite).Should().Be(Errno.None);
         machine.Bugs.DamageFound.Should().Be(1);
@@ -140,7 +140,7 @@ public sealed class OverwrittenTablesTests
     private static void Point(Process process, ulong slot, int pfn)
     {
         PageTables tables = process.Mm.Tables;
-        tables.WriteSlot(slot, process.Mm.Machine.Mm!.Layout.WithPfn(tables.ReadSlot(slot), pfn));
+        tables.OverwriteSlot(slot, process.Mm.Machine.Mm!.Layout.WithPfn(tables.ReadSlot(slot), pfn));
         process.Mm.Machine.Mmu.FlushAddressSpace(process.Mm.Machine.Cpus[0], tables);
     }
 }
