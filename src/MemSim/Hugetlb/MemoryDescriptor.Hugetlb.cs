@@ -101,7 +101,7 @@ public sealed partial class MemoryDescriptor
         if (wrong != Errno.None)
         {
             made.Pool.Unreserve(cpu, made.Reserved.RemoveWhere(index => !before.Contains(index)));
-            return wrong;
+            return Told(wrong);
         }
 
         Vma area = At(start)!;
@@ -112,6 +112,7 @@ public sealed partial class MemoryDescriptor
             file.File.Size = Math.Max(file.File.Size, (long)((pgoff << PageGeometry.PageShift) + bytes));
         }
 
+        TellUserfaults();
         if ((flags & MapFlags.Locked) != 0 || (flags & (MapFlags.Populate | MapFlags.NonBlock)) == MapFlags.Populate)
         {
             _ = Populate(cpu, start, start + bytes, (vmFlags & (VmaFlags.Write | VmaFlags.Shared)) == VmaFlags.Write);

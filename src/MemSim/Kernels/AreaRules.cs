@@ -45,6 +45,9 @@ public sealed record AreaRules
     /// <summary>Whether userfaultfd has <c>UFFDIO_MOVE</c> (since 6.8), and can protect anonymous memory that is not there yet (since 6.4).</summary>
     public bool UserfaultMoves { get; init; }
 
+    /// <summary>Whether userfaultfd is told of a move that shrinks its area how much moved; before it was how much there had been (since 6.15).</summary>
+    public bool TellsWhatMoved { get; init; }
+
     /// <summary>Whether ranges without a writable entry can be collapsed into huge pages (since 6.18).</summary>
     public bool CollapsesReadOnly { get; init; }
 

@@ -19,7 +19,7 @@ internal static class Linux6_17
             FileFolioOrder = 9,
             SwapsLargeAnywhere = true,
         },
-        Areas = Older.Areas with { MergesUntouched = true, MovesSeveralAreas = true, GuardRegions = true, AdvisesItselfFreely = true },
+        Areas = Older.Areas with { MergesUntouched = true, MovesSeveralAreas = true, TellsWhatMoved = true, GuardRegions = true, AdvisesItselfFreely = true },
         Allocator = Older.Allocator with { BurstBoundHasHighMin = true, CountsFreeBlocks = true, DefragMode = DefragModeRule.Strict },
     };
 }

@@ -122,6 +122,7 @@ public sealed partial class Process : KernelTask
             return Errno.EAGAIN;
         }
 
+        own.RequireForkListeners();
         TaskMemory? memory = TaskMemory.TryTake(_spaces.Machine, cpu);
         if (memory is null)
         {
@@ -135,7 +136,9 @@ public sealed partial class Process : KernelTask
             return Errno.ENOMEM;
         }
 
-        return Child(mm, memory);
+        Process child = Child(mm, memory);
+        own.TellUserfaults();
+        return child;
     }
 
     /// <summary>Makes a child that uses this address space until it executes a program or ends; the parent waits so long (<c>vfork()</c>).</summary>

@@ -99,6 +99,7 @@ internal static class RuleEvidence
         ["Areas.AdvisesItselfFreely"] = Advice,
         ["Areas.UserfaultPoisons"] = NowhereTold,
         ["Areas.UserfaultMoves"] = Faults,
+        ["Areas.TellsWhatMoved"] = Lines(NotTold, NotTold, NotTold, "vma/events-6.18", NotTold, NotTold, NotTold, NotTold, NotTold).With("6.17", "patch of 2025-03 (6.15)"),
         ["Areas.CollapsesReadOnly"] = Live,
         ["Areas.SealsExecution"] = Live,
         ["Areas.MapsSealedForReading"] = Live,

@@ -56,6 +56,15 @@ public class RecordedProgramsTests
         compared.Should().BeGreaterThan(20_000);
     }
 
+    [Fact]
+    public void What_userfaultfd_is_told_of_forks_moves_and_unmapping_is_6_18s()
+    {
+        (List<string> wrong, int compared) = Compare("events-6.18", KernelLines.Linux6_18);
+
+        wrong.Should().BeEmpty();
+        compared.Should().BeGreaterThan(10_000);
+    }
+
     /// <summary>The first difference of each program that was recorded otherwise, and how many lines were compared.</summary>
     internal static (List<string> Wrong, int Compared) Compare(string recording, KernelPersonality rules)
     {
@@ -67,7 +76,7 @@ public class RecordedProgramsTests
         {
             if ((line is null || line.StartsWith("program", StringComparison.Ordinal)) && program.Count != 0)
             {
-                Run(program, rules, wrong, ref compared);
+                Run(program, rules, recording.StartsWith("events", StringComparison.Ordinal), wrong, ref compared);
                 program.Clear();
             }
 
@@ -82,16 +91,21 @@ public class RecordedProgramsTests
         return (wrong, compared);
     }
 
-    private static void Run(List<string> program, KernelPersonality rules, List<string> wrong, ref int compared)
+    private static void Run(List<string> program, KernelPersonality rules, bool hears, List<string> wrong, ref int compared)
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithPersonality(rules));
-        Recorded run = new(machine);
+        Recorded run = new(machine, hears);
         for (int i = 1; i < program.Count; i++)
         {
             string line = program[i];
             bool isState = line[0] is 'S' or 'C';
-            string here = isState ? line[0] + run.State(ofChild: line[0] == 'C') : run.Do(line);
+            string here = isState ? line[0] + run.State(ofChild: line[0] == 'C') : line[0] == 'E' ? "E" + run.TakeHeard() : run.Do(line);
             compared++;
+            if (line[0] is not ('C' or 'f') && i + 1 < program.Count && program[i + 1][0] != 'E')
+            {
+                here += run.TakeHeard();
+            }
+
             if (here == line && !isState && IsFinished(line, i + 1 < program.Count ? program[i + 1] : ""))
             {
                 // The recorder says only what changed.
@@ -112,22 +126,26 @@ public class RecordedProgramsTests
     }
 
     /// <summary>Whether no state is recorded after a call: nothing has changed then. Several accesses in a row are one step.</summary>
-    private static bool IsFinished(string line, string next) => next == "" || !(next[0] is 'S' or 'C' || (line[0] is 'r' or 'w' && next[0] is 'r' or 'w'));
+    private static bool IsFinished(string line, string next) => next == "" || !(next[0] is 'S' or 'C' or 'E' || (line[0] is 'r' or 'w' && next[0] is 'r' or 'w'));
 
     private sealed class Recorded
     {
+        private const UserfaultFeatures Events = UserfaultFeatures.TellsForks | UserfaultFeatures.TellsMoves | UserfaultFeatures.TellsRemoves | UserfaultFeatures.TellsUnmaps;
+
         private readonly Cpu _cpu;
         private readonly Process _process;
         private readonly OpenFile[] _files;
         private readonly Userfaultfd _faults;
+        private readonly StringBuilder _heard = new();
         private Process? _child;
 
-        public Recorded(Machine machine)
+        public Recorded(Machine machine, bool hears)
         {
             _cpu = machine.Cpus[0];
             _process = machine.CreateProcess("recorded", new Rlimits { MayLockAll = true, IsAdmin = true });
             _cpu.Run(_process);
-            _faults = _process.Mm.OpenUserfaultfd(UserfaultFeatures.SigBus);
+            _faults = _process.Mm.OpenUserfaultfd(UserfaultFeatures.SigBus | (hears ? Events : 0));
+            _faults.Listener = Hear;
             TmpFileSystem tmpfs = machine.Files.MountTmpfs();
             _files = [tmpfs.Create("shared"), tmpfs.Open("shared", OpenMode.Read), tmpfs.Open("shared", OpenMode.Write)];
             _cpu.Files.Truncate(_files[0], 24 << 12).Should().Be(Errno.None);
@@ -217,6 +235,27 @@ public class RecordedProgramsTests
                     }
             }
         }
+
+        /// <summary>What the descriptor was told since the last time.</summary>
+        public string TakeHeard()
+        {
+            string heard = _heard.ToString();
+            _heard.Clear();
+            return heard;
+        }
+
+        private void Hear(UserfaultEvent told)
+        {
+            string name = told.Kind.ToString().ToLowerInvariant();
+            _heard.Append(told.Kind switch
+            {
+                UserfaultEventKind.Fork => " " + name,
+                UserfaultEventKind.Remap => $" {name} {Place(told.Start)} {Place(told.To)} {told.Length >> 12}",
+                _ => $" {name} {Place(told.Start)} {told.Length >> 12}",
+            });
+        }
+
+        private static string Place(VirtualAddress at) => at.Value is >= Arena and <= Arena + (Pages << 12) ? $"{(at.Value - Arena) >> 12}" : "out";
 
         /// <summary>The areas of the arena and what its pages are, as the recorder writes them.</summary>
         public string State(bool ofChild)

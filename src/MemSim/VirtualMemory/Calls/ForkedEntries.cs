@@ -68,7 +68,7 @@ internal sealed class ForkedEntries
             ulong copied = parent.HasPinned && MustCopy(from, table.Address, entry)
                 ? CopyPinned(cpu, child, to, table.Address, entry)
                 : Copy(parent, child, to, table.Address, table.Slot, entry, isCow, ref protectedAny);
-            child.Tables.OverwriteSlot(target + table.Slot, from.Userfaults is null ? copied : _layout.Forget(copied));
+            child.Tables.OverwriteSlot(target + table.Slot, from.Userfaults is null || to.Userfaults is not null ? copied : _layout.Forget(copied));
         }
     }
 

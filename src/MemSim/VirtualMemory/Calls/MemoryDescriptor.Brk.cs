@@ -16,6 +16,11 @@ public sealed partial class MemoryDescriptor
             return Errno.ESRCH;
         }
 
+        return Told(MoveHeapEnd(end));
+    }
+
+    private Result<VirtualAddress> MoveHeapEnd(VirtualAddress end)
+    {
         ulong wanted = end.Value;
         if (wanted < HeapStart.Value)
         {

@@ -40,6 +40,7 @@ public sealed partial class MemoryDescriptor
 
         if (!copied)
         {
+            _tidings?.Forget();
             child.Exit(cpu);
             return null;
         }
@@ -56,7 +57,9 @@ public sealed partial class MemoryDescriptor
             return false;
         }
 
-        Vma? copy = child.NewVma(cpu, vma.StartValue, vma.EndValue, vma.Flags & ~(VmaFlags.Locked | VmaFlags.LockOnFault | UserfaultFlags));
+        bool told = vma.Userfaults is { } watcher && watcher.Tells(UserfaultFeatures.TellsForks);
+        VmaFlags kept = ~(VmaFlags.Locked | VmaFlags.LockOnFault | (told ? 0 : UserfaultFlags));
+        Vma? copy = child.NewVma(cpu, vma.StartValue, vma.EndValue, vma.Flags & kept);
         if (copy is null)
         {
             if (charged)
@@ -72,6 +75,7 @@ public sealed partial class MemoryDescriptor
         copy.File = vma.File?.Get();
         copy.Device = vma.Device;
         copy.Policy = vma.Policy;
+        copy.Userfaults = told ? Tidings.ChildOf(vma.Userfaults!, child) : null;
         if (vma.Hugetlb is { } huge)
         {
             copy.Hugetlb = huge;
@@ -100,15 +104,16 @@ public sealed partial class MemoryDescriptor
             return wipes || _spaces.Hugetlb.Copy(cpu, copy, vma, ref protectedAny);
         }
 
-        // Pages of files are found again by faults; only private pages must be copied, and frames that no fault could find.
-        return wipes || (vma.AnonVma is null && (vma.Flags & (VmaFlags.MaybeGuard | VmaFlags.PfnMap)) == 0) || CopyEntries(cpu, child, copy, vma, ref protectedAny);
+        // Pages of files are found again by faults; only private pages must be copied, and frames that no fault could find; and protection that stays.
+        bool found = vma.AnonVma is null && (vma.Flags & (VmaFlags.MaybeGuard | VmaFlags.PfnMap)) == 0 && (copy.Flags & VmaFlags.UserfaultProtect) == 0;
+        return wipes || found || CopyEntries(cpu, child, copy, vma, ref protectedAny);
     }
 
     /// <summary>Copies the entries of an area (<c>copy_page_range()</c>).</summary>
     private bool CopyEntries(Cpu cpu, MemoryDescriptor child, Vma to, Vma from, ref bool protectedAny)
     {
         bool isCow = from.IsCow;
-        bool watched = from.Userfaults is not null;
+        bool watched = from.Userfaults is not null && to.Userfaults is null;
         PageTableCursor cursor = new(_spaces, from, from.StartValue, from.EndValue);
         while (cursor.Next())
         {

@@ -54,7 +54,7 @@ public sealed partial class MemoryDescriptor
         Errno wrong = MapRegion(cpu, start, bytes, made, (ulong)firstPfn, file: null);
         if (wrong != Errno.None)
         {
-            return wrong;
+            return Told(wrong);
         }
 
         Vma vma = At(start)!;
@@ -65,12 +65,12 @@ public sealed partial class MemoryDescriptor
             if (slot == 0)
             {
                 _ = UnmapRange(cpu, start, start + bytes);
-                return Errno.ENOMEM;
+                return Told(Errno.ENOMEM);
             }
 
             Tables.OverwriteSlot(slot, _spaces.Layout.Make((int)vma.IndexOf(at), vma.PageBits));
         }
 
-        return where;
+        return Told(where);
     }
 }

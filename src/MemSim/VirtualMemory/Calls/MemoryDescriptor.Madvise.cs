@@ -176,14 +176,10 @@ public sealed partial class MemoryDescriptor
 
         switch (advice)
         {
-            case MemoryAdvice.DontNeed:
-                return (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
-            case MemoryAdvice.DontNeedLocked:
-                return (flags & VmaFlags.HugeTlb) != 0 ? Errno.EINVAL : Drop(cpu, vma, start, end);
+            case MemoryAdvice.DontNeed or MemoryAdvice.DontNeedLocked or MemoryAdvice.Free:
+                return GiveUp(cpu, vma, start, end, advice);
             case MemoryAdvice.Remove:
                 return Remove(cpu, vma, start, end);
-            case MemoryAdvice.Free:
-                return vma.IsAnonymous && (flags & (VmaFlags.Locked | VmaFlags.HugeTlb)) == 0 ? AdvisePages(cpu, vma, start, end, free: true) : Errno.EINVAL;
             case MemoryAdvice.WillNeed:
                 return ReadAhead(cpu, vma, start, end);
             case MemoryAdvice.Cold or MemoryAdvice.PageOut:
@@ -264,7 +260,18 @@ public sealed partial class MemoryDescriptor
         }
 
         VmaFlags needed = VmaFlags.Shared | (_spaces.Rules.RemovesWhereWritable ? VmaFlags.MayWrite : VmaFlags.Write);
-        return (vma.Flags & needed) != needed ? Errno.EACCES : file.Mapping.PunchHole(cpu, (long)vma.IndexOf(start) << PageGeometry.PageShift, (long)(end - start));
+        if ((vma.Flags & needed) != needed)
+        {
+            return Errno.EACCES;
+        }
+
+        // Whoever hears of it may unmap the area: the file stays.
+        long offset = (long)vma.IndexOf(start) << PageGeometry.PageShift;
+        _ = file.Get();
+        _ = TellRemove(vma, start, end);
+        Errno result = file.Mapping.PunchHole(cpu, offset, (long)(end - start));
+        file.Put(cpu);
+        return result;
     }
 
     private void WantHuge()

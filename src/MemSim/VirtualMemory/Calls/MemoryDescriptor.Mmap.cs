@@ -105,6 +105,7 @@ public sealed partial class MemoryDescriptor
             file.Put(cpu);
         }
 
+        TellUserfaults();
         if (made != Errno.None)
         {
             return made;
@@ -282,6 +283,7 @@ public sealed partial class MemoryDescriptor
     {
         ulong end = start + bytes;
         long pages = (long)(bytes >> PageGeometry.PageShift);
+        RequireListeners(start, end);
         if (!MayExpand(flags, pages) && ((flags & VmaFlags.Locked) != 0 || !MayExpand(flags, pages - PagesMappedIn(start, end))))
         {
             return Errno.ENOMEM;

@@ -22,6 +22,11 @@ public sealed partial class MemoryDescriptor
             return Errno.ESRCH;
         }
 
+        return Told(Remap(address, oldLength, newLength, flags, newAddress));
+    }
+
+    private Result<VirtualAddress> Remap(VirtualAddress address, long oldLength, long newLength, RemapFlags flags, VirtualAddress newAddress)
+    {
         ulong start = address.Value;
         bool mayMove = (flags & RemapFlags.MayMove) != 0;
         bool keepsOld = (flags & RemapFlags.DontUnmap) != 0;
@@ -55,6 +60,7 @@ public sealed partial class MemoryDescriptor
         }
 
         Cpu cpu = Cpu;
+        ulong tellsBytes = oldBytes;
         if (isFixed && _spaces.Rules.MovesSeveralAreas && newBytes <= oldBytes && newBytes > vma.EndValue - start)
         {
             return newBytes == oldBytes ? MoveAll(cpu, start, oldBytes, target, keepsOld) : Errno.EFAULT;
@@ -74,6 +80,7 @@ public sealed partial class MemoryDescriptor
             }
 
             oldBytes = newBytes;
+            tellsBytes = _spaces.Rules.TellsWhatMoved ? newBytes : tellsBytes;
             vma = At(start)!;
         }
 
@@ -103,7 +110,7 @@ public sealed partial class MemoryDescriptor
             return address;
         }
 
-        return mayMove ? Move(cpu, vma, start, oldBytes, newBytes, target, isFixed, keepsOld) : Errno.ENOMEM;
+        return mayMove ? Move(cpu, vma, start, oldBytes, newBytes, target, isFixed, keepsOld, tellsBytes) : Errno.ENOMEM;
     }
 
     /// <summary>Whether a range can be moved to a place at all.</summary>
@@ -193,7 +200,7 @@ public sealed partial class MemoryDescriptor
                 return Errno.EFAULT;
             }
 
-            Result<VirtualAddress> moved = vma.Hugetlb is null ? Move(cpu, vma, at, stop - at, stop - at, at - start + target, isFixed: true, keepsOld) : Errno.EINVAL;
+            Result<VirtualAddress> moved = vma.Hugetlb is null ? Move(cpu, vma, at, stop - at, stop - at, at - start + target, isFixed: true, keepsOld, stop - at) : Errno.EINVAL;
             if (!moved.Succeeded)
             {
                 return moved;
@@ -206,8 +213,9 @@ public sealed partial class MemoryDescriptor
     }
 
     /// <summary>Moves an area, entries and all (<c>move_vma()</c>).</summary>
-    private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool isFixed, bool keepsOld)
+    private Result<VirtualAddress> Move(Cpu cpu, Vma vma, ulong start, ulong oldBytes, ulong newBytes, ulong target, bool isFixed, bool keepsOld, ulong tellsBytes)
     {
+        vma.Userfaults?.RequireListener(UserfaultFeatures.TellsMoves | (keepsOld ? 0 : UserfaultFeatures.TellsUnmaps));
         if (_areas.Count >= _spaces.Commit.MaxAreas - 3)
         {
             return Errno.ENOMEM;
@@ -230,6 +238,8 @@ public sealed partial class MemoryDescriptor
 
             target = found.Value.Value;
         }
+
+        RequireListeners(target, target + newBytes);
 
         long newPages = (long)(newBytes >> PageGeometry.PageShift);
         long oldPages = (long)(oldBytes >> PageGeometry.PageShift);
@@ -258,7 +268,7 @@ public sealed partial class MemoryDescriptor
         moved.PageBits = vma.PageBits;
         moved.PgOff = vma.IsAnonymous && vma.AnonVma is null ? target >> PageGeometry.PageShift : vma.PgOff + ((start - vma.StartValue) >> PageGeometry.PageShift);
         if ((vma.AnonVma is not null && !_spaces.Anon.Clone(cpu, moved, vma)) || !PrepareTables(cpu, start, target, oldBytes)
-            || (_areas.FindIntersection(target, target + newBytes) is not null && UnmapRange(cpu, target, target + newBytes) != Errno.None)
+            || (_areas.FindIntersection(target, target + newBytes) is not null && UnmapRange(cpu, target, target + newBytes, makesRoom: true) != Errno.None)
             || !PrepareTables(cpu, start, target, oldBytes))
         {
             _spaces.Anon.UnlinkAll(cpu, moved);
@@ -287,9 +297,15 @@ public sealed partial class MemoryDescriptor
 
         Account(flags, newPages);
         LockedPages += (flags & VmaFlags.Locked) != 0 ? newPages : 0;
-        bool watched = vma.Userfaults is not null;
-        MoveEntries(cpu, start, target, oldBytes, forgets: watched);
-        if (watched)
+        bool told = vma.Userfaults is { } watcher && watcher.Tells(UserfaultFeatures.TellsMoves);
+        bool forgets = vma.Userfaults is not null && !told;
+        MoveEntries(cpu, start, target, oldBytes, forgets);
+        if (told)
+        {
+            Tidings.AddMove(vma.Userfaults!, start, target, tellsBytes);
+        }
+
+        if (forgets)
         {
             // Nobody asked to be told of moves: what is at the new place, all of it, is left alone (userfaultfd_reset_ctx()).
             Vma reset = At(target)!;

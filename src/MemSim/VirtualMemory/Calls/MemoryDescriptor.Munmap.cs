@@ -25,11 +25,11 @@ public sealed partial class MemoryDescriptor
             return Errno.EINVAL;
         }
 
-        return UnmapRange(Cpu, start, start + bytes);
+        return Told(UnmapRange(Cpu, start, start + bytes));
     }
 
     /// <summary>Unmaps a checked range.</summary>
-    internal Errno UnmapRange(Cpu cpu, ulong start, ulong end)
+    internal Errno UnmapRange(Cpu cpu, ulong start, ulong end, bool makesRoom = false)
     {
         Vma? first = _areas.FindIntersection(start, end);
         if (first is null)
@@ -41,6 +41,8 @@ public sealed partial class MemoryDescriptor
         {
             return Errno.EINVAL;
         }
+
+        RequireListeners(start, end);
 
         if (first.StartValue < start)
         {
@@ -59,9 +61,11 @@ public sealed partial class MemoryDescriptor
         }
 
         Vma last = first;
+        bool watched = first.Userfaults is not null;
         while (last.Next is { } next && next.StartValue < end)
         {
             last = next;
+            watched |= next.Userfaults is not null;
         }
 
         if (last.EndValue > end && SplitUnchecked(cpu, last, end) is null)
@@ -72,6 +76,11 @@ public sealed partial class MemoryDescriptor
             }
 
             return Errno.ENOMEM;
+        }
+
+        if (watched)
+        {
+            Tidings.AddUnmap(first, start, end, makesRoom);
         }
 
         ulong floor = first.Previous?.EndValue ?? 0;

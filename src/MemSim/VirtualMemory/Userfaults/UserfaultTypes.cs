@@ -24,6 +24,18 @@ public enum UserfaultFeatures
     /// <summary>As usual: faults are told to <see cref="Userfaultfd.Handler"/>.</summary>
     None = 0,
 
+    /// <summary>Forks are told, and a child's areas are registered with a descriptor of its own (<c>UFFD_FEATURE_EVENT_FORK</c>); an administrator must ask.</summary>
+    TellsForks = 1 << 1,
+
+    /// <summary>Moves by <c>mremap()</c> are told, and what was moved stays registered (<c>UFFD_FEATURE_EVENT_REMAP</c>).</summary>
+    TellsMoves = 1 << 2,
+
+    /// <summary>Pages that <c>madvise()</c> gives up are told before they go (<c>UFFD_FEATURE_EVENT_REMOVE</c>).</summary>
+    TellsRemoves = 1 << 3,
+
+    /// <summary>Ranges that were unmapped are told (<c>UFFD_FEATURE_EVENT_UNMAP</c>).</summary>
+    TellsUnmaps = 1 << 6,
+
     /// <summary>Faults get SIGBUS, nobody is told (<c>UFFD_FEATURE_SIGBUS</c>).</summary>
     SigBus = 1 << 7,
 
@@ -69,6 +81,34 @@ public enum UserfaultCalls
 /// <param name="Kind">What it waits for: one mode.</param>
 /// <param name="IsWrite">Whether it is a write.</param>
 public readonly record struct Userfault(KernelTask Task, VirtualAddress Address, UserfaultModes Kind, bool IsWrite);
+
+/// <summary>What a <see cref="UserfaultEvent"/> is about: the kernel's numbers.</summary>
+public enum UserfaultEventKind
+{
+    /// <summary>A child was made (<c>UFFD_EVENT_FORK</c>).</summary>
+    Fork = 0x13,
+
+    /// <summary>Pages were moved (<c>UFFD_EVENT_REMAP</c>).</summary>
+    Remap = 0x14,
+
+    /// <summary>Pages are about to be given up (<c>UFFD_EVENT_REMOVE</c>).</summary>
+    Remove = 0x15,
+
+    /// <summary>A range was unmapped (<c>UFFD_EVENT_UNMAP</c>).</summary>
+    Unmap = 0x16,
+}
+
+/// <summary>What happened to memory registered with a <see cref="Userfaultfd"/> (<c>struct uffd_msg</c>).</summary>
+/// <param name="Kind">What.</param>
+/// <param name="Start">The first address; where the pages were, of a move. Of an unmapping the whole range of the call, registered or not.</param>
+/// <param name="Length">Bytes.</param>
+/// <param name="To">Where the pages are, of a move.</param>
+/// <param name="Child">The child's descriptor, of a fork.</param>
+public readonly record struct UserfaultEvent(UserfaultEventKind Kind, VirtualAddress Start, long Length, VirtualAddress To = default, Userfaultfd? Child = null)
+{
+    /// <summary>The end of the range, excluded.</summary>
+    public VirtualAddress End => Start + Length;
+}
 
 /// <summary>What a call on a range of a <see cref="Userfaultfd"/> came to.</summary>
 /// <param name="Error">Why it stopped: EAGAIN when some of it was done before.</param>

@@ -21,6 +21,11 @@ public sealed partial class Userfaultfd
             return new UserfaultResult(Errno.ESRCH, 0);
         }
 
+        if (IsChanging && _spaces.Rules.UserfaultMoves)
+        {
+            return Changing;
+        }
+
         if (!_spaces.Rules.UserfaultMoves || !IsRange(to.Value, length, out ulong end) || !IsRange(from.Value, length, out ulong fromEnd))
         {
             return new UserfaultResult(Errno.EINVAL, 0);

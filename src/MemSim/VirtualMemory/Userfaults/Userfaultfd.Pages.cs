@@ -20,9 +20,9 @@ public sealed partial class Userfaultfd
     /// <param name="to">The first address, page aligned; the range lies in one area.</param>
     /// <param name="from">The contents, whole pages.</param>
     /// <param name="protects">Whether they are write-protected at once (<c>UFFDIO_COPY_MODE_WP</c>).</param>
-    /// <returns>EINVAL; ENOENT where nothing is registered, or the range leaves its area; EEXIST where a page is already; EFAULT behind the end of a file; ENOMEM; ESRCH.</returns>
+    /// <returns>EINVAL; ENOENT where nothing is registered, or the range leaves its area; EEXIST where a page is already; EFAULT behind the end of a file; ENOMEM; ESRCH; EAGAIN while an event waits to be read.</returns>
     public UserfaultResult Copy(VirtualAddress to, ReadOnlySpan<byte> from, bool protects = false) =>
-        (from.Length & (PageGeometry.PageSize - 1)) != 0 ? new UserfaultResult(Errno.EINVAL, 0) : FillRange(to.Value, from.Length, Fill.Copy, protects, from, 0);
+        !IsChanging && (from.Length & (PageGeometry.PageSize - 1)) != 0 ? new UserfaultResult(Errno.EINVAL, 0) : FillRange(to.Value, from.Length, Fill.Copy, protects, from, 0);
 
     /// <summary>As <see cref="Copy(VirtualAddress, ReadOnlySpan{byte}, bool)"/>, from memory of the same process, which is faulted in as needed.</summary>
     /// <param name="to">The first address, page aligned.</param>
@@ -31,7 +31,7 @@ public sealed partial class Userfaultfd
     /// <param name="protects">Whether they are write-protected at once.</param>
     /// <returns>As there; EFAULT where the process could not read.</returns>
     public UserfaultResult Copy(VirtualAddress to, VirtualAddress from, long length, bool protects = false) =>
-        IsSource(from.Value, length) ? FillRange(to.Value, length, Fill.Copy, protects, default, from.Value) : new UserfaultResult(Errno.EINVAL, 0);
+        IsChanging || IsSource(from.Value, length) ? FillRange(to.Value, length, Fill.Copy, protects, default, from.Value) : new UserfaultResult(Errno.EINVAL, 0);
 
     /// <summary>Puts zeroes into a registered range (<c>UFFDIO_ZEROPAGE</c>): the page of zeroes, in shared mappings new pages.</summary>
     /// <param name="to">The first address, page aligned.</param>
@@ -53,12 +53,20 @@ public sealed partial class Userfaultfd
     public UserfaultResult Poison(VirtualAddress to, long length) =>
         _spaces.Rules.UserfaultPoisons ? FillRange(to.Value, length, Fill.Poison, protects: false, default, 0) : new UserfaultResult(Errno.EINVAL, 0);
 
+    /// <summary>What calls come to while an event waits to be read, whatever their arguments (since 4.18).</summary>
+    private static UserfaultResult Changing => new(Errno.EAGAIN, -(int)Errno.EAGAIN);
+
     private UserfaultResult FillRange(ulong to, long length, Fill how, bool protects, ReadOnlySpan<byte> contents, ulong source)
     {
         using OwnersLock.Scope scope = _spaces.Enter();
         if (_mm.IsGone)
         {
             return new UserfaultResult(Errno.ESRCH, 0);
+        }
+
+        if (IsChanging)
+        {
+            return Changing;
         }
 
         if (!IsRange(to, length, out ulong end))

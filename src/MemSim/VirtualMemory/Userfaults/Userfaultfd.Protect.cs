@@ -11,13 +11,18 @@ public sealed partial class Userfaultfd
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="length">Bytes, whole pages.</param>
     /// <param name="protects">Whether writes are to be told from now on; else they are not any more, and one that waits goes on.</param>
-    /// <returns>EINVAL; ENOENT where nothing is, or is not registered for it: areas before stay changed; ENOMEM.</returns>
+    /// <returns>EAGAIN while an event waits to be read; EINVAL; ENOENT where nothing is, or is not registered for it: areas before stay changed; ENOMEM.</returns>
     public Errno WriteProtect(VirtualAddress address, long length, bool protects)
     {
         using OwnersLock.Scope scope = _spaces.Enter();
         if (_mm.IsGone)
         {
             return Errno.ESRCH;
+        }
+
+        if (IsChanging)
+        {
+            return Errno.EAGAIN;
         }
 
         if (!IsRange(address.Value, length, out ulong end))

@@ -192,7 +192,7 @@ public sealed partial class MemoryDescriptor
 {
     /// <summary>Opens a descriptor through which faults of this address space are served (<c>userfaultfd()</c>, <c>UFFDIO_API</c>).</summary>
     /// <param name="features">How.</param>
-    /// <returns>The descriptor; EPERM for one that takes the kernel's faults, too, unless an administrator asks; EINVAL for features that the kernel does not have; ESRCH.</returns>
+    /// <returns>The descriptor; EPERM for one that takes the kernel's faults, too, or is told of forks, unless an administrator asks; EINVAL for features that the kernel does not have; ESRCH.</returns>
     public Result<Userfaultfd> OpenUserfaultfd(UserfaultFeatures features = UserfaultFeatures.None)
     {
         using OwnersLock.Scope scope = _spaces.Enter();
@@ -201,8 +201,9 @@ public sealed partial class MemoryDescriptor
             return Errno.ESRCH;
         }
 
-        UserfaultFeatures known = UserfaultFeatures.SigBus | UserfaultFeatures.UserModeOnly | (_spaces.Rules.UserfaultMoves ? UserfaultFeatures.ProtectsUnpopulated : 0);
-        if ((features & UserfaultFeatures.UserModeOnly) == 0 && !Limits.IsAdmin)
+        const UserfaultFeatures events = UserfaultFeatures.TellsForks | UserfaultFeatures.TellsMoves | UserfaultFeatures.TellsRemoves | UserfaultFeatures.TellsUnmaps;
+        UserfaultFeatures known = events | UserfaultFeatures.SigBus | UserfaultFeatures.UserModeOnly | (_spaces.Rules.UserfaultMoves ? UserfaultFeatures.ProtectsUnpopulated : 0);
+        if (((features & UserfaultFeatures.UserModeOnly) == 0 || (features & UserfaultFeatures.TellsForks) != 0) && !Limits.IsAdmin)
         {
             return Errno.EPERM;
         }

@@ -3,10 +3,13 @@
 // reservation, and the others never take that right away. From 6.17 on mremap() to a fixed address moves several areas at once; it is asked to move parts of one only.
 // With a fifth word (programs-6.18.txt) neither is kept away from. If that word is "advice" (advice-6.18.txt), three in ten operations are mincore(), process_madvise() or advice of
 // later kernels; with "faults" (faults-6.18.txt) also userfaultfd ioctls, with UFFD_FEATURE_SIGBUS, which needs nobody who waits for faults.
-// cc -O1 -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer|advice|faults] > programs.txt       (as root, for /proc/self/pagemap's bits)
+// With "events" (events-6.18.txt) it also asks for UFFD_EVENT_FORK, _REMAP, _REMOVE and _UNMAP; a thread reads them, and a line E says what the call before it was told of.
+// cc -O1 -pthread -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer|advice|faults|events] > programs.txt       (as root, for /proc/self/pagemap's bits)
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <pthread.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdint.h>
@@ -52,7 +55,46 @@ static int slurp(const char *path) {
 
 static unsigned long fileInode;
 static int files[3];
-static int count, reserves, newer, calls, faults;
+static int count, reserves, newer, calls, faults, events;
+
+// What the descriptor has told since the last line E. A call sleeps until its event is read: once it has returned, the reader has at least seen the last one.
+static char heard[1 << 12];
+static int heardCount;
+static volatile int reading;
+static int children[8], childCount;
+static int place(char *to, unsigned long a) { return a >= ARENA && a <= END ? sprintf(to, "%lu", (a - ARENA) / PAGE) : sprintf(to, "out"); }
+static void *listen(void *unused) {
+    (void)unused;
+    for (;;) {
+        struct pollfd ready = { faults, POLLIN, 0 };
+        if (poll(&ready, 1, -1) <= 0) continue;
+        reading = 1;
+        __sync_synchronize();
+        struct uffd_msg m;
+        if (read(faults, &m, sizeof m) == sizeof m) {
+            char *to = heard + heardCount;
+            if (m.event == UFFD_EVENT_FORK) { children[childCount++] = (int)m.arg.fork.ufd; to += sprintf(to, " fork"); }
+            else if (m.event == UFFD_EVENT_REMAP) {
+                to += sprintf(to, " remap "); to += place(to, m.arg.remap.from); to += sprintf(to, " "); to += place(to, m.arg.remap.to); to += sprintf(to, " %lu", (unsigned long)(m.arg.remap.len / PAGE));
+            } else {
+                to += sprintf(to, m.event == UFFD_EVENT_REMOVE ? " remove " : " unmap ");
+                to += place(to, m.arg.remove.start);
+                to += sprintf(to, " %lu", (unsigned long)((m.arg.remove.end - m.arg.remove.start) / PAGE));
+            }
+            heardCount = (int)(to - heard);
+        }
+        __sync_synchronize();
+        reading = 0;
+    }
+    return NULL;
+}
+static void sayHeard(void) {
+    while (reading) usleep(10);
+    __sync_synchronize();
+    if (heardCount) printf("E%s\n", heard);
+    heardCount = 0;
+    while (childCount) close(children[--childCount]);
+}
 
 // The areas of the arena, and a letter for each page: . absent, a/A anonymous (A: mapped here alone), f/F of a file or shared.
 static char last[1 << 16];
@@ -298,7 +340,8 @@ static void operation(void) {
 int main(int argc, char **argv) {
     if (argc != 4 && argc != 5) return 2;
     newer = argc == 5;
-    calls = !newer ? 0 : !strcmp(argv[4], "advice") ? 1 : !strcmp(argv[4], "faults") ? 2 : 0;
+    calls = !newer ? 0 : !strcmp(argv[4], "advice") ? 1 : !strcmp(argv[4], "faults") ? 2 : !strcmp(argv[4], "events") ? 2 : 0;
+    events = newer && !strcmp(argv[4], "events");
     int programs = atoi(argv[1]), operations = atoi(argv[2]);
     uint64_t seed = strtoull(argv[3], NULL, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -327,12 +370,15 @@ int main(int argc, char **argv) {
             char *ino = strstr(text, "ino:");
             fileInode = ino ? strtoul(ino + 4, NULL, 10) : 0;
             if (calls == 2) {
-                faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC);
+                faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC | (events ? O_NONBLOCK : 0));
                 struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS };
+                if (events) api.features |= UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP;
                 if (faults < 0 || ioctl(faults, UFFDIO_API, &api)) return 4;
+                pthread_t reader;
+                if (events && pthread_create(&reader, NULL, listen, NULL)) return 5;
             }
             printf("program %d\n", i);
-            for (int k = 0; k < operations; k++) { operation(); show('S'); }
+            for (int k = 0; k < operations; k++) { operation(); if (events) sayHeard(); show('S'); }
             fflush(stdout);
             _exit(0);
         }
