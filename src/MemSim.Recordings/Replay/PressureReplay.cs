@@ -36,16 +36,20 @@ public sealed record PressureFigure(string Name, long Recorded, long Simulated, 
 
 /// <summary>Runs the recorded programs under pressure again (<c>script.sh</c>: cgroups with limits, readers, hogs, swap) and compares what reclaim did and what the cgroups' files say.</summary>
 /// <remarks>
-/// <para>The machine is the twin of the recording's first step, with as many pages free in each zone; the programs are done anew. Lines of <c>/proc/vmstat</c> are
-/// compared by how much they grew from the first step to the last, a cgroup's events and peak by their value at the last step at which it is there.</para>
+/// <para>The machine is the twin of the recording's first step, with as many pages free in each zone as there were, those counted in that cgroups have by then; the programs are done anew. Lines of <c>/proc/vmstat</c> are
+/// compared by how much they grew from the first step to the last, a cgroup's events and peak by their value at the last step at which it is there, what zswap and zram say of themselves
+/// by its value at the last step before the programs end.</para>
 /// </remarks>
 public static partial class PressureReplay
 {
     private static readonly string[] VmStat =
     [
         "pgscan_anon", "pgscan_file", "pgsteal_anon", "pgsteal_file", "workingset_refault_anon", "workingset_refault_file", "workingset_activate_file", "pswpin", "pswpout", "pgmajfault", "oom_kill",
-        "thp_fault_alloc", "thp_fault_fallback_charge",
+        "thp_fault_alloc", "thp_fault_fallback_charge", "zswpin", "zswpout", "zswpwb",
     ];
+
+    /// <summary>Rows of a cgroup's files that say what of it is compressed.</summary>
+    private static readonly string[] CompressedOfCgroup = ["memory.stat zswap", "memory.stat zswapped", "memory.stat zswpin", "memory.stat zswpout", "memory.stat zswpwb", "memory.zswap.current"];
 
     /// <summary>Of these what reclaim scans differs more from run to run than what it frees.</summary>
     private static readonly string[] Loose = ["pgscan_anon", "pgscan_file", "workingset_activate_file", "pgmajfault", "workingset_activate_anon"];
@@ -75,7 +79,7 @@ public static partial class PressureReplay
         }
 
         kernel ??= KernelOf(Path.Combine(directory, "note.txt"));
-        using Machine machine = Machine.Boot(MachineSpec.FromProc(steps[0], kernel));
+        using Machine machine = Machine.Boot(MachineSpec.FromProc(steps[0], kernel).AsBooted());
         machine.Reclaim.Enable();
         if (machine.HugePages.IsAvailable)
         {
@@ -85,7 +89,7 @@ public static partial class PressureReplay
         WorkCosts costs = WorkCosts.EmulatedOnOneCpu;
         TimeShares time = TimeShares.Of(machine, costs);
         List<PressureStep> taken = [];
-        using PressurePrograms programs = new(machine, time, costs, scriptPath, name =>
+        using PressurePrograms programs = new(machine, time, costs, scriptPath, (name, zram) =>
         {
             if (verify)
             {
@@ -93,15 +97,18 @@ public static partial class PressureReplay
                 machine.Verify();
             }
 
-            taken.Add(PressureStep.Of(machine, name));
+            taken.Add(PressureStep.Of(machine, zram));
             step?.Invoke(machine, name);
         })
         {
             ReadAheadPages = (uint)kernel.Line.Reclaim.DiskReadAheadPages,
         };
-        IReadOnlyDictionary<string, long> start = PressureStep.Read(steps[0]).VmStat;
-        programs.Cache(Math.Clamp(start.GetValueOrDefault("nr_inactive_file") + start.GetValueOrDefault("nr_active_file"), 0, 1 << 14));
-        WorkloadReplay.TakeKernelPages(machine, ZoneInfoFile.Read(Path.Combine(steps[0], "zoneinfo")));
+        PressureStep first = PressureStep.Read(steps[0]);
+        IReadOnlyDictionary<string, long> start = first.VmStat;
+        programs.Cache(Math.Clamp(start.GetValueOrDefault("nr_inactive_file") + start.GetValueOrDefault("nr_active_file") - first.PagesOfCgroups("memory.stat file"), 0, 1 << 14));
+
+        // What cgroups have at the first step programs took before it, which are run again.
+        WorkloadReplay.TakeKernelPages(machine, ZoneInfoFile.Read(Path.Combine(steps[0], "zoneinfo")), leave: first.PagesOfCgroups("memory.current"));
         new ShellScript(scriptPath, programs.Run, programs.Exists).Run(script);
         return taken.Count != 0 ? Compare(directory, steps, taken) : throw new InputFileException(scriptPath, 0, "the script takes no step that could be compared");
     }
@@ -145,7 +152,35 @@ public static partial class PressureReplay
             }
         }
 
+        CompareCompressed(steps, recorded, taken, figures);
         return figures;
+    }
+
+    /// <summary>What zswap and zram say, and the cgroups of it: at the last step at which the programs still had their memory, since little is left behind them.</summary>
+    private static void CompareCompressed(List<string> steps, List<PressureStep> recorded, List<PressureStep> taken, List<PressureFigure> figures)
+    {
+        int step = Math.Min(recorded.Count, taken.Count) - 1;
+        step -= step > 0 && steps[step].EndsWith("-exited", StringComparison.Ordinal) ? 1 : 0;
+        foreach ((string row, long was) in recorded[step].Compressed.OrderBy(row => row.Key, StringComparer.Ordinal))
+        {
+            AddFigure(row, was, taken[step].Compressed.GetValueOrDefault(row));
+        }
+
+        foreach ((string cgroup, IReadOnlyDictionary<string, long> rows) in recorded[step].Cgroups.OrderBy(group => group.Key, StringComparer.Ordinal))
+        {
+            foreach (string row in CompressedOfCgroup.Where(rows.ContainsKey))
+            {
+                AddFigure($"{cgroup} {row}", rows[row], taken[step].Cgroups.GetValueOrDefault(cgroup)?.GetValueOrDefault(row) ?? 0);
+            }
+        }
+
+        void AddFigure(string name, long was, long now)
+        {
+            if (was != 0 || now != 0)
+            {
+                figures.Add(new PressureFigure(name, was, now, PressureClass.Magnitude));
+            }
+        }
     }
 
     private static string ProgramOf(string directory)

@@ -200,9 +200,10 @@ public static partial class WorkloadReplay
         return state;
     }
 
-    /// <summary>Takes the memory that the recorded kernel had in use, in blocks as large as possible.</summary>
-    internal static void TakeKernelPages(Machine machine, ZoneInfoFile recorded)
+    /// <summary>Takes the memory that the recorded kernel had in use, in blocks as large as possible, but for so many pages of the largest zone.</summary>
+    internal static void TakeKernelPages(Machine machine, ZoneInfoFile recorded, long leave = 0)
     {
+        Zone? largest = machine.Zones.MaxBy(zone => zone.ManagedPages);
         foreach (Zone zone in machine.Zones)
         {
             Gfp gfp = Gfp.NoWarn | zone.Type switch
@@ -216,7 +217,7 @@ public static partial class WorkloadReplay
             ZoneInfoZone? row = recorded.Zones.FirstOrDefault(z => z.Node == zone.Node.Id && z.Type == zone.Type);
             for (int order = PageGeometry.MaxOrder; row is not null && order >= 0; order--)
             {
-                while (zone.FreePages - (row.Free ?? 0) >= 1L << order)
+                while (zone.FreePages - (row.Free ?? 0) - (zone == largest ? leave : 0) >= 1L << order)
                 {
                     Page page = machine.Cpus[0].AllocPages(gfp, order);
                     if (page.IsNull || page.Zone != zone)

@@ -24,7 +24,7 @@ internal sealed class PressurePrograms : IDisposable
     private readonly TimeShares _time;
     private readonly WorkCosts _costs;
     private readonly string _path;
-    private readonly Action<string> _snap;
+    private readonly Action<string, Zram?> _snap;
     private readonly Dictionary<string, Agent> _agents = new(StringComparer.Ordinal);
     private readonly BlockDevice _disk = new("vda", new ByteSize(1UL << 30), new BlockDeviceCosts(0, 1, 0));
     private readonly DiskFileSystem _files;
@@ -37,8 +37,8 @@ internal sealed class PressurePrograms : IDisposable
     /// <param name="time">Who shares its time.</param>
     /// <param name="costs">What the work costs.</param>
     /// <param name="path">The script's name, for what is wrong with it.</param>
-    /// <param name="snap">Called at each step with its name.</param>
-    public PressurePrograms(Machine machine, TimeShares time, WorkCosts costs, string path, Action<string> snap)
+    /// <param name="snap">Called at each step with its name and the compressed disk, if there is one by then.</param>
+    public PressurePrograms(Machine machine, TimeShares time, WorkCosts costs, string path, Action<string, Zram?> snap)
     {
         _machine = machine;
         _time = time;
@@ -126,7 +126,7 @@ internal sealed class PressurePrograms : IDisposable
 
     private int Snap(ShellCommand command)
     {
-        _snap(Word(command, 1));
+        _snap(Word(command, 1), _zram);
         return 0;
     }
 

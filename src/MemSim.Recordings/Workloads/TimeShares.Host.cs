@@ -15,13 +15,44 @@ internal sealed partial class TimeShares
     /// <summary>What was collected is sent to the device: where that shares the host's CPU with the guest, it does its part when its turn comes.</summary>
     public void SendWrites(Cpu cpu)
     {
-        if (_isInBackground || _host is null)
+        if (_host is null || (_isInBackground && _running is not null))
         {
             return;
         }
 
-        Spend(cpu, Bill());
+        Breathe(cpu);
         Send(cpu);
+    }
+
+    /// <summary>A work queue did something: time goes by, and writes end, while the others wait.</summary>
+    private void SpendAsWorker(Cpu cpu)
+    {
+        long cost = Bill();
+        Now += cost;
+        if (_host?.Runs(cost, Now, _costs.Tick) == true)
+        {
+            ServeWrites(cpu);
+        }
+
+        EndWrites(cpu);
+    }
+
+    /// <summary>A work queue sleeps, as somebody who waits for writes does.</summary>
+    private void SleepAsWorker(Cpu cpu, long nanoseconds, Func<bool>? isOver)
+    {
+        SpendAsWorker(cpu);
+        if (_host is not null && (_host.IsWaiting || _unsent != 0))
+        {
+            Send(cpu);
+            ServeWrites(cpu);
+        }
+
+        long until = Now + nanoseconds;
+        while (Now < until && isOver?.Invoke() != true)
+        {
+            Now = Math.Max(Now, Math.Min(until, NextEvent(until)));
+            EndWrites(cpu);
+        }
     }
 
     /// <summary>A host with one CPU: the device's thread may have its turn, and has it while the guest waits for pages of swap.</summary>

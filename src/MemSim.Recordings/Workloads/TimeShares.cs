@@ -80,6 +80,10 @@ internal sealed partial class TimeShares : ISharedTime
         {
             Spend(cpu, Bill());
         }
+        else if (_running is null)
+        {
+            SpendAsWorker(cpu);
+        }
     }
 
     /// <summary>The task works on something that nothing counts.</summary>
@@ -107,6 +111,11 @@ internal sealed partial class TimeShares : ISharedTime
     {
         if (_isInBackground)
         {
+            if (_running is null)
+            {
+                SleepAsWorker(cpu, nanoseconds, isOver);
+            }
+
             return;
         }
 
@@ -396,7 +405,7 @@ internal sealed partial class TimeShares : ISharedTime
             _isInBackground = false;
         }
 
-        Now += Bill();
+        SpendAsWorker(cpu);
     }
 
     /// <summary>Ends the writes whose time has come.</summary>

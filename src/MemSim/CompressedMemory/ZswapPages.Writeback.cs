@@ -131,7 +131,7 @@ internal sealed partial class ZswapPages
         return Errno.None;
     }
 
-    /// <summary>Shrinks the pool until it takes pages again, or too much goes wrong (<c>shrink_worker()</c>).</summary>
+    /// <summary>Shrinks the pool until it takes pages again, or too much goes wrong; on 6.1 by one frame (<c>shrink_worker()</c>).</summary>
     private void Shrink(Cpu cpu)
     {
         int failures = 0;
@@ -177,7 +177,7 @@ internal sealed partial class ZswapPages
                 break;
             }
         }
-        while (_rules.ZswapByCgroup ? PoolPages > AcceptPages : PoolPages >= AcceptPages);
+        while (_rules.ZswapShrinksUntilItAccepts && (_rules.ZswapByCgroup ? PoolPages > AcceptPages : PoolPages >= AcceptPages));
     }
 
     /// <summary>The cgroup after the one that was shrunk last; null behind the last one.</summary>

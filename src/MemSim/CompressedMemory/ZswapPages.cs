@@ -75,9 +75,11 @@ internal sealed partial class ZswapPages : ISwapFront
         }
 
         Cgroup? payer = _machine.Hooks.Charges is null ? null : _machine.Cgroups.PayerOfCompressed(pfn);
+        long hits = Counts.LimitHits;
         if (!HasRoom(cpu, payer))
         {
-            if (_wasFull || !_rules.ZswapByCgroup)
+            // Before 6.8 only who met a limit asks for room, not who comes while the pool is on its way down.
+            if (_rules.ZswapByCgroup ? _wasFull : Counts.LimitHits != hits || !_wasFull)
             {
                 _machine.Background.Tasks.Wake(cpu, _worker);
             }

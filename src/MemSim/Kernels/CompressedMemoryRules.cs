@@ -12,6 +12,9 @@ public sealed record CompressedMemoryRules
     /// <summary>Whether zswap keeps its pages in order by cgroup, gives a page up when it is read, writes back only what was not used since the last look, and can shrink by itself (6.8); before, its pool writes back, a frame at a time.</summary>
     public bool ZswapByCgroup { get; init; }
 
+    /// <summary>Whether zswap, once it is full, is shrunk until it takes pages again (6.5); before, by a frame for each time that it was met full (6.1: 11 pages written back for 3,637 times).</summary>
+    public bool ZswapShrinksUntilItAccepts { get; init; }
+
     /// <summary>Whether zswap can use other pools than zsmalloc (until 6.17).</summary>
     public bool ZswapChoosesPool { get; init; } = true;
 

@@ -31,7 +31,7 @@ internal static class Linux6_12
             StartKiB = 2700,
         },
         Reserves = Older.Reserves with { ClampsMovableMin = true, PcpHighMaxFraction = 8 },
-        Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, SparesLowOnce = true, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true, ListBatchPages = 31, SwapInMapsWritable = true },
+        Reclaim = Older.Reclaim with { OnlyOldestRefaults = false, SparesLowOnce = true, GenerationsAtBoot = true, NewPages = GenerationPlacement.SecondOldest, FreesInOrder = true, ListBatchPages = 31, SwapInMapsWritable = true, ReclaimsSwapShadows = true },
         KernelMemory = Older.KernelMemory with { KeepsFreedRangesByCpu = true },
         Slab = Older.Slab with { OrderIgnoresFewerObjects = true, KmallocOddSizesFirst = true },
         Objects = Older.Objects.WithBytes(
@@ -45,7 +45,7 @@ internal static class Linux6_12
         Views = Older.Views with { Rows = RowSet.Of6_12, HugePagesBySize = true, AddedSysctls = ["enable_soft_offline", "memfd_noexec"], ReportsNameUser = true, TotalPagesArePresent = true, PageOwnerRecent = true, SmapsCountsKsm = true, ZonelistsAfterTables = true },
         Areas = Older.Areas with { GivesChargeBack = true, SealsExecution = true, MapsSealedForReading = true, UnsharesForLongPins = true, RefusesLongWritePins = true, UserfaultPoisons = true, UserfaultMoves = true, WeightsInterleave = true },
         Cgroups = Older.Cgroups with { ReclaimsInQuarters = true, WalksWholeTree = false, ReclaimTakesSwappiness = true },
-        CompressedMemory = Older.CompressedMemory with { ZspagesChain = true, ZeroPagesAreBits = true, ZswapByCgroup = true, ZramCountsInvalid = false },
+        CompressedMemory = Older.CompressedMemory with { ZspagesChain = true, ZeroPagesAreBits = true, ZswapByCgroup = true, ZswapShrinksUntilItAccepts = true, ZramCountsInvalid = false },
         Ksm = new KsmRules { ChecksumsFirst = true, EndsSingleChains = true, SkipsPages = true, CountsZeroPages = true, MergesProcesses = true, HasAdvisor = true },
         Allocator = Older.Allocator with
         {

@@ -45,6 +45,6 @@ internal static class Linux6_18
         Traces = Older.Traces with { PreemptsLazily = true, FlagsByBit = true },
         Ksm = Older.Ksm with { TellsMergeable = true },
         CompressedMemory = Older.CompressedMemory with { ZswapChoosesPool = false, ZswapKeepsIncompressible = true },
-        Reclaim = Older.Reclaim with { DiskReadAheadPages = 2048 },
+        Reclaim = Older.Reclaim with { DiskReadAheadPages = 2048, ReclaimsSwapShadows = false },
     };
 }

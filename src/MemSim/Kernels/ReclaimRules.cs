@@ -33,6 +33,9 @@ public sealed record ReclaimRules
     /// <summary>Whether a page that is read back from swap is mapped writable where its entry says that one process has it alone, though nobody writes yet (6.12); else the first write faults.</summary>
     public bool SwapInMapsWritable { get; init; }
 
+    /// <summary>Whether nodes of the swap cache's trees that hold nothing but shadows are given back when memory is short, so that pages that come back then are no refaults (6.3 to 6.17: seen on 6.12; 6.18 keeps shadows with their clusters).</summary>
+    public bool ReclaimsSwapShadows { get; init; }
+
     /// <summary>Whether pages that lose their last reference together are freed in that order, or the last one first (before 6.10).</summary>
     public bool FreesInOrder { get; init; }
 

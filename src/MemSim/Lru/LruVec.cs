@@ -28,6 +28,7 @@ internal sealed partial class LruVec
     // Guards the lists, their sizes and their generations, PG_lru and PG_active of their pages, _age and the costs (lru_lock).
     private PaddedLock _lock;
     private long _age;
+    private CgroupPlace _rotation;
 
     public LruVec(Node node, int index, FrameArray frames, int firstHead, bool parallel)
     {
@@ -59,8 +60,8 @@ internal sealed partial class LruVec
     /// <summary>What reclaim of file pages cost lately (<c>file_cost</c>).</summary>
     public long FileCost { get; set; }
 
-    /// <summary>Whether reclaim passed over these pages, protected by <c>memory.low</c>, when it met them last (<c>MEMCG_LRU_TAIL</c>).</summary>
-    public bool WasSpared { get; set; }
+    /// <summary>By generations: when it is their turn.</summary>
+    public ref CgroupPlace Rotation => ref _rotation;
 
     /// <summary>Whether nobody holds the lock.</summary>
     public bool IsUnlocked => !_lock.IsHeld;

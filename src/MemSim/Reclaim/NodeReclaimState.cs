@@ -19,6 +19,9 @@ internal sealed class NodeReclaimState
 
     public Kswapd Kswapd { get; }
 
+    /// <summary>By generations: whose turn it is; null until cgroups take turns.</summary>
+    public CgroupRotation? Rotation { get; set; }
+
     /// <summary>kswapd found mostly dirty pages at the end of the list: it may write them itself (<c>PGDAT_DIRTY</c>).</summary>
     public bool ManyDirty { get; set; }
 

@@ -145,13 +145,14 @@ internal sealed partial class PageReclaim : ICgroupReclaim
 
         if (sc.IsGlobal && _lru.ByGeneration && _machine.Personality.Reclaim.SparesLowOnce)
         {
-            vec.WasSpared = !vec.WasSpared;
-            if (!vec.WasSpared)
+            ref CgroupPlace place = ref vec.Rotation;
+            place.IsAtTail = !place.IsAtTail;
+            if (!place.IsAtTail)
             {
                 cgroup.Raise(CgroupEvent.Low);
             }
 
-            return vec.WasSpared;
+            return place.IsAtTail;
         }
 
         if (!sc.TakesLow)

@@ -31,6 +31,14 @@ internal sealed partial class PageReclaim
         sc.ScannedBefore = sc.Scanned;
         LruVec target = TargetOf(state, sc);
         PrepareScan(state, target, sc);
+        sc.TakesTurns = TakesTurns(sc);
+        if (sc.TakesTurns)
+        {
+            BeginTurns(state, sc);
+            NoteZoneScan(state, sc);
+            return;
+        }
+
         sc.Lists = FirstLists(target, sc);
         while (IsProtected(sc.Lists, sc) && sc.Lists.NextBelow(target) is { } next)
         {
@@ -74,6 +82,7 @@ internal sealed partial class PageReclaim
 
     private void BeginLists(NodeReclaimState state, ScanControl sc)
     {
+        sc.HasAged = false;
         Engine.Begin(state, sc.Lists!, sc);
         sc.PassFreed = 0;
         sc.ListsAreDone = false;
@@ -90,12 +99,22 @@ internal sealed partial class PageReclaim
             // The other caches are the root's.
             sc.Reclaimed += Shrinkers.Shrink(cpu, sc.Gfp, state.Node, sc.Priority);
         }
+
+        if (sc.TakesTurns)
+        {
+            EndTurn(state, sc);
+        }
     }
 
     /// <summary>Goes on to the next cgroup's lists (<c>mem_cgroup_iter()</c> in <c>shrink_node_memcgs()</c>).</summary>
     /// <returns>False when those at hand are the last.</returns>
     private bool NextLists(Cpu cpu, NodeReclaimState state, ScanControl sc)
     {
+        if (sc.TakesTurns)
+        {
+            return NextTurn(cpu, state, sc);
+        }
+
         LruVec target = TargetOf(state, sc);
         LruVec? next = sc.Lists!.NextBelow(target);
         if (next is null && ReferenceEquals(target, sc.Lists))

@@ -47,6 +47,15 @@ internal sealed class ScanControl
     /// <summary>Whether the walk over cgroups may end when enough is reclaimed.</summary>
     public bool IsPartial;
 
+    /// <summary>By generations: whether cgroups take turns in this pass.</summary>
+    public bool TakesTurns;
+
+    /// <summary>By generations: the queue of cgroups with which the pass began.</summary>
+    public long TurnSequence;
+
+    /// <summary>By generations: whether a generation was added to the lists at hand.</summary>
+    public bool HasAged;
+
     /// <summary>Whether every walk visits all cgroups from now on (<c>memcg_full_walk</c>).</summary>
     public bool WalksAll;
 

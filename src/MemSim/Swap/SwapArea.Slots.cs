@@ -67,7 +67,16 @@ public sealed partial class SwapArea
     /// <summary>Leaves a shadow, whose lowest bit is set, or nothing.</summary>
     internal void SetShadow(long slot, long shadow) => SetCacheEntry(slot, shadow);
 
-    private void SetCacheEntry(long slot, long entry) => _cache[slot >> ChunkShift]![slot & (ChunkSlots - 1)] = entry;
+    private void SetCacheEntry(long slot, long entry)
+    {
+        ref long place = ref _cache[slot >> ChunkShift]![slot & (ChunkSlots - 1)];
+        if (_nodes is not null && place != entry)
+        {
+            UpdateNode(slot, place, entry);
+        }
+
+        place = entry;
+    }
 
     /// <summary>The cgroup that a slot is charged to, by number; 0 for none (<c>lookup_swap_cgroup_id()</c>).</summary>
     internal int OwnerOf(long slot) => _owners[slot >> ChunkShift] is { } owners ? owners[slot & (ChunkSlots - 1)] : 0;

@@ -24,6 +24,7 @@ public sealed partial class SwapArea
         _cache = new long[chunks][];
         _owners = new ushort[chunks][];
         _zeroes = new ulong[chunks][];
+        _nodes = space.Machine.Personality.Reclaim.ReclaimsSwapShadows ? new SwapCacheNode[chunks][] : null;
         _lowest = HeaderSlots;
         _highest = slots - 1;
         _next = HeaderSlots;

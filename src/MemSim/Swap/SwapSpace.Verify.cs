@@ -31,6 +31,11 @@ public sealed partial class SwapSpace
             free += area.Pages - area.UsedPages;
             cached += VerifySlots(area, census);
             area.VerifyClusters();
+            if (area.WrongNodes() is { } wrong)
+            {
+                Fail($"{area.Name}: {wrong}");
+            }
+
         }
 
         foreach (SwapEntry entry in census.Entries)

@@ -96,6 +96,41 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
 
     internal ShmemSwap SharedMemory { get; }
 
+    /// <summary>Nodes of the swap cache's trees that hold nothing but shadows.</summary>
+    internal int ShadowNodes
+    {
+        get
+        {
+            int nodes = 0;
+            foreach (SwapArea? area in _areas)
+            {
+                nodes += area?.ShadowNodes ?? 0;
+            }
+
+            return nodes;
+        }
+    }
+
+    /// <summary>Frees so many of them, area by area.</summary>
+    /// <returns>How many were freed.</returns>
+    internal int ReclaimShadowNodes(int wanted)
+    {
+        using LockScope scope = Enter();
+        int freed = 0;
+        foreach (SwapArea? area in _areas)
+        {
+            freed += area?.ReclaimShadowNodes(wanted - freed) ?? 0;
+        }
+
+        return freed;
+    }
+
+    /// <summary>The zone of a page, by number.</summary>
+    internal int ZoneOf(int pfn) => _frames[pfn].ZoneId;
+
+    /// <summary>The counters of the node that a zone belongs to.</summary>
+    internal NodeCounters CountersOf(int zone) => _countersByZone[zone];
+
     internal SwapArea? AreaOrNull(int type) => (uint)type < (uint)_areas.Length ? _areas[type] : null;
 
     /// <summary>Switches swap on a device on (<c>mkswap</c> and <c>swapon()</c>): what was on it is gone.</summary>

@@ -25,7 +25,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
     {
         ["6.12 Reclaim.NewPages"] = "LruGenerationsTests",
         ["6.17 Reclaim.NewPages"] = "LruGenerationsTests, GenerationReclaimTests",
-        ["6.12 Reclaim.SparesLowOnce"] = "CgroupTests, PressureReplayTests",
+        ["6.12 Reclaim.SparesLowOnce"] = "CgroupTests, CgroupRotationTests, PressureReplayTests",
         ["6.17 Reclaim.Eviction"] = "GenerationReclaimTests",
         ["6.17 Reclaim.SwapsLargeAnywhere"] = "PressureReplayTests, HugePageSizeTests",
         ["7.3 Reclaim.EmptyZonesCountFree"] = "RuleScenarioTests",
@@ -56,6 +56,9 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["6.12 CompressedMemory.ZspagesChain"] = "ZsmallocTests, ZramTests",
         ["6.12 CompressedMemory.ZeroPagesAreBits"] = "ZswapTests",
         ["6.12 CompressedMemory.ZswapByCgroup"] = "ZswapTests",
+        ["6.12 CompressedMemory.ZswapShrinksUntilItAccepts"] = "ZswapTests",
+        ["6.12 Reclaim.ReclaimsSwapShadows"] = "SwapShadowTests, PressureReplayTests",
+        ["6.18 Reclaim.ReclaimsSwapShadows"] = "SwapShadowTests",
         ["6.12 CompressedMemory.ZramCountsInvalid"] = "ZramTests",
         ["6.18 CompressedMemory.ZswapChoosesPool"] = "ZswapTests",
         ["6.18 CompressedMemory.ZswapKeepsIncompressible"] = "ZswapTests",

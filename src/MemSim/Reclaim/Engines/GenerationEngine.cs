@@ -121,7 +121,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
         LruGenerations generations = vec.Generations!;
         if (generations.IsOutOfCold(sc.PassSwappiness) || (sc.Priority != ScanControl.DefaultPriority && generations.IsLowOnCold(sc.PassSwappiness)))
         {
-            _ = Age(cpu, vec, sc);
+            sc.HasAged |= Age(cpu, vec, sc);
         }
 
         long scanned = Evict(cpu, state, vec, sc, Math.Min(sc.EvictionLeft, LruGenerations.MinBatch));
@@ -142,7 +142,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
             return pages >> sc.Priority;
         }
 
-        _ = Age(cpu, vec, sc);
+        sc.HasAged |= Age(cpu, vec, sc);
         return 0;
     }
 
