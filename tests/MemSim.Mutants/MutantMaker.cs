@@ -37,17 +37,7 @@ internal static partial class MutantMaker
     /// <param name="left">Numbers that did not compile; the next of the sample take their places.</param>
     public static List<Mutant> Make(string root, IReadOnlyList<string> rooms, int seed, int count, IReadOnlySet<int> left)
     {
-        string source = Path.Combine(root, "src", "MemSim");
-        List<(string File, SyntaxNode Node, string After)> all = [];
-        foreach (string room in rooms)
-        {
-            foreach (string path in Directory.GetFiles(Path.Combine(source, room), "*.cs", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
-            {
-                SyntaxNode tree = CSharpSyntaxTree.ParseText(File.ReadAllText(path)).GetRoot();
-                all.AddRange(MutantFinder.In(tree).Select(found => (path, found.Node, found.After)));
-            }
-        }
-
+        List<(string File, SyntaxNode Node, string After)> all = Places(root, rooms);
         Random random = new(seed);
         (string File, SyntaxNode Node, string After)[] shuffled = [.. all.OrderBy(_ => random.Next())];
         List<(int Id, string File, SyntaxNode Node, string After)> sample = [];
@@ -61,16 +51,72 @@ internal static partial class MutantMaker
             }
         }
 
+        Console.WriteLine($"{all.Count} places in {string.Join(", ", rooms)}");
+        return Put(root, sample);
+    }
+
+    /// <summary>Changes the files as an earlier sample did, so that it stays one while the code goes on: each mutant where the same code stands, the nearest of its kind in the file.</summary>
+    /// <param name="root">The copy.</param>
+    /// <param name="rooms">The rooms to change.</param>
+    /// <param name="earlier">The sample.</param>
+    /// <param name="left">Numbers that did not compile.</param>
+    public static List<Mutant> Again(string root, IReadOnlyList<string> rooms, IReadOnlyList<Mutant> earlier, IReadOnlySet<int> left)
+    {
+        string source = Path.Combine(root, "src", "MemSim");
+        ILookup<(string, string, string), (string File, SyntaxNode Node, string After)> places = Places(root, rooms).ToLookup(p =>
+        {
+            Mutant made = Describe(source, 0, p.File, p.Node, p.After);
+            return (made.File, made.Before, made.After);
+        });
+        List<(int Id, string File, SyntaxNode Node, string After)> sample = [];
+        foreach (Mutant mutant in earlier.Where(m => !left.Contains(m.Id)))
+        {
+            var free = places[(mutant.File, mutant.Before, mutant.After)].Where(p => !sample.Exists(c => c.File == p.File && c.Node.Span.OverlapsWith(p.Node.Span)));
+            if (free.OrderBy(p => Math.Abs(Line(p.Node) - mutant.Line)).FirstOrDefault() is { Node: not null } place)
+            {
+                sample.Add((mutant.Id, place.File, place.Node, place.After));
+            }
+            else
+            {
+                Console.WriteLine($"no longer there: {mutant}");
+            }
+        }
+
+        return Put(root, sample);
+    }
+
+    private static List<(string File, SyntaxNode Node, string After)> Places(string root, IReadOnlyList<string> rooms)
+    {
+        string source = Path.Combine(root, "src", "MemSim");
+        List<(string File, SyntaxNode Node, string After)> all = [];
+        foreach (string room in rooms)
+        {
+            foreach (string path in Directory.GetFiles(Path.Combine(source, room), "*.cs", SearchOption.AllDirectories).Order(StringComparer.Ordinal))
+            {
+                SyntaxNode tree = CSharpSyntaxTree.ParseText(File.ReadAllText(path)).GetRoot();
+                all.AddRange(MutantFinder.In(tree).Select(found => (path, found.Node, found.After)));
+            }
+        }
+
+        return all;
+    }
+
+    private static int Line(SyntaxNode node) => node.SyntaxTree.GetLineSpan(node.Span).StartLinePosition.Line + 1;
+
+    // As it reads in the list.
+    private static Mutant Describe(string source, int id, string file, SyntaxNode node, string after)
+    {
+        string relative = Path.GetRelativePath(source, file).Replace('\\', '/');
+        return Mutant.Parse(new Mutant(id, relative.Split('/')[0], relative, Line(node), node.ToString(), after.Length == 0 ? "(left out)" : after).ToString());
+    }
+
+    private static List<Mutant> Put(string root, List<(int Id, string File, SyntaxNode Node, string After)> sample)
+    {
+        string source = Path.Combine(root, "src", "MemSim");
         List<Mutant> mutants = [];
         foreach (IGrouping<string, (int Id, string File, SyntaxNode Node, string After)> file in sample.GroupBy(m => m.File))
         {
-            string relative = Path.GetRelativePath(source, file.Key).Replace('\\', '/');
-            foreach ((int id, _, SyntaxNode node, string after) in file)
-            {
-                int line = node.SyntaxTree.GetLineSpan(node.Span).StartLinePosition.Line + 1;
-                mutants.Add(new Mutant(id, relative.Split('/')[0], relative, line, node.ToString(), after.Length == 0 ? "(left out)" : after));
-            }
-
+            mutants.AddRange(file.Select(m => Describe(source, m.Id, m.File, m.Node, m.After)));
             StringBuilder text = new(File.ReadAllText(file.Key));
             foreach ((int id, _, SyntaxNode node, string after) in file.OrderByDescending(c => c.Node.SpanStart))
             {
@@ -81,7 +127,7 @@ internal static partial class MutantMaker
         }
 
         File.WriteAllText(Path.Combine(source, "MutantSwitch.cs"), Switch);
-        Console.WriteLine($"{all.Count} places in {string.Join(", ", rooms)}; {mutants.Count} mutants");
+        Console.WriteLine($"{mutants.Count} mutants");
         return mutants;
     }
 

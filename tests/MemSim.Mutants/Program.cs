@@ -2,6 +2,7 @@ using System.Globalization;
 using MemSim.Mutants;
 
 // make COPY SEED COUNT: puts mutants into the sources of a copy of the repository, and their list into COPY/mutants.tsv. Those named in COPY/left-out.txt did not compile.
+// again COPY LIST: puts in the mutants of an earlier list, where their code still stands.
 // errors COPY BUILDLOG: adds those to left-out.txt in whose lines the build found errors; restore the sources and make again.
 // run COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: tries each mutant with the tests that meet it; TESTS is the assembly of the tests in the copy's build. Tests that take longer than four times EACH are not used.
 // fresh COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: the same with a process for each mutant, and all tests of its neighbourhood whether they meet it or not.
@@ -12,7 +13,7 @@ switch (args)
         WorkerLoop.Run(tests);
         return 0;
 
-    case ["make", string copy, string seed, string count]:
+    case ["make" or "again", string copy, string from, .. string[] count]:
         {
             if (File.Exists(Path.Combine(copy, "src", "MemSim", "MutantSwitch.cs")))
             {
@@ -22,7 +23,9 @@ switch (args)
 
             string left = Path.Combine(copy, "left-out.txt");
             HashSet<int> leftOut = File.Exists(left) ? [.. File.ReadAllLines(left).Select(Number)] : [];
-            List<Mutant> made = MutantMaker.Make(copy, rooms, Number(seed), Number(count), leftOut);
+            List<Mutant> made = args[0] is "make"
+                ? MutantMaker.Make(copy, rooms, Number(from), Number(count[0]), leftOut)
+                : MutantMaker.Again(copy, rooms, [.. File.ReadAllLines(from).Select(Mutant.Parse)], leftOut);
             File.WriteAllLines(Path.Combine(copy, "mutants.tsv"), made.OrderBy(m => m.Id).Select(m => m.ToString()));
             return 0;
         }
@@ -47,7 +50,7 @@ switch (args)
         }
 
     default:
-        Console.Error.WriteLine("make COPY SEED COUNT | errors COPY BUILDLOG | run COPY TESTS MEASURED LOG SECONDS [EACH] [ID...] | fresh (the same)");
+        Console.Error.WriteLine("make COPY SEED COUNT | again COPY LIST | errors COPY BUILDLOG | run COPY TESTS MEASURED LOG SECONDS [EACH] [ID...] | fresh (the same)");
         return 2;
 }
 
