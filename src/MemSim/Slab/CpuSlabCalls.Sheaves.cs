@@ -46,7 +46,10 @@ public sealed partial class CpuSlabCalls
     /// <param name="sheaf">The sheaf.</param>
     /// <param name="gfp">What the allocation may do.</param>
     /// <param name="count">It shall have at least so many objects, 1 to 4096.</param>
-    /// <returns>Whether it has; else there is no memory, and it keeps what it had.</returns>
+    /// <returns>
+    /// Whether it has; else there was no memory (ENOMEM), and it keeps what it had. One of the cache's capacity is always filled up, and ENOMEM is the answer unless it is full then: it keeps what
+    /// could be had, which may be as many as were asked for (<c>refill_sheaf()</c>).
+    /// </returns>
     /// <exception cref="KernelBugException">The sheaf was given back, or is another machine's.</exception>
     public bool RefillSheaf(SlabSheaf sheaf, Gfp gfp, int count)
     {

@@ -227,7 +227,7 @@ public class SheafMemoryTests
     }
 
     [Fact]
-    public void A_lent_sheaf_is_filled_up_in_its_place_and_enough_is_enough()
+    public void A_lent_sheaf_is_filled_up_in_its_place_and_less_than_all_is_a_failure()
     {
         using Machine machine = Boot("7.3");
         Cpu cpu = machine.Cpus[0];
@@ -243,8 +243,9 @@ public class SheafMemoryTests
 
         using (machine.FaultInjection.Arm(FaultRule.EveryNth(1) with { Points = FaultPoints.FailPageAlloc, First = 2 }))
         {
-            cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel | Gfp.NoWarn, 5).Should().BeTrue("one slab more is not a full sheaf, and more than was asked for");
-            sheaf.Count.Should().BeInRange(5, capacity - 1);
+            cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel | Gfp.NoWarn, 5).Should().BeFalse("refill_sheaf() answers ENOMEM unless the sheaf is full, whatever was asked for");
+            sheaf.Count.Should().BeInRange(5, capacity - 1, "but what one slab more had is in it");
+            cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel | Gfp.NoWarn, 5).Should().BeTrue("it has that many");
             int had = sheaf.Count;
             cpu.Slab.RefillSheaf(sheaf, Gfp.Kernel | Gfp.NoWarn, capacity).Should().BeFalse();
             sheaf.Count.Should().Be(had, "it keeps what it had");

@@ -53,9 +53,10 @@ internal sealed partial class Slub
         ArrayCache own = sheaf.Sheaf;
         if (own.Limit >= count)
         {
+            // Anything less than a full sheaf is a failure, also where it would do.
             bool filled = Fill(cpu, sheaf.Cache, sheaves, own, gfp);
             sheaf.Count = own.Avail;
-            return filled || sheaf.Count >= count;
+            return filled;
         }
 
         if (Prefill(cpu, sheaf.Cache, gfp, count) is not { } larger)
