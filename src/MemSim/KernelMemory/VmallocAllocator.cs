@@ -288,6 +288,7 @@ internal sealed partial class VmallocAllocator
         if (!_spareAreas.TryPop(out int id))
         {
             id = _areas.Count;
+            _machine.Interleaver?.Pass("VmallocAllocator.Reserve");
             _areas.Add(new VmArea());
         }
 

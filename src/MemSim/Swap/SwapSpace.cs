@@ -164,6 +164,7 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
         Machine.ThrowIfDisposed();
         using LockScope scope = Enter();
         int type = Array.IndexOf(_areas, null);
+        Machine.Interleaver?.Pass("SwapSpace.SwapOn");
         Errno error = type < 0 ? Errno.EPERM : backing.Check();
         if (error == Errno.None && backing.Pages < MinSlots)
         {

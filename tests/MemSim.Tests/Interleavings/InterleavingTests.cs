@@ -75,6 +75,12 @@ public sealed class InterleavingTests(ITestOutputHelper output)
     [InlineData("OwnersLock._lock", "two first faults on one page")]
     [InlineData("OwnersLock._lock", "reclaim against faults of two CPUs")]
     [InlineData("OwnersLock._lock", "swap-in against swap-in")]
+    [InlineData("PerCpuAllocator._lock", "per-CPU memory")]
+    [InlineData("VmallocAllocator._lock", "vmalloc and a purge")]
+    [InlineData("PageTables._lock", "vmap: two areas whose pages need the same new table")]
+    [InlineData("LruVec._lock", "LRU: a page put back here is isolated there")]
+    [InlineData("CpuLruBatches._lock", "LRU: a batch that is filled here is drained there")]
+    [InlineData("SwapSpace._lock", "two swap areas switched on at once")]
     public void A_lock_that_excludes_nobody_is_found_and_the_schedule_that_found_it_finds_it_again(string removed, string name)
     {
         using Exploration exploration = new(Find(name), removed);

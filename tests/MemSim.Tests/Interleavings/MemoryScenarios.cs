@@ -1,6 +1,7 @@
 using FluentAssertions;
 using MemSim.Boot;
 using MemSim.Hardware;
+using MemSim.Pages;
 
 namespace MemSim.Tests.Interleavings;
 
@@ -21,6 +22,10 @@ internal static class MemoryScenarios
         new("slab with sheaves: allocated here, freed there, shrunk", 2, Sheaves),
         new("vmalloc and a purge", 2, Vmalloc),
         new("per-CPU memory", 2, PerCpu),
+        new("vmap: two areas whose pages need the same new table", 2, SharedTable),
+        new("LRU: a page put back here is isolated there", 2, PutBackAndIsolate),
+        new("LRU: a batch that is filled here is drained there", 2, FilledAndDrained),
+        new("two swap areas switched on at once", 2, SwapAreas),
     ];
 
     private static Stage PageLists(IInterleaver seam)
@@ -271,6 +276,126 @@ internal static class MemoryScenarios
         }
 
         return new Stage(machine, [.. machine.Cpus.Select(cpu => (Action)(() => Use(cpu)))], () => machine.PerCpu.LiveAllocations.Should().Be(before));
+    }
+
+    private static Stage SharedTable(IInterleaver seam)
+    {
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(), seam);
+
+        // An area is longer than what a table maps: where one ends and the next begins they have a table in common.
+        Page[] same = [.. Enumerable.Repeat(machine.Cpus[0].AllocPage(Gfp.Kernel), 600)];
+        machine.Cpus[0].Write(same[0].Address, 0x55UL);
+        return new Stage(machine,
+            [.. machine.Cpus.Select(cpu => (Action)(() =>
+            {
+                VirtualAddress area = cpu.Vm.Vmap(same);
+                cpu.Read<ulong>(area).Should().Be(0x55);
+                cpu.Read<ulong>(area + ((same.Length - 1) * PageGeometry.PageSize)).Should().Be(0x55);
+                cpu.Vm.Vunmap(area);
+            }))],
+            () =>
+            {
+                machine.Cpus[0].Vm.VmUnmapAliases();
+                machine.Cpus[0].FreePages(same[0]);
+            });
+    }
+
+    private static Stage PutBackAndIsolate(IInterleaver seam)
+    {
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus().WithoutContents(), seam);
+        int[] pages = Listed(machine, 4);
+        machine.Lru.DrainAll();
+        return new Stage(machine,
+            [
+                () =>
+                {
+                    foreach (int pfn in pages)
+                    {
+                        if (machine.Lru.Isolate(pfn))
+                        {
+                            _ = machine.Lru.PutBackAll(machine.Cpus[0], machine.Lru.OfPage(pfn), [pfn], out int unused);
+                            unused.Should().Be(0, "somebody holds it");
+                        }
+                    }
+                },
+                () =>
+                {
+                    foreach (int pfn in pages)
+                    {
+                        if (machine.Lru.Isolate(pfn))
+                        {
+                            machine.Lru.PutBack(machine.Cpus[1], pfn);
+                        }
+                    }
+                },
+            ],
+            () => AllListed(machine, pages));
+    }
+
+    private static Stage FilledAndDrained(IInterleaver seam)
+    {
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus().WithoutContents(), seam);
+        int[] pages = Listed(machine, 4, add: 1);
+        return new Stage(machine,
+            [
+                () =>
+                {
+                    foreach (int pfn in pages[1..])
+                    {
+                        machine.Lru.Add(machine.Cpus[0], pfn);
+                    }
+                },
+                () =>
+                {
+                    machine.Lru.DrainAll(machine.Cpus[1]);
+                    machine.Lru.DrainAll(machine.Cpus[1]);
+                },
+            ],
+            () => AllListed(machine, pages));
+    }
+
+    private static Stage SwapAreas(IInterleaver seam)
+    {
+        Machine machine = MachineBooter.Boot(MachineSpec.X86_64("96M", 2).WithParallelCpus(), seam);
+        BlockDevice[] disks = [new("vda", "4M"), new("vdb", "8M")];
+        SwapArea[] areas = new SwapArea[2];
+        return new Stage(machine, [.. machine.Cpus.Select(cpu => (Action)(() => areas[cpu.Id] = machine.Swap.SwapOn(disks[cpu.Id]).Value))], () =>
+        {
+            areas.Select(area => area.Type).Should().BeEquivalentTo([0, 1]);
+            machine.Swap.TotalPages.Should().Be(areas.Sum(area => area.Pages));
+            Array.ForEach(areas, area => machine.Swap.SwapOff(machine.Cpus[0], area).Should().Be(Errno.None));
+            machine.Swap.TotalPages.Should().Be(0);
+        }, disks);
+    }
+
+    /// <summary>Anonymous pages that nobody maps, each with one reference; the first of them in the batch of CPU 0.</summary>
+    private static int[] Listed(Machine machine, int count, int add = int.MaxValue)
+    {
+        uint anonymous = MappingTable.Value(machine.Frames.Mappings.Add(new object()), MappingTable.Anonymous);
+        return [.. Enumerable.Range(0, count).Select(i =>
+        {
+            int pfn = machine.Pages.Allocate(machine.Cpus[0], Gfp.HighUserMovable, 0);
+            machine.Frames.Array[pfn].Set(PageFlags.SwapBacked | PageFlags.UpToDate);
+            machine.Frames.Array[pfn].Mapping = anonymous;
+            if (i < add)
+            {
+                machine.Lru.Add(machine.Cpus[0], pfn);
+            }
+
+            return pfn;
+        })];
+    }
+
+    private static void AllListed(Machine machine, int[] pages)
+    {
+        machine.Lru.DrainAll();
+        machine.Verify();
+        foreach (int pfn in pages)
+        {
+            machine.Frames.Array[pfn].IsOnLru.Should().BeTrue();
+            machine.Frames.Array[pfn].RefCount.Should().Be(1);
+            machine.Lru.Put(machine.Cpus[0], pfn);
+        }
     }
 
     private static Machine Lists(IInterleaver seam, int cpus) =>

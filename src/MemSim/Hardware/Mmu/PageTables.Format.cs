@@ -177,6 +177,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
                     }
                 }
 
+                Mmu.Machine.Interleaver?.Pass("PageTables.AddTable");
                 TablePages++;
                 CountTable(spare, at - 1, 1);
                 ulong child = (ulong)spare << PageGeometry.PageShift;

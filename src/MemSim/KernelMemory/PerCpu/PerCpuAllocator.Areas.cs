@@ -27,6 +27,11 @@ public sealed partial class PerCpuAllocator
         int alignBits = Math.Max(BitsOf(align), 1);
         Lock();
         PerCpuChunk? chunk = FindArea(bits, alignBits, atomic, out int at);
+        if (_parallel)
+        {
+            _machine.Interleaver?.Pass("PerCpuAllocator.Alloc");
+        }
+
         if (chunk is null)
         {
             chunk = atomic ? null : AddChunk(bits, alignBits, out at);
