@@ -42,6 +42,36 @@ public sealed class ZramTests : IDisposable
     }
 
     [Fact]
+    public void What_the_device_kept_of_a_page_goes_with_the_write_that_makes_it_worthless()
+    {
+        using Zram zram = new(Machine, "zram0", "64M");
+        Machine.Swap.SwapOn(zram.Disk).Succeeded.Should().BeTrue();
+        Cpu cpu = Machine.Cpus[0];
+        Process parent = Machine.CreateProcess("parent");
+        using (cpu.Run(parent))
+        {
+            VirtualAddress at = parent.Mm.Mmap(64 * 1024, Prot.Read | Prot.Write).Value;
+            for (int i = 0; i < 16; i++)
+            {
+                cpu.Write(at + (i * 4096), 0x1234_5678_9abc_def0UL + ((ulong)i << 8));
+                cpu.Write(at + (i * 4096) + 512, (ulong)i);
+            }
+
+            parent.Mm.Madvise(at, 64 * 1024, MemoryAdvice.PageOut).Should().Be(Errno.None);
+            Process child = parent.Fork();
+            _ = cpu.Read<byte>(at);
+            child.Exit();
+            long before = Figures(zram["mm_stat"])[0];
+            before.Should().Be(16 * 4096, "who only reads may be one of several, and the slot stays");
+            cpu.Write(at, (byte)1);
+            Figures(zram["mm_stat"])[0].Should().Be(before - 4096);
+        }
+
+        Machine.Verify();
+        parent.Exit();
+    }
+
+    [Fact]
     public void Files_are_written_as_the_kernel_writes_them()
     {
         using Zram zram = new(Machine, "zram0", "64M");

@@ -12,6 +12,28 @@ public class MappedFileTests
     private const MapFlags Private = MapFlags.Private;
 
     [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void Who_writes_through_a_shared_mapping_is_held_up_as_who_calls_write(bool readFirst)
+    {
+        const int pages = 512;
+        using Rig rig = new("x86_64", pages);
+        rig.Machine.Sysctl.Set("dirty_background_bytes", "262144");
+        rig.Machine.Sysctl.Set("dirty_bytes", "1048576");
+        VirtualAddress at = rig.Map(pages, Shared);
+        for (int i = 0; i < pages; i++)
+        {
+            if (readFirst)
+            {
+                _ = rig.Cpu.Read<byte>(at + (i * Page));
+            }
+
+            rig.Cpu.Write(at + (i * Page), (byte)1);
+            rig.Machine.Nodes[0].Counters.Dirty.Should().BeLessThanOrEqualTo(64 + 33);
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(ForkTests.Architectures), MemberType = typeof(ForkTests))]
     public void A_private_mapping_reads_the_file_and_writes_to_itself(string architecture)
     {
@@ -292,6 +314,7 @@ public class MappedFileTests
         rig.Disk.IsFull = true;
         Signal(() => rig.Cpu.Write(at + (3 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
         Signal(() => rig.Cpu.Write(at + (2 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS);
+        Signal(() => rig.Cpu.Write(at + (3 * Page), 1)).Signal.Should().Be(MemSim.Signal.SIGBUS, "the page that was refused did not become writable");
         rig.Disk.IsFull = false;
         rig.Cpu.Write(at + (3 * Page), (byte)1);
         rig.Machine.Nodes[0].Counters.Dirty.Should().Be(1);

@@ -29,6 +29,21 @@ public sealed class MemoryFailureTests : MachineTests
         pages[4].Flags.Should().HaveFlag(PageFlags.HwPoison);
     }
 
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("7.3")]
+    public void A_page_that_broke_in_use_stays_out_of_use_when_its_last_reference_goes_with_those_of_others(string kernel)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M").WithKernel(kernel));
+        Cpu cpu = machine.Cpus[0];
+        Page[] pages = [.. Enumerable.Range(0, 10).Select(_ => cpu.AllocPage(Gfp.Kernel))];
+        machine.Hotplug.Failures.Fail(pages[4].Pfn).Should().Be(Errno.EBUSY);
+        machine.Lru.PutAll(cpu, [.. pages.Select(page => page.FrameIndex)]);
+        cpu.AllocateAll(Gfp.NoWait).Should().NotContain(pages[4]).And.Contain(pages[5]);
+        pages[4].Flags.Should().HaveFlag(PageFlags.HwPoison);
+        machine.Verify();
+    }
+
     [Fact]
     public void A_free_page_is_taken_off_the_lists_and_never_handed_out()
     {

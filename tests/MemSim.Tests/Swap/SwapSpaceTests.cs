@@ -221,6 +221,45 @@ public sealed class SwapSpaceTests : IDisposable
     }
 
     [Fact]
+    public void A_rotating_device_goes_on_behind_the_slot_it_used_last_whatever_became_free_before()
+    {
+        _rig.AddArea(solidState: false);
+        SwapRigProcess process = Filled(8);
+        for (int i = 0; i < 6; i++)
+        {
+            _rig.Reclaim(process.PageOf(i)).Should().BeTrue();
+        }
+
+        process.Touch(1, write: true);
+        process.Touch(1, write: true);
+        _rig.Reclaim(process.PageOf(6)).Should().BeTrue();
+        process.EntryOf(6).Offset.Should().Be(process.EntryOf(5).Offset + 1, "the head is there already");
+        _rig.Verify();
+    }
+
+    [Fact]
+    public void A_nearly_full_rotating_device_is_searched_from_behind_the_slot_it_used_last()
+    {
+        SwapArea area = _rig.AddArea(pages: 100, solidState: false);
+        SwapRigProcess process = Filled(60);
+        for (int i = 0; i < 40; i++)
+        {
+            _rig.Reclaim(process.PageOf(i)).Should().BeTrue();
+        }
+
+        long last = process.EntryOf(39).Offset;
+        for (int i = 0; i < 8; i++)
+        {
+            process.Touch(i, write: true);
+        }
+
+        _rig.Reclaim(process.PageOf(50)).Should().BeTrue();
+        process.EntryOf(50).Offset.Should().Be(last + 1);
+        area.UsedPages.Should().BePositive();
+        _rig.Verify();
+    }
+
+    [Fact]
     public void A_rotating_device_reads_the_aligned_slots_around_the_fault()
     {
         _rig.AddArea(solidState: false);
