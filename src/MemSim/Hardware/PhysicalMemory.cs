@@ -206,8 +206,8 @@ internal sealed unsafe partial class PhysicalMemory
             ThrowOutside(address);
         }
 
-        // Callers write within a page, hence within one chunk.
-        ref byte touched = ref _touched[address >> ChunkShift];
+        // Callers write within a page, hence within one chunk. The number fits: the address is that of memory.
+        ref byte touched = ref _touched[(uint)(address >> ChunkShift)];
         if (touched != Written)
         {
             touched = Written;

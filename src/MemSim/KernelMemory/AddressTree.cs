@@ -20,9 +20,46 @@ internal sealed class AddressTree
     {
         Debug.Assert(start < end && (!TryFloor(end - 1, out AddressRange last) || last.End <= start), "a range that overlaps none");
         int node = NewNode(start, end, value);
-        Split(_root, start, out int left, out int right);
-        _root = Join(Join(left, node), right);
+        ulong length = end - start;
+        uint priority = _nodes[node].Priority;
+
+        // Down past all that have a higher priority; what is below that point is split around the new node.
+        ref int link = ref _root;
+        while (link != 0)
+        {
+            ref Node above = ref _nodes[link];
+            bool isLeft = start <= above.Start;
+            if (isLeft ? above.Priority < priority : above.Priority <= priority)
+            {
+                break;
+            }
+
+            above.Longest = Math.Max(above.Longest, length);
+            link = ref isLeft ? ref above.Left : ref above.Right;
+        }
+
+        if (link != 0)
+        {
+            Split(link, start, out int left, out int right);
+            _nodes[node].Left = left;
+            _nodes[node].Right = right;
+            Update(node);
+        }
+
+        link = node;
         Count++;
+    }
+
+    /// <summary>Takes out the range that begins at an address and says which it was.</summary>
+    public bool TryTake(ulong start, out AddressRange range)
+    {
+        if (TryFloor(start, out range) && range.Start == start)
+        {
+            return Remove(start);
+        }
+
+        range = default;
+        return false;
     }
 
     /// <summary>Takes out the range that begins at an address.</summary>

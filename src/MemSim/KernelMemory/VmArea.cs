@@ -1,8 +1,11 @@
 namespace MemSim.KernelMemory;
 
 /// <summary>What a mapping in vmalloc space is (<c>struct vm_struct</c>).</summary>
-internal sealed class VmArea
+internal sealed class VmArea(int id)
 {
+    /// <summary>Its place among the records, which its range has as its number.</summary>
+    public readonly int Id = id;
+
     /// <summary>The first address.</summary>
     public ulong Start;
 

@@ -289,7 +289,7 @@ internal sealed partial class VmallocAllocator
         {
             id = _areas.Count;
             _machine.Interleaver?.Pass("VmallocAllocator.Reserve");
-            _areas.Add(new VmArea());
+            _areas.Add(new VmArea(id));
         }
 
         ulong start = _space.Allocate(bytes, id, align, cpu.Id);
@@ -354,18 +354,17 @@ internal sealed partial class VmallocAllocator
     private void Abandon(VmArea area)
     {
         using LockScope scope = Enter();
-        int id = IdOf(area);
+        CheckRange(area);
         _space.GiveBack(area.Start);
-        Recycle(area, id);
+        Recycle(area);
     }
 
     private void Release(Cpu cpu, VmArea area)
     {
         _mmu.Kernel.Unmap(cpu, new VirtualAddress(area.Start), area.Count);
-        int id;
         using (Enter())
         {
-            id = IdOf(area);
+            CheckRange(area);
             _space.PutAside(area.Start);
             CountPages(area, area.OwnsPages ? -1 : 0);
         }
@@ -383,7 +382,7 @@ internal sealed partial class VmallocAllocator
         }
 
         using LockScope scope = Enter();
-        Recycle(area, id);
+        Recycle(area);
     }
 
     private void CountPages(VmArea area, int sign)
@@ -404,14 +403,10 @@ internal sealed partial class VmallocAllocator
         }
     }
 
-    private int IdOf(VmArea area)
-    {
-        bool found = _space.TryFind(area.Start, out AddressRange range);
-        Debug.Assert(found && ReferenceEquals(_areas[range.Value], area), "the range is the area's");
-        return range.Value;
-    }
+    [Conditional("DEBUG")]
+    private void CheckRange(VmArea area) => Debug.Assert(_space.TryFind(area.Start, out AddressRange range) && range.Value == area.Id && ReferenceEquals(_areas[area.Id], area), "the range is the area's");
 
-    private void Recycle(VmArea area, int id)
+    private void Recycle(VmArea area)
     {
         if (area.Pages.Length != 0)
         {
@@ -424,7 +419,7 @@ internal sealed partial class VmallocAllocator
         area.OwnsPages = false;
         area.HasTableArea = false;
         area.Table = default;
-        _spareAreas.Push(id);
+        _spareAreas.Push(area.Id);
     }
 
     private Page[] TableFor(int pages)

@@ -13,8 +13,7 @@ internal sealed class VmapSpace
 
     private readonly AddressTree _free = new();
     private readonly AddressTree _busy = new();
-    private readonly AddressTree _aside = new();
-    private readonly bool _mergesAside;
+    private readonly AsideRanges _aside;
     private readonly VmapPools? _pools;
 
     /// <param name="start">The first address.</param>
@@ -24,7 +23,7 @@ internal sealed class VmapSpace
     {
         Start = start;
         End = end;
-        _mergesAside = nodes == 0;
+        _aside = new AsideRanges(merges: nodes == 0);
         _pools = nodes > 1 ? new VmapPools(nodes) : null;
         if (end > start)
         {
@@ -37,13 +36,13 @@ internal sealed class VmapSpace
     {
         Start = start;
         End = end;
-        _mergesAside = nodes == 0;
+        _aside = new AsideRanges(merges: nodes == 0);
         _pools = nodes > 1 ? new VmapPools(nodes) : null;
         Fill(_free, free);
         Fill(_busy, busy);
-        Fill(_aside, aside);
-        foreach (AddressRange range in _aside.ToList())
+        foreach (AddressRange range in aside)
         {
+            _aside.Add(range.Start, range.End);
             LazyPages += Pages(range);
         }
     }
@@ -114,26 +113,17 @@ internal sealed class VmapSpace
     public bool TryFind(ulong address, out AddressRange range) => _busy.TryFloor(address, out range) && address < range.End;
 
     /// <summary>The range put aside around an address.</summary>
-    public bool IsAside(ulong address) => _aside.TryFloor(address, out AddressRange range) && address < range.End;
+    public bool IsAside(ulong address) => _aside.Contains(address);
 
     /// <summary>Puts the range in use that begins at an address aside.</summary>
     public bool PutAside(ulong start)
     {
-        if (!_busy.TryFloor(start, out AddressRange range) || range.Start != start)
+        if (!_busy.TryTake(start, out AddressRange range))
         {
             return false;
         }
 
-        _busy.Remove(start);
-        if (_mergesAside)
-        {
-            Merge(_aside, start, range.End);
-        }
-        else
-        {
-            _aside.Insert(start, range.End);
-        }
-
+        _aside.Add(start, range.End);
         LazyPages += Pages(range);
         return true;
     }
@@ -144,17 +134,15 @@ internal sealed class VmapSpace
         _busy.TryFloor(start, out AddressRange range);
         _busy.Remove(start);
         _pools?.Forget(start);
-        Merge(_free, start, range.End);
+        AsideRanges.Merge(_free, start, range.End);
     }
 
     /// <summary>The span of what was put aside, which is to be flushed before <see cref="Purge"/>.</summary>
     public bool TryGetAsideSpan(out ulong start, out ulong end)
     {
-        bool any = _aside.TryCeiling(0, out AddressRange first);
-        _aside.TryFloor(ulong.MaxValue, out AddressRange last);
-        start = first.Start;
-        end = last.End;
-        return any;
+        start = _aside.Lowest;
+        end = _aside.Highest;
+        return end != 0;
     }
 
     /// <summary>Makes what was put aside free again, or leaves it to the pools.</summary>
@@ -165,21 +153,44 @@ internal sealed class VmapSpace
         {
             foreach (AddressRange range in _pools.Decay(emptyPools))
             {
-                Merge(_free, range.Start, range.End);
+                AsideRanges.Merge(_free, range.Start, range.End);
             }
         }
 
-        for (ulong from = 0; _aside.TryCeiling(from, out AddressRange range); from = range.End)
+        // Ranges that touch each other become free as one, which is the same as one after the other.
+        AddressRange run = default;
+        foreach (AddressRange range in _aside.Ascending())
         {
-            if (_pools is null || emptyPools || !_pools.TryKeep(range))
+            if (_pools is not null)
             {
-                _pools?.Forget(range.Start);
-                Merge(_free, range.Start, range.End);
+                if (!emptyPools && _pools.TryKeep(range))
+                {
+                    continue;
+                }
+
+                _pools.Forget(range.Start);
             }
+
+            if (run.End != range.Start)
+            {
+                FreeRun(run);
+                run = range;
+            }
+
+            run = run with { End = range.End };
         }
 
+        FreeRun(run);
         _aside.Clear();
         LazyPages = 0;
+    }
+
+    private void FreeRun(AddressRange run)
+    {
+        if (run.End != 0)
+        {
+            AsideRanges.Merge(_free, run.Start, run.End);
+        }
     }
 
     /// <summary>What contradicts itself; null when nothing does.</summary>
@@ -209,25 +220,6 @@ internal sealed class VmapSpace
         foreach (AddressRange range in ranges)
         {
             tree.Insert(range.Start, range.End, range.Value);
-        }
-    }
-
-    /// <summary>Adds a range to a tree as one with its neighbours.</summary>
-    private static void Merge(AddressTree tree, ulong start, ulong end)
-    {
-        if (tree.TryCeiling(end, out AddressRange next) && next.Start == end)
-        {
-            tree.Remove(end);
-            end = next.End;
-        }
-
-        if (tree.TryFloor(start, out AddressRange before) && before.End == start)
-        {
-            tree.Resize(before.Start, before.Start, end);
-        }
-        else
-        {
-            tree.Insert(start, end);
         }
     }
 }

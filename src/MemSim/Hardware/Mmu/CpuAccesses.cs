@@ -168,6 +168,12 @@ internal sealed class CpuAccesses(Cpu cpu)
             return where;
         }
 
+        return ResolveOpen(mmu, address, access);
+    }
+
+    /// <summary>The same on a CPU without a gate.</summary>
+    private ulong ResolveOpen(CpuMmu mmu, ulong address, MemoryAccess access)
+    {
         PageFault fault = default;
         for (int i = 0; i < MaxFaultRetries; i++)
         {
@@ -213,14 +219,15 @@ internal sealed class CpuAccesses(Cpu cpu)
     public T ReadSlow<T>(VirtualAddress address)
         where T : unmanaged
     {
-        if (cpu.UseMmu().IsGated)
+        CpuMmu mmu = cpu.UseMmu();
+        if (mmu.IsGated)
         {
             return ReadInside<T>(address);
         }
 
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
-            return cpu.UseMmu().Memory.Read<T>(Resolve(address.Value, MemoryAccess.Read));
+            return mmu.Memory.Read<T>(ResolveOpen(mmu, address.Value, MemoryAccess.Read));
         }
 
         T value = default;
@@ -232,7 +239,8 @@ internal sealed class CpuAccesses(Cpu cpu)
     public void WriteSlow<T>(VirtualAddress address, T value)
         where T : unmanaged
     {
-        if (cpu.UseMmu().IsGated)
+        CpuMmu mmu = cpu.UseMmu();
+        if (mmu.IsGated)
         {
             WriteInside(address, value);
             return;
@@ -240,7 +248,7 @@ internal sealed class CpuAccesses(Cpu cpu)
 
         if ((address.Value & PageOffsetMask) + (ulong)Unsafe.SizeOf<T>() <= PageGeometry.PageSize)
         {
-            cpu.UseMmu().Memory.Write(Resolve(address.Value, MemoryAccess.Write), value);
+            mmu.Memory.Write(ResolveOpen(mmu, address.Value, MemoryAccess.Write), value);
             return;
         }
 

@@ -101,19 +101,19 @@ internal sealed partial class PageTables<TFormat> : PageTables
         return last;
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void CheckAddress(ulong address)
     {
-        if (!TFormat.IsCanonical(address))
-        {
-            throw new ArgumentException($"address {new VirtualAddress(address)} is not canonical", nameof(address));
-        }
-
         bool kernelHalf = Mmu.IsKernelAddress(address);
-        if (Mmu.HasTwoRoots ? kernelHalf != IsKernel : kernelHalf && !IsKernel)
+        if (!TFormat.IsCanonical(address) || (Mmu.HasTwoRoots ? kernelHalf != IsKernel : kernelHalf && !IsKernel))
         {
-            throw new ArgumentException($"address {new VirtualAddress(address)} does not belong to {this}", nameof(address));
+            RefuseAddress(address);
         }
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void RefuseAddress(ulong address) =>
+        throw new ArgumentException($"address {new VirtualAddress(address)} {(TFormat.IsCanonical(address) ? $"does not belong to {this}" : "is not canonical")}", nameof(address));
 
     /// <summary>Goes down to the entry of a level for an address, or to where the walk ends before.</summary>
     private (ulong Table, int Level, ulong Entry) Descend(ulong address, int level)

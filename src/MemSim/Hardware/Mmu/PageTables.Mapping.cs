@@ -61,15 +61,21 @@ internal sealed partial class PageTables<TFormat>
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Mmu.Machine.CpuTable.Own(cpu);
-        ulong last = Check(address, pages.Length);
         foreach (Page page in pages)
         {
             if (!page.BelongsTo(Mmu.Machine))
             {
+                _ = Check(address, pages.Length);
                 throw new ArgumentException(page.IsNull ? "one of the pages is null" : $"{page} belongs to another machine", nameof(pages));
             }
         }
 
+        return TryMapInLastTable(address.Value, pages, protection) || MapAnywhere(cpu, address, pages, protection);
+    }
+
+    private bool MapAnywhere(Cpu cpu, VirtualAddress address, ReadOnlySpan<Page> pages, PageProtection protection)
+    {
+        ulong last = Check(address, pages.Length);
         using LockScope scope = Enter();
         List<(ulong Address, int Level, ulong Table)>? created = null;
         try
@@ -101,6 +107,12 @@ internal sealed partial class PageTables<TFormat>
             }
         }
 
+        if (_lock is null)
+        {
+            // The next call is mostly for what lies behind.
+            _ = DescendToSlot(last);
+        }
+
         return true;
     }
 
@@ -108,6 +120,11 @@ internal sealed partial class PageTables<TFormat>
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Mmu.Machine.CpuTable.Own(cpu);
+        return TryUnmapInLastTable(address.Value, pages) || UnmapAnywhere(cpu, address, pages, mayHaveHoles);
+    }
+
+    private bool UnmapAnywhere(Cpu cpu, VirtualAddress address, long pages, bool mayHaveHoles)
+    {
         ulong last = Check(address, pages);
         using LockScope scope = Enter();
         if (pages == 1 && TryUnmapSmall(address.Value))

@@ -67,6 +67,17 @@ public abstract partial class PageTables
         return offset < _lastBytes && ReadSlot(_lastParent) == _lastEntry ? _lastTable + (offset >> PageGeometry.PageShift << EntryShift) : 0;
     }
 
+    /// <summary>The slot of the first of some pages that the table found last covers all.</summary>
+    /// <returns>0 when it does not, the address is not a page's, or these tables are no more.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private protected ulong LastSlots(ulong address, long pages)
+    {
+        ulong offset = address - _lastRegion;
+        return !IsDestroyed && offset < _lastBytes && (offset & (PageGeometry.PageSize - 1)) == 0 && pages > 0 && (ulong)pages <= (_lastBytes - offset) >> PageGeometry.PageShift && ReadSlot(_lastParent) == _lastEntry
+            ? _lastTable + (offset >> PageGeometry.PageShift << EntryShift)
+            : 0;
+    }
+
     /// <summary>A lowest-level table was found.</summary>
     private protected void NoteTable(ulong address, ulong parent, ulong entry, ulong table)
     {

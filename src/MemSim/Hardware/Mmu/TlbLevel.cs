@@ -349,8 +349,21 @@ internal sealed class TlbLevel
         {
             TlbReplacement.Random => first + (int)(NextRandom() % (uint)bank.Ways),
             TlbReplacement.TreeLru => first + TreeVictim(bank.Tree[set], bank.Ways),
+            _ when bank.Ways == 4 => first + OldestOfFour(ref Stamps[first], ref Stamps[first + 3]),
             _ => first + (bank.Ways > 2 * Vector256<long>.Count && bank.Ways % Vector256<long>.Count == 0 ? OldestOfFours(Stamps.AsSpan(first, bank.Ways)) : Oldest(Stamps.AsSpan(first, bank.Ways))),
         };
+    }
+
+    /// <summary>The oldest of four ways, from the first one's time of use to the last one's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static int OldestOfFour(ref long first, ref long last)
+    {
+        // In range: the caller has looked at both ends. No branches, as below.
+        long second = Unsafe.Add(ref first, 1);
+        long third = Unsafe.Subtract(ref last, 1);
+        int low = second < first ? 1 : 0;
+        int high = last < third ? 3 : 2;
+        return Math.Min(third, last) < Math.Min(first, second) ? high : low;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

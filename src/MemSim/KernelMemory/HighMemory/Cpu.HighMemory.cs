@@ -14,7 +14,8 @@ public sealed partial class Cpu
             return default;
         }
 
-        return Machine.Addresses.IsLowMemory(page.FrameIndex) ? page.Address : Machine.Memory.Kmaps!.Map(this, page);
+        // Not the page's own Address: that would keep the page in memory instead of in registers.
+        return Machine.Addresses.IsLowMemory(page.FrameIndex) ? Machine.Addresses.AddressOfLow(page.FrameIndex) : Machine.Memory.Kmaps!.Map(this, page);
     }
 
     /// <summary>Gives the mapping of <see cref="Kmap"/> up (<c>kunmap()</c>). The page keeps its address until the slot is needed.</summary>

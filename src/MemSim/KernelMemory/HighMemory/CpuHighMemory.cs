@@ -309,7 +309,11 @@ public sealed class CpuHighMemory
         return !_cpu.Machine.Bugs.AllocatedHead(_cpu, page, what).IsNull;
     }
 
-    internal bool IsOfMachine(Page page, string what)
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool IsOfMachine(Page page, string what) => (page.BelongsTo(_cpu.Machine) && !_cpu.Machine.IsDisposed) || IsOfMachineSlow(page, what);
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool IsOfMachineSlow(Page page, string what)
     {
         if (page.IsNull)
         {
@@ -320,19 +324,18 @@ public sealed class CpuHighMemory
         return page.BelongsTo(_cpu.Machine) || !_cpu.Machine.Bugs.AllocatedHead(_cpu, page, what).IsNull;
     }
 
-    internal bool IsWrongContext(string what)
-    {
-        if (_cpu.Context.InAtomic)
-        {
-            _cpu.Machine.Bugs.SleepingInAtomic(_cpu, what);
-            return true;
-        }
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    internal bool IsWrongContext(string what) => _context.InAtomic && ReportSleeping(what);
 
-        return false;
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool ReportSleeping(string what)
+    {
+        _cpu.Machine.Bugs.SleepingInAtomic(_cpu, what);
+        return true;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool IsTooDeep(TaskMappings maps) => (maps.Depth >= KernelAddressSpace.LocalSlots || _cpu.Context.PreemptDepth == CpuContext.PreemptMask) && ReportTooDeep(maps);
+    private bool IsTooDeep(TaskMappings maps) => (maps.Depth >= KernelAddressSpace.LocalSlots || _context.PreemptDepth == CpuContext.PreemptMask) && ReportTooDeep(maps);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool ReportTooDeep(TaskMappings maps)

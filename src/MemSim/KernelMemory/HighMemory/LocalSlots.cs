@@ -12,6 +12,7 @@ internal sealed class LocalSlots
     private readonly ulong _template;
     private readonly bool _wide;
     private readonly CpuMmu _mmu;
+    private readonly PhysicalMemory _memory;
 
     public LocalSlots(Cpu cpu)
     {
@@ -22,6 +23,7 @@ internal sealed class LocalSlots
         }
 
         _mmu = cpu.UseMmu();
+        _memory = _mmu.Memory;
         Fixmap fixmap = machine.Memory.Fixmap;
         PageTables kernel = machine.Mmu.Kernel;
         _template = kernel.MakeEntry(new Pfn(0), PageProtection.Kernel);
@@ -100,18 +102,18 @@ internal sealed class LocalSlots
         return null;
     }
 
-    private ulong Read(ulong entry) => _wide ? _mmu.Memory.Read<ulong>(entry) : _mmu.Memory.Read<uint>(entry);
+    private ulong Read(ulong entry) => _wide ? _memory.Read<ulong>(entry) : _memory.Read<uint>(entry);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Write(ulong at, ulong entry)
     {
         if (_wide)
         {
-            _mmu.Memory.Write(at, entry);
+            _memory.Write(at, entry);
         }
         else
         {
-            _mmu.Memory.Write(at, (uint)entry);
+            _memory.Write(at, (uint)entry);
         }
     }
 }

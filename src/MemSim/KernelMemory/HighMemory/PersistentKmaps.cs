@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Runtime.CompilerServices;
 using System.Text;
 using MemSim.Diagnostics;
 using MemSim.Hardware;
@@ -17,7 +18,7 @@ internal sealed class PersistentKmaps : IHighAddresses
     private const int HoldersNamed = 8;
 
     private readonly Machine _machine;
-    // Guards _counts, _frames, _holders, _slotOf and _last; who finds no slot sleeps and lets go of it (kmap_lock).
+    // Guards _counts, _frames, _holders, _slotOf, _last and _lastUsed; who finds no slot sleeps and lets go of it (kmap_lock).
     private readonly object? _lock;
     private readonly PageTables _kernel;
     private readonly KernelRegion _window;
@@ -29,6 +30,8 @@ internal sealed class PersistentKmaps : IHighAddresses
     private readonly KernelTask?[] _holders;
     private readonly Dictionary<int, int> _slotOf;
     private int _last;
+    /// <summary>The slot of the last search by page: the next call is often for the same.</summary>
+    private int _lastUsed;
     private int _waiting;
 
     public PersistentKmaps(Machine machine)
@@ -60,7 +63,33 @@ internal sealed class PersistentKmaps : IHighAddresses
 
     /// <summary>Maps a page of high memory, or counts another user of its mapping.</summary>
     /// <returns>The address; the null address after a logged complaint.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public VirtualAddress Map(Cpu cpu, Page page)
+    {
+        // A slot whose page this is has it in the hash table too.
+        if (_lock is null && _frames[_lastUsed] == page.FrameIndex)
+        {
+            return Take(cpu, _lastUsed);
+        }
+
+        return MapOther(cpu, page);
+    }
+
+    /// <summary>Takes one user of a page's mapping away.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Unmap(Cpu cpu, Page page)
+    {
+        if (_lock is null && _frames[_lastUsed] == page.FrameIndex && _counts[_lastUsed] > 1)
+        {
+            Leave(_lastUsed);
+            return;
+        }
+
+        UnmapOther(cpu, page);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private VirtualAddress MapOther(Cpu cpu, Page page)
     {
         Enter();
         try
@@ -86,12 +115,8 @@ internal sealed class PersistentKmaps : IHighAddresses
                     _slotOf.Add(page.FrameIndex, slot);
                 }
 
-                if (_counts[slot]++ == 1)
-                {
-                    _holders[slot] = cpu.Current;
-                }
-
-                return AddressOf(slot);
+                _lastUsed = slot;
+                return Take(cpu, slot);
             }
         }
         finally
@@ -100,21 +125,17 @@ internal sealed class PersistentKmaps : IHighAddresses
         }
     }
 
-    /// <summary>Takes one user of a page's mapping away.</summary>
-    public void Unmap(Cpu cpu, Page page)
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void UnmapOther(Cpu cpu, Page page)
     {
         Enter();
         bool used;
         try
         {
             used = _slotOf.TryGetValue(page.FrameIndex, out int slot) && _counts[slot] > 1;
-            if (used && --_counts[slot] == 1)
+            if (used && Leave(slot) && _lock is not null && _waiting != 0)
             {
-                _holders[slot] = null;
-                if (_lock is not null && _waiting != 0)
-                {
-                    Monitor.Pulse(_lock);
-                }
+                Monitor.Pulse(_lock);
             }
         }
         finally
@@ -127,6 +148,32 @@ internal sealed class PersistentKmaps : IHighAddresses
             _machine.Bugs.Raise(KernelBugKind.InvalidObject, $"kernel BUG at kunmap: {page} is not mapped by kmap",
                 $"Each Kunmap needs a Kmap of the same page before it; it takes the page, not the address.\nCPU: {cpu.Id} Comm: {cpu.Current.Name}\n", page);
         }
+    }
+
+    /// <summary>Counts another user of a slot that has its page.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private VirtualAddress Take(Cpu cpu, int slot)
+    {
+        if (_counts[slot]++ == 1)
+        {
+            _holders[slot] = cpu.Current;
+        }
+
+        return AddressOf(slot);
+    }
+
+    /// <summary>One user less.</summary>
+    /// <returns>Whether it was the last: the slot can be emptied.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool Leave(int slot)
+    {
+        if (--_counts[slot] != 1)
+        {
+            return false;
+        }
+
+        _holders[slot] = null;
+        return true;
     }
 
     /// <summary>The address at which a page of high memory is mapped, used or not; null when it is not.</summary>

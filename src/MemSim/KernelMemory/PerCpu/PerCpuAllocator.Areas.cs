@@ -42,7 +42,7 @@ public sealed partial class PerCpuAllocator
             TakeArea(chunk, at, bits);
             if (!atomic && !PopulateArea(cpu, chunk, at, bits, gfp))
             {
-                ReturnArea(chunk, at, bits);
+                GiveBackArea(chunk, at, bits);
                 chunk = null;
             }
         }
@@ -68,6 +68,8 @@ public sealed partial class PerCpuAllocator
         return pointer;
     }
 
+    // Out of line: inlined into a caller's loop it would leave no room there for what it calls itself.
+    [MethodImpl(MethodImplOptions.NoInlining)]
     internal void Free(Cpu cpu, PerCpuPointer pointer)
     {
         if (pointer.IsNull)
@@ -217,6 +219,10 @@ public sealed partial class PerCpuAllocator
         LiveAllocations--;
         Relocate(chunk);
     }
+
+    /// <summary>The same where there was no memory for the area: out of line, for what is inlined here would be missing where it matters.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void GiveBackArea(PerCpuChunk chunk, int at, int bits) => ReturnArea(chunk, at, bits);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void Relocate(PerCpuChunk chunk)
