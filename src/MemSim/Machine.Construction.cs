@@ -41,7 +41,7 @@ public sealed partial class Machine
         Slab.KernelObjects = new KernelObjects(this);
 
         // Who has pages, and who takes them back.
-        Lru = new LruManager(this, Frames.Map, options.Restored);
+        Lru = new LruManager(this, Frames.Map, options.Restored, options.TracksIdlePages);
         Cgroups = new CgroupTree(this);
         Pressure = new PressureStall(Clock, AdvanceTime);
         Shrinkers = new ShrinkerList(this);

@@ -56,7 +56,7 @@ public sealed record MachineSpec
     public bool ParallelCpus { get; private init; }
 
     /// <summary>Whether every page remembers who allocated it (also <c>page_owner=on</c>).</summary>
-    public bool PageOwner => pageOwner || CommandLine.PageOwner;
+    public bool PageOwner => (Recorded & PageRecords.Owners) != 0 || CommandLine.PageOwner;
 
     /// <summary>How frame numbers lead to page frames.</summary>
     public MemoryModel MemoryModel { get; private init; }
@@ -102,7 +102,8 @@ public sealed record MachineSpec
 
     private IReadOnlyList<(string Name, string Text)> sysctls { get; init; } = [];
 
-    private bool pageOwner { get; init; }
+    /// <summary>What the kernel remembers of each page beside its descriptor.</summary>
+    internal PageRecords Recorded { get; init; }
 
     /// <summary>The contiguous memory areas asked for by <see cref="WithCma"/>.</summary>
     internal IReadOnlyList<CmaRequest> CmaAreas { get; private init; } = [];
@@ -252,7 +253,7 @@ public sealed record MachineSpec
     public MachineSpec WithParallelCpus() => this with { ParallelCpus = true };
 
     /// <summary>With a record of who allocated each page.</summary>
-    public MachineSpec WithPageOwner() => this with { pageOwner = true };
+    public MachineSpec WithPageOwner() => this with { Recorded = Recorded | PageRecords.Owners };
 
     /// <summary>With another memory model than the architecture's usual one.</summary>
     /// <param name="model">The model.</param>

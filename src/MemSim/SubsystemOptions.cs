@@ -22,6 +22,9 @@ internal sealed record SubsystemOptions
     /// <summary>What the command line says about balancing between nodes; null for nothing.</summary>
     public bool? NumaBalancing { get; init; }
 
+    /// <summary>Whether idle pages are tracked.</summary>
+    public bool TracksIdlePages { get; init; }
+
     /// <summary>Whether the frames are those of a recorded or saved state, whose owners are not known.</summary>
     public bool Restored { get; init; } = true;
 }

@@ -84,6 +84,7 @@ public static class BootPlanner
 
         (plan.EstimatedPages, long kernelPages) = PageEstimate.Of(spec, memblock, planned);
         early.AllocateTables(kernelPages, plan.EstimatedPages, planned.Count(node => node.PresentPages > 0) > 1, firmware.MaxPfn);
+        early.AllocatePageExtensions([.. nodes.Select(node => node.Id)]);
         plan.Memory = firmware.Map;
         plan.EarlyAllocations = early.Done;
         plan.Cma = early.Cma;

@@ -6,7 +6,7 @@ namespace MemSim.Boot;
 
 /// <summary>What the kernel reserves before its page allocator works: the image, what the boot loader left, memory map, per-CPU areas, hash tables.</summary>
 /// <remarks>A model with the order of Debian's 6.1 kernels and the sizes of each line's: the large pieces are exact, the many small ones are one piece (<see cref="KernelImage.SmallAllocationPages"/>).</remarks>
-internal sealed class EarlyAllocationStage
+internal sealed partial class EarlyAllocationStage
 {
     private const ulong Page = PageGeometry.PageSize, HugePage = 2 << 20, FourGiB = 1UL << 32, LowestPreferred = 16 << 20, CacheLine = 64;
     private const ulong SwiotlbBytes = 64 << 20, SwiotlbSlotBytes = 2048, DefaultCmaBytes = 64 << 20;

@@ -47,6 +47,7 @@ internal static partial class MachineBooter
                 Percpu = plan.Percpu,
                 NumaBalancing = spec.CommandLine.NumaBalancing,
                 Restored = false,
+                TracksIdlePages = (spec.Recorded & PageRecords.Idleness) != 0,
             });
 
             // Without reserved frames the kernel's tables are pages of the allocator, in use like any other.

@@ -175,7 +175,7 @@ internal sealed partial class TransparentHugeMemory
             }
 
             _nodeLoad[_spaces.Machine.Zones[_frames[_spaces.Pages.HeadOf(pfn)].ZoneId].Node.Id & 63]++;
-            referenced += _layout.IsYoung(entry) || _spaces.Pages.HasFlag(pfn, PageFlags.Referenced) ? 1 : 0;
+            referenced += _layout.IsYoung(entry) || _spaces.Pages.WasNotedUsed(pfn) ? 1 : 0;
         }
 
         bool fit = (writable || _spaces.Rules.CollapsesReadOnly) && (limits is null || (referenced != 0 && (swapped == 0 || referenced >= Pages / 2)));

@@ -26,9 +26,21 @@ internal sealed partial class TransparentHugeMemory
                 return new PageReferences(count, executable, true);
             }
 
-            if (found != 0 && (vma.Flags & VmaFlags.SequentialRead) == 0)
+            found = (vma.Flags & VmaFlags.SequentialRead) == 0 ? found : 0;
+            if (_spaces.Machine.Lru.Idle is { } idle)
             {
-                count += found;
+                if (found != 0)
+                {
+                    idle.Used(head);
+                }
+
+                found += idle.TestClearYoung(head) ? 1 : 0;
+            }
+
+            if (found != 0)
+            {
+                // Once per area, however many entries it has.
+                count++;
                 executable |= (vma.Flags & VmaFlags.Exec) != 0;
             }
         }
@@ -36,7 +48,22 @@ internal sealed partial class TransparentHugeMemory
         return new PageReferences(count, executable, false);
     }
 
-    private int YoungIn(Cpu cpu, Vma vma, int head, uint index, out bool maps)
+    /// <summary>Whether any entry says that a huge page was used; all are made old, and no TLB flushed.</summary>
+    public bool WasUsed(Cpu cpu, int head)
+    {
+        int found = 0;
+        if (_spaces.Machine.Frames.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        {
+            foreach (AnonVmaChain link in anon.Areas)
+            {
+                found += YoungIn(cpu, link.Vma, head, _frames[head].Index, out _, flushes: false);
+            }
+        }
+
+        return found != 0;
+    }
+
+    private int YoungIn(Cpu cpu, Vma vma, int head, uint index, out bool maps, bool flushes = true)
     {
         PageTables tables = vma.Mm.Tables;
         maps = false;
@@ -64,7 +91,7 @@ internal sealed partial class TransparentHugeMemory
                 {
                 }
 
-                if (!_spaces.Addresses.IsX86)
+                if (flushes && !_spaces.Addresses.IsX86)
                 {
                     tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), whole ? Bytes : PageGeometry.PageSize);
                 }
@@ -105,6 +132,11 @@ internal sealed partial class TransparentHugeMemory
         }
 
         _spaces.Pages.ClearFlag(head, free ? PageFlags.Dirty : PageFlags.Referenced);
+        if (!free)
+        {
+            _ = _spaces.Machine.Lru.Idle?.TestClearYoung(head);
+        }
+
         while (!tables.TryChangeSlot(cursor.Slot, ref entry, free ? _layout.MakeClean(_layout.MakeOld(entry)) : _layout.MakeOld(entry)))
         {
         }

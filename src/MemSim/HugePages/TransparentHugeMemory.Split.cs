@@ -163,6 +163,7 @@ internal sealed partial class TransparentHugeMemory
             frame.Index = first.Index + (uint)i;
             frame.BecomeSinglePage(Math.Max(frame.MapCount, 1));
             frame.Prev = 0;
+            _spaces.Machine.Lru.Idle?.Copy(head, head + i);
             if (linked)
             {
                 _frames.AddLast(head, head + i);

@@ -12,6 +12,12 @@ internal sealed class GuardedOwners(Machine machine, IPageOwners inner) : IPageO
         return inner.Referenced(cpu, pfn);
     }
 
+    public void ClearIdleReferences(Cpu cpu, int pfn)
+    {
+        using OwnersLock.Scope scope = machine.EnterOwners();
+        inner.ClearIdleReferences(cpu, pfn);
+    }
+
     public void WalkForAging(Cpu cpu, LruVec vec, AgingWalk walk)
     {
         using OwnersLock.Scope scope = machine.EnterOwners();

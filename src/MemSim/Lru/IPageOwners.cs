@@ -10,6 +10,11 @@ internal interface IPageOwners
     /// <summary>Counts and clears the accessed bits of all page-table entries that map a page (<c>folio_referenced()</c>).</summary>
     PageReferences Referenced(Cpu cpu, int pfn);
 
+    /// <summary>Finds out for idle page tracking whether a page was used, and makes its entries old. The page is on its list; the caller holds a reference.</summary>
+    void ClearIdleReferences(Cpu cpu, int pfn)
+    {
+    }
+
     /// <summary>Looks through the page tables of all processes for pages of some lists that were used since the last time, and puts them into the youngest generation (<c>walk_mm()</c>).</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="vec">The lists.</param>

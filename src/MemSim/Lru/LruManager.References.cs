@@ -152,6 +152,7 @@ internal sealed partial class LruManager
         }
 
         Ages.Forget(pfn);
+        Idle?.Forget(pfn);
         const PageFlags remnants = PageFlags.Waiters | PageFlags.Unevictable | PageFlags.Active;
         if (frame.Has(remnants))
         {

@@ -11,6 +11,7 @@ internal sealed partial class LruManager
     public void Verify()
     {
         VerifyBatches();
+        Idle?.Verify(_frames);
         if (!WasUsed)
         {
             // Frames of a recorded state say of themselves what they were there.

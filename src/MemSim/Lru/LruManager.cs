@@ -24,7 +24,7 @@ internal sealed partial class LruManager
     private readonly bool _parallel;
     private readonly bool _freesInOrder;
 
-    public LruManager(Machine machine, MemMap map, bool restored)
+    public LruManager(Machine machine, MemMap map, bool restored, bool tracksIdle)
     {
         _machine = machine;
         _table = machine.Frames;
@@ -36,6 +36,7 @@ internal sealed partial class LruManager
         Kernels.ReclaimRules rules = machine.Personality.Reclaim;
         _freesInOrder = rules.FreesInOrder;
         Ages = new PageAges(machine.Frames.Count);
+        Idle = tracksIdle ? new IdlePages(machine.Frames.Count, outlivesPages: machine.Architecture.Bits == 32) : null;
         HasGenerations = rules.HasGenerations;
         ByGeneration = rules.HasGenerations && rules.GenerationsAtBoot;
         _vecs = new LruVec[machine.Nodes.Count];
@@ -65,6 +66,9 @@ internal sealed partial class LruManager
             ForgetRestored();
         }
     }
+
+    /// <summary>Which pages nobody used lately; null without idle page tracking.</summary>
+    public IdlePages? Idle { get; }
 
     /// <summary>Who reclaims pages that are named.</summary>
     public IPageOut PageOut { get; set; } = null!;
@@ -158,6 +162,8 @@ internal sealed partial class LruManager
             ClearFlags(ref frame, PageFlags.Referenced);
             OfPage(pfn).Age(1L << frame.Order);
         }
+
+        Idle?.Used(pfn);
     }
 
     /// <summary>Makes a page on an inactive list active (<c>folio_activate()</c>).</summary>

@@ -305,6 +305,7 @@ internal sealed partial class PageMigrator
         _machine.Ram.CopyFrames(from, to, 1 << old.Order);
         _machine.Cgroups.Move(from, to);
         SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
+        _machine.Lru.Idle?.Copy(from, to);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;
         old.Private = 0;
@@ -328,6 +329,7 @@ internal sealed partial class PageMigrator
 
         _machine.Cgroups.Move(from, to);
         SetFlags(to, old.StoredFlags & Inherited, PageFlags.None);
+        _machine.Lru.Idle?.Copy(from, to);
         SetFlags(from, PageFlags.None, Lost);
         old.Mapping = 0;
         AddToLru(cpu, to, drain: true);
@@ -351,6 +353,7 @@ internal sealed partial class PageMigrator
             frame.Mapping = 0;
         }
 
+        _machine.Lru.Idle?.Forget(pfn);
         DropReference(cpu, pfn);
     }
 

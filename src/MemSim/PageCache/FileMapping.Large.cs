@@ -139,6 +139,7 @@ internal abstract partial class FileMapping
             part.Index = first.Index + (uint)i;
             part.Prev = 0;
             _lru.Ages.Copy(head, head + i);
+            _lru.Idle?.Copy(head, head + i);
             if (linked)
             {
                 _frames.AddLast(head, head + i);

@@ -158,6 +158,7 @@ internal sealed class FrameTable
             flags |= PageFlags.Tail;
         }
 
+        flags |= _machine.Lru?.Idle?.FlagsOf(pfn) ?? 0;
         flags |= Poisoned.Contains(pfn) ? PageFlags.HwPoison : 0;
 
         return IsReserved(pfn) ? flags | PageFlags.Reserved : flags;

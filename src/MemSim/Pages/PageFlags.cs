@@ -104,6 +104,12 @@ public enum PageFlags : long
     /// <summary>Logically offline, as balloon drivers mark pages (derived; page type <c>PG_offline</c>).</summary>
     Offline = 1L << 30,
 
+    /// <summary>Found used by idle page tracking, which had cleared the trace in page tables (derived; <c>PG_young</c>).</summary>
+    Young = 1L << 31,
+
+    /// <summary>Not used since it was marked idle, as far as anybody has looked (derived; <c>PG_idle</c>).</summary>
+    Idle = 1L << 32,
+
     /// <summary>All bits that are stored rather than derived.</summary>
     StoredMask = (1 << 24) - 1,
 }

@@ -12,10 +12,14 @@ public sealed class MachineReclaim
     {
         _machine = machine;
         LruGen = new MultiGenerationalLru(machine);
+        IdlePages = new IdlePageTracking(machine);
     }
 
     /// <summary>The multi-generational LRU: <c>/sys/kernel/mm/lru_gen</c>.</summary>
     public MultiGenerationalLru LruGen { get; }
+
+    /// <summary>Idle page tracking: <c>/sys/kernel/mm/page_idle/bitmap</c>.</summary>
+    public IdlePageTracking IdlePages { get; }
 
     /// <summary>Puts kswapd, direct reclaim and shrinkers to work: from now on the allocator's slow path reclaims instead of failing.</summary>
     /// <remarks>

@@ -22,6 +22,8 @@ internal sealed class PageOwners : IPageOwners
 
     public PageReferences Referenced(Cpu cpu, int pfn) => _rmap.Referenced(cpu, pfn);
 
+    public void ClearIdleReferences(Cpu cpu, int pfn) => _rmap.ClearIdleReferences(cpu, pfn);
+
     public void WalkForAging(Cpu cpu, LruVec vec, AgingWalk walk) => _aging.Walk(cpu, vec, walk);
 
     public bool TryToUnmap(Cpu cpu, int pfn) => _rmap.Unmap(cpu, pfn);

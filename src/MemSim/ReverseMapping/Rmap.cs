@@ -22,6 +22,9 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
     {
         /// <summary>An area in which the page may be, and the entry at its address.</summary>
         Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry);
+
+        /// <summary>Whether areas are visited that have no entry there.</summary>
+        static virtual bool SeesHoles => false;
     }
 
     public PageReferences Referenced(Cpu cpu, int pfn)
@@ -31,7 +34,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
             return spaces.Huge.Referenced(cpu, pfn);
         }
 
-        Reference visitor = new() { Pfn = pfn, Around = spaces.Machine.Lru.ByGeneration ? aging : null };
+        Reference visitor = new() { Pfn = pfn, Around = spaces.Machine.Lru.ByGeneration ? aging : null, Idle = spaces.Machine.Lru.Idle };
         if (spaces.Maps.MapCount(pfn) != 0)
         {
             Walk(cpu, pfn, ref visitor);
@@ -152,7 +155,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
 
                     ulong slot = vma.Mm.Tables.FindSlot(item.Address);
                     ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
-                    if (entry != 0 && visitor.Visit(spaces, cpu, vma, item.Address, slot, entry) == Step.Stop)
+                    if ((entry != 0 || TVisitor.SeesHoles) && visitor.Visit(spaces, cpu, vma, item.Address, slot, entry) == Step.Stop)
                     {
                         return;
                     }
@@ -171,7 +174,7 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
 
         ulong slot = vma.Mm.Tables.FindSlot(address);
         ulong entry = slot == 0 ? 0 : vma.Mm.Tables.ReadSlot(slot);
-        return entry == 0 ? Step.Next : visitor.Visit(spaces, cpu, vma, address, slot, entry);
+        return entry == 0 && !TVisitor.SeesHoles ? Step.Next : visitor.Visit(spaces, cpu, vma, address, slot, entry);
     }
 
     private static bool Maps(AddressSpaces spaces, ulong entry, int pfn) => spaces.Layout.IsPresent(entry) && spaces.Layout.Pfn(entry) == pfn;
@@ -204,14 +207,18 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
     {
         public int Pfn;
         public PageTableAging? Around;
+        public IdlePages? Idle;
         public int Count;
         public bool Executable;
         public bool Locked;
+
+        public static bool SeesHoles => true;
 
         public Step Visit(AddressSpaces spaces, Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry)
         {
             if (!Maps(spaces, entry, Pfn))
             {
+                NoteUse(vma, false);
                 return Step.Next;
             }
 
@@ -221,7 +228,8 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
                 return Step.Stop;
             }
 
-            if (spaces.Layout.IsYoung(entry))
+            bool used = spaces.Layout.IsYoung(entry);
+            if (used)
             {
                 if (Around is not null)
                 {
@@ -239,14 +247,31 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
                     spaces.Machine.Mmu.FlushPage(cpu, vma.Mm.Tables, new VirtualAddress(address));
                 }
 
-                if ((vma.Flags & VmaFlags.SequentialRead) == 0)
-                {
-                    Count++;
-                    Executable |= (vma.Flags & VmaFlags.Exec) != 0;
-                }
+                used = (vma.Flags & VmaFlags.SequentialRead) == 0;
             }
 
+            NoteUse(vma, used);
             return Step.Next;
+        }
+
+        /// <summary>Once per area, whether its entry tells of the use or idle page tracking does, which had cleared the entry: what it knows goes to the first area that is looked at.</summary>
+        private void NoteUse(Vma vma, bool used)
+        {
+            if (Idle is not null)
+            {
+                if (used)
+                {
+                    Idle.Used(Pfn);
+                }
+
+                used |= Idle.TestClearYoung(Pfn);
+            }
+
+            if (used)
+            {
+                Count++;
+                Executable |= (vma.Flags & VmaFlags.Exec) != 0;
+            }
         }
     }
 

@@ -71,6 +71,13 @@ internal sealed class MappedPages
 
     public bool HasFlag(int pfn, PageFlags flag) => _frames[HeadOf(pfn)].Has(flag);
 
+    /// <summary>Whether it says of itself that it was used lately, whatever page tables say.</summary>
+    public bool WasNotedUsed(int pfn)
+    {
+        int head = HeadOf(pfn);
+        return _frames[head].IsReferenced || (_lru.Idle?.IsYoung(head) ?? false);
+    }
+
     public void SetFlag(int pfn, PageFlags flag) => _lru.SetFlags(ref _frames[flag == PageFrame.AnonExclusive ? pfn : HeadOf(pfn)], flag);
 
     public void ClearFlag(int pfn, PageFlags flag) => _ = _lru.ClearFlags(ref _frames[flag == PageFrame.AnonExclusive ? pfn : HeadOf(pfn)], flag);

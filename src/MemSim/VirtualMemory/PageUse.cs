@@ -151,7 +151,7 @@ internal sealed class PageUse
         Anonymous += anon ? page : 0;
         Merged += anon && spaces.Frames[spaces.Pages.HeadOf(pfn)].IsMerged ? page : 0;
         LazyFree += anon && !spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) && !dirty ? page : 0;
-        Referenced += young || spaces.Pages.HasFlag(pfn, PageFlags.Referenced) ? page : 0;
+        Referenced += young || spaces.Pages.WasNotedUsed(pfn) ? page : 0;
         SharedClean += users > 1 && !dirty ? page : 0;
         SharedDirty += users > 1 && dirty ? page : 0;
         PrivateClean += users == 1 && !dirty ? page : 0;

@@ -33,6 +33,8 @@ public sealed class ForeignObjectsTests
         ["CpuFiles.Write(file)"] = (a, b) => a.Cpu.Files.Write(b.File, 0, new byte[8]),
         ["Process.ProcessMadvise(target)"] = (a, b) => a.Process.ProcessMadvise(b.Process, [], MemoryAdvice.Cold),
         ["CpuVm.Vmap(pages)"] = (a, b) => a.Cpu.Vm.Vmap([b.Page]),
+        ["IdlePageTracking.Read(cpu)"] = (a, b) => _ = a.Machine.Reclaim.IdlePages.Read(b.Cpu, 0, new byte[8]),
+        ["IdlePageTracking.Write(cpu)"] = (a, b) => _ = a.Machine.Reclaim.IdlePages.Write(b.Cpu, 0, new byte[8]),
         ["PageTables.Map(cpu)"] = (a, b) => a.Tables.Map(b.Cpu, new VirtualAddress(1 << 20), [a.Page], PageProtection.Kernel),
         ["PageTables.Map(pages)"] = (a, b) => a.Tables.Map(a.Cpu, new VirtualAddress(1 << 20), [b.Page], PageProtection.Kernel),
     };
@@ -209,6 +211,7 @@ public sealed class ForeignObjectsTests
                 [typeof(MovablePool)] = pool,
                 [typeof(NumaBalancing)] = Machine.Migration.Balancing,
                 [typeof(MemoryTiers)] = Machine.Migration.Tiers,
+                [typeof(IdlePageTracking)] = Machine.Reclaim.IdlePages,
                 [typeof(KsmSettings)] = Machine.Processes.Ksm,
                 [typeof(MovableOwner)] = pool.Registration,
                 [typeof(CmaArea)] = Machine.Cma.Get("camera")!,

@@ -401,6 +401,7 @@ public sealed partial class MemoryDescriptor
         }
 
         _spaces.Pages.ClearFlag(pfn, PageFlags.Referenced);
+        _ = _spaces.Machine.Lru.Idle?.TestClearYoung(_spaces.Pages.HeadOf(pfn));
     }
 
     /// <summary>Lets reclaim drop a page unless it is written again.</summary>
