@@ -11,7 +11,11 @@ internal sealed partial class LruManager
     public void Verify()
     {
         VerifyBatches();
-        Idle?.Verify(_frames);
+        if (Idle is not null && Idle.FirstOutOfUse(_frames) is var pfn and >= 0)
+        {
+            BugReporter.Corrupt($"pfn 0x{pfn:x} is not in use but has {Idle.FlagsOf(pfn)}: whoever frees a page forgets them");
+        }
+
         if (!WasUsed)
         {
             // Frames of a recorded state say of themselves what they were there.

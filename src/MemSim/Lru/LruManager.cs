@@ -37,6 +37,7 @@ internal sealed partial class LruManager
         _freesInOrder = rules.FreesInOrder;
         Ages = new PageAges(machine.Frames.Count);
         Idle = tracksIdle ? new IdlePages(machine.Frames.Count, outlivesPages: machine.Architecture.Bits == 32) : null;
+        _table.Idle = Idle;
         HasGenerations = rules.HasGenerations;
         ByGeneration = rules.HasGenerations && rules.GenerationsAtBoot;
         _vecs = new LruVec[machine.Nodes.Count];

@@ -32,6 +32,9 @@ internal sealed class FrameTable
     /// <summary>What <c>page->mapping</c> can point at.</summary>
     public MappingTable Mappings { get; } = new();
 
+    /// <summary>Which pages nobody used lately; null without idle page tracking.</summary>
+    public IdlePages? Idle { get; set; }
+
     /// <summary>Frames with hardware errors.</summary>
     public PoisonedFrames Poisoned { get; } = new();
 
@@ -158,7 +161,7 @@ internal sealed class FrameTable
             flags |= PageFlags.Tail;
         }
 
-        flags |= _machine.Lru?.Idle?.FlagsOf(pfn) ?? 0;
+        flags |= Idle?.FlagsOf(pfn) ?? 0;
         flags |= Poisoned.Contains(pfn) ? PageFlags.HwPoison : 0;
 
         return IsReserved(pfn) ? flags | PageFlags.Reserved : flags;

@@ -1,5 +1,4 @@
 using System.Buffers.Binary;
-using MemSim.Lru;
 using MemSim.Pages;
 
 namespace MemSim;

@@ -1,4 +1,4 @@
-using MemSim.Lru;
+using MemSim.Pages;
 using MemSim.VirtualMemory;
 
 namespace MemSim.ReverseMapping;

@@ -1,7 +1,6 @@
 using FluentAssertions;
 using MemSim.Boot;
 using MemSim.Filesystems;
-using MemSim.Lru;
 using MemSim.Tests.AddressSpaces.Huge;
 using Xunit;
 

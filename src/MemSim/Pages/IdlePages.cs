@@ -1,8 +1,6 @@
 using System.Runtime.CompilerServices;
-using MemSim.Diagnostics;
-using MemSim.Pages;
 
-namespace MemSim.Lru;
+namespace MemSim.Pages;
 
 /// <summary>Which pages were not used since somebody marked them idle, and which of those used were found out by idle page tracking (<c>PG_idle</c>, <c>PG_young</c>): a bit each of every frame.</summary>
 /// <remarks>
@@ -79,8 +77,8 @@ internal sealed class IdlePages
         }
     }
 
-    /// <summary>Checks that no free frame says of itself that it is idle or young.</summary>
-    public void Verify(FrameArray frames)
+    /// <summary>The first frame that nobody uses and that says of itself that it is idle or young; -1 where there is none, as there should be.</summary>
+    public int FirstOutOfUse(FrameArray frames)
     {
         for (int word = 0; word < _idle.Length && !_outlivesPages; word++)
         {
@@ -91,10 +89,12 @@ internal sealed class IdlePages
                 bits &= bits - 1;
                 if (!frames[pfn].IsInUse)
                 {
-                    BugReporter.Corrupt($"pfn 0x{pfn:x} is not in use but has {FlagsOf(pfn)}: whoever frees a page forgets them");
+                    return pfn;
                 }
             }
         }
+
+        return -1;
     }
 
     private static ulong Bit(int pfn) => 1UL << (pfn & 63);
