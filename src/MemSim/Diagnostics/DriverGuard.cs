@@ -10,6 +10,9 @@ namespace MemSim.Diagnostics;
 /// </remarks>
 internal sealed class DriverGuard(string what, string advice)
 {
+    /// <summary>Bytes of a stack within which a thread is known by the place; further apart it is asked anew which one it is.</summary>
+    private const uint MostOfAStack = 1 << 16;
+
     [NotState("a host thread's")]
     private int _depth;
     [NotState("a host thread")]
@@ -17,16 +20,23 @@ internal sealed class DriverGuard(string what, string advice)
     [NotState("a host thread")]
     private Thread? _before;
 
+    /// <summary>Where on its stack the thread was that drove last: no other one that still runs can be there.</summary>
+    [NotState("a place on a host thread's stack")]
+    private nuint _lowest;
+    [NotState("a place on a host thread's stack")]
+    private nuint _extent;
+
     /// <summary>The calling host thread goes inside.</summary>
     /// <exception cref="KernelBugException">Another one is inside.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Enter()
     {
-        // The object is a load away, its number a call; and a field that holds an object is dear to write.
-        Thread me = Thread.CurrentThread;
-        if (_last != me)
+        // Which thread this is costs a call into the C library; where its stack is, a comparison. The place is never read or written through.
+        byte here = 0;
+        nuint place = (nuint)Unsafe.ByteOffset(ref Unsafe.NullRef<byte>(), ref here);
+        if (place - _lowest > _extent)
         {
-            Claim(me);
+            Claim(place);
         }
 
         _depth++;
@@ -58,6 +68,7 @@ internal sealed class DriverGuard(string what, string advice)
         else
         {
             (_before, _last) = (_last, me);
+            (_lowest, _extent) = (0, 0);
         }
     }
 
@@ -67,8 +78,15 @@ internal sealed class DriverGuard(string what, string advice)
         : string.Create(CultureInfo.InvariantCulture, $"Host threads {Name(_before)} and {Name(_last)} have both driven {what}. If that was at the same time, this report is its consequence: {advice}\n");
 
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private void Claim(Thread me)
+    private void Claim(nuint place)
     {
+        Thread me = Thread.CurrentThread;
+        if (_last == me)
+        {
+            Widen(place);
+            return;
+        }
+
         Thread? other = _depth > 0 ? _last : null;
         Note();
         if (other is not null)
@@ -78,6 +96,15 @@ internal sealed class DriverGuard(string what, string advice)
                 string.Create(CultureInfo.InvariantCulture, $"BUG: host thread {Name(me)} came while host thread {Name(other)} drives {what}"),
                 string.Create(CultureInfo.InvariantCulture, $"What thread {other.ManagedThreadId} is doing may have been spoilt already. {advice}\n"));
         }
+    }
+
+    /// <summary>The thread that drove last is at a place where it was not seen yet.</summary>
+    private void Widen(nuint place)
+    {
+        // Two threads may be here at the same time: what is written must not reach from one stack to another.
+        nuint lowest = Math.Min(_lowest, place);
+        nuint extent = Math.Max(_lowest + _extent, place) - lowest;
+        (_lowest, _extent) = extent <= MostOfAStack ? (lowest, extent) : (place, 0);
     }
 
     private static string Name(Thread thread) => string.IsNullOrEmpty(thread.Name) ? thread.ManagedThreadId.ToString(CultureInfo.InvariantCulture) : string.Create(CultureInfo.InvariantCulture, $"{thread.ManagedThreadId} ({thread.Name})");

@@ -19,6 +19,9 @@ internal sealed partial class BuddyLists
     /// <summary>The lowest order whose free blocks are counted apart; beyond all orders where the kernel does not.</summary>
     private readonly int _countedFrom;
 
+    /// <summary>Free buddies of orders below this one merge without further questions.</summary>
+    private readonly uint _plainBelow;
+
     /// <summary>Where the largest blocks go at random; null where lists keep the kernel's usual order.</summary>
     public PageShuffle? Shuffle { get; set; }
 
@@ -29,6 +32,7 @@ internal sealed partial class BuddyLists
         _pageblockOrder = pageblockOrder;
         _mergedBlocksTakeType = rules.MergedBlocksTakeType;
         _countedFrom = rules.CountsFreeBlocks ? pageblockOrder : int.MaxValue;
+        _plainBelow = (uint)Math.Min(_countedFrom, Math.Min(pageblockOrder, PageGeometry.MaxOrder));
         CountsEachBlock = rules.CountsEachBlock;
     }
 
@@ -47,8 +51,7 @@ internal sealed partial class BuddyLists
         }
 
         int found = order + BitOperations.TrailingZeroCount(orders);
-        int pfn = zone.FreeArea.First(found, type);
-        zone.FreeArea.Remove(pfn, found, type);
+        int pfn = zone.FreeArea.TakeFirst(found, type);
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
         frame.State = 0;
@@ -59,7 +62,8 @@ internal sealed partial class BuddyLists
 
         if (found > order)
         {
-            Expand(zone, pcp, pfn, order, found, type);
+            // The smallest order that has a block: the lists of the orders below it are empty.
+            SplitOntoEmpty(zone, pcp, pfn, order, found, type);
         }
 
         Debug.Assert((pfn & ((1 << order) - 1)) == 0 && frame.State == 0, "the block is aligned, and neither free nor in use");
@@ -97,6 +101,17 @@ internal sealed partial class BuddyLists
         {
             zone.SetBlockType(block, type);
         }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void SplitOntoEmpty(Zone zone, PerCpuPages pcp, int pfn, int low, int high, int type)
+    {
+        if (high > _countedFrom)
+        {
+            CountParts(zone, pcp, low, high, type);
+        }
+
+        zone.FreeArea.SplitOntoEmpty(pfn, low, high, zone.Id, type);
     }
 
     /// <summary>Gives the upper halves of a block back, one an order, keeping the lowest block of the order wanted.</summary>
@@ -137,62 +152,27 @@ internal sealed partial class BuddyLists
         Debug.Assert(SpansBlock(zone, pfn, order), "the block is the zone's");
         CountFree(zone, pcp, 1 << order, type);
         ref FreeArea area = ref zone.FreeArea;
-        FrameArray frames = _frames;
-        int buddy = 0;
-        uint emptied = 0;
-        int captureOrder = zone.CaptureOrder;
-        ulong identity = PageFrame.FreeIdentity(zone.Id, order);
-        while (order < PageGeometry.MaxOrder)
+
+        // Up to whole page blocks, and to the order that somebody waits for, there is nothing to ask but whether the buddy is free. Nobody waits for order -1.
+        int plain = (int)Math.Min((uint)zone.CaptureOrder, _plainBelow);
+        if (order < plain)
         {
-            if (order == captureOrder && zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
+            order = area.Merge(pfn, order, plain, zone.Id, type);
+        }
+
+        if (order >= plain && order < PageGeometry.MaxOrder)
+        {
+            order = MergeFurther(zone, pcp, pfn, order, type);
+            if (order < 0)
             {
-                area.MarkEmpty(type, emptied);
-                frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
-                frames[pfn].State = 0;
-                CountFree(zone, pcp, -(1 << order), type);
                 return;
             }
-
-            buddy = pfn ^ (1 << order);
-            ref PageFrame b = ref frames[buddy];
-            if (b.State != PageFrame.BuddyState || b.Identity != identity)
-            {
-                break;
-            }
-
-            if (order >= _pageblockOrder && (order >= _countedFrom || zone.BlockType(buddy) != type) && !MergePageblocks(zone, pcp, buddy, order, type))
-            {
-                break;
-            }
-
-            int listType = (int)b.Index;
-            if (area.Unlink(ref b, order, listType))
-            {
-                // Mostly the same type all the way up: noted once, after the loop.
-                if (listType == type)
-                {
-                    emptied |= 1u << order;
-                }
-                else
-                {
-                    area.MarkEmpty(listType, 1u << order);
-                }
-            }
-
-            b.State = 0;
-            pfn &= buddy;
-            order++;
-            identity += 1UL << 32;
         }
 
-        if (emptied != 0)
-        {
-            area.MarkEmpty(type, emptied);
-        }
-
+        pfn &= -1 << order;
         Debug.Assert(SpansBlock(zone, pfn, order), "blocks merge only with those of their zone");
-        ref PageFrame frame = ref frames[pfn];
-        frame.Identity = identity;
+        ref PageFrame frame = ref _frames[pfn];
+        frame.Identity = PageFrame.FreeIdentity(zone.Id, order);
         frame.State = PageFrame.BuddyState;
         frame.Index = (uint)type;
         if (order >= _countedFrom)
@@ -200,7 +180,7 @@ internal sealed partial class BuddyLists
             CountPageblocks(zone, pcp, 1 << order, type);
         }
 
-        if (toTail || (order >= PageShuffle.Order ? Shuffle?.PickTail() == true : MergeIsLikely(zone, pfn, buddy, order)))
+        if (toTail || (order >= PageShuffle.Order ? Shuffle?.PickTail() == true : MergeIsLikely(zone, pfn, order)))
         {
             area.AddLast(pfn, order, type);
         }
@@ -208,6 +188,37 @@ internal sealed partial class BuddyLists
         {
             area.AddFirst(pfn, order, type);
         }
+    }
+
+    /// <summary>Goes on merging where there is more to ask than whether the buddy is free: who waits for the block, and what types the page blocks have.</summary>
+    /// <returns>The order of the block that came of it; -1 where somebody took it.</returns>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int MergeFurther(Zone zone, PerCpuPages pcp, int pfn, int order, int type)
+    {
+        for (; order < PageGeometry.MaxOrder; order++)
+        {
+            pfn &= -1 << order;
+            if (order == zone.CaptureOrder && zone.Capture!.TryTake(zone, pcp.Cpu, pfn, type))
+            {
+                _frames[pfn].Identity = PageFrame.FreeIdentity(zone.Id, 0);
+                _frames[pfn].State = 0;
+                CountFree(zone, pcp, -(1 << order), type);
+                return -1;
+            }
+
+            int buddy = pfn ^ (1 << order);
+            if (!zone.FreeArea.IsFree(buddy, order, zone.Id)
+                || (order >= _pageblockOrder && (order >= _countedFrom || zone.BlockType(buddy) != type) && !MergePageblocks(zone, pcp, buddy, order, type)))
+            {
+                break;
+            }
+
+            ref PageFrame frame = ref _frames[buddy];
+            zone.FreeArea.Remove(buddy, order, (int)frame.Index);
+            frame.State = 0;
+        }
+
+        return order;
     }
 
     /// <summary>Frees a run of neighbouring blocks of the largest order as the boot does: each to the back of its list, in address order.</summary>
@@ -454,15 +465,6 @@ internal sealed partial class BuddyLists
     /// Whether the buddy of the block one order up is free: then the lower buddy is likely to come back soon and the two to merge again, so the block is better not handed out next.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private bool MergeIsLikely(Zone zone, int pfn, int buddy, int order)
-    {
-        if (order >= PageGeometry.MaxOrder - 1)
-        {
-            return false;
-        }
-
-        int higherBuddy = (pfn & buddy) ^ (1 << (order + 1));
-        ref PageFrame frame = ref _frames[higherBuddy];
-        return frame.State == PageFrame.BuddyState && frame.Identity == PageFrame.FreeIdentity(zone.Id, order + 1);
-    }
+    private static bool MergeIsLikely(Zone zone, int pfn, int order) =>
+        order < PageGeometry.MaxOrder - 1 && zone.FreeArea.IsFree((pfn & ~(1 << order)) ^ (2 << order), order + 1, zone.Id);
 }

@@ -157,11 +157,9 @@ internal sealed partial class PageAllocator
         _frames.AddFirst(pcp.FirstHead + list, ref frame, pfn);
         int count = pcp.Count + (1 << order);
         pcp.Count = count;
-        bool look = pcp.FreeRun != 0 && order != 0;
         if (TPath.Moves || (TPath.IsObserved && pcp.IsMoving))
         {
             pcp.AllocFactor >>= 1;
-            look = order != 0;
             if (order == 0)
             {
                 pcp.LastFreeWasBlock = false;
@@ -172,7 +170,7 @@ internal sealed partial class PageAllocator
             }
         }
 
-        if (count >= pcp.TrimAt || look)
+        if (count >= pcp.TrimAt || (order != 0 && (TPath.Moves || pcp.FreeRun != 0 || (TPath.IsObserved && pcp.IsMoving))))
         {
             _pcpLists.TrimAfterFree(cpu, pcp, order, list);
         }
@@ -224,44 +222,61 @@ internal sealed partial class PageAllocator
         }
     }
 
+    /// <summary>Frees a block to the free lists of its zone directly.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private void FreeToBuddy(PerCpuPages pcp, int pfn, int order, int type)
     {
-        _drivers?.Enter();
-        try
+        if (order > _largestFreedWhole)
         {
-            FreeGuarded(pcp, pfn, order, type);
-        }
-        catch
-        {
-            // Not a finally: that is a call of its own each time.
-            _drivers?.Leave();
-            throw;
-        }
-
-        _drivers?.Leave();
-    }
-
-    private void FreeGuarded(PerCpuPages pcp, int pfn, int order, int type)
-    {
-        if (order > _pageblockOrder && _rules.MergedBlocksTakeType)
-        {
-            // Each page block to the list of its own type.
-            for (int block = pfn; block < pfn + (1 << order); block += 1 << _pageblockOrder)
-            {
-                FreeGuarded(pcp, block, _pageblockOrder, pcp.Zone.BlockType(block));
-            }
-
+            FreePageblocks(pcp, pfn, order);
             return;
         }
 
+        // Nothing here calls code of the user's, so nothing throws: the guard needs no handler.
         Zone zone = pcp.Zone;
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
         frame.State = 0;
-        zone.EnterLock();
+        EnterZone(zone);
         _buddy.Free(zone, pcp, pfn, order, type);
-        zone.ExitLock();
+        LeaveZone(zone);
+    }
+
+    /// <summary>Each page block of a block goes to the list of its own type.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void FreePageblocks(PerCpuPages pcp, int pfn, int order)
+    {
+        for (int block = pfn; block < pfn + (1 << order); block += 1 << _pageblockOrder)
+        {
+            FreeToBuddy(pcp, block, _pageblockOrder, pcp.Zone.BlockType(block));
+        }
+    }
+
+    /// <summary>Begins to work on the free lists: where CPUs are parallel they have a lock, elsewhere there is a guard that finds out two host threads.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void EnterZone(Zone zone)
+    {
+        if (_drivers is { } drivers)
+        {
+            drivers.Enter();
+        }
+        else
+        {
+            zone.Lock.Enter();
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private void LeaveZone(Zone zone)
+    {
+        if (_drivers is { } drivers)
+        {
+            drivers.Leave();
+        }
+        else
+        {
+            zone.Lock.Exit();
+        }
     }
 
     /// <summary>A free that may be a wrong one: says what is wrong with it.</summary>

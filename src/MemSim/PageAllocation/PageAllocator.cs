@@ -25,6 +25,9 @@ internal sealed partial class PageAllocator
     private readonly Fallback _fallback;
     private readonly PcpLists _pcpLists;
     private readonly int _pageblockOrder;
+
+    /// <summary>The largest order that is freed as one block: where merged page blocks take a type, larger ones are freed page block by page block.</summary>
+    private readonly int _largestFreedWhole;
     private readonly bool _parallel;
     private readonly AllocatorRules _rules;
     private readonly DriverGuard? _drivers;
@@ -37,6 +40,7 @@ internal sealed partial class PageAllocator
         _poisoned = machine.Frames.Poisoned;
         _rules = rules;
         _pageblockOrder = machine.ZoneTable.PageblockOrder;
+        _largestFreedWhole = rules.MergedBlocksTakeType ? _pageblockOrder : PageGeometry.MaxOrder;
         _parallel = machine.IsParallel;
         _drivers = machine.Callouts.Drivers;
         _buddy = new BuddyLists(frames, machine.Frames.Untouched, _pageblockOrder, rules);
@@ -182,7 +186,7 @@ internal sealed partial class PageAllocator
         int pfn = order <= PageGeometry.CostlyOrder || order == _pageblockOrder ? TakeFromPcp<TPath>(cpu, pcp, order, type, flags) : -1;
         if (pfn < 0)
         {
-            pfn = TakeFromBuddy(cpu, zone, order, type, flags);
+            pfn = TakeFromBuddy(cpu, pcp, order, type, flags);
         }
 
         if ((zone.Flags & ZoneFlags.BoostedWatermark) != 0)
@@ -255,14 +259,31 @@ internal sealed partial class PageAllocator
 
     /// <summary>Takes a block from the free lists directly, by the rights of the request.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private int TakeFromBuddy(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
+    private int TakeFromBuddy(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
     {
         // Orders that no CPU keeps come past no refill: here two host threads are found out.
+        Zone zone = pcp.Zone;
+        EnterZone(zone);
+        int pfn = !zone.HasCma && (flags & AllocFlags.HighAtomic) == 0 && _hooks.Trace is null ? _buddy.TakeSmallest(zone, pcp, order, type) : -1;
+        if (pfn < 0)
+        {
+            return TakeFurther(cpu, pcp, order, type, flags);
+        }
+
+        Debug.Assert(type < PerCpuPages.PcpTypes, "a request names an ordinary type: nothing else is counted");
+        zone.AddFreePages(pcp, -(1 << order));
+        LeaveZone(zone);
+        return pfn;
+    }
+
+    /// <summary>Somebody listens, the request has special rights, or the type's own lists have nothing.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private int TakeFurther(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
+    {
         int pfn;
-        _drivers?.Enter();
         try
         {
-            pfn = TakeGuarded(cpu, zone, order, type, flags);
+            pfn = TakeGuarded(cpu, pcp, order, type, flags);
         }
         catch
         {
@@ -275,10 +296,9 @@ internal sealed partial class PageAllocator
         return pfn;
     }
 
-    private int TakeGuarded(Cpu cpu, Zone zone, int order, int type, AllocFlags flags)
+    private int TakeGuarded(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
     {
-        PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
-        zone.EnterLock();
+        Zone zone = pcp.Zone;
         int pfn = -1;
         int from = (int)MigrateType.HighAtomic;
         if ((flags & AllocFlags.HighAtomic) != 0)

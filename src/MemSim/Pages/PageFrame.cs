@@ -103,6 +103,13 @@ internal partial struct PageFrame
         set => Unsafe.As<uint, ulong>(ref _flagsAndZone) = value;
     }
 
+    /// <summary>The same frame, mostly a list's head, is the next and the previous one: both links in one store.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void LinkBothWays(int other) => Unsafe.As<int, ulong>(ref Next) = (uint)other | ((ulong)(uint)other << 32);
+
+    /// <summary>One order in <see cref="Identity"/>.</summary>
+    public const ulong OneOrder = 1UL << 32;
+
     public const ulong BuddyState = (ulong)BuddyFree << 32;
 
     public const ulong PcpState = (ulong)PcpFree << 32;

@@ -46,6 +46,126 @@ internal struct FreeArea
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public readonly int First(int order, int type) => _frames[Head(order, type)].Next;
 
+    /// <summary>Takes the front block off a list that has one.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int TakeFirst(int order, int type)
+    {
+        FrameArray frames = _frames;
+        int list = Head(order, type);
+        ref PageFrame head = ref frames[list];
+        int pfn = head.Next;
+        if (order == PageGeometry.MaxOrder)
+        {
+            _untouched.Leaving(pfn);
+        }
+
+        Debug.Assert(pfn != list && frames[pfn].Prev == list && IsBlock(in frames[pfn], pfn, order), "the list has a first block, marked as free and of its order, that leads back to the head");
+        int next = frames[pfn].Next;
+        head.Next = next;
+        frames[next].Prev = list;
+        _counts[order]--;
+        if (next == list)
+        {
+            MarkEmpty(type, 1u << order);
+        }
+
+        Debug.Assert(SummaryAgrees(order, type), "the summary knows whether there are others");
+        return pfn;
+    }
+
+    /// <summary>Gives the upper halves of a block to lists that are all empty, one an order: each becomes the only block of its list.</summary>
+    /// <param name="pfn">The first frame of the block.</param>
+    /// <param name="low">The order of what is kept.</param>
+    /// <param name="high">The order of the block.</param>
+    /// <param name="zone">The number of the zone.</param>
+    /// <param name="type">The migrate type, of which the zone has no block of an order from <paramref name="low"/> to below <paramref name="high"/>.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void SplitOntoEmpty(int pfn, int low, int high, int zone, int type)
+    {
+        Debug.Assert((_nonEmpty[type] & ((1u << high) - (1u << low))) == 0, "a list with blocks would lose them");
+        FrameArray frames = _frames;
+        MarkNonEmpty(type, (1u << high) - (1u << low));
+        int list = Head(high, type);
+        ulong identity = PageFrame.FreeIdentity(zone, high);
+        for (int order = high - 1; order >= low; order--)
+        {
+            list--;
+            identity -= PageFrame.OneOrder;
+            int upper = pfn + (1 << order);
+            ref PageFrame frame = ref frames[upper];
+            frame.Identity = identity;
+            frame.State = PageFrame.BuddyState;
+            frame.LinkBothWays(list);
+            frame.Index = (uint)type;
+            ref PageFrame head = ref frames[list];
+            Debug.Assert(head.Next == list && head.Prev == list && IsBlock(in frame, upper, order), "the list is empty, and what goes on it is marked as a free block of its order");
+            head.LinkBothWays(upper);
+            _counts[order]++;
+        }
+    }
+
+    /// <summary>Whether a frame is the first of a free block of an order.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public readonly bool IsFree(int pfn, int order, int zone)
+    {
+        ref PageFrame frame = ref _frames[pfn];
+        return frame.State == PageFrame.BuddyState && frame.Identity == PageFrame.FreeIdentity(zone, order);
+    }
+
+    /// <summary>Takes the free buddies of a block off their lists, one an order, as long as there are some.</summary>
+    /// <param name="pfn">A frame of the block.</param>
+    /// <param name="order">The order of the block.</param>
+    /// <param name="below">The order that it does not grow beyond.</param>
+    /// <param name="zone">The number of the zone.</param>
+    /// <param name="type">The migrate type of the block; its buddies may lie on lists of other types.</param>
+    /// <returns>The order of the block together with its buddies, whose frames are neither free nor in use any more.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int Merge(int pfn, int order, int below, int zone, int type)
+    {
+        FrameArray frames = _frames;
+        ulong identity = PageFrame.FreeIdentity(zone, order);
+        uint emptied = 0;
+        for (; order < below; order++)
+        {
+            int buddy = pfn ^ (1 << order);
+            ref PageFrame frame = ref frames[buddy];
+            if (frame.State != PageFrame.BuddyState || frame.Identity != identity)
+            {
+                break;
+            }
+
+            int next = frame.Next;
+            int prev = frame.Prev;
+            Debug.Assert(_counts[order] > 0 && frames[next].Prev == buddy && frames[prev].Next == buddy, "the buddy is on a list that is counted");
+            frame.State = 0;
+            _counts[order]--;
+            if (next == prev)
+            {
+                // Both neighbours are the head: the list has become empty. Mostly it is of the same type all the way up: noted once, in the end.
+                frames[next].LinkBothWays(next);
+                if ((int)frame.Index == type)
+                {
+                    emptied |= 1u << order;
+                }
+                else
+                {
+                    MarkEmpty((int)frame.Index, 1u << order);
+                }
+            }
+            else
+            {
+                frames[next].Prev = prev;
+                frames[prev].Next = next;
+            }
+
+            pfn &= buddy;
+            identity += PageFrame.OneOrder;
+        }
+
+        MarkEmpty(type, emptied);
+        return order;
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void AddFirst(int pfn, int order, int type)
     {
@@ -135,8 +255,9 @@ internal struct FreeArea
         _frames[prev].Next = next;
         _counts[order]--;
 
-        // Both neighbours are the head: the list has become empty.
-        return next == prev && next == Head(order, type);
+        // Both neighbours are the same: the head, and the list has become empty.
+        Debug.Assert(next != prev || next == Head(order, type), "only the head can be on both sides");
+        return next == prev;
     }
 
     /// <summary>Notes that a type has blocks of these orders, one bit an order.</summary>
