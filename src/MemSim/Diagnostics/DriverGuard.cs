@@ -6,7 +6,8 @@ namespace MemSim.Diagnostics;
 /// <summary>Knows which host threads drive a machine or, where CPUs are parallel, one CPU, and notices when one comes while another one is inside.</summary>
 /// <remarks>
 /// Asked where work takes longer than a look: refills, the free lists, slow paths, system calls, never on a fast path, nor in a page fault by itself. So two threads are found out within some dozen calls, not at the first; what they broke
-/// before is reported with both their names.
+/// before is reported with both their names. A thread is known by where its stack is, because asking which one it is costs a call; one that began where an ended one had its stack is taken for
+/// that one.
 /// </remarks>
 internal sealed class DriverGuard(string what, string advice)
 {

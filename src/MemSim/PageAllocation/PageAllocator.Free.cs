@@ -262,7 +262,7 @@ internal sealed partial class PageAllocator
         }
         else
         {
-            zone.Lock.Enter();
+            zone.EnterLock();
         }
     }
 
@@ -275,7 +275,7 @@ internal sealed partial class PageAllocator
         }
         else
         {
-            zone.Lock.Exit();
+            zone.ExitLock();
         }
     }
 

@@ -64,6 +64,7 @@ internal static class Rooms
         new("Cgroups", "Swap", "Slots are counted against those charged when everything is verified."),
         new("Cgroups", "Processes", "Its members are processes, which its files list, move and kill."),
         new("PageCache", "Filesystems", "A mapping belongs to an inode, and its size is the inode's."),
+        new("PageCache", "Swap", "One shrinker gives back the nodes of shadows of both trees, as in the kernel, and weighs them together."),
         new("VirtualMemory", "Faults", "MAP_POPULATE takes the faults of an area in advance."),
         new("VirtualMemory", "HugePages", "Every walk over entries meets huge ones and splits, protects, copies or moves them there."),
         new("VirtualMemory", "Ksm", "Advice, fork and the end of an address space are told to ksmd, and entries map what it merged."),

@@ -1,7 +1,6 @@
 using FluentAssertions;
 using MemSim.Boot;
-using MemSim.Filesystems;
-using MemSim.Tests.AddressSpaces.Huge;
+using MemSim.Tests.HugePages;
 using Xunit;
 
 namespace MemSim.Tests.Reclaim;

@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.Diagnostics;
 using Xunit;
 
 namespace MemSim.Tests.Slab;
@@ -74,7 +73,7 @@ public class SlabEdgeTests
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel(kernel).WithCommandLine($"slab_allocator={implementation}"));
         Cpu cpu = machine.Cpus[0];
         KmemCache cache = machine.Slab.CreateCache("objects", 64, flags: SlabFlags.TypesafeByRcu);
-        VirtualAddress beyond = machine.Addresses.AddressOf((int)machine.Frames.Count);
+        VirtualAddress beyond = machine.Addresses.AddressOf((int)machine.Frames.Count - 1) + PageGeometry.PageSize;
         ((Action)(() => cpu.Kfree(beyond))).Should().Throw<KernelBugException>();
         ((Action)(() => cpu.Free(cache, beyond))).Should().Throw<KernelBugException>();
         machine.Verify();

@@ -19,8 +19,8 @@ public sealed class SwapShadowTests
     {
         using CompressedRig rig = new(kernel);
         rig.Machine.Swap.SwapOn(new BlockDevice("swap", new ByteSize(256UL << 20))).Succeeded.Should().BeTrue();
-        rig.Fill(48 * MiB);
-        rig.Reclaim(40 * MiB);
+        rig.Fill(96 * MiB);
+        rig.Reclaim(88 * MiB);
         long nodes = ZramTests.Counter(rig.Machine, "workingset_nodes");
         rig.Machine.Verify();
         rig.Machine.Sysctl.Set("vm.drop_caches", "2");

@@ -1,7 +1,7 @@
 using FluentAssertions;
 using Xunit;
 
-namespace MemSim.Tests.AddressSpaces;
+namespace MemSim.Tests.VirtualMemory;
 
 /// <summary>What a <see cref="Userfaultfd"/> is told besides faults.</summary>
 public class UserfaultEventTests

@@ -75,7 +75,7 @@ public sealed partial class MemoryDescriptor
         copy.File = vma.File?.Get();
         copy.Device = vma.Device;
         copy.Policy = vma.Policy;
-        copy.Userfaults = told ? Tidings.ChildOf(vma.Userfaults!, child) : null;
+        copy.Userfaults = told ? NeedTidings().ChildOf(vma.Userfaults!, child) : null;
         if (vma.Hugetlb is { } huge)
         {
             copy.Hugetlb = huge;

@@ -400,6 +400,12 @@ public sealed partial class MemoryDescriptor
             {
                 return (result & FaultResult.Oom) != 0 ? Errno.ENOMEM : Errno.EFAULT;
             }
+
+            // A page that a read had mapped for writing takes no fault now, and is dirty all the same (FOLL_TOUCH with FOLL_WRITE): seen on 6.18.
+            if (write && (vma.Flags & (VmaFlags.Shared | VmaFlags.HugeTlb)) == VmaFlags.Shared && vma.Mapping is { } mapping && FrameAt(at, out _) is >= 0 and int pfn)
+            {
+                _ = mapping.SetDirty(cpu, _spaces.Pages.HeadOf(pfn));
+            }
         }
 
         return Errno.None;

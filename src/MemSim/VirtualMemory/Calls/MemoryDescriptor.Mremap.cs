@@ -302,7 +302,7 @@ public sealed partial class MemoryDescriptor
         MoveEntries(cpu, start, target, oldBytes, forgets);
         if (told)
         {
-            Tidings.AddMove(vma.Userfaults!, start, target, tellsBytes);
+            NeedTidings().AddMove(vma.Userfaults!, start, target, tellsBytes);
         }
 
         if (forgets)

@@ -80,7 +80,7 @@ public sealed partial class MemoryDescriptor
 
         if (watched)
         {
-            Tidings.AddUnmap(first, start, end, makesRoom);
+            NeedTidings().AddUnmap(first, start, end, makesRoom);
         }
 
         ulong floor = first.Previous?.EndValue ?? 0;

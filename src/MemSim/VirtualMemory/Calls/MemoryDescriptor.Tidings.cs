@@ -7,7 +7,7 @@ public sealed partial class MemoryDescriptor
 {
     private UserfaultTidings? _tidings;
 
-    private UserfaultTidings Tidings => _tidings ??= new UserfaultTidings();
+    private UserfaultTidings NeedTidings() => _tidings ??= new UserfaultTidings();
 
     /// <summary>A call is over: who watches its areas hears of it.</summary>
     internal void TellUserfaults() => _tidings?.Tell();
