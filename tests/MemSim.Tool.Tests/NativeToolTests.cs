@@ -5,7 +5,7 @@ namespace MemSim.Tool.Tests;
 
 /// <summary>
 /// The tool packed as native code, installed from the folder that <c>MEMSIM_NATIVE_TOOL</c> names (docs/publishing.md): it prints and draws what the tool prints and draws that the runtime compiles.
-/// CI packs it where there is a linker.
+/// For who publishes them: CI makes no such packages.
 /// </summary>
 public sealed class NativeToolTests(RecordingsFixture recordings)
 {
