@@ -20,6 +20,11 @@ public sealed record MachineSpec
             throw new ArgumentOutOfRangeException(nameof(cpus), $"a machine of {cpus} CPUs: 1 to {MaxCpus} are possible");
         }
 
+        if (PageGeometry.Refuses(architecture) is { } why)
+        {
+            throw new ArgumentException(why, nameof(architecture));
+        }
+
         Architecture = architecture;
         CpuCount = cpus;
         MemoryModel = ArchitectureInfo.Of(architecture).SparseVmemmap ? MemoryModel.SparseVmemmap : MemoryModel.Flat;
@@ -139,7 +144,7 @@ public sealed record MachineSpec
         if (memory.Bytes == 0 || memory.Bytes % PageGeometry.PageSize != 0 || memory.Bytes > limit.Bytes)
         {
             string name = ArchitectureInfo.Of(architecture).Name;
-            throw new ArgumentOutOfRangeException(nameof(memory), $"{memory} ({memory.Bytes} bytes) of memory: {name} machines have whole pages of 4K, more than 0 and at most {limit}");
+            throw new ArgumentOutOfRangeException(nameof(memory), $"{memory} ({memory.Bytes} bytes) of memory: {name} machines have whole pages of {PageGeometry.PageSize >> 10}K, more than 0 and at most {limit}");
         }
 
         return new MachineSpec(architecture, cpus) { Memory = MemoryMap.Preset(architecture, memory) };
@@ -200,7 +205,7 @@ public sealed record MachineSpec
         Architecture.X86_64 => ByteSize.FromGiB(64 << 10),
         Architecture.X86_32 => ByteSize.FromGiB(4),
         Architecture.X86_32Pae => ByteSize.FromGiB(64),
-        Architecture.Arm64 => ByteSize.FromGiB(128 << 10),
+        Architecture.Arm64 => new ByteSize(1UL << (PageGeometry.AddressBits - 1)),
         _ => throw new ArgumentOutOfRangeException(nameof(architecture)),
     };
 

@@ -28,22 +28,22 @@ internal sealed class LongProcessRun : IDisposable
     public LongProcessRun(ulong seed, bool pressed = false)
     {
         _random = (seed * 0x9e37_79b9_7f4a_7c15) | 1;
-        Architecture architecture = pressed ? Architecture.X86_64 : (seed % 5) switch { 3 => Architecture.X86_32, 4 => Architecture.Arm64, _ => Architecture.X86_64 };
+        Architecture architecture = Soaks.ArchitectureOf(pressed ? 0 : seed % 5);
         string kernel = architecture == Architecture.X86_64 ? Kernels[(pressed ? seed : seed / 5) % (ulong)Kernels.Length] : "6.1";
         string thp = (seed % 3) switch { 0 => "always", 1 => "madvise", _ => "never" };
-        _machine = Machine.Boot(MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : "96M", 2).WithKernel(kernel).WithCommandLine($"transparent_hugepage={thp}"));
+        _machine = Machine.Boot(MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : Soaks.Memory("96M"), 2).WithKernel(kernel).WithCommandLine($"transparent_hugepage={thp}"));
         _machine.Reclaim.Enable();
-        _swapDevice = new BlockDevice("swap", "64M");
+        _swapDevice = new BlockDevice("swap", Soaks.Memory("64M"));
         if (pressed)
         {
             // Small enough that its limit is met, too.
-            _zram = seed % 2 == 1 ? new Zram(_machine, "zram0", "48M") : null;
+            _zram = seed % 2 == 1 ? new Zram(_machine, "zram0", Soaks.Memory("48M")) : null;
             _pressure = new SoakPressure(_machine, seed);
         }
 
         _machine.Swap.SwapOn(_zram?.Disk ?? _swapDevice);
         _file = _machine.Files.Mount(_disk).Create("file").Value;
-        _machine.Cpus[0].Files.Truncate(_file, (long)FilePages << 12);
+        _machine.Cpus[0].Files.Truncate(_file, (long)FilePages << PageGeometry.PageShift);
         _mostPages = architecture == Architecture.X86_32 ? 1500 : 300 + (int)(seed % 4 * 300);
         Name = $"{architecture} {kernel} thp={thp} areas of up to {_mostPages} pages{(pressed ? _zram is null ? ", cgroups, zswap" : ", cgroups, zram" : "")}";
     }
@@ -176,7 +176,7 @@ internal sealed class LongProcessRun : IDisposable
         if (_pressure is not null && (dice >> 48) % 8 == 0)
         {
             Area area = runner.Areas[(dice >> 8) % Areas];
-            _pressure.Turn(cpu, runner.Process, area.Start, (long)area.Stamps.Length << 12, Next());
+            _pressure.Turn(cpu, runner.Process, area.Start, (long)area.Stamps.Length << PageGeometry.PageShift, Next());
             return;
         }
 
@@ -231,7 +231,7 @@ internal sealed class LongProcessRun : IDisposable
 
             Operations++;
             int page = (int)((dice >> 8) % (uint)area.Stamps.Length);
-            VirtualAddress at = area.Start + (((ulong)page << 12) | 16);
+            VirtualAddress at = area.Start + (((ulong)page << PageGeometry.PageShift) | 16);
             if ((dice >> 60 & 1) == 0)
             {
                 // Under pressure pages shall have equal bytes.
@@ -257,7 +257,7 @@ internal sealed class LongProcessRun : IDisposable
         {
             for (int page = 0; page < area.Stamps.Length; page++)
             {
-                long found = cpu.Read<long>(area.Start + (((ulong)page << 12) | 16));
+                long found = cpu.Read<long>(area.Start + (((ulong)page << PageGeometry.PageShift) | 16));
                 if (found != area.Stamps[page])
                 {
                     throw Wrong($"{runner.Process} reads {found:x} in page {page} of the area at {area.Start}, not {area.Stamps[page]:x}");
@@ -305,7 +305,7 @@ internal sealed class LongProcessRun : IDisposable
         ref Area area = ref runner.Areas[number];
         if (area.Stamps.Length != 0)
         {
-            Errno gone = runner.Process.Mm.Munmap(area.Start, (long)area.Stamps.Length << 12);
+            Errno gone = runner.Process.Mm.Munmap(area.Start, (long)area.Stamps.Length << PageGeometry.PageShift);
             if (gone != Errno.None)
             {
                 Refused++;
@@ -316,7 +316,7 @@ internal sealed class LongProcessRun : IDisposable
         }
 
         int pages = 1 + (int)(dice % (uint)_mostPages);
-        Result<VirtualAddress> at = runner.Process.Mm.Mmap(default, (long)pages << 12, Prot.Read | Prot.Write, MapFlags.Private | MapFlags.Anonymous);
+        Result<VirtualAddress> at = runner.Process.Mm.Mmap(default, (long)pages << PageGeometry.PageShift, Prot.Read | Prot.Write, MapFlags.Private | MapFlags.Anonymous);
         if (at.Succeeded)
         {
             area = new Area(at.Value, new long[pages]);
@@ -338,7 +338,7 @@ internal sealed class LongProcessRun : IDisposable
         int first = (int)(dice % (uint)area.Stamps.Length);
         int count = 1 + (int)((dice >> 20) % (uint)(area.Stamps.Length - first));
         MemoryAdvice advice = (dice >> 50 & 7) switch { 0 => MemoryAdvice.PageOut, 1 => MemoryAdvice.Cold, 2 => MemoryAdvice.WillNeed, _ => MemoryAdvice.DontNeed };
-        Errno result = runner.Process.Mm.Madvise(area.Start + ((ulong)first << 12), (long)count << 12, advice);
+        Errno result = runner.Process.Mm.Madvise(area.Start + ((ulong)first << PageGeometry.PageShift), (long)count << PageGeometry.PageShift, advice);
         if (result != Errno.None)
         {
             Refused++;
@@ -359,8 +359,8 @@ internal sealed class LongProcessRun : IDisposable
         }
 
         int first = (int)(dice % (uint)area.Stamps.Length);
-        VirtualAddress at = area.Start + ((ulong)first << 12);
-        long bytes = (long)(area.Stamps.Length - first) << 12;
+        VirtualAddress at = area.Start + ((ulong)first << PageGeometry.PageShift);
+        long bytes = (long)(area.Stamps.Length - first) << PageGeometry.PageShift;
         if (runner.Process.Mm.Mprotect(at, bytes, Prot.Read) != Errno.None)
         {
             Refused++;
@@ -376,7 +376,7 @@ internal sealed class LongProcessRun : IDisposable
             }
         }
 
-        if (runner.Process.Mm.Mprotect(area.Start, (long)area.Stamps.Length << 12, Prot.Read | Prot.Write) != Errno.None)
+        if (runner.Process.Mm.Mprotect(area.Start, (long)area.Stamps.Length << PageGeometry.PageShift, Prot.Read | Prot.Write) != Errno.None)
         {
             // No memory for the area's description: what it may not do any more it cannot be asked for.
             Refused++;
@@ -393,13 +393,13 @@ internal sealed class LongProcessRun : IDisposable
         {
             long stamp = ++_stamp;
             BitConverter.TryWriteBytes(bytes, stamp);
-            if (cpu.Files.Write(_file, (long)page << 12, bytes).Succeeded)
+            if (cpu.Files.Write(_file, (long)page << PageGeometry.PageShift, bytes).Succeeded)
             {
                 _filePages[page] = stamp;
                 return;
             }
         }
-        else if (cpu.Files.Read(_file, (long)page << 12, bytes).Succeeded)
+        else if (cpu.Files.Read(_file, (long)page << PageGeometry.PageShift, bytes).Succeeded)
         {
             long found = BitConverter.ToInt64(bytes);
             if (found != _filePages[page])

@@ -29,9 +29,9 @@ internal sealed class LongRun : IDisposable
     public LongRun(ulong seed)
     {
         _random = (seed * 0x9e37_79b9_7f4a_7c15) | 1;
-        Architecture architecture = (seed % 5) switch { 3 => Architecture.X86_32, 4 => Architecture.Arm64, _ => Architecture.X86_64 };
+        Architecture architecture = Soaks.ArchitectureOf(seed % 5);
         string kernel = architecture == Architecture.X86_64 ? Kernels[seed / 5 % (ulong)Kernels.Length] : "6.1";
-        MachineSpec spec = MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : (seed % 3) switch { 0 => kernel is "6.1" or "6.12" ? "64M" : "96M", 1 => "256M", _ => "1G" }, 2).WithKernel(kernel);
+        MachineSpec spec = MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : Soaks.Memory((seed % 3) switch { 0 => kernel is "6.1" or "6.12" ? "64M" : "96M", 1 => "256M", _ => "1G" }), 2).WithKernel(kernel);
         _machine = Machine.Boot(seed % 7 == 6 && kernel == "6.1" ? spec.WithCommandLine("slab_allocator=slab") : spec);
         _frames = new byte[_machine.Zones.Max(zone => zone.EndPfn.Value)];
         _caches = [null, null, null, _machine.Slab.CreateCache("long-40", 40, new KmemCacheArgs(), SlabFlags.None), _machine.Slab.CreateCache("long-256", 256, new KmemCacheArgs(), SlabFlags.HwCacheAlign), _machine.Slab.CreateCache("long-1500", 1500, new KmemCacheArgs(), SlabFlags.ReclaimAccount)];
@@ -181,7 +181,7 @@ internal sealed class LongRun : IDisposable
 
     private Thing TakeArea(Cpu cpu, ulong dice)
     {
-        VirtualAddress at = cpu.Vmalloc((long)(1 + (dice % 12)) << 12);
+        VirtualAddress at = cpu.Vmalloc((long)(1 + (dice % 12)) << PageGeometry.PageShift);
         if (at == default)
         {
             return default(Thing) with { Order = Thing.Refused };

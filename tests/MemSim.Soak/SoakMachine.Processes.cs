@@ -138,8 +138,8 @@ internal sealed partial class SoakMachine
         }
 
         Result<VirtualAddress> at = file < 0
-            ? soaker.Process.Mm.Mmap((long)pages << 12, Prot.Read | Prot.Write)
-            : soaker.Process.Mm.Mmap(default, (long)pages << 12, Prot.Read | Prot.Write, MapFlags.Shared, _files[file].File);
+            ? soaker.Process.Mm.Mmap((long)pages << PageGeometry.PageShift, Prot.Read | Prot.Write)
+            : soaker.Process.Mm.Mmap(default, (long)pages << PageGeometry.PageShift, Prot.Read | Prot.Write, MapFlags.Shared, _files[file].File);
         if (!at.Succeeded)
         {
             _tally.Failed++;
@@ -147,17 +147,17 @@ internal sealed partial class SoakMachine
         }
 
         ulong start = at.Value.Value;
-        Require(soaker.Areas.TrueForAll(a => a.Start + ((ulong)a.Pages << 12) <= start || a.Start >= start + ((ulong)pages << 12)), $"an area at {start:x} overlaps another one");
+        Require(soaker.Areas.TrueForAll(a => a.Start + ((ulong)a.Pages << PageGeometry.PageShift) <= start || a.Start >= start + ((ulong)pages << PageGeometry.PageShift)), $"an area at {start:x} overlaps another one");
         soaker.Areas.Add((start, pages, file));
     }
 
     private void DoInArea(Cpu cpu, Step step, Soaker soaker, int number)
     {
         (ulong start, int pages, int file) = soaker.Areas[number];
-        ulong page = start + ((ulong)(step.C % (uint)pages) << 12);
+        ulong page = start + ((ulong)(step.C % (uint)pages) << PageGeometry.PageShift);
         MemoryDescriptor mm = soaker.Process.Mm;
         int run = 1 + (int)(step.A >> 8) % pages;
-        int first = (int)((page - start) >> 12);
+        int first = (int)((page - start) >> PageGeometry.PageShift);
         int count = Math.Min(run, pages - first);
         switch (step.Kind)
         {
@@ -168,8 +168,8 @@ internal sealed partial class SoakMachine
                     for (int i = 0; i < (step.A % 7 == 0 ? count : 1); i++)
                     {
                         long token = NextToken();
-                        cpu.Write(new VirtualAddress(page + ((ulong)i << 12) + 16), token);
-                        Set(soaker, page + ((ulong)i << 12), start, file, token);
+                        cpu.Write(new VirtualAddress(page + ((ulong)i << PageGeometry.PageShift) + 16), token);
+                        Set(soaker, page + ((ulong)i << PageGeometry.PageShift), start, file, token);
                     }
                 }
 
@@ -179,9 +179,9 @@ internal sealed partial class SoakMachine
                 {
                     for (int i = 0; i < (step.A % 7 == 0 ? count : 1); i++)
                     {
-                        ulong at = page + ((ulong)i << 12);
+                        ulong at = page + ((ulong)i << PageGeometry.PageShift);
                         long found = cpu.Read<long>(new VirtualAddress(at + 16));
-                        long expected = file >= 0 ? _files[file].Pages[(int)((at - start) >> 12)] : soaker.Memory.GetValueOrDefault(at);
+                        long expected = file >= 0 ? _files[file].Pages[(int)((at - start) >> PageGeometry.PageShift)] : soaker.Memory.GetValueOrDefault(at);
                         Require(found == expected, $"{soaker.Process} reads {found:x} at {at:x}, not {expected:x}");
                     }
                 }
@@ -194,7 +194,7 @@ internal sealed partial class SoakMachine
                 Advise(cpu, soaker, step, page, count, file);
                 break;
             case StepKind.Lock:
-                Errno locked = (step.C & 0x10000) == 0 ? mm.Mlock(new VirtualAddress(page), Math.Min(count, 8) << 12) : mm.Munlock(new VirtualAddress(start), (long)pages << 12);
+                Errno locked = (step.C & 0x10000) == 0 ? mm.Mlock(new VirtualAddress(page), Math.Min(count, 8) << PageGeometry.PageShift) : mm.Munlock(new VirtualAddress(start), (long)pages << PageGeometry.PageShift);
                 _tally.Failed += locked == Errno.None ? 0 : 1;
                 break;
             default:
@@ -206,7 +206,7 @@ internal sealed partial class SoakMachine
     {
         if (file >= 0)
         {
-            _files[file].Pages[(int)((page - start) >> 12)] = token;
+            _files[file].Pages[(int)((page - start) >> PageGeometry.PageShift)] = token;
         }
         else
         {
@@ -223,8 +223,8 @@ internal sealed partial class SoakMachine
             count = pages;
         }
 
-        ulong at = start + ((ulong)first << 12);
-        Errno result = soaker.Process.Mm.Munmap(new VirtualAddress(at), (long)count << 12);
+        ulong at = start + ((ulong)first << PageGeometry.PageShift);
+        Errno result = soaker.Process.Mm.Munmap(new VirtualAddress(at), (long)count << PageGeometry.PageShift);
         if (result != Errno.None)
         {
             Require(result == Errno.ENOMEM, $"munmap: {result}");
@@ -241,7 +241,7 @@ internal sealed partial class SoakMachine
 
         if (first + count < pages)
         {
-            soaker.Areas.Add((at + ((ulong)count << 12), pages - first - count, file));
+            soaker.Areas.Add((at + ((ulong)count << PageGeometry.PageShift), pages - first - count, file));
         }
     }
 
@@ -249,7 +249,7 @@ internal sealed partial class SoakMachine
     {
         for (int i = 0; i < pages; i++)
         {
-            _ = soaker.Memory.Remove(at + ((ulong)i << 12));
+            _ = soaker.Memory.Remove(at + ((ulong)i << PageGeometry.PageShift));
         }
     }
 
@@ -257,7 +257,7 @@ internal sealed partial class SoakMachine
     {
         MemoryAdvice[] advices = [MemoryAdvice.DontNeed, MemoryAdvice.Cold, MemoryAdvice.PageOut, MemoryAdvice.WillNeed, MemoryAdvice.HugePage, MemoryAdvice.NoHugePage, MemoryAdvice.PopulateRead, MemoryAdvice.PopulateWrite];
         MemoryAdvice advice = advices[(step.C >> 16) % (uint)advices.Length];
-        Errno result = soaker.Process.Mm.Madvise(new VirtualAddress(page), (long)count << 12, advice);
+        Errno result = soaker.Process.Mm.Madvise(new VirtualAddress(page), (long)count << PageGeometry.PageShift, advice);
         _tally.Failed += result == Errno.None ? 0 : 1;
         if (advice != MemoryAdvice.DontNeed || file >= 0)
         {
@@ -267,7 +267,7 @@ internal sealed partial class SoakMachine
         // Refused for an area that is locked: those before it have been emptied already, as in the kernel.
         for (int i = 0; result != Errno.None && i < count; i++)
         {
-            ulong at = page + ((ulong)i << 12);
+            ulong at = page + ((ulong)i << PageGeometry.PageShift);
             if (soaker.Memory.TryGetValue(at, out long old))
             {
                 using (cpu.Run(soaker.Process))
@@ -294,7 +294,7 @@ internal sealed partial class SoakMachine
         {
             long token = NextToken();
             BitConverter.TryWriteBytes(bytes, token);
-            if (cpu.Files.Write(file, ((long)page << 12) + 16, bytes).Succeeded)
+            if (cpu.Files.Write(file, ((long)page << PageGeometry.PageShift) + 16, bytes).Succeeded)
             {
                 pages[page] = token;
             }
@@ -306,7 +306,7 @@ internal sealed partial class SoakMachine
             return;
         }
 
-        Result<int> read = cpu.Files.Read(file, ((long)page << 12) + 16, bytes);
+        Result<int> read = cpu.Files.Read(file, ((long)page << PageGeometry.PageShift) + 16, bytes);
         if (read.Succeeded)
         {
             Require(BitConverter.ToInt64(bytes) == pages[page], $"page {page} of file {step.A % (uint)_files.Length} reads {BitConverter.ToInt64(bytes):x}, not {pages[page]:x}");
@@ -324,7 +324,7 @@ internal sealed partial class SoakMachine
         {
             for (int page = 0; page < FilePages; page++)
             {
-                Require(cpu.Files.Read(file, ((long)page << 12) + 16, bytes).Succeeded && BitConverter.ToInt64(bytes) == pages[page], $"page {page} of a file reads {BitConverter.ToInt64(bytes):x}, not {pages[page]:x}");
+                Require(cpu.Files.Read(file, ((long)page << PageGeometry.PageShift) + 16, bytes).Succeeded && BitConverter.ToInt64(bytes) == pages[page], $"page {page} of a file reads {BitConverter.ToInt64(bytes):x}, not {pages[page]:x}");
             }
         }
     }

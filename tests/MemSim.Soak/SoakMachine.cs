@@ -28,18 +28,18 @@ internal sealed partial class SoakMachine : IDisposable
     {
         _tally = tally;
         ulong kind = seed % 5;
-        Architecture architecture = kind switch { 3 => Architecture.X86_32, 4 => Architecture.Arm64, _ => Architecture.X86_64 };
+        Architecture architecture = Soaks.ArchitectureOf(kind);
         string thp = (seed / 5 % 3) switch { 0 => "always", 1 => "madvise", _ => "never" };
-        MachineSpec spec = MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : "256M", 2)
+        MachineSpec spec = MachineSpec.Preset(architecture, architecture == Architecture.X86_32 ? "1G" : Soaks.Memory("256M"), 2)
             .WithKernel(architecture == Architecture.X86_64 ? Kernels[seed / 15 % (ulong)Kernels.Length] : "6.1").WithCommandLine($"transparent_hugepage={thp}");
-        _machine = Machine.Boot(architecture == Architecture.X86_32 ? spec : spec.WithHotplugMemory("256M"));
+        _machine = Machine.Boot(architecture == Architecture.X86_32 ? spec : spec.WithHotplugMemory(Soaks.Memory("256M")));
         _machine.Reclaim.Enable();
         _swap = _machine.Swap.SwapOn(_swapDevice).Value;
         DiskFileSystem disk = _machine.Files.Mount(_disk);
         for (int i = 0; i < _files.Length; i++)
         {
             _files[i] = (disk.Create($"file{i}").Value, new long[FilePages]);
-            Require(_machine.Cpus[0].Files.Truncate(_files[i].File, (long)FilePages << 12) == Errno.None, "a file could not be made");
+            Require(_machine.Cpus[0].Files.Truncate(_files[i].File, (long)FilePages << PageGeometry.PageShift) == Errno.None, "a file could not be made");
         }
 
         _unaccountedAtBoot = Unaccounted();
@@ -174,8 +174,8 @@ internal sealed partial class SoakMachine : IDisposable
         }
 
         string[] told = ["Slab", "Cached", "Buffers", "SwapCached", "AnonPages", "VmallocUsed", "Percpu", "Hugetlb"];
-        long maps = _machine.Hotplug.Memory.Blocks.Count(block => block.IsPluggedIn) * 512L;
-        return pages - tables - maps - told.Sum(name => kib.GetValueOrDefault(name) / 4);
+        long maps = _machine.Hotplug.Memory.Blocks.Count(block => block.IsPluggedIn) * (MemoryMapCost.PagesPerSection * 64 / PageGeometry.PageSize);
+        return pages - tables - maps - told.Sum(name => kib.GetValueOrDefault(name) / (PageGeometry.PageSize >> 10));
     }
 
     private void Verify()
@@ -221,7 +221,7 @@ internal sealed partial class SoakMachine : IDisposable
             Require(_owned.Add(pfn + i), $"frame {pfn + i} was handed out though somebody has it");
             if (mapped)
             {
-                VirtualAddress at = page.Address + ((ulong)i << 12);
+                VirtualAddress at = page.Address + ((ulong)i << PageGeometry.PageShift);
                 Require((gfp & Gfp.Zero) == 0 || cpu.Read<long>(at + 64) == 0, $"{page} was to be zeroed");
                 cpu.Write(at, token + i);
             }
@@ -267,7 +267,7 @@ internal sealed partial class SoakMachine : IDisposable
         Require(block.Page.Count == 1, $"{block.Page} has {block.Page.Count} references");
         for (int i = 0; block.Mapped && i < 1 << block.Order; i++)
         {
-            Require(cpu.Read<long>(block.Page.Address + ((ulong)i << 12)) == block.Token + i, $"frame {i} of {block.Page} was overwritten");
+            Require(cpu.Read<long>(block.Page.Address + ((ulong)i << PageGeometry.PageShift)) == block.Token + i, $"frame {i} of {block.Page} was overwritten");
         }
     }
 
@@ -397,7 +397,7 @@ internal sealed partial class SoakMachine : IDisposable
             return;
         }
 
-        VirtualAddress at = cpu.Vmalloc((long)pages << 12);
+        VirtualAddress at = cpu.Vmalloc((long)pages << PageGeometry.PageShift);
         if (at == default)
         {
             _tally.Failed++;
@@ -407,7 +407,7 @@ internal sealed partial class SoakMachine : IDisposable
         long token = NextToken();
         for (int i = 0; i < pages; i++)
         {
-            cpu.Write(at + ((ulong)i << 12), token + i);
+            cpu.Write(at + ((ulong)i << PageGeometry.PageShift), token + i);
         }
 
         _areas.Add((at, pages, token));
@@ -426,7 +426,7 @@ internal sealed partial class SoakMachine : IDisposable
         (VirtualAddress at, int pages, long token) = _areas[number];
         for (int i = 0; i < pages; i++)
         {
-            Require(cpu.Read<long>(at + ((ulong)i << 12)) == token + i, $"page {i} of the area at {at} was overwritten");
+            Require(cpu.Read<long>(at + ((ulong)i << PageGeometry.PageShift)) == token + i, $"page {i} of the area at {at} was overwritten");
         }
 
         _areas.RemoveAt(number);

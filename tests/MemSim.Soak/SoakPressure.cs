@@ -97,7 +97,7 @@ internal sealed class SoakPressure
 
     private void Write(Cgroup? cgroup, string file, long pages)
     {
-        Refused += cgroup?.Write(file, pages % 16 == 15 && file != "memory.reclaim" ? "max" : $"{pages << 12}") == Errno.None ? 0 : 1;
+        Refused += cgroup?.Write(file, pages % 16 == 15 && file != "memory.reclaim" ? "max" : $"{pages << PageGeometry.PageShift}") == Errno.None ? 0 : 1;
     }
 
     private void Recreate(int number)

@@ -8,7 +8,7 @@ namespace MemSim.Tool.Tests;
 /// <summary>The pages in the packages that <c>MEMSIM_PACKAGES</c> names: who has only a package can follow every link of them. CI packs and requires it.</summary>
 public sealed partial class PackedPagesTests
 {
-    private static readonly string[] Packages = ["MemSim", "MemSim.Recordings", "MemSim.Reports", "MemSim.Testing", "MemSim.Testing.FluentAssertions", "MemSim.Testing.Xunit", "MemSim.Tool"];
+    private static readonly string[] Packages = ["MemSim", "MemSim.Recordings", "MemSim.Reports", "MemSim.Testing", "MemSim.Testing.FluentAssertions", "MemSim.Testing.Xunit", "MemSim.Tool", "MemSim.Pages8K", "MemSim.Pages16K", "MemSim.Pages64K"];
 
     [Fact]
     public void Every_link_leads_out_or_to_a_file_of_the_same_package()

@@ -31,5 +31,5 @@ public sealed record BootPhase(string Name, IReadOnlyList<BootMapping> Mappings,
 public readonly record struct BootMapping(VirtualAddress Start, PhysicalAddress Physical, ulong Bytes, MappingSize Size)
 {
     /// <summary>The mapping as <c>virtual-range -> physical address, page size</c>.</summary>
-    public override string ToString() => $"{Start}-{new VirtualAddress(Start.Value + Bytes)} -> {Physical}, pages of {Size switch { MappingSize.Page4K => "4k", MappingSize.Page2M => "2M", MappingSize.Page4M => "4M", _ => "1G" }}";
+    public override string ToString() => $"{Start}-{new VirtualAddress(Start.Value + Bytes)} -> {Physical}, pages of {(Size == MappingSize.Page4K ? "4k" : new ByteSize(1UL << (int)Size))}";
 }

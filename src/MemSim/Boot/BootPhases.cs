@@ -7,7 +7,9 @@ internal static class BootPhases
 {
     private const ulong MiB = 1 << 20;
     private const ulong KernelMap64 = 0xffff_ffff_8000_0000;
-    private const ulong ArmKernelMap = 0xffff_8000_0800_0000;
+    // The first tables of arm64 have blocks with pages of 4 KiB only.
+    private const MappingSize ArmBlocks = PageGeometry.Is4K ? MappingSize.Page2M : PageGeometry.SmallMapping;
+    private const ulong ArmKernelMap = KernelAddressSpace.ArmVmallocStart;
 
     public static IReadOnlyList<BootPhase> Of(Machine machine)
     {
@@ -43,8 +45,8 @@ internal static class BootPhases
     {
         ulong start = machine.Ram.Bytes == 0 ? 0 : (machine.Addresses.ToPhysical(machine.Addresses.DirectMapStart).Value + image.LoadOffset) & ~((2 * MiB) - 1);
         ulong bytes = (image.Length + (2 * MiB) - 1) & ~((2 * MiB) - 1);
-        BootMapping identity = new(new VirtualAddress(start), new PhysicalAddress(start), bytes, MappingSize.Page2M);
-        BootMapping swapper = new(new VirtualAddress(ArmKernelMap), new PhysicalAddress(start), bytes, MappingSize.Page2M);
+        BootMapping identity = new(new VirtualAddress(start), new PhysicalAddress(start), bytes, ArmBlocks);
+        BootMapping swapper = new(new VirtualAddress(ArmKernelMap), new PhysicalAddress(start), bytes, ArmBlocks);
         List<BootMapping> direct = [];
         foreach (PageMapping mapping in machine.Mmu.Kernel.Mappings())
         {

@@ -12,6 +12,8 @@ internal static class ClosingLog
     // What each further CPU takes of the page allocator before a late count: stacks and per-CPU pages, and what its lists of free pages hold (6.12 to 7.3: 320 to 720 KiB).
     private const long StartKiBPerCpu = 500;
 
+    private const int PageKiB = PageGeometry.PageSize >> 10;
+
     public static void Write(BootPlan plan, List<string> log, EarlyAllocationStage? early)
     {
         MachineSpec spec = plan.Spec;
@@ -95,7 +97,7 @@ internal static class ClosingLog
     }
 
     private static IEnumerable<string> Freed(BootPlan plan, ReleasePhase phase, bool wanted) =>
-        plan.Releases.Where(range => wanted && range.Phase == phase).Select(range => $"Freeing {range.What} memory: {range.Pages * 4}K");
+        plan.Releases.Where(range => wanted && range.Phase == phase).Select(range => $"Freeing {range.What} memory: {range.Pages * PageKiB}K");
 
     private static void WriteNodes(BootPlan plan, List<string> log, bool numaKernel)
     {
@@ -168,9 +170,9 @@ internal static class ClosingLog
         }
 
         long managed = early + deferred + cma + (late ? Sum(ReleasePhase.BeforeInitcalls) : 0);
-        string high = plan.Spec.Architecture is Architecture.X86_32 or Architecture.X86_32Pae ? $", {Sum(ReleasePhase.HighMemory) * 4}K highmem" : "";
-        return $"Memory: {free * 4}K/{present * 4}K available ({kernel.CodeKiB}K kernel code, {kernel.DataKiB}K rwdata, {kernel.ConstantKiB}K rodata, {kernel.InitKiB}K init, {kernel.BssKiB}K bss, "
-            + $"{(present - managed) * 4}K reserved, {cma * 4}K cma-reserved{high})";
+        string high = plan.Spec.Architecture is Architecture.X86_32 or Architecture.X86_32Pae ? $", {Sum(ReleasePhase.HighMemory) * PageKiB}K highmem" : "";
+        return $"Memory: {free * PageKiB}K/{present * PageKiB}K available ({kernel.CodeKiB}K kernel code, {kernel.DataKiB}K rwdata, {kernel.ConstantKiB}K rodata, {kernel.InitKiB}K init, {kernel.BssKiB}K bss, "
+            + $"{(present - managed) * PageKiB}K reserved, {cma * PageKiB}K cma-reserved{high})";
 
         long Sum(ReleasePhase phase) => plan.Releases.Where(range => range.Phase == phase).Sum(range => range.Pages);
     }

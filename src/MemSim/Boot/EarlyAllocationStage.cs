@@ -104,7 +104,7 @@ internal sealed partial class EarlyAllocationStage
             ulong tables = 0;
             foreach (MemblockRegion region in memblock.Memory)
             {
-                tables += Units(region.Length, HugePage) + Units(region.Length, 1 << 30) + 1;
+                tables += Units(region.Length, PageGeometry.HugeBytes) + Units(region.Length, Page << PageGeometry.GiantOrder) + 1;
             }
 
             Allocate("page tables", tables * Page, Page);
@@ -163,7 +163,7 @@ internal sealed partial class EarlyAllocationStage
             return;
         }
 
-        Allocate("section roots", x86 ? 32UL << 10 : 128UL << 10, Page);
+        Allocate("section roots", x86 ? 32UL << 10 : (1UL << (48 - PageGeometry.SectionShift)) / (Page / 32) * 8, Page);
         ulong bytesOfSection = (ulong)UnavailableRanges.SectionPages * (ulong)kernel.StructPageBytes;
         foreach (int node in nodes)
         {
@@ -178,8 +178,8 @@ internal sealed partial class EarlyAllocationStage
                 continue;
             }
 
-            Allocate("memory map", sections * bytesOfSection, HugePage, LowestPreferred, node);
-            _ = spec.MemoryModel == MemoryModel.SparseVmemmap ? Allocate("memory map page tables", (1 + Units(sections * bytesOfSection, 1 << 30)) * Page, Page, LowestPreferred, node) : null;
+            Allocate("memory map", sections * bytesOfSection, PageGeometry.Is4K ? HugePage : Page, LowestPreferred, node);
+            _ = spec.MemoryModel == MemoryModel.SparseVmemmap ? Allocate("memory map page tables", (1 + Units(sections * bytesOfSection, PageGeometry.Is4K ? 1 << 30 : PageGeometry.HugeBytes)) * Page, Page, LowestPreferred, node) : null;
         }
     }
 

@@ -110,13 +110,16 @@ public sealed record KernelImage
             FreedParts = [new("unused kernel", 0x165_0000, 0x65_0000)],
             StructPageBytes = 64,
             NodeDataBytes = 0x3000,
-            PercpuPages = 31,
+            PercpuPages = Pages(31),
             PercpuStaticBytes = 87208,
             PercpuReservedBytes = 8192,
-            SmallAllocationPages = 14,
+            SmallAllocationPages = Pages(14),
         },
         _ => throw new ArgumentOutOfRangeException(nameof(architecture)),
     };
+
+    /// <summary>What a kernel with pages of 4 KiB keeps in so many of them.</summary>
+    private static int Pages(int of4K) => ((of4K << 12) + PageGeometry.PageSize - 1) >> PageGeometry.PageShift;
 
     private static KernelImage Amd64(ImageRules rules)
     {

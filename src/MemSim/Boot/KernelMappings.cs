@@ -70,7 +70,7 @@ internal static class KernelMappings
 
     private static void Map(Machine machine, ulong address, ulong physical, ulong bytes, PageProtection protection)
     {
-        if (!machine.Mmu.Kernel.Map(machine.Cpus[0], new VirtualAddress(address), new PhysicalAddress(physical).Pfn, (long)(bytes >> PageGeometry.PageShift), protection, MappingSize.Page2M))
+        if (!machine.Mmu.Kernel.Map(machine.Cpus[0], new VirtualAddress(address), new PhysicalAddress(physical).Pfn, (long)(bytes >> PageGeometry.PageShift), protection, PageGeometry.HugeMapping))
         {
             throw new InvalidOperationException("there is no memory for the page tables of kernel image and memory map");
         }

@@ -54,7 +54,7 @@ internal static class PageEstimate
 
     private static long ReservedBelow16M(Memblock memblock)
     {
-        const long SixteenMiB = 4096;
+        const long SixteenMiB = (16 << 20) / PageGeometry.PageSize;
         long reserved = memblock.PresentPages(new Pfn(0), new Pfn(SixteenMiB));
         foreach ((ulong start, ulong end) in memblock.FreeRanges())
         {

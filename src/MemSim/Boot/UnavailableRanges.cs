@@ -6,7 +6,7 @@ namespace MemSim.Boot;
 internal static class UnavailableRanges
 {
     /// <summary>Pages of a section of the sparse memory model: 128 MiB.</summary>
-    public const long SectionPages = 1L << 15;
+    public const long SectionPages = 1L << (PageGeometry.SectionShift - PageGeometry.PageShift);
 
     /// <summary>Adds the "pages in unavailable ranges" lines.</summary>
     public static void Log(MachineSpec spec, Memblock memblock, List<BootNode> nodes, List<string> log)

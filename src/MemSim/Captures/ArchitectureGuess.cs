@@ -104,6 +104,7 @@ internal sealed record ArchitectureGuess(ArchitectureInfo Info, string? Foreign 
     {
         13 => new ArchitectureGuess(guess.Info, "arm64 with pages of 64 KiB", 64),
         11 => new ArchitectureGuess(guess.Info, "arm64 with pages of 16 KiB", 16),
+        9 => new ArchitectureGuess(guess.Info, "arm64 with pages of 4 KiB", 4),
         _ => null,
     };
 

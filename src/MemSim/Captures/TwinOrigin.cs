@@ -39,7 +39,7 @@ internal sealed class TwinOrigin
         CapturedMachine captured = CapturedMachine.Read(directory, kernel);
         if (captured.Foreign is string foreign)
         {
-            throw new InputFileException(Path.Combine(directory, "zoneinfo"), captured.ZoneInfo.Zones[0].Line, $"the machine is {foreign}: only x86 and arm64 with pages of 4 KiB are simulated (memsim twin compares its figures all the same)");
+            throw new InputFileException(Path.Combine(directory, "zoneinfo"), captured.ZoneInfo.Zones[0].Line, $"the machine is {foreign}: only {(PageGeometry.Is4K ? "x86 and arm64" : "arm64")} with pages of {PageGeometry.PageSize >> 10} KiB {(PageGeometry.Is4K ? "are" : "is")} simulated (memsim twin compares its figures all the same)");
         }
 
         return new TwinOrigin(captured, figures, sysctls) { Remarks = [.. captured.Remarks, .. remarks], FreeBlocks = RecordedFreeBlocks.Read(CaptureFolder.Open(directory)) };

@@ -11,7 +11,7 @@ namespace MemSim.Faults;
 internal sealed partial class PageFaults
 {
     // fault_around_bytes is 64 KiB.
-    private const int AroundPages = 16;
+    private const int AroundPages = (64 << 10) / PageGeometry.PageSize;
 
     private FaultResult FileFault(Cpu cpu, Vma vma, ulong address, ulong slot, FaultFlags flags)
     {

@@ -12,7 +12,7 @@ public enum Architecture
     /// <summary>32-bit x86 with PAE: as <see cref="X86_32"/> with up to 64 GiB.</summary>
     X86_32Pae,
 
-    /// <summary>64-bit ARM with 4 KiB pages.</summary>
+    /// <summary>64-bit ARM; with pages of 4 KiB, or those that the package is for (<see cref="PageGeometry.PageSize"/>). In MemSim.Pages8K a machine of the textbook takes its place.</summary>
     Arm64,
 }
 
@@ -40,7 +40,7 @@ public sealed class ArchitectureInfo
     /// <summary>Bits in a machine word.</summary>
     public int Bits { get; }
 
-    /// <summary>log2 of the pages in a page block: the order of the smallest huge page (9; 10 on x86-32 without PAE).</summary>
+    /// <summary>log2 of the pages in a page block: the order of the smallest huge page (9; 10 on x86-32 without PAE; 11 and 13 with pages of 16 and 64 KiB).</summary>
     public int PageblockOrder { get; }
 
     /// <summary>Whether Debian's kernel uses SPARSEMEM with a virtual memory map (64-bit) rather than FLATMEM (32-bit x86).</summary>
@@ -65,7 +65,7 @@ public sealed class ArchitectureInfo
     public static ArchitectureInfo X86_32Pae { get; } = new(Architecture.X86_32Pae, "x86_32-pae", 32, 9, false, false, 0xc000_0000, ZoneType.Dma, ZoneType.Normal, ZoneType.HighMem, ZoneType.Movable);
 
     /// <summary>64-bit ARM.</summary>
-    public static ArchitectureInfo Arm64 { get; } = new(Architecture.Arm64, "arm64", 64, 9, true, true, 0xffff_0000_0000_0000, ZoneType.Dma, ZoneType.Dma32, ZoneType.Normal, ZoneType.Movable);
+    public static ArchitectureInfo Arm64 { get; } = new(Architecture.Arm64, PageGeometry.ArmName, 64, PageGeometry.HugeOrder, true, true, PageGeometry.KernelHalf, ZoneType.Dma, ZoneType.Dma32, ZoneType.Normal, ZoneType.Movable);
 
     /// <summary>The description of an architecture.</summary>
     public static ArchitectureInfo Of(Architecture architecture) => architecture switch

@@ -150,22 +150,3 @@ public readonly record struct ByteSize(ulong Bytes) : IComparable<ByteSize>
         return (Bytes >> shift).ToString(CultureInfo.InvariantCulture) + unit;
     }
 }
-
-/// <summary>The sizes that pages and blocks of pages have on every architecture simulated here.</summary>
-public static class PageGeometry
-{
-    /// <summary>log2 of <see cref="PageSize"/>.</summary>
-    public const int PageShift = 12;
-
-    /// <summary>Bytes in a page frame.</summary>
-    public const int PageSize = 1 << PageShift;
-
-    /// <summary>The number of orders the buddy allocator keeps lists for: 0 to 10 (the kernel's <c>MAX_ORDER</c> of 6.1, exclusive).</summary>
-    public const int OrderCount = 11;
-
-    /// <summary>The largest order that can be allocated (the kernel's <c>MAX_PAGE_ORDER</c> of 6.8 and later).</summary>
-    public const int MaxOrder = OrderCount - 1;
-
-    /// <summary>Orders above this one are costly: the allocator tries less hard for them and does not keep them in per-CPU lists.</summary>
-    public const int CostlyOrder = 3;
-}

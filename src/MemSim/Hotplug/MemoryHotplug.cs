@@ -14,7 +14,7 @@ namespace MemSim;
 /// </remarks>
 public sealed class MemoryHotplug
 {
-    private const long SmallestBlockPages = 1L << (27 - PageGeometry.PageShift);
+    private const long SmallestBlockPages = 1L << (PageGeometry.SectionShift - PageGeometry.PageShift);
     private const long LargestBlockPages = 1L << (31 - PageGeometry.PageShift);
     private const long LargeMachinePages = 1L << (36 - PageGeometry.PageShift);
 

@@ -5,8 +5,8 @@ namespace MemSim.Hotplug;
 /// <summary>The addresses at which memory can be plugged in, and what was plugged in there: each block with the memory that its memory map takes.</summary>
 internal sealed class MemoryWindow(Machine machine)
 {
-    /// <summary>log2 of the pages that one huge page of memory map describes: a section of 128 MiB.</summary>
-    private const int MapOrder = 9;
+    /// <summary>log2 of the pages that the memory map of a section takes, with descriptors of 64 bytes; with pages of 4 KiB a huge page.</summary>
+    private const int MapOrder = PageGeometry.SectionShift - PageGeometry.PageShift + 6 - PageGeometry.PageShift;
 
     private readonly Dictionary<int, List<(int Pfn, int Order)>> _maps = [];
 
@@ -63,13 +63,13 @@ internal sealed class MemoryWindow(Machine machine)
         _ = _maps.Remove(block);
     }
 
-    /// <summary>One huge page a section where there is one, else small ones (<c>vmemmap_populate()</c>).</summary>
+    /// <summary>With pages of 4 KiB one huge page a section where there is one, else small ones (<c>vmemmap_populate()</c>).</summary>
     private bool TryMapFrames(Cpu cpu, long pages, Node node, List<(int Pfn, int Order)> map)
     {
         const Gfp Flags = Gfp.Kernel | Gfp.RetryMayFail | Gfp.NoWarn;
         for (long section = 0; section < pages; section += MemoryMapCost.PagesPerSection)
         {
-            int huge = machine.Pages.AllocateChecked(cpu, Flags, MapOrder, node);
+            int huge = PageGeometry.Is4K ? machine.Pages.AllocateChecked(cpu, Flags, MapOrder, node) : -1;
             if (huge >= 0)
             {
                 map.Add((huge, MapOrder));
@@ -100,7 +100,7 @@ internal sealed class MemoryWindow(Machine machine)
 
         PageTables kernel = machine.Mmu.Kernel;
         VirtualAddress address = machine.Addresses.AddressOf((int)start);
-        if (kernel.Map(cpu, address, new Pfn(start), pages, PageProtection.Kernel, MappingSize.Page2M))
+        if (kernel.Map(cpu, address, new Pfn(start), pages, PageProtection.Kernel, PageGeometry.HugeMapping))
         {
             return true;
         }

@@ -7,7 +7,7 @@ namespace MemSim.Hotplug;
 internal static class ZoneSpan
 {
     /// <summary>Step in which the ends of a shrinking zone are looked for (<c>PAGES_PER_SUBSECTION</c>: 2 MiB).</summary>
-    private const long Step = 512;
+    private const long Step = PageGeometry.SubsectionPages;
 
     /// <summary>The zone spans these frames too, as movable page blocks (<c>move_pfn_range_to_zone()</c>).</summary>
     public static void Grow(Machine machine, Zone zone, long start, long end)

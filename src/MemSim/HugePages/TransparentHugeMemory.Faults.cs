@@ -93,7 +93,7 @@ internal sealed partial class TransparentHugeMemory
         {
             _events.Count(VmEvent.ThpFaultFallback);
             Settings.Count(Order, HugePageStat.AnonFaultFallback);
-            _spaces.Faults.Story?.Add("no block of order 9: small pages must do");
+            _spaces.Faults.Story?.Add($"no block of order {Order}: small pages must do");
             return FaultResult.Fallback;
         }
 

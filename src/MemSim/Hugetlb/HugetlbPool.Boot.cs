@@ -10,7 +10,7 @@ public sealed partial class HugetlbPool
     internal int Order => _order;
 
     /// <summary>The level of the page-table entries that map a page; 0 for sizes that only exist as several entries side by side.</summary>
-    internal int Level => _order == PteLayout.HugeOrderOf(_machine.Architecture.Architecture) ? 2 : _order == 18 ? 3 : 0;
+    internal int Level => _order == PteLayout.HugeOrderOf(_machine.Architecture.Architecture) ? 2 : PageGeometry.HighestLeaf == 3 && _order == PageGeometry.GiantOrder ? 3 : 0;
 
     /// <summary>Whether anybody ever said how large it shall be.</summary>
     internal bool WasSized { get; private set; }

@@ -114,7 +114,10 @@ public sealed class MachineHugetlb
     internal static int[] OrdersOf(Architecture architecture, bool gigabytePages) => architecture switch
     {
         Architecture.X86_64 => gigabytePages ? [18, 9] : [9],
-        Architecture.Arm64 => [18, 13, 9, 4],
+        Architecture.Arm64 => PageGeometry.HighestLeaf == 3
+            ? [PageGeometry.GiantOrder, PageGeometry.HugeOrder + PageGeometry.ContiguousHugePages, PageGeometry.HugeOrder, PageGeometry.ContiguousPages]
+            : PageGeometry.ContiguousPages == 0 ? [PageGeometry.HugeOrder]
+            : [PageGeometry.HugeOrder + PageGeometry.ContiguousHugePages, PageGeometry.HugeOrder, PageGeometry.ContiguousPages],
         _ => [PteLayout.HugeOrderOf(architecture)],
     };
 }

@@ -5,7 +5,7 @@ namespace MemSim.KernelMemory;
 /// <summary>Maps all memory below high memory at a fixed distance from its physical address, with the largest pages possible.</summary>
 internal static class DirectMap
 {
-    private const long FirstMiBPages = 256;
+    private const long FirstMiBPages = (1 << 20) / PageGeometry.PageSize;
 
     public static void Build(Mmu mmu, Cpu cpu, long endPfn, ulong physicalBase)
     {
@@ -15,13 +15,13 @@ internal static class DirectMap
         {
             Architecture.X86_32 => MappingSize.Page4M,
             Architecture.X86_32Pae => MappingSize.Page2M,
-            _ => mmu.Options.GigabytePages ? MappingSize.Page1G : MappingSize.Page2M,
+            _ => mmu.Options.GigabytePages ? MappingSize.Page1G : PageGeometry.HugeMapping,
         };
 
         // The first MiB of a PC is mapped whole, holes of firmware and adapters included, in small pages.
         if (isX86)
         {
-            Map(mmu, cpu, 0, Math.Min(FirstMiBPages, endPfn), physicalBase, MappingSize.Page4K);
+            Map(mmu, cpu, 0, Math.Min(FirstMiBPages, endPfn), physicalBase, PageGeometry.SmallMapping);
         }
 
         long start = 0;

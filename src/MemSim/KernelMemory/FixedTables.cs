@@ -5,7 +5,7 @@ internal static class FixedTables
 {
     public static void Prepare(Machine machine)
     {
-        ulong table = machine.Architecture.Architecture == Architecture.X86_32 ? 1UL << 22 : 1UL << 21;
+        ulong table = machine.Architecture.Architecture == Architecture.X86_32 ? 1UL << 22 : PageGeometry.HugeBytes;
         foreach (KernelRegion? region in (KernelRegion?[])[machine.AddressSpace.Fixmap, machine.AddressSpace.PersistentKmap])
         {
             for (ulong at = region?.Start.Value & ~(table - 1) ?? 0; region is { } fixedRegion && at < fixedRegion.End.Value; at += table)

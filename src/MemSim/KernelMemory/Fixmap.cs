@@ -17,7 +17,7 @@ public sealed class Fixmap
     /// <summary>CPUs for which the 32-bit kernel has short-term mappings (its <c>NR_CPUS</c>).</summary>
     internal const int Cpus32 = 32;
 
-    private const int BootSlotPages = 64;
+    private const int BootSlotPages = (256 << 10) / PageGeometry.PageSize;
 
     private readonly Machine _machine;
     private readonly List<FixedMapping> _all = [];
@@ -39,7 +39,7 @@ public sealed class Fixmap
                 AddOfBoot(slots: 8, align: 512);
                 break;
             case Architecture.Arm64:
-                Top = new VirtualAddress(0xffff_fbff_fe00_0000);
+                Top = new VirtualAddress(KernelAddressSpace.ArmVmemmapStart - (32 << 20));
                 Add("FIX_HOLE");
                 Add("FIX_FDT", (4 << 20) / PageGeometry.PageSize);
                 Add("FIX_EARLYCON_MEM_BASE");

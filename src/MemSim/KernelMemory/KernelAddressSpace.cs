@@ -26,6 +26,15 @@ public sealed class KernelAddressSpace
     private const ulong MiB = 1 << 20;
     private const ulong Gap32 = 8 * MiB;
 
+    /// <summary>Bits of addresses of descriptors, 64 bytes each, of all frames that addresses can name.</summary>
+    private const int ArmVmemmapBits = PageGeometry.AddressBits - (PageGeometry.PageShift - 6);
+
+    /// <summary>Where arm64's memory map starts (<c>VMEMMAP_START</c>): the larger the pages, the nearer to the end.</summary>
+    internal const ulong ArmVmemmapStart = ~0UL << ArmVmemmapBits;
+
+    /// <summary>Where arm64's vmalloc starts, behind the modules, and where it ends.</summary>
+    internal const ulong ArmVmallocStart = PageGeometry.DirectMapLimit + (128 * MiB), ArmVmallocEnd = ArmVmemmapStart - (256 * MiB);
+
     internal KernelAddressSpace(Machine machine, bool fiveLevels)
     {
         DirectMap = new KernelRegion("Low Kernel Mapping", machine.Addresses.DirectMapStart, machine.Addresses.DirectMapEnd);
@@ -40,11 +49,11 @@ public sealed class KernelAddressSpace
                 regions.AddRange([Vmalloc, Vmemmap.Value, Region("CPU entry Area", 0xffff_fe00_0000_0000, 0xffff_fe80_0000_0000), Region("High Kernel Mapping", 0xffff_ffff_8000_0000, 0xffff_ffff_c000_0000), Modules, Fixmap]);
                 break;
             case Architecture.Arm64:
-                Modules = Region("Modules", 0xffff_8000_0000_0000, 0xffff_8000_0800_0000);
-                Vmalloc = Region("vmalloc() area", 0xffff_8000_0800_0000, 0xffff_fbff_f000_0000);
+                Modules = Region("Modules", PageGeometry.DirectMapLimit, ArmVmallocStart);
+                Vmalloc = Region("vmalloc() area", ArmVmallocStart, ArmVmallocEnd);
                 Fixmap = FixmapRegion("Fixmap", machine.Memory.Fixmap);
-                Vmemmap = Region("vmemmap", 0xffff_fc00_0000_0000, 0xffff_fe00_0000_0000);
-                regions.AddRange([Modules, Vmalloc, Fixmap, Region("PCI I/O", 0xffff_fbff_fe80_0000, 0xffff_fbff_ff80_0000), Vmemmap.Value]);
+                Vmemmap = Region("vmemmap", ArmVmemmapStart, ArmVmemmapStart + (1UL << (ArmVmemmapBits - 1)));
+                regions.AddRange([Modules, Vmalloc, Fixmap, Region("PCI I/O", ArmVmemmapStart - (24 * MiB), ArmVmemmapStart - (8 * MiB)), Vmemmap.Value]);
                 break;
             default:
                 bool pae = machine.Architecture.Architecture == Architecture.X86_32Pae;
@@ -94,7 +103,7 @@ public sealed class KernelAddressSpace
         get
         {
             List<(VirtualAddress Start, string Name)> markers = [];
-            bool isArm64 = DirectMap.Start.Value == 0xffff_0000_0000_0000;
+            bool isArm64 = DirectMap.Start.Value == PageGeometry.KernelHalf;
             if (!isArm64)
             {
                 markers.Add((default, "User Space"));

@@ -4,7 +4,7 @@ namespace MemSim.KernelMemory;
 /// <content>Areas mapped with huge pages.</content>
 internal sealed partial class VmallocAllocator
 {
-    private const int HugeOrder = 9;
+    private const int HugeOrder = PageGeometry.HugeOrder;
     private const int HugePages = 1 << HugeOrder;
     private const long HugeBytes = (long)HugePages << PageGeometry.PageShift;
 
@@ -79,7 +79,7 @@ internal sealed partial class VmallocAllocator
         for (int done = 0; done < pages; done += HugePages)
         {
             VirtualAddress at = new(area.Start + ((ulong)done << PageGeometry.PageShift));
-            if (!_mmu.Kernel.Map(cpu, at, area.Pages[done].Pfn, HugePages, PageProtection.Kernel, MappingSize.Page2M))
+            if (!_mmu.Kernel.Map(cpu, at, area.Pages[done].Pfn, HugePages, PageProtection.Kernel, PageGeometry.HugeMapping))
             {
                 if (done != 0)
                 {

@@ -16,7 +16,7 @@ public sealed class AllocatorState
     public Architecture Architecture { get; set; } = Architecture.X86_64;
 
     /// <summary>log2 of the pages in a page block.</summary>
-    public int PageblockOrder { get; set; } = 9;
+    public int PageblockOrder { get; set; } = PageGeometry.HugeOrder;
 
     /// <summary>The sysctl <c>vm.watermark_boost_factor</c>, in 1/10000 of the high watermark.</summary>
     public int WatermarkBoostFactor { get; set; } = 15000;

@@ -6,10 +6,10 @@ namespace MemSim.Observability;
 internal static class StructPages
 {
     /// <summary>log2 of the pages in a section of the sparse memory model (128 MiB).</summary>
-    private const int SectionOrder = 15;
+    private const int SectionOrder = PageGeometry.SectionShift - PageGeometry.PageShift;
 
     private const ulong VmemmapX86 = 0xffff_ea00_0000_0000;
-    private const ulong VmemmapArm64 = 0xffff_fc00_0000_0000;
+    private const ulong VmemmapArm64 = KernelAddressSpace.ArmVmemmapStart;
 
     /// <summary>The address of a frame's <c>struct page</c> in the kernel; in a flat memory map as if the map lay at the top of low memory.</summary>
     public static ulong AddressOf(Machine machine, long pfn)

@@ -4,7 +4,7 @@ namespace MemSim.PageCache;
 internal static class ReadAheadPolicy
 {
     /// <summary>128 KiB.</summary>
-    public const uint DefaultMaxPages = 32;
+    public const uint DefaultMaxPages = (128 << 10) / PageGeometry.PageSize;
 
     /// <summary>The first window of a stream, from the size of its first request: four times a small one, twice a middling one, at most the largest.</summary>
     public static uint FirstWindow(uint request, uint max)

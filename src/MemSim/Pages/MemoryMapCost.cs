@@ -8,12 +8,12 @@ namespace MemSim;
 /// <param name="HostReservedBytes">Host address space this machine's frames take; only what is touched takes host memory.</param>
 public readonly record struct MemoryMapCost(MemoryModel Model, long KernelBytes, long KernelSections, long KernelTableBytes, long HostReservedBytes)
 {
-    private const int SectionOrder = 27 - PageGeometry.PageShift;
+    private const int SectionOrder = PageGeometry.SectionShift - PageGeometry.PageShift;
     private const int BytesOf64BitStructPage = 64;
     private const int BytesOf32BitStructPage = 40;
     private const int BytesOfMemSection = 32;
 
-    /// <summary>Pages in a section of SPARSEMEM: 128 MiB.</summary>
+    /// <summary>Pages in a section of SPARSEMEM: 128 MiB; 512 MiB with pages of 64 KiB.</summary>
     public static long PagesPerSection => 1L << SectionOrder;
 
     internal static MemoryMapCost Of(MemoryModel model, ArchitectureInfo architecture, IReadOnlyList<(long Start, long End, int Node)> ranges, long reservedBytes)

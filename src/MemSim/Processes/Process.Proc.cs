@@ -125,7 +125,7 @@ public sealed partial class Process
 
             return text.Append("Threads:\t1\n").ToString();
 
-            void Kib(string name, long pages) => text.Append(CultureInfo.InvariantCulture, $"{name}:\t{pages << 2,8} kB\n");
+            void Kib(string name, long pages) => text.Append(CultureInfo.InvariantCulture, $"{name}:\t{pages << (PageGeometry.PageShift - 10),8} kB\n");
         }
     }
 

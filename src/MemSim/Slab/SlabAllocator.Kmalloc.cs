@@ -5,8 +5,8 @@ namespace MemSim;
 /// <content>kmalloc's size classes (<c>create_kmalloc_caches()</c>, <c>kmalloc_slab()</c>).</content>
 public sealed partial class SlabAllocator
 {
-    /// <summary>Size classes of one kind: 96, 192 and the powers of two up to 8 KiB.</summary>
-    internal const int KmallocClasses = 13;
+    /// <summary>Size classes of one kind: 96, 192 and the powers of two up to two pages.</summary>
+    internal const int KmallocClasses = PageGeometry.PageShift + 1;
 
     /// <summary>Kinds of kmalloc memory: normal, charged to a cgroup, reclaimable, DMA.</summary>
     internal const int KmallocKinds = 4;
@@ -17,7 +17,7 @@ public sealed partial class SlabAllocator
     /// <summary>What <c>kmalloc(0)</c> returns: an address that may be freed and nothing else (<c>ZERO_SIZE_PTR</c>).</summary>
     public static VirtualAddress ZeroSizePointer => new(16);
 
-    private static readonly int[] ClassSizes = [8, 16, 32, 64, 96, 128, 192, 256, 512, 1024, 2048, 4096, 8192];
+    private static readonly int[] ClassSizes = [8, 16, 32, 64, 96, 128, 192, .. Enumerable.Range(8, PageGeometry.PageShift - 6).Select(shift => 1 << shift)];
 
     private readonly KmemCache?[] _kmalloc = new KmemCache?[KmallocKinds * KmallocClasses];
 
@@ -43,7 +43,7 @@ public sealed partial class SlabAllocator
         bool oddFirst = Rules.SlabLine.KmallocOddSizesFirst;
         foreach (int kind in oddFirst ? (ReadOnlySpan<int>)[0, 2, 3, 1] : [0, 1, 2, 3])
         {
-            foreach (int i in oddFirst ? (ReadOnlySpan<int>)[4, 6, 0, 1, 2, 3, 5, 7, 8, 9, 10, 11, 12] : [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12])
+            foreach (int i in oddFirst ? [4, 6, 0, 1, 2, 3, 5, .. Enumerable.Range(7, KmallocClasses - 7)] : Enumerable.Range(0, KmallocClasses))
             {
                 if (ClassSizes[i] >= Math.Max(Rules.KmallocMinAlign, Backend.KmallocMinSize) && (ClassSizes[i] is not 192 || Rules.KmallocMinAlign <= 64) && (ClassSizes[i] is not 96 || Rules.KmallocMinAlign <= 32))
                 {

@@ -197,7 +197,7 @@ public sealed partial class SwapSpace : ISwapSpace, ISwapWrites
     /// <summary>What an entry can name: 26 bits of a page's word, 23 of a page-table entry of four bytes.</summary>
     private long LargestArea => Machine.Architecture.Architecture == Architecture.X86_32 ? 1L << 23 : SwapEntry.MaxSlots;
 
-    private int ClusterSlots => Machine.Architecture.Bits == 64 ? 512 : 256;
+    private int ClusterSlots => PageGeometry.Is4K && Machine.Architecture.Bits == 64 ? 512 : 256;
 
     /// <summary>From now on slots of the area may be taken, and count.</summary>
     private void MakeWritable(SwapArea area)

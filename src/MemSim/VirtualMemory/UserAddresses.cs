@@ -12,7 +12,7 @@ internal sealed class UserAddresses
         {
             // Five levels widen the address space only for those who ask by a hint.
             Architecture.X86_64 => (fiveLevels ? 0x00ff_ffff_ffff_f000UL : 0x7fff_ffff_f000UL, 0x7fff_ffff_f000UL, 0x5555_5555_4000UL),
-            Architecture.Arm64 => (1UL << 48, 1UL << 48, 0xaaaa_aaaa_a000UL),
+            Architecture.Arm64 => (1UL << PageGeometry.AddressBits, 1UL << PageGeometry.AddressBits, (2UL << PageGeometry.AddressBits) / 3 & PageGeometry.PageMask),
             _ => (architecture.PageOffset, architecture.PageOffset, 0x5655_5000UL),
         };
     }

@@ -1,7 +1,7 @@
 namespace MemSim.Hardware;
 
-/// <summary>arm64 with 4 KiB pages and 48-bit addresses: four levels under each of TTBR0 (user) and TTBR1 (kernel), hardware access flag and dirty state.</summary>
-internal readonly struct Arm64FourLevel : IPageTableFormat
+/// <summary>arm64 with 48-bit addresses: four levels with pages of 4 and 16 KiB, three with pages of 64 KiB, under each of TTBR0 (user) and TTBR1 (kernel); hardware access flag and dirty state.</summary>
+internal readonly struct Arm64Format : IPageTableFormat
 {
     public const ulong Valid = 1 << 0;
 
@@ -25,34 +25,34 @@ internal readonly struct Arm64FourLevel : IPageTableFormat
     public const ulong UserAccessNeverTable = 1UL << 61;
     public const ulong ReadOnlyTable = 1UL << 62;
 
-    /// <summary>Address bits 12 to 47.</summary>
-    public const ulong AddressMask = 0x0000_ffff_ffff_f000;
+    /// <summary>Address bits from that of the page size to 47.</summary>
+    public const ulong AddressMask = 0x0000_ffff_ffff_ffff & PageGeometry.PageMask;
 
     // Indexes into MAIR_EL1 as Linux fills it: 0 normal, 2 not cached, 3 device; there is none for write-through.
     private const int AttributeShift = 2;
     private const ulong Normal = 0;
     private const ulong Device = 3;
 
-    public static int Levels => 4;
+    public static int Levels => PageGeometry.Levels;
 
     public static int EntryShift => 3;
 
-    public static int Shift(int level) => 3 + (9 * level);
+    public static int Shift(int level) => 3 + (PageGeometry.TableBits * level);
 
-    public static int IndexBits(int level) => 9;
+    public static int IndexBits(int level) => PageGeometry.TopBits == PageGeometry.TableBits || level != PageGeometry.Levels ? PageGeometry.TableBits : PageGeometry.TopBits;
 
-    public static bool CanBeLeaf(int level) => level <= 3;
+    public static bool CanBeLeaf(int level) => level <= PageGeometry.HighestLeaf;
 
-    public static string Name(int level) => level switch { 1 => "pte", 2 => "pmd", 3 => "pud", _ => "pgd" };
+    public static string Name(int level) => level == PageGeometry.Levels ? "pgd" : level switch { 1 => "pte", 2 => "pmd", _ => "pud" };
 
-    public static bool IsCanonical(ulong address) => (address >> 48) is 0 or 0xffff;
+    public static bool IsCanonical(ulong address) => (address >> PageGeometry.AddressBits) is 0 or ulong.MaxValue >> PageGeometry.AddressBits;
 
     public static bool IsPresent(ulong entry) => (entry & Valid) != 0;
 
-    public static bool IsLeaf(ulong entry, int level) => level == 1 || (level <= 3 && (entry & TableOrPage) == 0);
+    public static bool IsLeaf(ulong entry, int level) => level == 1 || (level <= PageGeometry.HighestLeaf && (entry & TableOrPage) == 0);
 
-    // A block on the highest level, or a "block" on the lowest, is reserved and faults as if not valid.
-    public static bool HasReservedBits(ulong entry, int level) => level is 1 or 4 && (entry & TableOrPage) == 0;
+    // A block on a level that has none, or a "block" on the lowest, is reserved and faults as if not valid.
+    public static bool HasReservedBits(ulong entry, int level) => level is 1 or > PageGeometry.HighestLeaf && (entry & TableOrPage) == 0;
 
     public static bool IsPlainTable(ulong entry, int level) => (entry & (Valid | TableOrPage)) == (Valid | TableOrPage);
 

@@ -73,8 +73,8 @@ internal sealed partial class CpuMmu
     /// <summary>Counts accessed and dirty bits that a walk set.</summary>
     public void CountMarked(ulong before, ulong after)
     {
-        bool dirty = _isArm64 ? ((before ^ after) & Arm64FourLevel.ReadOnly) != 0 : ((before ^ after) & X86Entry.Dirty) != 0;
-        bool accessed = _isArm64 ? ((before ^ after) & Arm64FourLevel.AccessFlag) != 0 : ((before ^ after) & X86Entry.Accessed) != 0;
+        bool dirty = _isArm64 ? ((before ^ after) & Arm64Format.ReadOnly) != 0 : ((before ^ after) & X86Entry.Dirty) != 0;
+        bool accessed = _isArm64 ? ((before ^ after) & Arm64Format.AccessFlag) != 0 : ((before ^ after) & X86Entry.Accessed) != 0;
         Statistics.DirtyBitsSet += dirty ? 1 : 0;
         Statistics.AccessedBitsSet += accessed ? 1 : 0;
     }

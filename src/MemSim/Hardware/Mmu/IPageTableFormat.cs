@@ -15,7 +15,7 @@ internal static class Permission
 }
 
 /// <summary>The bits of an architecture's page-table entries. Implemented by empty structs, so that generic code is compiled for each format without a call.</summary>
-/// <remarks>Levels count from 1 (the table whose entries map 4 KiB pages) upwards, as the kernel's <c>PG_LEVEL_*</c> do.</remarks>
+/// <remarks>Levels count from 1 (the table whose entries map single pages) upwards, as the kernel's <c>PG_LEVEL_*</c> do.</remarks>
 internal interface IPageTableFormat
 {
     /// <summary>Number of levels.</summary>

@@ -16,6 +16,9 @@ public sealed partial class Mmu
     private const int MaxStaleReports = 1000;
     private const int AsidBits = 16;
 
+    /// <summary>Pages in 2 MiB: by such chunks the MMU remembers where memory is.</summary>
+    private const long ChunkPages = 1L << (21 - PageGeometry.PageShift);
+
     private readonly byte[] _fullChunks;
     private readonly Cpu[] _cpus;
     // Guards itself.
@@ -51,7 +54,7 @@ public sealed partial class Mmu
         KernelStart = machine.Architecture.Architecture switch
         {
             Architecture.X86_64 => options.FiveLevels ? 0xff00_0000_0000_0000 : 0xffff_8000_0000_0000,
-            Architecture.Arm64 => 0xffff_0000_0000_0000,
+            Architecture.Arm64 => PageGeometry.KernelHalf,
             _ => machine.Architecture.PageOffset,
         };
         Walker = machine.Architecture.Architecture switch
@@ -59,7 +62,7 @@ public sealed partial class Mmu
             Architecture.X86_64 => options.FiveLevels ? new PageWalker<X86FiveLevel>() : new PageWalker<X86FourLevel>(),
             Architecture.X86_32 => new PageWalker<X86TwoLevel>(),
             Architecture.X86_32Pae => new PageWalker<X86Pae>(),
-            _ => new PageWalker<Arm64FourLevel>(),
+            _ => new PageWalker<Arm64Format>(),
         };
         _cpus = [.. machine.Cpus];
         _fullChunks = new byte[(Memory.Bytes >> 21) + 1];
@@ -162,7 +165,7 @@ public sealed partial class Mmu
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="tables">The address space.</param>
     /// <param name="address">An address in the page.</param>
-    public void FlushPage(Cpu cpu, PageTables tables, VirtualAddress address) => FlushRange(cpu, tables, new VirtualAddress(address.Value & ~0xfffUL), PageGeometry.PageSize);
+    public void FlushPage(Cpu cpu, PageTables tables, VirtualAddress address) => FlushRange(cpu, tables, new VirtualAddress(address.Value & PageGeometry.PageMask), PageGeometry.PageSize);
 
     /// <summary>Makes CPUs forget an address space (<c>flush_tlb_mm()</c>); for the kernel's, everything.</summary>
     /// <param name="cpu">The CPU that does it.</param>
@@ -324,7 +327,7 @@ public sealed partial class Mmu
             Architecture.X86_64 => Options.FiveLevels ? PageTables<X86FiveLevel>.Create(this, cpu, isKernel, number) : PageTables<X86FourLevel>.Create(this, cpu, isKernel, number),
             Architecture.X86_32 => PageTables<X86TwoLevel>.Create(this, cpu, isKernel, number),
             Architecture.X86_32Pae => PageTables<X86Pae>.Create(this, cpu, isKernel, number),
-            _ => PageTables<Arm64FourLevel>.Create(this, cpu, isKernel, number),
+            _ => PageTables<Arm64Format>.Create(this, cpu, isKernel, number),
         };
         if (tables is null)
         {
@@ -394,10 +397,10 @@ public sealed partial class Mmu
     private bool LookForRam(ulong physical, ref byte full)
     {
         long pfn = (long)(physical >> PageGeometry.PageShift);
-        long chunk = pfn & ~511L;
+        long chunk = pfn & -ChunkPages;
         foreach (PresentRange range in Machine.ZoneTable.PresentRanges)
         {
-            if (range.Start <= chunk && range.End >= chunk + 512)
+            if (range.Start <= chunk && range.End >= chunk + ChunkPages)
             {
                 full = 1;
                 return true;
@@ -423,7 +426,7 @@ public sealed partial class Mmu
     /// <summary>Memory was pulled out.</summary>
     internal void ForgetRam(long start, long end)
     {
-        for (long chunk = start >> 9; chunk <= (end - 1) >> 9; chunk++)
+        for (long chunk = start / ChunkPages; chunk <= (end - 1) / ChunkPages; chunk++)
         {
             _fullChunks[chunk] = 0;
         }

@@ -56,14 +56,32 @@ public enum PageProtection
 /// <summary>The size of a mapping; the value is log2 of its bytes.</summary>
 public enum MappingSize
 {
-    /// <summary>4 KiB: an entry of the lowest level.</summary>
+    /// <summary>4 KiB: an entry of the lowest level, but for arm64 with larger pages.</summary>
     Page4K = 12,
+
+    /// <summary>8 KiB: the lowest level of the textbook's machine.</summary>
+    Page8K = 13,
+
+    /// <summary>16 KiB: the lowest level of arm64 with such pages.</summary>
+    Page16K = 14,
+
+    /// <summary>64 KiB: the lowest level of arm64 with such pages.</summary>
+    Page64K = 16,
 
     /// <summary>2 MiB.</summary>
     Page2M = 21,
 
     /// <summary>4 MiB: x86-32 without PAE.</summary>
     Page4M = 22,
+
+    /// <summary>8 MiB: the second level of the textbook's machine.</summary>
+    Page8M = 23,
+
+    /// <summary>32 MiB: the second level of arm64 with pages of 16 KiB.</summary>
+    Page32M = 25,
+
+    /// <summary>512 MiB: the second level of arm64 with pages of 64 KiB.</summary>
+    Page512M = 29,
 
     /// <summary>1 GiB.</summary>
     Page1G = 30,

@@ -39,7 +39,7 @@ internal sealed partial class PageTables<TFormat> : PageTables
     }
 
     /// <summary>The first address that the tables' upper half translates on architectures with two roots, else 0.</summary>
-    private ulong Base => Mmu.HasTwoRoots && IsKernel ? ~0UL << 48 : 0;
+    private ulong Base => Mmu.HasTwoRoots && IsKernel ? PageGeometry.KernelHalf : 0;
 
     private static ulong Size(int level) => 1UL << TFormat.Shift(level);
 

@@ -3,7 +3,7 @@ namespace MemSim.Hardware;
 /// <content>Mapping, unmapping, protection, huge-page splits.</content>
 internal sealed partial class PageTables<TFormat>
 {
-    public override bool Map(Cpu cpu, VirtualAddress address, Pfn first, long pages, PageProtection protection, MappingSize largest = MappingSize.Page4K)
+    public override bool Map(Cpu cpu, VirtualAddress address, Pfn first, long pages, PageProtection protection, MappingSize largest = PageGeometry.SmallMapping)
     {
         ArgumentNullException.ThrowIfNull(cpu);
         _ = Mmu.Machine.CpuTable.Own(cpu);
@@ -81,7 +81,7 @@ internal sealed partial class PageTables<TFormat>
         try
         {
             // Frames that are not contiguous are never mapped by huge pages: an odd frame number rules them out.
-            if (!Prepare(cpu, address.Value, last, 1, (protection & PageProtection.User) != 0, MappingSize.Page4K, ref created))
+            if (!Prepare(cpu, address.Value, last, 1, (protection & PageProtection.User) != 0, PageGeometry.SmallMapping, ref created))
             {
                 UndoCreated(cpu, created);
                 return false;
@@ -285,7 +285,7 @@ internal sealed partial class PageTables<TFormat>
     private static void CheckFrames(Pfn first, long pages)
     {
         // What an entry's address field can hold; 4 MiB entries reach 40 bits, others of x86-32 only 32.
-        int bits = TFormat.EntryShift == 2 ? 32 : TFormat.Levels == 3 ? 36 : Arm64FourLevel.AddressMask == TFormat.TableBase(ulong.MaxValue) ? 48 : 52;
+        int bits = TFormat.EntryShift == 2 ? 32 : Arm64Format.AddressMask == TFormat.TableBase(ulong.MaxValue) ? 48 : TFormat.Levels == 3 ? 36 : 52;
         if (first.Value < 0 || first.Value + pages > 1L << (bits - PageGeometry.PageShift))
         {
             throw new ArgumentOutOfRangeException(nameof(first), first, $"frames beyond the {bits} address bits of an entry");
@@ -307,7 +307,7 @@ internal sealed partial class PageTables<TFormat>
         return 1;
     }
 
-    /// <summary>Unmaps a 4 KiB page, the case that needs neither splits nor a second look.</summary>
+    /// <summary>Unmaps a single page, the case that needs neither splits nor a second look.</summary>
     private bool TryUnmapSmall(ulong address)
     {
         (ulong table, int level, ulong entry) = Descend(address, 1);

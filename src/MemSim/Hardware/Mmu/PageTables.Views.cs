@@ -218,8 +218,8 @@ internal sealed partial class PageTables<TFormat>
         PageProtection p = TFormat.Decode(entry, level);
         if (Mmu.HasTwoRoots)
         {
-            return $"{((p & PageProtection.Write) != 0 ? "RW" : "ro")} {((entry & Arm64FourLevel.PrivilegedExecuteNever) != 0 ? "NX" : "x ")} SHD {((p & PageProtection.Accessed) != 0 ? "AF" : "  ")} "
-                + $"{((p & PageProtection.Global) != 0 ? "  " : "NG")} {(level > 1 ? "BLK" : "   ")} {((entry & Arm64FourLevel.UserExecuteNever) != 0 ? "UXN" : "   ")} {((p & PageProtection.User) != 0 ? "USR" : "   ")} "
+            return $"{((p & PageProtection.Write) != 0 ? "RW" : "ro")} {((entry & Arm64Format.PrivilegedExecuteNever) != 0 ? "NX" : "x ")} SHD {((p & PageProtection.Accessed) != 0 ? "AF" : "  ")} "
+                + $"{((p & PageProtection.Global) != 0 ? "  " : "NG")} {(level > 1 ? "BLK" : "   ")} {((entry & Arm64Format.UserExecuteNever) != 0 ? "UXN" : "   ")} {((p & PageProtection.User) != 0 ? "USR" : "   ")} "
                 + ((p & PageProtection.NoCache) != 0 ? "DEVICE" : "NORMAL");
         }
 

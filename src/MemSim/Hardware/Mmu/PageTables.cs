@@ -51,15 +51,15 @@ public abstract partial class PageTables
     /// <param name="cpu">The CPU that does it; table frames are allocated there.</param>
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="first">The first frame.</param>
-    /// <param name="pages">Number of 4 KiB pages.</param>
+    /// <param name="pages">Number of pages (<see cref="PageGeometry.PageSize"/>).</param>
     /// <param name="protection">What the mapping allows.</param>
     /// <param name="largest">The largest pages to use.</param>
     /// <returns>False when there is no memory for a table; nothing is changed then.</returns>
     /// <exception cref="KernelBugException">Part of the range is mapped already.</exception>
     /// <exception cref="ArgumentException">The range is empty, misaligned, not canonical or not of this address space; or the frames are beyond what entries can hold.</exception>
-    public abstract bool Map(Cpu cpu, VirtualAddress address, Pfn first, long pages, PageProtection protection, MappingSize largest = MappingSize.Page4K);
+    public abstract bool Map(Cpu cpu, VirtualAddress address, Pfn first, long pages, PageProtection protection, MappingSize largest = PageGeometry.SmallMapping);
 
-    /// <summary>Maps single frames one after the other with 4 KiB pages (as <c>vmap()</c> does).</summary>
+    /// <summary>Maps single frames one after the other with pages of the least size (as <c>vmap()</c> does).</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="pages">The pages, in order.</param>
@@ -72,7 +72,7 @@ public abstract partial class PageTables
     /// <summary>Takes mappings away; huge pages that reach over an end are split.</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="address">The first address, page aligned.</param>
-    /// <param name="pages">Number of 4 KiB pages.</param>
+    /// <param name="pages">Number of pages (<see cref="PageGeometry.PageSize"/>).</param>
     /// <param name="mayHaveHoles">Whether pages of the range that are not mapped are fine; else that is misuse.</param>
     /// <returns>False when there is no memory to split a huge page; nothing is changed then.</returns>
     /// <exception cref="KernelBugException">A page is not mapped.</exception>
@@ -82,7 +82,7 @@ public abstract partial class PageTables
     /// <summary>Changes what mappings allow; accessed and dirty bits already set stay. Huge pages that reach over an end are split.</summary>
     /// <param name="cpu">The CPU that does it.</param>
     /// <param name="address">The first address, page aligned.</param>
-    /// <param name="pages">Number of 4 KiB pages.</param>
+    /// <param name="pages">Number of pages (<see cref="PageGeometry.PageSize"/>).</param>
     /// <param name="protection">What they shall allow.</param>
     /// <param name="mayHaveHoles">Whether pages of the range that are not mapped are fine.</param>
     /// <returns>False when there is no memory to split a huge page; nothing is changed then.</returns>
@@ -137,19 +137,19 @@ public abstract partial class PageTables
 }
 
 /// <summary>An entry of a page table, decoded.</summary>
-/// <param name="Level">The level of its table: 1 maps 4 KiB pages.</param>
+/// <param name="Level">The level of its table: 1 maps single pages.</param>
 /// <param name="LevelName">The kernel's name of that level, e.g. <c>pmd</c>.</param>
 /// <param name="Raw">The bits.</param>
 /// <param name="IsPresent">Whether it maps a page; otherwise the other values are 0.</param>
 /// <param name="Frame">The first frame mapped.</param>
-/// <param name="Pages">Pages of 4 KiB mapped.</param>
+/// <param name="Pages">Pages mapped.</param>
 /// <param name="Protection">What the entry allows.</param>
 public readonly record struct PageTableEntry(int Level, string LevelName, ulong Raw, bool IsPresent, Pfn Frame, long Pages, PageProtection Protection);
 
 /// <summary>A mapped range.</summary>
 /// <param name="Start">Its first address.</param>
 /// <param name="First">The first frame.</param>
-/// <param name="Pages">Pages of 4 KiB.</param>
+/// <param name="Pages">Pages.</param>
 /// <param name="Size">The size of the pages it is mapped with.</param>
 /// <param name="Protection">What it allows.</param>
 public readonly record struct PageMapping(VirtualAddress Start, Pfn First, long Pages, MappingSize Size, PageProtection Protection);

@@ -97,20 +97,20 @@ internal sealed class PteLayout
     public PteLayout(Architecture architecture, long frames = int.MaxValue)
     {
         _frames = frames;
-        TableBytes = architecture == Architecture.X86_32 ? 4UL << 20 : 2UL << 20;
+        TableBytes = architecture == Architecture.X86_32 ? 4UL << 20 : PageGeometry.HugeBytes;
         _arm = architecture == Architecture.Arm64;
         Is32Bit = architecture == Architecture.X86_32;
         _inverts = architecture is Architecture.X86_64 or Architecture.X86_32Pae;
         _hardwarePresent = 1;
         _protNone = _arm ? Arm64ProtNone : X86ProtNone;
         _present = _hardwarePresent | _protNone;
-        _addressMask = _arm ? Arm64FourLevel.AddressMask : Is32Bit ? X86LowAddressMask : X86Entry.AddressMask;
+        _addressMask = _arm ? Arm64Format.AddressMask : Is32Bit ? X86LowAddressMask : X86Entry.AddressMask;
         _protect = architecture == Architecture.X86_64 ? X86Protected : 0;
-        _accessed = _arm ? Arm64FourLevel.AccessFlag : X86Entry.Accessed;
+        _accessed = _arm ? Arm64Format.AccessFlag : X86Entry.Accessed;
     }
 
     /// <summary>log2 of the pages that an entry of the second level maps (<c>HPAGE_PMD_ORDER</c>).</summary>
-    public static int HugeOrderOf(Architecture architecture) => architecture == Architecture.X86_32 ? 10 : 9;
+    public static int HugeOrderOf(Architecture architecture) => architecture == Architecture.X86_32 ? 10 : PageGeometry.HugeOrder;
 
     /// <summary>The largest frame number that an entry can name.</summary>
     public int MaxPfn => (int)Math.Min(_addressMask >> PageGeometry.PageShift, int.MaxValue);
@@ -151,11 +151,11 @@ internal sealed class PteLayout
         : (readable & ~(_hardwarePresent | X86Entry.Writable | X86Entry.User)) | _protNone;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public bool IsWritable(ulong entry) => _arm ? (entry & Arm64FourLevel.DirtyModifier) != 0 : (entry & X86Entry.Writable) != 0;
+    public bool IsWritable(ulong entry) => _arm ? (entry & Arm64Format.DirtyModifier) != 0 : (entry & X86Entry.Writable) != 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public bool IsDirty(ulong entry) => _arm
-        ? (entry & Arm64SoftDirtyState) != 0 || (entry & (Arm64FourLevel.DirtyModifier | Arm64FourLevel.ReadOnly)) == Arm64FourLevel.DirtyModifier
+        ? (entry & Arm64SoftDirtyState) != 0 || (entry & (Arm64Format.DirtyModifier | Arm64Format.ReadOnly)) == Arm64Format.DirtyModifier
         : (entry & X86Entry.Dirty) != 0;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -169,7 +169,7 @@ internal sealed class PteLayout
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong MakeWritable(ulong entry) => !_arm
         ? entry | (X86Entry.Writable & ~((entry & _protect) >> 9))
-        : (entry & Arm64SoftDirtyState) != 0 ? (entry | Arm64FourLevel.DirtyModifier) & ~Arm64FourLevel.ReadOnly : entry | Arm64FourLevel.DirtyModifier;
+        : (entry & Arm64SoftDirtyState) != 0 ? (entry | Arm64Format.DirtyModifier) & ~Arm64Format.ReadOnly : entry | Arm64Format.DirtyModifier;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong MakeDirty(ulong entry)
@@ -180,11 +180,11 @@ internal sealed class PteLayout
         }
 
         entry |= Arm64SoftDirtyState;
-        return (entry & Arm64FourLevel.DirtyModifier) != 0 ? entry & ~Arm64FourLevel.ReadOnly : entry;
+        return (entry & Arm64Format.DirtyModifier) != 0 ? entry & ~Arm64Format.ReadOnly : entry;
     }
 
     /// <summary>Clean: the next write sets the dirty state again (<c>pte_mkclean()</c>).</summary>
-    public ulong MakeClean(ulong entry) => _arm ? (entry & ~Arm64SoftDirtyState) | Arm64FourLevel.ReadOnly : entry & ~X86Entry.Dirty;
+    public ulong MakeClean(ulong entry) => _arm ? (entry & ~Arm64SoftDirtyState) | Arm64Format.ReadOnly : entry & ~X86Entry.Dirty;
 
     /// <summary>Not writable; the dirty state is kept (<c>pte_wrprotect()</c>).</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -197,7 +197,7 @@ internal sealed class PteLayout
 
         // arm64 keeps the dirty state of a read-only entry in a software bit.
         entry |= IsDirty(entry) ? Arm64SoftDirtyState : 0;
-        return (entry & ~Arm64FourLevel.DirtyModifier) | Arm64FourLevel.ReadOnly;
+        return (entry & ~Arm64Format.DirtyModifier) | Arm64Format.ReadOnly;
     }
 
     /// <summary>Whether entries have a bit for userfaultfd's write protection: x86-64 only.</summary>

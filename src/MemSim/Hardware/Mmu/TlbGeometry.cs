@@ -26,10 +26,10 @@ public sealed record TlbArray(int Sets, int Ways, params IReadOnlyList<MappingSi
 /// <summary>The TLBs of a CPU.</summary>
 public sealed record TlbGeometry
 {
-    private static readonly MappingSize[] Large = [MappingSize.Page2M, MappingSize.Page4M];
-    private static readonly MappingSize[] Small = [MappingSize.Page4K];
-    private static readonly MappingSize[] SmallAndLarge = [MappingSize.Page4K, MappingSize.Page2M, MappingSize.Page4M];
-    private static readonly MappingSize[] All = [MappingSize.Page4K, MappingSize.Page2M, MappingSize.Page4M, MappingSize.Page1G];
+    private static readonly MappingSize[] Large = PageGeometry.Is4K ? [MappingSize.Page2M, MappingSize.Page4M] : [PageGeometry.HugeMapping];
+    private static readonly MappingSize[] Small = [PageGeometry.SmallMapping];
+    private static readonly MappingSize[] SmallAndLarge = [.. Small, .. Large];
+    private static readonly MappingSize[] All = [.. Small, .. Large, MappingSize.Page1G];
 
     /// <summary>Describes TLBs.</summary>
     /// <param name="name">The CPU.</param>

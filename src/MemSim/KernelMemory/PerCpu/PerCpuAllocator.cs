@@ -269,7 +269,7 @@ public sealed partial class PerCpuAllocator
     private static ulong VmallocEnd(Architecture architecture) => architecture switch
     {
         Architecture.X86_64 => 0xffff_e900_0000_0000,
-        Architecture.Arm64 => 0xffff_fbff_f000_0000,
+        Architecture.Arm64 => KernelAddressSpace.ArmVmallocEnd,
         _ => 0xff40_0000,
     };
 

@@ -26,7 +26,7 @@ public sealed class KernelStacks
         _machine = machine;
         bool is64 = machine.Architecture.Bits == 64;
         Options = options;
-        PagesEach = options.Pages != 0 ? options.Pages : is64 ? 4 : 2;
+        PagesEach = options.Pages != 0 ? options.Pages : is64 ? Math.Max(1, (16 << 10) / PageGeometry.PageSize) : 2;
         IsVmapped = options.Vmapped ?? is64;
         _lock = machine.NewLock("KernelStacks._lock");
         _cached = new KernelStack?[machine.Cpus.Count * CachedPerCpu];

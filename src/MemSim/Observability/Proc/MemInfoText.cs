@@ -127,7 +127,7 @@ internal static class MemInfoText
         return machine.Architecture.Architecture switch
         {
             Architecture.X86_64 => 34359738367,
-            Architecture.Arm64 => 133143592960,
+            Architecture.Arm64 => (long)((KernelAddressSpace.ArmVmallocEnd - KernelAddressSpace.ArmVmallocStart) >> 10),
             _ => (long)((fixedMappings32 - Math.Min(fixedMappings32, machine.Architecture.PageOffset + LowMemoryBytes(machine) + Gap32)) >> 10),
         };
     }

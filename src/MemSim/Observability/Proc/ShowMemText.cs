@@ -143,7 +143,7 @@ internal sealed class ShowMemText
         long[] sizes = _machine.Architecture.Architecture switch
         {
             Architecture.X86_64 when _machine.SystemFigures.HasGigabytePages => [1 << 20, usual],
-            Architecture.Arm64 => [1 << 20, 32 << 10, usual, 64],
+            Architecture.Arm64 => [.. MachineHugetlb.OrdersOf(Architecture.Arm64, gigabytePages: true).Select(order => (PageGeometry.PageSize >> 10) * (1L << order))],
             _ => [usual],
         };
         foreach (Node node in _machine.Nodes)

@@ -25,8 +25,8 @@ internal enum FreelistPlace
 /// <param name="Shared">Batches that the shared array of a node holds; 0: there is none.</param>
 internal readonly record struct ClassicFigures(int Size, int Order, int Objects, FreelistPlace Place, int Colours, int ColourOffset, int Limit, int BatchCount, int Shared)
 {
-    /// <summary>Bytes of the list of free objects: one byte names an object.</summary>
-    public int FreelistBytes => Objects;
+    /// <summary>Bytes of the list of free objects: one byte names an object, two with pages larger than 4 KiB.</summary>
+    public int FreelistBytes => Objects * ClassicGeometry.IndexBytes;
 }
 
 /// <summary>Lays out the slabs of the classic SLAB (<c>calculate_slab_order()</c>, <c>enable_cpucache()</c>).</summary>
@@ -35,13 +35,13 @@ internal static class ClassicGeometry
     /// <summary>The smallest kmalloc object of the classic SLAB.</summary>
     public const int KmallocMinSize = 32;
 
-    /// <summary>Bytes of a number in the list of free objects: a byte is enough, because no object is smaller than <see cref="MinObjectBytes"/>.</summary>
-    private const int IndexBytes = 1;
+    /// <summary>Bytes of a number in the list of free objects: of pages of 4 KiB a byte is enough, because no object is smaller than <see cref="MinObjectBytes"/>.</summary>
+    public const int IndexBytes = PageGeometry.Is4K ? 1 : 2;
 
-    private const int MinObjectBytes = 16;
-    private const int MaxObjects = 255;
+    private const int MinObjectBytes = PageGeometry.Is4K ? 16 : 1;
+    private const int MaxObjects = PageGeometry.Is4K ? 255 : SlabRules.MaxObjectsPerSlab;
 
-    private static readonly int[] FreelistClasses = [32, 64, 96, 128, 192, 256];
+    private static readonly int[] FreelistClasses = PageGeometry.Is4K ? [32, 64, 96, 128, 192, 256] : [128, 256, .. Enumerable.Range(9, 9).Select(shift => 1 << shift)];
 
     /// <summary>The size of an object's slot (<c>__kmem_cache_create()</c>).</summary>
     public static int SizeOf(int objectSize, int align, int wordBytes) =>

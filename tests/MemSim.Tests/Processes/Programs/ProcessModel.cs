@@ -16,7 +16,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
         int first = step.First % _pages.Length;
         int count = Math.Min(step.Count, _pages.Length - first);
         VirtualAddress at = AddressOf(first);
-        ulong bytes = (ulong)count << 12;
+        ulong bytes = (ulong)count << PageGeometry.PageShift;
         MemoryDescriptor mm = Process.Mm;
         switch (step.Op)
         {
@@ -40,7 +40,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
                 for (int i = 0; i < count; i++)
                 {
                     // Locked pages refuse.
-                    Forget(first + i, 1, mm.Madvise(at + (i << 12), 4096, MemoryAdvice.DontNeed) == Errno.None);
+                    Forget(first + i, 1, mm.Madvise(at + (i << PageGeometry.PageShift), PageGeometry.PageSize, MemoryAdvice.DontNeed) == Errno.None);
                 }
 
                 break;
@@ -79,7 +79,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
     public void Map(int first, int count, Prot prot, bool shared)
     {
         VirtualAddress at = AddressOf(first);
-        Process.Mm.Mmap(at, (long)count << 12, prot, MapFlags.Fixed | MapFlags.Anonymous | (shared ? MapFlags.Shared : MapFlags.Private)).Value.Should().Be(at);
+        Process.Mm.Mmap(at, (long)count << PageGeometry.PageShift, prot, MapFlags.Fixed | MapFlags.Anonymous | (shared ? MapFlags.Shared : MapFlags.Private)).Value.Should().Be(at);
         for (int i = first; i < first + count; i++)
         {
             _pages[i] = (prot, 0, shared ? new Cell() : null);
@@ -100,7 +100,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
 
     private static int Holds((Prot Prot, int Value, Cell? Shared) page) => page.Shared?.Value ?? page.Value;
 
-    private VirtualAddress AddressOf(int page) => new(run.Window + ((ulong)page << 12));
+    private VirtualAddress AddressOf(int page) => new(run.Window + ((ulong)page << PageGeometry.PageShift));
 
     private void Forget(int first, int count, bool done)
     {
@@ -119,7 +119,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
             return;
         }
 
-        Result<VirtualAddress> moved = Process.Mm.Mremap(AddressOf(from), (long)count << 12, (long)count << 12, RemapFlags.MayMove | RemapFlags.Fixed, AddressOf(to));
+        Result<VirtualAddress> moved = Process.Mm.Mremap(AddressOf(from), (long)count << PageGeometry.PageShift, (long)count << PageGeometry.PageShift, RemapFlags.MayMove | RemapFlags.Fixed, AddressOf(to));
         if (moved.Succeeded)
         {
             Array.Copy(_pages, from, _pages, to, count);
@@ -154,7 +154,7 @@ internal sealed class ProcessModel(ProgramRun run, Process process)
             else
             {
                 cpu.Read<int>(at + 8).Should().Be(allowed ? Holds(_pages[index]!.Value) : -1, "page {0} holds that", index);
-                cpu.Read<int>(at + 4080).Should().Be(0);
+                cpu.Read<int>(at + (PageGeometry.PageSize - 16)).Should().Be(0);
             }
         }
         catch (SignalException signal)

@@ -19,8 +19,9 @@ internal sealed class ProgramRun
         Shape = shape;
         machine.CreateProcess("warm").Exit();
         _free = machine.FreePagesAtRest();
+        const ulong huge = (ulong)ProgramShape.HugePages << PageGeometry.PageShift;
         Process init = machine.CreateProcess("init");
-        Window = (init.Mm.MmapBase - (32UL << 20)) & ~((4UL << 20) - 1);
+        Window = (init.Mm.MmapBase - (16 * huge)) & ~((2 * huge) - 1);
         Alive.Add(new ProcessModel(this, init));
         if (shape.StartsMapped)
         {

@@ -6,11 +6,14 @@ namespace MemSim.Tests.Processes.Programs;
 /// <param name="VerifyEvery">After how many steps the machine is verified.</param>
 internal sealed record ProgramShape(int Pages, int Processes, int VerifyEvery)
 {
+    /// <summary>Pages in a huge page where entries have eight bytes.</summary>
+    public const int HugePages = PageGeometry.PageSize / 8;
+
     /// <summary>Where neighbours meet often.</summary>
     public static readonly ProgramShape Small = new(48, 6, 100);
 
     /// <summary>Four huge pages, all mapped to begin with.</summary>
-    public static readonly ProgramShape Huge = new(4 * 512, 5, 25) { StartsMapped = true };
+    public static readonly ProgramShape Huge = new(4 * HugePages, 5, 25) { StartsMapped = true };
 
     /// <summary>Whether the window is mapped to begin with.</summary>
     public bool StartsMapped { get; private init; }

@@ -78,8 +78,8 @@ internal sealed record ProgramStep(Op Op, int Process, int Cpu, int First, int C
     /// <summary>Programs in a window of <see cref="ProgramShape.Huge"/>: whole huge pages as often as ranges that cut them.</summary>
     public static ProgramStep Huge(Random random)
     {
-        int first = random.Next(3) == 0 ? random.Next(ProgramShape.Huge.Pages) : random.Next(4) * 512;
-        int count = random.Next(3) == 0 ? 1 + random.Next(40) : random.Next(2) == 0 ? 512 * (1 + random.Next(2)) : 1 + random.Next(1200);
+        int first = random.Next(3) == 0 ? random.Next(ProgramShape.Huge.Pages) : random.Next(4) * ProgramShape.HugePages;
+        int count = random.Next(3) == 0 ? 1 + random.Next(40) : random.Next(2) == 0 ? ProgramShape.HugePages * (1 + random.Next(2)) : 1 + random.Next(1200 * ProgramShape.HugePages / 512);
         Op op = random.Next(44) switch
         {
             < 4 => Op.Map,
@@ -99,7 +99,7 @@ internal sealed record ProgramStep(Op Op, int Process, int Cpu, int First, int C
         return new ProgramStep(op, random.Next(2) * random.Next(8), random.Next(4) / 3, first, op == Op.Touch ? 1 + random.Next(12) : Math.Min(count, ProgramShape.Huge.Pages - first))
         {
             Prot = random.Next(10) switch { 0 => Prot.Read, 1 => Prot.None, _ => Prot.Read | Prot.Write },
-            To = random.Next(2) == 0 ? random.Next(4) * 512 : random.Next(ProgramShape.Huge.Pages),
+            To = random.Next(2) == 0 ? random.Next(4) * ProgramShape.HugePages : random.Next(ProgramShape.Huge.Pages),
             Stride = 1 + random.Next(ProgramShape.Huge.Pages),
             Writes = random.Next(1 << 12),
         };
