@@ -8,7 +8,7 @@ namespace MemSim.PageCache;
 /// <summary>Writes the dirty pages of a device's files: the flusher thread, and what holds writers up (<c>struct bdi_writeback</c>).</summary>
 internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
 {
-    private const int ChunkPages = 1024;
+    private const int ChunkPages = (4 << 20) / PageGeometry.PageSize;
     private const int FirstPid = 60;
     private const long MaxPauseNanoseconds = 200_000_000;
 

@@ -7,8 +7,8 @@ namespace MemSim;
 public sealed partial class SwapSpace
 {
     private const int FirstHits = 4;
-    private const int HitsMask = 0x3f;
-    private const int WindowShift = 6;
+    private const int WindowShift = PageGeometry.PageShift / 2;
+    private const int HitsMask = (1 << WindowShift) - 1;
     private const ulong LowBits = PageGeometry.PageSize - 1;
 
     // Windows by addresses end here, whatever page-cluster says.

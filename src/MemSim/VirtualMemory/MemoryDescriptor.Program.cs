@@ -4,7 +4,7 @@ namespace MemSim;
 public sealed partial class MemoryDescriptor
 {
     // execve() leaves a page for arguments and makes the stack 128 KiB larger than it needs to be (stack_expand).
-    private const ulong FirstStackPages = 33;
+    private const ulong FirstStackPages = ((128 << 10) / PageGeometry.PageSize) + 1;
 
     /// <summary>Sets up stack and heap (<c>setup_arg_pages()</c>, <c>set_brk()</c>).</summary>
     internal Errno SetUpProgram(Cpu cpu)
