@@ -75,7 +75,7 @@ public sealed class ModelTests
         long huge = 0, split = 0;
         for (int seed = 0; seed < 3; seed++)
         {
-            using Machine machine = Machine.Boot(MachineSpec.Arm64(new ByteSize((ulong)Shape.Here.HugeBytes * 32), cpus: 2).WithCommandLine("transparent_hugepage=always"));
+            using Machine machine = Machine.Boot(MachineSpec.Arm64(Shape.Here.RoomForHuge, cpus: 2).WithCommandLine("transparent_hugepage=always"));
             ProgramRun.Run(machine, ProgramShape.Huge, RandomProgram.FromSeed(seed, 150, ProgramStep.Huge));
             huge += machine.Events[VmEvent.ThpFaultAlloc];
             split += machine.Events[VmEvent.ThpSplitPmd];

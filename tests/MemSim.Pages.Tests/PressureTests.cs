@@ -13,7 +13,7 @@ public sealed class PressureTests
     [Fact]
     public void A_huge_page_is_mapped_by_one_entry_forked_copied_by_small_pages_and_split()
     {
-        using Machine machine = Machine.Boot(MachineSpec.Arm64(new ByteSize((ulong)Here.HugeBytes * 16)).WithCommandLine("transparent_hugepage=always cma=0"));
+        using Machine machine = Machine.Boot(MachineSpec.Arm64(Here.RoomForHuge).WithCommandLine("transparent_hugepage=always cma=0"));
         Cpu cpu = machine.Cpus[0];
         Process parent = machine.CreateProcess("parent");
         VirtualAddress at = parent.Mm.Mmap(3 * Here.HugeBytes, Prot.Read | Prot.Write);

@@ -25,6 +25,9 @@ internal sealed record Shape(int Kib, int[] Shifts, int[] Entries, int HugeMib, 
 
     public long HugeBytes => (long)HugeMib << 20;
 
+    /// <summary>Memory of 32 huge pages, and more than the 512 MiB below which a kernel has transparent ones off.</summary>
+    public ByteSize RoomForHuge => new(Math.Max((ulong)HugeBytes * 32, 1UL << 30));
+
     public int HugeOrder => Orders - 1;
 
     public MappingSize HugeSize => (MappingSize)Shifts[1];
