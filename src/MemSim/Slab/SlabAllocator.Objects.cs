@@ -178,7 +178,7 @@ public sealed partial class SlabAllocator
         int got = Backend.AllocBulk(cpu, cache, gfp & ~Gfp.Zero, objects);
         if (got < objects.Length)
         {
-            FreeBulk(cpu, cache, objects[..got]);
+            Backend.GiveBackBulk(cpu, cache, objects[..got]);
             return 0;
         }
 

@@ -54,6 +54,12 @@ internal abstract class SlabBackend
         return objects.Length;
     }
 
+    /// <summary>Gives back what a bulk allocation had taken when memory ran out: nobody saw these objects, so nobody hears of them.</summary>
+    /// <param name="cpu">The CPU.</param>
+    /// <param name="cache">Their cache.</param>
+    /// <param name="objects">The objects, in the order in which they were taken. May be reordered.</param>
+    public virtual void GiveBackBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects) => FreeBulk(cpu, cache, objects);
+
     /// <summary>Checks and frees several objects at once, in the order <see cref="FreeBulk"/> has. Nobody listens to the tracepoints.</summary>
     /// <param name="cpu">The CPU.</param>
     /// <param name="cache">The cache they should belong to.</param>

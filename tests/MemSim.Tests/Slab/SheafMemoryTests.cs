@@ -1,4 +1,5 @@
 using FluentAssertions;
+using MemSim.Slab;
 using Xunit;
 
 namespace MemSim.Tests.Slab;
@@ -307,6 +308,26 @@ public class SheafMemoryTests
         second.Count.Should().Be(had);
         cache.Sheaves!.Value.Refills.Should().Be(before.Refills, "it was the CPU's spare one");
         cpu.Slab.ReturnSheaf(second);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void The_place_of_a_sheaf_given_back_is_used_for_the_next_of_its_size_and_for_no_larger_one()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel("7.3"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("places", 256);
+        SheafCache sheaves = (SheafCache)cache.BackendState!;
+        ArrayCache own = sheaves.TakeEmpty(cpu, Gfp.Kernel);
+        sheaves.GiveEmpty(cpu, own);
+
+        ArrayCache large = sheaves.TakeEmpty(cpu, Gfp.Kernel, 300);
+        ArrayCache next = sheaves.TakeEmpty(cpu, Gfp.Kernel);
+
+        large.Equals(own).Should().BeFalse();
+        next.Equals(own).Should().BeTrue();
+        sheaves.GiveEmpty(cpu, large);
+        sheaves.GiveEmpty(cpu, next);
         machine.Verify();
     }
 

@@ -270,6 +270,64 @@ public class SlabEdgeTests
         machine.Verify();
     }
 
+    [Fact]
+    public void Who_is_told_of_an_object_must_not_be_given_a_cache_that_is_there_already()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache first = machine.Slab.CreateCache("first", 64);
+        machine.Slab.CreateCache("alike", 64).Should().BeSameAs(first, "it is merged, and takes no memory");
+        Creating sink = new();
+        machine.Tracing.Attach(sink);
+        cpu.Kfree(cpu.Kmalloc(100, Gfp.Kernel));
+        machine.Tracing.Detach(sink);
+        sink.Said!.Kind.Should().Be(KernelBugKind.Deadlock);
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("slub", "6.1")]
+    [InlineData("slub", "6.12")]
+    [InlineData("slub", "6.18")]
+    [InlineData("slub", "7.3")]
+    public void A_bulk_allocation_that_memory_does_not_suffice_for_leaves_nothing_behind_and_nobody_hears_of_it(string implementation, string kernel)
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithKernel(kernel).WithCommandLine($"slab_allocator={implementation}"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.CreateCache("all_or_nothing", 2048, new KmemCacheArgs { SheafCapacity = 16 }, SlabFlags.TypesafeByRcu);
+        VirtualAddress[] few = new VirtualAddress[40];
+        cpu.Slab.AllocBulk(cache, Gfp.Kernel, few).Should().Be(few.Length);
+        cpu.Slab.FreeBulk(cache, few);
+        long inSheaves = cache.Sheaves?.ObjectsOfCpus ?? 0;
+        Counting sink = new();
+        machine.Tracing.Attach(sink);
+
+        cpu.Slab.AllocBulk(cache, Gfp.NoWait | Gfp.NoWarn, new VirtualAddress[80_000]).Should().Be(0);
+
+        (sink.Allocated, sink.Freed).Should().Be((0, 0));
+        machine.Tracing.Detach(sink);
+        machine.Slab.UsageOf(cache).LiveObjects.Should().Be(0);
+        (cache.Sheaves?.ObjectsOfCpus ?? 0).Should().Be(0, "what came out of sheaves goes to the slabs: without memory there are bigger problems than empty sheaves");
+        (inSheaves > 0).Should().Be(cache.SheafCapacity != 0);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void A_cache_that_has_neither_sheaves_nor_slabs_of_cpus_gives_what_is_freed_in_bulk_back_to_its_slabs()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("128M", cpus: 2).WithKernel("7.3"));
+        Cpu cpu = machine.Cpus[0];
+        KmemCache cache = machine.Slab.Find("kmem_cache_node")!;
+        cache.SheafCapacity.Should().Be(0);
+        VirtualAddress[] objects = new VirtualAddress[500];
+        cpu.Slab.AllocBulk(cache, Gfp.Kernel, objects).Should().Be(objects.Length);
+
+        cpu.Slab.FreeBulk(cache, objects);
+
+        machine.Slab.SysfsAttribute(cache, "cpu_slabs").Should().Be("0");
+        machine.Verify();
+    }
+
     private static Machine Classic(int cpus) => Machine.Boot(MachineSpec.X86_64("128M", cpus).WithCommandLine("slab_allocator=slab"));
 
     private sealed class Counting : ISlabTraceSink

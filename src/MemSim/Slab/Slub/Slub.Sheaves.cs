@@ -394,6 +394,9 @@ internal sealed partial class Slub
         return taken == objects.Length ? taken : taken + TakeManyFromSlabs(cpu, cache, gfp, objects[taken..]);
     }
 
+    /// <summary>Past the sheaves (<c>__kmem_cache_free_bulk()</c>): without memory there are bigger problems than empty sheaves (6.18 on).</summary>
+    public override void GiveBackBulk(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects) => FreeManyToSlabs(cpu, cache, objects);
+
     private void FreeManyToSlabs(Cpu cpu, KmemCache cache, Span<VirtualAddress> objects)
     {
         int left = objects.Length;
