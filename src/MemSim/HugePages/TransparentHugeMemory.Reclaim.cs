@@ -167,6 +167,132 @@ internal sealed partial class TransparentHugeMemory
         return split;
     }
 
+    /// <summary>Takes a huge page that its only user gave up with <c>MADV_FREE</c> off its list in one piece, unused from now on, for <c>MADV_PAGEOUT</c> (<c>madvise_cold_or_pageout_pte_range()</c>).</summary>
+    /// <returns>Its first frame, isolated; −1 for every other page.</returns>
+    public int IsolateFreed(in PageTableCursor cursor, PageTables tables)
+    {
+        ulong entry = cursor.Entry;
+        int head = _layout.Pfn(entry);
+        if (IsZero(entry) || cursor.IsCut || _spaces.Maps.TotalMapCount(head) != 1 || _frames[head].IsSwapBacked)
+        {
+            return -1;
+        }
+
+        while (_layout.IsYoung(entry) && !tables.TryChangeSlot(cursor.Slot, ref entry, _layout.MakeOld(entry)))
+        {
+        }
+
+        _spaces.Pages.ClearFlag(head, PageFlags.Referenced);
+        _ = _spaces.Machine.Lru.Idle?.TestClearYoung(head);
+        return !_spaces.Pages.HasFlag(head, PageFlags.Unevictable) && _spaces.Machine.Lru.Isolate(head) ? head : -1;
+    }
+
+    /// <summary>
+    /// Takes a large page that was given up with <c>MADV_FREE</c> out of all entries, for reclaim, which has it locked and isolated (<c>try_to_unmap()</c>): an entry that maps it as a whole goes at once since 6.11, before
+    /// it was split first.
+    /// </summary>
+    /// <returns>Whether nothing maps it any more. One that was written to again is ordinary memory from then on.</returns>
+    public bool Discard(Cpu cpu, int head)
+    {
+        if (!_spaces.Machine.Frames.Mappings.TryFind(_frames[head].Mapping, out AnonVma? anon))
+        {
+            return false;
+        }
+
+        foreach (AnonVmaChain link in anon.Areas)
+        {
+            if (!DiscardIn(cpu, link.Vma, head))
+            {
+                return false;
+            }
+        }
+
+        return _spaces.Maps.TotalMapCount(head) == 0;
+    }
+
+    private bool DiscardIn(Cpu cpu, Vma vma, int head)
+    {
+        PageTables tables = vma.Mm.Tables;
+        uint index = _frames[head].Index;
+        bool locked = (vma.Flags & VmaFlags.Locked) != 0;
+        if (_frames[head].Order == Order && vma.TryAddressOf(index, out ulong start) && (start & _mask) == 0 && Find(vma, start, out ulong whole) is var at and not 0 && _layout.Pfn(whole) == head)
+        {
+            if (locked || _spaces.Rules.DiscardsHugeWhole)
+            {
+                return !locked && DiscardWhole(cpu, vma, start, at, whole, head);
+            }
+
+            SplitEntry(cpu, vma, start);
+        }
+
+        for (int pfn = head; pfn < head + (1 << _frames[head].Order); pfn++)
+        {
+            if (vma.TryAddressOf(index + (uint)(pfn - head), out ulong address) && tables.FindSlot(address) is var slot and not 0 && tables.ReadSlot(slot) is var entry and not 0
+                && _layout.IsPresent(entry) && _layout.Pfn(entry) == pfn && (locked || !DiscardPart(cpu, vma, address, slot, entry, head, pfn)))
+            {
+                return false;
+            }
+        }
+
+        return true;
+    }
+
+    private bool DiscardWhole(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int head)
+    {
+        PageTables tables = vma.Mm.Tables;
+        entry = tables.ClearSlot(slot, entry);
+        tables.Mmu.FlushRange(cpu, tables, new VirtualAddress(address), Bytes);
+        NoteDirty(entry, head);
+        if (_spaces.Pages.HasFlag(head, PageFlags.Dirty) || IsHeldByOthers(head))
+        {
+            tables.WriteSlot(slot, entry);
+            if (_spaces.Pages.HasFlag(head, PageFlags.Dirty))
+            {
+                _spaces.Pages.SetFlag(head, PageFlags.SwapBacked);
+            }
+
+            return false;
+        }
+
+        vma.Mm.NotePeak();
+        vma.Mm.AnonPages -= Pages;
+        tables.FreeDeposit(cpu);
+        _spaces.Maps.RemoveHugeRmap(cpu, head, vma, splits: false);
+        _spaces.Pages.Put(cpu, head);
+        return true;
+    }
+
+    private bool DiscardPart(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, int head, int pfn)
+    {
+        PageTables tables = vma.Mm.Tables;
+        entry = tables.ClearSlot(slot, entry);
+        tables.Mmu.FlushPage(cpu, tables, new VirtualAddress(address));
+        NoteDirty(entry, head);
+        if (_spaces.Pages.HasFlag(head, PageFlags.Dirty) || IsHeldByOthers(head))
+        {
+            tables.WriteSlot(slot, entry);
+            _spaces.Pages.SetFlag(head, PageFlags.SwapBacked);
+            return false;
+        }
+
+        vma.Mm.NotePeak();
+        vma.Mm.CountResident(pfn, -1);
+        _spaces.Maps.RemoveRmap(cpu, pfn, vma);
+        _spaces.Pages.Put(cpu, pfn);
+        return true;
+    }
+
+    private void NoteDirty(ulong entry, int head)
+    {
+        if (_layout.IsDirty(entry))
+        {
+            _spaces.Pages.SetFlag(head, PageFlags.Dirty);
+        }
+    }
+
+    /// <summary>Whether there are more references than those of entries and of reclaim.</summary>
+    private bool IsHeldByOthers(int head) => _spaces.Pages.RefCount(head) != 1 + _spaces.Maps.TotalMapCount(head);
+
     /// <summary>Makes a page that is part of a huge one a page of its own, for advice about it alone.</summary>
     /// <returns>Whether it is one now.</returns>
     public bool Isolate(Cpu cpu, int pfn)

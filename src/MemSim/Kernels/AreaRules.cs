@@ -51,6 +51,9 @@ public sealed record AreaRules
     /// <summary>Whether ranges without a writable entry can be collapsed into huge pages (since 6.18).</summary>
     public bool CollapsesReadOnly { get; init; }
 
+    /// <summary>Whether reclaim takes the entry of a huge page that was given up with <c>MADV_FREE</c> out as it is, instead of splitting it first (since 6.11).</summary>
+    public bool DiscardsHugeWhole { get; init; }
+
     /// <summary>Whether pages move between nodes to who uses them, without being asked (3.8).</summary>
     public bool BalancesNodes { get; init; } = true;
 

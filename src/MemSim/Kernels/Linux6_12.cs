@@ -43,7 +43,7 @@ internal static class Linux6_12
             FreePointerInside = ["filp"],
         },
         Views = Older.Views with { Rows = RowSet.Of6_12, HugePagesBySize = true, AddedSysctls = ["enable_soft_offline", "memfd_noexec"], ReportsNameUser = true, TotalPagesArePresent = true, PageOwnerRecent = true, SmapsCountsKsm = true, ZonelistsAfterTables = true },
-        Areas = Older.Areas with { GivesChargeBack = true, SealsExecution = true, MapsSealedForReading = true, UnsharesForLongPins = true, RefusesLongWritePins = true, UserfaultPoisons = true, UserfaultMoves = true, WeightsInterleave = true },
+        Areas = Older.Areas with { GivesChargeBack = true, SealsExecution = true, MapsSealedForReading = true, UnsharesForLongPins = true, RefusesLongWritePins = true, UserfaultPoisons = true, UserfaultMoves = true, WeightsInterleave = true, DiscardsHugeWhole = true },
         Cgroups = Older.Cgroups with { ReclaimsInQuarters = true, WalksWholeTree = false, ReclaimTakesSwappiness = true },
         CompressedMemory = Older.CompressedMemory with { ZspagesChain = true, ZeroPagesAreBits = true, ZswapByCgroup = true, ZswapShrinksUntilItAccepts = true, ZramCountsInvalid = false },
         Ksm = new KsmRules { ChecksumsFirst = true, EndsSingleChains = true, SkipsPages = true, CountsZeroPages = true, MergesProcesses = true, HasAdvisor = true },

@@ -112,6 +112,19 @@ internal sealed class FrameTable
         _ = frame.Clear(clear, _parallel);
     }
 
+    public void ChangeMapping(Page page, uint mapping, uint index)
+    {
+        ref PageFrame frame = ref OwnedFrame(page, "set page->mapping");
+        if (frame.IsOnLru && PageFrame.IsMovableMapping(mapping))
+        {
+            // Whatever the policy: migration would isolate it as a page of its list and put it back as a driver's.
+            throw new KernelBugException(KernelBugKind.StillInUse, $"BUG: {page} is on an LRU list and would become a page that a driver moves", _machine.Bugs.Describe(page), page);
+        }
+
+        frame.Mapping = mapping;
+        frame.Index = index;
+    }
+
     public bool IsAllocatedHead(int pfn, int order) => pfn < Map.Frames && MayFree(new Page(_machine, pfn), order);
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -109,13 +109,8 @@ public readonly partial struct Page : IEquatable<Page>
     /// <summary>Says which address space the page belongs to, and where in it; 0 takes it out. A page with a mapping cannot be freed.</summary>
     /// <param name="mapping">The address space's number with the kernel's low bits (1 anonymous, 2 driver-movable).</param>
     /// <param name="index">The offset in pages.</param>
-    /// <exception cref="KernelBugException">The page is not allocated.</exception>
-    public void SetMapping(uint mapping, uint index)
-    {
-        ref PageFrame frame = ref Owner.Frames.OwnedFrame(this, "set page->mapping");
-        frame.Mapping = mapping;
-        frame.Index = index;
-    }
+    /// <exception cref="KernelBugException">The page is not allocated, or it is on an LRU list and would become one that a driver moves.</exception>
+    public void SetMapping(uint mapping, uint index) => Owner.Frames.ChangeMapping(this, mapping, index);
 
     /// <summary>Counts page table entries that map the page (<c>_mapcount</c>). A mapped page cannot be freed.</summary>
     /// <param name="change">Entries added, negative for removed.</param>

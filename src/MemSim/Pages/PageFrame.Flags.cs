@@ -86,7 +86,9 @@ internal partial struct PageFrame
     public readonly bool IsMerged => (Mapping & MappingTable.Merged) == MappingTable.Merged;
 
     /// <summary>Whether it is a driver's that can move it (<c>__PageMovable()</c>).</summary>
-    public readonly bool IsDriverMovable => (Mapping & (MappingTable.Anonymous | MappingTable.Movable)) == MappingTable.Movable;
+    public readonly bool IsDriverMovable => IsMovableMapping(Mapping);
+
+    public static bool IsMovableMapping(uint mapping) => (mapping & (MappingTable.Anonymous | MappingTable.Movable)) == MappingTable.Movable;
 
     /// <summary>Whether it has flags that no page may have when it is freed, or an owner.</summary>
     public readonly bool IsHeldByFlagsOrOwner

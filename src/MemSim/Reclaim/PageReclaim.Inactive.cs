@@ -218,7 +218,7 @@ internal sealed partial class PageReclaim
             return Outcome.Demote;
         }
 
-        if (frame.Order != 0 && frame.IsAnonymous)
+        if (frame.Order != 0 && frame.IsAnonymous && frame.IsSwapBacked)
         {
             return OfHuge(cpu, owners, state, sc, pfn, ref frame, ref found);
         }
@@ -257,25 +257,20 @@ internal sealed partial class PageReclaim
             : Free(cpu, owners, pfn, ref frame);
     }
 
-    /// <summary>A huge page of a process. To an area that has a whole cluster free all of it goes at once; else its parts are swapped out, or dropped, when reclaim comes round again.</summary>
+    /// <summary>A huge page of a process. To an area that has a whole cluster free all of it goes at once; else its parts are swapped out when reclaim comes round again.</summary>
     private Outcome OfHuge(Cpu cpu, IPageOwners owners, NodeReclaimState state, ScanControl sc, int pfn, ref PageFrame frame, ref ScanFindings found)
     {
-        bool lazy = !frame.IsSwapBacked;
         int order = frame.Order;
         int pages = 1 << order;
         bool isSized = order < _hugeOrder;
-        bool writes = !lazy && sc.MayWrite && (sc.Gfp & Gfp.Io) != 0;
+        bool writes = sc.MayWrite && (sc.Gfp & Gfp.Io) != 0;
         bool whole = writes && !owners.IsPartlyUnmapped(pfn) && (_machine.Swap.HasFreeCluster || (isSized && _machine.Personality.Reclaim.SwapsLargeAnywhere && _machine.SystemFigures.SwapFreePages >= pages));
-        if ((!lazy && _machine.SystemFigures.SwapFreePages == 0) || !owners.SplitHuge(cpu, pfn, counts: !whole))
+        if (_machine.SystemFigures.SwapFreePages == 0 || !owners.SplitHuge(cpu, pfn, counts: !whole))
         {
             return Outcome.ActivateLocked;
         }
 
-        if (!lazy)
-        {
-            owners.CountSwapOut(order, whole);
-        }
-
+        owners.CountSwapOut(order, whole);
         if (!whole && !(isSized && writes))
         {
             return Outcome.KeepLocked;

@@ -47,8 +47,8 @@ internal sealed partial class Rmap(AddressSpaces spaces, PageTableAging aging)
     {
         if (spaces.Pages.IsPartOfHuge(pfn))
         {
-            // Huge pages are split before they are taken out of page tables.
-            return false;
+            // Large pages are split before they are taken out of page tables, but for those that were given up.
+            return spaces.Pages.IsAnon(pfn) && !spaces.Pages.HasFlag(pfn, PageFlags.SwapBacked) && spaces.Huge.Discard(cpu, pfn);
         }
 
         Debug.Assert(spaces.Frames[pfn].IsLocked, "who takes a page out of page tables has it locked");

@@ -107,6 +107,7 @@ internal static class RuleEvidence
         ["Areas.MapsSealedForReading"] = Live,
         ["Areas.BalancesNodes"] = Captured,
         ["Areas.WeightsInterleave"] = Captured,
+        ["Areas.DiscardsHugeWhole"] = NowhereTold,
         ["Areas.UnsharesForLongPins"] = NowhereTold,
         ["Areas.RefusesLongWritePins"] = NowhereTold,
         ["Image.StackDepotBucketPointers"] = StackDepot,

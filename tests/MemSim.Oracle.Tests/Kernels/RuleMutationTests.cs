@@ -48,6 +48,7 @@ public sealed class RuleMutationTests(CaptureArchive captures, RecordedViews vie
         ["7.0 Cgroups.CountsPageTables"] = "CgroupOomReportTests",
         ["6.12 Areas.SealsExecution"] = "MemfdTests",
         ["6.12 Areas.MapsSealedForReading"] = "MemfdTests",
+        ["6.12 Areas.DiscardsHugeWhole"] = "HugeSwapTests",
         ["6.12 Areas.UnsharesForLongPins"] = "PinTests",
         ["6.12 Areas.RefusesLongWritePins"] = "PinTests",
         ["6.12 Areas.WeightsInterleave"] = "MemoryTierTests",

@@ -93,6 +93,107 @@ public sealed class HugeSwapTests : IDisposable
         area.UsedPages.Should().Be(0);
     }
 
+    [Theory]
+    [InlineData("6.1", 1)]
+    [InlineData("6.12", 0)]
+    [InlineData("7.3", 0)]
+    public void A_huge_page_given_up_is_paged_out_as_what_it_is_one_piece(string kernel, int splitEntries)
+    {
+        using Machine machine = HugeMachine(kernel);
+        Cpu cpu = machine.Cpus[0];
+        Process process = WithHugePage(machine, out VirtualAddress at);
+        int head = machine.Mm!.Layout.Pfn(process.Mm.Tables.ReadSlot(process.Mm.Tables.FindPmd(at.Value)));
+        process.Mm.Madvise(at, Pages << PageGeometry.PageShift, MemoryAdvice.Free).Should().Be(Errno.None);
+        machine.Lru.DrainAll();
+
+        process.Mm.Madvise(at, Pages << PageGeometry.PageShift, MemoryAdvice.PageOut).Should().Be(Errno.None);
+
+        (machine.Events[VmEvent.ThpSplitPage], machine.Events[VmEvent.ThpSplitPmd], machine.Events[VmEvent.LazyFreed]).Should().Be((0, splitEntries, Pages));
+        machine.GetPage(new Pfn(head)).Count.Should().Be(0);
+        (process.Mm.AnonPages, process.Mm.SwapEntries, machine.Nodes[0].Counters.AnonHugePages).Should().Be((0, 0, 0));
+        using (cpu.Run(process))
+        {
+            cpu.Read<int>(at).Should().Be(0);
+        }
+
+        process.Exit();
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("7.3")]
+    public void A_huge_page_given_up_and_written_to_again_stays(string kernel)
+    {
+        using Machine machine = HugeMachine(kernel);
+        Cpu cpu = machine.Cpus[0];
+        Process process = WithHugePage(machine, out VirtualAddress at);
+        process.Mm.Madvise(at, Pages << PageGeometry.PageShift, MemoryAdvice.Free).Should().Be(Errno.None);
+        machine.Lru.DrainAll();
+        using (cpu.Run(process))
+        {
+            cpu.Write(at + (7 << PageGeometry.PageShift), 4711);
+        }
+
+        process.Mm.Madvise(at, Pages << PageGeometry.PageShift, MemoryAdvice.PageOut).Should().Be(Errno.None);
+
+        (process.Mm.AnonPages, machine.Events[VmEvent.ThpSplitPage], machine.Events[VmEvent.LazyFreed]).Should().Be((Pages, 0, 0));
+        using (cpu.Run(process))
+        {
+            cpu.Read<int>(at + (7 << PageGeometry.PageShift)).Should().Be(4711);
+            cpu.Read<int>(at + (8 << PageGeometry.PageShift)).Should().Be(9, "it is whole");
+        }
+
+        int head = machine.Mm!.Layout.Pfn(process.Mm.Tables.ReadSlot(process.Mm.Tables.FindSlot(at.Value) is var slot and not 0 ? slot : process.Mm.Tables.FindPmd(at.Value)));
+        machine.GetPage(new Pfn(head)).Flags.Should().HaveFlag(PageFlags.SwapBacked);
+        process.Exit();
+        machine.Verify();
+    }
+
+    [Theory]
+    [InlineData("6.1")]
+    [InlineData("6.12")]
+    public void A_huge_page_given_up_by_parent_and_child_goes_from_both(string kernel)
+    {
+        using Machine machine = HugeMachine(kernel);
+        Process process = WithHugePage(machine, out VirtualAddress at);
+        process.Mm.Madvise(at, Pages << PageGeometry.PageShift, MemoryAdvice.Free).Should().Be(Errno.None);
+        machine.Lru.DrainAll();
+        Process child = process.Fork();
+        for (int round = 0; round < 3; round++)
+        {
+            Reclaim(machine);
+        }
+
+        (process.Mm.AnonPages, child.Mm.AnonPages, machine.Events[VmEvent.LazyFreed]).Should().Be((0, 0, Pages));
+        child.Exit();
+        process.Exit();
+        machine.Verify();
+    }
+
+    private static Machine HugeMachine(string kernel)
+    {
+        Machine machine = Machine.Boot(MachineSpec.X86_64("256M").WithKernel(kernel));
+        machine.HugePages.Enabled = TransparentHugePages.Always;
+        return machine;
+    }
+
+    private static Process WithHugePage(Machine machine, out VirtualAddress at)
+    {
+        Process process = machine.CreateProcess("gives_up");
+        at = HugePageTests.Map(process, Pages << PageGeometry.PageShift);
+        using (machine.Cpus[0].Run(process))
+        {
+            for (int i = 0; i < Pages; i++)
+            {
+                machine.Cpus[0].Write(at + (i << PageGeometry.PageShift), i + 1);
+            }
+        }
+
+        process.Mm.Tables.Lookup(at).Pages.Should().Be(Pages);
+        return process;
+    }
+
     private (long Whole, long Parts, long Out) Counts() =>
         (_machine.Events[VmEvent.ThpSwpout], _machine.Events[VmEvent.ThpSwpoutFallback], _machine.Events[VmEvent.SwapOut]);
 
@@ -132,15 +233,17 @@ public sealed class HugeSwapTests : IDisposable
     }
 
     /// <summary>One look at the end of each list.</summary>
-    private long Reclaim()
+    private long Reclaim() => Reclaim(_machine);
+
+    private static long Reclaim(Machine machine)
     {
-        _machine.Lru.DrainAll();
+        machine.Lru.DrainAll();
         ScanControl sc = new();
         sc.Start(Gfp.Kernel, 0, 4, 4 * Pages, isKswapd: false);
         sc.Priority = 0;
-        NodeReclaimState state = _machine.Reclaim.Vmscan.StateOf(_machine.Nodes[0]);
-        _machine.Reclaim.Vmscan.BeginPass(state, sc);
-        _machine.Reclaim.Vmscan.ScanTurn(Cpu, state, sc);
+        NodeReclaimState state = machine.Reclaim.Vmscan.StateOf(machine.Nodes[0]);
+        machine.Reclaim.Vmscan.BeginPass(state, sc);
+        machine.Reclaim.Vmscan.ScanTurn(machine.Cpus[0], state, sc);
         return sc.PassFreed;
     }
 }

@@ -71,6 +71,30 @@ public class StructPageTests : MachineTests
     }
 
     [Fact]
+    public void A_page_on_an_LRU_list_does_not_become_one_that_a_driver_moves()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("process");
+        VirtualAddress at = process.Mm.Mmap(4096, Prot.Read | Prot.Write);
+        using (cpu.Run(process))
+        {
+            cpu.Write(at, 1);
+        }
+
+        machine.Lru.DrainAll();
+        Page page = machine.GetPage(new Pfn((long)(process.PageMap(at, 1)[0] & ((1UL << 55) - 1))));
+        page.Flags.Should().HaveFlag(PageFlags.Lru);
+        (uint mapping, uint index) = (page.Mapping, page.Index);
+        page.Invoking(p => p.SetMapping(0x12, 0)).Should().Throw<KernelBugException>().WithMessage("*on an LRU list*").Which.Kind.Should().Be(KernelBugKind.StillInUse);
+        (page.Mapping, page.Index).Should().Be((mapping, index));
+        machine.Compaction.CompactMemory();
+        (machine.Nodes[0].Counters.IsolatedAnon, machine.Nodes[0].Counters.IsolatedFile).Should().Be((0, 0));
+        process.Exit();
+        machine.Verify();
+    }
+
+    [Fact]
     public void Every_stored_flag_can_be_set_read_and_cleared_alone()
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));

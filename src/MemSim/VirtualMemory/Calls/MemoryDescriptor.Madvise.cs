@@ -315,7 +315,13 @@ public sealed partial class MemoryDescriptor
         {
             if (cursor.IsHuge)
             {
-                if (_spaces.Huge.SplitForPageOut(cpu, cursor.Entry))
+                int given = _spaces.Huge.IsolateFreed(cursor, Tables);
+                if (given >= 0)
+                {
+                    count = ReclaimBatch(cpu, batch[..count]);
+                    _ = machine.Lru.PageOut.ReclaimIsolated(cpu, [given]);
+                }
+                else if (_spaces.Huge.SplitForPageOut(cpu, cursor.Entry))
                 {
                     cursor.ContinueFrom(cursor.Address);
                 }
@@ -340,8 +346,7 @@ public sealed partial class MemoryDescriptor
                 bool full = count != 0 && (count == batch.Length || machine.Frames.Array[batch[0]].ZoneId != machine.Frames.Array[pfn].ZoneId);
                 if (full)
                 {
-                    _ = machine.Lru.PageOut.ReclaimIsolated(cpu, batch[..count]);
-                    count = 0;
+                    count = ReclaimBatch(cpu, batch[..count]);
                 }
 
                 batch[count++] = pfn;
@@ -353,13 +358,21 @@ public sealed partial class MemoryDescriptor
             }
         }
 
-        if (count != 0)
-        {
-            _ = machine.Lru.PageOut.ReclaimIsolated(cpu, batch[..count]);
-        }
-
+        _ = ReclaimBatch(cpu, batch[..count]);
         Tables.Mmu.FlushRange(cpu, Tables, new VirtualAddress(start), end - start);
         return Errno.None;
+    }
+
+    /// <summary>Reclaims what was gathered so far.</summary>
+    /// <returns>How many are gathered then: none.</returns>
+    private static int ReclaimBatch(Cpu cpu, ReadOnlySpan<int> pages)
+    {
+        if (!pages.IsEmpty)
+        {
+            _ = cpu.Machine.Lru.PageOut.ReclaimIsolated(cpu, pages);
+        }
+
+        return 0;
     }
 
     /// <summary>Advice that is taken page by page, of huge pages as a whole (<c>MADV_COLD</c>, <c>MADV_FREE</c>).</summary>
