@@ -9,12 +9,25 @@ namespace MemSim.Mutants;
 internal sealed class MutantRunner(string tests, string measured) : IDisposable
 {
     private const string SoFar = "so far";
+    private const string Killed = "killed";
 
     private readonly Worker _worker = new(tests);
 
     // Tests that passed with a mutant in an earlier round.
     private readonly Dictionary<int, HashSet<int>> _passed = [];
     private readonly Dictionary<string, (double Milliseconds, HashSet<int> Met)> _measured = [];
+    private readonly Dictionary<int, string> _killers = [];
+
+    /// <summary>What killed a mutant in an earlier run is tried first.</summary>
+    /// <param name="log">The log of that run.</param>
+    public void Remember(string log)
+    {
+        foreach (string line in File.ReadLines(log).Where(l => l.StartsWith(Killed, StringComparison.Ordinal)))
+        {
+            string[] fields = line.Split('\t');
+            _killers[int.Parse(fields[1], CultureInfo.InvariantCulture)] = fields[0].Split(' ')[^1];
+        }
+    }
 
     /// <summary>Runs all tests without a mutant, to see how long they take and what they meet; those measured before are not run again.</summary>
     /// <param name="most">Tests that take longer are not used.</param>
@@ -44,7 +57,7 @@ internal sealed class MutantRunner(string tests, string measured) : IDisposable
             Answer first = _worker.Run(test, -1, met: true, most);
 
             // The first run compiles; later ones are as quick as the second.
-            Answer again = first is { Passed: true, Milliseconds: < 3000 } ? _worker.Run(test, -1, met: false, most) : first;
+            Answer again = first is { Passed: true, Milliseconds: > 20 and < 1000 } ? _worker.Run(test, -1, met: false, most) : first;
             bool good = first.Passed && again.Passed;
             if (!good)
             {
@@ -91,7 +104,7 @@ internal sealed class MutantRunner(string tests, string measured) : IDisposable
 
     private string Try(Mutant mutant, double limit, bool isLast)
     {
-        int[] meeting = [.. Enumerable.Range(0, _worker.Names.Count).Where(t => Use(t) && _measured[_worker.Names[t]].Met.Contains(mutant.Id)).OrderBy(t => Cost(t, mutant))];
+        int[] meeting = [.. Enumerable.Range(0, _worker.Names.Count).Where(t => Use(t) && Meets(t, mutant.Id)).OrderBy(t => Cost(t, mutant))];
         if (!_passed.TryGetValue(mutant.Id, out HashSet<int>? passed))
         {
             _passed[mutant.Id] = passed = [];
@@ -102,7 +115,7 @@ internal sealed class MutantRunner(string tests, string measured) : IDisposable
         foreach (int test in meeting.Where(t => !passed.Contains(t)))
         {
             double normal = _measured[_worker.Names[test]].Milliseconds;
-            if (spent + normal > limit)
+            if (spent + normal > limit && !(_killers.TryGetValue(mutant.Id, out string? killer) && killer == _worker.Names[test]))
             {
                 continue;
             }
@@ -113,7 +126,7 @@ internal sealed class MutantRunner(string tests, string measured) : IDisposable
             // A test that fails by chance, or because of what a mutant left behind in the process, kills nothing: it must pass without the mutant and fail with it again.
             if (!with.Passed && Ask(test, -1).Passed && !Ask(test, mutant.Id).Passed)
             {
-                return $"killed: {with.Kind} {_worker.Names[test]}";
+                return $"{Killed}: {with.Kind} {_worker.Names[test]}";
             }
 
             passed.Add(test);
@@ -148,7 +161,7 @@ internal sealed class MutantRunner(string tests, string measured) : IDisposable
                 _worker.Start(mutant.Id);
                 if (passes && !Ask(test, mutant.Id).Passed)
                 {
-                    return $"killed: {with.Kind} {_worker.Names[test]}";
+                    return $"{Killed}: {with.Kind} {_worker.Names[test]}";
                 }
             }
         }
@@ -161,10 +174,17 @@ internal sealed class MutantRunner(string tests, string measured) : IDisposable
 
     private bool Use(int test) => _measured.TryGetValue(_worker.Names[test], out (double Milliseconds, HashSet<int> Met) known) && known.Milliseconds >= 0;
 
+    private bool Meets(int test, int mutant) => _measured[_worker.Names[test]].Met.Contains(mutant) || (_killers.TryGetValue(mutant, out string? killer) && killer == _worker.Names[test]);
+
     /// <summary>The tests of the mutant's room come first, and those of its own class before them.</summary>
     private double Cost(int test, Mutant mutant)
     {
         string name = _worker.Names[test];
+        if (_killers.TryGetValue(mutant.Id, out string? killer) && killer == name)
+        {
+            return 0;
+        }
+
         string file = Path.GetFileName(mutant.File).Split('.')[0];
         double factor = name.Contains(file, StringComparison.Ordinal) ? 0.05 : name.Contains($".{mutant.Room}.", StringComparison.Ordinal) ? 0.2 : 1;
         return (_measured[name].Milliseconds + 1) * factor;

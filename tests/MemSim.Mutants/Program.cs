@@ -5,6 +5,7 @@ using MemSim.Mutants;
 // again COPY LIST: puts in the mutants of an earlier list, where their code still stands.
 // errors COPY BUILDLOG: adds those to left-out.txt in whose lines the build found errors; restore the sources and make again.
 // run COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: tries each mutant with the tests that meet it; TESTS is the assembly of the tests in the copy's build. Tests that take longer than four times EACH are not used.
+// With COPY/earlier.tsv, the log of an earlier run, what killed a mutant then is tried first.
 // fresh COPY TESTS MEASURED LOG SECONDS [EACH] [ID...]: the same with a process for each mutant, and all tests of its neighbourhood whether they meet it or not.
 string[] rooms = ["Zones", "PageAllocation", "Slab", "Faults", "Swap", "Reclaim", "Compaction"];
 switch (args)
@@ -44,6 +45,12 @@ switch (args)
             int[] only = [.. more.Skip(1).Select(Number)];
             Mutant[] mutants = [.. File.ReadAllLines(Path.Combine(copy, "mutants.tsv")).Select(Mutant.Parse).Where(m => only.Length == 0 || only.Contains(m.Id))];
             using MutantRunner runner = new(tests, measured);
+            string earlier = Path.Combine(copy, "earlier.tsv");
+            if (File.Exists(earlier))
+            {
+                runner.Remember(earlier);
+            }
+
             runner.Measure(4 * each);
             runner.Go(mutants, log, each, TimeSpan.FromSeconds(Number(seconds)), args[0] is "fresh");
             return 0;

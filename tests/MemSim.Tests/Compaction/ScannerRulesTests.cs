@@ -189,13 +189,65 @@ public class ScannerRulesTests : MachineTests
         taken.FreeRuns.Should().NotBeEmpty().And.OnlyContain(run => run.Scanned <= run.End - run.Start);
     }
 
+    [Theory]
+    [InlineData(CompactionPriority.Async, false)]
+    public void Movable_pages_go_into_page_blocks_of_unmovable_ones_only_when_nothing_else_helped(CompactionPriority priority, bool mixes)
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        machine.Reclaim.Policy = NoReclaim.Instance;
+        List<Page> kernels = [.. Enumerable.Range(0, 6000).Select(_ => cpu.AllocPage(Gfp.Kernel))];
+        MovablePool pool = machine.Migration.CreateMovablePool();
+        List<int> numbers = pool.Fill(cpu);
+        pool.KeepEvery(cpu, numbers, 2);
+        for (int i = 0; i < kernels.Count; i += 2)
+        {
+            cpu.FreePage(kernels[i]);
+        }
+
+        machine.Memory.DrainAllPages();
+        HashSet<long> unmovable = [.. machine.Zones.Where(z => z.IsPopulated).SelectMany(z => kernels.Where((p, i) => i % 2 == 1 && p.Zone == z && z.BlockType(p.FrameIndex) == (int)MigrateType.Unmovable)).Select(p => p.Pfn.Value >> 9)];
+        Zone zone = machine.Nodes[0].GetZone(ZoneType.Dma32);
+
+        // Several times, as each run ends with the block it was for.
+        for (int run = 0; run < 40; run++)
+        {
+            _ = machine.Compaction.Compactor.TryToCompact(new ReclaimRequest(cpu, Gfp.HighUserMovable | Gfp.NoWarn, 9, zone.Index, [zone]), priority);
+            _ = machine.Compaction.Compactor.TakeCaptured(cpu);
+        }
+
+        pool.Moves.Should().BePositive();
+        numbers.Any(n => !pool[n].IsNull && unmovable.Contains(pool[n].Pfn.Value >> 9)).Should().Be(mixes);
+    }
+
+    [Fact]
+    public void The_migration_scanner_looks_at_no_page_twice()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        MovablePool pool = machine.Migration.CreateMovablePool();
+        pool.KeepEvery(cpu, pool.Fill(cpu), 2);
+        TakenSink taken = new();
+        machine.Tracing.Attach(taken);
+
+        machine.Compaction.CompactMemory();
+
+        taken.MigrateRuns.Should().NotBeEmpty().And.OnlyContain(run => run.Scanned <= run.End - run.Start);
+    }
+
     private sealed class TakenSink : ICompactionTraceSink
     {
         public long Pages { get; private set; }
 
         public List<(long Start, long End, long Scanned)> FreeRuns { get; } = [];
 
-        public void MmCompactionIsolateMigratePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken) => Pages += taken;
+        public List<(long Start, long End, long Scanned)> MigrateRuns { get; } = [];
+
+        public void MmCompactionIsolateMigratePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken)
+        {
+            Pages += taken;
+            MigrateRuns.Add((startPfn, endPfn, scanned));
+        }
 
         public void MmCompactionIsolateFreePages(Cpu cpu, long startPfn, long endPfn, long scanned, long taken)
         {

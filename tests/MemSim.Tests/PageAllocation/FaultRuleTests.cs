@@ -37,6 +37,27 @@ public sealed class FaultRuleTests : MachineTests
         once.Count.Should().BeInRange(540, 660);
     }
 
+    [Theory]
+    [InlineData(7UL)]
+    [InlineData(0x9e3779b97f4a7c15)]
+    public void What_a_seed_makes_fail_is_what_xorshift64_says(ulong seed)
+    {
+        List<int> expected = [];
+        ulong state = seed;
+        for (int i = 1; i <= 200; i++)
+        {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            if ((state >> 11) / (double)(1UL << 53) < 0.3)
+            {
+                expected.Add(i);
+            }
+        }
+
+        FailuresOf(FaultRule.AtRandom(30, seed), 200).Should().Equal(expected);
+    }
+
     [Fact]
     public void Filters_find_one_request_among_many()
     {

@@ -78,6 +78,45 @@ public sealed class PcpLimitTests
         c.High.Should().Be(before - (before / 8)).And.BeGreaterThan(a.High);
     }
 
+    [Theory]
+    [MemberData(nameof(MovingLines))]
+    public void A_limit_that_the_administrator_sets_holds_for_the_next_free_and_does_not_rise_with_time(string kernel)
+    {
+        using Machine machine = Raised(kernel, out PerCpuPages pcp);
+        Cpu cpu = machine.Cpus[0];
+        List<Page> pages = [.. Enumerable.Range(0, 40_000).Select(_ => cpu.AllocPage(Gfp.Kernel))];
+        pages[..20_000].ForEach(cpu.FreePage);
+        int before = pcp.Count;
+        before.Should().BeGreaterThan(4000, "the limit had risen");
+        machine.Sysctl.Set("percpu_pagelist_high_fraction", "100000");
+        pcp.HighMin.Should().Be(pcp.HighMax).And.BeLessThan(1000);
+
+        // The list is longer than what is drained at once above the limit: that does not make the limit higher.
+        cpu.FreePage(cpu.AllocPage(Gfp.Kernel));
+        machine.AdvanceTime(TimeSpan.FromSeconds(1));
+        pcp.High.Should().Be(pcp.HighMin);
+
+        pages[20_000..].ForEach(cpu.FreePage);
+        pcp.Count.Should().BeLessThanOrEqualTo(pcp.HighMin);
+        machine.Verify();
+    }
+
+    [Theory]
+    [MemberData(nameof(MovingLines))]
+    public void Lists_that_are_short_when_the_limit_is_set_grow_to_it_and_no_further(string kernel)
+    {
+        using Machine machine = Raised(kernel, out PerCpuPages pcp);
+        Cpu cpu = machine.Cpus[0];
+        List<Page> pages = [.. Enumerable.Range(0, 5000).Select(_ => cpu.AllocPage(Gfp.Kernel))];
+        machine.Memory.DrainAllPages();
+        machine.Sysctl.Set("percpu_pagelist_high_fraction", "100000");
+        foreach (Page page in pages)
+        {
+            cpu.FreePage(page);
+            pcp.Count.Should().BeLessThanOrEqualTo(pcp.HighMax);
+        }
+    }
+
     [Fact]
     public void Fixed_limits_stay_and_nothing_is_drained()
     {

@@ -207,6 +207,22 @@ public sealed class GenerationReclaimTests : IDisposable
         machine.Events[VmEvent.OomKill].Should().Be(dies ? 1 : 0);
     }
 
+    [Theory]
+    [InlineData("6.12")]
+    [InlineData("7.3")]
+    public void Pages_whose_file_keeps_them_are_taken_off_the_generations_where_reclaim_meets_them_and_counted(string kernel)
+    {
+        Machine machine = Boot(kernel, "256M");
+        OpenFile file = MakeFile(machine, 32);
+        Read(machine, file, 32);
+        file.Mapping.IsUnevictable = true;
+
+        Reclaim(machine, 1000, 60);
+
+        machine.Events[VmEvent.UnevictablePagesCulled].Should().BeGreaterThan(1000);
+        machine.Verify();
+    }
+
     private Machine Boot(string kernel, string memory, int swap = 0)
     {
         Machine machine = Machine.Boot(MachineSpec.X86_64(memory, cpus: 1).WithKernel(kernel).WithCommandLine("transparent_hugepage=never"));

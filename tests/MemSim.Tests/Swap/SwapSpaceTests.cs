@@ -36,6 +36,21 @@ public sealed class SwapSpaceTests : IDisposable
     }
 
     [Fact]
+    public void A_page_that_has_a_slot_gets_no_second_one()
+    {
+        SwapArea area = _rig.AddArea();
+        int pfn = _rig.NewAnonymousPage();
+        Machine.Frames.Array[pfn].Set(PageFlags.Locked);
+        Swap.AddToSwap(_rig.Cpu, pfn).Should().BeTrue();
+        SwapEntry entry = Swap.EntryOf(pfn);
+        Swap.AddToSwap(_rig.Cpu, pfn).Should().BeFalse();
+        (Swap.EntryOf(pfn), area.UsedPages).Should().Be((entry, 1));
+        Swap.TryFreeSlot(_rig.Cpu, pfn).Should().BeTrue();
+        Machine.Frames.Array[pfn].Clear(PageFlags.Locked);
+        area.UsedPages.Should().Be(0);
+    }
+
+    [Fact]
     public void A_clean_page_that_kept_its_slot_is_not_written_again()
     {
         _rig.AddArea();

@@ -80,6 +80,26 @@ public sealed class OverwrittenTablesTests
 
     [Theory]
     [MemberData(nameof(Architectures))]
+    public void Memory_of_the_boot_is_no_table_of_a_process_and_is_not_freed_as_one(Architecture architecture)
+    {
+        using Machine machine = MmuMachines.Boot(architecture);
+        Process process = WithPages(machine, out VirtualAddress buffer);
+        PageTables tables = process.Mm.Tables;
+        ulong pmd = tables.FindPmd(buffer.Value);
+        int reserved = (int)machine.Frames.ReservedRanges.MaxBy(range => range.End - range.Start).End - 1;
+        machine.Mmu.Frames.Owns(reserved, (tables.Number << 3) | 1).Should().BeFalse();
+        machine.Mmu.Frames.Owns(machine.Cpus[0].AllocPage(Gfp.Kernel).FrameIndex, 1).Should().BeFalse("nor is any page a table of the kernel");
+        tables.OverwriteSlot(pmd, machine.Mm!.Layout.WithPfn(tables.ReadSlot(pmd), reserved));
+        machine.Mmu.FlushAddressSpace(machine.Cpus[0], tables);
+
+        process.Exit();
+
+        machine.Bugs.DamageFound.Should().BeGreaterThan(0);
+        machine.Frames.IsReserved(reserved).Should().BeTrue();
+    }
+
+    [Theory]
+    [MemberData(nameof(Architectures))]
     public void A_swap_entry_that_names_nothing_is_SIGBUS_and_goes_with_its_area(Architecture architecture)
     {
         using Machine machine = MmuMachines.Boot(architecture);
