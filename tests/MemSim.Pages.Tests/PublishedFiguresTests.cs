@@ -4,7 +4,7 @@ using Xunit;
 
 namespace MemSim.Pages.Tests;
 
-/// <summary>Figures that real kernels with such pages printed into reports that people published.</summary>
+/// <summary>Figures that real kernels with such pages printed into reports that people published; not for pages of 8 KiB, which no such kernel has.</summary>
 public sealed class PublishedFiguresTests
 {
     public static TheoryData<string, string, long, long, long, long> Zones => PageGeometry.PageShift switch
@@ -17,16 +17,15 @@ public sealed class PublishedFiguresTests
         },
 
         // A server with eight nodes and a kernel before 4.6: github.com/openzfs/zfs/issues/9814 (node 3); an APM machine with 3.19: 33-arm64-64k-reserve-types of tests/MemSim.Reports.Tests.
-        16 => new()
+        _ => new()
         {
             { "8 nodes, node 3", "4.4", 16760512, 284096, 355072, 426112 },
             { "3.19 DMA", "3.19", 2073536, 4032, 4992, 6016 },
             { "3.19 Normal", "3.19", 14675968, 28416, 35520, 42624 },
         },
-        _ => [],
     };
 
-    [Theory(SkipTestWithoutData = true)]
+    [Theory]
     [MemberData(nameof(Zones))]
     public void Low_and_high_watermarks_lie_as_far_from_min_as_a_real_kernel_has_them(string what, string kernel, long managedKib, long min, long low, long high)
     {
