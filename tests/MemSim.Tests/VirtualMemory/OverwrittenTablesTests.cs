@@ -131,6 +131,24 @@ public sealed class OverwrittenTablesTests
     }
 
     [Theory]
+    [InlineData(Architecture.X86_64)]
+    [InlineData(Architecture.X86_32Pae)]
+    [InlineData(Architecture.Arm64)]
+    public void Other_rights_leave_alone_which_frame_an_overwritten_entry_names(Architecture architecture)
+    {
+        const ulong address = 0x0000_9234_5678_9000;
+        using Machine machine = MmuMachines.Boot(architecture);
+        Process process = WithPages(machine, out VirtualAddress buffer);
+        ulong slot = process.Mm.Tables.FindSlot(buffer.Value);
+        process.Mm.Tables.OverwriteSlot(slot, (process.Mm.Tables.ReadSlot(slot) & 0xfff) | address);
+        process.Mm.Mprotect(buffer, 4096, Prot.Read).Should().Be(Errno.None);
+        (process.Mm.Tables.ReadSlot(slot) & 0x0000_ffff_ffff_f000).Should().Be(address);
+        process.Mm.Mprotect(buffer, 4096, Prot.None).Should().Be(Errno.None);
+        process.Mm.Mprotect(buffer, 4096, Both).Should().Be(Errno.None);
+        (process.Mm.Tables.ReadSlot(slot) & 0x0000_ffff_ffff_f000).Should().Be(address);
+    }
+
+    [Theory]
     [MemberData(nameof(Architectures))]
     public void Whatever_is_written_to_page_tables_only_the_kernel_answers(Architecture architecture)
     {

@@ -237,11 +237,15 @@ internal sealed class PteLayout
     /// <summary>The same frame with the rights of other bits; accessed and dirty state and userfaultfd's protection are kept (<c>pte_modify()</c>).</summary>
     public ulong Modify(ulong entry, ulong bits)
     {
-        ulong made = Make(Pfn(entry), bits);
+        // Not by its number: what an overwritten entry names may be more than a number holds.
+        ulong made = bits | ((entry ^ (Inverts(entry) == Inverts(bits) ? 0 : _addressMask)) & _addressMask);
         made = IsYoung(entry) ? MakeYoung(made) : MakeOld(made);
         made = IsDirty(entry) ? MakeDirty(made) : made;
         return IsProtected(entry) ? Protect(made) : made;
     }
+
+    /// <summary>Whether the frame number in an entry is its complement.</summary>
+    private bool Inverts(ulong entry) => _inverts && (entry & _hardwarePresent) == 0;
 
     /// <summary>Whether <see cref="Modify"/> comes to keeping some bits and setting others, for entries that <see cref="IsPlain"/> is true of.</summary>
     /// <param name="bits">The bits of the area.</param>
