@@ -135,7 +135,7 @@ public sealed class IdlePageTracking
     /// <summary>Takes a reference to a page on a list (<c>page_idle_get_folio()</c>).</summary>
     private bool TryGet(int pfn)
     {
-        ref PageFrame frame = ref _machine.Frames.Array[pfn];
+        ref PageFrame frame = ref _machine.Frames.Array.Named(pfn);
         return frame.IsOnLru && frame.IsInUse && _machine.Lru.TryGet(pfn);
     }
 }
