@@ -229,7 +229,8 @@ internal sealed class CpuScheduler : IInterleaver
 
         public string Name => name;
 
-        public bool IsHeld => _holder is not null;
+        /// <summary>One that excludes nobody is held by all who took it and have not given it back.</summary>
+        public bool IsHeld => excludes ? _holder is not null : _depth > 0;
 
         public string HolderText => _holder is Runner runner ? $"CPU {runner.Cpu}" : "nobody that runs";
 
@@ -240,6 +241,7 @@ internal sealed class CpuScheduler : IInterleaver
             scheduler.Reach("takes", name);
             if (!excludes)
             {
+                _depth++;
                 return;
             }
 
@@ -265,6 +267,10 @@ internal sealed class CpuScheduler : IInterleaver
             {
                 Take(me);
             }
+            else
+            {
+                _depth++;
+            }
 
             return true;
         }
@@ -283,6 +289,10 @@ internal sealed class CpuScheduler : IInterleaver
                     _holder = null;
                     scheduler.WakeWaiters(this);
                 }
+            }
+            else
+            {
+                _depth--;
             }
 
             // Who unwinds gives back what it has, and meets nobody.
