@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Background;
 
 /// <summary>Runs the machine's background threads, one after the other, in the order in which they were woken.</summary>
@@ -48,6 +50,7 @@ internal sealed class BackgroundTasks
                 return;
             }
 
+            Debug.Assert(!_woken.Contains(task), "who waits for his turn says so");
             task.IsPending = true;
             _woken.Enqueue(task);
         }
@@ -80,6 +83,7 @@ internal sealed class BackgroundTasks
 
     private int RunAll(Cpu waker)
     {
+        Debug.Assert(!_isRunning, "one thread at a time");
         int ran = 0;
         _isRunning = true;
         try
@@ -92,6 +96,7 @@ internal sealed class BackgroundTasks
                     using (new BackgroundScope(cpu, task.Task))
                     {
                         task.Run(cpu);
+                        Debug.Assert(ReferenceEquals(cpu.Current, task.Task), "the CPU is the thread's until it sleeps");
                     }
                 }
 
@@ -115,6 +120,7 @@ internal sealed class BackgroundTasks
                 return null;
             }
 
+            Debug.Assert(task.IsPending, "who is to run was woken");
             task.IsPending = false;
             return task;
         }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.BlockDevices;
 using MemSim.Hardware;
 using MemSim.Lru;
@@ -299,6 +300,7 @@ public sealed class BlockDevice : IDisposable
     /// <summary>Forgets pages that no file has any more.</summary>
     internal void Discard(long page, long count)
     {
+        Debug.Assert(page >= 0 && count >= 0 && page + count <= CapacityPages, "pages of the device");
         if (!IsGone && !IsReadOnly)
         {
             _store.Discard(page, count);
@@ -346,6 +348,7 @@ public sealed class BlockDevice : IDisposable
     /// <summary>Lets time pass: a request begins when the one before ended, and whoever waits for it waits until its end.</summary>
     private void Spend(Cpu cpu, long page, int count, bool waits)
     {
+        Debug.Assert(count > 0 && Failures <= ReadRequests + WriteRequests, "a request is about pages, and fails once at most");
         bool seeks = page != _next;
         _next = page + count;
         Seeks += seeks ? 1 : 0;
@@ -353,6 +356,7 @@ public sealed class BlockDevice : IDisposable
         BusyNanoseconds += time;
         Machine machine = cpu.Machine;
         _busyUntil = Math.Max(_busyUntil, machine.Clock.Nanoseconds) + time;
+        Debug.Assert(time >= 0 && _busyUntil >= machine.Clock.Nanoseconds, "a device is busy for a time that is still to pass");
         if (waits)
         {
             machine.DeviceWaits.Wait(cpu, _busyUntil);

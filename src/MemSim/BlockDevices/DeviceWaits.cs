@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.BlockDevices;
 
 /// <summary>Waiting for devices. <c>Machine.DeviceWaits</c>.</summary>
@@ -31,6 +33,7 @@ internal sealed class DeviceWaits(Machine machine)
             machine.Clock.AdvanceTo(nanoseconds);
         }
 
+        Debug.Assert(machine.Clock.Nanoseconds >= nanoseconds, "who waited sees the time for which he waited");
         Nanoseconds += waited;
         cpu.MmuOrNull?.AddCycles(waited * CyclesPerNanosecond);
     }

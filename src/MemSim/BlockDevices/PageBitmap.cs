@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Numerics;
 
 namespace MemSim.BlockDevices;
@@ -42,6 +43,7 @@ internal sealed class PageBitmap
         }
 
         long page = (word * Bits) + BitOperations.TrailingZeroCount(free);
+        Debug.Assert(page < _pages && !IsTaken(page) && Free > 0, "a page of the device that is free");
         Set(page);
         Free--;
         return page;
@@ -64,6 +66,7 @@ internal sealed class PageBitmap
         }
 
         Free -= count;
+        Debug.Assert(Free >= 0 && first >= 0 && first + count <= _pages, "no more are taken than were free");
         return true;
     }
 
@@ -71,10 +74,12 @@ internal sealed class PageBitmap
     {
         for (long i = first; i < first + count; i++)
         {
+            Debug.Assert(IsTaken(i), "what is given back was taken");
             _taken[i / Bits] &= ~(1UL << (int)(i % Bits));
         }
 
         Free += count;
+        Debug.Assert(Free <= _pages && first >= 0 && first + count <= _pages, "no more are free than there are");
     }
 
     private bool IsTaken(long page) => (_taken[page / Bits] >> (int)(page % Bits) & 1) != 0;

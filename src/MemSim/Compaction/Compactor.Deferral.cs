@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Compaction;
 
 /// <content>Putting compaction off where it failed before (<c>compaction_deferred()</c>).</content>
@@ -13,6 +15,7 @@ internal sealed partial class Compactor
             return false;
         }
 
+        Debug.Assert(state.DeferShift is >= 0 and <= MaxDeferShift && state.Considered >= 0 && state.Considered <= limit, "a zone is left alone for a time that is over");
         if (++state.Considered >= limit)
         {
             state.Considered = limit;
@@ -29,6 +32,7 @@ internal sealed partial class Compactor
         state.Considered = 0;
         state.DeferShift = Math.Min(state.DeferShift + 1, MaxDeferShift);
         state.OrderFailed = Math.Min(state.OrderFailed, order);
+        Debug.Assert(state.DeferShift is > 0 and <= MaxDeferShift && state.OrderFailed <= order, "requests of the order that failed are put off");
         _machine.Migration.Trace?.MmCompactionDeferCompaction(cpu, zone, order);
     }
 
@@ -42,6 +46,7 @@ internal sealed partial class Compactor
         }
 
         state.OrderFailed = Math.Max(state.OrderFailed, order + 1);
+        Debug.Assert(order < state.OrderFailed, "requests of the order that succeeded are not");
         _machine.Migration.Trace?.MmCompactionDeferReset(cpu, zone, order);
     }
 }

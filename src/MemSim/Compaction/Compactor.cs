@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Migration;
 using MemSim.PageAllocation;
 using MemSim.Pages;
@@ -232,6 +233,7 @@ internal sealed partial class Compactor : ICompactor
     private static void SetCapture(Zone zone, PageCapture? capture)
     {
         zone.EnterLock();
+        Debug.Assert(capture is null || zone.Capture is null, "one request at a time waits for a block");
         zone.Capture = capture;
         zone.CaptureOrder = capture?.Order ?? -1;
         zone.ExitLock();
@@ -239,6 +241,7 @@ internal sealed partial class Compactor : ICompactor
 
     private CompactionStatus Run(Cpu cpu, CompactControl cc, ZoneScanners state)
     {
+        Debug.Assert(state.IsBusy && cc.MigratePages.Count == 0 && cc.FreePages.Count == 0, "one CPU compacts a zone, and begins with nothing in hand");
         if (cc.Order >= state.OrderFailed && state.DeferShift == MaxDeferShift && state.Considered >= 1 << MaxDeferShift)
         {
             // Put off as long as possible: whatever was skipped may be different now.
@@ -320,6 +323,7 @@ internal sealed partial class Compactor : ICompactor
         }
 
         cc.WholeZone |= cc.MigratePfn <= state.InitMigratePfn;
+        Debug.Assert(cc.MigratePfn >= cc.Start && cc.MigratePfn < cc.End && cc.FreePfn >= cc.BlockStart(cc.Start) && cc.FreePfn < cc.End, "both scanners are in the zone");
     }
 
     /// <summary>Moves what was isolated.</summary>
@@ -362,6 +366,7 @@ internal sealed partial class Compactor : ICompactor
 
     private void End(Cpu cpu, CompactControl cc, ZoneScanners state)
     {
+        Debug.Assert(cc.MigratePages.Count == 0, "what was isolated was moved or is back");
         if (cc.FreePages.Count != 0)
         {
             // The next run may find these again.

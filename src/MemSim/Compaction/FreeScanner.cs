@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.PageAllocation;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -74,6 +75,7 @@ internal sealed class FreeScanner
         for (int i = cc.FreePages.Count - 1; i >= 0; i--)
         {
             int pfn = cc.FreePages[i];
+            Debug.Assert(_frames[pfn].RefCount == 1 && _frames[pfn].Mapping == 0, "nothing was moved to what is given back");
             highest = Math.Max(highest, pfn);
             _machine.Pages.FreeBlock(cpu, pfn, 0);
         }
@@ -94,6 +96,7 @@ internal sealed class FreeScanner
             return false;
         }
 
+        Debug.Assert(_frames[pfn].IsBuddy && _frames[pfn].Private == order, "a free block of its order");
         _buddy.Isolate(zone, cpu.Lists.Pcp[zone.Id], pfn, order);
         if (order >= zone.PageblockOrder - 1 && type < PerCpuPages.PcpTypes)
         {
@@ -107,6 +110,7 @@ internal sealed class FreeScanner
         {
             _frames[page].Identity = PageFrame.FreeIdentity(zone.Id, 0);
             _frames[page].State = PageFrame.SinglePageState;
+            Debug.Assert(_frames[page].RefCount == 1 && !_frames[page].IsBuddy, "a page to move to is allocated, and the scanner's");
             cc.FreePages.Add(page);
         }
 
@@ -121,6 +125,7 @@ internal sealed class FreeScanner
         int pfn = from;
         int scanned = 0;
         int taken = 0;
+        int before = cc.FreePages.Count;
         _machine.Frames.Untouched.TouchAll(pfn, end);
         zone.EnterLock();
         while (pfn < end)
@@ -149,6 +154,7 @@ internal sealed class FreeScanner
             }
         }
 
+        Debug.Assert(cc.FreePages.Count == before + taken, "what was taken is in the list");
         zone.ExitLock();
         pfn = Math.Min(pfn, end);
         _machine.Migration.Trace?.MmCompactionIsolateFreePages(cpu, start, pfn, scanned, taken);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Background;
 using MemSim.Statistics;
 
@@ -76,6 +77,7 @@ internal sealed class Kcompactd : BackgroundTask
                 }
 
                 _ticksToSkip -= skipped;
+                Debug.Assert(skipped > 0 && _ticksToSkip >= 0, "time passes that was to be waited");
                 return skipped;
             }
 
@@ -105,6 +107,7 @@ internal sealed class Kcompactd : BackgroundTask
     {
         int order = _maxOrder;
         int highest = _highestZoneIndex;
+        Debug.Assert(order >= 0 && highest < _zoneCount, "zones of the node");
         _machine.Migration.Trace?.MmCompactionKcompactdWake(cpu, Node!.Id, order, highest);
         _machine.Events.Count(VmEvent.CompactDaemonWake);
         for (int i = 0; i <= highest; i++)

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Migration;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -87,6 +88,8 @@ internal sealed class MigrationScanner
         long scanned = 0;
         int isolated = 0;
         int pfn = start;
+        int before = cc.MigratePages.Count;
+        Debug.Assert(start <= end && (before == 0 || !skipOnFailure), "what another block gave stays in hand only where nothing is put back");
         _machine.Frames.Untouched.TouchAll(start, end);
         while (pfn < end)
         {
@@ -148,6 +151,7 @@ internal sealed class MigrationScanner
                     }
                 }
 
+                Debug.Assert(frame.RefCount > 0 && (_migrator.IsMovable(pfn) ? frame.IsToBeReclaimed : !frame.IsOnLru), "an isolated page is held, and on no list");
                 cc.MigratePages.Add(pfn);
                 isolated += pages;
                 pfn += pages;
@@ -178,6 +182,7 @@ internal sealed class MigrationScanner
             }
         }
 
+        Debug.Assert(cc.MigratePages.Count - before <= isolated && (isolated == 0) == (cc.MigratePages.Count == before), "what was isolated is in the list");
         pfn = Math.Min(pfn, end);
         if (pfn == end && (isolated == 0 || cc.FinishPageblock))
         {

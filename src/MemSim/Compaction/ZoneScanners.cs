@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Compaction;
 
 /// <summary>What compaction remembers of a zone between runs: where its scanners stopped, which page blocks are not worth a look, how long to leave the zone alone.</summary>
@@ -79,7 +81,11 @@ internal sealed class ZoneScanners
 
     public bool TryEnter() => Interlocked.CompareExchange(ref _busy, 1, 0) == 0;
 
-    public void Leave() => Volatile.Write(ref _busy, 0);
+    public void Leave()
+    {
+        Debug.Assert(IsBusy, "who leaves came");
+        Volatile.Write(ref _busy, 0);
+    }
 
     public bool IsSkipped(int pfn)
     {

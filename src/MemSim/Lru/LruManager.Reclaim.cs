@@ -73,12 +73,14 @@ internal sealed partial class LruManager
             into[entries++] = pfn;
         }
 
+        Debug.Assert(isolation.Taken + isolation.Skipped <= isolation.Scanned && entries <= isolation.Taken, "what was taken and what was skipped was looked at");
         CountTaken(vec, list, counted, scannedOfZone, takenOfZone);
         if (isolation.Skipped != 0)
         {
             SpliceAtFront(skipped, head);
         }
 
+        Debug.Assert(frames.IsEmpty(skipped), "those that were skipped are in their list again");
         CountIsolated(vec, list >= LruList.InactiveFile, isolation.Taken);
         vec.Exit();
         return entries;
@@ -141,6 +143,7 @@ internal sealed partial class LruManager
             }
         }
 
+        Debug.Assert(unused <= pages.Length, "who is to be freed was given");
         vec.Exit();
         return moved;
     }

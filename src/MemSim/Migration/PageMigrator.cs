@@ -49,6 +49,7 @@ internal sealed partial class PageMigrator
     /// <param name="reason">Why.</param>
     public MigrationResult Migrate(Cpu cpu, List<int> pages, IMigrationTargets targets, MigrationMode mode, MigrationReason reason)
     {
+        int before = pages.Count;
         int succeeded = 0;
         int failed = 0;
         int again = 1;
@@ -85,6 +86,7 @@ internal sealed partial class PageMigrator
 
         failed += again;
         pages.AddRange(never);
+        Debug.Assert(pages.Count <= before && succeeded >= before - pages.Count && (pages.Count == 0 || failed != 0 || noMemory), "each page was moved, or is in the list still");
         _machine.Events.Count(VmEvent.MigrateSuccess, succeeded);
         _machine.Events.Count(VmEvent.MigrateFail, failed);
         _machine.Migration.Trace?.MmMigratePages(cpu, succeeded, failed, mode, reason);
@@ -96,6 +98,7 @@ internal sealed partial class PageMigrator
     {
         for (int i = pages.Count - 1; i >= 0; i--)
         {
+            Debug.Assert(_frames[pages[i]].RefCount > 0, "an isolated page is held");
             PutBack(cpu, pages[i]);
         }
 
@@ -141,8 +144,14 @@ internal sealed partial class PageMigrator
         }
 
         SetFlags(pfn, PageFlags.None, PageFlags.Reclaim);
-        Interlocked.Decrement(ref _isolatedMovable);
+        EndIsolationOfMovable();
         DropReference(cpu, pfn);
+    }
+
+    private void EndIsolationOfMovable()
+    {
+        long left = Interlocked.Decrement(ref _isolatedMovable);
+        Debug.Assert(left >= 0, "no more pages of drivers come back than were isolated");
     }
 
     private Outcome MoveOne(Cpu cpu, int from, IMigrationTargets targets, MigrationMode mode, MigrationReason reason)
@@ -342,7 +351,7 @@ internal sealed partial class PageMigrator
         ref PageFrame frame = ref _frames[pfn];
         if (wasMovable)
         {
-            Interlocked.Decrement(ref _isolatedMovable);
+            EndIsolationOfMovable();
             SetFlags(pfn, PageFlags.None, PageFlags.Reclaim);
             frame.Mapping = 0;
         }

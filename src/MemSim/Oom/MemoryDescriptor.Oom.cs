@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Lru;
 using MemSim.VirtualMemory;
 
@@ -25,5 +26,6 @@ public sealed partial class MemoryDescriptor
 
         gather.Finish();
         IsReaped = true;
+        Debug.Assert(AnonPages >= 0 && SwapEntries >= 0, "no more was taken than there was");
     }
 }

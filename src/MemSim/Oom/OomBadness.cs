@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Oom;
 
 /// <summary>How much it helps to kill a process (<c>oom_badness()</c>): what it would give back, and what the administrator adds or takes away.</summary>
@@ -12,9 +14,11 @@ internal static class OomBadness
     /// <summary>The badness in pages; it may be negative.</summary>
     /// <param name="task">The process.</param>
     /// <param name="allowedPages">The memory and swap that the request could have been served from.</param>
-    public static long Of(in OomTask task, long allowedPages) => task.ScoreAdj == ScoreAdjMin
-        ? Unkillable
-        : task.ResidentPages + task.SwapEntries + (task.PageTableBytes >> PageGeometry.PageShift) + (task.ScoreAdj * (allowedPages / 1000));
+    public static long Of(in OomTask task, long allowedPages)
+    {
+        Debug.Assert(task.ScoreAdj is >= ScoreAdjMin and <= -ScoreAdjMin && task.ResidentPages >= 0 && task.SwapEntries >= 0 && allowedPages >= 0, "no process has less than nothing");
+        return task.ScoreAdj == ScoreAdjMin ? Unkillable : task.ResidentPages + task.SwapEntries + (task.PageTableBytes >> PageGeometry.PageShift) + (task.ScoreAdj * (allowedPages / 1000));
+    }
 
     /// <summary>The badness as <c>/proc/pid/oom_score</c> shows it: 0 for who cannot be killed, 2000 at most.</summary>
     /// <param name="badness">The badness in pages.</param>

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text;
 using MemSim.Lru;
@@ -220,6 +221,7 @@ internal sealed partial class OomKiller : IOomKiller
             }
         }
 
+        Debug.Assert(chosen is null or { MmOrNull.IsReaped: false, OomScoreAdj: > OomBadness.ScoreAdjMin, Pid: not 1 }, "a victim has memory to give, and may be killed");
         return chosen;
     }
 
@@ -250,6 +252,7 @@ internal sealed partial class OomKiller : IOomKiller
         }
 
         Kills++;
+        Debug.Assert(_machine.Events[VmEvent.OomKill] >= Kills, "each kill is counted");
         MemoryDescriptor mm = victim.Mm;
         Mark(why.Cpu, victim);
 
@@ -266,6 +269,8 @@ internal sealed partial class OomKiller : IOomKiller
         {
             sharer.Kill(why.Cpu);
         }
+
+        Debug.Assert((victim.Flags & TaskFlags.OomVictim) != 0 && (victim.IsDying || victim.MmOrNull is null), "a victim is marked, and on its way out");
     }
 
     /// <summary>The task may use the reserves from now on (<c>mark_oom_victim()</c>).</summary>
@@ -344,6 +349,7 @@ internal sealed partial class OomKiller : IOomKiller
         }
 
         _reports.Enqueue(text);
+        Debug.Assert(_reports.Count <= MaxReports, "the oldest report goes");
         Said++;
         LogReport(_logger, text);
     }

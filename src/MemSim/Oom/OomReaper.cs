@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Background;
 
 namespace MemSim.Oom;
@@ -9,7 +10,11 @@ internal sealed class OomReaper(OomKiller killer, Machine machine) : BackgroundT
     private readonly Queue<Process> _victims = [];
 
     /// <summary>A victim to be reaped.</summary>
-    public void Add(Process victim) => _victims.Enqueue(victim);
+    public void Add(Process victim)
+    {
+        Debug.Assert((victim.Flags & TaskFlags.OomVictim) != 0, "who is reaped was killed");
+        _victims.Enqueue(victim);
+    }
 
     public override void Run(Cpu cpu)
     {

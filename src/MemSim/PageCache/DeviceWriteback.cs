@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Background;
 using MemSim.BlockDevices;
 using MemSim.Lru;
@@ -76,7 +77,11 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     }
 
     /// <summary>Keeps a page's write under way until somebody waits.</summary>
-    public void Hold(FileMapping mapping, int pfn, Errno error) => _held.Add((mapping, pfn, error));
+    public void Hold(FileMapping mapping, int pfn, Errno error)
+    {
+        Debug.Assert(Machine.Frames.Array[pfn].IsUnderWriteback && Machine.Frames.Array[pfn].RefCount > 0, "a page whose write is under way says so, and is held");
+        _held.Add((mapping, pfn, error));
+    }
 
     /// <summary>Ends all writes that are under way.</summary>
     public int CompleteHeldWrites(Cpu cpu)
@@ -88,6 +93,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
             mapping.EndWriteback(cpu, pfn, error);
         }
 
+        Debug.Assert(_held.Count >= count, "writes that begin meanwhile come behind");
         _held.RemoveRange(0, count);
         return count;
     }
@@ -115,6 +121,7 @@ internal sealed class DeviceWriteback : BackgroundTask, IHeldWrites
     public override void Run(Cpu cpu)
     {
         using OwnersLock.Scope scope = Machine.EnterOwners();
+        Debug.Assert(!_isRunning, "a flusher runs once");
         _isRunning = true;
         try
         {

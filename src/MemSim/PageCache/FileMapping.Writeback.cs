@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Collections;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -149,6 +150,7 @@ internal abstract partial class FileMapping
     /// <summary>Ends the write of a page (<c>folio_end_writeback()</c>) and drops the reference it held.</summary>
     public void EndWriteback(Cpu cpu, int pfn, Errno error)
     {
+        Debug.Assert(Has(pfn, PageFlags.Writeback) && _frames[pfn].RefCount > 0, "a write that ends was under way");
         if (error != Errno.None)
         {
             Set(pfn, PageFlags.Error);
@@ -166,6 +168,7 @@ internal abstract partial class FileMapping
         NodeCounters counters = CountersOf(pfn);
         counters.Writeback--;
         counters.Written++;
+        Debug.Assert(counters.Writeback >= 0, "no more writes end than began");
         _cache.Zones[frame.ZoneId].Counters.WritePending--;
         _lru.Put(cpu, pfn);
     }
@@ -298,12 +301,14 @@ internal abstract partial class FileMapping
     private void CountCleaned(int pfn)
     {
         CountersOf(pfn).Dirty--;
+        Debug.Assert(CountersOf(pfn).Dirty >= 0, "no more pages become clean than were dirty");
         _cache.Zones[_frames[pfn].ZoneId].Counters.WritePending--;
     }
 
     private void StartWriteback(int pfn)
     {
         ref PageFrame frame = ref _frames[pfn];
+        Debug.Assert(frame.IsLocked && !frame.IsDirty && !frame.IsUnderWriteback, "a page that begins to be written is locked, clean, and not being written");
         Set(pfn, PageFlags.Writeback);
         _tree.SetTag(frame.Index, PageTag.Writeback);
         _tree.ClearTag(frame.Index, PageTag.Dirty);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Background;
 using MemSim.Statistics;
 using MemSim.Zones;
@@ -132,6 +133,7 @@ internal sealed class Kswapd : BackgroundTask
     {
         while (true)
         {
+            Debug.Assert(!IsRunning && !IsDozing, "who is woken slept");
             IsRunning = true;
             SetStatThresholds(underPressure: true);
             try
@@ -289,6 +291,7 @@ internal sealed class Kswapd : BackgroundTask
             sc.ToReclaim += zone.ManagedPages != 0 ? Math.Max(zone.GetWatermarkPages(Watermark.High), ScanControl.ClusterPages) : 0;
         }
 
+        Debug.Assert(sc.Priority is >= 1 and <= ScanControl.DefaultPriority && sc.ToReclaim >= 0 && _boost <= _boosted, "a priority that kswapd scans at");
         _before = sc.Reclaimed;
         sc.IsReclaimable = false;
         return true;
@@ -314,6 +317,8 @@ internal sealed class Kswapd : BackgroundTask
         {
             sc.Priority--;
         }
+
+        Debug.Assert(_boost >= 0 && reclaimed >= 0 && sc.Priority is >= 0 and <= ScanControl.DefaultPriority, "priorities fall to 0 and no further");
     }
 
     /// <summary>Ends it.</summary>
@@ -325,6 +330,7 @@ internal sealed class Kswapd : BackgroundTask
             Node.Counters.KswapdFailures++;
         }
 
+        Debug.Assert(IsRunning && !IsDozing, "who balances is awake");
         SetReclaimActive(highestZone, active: false);
         if (_boosted != 0)
         {

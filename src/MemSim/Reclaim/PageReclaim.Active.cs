@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Lru;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -46,11 +47,13 @@ internal sealed partial class PageReclaim
             sc.Others[inactive++] = pfn;
         }
 
+        Debug.Assert(active + inactive <= entries && entries <= isolation.Taken, "what was taken stays active, becomes inactive or went back");
         long activated = _lru.PutBackAll(cpu, vec, sc.Kept.AsSpan(0, active), out int unusedActive);
         long deactivated = _lru.PutBackAll(cpu, vec, sc.Others.AsSpan(0, inactive), out int unusedInactive);
         LruManager.EndIsolation(vec, file, isolation.Taken);
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unusedActive));
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, unusedInactive));
+        Debug.Assert(activated + deactivated <= isolation.Taken, "no more pages go on lists than came off");
         Count(VmEvent.Deactivate, deactivated);
         vec.Counters.Add(LruVecCount.Deactivate, deactivated);
         _machine.Reclaim.Trace?.LruShrinkActive(cpu, new LruShrinkActiveEvent(state.Node.Id, isolation.Taken, activated, deactivated, rotated, sc.Priority, file));

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Lru;
 using MemSim.Pages;
 
@@ -10,6 +11,7 @@ internal sealed partial class PageReclaim
     /// <returns>Pages freed.</returns>
     public long ReclaimIsolated(Cpu cpu, ReadOnlySpan<int> pages)
     {
+        Debug.Assert(pages.Length is > 0 and <= ScanControl.ClusterPages, "a batch");
         NodeReclaimState state = StateOf(_zones[_machine.Frames.Array[pages[0]].ZoneId].Node);
         ScanControl sc = Rent();
         try
@@ -85,6 +87,7 @@ internal sealed partial class PageReclaim
         int freed = 0;
         long reclaimed = ShrinkPages(cpu, state, sc, sc.Pages.AsSpan(0, batch), ref found, ref kept, ref freed);
         _lru.FreeUnreferenced(cpu, sc.Others.AsSpan(0, freed));
+        Debug.Assert(reclaimed == freed && kept + freed == batch, "single pages: each is counted once");
         LruManager.EndIsolation(state.Lists, file: true, reclaimed);
         foreach (int pfn in sc.Kept.AsSpan(0, kept))
         {

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Migration;
 using MemSim.Statistics;
 
@@ -19,7 +20,9 @@ internal sealed partial class PageReclaim
     {
         Node node = state.Node;
         _slower.From = node;
+        int before = sc.Demoted.Count;
         long moved = _machine.Migration.Migrator.MigrateTaken(cpu, sc.Demoted, _slower, MigrationMode.Async, MigrationReason.Demotion);
+        Debug.Assert(moved >= before - sc.Demoted.Count && sc.Demoted.Count <= before, "what went is counted, what did not is in the list");
         NodeCounters counters = node.Counters;
         if (sc.IsKswapd)
         {

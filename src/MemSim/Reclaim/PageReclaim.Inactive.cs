@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -89,6 +90,7 @@ internal sealed partial class PageReclaim
     /// <summary>Decides about each of some isolated pages (<c>shrink_folio_list()</c>).</summary>
     internal long ShrinkPages(Cpu cpu, NodeReclaimState state, ScanControl sc, ReadOnlySpan<int> pages, ref ScanFindings found, ref int kept, ref int freed)
     {
+        Debug.Assert(kept == 0 && freed == 0 && sc.Demoted.Count == 0 && pages.Length <= sc.Kept.Length, "a pass begins with nothing decided, and has room for what it decides");
         long reclaimed = 0;
         sc.PartsFreed = 0;
 
@@ -118,6 +120,7 @@ internal sealed partial class PageReclaim
 
         _machine.DeviceWaits.SwapWrites.EndBatch();
         Count(VmEvent.Activate, found.ActivatedAnon + found.ActivatedFile);
+        Debug.Assert(demotes ? kept + freed <= pages.Length : kept + freed == pages.Length, "each page in hand goes back or is free, or went to a slower node");
         return reclaimed + sc.PartsFreed;
     }
 
@@ -128,6 +131,7 @@ internal sealed partial class PageReclaim
         IPageOwners? owners = _machine.Lru.Owners;
         ref PageFrame frame = ref _machine.Frames.Array[pfn];
         long size = 1L << frame.Order;
+        Debug.Assert(!frame.IsOnLru && frame.RefCount > 0, "a page in hand is on no list, and held");
         using OwnersLock.Scope one = _machine.IsParallel ? _machine.EnterOwners() : default;
         if (!TryLock(ref frame))
         {
@@ -142,6 +146,7 @@ internal sealed partial class PageReclaim
         switch (outcome)
         {
             case Outcome.Freed:
+                Debug.Assert(frame.RefCount == 0 && frame.MapCount == 0 && !frame.IsLocked, "nobody has a page that is to be freed");
                 _zoneScans[frame.ZoneId].LowestPriority = sc.Priority;
                 _zones[frame.ZoneId].PagesScanned = 0;
                 sc.Others[freed++] = pfn;

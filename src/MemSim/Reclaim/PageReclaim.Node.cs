@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Lru;
 using MemSim.Zones;
 
@@ -26,6 +27,7 @@ internal sealed partial class PageReclaim
     /// <summary>Begins a pass over the node, or over the part of it that a cgroup's subtree holds: what is to be scanned of its first lists.</summary>
     internal void BeginPass(NodeReclaimState state, ScanControl sc)
     {
+        Debug.Assert(sc.Priority is >= 0 and <= ScanControl.DefaultPriority && sc.Demoted.Count == 0, "a priority that exists, and no page in hand");
         sc.Found = default;
         sc.ReclaimedBefore = sc.Reclaimed;
         sc.ScannedBefore = sc.Scanned;
@@ -60,6 +62,7 @@ internal sealed partial class PageReclaim
             EndLists(cpu, state, sc);
         }
 
+        Debug.Assert(sc.Reclaimed >= sc.ReclaimedBefore && sc.Scanned >= sc.ScannedBefore && sc.PassFreed == 0, "a pass adds to what was scanned and reclaimed, and has handed in what it freed");
         NotePressure(sc, sc.Scanned - sc.ScannedBefore, sc.Reclaimed - sc.ReclaimedBefore);
         sc.IsReclaimable |= sc.Reclaimed != sc.ReclaimedBefore;
         bool judges = Engine.JudgesPasses;
@@ -248,6 +251,7 @@ internal sealed partial class PageReclaim
                 scan = (long)((((Int128)scan * (file ? filePart : anonPart)) + (online ? 0 : parts - 1)) / parts);
             }
 
+            Debug.Assert(scan >= 0 && scan <= Math.Max(size, ScanControl.ClusterPages), "no more is to be scanned than there is");
             sc.Left[(int)list] = sc.Targets[(int)list] = scan;
         }
     }
@@ -273,6 +277,7 @@ internal sealed partial class PageReclaim
                 long scan = Math.Min(left[(int)list], ScanControl.ClusterPages);
                 left[(int)list] -= scan;
                 sc.PassFreed += ShrinkList(cpu, state, list, scan, sc);
+                Debug.Assert(left[(int)list] >= 0 && left[(int)list] <= sc.Targets[(int)list] && sc.PassFreed >= 0, "what is left to scan is a part of what was to be");
             }
         }
 
@@ -302,6 +307,7 @@ internal sealed partial class PageReclaim
             long scanned = targets[list] - left[list];
             long target = targets[list] * (100 - percentage) / 100;
             left[list] = target - Math.Min(target, scanned);
+            Debug.Assert(scanned >= 0 && left[list] >= 0 && left[list] <= targets[list], "the other kind is scanned no further than it was to be");
         }
 
         return true;

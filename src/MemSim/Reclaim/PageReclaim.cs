@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Compaction;
 using MemSim.Diagnostics;
 using MemSim.Lru;
@@ -156,6 +157,7 @@ internal sealed partial class PageReclaim : IReclaim, IPageOut
 
     internal void Return(ScanControl control)
     {
+        Debug.Assert(control.Demoted.Count == 0, "who is through has no page in hand");
         lock (_controls)
         {
             _controls.Push(control);

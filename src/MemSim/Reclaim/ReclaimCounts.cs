@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Lru;
 using MemSim.Statistics;
 
@@ -10,6 +11,7 @@ internal sealed class ReclaimCounts(Machine machine)
     /// <summary>Pages were taken off a list to be looked at.</summary>
     public void CountScanned(LruVec vec, ScanControl sc, long pages, bool file)
     {
+        Debug.Assert(pages >= 0, "pages were looked at");
         VmEvents events = machine.Events;
         if (sc.IsGlobal)
         {
@@ -30,6 +32,7 @@ internal sealed class ReclaimCounts(Machine machine)
     /// <summary>Pages were freed.</summary>
     public void CountStolen(LruVec vec, ScanControl sc, long pages, bool file)
     {
+        Debug.Assert(pages >= 0, "pages were freed");
         VmEvents events = machine.Events;
         if (sc.IsGlobal)
         {

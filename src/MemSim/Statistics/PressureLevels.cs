@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim;
 
 /// <summary>How badly reclaim goes (<c>enum vmpressure_levels</c>).</summary>
@@ -86,6 +88,7 @@ public sealed class PressureLevels
         {
             _scanned += scanned;
             _reclaimed += reclaimed;
+            Debug.Assert(scanned > 0 && reclaimed >= 0 && _scanned - scanned < WindowPages, "a window that is not over yet");
             if (_scanned < WindowPages)
             {
                 return;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using MemSim.Hardware;
 
@@ -182,6 +183,7 @@ public sealed class PressureStall
 
     private void Pass(long time, long some, long full)
     {
+        Debug.Assert(full >= 0 && full <= some && some <= time && _now <= _nextUpdate, "all wait only while somebody waits, and nobody longer than time passes");
         foreach (PressureTrigger trigger in _triggers)
         {
             trigger.Pass(_now, time, trigger.IsFull ? full : some, trigger.IsFull ? _fullTotal : _someTotal);
@@ -217,6 +219,7 @@ public sealed class PressureStall
         _now += time;
         _someInPeriod += some;
         _fullInPeriod += full;
+        Debug.Assert(_fullInPeriod <= _someInPeriod && _someInPeriod <= PeriodNanoseconds, "no more was lost in a period than it has");
     }
 
     private static bool IsForgotten(ulong[] averages) => !averages.AsSpan().ContainsAnyExcept(0UL);

@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Statistics;
 
 /// <summary>The events that <c>/proc/vmstat</c> counts, in its order; those counted by zone are apart (<c>enum vm_event_item</c>).</summary>
@@ -240,7 +242,7 @@ internal sealed class VmEvents
 
     public long this[VmEvent e] => Volatile.Read(ref _counts[(int)e]);
 
-    public void Count(VmEvent e, long times = 1) => Interlocked.Add(ref _counts[(int)e], times);
+    public void Count(VmEvent e, long times = 1) => Add(ref _counts[(int)e], times);
 
     /// <summary>Counts on a hot path: without a locked instruction where one thread drives all CPUs.</summary>
     public void CountHere(VmEvent e, bool isParallel)
@@ -263,5 +265,11 @@ internal sealed class VmEvents
     /// <summary>Pages that reclaim skipped because they were of a zone too high for the request (<c>pgskip_*</c>).</summary>
     public long Skips(ZoneType type) => Volatile.Read(ref _skips[(int)type]);
 
-    public void CountSkips(ZoneType type, long pages) => Interlocked.Add(ref _skips[(int)type], pages);
+    public void CountSkips(ZoneType type, long pages) => Add(ref _skips[(int)type], pages);
+
+    private static void Add(ref long count, long times)
+    {
+        long now = Interlocked.Add(ref count, times);
+        Debug.Assert(now >= 0, "nothing happened less often than never");
+    }
 }

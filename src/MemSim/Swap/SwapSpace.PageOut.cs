@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.BlockDevices;
 using MemSim.Hardware;
 using MemSim.Lru;
@@ -170,6 +171,7 @@ public sealed partial class SwapSpace
 
     private void SetWriteback(int pfn, int change)
     {
+        Debug.Assert(HasFlag(pfn, PageFlags.Writeback) == change < 0, "a page is written once at a time");
         if (change > 0)
         {
             SetFlags(pfn, PageFlags.Writeback);
@@ -183,6 +185,7 @@ public sealed partial class SwapSpace
         zone.Counters.WritePending += change;
         zone.Node.Counters.Writeback += change;
         _writebackByZone[zone.Id] += change;
+        Debug.Assert(_writebackByZone[zone.Id] >= 0 && zone.Node.Counters.Writeback >= 0, "no more writes end than began");
         zone.Node.Counters.Written += change < 0 ? 1 : 0;
     }
 }

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Hardware;
 using MemSim.Kernels;
 using MemSim.Pages;
@@ -46,6 +47,7 @@ internal sealed class PerCpuPages
         }
 
         Zone.EnterLock();
+        Debug.Assert(Math.Abs(FreePagesDiff) <= Math.Max(StatThreshold, DiffAtLowering), "what a CPU keeps to itself is within its threshold, or was when that fell");
         Zone.FreePagesFolded += FreePagesDiff;
         Zone.FreeBlocksFolded += FreeBlocksDiff;
         FreePagesDiff = 0;

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 using MemSim.Hardware;
 using MemSim.Kernels;
@@ -397,6 +398,7 @@ public sealed partial class Zone
         }
 
         pcp.FreePagesDiff = diff;
+        Debug.Assert(Math.Abs(diff) <= pcp.StatThreshold, "what a CPU keeps to itself is within its threshold");
     }
 
     /// <summary>As <see cref="AddFreePages"/>, for the counter of pages in free page blocks.</summary>

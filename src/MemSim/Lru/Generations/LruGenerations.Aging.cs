@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Pages;
 
@@ -91,6 +92,7 @@ internal sealed partial class LruGenerations
 
         _born[next] = now;
         MaxSequence++;
+        Debug.Assert(Generations(0) is >= MinGenerations and <= MaxGenerations && Generations(1) is >= MinGenerations and <= MaxGenerations, "two to four generations of each kind");
         return true;
     }
 
@@ -123,6 +125,7 @@ internal sealed partial class LruGenerations
             }
         }
 
+        Debug.Assert(Generations(0) is >= MinGenerations and <= MaxGenerations && Generations(1) is >= MinGenerations and <= MaxGenerations, "two to four generations of each kind");
         return any;
     }
 
@@ -171,6 +174,7 @@ internal sealed partial class LruGenerations
             }
         }
 
+        Debug.Assert(Generations(kind) == MaxGenerations, "the oldest goes when there are as many as can be");
         Control.Of(kind).Fade();
         _min[kind]++;
     }

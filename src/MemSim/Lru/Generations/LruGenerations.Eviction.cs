@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Pages;
 
 namespace MemSim.Lru;
@@ -70,6 +71,7 @@ internal sealed partial class LruGenerations
             }
         }
 
+        Debug.Assert(scan.Sorted + scan.Skipped + scan.Taken == scan.Scanned && _frames.IsEmpty(parked), "each page that was looked at went on, went back or is taken; none is parked");
         scan.HasProgress = scan.Taken != 0 || left == 0;
         return true;
     }

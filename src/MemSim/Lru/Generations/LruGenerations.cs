@@ -248,6 +248,7 @@ internal sealed partial class LruGenerations
 
         _pages[Index(from, kind, zone.Index)] -= pages;
         _pages[Index(to, kind, zone.Index)] += pages;
+        Debug.Assert(pages > 0 && (uint)from < MaxGenerations && (uint)to < MaxGenerations, "from one slot of the window to another");
         if (!IsActive(from) && IsActive(to))
         {
             _vec.Count(zone, (LruList)(kind * 2), -pages);

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Runtime.CompilerServices;
 
 namespace MemSim.Lru;
@@ -45,16 +46,25 @@ internal sealed class PageAges
 
     /// <summary>The page comes into a generation; -1: it leaves its list.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void SetGeneration(int pfn, int slot) => _bytes[pfn] = (byte)((_bytes[pfn] & AccessMask) | (slot + 1));
+    public void SetGeneration(int pfn, int slot)
+    {
+        Debug.Assert(slot is >= -1 and < LruGenerations.MaxGenerations, "a generation's slot, or none");
+        _bytes[pfn] = (byte)((_bytes[pfn] & AccessMask) | (slot + 1));
+    }
 
     /// <summary>The page comes into a generation, its accesses forgotten.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Begin(int pfn, int slot) => _bytes[pfn] = (byte)(slot + 1);
+    public void Begin(int pfn, int slot)
+    {
+        Debug.Assert(slot is >= 0 and < LruGenerations.MaxGenerations && Generation(pfn) >= 0, "from a generation into another");
+        _bytes[pfn] = (byte)(slot + 1);
+    }
 
     /// <summary>Sets the count of accesses.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void SetAccesses(int pfn, int accesses)
     {
+        Debug.Assert(accesses is >= 0 and <= MaxAccesses, "what its two bits can hold");
         if ((uint)pfn < (uint)_bytes.Length)
         {
             _bytes[pfn] = (byte)((_bytes[pfn] & GenerationMask) | (accesses << AccessShift));

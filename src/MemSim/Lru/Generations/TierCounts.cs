@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace MemSim.Lru;
 
 /// <summary>What became of the pages of a kind, by tier: evicted, missed again soon, protected from eviction. The controller that finds out which tiers, and which kind, can be evicted.</summary>
@@ -26,11 +28,11 @@ internal sealed class TierCounts
 
     public ReadOnlySpan<long> Protected => _protected;
 
-    public void CountEvicted(int tier, long pages) => _evicted[tier] += pages;
+    public void CountEvicted(int tier, long pages) => Count(_evicted, tier, pages);
 
-    public void CountRefaulted(int tier, long pages) => _refaulted[tier] += pages;
+    public void CountRefaulted(int tier, long pages) => Count(_refaulted, tier, pages);
 
-    public void CountProtected(int tier, long pages) => _protected[tier] += pages;
+    public void CountProtected(int tier, long pages) => Count(_protected, tier, pages);
 
     /// <summary>The oldest generation is gone: its figures go into the averages.</summary>
     public void Fade()
@@ -60,6 +62,12 @@ internal sealed class TierCounts
         }
 
         return new ControlPosition(refaulted, total, gain);
+    }
+
+    private static void Count(long[] counts, int tier, long pages)
+    {
+        Debug.Assert(tier is >= 0 and < Tiers && pages > 0, "pages of a tier");
+        counts[tier] += pages;
     }
 }
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Kernels;
 using MemSim.Lru;
 using MemSim.Pages;
@@ -186,6 +187,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
             _ = generations.DropEmpty(sc.PassSwappiness);
         }
 
+        Debug.Assert(scan.Entries <= sc.Pages.Length && scan.Entries <= scan.Taken, "what was taken is in hand");
         vec.Exit();
         if (scan.Entries != 0)
         {
@@ -302,6 +304,7 @@ internal sealed class GenerationEngine(Machine machine, PageReclaim reclaim) : I
 
         _ = _lru.PutBackAll(cpu, vec, sc.Kept.AsSpan(0, back), out int unused);
         _lru.FreeUnreferenced(cpu, sc.Kept.AsSpan(0, unused));
+        Debug.Assert(again + back <= kept && (!isRetry || again == 0), "a page is tried again once");
         return again;
     }
 

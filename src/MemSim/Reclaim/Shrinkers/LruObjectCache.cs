@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using MemSim.Collections;
 
 namespace MemSim;
@@ -143,6 +144,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
             {
                 _unused[entry.Node].AddLast(entry);
                 _unusedCount++;
+                Debug.Assert(_unusedCount <= _entries.Count, "who waits to be freed is there");
             }
         }
     }
@@ -199,6 +201,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
         {
             _unused[entry.Node].Remove(entry);
             _unusedCount--;
+            Debug.Assert(_unusedCount >= 0, "no more are used again than nobody held");
             entry.WasUsedAgain = true;
         }
 
@@ -226,6 +229,7 @@ public sealed class LruObjectCache<TKey, T> : Shrinker
                     continue;
                 }
 
+                Debug.Assert(entry.Holders == 0 && _unusedCount > 0, "nobody holds what is freed");
                 _unusedCount--;
                 _entries.Remove(entry.Key);
                 obj = entry.Object;
