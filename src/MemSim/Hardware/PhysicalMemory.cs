@@ -20,6 +20,8 @@ internal sealed unsafe partial class PhysicalMemory
     // Where address 0 lies in it.
     private readonly nuint _offset;
     private byte* _base;
+    // A word of the largest kind may begin at each address below this one; 0 where contents lie in pieces or nowhere.
+    private ulong _words;
     private bool _lent;
     private int _collectionsLeft = 2;
 
@@ -52,6 +54,7 @@ internal sealed unsafe partial class PhysicalMemory
         _offset = (nuint)(-(nint)_reservation.Start) & (ChunkBytes - 1);
         _base = _reservation.Start + _offset;
         Debug.Assert((nuint)_base % ChunkBytes == 0 && _offset + Bytes <= reserved, "chunks of the host's, and room for all contents");
+        _words = Bytes - (sizeof(ulong) - 1);
         _reservation.PreferHugePages(_offset, (nuint)Bytes);
     }
 
@@ -147,6 +150,22 @@ internal sealed unsafe partial class PhysicalMemory
     public T Read<T>(ulong address)
         where T : unmanaged
     {
+        // In range: _words is 0, or _base is where address 0 lies and seven bytes more than that belong to memory.
+        if (sizeof(T) > sizeof(ulong) || address >= _words)
+        {
+            return ReadElsewhere<T>(address);
+        }
+
+        T value = Unsafe.ReadUnaligned<T>(_base + address);
+        GC.KeepAlive(this);
+        return value;
+    }
+
+    /// <summary>The last bytes of memory, memory in pieces, or none.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private T ReadElsewhere<T>(ulong address)
+        where T : unmanaged
+    {
         // In range: address + size <= Bytes; Bytes is 0 or at least a page, and every type here is smaller than that.
         if (Bytes == 0 || address > Bytes - (uint)sizeof(T))
         {
@@ -201,9 +220,11 @@ internal sealed unsafe partial class PhysicalMemory
     public void Write<T>(ulong address, T value)
         where T : unmanaged
     {
-        if (Bytes == 0 || address > Bytes - (uint)sizeof(T))
+        // In range: as in Read.
+        if (sizeof(T) > sizeof(ulong) || address >= _words)
         {
-            ThrowOutside(address);
+            WriteElsewhere(address, value);
+            return;
         }
 
         // Callers write within a page, hence within one chunk. The number fits: the address is that of memory.
@@ -213,6 +234,20 @@ internal sealed unsafe partial class PhysicalMemory
             touched = Written;
         }
 
+        Unsafe.WriteUnaligned(_base + address, value);
+    }
+
+    /// <summary>The last bytes of memory, memory in pieces, or none.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void WriteElsewhere<T>(ulong address, T value)
+        where T : unmanaged
+    {
+        if (Bytes == 0 || address > Bytes - (uint)sizeof(T))
+        {
+            ThrowOutside(address);
+        }
+
+        _touched[(uint)(address >> ChunkShift)] = Written;
         Unsafe.WriteUnaligned(_base != null ? _base + address : PieceForWriting(address, (uint)sizeof(T)), value);
     }
 
@@ -414,6 +449,7 @@ internal sealed unsafe partial class PhysicalMemory
     {
         FreePieces();
         _base = null;
+        _words = 0;
         _reservation?.Release();
     }
 }
