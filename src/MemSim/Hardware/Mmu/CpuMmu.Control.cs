@@ -12,7 +12,7 @@ internal sealed partial class CpuMmu
     private int _nextSpace;
     private long _loadedGeneration;
 
-    public TlbCounters Statistics = new();
+    public readonly TlbCounters Statistics = new();
 
     public bool IsLazy { get; private set; }
 

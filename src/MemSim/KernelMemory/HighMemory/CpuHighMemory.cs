@@ -10,6 +10,7 @@ namespace MemSim;
 public sealed class CpuHighMemory
 {
     private readonly Cpu _cpu;
+    private readonly Machine _machine;
     private readonly CpuContext _context;
     private readonly PageAddresses _addresses;
     private readonly FrameArray _frames;
@@ -18,6 +19,7 @@ public sealed class CpuHighMemory
     internal CpuHighMemory(Cpu cpu)
     {
         _cpu = cpu;
+        _machine = cpu.Machine;
         _context = cpu.Context;
         _addresses = cpu.Machine.Addresses;
         _frames = cpu.Machine.Frames.Array;
@@ -26,10 +28,13 @@ public sealed class CpuHighMemory
 
     private LocalSlots? _localSlots;
 
+    /// <summary>The mappings of the task that runs here, which every switch tells; null while it never had one.</summary>
+    private TaskMappings? _maps;
+
     private ulong _lowBytes;
 
     /// <summary>Short-term mappings of the current task that have a slot.</summary>
-    public int LocalMappings => _cpu.Current.Mappings?.Depth ?? 0;
+    public int LocalMappings => _maps?.Depth ?? 0;
 
     /// <summary>Empties all slots of <see cref="Cpu.Kmap"/> that nobody uses (<c>kmap_flush_unused()</c>).</summary>
     public void KmapFlushUnused() => _cpu.Machine.Memory.Kmaps?.FlushUnused(_cpu);
@@ -41,7 +46,7 @@ public sealed class CpuHighMemory
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public VirtualAddress KmapAtomic(Page page)
     {
-        TaskMappings maps = _cpu.Current.Mappings ?? MakeMappings();
+        TaskMappings maps = _maps ?? MakeMappings();
         if (!IsMappable(page, "kmap_atomic") || IsTooDeep(maps))
         {
             return default;
@@ -64,7 +69,7 @@ public sealed class CpuHighMemory
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void KunmapAtomic(VirtualAddress address)
     {
-        TaskMappings? maps = _cpu.Current.Mappings;
+        TaskMappings? maps = _maps;
         if (maps is null || maps.Atomic == 0)
         {
             Misused("kunmap_atomic", address, "no atomic mapping is left to be undone");
@@ -85,7 +90,7 @@ public sealed class CpuHighMemory
     /// <exception cref="KernelBugException">The slot is in use, the type is not for the context the CPU is in, or the page is not allocated or another machine's.</exception>
     public VirtualAddress KmapAtomic(Page page, KmType type)
     {
-        TaskMappings maps = _cpu.Current.Mappings ?? MakeMappings();
+        TaskMappings maps = _maps ?? MakeMappings();
         if (!IsMappable(page, "kmap_atomic") || IsTooDeep(maps) || !MayUse(type))
         {
             return default;
@@ -118,7 +123,7 @@ public sealed class CpuHighMemory
     /// <exception cref="KernelBugException">The slot is not in use, is another one than the address's, or the address is foreign. Nothing has changed.</exception>
     public void KunmapAtomic(VirtualAddress address, KmType type)
     {
-        TaskMappings? maps = _cpu.Current.Mappings;
+        TaskMappings? maps = _maps;
         if (maps is null || maps.Atomic == 0 || (uint)type >= KmTypes.Count)
         {
             Misused("kunmap_atomic", address, (uint)type >= KmTypes.Count ? $"there is no type {(int)type}" : "no atomic mapping is left to be undone");
@@ -148,7 +153,7 @@ public sealed class CpuHighMemory
     /// <exception cref="KernelBugException">The page is not allocated or another machine's, or the task has too many such mappings.</exception>
     public VirtualAddress KmapLocal(Page page)
     {
-        TaskMappings maps = _cpu.Current.Mappings ?? MakeMappings();
+        TaskMappings maps = _maps ?? MakeMappings();
         if (!IsMappable(page, "kmap_local_page"))
         {
             return default;
@@ -173,7 +178,7 @@ public sealed class CpuHighMemory
     /// <exception cref="KernelBugException">Nothing is mapped, the address is not the last one mapped, or it is foreign. Nothing has changed.</exception>
     public void KunmapLocal(VirtualAddress address)
     {
-        if (_cpu.Current.Mappings is { } maps)
+        if (_maps is { } maps)
         {
             _ = Pop(maps, address, atomic: false);
         }
@@ -186,6 +191,7 @@ public sealed class CpuHighMemory
     /// <summary>Takes the short-term mappings of a task that stops running out of the slots, and puts those of the one that runs next in (<c>kmap_local_sched_out()</c>, <c>_in()</c>).</summary>
     internal void SwitchMappings(KernelTask from, KernelTask to)
     {
+        _maps = to.Mappings;
         if (from.Mappings is { HasSlots: true } left && ReferenceEquals(left.Home, _cpu))
         {
             for (int slot = 0; slot < left.Depth; slot++)
@@ -206,8 +212,8 @@ public sealed class CpuHighMemory
         {
             for (int slot = 0; slot < back.Depth; slot++)
             {
-                UseSlots().Set(slot, back.Frames[slot]);
-                back.Walks[slot] = -1;
+                UseSlots().Set(slot, back.Stack[slot].Frame);
+                back.Stack[slot].Walks = -1;
             }
 
             for (int type = 0; type < KmTypes.Count; type++)
@@ -222,7 +228,12 @@ public sealed class CpuHighMemory
 
     internal void VerifyMappings()
     {
-        if (_localSlots?.Check(_cpu, _cpu.Current.Mappings is { } maps && ReferenceEquals(maps.Home, _cpu) ? maps : null) is { } wrong)
+        if (!ReferenceEquals(_maps, _cpu.Current.Mappings))
+        {
+            BugReporter.Corrupt($"kmap_local: CPU {_cpu.Id} has the mappings of another task than {_cpu.Current}");
+        }
+
+        if (_localSlots?.Check(_cpu, _maps is { } maps && ReferenceEquals(maps.Home, _cpu) ? maps : null) is { } wrong)
         {
             BugReporter.Corrupt(wrong);
         }
@@ -242,8 +253,9 @@ public sealed class CpuHighMemory
             maps.Home = _cpu;
         }
 
-        maps.Frames[slot] = frame;
-        maps.Walks[slot] = slots.Walks;
+        ref StackedMapping made = ref maps.Stack[slot];
+        made.Frame = frame;
+        made.Walks = slots.Walks;
         slots.Set(slot, frame);
         return new VirtualAddress(slots.AddressOf(slot));
     }
@@ -260,7 +272,7 @@ public sealed class CpuHighMemory
         if (slot >= 0 && _localSlots is { } slots && slots.SlotOf(address.Value) == (ulong)slot && (maps.AtomicSlots >> slot & 1) == (atomic ? 1u : 0u))
         {
             maps.Depth = slot;
-            slots.Clear(slot, maps.Walks[slot]);
+            slots.Clear(slot, maps.Stack[slot].Walks);
             return true;
         }
 
@@ -288,7 +300,7 @@ public sealed class CpuHighMemory
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal bool IsMappable(Page page, string what) =>
-        (page.BelongsTo(_cpu.Machine) && _frames[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
+        (page.BelongsTo(_machine) && _frames[page.FrameIndex].RefCount > 0) || IsMappableSlow(page, what);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsMappableSlow(Page page, string what)
@@ -310,7 +322,7 @@ public sealed class CpuHighMemory
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    internal bool IsOfMachine(Page page, string what) => (page.BelongsTo(_cpu.Machine) && !_cpu.Machine.IsDisposed) || IsOfMachineSlow(page, what);
+    internal bool IsOfMachine(Page page, string what) => (page.BelongsTo(_machine) && !_machine.IsDisposed) || IsOfMachineSlow(page, what);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private bool IsOfMachineSlow(Page page, string what)
@@ -321,7 +333,7 @@ public sealed class CpuHighMemory
         }
 
         _cpu.Machine.ThrowIfDisposed();
-        return page.BelongsTo(_cpu.Machine) || !_cpu.Machine.Bugs.AllocatedHead(_cpu, page, what).IsNull;
+        return page.BelongsTo(_machine) || !_cpu.Machine.Bugs.AllocatedHead(_cpu, page, what).IsNull;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -369,7 +381,9 @@ public sealed class CpuHighMemory
     private TaskMappings MakeMappings()
     {
         _lowBytes = _addresses.DirectMapEnd.Value - _addresses.DirectMapStart.Value;
-        return _cpu.Current.Mappings = new TaskMappings();
+        _maps = new TaskMappings();
+        _cpu.Current.Mappings = _maps;
+        return _maps;
     }
 
     [MethodImpl(MethodImplOptions.NoInlining)]

@@ -12,6 +12,7 @@ internal sealed class LocalSlots
     private readonly ulong _template;
     private readonly bool _wide;
     private readonly CpuMmu _mmu;
+    private readonly TlbCounters _counters;
     private readonly PhysicalMemory _memory;
 
     public LocalSlots(Cpu cpu)
@@ -23,6 +24,7 @@ internal sealed class LocalSlots
         }
 
         _mmu = cpu.UseMmu();
+        _counters = _mmu.Statistics;
         _memory = _mmu.Memory;
         Fixmap fixmap = machine.Memory.Fixmap;
         PageTables kernel = machine.Mmu.Kernel;
@@ -47,7 +49,7 @@ internal sealed class LocalSlots
     /// <summary>Where the entries lie in physical memory.</summary>
     public ulong[] Entries { get; }
 
-    public long Walks => _mmu.Statistics.Walks;
+    public long Walks => _counters.Walks;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public ulong AddressOf(int slot) => _top - ((ulong)(uint)slot << PageGeometry.PageShift);
@@ -83,7 +85,7 @@ internal sealed class LocalSlots
         const ulong hardwareBits = X86Entry.Accessed | X86Entry.Dirty;
         for (int slot = 0; slot < Entries.Length; slot++)
         {
-            ulong expected = maps is not null && slot < maps.Depth ? _template | ((ulong)maps.Frames[slot] << PageGeometry.PageShift) : 0;
+            ulong expected = maps is not null && slot < maps.Depth ? _template | ((ulong)maps.Stack[slot].Frame << PageGeometry.PageShift) : 0;
             if ((Read(Entries[slot]) & ~hardwareBits) != (expected & ~hardwareBits))
             {
                 return $"kmap_local: slot {slot} of CPU {cpu.Id} has the entry {Read(Entries[slot]):x}, the mappings of {cpu.Current} say {expected:x}";

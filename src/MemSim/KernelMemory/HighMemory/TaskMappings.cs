@@ -19,12 +19,18 @@ internal sealed class TaskMappings
     /// <summary>The CPU in whose slots the mappings are: the task must not move while it has some.</summary>
     public Cpu? Home;
 
-    public readonly int[] Frames = new int[KernelAddressSpace.LocalSlots];
+    public readonly StackedMapping[] Stack = new StackedMapping[KernelAddressSpace.LocalSlots];
 
     public readonly int[] ClassicFrames = new int[KmTypes.Count];
 
-    /// <summary>The walks of the CPU when a slot was written: as long as there is none more, no TLB can know the slot.</summary>
-    public readonly long[] Walks = new long[KernelAddressSpace.LocalSlots];
-
     public bool HasSlots => (Depth | (int)ClassicSlots) != 0;
+}
+
+/// <summary>A mapping of the stack.</summary>
+internal struct StackedMapping
+{
+    /// <summary>The walks of the CPU when the slot was written: as long as there is none more, no TLB can know the slot.</summary>
+    public long Walks;
+
+    public int Frame;
 }
