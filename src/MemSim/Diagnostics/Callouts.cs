@@ -45,11 +45,15 @@ internal sealed class Callouts : IDisposable, IReopened
     /// <summary>Who drives the machine; null where each CPU has its own driver.</summary>
     public DriverGuard? Drivers { get; }
 
-    private State Current
+    /// <summary>What is in progress on the calling host thread.</summary>
+    public State Current
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         get => _states is null ? _single : _states.Value!;
     }
+
+    /// <summary>What is in progress, on a machine that one host thread drives; null where each thread has its own.</summary>
+    public State? OfAllThreads => _states is null ? _single : null;
 
     /// <summary>Whether code of the user's runs now, called by this machine on this host thread.</summary>
     public bool IsInUserCode => Current.UserCode != 0;
@@ -126,10 +130,13 @@ internal sealed class Callouts : IDisposable, IReopened
 
     public void Dispose() => _states?.Dispose();
 
-    private sealed class State
+    /// <summary>What is in progress on a host thread.</summary>
+    internal sealed class State
     {
+        /// <summary>Operations that must not be left half way, one in the other.</summary>
         public int Depth;
 
+        /// <summary>Calls of the user's code, one in the other.</summary>
         public int UserCode;
 
         public ExceptionDispatchInfo? Failure;

@@ -30,17 +30,35 @@ internal sealed class DriverGuard(string what, string advice)
     /// <summary>The calling host thread goes inside.</summary>
     /// <exception cref="KernelBugException">Another one is inside.</exception>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Enter()
+    public void Enter() => _depth = Come() + 1;
+
+    /// <summary>As <see cref="Enter"/>, for who goes on by <see cref="Go"/> in the same method.</summary>
+    /// <returns>What <see cref="Go"/> needs.</returns>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public int EnterBriefly()
+    {
+        int before = Come();
+        _depth = before + 1;
+        return before;
+    }
+
+    /// <summary>The calling host thread is where it was before <see cref="EnterBriefly"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Go(int before) => _depth = before;
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    [SkipLocalsInit]
+    private int Come()
     {
         // Which thread this is costs a call into the C library; where its stack is, a comparison. The place is never read or written through.
-        byte here = 0;
+        Unsafe.SkipInit(out byte here);
         nuint place = (nuint)Unsafe.ByteOffset(ref Unsafe.NullRef<byte>(), ref here);
         if (place - _lowest > _extent)
         {
             Claim(place);
         }
 
-        _depth++;
+        return _depth;
     }
 
     /// <summary>The calling host thread is outside again.</summary>

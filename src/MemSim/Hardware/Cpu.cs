@@ -1,3 +1,4 @@
+using MemSim.Diagnostics;
 using MemSim.Hardware;
 
 namespace MemSim;
@@ -15,9 +16,13 @@ public sealed partial class Cpu
     /// <summary>Whether the slab layer's fast paths may be taken: it exists, nobody listens to its tracepoints, no contents have to be zeroed, and no code of the user's runs.</summary>
     internal bool SlabReady;
 
+    /// <summary>What is in progress on the machine; null where each host thread has its own.</summary>
+    internal readonly Callouts.State? InProgress;
+
     internal Cpu(Machine machine, int id, Node node)
     {
         Machine = machine;
+        InProgress = machine.Callouts.OfAllThreads;
         Id = id;
         Node = node;
         Current = new KernelTask($"swapper/{id}", 0) { RunsOn = this };

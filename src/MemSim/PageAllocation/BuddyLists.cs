@@ -153,23 +153,27 @@ internal sealed partial class BuddyLists
         CountFree(zone, pcp, 1 << order, type);
         ref FreeArea area = ref zone.FreeArea;
 
-        // Up to whole page blocks, and to the order that somebody waits for, there is nothing to ask but whether the buddy is free. Nobody waits for order -1.
-        int plain = (int)Math.Min((uint)zone.CaptureOrder, _plainBelow);
-        if (order < plain)
+        if (order < PageGeometry.MaxOrder)
         {
-            order = area.Merge(pfn, order, plain, zone.Id, type);
-        }
-
-        if (order >= plain && order < PageGeometry.MaxOrder)
-        {
-            order = MergeFurther(zone, pcp, pfn, order, type);
-            if (order < 0)
+            // Up to whole page blocks, and to the order that somebody waits for, there is nothing to ask but whether the buddy is free. Nobody waits for order -1.
+            int plain = (int)Math.Min((uint)zone.CaptureOrder, _plainBelow);
+            if (order < plain)
             {
-                return;
+                order = area.Merge(pfn, order, plain, zone.Id, type);
             }
+
+            if (order >= plain)
+            {
+                order = MergeFurther(zone, pcp, pfn, order, type);
+                if (order < 0)
+                {
+                    return;
+                }
+            }
+
+            pfn &= -1 << order;
         }
 
-        pfn &= -1 << order;
         Debug.Assert(SpansBlock(zone, pfn, order), "blocks merge only with those of their zone");
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, order);

@@ -47,10 +47,11 @@ internal sealed partial class PageAllocator
         }
 
         Callouts callouts = _machine.Callouts;
-        callouts.Begin();
+        Callouts.State here = cpu.InProgress ?? callouts.Current;
+        here.Depth++;
         try
         {
-            if ((cpu.Mode == CpuMode.Observed && !callouts.IsInUserCode) || _machine.Bugs.CheckContext(cpu))
+            if ((cpu.Mode == CpuMode.Observed && here.UserCode == 0) || MayFree(cpu))
             {
                 FreeBlock<ObservedPath>(cpu, ref _frames[pfn], pfn, order);
             }
@@ -58,13 +59,22 @@ internal sealed partial class PageAllocator
         catch
         {
             // Not a finally: that is a call of its own each time.
-            callouts.End();
+            here.Depth--;
             throw;
         }
 
-        callouts.End();
+        here.Depth--;
         callouts.ThrowIfIdle();
         return true;
+    }
+
+    /// <summary>Whether a CPU in a special context may free: another host thread than the one that drives the machine may not.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private bool MayFree(Cpu cpu)
+    {
+        _drivers?.Enter();
+        _drivers?.Leave();
+        return _machine.Bugs.CheckContext(cpu);
     }
 
     /// <summary>Frees a block that passed the checks, or that a replay or the boot knows to be good.</summary>
@@ -237,9 +247,9 @@ internal sealed partial class PageAllocator
         ref PageFrame frame = ref _frames[pfn];
         frame.Identity = PageFrame.FreeIdentity(zone.Id, 0);
         frame.State = 0;
-        EnterZone(zone);
+        int before = EnterZone(zone);
         _buddy.Free(zone, pcp, pfn, order, type);
-        LeaveZone(zone);
+        LeaveZone(zone, before);
     }
 
     /// <summary>Each page block of a block goes to the list of its own type.</summary>
@@ -253,25 +263,25 @@ internal sealed partial class PageAllocator
     }
 
     /// <summary>Begins to work on the free lists: where CPUs are parallel they have a lock, elsewhere there is a guard that finds out two host threads.</summary>
+    /// <returns>What <see cref="LeaveZone"/> needs.</returns>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void EnterZone(Zone zone)
+    private int EnterZone(Zone zone)
     {
         if (_drivers is { } drivers)
         {
-            drivers.Enter();
+            return drivers.EnterBriefly();
         }
-        else
-        {
-            zone.EnterLock();
-        }
+
+        zone.EnterLock();
+        return 0;
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void LeaveZone(Zone zone)
+    private void LeaveZone(Zone zone, int before)
     {
         if (_drivers is { } drivers)
         {
-            drivers.Leave();
+            drivers.Go(before);
         }
         else
         {

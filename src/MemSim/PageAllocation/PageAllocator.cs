@@ -88,12 +88,15 @@ internal sealed partial class PageAllocator
 
         int pfn;
         Callouts callouts = _machine.Callouts;
-        DriverGuard? drivers = cpu.Context.Drivers;
+        DriverGuard? drivers = _drivers ?? cpu.Context.Drivers;
+        Callouts.State here = cpu.InProgress ?? callouts.Current;
         drivers?.Enter();
-        callouts.Begin();
+        here.Depth++;
         try
         {
-            pfn = AllocateUnusualCore(cpu, gfp, order);
+            pfn = cpu.Mode == CpuMode.Special || here.UserCode != 0 || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0
+                ? AllocateChecked(cpu, gfp, order, node: null)
+                : AllocateFrom<ObservedPath>(cpu, cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
             if (pfn >= 0 && (gfp & Gfp.Account) != 0 && _hooks.Charges is { } charges && !charges.TryChargeKernel(cpu, pfn, gfp))
             {
                 FreeBlock(cpu, pfn, order);
@@ -103,12 +106,12 @@ internal sealed partial class PageAllocator
         catch
         {
             // Not a finally: that is a call of its own each time.
-            callouts.End();
+            here.Depth--;
             drivers?.Leave();
             throw;
         }
 
-        callouts.End();
+        here.Depth--;
         drivers?.Leave();
         return callouts.MayHold ? Conclude(cpu, pfn, order) : pfn;
     }
@@ -128,13 +131,6 @@ internal sealed partial class PageAllocator
         }
 
         return pfn;
-    }
-
-    private int AllocateUnusualCore(Cpu cpu, Gfp gfp, int order)
-    {
-        return cpu.Mode == CpuMode.Special || _machine.Callouts.IsInUserCode || (uint)order > PageGeometry.MaxOrder || (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) != 0
-            ? AllocateChecked(cpu, gfp, order, node: null)
-            : AllocateFrom<ObservedPath>(cpu, cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
     }
 
     /// <summary>The fast path: the first zone of the list at its low watermark, from the CPU's own lists where the order has them.</summary>
@@ -263,7 +259,7 @@ internal sealed partial class PageAllocator
     {
         // Orders that no CPU keeps come past no refill: here two host threads are found out.
         Zone zone = pcp.Zone;
-        EnterZone(zone);
+        int before = EnterZone(zone);
         int pfn = !zone.HasCma && (flags & AllocFlags.HighAtomic) == 0 && _hooks.Trace is null ? _buddy.TakeSmallest(zone, pcp, order, type) : -1;
         if (pfn < 0)
         {
@@ -272,7 +268,7 @@ internal sealed partial class PageAllocator
 
         Debug.Assert(type < PerCpuPages.PcpTypes, "a request names an ordinary type: nothing else is counted");
         zone.AddFreePages(pcp, -(1 << order));
-        LeaveZone(zone);
+        LeaveZone(zone, before);
         return pfn;
     }
 

@@ -58,7 +58,7 @@ internal abstract class PcpLists
     public void Drain(Cpu cpu, PerCpuPages pcp, int pages, int listIndex)
     {
         // What receivers of tracepoints throw is held back where they are called: nothing here throws, and the guard needs no handler.
-        _drivers?.Enter();
+        int before = _drivers?.EnterBriefly() ?? 0;
         Zone zone = pcp.Zone;
         int left = Math.Min(pages, pcp.Count);
         zone.EnterLock();
@@ -85,7 +85,7 @@ internal abstract class PcpLists
         }
 
         zone.ExitLock();
-        _drivers?.Leave();
+        _drivers?.Go(before);
         Debug.Assert(pcp.Count >= 0, "no more is drained than there is");
     }
 
@@ -94,7 +94,7 @@ internal abstract class PcpLists
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     protected bool Fill(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
     {
-        _drivers?.Enter();
+        int before = _drivers?.EnterBriefly() ?? 0;
         Zone zone = pcp.Zone;
         int head = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
         Debug.Assert(_frames.IsEmpty(head), "only an empty list is filled");
@@ -110,7 +110,7 @@ internal abstract class PcpLists
         zone.AddFreePages(pcp, -(got << order));
         zone.ExitLock();
         pcp.Count += got << order;
-        _drivers?.Leave();
+        _drivers?.Go(before);
         return true;
     }
 

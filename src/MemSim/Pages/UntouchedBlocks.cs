@@ -89,16 +89,6 @@ internal sealed class UntouchedBlocks
         Touch(Frames[pfn].Prev);
     }
 
-    /// <summary>A block of the largest order is about to leave its list.</summary>
-    [MethodImpl(MethodImplOptions.NoInlining)]
-    public void Leaving(int pfn)
-    {
-        if (IsBeside(pfn))
-        {
-            TouchNeighbours(pfn);
-        }
-    }
-
     /// <summary>As <see cref="Touch"/>, for all blocks of a range.</summary>
     public void TouchAll(long start, long end)
     {

@@ -54,9 +54,9 @@ internal struct FreeArea
         int list = Head(order, type);
         ref PageFrame head = ref frames[list];
         int pfn = head.Next;
-        if (order == PageGeometry.MaxOrder)
+        if (order == PageGeometry.MaxOrder && _untouched.IsBeside(pfn))
         {
-            _untouched.Leaving(pfn);
+            _untouched.TouchNeighbours(pfn);
         }
 
         Debug.Assert(pfn != list && frames[pfn].Prev == list && IsBlock(in frames[pfn], pfn, order), "the list has a first block, marked as free and of its order, that leads back to the head");
