@@ -378,7 +378,7 @@ public sealed partial class SlabAllocator
             return false;
         }
 
-        return !cpu.IsSpecial || Machine.Bugs.CheckRequest(cpu, gfp, 0);
+        return (!cpu.IsSpecial && !Machine.Callouts.IsInUserCode) || Machine.Bugs.CheckRequest(cpu, gfp, 0);
     }
 
     /// <summary>Whether a request for objects is made to fail (<c>should_failslab()</c>).</summary>

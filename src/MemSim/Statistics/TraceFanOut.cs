@@ -58,7 +58,7 @@ internal abstract class TraceFanOut<TSink> : IReopened
     protected TSink[] Sinks => _sinks;
 
     /// <summary>A receiver threw: it gets nothing any more, and the exception goes to who called, once the kernel's work is done. Other CPUs may be at work: their modes stay.</summary>
-    protected void Failed(Cpu cpu, TSink sink, Exception thrown)
+    internal void Failed(Cpu cpu, TSink sink, Exception thrown)
     {
         Remove(sink);
         cpu.Machine.Callouts.Failed(thrown);
