@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.PageCache;
 using MemSim.Pages;
 using MemSim.Statistics;
@@ -47,7 +48,7 @@ internal sealed partial class PageFaults
                     return FaultResult.None;
                 }
 
-                Story?.Add($"page 0x{old:x} is this process's alone: it becomes writable, nothing is copied");
+                Story?.AddReuse(old);
                 return Reuse(vma, slot, entry);
             }
         }
@@ -138,7 +139,7 @@ internal sealed partial class PageFaults
         bool mayWrite = vma.Mapping!.PageMkWrite(cpu, pfn);
         if (mayWrite && vma.Mm.Tables.ReadSlot(slot) == entry)
         {
-            Story?.Add($"first write to page 0x{pfn:x} of the file: told to the file system, writable from now on");
+            Story?.AddFirstWrite(pfn);
             _ = Reuse(vma, slot, entry);
             _ = vma.Mapping.SetDirty(cpu, pfn);
         }
@@ -219,7 +220,11 @@ internal sealed partial class PageFaults
         _maps.AddNewAnonRmap(copy, vma, address);
         _pages.AddToLru(cpu, copy, vma);
         mm.Tables.WriteSlot(slot, made);
-        Story?.Add(!hasOwner ? $"frame 0x{old:x} of {vma.Device}: copied to page 0x{copy:x}" : old >= 0 ? $"page 0x{old:x} is shared (mapped {_maps.MapCount(old)} times, {_pages.RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
+        if (Story is not null)
+        {
+            TellCopy(vma, old, copy, hasOwner);
+        }
+
         if (leavesPage)
         {
             _maps.RemoveRmap(cpu, old, vma);
@@ -233,4 +238,8 @@ internal sealed partial class PageFaults
 
         return FaultResult.None;
     }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void TellCopy(Vma vma, int old, int copy, bool hasOwner) =>
+        Story?.Add(!hasOwner ? $"frame 0x{old:x} of {vma.Device}: copied to page 0x{copy:x}" : old >= 0 ? $"page 0x{old:x} is shared (mapped {_maps.MapCount(old)} times, {_pages.RefCount(old)} references): copied to 0x{copy:x}" : $"zeroed page 0x{copy:x}");
 }

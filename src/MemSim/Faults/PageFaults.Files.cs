@@ -59,7 +59,7 @@ internal sealed partial class PageFaults
         }
 
         MapFilePage(cpu, vma, slot, pfn, _layout.Make(pfn, vma.PageBits));
-        Story?.Add($"page 0x{pfn:x} of the file {((result & FaultResult.Major) != 0 ? "was read from its device" : "is in the page cache")}: mapped for reading");
+        Story?.AddRead(pfn, (result & FaultResult.Major) != 0);
         return result;
     }
 
@@ -103,7 +103,7 @@ internal sealed partial class PageFaults
         _maps.AddNewAnonRmap(copy, vma, address);
         _pages.AddToLru(cpu, copy, vma);
         mm.Tables.WriteSlot(slot, entry);
-        Story?.Add($"write to a private mapping: page 0x{pfn:x} of the file copied to 0x{copy:x}");
+        Story?.AddPrivateCopy(pfn, copy);
         return result;
     }
 
@@ -127,7 +127,7 @@ internal sealed partial class PageFaults
         ulong entry = _layout.MakeDirty(_layout.Make(pfn, vma.PageBits));
         MapFilePage(cpu, vma, slot, pfn, (vma.Flags & VmaFlags.Write) != 0 ? _layout.MakeWritable(entry) : entry);
         _ = vma.Mapping.SetDirty(cpu, pfn);
-        Story?.Add($"write to a shared mapping: page 0x{pfn:x} of the file is mapped writable and dirty");
+        Story?.AddSharedWrite(pfn);
         vma.Mapping.BalanceDirty(cpu);
         return result;
     }
@@ -290,7 +290,7 @@ internal sealed partial class PageFaults
         if (soft.Kind != SoftEntryKind.Swap)
         {
             // Whoever moves the page is a background thread that sleeps: let it finish.
-            Story?.Add($"page 0x{soft.Offset:x} is being moved: wait");
+            Story?.AddMove(soft.Offset);
             _ = _machine.Background.Tasks.RunPending(cpu);
             return FaultResult.Retry;
         }
@@ -337,7 +337,7 @@ internal sealed partial class PageFaults
         }
 
         mm.Tables.WriteSlot(slot, made);
-        Story?.Add($"swap area {soft.Type}, slot {soft.Offset}: page 0x{pfn:x} {((result & FaultResult.Major) != 0 ? "was read" : "was still in the swap cache")}");
+        Story?.AddSwapIn(soft.Type, soft.Offset, pfn, (result & FaultResult.Major) != 0);
         if (write && !_layout.IsWritable(made))
         {
             result |= WriteProtectFault(cpu, vma, address, slot, made, flags);

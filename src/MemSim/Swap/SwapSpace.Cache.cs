@@ -14,6 +14,7 @@ public sealed partial class SwapSpace
     internal bool IsCached(int pfn) => _frames[pfn].InSwapCache && IsHeld(pfn);
 
     /// <summary>Whether the swap cache knows the page, too: flags and the owner's word may be anybody's.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private bool IsHeld(int pfn) => Peek(EntryOf(pfn)) == pfn;
 
     /// <summary>The slot of a page in the swap cache (<c>folio_swap_entry()</c>).</summary>
@@ -21,6 +22,7 @@ public sealed partial class SwapSpace
     internal SwapEntry EntryOf(int pfn) => SwapEntry.FromWord(_frames[pfn].Private);
 
     /// <summary>The page that the swap cache holds for an entry, or -1; no reference is taken.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     internal int Peek(SwapEntry entry) => AreaOrNull(entry.Type) is { } area && entry.Offset < area.Slots ? area.CachedPage(entry.Offset) : -1;
 
     /// <summary>Gives a locked anonymous page a slot and puts it into the swap cache, dirty (<c>add_to_swap()</c>).</summary>

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using MemSim.Cgroups;
 using MemSim.Hardware;
 using MemSim.Statistics;
@@ -15,7 +16,17 @@ public sealed partial class SwapSpace
     private readonly List<SwapEntry> _released = [];
 
     /// <summary>What was kept of free slots goes: not under the lock, since giving objects back may ask for memory.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private void DropReleased(Cpu cpu)
+    {
+        if (_released.Count != 0)
+        {
+            DropEach(cpu);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private void DropEach(Cpu cpu)
     {
         while (_released.Count != 0 && TryNextReleased(out SwapEntry entry))
         {
