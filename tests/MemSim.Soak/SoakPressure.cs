@@ -88,9 +88,19 @@ internal sealed class SoakPressure
                 _machine.AdvanceTime(TimeSpan.FromMilliseconds(pages));
                 break;
             default:
-                _machine.Processes.Ksm.PagesToScan = 50 + (pages / 4);
-                _machine.Processes.Ksm.Scan(cpu);
-                Merged = Math.Max(Merged, _machine.Processes.Ksm.PagesSharing);
+                KsmSettings ksm = _machine.Processes.Ksm;
+                if (ksm.Files.Contains("advisor_mode"))
+                {
+                    ksm.Advises = pages % 4 == 0;
+                }
+
+                if (!ksm.Advises)
+                {
+                    ksm.PagesToScan = 50 + (pages / 4);
+                }
+
+                ksm.Scan(cpu);
+                Merged = Math.Max(Merged, ksm.PagesSharing);
                 break;
         }
     }

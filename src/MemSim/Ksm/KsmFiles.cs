@@ -24,7 +24,21 @@ internal static class KsmFiles
     public static string Read(KsmSettings ksm, string file)
     {
         Check(ksm, file);
-        return file == "advisor_mode" ? "[none] scan-time" : KsmSettings.Text(file switch
+        switch (file)
+        {
+            case "advisor_mode":
+                return ksm.Advises ? "none [scan-time]" : "[none] scan-time";
+            case "advisor_max_cpu":
+                return Text(ksm.Advisor.MaxCpu);
+            case "advisor_max_pages_to_scan":
+                return Text(ksm.Advisor.MaxPages);
+            case "advisor_min_pages_to_scan":
+                return Text(ksm.Advisor.MinPages);
+            case "advisor_target_scan_time":
+                return Text(ksm.Advisor.TargetSeconds);
+        }
+
+        return KsmSettings.Text(file switch
         {
             "full_scans" => ksm.FullScans,
             "general_profit" => ksm.GeneralProfit,
@@ -44,27 +58,26 @@ internal static class KsmFiles
             "stable_node_chains" => ksm.StableNodeChains,
             "stable_node_chains_prune_millisecs" => (long)ksm.ChainsPrune.TotalMilliseconds,
             "stable_node_dups" => ksm.StableNodeDups,
-            "use_zero_pages" => ksm.UseZeroPages ? 1 : 0,
-            _ => ksm.Advisor[file],
+            _ => ksm.UseZeroPages ? 1 : 0,
         });
     }
 
     public static void Write(KsmSettings ksm, string file, string text)
     {
+        ArgumentNullException.ThrowIfNull(text);
         Check(ksm, file);
+        text = text.EndsWith('\n') ? text[..^1] : text;
         if (file == "advisor_mode")
         {
-            if (text?.Trim() != "none")
-            {
-                throw new ArgumentException($"ksm/advisor_mode: '{text}' is not simulated, only none is", nameof(text));
-            }
-
+            ksm.Advises = text switch { "none" => false, "scan-time" => true, _ => throw Refused(file, text) };
             return;
         }
 
-        if (!long.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out long number) || number > uint.MaxValue)
+        // A plus may stand before a number.
+        if (!ulong.TryParse(text.StartsWith('+') ? text[1..] : text, NumberStyles.None, CultureInfo.InvariantCulture, out ulong number)
+            || (number > uint.MaxValue && !file.StartsWith("advisor_", StringComparison.Ordinal)))
         {
-            throw new ArgumentException($"ksm/{file}: '{text}' is no number that it takes (EINVAL)", nameof(text));
+            throw Refused(file, text);
         }
 
         switch (file)
@@ -72,8 +85,8 @@ internal static class KsmFiles
             case "run" when number <= 2:
                 ksm.Run = (KsmRun)number;
                 break;
-            case "pages_to_scan":
-                ksm.PagesToScan = number;
+            case "pages_to_scan" when !ksm.Advises:
+                ksm.PagesToScan = (long)number;
                 break;
             case "sleep_millisecs":
                 ksm.Sleep = TimeSpan.FromMilliseconds(number);
@@ -93,16 +106,26 @@ internal static class KsmFiles
             case "smart_scan" when number <= 1:
                 ksm.SmartScan = number == 1;
                 break;
-            default:
-                if (!ksm.Advisor.ContainsKey(file) || (file == "advisor_max_cpu" && number > 100) || (file == "advisor_target_scan_time" && number == 0))
-                {
-                    throw new ArgumentException($"ksm/{file}: '{text}' is refused (EINVAL), or the file cannot be written", nameof(text));
-                }
-
-                ksm.Advisor[file] = number;
+            case "advisor_max_cpu":
+                ksm.Advisor.MaxCpu = unchecked((uint)number);
                 break;
+            case "advisor_max_pages_to_scan":
+                ksm.Advisor.MaxPages = number;
+                break;
+            case "advisor_min_pages_to_scan":
+                ksm.Advisor.MinPages = number;
+                break;
+            case "advisor_target_scan_time" when number != 0:
+                ksm.Advisor.TargetSeconds = number;
+                break;
+            default:
+                throw Refused(file, text);
         }
     }
+
+    private static string Text(ulong number) => number.ToString(CultureInfo.InvariantCulture);
+
+    private static ArgumentException Refused(string file, string text) => new($"ksm/{file}: '{text}' is refused (EINVAL), or the file cannot be written", nameof(text));
 
     private static void Check(KsmSettings ksm, string file)
     {

@@ -231,6 +231,52 @@ public class KsmTests
     }
 
     [Fact]
+    public void The_advisor_scans_faster_until_a_full_scan_takes_as_long_as_it_is_told_to()
+    {
+        const int many = 8_000;
+        using Machine machine = Boot();
+        Process process = machine.CreateProcess("many");
+        VirtualAddress area = process.Mm.Mmap(many * Page, Prot.Read | Prot.Write);
+        process.Mm.Madvise(area, many * Page, MemoryAdvice.Mergeable).Should().Be(Errno.None);
+        Fill(machine, process, area, 7, many);
+        machine.Ksm.Run = KsmRun.Run;
+        machine.Ksm.SmartScan = false;
+        machine.Ksm.Sleep = TimeSpan.FromMilliseconds(200);
+
+        // Less than 10 % of the CPU it does not take, however soon it is through.
+        machine.Ksm.PageTime = TimeSpan.FromMicroseconds(100);
+        machine.Ksm["advisor_min_pages_to_scan"] = "50";
+        machine.Ksm["advisor_target_scan_time"] = "5";
+
+        machine.Ksm["advisor_mode"] = "scan-time\n";
+        machine.Ksm["advisor_mode"].Should().Be("none [scan-time]");
+        machine.Ksm.PagesToScan.Should().Be(50);
+        machine.AdvanceTime(TimeSpan.FromMinutes(10));
+
+        machine.Ksm.PagesToScan.Should().BeInRange(200, 450, "8,000 pages in some 25 turns");
+        long scans = machine.Ksm.FullScans;
+        machine.AdvanceTime(TimeSpan.FromMinutes(5));
+        (300.0 / (machine.Ksm.FullScans - scans)).Should().BeInRange(4, 8);
+        machine.Ksm.Invoking(ksm => ksm.PagesToScan = 100).Should().Throw<InvalidOperationException>();
+        machine.Ksm.Advises = false;
+        machine.Ksm.PagesToScan.Should().Be(100);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void With_the_advisor_too_an_hour_in_which_nobody_writes_passes_quickly()
+    {
+        using Machine machine = Boot();
+        _ = WithEqualPages(machine, out _);
+        machine.Ksm.Run = KsmRun.Run;
+        machine.Ksm.Advises = true;
+
+        machine.AdvanceTime(TimeSpan.FromHours(10));
+
+        machine.Ksm.FullScans.Should().Be(10 * 3600 * 50);
+    }
+
+    [Fact]
     public void A_snapshot_carries_the_trees()
     {
         using Machine machine = Boot();
