@@ -11,9 +11,14 @@ internal sealed partial class PageFaults
 {
     private FaultResult WriteProtectFault(Cpu cpu, Vma vma, ulong address, ulong slot, ulong entry, FaultFlags flags, bool unshare = false)
     {
-        if (!unshare && _layout.IsProtected(entry) && vma.Userfaults is not null)
+        if (!unshare && _layout.IsProtected(entry) && vma.Userfaults is { } descriptor)
         {
-            return TellUserfault(vma, address, UserfaultModes.Protected, flags);
+            if ((descriptor.Features & UserfaultFeatures.ProtectsSilently) == 0)
+            {
+                return TellUserfault(vma, address, UserfaultModes.Protected, flags);
+            }
+
+            entry = ReleaseSilently(vma, slot, entry);
         }
 
         int old = _layout.Pfn(entry);

@@ -41,6 +41,17 @@ internal sealed partial class PageFaults
         return !write ? ReadFaultOfOne(cpu, vma, address, slot) : vma.IsShared ? SharedFault(cpu, vma, address, slot) : PrivateCopyFault(cpu, vma, address, slot);
     }
 
+    /// <summary>A write to a page whose descriptor need not hear of it: it is not protected any more. Whether it may be written is still to be seen.</summary>
+    private ulong ReleaseSilently(Vma vma, ulong slot, ulong entry)
+    {
+        Story?.Add("a userfaultfd protected the page, and wants to know no more than that it was written");
+        while (!vma.Mm.Tables.TryChangeSlot(slot, ref entry, _layout.Release(entry)))
+        {
+        }
+
+        return _layout.Release(entry);
+    }
+
     /// <summary>Tells the descriptor of a fault; when that was served the access is made again.</summary>
     private FaultResult TellUserfault(Vma vma, ulong address, UserfaultModes kind, FaultFlags flags)
     {

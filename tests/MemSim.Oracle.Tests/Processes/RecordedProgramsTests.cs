@@ -19,6 +19,7 @@ public class RecordedProgramsTests
     private const ulong Arena = 0x100_0000_0000;
     private const int Pages = 32;
     private const int BusAddressError = 2;
+    private const UserfaultFeatures Events = UserfaultFeatures.TellsForks | UserfaultFeatures.TellsMoves | UserfaultFeatures.TellsRemoves | UserfaultFeatures.TellsUnmaps;
 
     [Fact]
     public void Every_answer_and_every_state_is_the_kernels()
@@ -65,6 +66,15 @@ public class RecordedProgramsTests
         compared.Should().BeGreaterThan(10_000);
     }
 
+    [Fact]
+    public void What_userfaultfd_protects_and_nobody_hears_of_is_6_18s()
+    {
+        (List<string> wrong, int compared) = Compare("async-6.18", KernelLines.Linux6_18);
+
+        wrong.Should().BeEmpty();
+        compared.Should().BeGreaterThan(20_000);
+    }
+
     /// <summary>The first difference of each program that was recorded otherwise, and how many lines were compared.</summary>
     internal static (List<string> Wrong, int Compared) Compare(string recording, KernelPersonality rules)
     {
@@ -76,7 +86,7 @@ public class RecordedProgramsTests
         {
             if ((line is null || line.StartsWith("program", StringComparison.Ordinal)) && program.Count != 0)
             {
-                Run(program, rules, recording.StartsWith("events", StringComparison.Ordinal), wrong, ref compared);
+                Run(program, rules, recording.StartsWith("events", StringComparison.Ordinal) ? Events : recording.StartsWith("async", StringComparison.Ordinal) ? UserfaultFeatures.ProtectsSilently : 0, wrong, ref compared);
                 program.Clear();
             }
 
@@ -91,10 +101,10 @@ public class RecordedProgramsTests
         return (wrong, compared);
     }
 
-    private static void Run(List<string> program, KernelPersonality rules, bool hears, List<string> wrong, ref int compared)
+    private static void Run(List<string> program, KernelPersonality rules, UserfaultFeatures features, List<string> wrong, ref int compared)
     {
         using Machine machine = Machine.Boot(MachineSpec.X86_64("128M").WithPersonality(rules));
-        Recorded run = new(machine, hears);
+        Recorded run = new(machine, features);
         for (int i = 1; i < program.Count; i++)
         {
             string line = program[i];
@@ -130,8 +140,6 @@ public class RecordedProgramsTests
 
     private sealed class Recorded
     {
-        private const UserfaultFeatures Events = UserfaultFeatures.TellsForks | UserfaultFeatures.TellsMoves | UserfaultFeatures.TellsRemoves | UserfaultFeatures.TellsUnmaps;
-
         private readonly Cpu _cpu;
         private readonly Process _process;
         private readonly OpenFile[] _files;
@@ -139,12 +147,12 @@ public class RecordedProgramsTests
         private readonly StringBuilder _heard = new();
         private Process? _child;
 
-        public Recorded(Machine machine, bool hears)
+        public Recorded(Machine machine, UserfaultFeatures features)
         {
             _cpu = machine.Cpus[0];
             _process = machine.CreateProcess("recorded", new Rlimits { MayLockAll = true, IsAdmin = true });
             _cpu.Run(_process);
-            _faults = _process.Mm.OpenUserfaultfd(UserfaultFeatures.SigBus | (hears ? Events : 0));
+            _faults = _process.Mm.OpenUserfaultfd(UserfaultFeatures.SigBus | features);
             _faults.Listener = Hear;
             TmpFileSystem tmpfs = machine.Files.MountTmpfs();
             _files = [tmpfs.Create("shared"), tmpfs.Open("shared", OpenMode.Read), tmpfs.Open("shared", OpenMode.Write)];

@@ -82,6 +82,52 @@ public class UserfaultTests
     }
 
     [Fact]
+    public void Where_nobody_wants_to_hear_of_writes_the_page_map_tells_which_pages_were_written()
+    {
+        using Machine machine = Boot(out Cpu cpu, out Process process, out _);
+        Userfaultfd silent = process.Mm.OpenUserfaultfd(UserfaultFeatures.ProtectsSilently);
+        silent.Features.Should().HaveFlag(UserfaultFeatures.ProtectsUnpopulated);
+        VirtualAddress data = process.Mm.Mmap(4 * Page, Prot.Read | Prot.Write);
+        using ContextScope scope = cpu.Run(process);
+        cpu.Write(data, 1);
+        silent.Register(data, 4 * Page, UserfaultModes.Protected).Succeeded.Should().BeTrue();
+        silent.WriteProtect(data, 4 * Page, protects: true).Should().Be(Errno.None);
+
+        cpu.Write(data, 2);
+        cpu.Write(data + (2 * Page), 3);
+        cpu.Read<int>(data + (3 * Page)).Should().Be(0);
+
+        process.PageMap(data, 4).Select(word => word >> 57 & 1).Should().Equal([0, 1, 0, 1], "what was only read, or not touched, is as it was");
+        silent.Faults.Should().Be(0);
+        machine.Verify();
+    }
+
+    [Fact]
+    public void Pages_of_a_disk_can_be_protected_where_nobody_wants_to_hear_of_writes()
+    {
+        using BlockDevice disk = new("vda", "4M");
+        using Machine machine = Boot(out Cpu cpu, out Process process, out Userfaultfd told);
+        OpenFile file = machine.Files.Mount(disk).Create("data").Value;
+        cpu.Files.Write(file, 0, new byte[2 * Page]).Succeeded.Should().BeTrue();
+        VirtualAddress data = process.Mm.Mmap(default, 2 * Page, Prot.Read | Prot.Write, MapFlags.Shared, file, 0).Value;
+        Userfaultfd silent = process.Mm.OpenUserfaultfd(UserfaultFeatures.ProtectsSilently);
+        told.Register(data, 2 * Page, UserfaultModes.Protected).Error.Should().Be(Errno.EINVAL);
+        silent.Register(data, 2 * Page, UserfaultModes.Protected | UserfaultModes.Missing).Error.Should().Be(Errno.EINVAL);
+        silent.Register(data, 2 * Page, UserfaultModes.Protected).Succeeded.Should().BeTrue();
+        using ContextScope scope = cpu.Run(process);
+        cpu.Write(data, 1);
+        silent.WriteProtect(data, 2 * Page, protects: true).Should().Be(Errno.None);
+        silent.Copy(data + Page, new byte[Page]).Error.Should().Be(Errno.EINVAL);
+
+        cpu.Write(data + Page, 2);
+
+        process.PageMap(data, 2).Select(word => word >> 57 & 1).Should().Equal(1, 0);
+        silent.Unregister(data, 2 * Page).Should().Be(Errno.None);
+        process.PageMap(data, 2).Select(word => word >> 57 & 1).Should().Equal(0, 0);
+        machine.Verify();
+    }
+
+    [Fact]
     public void Shared_memory_is_filled_or_mapped_from_its_file()
     {
         using Machine machine = Boot(out Cpu cpu, out Process process, out Userfaultfd faults);

@@ -42,6 +42,10 @@ public enum UserfaultFeatures
     /// <summary>Protecting works on anonymous memory that has no page yet (<c>UFFD_FEATURE_WP_UNPOPULATED</c>, since 6.4).</summary>
     ProtectsUnpopulated = 1 << 13,
 
+    /// <summary>Writes to protected pages are not told: the kernel gives the right back by itself, and the page map shows which pages nobody wrote to
+    /// (<c>UFFD_FEATURE_WP_ASYNC</c>, since 6.7). Brings <see cref="ProtectsUnpopulated"/>; files of disks can be protected, too.</summary>
+    ProtectsSilently = 1 << 15,
+
     /// <summary>Only faults of programs: those of the kernel get SIGBUS or EFAULT (<c>UFFD_USER_MODE_ONLY</c>). Without it an administrator must open it.</summary>
     UserModeOnly = 1 << 30,
 }

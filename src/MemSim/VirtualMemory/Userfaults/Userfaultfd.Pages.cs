@@ -116,7 +116,8 @@ public sealed partial class Userfaultfd
             return Errno.ENOENT;
         }
 
-        bool wrong = (protects && (vma.Flags & VmaFlags.UserfaultProtect) == 0) || (how == Fill.Continue && vma.Mapping is not { IsShmem: true });
+        bool shmem = vma.Mapping is { IsShmem: true };
+        bool wrong = (protects && (vma.Flags & VmaFlags.UserfaultProtect) == 0) || ((how == Fill.Continue || vma.File is not null) && !shmem);
         return wrong ? Errno.EINVAL : Errno.None;
     }
 

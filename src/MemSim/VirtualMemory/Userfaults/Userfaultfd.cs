@@ -19,7 +19,7 @@ public sealed partial class Userfaultfd
     {
         _mm = mm;
         _spaces = mm.Spaces;
-        Features = features;
+        Features = features | ((features & UserfaultFeatures.ProtectsSilently) != 0 ? UserfaultFeatures.ProtectsUnpopulated : 0);
     }
 
     /// <summary>How it was opened.</summary>
@@ -35,7 +35,7 @@ public sealed partial class Userfaultfd
     /// <param name="address">The first address, page aligned.</param>
     /// <param name="length">Bytes, whole pages.</param>
     /// <param name="modes">Which faults.</param>
-    /// <returns>What can be done with the range; EINVAL, also for files of disks and where nothing is mapped; EPERM where the process could not write; EBUSY where another descriptor is registered; ENOMEM.</returns>
+    /// <returns>What can be done with the range; EINVAL, also for files of disks (which can only be protected, by <see cref="UserfaultFeatures.ProtectsSilently"/>) and where nothing is mapped; EPERM where the process could not write; EBUSY where another descriptor is registered; ENOMEM.</returns>
     public Result<UserfaultCalls> Register(VirtualAddress address, long length, UserfaultModes modes)
     {
         using OwnersLock.Scope scope = _spaces.Enter();
@@ -156,7 +156,8 @@ public sealed partial class Userfaultfd
         for (; vma is not null && vma.StartValue < end; vma = vma.Next)
         {
             bool shmem = vma.Mapping is { IsShmem: true };
-            if (vma.Hugetlb is not null || vma.MapsFrames || (vma.File is not null && !shmem) || ((wanted & VmaFlags.UserfaultMinor) != 0 && !shmem))
+            bool anyKind = (Features & UserfaultFeatures.ProtectsSilently) != 0 && ((registers ? wanted : vma.Flags) & AllModes) == VmaFlags.UserfaultProtect;
+            if (vma.Hugetlb is not null || vma.MapsFrames || (vma.File is not null && !shmem && !anyKind) || ((wanted & VmaFlags.UserfaultMinor) != 0 && !shmem))
             {
                 return Errno.EINVAL;
             }
@@ -202,7 +203,7 @@ public sealed partial class MemoryDescriptor
         }
 
         const UserfaultFeatures events = UserfaultFeatures.TellsForks | UserfaultFeatures.TellsMoves | UserfaultFeatures.TellsRemoves | UserfaultFeatures.TellsUnmaps;
-        UserfaultFeatures known = events | UserfaultFeatures.SigBus | UserfaultFeatures.UserModeOnly | (_spaces.Rules.UserfaultMoves ? UserfaultFeatures.ProtectsUnpopulated : 0);
+        UserfaultFeatures known = events | UserfaultFeatures.SigBus | UserfaultFeatures.UserModeOnly | (_spaces.Rules.UserfaultMoves ? UserfaultFeatures.ProtectsUnpopulated | UserfaultFeatures.ProtectsSilently : 0);
         if (((features & UserfaultFeatures.UserModeOnly) == 0 || (features & UserfaultFeatures.TellsForks) != 0) && !Limits.IsAdmin)
         {
             return Errno.EPERM;

@@ -4,7 +4,8 @@
 // With a fifth word (programs-6.18.txt) neither is kept away from. If that word is "advice" (advice-6.18.txt), three in ten operations are mincore(), process_madvise() or advice of
 // later kernels; with "faults" (faults-6.18.txt) also userfaultfd ioctls, with UFFD_FEATURE_SIGBUS, which needs nobody who waits for faults.
 // With "events" (events-6.18.txt) it also asks for UFFD_EVENT_FORK, _REMAP, _REMOVE and _UNMAP; a thread reads them, and a line E says what the call before it was told of.
-// cc -O1 -pthread -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer|advice|faults|events] > programs.txt       (as root, for /proc/self/pagemap's bits)
+// With "async" (async-6.18.txt) it asks for UFFD_FEATURE_WP_ASYNC instead: the kernel itself gives the right to write back.
+// cc -O1 -pthread -o record record.c && ./record PROGRAMS OPERATIONS SEED [newer|advice|faults|events|async] > programs.txt       (as root, for /proc/self/pagemap's bits)
 #define _GNU_SOURCE
 #include <errno.h>
 #include <fcntl.h>
@@ -55,7 +56,7 @@ static int slurp(const char *path) {
 
 static unsigned long fileInode;
 static int files[3];
-static int count, reserves, newer, calls, faults, events;
+static int count, reserves, newer, calls, faults, events, async;
 
 // What the descriptor has told since the last line E. A call sleeps until its event is read: once it has returned, the reader has at least seen the last one.
 static char heard[1 << 12];
@@ -342,6 +343,8 @@ int main(int argc, char **argv) {
     newer = argc == 5;
     calls = !newer ? 0 : !strcmp(argv[4], "advice") ? 1 : !strcmp(argv[4], "faults") ? 2 : !strcmp(argv[4], "events") ? 2 : 0;
     events = newer && !strcmp(argv[4], "events");
+    async = newer && !strcmp(argv[4], "async");
+    calls = async ? 2 : calls;
     int programs = atoi(argv[1]), operations = atoi(argv[2]);
     uint64_t seed = strtoull(argv[3], NULL, 0);
     setvbuf(stdout, NULL, _IOFBF, 1 << 16);
@@ -373,6 +376,7 @@ int main(int argc, char **argv) {
                 faults = (int)syscall(SYS_userfaultfd, O_CLOEXEC | (events ? O_NONBLOCK : 0));
                 struct uffdio_api api = { .api = UFFD_API, .features = UFFD_FEATURE_SIGBUS };
                 if (events) api.features |= UFFD_FEATURE_EVENT_FORK | UFFD_FEATURE_EVENT_REMAP | UFFD_FEATURE_EVENT_REMOVE | UFFD_FEATURE_EVENT_UNMAP;
+                if (async) api.features |= 1 << 15;
                 if (faults < 0 || ioctl(faults, UFFDIO_API, &api)) return 4;
                 pthread_t reader;
                 if (events && pthread_create(&reader, NULL, listen, NULL)) return 5;
