@@ -231,6 +231,5 @@ public sealed partial class Machine : IDisposable
 
         Frames.Map.Discard();
         Ram.Discard();
-        Callouts.Dispose();
     }
 }

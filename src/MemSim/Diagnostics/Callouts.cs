@@ -8,10 +8,14 @@ namespace MemSim.Diagnostics;
 /// What such code throws waits until the outermost operation is over and is thrown there; a receiver that threw is detached. Calls that would change the machine
 /// are refused while it runs: the kernel holds locks there, and its lists are half way between two states.
 /// </remarks>
-internal sealed class Callouts : IDisposable, IReopened
+internal sealed class Callouts : IReopened
 {
+    /// <summary>Of each host thread by its number; null where one drives the machine.</summary>
     [NotState("a host thread's")]
-    private ThreadLocal<State>? _states;
+    private State?[]? _states;
+    // Guards that _states grows once at a time; what is in it is each host thread's own.
+    [NotState("a host thread's")]
+    private Lock _growing = null!;
     private readonly State _single = new();
     private readonly bool _isParallel;
     private volatile bool _hasFailure;
@@ -28,7 +32,11 @@ internal sealed class Callouts : IDisposable, IReopened
     }
 
     /// <inheritdoc/>
-    public void Reopen() => _states = _isParallel ? new ThreadLocal<State>(() => new State()) : null;
+    public void Reopen()
+    {
+        _growing = new Lock();
+        _states = _isParallel ? new State?[Environment.ProcessorCount * 2] : null;
+    }
 
     /// <summary>A line for a report when more than one host thread drove the machine or one of its CPUs.</summary>
     public string DescribeDrivers()
@@ -49,7 +57,32 @@ internal sealed class Callouts : IDisposable, IReopened
     public State Current
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        get => _states is null ? _single : _states.Value!;
+        get => _states is null ? _single : OfThread(_states);
+    }
+
+    // A thread's number is asked for without a call. Who gets the number of a thread that has ended finds a state in which nothing is in progress.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private State OfThread(State?[] states)
+    {
+        int thread = Environment.CurrentManagedThreadId;
+        return (uint)thread < (uint)states.Length && states[thread] is { } state ? state : FirstOfThread(thread);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private State FirstOfThread(int thread)
+    {
+        lock (_growing)
+        {
+            State?[] states = _states!;
+            if (thread >= states.Length)
+            {
+                Array.Resize(ref states, Math.Max(thread + 1, states.Length * 2));
+            }
+
+            State state = states[thread] ??= new State();
+            Volatile.Write(ref _states, states);
+            return state;
+        }
     }
 
     /// <summary>What is in progress, on a machine that one host thread drives; null where each thread has its own.</summary>
@@ -128,11 +161,12 @@ internal sealed class Callouts : IDisposable, IReopened
         }
     }
 
-    public void Dispose() => _states?.Dispose();
-
     /// <summary>What is in progress on a host thread.</summary>
     internal sealed class State
     {
+        [NotState("keeps each thread's counts on cache lines of their own")]
+        internal Padding Before;
+
         /// <summary>Operations that must not be left half way, one in the other.</summary>
         public int Depth;
 
@@ -140,6 +174,15 @@ internal sealed class Callouts : IDisposable, IReopened
         public int UserCode;
 
         public ExceptionDispatchInfo? Failure;
+
+        [NotState("keeps each thread's counts on cache lines of their own")]
+        internal Padding After;
+    }
+
+    [InlineArray(8)]
+    internal struct Padding
+    {
+        private long _words;
     }
 
     /// <summary>An operation that must not be left half way; what user code threw meanwhile is thrown at its end.</summary>

@@ -61,6 +61,11 @@ internal sealed class DriverGuard(string what, string advice)
         return _depth;
     }
 
+    /// <summary>Whether the calling host thread may go inside, where the work is too short to say that somebody is.</summary>
+    /// <exception cref="KernelBugException">Another one is inside.</exception>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public void Look() => _ = Come();
+
     /// <summary>The calling host thread is outside again.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Leave()

@@ -9,7 +9,10 @@ internal enum CpuMode : byte
     /// <summary>As <see cref="Plain"/>, on a kernel whose limits of per-CPU lists move.</summary>
     Moving,
 
-    /// <summary>Locks or tracepoints.</summary>
+    /// <summary>As <see cref="Plain"/>, with real locks.</summary>
+    Parallel,
+
+    /// <summary>Tracepoints, owners who pay, or pages that are zeroed without being asked for.</summary>
     Observed,
 
     /// <summary>The context: interrupts, disabled preemption, task flags, policies, an offline CPU, a disposed machine.</summary>

@@ -109,7 +109,10 @@ internal sealed class AllocatorHooks
     /// <summary>Something changed that decides which form of the hot paths runs.</summary>
     public void UpdateModes() =>
         _machine.CpuTable.UpdateModes(
-            _machine.IsParallel || ZeroesMemory || Trace is not null || Charges is not null || _machine.Frames.Poisoned.Count != 0 ? CpuMode.Observed : _machine.Pages.LimitsMove ? CpuMode.Moving : CpuMode.Plain,
+            ZeroesMemory || Trace is not null || Charges is not null || _machine.Frames.Poisoned.Count != 0 ? CpuMode.Observed
+            : _machine.IsParallel ? CpuMode.Parallel
+            : _machine.Pages.LimitsMove ? CpuMode.Moving
+            : CpuMode.Plain,
             FaultInjector.IsArmed);
 
     /// <summary>What makes allocations fail on purpose.</summary>

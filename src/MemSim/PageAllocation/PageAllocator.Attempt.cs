@@ -14,8 +14,8 @@ internal sealed partial class PageAllocator
     public int AllocateNear(Cpu cpu, Gfp gfp, int order, Node node)
     {
         int type = (int)((uint)gfp >> 3) & 3;
-        bool isPlain = cpu.Mode == CpuMode.Plain && (uint)order <= PageGeometry.CostlyOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0 && type != (int)MigrateType.HighAtomic
-            && !_rules.RemembersBelowHigh && !_rules.HighAtomicFirst;
+        bool isPlain = cpu.Mode is CpuMode.Plain or CpuMode.Parallel && (uint)order <= PageGeometry.CostlyOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0 && type != (int)MigrateType.HighAtomic
+            && !_rules.RemembersBelowHigh && !_rules.HighAtomicFirst && (cpu.Mode == CpuMode.Plain || !_machine.ZoneTable.DefragMode);
         Zonelist zonelist = node.Zonelists[(int)(gfp & Gfp.ZoneMask)];
         if (!isPlain || zonelist.IsIllegal || zonelist.Zones.Length == 0)
         {
@@ -30,7 +30,7 @@ internal sealed partial class PageAllocator
 
         AllocFlags flags = AllocFlags.WatermarkLow | (AllocFlags)(gfp & Gfp.KswapdReclaim) | (zonelist.AvoidsFragmentation ? AllocFlags.NoFragment : 0);
         PerCpuPages pcp = cpu.Lists.Pcp[zone.Id];
-        int pfn = TakeFromZone<PlainPath>(cpu, zone, pcp, order, type, flags);
+        int pfn = cpu.Mode == CpuMode.Plain ? TakeFromZone<PlainPath>(cpu, zone, pcp, order, type, flags) : TakeFromZone<ParallelPath>(cpu, zone, pcp, order, type, flags);
         if (pfn < 0)
         {
             return AllocateGeneral(cpu, zonelist, gfp, order, firstZone: 1);
@@ -191,14 +191,23 @@ internal sealed partial class PageAllocator
     private int AllocateCarefully(in Request request)
     {
         int pfn;
-        _machine.Callouts.Begin();
+        DriverGuard? drivers = request.Cpu.Context.Drivers;
+        drivers?.Enter();
         try
         {
-            pfn = AllocateSlow(request.InSlowPath());
+            _machine.Callouts.Begin();
+            try
+            {
+                pfn = AllocateSlow(request.InSlowPath());
+            }
+            finally
+            {
+                _machine.Callouts.End();
+            }
         }
         finally
         {
-            _machine.Callouts.End();
+            drivers?.Leave();
         }
 
         return Conclude(request.Cpu, pfn, request.Order);

@@ -46,6 +46,13 @@ internal sealed partial class PageAllocator
             return true;
         }
 
+        if (cpu.Mode == CpuMode.Parallel)
+        {
+            cpu.Context.Drivers?.Look();
+            FreeBlock<ParallelPath>(cpu, ref _frames[pfn], pfn, order);
+            return true;
+        }
+
         Callouts callouts = _machine.Callouts;
         Callouts.State here = cpu.InProgress ?? callouts.Current;
         here.Depth++;
@@ -153,7 +160,7 @@ internal sealed partial class PageAllocator
             listType = (int)MigrateType.Movable;
         }
 
-        if (TPath.IsObserved && _parallel && !EnterLists(pcp))
+        if ((TPath.IsParallel || (TPath.IsObserved && _parallel)) && !EnterLists(pcp))
         {
             FreeToBuddy(pcp, pfn, order, type);
             return;
@@ -167,7 +174,7 @@ internal sealed partial class PageAllocator
         _frames.AddFirst(pcp.FirstHead + list, ref frame, pfn);
         int count = pcp.Count + (1 << order);
         pcp.Count = count;
-        if (TPath.Moves || (TPath.IsObserved && pcp.IsMoving))
+        if (TPath.Moves || ((TPath.IsObserved || TPath.IsParallel) && pcp.IsMoving))
         {
             pcp.AllocFactor >>= 1;
             if (order == 0)
@@ -180,12 +187,12 @@ internal sealed partial class PageAllocator
             }
         }
 
-        if (count >= pcp.TrimAt || (order != 0 && (TPath.Moves || pcp.FreeRun != 0 || (TPath.IsObserved && pcp.IsMoving))))
+        if (count >= pcp.TrimAt || (order != 0 && (TPath.Moves || pcp.FreeRun != 0 || ((TPath.IsObserved || TPath.IsParallel) && pcp.IsMoving))))
         {
             _pcpLists.TrimAfterFree(cpu, pcp, order, list);
         }
 
-        if (TPath.IsObserved && _parallel)
+        if (TPath.IsParallel || (TPath.IsObserved && _parallel))
         {
             pcp.Lock.Exit();
         }

@@ -81,9 +81,11 @@ internal sealed partial class PageAllocator
     [MethodImpl(MethodImplOptions.NoInlining)]
     private int AllocateUnusual(Cpu cpu, Gfp gfp, int order)
     {
-        if (cpu.Mode == CpuMode.Moving && (uint)order <= PageGeometry.MaxOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0)
+        if (cpu.Mode is CpuMode.Moving or CpuMode.Parallel && (uint)order <= PageGeometry.MaxOrder && (gfp & (Gfp.ThisNode | ~Gfp.BitsMask)) == 0)
         {
-            return AllocateFrom<MovingPath>(cpu, cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)], gfp, order);
+            cpu.Context.Drivers?.Look();
+            FirstChoice choice = cpu.Lists.Choices[(int)(gfp & Gfp.ZoneMask)];
+            return cpu.Mode == CpuMode.Moving ? AllocateFrom<MovingPath>(cpu, choice, gfp, order) : AllocateFrom<ParallelPath>(cpu, choice, gfp, order);
         }
 
         int pfn;
@@ -151,7 +153,7 @@ internal sealed partial class PageAllocator
             return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
 
-        if ((TPath.Moves || TPath.IsObserved) && (_machine.ZoneTable.DefragMode || (order > 0 && FirstHighAtomicRight(gfp, order) != 0)))
+        if ((TPath.Moves || TPath.IsParallel || TPath.IsObserved) && (_machine.ZoneTable.DefragMode || (order > 0 && FirstHighAtomicRight(gfp, order) != 0)))
         {
             return AllocateGeneral(cpu, choice.Zonelist, gfp, order, firstZone: 0);
         }
@@ -207,7 +209,7 @@ internal sealed partial class PageAllocator
     private int TakeFromPcp<TPath>(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
         where TPath : struct, IPath
     {
-        if (TPath.IsObserved && _parallel && !EnterLists(pcp))
+        if ((TPath.IsParallel || (TPath.IsObserved && _parallel)) && !EnterLists(pcp))
         {
             return -1;
         }
@@ -218,7 +220,7 @@ internal sealed partial class PageAllocator
         }
 
         int pfn = PopPcp(cpu, pcp, order, type, flags);
-        if (TPath.IsObserved && _parallel)
+        if (TPath.IsParallel || (TPath.IsObserved && _parallel))
         {
             pcp.Lock.Exit();
         }

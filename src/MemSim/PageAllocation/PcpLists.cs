@@ -94,7 +94,9 @@ internal abstract class PcpLists
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     protected bool Fill(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want)
     {
-        int before = _drivers?.EnterBriefly() ?? 0;
+        // Where CPUs are parallel each has its own driver, and holds the lock of its lists: who else comes is found out on the way to it.
+        DriverGuard? drivers = _drivers ?? cpu.Context.Drivers;
+        int before = drivers?.EnterBriefly() ?? 0;
         Zone zone = pcp.Zone;
         int head = pcp.FirstHead + PerCpuPages.ListIndex(order, type);
         Debug.Assert(_frames.IsEmpty(head), "only an empty list is filled");
@@ -110,7 +112,7 @@ internal abstract class PcpLists
         zone.AddFreePages(pcp, -(got << order));
         zone.ExitLock();
         pcp.Count += got << order;
-        _drivers?.Go(before);
+        drivers?.Go(before);
         return true;
     }
 
@@ -119,6 +121,7 @@ internal abstract class PcpLists
     private bool FillFurther(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags, int want, int got)
     {
         bool any;
+        DriverGuard? drivers = _drivers ?? cpu.Context.Drivers;
         try
         {
             any = FillGuarded(cpu, pcp, order, type, flags, want, got);
@@ -126,11 +129,11 @@ internal abstract class PcpLists
         catch
         {
             // Not a finally: that is a call of its own each time.
-            _drivers?.Leave();
+            drivers?.Leave();
             throw;
         }
 
-        _drivers?.Leave();
+        drivers?.Leave();
         return any;
     }
 

@@ -40,6 +40,7 @@ internal static class Locks
     public static IReadOnlyList<LockRow> Last { get; } =
     [
         new("BackgroundTasks._woken", "lock", "kernel threads that were woken"),
+        new("Callouts._growing", "lock", "that the array of what host threads are in the middle of grows once at a time"),
         new("CgroupTree._objects", "lock", "which cgroup an object is charged to"),
         new("ClassicCache._freelists", "lock", "where free lists lie that are kept outside of their slab (SLAB)"),
         new("CmaArea._lock", "lock", "which pages of an area are taken", Again: true),

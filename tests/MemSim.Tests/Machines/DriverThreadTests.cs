@@ -149,6 +149,48 @@ public sealed class DriverThreadTests
         machine.Verify();
     }
 
+    [Fact]
+    public void With_parallel_cpus_two_threads_that_only_hammer_one_cpu_are_found_out()
+    {
+        using Machine machine = Machine.Boot(MachineSpec.X86_64("256M", cpus: 2).WithParallelCpus());
+        using CancellationTokenSource found = new();
+        List<Exception> thrown = [];
+        void Hammer()
+        {
+            Page[] pages = new Page[500];
+            try
+            {
+                for (int round = 0; round < 1_000_000 && !found.IsCancellationRequested; round++)
+                {
+                    for (int i = 0; i < pages.Length; i++)
+                    {
+                        pages[i] = machine.Cpus[0].AllocPages(Gfp.Kernel | Gfp.NoWarn);
+                    }
+
+                    foreach (Page page in pages)
+                    {
+                        machine.Cpus[0].FreePages(page);
+                    }
+                }
+            }
+            catch (Exception e)
+            {
+                lock (thrown)
+                {
+                    thrown.Add(e);
+                }
+
+                found.Cancel();
+            }
+        }
+
+        Thread[] threads = [Start("left", Hammer), Start("right", Hammer)];
+        Array.ForEach(threads, Join);
+
+        thrown.Should().NotBeEmpty();
+        thrown[0].Should().BeOfType<KernelBugException>().Which.Message.Should().MatchRegex(@"^BUG: host thread \d+ \((left|right)\) came while host thread \d+ \((left|right)\) drives CPU 0");
+    }
+
     private static Thread Start(string name, Action action)
     {
         Thread thread = new(() => action()) { Name = name, IsBackground = true };
