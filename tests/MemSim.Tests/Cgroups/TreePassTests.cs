@@ -1,5 +1,4 @@
 using FluentAssertions;
-using MemSim.Lru;
 using MemSim.Reclaim;
 using Xunit;
 
