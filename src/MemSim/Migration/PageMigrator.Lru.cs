@@ -9,7 +9,8 @@ internal sealed partial class PageMigrator
     /// <summary>Takes a page off its LRU list and counts it as isolated: the caller holds a reference then.</summary>
     public bool IsolateLru(int pfn)
     {
-        if (!_machine.Lru.Isolate(pfn))
+        // Somebody may have made it a driver's while it waited in a batch: as such it would be put back, and counted.
+        if (IsMovable(pfn) || !_machine.Lru.Isolate(pfn))
         {
             return false;
         }

@@ -228,7 +228,7 @@ internal static class SnapshotBuilder
         machine.Settings.Restore(document.Sysctls, document.HugePages);
         for (VmEvent e = 0; (int)e < VmEvents.Table.Length; e++)
         {
-            machine.Events.Count(e, document.Events.GetValueOrDefault(VmEvents.Table[(int)e].Name) - machine.Events[e]);
+            machine.Events.Restore(e, document.Events.GetValueOrDefault(VmEvents.Table[(int)e].Name) - machine.Events[e]);
         }
 
         foreach (SnapshotZone saved in document.Zones)

@@ -244,6 +244,9 @@ internal sealed class VmEvents
 
     public void Count(VmEvent e, long times = 1) => Add(ref _counts[(int)e], times);
 
+    /// <summary>Changes a count to what was recorded, by the difference.</summary>
+    public void Restore(VmEvent e, long difference) => Interlocked.Add(ref _counts[(int)e], difference);
+
     /// <summary>Counts on a hot path: without a locked instruction where one thread drives all CPUs.</summary>
     public void CountHere(VmEvent e, bool isParallel)
     {
@@ -269,7 +272,7 @@ internal sealed class VmEvents
 
     private static void Add(ref long count, long times)
     {
-        long now = Interlocked.Add(ref count, times);
-        Debug.Assert(now >= 0, "nothing happened less often than never");
+        Debug.Assert(times >= 0, "what happened is not taken back");
+        Interlocked.Add(ref count, times);
     }
 }

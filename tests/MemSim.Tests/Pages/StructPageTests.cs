@@ -95,6 +95,30 @@ public class StructPageTests : MachineTests
     }
 
     [Fact]
+    public void A_page_that_becomes_a_drivers_on_its_way_to_an_LRU_list_is_not_isolated()
+    {
+        Machine machine = Boot(MachineSpec.X86_64("128M"));
+        Cpu cpu = machine.Cpus[0];
+        Process process = machine.CreateProcess("process");
+        VirtualAddress at = process.Mm.Mmap(4096, Prot.Read | Prot.Write);
+        using (cpu.Run(process))
+        {
+            cpu.Write(at, 1);
+        }
+
+        Page page = machine.GetPage(new Pfn((long)(process.PageMap(at, 1)[0] & ((1UL << 55) - 1))));
+        page.Flags.Should().NotHaveFlag(PageFlags.Lru, "it waits in the CPU's batch");
+        (uint mapping, uint index) = (page.Mapping, page.Index);
+        page.SetMapping(0x12, 0);
+        machine.Lru.DrainAll();
+        machine.Compaction.CompactMemory();
+        (machine.Nodes[0].Counters.IsolatedAnon, machine.Nodes[0].Counters.IsolatedFile, machine.Migration.Migrator.IsolatedMovable).Should().Be((0, 0, 0));
+        page.SetMapping(mapping, index);
+        process.Exit();
+        machine.Verify();
+    }
+
+    [Fact]
     public void Every_stored_flag_can_be_set_read_and_cleared_alone()
     {
         Machine machine = Boot(MachineSpec.X86_64("128M"));

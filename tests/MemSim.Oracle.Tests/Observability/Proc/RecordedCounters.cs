@@ -101,7 +101,7 @@ internal static class RecordedCounters
         {
             if (values.TryGetValue(VmEvents.Table[(int)e].Name, out long value) && own.TryGetValue(VmEvents.Table[(int)e].Name, out long present))
             {
-                machine.Events.Count(e, value - present);
+                machine.Events.Restore(e, value - present);
             }
         }
     }
