@@ -150,13 +150,14 @@ internal sealed unsafe partial class PhysicalMemory
     public T Read<T>(ulong address)
         where T : unmanaged
     {
-        // In range: _words is 0, or _base is where address 0 lies and seven bytes more than that belong to memory.
-        if (sizeof(T) > sizeof(ulong) || address >= _words)
+        // In range: seven bytes more than the word's first belong to memory, and address 0 lies at start, which another thread's Discard may have taken meanwhile.
+        byte* start = _base;
+        if (sizeof(T) > sizeof(ulong) || address >= _words || start == null)
         {
             return ReadElsewhere<T>(address);
         }
 
-        T value = Unsafe.ReadUnaligned<T>(_base + address);
+        T value = Unsafe.ReadUnaligned<T>(start + address);
         GC.KeepAlive(this);
         return value;
     }
@@ -221,7 +222,8 @@ internal sealed unsafe partial class PhysicalMemory
         where T : unmanaged
     {
         // In range: as in Read.
-        if (sizeof(T) > sizeof(ulong) || address >= _words)
+        byte* start = _base;
+        if (sizeof(T) > sizeof(ulong) || address >= _words || start == null)
         {
             WriteElsewhere(address, value);
             return;
@@ -234,7 +236,7 @@ internal sealed unsafe partial class PhysicalMemory
             touched = Written;
         }
 
-        Unsafe.WriteUnaligned(_base + address, value);
+        Unsafe.WriteUnaligned(start + address, value);
     }
 
     /// <summary>The last bytes of memory, memory in pieces, or none.</summary>

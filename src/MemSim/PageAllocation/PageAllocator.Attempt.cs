@@ -193,20 +193,16 @@ internal sealed partial class PageAllocator
         int pfn;
         DriverGuard? drivers = request.Cpu.Context.Drivers;
         drivers?.Enter();
+
+        // It refuses only where the machine has one driver, and no CPU one of its own.
+        _machine.Callouts.Begin();
         try
         {
-            _machine.Callouts.Begin();
-            try
-            {
-                pfn = AllocateSlow(request.InSlowPath());
-            }
-            finally
-            {
-                _machine.Callouts.End();
-            }
+            pfn = AllocateSlow(request.InSlowPath());
         }
         finally
         {
+            _machine.Callouts.End();
             drivers?.Leave();
         }
 

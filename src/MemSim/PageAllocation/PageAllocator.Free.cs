@@ -160,7 +160,7 @@ internal sealed partial class PageAllocator
             listType = (int)MigrateType.Movable;
         }
 
-        if ((TPath.IsParallel || (TPath.IsObserved && _parallel)) && !EnterLists(pcp))
+        if (HasLocks<TPath>() && !EnterLists(pcp))
         {
             FreeToBuddy(pcp, pfn, order, type);
             return;
@@ -174,7 +174,7 @@ internal sealed partial class PageAllocator
         _frames.AddFirst(pcp.FirstHead + list, ref frame, pfn);
         int count = pcp.Count + (1 << order);
         pcp.Count = count;
-        if (TPath.Moves || ((TPath.IsObserved || TPath.IsParallel) && pcp.IsMoving))
+        if (Moves<TPath>(pcp))
         {
             pcp.AllocFactor >>= 1;
             if (order == 0)
@@ -187,16 +187,28 @@ internal sealed partial class PageAllocator
             }
         }
 
-        if (count >= pcp.TrimAt || (order != 0 && (TPath.Moves || pcp.FreeRun != 0 || ((TPath.IsObserved || TPath.IsParallel) && pcp.IsMoving))))
+        if (count >= pcp.TrimAt || (order != 0 && (pcp.FreeRun != 0 || Moves<TPath>(pcp))))
         {
             _pcpLists.TrimAfterFree(cpu, pcp, order, list);
         }
 
-        if (TPath.IsParallel || (TPath.IsObserved && _parallel))
+        if (HasLocks<TPath>())
         {
             pcp.Lock.Exit();
         }
     }
+
+    /// <summary>Whether a CPU's lists have to be locked.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private bool HasLocks<TPath>()
+        where TPath : struct, IPath
+        => TPath.IsParallel || (TPath.IsObserved && _parallel);
+
+    /// <summary>Whether the limit of a CPU's lists moves with the load.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static bool Moves<TPath>(PerCpuPages pcp)
+        where TPath : struct, IPath
+        => TPath.Moves || ((TPath.IsObserved || TPath.IsParallel) && pcp.IsMoving);
 
     /// <summary>Takes the lock of a CPU's lists; later kernels only try, since an interrupt may have hit while the CPU held it.</summary>
     private bool EnterLists(PerCpuPages pcp)

@@ -209,7 +209,7 @@ internal sealed partial class PageAllocator
     private int TakeFromPcp<TPath>(Cpu cpu, PerCpuPages pcp, int order, int type, AllocFlags flags)
         where TPath : struct, IPath
     {
-        if ((TPath.IsParallel || (TPath.IsObserved && _parallel)) && !EnterLists(pcp))
+        if (HasLocks<TPath>() && !EnterLists(pcp))
         {
             return -1;
         }
@@ -220,7 +220,7 @@ internal sealed partial class PageAllocator
         }
 
         int pfn = PopPcp(cpu, pcp, order, type, flags);
-        if (TPath.IsParallel || (TPath.IsObserved && _parallel))
+        if (HasLocks<TPath>())
         {
             pcp.Lock.Exit();
         }

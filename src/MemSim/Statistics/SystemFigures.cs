@@ -6,25 +6,13 @@ namespace MemSim.Statistics;
 internal sealed class SystemFigures
 {
     /// <summary>Pages that hold file system metadata read through block devices (<c>Buffers</c>).</summary>
-    public long BufferPages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long BufferPages { get; set => field = Counted(value); }
 
     /// <summary>Pages of all swap areas.</summary>
-    public long SwapTotalPages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long SwapTotalPages { get; set => field = Counted(value); }
 
     /// <summary>Pages of swap that are free.</summary>
-    public long SwapFreePages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long SwapFreePages { get; set => field = Counted(value); }
 
     /// <summary>Memory that compressed swap pages take, in KiB.</summary>
     public long ZswapKiB { get; set; }
@@ -33,66 +21,34 @@ internal sealed class SystemFigures
     public long ZswappedKiB { get; set; }
 
     /// <summary>Pages promised to processes (<c>Committed_AS</c>).</summary>
-    public long CommittedPages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long CommittedPages { get; set => field = Counted(value); }
 
     /// <summary>The size of the vmalloc area in KiB; null for the architecture's usual one.</summary>
     public long? VmallocTotalKiB { get; set; }
 
     /// <summary>Pages in use by vmalloc.</summary>
-    public long VmallocUsedPages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long VmallocUsedPages { get; set => field = Counted(value); }
 
     /// <summary>Pages of the per-CPU allocator.</summary>
-    public long PerCpuPages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long PerCpuPages { get; set => field = Counted(value); }
 
     /// <summary>Pages taken out of use after hardware errors.</summary>
     public long HardwareCorruptedPages { get; set; }
 
     /// <summary>Huge pages of the default size in the pool.</summary>
-    public long HugePagesTotal
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long HugePagesTotal { get; set => field = Counted(value); }
 
     /// <summary>Huge pages that are free.</summary>
-    public long HugePagesFree
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long HugePagesFree { get; set => field = Counted(value); }
 
     /// <summary>Huge pages promised to mappings.</summary>
-    public long HugePagesReserved
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long HugePagesReserved { get; set => field = Counted(value); }
 
     /// <summary>Huge pages beyond the pool's size.</summary>
-    public long HugePagesSurplus
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long HugePagesSurplus { get; set => field = Counted(value); }
 
     /// <summary>Small pages in the huge pages of all pools (<c>Hugetlb</c>).</summary>
-    public long HugetlbPages
-    {
-        get;
-        set => field = Counted(value);
-    }
+    public long HugetlbPages { get; set => field = Counted(value); }
 
     /// <summary>Direct map in 4 KiB pages, in KiB.</summary>
     public long DirectMap4KiB { get; set; }
